@@ -1,0 +1,2 @@
+//! The command `binfmt-nix`.
+fn main() {}
