@@ -1,0 +1,78 @@
+//! Entries of others that take the programs we are to register for.
+
+use binfmt_magic::{Arch, Entry};
+
+use crate::binfmt_misc::describe;
+use crate::error::Error;
+use crate::facts::{Facts, Rival};
+use crate::interpreter;
+
+/// How a rival entry is met.
+#[derive(Debug)]
+pub(super) enum Stance {
+    /// Nobody else takes these programs.
+    Free,
+    /// Somebody else's entry does all that ours would.
+    Adopt(Box<Entry>),
+    /// It does not, or not in full.
+    InTheWay(String),
+}
+
+/// Judges the entries that the kernel would pick before ours.
+pub(super) fn stance(facts: &Facts, arch: &'static Arch) -> Stance {
+    let rivals = facts.rivals.get(arch.target).map_or(&[][..], Vec::as_slice);
+    match rivals {
+        [] => Stance::Free,
+        [rival] => match objections(facts, arch, rival) {
+            whys if whys.is_empty() => Stance::Adopt(Box::new(rival.entry.clone())),
+            whys => Stance::InTheWay(format!("{} ({})", describe(&rival.entry), whys.join(", "))),
+        },
+        several => {
+            let lines: Vec<_> = several.iter().map(|rival| describe(&rival.entry)).collect();
+            Stance::InTheWay(lines.join(" and "))
+        }
+    }
+}
+
+/// Why an entry is not as good as ours.
+fn objections(facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
+    let rule = &rival.entry.rule;
+    let mut whys = Vec::new();
+    if !rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern())) {
+        whys.push("its rule takes other programs than ours".to_owned());
+    }
+    if !rule.flags.fix_binary {
+        whys.push("without flag F it does not work in chroots, containers and the Nix sandbox".to_owned());
+    }
+    if let Err(why) = &rival.verdict {
+        whys.push(format!("its interpreter: {why}"));
+    }
+    if facts.boot.holder(rule.name.as_bytes(), &rule.interpreter).is_none() {
+        whys.push("no boot file holds it, so it is gone after a restart".to_owned());
+    }
+    whys
+}
+
+/// The refusal, with both lines.
+pub(super) fn conflict(arch: &Arch, theirs: &str, ours: &str) -> Error {
+    Error::Conflict {
+        what: format!(
+            "somebody else's entry runs {} programs: {theirs}; ours would be {ours}",
+            arch.target
+        ),
+        hint: "--force puts ours above it and deletes nothing; unregister takes ours away again".into(),
+    }
+}
+
+/// The name of our entry: QEMU's, or one of our own where that is taken.
+pub(super) fn entry_name(facts: &Facts, arch: &Arch, ours: Option<&str>) -> Result<String, Error> {
+    let names = [interpreter::binary(arch), format!("binfmt-nix-{}", arch.target)];
+    if let Some(name) = ours {
+        return Ok(name.to_owned());
+    }
+    let free = names.iter().find(|name| !facts.table.has(name));
+    free.cloned().ok_or_else(|| Error::Conflict {
+        what: format!("both names of our entry, {}, are taken", names.join(" and ")),
+        hint: "binfmt-nix status shows the entries; remove the one that is not needed".into(),
+    })
+}
