@@ -128,7 +128,11 @@ pub fn check_writable(host: &Host) -> Result<()> {
 /// Mounts the table.
 pub fn mount(host: &Host) -> Result<()> {
     host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| {
-        let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
+        let what = format!(
+            "cannot mount binfmt_misc on {}: {}",
+            host.at(Path::new(DIR)).display(),
+            errno.desc()
+        );
         let hint = match errno {
             Errno::ENODEV | Errno::ENOENT => {
                 "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module \
@@ -165,9 +169,7 @@ pub fn register(host: &Host, rule: &Rule) -> Result<()> {
 /// Removes one entry; one that is not there is fine.
 pub fn remove(host: &Host, name: &str) -> Result<()> {
     match host.write_kernel(&path(name), b"-1") {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove the entry", &host.at(&path(name)), e))
-        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove the entry", &host.at(&path(name)), e)),
         _ => Ok(()),
     }
 }

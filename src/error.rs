@@ -89,7 +89,9 @@ pub enum Error {
         hint: String,
     },
     /// A rule would catch a program that the machine needs to run itself.
-    #[error("refusing to register {name}: its rule matches {what}, so that every start of a program would end in ELOOP")]
+    #[error(
+        "refusing to register {name}: its rule matches {what}, so that every start of a program would end in ELOOP"
+    )]
     Bricking {
         /// the entry
         name: String,
@@ -197,7 +199,9 @@ impl Error {
                 "it has to be a statically linked qemu-user for this machine; leave --qemu out to download one".into()
             }
             Self::NoInterpreter { .. } => "--source download fetches one, --qemu PATH names one".into(),
-            Self::Distrusted(_) => "make root its owner and take write permission from others (chown root, chmod go-w)".into(),
+            Self::Distrusted(_) => {
+                "make root its owner and take write permission from others (chown root, chmod go-w)".into()
+            }
             Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
             Self::Receipt { path, .. } => format!(
                 "it says what unregister would take away; if it is beyond repair, move {} aside and register again",
@@ -214,7 +218,10 @@ impl Error {
 fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
     let hint = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("free some space on the file system of {}; df -h shows it", path.display())
+            format!(
+                "free some space on the file system of {}; df -h shows it",
+                path.display()
+            )
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{} is on a read-only file system; remount it writable", path.display())

@@ -76,7 +76,14 @@ impl Outcome {
         Self {
             version: 1,
             changed: false,
-            steps: plan.steps.iter().map(|step| StepLine { verb: step.verb(), what: step.to_string() }).collect(),
+            steps: plan
+                .steps
+                .iter()
+                .map(|step| StepLine {
+                    verb: step.verb(),
+                    what: step.to_string(),
+                })
+                .collect(),
             systems: plan.systems.iter().map(SystemLine::planned).collect(),
             nix: None,
             notes: plan.notes.clone(),
@@ -90,7 +97,11 @@ impl Outcome {
         self.changed = !self.steps.is_empty();
         self.notes.extend(applied.notes.iter().cloned());
         for line in &mut self.systems {
-            line.proven = applied.receipt.systems.get(line.system).is_some_and(|system| system.proven);
+            line.proven = applied
+                .receipt
+                .systems
+                .get(line.system)
+                .is_some_and(|system| system.proven);
         }
         self
     }
@@ -143,7 +154,11 @@ impl fmt::Display for SystemLine {
             (false, true) => "already registered",
             (false, false) => "registered",
         };
-        let proof = if self.proven { "proven: a program ran in an empty chroot" } else { "not proven" };
+        let proof = if self.proven {
+            "proven: a program ran in an empty chroot"
+        } else {
+            "not proven"
+        };
         write!(f, "{system}: {what}, {proof} (entry {entry}, QEMU {qemu})")
     }
 }

@@ -138,9 +138,10 @@ impl Made {
     /// The file or directory, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Dir { path } | Self::Interpreter { path, .. } | Self::File { path, .. } | Self::Include { path, .. } => {
-                Some(path)
-            }
+            Self::Dir { path }
+            | Self::Interpreter { path, .. }
+            | Self::File { path, .. }
+            | Self::Include { path, .. } => Some(path),
             Self::Mount { .. } | Self::Entry { .. } => None,
         }
     }

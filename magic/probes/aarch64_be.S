@@ -11,4 +11,4 @@
         mov x8, #93
         mov x0, #0
         svc #0
-end:
+        .set SIZE, . - start

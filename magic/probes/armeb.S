@@ -11,4 +11,4 @@
         mov r7, #1
         mov r0, #0
         svc #0
-end:
+        .set SIZE, . - start

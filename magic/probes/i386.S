@@ -11,4 +11,4 @@
         movl $1, %eax
         xorl %ebx, %ebx
         int $0x80
-end:
+        .set SIZE, . - start

@@ -11,4 +11,4 @@
         ori $a7, $zero, 93
         ori $a0, $zero, 0
         syscall 0
-end:
+        .set SIZE, . - start

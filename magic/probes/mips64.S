@@ -11,4 +11,4 @@
         addiu $2, $0, 5058
         addiu $4, $0, 0
         syscall
-end:
+        .set SIZE, . - start

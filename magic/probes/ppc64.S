@@ -11,4 +11,4 @@
         li 0, 1
         li 3, 0
         sc
-end:
+        .set SIZE, . - start

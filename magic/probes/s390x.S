@@ -9,4 +9,4 @@
         svc 4
         lghi %r2, 0
         svc 1
-end:
+        .set SIZE, . - start

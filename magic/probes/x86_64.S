@@ -11,4 +11,4 @@
         movl $60, %eax
         xorl %edi, %edi
         syscall
-end:
+        .set SIZE, . - start

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{Apply, io};
 use super::undo::Undo;
+use super::{Apply, io};
 use crate::catalog::Catalog;
 use crate::digest::Sha256;
 use crate::download::{self, Event};
@@ -67,7 +67,9 @@ impl Apply<'_> {
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
         let copies = self.facts.copies.get(arch.target).into_iter().flatten();
-        let fit = copies.filter(|copy| copy.path == from).find_map(|copy| copy.verdict.as_ref().ok());
+        let fit = copies
+            .filter(|copy| copy.path == from)
+            .find_map(|copy| copy.verdict.as_ref().ok());
         let Some(fit) = fit else { return Ok(()) };
         let mut staged = self.host.stage(Path::new(layout::INTERPRETERS))?;
         let (mut source, judged) = (&fit.file, fit.sha256);
@@ -97,7 +99,9 @@ impl Apply<'_> {
         let file = staged.file();
         file.rewind().map_err(io("read", &place))?;
         let mut head = Vec::new();
-        file.take(interpreter::HEAD).read_to_end(&mut head).map_err(io("read", &place))?;
+        file.take(interpreter::HEAD)
+            .read_to_end(&mut head)
+            .map_err(io("read", &place))?;
         interpreter::judge(&head, &self.facts.machine).map_err(|why| unfit(&place, why))?;
         file.rewind().map_err(io("read", &place))?;
         let sha256 = Sha256::of_reader(file).map_err(io("read", &place))?;
@@ -112,7 +116,14 @@ impl Apply<'_> {
         let Some((ready, sha256)) = self.staged.remove(arch.target) else {
             return Ok(());
         };
-        self.begin(Made::Interpreter { path: path.clone(), sha256, seal: None }, Some(arch))?;
+        self.begin(
+            Made::Interpreter {
+                path: path.clone(),
+                sha256,
+                seal: None,
+            },
+            Some(arch),
+        )?;
         let previous = self.host.place(ready, &path)?;
         self.host.relabel(&path);
         let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));

@@ -23,11 +23,18 @@ pub const BECOME: &str = "become-in-chroot";
 /// interpreter to start the interpreter (ELOOP), for every program.
 pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let bricking = |what: &str| Error::Bricking { name: name.clone(), what: what.to_owned() };
+    let bricking = |what: &str| Error::Bricking {
+        name: name.clone(),
+        what: what.to_owned(),
+    };
     if rule.matches(interpreter_head) {
         return Err(bricking("the interpreter itself"));
     }
-    let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
+    let natives = [
+        ("/proc/self/exe", "this very program"),
+        ("/bin/sh", "/bin/sh"),
+        ("/sbin/init", "/sbin/init"),
+    ];
     for (path, what) in natives {
         let head = host.head(Path::new(path), binfmt_magic::WINDOW as u64);
         if head.is_ok_and(|head| rule.matches(&head)) {
@@ -51,7 +58,10 @@ pub(super) fn runs(
     emulator: Option<(Inode, Sha256)>,
     keeps_argv0: bool,
 ) -> Result<bool> {
-    let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
+    let broken = |why: String| Error::NotWorking {
+        name: name.to_owned(),
+        why,
+    };
     let Some(probe) = arch.probe() else {
         let path = host.at(&layout::interpreter(arch));
         return match emulator {
@@ -94,7 +104,12 @@ fn watch(
     emulator: Option<(Inode, Sha256)>,
     keeps_argv0: bool,
 ) -> std::result::Result<(), String> {
-    let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
+    let words = [
+        OsStr::new(BECOME),
+        room.as_os_str(),
+        OsStr::new("/probe"),
+        OsStr::new(ARG0),
+    ];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
     let mut child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
     let text = |e: io::Error| format!("the probe cannot be watched: {e}");

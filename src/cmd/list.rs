@@ -36,7 +36,7 @@ fn print_table(ui: &Ui) {
         }
         table.add_row([arch.target, &arch.nix_systems.join(" "), &names.join(" ")]);
     }
-    ui.print(&table.to_string());
+    ui.print(&table.trim_fmt());
 }
 
 /// `list --json`. Fields are added, not changed, within one `version`.
@@ -75,7 +75,10 @@ impl Listing {
             offset: 0,
             has_probe: arch.probe().is_some(),
         };
-        Self { version: 1, systems: Arch::ALL.iter().map(known).collect() }
+        Self {
+            version: 1,
+            systems: Arch::ALL.iter().map(known).collect(),
+        }
     }
 }
 
@@ -84,6 +87,10 @@ fn rule(arch: &Arch) -> Result<Rule> {
         name: EntryName::new(interpreter::binary(arch))?,
         recognition: Recognition::Magic(arch.pattern()),
         interpreter: layout::interpreter(arch).as_os_str().as_bytes().to_vec(),
-        flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
+        flags: Flags {
+            preserve_argv0: true,
+            fix_binary: true,
+            ..Flags::default()
+        },
     })
 }

@@ -6,8 +6,16 @@ use crate::mirrors;
 
 /// What a download looks at; sudo drops it unless told otherwise.
 const KEPT: [&str; 10] = [
-    "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
-    "SSL_CERT_FILE", "NIX_SSL_CERT_FILE",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "NIX_SSL_CERT_FILE",
 ];
 
 /// The running machine is changed by root only. A tree below `--root` may
@@ -20,7 +28,11 @@ pub(super) fn check(host: &Host) -> Result<()> {
 }
 
 fn line(host: &Host) -> String {
-    let set: Vec<&str> = KEPT.into_iter().chain([mirrors::VARIABLE]).filter(|name| host.env(name).is_some()).collect();
+    let set: Vec<&str> = KEPT
+        .into_iter()
+        .chain([mirrors::VARIABLE])
+        .filter(|name| host.env(name).is_some())
+        .collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));

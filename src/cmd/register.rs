@@ -37,7 +37,9 @@ fn request(args: &cli::Register) -> Result<Register> {
     let (systems, all) = systems::named(&args.systems)?;
     let source = match (&args.qemu, args.source) {
         (Some(_), _) if systems.len() != 1 => {
-            return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
+            return Err(Error::Usage(
+                "--qemu names one emulator, so it goes with one system".into(),
+            ));
         }
         (Some(path), _) => Source::File(path.clone()),
         (None, cli::Source::Auto) => Source::Auto,
@@ -72,13 +74,18 @@ fn check(host: &Host, plan: &Plan, applied: &Applied, outcome: &mut Outcome) {
         return;
     }
     let registered = |planned: &&Planned| applied.receipt.systems.get(planned.arch.target).is_some_and(|s| s.nix);
-    let systems: Vec<&str> =
-        plan.systems.iter().filter(registered).flat_map(|planned| planned.arch.nix_systems).copied().collect();
+    let systems: Vec<&str> = plan
+        .systems
+        .iter()
+        .filter(registered)
+        .flat_map(|planned| planned.arch.nix_systems)
+        .copied()
+        .collect();
     match answer::ask(host) {
         Some(answer) => outcome.nix_answered(&systems, answer),
-        None => outcome.notes.push(
-            "Nix was told, but could not be asked: there is no nix here that root can safely run".into(),
-        ),
+        None => outcome
+            .notes
+            .push("Nix was told, but could not be asked: there is no nix here that root can safely run".into()),
     }
 }
 
@@ -100,7 +107,11 @@ fn report(ui: &Ui, plan: &Plan, outcome: Outcome) -> ExitCode {
         let names: Vec<_> = plan.systems.iter().map(|planned| planned.arch.target).collect();
         ui.result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
     }
-    let code = if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings };
+    let code = if outcome.findings.is_empty() {
+        ExitCode::Ok
+    } else {
+        ExitCode::Findings
+    };
     if ui.is_json() {
         ui.json(&outcome);
     }

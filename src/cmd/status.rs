@@ -43,7 +43,7 @@ fn print(ui: &Ui, status: &Status) {
             text(&system.interpreter),
         ]);
     }
-    ui.result(&table);
+    ui.result(&table.trim_fmt());
     for system in &status.systems {
         if let Some(detail) = &system.detail {
             ui.note(&format!("{}: {detail}", system.system));

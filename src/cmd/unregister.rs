@@ -46,5 +46,9 @@ fn report(ui: &Ui, outcome: &Outcome) -> ExitCode {
     if ui.is_json() {
         ui.json(outcome);
     }
-    if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+    if outcome.findings.is_empty() {
+        ExitCode::Ok
+    } else {
+        ExitCode::Findings
+    }
 }

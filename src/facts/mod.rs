@@ -68,7 +68,10 @@ impl Facts {
         let mut facts = Self {
             root: host.at(Path::new("/")),
             files: BTreeMap::new(),
-            missing_dirs: layout::dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
+            missing_dirs: layout::dirs()
+                .filter(|dir| !host.exists(dir))
+                .map(Path::to_owned)
+                .collect(),
             boot: boot::look(host)?,
             nix: nix::look(host)?,
             native: native::among(host, systems, &machine),
@@ -177,7 +180,9 @@ fn kernel() -> (String, (u32, u32)) {
         return Default::default();
     };
     let release = uname.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|n| n.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     (uname.machine().to_string_lossy().into_owned(), version)
 }

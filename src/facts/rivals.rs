@@ -25,7 +25,9 @@ pub(super) fn find(facts: &Facts, arch: &'static Arch) -> Vec<Rival> {
     let mut names: Vec<String> = Vec::new();
     let mut rivals = Vec::new();
     for head in arch.headers() {
-        let Some(entry) = facts.table.winner(&head) else { continue };
+        let Some(entry) = facts.table.winner(&head) else {
+            continue;
+        };
         let name = name_of(entry);
         if facts.our_entries().any(|ours| ours == name) || names.contains(&name) {
             continue;

@@ -114,7 +114,13 @@ impl Host {
         let real = self.at(path);
         let resolved = real.canonicalize().map_err(|e| Error::io("find", &real, e))?;
         let inside = resolved.strip_prefix(&self.root).map(|rest| Path::new("/").join(rest));
-        inside.map_err(|_| Error::io("find inside the root directory", &resolved, io::ErrorKind::NotFound.into()))
+        inside.map_err(|_| {
+            Error::io(
+                "find inside the root directory",
+                &resolved,
+                io::ErrorKind::NotFound.into(),
+            )
+        })
     }
 
     /// The whole file, or `None` if there is none.
@@ -182,9 +188,7 @@ impl Host {
             return Ok(None);
         }
         let mut file = self.open_nofollow(path)?;
-        let meta = file
-            .metadata()
-            .map_err(|e| Error::io("look at", &self.at(path), e))?;
+        let meta = file.metadata().map_err(|e| Error::io("look at", &self.at(path), e))?;
         let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.at(path), e))?;
         Ok(Some((sum, Seal::of(&meta))))
     }

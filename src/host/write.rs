@@ -36,7 +36,9 @@ impl Staged {
     pub fn finish(self) -> io::Result<Ready> {
         self.temp.as_file().set_permissions(Permissions::from_mode(0o755))?;
         self.temp.as_file().sync_all()?;
-        Ok(Ready { path: self.temp.into_temp_path() })
+        Ok(Ready {
+            path: self.temp.into_temp_path(),
+        })
     }
 }
 

@@ -43,7 +43,13 @@ pub enum ConfState {
 /// Looks for Nix. An unreadable nix.conf is an error: nothing is planned around
 /// a file that could not be seen.
 pub fn look(host: &Host) -> Result<Nix> {
-    let traces = ["/nix/store", CONF_DIR, "/nix/var/nix/profiles/default/bin/nix", "/usr/bin/nix", "/usr/local/bin/nix"];
+    let traces = [
+        "/nix/store",
+        CONF_DIR,
+        "/nix/var/nix/profiles/default/bin/nix",
+        "/usr/bin/nix",
+        "/usr/local/bin/nix",
+    ];
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
     let conf = editable_conf(host);
     Ok(Nix {

@@ -31,7 +31,9 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
         match one(request, facts, arch, &mut parts) {
             Ok(()) => {}
             Err(Error::Native { .. }) if request.all => {
-                parts.notes.push(format!("{}: passed over, this machine runs it natively", arch.target));
+                parts
+                    .notes
+                    .push(format!("{}: passed over, this machine runs it natively", arch.target));
             }
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
@@ -105,7 +107,10 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
     let before = parts.len();
     match &choice.how {
         How::Keep => {}
-        How::Copy(from) => parts.place.push(Step::Copy { arch, from: from.clone() }),
+        How::Copy(from) => parts.place.push(Step::Copy {
+            arch,
+            from: from.clone(),
+        }),
         How::Fetch => parts.fetch.push(arch),
     }
     if choice.how != How::Keep {
@@ -158,7 +163,10 @@ fn adopt(request: &Register, facts: &Facts, arch: &'static Arch, rule: &Rule, pa
     let already = known.is_some_and(|system| system.adopted && system.entry == entry);
     if !already {
         parts.kernel.push(Step::Prove(arch));
-        parts.notes.push(format!("{}: the entry {entry} of this system does it already; left to its owner", arch.target));
+        parts.notes.push(format!(
+            "{}: the entry {entry} of this system does it already; left to its owner",
+            arch.target
+        ));
     }
     let rivals = facts.rivals.get(arch.target).into_iter().flatten();
     let version = rivals.filter_map(|rival| rival.verdict.as_ref().ok()).next();
@@ -172,7 +180,11 @@ fn adopt(request: &Register, facts: &Facts, arch: &'static Arch, rule: &Rule, pa
         nix: wants_nix(request, facts) || known.is_some_and(|system| system.nix),
         proven: known.is_some_and(|system| system.proven),
     };
-    parts.systems.push(Planned { arch, already, system: Some(system) });
+    parts.systems.push(Planned {
+        arch,
+        already,
+        system: Some(system),
+    });
     Ok(())
 }
 
@@ -207,17 +219,24 @@ fn nix(request: &Register, facts: &Facts, parts: &mut Parts) -> Result<()> {
     if !wants_nix(request, facts) || parts.systems.is_empty() {
         return Ok(());
     }
-    let planned = parts.systems.iter().filter_map(|p| Some((p.arch.target.to_owned(), p.system.clone()?)));
+    let planned = parts
+        .systems
+        .iter()
+        .filter_map(|p| Some((p.arch.target.to_owned(), p.system.clone()?)));
     let systems: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().chain(planned).collect();
     let guests = guests(&systems);
     if let ConfState::LeaveAlone(why) = &facts.nix.state {
         let lines = conf::lines(&guests).join("\n  ");
         let path = facts.nix.conf.display();
-        parts.findings.push(format!("{path} is left alone: {why}; Nix needs these lines there:\n  {lines}"));
+        parts.findings.push(format!(
+            "{path} is left alone: {why}; Nix needs these lines there:\n  {lines}"
+        ));
         return Ok(());
     }
     let own = PathBuf::from(OWN_CONF);
-    parts.nix.extend(write(facts, own, conf::own_file(&guests).into_bytes(), None)?);
+    parts
+        .nix
+        .extend(write(facts, own, conf::own_file(&guests).into_bytes(), None)?);
     let included = matches!(&facts.nix.state, ConfState::Editable(text) if conf::includes(text, conf::OWN));
     if !included {
         parts.nix.push(Step::Include(facts.nix.conf.clone()));
@@ -233,7 +252,10 @@ pub(super) fn guests(systems: &BTreeMap<String, System>) -> Vec<Guest<'_>> {
     let told = systems.iter().filter(|(_, system)| system.nix);
     told.filter_map(|(target, system)| {
         let arch = Arch::by_target(target)?;
-        Some(Guest { systems: arch.nix_systems, interpreter: &system.interpreter })
+        Some(Guest {
+            systems: arch.nix_systems,
+            interpreter: &system.interpreter,
+        })
     })
     .collect()
 }
@@ -250,7 +272,10 @@ fn write(facts: &Facts, path: PathBuf, text: Vec<u8>, arch: Option<&'static Arch
 /// A file with our name that we did not write, or that was changed since.
 pub(super) fn not_ours(path: &Path) -> Error {
     Error::Conflict {
-        what: format!("{} is not as binfmt-nix wrote it, or was never written by it", path.display()),
+        what: format!(
+            "{} is not as binfmt-nix wrote it, or was never written by it",
+            path.display()
+        ),
         hint: format!("see what it is, and move it away: mv {0} {0}.old", path.display()),
     }
 }
@@ -264,13 +289,19 @@ fn notes(request: &Register, facts: &Facts, parts: &mut Parts) {
         );
     }
     if matches!(facts.table, Table::Offline) {
-        parts.notes.push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());
+        parts
+            .notes
+            .push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());
     }
     if request.persist && !facts.boot.has_reader {
-        parts.notes.push("nothing on this system reads /etc/binfmt.d at boot: register again after a restart".into());
+        parts
+            .notes
+            .push("nothing on this system reads /etc/binfmt.d at boot: register again after a restart".into());
     }
     if request.nix == NixChoice::Auto && facts.nix.trace.is_none() {
-        parts.notes.push("no trace of Nix here, so it is not told; --nix tells it all the same".into());
+        parts
+            .notes
+            .push("no trace of Nix here, so it is not told; --nix tells it all the same".into());
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) fn stance(facts: &Facts, arch: &'static Arch) -> Stance {
 fn objections(facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
     let rule = &rival.entry.rule;
     let mut whys = Vec::new();
-    if !rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern())) {
+    if !rule
+        .pattern()
+        .is_some_and(|pattern| pattern.same_programs(&arch.pattern()))
+    {
         whys.push("its rule takes other programs than ours".to_owned());
     }
     if !rule.flags.fix_binary {
