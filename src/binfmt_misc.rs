@@ -67,9 +67,7 @@ impl Table {
     /// The entry that the kernel picks for a file that starts with `head`: the
     /// newest enabled one that matches.
     pub fn winner(&self, head: &[u8]) -> Option<&Entry> {
-        self.entries()
-            .iter()
-            .find(|entry| entry.enabled && entry.rule.matches(head))
+        self.entries().iter().find(|entry| entry.enabled && entry.rule.matches(head))
     }
 }
 
@@ -88,11 +86,7 @@ pub fn look(host: &Host) -> Result<Table> {
     // Looking for `register` also wakes systemd's automount on the directory.
     if !host.exists(&path("register")) {
         let there = host.exists(Path::new(DIR));
-        return Ok(if there || host.is_live() {
-            Table::NotMounted
-        } else {
-            Table::Offline
-        });
+        return Ok(if there || host.is_live() { Table::NotMounted } else { Table::Offline });
     }
     let (mut entries, mut strange) = (Vec::new(), Vec::new());
     for name in host.list(Path::new(DIR))? {
@@ -115,7 +109,7 @@ pub fn look(host: &Host) -> Result<Table> {
 pub fn check_writable(host: &Host) -> Result<()> {
     let register = host.at(&path("register"));
     match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
-        Ok(()) => Ok(()),
+        Ok(()) => check_enabled(host),
         Err(errno) => Err(Error::Unsupported {
             what: format!("cannot write {}: {}", register.display(), errno.desc()),
             hint: "in a container, start it with --privileged, or register on the host: \
@@ -125,14 +119,30 @@ pub fn check_writable(host: &Host) -> Result<()> {
     }
 }
 
-/// Mounts the table.
+/// `status` switches all entries at once.
+fn check_enabled(host: &Host) -> Result<()> {
+    let status = path("status");
+    if host.peek(&status).is_some_and(|text| text.trim() == "disabled") {
+        let path = host.at(&status).display().to_string();
+        return Err(Error::Unsupported {
+            what: format!("binfmt_misc is switched off: {path} says \"disabled\""),
+            hint: format!("switch it on: echo 1 > {path}"),
+        });
+    }
+    Ok(())
+}
+
+/// Mounts the table. Since Linux 5.17 the directory comes with the module, so
+/// that the mount cannot load it by itself.
 pub fn mount(host: &Host) -> Result<()> {
+    if host.is_live() && !host.exists(Path::new(DIR)) {
+        for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
+            // Whether that helped, the mount shows.
+            drop(host.run(Path::new(program), &["binfmt_misc"]));
+        }
+    }
     host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| {
-        let what = format!(
-            "cannot mount binfmt_misc on {}: {}",
-            host.at(Path::new(DIR)).display(),
-            errno.desc()
-        );
+        let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
         let hint = match errno {
             Errno::ENODEV | Errno::ENOENT => {
                 "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module \
@@ -160,10 +170,7 @@ pub fn register(host: &Host, rule: &Rule) -> Result<()> {
         return Ok(());
     }
     remove(host, &name)?;
-    Err(Error::NotWorking {
-        name,
-        why: format!("it reads back as {}", describe(&back)),
-    })
+    Err(Error::NotWorking { name, why: format!("it reads back as {}", describe(&back)) })
 }
 
 /// Removes one entry; one that is not there is fine.

@@ -74,15 +74,8 @@ pub fn look(host: &Host) -> Result<Boot> {
         rules.extend(parse(&text).map(|rule| (path.clone(), rule)));
     }
     rules.extend(update_binfmts(host)?);
-    let readers = [
-        "/usr/lib/systemd/systemd-binfmt",
-        "/lib/systemd/systemd-binfmt",
-        "/etc/init.d/binfmt",
-    ];
-    Ok(Boot {
-        rules,
-        has_reader: readers.iter().any(|path| host.exists(Path::new(path))),
-    })
+    let readers = ["/usr/lib/systemd/systemd-binfmt", "/lib/systemd/systemd-binfmt", "/etc/init.d/binfmt"];
+    Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
 }
 
 /// Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).

@@ -7,19 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Run programs and Nix builds of other architectures on any Linux
 #[derive(Debug, Parser)]
 #[command(name = "binfmt-nix", version, max_term_width = 80, propagate_version = true)]
-#[command(
-    after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
-should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine."
-)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
+should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine.")]
 pub struct Cli {
     /// Act on the tree below DIR instead of this machine
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/",
-        hide_default_value = true,
-        global = true
-    )]
+    #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true, global = true)]
     pub root: PathBuf,
     /// Print the result as JSON on stdout
     #[arg(long, global = true)]
@@ -59,6 +51,7 @@ pub enum Command {
 
 /// Arguments of `register`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Register {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
     #[arg(required = true, value_name = "SYSTEM")]

@@ -63,11 +63,9 @@ pub fn judge(head: &[u8], machine: &str) -> Result<(), String> {
     };
     match interpreted {
         Ok(false) => Ok(()),
-        Ok(true) => Err(
-            "it is dynamically linked: inside a chroot, container or Nix sandbox its loader and \
+        Ok(true) => Err("it is dynamically linked: inside a chroot, container or Nix sandbox its loader and \
                          libraries are missing"
-                .into(),
-        ),
+            .into()),
         Err(e) => Err(format!("its program headers cannot be read: {e}")),
     }
 }

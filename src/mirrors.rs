@@ -13,10 +13,7 @@ pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
 /// those that apt is set up with (they honour a company's own), two public ones.
 pub fn all(host: &Host, named: Option<&str>) -> Result<Vec<Mirror>> {
     let named = match named.map(str::to_owned).or_else(|| host.env(VARIABLE)) {
-        Some(url) => Some(
-            url.parse::<BaseUrl>()
-                .map_err(|e| Error::Usage(format!("{url:?}: {e}")))?,
-        ),
+        Some(url) => Some(url.parse::<BaseUrl>().map_err(|e| Error::Usage(format!("{url:?}: {e}")))?),
         None => None,
     };
     Ok(download::mirrors(named, apts(host)))
@@ -24,13 +21,8 @@ pub fn all(host: &Host, named: Option<&str>) -> Result<Vec<Mirror>> {
 
 /// How downloads are done; the certificates that Nix was told of count too.
 pub fn client(host: &Host) -> ClientOptions {
-    let extra_roots = host
-        .env("NIX_SSL_CERT_FILE")
-        .and_then(|path| host.read_given(Path::new(&path)));
-    ClientOptions {
-        extra_roots: extra_roots.unwrap_or_default(),
-        ..ClientOptions::default()
-    }
+    let extra_roots = host.env("NIX_SSL_CERT_FILE").and_then(|path| host.read_given(Path::new(&path)));
+    ClientOptions { extra_roots: extra_roots.unwrap_or_default(), ..ClientOptions::default() }
 }
 
 fn apts(host: &Host) -> Vec<BaseUrl> {
@@ -39,13 +31,8 @@ fn apts(host: &Host) -> Vec<BaseUrl> {
     let mut names = host.list(dir).unwrap_or_default();
     names.sort();
     files.extend(names.iter().map(|name| dir.join(name)));
-    let texts: Vec<(String, String)> = files
-        .iter()
-        .filter_map(|path| Some((path.to_string_lossy().into_owned(), host.peek(path)?)))
-        .collect();
-    let texts: Vec<(&str, &str)> = texts
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .collect();
+    let texts: Vec<(String, String)> =
+        files.iter().filter_map(|path| Some((path.to_string_lossy().into_owned(), host.peek(path)?))).collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     download::mirrors_from_apt(&texts, &mut |path| host.peek(Path::new(path)))
 }

@@ -43,6 +43,7 @@ pub struct StepLine {
 
 /// One system.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON shows them")]
 pub struct SystemLine {
     /// QEMU's name of it.
     pub system: &'static str,
@@ -76,14 +77,7 @@ impl Outcome {
         Self {
             version: 1,
             changed: false,
-            steps: plan
-                .steps
-                .iter()
-                .map(|step| StepLine {
-                    verb: step.verb(),
-                    what: step.to_string(),
-                })
-                .collect(),
+            steps: plan.steps.iter().map(|step| StepLine { verb: step.verb(), what: step.to_string() }).collect(),
             systems: plan.systems.iter().map(SystemLine::planned).collect(),
             nix: None,
             notes: plan.notes.clone(),
@@ -97,11 +91,7 @@ impl Outcome {
         self.changed = !self.steps.is_empty();
         self.notes.extend(applied.notes.iter().cloned());
         for line in &mut self.systems {
-            line.proven = applied
-                .receipt
-                .systems
-                .get(line.system)
-                .is_some_and(|system| system.proven);
+            line.proven = applied.receipt.systems.get(line.system).is_some_and(|system| system.proven);
         }
         self
     }
@@ -154,11 +144,7 @@ impl fmt::Display for SystemLine {
             (false, true) => "already registered",
             (false, false) => "registered",
         };
-        let proof = if self.proven {
-            "proven: a program ran in an empty chroot"
-        } else {
-            "not proven"
-        };
+        let proof = if self.proven { "proven: a program ran in an empty chroot" } else { "not proven" };
         write!(f, "{system}: {what}, {proof} (entry {entry}, QEMU {qemu})")
     }
 }

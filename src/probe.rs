@@ -32,10 +32,5 @@ pub fn run_in_memory(host: &Host, probe: &[u8]) -> io::Result<Option<Seen>> {
     };
     let program = Inode::of(&running.metadata()?);
     let (status, _, complaints) = child.finish()?;
-    Ok(Some(Seen {
-        native: program == itself,
-        program,
-        status,
-        complaints,
-    }))
+    Ok(Some(Seen { native: program == itself, program, status, complaints }))
 }

@@ -149,11 +149,7 @@ impl Made {
 
 impl Default for Receipt {
     fn default() -> Self {
-        Self {
-            version: VERSION,
-            systems: BTreeMap::new(),
-            records: Vec::new(),
-        }
+        Self { version: VERSION, systems: BTreeMap::new(), records: Vec::new() }
     }
 }
 
@@ -162,10 +158,7 @@ impl Receipt {
     pub fn load(host: &Host) -> Result<Self> {
         match host.read(Path::new(PATH))? {
             None => Ok(Self::default()),
-            Some(bytes) => Self::parse(&bytes).map_err(|why| Error::Receipt {
-                path: host.at(Path::new(PATH)),
-                why,
-            }),
+            Some(bytes) => Self::parse(&bytes).map_err(|why| Error::Receipt { path: host.at(Path::new(PATH)), why }),
         }
     }
 
@@ -188,19 +181,15 @@ impl Receipt {
     /// Writes it, through to the disk.
     pub fn save(&self, host: &Host) -> Result<()> {
         let path = Path::new(PATH);
-        let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::Receipt {
-            path: host.at(path),
-            why: e.to_string(),
-        })?;
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::Receipt { path: host.at(path), why: e.to_string() })?;
         text.push(b'\n');
         host.write_atomic(path, &text)
     }
 
     /// The records of one system, oldest first.
     pub fn records_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Record> {
-        self.records
-            .iter()
-            .filter(move |record| record.target.as_deref() == Some(target))
+        self.records.iter().filter(move |record| record.target.as_deref() == Some(target))
     }
 
     /// Nothing is registered and nothing but directories is left.

@@ -6,6 +6,7 @@ use binfmt_magic::Arch;
 
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices of the user")]
 pub struct Register {
     /// The systems, each once.
     pub systems: Vec<&'static Arch>,

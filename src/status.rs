@@ -79,10 +79,7 @@ pub enum Maker {
 
 /// Looks at every system that has an entry or is in the receipt.
 pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Result<Status> {
-    let systems = Arch::ALL
-        .iter()
-        .filter_map(|arch| one(host, facts, answer, arch))
-        .collect();
+    let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
     Ok(Status { version: 1, systems })
 }
 
@@ -125,9 +122,7 @@ fn release(host: &Host, facts: &Facts, arch: &Arch, path: Option<&Path>, known: 
     match known {
         Some(system) if facts.real(&system.interpreter) == path => Some(system.qemu.clone()),
         _ if !host.is_live() => None,
-        _ => copies::judge(host, arch, &facts.machine, path)
-            .ok()
-            .map(|fit| fit.version.to_string()),
+        _ => copies::judge(host, arch, &facts.machine, path).ok().map(|fit| fit.version.to_string()),
     }
 }
 
@@ -139,11 +134,9 @@ fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> (Working, Option<String>)
     match probe::run_in_memory(host, bytes) {
         Err(e) => broken(format!("a program cannot be started: {e}")),
         Ok(None) => broken("a program ended as soon as it was started".into()),
-        Ok(Some(seen)) if !seen.status.success() => broken(format!(
-            "a program ended with {}: {}",
-            seen.status,
-            seen.complaints.trim()
-        )),
+        Ok(Some(seen)) if !seen.status.success() => {
+            broken(format!("a program ended with {}: {}", seen.status, seen.complaints.trim()))
+        }
         Ok(Some(seen)) => (Working::Works, stale(host, entry, seen.program)),
     }
 }
@@ -155,19 +148,12 @@ fn stale(host: &Host, entry: &Entry, running: Inode) -> Option<String> {
     let file = host.open_given(path).ok()?;
     let there = Inode::of(&file.metadata().ok()?);
     (there != running).then(|| {
-        format!(
-            "the kernel still runs the file that {} was when {} was registered",
-            path.display(),
-            name_of(entry)
-        )
+        format!("the kernel still runs the file that {} was when {} was registered", path.display(), name_of(entry))
     })
 }
 
 fn missing(arch: &Arch) -> String {
-    format!(
-        "no entry runs its programs any more; binfmt-nix register {} puts it back",
-        arch.target
-    )
+    format!("no entry runs its programs any more; binfmt-nix register {} puts it back", arch.target)
 }
 
 impl fmt::Display for Working {

@@ -88,20 +88,13 @@ impl Ui {
 
     /// A progress bar in bytes; hidden where stderr is no terminal.
     pub fn progress(&self) -> Progress {
-        let target = if io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target =
+            if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template(
             "{prefix:>10} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {wide_msg}",
         );
-        bar.set_style(
-            style
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("=> "),
-        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.enable_steady_tick(Duration::from_millis(100));
         Progress { bar }
     }
@@ -139,21 +132,13 @@ impl Progress {
 
 fn say(style: Style, head: &str, text: &str) {
     // Nobody can be told that stderr is closed.
-    drop(writeln!(
-        anstream::stderr().lock(),
-        "{style}{head}{style:#} {}",
-        clean(text)
-    ));
+    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", clean(text)));
 }
 
 /// Control characters could steer a terminal; line ends are ours.
 pub fn clean(text: &str) -> String {
     let harmless = |c: char| {
-        if c.is_control() && c != '\n' && c != '\t' {
-            '\u{fffd}'
-        } else {
-            c
-        }
+        if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }
     };
     text.chars().map(harmless).collect()
 }

@@ -81,11 +81,7 @@ impl Arch {
     ///
     /// Where that does not tell the byte order, it is the one this crate was compiled for.
     pub fn of_host(uname_machine: &str) -> Option<&'static Self> {
-        let own = if cfg!(target_endian = "big") {
-            Endian::Big
-        } else {
-            Endian::Little
-        };
+        let own = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
         let named = || Self::ALL.iter().filter(|arch| arch.uname.contains(&uname_machine));
         named().find(|arch| arch.endian == own).or_else(|| named().next())
     }
@@ -102,7 +98,7 @@ impl Arch {
     }
 
     /// A static ELF program of less than 512 bytes that writes the first 16 bytes at its `argv[0]` to standard
-    /// output and exits with 0; not every guest has one yet.
+    /// output and exits with 0. (Every guest has one now; a new row may come without.)
     pub fn probe(&self) -> Option<&'static [u8]> {
         probe::of(self.target)
     }
@@ -135,19 +131,11 @@ impl Arch {
     }
 
     fn half(&self, value: u16) -> [u8; 2] {
-        if self.endian == Endian::Big {
-            value.to_be_bytes()
-        } else {
-            value.to_le_bytes()
-        }
+        if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 
     fn word(&self, value: u32) -> [u8; 4] {
-        if self.endian == Endian::Big {
-            value.to_be_bytes()
-        } else {
-            value.to_le_bytes()
-        }
+        if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 }
 
@@ -185,11 +173,7 @@ mod tests {
         assert_eq!(target("i686"), Some("i386"));
         assert_eq!(target("armv8l"), Some("arm"));
         assert_eq!(target("ppc64le"), Some("ppc64le"));
-        let mips64 = if cfg!(target_endian = "big") {
-            "mips64"
-        } else {
-            "mips64el"
-        };
+        let mips64 = if cfg!(target_endian = "big") { "mips64" } else { "mips64el" };
         assert_eq!(target("mips64"), Some(mips64));
         assert_eq!(target("vax"), None);
     }

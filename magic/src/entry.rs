@@ -25,9 +25,7 @@ impl Entry {
             (_, Some(rest)) => (false, rest),
             _ => return Err(RuleError::EntryText("enabled")),
         };
-        let rest = rest
-            .strip_prefix(b"interpreter ")
-            .ok_or(RuleError::EntryText("interpreter"))?;
+        let rest = rest.strip_prefix(b"interpreter ").ok_or(RuleError::EntryText("interpreter"))?;
         let (interpreter, rest) = split_last(rest, b"\nflags: ").ok_or(RuleError::EntryText("flags"))?;
         let (flags, rest) = line(rest).ok_or(RuleError::EntryText("flags"))?;
         let rule = Rule {
@@ -83,9 +81,7 @@ fn recognition(text: &[u8]) -> Result<Recognition, RuleError> {
 
 /// The value of a line that must begin with `label`, and what follows the line.
 fn labelled<'a>(text: &'a [u8], label: &'static str) -> Result<(&'a [u8], &'a [u8]), RuleError> {
-    let value = text
-        .strip_prefix(label.as_bytes())
-        .and_then(|rest| rest.strip_prefix(b" "));
+    let value = text.strip_prefix(label.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
     value.and_then(line).ok_or(RuleError::EntryText(label))
 }
 
@@ -107,11 +103,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| {
-        char::from(*byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, odd) = text.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
     if odd.is_empty() { bytes.collect() } else { None }

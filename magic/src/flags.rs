@@ -9,10 +9,7 @@ use crate::RuleError;
 ///
 /// The kernel reads the letters in any order and as often as they come, and prints them as `POCF`.
 /// Linux 7.3 adds further letters (`T`, `L`, `D`); they are refused here, as every kernel before refuses them.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent switches, exactly as the kernel has them"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches, exactly as the kernel has them")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
     /// `P`: the program's own argv\[0\] is passed on, after the interpreter's name and the path.
@@ -29,10 +26,7 @@ impl Flags {
     /// The set that the kernel keeps for these: `C` brings `O` with it.
     #[must_use]
     pub fn normalised(self) -> Self {
-        Self {
-            open_binary: self.open_binary || self.credentials,
-            ..self
-        }
+        Self { open_binary: self.open_binary || self.credentials, ..self }
     }
 
     /// Reads letters as the kernel does; what comes back is [normalised](Self::normalised).
@@ -61,16 +55,9 @@ impl FromStr for Flags {
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = [
-            (self.preserve_argv0, 'P'),
-            (self.open_binary, 'O'),
-            (self.credentials, 'C'),
-            (self.fix_binary, 'F'),
-        ];
-        letters
-            .into_iter()
-            .filter(|(set, _)| *set)
-            .try_for_each(|(_, letter)| f.write_char(letter))
+        let letters =
+            [(self.preserve_argv0, 'P'), (self.open_binary, 'O'), (self.credentials, 'C'), (self.fix_binary, 'F')];
+        letters.into_iter().filter(|(set, _)| *set).try_for_each(|(_, letter)| f.write_char(letter))
     }
 }
 

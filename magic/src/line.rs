@@ -25,27 +25,19 @@ impl Rule {
         if !(LINE_MIN..=LINE_MAX).contains(&line.len()) {
             return Err(RuleError::LineLength(line.len()));
         }
-        let mut fields = Fields {
-            delimiter: line[0],
-            rest: &line[1..],
-        };
+        let mut fields = Fields { delimiter: line[0], rest: &line[1..] };
         if NO_DELIMITER.contains(&fields.delimiter) {
             return Err(RuleError::Delimiter(fields.delimiter));
         }
         let name = EntryName::new(fields.text("name")?)?;
-        let recognition = match fields.text("type")? {
-            b"M" => Recognition::Magic(fields.pattern()?),
-            b"E" => Recognition::Extension(fields.extension()?),
+        let recognition = match fields.kind()? {
+            b'M' => Recognition::Magic(fields.pattern()?),
+            b'E' => Recognition::Extension(fields.extension()?),
             _ => return Err(RuleError::Type),
         };
         let interpreter = fields.text("interpreter")?.to_vec();
         let flags = Flags::parse(fields.rest.strip_suffix(b"\n").unwrap_or(fields.rest))?;
-        let rule = Self {
-            name,
-            recognition,
-            interpreter,
-            flags,
-        };
+        let rule = Self { name, recognition, interpreter, flags };
         rule.check().map(|()| rule)
     }
 
@@ -58,16 +50,8 @@ impl Rule {
         self.check()?;
         let delimiter = self.delimiter().ok_or(RuleError::NoDelimiter)?;
         let full = self.line_with(delimiter, escape_all);
-        let line = if full.len() > LINE_MAX {
-            self.line_with(delimiter, |b| escape_some(b, delimiter))
-        } else {
-            full
-        };
-        if line.len() > LINE_MAX {
-            Err(RuleError::LineLength(line.len()))
-        } else {
-            Ok(line)
-        }
+        let line = if full.len() > LINE_MAX { self.line_with(delimiter, |b| escape_some(b, delimiter)) } else { full };
+        if line.len() > LINE_MAX { Err(RuleError::LineLength(line.len())) } else { Ok(line) }
     }
 
     fn line_with(&self, delimiter: u8, escape: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
@@ -98,14 +82,8 @@ impl Rule {
         // /etc/binfmt.d that begins with `#` or `;` is a comment.
         let all = b":,|!%&=+~^@$?*".iter().copied().chain(1..=0x1f).chain(0x7f..=0xff);
         all.filter(|byte| !NO_DELIMITER.contains(byte)).find(|byte| {
-            let suffix: &[u8] = if let Recognition::Extension(suffix) = &self.recognition {
-                suffix
-            } else {
-                b""
-            };
-            ![self.name.as_bytes(), &self.interpreter, suffix]
-                .iter()
-                .any(|field| field.contains(byte))
+            let suffix: &[u8] = if let Recognition::Extension(suffix) = &self.recognition { suffix } else { b"" };
+            ![self.name.as_bytes(), &self.interpreter, suffix].iter().any(|field| field.contains(byte))
         })
     }
 }
@@ -121,6 +99,13 @@ impl<'a> Fields<'a> {
     fn text(&mut self, field: &'static str) -> Result<&'a [u8], RuleError> {
         let end = self.rest.iter().position(|&byte| byte == self.delimiter || byte == 0);
         self.cut(end.filter(|&end| self.rest[end] == self.delimiter), field)
+    }
+
+    /// The type: one byte, even if it is the delimiter, and a delimiter.
+    fn kind(&mut self) -> Result<u8, RuleError> {
+        let kind = *self.rest.first().ok_or(RuleError::Type)?;
+        self.cut(Some(1).filter(|_| self.rest.get(1) == Some(&self.delimiter)), "type")?;
+        Ok(kind)
     }
 
     /// A field with escapes; a delimiter within an escape does not end it.
@@ -178,9 +163,7 @@ fn decimal(text: &[u8]) -> Result<usize, RuleError> {
         Ok(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse::<usize>().ok(),
         _ => None,
     };
-    number
-        .filter(|&number| !(negative && number > 0))
-        .ok_or_else(|| RuleError::Offset(printable(text)))
+    number.filter(|&number| !(negative && number > 0)).ok_or_else(|| RuleError::Offset(printable(text)))
 }
 
 /// `string_unescape_inplace(…, UNESCAPE_HEX)`: reads up to the first NUL byte; a backslash that begins no `\xHH`
@@ -225,16 +208,7 @@ fn escape_all(bytes: &[u8]) -> Vec<u8> {
 
 fn escape_some(bytes: &[u8], delimiter: u8) -> Vec<u8> {
     let special = [0, b'\\', delimiter];
-    bytes
-        .iter()
-        .flat_map(|byte| {
-            if special.contains(byte) {
-                escape_all(&[*byte])
-            } else {
-                vec![*byte]
-            }
-        })
-        .collect()
+    bytes.iter().flat_map(|byte| if special.contains(byte) { escape_all(&[*byte]) } else { vec![*byte] }).collect()
 }
 
 /// Bytes for a message: as text where they are, else as `\xHH`.

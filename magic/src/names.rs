@@ -17,37 +17,19 @@ pub struct UnknownSystem {
 
 pub(crate) fn find(name: &str) -> Result<&'static Arch, UnknownSystem> {
     let wanted = name.trim().to_ascii_lowercase();
-    let program = wanted
-        .strip_prefix("qemu-")
-        .map(|rest| rest.strip_suffix("-static").unwrap_or(rest));
+    let program = wanted.strip_prefix("qemu-").map(|rest| rest.strip_suffix("-static").unwrap_or(rest));
     let target = |name: &str| Arch::by_target(name);
     target(program.unwrap_or(&wanted))
         .or_else(|| Arch::ALL.iter().find(|arch| of(arch).contains(&wanted.as_str())))
         .or_else(|| by_triple(&wanted))
-        .ok_or_else(|| UnknownSystem {
-            name: name.into(),
-            suggestions: suggestions(&wanted),
-        })
+        .ok_or_else(|| UnknownSystem { name: name.into(), suggestions: suggestions(&wanted) })
 }
 
 /// All names of a row, each once.
 pub(crate) fn of(arch: &'static Arch) -> Vec<&'static str> {
-    let short_systems = arch
-        .nix_systems
-        .iter()
-        .filter_map(|system| system.strip_suffix("-linux"));
-    let go = arch
-        .oci_platforms
-        .iter()
-        .filter_map(|platform| platform.strip_prefix("linux/"));
-    let lists = [
-        arch.nix_systems,
-        arch.debian,
-        arch.triples,
-        arch.oci_platforms,
-        arch.uname,
-        arch.aliases,
-    ];
+    let short_systems = arch.nix_systems.iter().filter_map(|system| system.strip_suffix("-linux"));
+    let go = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
+    let lists = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.uname, arch.aliases];
     let mut names = vec![arch.target];
     for name in lists.into_iter().flatten().copied().chain(short_systems).chain(go) {
         // Another row's target is that row's name alone (`mips64` is what `uname -m` prints on mips64el, too).
@@ -62,9 +44,7 @@ pub(crate) fn of(arch: &'static Arch) -> Vec<&'static str> {
 /// its end says that these are other programs.
 fn by_triple(name: &str) -> Option<&'static Arch> {
     let (cpu, rest) = name.split_once('-')?;
-    let (_, abi) = rest
-        .split_once("linux-")
-        .filter(|(vendor, _)| vendor.is_empty() || vendor.ends_with('-'))?;
+    let (_, abi) = rest.split_once("linux-").filter(|(vendor, _)| vendor.is_empty() || vendor.ends_with('-'))?;
     if rest.contains('/') || !is_abi(abi) {
         return None;
     }
@@ -81,25 +61,17 @@ fn by_triple(name: &str) -> Option<&'static Arch> {
 }
 
 fn is_abi(abi: &str) -> bool {
-    ["gnu", "musl", "uclibc", "android", "ohos"]
-        .iter()
-        .any(|libc| abi.starts_with(libc))
+    ["gnu", "musl", "uclibc", "android", "ohos"].iter().any(|libc| abi.starts_with(libc))
 }
 
 /// The nearest names within a third of the length, one of each row.
 fn suggestions(wanted: &str) -> Vec<&'static str> {
     let reach = (wanted.chars().count() / 3).min(3);
     let nearest = |arch| {
-        of(arch)
-            .into_iter()
-            .map(|name| (distance(wanted, name), name))
-            .min_by_key(|near| near.0)
+        let alike = of(arch).into_iter().filter(|name| name.len().abs_diff(wanted.len()) <= reach);
+        alike.map(|name| (distance(wanted, name), name)).min_by_key(|near| near.0)
     };
-    let mut near: Vec<_> = Arch::ALL
-        .iter()
-        .filter_map(nearest)
-        .filter(|near| near.0 <= reach)
-        .collect();
+    let mut near: Vec<_> = Arch::ALL.iter().filter_map(nearest).filter(|near| near.0 <= reach).collect();
     near.sort_by_key(|near| near.0);
     near.truncate(3);
     near.into_iter().map(|near| near.1).collect()
@@ -158,14 +130,7 @@ mod tests {
     #[test]
     fn a_name_that_is_left_out_is_another_rows_target() {
         for arch in Arch::ALL {
-            let fields = [
-                arch.nix_systems,
-                arch.debian,
-                arch.triples,
-                arch.oci_platforms,
-                arch.aliases,
-                arch.uname,
-            ];
+            let fields = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.aliases, arch.uname];
             for name in fields.into_iter().flatten() {
                 let shared = arch.uname.contains(name) && Arch::by_target(name).is_some();
                 assert!(of(arch).contains(name) || shared, "{name}");
@@ -192,16 +157,7 @@ mod tests {
 
     #[test]
     fn others_are_not() {
-        for name in [
-            "",
-            "linux",
-            "x32",
-            "x86_64-linux-gnux32",
-            "mips64el-linux-gnu",
-            "aarch64-darwin",
-            "s390",
-            "arc",
-        ] {
+        for name in ["", "linux", "x32", "x86_64-linux-gnux32", "mips64el-linux-gnu", "aarch64-darwin", "s390", "arc"] {
             assert_eq!(target(name), "-", "{name}");
         }
     }
@@ -209,10 +165,7 @@ mod tests {
     #[test]
     fn near_names_are_suggested() {
         let suggested = |name| find(name).map_or_else(|unknown| unknown.to_string(), |arch| arch.target.into());
-        assert_eq!(
-            suggested("aarch46"),
-            "unknown system \"aarch46\"; did you mean aarch64?"
-        );
+        assert_eq!(suggested("aarch46"), "unknown system \"aarch46\"; did you mean aarch64?");
         assert!(find("riscv46").unwrap_err().suggestions.contains(&"riscv64"));
         assert!(find("amd46").unwrap_err().suggestions.contains(&"amd64"));
         assert_eq!(suggested("pdp11"), "unknown system \"pdp11\"");
@@ -221,14 +174,7 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        assert_eq!(
-            [
-                distance("", "abc"),
-                distance("abc", "abc"),
-                distance("kitten", "sitting")
-            ],
-            [3, 0, 3]
-        );
+        assert_eq!([distance("", "abc"), distance("abc", "abc"), distance("kitten", "sitting")], [3, 0, 3]);
         assert_eq!(distance("aarch46", "aarch64"), 1);
     }
 }

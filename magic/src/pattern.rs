@@ -27,16 +27,10 @@ impl Pattern {
         if let Some(mask) = &mask
             && mask.len() != magic.len()
         {
-            return Err(RuleError::MaskLength {
-                magic: magic.len(),
-                mask: mask.len(),
-            });
+            return Err(RuleError::MaskLength { magic: magic.len(), mask: mask.len() });
         }
         if magic.len() > WINDOW || offset > WINDOW - magic.len() {
-            return Err(RuleError::Window {
-                offset,
-                size: magic.len(),
-            });
+            return Err(RuleError::Window { offset, size: magic.len() });
         }
         Ok(Self { offset, magic, mask })
     }
@@ -61,8 +55,7 @@ impl Pattern {
     /// `head` is the file's first [`WINDOW`] bytes, or the whole file if it is shorter; what lies behind them
     /// is ignored, and what is missing counts as NUL, as in the kernel's `search_binfmt_handler`.
     pub fn matches(&self, head: &[u8]) -> bool {
-        self.wanted()
-            .all(|(at, byte, mask)| (head.get(at).copied().unwrap_or(0) ^ byte) & mask == 0)
+        self.wanted().all(|(at, byte, mask)| (head.get(at).copied().unwrap_or(0) ^ byte) & mask == 0)
     }
 
     /// Does some file match both patterns?
@@ -72,9 +65,7 @@ impl Pattern {
         for (at, byte, mask) in self.wanted() {
             file[at] = (byte, mask);
         }
-        other
-            .wanted()
-            .all(|(at, byte, mask)| (file[at].0 ^ byte) & file[at].1 & mask == 0)
+        other.wanted().all(|(at, byte, mask)| (file[at].0 ^ byte) & file[at].1 & mask == 0)
     }
 
     /// Do both take the same programs, as far as real toolchains write them?
@@ -82,10 +73,7 @@ impl Pattern {
     /// Two rules for one guest often differ in bits that no compiler sets (the last mask byte of ppc64le, the
     /// OS ABI). They are alike if they answer alike for the [headers](Arch::headers) of **every** row.
     pub fn same_programs(&self, other: &Self) -> bool {
-        Arch::ALL
-            .iter()
-            .flat_map(Arch::headers)
-            .all(|head| self.matches(&head) == other.matches(&head))
+        Arch::ALL.iter().flat_map(Arch::headers).all(|head| self.matches(&head) == other.matches(&head))
     }
 
     /// The positions that count, each with its byte and mask.
@@ -109,26 +97,11 @@ mod tests {
     fn limits_are_the_kernels() {
         assert!(Pattern::new(0, vec![1; 256], None).is_ok());
         assert!(Pattern::new(252, vec![1; 4], None).is_ok());
-        assert_eq!(
-            Pattern::new(253, vec![1; 4], None),
-            Err(RuleError::Window { offset: 253, size: 4 })
-        );
-        assert_eq!(
-            Pattern::new(0, vec![1; 257], None),
-            Err(RuleError::Window { offset: 0, size: 257 })
-        );
-        assert_eq!(
-            Pattern::new(usize::MAX, "a", None),
-            Err(RuleError::Window {
-                offset: usize::MAX,
-                size: 1
-            })
-        );
+        assert_eq!(Pattern::new(253, vec![1; 4], None), Err(RuleError::Window { offset: 253, size: 4 }));
+        assert_eq!(Pattern::new(0, vec![1; 257], None), Err(RuleError::Window { offset: 0, size: 257 }));
+        assert_eq!(Pattern::new(usize::MAX, "a", None), Err(RuleError::Window { offset: usize::MAX, size: 1 }));
         assert_eq!(Pattern::new(0, "", None), Err(RuleError::EmptyMagic));
-        assert_eq!(
-            Pattern::new(0, "ab", Some(vec![1])),
-            Err(RuleError::MaskLength { magic: 2, mask: 1 })
-        );
+        assert_eq!(Pattern::new(0, "ab", Some(vec![1])), Err(RuleError::MaskLength { magic: 2, mask: 1 }));
     }
 
     #[test]

@@ -79,10 +79,7 @@ impl EntryName {
             name if name.len() > NAME_MAX => "it is longer than 255 bytes",
             _ => return Ok(Self(name)),
         };
-        Err(RuleError::Name {
-            name: printable(&name),
-            why,
-        })
+        Err(RuleError::Name { name: printable(&name), why })
     }
 
     /// The bytes.
@@ -203,13 +200,7 @@ mod tests {
     fn messages_are_sentences() {
         let error = EntryName::new("a/b").unwrap_err().to_string();
         assert_eq!(error, "\"a/b\" can not name an entry: it can not be a file's name");
-        assert_eq!(
-            RuleError::Flag(b'f').to_string(),
-            "'f' is not one of the flags P, O, C and F"
-        );
-        assert_eq!(
-            RuleError::LineLength(3).to_string(),
-            "a rule takes 11 to 1920 bytes, not 3"
-        );
+        assert_eq!(RuleError::Flag(b'f').to_string(), "'f' is not one of the flags P, O, C and F");
+        assert_eq!(RuleError::LineLength(3).to_string(), "a rule takes 11 to 1920 bytes, not 3");
     }
 }

@@ -73,12 +73,7 @@ mod tests {
     fn no_two_rows_overlap() {
         for (i, one) in ROWS.iter().enumerate() {
             for other in &ROWS[i + 1..] {
-                assert!(
-                    !one.pattern().overlaps(&other.pattern()),
-                    "{} and {}",
-                    one.target,
-                    other.target
-                );
+                assert!(!one.pattern().overlaps(&other.pattern()), "{} and {}", one.target, other.target);
             }
         }
     }
@@ -87,15 +82,7 @@ mod tests {
     fn programs_without_a_guest_match_no_row() {
         let head = |class: u8, data: u8, machine: [u8; 2]| {
             let e_type = if data == 1 { [2, 0] } else { [0, 2] };
-            [
-                b"\x7fELF".as_slice(),
-                &[class, data, 1, 0],
-                &[0; 8],
-                &e_type,
-                &machine,
-                &[0; 32],
-            ]
-            .concat()
+            [b"\x7fELF".as_slice(), &[class, data, 1, 0], &[0; 8], &e_type, &machine, &[0; 32]].concat()
         };
         let strangers = [
             ("x32", head(1, 1, [62, 0])),

@@ -33,11 +33,7 @@ fn qemus_microblaze_rule_can_not_match_a_big_endian_program() {
 
 #[test]
 fn only_i486_of_qemus_rules_has_no_row() {
-    let without: Vec<_> = QEMU
-        .iter()
-        .map(|rule| rule.0)
-        .filter(|name| Arch::by_target(name).is_none())
-        .collect();
+    let without: Vec<_> = QEMU.iter().map(|rule| rule.0).filter(|name| Arch::by_target(name).is_none()).collect();
     assert_eq!(without, ["i486"]);
 }
 
@@ -47,10 +43,7 @@ fn qemus(target: &str) -> Pattern {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 /// Name, magic and mask of every rule of the script.

@@ -67,9 +67,7 @@ impl Apply<'_> {
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
         let copies = self.facts.copies.get(arch.target).into_iter().flatten();
-        let fit = copies
-            .filter(|copy| copy.path == from)
-            .find_map(|copy| copy.verdict.as_ref().ok());
+        let fit = copies.filter(|copy| copy.path == from).find_map(|copy| copy.verdict.as_ref().ok());
         let Some(fit) = fit else { return Ok(()) };
         let mut staged = self.host.stage(Path::new(layout::INTERPRETERS))?;
         let (mut source, judged) = (&fit.file, fit.sha256);
@@ -90,18 +88,13 @@ impl Apply<'_> {
     /// The last look before it gets its name: a static program of this machine
     /// that says it is the emulator wanted.
     fn admit(&mut self, arch: &'static Arch, mut staged: Staged) -> Result<()> {
-        let unfit = |path: &Path, why: String| Error::Unfit {
-            path: path.to_owned(),
-            binary: interpreter::binary(arch),
-            why,
-        };
+        let unfit =
+            |path: &Path, why: String| Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why };
         let place = self.host.at(&layout::interpreter(arch));
         let file = staged.file();
         file.rewind().map_err(io("read", &place))?;
         let mut head = Vec::new();
-        file.take(interpreter::HEAD)
-            .read_to_end(&mut head)
-            .map_err(io("read", &place))?;
+        file.take(interpreter::HEAD).read_to_end(&mut head).map_err(io("read", &place))?;
         interpreter::judge(&head, &self.facts.machine).map_err(|why| unfit(&place, why))?;
         file.rewind().map_err(io("read", &place))?;
         let sha256 = Sha256::of_reader(file).map_err(io("read", &place))?;
@@ -116,14 +109,7 @@ impl Apply<'_> {
         let Some((ready, sha256)) = self.staged.remove(arch.target) else {
             return Ok(());
         };
-        self.begin(
-            Made::Interpreter {
-                path: path.clone(),
-                sha256,
-                seal: None,
-            },
-            Some(arch),
-        )?;
+        self.begin(Made::Interpreter { path: path.clone(), sha256, seal: None }, Some(arch))?;
         let previous = self.host.place(ready, &path)?;
         self.host.relabel(&path);
         let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));

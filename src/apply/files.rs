@@ -26,10 +26,7 @@ impl Apply<'_> {
     pub(super) fn write(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
         let before = self.host.read(path)?;
         let (path, sha256) = (path.to_owned(), Sha256::of(text));
-        let made = Made::File {
-            path: path.clone(),
-            sha256,
-        };
+        let made = Made::File { path: path.clone(), sha256 };
         self.begin(made.clone(), arch)?;
         self.host.write_atomic(&path, text)?;
         self.host.relabel(&path);
@@ -45,18 +42,10 @@ impl Apply<'_> {
         let created = before.is_none();
         let included = conf::include(&before.unwrap_or_default());
         let (path, newline_added) = (path.to_owned(), included.newline_added);
-        let made = Made::Include {
-            path: path.clone(),
-            created,
-            newline_added,
-        };
+        let made = Made::Include { path: path.clone(), created, newline_added };
         self.begin(made.clone(), None)?;
         self.host.write_atomic(&path, &included.text)?;
-        let undo = if created {
-            Undo::RemoveFile(path)
-        } else {
-            Undo::Exclude(path, newline_added)
-        };
+        let undo = if created { Undo::RemoveFile(path) } else { Undo::Exclude(path, newline_added) };
         self.end(made, undo)
     }
 
@@ -69,10 +58,7 @@ impl Apply<'_> {
             self.host.write_atomic(path, &after)?;
         }
         let undo = Undo::Rewrite(path.to_owned(), before);
-        self.forget(
-            undo,
-            |made| matches!(made, Made::Include { path: made, .. } if made == path),
-        )
+        self.forget(undo, |made| matches!(made, Made::Include { path: made, .. } if made == path))
     }
 
     pub(super) fn remove_file(&mut self, path: &Path) -> Result<()> {
@@ -84,12 +70,9 @@ impl Apply<'_> {
 
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<()> {
         if !self.host.remove_dir(path)? {
-            self.notes
-                .push(format!("{} stays: something else is in it", path.display()));
+            self.notes.push(format!("{} stays: something else is in it", path.display()));
         }
-        self.receipt
-            .records
-            .retain(|record| record.made != Made::Dir { path: path.to_owned() });
+        self.receipt.records.retain(|record| record.made != Made::Dir { path: path.to_owned() });
         self.receipt.save(self.host)
     }
 }

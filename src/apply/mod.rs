@@ -104,7 +104,10 @@ impl<'a> Apply<'a> {
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
-        self.ui.step(step);
+        // A daemon that does not run is not restarted: that step speaks afterwards.
+        if *step != Step::RestartDaemon {
+            self.ui.step(step);
+        }
         match step {
             Step::MakeDir(path) => self.make_dir(path),
             Step::Fetch(archs) => self.fetch(archs),
@@ -120,11 +123,7 @@ impl<'a> Apply<'a> {
                 self.restart_daemon();
                 Ok(())
             }
-            Step::Exclude {
-                path,
-                newline_added,
-                created,
-            } => self.exclude(path, *newline_added, *created),
+            Step::Exclude { path, newline_added, created } => self.exclude(path, *newline_added, *created),
             Step::RemoveFile(path) => self.remove_file(path),
             Step::RemoveDir(path) => self.remove_dir(path),
             Step::Unmount => self.unmount(),
@@ -143,11 +142,7 @@ impl<'a> Apply<'a> {
         for dir in chain.into_iter().rev().filter(|dir| !self.host.exists(dir)) {
             let path = dir.to_owned();
             self.host.make_dir(dir)?;
-            self.receipt.records.push(Record {
-                state: State::Done,
-                target: None,
-                made: Made::Dir { path },
-            });
+            self.receipt.records.push(Record { state: State::Done, target: None, made: Made::Dir { path } });
         }
         self.receipt.save(self.host)
     }
@@ -155,11 +150,7 @@ impl<'a> Apply<'a> {
     /// Records that something is about to be made.
     fn begin(&mut self, made: Made, arch: Option<&Arch>) -> Result<()> {
         let target = arch.map(|arch| arch.target.to_owned());
-        self.receipt.records.push(Record {
-            state: State::Begun,
-            target,
-            made,
-        });
+        self.receipt.records.push(Record { state: State::Begun, target, made });
         self.receipt.save(self.host)
     }
 
@@ -209,10 +200,7 @@ impl<'a> Apply<'a> {
             return Ok(());
         };
         binfmt_misc::remove(self.host, name)?;
-        self.forget(
-            Undo::Enter(rule),
-            |made| matches!(made, Made::Entry { name: made, .. } if made == name),
-        )
+        self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
     }
 
     /// Registers a rule that cannot brick the machine, and proves it.
@@ -222,10 +210,7 @@ impl<'a> Apply<'a> {
         prove::harmless(self.host, rule, &installed.head)?;
         let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
         let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
-        let made = Made::Entry {
-            name: name.clone(),
-            line,
-        };
+        let made = Made::Entry { name: name.clone(), line };
         self.begin(made.clone(), Some(arch))?;
         binfmt_misc::register(self.host, rule)?;
         self.end(made, Undo::Withdraw(name.clone()))?;
@@ -237,13 +222,7 @@ impl<'a> Apply<'a> {
     }
 
     fn prove_rival(&mut self, arch: &'static Arch) -> Result<()> {
-        let argv0 = self
-            .facts
-            .rivals
-            .get(arch.target)
-            .into_iter()
-            .flatten()
-            .all(|r| r.entry.rule.flags.preserve_argv0);
+        let argv0 = self.facts.rivals.get(arch.target).into_iter().flatten().all(|r| r.entry.rule.flags.preserve_argv0);
         if prove::runs(self.host, arch, "the entry of this system", None, argv0)? {
             self.proven.push(arch.target);
         }
@@ -272,11 +251,7 @@ impl<'a> Apply<'a> {
                 }
             }
         }
-        if self.receipt.is_spent() {
-            self.close_receipt()
-        } else {
-            self.receipt.save(self.host)
-        }
+        if self.receipt.is_spent() { self.close_receipt() } else { self.receipt.save(self.host) }
     }
 
     /// Nothing of ours is left but the receipt and directories: they go too.

@@ -23,18 +23,11 @@ pub const BECOME: &str = "become-in-chroot";
 /// interpreter to start the interpreter (ELOOP), for every program.
 pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let bricking = |what: &str| Error::Bricking {
-        name: name.clone(),
-        what: what.to_owned(),
-    };
+    let bricking = |what: &str| Error::Bricking { name: name.clone(), what: what.to_owned() };
     if rule.matches(interpreter_head) {
         return Err(bricking("the interpreter itself"));
     }
-    let natives = [
-        ("/proc/self/exe", "this very program"),
-        ("/bin/sh", "/bin/sh"),
-        ("/sbin/init", "/sbin/init"),
-    ];
+    let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
     for (path, what) in natives {
         let head = host.head(Path::new(path), binfmt_magic::WINDOW as u64);
         if head.is_ok_and(|head| rule.matches(&head)) {
@@ -58,10 +51,7 @@ pub(super) fn runs(
     emulator: Option<(Inode, Sha256)>,
     keeps_argv0: bool,
 ) -> Result<bool> {
-    let broken = |why: String| Error::NotWorking {
-        name: name.to_owned(),
-        why,
-    };
+    let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
     let Some(probe) = arch.probe() else {
         let path = host.at(&layout::interpreter(arch));
         return match emulator {
@@ -104,28 +94,27 @@ fn watch(
     emulator: Option<(Inode, Sha256)>,
     keeps_argv0: bool,
 ) -> std::result::Result<(), String> {
-    let words = [
-        OsStr::new(BECOME),
-        room.as_os_str(),
-        OsStr::new("/probe"),
-        OsStr::new(ARG0),
-    ];
+    let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
     let mut child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
     let text = |e: io::Error| format!("the probe cannot be watched: {e}");
     let own = host.own_inode().map_err(text)?;
-    if let Some(mut running) = child.program(own).map_err(text)? {
-        let inode = Inode::of(&running.metadata().map_err(text)?);
-        if let Some((expected, sha256)) = emulator {
-            let same = inode == expected && Sha256::of_reader(&mut running).map_err(text)? == sha256;
-            if !same {
-                return Err("the kernel runs the probe with another file than the one that was verified".into());
-            }
+    let running = child.program(own).map_err(text)?;
+    let verified = match (running, emulator) {
+        (Some(mut running), Some((expected, sha256))) => {
+            let inode = Inode::of(&running.metadata().map_err(text)?);
+            inode == expected && Sha256::of_reader(&mut running).map_err(text)? == sha256
         }
-    }
+        // Somebody else's entry: there is nothing to compare with.
+        (_, None) => true,
+        (None, Some(_)) => false,
+    };
     let (status, output, complaints) = child.finish().map_err(text)?;
     if !status.success() {
         return Err(format!("the probe ended with {status}: {}", complaints.trim()));
+    }
+    if !verified {
+        return Err("the kernel runs the probe with another file than the one that was verified".into());
     }
     if keeps_argv0 && output != ARG0.as_bytes() {
         let got = String::from_utf8_lossy(&output);

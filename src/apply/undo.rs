@@ -46,25 +46,17 @@ impl Apply<'_> {
         if complete {
             self.drop_begun();
         }
-        let written = if self.receipt.is_spent() {
-            self.close_receipt()
-        } else {
-            self.receipt.save(self.host)
-        };
+        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.receipt.save(self.host) };
         match written {
             Ok(()) if complete => self.ui.note("nothing was changed: what had been done was undone"),
-            Ok(()) => self
-                .ui
-                .warn("not everything could be undone; run: binfmt-nix unregister all"),
+            Ok(()) => self.ui.warn("not everything could be undone; run: binfmt-nix unregister all"),
             Err(error) => self.ui.warn(&format!("while undoing: {error}")),
         }
     }
 
     /// The step that failed never came to its end.
     fn drop_begun(&mut self) {
-        self.receipt
-            .records
-            .retain(|record| record.state == crate::receipt::State::Done);
+        self.receipt.records.retain(|record| record.state == crate::receipt::State::Done);
     }
 
     fn take_back(&mut self, undo: Undo) -> Result<()> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::table;
 use crate::cli::{Format, List};
+use crate::digest::hex;
 use crate::error::{ExitCode, Result};
 use crate::ui::Ui;
 use crate::{interpreter, layout};
@@ -62,7 +63,6 @@ struct Known {
 
 impl Listing {
     fn new() -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let known = |arch: &Arch| Known {
             system: arch.target,
             nix_systems: arch.nix_systems,
@@ -75,10 +75,7 @@ impl Listing {
             offset: 0,
             has_probe: arch.probe().is_some(),
         };
-        Self {
-            version: 1,
-            systems: Arch::ALL.iter().map(known).collect(),
-        }
+        Self { version: 1, systems: Arch::ALL.iter().map(known).collect() }
     }
 }
 
@@ -87,10 +84,6 @@ fn rule(arch: &Arch) -> Result<Rule> {
         name: EntryName::new(interpreter::binary(arch))?,
         recognition: Recognition::Magic(arch.pattern()),
         interpreter: layout::interpreter(arch).as_os_str().as_bytes().to_vec(),
-        flags: Flags {
-            preserve_argv0: true,
-            fix_binary: true,
-            ..Flags::default()
-        },
+        flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
     })
 }

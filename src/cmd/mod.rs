@@ -14,6 +14,7 @@ use crate::cli::{Cli, Command};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{Host, Lock};
 use crate::layout;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::ui::Ui;
 
@@ -39,15 +40,33 @@ fn lock(host: &Host, ui: &Ui) -> Result<Lock> {
     host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)
 }
 
-/// `--dry-run`: the steps on stdout, and nothing else.
-fn show(ui: &Ui, plan: &Plan) {
-    if ui.is_json() {
-        return;
-    }
+/// `--dry-run`: what would be done, on stdout.
+fn show(ui: &Ui, plan: &Plan) -> ExitCode {
+    let outcome = Outcome::planned(plan);
+    talk(ui, &outcome);
     if plan.steps.is_empty() {
         ui.result(&"nothing to do");
     }
     for step in &plan.steps {
         ui.result(&format!("would {:<10} {step}", step.verb()));
     }
+    conclude(ui, &outcome)
+}
+
+/// Notes and findings, on stderr.
+fn talk(ui: &Ui, outcome: &Outcome) {
+    for note in &outcome.notes {
+        ui.note(note);
+    }
+    for finding in &outcome.findings {
+        ui.warn(finding);
+    }
+}
+
+/// The result for programs, and what it means to a script.
+fn conclude(ui: &Ui, outcome: &Outcome) -> ExitCode {
+    if ui.is_json() {
+        ui.json(outcome);
+    }
+    if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
 }

@@ -28,11 +28,7 @@ pub(super) fn check(host: &Host) -> Result<()> {
 }
 
 fn line(host: &Host) -> String {
-    let set: Vec<&str> = KEPT
-        .into_iter()
-        .chain([mirrors::VARIABLE])
-        .filter(|name| host.env(name).is_some())
-        .collect();
+    let set: Vec<&str> = KEPT.into_iter().chain([mirrors::VARIABLE]).filter(|name| host.env(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));

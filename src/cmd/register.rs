@@ -1,6 +1,6 @@
 //! `binfmt-nix register SYSTEM…`
 
-use super::{lock, permission, show, systems};
+use super::{conclude, lock, permission, show, systems, talk};
 use crate::apply::{Applied, Apply};
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
@@ -21,25 +21,22 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
     let facts = Facts::gather(host, &request.systems, Some(&request.source))?;
     let plan = plan::register::plan(&request, &facts)?;
     if args.dry_run {
-        show(ui, &plan);
-        return Ok(report(ui, &plan, Outcome::planned(&plan)));
+        return Ok(show(ui, &plan));
     }
     if plan.steps.is_empty() && plan.systems.iter().all(|planned| is_known(&facts, planned)) {
-        return Ok(report(ui, &plan, Outcome::planned(&plan)));
+        return Ok(report(ui, &plan, &Outcome::planned(&plan)));
     }
     let applied = Apply::new(host, ui, facts, request.mirror).register(&plan)?;
     let mut outcome = Outcome::planned(&plan).applied(&applied);
     check(host, &plan, &applied, &mut outcome);
-    Ok(report(ui, &plan, outcome))
+    Ok(report(ui, &plan, &outcome))
 }
 
 fn request(args: &cli::Register) -> Result<Register> {
     let (systems, all) = systems::named(&args.systems)?;
     let source = match (&args.qemu, args.source) {
         (Some(_), _) if systems.len() != 1 => {
-            return Err(Error::Usage(
-                "--qemu names one emulator, so it goes with one system".into(),
-            ));
+            return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
         }
         (Some(path), _) => Source::File(path.clone()),
         (None, cli::Source::Auto) => Source::Auto,
@@ -74,13 +71,8 @@ fn check(host: &Host, plan: &Plan, applied: &Applied, outcome: &mut Outcome) {
         return;
     }
     let registered = |planned: &&Planned| applied.receipt.systems.get(planned.arch.target).is_some_and(|s| s.nix);
-    let systems: Vec<&str> = plan
-        .systems
-        .iter()
-        .filter(registered)
-        .flat_map(|planned| planned.arch.nix_systems)
-        .copied()
-        .collect();
+    let systems: Vec<&str> =
+        plan.systems.iter().filter(registered).flat_map(|planned| planned.arch.nix_systems).copied().collect();
     match answer::ask(host) {
         Some(answer) => outcome.nix_answered(&systems, answer),
         None => outcome
@@ -89,14 +81,9 @@ fn check(host: &Host, plan: &Plan, applied: &Applied, outcome: &mut Outcome) {
     }
 }
 
-/// Prints what came of it, and says what that means to a script.
-fn report(ui: &Ui, plan: &Plan, outcome: Outcome) -> ExitCode {
-    for note in &outcome.notes {
-        ui.note(note);
-    }
-    for finding in &outcome.findings {
-        ui.warn(finding);
-    }
+/// Prints what came of it.
+fn report(ui: &Ui, plan: &Plan, outcome: &Outcome) -> ExitCode {
+    talk(ui, outcome);
     for system in &outcome.systems {
         ui.result(system);
     }
@@ -104,18 +91,11 @@ fn report(ui: &Ui, plan: &Plan, outcome: Outcome) -> ExitCode {
         ui.result(&nix_line(answer));
     }
     if outcome.changed {
-        let names: Vec<_> = plan.systems.iter().map(|planned| planned.arch.target).collect();
+        let changed = plan.systems.iter().filter(|planned| !planned.already || plan.systems.len() == 1);
+        let names: Vec<_> = changed.map(|planned| planned.arch.target).collect();
         ui.result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
     }
-    let code = if outcome.findings.is_empty() {
-        ExitCode::Ok
-    } else {
-        ExitCode::Findings
-    };
-    if ui.is_json() {
-        ui.json(&outcome);
-    }
-    code
+    conclude(ui, outcome)
 }
 
 fn nix_line(answer: &Answer) -> String {

@@ -1,6 +1,6 @@
 //! `binfmt-nix unregister SYSTEM…`
 
-use super::{lock, permission, show, systems};
+use super::{conclude, lock, permission, show, systems, talk};
 use crate::apply::Apply;
 use crate::cli;
 use crate::error::{ExitCode, Result};
@@ -20,10 +20,11 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCo
     let _lock = if args.dry_run { None } else { Some(lock(host, ui)?) };
     let facts = Facts::gather(host, &request.systems, None)?;
     let plan = plan::unregister::plan(&request, &facts)?;
-    let mut outcome = Outcome::planned(&plan);
     if args.dry_run {
-        show(ui, &plan);
-    } else if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) {
+        return Ok(show(ui, &plan));
+    }
+    let mut outcome = Outcome::planned(&plan);
+    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) {
         let applied = Apply::new(host, ui, facts, None).unregister(&plan)?;
         outcome = outcome.applied(&applied);
     }
@@ -31,24 +32,12 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCo
 }
 
 fn report(ui: &Ui, outcome: &Outcome) -> ExitCode {
-    for note in &outcome.notes {
-        ui.note(note);
-    }
-    for finding in &outcome.findings {
-        ui.warn(finding);
-    }
+    talk(ui, outcome);
     for system in &outcome.systems {
         ui.result(system);
     }
     if outcome.systems.is_empty() {
         ui.result(&"nothing is registered");
     }
-    if ui.is_json() {
-        ui.json(outcome);
-    }
-    if outcome.findings.is_empty() {
-        ExitCode::Ok
-    } else {
-        ExitCode::Findings
-    }
+    conclude(ui, outcome)
 }

@@ -90,14 +90,7 @@ impl Client {
             content_range: text(CONTENT_RANGE),
             content_length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
             content_encoding: text(CONTENT_ENCODING),
-            body: Body {
-                response,
-                since,
-                got: 0,
-                stall: self.stall,
-                whole: self.whole,
-                slowest: self.slowest,
-            },
+            body: Body { response, since, got: 0, stall: self.stall, whole: self.whole, slowest: self.slowest },
         })
     }
 }

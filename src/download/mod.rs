@@ -144,10 +144,7 @@ pub fn download(
             Err(Stop::Ours(error)) => return Err(error),
             Err(Stop::Mirror(reason)) => {
                 let url_ref = &url;
-                (job.progress)(Event::GaveUp {
-                    url: url_ref,
-                    reason: &reason,
-                });
+                (job.progress)(Event::GaveUp { url: url_ref, reason: &reason });
                 tries.push(Try { url, reason });
             }
         }

@@ -65,10 +65,7 @@ pub fn find(host: &Host, arch: &Arch, machine: &str) -> Result<Vec<HostCopy>> {
 /// The file that the user named. He vouches for it: its owner and age are his
 /// choice, and symbolic links are followed.
 pub fn given(host: &Host, arch: &Arch, machine: &str, path: &Path) -> HostCopy {
-    let verdict = host
-        .open_given(path)
-        .map_err(|e| e.to_string())
-        .and_then(|file| fit(host, arch, machine, file));
+    let verdict = host.open_given(path).map_err(|e| e.to_string()).and_then(|file| fit(host, arch, machine, file));
     let path = path.to_owned();
     HostCopy { path, verdict }
 }
@@ -104,15 +101,9 @@ fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::
 
 /// Asks an emulator for its release, by running it.
 pub fn version(host: &Host, arch: &Arch, program: &Path) -> std::result::Result<Version, String> {
-    let answer = host
-        .run(program, &["--version"])
-        .map_err(|e| format!("cannot run it: {e}"))?;
+    let answer = host.run(program, &["--version"]).map_err(|e| format!("cannot run it: {e}"))?;
     if !answer.status.success() {
-        return Err(format!(
-            "--version ended with {}: {}",
-            answer.status,
-            answer.stderr.trim()
-        ));
+        return Err(format!("--version ended with {}: {}", answer.status, answer.stderr.trim()));
     }
     interpreter::parse_version(&answer.stdout, &interpreter::binary(arch))
 }

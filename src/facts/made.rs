@@ -26,11 +26,7 @@ pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Resul
         let now = look(host, &record.made, table)?;
         settled.push((record, now));
     }
-    let ours: Vec<Made> = settled
-        .iter()
-        .filter(|(_, now)| *now == Now::Ours)
-        .map(|(r, _)| r.made.clone())
-        .collect();
+    let ours: Vec<Made> = settled.iter().filter(|(_, now)| *now == Now::Ours).map(|(r, _)| r.made.clone()).collect();
     // An interrupted replacement leaves two records of one thing: one is true.
     settled.retain(|(record, now)| match now {
         Now::Ours => true,
@@ -70,11 +66,7 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
         // A mount that is not the very one we made is somebody else's.
         Made::Mount { identity } => {
             let found = host.mount_identity(&binfmt_misc::path("status"));
-            if found.is_some() && found == *identity {
-                Now::Ours
-            } else {
-                Now::Gone
-            }
+            if found.is_some() && found == *identity { Now::Ours } else { Now::Gone }
         }
         Made::Entry { name, line } => entry(name, line, table),
     })

@@ -36,6 +36,8 @@ pub struct Facts {
     pub machine: String,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
+    /// Not the machine's own user namespace: entries are seen in this one alone.
+    pub in_user_namespace: bool,
     /// The kernel's table.
     pub table: Table,
     /// What was made here before, as far as it still is there.
@@ -68,15 +70,13 @@ impl Facts {
         let mut facts = Self {
             root: host.at(Path::new("/")),
             files: BTreeMap::new(),
-            missing_dirs: layout::dirs()
-                .filter(|dir| !host.exists(dir))
-                .map(Path::to_owned)
-                .collect(),
+            missing_dirs: layout::dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::look(host)?,
             nix: nix::look(host)?,
             native: native::among(host, systems, &machine),
             rivals: BTreeMap::new(),
             copies: BTreeMap::new(),
+            in_user_namespace: in_user_namespace(&Host::live()),
             machine,
             kernel,
             table,
@@ -174,15 +174,19 @@ impl Facts {
     }
 }
 
+/// The machine's own namespace maps every user to himself (user_namespaces(7)).
+fn in_user_namespace(host: &Host) -> bool {
+    let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// `uname -m`, and the release's first two numbers.
 fn kernel() -> (String, (u32, u32)) {
     let Ok(uname) = ::nix::sys::utsname::uname() else {
         return Default::default();
     };
     let release = uname.release().to_string_lossy();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|n| n.parse().unwrap_or(0));
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     (uname.machine().to_string_lossy().into_owned(), version)
 }

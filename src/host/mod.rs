@@ -4,10 +4,7 @@
 //! them to its root (`--root DIR`, default `/`). Nothing here knows what a file
 //! means. Writes are atomic, reads say "absent" as `None`, and a process that
 //! is started gets a fixed environment: nobody's `PATH` steers a root tool.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this module is the door that the rest of the crate has to use"
-)]
+#![expect(clippy::disallowed_methods, reason = "this module is the door that the rest of the crate has to use")]
 
 mod lock;
 mod mount;
@@ -60,10 +57,7 @@ pub struct Inode {
 impl Inode {
     /// The identity that `fstat(2)` gave.
     pub fn of(meta: &Metadata) -> Self {
-        Self {
-            dev: meta.dev(),
-            ino: meta.ino(),
-        }
+        Self { dev: meta.dev(), ino: meta.ino() }
     }
 }
 
@@ -83,9 +77,7 @@ impl Seal {
 impl Host {
     /// A host rooted at `root`, which must be an absolute path to a directory.
     pub fn new(root: &Path) -> Result<Self> {
-        let root = root
-            .canonicalize()
-            .map_err(|e| Error::io("open the root directory", root, e))?;
+        let root = root.canonicalize().map_err(|e| Error::io("open the root directory", root, e))?;
         if !root.is_dir() {
             let e = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(Error::io("open the root directory", &root, e));
@@ -114,13 +106,7 @@ impl Host {
         let real = self.at(path);
         let resolved = real.canonicalize().map_err(|e| Error::io("find", &real, e))?;
         let inside = resolved.strip_prefix(&self.root).map(|rest| Path::new("/").join(rest));
-        inside.map_err(|_| {
-            Error::io(
-                "find inside the root directory",
-                &resolved,
-                io::ErrorKind::NotFound.into(),
-            )
-        })
+        inside.map_err(|_| Error::io("find inside the root directory", &resolved, io::ErrorKind::NotFound.into()))
     }
 
     /// The whole file, or `None` if there is none.

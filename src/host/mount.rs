@@ -12,13 +12,7 @@ impl Host {
     /// Mounts a binfmt_misc of the caller's user namespace on `path`.
     pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), nix::errno::Errno> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        nix::mount::mount(
-            Some("binfmt_misc"),
-            &self.at(path),
-            Some("binfmt_misc"),
-            flags,
-            None::<&str>,
-        )
+        nix::mount::mount(Some("binfmt_misc"), &self.at(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
     /// Takes the topmost mount on `path` away.
@@ -45,30 +39,17 @@ impl Host {
     pub fn mount_identity(&self, status: &Path) -> Option<String> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let meta = std::fs::metadata(self.at(status)).ok()?;
-        Some(format!(
-            "{} {} {}.{:09}",
-            boot.trim(),
-            meta.dev(),
-            meta.ctime(),
-            meta.ctime_nsec()
-        ))
+        Some(format!("{} {} {}.{:09}", boot.trim(), meta.dev(), meta.ctime(), meta.ctime_nsec()))
     }
 }
 
 /// Fifth field of each line of /proc/PID/mountinfo, octal escapes undone (proc(5)).
 fn mount_points(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
-    mountinfo
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|field| PathBuf::from(unescape(field)))
+    mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(|field| PathBuf::from(unescape(field)))
 }
 
 fn unescape(field: &str) -> String {
-    field
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\")
+    field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 #[cfg(test)]

@@ -34,17 +34,9 @@ impl Host {
     /// Runs a program of the machine to its end; killed after 30 seconds.
     pub fn run(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
         let (mut out, mut err) = (scratch()?, scratch()?);
-        let mut child = command(program)
-            .args(args)
-            .stdout(out.try_clone()?)
-            .stderr(err.try_clone()?)
-            .spawn()?;
+        let mut child = command(program).args(args).stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
         let status = wait(&mut child, Instant::now() + PATIENCE)?;
-        Ok(Finished {
-            status,
-            stdout: rewound(&mut out)?,
-            stderr: rewound(&mut err)?,
-        })
+        Ok(Finished { status, stdout: rewound(&mut out)?, stderr: rewound(&mut err)? })
     }
 
     /// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
@@ -89,12 +81,7 @@ impl Blocked {
             command.arg0(arg0);
         }
         let child = command.spawn()?;
-        Ok(Self {
-            child,
-            output: File::from(read),
-            filler,
-            complaints,
-        })
+        Ok(Self { child, output: File::from(read), filler, complaints })
     }
 
     /// Waits until the child executes something else than the file `not`, and

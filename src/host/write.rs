@@ -36,9 +36,7 @@ impl Staged {
     pub fn finish(self) -> io::Result<Ready> {
         self.temp.as_file().set_permissions(Permissions::from_mode(0o755))?;
         self.temp.as_file().sync_all()?;
-        Ok(Ready {
-            path: self.temp.into_temp_path(),
-        })
+        Ok(Ready { path: self.temp.into_temp_path() })
     }
 }
 
@@ -145,8 +143,9 @@ impl Host {
     pub fn remove_file(&self, path: &Path) -> Result<()> {
         let real = self.at(path);
         match std::fs::remove_file(&real) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &real, e)),
-            _ => sync_dir(parent(&real)).map_err(|e| Error::io("remove", &real, e)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+            Err(e) => Err(Error::io("remove", &real, e)),
+            Ok(()) => sync_dir(parent(&real)).map_err(|e| Error::io("remove", &real, e)),
         }
     }
 
@@ -200,10 +199,7 @@ fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn temp_in(dir: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(TEMP_PREFIX)
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(dir)
+    tempfile::Builder::new().prefix(TEMP_PREFIX).permissions(Permissions::from_mode(0o600)).tempfile_in(dir)
 }
 
 /// A temporary name for what had the name `path`. The lock is held, and what

@@ -51,10 +51,7 @@ fn parse(output: &str) -> Option<Answer> {
         })
     };
     Some(Answer {
-        extra_platforms: value("extra-platforms")?
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect(),
+        extra_platforms: value("extra-platforms")?.split_whitespace().map(str::to_owned).collect(),
         sandbox: value("sandbox").unwrap_or_default(),
     })
 }

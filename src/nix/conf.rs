@@ -86,10 +86,7 @@ pub struct Guest<'a> {
 /// with flag F the sandbox does not need it.
 pub fn lines(guests: &[Guest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    let paths: Vec<_> = guests
-        .iter()
-        .filter_map(|guest| sandbox_path(guest.interpreter))
-        .collect();
+    let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path(guest.interpreter)).collect();
     let mut lines = Vec::new();
     if !systems.is_empty() {
         lines.push(format!("extra-extra-platforms = {}", systems.join(" ")));
@@ -140,33 +137,20 @@ mod tests {
 
     #[test]
     fn knows_its_line_in_every_spelling() {
-        for line in [
-            "!include binfmt-nix.conf",
-            "  include /etc/nix/binfmt-nix.conf # x\r",
-            "!include\tbinfmt-nix.conf",
-        ] {
+        for line in
+            ["!include binfmt-nix.conf", "  include /etc/nix/binfmt-nix.conf # x\r", "!include\tbinfmt-nix.conf"]
+        {
             assert!(includes(line.as_bytes(), "binfmt-nix.conf"), "{line}");
         }
-        for line in [
-            "# !include binfmt-nix.conf",
-            "!include other.conf",
-            "!include /tmp/binfmt-nix.conf",
-            "",
-        ] {
+        for line in ["# !include binfmt-nix.conf", "!include other.conf", "!include /tmp/binfmt-nix.conf", ""] {
             assert!(!includes(line.as_bytes(), "binfmt-nix.conf"), "{line}");
         }
     }
 
     #[test]
     fn appends_to_the_platforms_and_makes_paths_optional() {
-        let guest = |path| Guest {
-            systems: &["armv7l-linux", "armv6l-linux"],
-            interpreter: Path::new(path),
-        };
-        let both = [
-            "extra-extra-platforms = armv7l-linux armv6l-linux",
-            "extra-sandbox-paths = /x/qemu-arm?",
-        ];
+        let guest = |path| Guest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
+        let both = ["extra-extra-platforms = armv7l-linux armv6l-linux", "extra-sandbox-paths = /x/qemu-arm?"];
         assert_eq!(lines(&[guest("/x/qemu-arm")]), both);
         assert_eq!(lines(&[guest("/a b/qemu-arm")]), both[..1]);
         assert_eq!(lines(&[]), Vec::<String>::new());

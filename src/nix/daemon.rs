@@ -29,9 +29,7 @@ pub fn restart(host: &Host) -> Restart {
     if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
         return by(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
     }
-    Restart::ByHand(format!(
-        "nix-daemon (process {pid}) reads its settings only when it starts: restart it"
-    ))
+    Restart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts: restart it"))
 }
 
 fn by_systemd(host: &Host) -> Restart {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::host::Host;
+use answer::Answer;
 
 /// Where Nix keeps its configuration. `NIX_CONF_DIR` is not asked: the daemon
 /// does not get the caller's environment.
@@ -27,6 +28,9 @@ pub struct Nix {
     pub conf: PathBuf,
     /// Its state.
     pub state: ConfState,
+    /// What Nix says of itself; asked only where nix.conf is left alone, as
+    /// somebody may have put the lines there.
+    pub answer: Option<Answer>,
 }
 
 /// What can be done with nix.conf.
@@ -43,20 +47,13 @@ pub enum ConfState {
 /// Looks for Nix. An unreadable nix.conf is an error: nothing is planned around
 /// a file that could not be seen.
 pub fn look(host: &Host) -> Result<Nix> {
-    let traces = [
-        "/nix/store",
-        CONF_DIR,
-        "/nix/var/nix/profiles/default/bin/nix",
-        "/usr/bin/nix",
-        "/usr/local/bin/nix",
-    ];
+    let traces =
+        ["/nix/store", CONF_DIR, "/nix/var/nix/profiles/default/bin/nix", "/usr/bin/nix", "/usr/local/bin/nix"];
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
     let conf = editable_conf(host);
-    Ok(Nix {
-        trace: trace.map(Path::to_owned),
-        state: state(host, &conf)?,
-        conf,
-    })
+    let state = state(host, &conf)?;
+    let answer = if matches!(state, ConfState::LeaveAlone(_)) { answer::ask(host) } else { None };
+    Ok(Nix { trace: trace.map(Path::to_owned), conf, state, answer })
 }
 
 /// Determinate Nix owns nix.conf and rewrites it; people's settings go to the
@@ -65,14 +62,9 @@ fn editable_conf(host: &Host) -> PathBuf {
     let dir = Path::new(CONF_DIR);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];
     let custom = dir.join("nix.custom.conf");
-    let included = host
-        .peek(&dir.join("nix.conf"))
-        .is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
-    if included && determinate.iter().any(|path| host.exists(Path::new(path))) {
-        custom
-    } else {
-        dir.join("nix.conf")
-    }
+    let included =
+        host.peek(&dir.join("nix.conf")).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
+    if included && determinate.iter().any(|path| host.exists(Path::new(path))) { custom } else { dir.join("nix.conf") }
 }
 
 fn state(host: &Host, conf: &Path) -> Result<ConfState> {

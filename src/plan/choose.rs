@@ -1,6 +1,6 @@
 //! Which emulator a system gets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
@@ -44,16 +44,10 @@ pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> 
                 Err(_) => fetch(facts, arch, installed.sum),
             }
         }
-        Source::Host => best_copy(facts, arch, installed.sum).map_err(|tried| Error::NoInterpreter {
-            binary: interpreter::binary(arch),
-            tried,
-        }),
+        Source::Host => best_copy(facts, arch, installed.sum)
+            .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
         Source::Download => fetch(facts, arch, installed.sum),
-        Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|why| Error::Unfit {
-            path: path.clone(),
-            binary: interpreter::binary(arch),
-            why,
-        }),
+        Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
     }
 }
 
@@ -83,15 +77,8 @@ impl Installed {
         }
         match facts.pin(arch)? {
             Some((member, version)) if member.sha256 == sum => {
-                let keep = Choice {
-                    how: How::Keep,
-                    version,
-                    source: "found in place".into(),
-                };
-                Ok(Self {
-                    sum: Some(sum),
-                    keep: Some(keep),
-                })
+                let keep = Choice { how: How::Keep, version, source: "found in place".into() };
+                Ok(Self { sum: Some(sum), keep: Some(keep) })
             }
             _ => Err(super::register::not_ours(&path)),
         }
@@ -101,49 +88,37 @@ impl Installed {
 /// The newest fit copy; or why there is none.
 fn best_copy(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> std::result::Result<Choice, String> {
     let copies = facts.copies.get(arch.target).map_or(&[][..], Vec::as_slice);
-    let fit = copies
-        .iter()
-        .filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
+    let fit = copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
     let Some((copy, fit)) = fit.max_by_key(|(_, fit)| fit.version) else {
         let whys = copies.iter().filter_map(|copy| {
             let why = copy.verdict.as_ref().err()?;
             Some(format!("{}: {why}", copy.path.display()))
         });
         let whys: Vec<_> = whys.collect();
-        return Err(if whys.is_empty() {
-            "none is installed".into()
-        } else {
-            whys.join("; ")
-        });
+        return Err(if whys.is_empty() { "none is installed".into() } else { whys.join("; ") });
     };
     Ok(Choice {
-        how: if installed == Some(fit.sha256) {
-            How::Keep
-        } else {
-            How::Copy(copy.path.clone())
-        },
+        how: if installed == Some(fit.sha256) { How::Keep } else { How::Copy(copy.path.clone()) },
         version: fit.version,
         source: copy.path.display().to_string(),
     })
 }
 
+fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
+    let mut judged = facts.copies.get(arch.target).into_iter().flatten();
+    let why = judged.find_map(|copy| copy.verdict.as_ref().err().cloned());
+    Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why: why.unwrap_or_default() }
+}
+
 fn fetch(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Result<Choice> {
     let Some((member, version)) = facts.pin(arch)? else {
         return Err(Error::Unsupported {
-            what: format!(
-                "no download is known of {} for {} hosts",
-                interpreter::binary(arch),
-                facts.machine
-            ),
+            what: format!("no download is known of {} for {} hosts", interpreter::binary(arch), facts.machine),
             hint: "--qemu PATH names a static one that you have".into(),
         });
     };
     Ok(Choice {
-        how: if installed == Some(member.sha256) {
-            How::Keep
-        } else {
-            How::Fetch
-        },
+        how: if installed == Some(member.sha256) { How::Keep } else { How::Fetch },
         version,
         source: "downloaded".into(),
     })

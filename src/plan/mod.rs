@@ -5,8 +5,10 @@
 //! promise what the machine cannot do. Planning again on the result is empty.
 
 mod choose;
+mod parts;
 pub mod register;
 mod rivals;
+mod tell_nix;
 pub mod unregister;
 
 use std::fmt;
@@ -139,7 +141,7 @@ impl fmt::Display for Step {
             }
             Self::Prove(arch) => write!(f, "a program for {}", arch.target),
             Self::Include(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE),
-            Self::RestartDaemon => write!(f, "nix-daemon"),
+            Self::RestartDaemon => write!(f, "nix-daemon, if one runs"),
             Self::Exclude { path, .. } => {
                 write!(f, "{}: remove \"{}\"", path.display(), crate::nix::conf::INCLUDE)
             }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::register::guests;
+use super::tell_nix::guests;
 use super::{Plan, Planned, Step};
 use crate::error::Result;
 use crate::facts::{Facts, Now};
@@ -18,52 +18,28 @@ use crate::request::Unregister;
 
 /// Plans an undo. Nix comes first, then the kernel, the boot file, the emulator.
 pub fn plan(request: &Unregister, facts: &Facts) -> Result<Plan> {
-    let asked: Vec<_> = request
-        .systems
-        .iter()
-        .copied()
-        .filter(|arch| facts.knows(arch))
-        .collect();
+    let asked: Vec<_> = request.systems.iter().copied().filter(|arch| facts.knows(arch)).collect();
     let mut plan = Plan::default();
     for arch in &request.systems {
         let known = asked.contains(arch);
         if !known && !request.all {
-            plan.notes
-                .push(format!("{}: not registered by binfmt-nix", arch.target));
+            plan.notes.push(format!("{}: not registered by binfmt-nix", arch.target));
         }
         if known || !request.all {
-            plan.systems.push(Planned {
-                arch,
-                system: None,
-                already: !known,
-            });
+            plan.systems.push(Planned { arch, system: None, already: !known });
         }
     }
-    let asked_of = |record: &Record| {
-        record
-            .target
-            .as_deref()
-            .is_some_and(|t| asked.iter().any(|arch| arch.target == t))
-    };
+    let asked_of =
+        |record: &Record| record.target.as_deref().is_some_and(|t| asked.iter().any(|arch| arch.target == t));
     let stays = |target: &String| !asked.iter().any(|arch| arch.target == target);
-    let rest: BTreeMap<_, _> = facts
-        .receipt
-        .systems
-        .clone()
-        .into_iter()
-        .filter(|(target, _)| stays(target))
-        .collect();
+    let rest: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().filter(|(target, _)| stays(target)).collect();
     nix(facts, &rest, &mut plan);
     for kind in [is_entry, is_file, is_interpreter] {
         undo(facts, &mut plan, |record| asked_of(record) && kind(&record.made));
     }
     if rest.is_empty() {
         undo(facts, &mut plan, |record| matches!(record.made, Made::Mount { .. }));
-        undo(
-            facts,
-            &mut plan,
-            |record| matches!(&record.made, Made::Dir { path } if !is_above_receipt(path)),
-        );
+        undo(facts, &mut plan, |record| matches!(&record.made, Made::Dir { path } if !is_above_receipt(path)));
     }
     Ok(plan)
 }
@@ -97,9 +73,7 @@ fn nix(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
         let text = conf::own_file(&guests).into_bytes();
         if facts.files.get(Path::new(OWN_CONF)) != Some(&crate::digest::Sha256::of(&text)) {
             let path = OWN_CONF.into();
-            let changed = facts
-                .records()
-                .any(|(record, now)| told(record) && *now == Now::Changed);
+            let changed = facts.records().any(|(record, now)| told(record) && *now == Now::Changed);
             if changed {
                 plan.findings.push(changed_text(OWN_CONF));
             } else {
@@ -123,18 +97,9 @@ fn undo(facts: &Facts, plan: &mut Plan, chosen: impl Fn(&Record) -> bool) {
             (Now::Ours, Made::Interpreter { path, .. } | Made::File { path, .. }) => {
                 plan.steps.push(Step::RemoveFile(path.clone()));
             }
-            (
-                Now::Ours,
-                Made::Include {
-                    path,
-                    created,
-                    newline_added,
-                },
-            ) => plan.steps.push(Step::Exclude {
-                path: path.clone(),
-                created: *created,
-                newline_added: *newline_added,
-            }),
+            (Now::Ours, Made::Include { path, created, newline_added }) => {
+                plan.steps.push(Step::Exclude { path: path.clone(), created: *created, newline_added: *newline_added });
+            }
             (Now::Ours, Made::Entry { name, .. }) => plan.steps.push(Step::Withdraw(name.clone())),
             (Now::Ours, Made::Mount { .. }) => plan.steps.push(Step::Unmount),
         }

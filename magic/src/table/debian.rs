@@ -9,11 +9,7 @@ pub(super) const AARCH64: Arch = Arch {
     oci_platforms: &["linux/arm64", "linux/arm64/v8"],
     debian: &["arm64"],
     uname: &["aarch64"],
-    triples: &[
-        "aarch64-unknown-linux-gnu",
-        "aarch64-unknown-linux-musl",
-        "aarch64-linux-gnu",
-    ],
+    triples: &["aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl", "aarch64-linux-gnu"],
     aliases: &[],
     // As QEMU. NixOS leaves padding byte 14 out, for which no reason is known; AppImages mark bytes 8-10, not 14.
     magic: &elf::magic(Bits::B64, Endian::Little, 183),
@@ -27,20 +23,10 @@ pub(super) const AARCH64: Arch = Arch {
 pub(super) const X86_64: Arch = Arch {
     target: "x86_64",
     nix_systems: &["x86_64-linux"],
-    oci_platforms: &[
-        "linux/amd64",
-        "linux/amd64/v1",
-        "linux/amd64/v2",
-        "linux/amd64/v3",
-        "linux/amd64/v4",
-    ],
+    oci_platforms: &["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4"],
     debian: &["amd64"],
     uname: &["x86_64"],
-    triples: &[
-        "x86_64-unknown-linux-gnu",
-        "x86_64-unknown-linux-musl",
-        "x86_64-linux-gnu",
-    ],
+    triples: &["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "x86_64-linux-gnu"],
     aliases: &["x86-64", "x64"],
     // As QEMU, which for x86 (and Alpha) leaves the lowest bits of byte order and ELF version out. No toolchain
     // clears them. x32 programs have this machine, but class 32: no row takes them, QEMU's user mode neither.
@@ -173,11 +159,7 @@ pub(super) const LOONGARCH64: Arch = Arch {
     oci_platforms: &["linux/loong64"],
     debian: &["loong64"],
     uname: &["loongarch64"],
-    triples: &[
-        "loongarch64-unknown-linux-gnu",
-        "loongarch64-unknown-linux-musl",
-        "loongarch64-linux-gnu",
-    ],
+    triples: &["loongarch64-unknown-linux-gnu", "loongarch64-unknown-linux-musl", "loongarch64-linux-gnu"],
     aliases: &["loongarch"],
     // As QEMU: OS ABI 0 to 3, any ABI version. The psABI (LoongArch ELF ABI specification) leaves the latter open:
     // the old world of LoongArch numbered its object format there.

@@ -42,8 +42,5 @@ pub(super) const fn mask_but(endian: Endian, changes: &[(usize, u8)]) -> [u8; 20
 
 /// Headers with these `e_flags` and ABI version 0 were seen.
 pub(super) const fn flags(e_flags: &'static [u32]) -> Seen {
-    Seen {
-        e_flags,
-        abi_versions: &[0],
-    }
+    Seen { e_flags, abi_versions: &[0] }
 }

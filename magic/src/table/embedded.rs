@@ -9,11 +9,7 @@ pub(super) const AARCH64_BE: Arch = Arch {
     oci_platforms: &[],
     debian: &[],
     uname: &["aarch64_be"],
-    triples: &[
-        "aarch64_be-unknown-linux-gnu",
-        "aarch64_be-unknown-linux-musl",
-        "aarch64_be-linux-gnu",
-    ],
+    triples: &["aarch64_be-unknown-linux-gnu", "aarch64_be-unknown-linux-musl", "aarch64_be-linux-gnu"],
     aliases: &["arm64be"],
     magic: &elf::magic(Bits::B64, Endian::Big, 183),
     mask: &elf::mask(Endian::Big),

@@ -5,7 +5,8 @@
 //! `elf_check_abi`). So their rules are 40 bytes long, as in QEMU since 5.1, and compare `e_version` (1) on the way.
 //! Guix and `OpenRC` have 20 bytes, so that one program is claimed twice.
 //!
-//! The ABI version (byte 8) is not compared: glibc's linker writes 1 (PLTs), 3 and more into MIPS programs.
+//! The ABI version (byte 8) is not compared: the linker writes 1, 3 and 5 into MIPS programs as they need features of
+//! the loader (glibc `sysdeps/mips/dl-machine.h`, `libc-abis`); Debian's release 6 libraries have 3.
 
 use super::elf;
 use crate::arch::Seen;
@@ -32,7 +33,7 @@ pub(super) const MIPS64EL: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Little,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0007, 0xa000_0007, 0x6000_0007]),
+    seen: seen(&[0x8000_0007, 0xa000_0407]),
 };
 
 pub(super) const MIPS64: Arch = Arch {
@@ -53,7 +54,7 @@ pub(super) const MIPS64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0007, 0xa000_0007, 0x6000_0007]),
+    seen: seen(&[0x8000_0007, 0xa000_0407]),
 };
 
 pub(super) const MIPSEL: Arch = Arch {
@@ -62,19 +63,14 @@ pub(super) const MIPSEL: Arch = Arch {
     oci_platforms: &["linux/mipsle"],
     debian: &["mipsel", "mipsr6el"],
     uname: &["mips"],
-    triples: &[
-        "mipsel-unknown-linux-gnu",
-        "mipsel-unknown-linux-musl",
-        "mipsel-linux-gnu",
-        "mipsisa32r6el-linux-gnu",
-    ],
+    triples: &["mipsel-unknown-linux-gnu", "mipsel-unknown-linux-musl", "mipsel-linux-gnu", "mipsisa32r6el-linux-gnu"],
     aliases: &[],
     magic: &magic32(Endian::Little, 0),
     mask: &mask32(Endian::Little),
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: MIPS,
-    seen: seen(&[0x7000_1007, 0x7000_1405, 0x5000_1005, 0xa000_1407]),
+    seen: seen(&[0x7000_1007, 0x9000_1407]),
 };
 
 pub(super) const MIPS_BE: Arch = Arch {
@@ -83,19 +79,14 @@ pub(super) const MIPS_BE: Arch = Arch {
     oci_platforms: &["linux/mips"],
     debian: &["mips", "mipsr6"],
     uname: &["mips"],
-    triples: &[
-        "mips-unknown-linux-gnu",
-        "mips-unknown-linux-musl",
-        "mips-linux-gnu",
-        "mipsisa32r6-linux-gnu",
-    ],
+    triples: &["mips-unknown-linux-gnu", "mips-unknown-linux-musl", "mips-linux-gnu", "mipsisa32r6-linux-gnu"],
     aliases: &[],
     magic: &magic32(Endian::Big, 0),
     mask: &mask32(Endian::Big),
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: MIPS,
-    seen: seen(&[0x7000_1007, 0x7000_1405, 0x5000_1005, 0xa000_1407]),
+    seen: seen(&[0x7000_1007, 0x9000_1407]),
 };
 
 pub(super) const MIPSN32EL: Arch = Arch {
@@ -112,7 +103,7 @@ pub(super) const MIPSN32EL: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0027, 0x6000_0027, 0xa000_0427]),
+    seen: seen(&[0x8000_0027, 0xa000_0427]),
 };
 
 pub(super) const MIPSN32: Arch = Arch {
@@ -128,7 +119,7 @@ pub(super) const MIPSN32: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0027, 0x6000_0027, 0xa000_0427]),
+    seen: seen(&[0x8000_0027, 0xa000_0427]),
 };
 
 const EF_MIPS_ABI2: u8 = 0x20;
@@ -160,9 +151,8 @@ const fn mask32(endian: Endian) -> [u8; 40] {
     mask
 }
 
+/// The flags are those of Debian's C libraries (revisions 2 and 6); ABI versions 0 and 3 are theirs too, 1 comes with
+/// PLTs in programs, 5 with `--hash-style=gnu`.
 const fn seen(e_flags: &'static [u32]) -> Seen {
-    Seen {
-        e_flags,
-        abi_versions: &[0, 1, 3, 5],
-    }
+    Seen { e_flags, abi_versions: &[0, 1, 3, 5] }
 }

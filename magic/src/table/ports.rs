@@ -60,11 +60,7 @@ pub(super) const PPC: Arch = Arch {
     oci_platforms: &[],
     debian: &["powerpc"],
     uname: &["ppc"],
-    triples: &[
-        "powerpc-unknown-linux-gnu",
-        "powerpc-unknown-linux-musl",
-        "powerpc-linux-gnu",
-    ],
+    triples: &["powerpc-unknown-linux-gnu", "powerpc-unknown-linux-musl", "powerpc-linux-gnu"],
     aliases: &[],
     magic: &elf::magic(Bits::B32, Endian::Big, 20),
     mask: &elf::mask(Endian::Big),
@@ -80,11 +76,7 @@ pub(super) const PPC64: Arch = Arch {
     oci_platforms: &["linux/ppc64"],
     debian: &["ppc64"],
     uname: &["ppc64"],
-    triples: &[
-        "powerpc64-unknown-linux-gnu",
-        "powerpc64-unknown-linux-musl",
-        "powerpc64-linux-gnu",
-    ],
+    triples: &["powerpc64-unknown-linux-gnu", "powerpc64-unknown-linux-musl", "powerpc64-linux-gnu"],
     aliases: &[],
     magic: &elf::magic(Bits::B64, Endian::Big, 21),
     mask: &elf::mask(Endian::Big),
@@ -159,5 +151,5 @@ pub(super) const SPARC64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: 43,
-    seen: elf::flags(&[2, 0]),
+    seen: elf::flags(&[0x202, 2, 0]),
 };
