@@ -132,8 +132,8 @@ fn check_enabled(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Mounts the table. Since Linux 5.17 the directory comes with the module, so
-/// that the mount cannot load it by itself.
+/// Mounts the table. Since Linux 5.17 the directory comes with the module
+/// (commit 3ba442d5331f), so that the mount cannot load it by itself.
 pub fn mount(host: &Host) -> Result<()> {
     if host.is_live() && !host.exists(Path::new(DIR)) {
         for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {

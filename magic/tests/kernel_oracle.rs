@@ -70,14 +70,17 @@ fn in_the_namespace(table: &Table) {
         table.check_line(&rule.to_line().unwrap()).unwrap();
     }
     lengths_and_delimiters(table);
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(3000) });
-    runner.run(&strategies::near_lines(), |line| table.check_line(&line)).unwrap();
-    runner.run(&strategies::damaged_lines(), |line| table.check_line(&line)).unwrap();
-    runner.run(&strategies::rules(), |rule| table.check_rule(rule)).unwrap();
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(300) });
+    runner(3000).run(&strategies::near_lines(), |line| table.check_line(&line)).unwrap();
+    runner(3000).run(&strategies::damaged_lines(), |line| table.check_line(&line)).unwrap();
+    runner(3000).run(&strategies::rules(), |rule| table.check_rule(rule)).unwrap();
     let files = proptest::collection::vec(0..2_u8, 1..7);
-    runner.run(&(strategies::small_patterns(), files), |(pattern, file)| table.check_match(pattern, &file)).unwrap();
+    let matches = (strategies::small_patterns(), files);
+    runner(300).run(&matches, |(pattern, file)| table.check_match(pattern, &file)).unwrap();
     eprintln!("the kernel took {} lines and refused {}, as we do", table.taken.get(), table.refused.get());
+}
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) })
 }
 
 /// What proptest may miss.

@@ -1,4 +1,5 @@
 //! The table against the rules of QEMU's own `scripts/qemu-binfmt-conf.sh` (10.0), from which it comes.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use binfmt_magic::{Arch, Pattern};
 

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use binfmt_magic::{Arch, Rule};
 
-use crate::binfmt_misc;
+use crate::binfmt_misc::{self, Table};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -73,6 +73,11 @@ impl<'a> Apply<'a> {
 
     /// Does all steps, or none of them.
     pub fn register(mut self, plan: &Plan) -> Result<Applied> {
+        // Asked before anything is downloaded.
+        let registers = |step: &Step| matches!(step, Step::Register { .. });
+        if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
+            binfmt_misc::check_writable(self.host)?;
+        }
         let attempt = self.open_receipt().and_then(|()| {
             plan.steps.iter().try_for_each(|step| self.step(step))?;
             self.remember(plan)

@@ -45,6 +45,12 @@ pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Resul
 }
 
 fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
+    // A link or a directory in the place of our file is somebody else's.
+    match (made, made.path()) {
+        (Made::Dir { .. }, _) | (_, None) => {}
+        (_, Some(path)) if host.exists(path) && !host.is_plain_file(path) => return Ok(Now::Changed),
+        _ => {}
+    }
     Ok(match made {
         Made::Dir { path } => match host.lstat(path)? {
             Some(meta) if meta.is_dir() => Now::Ours,

@@ -43,8 +43,9 @@ pub struct Facts {
     /// What was made here before, as far as it still is there.
     pub receipt: Receipt,
     now: Vec<Now>,
-    /// Digests of the files we may want to write, where they exist.
-    pub files: BTreeMap<PathBuf, Sha256>,
+    /// Digests of the files we may want to write, where they exist; none for
+    /// what is no plain file.
+    pub files: BTreeMap<PathBuf, Option<Sha256>>,
     /// Directories we may need that do not exist.
     pub missing_dirs: BTreeSet<PathBuf>,
     /// What registers entries at boot.
@@ -150,11 +151,12 @@ impl Facts {
                 }
                 _ => None,
             });
-            let sum = match vouched {
-                Some(sum) => Some(sum),
-                None => host.fingerprint(&path)?.map(|(sum, _)| sum),
+            let found = match vouched {
+                Some(sum) => Some(Some(sum)),
+                None if host.is_plain_file(&path) => host.fingerprint(&path)?.map(|(sum, _)| Some(sum)),
+                None => host.exists(&path).then_some(None),
             };
-            self.files.extend(sum.map(|sum| (path, sum)));
+            self.files.extend(found.map(|sum| (path, sum)));
         }
         Ok(())
     }

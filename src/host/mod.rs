@@ -168,6 +168,11 @@ impl Host {
         regular(file, path)
     }
 
+    /// Is it a regular file, and no symbolic link to one?
+    pub fn is_plain_file(&self, path: &Path) -> bool {
+        std::fs::symlink_metadata(self.at(path)).is_ok_and(|meta| meta.is_file())
+    }
+
     /// Digest and seal of a file; `None` if it does not exist.
     pub fn fingerprint(&self, path: &Path) -> Result<Option<(Sha256, Seal)>> {
         if self.lstat(path)?.is_none() {

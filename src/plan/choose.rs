@@ -73,12 +73,12 @@ impl Installed {
                 version,
                 source: system.source.clone(),
             });
-            return Ok(Self { sum: Some(sum), keep });
+            return Ok(Self { sum, keep });
         }
         match facts.pin(arch)? {
-            Some((member, version)) if member.sha256 == sum => {
+            Some((member, version)) if Some(member.sha256) == sum => {
                 let keep = Choice { how: How::Keep, version, source: "found in place".into() };
-                Ok(Self { sum: Some(sum), keep: Some(keep) })
+                Ok(Self { sum, keep: Some(keep) })
             }
             _ => Err(super::register::not_ours(&path)),
         }

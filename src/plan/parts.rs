@@ -38,13 +38,15 @@ impl Parts {
         let fetch = (!self.fetch.is_empty()).then_some(Step::Fetch(self.fetch));
         let registers = |step: &Step| matches!(step, Step::Register { .. });
         let mounts = matches!(facts.table, Table::NotMounted) && self.register.iter().any(registers);
-        let steps = fetch
+        // The mount comes first: a kernel without binfmt_misc is told before anything is downloaded.
+        let steps = mounts
+            .then_some(Step::Mount)
             .into_iter()
+            .chain(fetch)
             .chain(self.copy)
             .chain(self.withdraw)
             .chain(self.place)
             .chain(self.boot)
-            .chain(mounts.then_some(Step::Mount))
             .chain(self.register)
             .chain(self.nix)
             .collect();

@@ -119,7 +119,7 @@ fn rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rul
 /// Writes a file of ours, unless it is so already; one that is not ours is in the way.
 pub(super) fn write(facts: &Facts, path: PathBuf, text: Vec<u8>, arch: Option<&'static Arch>) -> Result<Option<Step>> {
     match facts.files.get(&path) {
-        Some(sum) if *sum == Sha256::of(&text) => Ok(None),
+        Some(sum) if *sum == Some(Sha256::of(&text)) => Ok(None),
         Some(_) if !facts.made_by_us(&path) => Err(not_ours(&path)),
         _ => Ok(Some(Step::Write { path, text, arch })),
     }

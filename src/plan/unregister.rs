@@ -10,6 +10,7 @@ use binfmt_magic::Arch;
 
 use super::tell_nix::guests;
 use super::{Plan, Planned, Step};
+use crate::digest::Sha256;
 use crate::error::Result;
 use crate::facts::{Facts, Now};
 use crate::nix::{OWN_CONF, conf};
@@ -71,7 +72,7 @@ fn nix(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
         undo(facts, plan, told);
     } else if facts.receipt.records.iter().any(told) {
         let text = conf::own_file(&guests).into_bytes();
-        if facts.files.get(Path::new(OWN_CONF)) != Some(&crate::digest::Sha256::of(&text)) {
+        if facts.files.get(Path::new(OWN_CONF)) != Some(&Some(Sha256::of(&text))) {
             let path = OWN_CONF.into();
             let changed = facts.records().any(|(record, now)| told(record) && *now == Now::Changed);
             if changed {
