@@ -9,14 +9,17 @@ use crate::host::Host;
 /// The variable that names a mirror, as `--mirror` does.
 pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
 
+/// The mirror that the user named, on the command line or else in the
+/// environment.
+pub fn named(host: &Host, option: Option<&str>) -> Result<Option<BaseUrl>> {
+    let url = option.map(str::to_owned).or_else(|| host.env(VARIABLE));
+    url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
+}
+
 /// All mirrors, in the order in which they are asked: the one that was named,
 /// those that apt is set up with (they honour a company's own), two public ones.
-pub fn all(host: &Host, named: Option<&str>) -> Result<Vec<Mirror>> {
-    let named = match named.map(str::to_owned).or_else(|| host.env(VARIABLE)) {
-        Some(url) => Some(url.parse::<BaseUrl>().map_err(|e| Error::Usage(format!("{url:?}: {e}")))?),
-        None => None,
-    };
-    Ok(download::mirrors(named, apts(host)))
+pub fn all(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
+    download::mirrors(named, apts(host))
 }
 
 /// How downloads are done; the certificates that Nix was told of count too.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
+use crate::download::BaseUrl;
+
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent choices of the user")]
@@ -16,7 +18,7 @@ pub struct Register {
     /// Where the emulators come from.
     pub source: Source,
     /// The mirror that is asked first.
-    pub mirror: Option<String>,
+    pub mirror: Option<BaseUrl>,
     /// Flag C: foreign setuid programs get their owner's rights, and so does QEMU.
     pub credentials: bool,
     /// Whether Nix is told.

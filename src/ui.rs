@@ -6,7 +6,6 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -86,16 +85,15 @@ impl Ui {
         say(VERB, &format!("{:>10}", "got"), &text);
     }
 
-    /// A progress bar in bytes; hidden where stderr is no terminal.
+    /// A progress bar in bytes, from the first of them on; none where stderr is
+    /// no terminal.
     pub fn progress(&self) -> Progress {
-        let target =
-            if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template(
             "{prefix:>10} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {wide_msg}",
         );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar.enable_steady_tick(Duration::from_millis(100));
+        bar.set_prefix("get");
         Progress { bar }
     }
 }
@@ -109,12 +107,14 @@ pub struct Progress {
 impl Progress {
     /// Who is asked.
     pub fn from(&self, url: &str) {
-        self.bar.set_prefix("get");
         self.bar.set_message(clean(url));
     }
 
     /// How far it is.
     pub fn moved(&self, bytes: u64, of: u64) {
+        if self.bar.is_hidden() && io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
         self.bar.set_length(of);
         self.bar.set_position(bytes);
     }

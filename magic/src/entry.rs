@@ -108,3 +108,48 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     let bytes = pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
     if odd.is_empty() { bytes.collect() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "enabled\ninterpreter /usr/bin/qemu-arm\nflags: POCF\noffset 0\nmagic 7f454c46\nmask fffffffe\n";
+
+    #[test]
+    fn an_entry_is_read_and_printed() {
+        let entry = Entry::parse("qemu-arm", TEXT.as_bytes()).unwrap();
+        assert!(entry.enabled);
+        assert_eq!(entry.rule.pattern().unwrap().mask(), Some([0xff, 0xff, 0xff, 0xfe].as_slice()));
+        assert_eq!(entry.to_text(), TEXT.as_bytes());
+    }
+
+    #[test]
+    fn an_extension_is_read() {
+        let text = b"disabled\ninterpreter /bin/dos\nflags: \nextension .exe\n";
+        let entry = Entry::parse("dos", text).unwrap();
+        assert_eq!(entry.rule.recognition, Recognition::Extension(b"exe".to_vec()));
+        assert!(!entry.enabled && entry.to_text() == text);
+    }
+
+    #[test]
+    fn a_newline_in_the_interpreter_is_no_end() {
+        let text = TEXT.replace("qemu-arm", "odd\nflags: F\nname");
+        let entry = Entry::parse("odd", text.as_bytes()).unwrap();
+        assert_eq!(entry.rule.interpreter, b"/usr/bin/odd\nflags: F\nname");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for (from, to, field) in [
+            ("enabled", "Enabled", "enabled"),
+            ("interpreter", "interp", "interpreter"),
+            ("flags: ", "flags ", "flags"),
+            ("offset 0", "offset x", "offset"),
+            ("7f454c46", "7f454c4", "magic"),
+            ("fffffffe\n", "fffffffe\n\n", "mask"),
+        ] {
+            let text = TEXT.replacen(from, to, 1);
+            assert_eq!(Entry::parse("a", text.as_bytes()), Err(RuleError::EntryText(field)), "{text}");
+        }
+    }
+}

@@ -221,3 +221,59 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
         out
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn magic(line: &[u8]) -> Result<Vec<u8>, RuleError> {
+        Rule::parse(line).map(|rule| rule.pattern().unwrap().magic().to_vec())
+    }
+
+    #[test]
+    fn a_line_of_qemus_script_is_read() {
+        let line = br":qemu-arm:M::\x7fELF\x01\x01:\xff\xff\xff\xff\xff\xff:/usr/bin/qemu-arm:F";
+        let rule = Rule::parse(line).unwrap();
+        assert_eq!(rule.name.as_str(), Some("qemu-arm"));
+        assert_eq!(rule.pattern().unwrap().magic(), b"\x7fELF\x01\x01");
+        assert_eq!(rule.interpreter, b"/usr/bin/qemu-arm");
+        assert_eq!(rule.flags.to_string(), "F");
+    }
+
+    #[test]
+    fn escapes_are_the_kernels() {
+        assert_eq!(magic(br":a:M::\x41\xfF::i:"), Ok(vec![0x41, 0xff]));
+        assert_eq!(magic(br":a:M::\\x41::i:"), Ok(br"\\x41".to_vec()));
+        assert_eq!(magic(br":a:M::\n\101::i:"), Ok(br"\n\101".to_vec()));
+        assert_eq!(magic(br":a:M::\x4::i:..."), Err(RuleError::Escape("magic")));
+        assert_eq!(magic(b":a:M::ab\0cd::i:"), Ok(b"ab".to_vec()));
+    }
+
+    #[test]
+    fn another_separator_is_taken_where_there_are_colons() {
+        let rule = Rule::parse(b",a:b,M,,m,,/i:j,").unwrap();
+        assert_eq!(rule.to_line().unwrap(), br",a:b,M,0,\x6d,,/i:j,");
+    }
+
+    #[test]
+    fn nul_is_always_escaped() {
+        let pattern = Pattern::new(0, [0, 1], Some(vec![0xff, 0])).unwrap();
+        let rule = Rule {
+            name: EntryName::new("a").unwrap(),
+            recognition: Recognition::Magic(pattern),
+            interpreter: b"/i".to_vec(),
+            flags: Flags::default(),
+        };
+        assert_eq!(rule.to_line().unwrap(), br":a:M:0:\x00\x01:\xff\x00:/i:");
+        assert_eq!(Rule { interpreter: b"/i\0j".to_vec(), ..rule }.to_line(), Err(RuleError::Interpreter));
+    }
+
+    #[test]
+    fn a_long_magic_is_written_as_itself() {
+        let line = format!(":a:M::{}:{}:/i:", "m".repeat(256), "\\xff".repeat(256));
+        let rule = Rule::parse(line.as_bytes()).unwrap();
+        let printed = rule.to_line().unwrap();
+        assert!(printed.len() < LINE_MAX);
+        assert_eq!(Rule::parse(&printed), Ok(rule));
+    }
+}

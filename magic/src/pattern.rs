@@ -35,6 +35,11 @@ impl Pattern {
         Ok(Self { offset, magic, mask })
     }
 
+    /// The pattern of a row; a test holds every row against [`new`](Self::new).
+    pub(crate) fn of_row(magic: &[u8], mask: &[u8]) -> Self {
+        Self { offset: 0, magic: magic.into(), mask: Some(mask.into()) }
+    }
+
     /// Where in the file the magic lies.
     pub fn offset(&self) -> usize {
         self.offset

@@ -33,7 +33,7 @@ impl Apply<'_> {
         };
         let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
         let plan = package.plan(&targets)?;
-        let mirrors = mirrors::all(self.host, self.mirror.as_deref())?;
+        let mirrors = mirrors::all(self.host, self.mirror.clone());
         let options = mirrors::client(self.host);
         let dir = Path::new(layout::INTERPRETERS);
         let mut staged: Vec<(String, Staged)> = Vec::new();

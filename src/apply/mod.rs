@@ -16,6 +16,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::binfmt_misc::{self, Table};
 use crate::digest::Sha256;
+use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::host::{Host, Ready};
@@ -34,7 +35,7 @@ pub struct Apply<'a> {
     host: &'a Host,
     ui: &'a Ui,
     facts: Facts,
-    mirror: Option<String>,
+    mirror: Option<BaseUrl>,
     receipt: Receipt,
     /// Emulators that are complete but have not got their names yet.
     staged: BTreeMap<&'static str, (Ready, Sha256)>,
@@ -57,7 +58,7 @@ pub struct Applied {
 
 impl<'a> Apply<'a> {
     /// Prepares to change `host`, which is locked and was just looked at.
-    pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, mirror: Option<String>) -> Self {
+    pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, mirror: Option<BaseUrl>) -> Self {
         Self {
             receipt: facts.receipt.clone(),
             staged: BTreeMap::new(),

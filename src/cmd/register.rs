@@ -6,6 +6,7 @@ use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
+use crate::mirrors;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
@@ -13,7 +14,7 @@ use crate::request::{NixChoice, Register, Source};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let request = request(args)?;
+    let request = request(args, host)?;
     if !args.dry_run {
         permission::check(host)?;
     }
@@ -32,7 +33,7 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
     Ok(report(ui, &plan, &outcome))
 }
 
-fn request(args: &cli::Register) -> Result<Register> {
+fn request(args: &cli::Register, host: &Host) -> Result<Register> {
     let (systems, all) = systems::named(&args.systems)?;
     let source = match (&args.qemu, args.source) {
         (Some(_), _) if systems.len() != 1 => {
@@ -47,7 +48,7 @@ fn request(args: &cli::Register) -> Result<Register> {
         systems,
         all,
         source,
-        mirror: args.mirror.clone(),
+        mirror: mirrors::named(host, args.mirror.as_deref())?,
         credentials: args.credentials,
         nix: match (args.nix, args.no_nix) {
             (true, _) => NixChoice::Yes,

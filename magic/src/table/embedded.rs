@@ -62,10 +62,11 @@ pub(super) const MICROBLAZE: Arch = Arch {
     triples: &["microblaze-linux-gnu", "microblaze-unknown-linux-musl"],
     aliases: &["microblazeeb"],
     // Not as QEMU, whose rule can never match: its `e_type` is little-endian in a big-endian header. And like all
-    // tables it knows only the machine number of before 2009, 0xbaab; since then binutils write 189. Linux and
-    // QEMU (`elf_check_arch`) take both, so both are taken here. One mask can do that only by leaving out the bits in
-    // which they differ; of what else comes through in this class and byte order, no machine has a Linux or a
-    // QEMU today (AVR32, 185, was the last).
+    // tables it knows only 0xbaab, which Linux calls `EM_MICROBLAZE_OLD` (`arch/microblaze/include/asm/elf.h`), not 189,
+    // which is registered with the System V ABI and Linux's own `ELF_ARCH`. Linux and QEMU take both
+    // (`elf_check_arch`; `tests/probes.rs`), so both are taken here. One mask can do that only by leaving out the bits
+    // in which they differ; of what else comes through in this class and byte order, no machine has a QEMU user mode,
+    // and none a Linux since AVR32 (185).
     magic: &elf::magic(Bits::B32, Endian::Big, BOTH_MACHINES),
     mask: &elf::mask_but(Endian::Big, &[(18, AGREED[0]), (19, AGREED[1])]),
     bits: Bits::B32,
@@ -82,8 +83,8 @@ pub(super) const MICROBLAZEEL: Arch = Arch {
     uname: &["microblaze"],
     triples: &["microblazeel-linux-gnu", "microblazeel-unknown-linux-musl"],
     aliases: &[],
-    // The machine as for `microblaze`: QEMU has 0xbaab alone, which no program of today has. What else the mask lets
-    // through are TILE-Gx (191, 32-bit) and Elbrus (175, 32-bit), which have no QEMU.
+    // The machine numbers as for `microblaze`, for QEMU has 0xbaab alone. What else the mask lets through and once had
+    // a Linux are TILE-Gx (191, 32-bit) and Elbrus (175, 32-bit).
     magic: &elf::magic(Bits::B32, Endian::Little, BOTH_MACHINES),
     mask: &elf::mask_but(Endian::Little, &[(19, AGREED[0]), (18, AGREED[1])]),
     bits: Bits::B32,

@@ -6,7 +6,7 @@
 //! Guix and `OpenRC` have 20 bytes, so that one program is claimed twice.
 //!
 //! The ABI version (byte 8) is not compared: the linker writes 1, 3 and 5 into MIPS programs as they need features of
-//! the loader (glibc `sysdeps/mips/dl-machine.h`, `libc-abis`); Debian's release 6 libraries have 3.
+//! the loader (glibc's `libc-abis`); Debian's release 6 libraries for o32 have 3.
 
 use super::elf;
 use crate::arch::Seen;
