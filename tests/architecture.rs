@@ -1,0 +1,62 @@
+//! The law of the house, read from the sources: who may not know whom.
+
+#![expect(clippy::disallowed_methods, reason = "tests read the sources")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Parts below `src/`, and the parts of the crate that they must not name.
+const LAWS: &[(&str, &[&str])] = &[
+    ("plan", &["host", "ui", "cli", "cmd", "apply", "download"]),
+    ("interpreter.rs", &["host", "facts", "plan"]),
+    ("catalog", &["host", "download", "facts", "plan", "layout"]),
+    ("download", &["host", "facts", "plan", "layout", "receipt"]),
+    ("nix/conf.rs", &["host", "facts", "plan"]),
+    ("binfmt_misc.rs", &["facts", "plan", "receipt", "nix", "interpreter"]),
+    ("host", &["facts", "plan", "receipt", "nix", "binfmt_misc", "boot", "ui", "layout"]),
+    ("receipt.rs", &["facts", "plan", "apply", "ui"]),
+    ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
+    ("request.rs", &["cli", "host", "facts"]),
+    ("cli.rs", &["host", "facts", "plan", "receipt"]),
+];
+
+#[test]
+fn nobody_knows_what_he_must_not() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut breaches = Vec::new();
+    for (part, unknown) in LAWS {
+        for file in files(&src.join(part)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for other in *unknown {
+                if text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{{{other}")) {
+                    breaches.push(format!("{} names {other}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn no_file_has_grown_past_300_lines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let long: Vec<_> = ["src", "magic/src", "tests"]
+        .iter()
+        .flat_map(|dir| files(&root.join(dir)))
+        .filter(|file| fs::read_to_string(file).unwrap().lines().count() > 300)
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+/// The Rust files at or below a path.
+fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = fs::read_dir(path).expect("a part that the laws name exists");
+    let all = entries.map(|entry| entry.unwrap().path());
+    all.flat_map(|entry| if entry.is_dir() { files(&entry) } else { vec![entry] })
+        .filter(|file| file.extension().is_some_and(|ext| ext == "rs"))
+        .collect()
+}
