@@ -1,0 +1,53 @@
+//! The `ar` archive that a `.deb` is (deb(5), ar(5)): where a member lies in it.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::Span;
+use super::generate::GenerateError;
+
+const MAGIC: &[u8; 8] = b"!<arch>\n";
+const HEADER: usize = 60;
+const HEADER_END: &[u8] = b"`\n";
+
+/// Where the member of this name lies.
+pub(super) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, GenerateError> {
+    let mut magic = [0; MAGIC.len()];
+    deb.seek(SeekFrom::Start(0))?;
+    deb.read_exact(&mut magic)?;
+    if &magic != MAGIC {
+        return Err(GenerateError::format("it is no ar archive"));
+    }
+    let mut at = MAGIC.len() as u64;
+    loop {
+        let header = read_header(deb, name)?;
+        let (found, length) =
+            parse(&header).ok_or_else(|| GenerateError::format(format!("the ar header at byte {at} is broken")))?;
+        let offset = at + HEADER as u64;
+        if found == name {
+            return Ok(Span { offset, length });
+        }
+        // Members begin at even bytes.
+        at = offset + length.next_multiple_of(2);
+        deb.seek(SeekFrom::Start(at))?;
+    }
+}
+
+fn read_header(deb: &mut impl Read, name: &str) -> Result<[u8; HEADER], GenerateError> {
+    let mut header = [0; HEADER];
+    match deb.read_exact(&mut header) {
+        Ok(()) => Ok(header),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(GenerateError::format(format!("it has no member {name}")))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Name and size. GNU ar ends names with a slash, dpkg-deb does not.
+fn parse(header: &[u8; HEADER]) -> Option<(&str, u64)> {
+    let field = |range| std::str::from_utf8(&header[range]).ok().map(str::trim_end);
+    let name = field(0..16)?;
+    // Ten decimal digits can't overflow anything that is added to them.
+    let length = field(48..58)?.parse().ok()?;
+    (header.ends_with(HEADER_END)).then_some((name.strip_suffix('/').unwrap_or(name), length))
+}

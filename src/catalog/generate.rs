@@ -1,0 +1,234 @@
+//! Makes the catalogue from the real packages.
+//!
+//! For whoever pins a new QEMU: the hidden command `binfmt-nix gen catalog FILE.deb…` reads
+//! Debian's `.deb` files (their digests checked against Debian's signed index beforehand, by
+//! apt or by hand) and prints `catalog.json`. Every block is decoded, so an index that lies is
+//! found here and not by a user. Reads its arguments only; opens nothing.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use sha1::Digest as _;
+
+use super::elf;
+use super::{Block, Catalog, CatalogError, Digest, Member, Package, Sha1, Sha256, Span, VERSION};
+use super::{ar, invalid, xz};
+
+const DATA: &str = "data.tar.xz";
+/// Where Debian's package has the programs (`dpkg -L qemu-user`).
+const PROGRAM: &str = "usr/bin/qemu-";
+/// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
+const DECODER_KIB: u32 = 128 << 10;
+
+/// A package from which no catalogue can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// Something about this file.
+    #[error("cannot catalogue {path}")]
+    Package {
+        /// Its place in the pool.
+        path: String,
+        /// What.
+        #[source]
+        source: Box<Self>,
+    },
+    /// Reading or decoding failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is not what it should be.
+    #[error("{0}")]
+    Format(String),
+    /// What came out does not pass the checks that the program makes when it reads a catalogue.
+    #[error(transparent)]
+    Invalid(#[from] CatalogError),
+}
+
+impl GenerateError {
+    pub(super) fn format(why: impl Into<String>) -> Self {
+        Self::Format(why.into())
+    }
+}
+
+/// Where a mirror has the file of this name: Debian Policy names no rule, but the archive puts
+/// source package `qemu` of component `main` there.
+pub fn pool_path(file_name: &str) -> String {
+    format!("pool/main/q/qemu/{file_name}")
+}
+
+/// The catalogue of these packages, each given with its path below a mirror's base URL.
+pub fn generate<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, GenerateError> {
+    let mut packages = Vec::new();
+    for (path, deb) in debs {
+        let package = package(path, deb).map_err(|source| GenerateError::Package {
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
+        packages.push(package);
+    }
+    let version = VERSION;
+    let catalog = Catalog { version, packages };
+    invalid::check(&catalog)?;
+    Ok(catalog)
+}
+
+fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, GenerateError> {
+    let (size, sha256, sha1) = digests(deb)?;
+    let data = ar::find(deb, DATA)?;
+    if data.end() > size {
+        return Err(GenerateError::format("it ends too early"));
+    }
+    let blocks = blocks(deb, data)?;
+    deb.seek(SeekFrom::Start(data.offset))?;
+    let (host, members) = members(deb.take(data.length))?;
+    Ok(Package {
+        host: host.to_owned(),
+        qemu_version: qemu_version(path)?,
+        path: path.to_owned(),
+        size,
+        sha256,
+        sha1,
+        data,
+        blocks,
+        members,
+    })
+}
+
+fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, Sha1), GenerateError> {
+    let mut sha256 = sha2::Sha256::new();
+    let mut sha1 = sha1::Sha1::new();
+    deb.seek(SeekFrom::Start(0))?;
+    let size = pour(deb, |bytes| {
+        sha256.update(bytes);
+        sha1.update(bytes);
+    })?;
+    Ok((size, Digest(sha256.finalize().into()), Digest(sha1.finalize().into())))
+}
+
+/// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version (deb-version(7)) without what
+/// Debian appends when it removes files.
+fn qemu_version(path: &str) -> Result<String, GenerateError> {
+    path.rsplit('/')
+        .next()
+        .and_then(|file| file.split('_').nth(1))
+        .and_then(|version| version.split(['+', '-', '~']).next())
+        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        .map(str::to_owned)
+        .ok_or_else(|| GenerateError::format("its name holds no version"))
+}
+
+fn blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, GenerateError> {
+    let mut unpacked_offset = 0;
+    let mut blocks = Vec::new();
+    for place in xz::blocks(deb, data)? {
+        deb.seek(SeekFrom::Start(place.span.offset))?;
+        let mut sha256 = sha2::Sha256::new();
+        pour(deb.take(place.span.length), |bytes| sha256.update(bytes))?;
+        blocks.push(Block {
+            offset: place.span.offset,
+            length: place.span.length,
+            unpacked_offset,
+            unpacked_length: place.unpacked,
+            sha256: Digest(sha256.finalize().into()),
+        });
+        unpacked_offset = blocks.last().map_or(0, Block::unpacked_end);
+    }
+    Ok(blocks)
+}
+
+fn members(data: impl Read) -> Result<(&'static str, Vec<Member>), GenerateError> {
+    let decoder = lzma_rust2::XzReader::new_mem_limit(data, false, DECODER_KIB);
+    let mut archive = tar::Archive::new(decoder);
+    let mut host = None;
+    let mut members = Vec::new();
+    for entry in archive.entries()? {
+        let entry = entry?;
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let Some(target) = path.trim_start_matches("./").strip_prefix(PROGRAM) else {
+            continue;
+        };
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let (runs_on, member) = member(target, entry)?;
+        if *host.get_or_insert(runs_on) != runs_on {
+            let why = format!("qemu-{target} is for {runs_on}, another one is not");
+            return Err(GenerateError::format(why));
+        }
+        members.push(member);
+    }
+    // What is behind the archive's end is decoded too: the checks of all blocks are made.
+    pour(archive.into_inner(), |_| ())?;
+    let host = host.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM}*")))?;
+    Ok((host, members))
+}
+
+fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<(&'static str, Member), GenerateError> {
+    let offset = entry.raw_file_position();
+    let mut sha256 = sha2::Sha256::new();
+    let mut head = Vec::new();
+    let size = pour(&mut entry, |bytes| {
+        let more = elf::HEAD.saturating_sub(head.len()).min(bytes.len());
+        head.extend_from_slice(&bytes[..more]);
+        sha256.update(bytes);
+    })?;
+    let host =
+        elf::host_of(&head).map_err(|why| GenerateError::format(format!("qemu-{target} can't be used: {why}")))?;
+    let member = Member {
+        target: target.to_owned(),
+        offset,
+        size,
+        sha256: Digest(sha256.finalize().into()),
+    };
+    Ok((host, member))
+}
+
+/// Reads all, handing over each piece; the number of bytes.
+fn pour(mut from: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut total = 0;
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(length) => {
+                each(&buffer[..length]);
+                total += length as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn versions_come_from_file_names() {
+        let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
+        assert_eq!(qemu_version(&path).unwrap(), "10.0.13");
+        assert_eq!(qemu_version("qemu-user_11.1.3-1_arm64.deb").unwrap(), "11.1.3");
+        assert!(qemu_version("qemu.deb").is_err());
+    }
+
+    #[test]
+    fn what_is_no_package_is_told() {
+        let header = b"debian-binary   0           0     0     100644  4         `\n2.0\n";
+        let no_data = [b"!<arch>\n", header.as_slice()].concat();
+        for (bytes, why) in [
+            (b"garbage!".to_vec(), "no ar archive"),
+            (b"!<arch>\n".to_vec(), "no member data.tar.xz"),
+            (b"!<arch>\n".repeat(9), "byte 8 is broken"),
+            (no_data, "no member data.tar.xz"),
+        ] {
+            let mut debs = [(pool_path("qemu-user_1-1_amd64.deb"), Cursor::new(bytes))];
+            let GenerateError::Package { source, .. } = generate(&mut debs).unwrap_err() else {
+                panic!("the package is not named");
+            };
+            assert!(source.to_string().contains(why), "{source}");
+        }
+    }
+}

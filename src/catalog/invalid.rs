@@ -1,0 +1,208 @@
+//! What can be wrong with a catalogue: every number in it steers reads and buffers, so each is
+//! bounded before use. Pure.
+
+use std::collections::BTreeSet;
+
+use super::{Block, Catalog, Member, Package, VERSION};
+
+/// No `.deb` of QEMU is near this size (Debian's has 71 MB).
+const MAX_PACKAGE: u64 = 1 << 30;
+/// A block is held in memory while its digest is computed (Debian's have 4.4 MB).
+const MAX_BLOCK: u64 = 32 << 20;
+/// What a block may unpack to (Debian's: 24 MiB).
+const MAX_UNPACKED: u64 = 128 << 20;
+
+/// A catalogue that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// It is not JSON, or not of this form.
+    #[error("cannot read the catalogue of packages")]
+    Json(#[source] serde_json::Error),
+    /// It is of a version that this program does not know.
+    #[error("the catalogue has version {found}, this program reads version {VERSION}")]
+    Version {
+        /// The version it says it has.
+        found: u32,
+    },
+    /// A value in it can't be right.
+    #[error("the catalogue is wrong about {package}: {why}")]
+    Invalid {
+        /// The path of the package.
+        package: String,
+        /// What is wrong, for people.
+        why: String,
+    },
+    /// A guest was asked for that the package does not hold.
+    #[error("{package} holds no qemu-{target}")]
+    NoSuchMember {
+        /// QEMU's name of the guest.
+        target: String,
+        /// The file name of the package.
+        package: String,
+    },
+}
+
+pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
+    if catalog.version != VERSION {
+        return Err(CatalogError::Version { found: catalog.version });
+    }
+    let mut hosts = BTreeSet::new();
+    for package in &catalog.packages {
+        let unique = demand(hosts.insert(&package.host), || {
+            format!("a second package for the host {}", package.host)
+        });
+        unique
+            .and_then(|()| check_package(package))
+            .map_err(|why| CatalogError::Invalid {
+                package: package.path.escape_default().to_string(),
+                why,
+            })?;
+    }
+    Ok(())
+}
+
+fn check_package(package: &Package) -> Result<(), String> {
+    check_path(&package.path)?;
+    demand(is_name(&package.host), || "the host is not a machine's name".to_owned())?;
+    demand(package.size <= MAX_PACKAGE, || {
+        format!("{} bytes are more than any such package has", package.size)
+    })?;
+    demand(package.data.end() <= package.size, || {
+        "data.tar.xz goes beyond the end".to_owned()
+    })?;
+    let unpacked = check_blocks(package)?;
+    check_members(&package.members, unpacked)
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~:".contains(c);
+    let good = path.starts_with("pool/")
+        && path
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
+    demand(good, || "the path is not one below a mirror's pool/".to_owned())
+}
+
+fn check_blocks(package: &Package) -> Result<u64, String> {
+    let mut at = package.data.offset;
+    let mut unpacked = 0;
+    for (number, block) in package.blocks.iter().enumerate() {
+        check_lengths(block).map_err(|why| format!("block {number} {why}"))?;
+        demand(block.offset >= at, || {
+            format!("block {number} overlaps what is before it")
+        })?;
+        demand(block.end() <= package.data.end(), || {
+            format!("block {number} goes beyond data.tar.xz")
+        })?;
+        demand(block.unpacked_offset == unpacked, || {
+            format!("block {number} does not unpack to where the one before it ends")
+        })?;
+        at = block.end();
+        unpacked = block.unpacked_end();
+    }
+    Ok(unpacked)
+}
+
+fn check_lengths(block: &Block) -> Result<(), String> {
+    demand((1..=MAX_BLOCK).contains(&block.length), || {
+        format!("has {} bytes", block.length)
+    })?;
+    demand((1..=MAX_UNPACKED).contains(&block.unpacked_length), || {
+        format!("unpacks to {} bytes", block.unpacked_length)
+    })
+}
+
+fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
+    let mut targets = BTreeSet::new();
+    let mut at = 0;
+    for member in members {
+        let target = &member.target;
+        demand(is_name(target), || format!("{target:?} is not a guest's name"))?;
+        demand(targets.insert(target), || format!("qemu-{target} is there twice"))?;
+        demand(member.size > 0, || format!("qemu-{target} is empty"))?;
+        demand(member.offset >= at, || {
+            format!("qemu-{target} overlaps what is before it")
+        })?;
+        demand(member.end() <= unpacked, || {
+            format!("qemu-{target} goes beyond the last block")
+        })?;
+        at = member.end();
+    }
+    Ok(())
+}
+
+/// A target becomes part of file names: nothing but letters, digits and `_`.
+fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (1..=32).contains(&text.len()) && text.chars().all(plain)
+}
+
+fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn complaint(break_it: impl FnOnce(&mut Catalog)) -> String {
+        let mut catalog = Catalog::embedded().unwrap();
+        break_it(&mut catalog);
+        check(&catalog).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_real_one_is_accepted() {
+        check(&Catalog::embedded().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn another_version_is_told() {
+        assert!(complaint(|c| c.version = 2).contains("version 2"));
+    }
+
+    #[test]
+    fn a_path_that_climbs_is_refused() {
+        for path in [
+            "pool/../etc/passwd",
+            "/pool/a.deb",
+            "pool//a.deb",
+            "http://host/pool/a",
+            "pool/a b.deb",
+            "pool/a?b",
+            "",
+        ] {
+            let why = complaint(|c| path.clone_into(&mut c.packages[0].path));
+            assert!(why.contains("mirror's pool/"), "{path}: {why}");
+        }
+    }
+
+    #[test]
+    fn absurd_numbers_are_refused() {
+        let package = |break_it: fn(&mut Package)| complaint(|c| break_it(&mut c.packages[0]));
+        assert!(package(|p| p.size = u64::MAX).contains("more than any"));
+        assert!(package(|p| p.data.length = u64::MAX).contains("beyond the end"));
+        assert!(package(|p| p.blocks[1].offset -= 1).contains("block 1 overlaps"));
+        assert!(package(|p| p.blocks[0].offset = 0).contains("block 0 overlaps"));
+        assert!(package(|p| p.blocks[0].length = 0).contains("block 0 has 0 bytes"));
+        assert!(package(|p| p.blocks[0].length = u64::MAX).contains("block 0 has"));
+        assert!(package(|p| p.blocks[0].unpacked_length = 1 << 40).contains("unpacks to"));
+        assert!(package(|p| p.blocks[1].unpacked_offset += 1).contains("block 1 does not"));
+        assert!(package(|p| p.blocks[18].offset = p.size).contains("beyond data.tar.xz"));
+        assert!(package(|p| p.members[1].offset = 0).contains("overlaps"));
+        assert!(package(|p| p.members[32].size = u64::MAX).contains("beyond the last block"));
+        assert!(package(|p| p.members[0].size = 0).contains("empty"));
+        assert!(package(|p| p.members[0].target = "../x".to_owned()).contains("guest's name"));
+        assert!(package(|p| p.members[1].target = "aarch64".to_owned()).contains("twice"));
+        assert!(complaint(|c| c.packages[1].host = "x86_64".to_owned()).contains("second package"));
+    }
+
+    #[test]
+    fn text_that_is_no_catalogue_is_an_error() {
+        for text in ["", "null", "{\"version\":1}", "{\"version\":1,\"packages\":[],\"x\":1}"] {
+            assert!(Catalog::from_json(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! From the guests that are wanted to the blocks that hold them. Pure arithmetic.
+
+use super::{Block, CatalogError, Member, Package};
+
+/// The blocks that hold some members of one package.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    package: &'a Package,
+    members: Vec<&'a Member>,
+    blocks: Vec<&'a Block>,
+}
+
+/// Blocks that lie side by side in the `.deb`: one request fetches them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The first byte, in the `.deb`.
+    pub first: u64,
+    /// The last byte itself, as HTTP counts (RFC 9110 §14.1.2).
+    pub last: u64,
+    /// How many blocks it spans.
+    pub blocks: usize,
+}
+
+/// The part of a member that lies in one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut<'a> {
+    /// Whose part.
+    pub member: &'a Member,
+    /// Where in the block's content it begins.
+    pub at: u64,
+    /// How many bytes of it are there.
+    pub length: u64,
+    /// Whether the member begins with it.
+    pub begins: bool,
+    /// Whether the member ends with it.
+    pub ends: bool,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(package: &'a Package, targets: &[&str]) -> Result<Self, CatalogError> {
+        for &target in targets {
+            if package.member(target).is_none() {
+                return Err(CatalogError::NoSuchMember {
+                    target: target.to_owned(),
+                    package: package.file_name().to_owned(),
+                });
+            }
+        }
+        let members: Vec<&Member> = package
+            .members
+            .iter()
+            .filter(|member| targets.contains(&member.target.as_str()))
+            .collect();
+        let blocks = package
+            .blocks
+            .iter()
+            .filter(|block| members.iter().any(|member| overlap(block, member).is_some()))
+            .collect();
+        Ok(Self {
+            package,
+            members,
+            blocks,
+        })
+    }
+
+    /// The package in which it all lies.
+    pub fn package(&self) -> &'a Package {
+        self.package
+    }
+
+    /// The wanted members, in the order in which the blocks give them.
+    pub fn members(&self) -> &[&'a Member] {
+        &self.members
+    }
+
+    /// The needed blocks, in order, each once.
+    pub fn blocks(&self) -> &[&'a Block] {
+        &self.blocks
+    }
+
+    /// How many bytes of the package must be moved.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.length).sum()
+    }
+
+    /// The requests that fetch the blocks from number `next` on.
+    pub fn runs(&self, next: usize) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for block in self.blocks.iter().skip(next) {
+            match runs.last_mut() {
+                Some(run) if run.last + 1 == block.offset => {
+                    run.last = block.end() - 1;
+                    run.blocks += 1;
+                }
+                _ => runs.push(Run {
+                    first: block.offset,
+                    last: block.end() - 1,
+                    blocks: 1,
+                }),
+            }
+        }
+        runs
+    }
+
+    /// The parts of wanted members that lie in this block, in order.
+    pub fn cuts(&self, block: &Block) -> Vec<Cut<'a>> {
+        self.members
+            .iter()
+            .filter_map(|member| overlap(block, member))
+            .collect()
+    }
+}
+
+fn overlap<'a>(block: &Block, member: &'a Member) -> Option<Cut<'a>> {
+    let start = block.unpacked_offset.max(member.offset);
+    let end = block.unpacked_end().min(member.end());
+    (start < end).then(|| Cut {
+        member,
+        at: start - block.unpacked_offset,
+        length: end - start,
+        begins: start == member.offset,
+        ends: end == member.end(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::Catalog;
+    use super::*;
+
+    #[test]
+    fn aarch64_is_one_block_of_4_mb() {
+        let catalog = Catalog::embedded().unwrap();
+        let package = catalog.package_for("x86_64").unwrap();
+        let plan = package.plan(&["aarch64"]).unwrap();
+        assert_eq!(plan.bytes(), 4_446_904);
+        assert_eq!(plan.blocks().len(), 1);
+        let cuts = plan.cuts(plan.blocks()[0]);
+        assert!(cuts[0].begins && cuts[0].ends);
+    }
+
+    #[test]
+    fn every_member_is_the_sum_of_its_cuts() {
+        let catalog = Catalog::embedded().unwrap();
+        for package in &catalog.packages {
+            for member in &package.members {
+                let plan = package.plan(&[&member.target]).unwrap();
+                let cuts: Vec<Cut<'_>> = plan.blocks().iter().flat_map(|b| plan.cuts(b)).collect();
+                assert_eq!(cuts.iter().map(|cut| cut.length).sum::<u64>(), member.size);
+                assert!(cuts[0].begins && cuts[cuts.len() - 1].ends);
+                assert_eq!(cuts.iter().filter(|cut| cut.begins).count(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn all_guests_are_one_request_and_asking_twice_changes_nothing() {
+        let catalog = Catalog::embedded().unwrap();
+        let package = catalog.package_for("aarch64").unwrap();
+        let mut all: Vec<&str> = package.members.iter().map(|m| m.target.as_str()).collect();
+        all.extend(all.clone());
+        all.reverse();
+        let plan = package.plan(&all).unwrap();
+        assert_eq!(plan.members().len(), 33);
+        assert_eq!(plan.runs(0).len(), 1);
+        assert_eq!(plan.runs(0)[0].blocks, plan.blocks().len());
+        assert_eq!(plan.runs(plan.blocks().len()), []);
+    }
+
+    #[test]
+    fn an_unknown_guest_is_named() {
+        let catalog = Catalog::embedded().unwrap();
+        let error = catalog.packages[0].plan(&["vax"]).unwrap_err().to_string();
+        assert!(error.contains("qemu-vax"), "{error}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The index at the end of an xz stream: where its blocks lie.
+//!
+//! The .xz File Format 1.2.1 (tukaani.org/xz/xz-file-format.txt): stream footer §2.1.2, index §4,
+//! multibyte integers §1.2. Checksums in it are left to the decoder, which reads it all again.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use super::generate::GenerateError;
+use super::{STREAM_HEADER, Span};
+
+const FOOTER: u64 = 12;
+/// Even a stream of a hundred thousand blocks has a smaller index.
+const MAX_INDEX: u64 = 1 << 20;
+
+/// A block's place in the file and the length of its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) span: Span,
+    pub(super) unpacked: u64,
+}
+
+/// The blocks of the one xz stream that fills this part of the file.
+pub(super) fn blocks(deb: &mut (impl Read + Seek), stream: Span) -> Result<Vec<Place>, GenerateError> {
+    let header = bytes(deb, stream.offset, STREAM_HEADER.len() as u64)?;
+    if header != STREAM_HEADER {
+        return Err(GenerateError::format("data.tar.xz is no xz with CRC64"));
+    }
+    let footer_at = stream.end().saturating_sub(FOOTER);
+    let footer = bytes(deb, footer_at, FOOTER)?;
+    let backward = u32::from_le_bytes([footer[4], footer[5], footer[6], footer[7]]);
+    let index_length = (u64::from(backward) + 1) * 4;
+    if footer[8..] != [0, 4, b'Y', b'Z'] || index_length > MAX_INDEX {
+        return Err(GenerateError::format("data.tar.xz does not end as xz does"));
+    }
+    let index_at = footer_at.saturating_sub(index_length);
+    let index = bytes(deb, index_at, index_length)?;
+    let places = parse(&index, stream.offset + STREAM_HEADER.len() as u64)
+        .ok_or_else(|| GenerateError::format("the index of data.tar.xz is broken"))?;
+    match places.last() {
+        Some(last) if last.span.end() == index_at => Ok(places),
+        _ => Err(GenerateError::format("data.tar.xz is not one xz stream")),
+    }
+}
+
+fn bytes(deb: &mut (impl Read + Seek), at: u64, length: u64) -> Result<Vec<u8>, GenerateError> {
+    deb.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    if deb.take(length).read_to_end(&mut bytes)? as u64 == length {
+        Ok(bytes)
+    } else {
+        Err(GenerateError::format("it ends too early"))
+    }
+}
+
+fn parse(index: &[u8], first: u64) -> Option<Vec<Place>> {
+    let mut rest = index.strip_prefix(&[0])?;
+    let count = integer(&mut rest)?;
+    let mut places = Vec::new();
+    let mut offset = first;
+    for _ in 0..count {
+        let length = integer(&mut rest)?.checked_next_multiple_of(4)?;
+        let unpacked = integer(&mut rest)?;
+        let span = Span { offset, length };
+        places.push(Place { span, unpacked });
+        offset = offset.checked_add(length)?;
+    }
+    Some(places)
+}
+
+/// Seven bits a byte, the lowest first, the top bit set on all but the last.
+fn integer(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let (&byte, behind) = rest.split_first()?;
+        *rest = behind;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_gives_padded_places() {
+        let index = [0, 2, 0x85, 0x01, 0x80, 0x02, 8, 3, 0, 0, 0, 0];
+        let place = |offset, length, unpacked| Place {
+            span: Span { offset, length },
+            unpacked,
+        };
+        let expected = vec![place(12, 136, 256), place(148, 8, 3)];
+        assert_eq!(parse(&index, 12), Some(expected));
+    }
+
+    #[test]
+    fn broken_ones_give_nothing() {
+        assert_eq!(parse(&[], 0), None);
+        assert_eq!(parse(&[1, 0], 0), None);
+        assert_eq!(parse(&[0, 1, 4], 0), None);
+        assert_eq!(parse(&[0, 0xff, 0xff, 0xff, 0x7f, 1], 0), None);
+        assert_eq!(parse(&[0xff; 20], 0), None);
+        let endless = [0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert_eq!(parse(&endless, 0), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! Which mirrors of Debian's main archive apt is set up with, from its sources. Pure.
+//!
+//! Both forms of sources.list(5) are read: deb822 (`*.sources`) and one-line (`*.list`), and the
+//! lists that `mirror+file:` URIs name (apt-transport-mirror(1)). Only what surely is Debian's own
+//! main archive counts: other archives have no `pool/main/q/qemu/` of ours, and need not hear of
+//! us. Security archives have a pool of their own.
+
+use super::mirror::BaseUrl;
+
+/// The mirrors that these sources name, in order, each once.
+///
+/// `files` are the names and texts of the files in `/etc/apt/sources.list*`; `read` gives the text
+/// of a mirror list by its path.
+pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Option<String>) -> Vec<BaseUrl> {
+    let mut mirrors: Vec<BaseUrl> = Vec::new();
+    let mut add = |uri: &str| {
+        if let Ok(base) = uri.parse()
+            && !uri.contains("security")
+            && !mirrors.contains(&base)
+        {
+            mirrors.push(base);
+        }
+    };
+    for (name, text) in files {
+        for uri in archive_uris(name, text) {
+            match uri.strip_prefix("mirror+file:") {
+                Some(path) => read(&one_slash(path))
+                    .iter()
+                    .flat_map(|list| listed(list))
+                    .for_each(&mut add),
+                None => add(&uri),
+            }
+        }
+    }
+    mirrors
+}
+
+/// What one entry of a sources file says.
+#[derive(Debug, Default)]
+struct Source {
+    binary: bool,
+    enabled: bool,
+    uris: Vec<String>,
+    suites: Vec<String>,
+    components: Vec<String>,
+    signed_by: Option<String>,
+}
+
+fn archive_uris(name: &str, text: &str) -> Vec<String> {
+    let sources: Vec<Source> = match name.rsplit_once('.') {
+        Some((_, "sources")) => stanzas(text),
+        Some((_, "list")) => text.lines().filter_map(one_line).collect(),
+        _ => Vec::new(),
+    };
+    sources
+        .into_iter()
+        .filter(Source::is_main_archive)
+        .flat_map(|source| source.uris)
+        .collect()
+}
+
+impl Source {
+    fn is_main_archive(&self) -> bool {
+        let of_security = |suite: &String| suite.ends_with("-security") || suite.contains('/');
+        let debians = |key: &String| {
+            let file = key.rsplit('/').next().unwrap_or_default();
+            file.starts_with("debian-archive-")
+        };
+        self.binary
+            && self.enabled
+            && self.components.iter().any(|component| component == "main")
+            && self.suites.iter().any(|suite| !of_security(suite))
+            && self.signed_by.as_ref().is_none_or(debians)
+    }
+}
+
+fn stanzas(text: &str) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in text.lines().chain([""]) {
+        if line.starts_with('#') {
+            // A comment, even in the midst of a stanza (deb822(5)).
+        } else if line.trim().is_empty() {
+            sources.push(stanza(&fields));
+            fields.clear();
+        } else if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    sources
+}
+
+fn stanza(fields: &[(String, String)]) -> Source {
+    let mut source = Source {
+        enabled: true,
+        ..Source::default()
+    };
+    for (name, value) in fields {
+        match name.as_str() {
+            "types" => source.binary = words(value).any(|word| word == "deb"),
+            "enabled" => source.enabled = !is_no(value),
+            "uris" => source.uris = words(value).map(str::to_owned).collect(),
+            "suites" => source.suites = words(value).map(str::to_owned).collect(),
+            "components" => source.components = words(value).map(str::to_owned).collect(),
+            "signed-by" => source.signed_by = Some(value.clone()),
+            _ => (),
+        }
+    }
+    source
+}
+
+/// `deb [ option=value … ] uri suite component…`
+fn one_line(line: &str) -> Option<Source> {
+    let line = line.split('#').next()?.trim();
+    let rest = line.strip_prefix("deb")?;
+    let rest = rest.strip_prefix([' ', '\t'])?.trim_start();
+    let (options, rest) = match rest.strip_prefix('[') {
+        Some(inside) => inside.split_once(']')?,
+        None => ("", rest),
+    };
+    let signed_by = words(options).find_map(|option| option.strip_prefix("signed-by="));
+    let mut words = words(rest).map(str::to_owned);
+    Some(Source {
+        binary: true,
+        enabled: true,
+        uris: vec![words.next()?],
+        suites: vec![words.next()?],
+        components: words.collect(),
+        signed_by: signed_by.map(str::to_owned),
+    })
+}
+
+/// The mirrors in a mirror list: a URI a line, then attributes behind tabs; those with a lower
+/// `priority:` are asked first, those without one last.
+fn listed(list: &str) -> Vec<&str> {
+    let mut mirrors: Vec<(u32, &str)> = Vec::new();
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = words(line);
+        let Some(uri) = words.next() else { continue };
+        let attributes: Vec<&str> = words.collect();
+        let value = |key| attributes.iter().filter_map(move |a| a.strip_prefix(key));
+        let priority = value("priority:").find_map(|n| n.parse().ok());
+        let types: Vec<&str> = value("type:").collect();
+        if types.is_empty() || types.contains(&"deb") {
+            mirrors.push((priority.unwrap_or(u32::MAX), uri));
+        }
+    }
+    mirrors.sort_by_key(|&(priority, _)| priority);
+    mirrors.into_iter().map(|(_, uri)| uri).collect()
+}
+
+/// `//path`, `///path` and `/path` all mean `/path`.
+fn one_slash(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
+}
+
+/// apt's `StringToBool` (apt-pkg/contrib/strutl.cc).
+fn is_no(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    matches!(&*value, "no" | "false" | "without" | "off" | "disable" | "0")
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, text: &str) -> Vec<String> {
+        let list = "# ours\nhttp://slow.example/debian\tpriority:2\nhttps://quick.example/debian/\tpriority:1\ttype:deb\n\
+                    http://src.example/debian\ttype:deb-src\nhttp://last.example/debian\n";
+        let mut read = |path: &str| (path == "/etc/apt/mirrors.txt").then(|| list.to_owned());
+        let mirrors = mirrors_from_apt(&[(name, text)], &mut read);
+        mirrors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn debian_12s_own_file() {
+        let text = "Types: deb\n# http://old.example/debian\nURIs: http://one.example/debian\n\
+                    Suites: bookworm bookworm-updates\nComponents: main\n\
+                    Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
+                    Types: deb\nURIs: http://one.example/debian-security\n\
+                    Suites: bookworm-security\nComponents: main\n";
+        assert_eq!(found("debian.sources", text), ["http://one.example/debian"]);
+    }
+
+    #[test]
+    fn deb822_with_all_its_freedoms() {
+        let text = "enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: sid\nComponents: main\n\n\n\
+                    TYPES: deb-src\nURIs: http://src.example/debian\nSuites: sid\nComponents: main\n\n\
+                    Types: deb-src deb\r\nURIs: http://a.example/debian/\r\n\thttps://b.example/debian\r\n\
+                    Suites: sid\r\nComponents: contrib main\r\n\r\n\
+                    Types: deb\nURIs: mirror+file:///etc/apt/mirrors.txt\nSuites: trixie\nComponents: main";
+        let expected = [
+            "http://a.example/debian",
+            "https://b.example/debian",
+            "https://quick.example/debian",
+            "http://slow.example/debian",
+            "http://last.example/debian",
+        ];
+        assert_eq!(found("x.sources", text), expected);
+    }
+
+    #[test]
+    fn one_line_entries() {
+        let text = "# deb http://comment.example/debian sid main\n\
+                    deb-src http://src.example/debian sid main\n\
+                    deb [ arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg ] http://a.example/debian sid main # x\n\
+                    deb\thttp://a.example/debian sid-updates main\n\
+                    deb http://sec.example/debian-security stable-security main\n\
+                    deb http://old.example/debian stretch/updates main\n\
+                    deb cdrom:[Debian]/ sid main\n\
+                    deb mirror+file:/etc/apt/none.txt sid main\n\
+                    deb http://flat.example/debian ./\n\
+                    deb [broken http://x.example/debian sid main\n";
+        assert_eq!(found("sources.list", text), ["http://a.example/debian"]);
+    }
+
+    #[test]
+    fn other_archives_do_not_hear_of_us() {
+        let key = "deb [signed-by=/etc/apt/keyrings/vendor.gpg] https://vendor.example/apt stable main\n";
+        assert_eq!(found("vendor.list", key), [""; 0]);
+        let block = "Types: deb\nURIs: https://vendor.example/apt\nSuites: stable\nComponents: main\n\
+                     Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINB\n";
+        assert_eq!(found("vendor.sources", block), [""; 0]);
+        assert_eq!(found("sources.list.save", key), [""; 0]);
+    }
+}

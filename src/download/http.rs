@@ -1,0 +1,197 @@
+//! HTTP, and the only place that knows which client library does it.
+//!
+//! Proxies are those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in
+//! either case; `HTTP_PROXY` in capitals not under CGI), as the library reads them.
+
+use std::error::Error;
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::{Client as Reqwest, ClientBuilder, Response};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, RANGE};
+use reqwest::redirect::{Action, Attempt, Policy};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::error::printable;
+use super::{ClientOptions, DownloadError, Proxies, Reason};
+
+const AGENT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
+const MOST_REDIRECTS: usize = 5;
+
+/// A client for the mirrors of one call.
+pub(super) struct Client {
+    http: Reqwest,
+    stall: Duration,
+    whole: Duration,
+    slowest: u64,
+}
+
+/// What a server answered, before its body is read.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) content_range: Option<String>,
+    pub(super) content_length: Option<u64>,
+    pub(super) content_encoding: Option<String>,
+    pub(super) body: Body,
+}
+
+/// The body, whose reader is not kept waiting for ever.
+pub(super) struct Body {
+    response: Response,
+    since: Instant,
+    got: u64,
+    stall: Duration,
+    whole: Duration,
+    slowest: u64,
+}
+
+impl Client {
+    pub(super) fn new(options: &ClientOptions) -> Result<Self, DownloadError> {
+        let told = |e: &dyn Error| DownloadError::Client(chain(e));
+        let mut builder = ClientBuilder::new()
+            .tls_backend_preconfigured(tls(&options.extra_roots).map_err(|e| told(&e))?)
+            .user_agent(AGENT)
+            .redirect(Policy::custom(redirect))
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(options.connect)
+            // The blocking client counts this anew for the answer and for each read.
+            .timeout(options.stall);
+        if options.proxies == Proxies::None {
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            http: builder.build().map_err(|e| told(&e))?,
+            stall: options.stall,
+            whole: options.whole,
+            slowest: options.slowest,
+        })
+    }
+
+    /// Asks for these bytes of a file; the last one is meant too.
+    pub(super) fn get(&self, url: &str, first: u64, last: u64) -> Result<Answer, Reason> {
+        let since = Instant::now();
+        let response = self
+            .http
+            .get(url)
+            .header(RANGE, format!("bytes={first}-{last}"))
+            .header(ACCEPT_ENCODING, "identity")
+            .send()
+            .map_err(|e| reason(e, self.stall))?;
+        let text = |name: HeaderName| {
+            let value = response.headers().get(name)?;
+            Some(printable(&String::from_utf8_lossy(value.as_bytes())))
+        };
+        Ok(Answer {
+            status: response.status().as_u16(),
+            content_range: text(CONTENT_RANGE),
+            content_length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            content_encoding: text(CONTENT_ENCODING),
+            body: Body {
+                response,
+                since,
+                got: 0,
+                stall: self.stall,
+                whole: self.whole,
+                slowest: self.slowest,
+            },
+        })
+    }
+}
+
+impl Body {
+    /// Reads what is there; 0 at the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Reason> {
+        loop {
+            self.check_pace()?;
+            match self.response.read(buffer) {
+                Ok(length) => {
+                    self.got += length as u64;
+                    return Ok(length);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let inner = e.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
+                    let timed_out = inner.is_some_and(reqwest::Error::is_timeout);
+                    return Err(if timed_out || e.kind() == ErrorKind::TimedOut {
+                        Reason::Stalled(self.stall)
+                    } else {
+                        Reason::Broken(chain(&e))
+                    });
+                }
+            }
+        }
+    }
+
+    /// A server that gives a byte now and then never stalls, but never ends either.
+    fn check_pace(&self) -> Result<(), Reason> {
+        let took = self.since.elapsed();
+        let due = self.slowest.saturating_mul(took.as_secs());
+        if took > self.whole || (took > self.stall && self.got < due) {
+            return Err(Reason::Slow { bytes: self.got, took });
+        }
+        Ok(())
+    }
+}
+
+/// TLS that trusts what the system trusts and the given certificates, or, on a machine that has no
+/// list of authorities, Mozilla's list as of this build.
+fn tls(extra_roots: &[u8]) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    // This reads SSL_CERT_FILE and SSL_CERT_DIR, else the distribution's places.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(extra_roots).flatten());
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+/// Mirrors redirect to other hosts, and http to https; never to what is not the web, nor from
+/// https back.
+fn redirect(attempt: Attempt<'_>) -> Action {
+    let to = attempt.url().scheme().to_owned();
+    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if attempt.previous().len() > MOST_REDIRECTS {
+        attempt.error(format!("more than {MOST_REDIRECTS} redirects"))
+    } else if to == "https" || (to == "http" && !secure) {
+        attempt.follow()
+    } else {
+        attempt.error(format!("redirects to {to}:, which is not followed"))
+    }
+}
+
+fn reason(error: reqwest::Error, stall: Duration) -> Reason {
+    // The URL may hold a password, and is told by the caller.
+    let error = error.without_url();
+    if error.is_redirect() {
+        Reason::Redirect(chain(&error))
+    } else if error.is_connect() {
+        Reason::Unreachable(chain(&error))
+    } else if error.is_timeout() {
+        Reason::Stalled(stall)
+    } else {
+        Reason::Broken(chain(&error))
+    }
+}
+
+/// The innermost cause says it best, with what was tried before it.
+fn chain(error: &dyn Error) -> String {
+    let mut causes = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if causes.last().is_none_or(|last| !last.ends_with(&text)) {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    printable(&causes.join(": "))
+}

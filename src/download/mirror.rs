@@ -1,0 +1,154 @@
+//! Where packages can be had: mirrors, and the URL of a package at each. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::catalog::Package;
+
+/// kernel.org's mirror of Debian: quick, but without superseded versions.
+const KERNEL_ORG: &str = "https://mirrors.kernel.org/debian";
+/// Debian's own archive of everything it ever published, by SHA-1: permanent, but slow.
+const SNAPSHOT: &str = "https://snapshot.debian.org/file";
+
+/// A server that may have the package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mirror {
+    /// A mirror of Debian's archive, by the URL that has `dists/` and `pool/` below it.
+    Archive(BaseUrl),
+    /// A store that names files by their SHA-1, as snapshot.debian.org/file/ does.
+    BySha1(BaseUrl),
+}
+
+/// An `http` or `https` URL without a slash at its end, query or fragment.
+///
+/// Plain `http` is fine: each byte is checked against a pinned digest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+/// The text is no URL of a mirror.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the URL of a mirror: it must be like {KERNEL_ORG}")]
+pub struct NotAMirror;
+
+/// All mirrors, in the order in which they are asked: the one that the user named, those that apt
+/// uses here, and two public ones.
+pub fn mirrors(named: Option<BaseUrl>, apt: Vec<BaseUrl>) -> Vec<Mirror> {
+    let public = BaseUrl(KERNEL_ORG.to_owned());
+    let mut mirrors: Vec<Mirror> = Vec::new();
+    for base in named.into_iter().chain(apt).chain([public]) {
+        let mirror = Mirror::Archive(base);
+        if !mirrors.contains(&mirror) {
+            mirrors.push(mirror);
+        }
+    }
+    mirrors.push(Mirror::BySha1(BaseUrl(SNAPSHOT.to_owned())));
+    mirrors
+}
+
+impl Mirror {
+    /// Where this mirror has the package.
+    pub(super) fn url(&self, package: &Package) -> String {
+        match self {
+            // Some stores take `+` for a space; apt escapes it too (apt-pkg/contrib/strutl.cc).
+            Self::Archive(base) => format!("{}/{}", base.0, package.path.replace('+', "%2B")),
+            Self::BySha1(base) => format!("{}/{}", base.0, package.sha1),
+        }
+    }
+
+    /// The same for people: without a password, and with the path as Debian writes it.
+    pub fn shown(&self, package: &Package) -> String {
+        match self {
+            Self::Archive(base) => format!("{base}/{}", package.path),
+            Self::BySha1(base) => format!("{base}/{}", package.sha1),
+        }
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = NotAMirror;
+
+    fn from_str(text: &str) -> Result<Self, NotAMirror> {
+        let text = text.trim().trim_end_matches('/');
+        let (scheme, rest) = text.split_once("://").ok_or(NotAMirror)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let plain = |c: char| c.is_ascii_graphic() && !"?#\"<>\\^`{|}".contains(c);
+        let host = rest.split('/').next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        if matches!(&*scheme, "http" | "https") && !host.is_empty() && rest.chars().all(plain) {
+            Ok(Self(format!("{scheme}://{rest}")))
+        } else {
+            Err(NotAMirror)
+        }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        write!(f, "{scheme}://{host}{path}")
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::catalog::Catalog;
+
+    fn base(text: &str) -> BaseUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_order_is_named_apt_public_permanent() {
+        let apt = vec![base("http://apt.example/debian"), base(KERNEL_ORG)];
+        let mirrors = mirrors(Some(base("https://me.example/d/")), apt);
+        let catalog = Catalog::embedded().unwrap();
+        let urls: Vec<String> = mirrors.iter().map(|m| m.url(&catalog.packages[0])).collect();
+        let file = "pool/main/q/qemu/qemu-user_10.0.13%2Bds-0%2Bdeb13u1_amd64.deb";
+        let expected = [
+            format!("https://me.example/d/{file}"),
+            format!("http://apt.example/debian/{file}"),
+            format!("{KERNEL_ORG}/{file}"),
+            format!("{SNAPSHOT}/dec1373851d29f91642c197f4a339d0d2ad25ed0"),
+        ];
+        assert_eq!(urls, expected);
+    }
+
+    #[test]
+    fn passwords_are_used_but_not_shown() {
+        let mirror = base("HTTPS://user:p@ss@host.example:8080/debian");
+        assert_eq!(mirror.to_string(), "https://host.example:8080/debian");
+        assert!(!format!("{mirror:?}").contains("ss@"));
+        let catalog = Catalog::embedded().unwrap();
+        let url = Mirror::Archive(mirror).url(&catalog.packages[0]);
+        assert!(url.starts_with("https://user:p@ss@host.example:8080/debian/pool/"));
+    }
+
+    #[test]
+    fn what_is_no_mirror_is_refused() {
+        for text in [
+            "",
+            "host.example/debian",
+            "file:///debian",
+            "ftp://host.example/debian",
+            "http://",
+            "http:///debian",
+            "http://user@/debian",
+            "https://host.example/a b",
+            "https://host.example/?q",
+            "https://host.example/\u{e9}",
+        ] {
+            assert_eq!(text.parse::<BaseUrl>(), Err(NotAMirror), "{text}");
+        }
+    }
+}

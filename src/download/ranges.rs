@@ -1,0 +1,202 @@
+//! Gets the plan's blocks from one URL, by ranges if the server knows them, and checks each.
+//!
+//! RFC 9110 §14: 206 with the asked range; or 200, the whole file from its first byte, of a server
+//! that ignores `Range`: it is read as far as the last needed block, and then the connection is
+//! closed.
+
+use super::http::{Answer, Body};
+use super::{DownloadError, Event, Job, Reason};
+use crate::catalog::{Block, Run, Sha256};
+
+/// Why a mirror is not read any further.
+pub(super) enum Stop {
+    /// The mirror's fault: another one may do better.
+    Mirror(Reason),
+    /// Not the mirror's fault.
+    Ours(DownloadError),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Mirror(reason)
+    }
+}
+
+/// Gets all blocks that the job still needs.
+pub(super) fn fetch(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
+    while let Some(&run) = job.plan.runs(job.next).first() {
+        let answer = job.client.get(url, run.first, run.last)?;
+        let shape = shape(&answer, run, job.plan.package().size)?;
+        let mut stream = Stream {
+            body: answer.body,
+            shape,
+            at: match shape {
+                Shape::Range => run.first,
+                Shape::Whole => 0,
+            },
+        };
+        let until = match shape {
+            Shape::Range => job.next + run.blocks,
+            Shape::Whole => job.plan.blocks().len(),
+        };
+        while job.next < until {
+            stream.block(job)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the body is.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// The bytes that were asked for.
+    Range,
+    /// The file from its first byte on.
+    Whole,
+}
+
+fn shape(answer: &Answer, run: Run, size: u64) -> Result<Shape, Reason> {
+    if let Some(coding) = &answer.content_encoding
+        && !coding.eq_ignore_ascii_case("identity")
+    {
+        return Err(Reason::Encoded(coding.clone()));
+    }
+    match answer.status {
+        206 => {
+            check_range(answer.content_range.as_deref(), run, size)?;
+            check_length(answer.content_length, run.last - run.first + 1)?;
+            Ok(Shape::Range)
+        }
+        200 => {
+            check_length(answer.content_length, size)?;
+            Ok(Shape::Whole)
+        }
+        code => Err(Reason::Status { code }),
+    }
+}
+
+/// `bytes FIRST-LAST/SIZE`, or `*` for a size that the server does not know.
+fn check_range(got: Option<&str>, run: Run, size: u64) -> Result<(), Reason> {
+    let range = format!("bytes {}-{}", run.first, run.last);
+    let wanted = format!("{range}/{size}");
+    match got {
+        Some(got) if got == wanted || got == format!("{range}/*") => Ok(()),
+        got => Err(Reason::Range {
+            wanted,
+            got: got.unwrap_or("no Content-Range").to_owned(),
+        }),
+    }
+}
+
+fn check_length(got: Option<u64>, wanted: u64) -> Result<(), Reason> {
+    match got {
+        Some(got) if got != wanted => Err(Reason::Size { got, wanted }),
+        _ => Ok(()),
+    }
+}
+
+/// A body, and which byte of the `.deb` comes next.
+struct Stream {
+    body: Body,
+    shape: Shape,
+    at: u64,
+}
+
+impl Stream {
+    /// Moves the job's next block on: its digest is checked before anything else sees it.
+    fn block(&mut self, job: &mut Job<'_>) -> Result<(), Stop> {
+        let block = job.plan.blocks()[job.next];
+        self.skip(job, block.offset)?;
+        let mut bytes = std::mem::take(&mut job.block);
+        self.fill(job, block, &mut bytes)?;
+        let got = Sha256::of(&bytes);
+        if got != block.sha256 {
+            return Err(Stop::Mirror(Reason::Digest {
+                first: block.offset,
+                last: block.end() - 1,
+                got,
+                wanted: block.sha256,
+            }));
+        }
+        job.cutter.take(block, &bytes, job.progress).map_err(Stop::Ours)?;
+        job.block = bytes;
+        job.next += 1;
+        Ok(())
+    }
+
+    fn skip(&mut self, job: &mut Job<'_>, to: u64) -> Result<(), Reason> {
+        let mut buffer = [0; 16 << 10];
+        while self.at < to {
+            self.read(job, &mut buffer, to)?;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, job: &mut Job<'_>, block: &Block, bytes: &mut Vec<u8>) -> Result<(), Reason> {
+        // The catalogue's check bounds the length.
+        bytes.resize(usize::try_from(block.length).unwrap_or(0), 0);
+        let mut done = 0;
+        while done < bytes.len() {
+            done += self.read(job, &mut bytes[done..], block.end())?;
+        }
+        Ok(())
+    }
+
+    /// Reads something, but not beyond the byte `to`.
+    fn read(&mut self, job: &mut Job<'_>, buffer: &mut [u8], to: u64) -> Result<usize, Reason> {
+        let left = usize::try_from(to - self.at).unwrap_or(usize::MAX);
+        let most = left.min(buffer.len());
+        let got = self.body.read(&mut buffer[..most])?;
+        if got == 0 {
+            return Err(Reason::Truncated {
+                got: self.at,
+                wanted: to,
+            });
+        }
+        self.at += got as u64;
+        job.moved += got as u64;
+        self.tell(job);
+        Ok(got)
+    }
+
+    fn tell(&self, job: &mut Job<'_>) {
+        let blocks = job.plan.blocks();
+        let (bytes, of) = match self.shape {
+            Shape::Whole => (self.at, blocks.last().map_or(0, |last| last.end())),
+            Shape::Range => {
+                let before: u64 = blocks[..job.next].iter().map(|b| b.length).sum();
+                let here = self.at - blocks[job.next].offset;
+                (before + here, job.plan.bytes())
+            }
+        };
+        (job.progress)(Event::Moved { bytes, of });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_asked_range_of_the_right_file_will_do() {
+        let run = Run {
+            first: 10,
+            last: 19,
+            blocks: 1,
+        };
+        let check = |got| check_range(got, run, 100);
+        assert_eq!(check(Some("bytes 10-19/100")), Ok(()));
+        assert_eq!(check(Some("bytes 10-19/*")), Ok(()));
+        for wrong in [
+            "bytes 10-19/101",
+            "bytes 10-18/100",
+            "bytes 0-9/100",
+            "bytes */100",
+            "items 10-19/100",
+            "",
+        ] {
+            assert!(check(Some(wrong)).is_err(), "{wrong}");
+        }
+        assert!(check(None).is_err());
+    }
+}
