@@ -10,8 +10,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use sha1::Digest as _;
 
 use super::elf;
-use super::{Block, Catalog, CatalogError, Digest, Member, Package, Sha1, Sha256, Span, VERSION};
+use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION};
 use super::{ar, invalid, xz};
+use crate::digest::Sha256;
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
@@ -92,7 +93,7 @@ fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, Generate
     })
 }
 
-fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, Sha1), GenerateError> {
+fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, String), GenerateError> {
     let mut sha256 = sha2::Sha256::new();
     let mut sha1 = sha1::Sha1::new();
     deb.seek(SeekFrom::Start(0))?;
@@ -100,7 +101,15 @@ fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, Sha1), Generate
         sha256.update(bytes);
         sha1.update(bytes);
     })?;
-    Ok((size, Digest(sha256.finalize().into()), Digest(sha1.finalize().into())))
+    let sha1 = sha1
+        .finalize()
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    Ok((size, finished(sha256), sha1))
+}
+
+fn finished(sha256: sha2::Sha256) -> Sha256 {
+    Sha256::from(<[u8; 32]>::from(sha256.finalize()))
 }
 
 /// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version (deb-version(7)) without what
@@ -127,7 +136,7 @@ fn blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, Genera
             length: place.span.length,
             unpacked_offset,
             unpacked_length: place.unpacked,
-            sha256: Digest(sha256.finalize().into()),
+            sha256: finished(sha256),
         });
         unpacked_offset = blocks.last().map_or(0, Block::unpacked_end);
     }
@@ -176,7 +185,7 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<(&'stati
         target: target.to_owned(),
         offset,
         size,
-        sha256: Digest(sha256.finalize().into()),
+        sha256: finished(sha256),
     };
     Ok((host, member))
 }

@@ -64,6 +64,7 @@ pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
 fn check_package(package: &Package) -> Result<(), String> {
     check_path(&package.path)?;
     demand(is_name(&package.host), || "the host is not a machine's name".to_owned())?;
+    demand(is_sha1(&package.sha1), || "the SHA-1 is not one".to_owned())?;
     demand(package.size <= MAX_PACKAGE, || {
         format!("{} bytes are more than any such package has", package.size)
     })?;
@@ -131,6 +132,11 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// It becomes part of a URL.
+fn is_sha1(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// A target becomes part of file names: nothing but letters, digits and `_`.
 fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -183,6 +189,7 @@ mod tests {
     fn absurd_numbers_are_refused() {
         let package = |break_it: fn(&mut Package)| complaint(|c| break_it(&mut c.packages[0]));
         assert!(package(|p| p.size = u64::MAX).contains("more than any"));
+        assert!(package(|p| p.sha1.push('0')).contains("SHA-1"));
         assert!(package(|p| p.data.length = u64::MAX).contains("beyond the end"));
         assert!(package(|p| p.blocks[1].offset -= 1).contains("block 1 overlaps"));
         assert!(package(|p| p.blocks[0].offset = 0).contains("block 0 overlaps"));

@@ -11,18 +11,18 @@
 //! Pure: knows nothing of networks, files, or where a QEMU is put.
 
 mod ar;
-mod digest;
 mod elf;
 pub mod generate;
 mod invalid;
 mod plan;
 mod xz;
 
-pub use digest::{Digest, NotADigest, Sha1, Sha256};
 pub use invalid::CatalogError;
 pub use plan::{Cut, Plan, Run};
 
 use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
 
 /// The version of the catalogue's own format that this program reads and writes.
 pub const VERSION: u32 = 1;
@@ -56,8 +56,8 @@ pub struct Package {
     pub size: u64,
     /// The digest of the `.deb`, as in Debian's signed index.
     pub sha256: Sha256,
-    /// The name of the `.deb` at snapshot.debian.org.
-    pub sha1: Sha1,
+    /// The SHA-1 of the `.deb`, by which snapshot.debian.org names it: 40 hexadecimal digits. A name, never a proof.
+    pub sha1: String,
     /// Where `data.tar.xz` lies in the `.deb`.
     pub data: Span,
     /// The blocks of `data.tar.xz`, in order, without gaps in what they unpack to.

@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 use sha2::Digest as _;
 
 use super::{DownloadError, Event, decode};
-use crate::catalog::{Block, Cut, Digest, Member, Plan};
+use crate::catalog::{Block, Cut, Member, Plan};
+use crate::digest::Sha256;
 
 /// Takes the plan's blocks in order, gives its members.
 pub(super) struct Cutter<'a> {
@@ -108,7 +109,7 @@ fn fill<'b>(
 }
 
 fn check(open: Open, member: &Member) -> Result<(), DownloadError> {
-    let got = Digest(open.sha256.finalize().into());
+    let got = Sha256::from(<[u8; 32]>::from(open.sha256.finalize()));
     if got == member.sha256 {
         return Ok(());
     }

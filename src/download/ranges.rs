@@ -6,7 +6,8 @@
 
 use super::http::{Answer, Body};
 use super::{DownloadError, Event, Job, Reason};
-use crate::catalog::{Block, Run, Sha256};
+use crate::catalog::{Block, Run};
+use crate::digest::Sha256;
 
 /// Why a mirror is not read any further.
 pub(super) enum Stop {
