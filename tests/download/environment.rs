@@ -5,14 +5,17 @@
     reason = "tests start programs and read variables themselves"
 )]
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 
 use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 
 use super::fixture::Deb;
 use super::server::{Manner, Server};
-use super::{fetch_as, impatient};
+use super::{fetch_as, patient};
 
 const URL: &str = "BINFMT_NIX_TEST_CHILD_URL";
 
@@ -22,7 +25,7 @@ fn child() {
     let url = std::env::var(URL).unwrap();
     let options = ClientOptions {
         proxies: Proxies::Environment,
-        ..impatient()
+        ..patient()
     };
     let mirror = Mirror::Archive(url.parse().unwrap());
     let outcome = fetch_as(&Deb::new().package, &["arm"], &[mirror], &options);
@@ -89,4 +92,19 @@ fn a_machine_without_certificates_can_use_http() {
     let server = Server::start(&Deb::new().bytes, Manner::Ranges);
     let (ok, said) = works(&server.url(), &[("SSL_CERT_FILE", "/nonexistent")]);
     assert!(ok, "{said}");
+}
+
+#[test]
+fn a_socks_proxy_is_spoken_to_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("socks5h://{}", listener.local_addr().unwrap());
+    let greeting = thread::spawn(move || {
+        let mut version = [0];
+        listener.accept().unwrap().0.read_exact(&mut version).unwrap();
+        version[0]
+    });
+    let (ok, said) = works("http://mirror.invalid/debian", &[("ALL_PROXY", &address)]);
+    assert!(!ok, "{said}");
+    // RFC 1928 §3.
+    assert_eq!(greeting.join().unwrap(), 5);
 }

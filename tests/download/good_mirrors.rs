@@ -1,10 +1,10 @@
 //! Mirrors that have the package.
 
-use binfmt_nix::download::{ClientOptions, Mirror};
+use binfmt_nix::download::Mirror;
 
 use super::fixture::{Deb, MEMBERS, program};
 use super::server::{Manner, Server};
-use super::{Outcome, fetch, fetch_as, impatient};
+use super::{Outcome, fetch};
 
 fn assert_good(outcome: &Outcome, targets: &[&str]) {
     assert_eq!(outcome.verified, targets, "{:?}", outcome.result);
@@ -147,18 +147,4 @@ fn a_password_goes_to_the_mirror_and_nowhere_else() {
     let outcome = fetch(&deb.package, &["arm"], &[Mirror::Archive(url.parse().unwrap())]);
     assert!(!format!("{outcome:?}").contains("secret"));
     assert_good(&outcome, &["arm"]);
-}
-
-#[test]
-fn a_slow_but_steady_mirror_is_waited_for() {
-    let deb = Deb::new();
-    let server = Server::start(&deb.bytes, Manner::Ranges);
-    let options = ClientOptions {
-        slowest: 0,
-        ..impatient()
-    };
-    assert_good(
-        &fetch_as(&deb.package, &["arm"], &[server.mirror()], &options),
-        &["arm"],
-    );
 }

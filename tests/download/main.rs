@@ -7,6 +7,7 @@
 mod bad_mirrors;
 mod environment;
 mod fixture;
+mod generator;
 mod good_mirrors;
 mod lies;
 mod real;
@@ -46,7 +47,7 @@ impl Outcome {
 }
 
 fn fetch(package: &Package, targets: &[&str], mirrors: &[Mirror]) -> Outcome {
-    fetch_as(package, targets, mirrors, &impatient())
+    fetch_as(package, targets, mirrors, &patient())
 }
 
 fn fetch_as(package: &Package, targets: &[&str], mirrors: &[Mirror], options: &ClientOptions) -> Outcome {
@@ -89,14 +90,21 @@ fn content(mut file: File) -> Vec<u8> {
     bytes
 }
 
-/// Waits for nobody, and does not see the proxies of the machine that tests.
-fn impatient() -> ClientOptions {
+/// As patient as a busy machine needs; does not see the proxies of the machine that tests.
+fn patient() -> ClientOptions {
     ClientOptions {
-        connect: Duration::from_secs(2),
-        stall: Duration::from_millis(600),
-        whole: Duration::from_secs(30),
-        slowest: 100_000,
+        stall: Duration::from_secs(20),
+        slowest: 0,
         proxies: Proxies::None,
         ..ClientOptions::default()
+    }
+}
+
+/// Waits for nobody.
+fn impatient() -> ClientOptions {
+    ClientOptions {
+        stall: Duration::from_millis(600),
+        slowest: 100_000,
+        ..patient()
     }
 }

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use binfmt_nix::catalog::generate::generate;
 use binfmt_nix::catalog::{Catalog, Package};
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::ClientOptions;
 
+use super::fetch;
 use super::server::{Manner, Server};
-use super::{fetch_as, impatient};
 
 /// Debian's package, or nothing if this machine was not given it.
 fn deb() -> Option<Arc<Vec<u8>>> {
@@ -31,20 +30,11 @@ fn package() -> Package {
     Catalog::embedded().unwrap().package_for("x86_64").unwrap().clone()
 }
 
-/// Unoptimised digests and decoders take their time.
-fn patient() -> ClientOptions {
-    ClientOptions {
-        slowest: 0,
-        whole: ClientOptions::default().whole,
-        ..impatient()
-    }
-}
-
 #[test]
 fn aarch64_moves_a_sixteenth_of_the_package() {
     let Some(bytes) = deb() else { return };
     let server = Server::start(&bytes, Manner::Ranges);
-    let outcome = fetch_as(&package(), &["aarch64"], &[server.mirror()], &patient());
+    let outcome = fetch(&package(), &["aarch64"], &[server.mirror()]);
     outcome.result.unwrap();
     let pinned = package().member("aarch64").unwrap().sha256;
     assert_eq!(Sha256::of(&outcome.files["aarch64"]), pinned);
@@ -56,7 +46,7 @@ fn aarch64_moves_a_sixteenth_of_the_package() {
 fn without_ranges_the_connection_is_closed_early() {
     let Some(bytes) = deb() else { return };
     let server = Server::start(&bytes, Manner::Whole(bytes.len() as u64));
-    let outcome = fetch_as(&package(), &["aarch64"], &[server.mirror()], &patient());
+    let outcome = fetch(&package(), &["aarch64"], &[server.mirror()]);
     outcome.result.unwrap();
     assert!(server.was_closed());
     assert!(server.sent() < bytes.len() as u64 / 2, "{} bytes", server.sent());

@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::fixture::Deb;
 use super::server::{Manner, Server};
-use super::{Outcome, fetch_as, impatient};
+use super::{Outcome, fetch_as, patient};
 
 /// An authority that nobody knows, and what a server needs to be trusted by those who trust it.
 fn authority() -> (String, Arc<ServerConfig>) {
@@ -56,7 +56,7 @@ fn redirecting(config: Arc<ServerConfig>, to: String) -> Mirror {
 fn fetch_trusting(root: &str, mirror: Mirror) -> Outcome {
     let options = ClientOptions {
         extra_roots: root.as_bytes().to_vec(),
-        ..impatient()
+        ..patient()
     };
     fetch_as(&Deb::new().package, &["arm"], &[mirror], &options)
 }
