@@ -112,8 +112,8 @@ fn finished(sha256: sha2::Sha256) -> Sha256 {
     Sha256::from(<[u8; 32]>::from(sha256.finalize()))
 }
 
-/// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version (deb-version(7)) without what
-/// Debian appends when it removes files.
+/// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version
+/// (deb-version(7)) without what Debian appends when it removes files.
 fn qemu_version(path: &str) -> Result<String, GenerateError> {
     path.rsplit('/')
         .next()
