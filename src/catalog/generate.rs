@@ -59,10 +59,8 @@ pub fn pool_path(file_name: &str) -> String {
 pub fn generate<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, GenerateError> {
     let mut packages = Vec::new();
     for (path, deb) in debs {
-        let package = package(path, deb).map_err(|source| GenerateError::Package {
-            path: path.clone(),
-            source: Box::new(source),
-        })?;
+        let package = package(path, deb)
+            .map_err(|source| GenerateError::Package { path: path.clone(), source: Box::new(source) })?;
         packages.push(package);
     }
     let version = VERSION;
@@ -101,10 +99,7 @@ fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, String), Genera
         sha256.update(bytes);
         sha1.update(bytes);
     })?;
-    let sha1 = sha1
-        .finalize()
-        .iter()
-        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let sha1 = sha1.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     Ok((size, finished(sha256), sha1))
 }
 
@@ -181,12 +176,7 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<(&'stati
     })?;
     let host =
         elf::host_of(&head).map_err(|why| GenerateError::format(format!("qemu-{target} can't be used: {why}")))?;
-    let member = Member {
-        target: target.to_owned(),
-        offset,
-        size,
-        sha256: finished(sha256),
-    };
+    let member = Member { target: target.to_owned(), offset, size, sha256: finished(sha256) };
     Ok((host, member))
 }
 

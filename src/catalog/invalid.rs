@@ -48,15 +48,10 @@ pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
     }
     let mut hosts = BTreeSet::new();
     for package in &catalog.packages {
-        let unique = demand(hosts.insert(&package.host), || {
-            format!("a second package for the host {}", package.host)
-        });
+        let unique = demand(hosts.insert(&package.host), || format!("a second package for the host {}", package.host));
         unique
             .and_then(|()| check_package(package))
-            .map_err(|why| CatalogError::Invalid {
-                package: package.path.escape_default().to_string(),
-                why,
-            })?;
+            .map_err(|why| CatalogError::Invalid { package: package.path.escape_default().to_string(), why })?;
     }
     Ok(())
 }
@@ -65,12 +60,8 @@ fn check_package(package: &Package) -> Result<(), String> {
     check_path(&package.path)?;
     demand(is_name(&package.host), || "the host is not a machine's name".to_owned())?;
     demand(is_sha1(&package.sha1), || "the SHA-1 is not one".to_owned())?;
-    demand(package.size <= MAX_PACKAGE, || {
-        format!("{} bytes are more than any such package has", package.size)
-    })?;
-    demand(package.data.end() <= package.size, || {
-        "data.tar.xz goes beyond the end".to_owned()
-    })?;
+    demand(package.size <= MAX_PACKAGE, || format!("{} bytes are more than any such package has", package.size))?;
+    demand(package.data.end() <= package.size, || "data.tar.xz goes beyond the end".to_owned())?;
     let unpacked = check_blocks(package)?;
     check_members(&package.members, unpacked)
 }
@@ -78,9 +69,7 @@ fn check_package(package: &Package) -> Result<(), String> {
 fn check_path(path: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~:".contains(c);
     let good = path.starts_with("pool/")
-        && path
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
+        && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
     demand(good, || "the path is not one below a mirror's pool/".to_owned())
 }
 
@@ -89,12 +78,8 @@ fn check_blocks(package: &Package) -> Result<u64, String> {
     let mut unpacked = 0;
     for (number, block) in package.blocks.iter().enumerate() {
         check_lengths(block).map_err(|why| format!("block {number} {why}"))?;
-        demand(block.offset >= at, || {
-            format!("block {number} overlaps what is before it")
-        })?;
-        demand(block.end() <= package.data.end(), || {
-            format!("block {number} goes beyond data.tar.xz")
-        })?;
+        demand(block.offset >= at, || format!("block {number} overlaps what is before it"))?;
+        demand(block.end() <= package.data.end(), || format!("block {number} goes beyond data.tar.xz"))?;
         demand(block.unpacked_offset == unpacked, || {
             format!("block {number} does not unpack to where the one before it ends")
         })?;
@@ -105,9 +90,7 @@ fn check_blocks(package: &Package) -> Result<u64, String> {
 }
 
 fn check_lengths(block: &Block) -> Result<(), String> {
-    demand((1..=MAX_BLOCK).contains(&block.length), || {
-        format!("has {} bytes", block.length)
-    })?;
+    demand((1..=MAX_BLOCK).contains(&block.length), || format!("has {} bytes", block.length))?;
     demand((1..=MAX_UNPACKED).contains(&block.unpacked_length), || {
         format!("unpacks to {} bytes", block.unpacked_length)
     })
@@ -121,12 +104,8 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
         demand(is_name(target), || format!("{target:?} is not a guest's name"))?;
         demand(targets.insert(target), || format!("qemu-{target} is there twice"))?;
         demand(member.size > 0, || format!("qemu-{target} is empty"))?;
-        demand(member.offset >= at, || {
-            format!("qemu-{target} overlaps what is before it")
-        })?;
-        demand(member.end() <= unpacked, || {
-            format!("qemu-{target} goes beyond the last block")
-        })?;
+        demand(member.offset >= at, || format!("qemu-{target} overlaps what is before it"))?;
+        demand(member.end() <= unpacked, || format!("qemu-{target} goes beyond the last block"))?;
         at = member.end();
     }
     Ok(())
@@ -171,15 +150,9 @@ mod tests {
 
     #[test]
     fn a_path_that_climbs_is_refused() {
-        for path in [
-            "pool/../etc/passwd",
-            "/pool/a.deb",
-            "pool//a.deb",
-            "http://host/pool/a",
-            "pool/a b.deb",
-            "pool/a?b",
-            "",
-        ] {
+        for path in
+            ["pool/../etc/passwd", "/pool/a.deb", "pool//a.deb", "http://host/pool/a", "pool/a b.deb", "pool/a?b", ""]
+        {
             let why = complaint(|c| path.clone_into(&mut c.packages[0].path));
             assert!(why.contains("mirror's pool/"), "{path}: {why}");
         }

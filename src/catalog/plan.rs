@@ -46,21 +46,14 @@ impl<'a> Plan<'a> {
                 });
             }
         }
-        let members: Vec<&Member> = package
-            .members
-            .iter()
-            .filter(|member| targets.contains(&member.target.as_str()))
-            .collect();
+        let members: Vec<&Member> =
+            package.members.iter().filter(|member| targets.contains(&member.target.as_str())).collect();
         let blocks = package
             .blocks
             .iter()
             .filter(|block| members.iter().any(|member| overlap(block, member).is_some()))
             .collect();
-        Ok(Self {
-            package,
-            members,
-            blocks,
-        })
+        Ok(Self { package, members, blocks })
     }
 
     /// The package in which it all lies.
@@ -92,11 +85,7 @@ impl<'a> Plan<'a> {
                     run.last = block.end() - 1;
                     run.blocks += 1;
                 }
-                _ => runs.push(Run {
-                    first: block.offset,
-                    last: block.end() - 1,
-                    blocks: 1,
-                }),
+                _ => runs.push(Run { first: block.offset, last: block.end() - 1, blocks: 1 }),
             }
         }
         runs
@@ -104,10 +93,7 @@ impl<'a> Plan<'a> {
 
     /// The parts of wanted members that lie in this block, in order.
     pub fn cuts(&self, block: &Block) -> Vec<Cut<'a>> {
-        self.members
-            .iter()
-            .filter_map(|member| overlap(block, member))
-            .collect()
+        self.members.iter().filter_map(|member| overlap(block, member)).collect()
     }
 }
 

@@ -88,10 +88,7 @@ mod tests {
     #[test]
     fn an_index_gives_padded_places() {
         let index = [0, 2, 0x85, 0x01, 0x80, 0x02, 8, 3, 0, 0, 0, 0];
-        let place = |offset, length, unpacked| Place {
-            span: Span { offset, length },
-            unpacked,
-        };
+        let place = |offset, length, unpacked| Place { span: Span { offset, length }, unpacked };
         let expected = vec![place(12, 136, 256), place(148, 8, 3)];
         assert_eq!(parse(&index, 12), Some(expected));
     }

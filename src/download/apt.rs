@@ -24,10 +24,7 @@ pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Op
     for (name, text) in files {
         for uri in archive_uris(name, text) {
             match uri.strip_prefix("mirror+file:") {
-                Some(path) => read(&one_slash(path))
-                    .iter()
-                    .flat_map(|list| listed(list))
-                    .for_each(&mut add),
+                Some(path) => read(&one_slash(path)).iter().flat_map(|list| listed(list)).for_each(&mut add),
                 None => add(&uri),
             }
         }
@@ -52,11 +49,7 @@ fn archive_uris(name: &str, text: &str) -> Vec<String> {
         Some((_, "list")) => text.lines().filter_map(one_line).collect(),
         _ => Vec::new(),
     };
-    sources
-        .into_iter()
-        .filter(Source::is_main_archive)
-        .flat_map(|source| source.uris)
-        .collect()
+    sources.into_iter().filter(Source::is_main_archive).flat_map(|source| source.uris).collect()
 }
 
 impl Source {
@@ -96,10 +89,7 @@ fn stanzas(text: &str) -> Vec<Source> {
 }
 
 fn stanza(fields: &[(String, String)]) -> Source {
-    let mut source = Source {
-        enabled: true,
-        ..Source::default()
-    };
+    let mut source = Source { enabled: true, ..Source::default() };
     for (name, value) in fields {
         match name.as_str() {
             "types" => source.binary = words(value).any(|word| word == "deb"),

@@ -200,9 +200,7 @@ struct Listed<'a>(&'a [Try]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|Try { url, reason }| write!(f, "\n  {url}: {reason}"))
+        self.0.iter().try_for_each(|Try { url, reason }| write!(f, "\n  {url}: {reason}"))
     }
 }
 
@@ -229,14 +227,8 @@ mod tests {
     #[test]
     fn every_mirror_and_reason_is_listed() {
         let tries = vec![
-            Try {
-                url: "https://a.example/x.deb".to_owned(),
-                reason: Reason::Status { code: 404 },
-            },
-            Try {
-                url: "https://b.example/x.deb".to_owned(),
-                reason: Reason::Stalled(Duration::from_secs(30)),
-            },
+            Try { url: "https://a.example/x.deb".to_owned(), reason: Reason::Status { code: 404 } },
+            Try { url: "https://b.example/x.deb".to_owned(), reason: Reason::Stalled(Duration::from_secs(30)) },
         ];
         let package = "x.deb".to_owned();
         let error = DownloadError::Failed { package, tries };

@@ -90,14 +90,7 @@ impl Client {
             content_range: text(CONTENT_RANGE),
             content_length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
             content_encoding: text(CONTENT_ENCODING),
-            body: Body {
-                response,
-                since,
-                got: 0,
-                stall: self.stall,
-                whole: self.whole,
-                slowest: self.slowest,
-            },
+            body: Body { response, since, got: 0, stall: self.stall, whole: self.whole, slowest: self.slowest },
         })
     }
 }
@@ -183,12 +176,7 @@ fn reason(error: reqwest::Error, stall: Duration) -> Reason {
 }
 
 /// What the library's layers say of each other, which tells a person nothing.
-const WRAPPERS: [&str; 4] = [
-    "error sending request",
-    "client error (",
-    "error trying to connect",
-    "dns error",
-];
+const WRAPPERS: [&str; 4] = ["error sending request", "client error (", "error trying to connect", "dns error"];
 
 /// The causes of an error, from what was tried to why it failed, each said once.
 fn chain(error: &dyn Error) -> String {

@@ -27,12 +27,7 @@ struct Open {
 
 impl<'a> Cutter<'a> {
     pub(super) fn new(plan: &'a Plan<'a>, sink: &'a mut dyn FnMut(&Member) -> io::Result<File>) -> Self {
-        Self {
-            plan,
-            sink,
-            open: None,
-            buffer: vec![0; 64 << 10],
-        }
+        Self { plan, sink, open: None, buffer: vec![0; 64 << 10] }
     }
 
     /// Takes the plan's next block: `bytes` must have its digest.
@@ -64,16 +59,10 @@ impl<'a> Cutter<'a> {
 
     fn copy(&mut self, content: &mut impl Read, cut: Cut<'_>) -> Result<(), DownloadError> {
         let member = cut.member;
-        let unwritable = |source| DownloadError::Write {
-            target: member.target.clone(),
-            source,
-        };
+        let unwritable = |source| DownloadError::Write { target: member.target.clone(), source };
         let mut open = match self.open.take() {
             Some(open) if !cut.begins => open,
-            _ => Open {
-                file: (self.sink)(member).map_err(unwritable)?,
-                sha256: sha2::Sha256::new(),
-            },
+            _ => Open { file: (self.sink)(member).map_err(unwritable)?, sha256: sha2::Sha256::new() },
         };
         let mut left = cut.length;
         while left > 0 {
@@ -118,8 +107,5 @@ fn check(open: Open, member: &Member) -> Result<(), DownloadError> {
 }
 
 fn inconsistent(member: &Member, why: String) -> DownloadError {
-    DownloadError::Inconsistent {
-        target: member.target.clone(),
-        why,
-    }
+    DownloadError::Inconsistent { target: member.target.clone(), why }
 }

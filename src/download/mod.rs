@@ -143,10 +143,7 @@ pub fn download(
             }
             Err(Stop::Ours(error)) => return Err(error),
             Err(Stop::Mirror(reason)) => {
-                let event = Event::GaveUp {
-                    url: &url,
-                    reason: &reason,
-                };
+                let event = Event::GaveUp { url: &url, reason: &reason };
                 (job.progress)(event);
                 tries.push(Try { url, reason });
             }

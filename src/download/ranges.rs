@@ -82,10 +82,7 @@ fn check_range(got: Option<&str>, run: Run, size: u64) -> Result<(), Reason> {
     let wanted = format!("{range}/{size}");
     match got {
         Some(got) if got == wanted || got == format!("{range}/*") => Ok(()),
-        got => Err(Reason::Range {
-            wanted,
-            got: got.unwrap_or("no Content-Range").to_owned(),
-        }),
+        got => Err(Reason::Range { wanted, got: got.unwrap_or("no Content-Range").to_owned() }),
     }
 }
 
@@ -149,10 +146,7 @@ impl Stream {
         let most = left.min(buffer.len());
         let got = self.body.read(&mut buffer[..most])?;
         if got == 0 {
-            return Err(Reason::Truncated {
-                got: self.at,
-                wanted: to,
-            });
+            return Err(Reason::Truncated { got: self.at, wanted: to });
         }
         self.at += got as u64;
         job.moved += got as u64;
@@ -180,22 +174,11 @@ mod tests {
 
     #[test]
     fn only_the_asked_range_of_the_right_file_will_do() {
-        let run = Run {
-            first: 10,
-            last: 19,
-            blocks: 1,
-        };
+        let run = Run { first: 10, last: 19, blocks: 1 };
         let check = |got| check_range(got, run, 100);
         assert_eq!(check(Some("bytes 10-19/100")), Ok(()));
         assert_eq!(check(Some("bytes 10-19/*")), Ok(()));
-        for wrong in [
-            "bytes 10-19/101",
-            "bytes 10-18/100",
-            "bytes 0-9/100",
-            "bytes */100",
-            "items 10-19/100",
-            "",
-        ] {
+        for wrong in ["bytes 10-19/101", "bytes 10-18/100", "bytes 0-9/100", "bytes */100", "items 10-19/100", ""] {
             assert!(check(Some(wrong)).is_err(), "{wrong}");
         }
         assert!(check(None).is_err());

@@ -102,10 +102,7 @@ fn that_are_not_there() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let gone = |base: String| Mirror::Archive(base.parse().unwrap());
-    let mirrors = [
-        gone(format!("http://{address}/debian")),
-        gone("http://no-such-host.invalid/debian".to_owned()),
-    ];
+    let mirrors = [gone(format!("http://{address}/debian")), gone("http://no-such-host.invalid/debian".to_owned())];
     let outcome = fetch(&deb.package, &["arm"], &mirrors);
     let complaint = outcome.complaint();
     assert!(complaint.contains("refused"), "{complaint}");

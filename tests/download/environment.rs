@@ -1,9 +1,6 @@
 //! What the environment says about proxies and certificates. It can't be changed within a process
 //! safely, so each case is this same test program again, asked for `child` alone.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests start programs and read variables themselves"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests start programs and read variables themselves")]
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -23,10 +20,7 @@ const URL: &str = "BINFMT_NIX_TEST_CHILD_URL";
 #[ignore = "the other tests here run it"]
 fn child() {
     let url = std::env::var(URL).unwrap();
-    let options = ClientOptions {
-        proxies: Proxies::Environment,
-        ..patient()
-    };
+    let options = ClientOptions { proxies: Proxies::Environment, ..patient() };
     let mirror = Mirror::Archive(url.parse().unwrap());
     let outcome = fetch_as(&Deb::new().package, &["arm"], &[mirror], &options);
     outcome.result.unwrap();
@@ -55,10 +49,7 @@ fn http_proxy_is_used() {
     }
     let requests = proxy.requests();
     assert_eq!(requests.len(), 3);
-    assert!(
-        requests[0].starts_with("GET http://mirror.invalid/debian/pool/"),
-        "{requests:?}"
-    );
+    assert!(requests[0].starts_with("GET http://mirror.invalid/debian/pool/"), "{requests:?}");
 }
 
 #[test]
@@ -80,11 +71,7 @@ fn https_proxy_is_asked_to_connect() {
     let address = format!("http://{}", proxy.address);
     let (ok, said) = works("https://mirror.invalid/debian", &[("HTTPS_PROXY", &address)]);
     assert!(!ok, "{said}");
-    assert!(
-        proxy.requests()[0].starts_with("CONNECT mirror.invalid:443"),
-        "{:?}",
-        proxy.requests()
-    );
+    assert!(proxy.requests()[0].starts_with("CONNECT mirror.invalid:443"), "{:?}", proxy.requests());
 }
 
 #[test]

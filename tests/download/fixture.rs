@@ -21,18 +21,11 @@ pub(crate) struct Deb {
 
 impl Deb {
     pub(crate) fn new() -> Self {
-        let bytes = ar(&[
-            ("debian-binary", b"2.0\n"),
-            ("control.tar.xz", b"odd"),
-            ("data.tar.xz", &xz(&tar())),
-        ]);
+        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar.xz", b"odd"), ("data.tar.xz", &xz(&tar()))]);
         let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
         let mut debs = [(path, Cursor::new(&bytes))];
         let package = generate(&mut debs).unwrap().packages.remove(0);
-        Self {
-            bytes: Arc::new(bytes),
-            package,
-        }
+        Self { bytes: Arc::new(bytes), package }
     }
 }
 
@@ -63,10 +56,7 @@ fn tar() -> Vec<u8> {
 
 fn xz(content: &[u8]) -> Vec<u8> {
     let mut options = XzOptions::with_preset(1);
-    options.lzma_options = LzmaOptions {
-        dict_size: BLOCK,
-        ..LzmaOptions::with_preset(1)
-    };
+    options.lzma_options = LzmaOptions { dict_size: BLOCK, ..LzmaOptions::with_preset(1) };
     options.set_block_size(NonZeroU64::new(BLOCK.into()));
     let mut xz = XzWriter::new(Vec::new(), options).unwrap();
     xz.write_all(content).unwrap();
@@ -76,16 +66,7 @@ fn xz(content: &[u8]) -> Vec<u8> {
 fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut ar = b"!<arch>\n".to_vec();
     for (name, content) in members {
-        writeln!(
-            ar,
-            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
-            0,
-            0,
-            0,
-            100_644,
-            content.len()
-        )
-        .unwrap();
+        writeln!(ar, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len()).unwrap();
         ar.extend_from_slice(content);
         if content.len() % 2 == 1 {
             ar.push(b'\n');

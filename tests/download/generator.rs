@@ -12,10 +12,7 @@ use super::fixture::{Deb, MEMBERS, Noise, program};
 #[test]
 fn it_names_every_block_and_member() {
     let Deb { bytes, package } = Deb::new();
-    assert_eq!(
-        (package.host.as_str(), package.qemu_version.as_str()),
-        ("x86_64", "10.0.13")
-    );
+    assert_eq!((package.host.as_str(), package.qemu_version.as_str()), ("x86_64", "10.0.13"));
     assert_eq!((package.size, package.sha256), (bytes.len() as u64, Sha256::of(&bytes)));
     let names: Vec<&str> = package.members.iter().map(|member| member.target.as_str()).collect();
     assert_eq!(names, MEMBERS.map(|(target, _)| target));
@@ -33,10 +30,7 @@ fn its_json_reads_back() {
     let catalog = Catalog { version: 1, packages };
     let json = catalog.to_json().unwrap();
     assert_eq!(Catalog::from_json(&json).unwrap(), catalog);
-    assert_eq!(
-        json.lines().count(),
-        2 + catalog.packages[0].blocks.len() + MEMBERS.len()
-    );
+    assert_eq!(json.lines().count(), 2 + catalog.packages[0].blocks.len() + MEMBERS.len());
 }
 
 #[test]

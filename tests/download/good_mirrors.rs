@@ -105,12 +105,7 @@ fn a_redirect_to_another_server_is_followed_with_its_range() {
         let front = Server::start(&deb.bytes, Manner::Status(code, location.clone()));
         assert_good(&fetch(&deb.package, &["arm"], &[front.mirror()]), &["arm"]);
     }
-    assert!(
-        behind
-            .requests()
-            .iter()
-            .all(|r| r.starts_with("GET /elsewhere.deb") && r.contains("Some("))
-    );
+    assert!(behind.requests().iter().all(|r| r.starts_with("GET /elsewhere.deb") && r.contains("Some(")));
 }
 
 #[test]

@@ -53,11 +53,7 @@ fn a_lie_among_failures_is_what_is_told() {
     let deb = Deb::new();
     let lost = Server::start(&deb.bytes, Manner::Status(404, "X: y".to_owned()));
     let liar = Server::start(&deb.bytes, Manner::Flip(4_000, true));
-    let outcome = fetch(
-        &deb.package,
-        &["aarch64"],
-        &[lost.mirror(), liar.mirror(), lost.mirror()],
-    );
+    let outcome = fetch(&deb.package, &["aarch64"], &[lost.mirror(), liar.mirror(), lost.mirror()]);
     assert!(outcome.unverified());
     let complaint = outcome.complaint();
     assert_eq!(complaint.matches("404").count(), 2, "{complaint}");
@@ -106,8 +102,5 @@ fn a_catalogue_that_is_wrong_about_its_package_is_told() {
         p.blocks[0].unpacked_length += 1;
         p.blocks[1].unpacked_offset += 1;
     });
-    assert!(
-        longer.contains("cannot decode") || longer.contains("too early"),
-        "{longer}"
-    );
+    assert!(longer.contains("cannot decode") || longer.contains("too early"), "{longer}");
 }

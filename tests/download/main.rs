@@ -74,10 +74,7 @@ fn fetch_as(package: &Package, targets: &[&str], mirrors: &[Mirror], options: &C
     );
     Outcome {
         result,
-        files: files
-            .into_iter()
-            .map(|(target, file)| (target, content(file)))
-            .collect(),
+        files: files.into_iter().map(|(target, file)| (target, content(file))).collect(),
         verified,
         moved,
     }
@@ -92,19 +89,10 @@ fn content(mut file: File) -> Vec<u8> {
 
 /// As patient as a busy machine needs; does not see the proxies of the machine that tests.
 fn patient() -> ClientOptions {
-    ClientOptions {
-        stall: Duration::from_secs(20),
-        slowest: 0,
-        proxies: Proxies::None,
-        ..ClientOptions::default()
-    }
+    ClientOptions { stall: Duration::from_secs(20), slowest: 0, proxies: Proxies::None, ..ClientOptions::default() }
 }
 
 /// Waits for nobody.
 fn impatient() -> ClientOptions {
-    ClientOptions {
-        stall: Duration::from_millis(600),
-        slowest: 100_000,
-        ..patient()
-    }
+    ClientOptions { stall: Duration::from_millis(600), slowest: 100_000, ..patient() }
 }

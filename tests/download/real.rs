@@ -18,10 +18,7 @@ fn deb() -> Option<Arc<Vec<u8>>> {
         return Some(Arc::new(std::fs::read(path).unwrap()));
     }
     let required = std::env::var("BINFMT_NIX_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|what| what == "deb"),
-        "BINFMT_NIX_TEST_DEB is not set"
-    );
+    assert!(!required.split(',').any(|what| what == "deb"), "BINFMT_NIX_TEST_DEB is not set");
     eprintln!("skipped: BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
     None
 }

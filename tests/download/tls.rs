@@ -54,10 +54,7 @@ fn redirecting(config: Arc<ServerConfig>, to: String) -> Mirror {
 }
 
 fn fetch_trusting(root: &str, mirror: Mirror) -> Outcome {
-    let options = ClientOptions {
-        extra_roots: root.as_bytes().to_vec(),
-        ..patient()
-    };
+    let options = ClientOptions { extra_roots: root.as_bytes().to_vec(), ..patient() };
     fetch_as(&Deb::new().package, &["arm"], &[mirror], &options)
 }
 
@@ -86,9 +83,6 @@ fn https_is_not_left_for_http() {
     let plain = Server::start(&Deb::new().bytes, Manner::Ranges);
     let outcome = fetch_trusting(&root, redirecting(config, plain.url()));
     let complaint = outcome.complaint();
-    assert!(
-        complaint.contains("redirects to http:, which is not followed"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("redirects to http:, which is not followed"), "{complaint}");
     assert!(plain.requests().is_empty());
 }
