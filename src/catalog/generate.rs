@@ -12,7 +12,7 @@ use sha1::Digest as _;
 use super::elf;
 use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION};
 use super::{ar, invalid, xz};
-use crate::digest::Sha256;
+use crate::digest::{self, Sha256};
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
@@ -99,7 +99,7 @@ fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, String), Genera
         sha256.update(bytes);
         sha1.update(bytes);
     })?;
-    let sha1 = sha1.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let sha1 = digest::hex(&sha1.finalize());
     Ok((size, finished(sha256), sha1))
 }
 
