@@ -1,4 +1,56 @@
-//! Placeholder.
+//! `binfmt-nix`: programs and Nix builds of other architectures on any Linux.
+//!
+//! A command flows one way: look → plan → apply → check.
+//!
+//! ```text
+//! cli ─ request ─▶ facts (reads once) ─▶ plan (pure) ─▶ apply (the only writer) ─▶ check
+//! ```
+//!
+//! | module | what it is | what it must not know |
+//! |---|---|---|
+//! | [`cli`] | clap types, help texts | everything else |
+//! | [`cmd`] | one function a command: the flow above | formats, errno, HTTP |
+//! | [`request`] | what was asked, typed | clap |
+//! | [`facts`] | the machine, read once | what will be done about it |
+//! | [`plan`] | all decisions; pure | the machine itself |
+//! | [`apply`] | does steps, journals, takes back | why a step is in the plan |
+//! | [`receipt`] | what was made here; versioned | how to undo it |
+//! | [`host`] | the one door: files, processes, mounts | what any file means |
+//! | [`binfmt_misc`] | the kernel's table | QEMU, Nix, receipts |
+//! | [`boot`] | binfmt.d files | QEMU, Nix |
+//! | [`nix`] | nix.conf, Nix's answers, its daemon | the kernel |
+//! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
+//! | [`catalog`] | which bytes of which package; pure | the network |
+//! | [`download`] | HTTP, ranges, digests before decoding | install paths |
+//! | [`mirrors`] | which mirrors this machine uses | how to download |
+//! | [`layout`] | where our things go | |
+//! | [`outcome`] | what a command did: the JSON contract | how it was done |
+//! | [`probe`] | runs a probe ELF and watches it | why it is asked |
+//! | [`status`] | what runs foreign programs here | |
+//! | [`ui`] | the terminal, JSON | the domain |
+//! | [`error`] | one enum: text, hint, exit code | |
+//!
+//! The pure table of architectures is the crate `binfmt-magic` in `magic/`.
+
+pub mod apply;
+pub mod binfmt_misc;
+pub mod boot;
 pub mod catalog;
+pub mod cli;
+pub mod cmd;
 pub mod digest;
 pub mod download;
+pub mod error;
+pub mod facts;
+pub mod host;
+pub mod interpreter;
+pub mod layout;
+pub mod mirrors;
+pub mod nix;
+pub mod outcome;
+pub mod plan;
+pub mod probe;
+pub mod receipt;
+pub mod request;
+pub mod status;
+pub mod ui;

@@ -1,1 +1,48 @@
-//! Placeholder while the crate is written.
+//! Linux `binfmt_misc` rules for every guest of QEMU's user-mode emulation.
+//!
+//! * [`Arch`]: one row a guest, with its names, the [`Pattern`] that tells its programs from all others,
+//!   and, for many, a probe program.
+//! * [`Rule`] and [`Entry`]: the line that `/proc/sys/fs/binfmt_misc/register` takes and the text that an
+//!   entry's file shows, parsed and printed as the kernel does, and matched as the kernel matches.
+//!
+//! The crate is pure: it opens no file and starts no process.
+//!
+//! ```
+//! use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+//!
+//! let arm64 = Arch::find("linux/arm64").expect("a known name");
+//! let rule = Rule {
+//!     name: EntryName::new("qemu-aarch64")?,
+//!     recognition: Recognition::Magic(arm64.pattern()),
+//!     interpreter: b"/usr/bin/qemu-aarch64".to_vec(),
+//!     flags: "PF".parse()?,
+//! };
+//! assert!(rule.to_line()?.starts_with(br":qemu-aarch64:M:0:\x7f\x45\x4c\x46\x02"));
+//! assert!(arm64.headers().iter().all(|head| rule.matches(head)));
+//! assert_eq!(Rule::parse(&rule.to_line()?)?, rule);
+//! # Ok::<(), binfmt_magic::RuleError>(())
+//! ```
+//!
+//! Sources, cited row by row and rule by rule: the kernel's `fs/binfmt_misc.c` and `lib/string_helpers.c`
+//! (read at Linux 5.17 and 6.x, measured on 6.18), QEMU's `scripts/qemu-binfmt-conf.sh` and
+//! `linux-user/elfload.c` (10.0).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+
+mod arch;
+mod entry;
+mod flags;
+mod line;
+mod names;
+mod pattern;
+mod probe;
+mod rule;
+mod table;
+
+pub use arch::{Arch, Bits, Endian};
+pub use entry::Entry;
+pub use flags::Flags;
+pub use line::{LINE_MAX, LINE_MIN};
+pub use names::UnknownSystem;
+pub use pattern::{Pattern, WINDOW};
+pub use rule::{EntryName, NAME_MAX, Recognition, Rule, RuleError};

@@ -12,7 +12,7 @@ use sha1::Digest as _;
 use super::elf;
 use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION};
 use super::{ar, invalid, xz};
-use crate::digest::{self, Sha256};
+use crate::digest::Sha256;
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
@@ -99,7 +99,7 @@ fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, String), Genera
         sha256.update(bytes);
         sha1.update(bytes);
     })?;
-    let sha1 = digest::hex(&sha1.finalize());
+    let sha1 = crate::digest::hex(&sha1.finalize());
     Ok((size, finished(sha256), sha1))
 }
 
@@ -107,8 +107,8 @@ fn finished(sha256: sha2::Sha256) -> Sha256 {
     Sha256::from(<[u8; 32]>::from(sha256.finalize()))
 }
 
-/// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version
-/// (deb-version(7)) without what Debian appends when it removes files.
+/// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version (deb-version(7)) without what
+/// Debian appends when it removes files.
 fn qemu_version(path: &str) -> Result<String, GenerateError> {
     path.rsplit('/')
         .next()

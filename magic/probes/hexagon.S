@@ -1,0 +1,14 @@
+/* write(1, argv[0], 16); exit(0) for hexagon */
+        .set DATA, 1
+        .set MACHINE, 164
+        .set FLAGS, 0x68
+        .include "elf32.inc"
+        { r6 = #64 }
+        { r0 = #1 }
+        { r1 = memw(r29 + #4) }
+        { r2 = #16 }
+        { trap0(#1) }
+        { r6 = #93 }
+        { r0 = #0 }
+        { trap0(#1) }
+        .set SIZE, . - start

@@ -1,0 +1,14 @@
+/* write(1, argv[0], 16); exit(0) for hppa, as numbers: no LLVM knows it */
+        .set DATA, 2
+        .set MACHINE, 15
+        .set FLAGS, 0x210
+        .include "elf32.inc"
+        .4byte 0x4b190000                     /* ldw 0(%r24), %r25: the kernel leaves argv in r24 */
+        .4byte 0x341a0002                     /* ldi 1, %r26 */
+        .4byte 0x34180020                     /* ldi 16, %r24 */
+        .4byte 0xe4008200                     /* ble 0x100(%sr2, %r0): the gateway page */
+        .4byte 0x34140008                     /* ldi 4, %r20, in the delay slot */
+        .4byte 0x341a0000                     /* ldi 0, %r26 */
+        .4byte 0xe4008200                     /* ble 0x100(%sr2, %r0) */
+        .4byte 0x34140002                     /* ldi 1, %r20 */
+        .set SIZE, . - start

@@ -1,0 +1,14 @@
+/* write(1, argv[0], 16); exit(0) for ppc */
+        .set DATA, 2
+        .set MACHINE, 20
+        .set FLAGS, 0
+        .include "elf32.inc"
+        li 0, 4
+        li 3, 1
+        lwz 4, 4(1)
+        li 5, 16
+        sc
+        li 0, 1
+        li 3, 0
+        sc
+        .set SIZE, . - start

@@ -1,0 +1,14 @@
+/* write(1, argv[0], 16); exit(0) for xtensaeb, as numbers: LLVM's assembler for it is young */
+        .set DATA, 2
+        .set MACHINE, 94
+        .set FLAGS, 0x300
+        .include "elf32.inc"
+        .byte 0x22, 0x0a, 0x0d                /* movi a2, 13 */
+        .byte 0x26, 0x0a, 0x01                /* movi a6, 1 */
+        .byte 0x23, 0x12, 0x01                /* l32i a3, a1, 4 */
+        .byte 0x24, 0x0a, 0x10                /* movi a4, 16 */
+        .byte 0x00, 0x05, 0x00                /* syscall */
+        .byte 0x22, 0x0a, 0x76                /* movi a2, 118 */
+        .byte 0x26, 0x0a, 0x00                /* movi a6, 0 */
+        .byte 0x00, 0x05, 0x00                /* syscall */
+        .set SIZE, . - start

@@ -1,0 +1,186 @@
+//! A guest architecture: what a row of the [table](Arch::ALL) holds, and what can be asked of it.
+
+use crate::{Pattern, UnknownSystem, names, probe, table};
+
+/// A guest of QEMU's user-mode emulation: one `qemu-<target>` program, one rule.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Arch {
+    /// QEMU's name of it; the emulator is called `qemu-<target>`.
+    pub target: &'static str,
+    /// Nix's names of the systems whose programs it runs (`lib/systems/doubles.nix` of nixpkgs).
+    pub nix_systems: &'static [&'static str],
+    /// OCI platforms, beginning with `linux/<GOARCH>` (Go's `internal/syslist`, containerd's `platforms`).
+    pub oci_platforms: &'static [&'static str],
+    /// Debian's architectures (`dpkg-architecture -L`, Debian ports).
+    pub debian: &'static [&'static str],
+    /// What `uname -m` prints on machines whose own programs these are. Not always unique: MIPS, `MicroBlaze` and
+    /// Xtensa kernels print the same in both byte orders.
+    pub uname: &'static [&'static str],
+    /// GNU, Debian multiarch and Rust triples.
+    pub triples: &'static [&'static str],
+    /// Other spellings that people use.
+    pub aliases: &'static [&'static str],
+    /// What its programs begin with; at offset 0.
+    pub magic: &'static [u8],
+    /// Which bits of that count.
+    pub mask: &'static [u8],
+    /// The ELF class of its programs.
+    pub bits: Bits,
+    /// The byte order of its programs.
+    pub endian: Endian,
+    /// The machine number that today's toolchains write into its programs.
+    pub e_machine: u16,
+    /// Flags and ABI versions seen in its programs, for [`Arch::headers`].
+    pub(crate) seen: Seen,
+}
+
+/// `EI_CLASS` of an ELF file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bits {
+    /// `ELFCLASS32`.
+    B32 = 1,
+    /// `ELFCLASS64`.
+    B64 = 2,
+}
+
+/// `EI_DATA` of an ELF file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endian {
+    /// `ELFDATA2LSB`.
+    Little = 1,
+    /// `ELFDATA2MSB`.
+    Big = 2,
+}
+
+/// What else toolchains put into the header of a row's programs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) e_flags: &'static [u32],
+    pub(crate) abi_versions: &'static [u8],
+}
+
+impl Arch {
+    /// Every guest of Debian's qemu-user 10.0.13, most used first.
+    pub const ALL: &'static [Self] = &table::ROWS;
+
+    /// The row of QEMU's target of exactly that name.
+    pub fn by_target(target: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|arch| arch.target == target)
+    }
+
+    /// The row that any of its names stands for, upper or lower case: QEMU's target or program, Nix system with or
+    /// without `-linux`, Debian architecture, OCI platform or GOARCH, `uname -m`, GNU, multiarch or Rust triple.
+    ///
+    /// QEMU's targets win: `mips64` is the big-endian guest, although little-endian machines call themselves so too.
+    pub fn find(name: &str) -> Result<&'static Self, UnknownSystem> {
+        names::find(name)
+    }
+
+    /// The row of the machine's own programs, from what `uname -m` prints there.
+    ///
+    /// Where that does not tell the byte order, it is the one this crate was compiled for.
+    pub fn of_host(uname_machine: &str) -> Option<&'static Self> {
+        let own = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
+        let named = || Self::ALL.iter().filter(|arch| arch.uname.contains(&uname_machine));
+        named().find(|arch| arch.endian == own).or_else(|| named().next())
+    }
+
+    /// Every name that [`find`](Self::find) knows it by, the target first.
+    pub fn names(&'static self) -> Vec<&'static str> {
+        names::of(self)
+    }
+
+    /// What its programs begin with.
+    pub fn pattern(&self) -> Pattern {
+        Pattern::of_row(self.magic, self.mask)
+    }
+
+    /// A static ELF program of less than 512 bytes that writes the first 16 bytes at its `argv[0]` to standard
+    /// output and exits with 0. (Every guest has one now; a new row may come without.)
+    pub fn probe(&self) -> Option<&'static [u8]> {
+        probe::of(self.target)
+    }
+
+    /// First bytes of programs as real toolchains write them: `ET_EXEC` and `ET_DYN`, OS ABI 0 and 3 (which `IFUNC`
+    /// brings), with every `e_flags` and ABI version that was seen.
+    pub fn headers(&self) -> Vec<Vec<u8>> {
+        let mut headers = Vec::new();
+        for &e_flags in self.seen.e_flags {
+            for &abi_version in self.seen.abi_versions {
+                for (os_abi, e_type) in [(0, 2), (0, 3), (3, 2), (3, 3)] {
+                    headers.push(self.header(e_type, os_abi, abi_version, e_flags));
+                }
+            }
+        }
+        headers
+    }
+
+    /// The part of an ELF header up to and with `e_flags`; entry point and offsets are left 0.
+    fn header(&self, e_type: u16, os_abi: u8, abi_version: u8, e_flags: u32) -> Vec<u8> {
+        let mut header = b"\x7fELF".to_vec();
+        header.extend([self.bits as u8, self.endian as u8, 1, os_abi, abi_version]);
+        header.resize(16, 0);
+        header.extend(self.half(e_type));
+        header.extend(self.half(self.e_machine));
+        header.extend(self.word(1));
+        header.resize(if self.bits == Bits::B64 { 48 } else { 36 }, 0);
+        header.extend(self.word(e_flags));
+        header
+    }
+
+    fn half(&self, value: u16) -> [u8; 2] {
+        if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    fn word(&self, value: u32) -> [u8; 4] {
+        if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_the_33_guests_of_debian() {
+        let mut targets: Vec<_> = Arch::ALL.iter().map(|arch| arch.target).collect();
+        targets.sort_unstable();
+        assert_eq!(
+            targets.join(" "),
+            "aarch64 aarch64_be alpha arm armeb hexagon hppa i386 loongarch64 m68k microblaze microblazeel mips \
+             mips64 mips64el mipsel mipsn32 mipsn32el or1k ppc ppc64 ppc64le riscv32 riscv64 s390x sh4 sh4eb sparc \
+             sparc32plus sparc64 x86_64 xtensa xtensaeb"
+        );
+    }
+
+    #[test]
+    fn every_row_is_a_pattern_within_the_kernels_limits() {
+        for arch in Arch::ALL {
+            assert_eq!(Pattern::new(0, arch.magic, Some(arch.mask.to_vec())), Ok(arch.pattern()));
+        }
+    }
+
+    #[test]
+    fn each_header_is_matched_by_its_row_alone() {
+        for arch in Arch::ALL {
+            assert!(arch.headers().len() >= 4);
+            for header in arch.headers() {
+                let rows: Vec<_> = Arch::ALL.iter().filter(|row| row.pattern().matches(&header)).collect();
+                assert_eq!(rows.iter().map(|row| row.target).collect::<Vec<_>>(), [arch.target]);
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_are_told_by_uname() {
+        let target = |uname| Arch::of_host(uname).map(|arch| arch.target);
+        assert_eq!(target("x86_64"), Some("x86_64"));
+        assert_eq!(target("i686"), Some("i386"));
+        assert_eq!(target("armv8l"), Some("arm"));
+        assert_eq!(target("ppc64le"), Some("ppc64le"));
+        let mips64 = if cfg!(target_endian = "big") { "mips64" } else { "mips64el" };
+        assert_eq!(target("mips64"), Some(mips64));
+        assert_eq!(target("vax"), None);
+    }
+}

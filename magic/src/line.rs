@@ -1,0 +1,279 @@
+//! The line that `/proc/sys/fs/binfmt_misc/register` takes: `:name:type:offset:magic:mask:interpreter:flags`.
+//!
+//! Parsing follows `create_entry` and `scanarg` of the kernel's `fs/binfmt_misc.c` and `string_unescape` of its
+//! `lib/string_helpers.c` step by step; `tests/kernel_oracle.rs` holds it against the running kernel.
+
+use std::fmt::Write as _;
+
+use crate::{EntryName, Flags, Pattern, Recognition, Rule, RuleError};
+
+/// The shortest line the kernel looks at.
+pub const LINE_MIN: usize = 11;
+/// The longest line the kernel takes: `MAX_REGISTER_LENGTH`, since Linux 3.18.
+pub const LINE_MAX: usize = 1920;
+
+/// The kernel appends the delimiter eight times and then takes these for flags, or for the final newline.
+const NO_DELIMITER: &[u8] = b"POCF\n";
+
+impl Rule {
+    /// Reads a line as the kernel does: what it would accept, and only that, with the meaning it would give it.
+    ///
+    /// So the first byte, whatever it is, separates the fields; one newline may follow; a raw NUL byte cuts magic
+    /// and mask off. Not judged is what depends on the machine: whether the name is taken, and, with flag `F`,
+    /// whether the interpreter can be opened.
+    pub fn parse(line: &[u8]) -> Result<Self, RuleError> {
+        if !(LINE_MIN..=LINE_MAX).contains(&line.len()) {
+            return Err(RuleError::LineLength(line.len()));
+        }
+        let mut fields = Fields { delimiter: line[0], rest: &line[1..] };
+        if NO_DELIMITER.contains(&fields.delimiter) {
+            return Err(RuleError::Delimiter(fields.delimiter));
+        }
+        let name = EntryName::new(fields.text("name")?)?;
+        let recognition = match fields.kind()? {
+            b'M' => Recognition::Magic(fields.pattern()?),
+            b'E' => Recognition::Extension(fields.extension()?),
+            _ => return Err(RuleError::Type),
+        };
+        let interpreter = fields.text("interpreter")?.to_vec();
+        let flags = Flags::parse(fields.rest.strip_suffix(b"\n").unwrap_or(fields.rest))?;
+        let rule = Self { name, recognition, interpreter, flags };
+        rule.check().map(|()| rule)
+    }
+
+    /// The line for the kernel, without a newline.
+    ///
+    /// Magic and mask are written as `\xHH` throughout, which every reader of such lines understands. Only where
+    /// that does not fit are bytes written as themselves, except those that would be read otherwise (NUL,
+    /// backslash, the separator). The separator is a colon unless name or interpreter hold one.
+    pub fn to_line(&self) -> Result<Vec<u8>, RuleError> {
+        self.check()?;
+        let delimiter = self.delimiter().ok_or(RuleError::NoDelimiter)?;
+        let full = self.line_with(delimiter, escape_all);
+        let line = if full.len() > LINE_MAX { self.line_with(delimiter, |b| escape_some(b, delimiter)) } else { full };
+        if line.len() > LINE_MAX { Err(RuleError::LineLength(line.len())) } else { Ok(line) }
+    }
+
+    fn line_with(&self, delimiter: u8, escape: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+        let (kind, offset, magic, mask) = match &self.recognition {
+            Recognition::Magic(pattern) => {
+                let mask = pattern.mask().map(&escape).unwrap_or_default();
+                ("M", pattern.offset().to_string(), escape(pattern.magic()), mask)
+            }
+            Recognition::Extension(suffix) => ("E", String::new(), suffix.clone(), Vec::new()),
+        };
+        let flags = self.flags.to_string();
+        let fields: [&[u8]; 8] = [
+            b"",
+            self.name.as_bytes(),
+            kind.as_bytes(),
+            offset.as_bytes(),
+            &magic,
+            &mask,
+            &self.interpreter,
+            flags.as_bytes(),
+        ];
+        fields.join(&delimiter)
+    }
+
+    /// A colon; or else a byte that occurs nowhere, printable if there is one.
+    fn delimiter(&self) -> Option<u8> {
+        // Of the later ones, digits and letters could be taken for parts of an escape or an offset, and a line of
+        // /etc/binfmt.d that begins with `#` or `;` is a comment.
+        let all = b":,|!%&=+~^@$?*".iter().copied().chain(1..=0x1f).chain(0x7f..=0xff);
+        all.filter(|byte| !NO_DELIMITER.contains(byte)).find(|byte| {
+            let suffix: &[u8] = if let Recognition::Extension(suffix) = &self.recognition { suffix } else { b"" };
+            ![self.name.as_bytes(), &self.interpreter, suffix].iter().any(|field| field.contains(byte))
+        })
+    }
+}
+
+/// What is left of a line.
+struct Fields<'a> {
+    delimiter: u8,
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// A field without escapes. It is a C string to the kernel: a NUL byte hides the delimiter behind it.
+    fn text(&mut self, field: &'static str) -> Result<&'a [u8], RuleError> {
+        let end = self.rest.iter().position(|&byte| byte == self.delimiter || byte == 0);
+        self.cut(end.filter(|&end| self.rest[end] == self.delimiter), field)
+    }
+
+    /// The type: one byte, even if it is the delimiter, and a delimiter.
+    fn kind(&mut self) -> Result<u8, RuleError> {
+        let kind = *self.rest.first().ok_or(RuleError::Type)?;
+        self.cut(Some(1).filter(|_| self.rest.get(1) == Some(&self.delimiter)), "type")?;
+        Ok(kind)
+    }
+
+    /// A field with escapes; a delimiter within an escape does not end it.
+    fn escaped(&mut self, field: &'static str) -> Result<Vec<u8>, RuleError> {
+        let mut at = 0;
+        while let Some(&byte) = self.rest.get(at)
+            && byte != self.delimiter
+        {
+            at += 1;
+            if byte == b'\\' && self.rest.get(at) == Some(&b'x') {
+                let digits = self.rest.get(at + 1..at + 3).unwrap_or_default();
+                if digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(RuleError::Escape(field));
+                }
+                at += 3;
+            }
+        }
+        let end = Some(at).filter(|&at| at < self.rest.len());
+        self.cut(end, field).map(unescape)
+    }
+
+    fn cut(&mut self, end: Option<usize>, field: &'static str) -> Result<&'a [u8], RuleError> {
+        let end = end.ok_or(RuleError::Unterminated(field))?;
+        let found = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        Ok(found)
+    }
+
+    fn pattern(&mut self) -> Result<Pattern, RuleError> {
+        let offset = decimal(self.text("offset")?)?;
+        let magic = self.escaped("magic")?;
+        let mask = self.escaped("mask")?;
+        Pattern::new(offset, magic, Some(mask).filter(|mask| !mask.is_empty()))
+    }
+
+    /// The offset and the mask of such a rule are not looked at.
+    fn extension(&mut self) -> Result<Vec<u8>, RuleError> {
+        self.text("offset")?;
+        let suffix = self.text("extension")?;
+        self.text("mask")?;
+        Ok(suffix.to_vec())
+    }
+}
+
+/// `kstrtoint(…, 10, …)`: a sign and a final newline are allowed; nothing at all is 0.
+fn decimal(text: &[u8]) -> Result<usize, RuleError> {
+    let digits = text.strip_suffix(b"\n").unwrap_or(text);
+    let (negative, digits) = match digits {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, digits),
+    };
+    let number = match std::str::from_utf8(digits) {
+        _ if text.is_empty() => Some(0),
+        Ok(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse::<usize>().ok(),
+        _ => None,
+    };
+    number.filter(|&number| !(negative && number > 0)).ok_or_else(|| RuleError::Offset(printable(text)))
+}
+
+/// `string_unescape_inplace(…, UNESCAPE_HEX)`: reads up to the first NUL byte; a backslash that begins no `\xHH`
+/// stands for itself and takes the byte behind it along, so `\\x41` is not the letter A.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    let mut rest = &field[..end];
+    let mut out = Vec::with_capacity(rest.len());
+    loop {
+        rest = match rest {
+            [] => return out,
+            [b'\\', b'x', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                out.push(nibble(*high) << 4 | nibble(*low));
+                rest
+            }
+            [b'\\', next, rest @ ..] => {
+                out.extend([b'\\', *next]);
+                rest
+            }
+            [byte, rest @ ..] => {
+                out.push(*byte);
+                rest
+            }
+        };
+    }
+}
+
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
+}
+
+fn escape_all(bytes: &[u8]) -> Vec<u8> {
+    let mut out = String::with_capacity(bytes.len() * 4);
+    for byte in bytes {
+        let _ = write!(out, r"\x{byte:02x}");
+    }
+    out.into_bytes()
+}
+
+fn escape_some(bytes: &[u8], delimiter: u8) -> Vec<u8> {
+    let special = [0, b'\\', delimiter];
+    bytes.iter().flat_map(|byte| if special.contains(byte) { escape_all(&[*byte]) } else { vec![*byte] }).collect()
+}
+
+/// Bytes for a message: as text where they are, else as `\xHH`.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    bytes.utf8_chunks().fold(String::new(), |mut out, chunk| {
+        out.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| {
+            let _ = write!(out, r"\x{byte:02x}");
+        });
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn magic(line: &[u8]) -> Result<Vec<u8>, RuleError> {
+        Rule::parse(line).map(|rule| rule.pattern().unwrap().magic().to_vec())
+    }
+
+    #[test]
+    fn a_line_of_qemus_script_is_read() {
+        let line = br":qemu-arm:M::\x7fELF\x01\x01:\xff\xff\xff\xff\xff\xff:/usr/bin/qemu-arm:F";
+        let rule = Rule::parse(line).unwrap();
+        assert_eq!(rule.name.as_str(), Some("qemu-arm"));
+        assert_eq!(rule.pattern().unwrap().magic(), b"\x7fELF\x01\x01");
+        assert_eq!(rule.interpreter, b"/usr/bin/qemu-arm");
+        assert_eq!(rule.flags.to_string(), "F");
+    }
+
+    #[test]
+    fn escapes_are_the_kernels() {
+        assert_eq!(magic(br":a:M::\x41\xfF::i:"), Ok(vec![0x41, 0xff]));
+        assert_eq!(magic(br":a:M::\\x41::i:"), Ok(br"\\x41".to_vec()));
+        assert_eq!(magic(br":a:M::\n\101::i:"), Ok(br"\n\101".to_vec()));
+        assert_eq!(magic(br":a:M::\x4::i:..."), Err(RuleError::Escape("magic")));
+        assert_eq!(magic(b":a:M::ab\0cd::i:"), Ok(b"ab".to_vec()));
+    }
+
+    #[test]
+    fn another_separator_is_taken_where_there_are_colons() {
+        let rule = Rule::parse(b",a:b,M,,m,,/i:j,").unwrap();
+        assert_eq!(rule.to_line().unwrap(), br",a:b,M,0,\x6d,,/i:j,");
+    }
+
+    #[test]
+    fn nul_is_always_escaped() {
+        let pattern = Pattern::new(0, [0, 1], Some(vec![0xff, 0])).unwrap();
+        let rule = Rule {
+            name: EntryName::new("a").unwrap(),
+            recognition: Recognition::Magic(pattern),
+            interpreter: b"/i".to_vec(),
+            flags: Flags::default(),
+        };
+        assert_eq!(rule.to_line().unwrap(), br":a:M:0:\x00\x01:\xff\x00:/i:");
+        assert_eq!(Rule { interpreter: b"/i\0j".to_vec(), ..rule }.to_line(), Err(RuleError::Interpreter));
+    }
+
+    #[test]
+    fn a_long_magic_is_written_as_itself() {
+        let line = format!(":a:M::{}:{}:/i:", "m".repeat(256), "\\xff".repeat(256));
+        let rule = Rule::parse(line.as_bytes()).unwrap();
+        let printed = rule.to_line().unwrap();
+        assert!(printed.len() < LINE_MAX);
+        assert_eq!(Rule::parse(&printed), Ok(rule));
+    }
+}

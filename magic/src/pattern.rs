@@ -1,0 +1,145 @@
+//! Magic, mask and offset, and the kernel's way of holding them against a file.
+
+use crate::{Arch, RuleError};
+
+/// How many bytes from the start of a file the kernel looks at, padded with NUL bytes if the file is shorter:
+/// `BINPRM_BUF_SIZE`, 256 since Linux 5.1 (commit 6eb3c3d0a52d), 128 before.
+///
+/// Every row of [`Arch::ALL`] ends before byte 40, so the older limit matters to foreign rules only.
+pub const WINDOW: usize = 256;
+
+/// What a file must begin with: `magic`, at `offset`, compared where `mask` has bits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    offset: usize,
+    magic: Vec<u8>,
+    mask: Option<Vec<u8>>,
+}
+
+impl Pattern {
+    /// Checks what the kernel's `create_entry` checks: there is a magic, the mask is as long as it, and both
+    /// lie within the [`WINDOW`].
+    pub fn new(offset: usize, magic: impl Into<Vec<u8>>, mask: Option<Vec<u8>>) -> Result<Self, RuleError> {
+        let magic = magic.into();
+        if magic.is_empty() {
+            return Err(RuleError::EmptyMagic);
+        }
+        if let Some(mask) = &mask
+            && mask.len() != magic.len()
+        {
+            return Err(RuleError::MaskLength { magic: magic.len(), mask: mask.len() });
+        }
+        if magic.len() > WINDOW || offset > WINDOW - magic.len() {
+            return Err(RuleError::Window { offset, size: magic.len() });
+        }
+        Ok(Self { offset, magic, mask })
+    }
+
+    /// The pattern of a row; a test holds every row against [`new`](Self::new).
+    pub(crate) fn of_row(magic: &[u8], mask: &[u8]) -> Self {
+        Self { offset: 0, magic: magic.into(), mask: Some(mask.into()) }
+    }
+
+    /// Where in the file the magic lies.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The bytes to find there.
+    pub fn magic(&self) -> &[u8] {
+        &self.magic
+    }
+
+    /// Which bits of them count; all, if there is no mask.
+    pub fn mask(&self) -> Option<&[u8]> {
+        self.mask.as_deref()
+    }
+
+    /// Would the kernel take a file that begins with `head` for one of these?
+    ///
+    /// `head` is the file's first [`WINDOW`] bytes, or the whole file if it is shorter; what lies behind them
+    /// is ignored, and what is missing counts as NUL, as in the kernel's `search_binfmt_handler`.
+    pub fn matches(&self, head: &[u8]) -> bool {
+        self.wanted().all(|(at, byte, mask)| (head.get(at).copied().unwrap_or(0) ^ byte) & mask == 0)
+    }
+
+    /// Does some file match both patterns?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        // Bits are free of each other, so a file can be made unless one bit is wanted both ways.
+        let mut file = [(0_u8, 0_u8); WINDOW];
+        for (at, byte, mask) in self.wanted() {
+            file[at] = (byte, mask);
+        }
+        other.wanted().all(|(at, byte, mask)| (file[at].0 ^ byte) & file[at].1 & mask == 0)
+    }
+
+    /// Do both take the same programs, as far as real toolchains write them?
+    ///
+    /// Two rules for one guest often differ in bits that no compiler sets (the last mask byte of ppc64le, the
+    /// OS ABI). They are alike if they answer alike for the [headers](Arch::headers) of **every** row.
+    pub fn same_programs(&self, other: &Self) -> bool {
+        Arch::ALL.iter().flat_map(Arch::headers).all(|head| self.matches(&head) == other.matches(&head))
+    }
+
+    /// The positions that count, each with its byte and mask.
+    fn wanted(&self) -> impl Iterator<Item = (usize, u8, u8)> {
+        self.magic.iter().enumerate().map(|(i, &byte)| {
+            let mask = self.mask.as_ref().map_or(0xff, |mask| mask[i]);
+            (self.offset + i, byte, mask)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exact(offset: usize, magic: &[u8]) -> Pattern {
+        Pattern::new(offset, magic, None).unwrap()
+    }
+
+    #[test]
+    fn limits_are_the_kernels() {
+        assert!(Pattern::new(0, vec![1; 256], None).is_ok());
+        assert!(Pattern::new(252, vec![1; 4], None).is_ok());
+        assert_eq!(Pattern::new(253, vec![1; 4], None), Err(RuleError::Window { offset: 253, size: 4 }));
+        assert_eq!(Pattern::new(0, vec![1; 257], None), Err(RuleError::Window { offset: 0, size: 257 }));
+        assert_eq!(Pattern::new(usize::MAX, "a", None), Err(RuleError::Window { offset: usize::MAX, size: 1 }));
+        assert_eq!(Pattern::new(0, "", None), Err(RuleError::EmptyMagic));
+        assert_eq!(Pattern::new(0, "ab", Some(vec![1])), Err(RuleError::MaskLength { magic: 2, mask: 1 }));
+    }
+
+    #[test]
+    fn a_short_file_is_padded_with_nul() {
+        assert!(exact(2, b"\0\0").matches(b"ab"));
+        assert!(!exact(2, b"\0a").matches(b"ab"));
+        assert!(exact(250, b"\0").matches(b""));
+    }
+
+    #[test]
+    fn masked_bits_do_not_count() {
+        let pattern = Pattern::new(1, [0x0f], Some(vec![0x0e])).unwrap();
+        assert!(pattern.matches(b"x\x0f") && pattern.matches(b"x\xfe"));
+        assert!(!pattern.matches(b"x\x0d"));
+    }
+
+    #[test]
+    fn overlap_is_decided_bit_by_bit() {
+        assert!(exact(0, b"ab").overlaps(&exact(2, b"cd")));
+        assert!(exact(0, b"ab").overlaps(&exact(1, b"bc")));
+        assert!(!exact(0, b"ab").overlaps(&exact(1, b"c")));
+        let even = Pattern::new(0, [0], Some(vec![1])).unwrap();
+        let odd = Pattern::new(0, [1], Some(vec![1])).unwrap();
+        assert!(!even.overlaps(&odd));
+    }
+
+    #[test]
+    fn unset_bits_of_toolchains_do_not_tell_patterns_apart() {
+        let ours = Arch::by_target("ppc64le").unwrap().pattern();
+        let mut mask = ours.mask().unwrap().to_vec();
+        mask[19] = 0;
+        let qemus = Pattern::new(0, ours.magic(), Some(mask)).unwrap();
+        assert!(ours.same_programs(&qemus) && ours != qemus);
+        assert!(!ours.same_programs(&Arch::by_target("ppc64").unwrap().pattern()));
+    }
+}

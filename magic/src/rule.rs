@@ -1,0 +1,206 @@
+//! A rule: what makes the kernel start which interpreter for a program.
+
+use std::fmt;
+
+use crate::line::printable;
+use crate::{Flags, LINE_MAX, LINE_MIN, Pattern, WINDOW};
+
+/// The longest name of an entry: it becomes a file's name (`NAME_MAX`; 256 gave ENAMETOOLONG on Linux 6.18).
+pub const NAME_MAX: usize = 255;
+
+/// Everything that is written to `/proc/sys/fs/binfmt_misc/register`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// The file below `/proc/sys/fs/binfmt_misc` that stands for it.
+    pub name: EntryName,
+    /// How its programs are told from others.
+    pub recognition: Recognition,
+    /// The path of the interpreter.
+    pub interpreter: Vec<u8>,
+    /// How the interpreter is started.
+    pub flags: Flags,
+}
+
+impl Rule {
+    /// Would the kernel take a file that begins with `head` for one of this rule's programs?
+    ///
+    /// A rule by extension says nothing about content, so the answer is no.
+    pub fn matches(&self, head: &[u8]) -> bool {
+        self.pattern().is_some_and(|pattern| pattern.matches(head))
+    }
+
+    /// The pattern, if programs are told by their content.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match &self.recognition {
+            Recognition::Magic(pattern) => Some(pattern),
+            Recognition::Extension(_) => None,
+        }
+    }
+
+    /// What the kernel demands of the fields that are open to everybody.
+    pub(crate) fn check(&self) -> Result<(), RuleError> {
+        if self.interpreter.is_empty() || self.interpreter.contains(&0) {
+            return Err(RuleError::Interpreter);
+        }
+        match &self.recognition {
+            Recognition::Extension(suffix) if suffix.is_empty() || suffix.iter().any(|b| b"/\0".contains(b)) => {
+                Err(RuleError::Extension)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The two types of rules that every kernel knows: `M` and `E`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Recognition {
+    /// By what the file begins with.
+    Magic(Pattern),
+    /// By what follows the last dot of the path, compared byte by byte.
+    Extension(Vec<u8>),
+}
+
+/// The name of an entry.
+///
+/// The kernel wants it to be non-empty, no longer than [`NAME_MAX`], without `/` and NUL, and neither `.` nor
+/// `..`; `register` and `status` are its own files, always taken (EEXIST). Nothing else is refused, here neither:
+/// colons, blanks, newlines and bytes that are not UTF-8 are kept as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryName(Vec<u8>);
+
+impl EntryName {
+    /// Checks a name as the kernel does.
+    pub fn new(name: impl Into<Vec<u8>>) -> Result<Self, RuleError> {
+        let name = name.into();
+        let why = match name.as_slice() {
+            b"" => "it is empty",
+            b"." | b".." | b"register" | b"status" => "that file is always there",
+            name if name.iter().any(|byte| b"/\0".contains(byte)) => "it can not be a file's name",
+            name if name.len() > NAME_MAX => "it is longer than 255 bytes",
+            _ => return Ok(Self(name)),
+        };
+        Err(RuleError::Name { name: printable(&name), why })
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The name as text, unless it is not UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+}
+
+/// For messages: bytes that can not be shown are escaped as `\xHH`.
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(&self.0))
+    }
+}
+
+impl AsRef<[u8]> for EntryName {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for EntryName {
+    type Error = RuleError;
+
+    fn try_from(name: &str) -> Result<Self, RuleError> {
+        Self::new(name)
+    }
+}
+
+/// Why bytes are no rule, no line or no entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// The line's length is out of bounds.
+    #[error("a rule takes {LINE_MIN} to {LINE_MAX} bytes, not {0}")]
+    LineLength(usize),
+    /// The first byte, which separates the fields, is one that the kernel confuses with what follows.
+    #[error("{:?} can not separate the fields of a rule", char::from(*.0))]
+    Delimiter(u8),
+    /// Every byte is used in the name or the interpreter.
+    #[error("no byte is left to separate the fields of the rule")]
+    NoDelimiter,
+    /// The line ends, or holds a NUL byte, before this field is closed.
+    #[error("the {0} of the rule is not closed by the separator")]
+    Unterminated(&'static str),
+    /// The name can not be an entry's.
+    #[error("{name:?} can not name an entry: {why}")]
+    Name {
+        /// The name, printable.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Neither `M` nor `E`.
+    #[error("a rule is of type M or E")]
+    Type,
+    /// Not a decimal number, or negative, or too large.
+    #[error("the offset {0:?} is not a decimal number from 0 to 255")]
+    Offset(String),
+    /// `\x` is followed by something else than two hexadecimal digits.
+    #[error(r"the {0} of the rule has a \x without two hexadecimal digits")]
+    Escape(&'static str),
+    /// There is nothing to compare.
+    #[error("the magic of the rule is empty")]
+    EmptyMagic,
+    /// Magic and mask differ in length.
+    #[error("the magic of the rule has {magic} bytes, its mask {mask}")]
+    MaskLength {
+        /// Bytes of magic.
+        magic: usize,
+        /// Bytes of mask.
+        mask: usize,
+    },
+    /// The magic does not lie within the first bytes of the file.
+    #[error("{size} bytes at offset {offset} are not within the first {WINDOW} bytes of a file")]
+    Window {
+        /// Where the magic lies.
+        offset: usize,
+        /// How long it is.
+        size: usize,
+    },
+    /// The extension is empty or can not be part of a file's name.
+    #[error("the extension of the rule is empty or holds a slash or NUL byte")]
+    Extension,
+    /// The interpreter is empty or can not be a path.
+    #[error("the interpreter of the rule is empty or holds a NUL byte")]
+    Interpreter,
+    /// A letter that is no flag, or anything else after the flags.
+    #[error("{:?} is not one of the flags P, O, C and F", char::from(*.0))]
+    Flag(u8),
+    /// Not the text that the kernel shows for an entry.
+    #[error("the text of the entry has no proper {0:?} line")]
+    EntryText(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_kernels() {
+        for good in ["a", "qemu-aarch64", "two words", "a:b", "line\nbreak", "..."] {
+            assert_eq!(EntryName::new(good).unwrap().as_str(), Some(good));
+        }
+        assert_eq!(EntryName::new(vec![0xff]).unwrap().to_string(), r"\xff");
+        for bad in ["", ".", "..", "a/b", "a\0b", "register", "status", &"a".repeat(256)] {
+            assert!(EntryName::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(EntryName::new("a".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn messages_are_sentences() {
+        let error = EntryName::new("a/b").unwrap_err().to_string();
+        assert_eq!(error, "\"a/b\" can not name an entry: it can not be a file's name");
+        assert_eq!(RuleError::Flag(b'f').to_string(), "'f' is not one of the flags P, O, C and F");
+        assert_eq!(RuleError::LineLength(3).to_string(), "a rule takes 11 to 1920 bytes, not 3");
+    }
+}

@@ -1,0 +1,139 @@
+//! Steps that bring an emulator to its place.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::undo::Undo;
+use super::{Apply, io};
+use crate::catalog::Catalog;
+use crate::digest::Sha256;
+use crate::download::{self, Event};
+use crate::error::{Error, Result};
+use crate::facts::copies;
+use crate::host::{Inode, Seal, Staged};
+use crate::receipt::Made;
+use crate::{interpreter, layout, mirrors};
+
+/// An emulator in its place, read once more.
+pub(super) struct Installed {
+    pub(super) head: Vec<u8>,
+    pub(super) inode: Inode,
+    pub(super) sha256: Sha256,
+}
+
+impl Apply<'_> {
+    /// Downloads into temporary files beside their place.
+    pub(super) fn fetch(&mut self, archs: &[&'static Arch]) -> Result<()> {
+        let catalog = Catalog::embedded()?;
+        let Some(package) = catalog.package_for(&self.facts.machine) else {
+            return Ok(());
+        };
+        let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
+        let plan = package.plan(&targets)?;
+        let mirrors = mirrors::all(self.host, self.mirror.clone());
+        let options = mirrors::client(self.host);
+        let dir = Path::new(layout::INTERPRETERS);
+        let mut staged: Vec<(String, Staged)> = Vec::new();
+        let host = self.host;
+        let bar = self.ui.progress();
+        let mut sink = |member: &crate::catalog::Member| {
+            let file = host.stage(dir).map_err(std::io::Error::other)?;
+            let writer = file.writer()?;
+            staged.push((member.target.clone(), file));
+            Ok(writer)
+        };
+        let mut tell = |event: Event<'_>| match event {
+            Event::Asking { url } => bar.from(url),
+            Event::Moved { bytes, of } => bar.moved(bytes, of),
+            Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
+            Event::Verified { .. } => {}
+        };
+        let fetched = download::download(&plan, &mirrors, &options, &mut sink, &mut tell);
+        bar.end();
+        let fetched = fetched?;
+        self.ui.fetched(fetched.moved, package.size, &fetched.url);
+        for arch in archs {
+            let found = staged.iter().position(|(target, _)| target == arch.target);
+            if let Some(at) = found {
+                self.admit(arch, staged.swap_remove(at).1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the file that was judged, through the handle it was judged by.
+    pub(super) fn copy(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
+        let copies = self.facts.copies.get(arch.target).into_iter().flatten();
+        let fit = copies.filter(|copy| copy.path == from).find_map(|copy| copy.verdict.as_ref().ok());
+        let Some(fit) = fit else { return Ok(()) };
+        let mut staged = self.host.stage(Path::new(layout::INTERPRETERS))?;
+        let (mut source, judged) = (&fit.file, fit.sha256);
+        source.rewind().map_err(io("read", from))?;
+        std::io::copy(&mut source, staged.file()).map_err(io("copy", from))?;
+        staged.file().rewind().map_err(io("copy", from))?;
+        let copied = Sha256::of_reader(staged.file()).map_err(io("copy", from))?;
+        if copied != judged {
+            return Err(Error::Unfit {
+                path: from.to_owned(),
+                binary: interpreter::binary(arch),
+                why: "it changed while it was copied".into(),
+            });
+        }
+        self.admit(arch, staged)
+    }
+
+    /// The last look before it gets its name: a static program of this machine
+    /// that says it is the emulator wanted.
+    fn admit(&mut self, arch: &'static Arch, mut staged: Staged) -> Result<()> {
+        let unfit =
+            |path: &Path, why: String| Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why };
+        let place = self.host.at(&layout::interpreter(arch));
+        let file = staged.file();
+        file.rewind().map_err(io("read", &place))?;
+        let mut head = Vec::new();
+        file.take(interpreter::HEAD).read_to_end(&mut head).map_err(io("read", &place))?;
+        interpreter::judge(&head, &self.facts.machine).map_err(|why| unfit(&place, why))?;
+        file.rewind().map_err(io("read", &place))?;
+        let sha256 = Sha256::of_reader(file).map_err(io("read", &place))?;
+        let ready = staged.finish().map_err(io("write", &place))?;
+        copies::version(self.host, arch, ready.path()).map_err(|why| unfit(ready.path(), why))?;
+        self.staged.insert(arch.target, (ready, sha256));
+        Ok(())
+    }
+
+    pub(super) fn place(&mut self, arch: &'static Arch) -> Result<()> {
+        let path = layout::interpreter(arch);
+        let Some((ready, sha256)) = self.staged.remove(arch.target) else {
+            return Ok(());
+        };
+        self.begin(Made::Interpreter { path: path.clone(), sha256, seal: None }, Some(arch))?;
+        let previous = self.host.place(ready, &path)?;
+        self.host.relabel(&path);
+        let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));
+        let undo = match previous {
+            Some(previous) => Undo::Restore(path.clone(), previous),
+            None => Undo::RemoveFile(path.clone()),
+        };
+        self.end(Made::Interpreter { path, sha256, seal }, undo)
+    }
+
+    /// Opens the emulator that is about to be registered, and reads it whole.
+    pub(super) fn installed(&self, arch: &Arch) -> Result<Installed> {
+        let path = layout::interpreter(arch);
+        let mut file: File = self.host.open_nofollow(&path)?;
+        let failed = io("read", &path);
+        let read = || {
+            let mut head = Vec::new();
+            (&mut file).take(interpreter::HEAD).read_to_end(&mut head)?;
+            file.rewind()?;
+            let sha256 = Sha256::of_reader(&mut file)?;
+            let inode = Inode::of(&file.metadata()?);
+            Ok(Installed { head, inode, sha256 })
+        };
+        let mut read = read;
+        read().map_err(failed)
+    }
+}

@@ -1,0 +1,78 @@
+//! Steps on directories and text files.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::Apply;
+use super::undo::Undo;
+use crate::digest::Sha256;
+use crate::error::Result;
+use crate::nix::conf;
+use crate::receipt::Made;
+
+impl Apply<'_> {
+    pub(super) fn make_dir(&mut self, path: &Path) -> Result<()> {
+        // `/var` may have come with the receipt's own directory.
+        if self.host.exists(path) {
+            return Ok(());
+        }
+        let made = Made::Dir { path: path.to_owned() };
+        self.begin(made.clone(), None)?;
+        self.host.make_dir(path)?;
+        self.end(made, Undo::RemoveDir(path.to_owned()))
+    }
+
+    pub(super) fn write(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
+        let before = self.host.read(path)?;
+        let (path, sha256) = (path.to_owned(), Sha256::of(text));
+        let made = Made::File { path: path.clone(), sha256 };
+        self.begin(made.clone(), arch)?;
+        self.host.write_atomic(&path, text)?;
+        self.host.relabel(&path);
+        let undo = match before {
+            Some(bytes) => Undo::Rewrite(path, bytes),
+            None => Undo::RemoveFile(path),
+        };
+        self.end(made, undo)
+    }
+
+    pub(super) fn include(&mut self, path: &Path) -> Result<()> {
+        let before = self.host.read(path)?;
+        let created = before.is_none();
+        let included = conf::include(&before.unwrap_or_default());
+        let (path, newline_added) = (path.to_owned(), included.newline_added);
+        let made = Made::Include { path: path.clone(), created, newline_added };
+        self.begin(made.clone(), None)?;
+        self.host.write_atomic(&path, &included.text)?;
+        let undo = if created { Undo::RemoveFile(path) } else { Undo::Exclude(path, newline_added) };
+        self.end(made, undo)
+    }
+
+    pub(super) fn exclude(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
+        let before = self.host.read(path)?.unwrap_or_default();
+        let after = conf::exclude(&before, newline_added);
+        if created && after.is_empty() {
+            self.host.remove_file(path)?;
+        } else {
+            self.host.write_atomic(path, &after)?;
+        }
+        let undo = Undo::Rewrite(path.to_owned(), before);
+        self.forget(undo, |made| matches!(made, Made::Include { path: made, .. } if made == path))
+    }
+
+    pub(super) fn remove_file(&mut self, path: &Path) -> Result<()> {
+        self.host.remove_file(path)?;
+        let gone = |made: &Made| !matches!(made, Made::Include { .. }) && made.path() == Some(path);
+        self.receipt.records.retain(|record| !gone(&record.made));
+        self.receipt.save(self.host)
+    }
+
+    pub(super) fn remove_dir(&mut self, path: &Path) -> Result<()> {
+        if !self.host.remove_dir(path)? {
+            self.notes.push(format!("{} stays: something else is in it", path.display()));
+        }
+        self.receipt.records.retain(|record| record.made != Made::Dir { path: path.to_owned() });
+        self.receipt.save(self.host)
+    }
+}

@@ -1,0 +1,283 @@
+//! Does the steps of a plan: the only part that changes a machine.
+//!
+//! Every change is in the receipt before it is made. If a registration fails,
+//! what was done is undone, newest first; an undo that fails goes on with the
+//! rest and reports all.
+
+mod emulator;
+mod files;
+mod prove;
+mod undo;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Rule};
+
+use crate::binfmt_misc::{self, Table};
+use crate::digest::Sha256;
+use crate::download::BaseUrl;
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::host::{Host, Ready};
+use crate::layout;
+use crate::nix::daemon::{self, Restart};
+use crate::plan::{Plan, Step};
+use crate::receipt::{self, Made, Receipt, Record, State};
+use crate::ui::Ui;
+use undo::Undo;
+
+pub use prove::BECOME;
+
+/// A change that is under way.
+#[derive(Debug)]
+pub struct Apply<'a> {
+    host: &'a Host,
+    ui: &'a Ui,
+    facts: Facts,
+    mirror: Option<BaseUrl>,
+    receipt: Receipt,
+    /// Emulators that are complete but have not got their names yet.
+    staged: BTreeMap<&'static str, (Ready, Sha256)>,
+    /// How to take back what was done, each with the records as they were before.
+    done: Vec<(Undo, Vec<Record>)>,
+    /// What the user should know at the end.
+    notes: Vec<String>,
+    /// Systems whose programs were seen running.
+    proven: Vec<&'static str>,
+}
+
+/// What came of a plan.
+#[derive(Debug)]
+pub struct Applied {
+    /// The receipt as it is now.
+    pub receipt: Receipt,
+    /// Things worth knowing.
+    pub notes: Vec<String>,
+}
+
+impl<'a> Apply<'a> {
+    /// Prepares to change `host`, which is locked and was just looked at.
+    pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, mirror: Option<BaseUrl>) -> Self {
+        Self {
+            receipt: facts.receipt.clone(),
+            staged: BTreeMap::new(),
+            done: Vec::new(),
+            notes: Vec::new(),
+            proven: Vec::new(),
+            host,
+            ui,
+            facts,
+            mirror,
+        }
+    }
+
+    /// Does all steps, or none of them.
+    pub fn register(mut self, plan: &Plan) -> Result<Applied> {
+        // Asked before anything is downloaded.
+        let registers = |step: &Step| matches!(step, Step::Register { .. });
+        if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
+            binfmt_misc::check_writable(self.host)?;
+        }
+        let attempt = self.open_receipt().and_then(|()| {
+            plan.steps.iter().try_for_each(|step| self.step(step))?;
+            self.remember(plan)
+        });
+        match attempt {
+            Ok(()) => Ok(self.finish()),
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Does every step it can. The first error is returned, after the rest was done.
+    pub fn unregister(mut self, plan: &Plan) -> Result<Applied> {
+        let mut first = None;
+        for step in &plan.steps {
+            if let Err(error) = self.step(step) {
+                match first {
+                    None => first = Some(error),
+                    Some(_) => self.ui.warn(&error.to_string()),
+                }
+            }
+        }
+        match first.map_or_else(|| self.remember(plan), Err) {
+            Ok(()) => Ok(self.finish()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        // A daemon that does not run is not restarted: that step speaks afterwards.
+        if *step != Step::RestartDaemon {
+            self.ui.step(step);
+        }
+        match step {
+            Step::MakeDir(path) => self.make_dir(path),
+            Step::Fetch(archs) => self.fetch(archs),
+            Step::Copy { arch, from } => self.copy(arch, from),
+            Step::Place(arch) => self.place(arch),
+            Step::Write { path, text, arch } => self.write(path, text, *arch),
+            Step::Mount => self.mount(),
+            Step::Withdraw(name) => self.withdraw(name),
+            Step::Register { arch, rule } => self.enter(arch, rule),
+            Step::Prove(arch) => self.prove_rival(arch),
+            Step::Include(path) => self.include(path),
+            Step::RestartDaemon => {
+                self.restart_daemon();
+                Ok(())
+            }
+            Step::Exclude { path, newline_added, created } => self.exclude(path, *newline_added, *created),
+            Step::RemoveFile(path) => self.remove_file(path),
+            Step::RemoveDir(path) => self.remove_dir(path),
+            Step::Unmount => self.unmount(),
+        }
+    }
+
+    /// Makes room for the receipt, and sweeps up after killed runs.
+    fn open_receipt(&mut self) -> Result<()> {
+        for home in [layout::INTERPRETERS, receipt::DIR] {
+            if let Some(why) = self.host.distrust_above(&Path::new(home).join("x"))? {
+                return Err(why.into());
+            }
+            self.host.sweep(Path::new(home))?;
+        }
+        let chain: Vec<_> = Path::new(receipt::DIR).ancestors().collect();
+        for dir in chain.into_iter().rev().filter(|dir| !self.host.exists(dir)) {
+            let path = dir.to_owned();
+            self.host.make_dir(dir)?;
+            self.receipt.records.push(Record { state: State::Done, target: None, made: Made::Dir { path } });
+        }
+        self.receipt.save(self.host)
+    }
+
+    /// Records that something is about to be made.
+    fn begin(&mut self, made: Made, arch: Option<&Arch>) -> Result<()> {
+        let target = arch.map(|arch| arch.target.to_owned());
+        self.receipt.records.push(Record { state: State::Begun, target, made });
+        self.receipt.save(self.host)
+    }
+
+    /// Records that it is made, in its final form; an older record of the same
+    /// thing is no longer true.
+    fn end(&mut self, made: Made, undo: Undo) -> Result<()> {
+        let Some(mut record) = self.receipt.records.pop() else {
+            return Ok(());
+        };
+        let before = self.receipt.records.clone();
+        self.done.push((undo, before));
+        record.state = State::Done;
+        self.receipt.records.retain(|other| !other.made.same_thing(&made));
+        record.made = made;
+        self.receipt.records.push(record);
+        self.receipt.save(self.host)
+    }
+
+    /// Forgets something that was taken away.
+    fn forget(&mut self, undo: Undo, gone: impl Fn(&Made) -> bool) -> Result<()> {
+        self.done.push((undo, self.receipt.records.clone()));
+        self.receipt.records.retain(|record| !gone(&record.made));
+        self.receipt.save(self.host)
+    }
+
+    fn mount(&mut self) -> Result<()> {
+        self.begin(Made::Mount { identity: None }, None)?;
+        binfmt_misc::mount(self.host)?;
+        let identity = self.host.mount_identity(&binfmt_misc::path("status"));
+        self.end(Made::Mount { identity }, Undo::Unmount)?;
+        binfmt_misc::check_writable(self.host)
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        let table = binfmt_misc::look(self.host)?;
+        if !table.is_empty() {
+            let note = "the mount of binfmt_misc stays: entries of others are in it";
+            self.notes.push(note.into());
+            return Ok(());
+        }
+        self.host.unmount(Path::new(binfmt_misc::DIR))?;
+        self.forget(Undo::Mount, |made| matches!(made, Made::Mount { .. }))
+    }
+
+    fn withdraw(&mut self, name: &str) -> Result<()> {
+        let Some(rule) = self.facts.table.entry(name).map(|entry| entry.rule.clone()) else {
+            return Ok(());
+        };
+        binfmt_misc::remove(self.host, name)?;
+        self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
+    }
+
+    /// Registers a rule that cannot brick the machine, and proves it.
+    fn enter(&mut self, arch: &'static Arch, rule: &Rule) -> Result<()> {
+        binfmt_misc::check_writable(self.host)?;
+        let installed = self.installed(arch)?;
+        prove::harmless(self.host, rule, &installed.head)?;
+        let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+        let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
+        let made = Made::Entry { name: name.clone(), line };
+        self.begin(made.clone(), Some(arch))?;
+        binfmt_misc::register(self.host, rule)?;
+        self.end(made, Undo::Withdraw(name.clone()))?;
+        let emulator = Some((installed.inode, installed.sha256));
+        if prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)? {
+            self.proven.push(arch.target);
+        }
+        Ok(())
+    }
+
+    fn prove_rival(&mut self, arch: &'static Arch) -> Result<()> {
+        let argv0 = self.facts.rivals.get(arch.target).into_iter().flatten().all(|r| r.entry.rule.flags.preserve_argv0);
+        if prove::runs(self.host, arch, "the entry of this system", None, argv0)? {
+            self.proven.push(arch.target);
+        }
+        Ok(())
+    }
+
+    fn restart_daemon(&mut self) {
+        match daemon::restart(self.host) {
+            Restart::NotRunning => {}
+            Restart::Done(line) => self.notes.push(format!("restarted the nix-daemon ({line})")),
+            Restart::ByHand(why) => self.notes.push(why),
+        }
+    }
+
+    /// Writes down which systems are registered now.
+    fn remember(&mut self, plan: &Plan) -> Result<()> {
+        for planned in &plan.systems {
+            let target = planned.arch.target;
+            match planned.system.clone() {
+                Some(mut system) => {
+                    system.proven |= self.proven.contains(&target);
+                    self.receipt.systems.insert(target.to_owned(), system);
+                }
+                None => {
+                    self.receipt.systems.remove(target);
+                }
+            }
+        }
+        if self.receipt.is_spent() { self.close_receipt() } else { self.receipt.save(self.host) }
+    }
+
+    /// Nothing of ours is left but the receipt and directories: they go too.
+    fn close_receipt(&mut self) -> Result<()> {
+        self.host.remove_file(Path::new(receipt::PATH))?;
+        for record in self.receipt.records.drain(..).rev() {
+            if let Made::Dir { path } = record.made {
+                self.host.remove_dir(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Applied {
+        let Self { receipt, notes, .. } = self;
+        Applied { receipt, notes }
+    }
+}
+
+/// The errors of a step that leave nothing behind need no words of their own.
+fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |e| Error::io(what, path, e)
+}

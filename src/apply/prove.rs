@@ -1,0 +1,124 @@
+//! Before and after an entry: that it cannot brick the machine, and that it works.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Arch, Rule};
+
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::facts::copies;
+use crate::host::{Blocked, Host, Inode, TEMP_PREFIX};
+use crate::{layout, receipt};
+
+/// What a probe is started as; it prints the 16 bytes at its argv[0].
+const ARG0: &str = "binfmt-nix-argv0";
+
+/// The hidden command of this program that enters a chroot and becomes the probe.
+pub const BECOME: &str = "become-in-chroot";
+
+/// Evaluates the rule, as the kernel will, against the interpreter and against
+/// what this machine runs by itself: a match would make the kernel start the
+/// interpreter to start the interpreter (ELOOP), for every program.
+pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
+    let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+    let bricking = |what: &str| Error::Bricking { name: name.clone(), what: what.to_owned() };
+    if rule.matches(interpreter_head) {
+        return Err(bricking("the interpreter itself"));
+    }
+    let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
+    for (path, what) in natives {
+        let head = host.head(Path::new(path), binfmt_magic::WINDOW as u64);
+        if head.is_ok_and(|head| rule.matches(&head)) {
+            return Err(bricking(what));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a program of `arch` in an empty chroot. `false`: there is no probe for
+/// it, and only the emulator's own `--version` was seen. Whatever fails, the
+/// caller takes the entry out again.
+///
+/// The helper that enters the chroot is this program, so that a native program
+/// is executed too; the process that started it stays as it is, and can remove
+/// the entry even if nothing can be executed any more.
+pub(super) fn runs(
+    host: &Host,
+    arch: &'static Arch,
+    name: &str,
+    emulator: Option<(Inode, Sha256)>,
+    keeps_argv0: bool,
+) -> Result<bool> {
+    let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
+    let Some(probe) = arch.probe() else {
+        let path = host.at(&layout::interpreter(arch));
+        return match emulator {
+            Some(_) => copies::version(host, arch, &path).map(|_| false).map_err(broken),
+            None => Ok(false),
+        };
+    };
+    let dir = empty_room(host, probe)?;
+    let seen = watch(host, &host.at(&dir), emulator, keeps_argv0);
+    host.remove_tree(&dir);
+    seen.map(|()| true).map_err(broken)
+}
+
+/// A new directory with nothing but the probe, below a directory of ours: /tmp
+/// may be mounted noexec.
+fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
+    let homes = [layout::INTERPRETERS, receipt::DIR].map(Path::new);
+    let home = homes.iter().find(|home| host.exists(home)).unwrap_or(&homes[0]);
+    let dir = home.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
+    host.make_dir(&dir)?;
+    let placed = host.stage(&dir).and_then(|mut staged| {
+        let path = dir.join("probe");
+        let filled = io::Write::write_all(staged.file(), probe).and_then(|()| staged.finish());
+        let ready = filled.map_err(|e| Error::io("write", &host.at(&path), e))?;
+        host.place(ready, &path)
+    });
+    match placed {
+        Ok(_) => Ok(dir),
+        Err(error) => {
+            host.remove_tree(&dir);
+            Err(error)
+        }
+    }
+}
+
+/// Starts the probe, and looks at the process while it is stopped.
+fn watch(
+    host: &Host,
+    room: &Path,
+    emulator: Option<(Inode, Sha256)>,
+    keeps_argv0: bool,
+) -> std::result::Result<(), String> {
+    let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
+    let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
+    let mut child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
+    let text = |e: io::Error| format!("the probe cannot be watched: {e}");
+    let own = host.own_inode().map_err(text)?;
+    let running = child.program(own).map_err(text)?;
+    let verified = match (running, emulator) {
+        (Some(mut running), Some((expected, sha256))) => {
+            let inode = Inode::of(&running.metadata().map_err(text)?);
+            inode == expected && Sha256::of_reader(&mut running).map_err(text)? == sha256
+        }
+        // Somebody else's entry: there is nothing to compare with.
+        (_, None) => true,
+        (None, Some(_)) => false,
+    };
+    let (status, output, complaints) = child.finish().map_err(text)?;
+    if !status.success() {
+        return Err(format!("the probe ended with {status}: {}", complaints.trim()));
+    }
+    if !verified {
+        return Err("the kernel runs the probe with another file than the one that was verified".into());
+    }
+    if keeps_argv0 && output != ARG0.as_bytes() {
+        let got = String::from_utf8_lossy(&output);
+        return Err(format!("the probe was given argv[0] {got:?} instead of {ARG0:?}"));
+    }
+    Ok(())
+}

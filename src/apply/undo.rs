@@ -1,0 +1,79 @@
+//! Taking back the steps of a registration that failed, newest first.
+
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Rule;
+
+use super::Apply;
+use crate::binfmt_misc;
+use crate::error::Result;
+use crate::host::Ready;
+use crate::nix::conf;
+
+/// How to take back one step.
+#[derive(Debug)]
+pub(super) enum Undo {
+    RemoveDir(PathBuf),
+    RemoveFile(PathBuf),
+    /// Give an earlier emulator its name back.
+    Restore(PathBuf, Ready),
+    /// Write an earlier content.
+    Rewrite(PathBuf, Vec<u8>),
+    /// Take our line out of a nix.conf.
+    Exclude(PathBuf, bool),
+    Withdraw(String),
+    Enter(Rule),
+    Mount,
+    Unmount,
+}
+
+impl Apply<'_> {
+    /// Takes everything back. What cannot be taken back is reported and stays
+    /// in the receipt, so that `unregister` can try again.
+    pub(super) fn roll_back(&mut self) {
+        let mut complete = true;
+        self.staged.clear();
+        while let Some((undo, before)) = self.done.pop() {
+            match self.take_back(undo) {
+                Ok(()) if complete => self.receipt.records = before,
+                Ok(()) => {}
+                Err(error) => {
+                    complete = false;
+                    self.ui.warn(&format!("while undoing: {error}"));
+                }
+            }
+        }
+        if complete {
+            self.drop_begun();
+        }
+        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.receipt.save(self.host) };
+        match written {
+            Ok(()) if complete => self.ui.note("nothing was changed: what had been done was undone"),
+            Ok(()) => self.ui.warn("not everything could be undone; run: binfmt-nix unregister all"),
+            Err(error) => self.ui.warn(&format!("while undoing: {error}")),
+        }
+    }
+
+    /// The step that failed never came to its end.
+    fn drop_begun(&mut self) {
+        self.receipt.records.retain(|record| record.state == crate::receipt::State::Done);
+    }
+
+    fn take_back(&mut self, undo: Undo) -> Result<()> {
+        let host = self.host;
+        match undo {
+            Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
+            Undo::RemoveFile(path) => host.remove_file(&path),
+            Undo::Restore(path, previous) => host.place(previous, &path).map(|_| ()),
+            Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
+            Undo::Exclude(path, newline_added) => match host.read(&path)? {
+                Some(text) => host.write_atomic(&path, &conf::exclude(&text, newline_added)),
+                None => Ok(()),
+            },
+            Undo::Withdraw(name) => binfmt_misc::remove(host, &name),
+            Undo::Enter(rule) => binfmt_misc::register(host, &rule),
+            Undo::Mount => binfmt_misc::mount(host),
+            Undo::Unmount => host.unmount(Path::new(binfmt_misc::DIR)),
+        }
+    }
+}

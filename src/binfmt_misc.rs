@@ -1,0 +1,210 @@
+//! One binfmt_misc directory: the kernel's table of interpreters.
+//!
+//! What is said here about the kernel was read in Linux's `fs/binfmt_misc.c`
+//! and measured on Linux 6.18. Nothing here knows of QEMU, Nix or receipts,
+//! and nothing here ever writes to `status`: `-1` there deletes every entry.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Entry, Rule};
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// Where the table is mounted on every Linux.
+pub const DIR: &str = "/proc/sys/fs/binfmt_misc";
+
+/// What was found at [`DIR`].
+#[derive(Debug, Clone)]
+pub enum Table {
+    /// Mounted: its entries, newest first. That is the order in which the kernel
+    /// tries them, and the order in which it lists them.
+    Mounted {
+        /// those that we understand
+        entries: Vec<Entry>,
+        /// names of those with flags or a type of a newer kernel
+        strange: Vec<String>,
+    },
+    /// The directory is there, but no table is mounted on it.
+    NotMounted,
+    /// A tree below `--root` without `/proc`: an image, not a running system.
+    Offline,
+}
+
+impl Table {
+    /// All entries, newest first.
+    pub fn entries(&self) -> &[Entry] {
+        match self {
+            Self::Mounted { entries, .. } => entries,
+            Self::NotMounted | Self::Offline => &[],
+        }
+    }
+
+    /// No entry is left, whosever.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Mounted { entries, strange } => entries.is_empty() && strange.is_empty(),
+            Self::NotMounted | Self::Offline => true,
+        }
+    }
+
+    /// The entry of that name.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| name_of(entry) == name)
+    }
+
+    /// Is the name taken, by whatever entry?
+    pub fn has(&self, name: &str) -> bool {
+        let strange = match self {
+            Self::Mounted { strange, .. } => strange.iter().any(|other| other == name),
+            Self::NotMounted | Self::Offline => false,
+        };
+        strange || self.entry(name).is_some()
+    }
+
+    /// The entry that the kernel picks for a file that starts with `head`: the
+    /// newest enabled one that matches.
+    pub fn winner(&self, head: &[u8]) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.enabled && entry.rule.matches(head))
+    }
+}
+
+/// An entry's name as text.
+pub fn name_of(entry: &Entry) -> String {
+    String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned()
+}
+
+/// Path of a file in the table.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(DIR).join(name)
+}
+
+/// Reads the whole table.
+pub fn look(host: &Host) -> Result<Table> {
+    // Looking for `register` also wakes systemd's automount on the directory.
+    if !host.exists(&path("register")) {
+        let there = host.exists(Path::new(DIR));
+        return Ok(if there || host.is_live() { Table::NotMounted } else { Table::Offline });
+    }
+    let (mut entries, mut strange) = (Vec::new(), Vec::new());
+    for name in host.list(Path::new(DIR))? {
+        if name == "register" || name == "status" {
+            continue;
+        }
+        let file = Path::new(DIR).join(&name);
+        // An entry may go while we read: somebody else's business.
+        if let Some(text) = host.read(&file)? {
+            match Entry::parse(name.as_encoded_bytes(), &text) {
+                Ok(entry) => entries.push(entry),
+                Err(_) => strange.push(name.to_string_lossy().into_owned()),
+            }
+        }
+    }
+    Ok(Table::Mounted { entries, strange })
+}
+
+/// May we register here? Says why not, before anything was changed.
+pub fn check_writable(host: &Host) -> Result<()> {
+    let register = host.at(&path("register"));
+    match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
+        Ok(()) => check_enabled(host),
+        Err(errno) => Err(Error::Unsupported {
+            what: format!("cannot write {}: {}", register.display(), errno.desc()),
+            hint: "in a container, start it with --privileged, or register on the host: \
+                   entries with flag F work inside containers too"
+                .into(),
+        }),
+    }
+}
+
+/// `status` switches all entries at once.
+fn check_enabled(host: &Host) -> Result<()> {
+    let status = path("status");
+    if host.peek(&status).is_some_and(|text| text.trim() == "disabled") {
+        let path = host.at(&status).display().to_string();
+        return Err(Error::Unsupported {
+            what: format!("binfmt_misc is switched off: {path} says \"disabled\""),
+            hint: format!("switch it on: echo 1 > {path}"),
+        });
+    }
+    Ok(())
+}
+
+/// Mounts the table. Since Linux 5.17 the directory comes with the module
+/// (commit 3ba442d5331f), so that the mount cannot load it by itself.
+pub fn mount(host: &Host) -> Result<()> {
+    if host.is_live() && !host.exists(Path::new(DIR)) {
+        for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
+            // Whether that helped, the mount shows.
+            drop(host.run(Path::new(program), &["binfmt_misc"]));
+        }
+    }
+    host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| {
+        let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
+        let hint = match errno {
+            Errno::ENODEV | Errno::ENOENT => {
+                "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module \
+                 (modprobe binfmt_misc), the modules of the running kernel must be installed"
+            }
+            _ => "in a container, start it with --privileged, or register on the host",
+        };
+        let hint = hint.into();
+        Error::Unsupported { what, hint }
+    })
+}
+
+/// Registers a rule with one write, reads it back, and compares.
+pub fn register(host: &Host, rule: &Rule) -> Result<()> {
+    let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+    let line = rule.to_line()?;
+    if let Err(e) = host.write_kernel(&path("register"), &line) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let why = explain_refusal(&e);
+        return Err(Error::Refused { name, why, line });
+    }
+    let text = host.read(&path(&name))?.unwrap_or_default();
+    let back = Entry::parse(name.as_bytes(), &text)?;
+    if back.enabled && same_rule(&back.rule, rule) {
+        return Ok(());
+    }
+    remove(host, &name)?;
+    Err(Error::NotWorking { name, why: format!("it reads back as {}", describe(&back)) })
+}
+
+/// Removes one entry; one that is not there is fine.
+pub fn remove(host: &Host, name: &str) -> Result<()> {
+    match host.write_kernel(&path(name), b"-1") {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove the entry", &host.at(&path(name)), e)),
+        _ => Ok(()),
+    }
+}
+
+/// Equal but for the spelling of flags (C implies O) and masks of all ones.
+pub fn same_rule(a: &Rule, b: &Rule) -> bool {
+    a.name == b.name
+        && a.interpreter == b.interpreter
+        && a.recognition == b.recognition
+        && a.flags.normalised() == b.flags.normalised()
+}
+
+/// One line about an entry, for messages.
+pub fn describe(entry: &Entry) -> String {
+    let line = entry.rule.to_line().unwrap_or_default();
+    let state = if entry.enabled { "" } else { " (disabled)" };
+    format!("{}{state}", String::from_utf8_lossy(&line))
+}
+
+fn explain_refusal(e: &io::Error) -> String {
+    let meaning = match e.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EEXIST) => "an entry of that name exists",
+        Some(Errno::ENOENT) => "the interpreter's file does not exist",
+        Some(Errno::EACCES) => "the interpreter cannot be executed: mode, or a file system mounted noexec",
+        Some(Errno::ETXTBSY) => "the interpreter's file is open for writing",
+        Some(Errno::EINVAL) => "the kernel does not understand the line; before Linux 4.8 there is no flag F",
+        Some(Errno::EPERM) => "not permitted",
+        _ => return e.to_string(),
+    };
+    format!("{e}: {meaning}")
+}

@@ -1,0 +1,116 @@
+//! What registers entries again after a reboot: `binfmt.d` files.
+//!
+//! systemd-binfmt reads them (binfmt.d(5)), and so does OpenRC's `binfmt`
+//! service. Files of all directories are sorted by name; a name in an earlier
+//! directory hides the same name in later ones. Each rule is deleted and added
+//! anew in that order, so of two rules with one name the later one stays. Ours
+//! is called `zz-…` to be the later one. It loses to `zzz…` files, and to a
+//! `systemd-binfmt FILE` typed by hand until the next restart.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Arch, Rule};
+
+use crate::error::Result;
+use crate::host::Host;
+
+/// The administrator's directory, where our files go.
+pub const DIR: &str = "/etc/binfmt.d";
+
+/// In order of precedence: binfmt.d(5).
+const DIRS: [&str; 4] = [DIR, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
+
+/// Where Debian's update-binfmts keeps its entries.
+const UPDATE_BINFMTS: &str = "/var/lib/binfmts";
+
+/// Our file for one system.
+pub fn file(arch: &Arch) -> PathBuf {
+    Path::new(DIR).join(format!("zz-binfmt-nix-{}.conf", arch.target))
+}
+
+/// The content of our file.
+pub fn text(rule: &Rule) -> Result<Vec<u8>> {
+    let mut text = b"# Written by binfmt-nix; goes with `binfmt-nix unregister`.\n".to_vec();
+    text.extend_from_slice(&rule.to_line()?);
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The rules that the machine registers by itself at boot.
+#[derive(Debug, Clone, Default)]
+pub struct Boot {
+    rules: Vec<(PathBuf, Rule)>,
+    /// Something here reads binfmt.d at boot.
+    pub has_reader: bool,
+}
+
+impl Boot {
+    /// The file that registers an entry of this name with this interpreter.
+    pub fn holder(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
+        self.rules
+            .iter()
+            .rfind(|(_, rule)| rule.name.as_bytes() == name)
+            .filter(|(_, rule)| rule.interpreter == interpreter)
+            .map(|(path, _)| path.as_path())
+    }
+}
+
+/// Reads what is there.
+pub fn look(host: &Host) -> Result<Boot> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for dir in DIRS.map(Path::new) {
+        for name in host.list(dir)? {
+            if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
+                let path = dir.join(&name);
+                files.entry(name).or_insert(path);
+            }
+        }
+    }
+    let mut rules = Vec::new();
+    for path in files.into_values() {
+        let text = host.peek(&path).unwrap_or_default();
+        rules.extend(parse(&text).map(|rule| (path.clone(), rule)));
+    }
+    rules.extend(update_binfmts(host)?);
+    let readers = ["/usr/lib/systemd/systemd-binfmt", "/lib/systemd/systemd-binfmt", "/etc/init.d/binfmt"];
+    Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
+}
+
+/// Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).
+fn parse(text: &str) -> impl Iterator<Item = Rule> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with(['#', ';']))
+        .filter_map(|line| Rule::parse(line.as_bytes()).ok())
+}
+
+/// Debian's admin files: one value a line, in the order package, type, offset,
+/// magic, mask, interpreter, … (update-binfmts(8)); the name is the file's.
+fn update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
+    let dir = Path::new(UPDATE_BINFMTS);
+    let mut rules = Vec::new();
+    for name in host.list(dir)? {
+        let path = dir.join(&name);
+        let Some(text) = host.peek(&path) else { continue };
+        let values: Vec<&str> = text.lines().collect();
+        if let ["magic", offset, magic, mask, interpreter, ..] = values.get(1..).unwrap_or_default() {
+            let line = format!(":{}:M:{offset}:{magic}:{mask}:{interpreter}:", name.to_string_lossy());
+            rules.extend(Rule::parse(line.as_bytes()).map(|rule| (path, rule)));
+        }
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_rules_and_skips_comments() {
+        let text = "# :a:M::x::/a:\n; b\n\n:qemu-x:E::x::/bin/x:F\n";
+        let names: Vec<_> = parse(text).map(|rule| rule.name.as_bytes().to_vec()).collect();
+        assert_eq!(names, [b"qemu-x".to_vec()]);
+    }
+}

@@ -1,0 +1,157 @@
+//! The command line: clap types only. Doc comments are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run programs and Nix builds of other architectures on any Linux
+#[derive(Debug, Parser)]
+#[command(name = "binfmt-nix", version, max_term_width = 80, propagate_version = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
+should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine.")]
+pub struct Cli {
+    /// Act on the tree below DIR instead of this machine
+    #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true, global = true)]
+    pub root: PathBuf,
+    /// Print the result as JSON on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make programs of other systems run here, and tell Nix
+    Register(Register),
+    /// Take away what register made, exactly
+    Unregister(Unregister),
+    /// Show what is registered, by whom, and whether Nix knows
+    Status,
+    /// Show the known systems, their names and rules
+    List(List),
+    /// Print the nix.conf lines for systems, to be put there by hand
+    NixConf(NixConf),
+    /// Write files that are made from other files
+    #[command(hide = true)]
+    Gen(Gen),
+    /// Enter a chroot and become a program there
+    #[command(hide = true, name = crate::apply::BECOME)]
+    BecomeInChroot {
+        /// The chroot
+        dir: PathBuf,
+        /// The program in it
+        program: PathBuf,
+        /// Its argv[0]
+        arg0: String,
+    },
+}
+
+/// Arguments of `register`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct Register {
+    /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
+    #[arg(required = true, value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+    /// Use this static QEMU (for one system); it is copied
+    #[arg(long, value_name = "PATH", conflicts_with = "source")]
+    pub qemu: Option<PathBuf>,
+    /// Where QEMU comes from
+    #[arg(long, value_enum, default_value_t = Source::Auto)]
+    pub source: Source,
+    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// Give setuid programs their rights (flag C); see the risk in the README
+    #[arg(long)]
+    pub credentials: bool,
+    /// Tell Nix even if there is no trace of it here
+    #[arg(long, overrides_with = "no_nix")]
+    pub nix: bool,
+    /// Do not tell Nix
+    #[arg(long)]
+    pub no_nix: bool,
+    /// Do not register again after a restart of the machine
+    #[arg(long)]
+    pub no_persist: bool,
+    /// Go in above entries of others; nothing of theirs is deleted
+    #[arg(long)]
+    pub force: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+/// The values of `--source`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// Ours if installed, else a good one on the host, else a download
+    Auto,
+    /// The newest good one on the host
+    Host,
+    /// The one that this release pins
+    Download,
+}
+
+/// Arguments of `unregister`.
+#[derive(Debug, Args)]
+pub struct Unregister {
+    /// Systems by any name, or "all"
+    #[arg(required = true, value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// The values of `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// Names and rules, for programs
+    Json,
+    /// Lines for /etc/binfmt.d, with the interpreters' paths of this tool
+    #[value(name = "binfmt.d")]
+    BinfmtD,
+    /// The same lines, as the kernel's register file takes them one by one
+    Register,
+}
+
+/// Arguments of `nix-conf`.
+#[derive(Debug, Args)]
+pub struct NixConf {
+    /// Systems by any name; without any, those that are registered
+    #[arg(value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+}
+
+/// Arguments of the hidden `gen`.
+#[derive(Debug, Args)]
+pub struct Gen {
+    /// What to make
+    #[command(subcommand)]
+    pub what: Generated,
+}
+
+/// What `gen` can make.
+#[derive(Debug, Subcommand)]
+pub enum Generated {
+    /// The catalogue of pinned QEMUs, from qemu-user packages, to stdout
+    Catalog {
+        /// The .deb files, one for each host
+        #[arg(required = true, value_name = "DEB")]
+        debs: Vec<PathBuf>,
+    },
+}

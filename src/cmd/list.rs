@@ -1,0 +1,89 @@
+//! `binfmt-nix list`
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+use serde::Serialize;
+
+use super::table;
+use crate::cli::{Format, List};
+use crate::digest::hex;
+use crate::error::{ExitCode, Result};
+use crate::ui::Ui;
+use crate::{interpreter, layout};
+
+pub(super) fn run(args: &List, ui: &Ui) -> Result<ExitCode> {
+    match args.format {
+        Format::Table if !ui.is_json() => print_table(ui),
+        Format::Table | Format::Json => ui.json(&Listing::new()),
+        Format::BinfmtD | Format::Register => {
+            for arch in Arch::ALL {
+                ui.print(&String::from_utf8_lossy(&rule(arch)?.to_line()?));
+            }
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn print_table(ui: &Ui) {
+    let mut table = table::new(&["SYSTEM", "NIX", "ALSO CALLED"]);
+    for arch in Arch::ALL {
+        let others = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
+        let mut names: Vec<&str> = Vec::new();
+        for name in others.filter(|name| **name != arch.target) {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+        table.add_row([arch.target, &arch.nix_systems.join(" "), &names.join(" ")]);
+    }
+    ui.print(&table.trim_fmt());
+}
+
+/// `list --json`. Fields are added, not changed, within one `version`.
+#[derive(Serialize)]
+struct Listing {
+    version: u32,
+    systems: Vec<Known>,
+}
+
+#[derive(Serialize)]
+struct Known {
+    system: &'static str,
+    nix_systems: &'static [&'static str],
+    oci_platforms: &'static [&'static str],
+    debian: &'static [&'static str],
+    uname: &'static [&'static str],
+    triples: &'static [&'static str],
+    magic: String,
+    mask: String,
+    offset: usize,
+    has_probe: bool,
+}
+
+impl Listing {
+    fn new() -> Self {
+        let known = |arch: &Arch| Known {
+            system: arch.target,
+            nix_systems: arch.nix_systems,
+            oci_platforms: arch.oci_platforms,
+            debian: arch.debian,
+            uname: arch.uname,
+            triples: arch.triples,
+            magic: hex(arch.magic),
+            mask: hex(arch.mask),
+            offset: 0,
+            has_probe: arch.probe().is_some(),
+        };
+        Self { version: 1, systems: Arch::ALL.iter().map(known).collect() }
+    }
+}
+
+fn rule(arch: &Arch) -> Result<Rule> {
+    Ok(Rule {
+        name: EntryName::new(interpreter::binary(arch))?,
+        recognition: Recognition::Magic(arch.pattern()),
+        interpreter: layout::interpreter(arch).as_os_str().as_bytes().to_vec(),
+        flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
+    })
+}

@@ -1,0 +1,72 @@
+//! One function for each command.
+
+mod generate;
+mod list;
+mod nix_conf;
+mod permission;
+mod register;
+mod status;
+mod systems;
+mod table;
+mod unregister;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, ExitCode, Result};
+use crate::host::{Host, Lock};
+use crate::layout;
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::ui::Ui;
+
+/// Does what the command line says.
+pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
+    let host = Host::new(&cli.root)?;
+    match &cli.command {
+        Command::Register(args) => register::run(args, &host, ui),
+        Command::Unregister(args) => unregister::run(args, &host, ui),
+        Command::Status => status::run(&host, ui),
+        Command::List(args) => list::run(args, ui),
+        Command::NixConf(args) => nix_conf::run(args, &host, ui),
+        Command::Gen(args) => generate::run(args, &host, ui),
+        Command::BecomeInChroot { dir, program, arg0 } => {
+            Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
+        }
+    }
+}
+
+/// The lock, told about while it is waited for.
+fn lock(host: &Host, ui: &Ui) -> Result<Lock> {
+    let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix ({holder})"));
+    host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)
+}
+
+/// `--dry-run`: what would be done, on stdout.
+fn show(ui: &Ui, plan: &Plan) -> ExitCode {
+    let outcome = Outcome::planned(plan);
+    talk(ui, &outcome);
+    if plan.steps.is_empty() {
+        ui.result(&"nothing to do");
+    }
+    for step in &plan.steps {
+        ui.result(&format!("would {:<10} {step}", step.verb()));
+    }
+    conclude(ui, &outcome)
+}
+
+/// Notes and findings, on stderr.
+fn talk(ui: &Ui, outcome: &Outcome) {
+    for note in &outcome.notes {
+        ui.note(note);
+    }
+    for finding in &outcome.findings {
+        ui.warn(finding);
+    }
+}
+
+/// The result for programs, and what it means to a script.
+fn conclude(ui: &Ui, outcome: &Outcome) -> ExitCode {
+    if ui.is_json() {
+        ui.json(outcome);
+    }
+    if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+}

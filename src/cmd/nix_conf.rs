@@ -1,0 +1,40 @@
+//! `binfmt-nix nix-conf`: for people who manage nix.conf themselves.
+
+use std::path::PathBuf;
+
+use binfmt_magic::Arch;
+
+use super::systems;
+use crate::cli;
+use crate::error::{ExitCode, Result};
+use crate::host::Host;
+use crate::layout;
+use crate::nix::conf::{self, Guest};
+use crate::receipt::Receipt;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let receipt = Receipt::load(host)?;
+    let archs: Vec<&'static Arch> = if args.systems.is_empty() {
+        receipt.systems.keys().filter_map(|target| Arch::by_target(target)).collect()
+    } else {
+        systems::named(&args.systems)?.0
+    };
+    if archs.is_empty() {
+        ui.note("nothing is registered; name the systems: binfmt-nix nix-conf aarch64");
+    }
+    let registered = |arch: &Arch| receipt.systems.get(arch.target).map(|system| system.interpreter.clone());
+    let paths: Vec<PathBuf> =
+        archs.iter().map(|arch| registered(arch).unwrap_or_else(|| layout::interpreter(arch))).collect();
+    let guests: Vec<Guest> =
+        archs.iter().zip(&paths).map(|(arch, path)| Guest { systems: arch.nix_systems, interpreter: path }).collect();
+    let lines = conf::lines(&guests);
+    if ui.is_json() {
+        ui.json(&serde_json::json!({ "version": 1, "lines": lines }));
+    } else {
+        for line in &lines {
+            ui.print(line);
+        }
+    }
+    Ok(ExitCode::Ok)
+}

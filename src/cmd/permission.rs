@@ -1,0 +1,62 @@
+//! Root or not: the exact line that does it.
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::mirrors;
+
+/// What a download looks at; sudo drops it unless told otherwise.
+const KEPT: [&str; 10] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "NIX_SSL_CERT_FILE",
+];
+
+/// The running machine is changed by root only. A tree below `--root` may
+/// belong to anyone.
+pub(super) fn check(host: &Host) -> Result<()> {
+    if !host.is_live() || nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::NotRoot { line: line(host) })
+}
+
+fn line(host: &Host) -> String {
+    let set: Vec<&str> = KEPT.into_iter().chain([mirrors::VARIABLE]).filter(|name| host.env(name).is_some()).collect();
+    let mut words = vec!["sudo".to_owned()];
+    if !set.is_empty() {
+        words.push(format!("--preserve-env={}", set.join(",")));
+    }
+    words.push(quoted(&host.own_path().to_string_lossy()));
+    words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
+    words.join(" ")
+}
+
+/// As a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn quotes_what_a_shell_would_change() {
+        assert_eq!(quoted("/usr/bin/x-1.0"), "/usr/bin/x-1.0");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,109 @@
+//! Static QEMUs that others installed on the host.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use crate::digest::Sha256;
+use crate::error::Result;
+use crate::host::Host;
+use crate::interpreter::{self, OLDEST_GOOD, Version};
+
+/// One candidate, opened once: judged and copied through that very handle.
+#[derive(Debug)]
+pub struct HostCopy {
+    /// Its path, as it was looked for.
+    pub path: PathBuf,
+    /// Fit to be copied; or what speaks against it.
+    pub verdict: std::result::Result<Fit, String>,
+}
+
+/// A static QEMU for this host and the target.
+#[derive(Debug)]
+pub struct Fit {
+    /// Its release.
+    pub version: Version,
+    /// Of the whole file.
+    pub sha256: Sha256,
+    /// The file that was judged.
+    pub file: File,
+}
+
+/// Where distributions put them: Debian, Fedora, Arch and Alpine use one of the
+/// two names in /usr/bin.
+fn places(arch: &Arch) -> [PathBuf; 4] {
+    let name = interpreter::binary(arch);
+    [
+        format!("/usr/bin/{name}-static"),
+        format!("/usr/bin/{name}"),
+        format!("/usr/local/bin/{name}-static"),
+        format!("/usr/local/bin/{name}"),
+    ]
+    .map(PathBuf::from)
+}
+
+/// All candidates for one target that exist, judged.
+pub fn find(host: &Host, arch: &Arch, machine: &str) -> Result<Vec<HostCopy>> {
+    let mut found = Vec::new();
+    for path in places(arch) {
+        match host.lstat(&path)? {
+            None => {}
+            // Debian's -static names are links to the other name, looked at anyway.
+            Some(meta) if meta.is_symlink() => {}
+            Some(_) => {
+                let verdict = judge(host, arch, machine, &path);
+                found.push(HostCopy { path, verdict });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The file that the user named. He vouches for it: its owner and age are his
+/// choice, and symbolic links are followed.
+pub fn given(host: &Host, arch: &Arch, machine: &str, path: &Path) -> HostCopy {
+    let verdict = host.open_given(path).map_err(|e| e.to_string()).and_then(|file| fit(host, arch, machine, file));
+    let path = path.to_owned();
+    HostCopy { path, verdict }
+}
+
+/// Trust first, then what the bytes say, and only then is it started.
+pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::result::Result<Fit, String> {
+    let path = &host.resolve(path).map_err(|e| e.to_string())?;
+    let file = host.open_nofollow(path).map_err(|e| e.to_string())?;
+    match host.distrust(path, &file) {
+        Ok(None) => {}
+        Ok(Some(why)) => return Err(why.to_string()),
+        Err(e) => return Err(e.to_string()),
+    }
+    let fit = fit(host, arch, machine, file)?;
+    if fit.version < OLDEST_GOOD {
+        return Err(format!("its release {} is older than {OLDEST_GOOD}", fit.version));
+    }
+    Ok(fit)
+}
+
+fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
+    let mut head = Vec::new();
+    let io = |e: std::io::Error| e.to_string();
+    (&mut file).take(interpreter::HEAD).read_to_end(&mut head).map_err(io)?;
+    interpreter::judge(&head, machine)?;
+    // Executed and read through the handle: nothing can be put in its place.
+    let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let version = version(host, arch, &open)?;
+    file.rewind().map_err(io)?;
+    let sha256 = Sha256::of_reader(&mut file).map_err(io)?;
+    Ok(Fit { version, sha256, file })
+}
+
+/// Asks an emulator for its release, by running it.
+pub fn version(host: &Host, arch: &Arch, program: &Path) -> std::result::Result<Version, String> {
+    let answer = host.run(program, &["--version"]).map_err(|e| format!("cannot run it: {e}"))?;
+    if !answer.status.success() {
+        return Err(format!("--version ended with {}: {}", answer.status, answer.stderr.trim()));
+    }
+    interpreter::parse_version(&answer.stdout, &interpreter::binary(arch))
+}

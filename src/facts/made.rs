@@ -1,0 +1,92 @@
+//! What became of the things that the receipt says we made.
+
+use crate::binfmt_misc::{self, Table};
+use crate::error::Result;
+use crate::host::{Host, Seal};
+use crate::nix::conf;
+use crate::receipt::{Made, Receipt, State};
+
+/// The ways a thing can be now: they decide what undoing it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Now {
+    /// As we left it: may be taken away.
+    Ours,
+    /// Not there: nothing to do.
+    Gone,
+    /// Changed by somebody else, who keeps it.
+    Changed,
+}
+
+/// Compares the receipt with the machine and brings it up to date: what was
+/// begun and is there is done, what is gone is forgotten. Returns what became of
+/// each record that is left.
+pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<Vec<Now>> {
+    let mut settled = Vec::new();
+    for record in std::mem::take(&mut receipt.records) {
+        let now = look(host, &record.made, table)?;
+        settled.push((record, now));
+    }
+    let ours: Vec<Made> = settled.iter().filter(|(_, now)| *now == Now::Ours).map(|(r, _)| r.made.clone()).collect();
+    // An interrupted replacement leaves two records of one thing: one is true.
+    settled.retain(|(record, now)| match now {
+        Now::Ours => true,
+        Now::Gone => false,
+        Now::Changed => !ours.iter().any(|made| made.same_thing(&record.made)),
+    });
+    let mut now = Vec::new();
+    for (mut record, state) in settled {
+        if state == Now::Ours {
+            record.state = State::Done;
+        }
+        receipt.records.push(record);
+        now.push(state);
+    }
+    Ok(now)
+}
+
+fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
+    // A link or a directory in the place of our file is somebody else's.
+    match (made, made.path()) {
+        (Made::Dir { .. }, _) | (_, None) => {}
+        (_, Some(path)) if host.exists(path) && !host.is_plain_file(path) => return Ok(Now::Changed),
+        _ => {}
+    }
+    Ok(match made {
+        Made::Dir { path } => match host.lstat(path)? {
+            Some(meta) if meta.is_dir() => Now::Ours,
+            _ => Now::Gone,
+        },
+        Made::Interpreter { path, sha256, seal } => match host.lstat(path)? {
+            None => Now::Gone,
+            Some(meta) if seal.as_ref() == Some(&Seal::of(&meta)) => Now::Ours,
+            Some(_) => same_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
+        },
+        Made::File { path, sha256 } => match host.fingerprint(path)? {
+            None => Now::Gone,
+            Some((sum, _)) => same_if(sum == *sha256),
+        },
+        Made::Include { path, .. } => match host.read(path)? {
+            Some(text) if conf::includes(&text, conf::OWN) => Now::Ours,
+            _ => Now::Gone,
+        },
+        // A mount that is not the very one we made is somebody else's.
+        Made::Mount { identity } => {
+            let found = host.mount_identity(&binfmt_misc::path("status"));
+            if found.is_some() && found == *identity { Now::Ours } else { Now::Gone }
+        }
+        Made::Entry { name, line } => entry(name, line, table),
+    })
+}
+
+fn entry(name: &str, line: &str, table: &Table) -> Now {
+    let wanted = binfmt_magic::Rule::parse(line.as_bytes());
+    match (table.entry(name), wanted) {
+        (Some(found), Ok(wanted)) => same_if(binfmt_misc::same_rule(&found.rule, &wanted)),
+        (None, _) if !table.has(name) => Now::Gone,
+        _ => Now::Changed,
+    }
+}
+
+fn same_if(same: bool) -> Now {
+    if same { Now::Ours } else { Now::Changed }
+}

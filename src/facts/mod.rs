@@ -1,0 +1,194 @@
+//! Everything a command needs to know of the machine, read once, as plain data.
+//!
+//! Looking changes nothing: `--dry-run` and `status` stop after it.
+
+pub mod copies;
+pub mod made;
+pub mod native;
+mod rivals;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Arch, Entry};
+
+use crate::binfmt_misc::{self, Table};
+use crate::boot::{self, Boot};
+use crate::catalog::{Catalog, Member};
+use crate::digest::Sha256;
+use crate::error::Result;
+use crate::host::Host;
+use crate::interpreter::Version;
+use crate::layout;
+use crate::nix::{self, Nix};
+use crate::receipt::{Made, Receipt, Record};
+use crate::request::Source;
+
+pub use copies::HostCopy;
+pub use made::Now;
+pub use rivals::Rival;
+
+/// A look at the machine.
+#[derive(Debug)]
+pub struct Facts {
+    root: PathBuf,
+    /// `uname -m`.
+    pub machine: String,
+    /// Major and minor number of the running kernel.
+    pub kernel: (u32, u32),
+    /// Not the machine's own user namespace: entries are seen in this one alone.
+    pub in_user_namespace: bool,
+    /// The kernel's table.
+    pub table: Table,
+    /// What was made here before, as far as it still is there.
+    pub receipt: Receipt,
+    now: Vec<Now>,
+    /// Digests of the files we may want to write, where they exist; none for
+    /// what is no plain file.
+    pub files: BTreeMap<PathBuf, Option<Sha256>>,
+    /// Directories we may need that do not exist.
+    pub missing_dirs: BTreeSet<PathBuf>,
+    /// What registers entries at boot.
+    pub boot: Boot,
+    /// Nix and its configuration.
+    pub nix: Nix,
+    /// Targets among those asked for that the host runs by itself.
+    pub native: BTreeSet<&'static str>,
+    /// Entries of others that the kernel picks before ours, by target.
+    pub rivals: BTreeMap<&'static str, Vec<Rival>>,
+    /// Emulators to copy from, by target; looked for only where needed.
+    pub copies: BTreeMap<&'static str, Vec<HostCopy>>,
+}
+
+impl Facts {
+    /// Looks at everything that concerns `systems`. With a source, also at the
+    /// emulators that it may mean.
+    pub fn gather(host: &Host, systems: &[&'static Arch], source: Option<&Source>) -> Result<Self> {
+        let (machine, kernel) = kernel();
+        let table = binfmt_misc::look(host)?;
+        let mut receipt = Receipt::load(host)?;
+        let now = made::settle(host, &mut receipt, &table)?;
+        let mut facts = Self {
+            root: host.at(Path::new("/")),
+            files: BTreeMap::new(),
+            missing_dirs: layout::dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
+            boot: boot::look(host)?,
+            nix: nix::look(host)?,
+            native: native::among(host, systems, &machine),
+            rivals: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            in_user_namespace: in_user_namespace(&Host::live()),
+            machine,
+            kernel,
+            table,
+            receipt,
+            now,
+        };
+        facts.look_at_files(host, systems)?;
+        for arch in systems {
+            facts.rivals.insert(arch.target, rivals::find(&facts, arch));
+        }
+        if let Some(source) = source {
+            facts.look_for_copies(host, systems, source)?;
+        }
+        Ok(facts)
+    }
+
+    /// The records and what became of each, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = (&Record, &Now)> {
+        self.receipt.records.iter().zip(&self.now)
+    }
+
+    /// Is this file one that we made, and as we left it?
+    pub fn made_by_us(&self, file: &Path) -> bool {
+        self.records().any(|(record, now)| match &record.made {
+            Made::File { path, .. } | Made::Interpreter { path, .. } => path == file && *now == Now::Ours,
+            _ => false,
+        })
+    }
+
+    /// Names of our entries in the kernel's table.
+    pub fn our_entries(&self) -> impl Iterator<Item = &str> {
+        self.records().filter_map(|(record, now)| match &record.made {
+            Made::Entry { name, .. } if *now == Now::Ours => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Our entry for one system.
+    pub fn our_entry(&self, arch: &Arch) -> Option<&Entry> {
+        self.records().find_map(|(record, now)| match &record.made {
+            Made::Entry { name, .. } if *now == Now::Ours && record.target.as_deref() == Some(arch.target) => {
+                self.table.entry(name)
+            }
+            _ => None,
+        })
+    }
+
+    /// Where a logical path really is.
+    pub fn real(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The emulator that the catalogue pins for a target on this host.
+    pub fn pin(&self, arch: &Arch) -> Result<Option<(Member, Version)>> {
+        let catalog = Catalog::embedded()?;
+        Ok(catalog.package_for(&self.machine).and_then(|package| {
+            let member = package.member(arch.target)?.clone();
+            Some((member, Version::parse(&package.qemu_version)?))
+        }))
+    }
+
+    /// Emulators are large: one that the receipt vouches for is not read again.
+    fn look_at_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
+        let own = std::iter::once(PathBuf::from(nix::OWN_CONF));
+        let boot = systems.iter().map(|arch| boot::file(arch));
+        let interpreters = systems.iter().map(|arch| layout::interpreter(arch));
+        for path in own.chain(boot).chain(interpreters) {
+            let vouched = self.records().find_map(|(record, now)| match &record.made {
+                Made::File { path: made, sha256 } | Made::Interpreter { path: made, sha256, .. } => {
+                    (*made == path && *now == Now::Ours).then_some(*sha256)
+                }
+                _ => None,
+            });
+            let found = match vouched {
+                Some(sum) => Some(Some(sum)),
+                None if host.is_plain_file(&path) => host.fingerprint(&path)?.map(|(sum, _)| Some(sum)),
+                None => host.exists(&path).then_some(None),
+            };
+            self.files.extend(found.map(|sum| (path, sum)));
+        }
+        Ok(())
+    }
+
+    fn look_for_copies(&mut self, host: &Host, systems: &[&'static Arch], source: &Source) -> Result<()> {
+        for arch in systems {
+            let installed = self.files.contains_key(&layout::interpreter(arch));
+            let found = match source {
+                Source::Auto if installed => continue,
+                Source::Auto | Source::Host => copies::find(host, arch, &self.machine)?,
+                Source::File(path) => vec![copies::given(host, arch, &self.machine, path)],
+                Source::Download => continue,
+            };
+            self.copies.insert(arch.target, found);
+        }
+        Ok(())
+    }
+}
+
+/// The machine's own namespace maps every user to himself (user_namespaces(7)).
+fn in_user_namespace(host: &Host) -> bool {
+    let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// `uname -m`, and the release's first two numbers.
+fn kernel() -> (String, (u32, u32)) {
+    let Ok(uname) = ::nix::sys::utsname::uname() else {
+        return Default::default();
+    };
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (uname.machine().to_string_lossy().into_owned(), version)
+}

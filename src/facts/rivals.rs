@@ -1,0 +1,43 @@
+//! Entries of others that take a system's programs.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry};
+
+use super::{Facts, copies};
+use crate::binfmt_misc::name_of;
+use crate::host::Host;
+use crate::interpreter::Version;
+
+/// An entry that the kernel picks and that is not ours.
+#[derive(Debug)]
+pub struct Rival {
+    /// The entry.
+    pub entry: Entry,
+    /// Its interpreter's release, or why we would not use that ourselves.
+    pub verdict: std::result::Result<Version, String>,
+}
+
+/// The entries of others that win for at least one kind of program of `arch`.
+pub(super) fn find(facts: &Facts, arch: &'static Arch) -> Vec<Rival> {
+    let mut names: Vec<String> = Vec::new();
+    let mut rivals = Vec::new();
+    for head in arch.headers() {
+        let Some(entry) = facts.table.winner(&head) else {
+            continue;
+        };
+        let name = name_of(entry);
+        if facts.our_entries().any(|ours| ours == name) || names.contains(&name) {
+            continue;
+        }
+        names.push(name);
+        let path = Path::new(OsStr::from_bytes(&entry.rule.interpreter));
+        // The kernel's paths are real ones, whatever `--root` says.
+        let verdict = copies::judge(&Host::live(), arch, &facts.machine, path).map(|fit| fit.version);
+        let entry = entry.clone();
+        rivals.push(Rival { entry, verdict });
+    }
+    rivals
+}

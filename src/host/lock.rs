@@ -1,0 +1,76 @@
+//! One binfmt-nix at a time changes a machine.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Host, OpenOptions};
+use crate::error::{Error, Result};
+
+/// Held while the machine is changed; the kernel drops it with the process,
+/// however that ends, so the file is never deleted and never stale.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Host {
+    /// Takes the lock file at `path`, waiting up to `patience` for another
+    /// process that holds it. `waiting` is told once, with the holder's words.
+    pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
+        let real = self.at(path);
+        let failed = |e| Error::io("lock", &real, e);
+        self.make_parents(path)?;
+        let mut file = open(&real).map_err(failed)?;
+        let deadline = Instant::now() + patience;
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                    let holder = holder(&mut file);
+                    return Err(Error::Locked { path: real, holder });
+                }
+                Err(TryLockError::WouldBlock) => {
+                    if !told {
+                        waiting(&holder(&mut file));
+                        told = true;
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+        }
+        sign(&mut file).map_err(failed)?;
+        Ok(Lock { _file: file })
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)
+}
+
+/// Writes who holds the lock, for whoever has to wait.
+fn sign(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "process {}", std::process::id())
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
+    match read {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "an unnamed process".to_owned(),
+    }
+}

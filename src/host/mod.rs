@@ -1,0 +1,232 @@
+//! The one door to the machine: files below a root prefix, processes, mounts.
+//!
+//! Callers speak of logical, absolute paths (`/etc/nix/nix.conf`); `Host` joins
+//! them to its root (`--root DIR`, default `/`). Nothing here knows what a file
+//! means. Writes are atomic, reads say "absent" as `None`, and a process that
+//! is started gets a fixed environment: nobody's `PATH` steers a root tool.
+#![expect(clippy::disallowed_methods, reason = "this module is the door that the rest of the crate has to use")]
+
+mod lock;
+mod mount;
+mod process;
+mod trust;
+mod write;
+
+pub use lock::Lock;
+pub use process::{Blocked, Finished};
+pub use trust::Distrust;
+pub use write::{Ready, Staged, TEMP_PREFIX};
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+
+/// A machine, or a directory tree that is to become one.
+#[derive(Debug, Clone)]
+pub struct Host {
+    root: PathBuf,
+}
+
+/// What tells one version of a file from the next without reading it.
+///
+/// Inode, size and both times: any write or replacement changes at least the
+/// change time, which no program can set (inode(7)). The device number is left
+/// out, as it may differ after a reboot.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Seal {
+    ino: u64,
+    size: u64,
+    mtime_ns: i128,
+    ctime_ns: i128,
+}
+
+/// Device and inode: which file, whatever its names are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inode {
+    /// `st_dev`
+    pub dev: u64,
+    /// `st_ino`
+    pub ino: u64,
+}
+
+impl Inode {
+    /// The identity that `fstat(2)` gave.
+    pub fn of(meta: &Metadata) -> Self {
+        Self { dev: meta.dev(), ino: meta.ino() }
+    }
+}
+
+impl Seal {
+    /// The seal of what `stat(2)` returned.
+    pub fn of(meta: &Metadata) -> Self {
+        let ns = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
+        Self {
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+impl Host {
+    /// A host rooted at `root`, which must be an absolute path to a directory.
+    pub fn new(root: &Path) -> Result<Self> {
+        let root = root.canonicalize().map_err(|e| Error::io("open the root directory", root, e))?;
+        if !root.is_dir() {
+            let e = io::Error::from(io::ErrorKind::NotADirectory);
+            return Err(Error::io("open the root directory", &root, e));
+        }
+        Ok(Self { root })
+    }
+
+    /// The running machine itself.
+    pub fn live() -> Self {
+        let root = PathBuf::from("/");
+        Self { root }
+    }
+
+    /// Is this the running machine itself, and not a tree below `--root`?
+    pub fn is_live(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// Where a logical path really is.
+    pub fn at(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// A logical path with all its symbolic links followed.
+    pub fn resolve(&self, path: &Path) -> Result<PathBuf> {
+        let real = self.at(path);
+        let resolved = real.canonicalize().map_err(|e| Error::io("find", &real, e))?;
+        let inside = resolved.strip_prefix(&self.root).map(|rest| Path::new("/").join(rest));
+        inside.map_err(|_| Error::io("find inside the root directory", &resolved, io::ErrorKind::NotFound.into()))
+    }
+
+    /// The whole file, or `None` if there is none.
+    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let real = self.at(path);
+        absent_is_none(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
+    }
+
+    /// Like [`Host::read`], but trouble of any kind is "no answer": for hints
+    /// about the machine that only improve a message.
+    pub fn peek(&self, path: &Path) -> Option<String> {
+        let bytes = std::fs::read(self.at(path)).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Names in a directory, in the order that the kernel lists them; none if
+    /// the directory does not exist.
+    pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        let real = self.at(path);
+        let read = absent_is_none(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
+        let Some(read) = read else {
+            return Ok(Vec::new());
+        };
+        read.map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|e| Error::io("list", &real, e))
+    }
+
+    /// `lstat(2)`, or `None` if there is nothing by that name.
+    pub fn lstat(&self, path: &Path) -> Result<Option<Metadata>> {
+        let real = self.at(path);
+        absent_is_none(std::fs::symlink_metadata(&real)).map_err(|e| Error::io("look at", &real, e))
+    }
+
+    /// Does anything have this name? A dangling symbolic link counts.
+    pub fn exists(&self, path: &Path) -> bool {
+        std::fs::symlink_metadata(self.at(path)).is_ok()
+    }
+
+    /// Opens a regular file for reading, never through a final symbolic link.
+    pub fn open_nofollow(&self, path: &Path) -> Result<File> {
+        let real = self.at(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+            .open(&real)
+            .map_err(|e| Error::io("open", &real, e))?;
+        regular(file, &real)
+    }
+
+    /// Opens a file that the user named, as he names it: outside the root
+    /// prefix, symbolic links followed.
+    pub fn open_given(&self, path: &Path) -> Result<File> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|e| Error::io("open", path, e))?;
+        regular(file, path)
+    }
+
+    /// Is it a regular file, and no symbolic link to one?
+    pub fn is_plain_file(&self, path: &Path) -> bool {
+        std::fs::symlink_metadata(self.at(path)).is_ok_and(|meta| meta.is_file())
+    }
+
+    /// Digest and seal of a file; `None` if it does not exist.
+    pub fn fingerprint(&self, path: &Path) -> Result<Option<(Sha256, Seal)>> {
+        if self.lstat(path)?.is_none() {
+            return Ok(None);
+        }
+        let mut file = self.open_nofollow(path)?;
+        let meta = file.metadata().map_err(|e| Error::io("look at", &self.at(path), e))?;
+        let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.at(path), e))?;
+        Ok(Some((sum, Seal::of(&meta))))
+    }
+
+    /// The first `n` bytes of a file of the running machine.
+    pub fn head(&self, path: &Path, n: u64) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        File::open(path)?.take(n).read_to_end(&mut head)?;
+        Ok(head)
+    }
+
+    /// A file that an environment variable of the user names; `None` if it
+    /// cannot be read.
+    pub fn read_given(&self, path: &Path) -> Option<Vec<u8>> {
+        std::fs::read(path).ok()
+    }
+
+    /// The identity of the program that is running now.
+    pub fn own_inode(&self) -> io::Result<Inode> {
+        std::fs::metadata("/proc/self/exe").map(|meta| Inode::of(&meta))
+    }
+
+    /// One environment variable of our caller, if it is valid UTF-8 and not empty.
+    pub fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The absolute path of the running program, for lines that users copy.
+    pub fn own_path(&self) -> PathBuf {
+        std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
+    }
+}
+
+fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn regular(file: File, path: &Path) -> Result<File> {
+    let meta = file.metadata().map_err(|e| Error::io("look at", path, e))?;
+    if meta.is_file() {
+        Ok(file)
+    } else {
+        let e = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+        Err(Error::io("open", path, e))
+    }
+}

@@ -1,0 +1,204 @@
+//! Starting programs: with a fixed environment, a deadline, and never through
+//! a shell.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::{Host, Inode};
+
+/// Long enough for a loaded machine, short enough for a person who waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Host {
+    /// Runs a program of the machine to its end; killed after 30 seconds.
+    pub fn run(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
+        let (mut out, mut err) = (scratch()?, scratch()?);
+        let mut child = command(program).args(args).stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
+        let status = wait(&mut child, Instant::now() + PATIENCE)?;
+        Ok(Finished { status, stdout: rewound(&mut out)?, stderr: rewound(&mut err)? })
+    }
+
+    /// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
+    /// Returns only if that fails.
+    pub fn become_in_chroot(&self, dir: &Path, program: &Path, arg0: &str) -> io::Error {
+        let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
+        match entered {
+            Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
+            Err(e) => e.into(),
+        }
+    }
+
+    /// A file in memory that holds a program. It is executed as
+    /// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
+    /// Children inherit it: an emulator opens that very path.
+    pub fn program_in_memory(&self, bytes: &[u8]) -> io::Result<File> {
+        let mut file = memory(MFdFlags::empty())?;
+        file.write_all(bytes)?;
+        Ok(file)
+    }
+}
+
+/// A child whose standard output is a full pipe: it stops at its first write,
+/// for as long as we want to look at it.
+#[derive(Debug)]
+pub struct Blocked {
+    child: Child,
+    output: File,
+    filler: usize,
+    complaints: File,
+}
+
+impl Blocked {
+    /// Starts `program` and lets it run up to its first write to stdout.
+    pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let filler = fill(&write)?;
+        let complaints = scratch()?;
+        let mut command = command(program);
+        command.args(args).stdout(write).stderr(complaints.try_clone()?);
+        if let Some(arg0) = arg0 {
+            command.arg0(arg0);
+        }
+        let child = command.spawn()?;
+        Ok(Self { child, output: File::from(read), filler, complaints })
+    }
+
+    /// Waits until the child executes something else than the file `not`, and
+    /// opens that; `None` if it ended before it did.
+    pub fn program(&mut self, not: Inode) -> io::Result<Option<File>> {
+        let link = format!("/proc/{}/exe", self.child.id());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // Once the process has ended, its link is gone: then the status tells.
+            if let Ok(file) = File::open(&link)
+                && Inode::of(&file.metadata()?) != not
+            {
+                return Ok(Some(file));
+            }
+            if self.child.try_wait()?.is_some() {
+                return Ok(None);
+            }
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Lets the child go on, and returns how it ended, what it wrote and what
+    /// it complained about.
+    pub fn finish(mut self) -> io::Result<(ExitStatus, Vec<u8>, String)> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut bytes = Vec::new();
+        while wait_readable(&self.output, deadline)? {
+            let mut chunk = [0; 4096];
+            match self.output.read(&mut chunk)? {
+                0 => break,
+                n => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            }
+        }
+        let status = wait(&mut self.child, deadline)?;
+        let complaints = rewound(&mut self.complaints)?;
+        Ok((status, bytes.split_off(self.filler.min(bytes.len())), complaints))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // Nothing can be done about a child that cannot be killed or is gone.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .current_dir("/");
+    command
+}
+
+fn scratch() -> io::Result<File> {
+    memory(MFdFlags::MFD_CLOEXEC)
+}
+
+fn memory(flags: MFdFlags) -> io::Result<File> {
+    // MFD_EXEC is what vm.memfd_noexec=1 asks for; kernels before 6.3 do not know it.
+    let exec = MFdFlags::from_bits_retain(nix::libc::MFD_EXEC);
+    let made = memfd_create(c"binfmt-nix", flags | exec).or_else(|_| memfd_create(c"binfmt-nix", flags))?;
+    Ok(File::from(made))
+}
+
+fn rewound(file: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(1 << 20).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes to a pipe until it takes no more; its end is blocking again afterwards.
+fn fill(pipe: &OwnedFd) -> io::Result<usize> {
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let mut filled = 0;
+    loop {
+        match nix::unistd::write(pipe.as_fd(), &[b' '; 4096]) {
+            Ok(n) => filled += n,
+            Err(nix::errno::Errno::EAGAIN) => break,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(filled)
+}
+
+fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+fn wait_readable(file: &File, deadline: Instant) -> io::Result<bool> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, timeout)? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(true),
+    }
+}

@@ -1,0 +1,89 @@
+//! Whom we would run as root: files that only root could have written.
+
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use crate::error::{Error, Result};
+
+/// Why a file or directory is not to be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// Its owner is neither root nor who runs us.
+    #[error("{path} belongs to user {uid}, who could change it")]
+    Owner {
+        /// the file or directory
+        path: PathBuf,
+        /// its owner
+        uid: u32,
+    },
+    /// Mode bits let others in.
+    #[error("{path} may be written by others (mode {mode:04o})")]
+    Writable {
+        /// the file or directory
+        path: PathBuf,
+        /// its permission bits
+        mode: u32,
+    },
+}
+
+impl Host {
+    /// Checks an open file and every directory that leads to `path`, from the
+    /// root prefix down.
+    pub fn distrust(&self, path: &Path, file: &File) -> Result<Option<Distrust>> {
+        let real = self.at(path);
+        let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
+        Ok(judge(&real, &meta).or(self.distrust_above(path)?))
+    }
+
+    /// The first of `places` on the running machine that leads, through any
+    /// symbolic links, to a program which only root could have put there.
+    pub fn trusted_program(&self, places: &[&str]) -> Option<PathBuf> {
+        let trusted = |place: &&Path| {
+            let real = place.canonicalize().ok()?;
+            let file = File::open(&real).ok()?;
+            matches!(self.distrust(&real, &file), Ok(None)).then_some(())
+        };
+        let mut places = places.iter().map(Path::new).filter(|_| self.is_live());
+        // The name is kept: Nix and busybox look at it to know what to be.
+        places.find(|place| trusted(place).is_some()).map(Path::to_owned)
+    }
+
+    /// Checks every existing directory above `path`, from the root prefix down.
+    pub fn distrust_above(&self, path: &Path) -> Result<Option<Distrust>> {
+        let above: Vec<_> = path.ancestors().skip(1).collect();
+        for dir in above.into_iter().rev() {
+            let real = self.at(dir);
+            match std::fs::metadata(&real) {
+                Ok(meta) => {
+                    if let Some(why) = judge(&real, &meta) {
+                        return Ok(Some(why));
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
+                Err(e) => return Err(Error::io("look at", &real, e)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A sticky directory such as /nix/store (1775): others may add names, but not
+/// replace what root owns, and each file is judged by itself.
+fn shields_its_files(meta: &Metadata) -> bool {
+    meta.is_dir() && meta.mode() & 0o1000 != 0
+}
+
+fn judge(path: &Path, meta: &Metadata) -> Option<Distrust> {
+    let uid = meta.uid();
+    let path = path.to_owned();
+    if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
+        Some(Distrust::Owner { path, uid })
+    } else if meta.mode() & 0o022 != 0 && !shields_its_files(meta) {
+        let mode = meta.mode() & 0o7777;
+        Some(Distrust::Writable { path, mode })
+    } else {
+        None
+    }
+}

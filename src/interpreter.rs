@@ -1,0 +1,121 @@
+//! Is this file a static QEMU for this host, and which one? Pure: bytes in,
+//! judgement out.
+
+use std::fmt;
+
+use binfmt_magic::Arch;
+use object::Endianness;
+use object::elf::{FileHeader32, FileHeader64, PT_INTERP};
+use object::read::elf::{FileHeader, ProgramHeader as _};
+
+/// How much of a file [`judge`] wants to see: the program headers of every QEMU
+/// we know end before byte 1024.
+pub const HEAD: u64 = 4096;
+
+/// A QEMU release. Ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+/// The oldest release that is taken from the host without being asked for:
+/// Debian 12's. Older ones fail under kernels and guests of today
+/// (tonistiigi/binfmt#215).
+pub const OLDEST_GOOD: Version = Version(7, 2, 0);
+
+/// QEMU understands flag P since 6.0 (commit 6e1c0d7b951e).
+pub const KNOWS_ARGV0: Version = Version(6, 0, 0);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl Version {
+    /// Reads `10.0.13`; a missing last number is 0.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split('.').map(str::parse);
+        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let patch = numbers.next().map_or(Some(0), Result::ok)?;
+        Some(Self(major, minor, patch))
+    }
+}
+
+/// The file name of a target's emulator.
+pub fn binary(arch: &Arch) -> String {
+    format!("qemu-{}", arch.target)
+}
+
+/// Why the file that starts with `head` cannot be an interpreter on `machine`
+/// (`uname -m`), or nothing if it can.
+pub fn judge(head: &[u8], machine: &str) -> Result<(), String> {
+    let Some(host) = Arch::of_host(machine) else {
+        return Err(format!("this tool does not know the host machine {machine}"));
+    };
+    if !head.starts_with(b"\x7fELF") {
+        return Err("it is not an ELF program".into());
+    }
+    if !host.headers().iter().any(|sample| same_machine(sample, head)) {
+        return Err(format!("it is a program for another machine than this {machine} host"));
+    }
+    let interpreted = match head.get(4) {
+        Some(1) => asks_for_loader::<FileHeader32<Endianness>>(head),
+        _ => asks_for_loader::<FileHeader64<Endianness>>(head),
+    };
+    match interpreted {
+        Ok(false) => Ok(()),
+        Ok(true) => Err("it is dynamically linked: inside a chroot, container or Nix sandbox its loader and \
+                         libraries are missing"
+            .into()),
+        Err(e) => Err(format!("its program headers cannot be read: {e}")),
+    }
+}
+
+/// Class, byte order and `e_machine` agree, and it is a program, not an object.
+fn same_machine(sample: &[u8], head: &[u8]) -> bool {
+    let same = |range: std::ops::Range<usize>| sample.get(range.clone()) == head.get(range);
+    same(4..6) && same(16..20)
+}
+
+fn asks_for_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
+    let header = H::parse(head)?;
+    let endian = header.endian()?;
+    let programs = header.program_headers(endian, head)?;
+    Ok(programs.iter().any(|program| program.p_type(endian) == PT_INTERP))
+}
+
+/// Reads the first line of `qemu-TARGET --version`, which is
+/// `qemu-TARGET version X.Y.Z (…)` (QEMU `linux-user/main.c`).
+pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<Version, String> {
+    let line = output.lines().next().unwrap_or_default();
+    let mut words = line.split_whitespace();
+    let odd = || format!("--version answered {line:?}, not \"{binary} version …\"");
+    let (name, word, version) = (words.next(), words.next(), words.next());
+    if name != Some(binary) || word != Some("version") {
+        return Err(odd());
+    }
+    let digits = |text: &'a str| text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    version.and_then(|text| Version::parse(digits(text))).ok_or_else(odd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_version_line() {
+        let line = "qemu-aarch64 version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)\nCopyright";
+        assert_eq!(parse_version(line, "qemu-aarch64"), Ok(Version(10, 0, 13)));
+        assert!(parse_version(line, "qemu-arm").is_err());
+        assert!(parse_version("", "qemu-arm").is_err());
+        assert!(Version(7, 2, 22) >= OLDEST_GOOD && Version(6, 2, 0) < OLDEST_GOOD);
+    }
+
+    #[test]
+    fn refuses_what_is_no_static_program_of_the_host() {
+        assert!(judge(b"#!/bin/sh", "x86_64").is_err());
+        assert!(judge(b"\x7fELF", "x86_64").is_err());
+        let probe = |name: &str| Arch::find(name).ok().and_then(Arch::probe).unwrap_or_default();
+        assert_eq!(judge(probe("x86_64"), "x86_64"), Ok(()));
+        assert!(judge(probe("aarch64"), "x86_64").is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! Where our own things go. Logical paths, joined to the root by `Host`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use binfmt_magic::Arch;
+
+use crate::{boot, interpreter, nix, receipt};
+
+/// The emulators' directory.
+pub const INTERPRETERS: &str = "/usr/local/libexec/binfmt-nix";
+
+/// The lock's file; never deleted, so that two processes always meet there.
+pub const LOCK: &str = "/run/binfmt-nix.lock";
+
+/// How long another binfmt-nix is waited for.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a target's emulator is installed.
+pub fn interpreter(arch: &Arch) -> PathBuf {
+    Path::new(INTERPRETERS).join(interpreter::binary(arch))
+}
+
+/// The directories that all our files are in.
+pub fn homes() -> [&'static Path; 4] {
+    [INTERPRETERS, receipt::DIR, boot::DIR, nix::CONF_DIR].map(Path::new)
+}
+
+/// Every directory that may have to be made, parents first.
+pub fn dirs() -> impl Iterator<Item = &'static Path> {
+    homes().into_iter().flat_map(|home| {
+        let mut chain: Vec<_> = home.ancestors().filter(|dir| dir.parent().is_some()).collect();
+        chain.reverse();
+        chain
+    })
+}

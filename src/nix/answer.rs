@@ -1,0 +1,80 @@
+//! What Nix itself says its settings are. Claims about Nix come from here.
+
+use std::path::PathBuf;
+
+use crate::host::Host;
+
+/// The effective settings that matter here, as Nix printed them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Answer {
+    /// `extra-platforms`, after every file and default.
+    pub extra_platforms: Vec<String>,
+    /// `sandbox`: `true`, `false` or `relaxed`.
+    pub sandbox: String,
+}
+
+/// Asks the machine's Nix. `None`: there is none that root may run, or it did
+/// not answer.
+///
+/// The environment is fixed, so the answer is that of root's own shell and of
+/// the daemon, not of a user whose own nix.conf says otherwise.
+pub fn ask(host: &Host) -> Option<Answer> {
+    let program = program(host)?;
+    // `config show` since Nix 2.20; `show-config` is the older name.
+    let spellings: [&[&str]; 2] = [&["config", "show"], &["show-config"]];
+    spellings.iter().find_map(|words| {
+        let mut args = vec!["--extra-experimental-features", "nix-command"];
+        args.extend_from_slice(words);
+        let finished = host.run(&program, &args).ok()?;
+        finished.status.success().then(|| parse(&finished.stdout)).flatten()
+    })
+}
+
+/// A Nix that only root could have put there.
+fn program(host: &Host) -> Option<PathBuf> {
+    let places = [
+        "/nix/var/nix/profiles/default/bin/nix",
+        "/root/.nix-profile/bin/nix",
+        "/run/current-system/sw/bin/nix",
+        "/usr/bin/nix",
+        "/usr/local/bin/nix",
+    ];
+    host.trusted_program(&places)
+}
+
+/// Reads `name = value` lines.
+fn parse(output: &str) -> Option<Answer> {
+    let value = |name: &str| {
+        output.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == name).then(|| value.trim().to_owned())
+        })
+    };
+    Some(Answer {
+        extra_platforms: value("extra-platforms")?.split_whitespace().map(str::to_owned).collect(),
+        sandbox: value("sandbox").unwrap_or_default(),
+    })
+}
+
+impl Answer {
+    /// Those of `systems` that Nix would not build.
+    pub fn missing<'a>(&self, systems: &[&'a str]) -> Vec<&'a str> {
+        let known = |system: &&str| self.extra_platforms.iter().any(|have| have == system);
+        systems.iter().filter(|system| !known(system)).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_nix_prints() {
+        let text = "extra-platforms = aarch64-linux i686-linux\nsandbox = true\nsandbox-paths = /a=/b\n";
+        let answer = parse(text).unwrap_or_default();
+        assert_eq!(answer.extra_platforms, ["aarch64-linux", "i686-linux"]);
+        assert_eq!(answer.sandbox, "true");
+        assert_eq!(answer.missing(&["aarch64-linux", "riscv64-linux"]), ["riscv64-linux"]);
+        assert_eq!(parse("nothing of the kind"), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! The text of nix.conf: one `!include` line in, the same line out.
+//!
+//! Pure, and on bytes: a comment in Latin-1 or a CRLF line end is nobody's
+//! fault. Nix reads `name = value` lines split on white space, `#` starts a
+//! comment anywhere, and `!include FILE` takes a missing file silently, looked
+//! for beside the including one (Nix 2.36, `libutil/configuration.cc`).
+
+use std::path::Path;
+
+/// Our own file's name, beside nix.conf.
+pub const OWN: &str = "binfmt-nix.conf";
+/// The line that brings it in.
+pub const INCLUDE: &str = "!include binfmt-nix.conf";
+
+/// A nix.conf with our line at its end.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Included {
+    /// The new content.
+    pub text: Vec<u8>,
+    /// The last line had no line end, and was given one.
+    pub newline_added: bool,
+}
+
+/// Does the text include this file, by its bare name or in /etc/nix?
+pub fn includes(text: &[u8], file: &str) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| is_include(line, file))
+}
+
+/// Appends our line. It comes last because later lines win: `extra-…` must
+/// append to whatever stands before.
+pub fn include(text: &[u8]) -> Included {
+    let end: &[u8] = if text.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
+    let newline_added = !text.is_empty() && !text.ends_with(b"\n");
+    let mut text = text.to_vec();
+    if newline_added {
+        text.push(b'\n');
+    }
+    text.extend_from_slice(INCLUDE.as_bytes());
+    text.extend_from_slice(end);
+    Included { text, newline_added }
+}
+
+/// Takes our line out again, wherever it is now; other lines stay as they are.
+/// The line end that we gave to the last line goes with it, if that line is
+/// still the last.
+pub fn exclude(text: &[u8], newline_added: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut ours_was_last = false;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        ours_was_last = is_include(line, OWN);
+        if !ours_was_last {
+            out.extend_from_slice(line);
+        }
+    }
+    if newline_added && ours_was_last && out.ends_with(b"\n") {
+        out.pop();
+    }
+    out
+}
+
+fn is_include(line: &[u8], file: &str) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let code = line.split('#').next().unwrap_or_default();
+    let mut words = code.split_whitespace();
+    let (verb, target) = (words.next(), words.next());
+    matches!(verb, Some("!include" | "include"))
+        && target.is_some_and(|target| target.strip_prefix("/etc/nix/").unwrap_or(target) == file)
+        && words.next().is_none()
+}
+
+/// One emulated guest, as Nix has to be told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest<'a> {
+    /// `aarch64-linux`, …
+    pub systems: &'a [&'a str],
+    /// The emulator's logical path.
+    pub interpreter: &'a Path,
+}
+
+/// The setting lines for these guests, without comments.
+///
+/// `extra-platforms` is a setting's real name, so `extra-platforms = X` would
+/// replace Nix's default and lose `i686-linux`; `extra-extra-platforms` appends.
+/// A sandbox path that ends in `?` may be missing without breaking every build.
+/// A path that Nix could not read back (white space, `#`, `=`, `?`) is left out:
+/// with flag F the sandbox does not need it.
+pub fn lines(guests: &[Guest]) -> Vec<String> {
+    let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
+    let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path(guest.interpreter)).collect();
+    let mut lines = Vec::new();
+    if !systems.is_empty() {
+        lines.push(format!("extra-extra-platforms = {}", systems.join(" ")));
+    }
+    if !systems.is_empty() && !paths.is_empty() {
+        lines.push(format!("extra-sandbox-paths = {}", paths.join(" ")));
+    }
+    lines
+}
+
+fn sandbox_path(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    let plain = !text.contains(|c: char| c.is_whitespace() || matches!(c, '#' | '=' | '?'));
+    plain.then(|| format!("{text}?"))
+}
+
+/// The whole of our own file.
+pub fn own_file(guests: &[Guest]) -> String {
+    let mut text = String::from(
+        "# Written by binfmt-nix. It is rewritten by `binfmt-nix register` and goes with\n\
+         # `binfmt-nix unregister`; put settings of your own into nix.conf.\n",
+    );
+    for line in lines(guests) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keeps_line_ends_as_they_are() {
+        assert_eq!(include(b"a = b\n").text, b"a = b\n!include binfmt-nix.conf\n");
+        assert_eq!(include(b"a = b\r\n").text, b"a = b\r\n!include binfmt-nix.conf\r\n");
+        assert_eq!(include(b"a = b").text, b"a = b\n!include binfmt-nix.conf\n");
+        assert_eq!(include(b"").text, b"!include binfmt-nix.conf\n");
+    }
+
+    #[test]
+    fn keeps_what_others_added_later() {
+        let text = b"a = b\n!include binfmt-nix.conf\nc = d\n";
+        assert_eq!(exclude(text, true), b"a = b\nc = d\n");
+    }
+
+    #[test]
+    fn knows_its_line_in_every_spelling() {
+        for line in
+            ["!include binfmt-nix.conf", "  include /etc/nix/binfmt-nix.conf # x\r", "!include\tbinfmt-nix.conf"]
+        {
+            assert!(includes(line.as_bytes(), "binfmt-nix.conf"), "{line}");
+        }
+        for line in ["# !include binfmt-nix.conf", "!include other.conf", "!include /tmp/binfmt-nix.conf", ""] {
+            assert!(!includes(line.as_bytes(), "binfmt-nix.conf"), "{line}");
+        }
+    }
+
+    #[test]
+    fn appends_to_the_platforms_and_makes_paths_optional() {
+        let guest = |path| Guest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
+        let both = ["extra-extra-platforms = armv7l-linux armv6l-linux", "extra-sandbox-paths = /x/qemu-arm?"];
+        assert_eq!(lines(&[guest("/x/qemu-arm")]), both);
+        assert_eq!(lines(&[guest("/a b/qemu-arm")]), both[..1]);
+        assert_eq!(lines(&[]), Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn undo_gives_the_very_bytes_back(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assume!(!includes(&text, "binfmt-nix.conf"));
+            let after = include(&text);
+            prop_assert!(includes(&after.text, "binfmt-nix.conf"));
+            prop_assert_eq!(exclude(&after.text, after.newline_added), text);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The nix-daemon reads its settings when it starts; a change needs a restart.
+
+use std::path::Path;
+
+use crate::host::Host;
+
+/// What became of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restart {
+    /// None runs: the next one reads the new settings.
+    NotRunning,
+    /// Restarted, by this command.
+    Done(String),
+    /// It runs, and has to be restarted by hand.
+    ByHand(String),
+}
+
+/// Restarts a running nix-daemon through the machine's init system.
+pub fn restart(host: &Host) -> Restart {
+    if !host.is_live() {
+        return Restart::NotRunning;
+    }
+    if host.exists(Path::new("/run/systemd/system")) {
+        return by_systemd(host);
+    }
+    let Some(pid) = running(host) else {
+        return Restart::NotRunning;
+    };
+    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
+        return by(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
+    }
+    Restart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts: restart it"))
+}
+
+fn by_systemd(host: &Host) -> Restart {
+    let systemctl = Path::new("/usr/bin/systemctl");
+    // `try-restart` leaves a stopped unit alone, but to say so we have to ask.
+    match host.run(systemctl, &["is-active", "--quiet", "nix-daemon.service"]) {
+        Ok(answer) if answer.status.success() => by(host, "/usr/bin/systemctl", &["restart", "nix-daemon.service"]),
+        _ => Restart::NotRunning,
+    }
+}
+
+fn by(host: &Host, program: &str, args: &[&str]) -> Restart {
+    let line = format!("{program} {}", args.join(" "));
+    match host.run(Path::new(program), args) {
+        Ok(done) if done.status.success() => Restart::Done(line),
+        Ok(done) => Restart::ByHand(format!("{line} failed ({}): {}", done.status, done.stderr.trim())),
+        Err(e) => Restart::ByHand(format!("{line} failed: {e}")),
+    }
+}
+
+/// The process number of a nix-daemon, by the name in /proc/PID/cmdline.
+fn running(host: &Host) -> Option<u32> {
+    let names = host.list(Path::new("/proc")).ok()?;
+    names.iter().find_map(|name| {
+        let pid: u32 = name.to_str()?.parse().ok()?;
+        let words = host.peek(&Path::new("/proc").join(name).join("cmdline"))?;
+        let first = words.split('\0').next()?;
+        (Path::new(first).file_name()? == "nix-daemon" || words.starts_with("nix\0daemon")).then_some(pid)
+    })
+}

@@ -1,0 +1,150 @@
+//! What a command did, for people and, with `--json`, for programs.
+//!
+//! The JSON form is a contract: fields are added, not changed, within one
+//! `version`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::apply::Applied;
+use crate::nix::answer::Answer;
+use crate::plan::{Plan, Planned};
+
+/// The result of `register` and `unregister`.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Of this format: 1.
+    pub version: u32,
+    /// Something on the machine is different now. Never with `--dry-run`.
+    pub changed: bool,
+    /// The changes that were made, or with `--dry-run` would be, in order.
+    pub steps: Vec<StepLine>,
+    /// The systems that the command was about.
+    pub systems: Vec<SystemLine>,
+    /// What Nix answered after it was told; absent if it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nix: Option<Answer>,
+    /// Things worth knowing.
+    pub notes: Vec<String>,
+    /// Things that are not as they should be; if there are any, the exit status is 3.
+    pub findings: Vec<String>,
+}
+
+/// One change.
+#[derive(Debug, Serialize)]
+pub struct StepLine {
+    /// "place", "register", …
+    pub verb: &'static str,
+    /// what with
+    pub what: String,
+}
+
+/// One system.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON shows them")]
+pub struct SystemLine {
+    /// QEMU's name of it.
+    pub system: &'static str,
+    /// Nix's names.
+    pub nix_systems: &'static [&'static str],
+    /// It is registered, by us or adopted from others.
+    pub registered: bool,
+    /// It was so before.
+    pub already: bool,
+    /// A program of this system was seen running, in an empty chroot.
+    pub proven: bool,
+    /// The kernel entry belongs to somebody else.
+    pub adopted: bool,
+    /// The kernel entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// The emulator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<PathBuf>,
+    /// Its release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<String>,
+    /// Where it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Outcome {
+    /// What a plan says, before anything is done.
+    pub fn planned(plan: &Plan) -> Self {
+        Self {
+            version: 1,
+            changed: false,
+            steps: plan.steps.iter().map(|step| StepLine { verb: step.verb(), what: step.to_string() }).collect(),
+            systems: plan.systems.iter().map(SystemLine::planned).collect(),
+            nix: None,
+            notes: plan.notes.clone(),
+            findings: plan.findings.clone(),
+        }
+    }
+
+    /// The same after it was done.
+    #[must_use]
+    pub fn applied(mut self, applied: &Applied) -> Self {
+        self.changed = !self.steps.is_empty();
+        self.notes.extend(applied.notes.iter().cloned());
+        for line in &mut self.systems {
+            line.proven = applied.receipt.systems.get(line.system).is_some_and(|system| system.proven);
+        }
+        self
+    }
+
+    /// What Nix says about the systems it was told of.
+    pub fn nix_answered(&mut self, systems: &[&str], answer: Answer) {
+        let missing = answer.missing(systems);
+        if !missing.is_empty() {
+            self.findings.push(format!(
+                "Nix would still not build for {}: a later line, or a nix.conf that is read later, sets \
+                 extra-platforms to: {}; write extra-extra-platforms there instead, or move \"{}\" to the end",
+                missing.join(" "),
+                answer.extra_platforms.join(" "),
+                crate::nix::conf::INCLUDE
+            ));
+        }
+        self.nix = Some(answer);
+    }
+}
+
+impl SystemLine {
+    fn planned(planned: &Planned) -> Self {
+        let system = planned.system.as_ref();
+        Self {
+            system: planned.arch.target,
+            nix_systems: planned.arch.nix_systems,
+            registered: system.is_some(),
+            already: planned.already,
+            proven: system.is_some_and(|system| system.proven),
+            adopted: system.is_some_and(|system| system.adopted),
+            entry: system.map(|system| system.entry.clone()),
+            interpreter: system.map(|system| system.interpreter.clone()),
+            qemu: system.map(|system| system.qemu.clone()),
+            source: system.map(|system| system.source.clone()),
+        }
+    }
+}
+
+impl fmt::Display for SystemLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { system, already, .. } = self;
+        let (Some(entry), Some(qemu)) = (&self.entry, &self.qemu) else {
+            return match already {
+                true => write!(f, "{system}: was not registered"),
+                false => write!(f, "{system}: unregistered"),
+            };
+        };
+        let what = match (self.adopted, already) {
+            (true, _) => "runs through an entry of this system",
+            (false, true) => "already registered",
+            (false, false) => "registered",
+        };
+        let proof = if self.proven { "proven: a program ran in an empty chroot" } else { "not proven" };
+        write!(f, "{system}: {what}, {proof} (entry {entry}, QEMU {qemu})")
+    }
+}

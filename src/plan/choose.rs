@@ -1,0 +1,125 @@
+//! Which emulator a system gets.
+
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::interpreter::{self, Version};
+use crate::layout;
+use crate::request::{Register, Source};
+
+/// An emulator, and how it gets to its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) how: How,
+    pub(super) version: Version,
+    /// For people: where it came from.
+    pub(super) source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is in its place.
+    Keep,
+    /// A copy of this file.
+    Copy(PathBuf),
+    /// From a mirror.
+    Fetch,
+}
+
+/// Our own installed copy, then a good one on the host, then a download; or
+/// what `--source` and `--qemu` say.
+pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> Result<Choice> {
+    let installed = Installed::of(facts, arch)?;
+    match &request.source {
+        Source::Auto => {
+            if let Some(keep) = installed.keep {
+                return Ok(keep);
+            }
+            match best_copy(facts, arch, installed.sum) {
+                Ok(copy) => Ok(copy),
+                Err(_) => fetch(facts, arch, installed.sum),
+            }
+        }
+        Source::Host => best_copy(facts, arch, installed.sum)
+            .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
+        Source::Download => fetch(facts, arch, installed.sum),
+        Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
+    }
+}
+
+/// What is in the emulator's place.
+struct Installed {
+    sum: Option<Sha256>,
+    /// It may stay.
+    keep: Option<Choice>,
+}
+
+impl Installed {
+    /// A file that neither the receipt nor the catalogue knows is not ours.
+    fn of(facts: &Facts, arch: &'static Arch) -> Result<Self> {
+        let path = layout::interpreter(arch);
+        let Some(sum) = facts.files.get(&path).copied() else {
+            return Ok(Self { sum: None, keep: None });
+        };
+        if facts.made_by_us(&path) {
+            let recorded = facts.receipt.systems.get(arch.target);
+            let version = recorded.and_then(|system| Version::parse(&system.qemu));
+            let keep = recorded.zip(version).map(|(system, version)| Choice {
+                how: How::Keep,
+                version,
+                source: system.source.clone(),
+            });
+            return Ok(Self { sum, keep });
+        }
+        match facts.pin(arch)? {
+            Some((member, version)) if Some(member.sha256) == sum => {
+                let keep = Choice { how: How::Keep, version, source: "found in place".into() };
+                Ok(Self { sum, keep: Some(keep) })
+            }
+            _ => Err(super::register::not_ours(&path)),
+        }
+    }
+}
+
+/// The newest fit copy; or why there is none.
+fn best_copy(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> std::result::Result<Choice, String> {
+    let copies = facts.copies.get(arch.target).map_or(&[][..], Vec::as_slice);
+    let fit = copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
+    let Some((copy, fit)) = fit.max_by_key(|(_, fit)| fit.version) else {
+        let whys = copies.iter().filter_map(|copy| {
+            let why = copy.verdict.as_ref().err()?;
+            Some(format!("{}: {why}", copy.path.display()))
+        });
+        let whys: Vec<_> = whys.collect();
+        return Err(if whys.is_empty() { "none is installed".into() } else { whys.join("; ") });
+    };
+    Ok(Choice {
+        how: if installed == Some(fit.sha256) { How::Keep } else { How::Copy(copy.path.clone()) },
+        version: fit.version,
+        source: copy.path.display().to_string(),
+    })
+}
+
+fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
+    let mut judged = facts.copies.get(arch.target).into_iter().flatten();
+    let why = judged.find_map(|copy| copy.verdict.as_ref().err().cloned());
+    Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why: why.unwrap_or_default() }
+}
+
+fn fetch(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Result<Choice> {
+    let Some((member, version)) = facts.pin(arch)? else {
+        return Err(Error::Unsupported {
+            what: format!("no download is known of {} for {} hosts", interpreter::binary(arch), facts.machine),
+            hint: "--qemu PATH names a static one that you have".into(),
+        });
+    };
+    Ok(Choice {
+        how: if installed == Some(member.sha256) { How::Keep } else { How::Fetch },
+        version,
+        source: "downloaded".into(),
+    })
+}

@@ -1,0 +1,76 @@
+//! The steps of a registration by kind, so that several systems share one
+//! download and one order.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::{Plan, Planned, Step};
+use crate::binfmt_misc::Table;
+use crate::facts::Facts;
+use crate::layout;
+
+/// Filled system by system; the fields stand in the order of the plan.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) fetch: Vec<&'static Arch>,
+    pub(super) copy: Vec<Step>,
+    /// Old entries go before their emulator is replaced, so that taking both
+    /// back puts the old emulator into its place before its entry is put in.
+    pub(super) withdraw: Vec<Step>,
+    pub(super) place: Vec<Step>,
+    pub(super) boot: Vec<Step>,
+    pub(super) register: Vec<Step>,
+    pub(super) nix: Vec<Step>,
+    pub(super) systems: Vec<Planned>,
+    pub(super) notes: Vec<String>,
+    pub(super) findings: Vec<String>,
+}
+
+impl Parts {
+    /// How many changes so far, those to Nix left out.
+    pub(super) fn len(&self) -> usize {
+        let lists = [&self.copy, &self.withdraw, &self.place, &self.boot, &self.register];
+        self.fetch.len() + lists.iter().map(|list| list.len()).sum::<usize>()
+    }
+
+    pub(super) fn into_plan(self, facts: &Facts) -> Plan {
+        let fetch = (!self.fetch.is_empty()).then_some(Step::Fetch(self.fetch));
+        let registers = |step: &Step| matches!(step, Step::Register { .. });
+        let mounts = matches!(facts.table, Table::NotMounted) && self.register.iter().any(registers);
+        // The mount comes first: a kernel without binfmt_misc is told before anything is downloaded.
+        let steps = mounts
+            .then_some(Step::Mount)
+            .into_iter()
+            .chain(fetch)
+            .chain(self.copy)
+            .chain(self.withdraw)
+            .chain(self.place)
+            .chain(self.boot)
+            .chain(self.register)
+            .chain(self.nix)
+            .collect();
+        Plan { steps: with_dirs(steps, facts), systems: self.systems, notes: self.notes, findings: self.findings }
+    }
+}
+
+/// Puts the directories that are missing before the steps that need them.
+fn with_dirs(steps: Vec<Step>, facts: &Facts) -> Vec<Step> {
+    let mut dirs: Vec<Step> = Vec::new();
+    for step in &steps {
+        let path = match step {
+            Step::Fetch(_) | Step::Copy { .. } => Path::new(layout::INTERPRETERS).join("x"),
+            Step::Write { path, .. } | Step::Include(path) => path.clone(),
+            _ => continue,
+        };
+        let above: Vec<_> = path.ancestors().skip(1).collect();
+        for dir in above.into_iter().rev().filter(|dir| facts.missing_dirs.contains(*dir)) {
+            let make = Step::MakeDir(dir.to_owned());
+            if !dirs.contains(&make) {
+                dirs.push(make);
+            }
+        }
+    }
+    dirs.extend(steps);
+    dirs
+}

@@ -1,0 +1,199 @@
+//! The receipt: what this tool made on a machine, written before it is made.
+//!
+//! `/var/lib/binfmt-nix/receipt.json` is what makes undo exact. Each thing is
+//! recorded as *begun*, made, and recorded as *done*, with an fsync each time:
+//! whatever happens in between, the receipt names everything that may exist.
+//! This module knows the schema and its versions; it does not know how to undo.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::host::{Host, Seal};
+
+/// Directory of the tool's state.
+pub const DIR: &str = "/var/lib/binfmt-nix";
+/// The receipt itself, mode 0644: it holds no secrets, and `status` reads it.
+pub const PATH: &str = "/var/lib/binfmt-nix/receipt.json";
+
+/// The version of the schema below.
+const VERSION: u32 = 1;
+
+/// Everything that is there because of us.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    version: u32,
+    /// The systems that are registered, by QEMU target.
+    pub systems: BTreeMap<String, System>,
+    /// What was made for them, oldest first.
+    pub records: Vec<Record>,
+}
+
+/// A registered system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct System {
+    /// The kernel entry that runs its programs.
+    pub entry: String,
+    /// The logical path of its emulator.
+    pub interpreter: PathBuf,
+    /// The emulator's release.
+    pub qemu: String,
+    /// Where the emulator came from, for people.
+    pub source: String,
+    /// The entry is somebody else's; only Nix was told by us.
+    pub adopted: bool,
+    /// Nix was to be told.
+    pub nix: bool,
+    /// A foreign program was seen running through the entry.
+    pub proven: bool,
+}
+
+/// One thing that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// How far its making got.
+    pub state: State,
+    /// The system it was made for; none if several share it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<String>,
+    /// What it is.
+    pub made: Made,
+}
+
+/// How far the making of a thing got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It may or may not be there.
+    Begun,
+    /// It was there when we left.
+    Done,
+}
+
+/// The things that this tool makes. None of them existed before: what others
+/// made is never replaced, so undoing is taking away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Made {
+    /// A directory.
+    Dir {
+        /// logical path
+        path: PathBuf,
+    },
+    /// An emulator.
+    Interpreter {
+        /// logical path
+        path: PathBuf,
+        /// of the whole file
+        sha256: Sha256,
+        /// spares reading it again
+        seal: Option<Seal>,
+    },
+    /// A text file that is all ours.
+    File {
+        /// logical path
+        path: PathBuf,
+        /// of the whole file
+        sha256: Sha256,
+    },
+    /// The `!include` line in a nix.conf.
+    Include {
+        /// logical path of the nix.conf
+        path: PathBuf,
+        /// the file did not exist before
+        created: bool,
+        /// the last line had no line end, and was given one
+        newline_added: bool,
+    },
+    /// The table's mount.
+    Mount {
+        /// which mount: see `Host::mount_identity`
+        identity: Option<String>,
+    },
+    /// A kernel entry.
+    Entry {
+        /// its name
+        name: String,
+        /// the register line
+        line: String,
+    },
+}
+
+impl Made {
+    /// Do both describe the same file or entry, whatever its content?
+    pub fn same_thing(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Entry { name, .. }, Self::Entry { name: other, .. }) => name == other,
+            (Self::Mount { .. }, Self::Mount { .. }) => true,
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && a.path() == b.path(),
+        }
+    }
+
+    /// The file or directory, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Dir { path }
+            | Self::Interpreter { path, .. }
+            | Self::File { path, .. }
+            | Self::Include { path, .. } => Some(path),
+            Self::Mount { .. } | Self::Entry { .. } => None,
+        }
+    }
+}
+
+impl Default for Receipt {
+    fn default() -> Self {
+        Self { version: VERSION, systems: BTreeMap::new(), records: Vec::new() }
+    }
+}
+
+impl Receipt {
+    /// Reads the machine's receipt; an empty one if there is none.
+    pub fn load(host: &Host) -> Result<Self> {
+        match host.read(Path::new(PATH))? {
+            None => Ok(Self::default()),
+            Some(bytes) => Self::parse(&bytes).map_err(|why| Error::Receipt { path: host.at(Path::new(PATH)), why }),
+        }
+    }
+
+    /// Reads a receipt's text.
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Header {
+            version: u32,
+        }
+        let header: Header = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        if header.version != VERSION {
+            let version = header.version;
+            return Err(format!(
+                "it has version {version}, this binfmt-nix knows version {VERSION}; use the binfmt-nix that wrote it"
+            ));
+        }
+        serde_json::from_slice(bytes).map_err(|e| e.to_string())
+    }
+
+    /// Writes it, through to the disk.
+    pub fn save(&self, host: &Host) -> Result<()> {
+        let path = Path::new(PATH);
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::Receipt { path: host.at(path), why: e.to_string() })?;
+        text.push(b'\n');
+        host.write_atomic(path, &text)
+    }
+
+    /// The records of one system, oldest first.
+    pub fn records_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Record> {
+        self.records.iter().filter(move |record| record.target.as_deref() == Some(target))
+    }
+
+    /// Nothing is registered and nothing but directories is left.
+    pub fn is_spent(&self) -> bool {
+        self.systems.is_empty() && self.records.iter().all(|r| matches!(r.made, Made::Dir { .. }))
+    }
+}

@@ -1,0 +1,178 @@
+//! What runs foreign programs here, and whether it does.
+//!
+//! `status --json` prints [`Status`] as it is: fields are added, not changed,
+//! within one `version`.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry};
+use serde::Serialize;
+
+use crate::binfmt_misc::name_of;
+use crate::error::Result;
+use crate::facts::{Facts, copies};
+use crate::host::{Host, Inode};
+use crate::nix::answer::Answer;
+use crate::probe;
+use crate::receipt::System;
+
+/// The machine's foreign systems.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Of this format: 1.
+    pub version: u32,
+    /// One for each system that has an entry, or should have one.
+    pub systems: Vec<SystemStatus>,
+}
+
+/// One system.
+#[derive(Debug, Serialize)]
+pub struct SystemStatus {
+    /// QEMU's name of it.
+    pub system: &'static str,
+    /// Whether its programs run.
+    pub state: Working,
+    /// The entry that the kernel picks.
+    pub entry: Option<String>,
+    /// Its flags, in the kernel's order.
+    pub flags: Option<String>,
+    /// Its interpreter's path.
+    pub interpreter: Option<String>,
+    /// The release that the interpreter's file answers with.
+    pub qemu: Option<String>,
+    /// Who made the entry.
+    pub by: Maker,
+    /// Nix builds for all of its Nix systems; null if it could not be asked.
+    pub nix_knows: Option<bool>,
+    /// What is wrong, if something is.
+    pub detail: Option<String>,
+}
+
+/// Whether a system's programs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Working {
+    /// A program was run just now.
+    Works,
+    /// There is an entry, and no probe to try it with.
+    NotProven,
+    /// A program was started and failed.
+    Broken,
+    /// It is in the receipt, but no entry runs its programs.
+    Missing,
+}
+
+/// Who made an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Maker {
+    /// This tool, on this machine.
+    BinfmtNix,
+    /// Somebody else.
+    Others,
+    /// Nobody: there is no entry.
+    Nobody,
+}
+
+/// Looks at every system that has an entry or is in the receipt.
+pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Result<Status> {
+    let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
+    Ok(Status { version: 1, systems })
+}
+
+fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
+    let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
+    let known = facts.receipt.systems.get(arch.target);
+    if entry.is_none() && known.is_none() {
+        return None;
+    }
+    let (state, detail) = match entry {
+        Some(entry) => try_out(host, arch, entry),
+        None => (Working::Missing, Some(missing(arch))),
+    };
+    let interpreter = entry.map(|entry| Path::new(OsStr::from_bytes(&entry.rule.interpreter)));
+    Some(SystemStatus {
+        system: arch.target,
+        state,
+        entry: entry.map(name_of),
+        flags: entry.map(|entry| entry.rule.flags.to_string()),
+        interpreter: interpreter.map(|path| path.display().to_string()),
+        qemu: release(host, facts, arch, interpreter, known),
+        by: maker(facts, entry),
+        nix_knows: answer.map(|answer| answer.missing(arch.nix_systems).is_empty()),
+        detail,
+    })
+}
+
+fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
+    match entry.map(name_of) {
+        None => Maker::Nobody,
+        Some(name) if facts.our_entries().any(|ours| ours == name) => Maker::BinfmtNix,
+        Some(_) => Maker::Others,
+    }
+}
+
+/// Of our own emulators the receipt knows the release; others are asked, if
+/// only root could have put them there.
+fn release(host: &Host, facts: &Facts, arch: &Arch, path: Option<&Path>, known: Option<&System>) -> Option<String> {
+    let path = path?;
+    match known {
+        Some(system) if facts.real(&system.interpreter) == path => Some(system.qemu.clone()),
+        _ if !host.is_live() => None,
+        _ => copies::judge(host, arch, &facts.machine, path).ok().map(|fit| fit.version.to_string()),
+    }
+}
+
+fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> (Working, Option<String>) {
+    let Some(bytes) = arch.probe() else {
+        return (Working::NotProven, None);
+    };
+    let broken = |why: String| (Working::Broken, Some(why));
+    match probe::run_in_memory(host, bytes) {
+        Err(e) => broken(format!("a program cannot be started: {e}")),
+        Ok(None) => broken("a program ended as soon as it was started".into()),
+        Ok(Some(seen)) if !seen.status.success() => {
+            broken(format!("a program ended with {}: {}", seen.status, seen.complaints.trim()))
+        }
+        Ok(Some(seen)) => (Working::Works, stale(host, entry, seen.program)),
+    }
+}
+
+/// Flag F holds the file that was there at registration; a newer one at the
+/// same path is not used.
+fn stale(host: &Host, entry: &Entry, running: Inode) -> Option<String> {
+    let path = Path::new(OsStr::from_bytes(&entry.rule.interpreter));
+    let file = host.open_given(path).ok()?;
+    let there = Inode::of(&file.metadata().ok()?);
+    (there != running).then(|| {
+        format!("the kernel still runs the file that {} was when {} was registered", path.display(), name_of(entry))
+    })
+}
+
+fn missing(arch: &Arch) -> String {
+    format!("no entry runs its programs any more; binfmt-nix register {} puts it back", arch.target)
+}
+
+impl fmt::Display for Working {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Works => "works",
+            Self::NotProven => "not proven",
+            Self::Broken => "broken",
+            Self::Missing => "missing",
+        })
+    }
+}
+
+impl fmt::Display for Maker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BinfmtNix => "binfmt-nix",
+            Self::Others => "others",
+            Self::Nobody => "nobody",
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! What people and programs see. Results go to stdout, talk to stderr.
+//!
+//! The only place that prints. Colours follow NO_COLOR, CLICOLOR and the
+//! terminal (anstream); a closed pipe is no error; what comes from the system
+//! is stripped of control characters before it reaches a terminal.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Error;
+use crate::plan::Step;
+
+const VERB: Style = AnsiColor::Green.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const FAILURE: Style = AnsiColor::Red.on_default().bold();
+
+/// The user's terminal, or what stands in its place.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    json: bool,
+}
+
+impl Ui {
+    /// With `json`, stdout carries one JSON document and nothing else.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Is stdout for a program?
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A change is about to be made.
+    pub fn step(&self, step: &Step) {
+        say(VERB, &format!("{:>10}", step.verb()), &step.to_string());
+    }
+
+    /// Something worth knowing.
+    pub fn note(&self, text: &str) {
+        say(NOTE, "note:", text);
+    }
+
+    /// Something that is not as it should be.
+    pub fn warn(&self, text: &str) {
+        say(WARNING, "warning:", text);
+    }
+
+    /// Why nothing came of it, and what repairs it.
+    pub fn error(&self, error: &Error) {
+        say(FAILURE, "error:", &error.to_string());
+        if let Some(hint) = error.hint() {
+            say(NOTE, "help:", &hint);
+        }
+    }
+
+    /// A line of the result.
+    pub fn result(&self, text: &impl Display) {
+        if !self.json {
+            self.print(&clean(&text.to_string()));
+        }
+    }
+
+    /// The result itself, as is, for people and programs alike.
+    pub fn print(&self, text: &str) {
+        // A reader that has seen enough closes the pipe: not our failure.
+        drop(writeln!(anstream::stdout().lock(), "{text}"));
+    }
+
+    /// The result as JSON.
+    pub fn json(&self, value: &impl serde::Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.print(&text),
+            Err(e) => self.warn(&format!("cannot write JSON: {e}")),
+        }
+    }
+
+    /// What a download moved.
+    pub fn fetched(&self, moved: u64, whole: u64, url: &str) {
+        let text = format!("{} of {} from {url}", HumanBytes(moved), HumanBytes(whole));
+        say(VERB, &format!("{:>10}", "got"), &text);
+    }
+
+    /// A progress bar in bytes, from the first of them on; none where stderr is
+    /// no terminal.
+    pub fn progress(&self) -> Progress {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template(
+            "{prefix:>10} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {wide_msg}",
+        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix("get");
+        Progress { bar }
+    }
+}
+
+/// A download under way.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Who is asked.
+    pub fn from(&self, url: &str) {
+        self.bar.set_message(clean(url));
+    }
+
+    /// How far it is.
+    pub fn moved(&self, bytes: u64, of: u64) {
+        if self.bar.is_hidden() && io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_length(of);
+        self.bar.set_position(bytes);
+    }
+
+    /// A line above the bar.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| say(WARNING, "warning:", text));
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn say(style: Style, head: &str, text: &str) {
+    // Nobody can be told that stderr is closed.
+    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", clean(text)));
+}
+
+/// Control characters could steer a terminal; line ends are ours.
+pub fn clean(text: &str) -> String {
+    let harmless = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }
+    };
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\n");
+    }
+}
