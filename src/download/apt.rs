@@ -15,7 +15,7 @@ pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Op
     let mut mirrors: Vec<BaseUrl> = Vec::new();
     let mut add = |uri: &str| {
         if let Ok(base) = uri.parse()
-            && !uri.contains("security")
+            && !uri.contains("debian-security")
             && !mirrors.contains(&base)
         {
             mirrors.push(base);

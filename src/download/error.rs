@@ -183,6 +183,7 @@ fn advice(tries: &[Try]) -> String {
 
 fn meaning(status: u16) -> &'static str {
     match status {
+        300..=399 => " (a redirect that is not followed)",
         401 => " (it wants a password)",
         403 => " (forbidden)",
         404 | 410 => " (it does not have this version)",

@@ -1,7 +1,7 @@
 //! HTTP, and the only place that knows which client library does it.
 //!
 //! Proxies are those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in
-//! either case; `HTTP_PROXY` in capitals not under CGI), as the library reads them.
+//! either case; `HTTP_PROXY` not under CGI), as the library reads them; socks5 and socks5h too.
 
 use std::error::Error;
 use std::io::{ErrorKind, Read};
@@ -175,10 +175,13 @@ fn reason(error: reqwest::Error, stall: Duration) -> Reason {
     }
 }
 
-/// The innermost cause says it best, with what was tried before it.
+/// What the library's layers say of each other, which tells a person nothing.
+const WRAPPERS: [&str; 4] = ["error sending request", "client error (", "error trying to connect", "dns error"];
+
+/// The causes of an error, from what was tried to why it failed, each said once.
 fn chain(error: &dyn Error) -> String {
-    let mut causes = vec![error.to_string()];
-    let mut next = error.source();
+    let mut causes: Vec<String> = Vec::new();
+    let mut next = Some(error);
     while let Some(cause) = next {
         let text = cause.to_string();
         if causes.last().is_none_or(|last| !last.ends_with(&text)) {
@@ -186,5 +189,7 @@ fn chain(error: &dyn Error) -> String {
         }
         next = cause.source();
     }
-    printable(&causes.join(": "))
+    let wrapper = |text: &String| WRAPPERS.iter().any(|wrapper| text.starts_with(wrapper));
+    let telling = causes.iter().position(|text| !wrapper(text)).unwrap_or(0);
+    printable(&causes[telling..].join(": "))
 }

@@ -143,8 +143,8 @@ pub fn download(
             }
             Err(Stop::Ours(error)) => return Err(error),
             Err(Stop::Mirror(reason)) => {
-                let url_ref = &url;
-                (job.progress)(Event::GaveUp { url: url_ref, reason: &reason });
+                let event = Event::GaveUp { url: &url, reason: &reason };
+                (job.progress)(event);
                 tries.push(Try { url, reason });
             }
         }

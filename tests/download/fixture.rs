@@ -1,0 +1,96 @@
+//! A small package of the same make as Debian's.
+
+use std::io::{Cursor, Write};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use binfmt_nix::catalog::Package;
+use binfmt_nix::catalog::generate::{generate, pool_path};
+use lzma_rust2::{LzmaOptions, XzOptions, XzWriter};
+
+/// The guests in it, and how long their QEMUs are. With blocks of 64 KiB, `aarch64` lies in the
+/// first and the second, `arm` shares the second, `riscv64` begins in it too and goes on to the last.
+pub(crate) const MEMBERS: [(&str, usize); 3] = [("aarch64", 100_000), ("arm", 10_000), ("riscv64", 150_000)];
+const BLOCK: u32 = 1 << 16;
+
+/// The file, and what the catalogue says about it.
+pub(crate) struct Deb {
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) package: Package,
+}
+
+impl Deb {
+    pub(crate) fn new() -> Self {
+        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar.xz", b"odd"), ("data.tar.xz", &xz(&tar()))]);
+        let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
+        let mut debs = [(path, Cursor::new(&bytes))];
+        let package = generate(&mut debs).unwrap().packages.remove(0);
+        Self { bytes: Arc::new(bytes), package }
+    }
+}
+
+/// A program of this length: an ELF header for x86-64, one segment to load, then noise.
+pub(crate) fn program(target: &str, length: usize) -> Vec<u8> {
+    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
+    program.resize(64, 0);
+    program[32] = 64; // e_phoff
+    program[54] = 56; // e_phentsize
+    program[56] = 1; // e_phnum
+    program.extend([1, 0, 0, 0]); // PT_LOAD
+    let mut noise = Noise::new(target.len() as u64);
+    program.resize_with(length, || noise.next().to_le_bytes()[0]);
+    program
+}
+
+fn tar() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (target, length) in MEMBERS {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(length as u64);
+        header.set_mode(0o755);
+        let path = format!("./usr/bin/qemu-{target}");
+        tar.append_data(&mut header, path, &*program(target, length)).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn xz(content: &[u8]) -> Vec<u8> {
+    let mut options = XzOptions::with_preset(1);
+    options.lzma_options = LzmaOptions { dict_size: BLOCK, ..LzmaOptions::with_preset(1) };
+    options.set_block_size(NonZeroU64::new(BLOCK.into()));
+    let mut xz = XzWriter::new(Vec::new(), options).unwrap();
+    xz.write_all(content).unwrap();
+    xz.finish().unwrap()
+}
+
+fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut ar = b"!<arch>\n".to_vec();
+    for (name, content) in members {
+        writeln!(ar, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len()).unwrap();
+        ar.extend_from_slice(content);
+        if content.len() % 2 == 1 {
+            ar.push(b'\n');
+        }
+    }
+    ar
+}
+
+/// Numbers without a pattern, the same in every run (xorshift64*, Vigna 2016).
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}

@@ -1,0 +1,98 @@
+//! Downloads from real sockets: servers that behave, servers that don't, servers that lie.
+//!
+//! Most tests use a small `.deb` made here. Those in `real` want Debian's own amd64 package, named
+//! by `BINFMT_NIX_TEST_DEB`; without it they say so and pass, or fail if `BINFMT_NIX_REQUIRE` names `deb`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_mirrors;
+mod environment;
+mod fixture;
+mod generator;
+mod good_mirrors;
+mod lies;
+mod real;
+mod server;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::time::Duration;
+
+use binfmt_nix::catalog::Package;
+use binfmt_nix::download::{ClientOptions, DownloadError, Event, Fetched, Mirror, Proxies, download};
+
+/// What a download came to.
+#[derive(Debug)]
+struct Outcome {
+    result: Result<Fetched, DownloadError>,
+    /// What was written, member by member.
+    files: BTreeMap<String, Vec<u8>>,
+    /// What was called good.
+    verified: Vec<String>,
+    /// The last number of bytes told, and of how many.
+    moved: (u64, u64),
+}
+
+impl Outcome {
+    /// The message of the error, which there must be.
+    fn complaint(&self) -> String {
+        assert!(self.verified.is_empty(), "{:?} was called good", self.verified);
+        self.result.as_ref().unwrap_err().to_string()
+    }
+
+    fn unverified(&self) -> bool {
+        self.result.as_ref().is_err_and(DownloadError::is_unverified)
+    }
+}
+
+fn fetch(package: &Package, targets: &[&str], mirrors: &[Mirror]) -> Outcome {
+    fetch_as(package, targets, mirrors, &patient())
+}
+
+fn fetch_as(package: &Package, targets: &[&str], mirrors: &[Mirror], options: &ClientOptions) -> Outcome {
+    let mut files: BTreeMap<String, File> = BTreeMap::new();
+    let mut verified = Vec::new();
+    let mut moved = (0, 0);
+    let result = download(
+        &package.plan(targets).unwrap(),
+        mirrors,
+        options,
+        &mut |member| {
+            let file = tempfile::tempfile()?;
+            files.insert(member.target.clone(), file.try_clone()?);
+            Ok(file)
+        },
+        &mut |event| match event {
+            Event::Verified { member } => verified.push(member.target.clone()),
+            Event::Moved { bytes, of } => {
+                assert!(bytes <= of);
+                moved = (bytes, of);
+            }
+            Event::Asking { .. } | Event::GaveUp { .. } => (),
+        },
+    );
+    Outcome {
+        result,
+        files: files.into_iter().map(|(target, file)| (target, content(file))).collect(),
+        verified,
+        moved,
+    }
+}
+
+fn content(mut file: File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// As patient as a busy machine needs; does not see the proxies of the machine that tests.
+fn patient() -> ClientOptions {
+    ClientOptions { stall: Duration::from_secs(20), slowest: 0, proxies: Proxies::None, ..ClientOptions::default() }
+}
+
+/// Waits for nobody.
+fn impatient() -> ClientOptions {
+    ClientOptions { stall: Duration::from_millis(600), slowest: 100_000, ..patient() }
+}

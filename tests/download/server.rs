@@ -1,0 +1,223 @@
+//! An HTTP server on loopback that keeps, bends or breaks the rules, and counts what it sends.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use binfmt_nix::download::Mirror;
+
+/// How a server answers.
+#[derive(Clone)]
+pub(crate) enum Manner {
+    /// As RFC 9110 has it: 206 with the range.
+    Ranges,
+    /// Ignores `Range`: 200 with a file of this length, zeros behind the bytes that there are.
+    Whole(u64),
+    /// Ignores `Range`, tells no length, never ends.
+    Endless,
+    /// 206, then the connection ends after that many bytes of the body.
+    Cut(usize),
+    /// 206 with that `Content-Range`, or none.
+    Says(Option<&'static str>),
+    /// 206 with its body, and these header lines too.
+    With(&'static str),
+    /// This status and this header line, without a body.
+    Status(u16, String),
+    /// Takes the request and says nothing.
+    Silent,
+    /// Says how long the body is, but does not send it.
+    HeadOnly,
+    /// A byte now and then.
+    Drip,
+    /// Header lines without end.
+    Headers,
+    /// 206 with one bit of the whole answer wrong: `true` counts from the body's beginning.
+    Flip(u64, bool),
+}
+
+pub(crate) struct Server {
+    pub(crate) address: String,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    /// The request lines, with the range behind.
+    requests: Mutex<Vec<String>>,
+    sent: AtomicU64,
+    closed: AtomicBool,
+}
+
+struct Request {
+    line: String,
+    range: Option<(usize, usize)>,
+}
+
+impl Server {
+    pub(crate) fn start(bytes: &Arc<Vec<u8>>, manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let log = Arc::new(Log::default());
+        let (bytes, shared) = (Arc::clone(bytes), Arc::clone(&log));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (bytes, manner, log) = (Arc::clone(&bytes), manner.clone(), Arc::clone(&shared));
+                thread::spawn(move || {
+                    let ended = serve(stream, &bytes, &manner, &log);
+                    log.closed.store(ended.is_err(), Ordering::SeqCst);
+                });
+            }
+        });
+        Self { address, log }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/debian", self.address)
+    }
+
+    pub(crate) fn mirror(&self) -> Mirror {
+        Mirror::Archive(self.url().parse().unwrap())
+    }
+
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.log.requests.lock().unwrap().clone()
+    }
+
+    /// How many bytes went into sockets, heads included.
+    pub(crate) fn sent(&self) -> u64 {
+        self.log.sent.load(Ordering::SeqCst)
+    }
+
+    /// Whether the client closed the connection while there was more to send.
+    pub(crate) fn was_closed(&self) -> bool {
+        let patience = Instant::now() + Duration::from_secs(5);
+        while !self.log.closed.load(Ordering::SeqCst) && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.log.closed.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: TcpStream, bytes: &[u8], manner: &Manner, log: &Log) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut input = BufReader::new(stream.try_clone()?);
+    let mut output = Counted { stream, log };
+    while let Some(request) = read(&mut input)? {
+        let line = format!("{} {:?}", request.line, request.range);
+        log.requests.lock().unwrap().push(line);
+        if !answer(&mut output, bytes, manner, &request)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if input.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut range = None;
+    loop {
+        let mut header = String::new();
+        input.read_line(&mut header)?;
+        let header = header.trim_end().to_ascii_lowercase();
+        if header.is_empty() {
+            let line = line.trim_end().to_owned();
+            return Ok(Some(Request { line, range }));
+        }
+        if let Some(bounds) = header.strip_prefix("range: bytes=") {
+            let (first, last) = bounds.split_once('-').unwrap();
+            range = Some((first.parse().unwrap(), last.parse().unwrap()));
+        }
+    }
+}
+
+/// Whether the connection stays open.
+fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Request) -> io::Result<bool> {
+    let (first, last) = request.range.unwrap_or((0, bytes.len() - 1));
+    let part = bytes.get(first..=last).unwrap_or_default();
+    let head = |range: Option<&str>, more: &str| {
+        let range = range.map_or(String::new(), |range| format!("Content-Range: {range}\r\n"));
+        let length = part.len();
+        format!("HTTP/1.1 206 Partial Content\r\nContent-Length: {length}\r\n{range}{more}\r\n")
+    };
+    let right = format!("bytes {first}-{last}/{}", bytes.len());
+    let rightly = head(Some(&right), "");
+    match manner {
+        Manner::Ranges => out.all(&[rightly.as_bytes(), part])?,
+        Manner::Cut(after) => {
+            out.all(&[rightly.as_bytes(), &part[..part.len().min(*after)]])?;
+            return Ok(false);
+        }
+        Manner::Says(range) => out.all(&[head(*range, "").as_bytes(), part])?,
+        Manner::With(more) => out.all(&[head(Some(&right), more).as_bytes(), part])?,
+        Manner::Whole(length) => whole(out, bytes, Some(*length))?,
+        Manner::Endless => whole(out, bytes, None)?,
+        Manner::Status(code, header) => {
+            out.all(&[format!("HTTP/1.1 {code} X\r\nContent-Length: 0\r\n{header}\r\n\r\n").as_bytes()])?;
+        }
+        Manner::Silent => thread::sleep(Duration::from_secs(20)),
+        Manner::HeadOnly => {
+            out.all(&[rightly.as_bytes()])?;
+            thread::sleep(Duration::from_secs(20));
+        }
+        Manner::Drip => {
+            out.all(&[rightly.as_bytes()])?;
+            for byte in part.chunks(1) {
+                out.all(&[byte])?;
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Manner::Headers => {
+            out.all(&[b"HTTP/1.1 200 OK\r\n"])?;
+            loop {
+                out.all(&[b"X-More: and more and more and more and more and more and more\r\n"])?;
+            }
+        }
+        Manner::Flip(bit, in_body) => {
+            let mut all = [rightly.as_bytes(), part].concat();
+            let bit = bit + if *in_body { rightly.len() as u64 * 8 } else { 0 };
+            all[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
+            out.all(&[&all])?;
+            // A length that became larger would keep the client waiting.
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn whole(out: &mut Counted<'_>, bytes: &[u8], length: Option<u64>) -> io::Result<()> {
+    let told = length.map_or("Connection: close".to_owned(), |n| format!("Content-Length: {n}"));
+    out.all(&[format!("HTTP/1.1 200 OK\r\n{told}\r\n\r\n").as_bytes()])?;
+    let mut left = length.unwrap_or(u64::MAX);
+    let zeros = [0; 1 << 14];
+    for piece in bytes.chunks(zeros.len()).chain(std::iter::repeat(&zeros[..])) {
+        let most = piece.len().min(usize::try_from(left).unwrap());
+        out.all(&[&piece[..most]])?;
+        left -= most as u64;
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A socket that counts.
+struct Counted<'a> {
+    stream: TcpStream,
+    log: &'a Log,
+}
+
+impl Counted<'_> {
+    fn all(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        for piece in pieces {
+            self.stream.write_all(piece)?;
+            self.log.sent.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
