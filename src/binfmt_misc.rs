@@ -26,6 +26,8 @@ pub enum Table {
         entries: Vec<Entry>,
         /// names of those with flags or a type of a newer kernel
         strange: Vec<String>,
+        /// `status` says "enabled": the whole table is looked at
+        enabled: bool,
     },
     /// The directory is there, but no table is mounted on it.
     NotMounted,
@@ -45,7 +47,7 @@ impl Table {
     /// No entry is left, whosever.
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::Mounted { entries, strange } => entries.is_empty() && strange.is_empty(),
+            Self::Mounted { entries, strange, .. } => entries.is_empty() && strange.is_empty(),
             Self::NotMounted | Self::Offline => true,
         }
     }
@@ -62,6 +64,11 @@ impl Table {
             Self::NotMounted | Self::Offline => false,
         };
         strange || self.entry(name).is_some()
+    }
+
+    /// Somebody wrote 0 to `status`: no entry of the table is looked at.
+    pub fn is_switched_off(&self) -> bool {
+        matches!(self, Self::Mounted { enabled: false, .. })
     }
 
     /// The entry that the kernel picks for a file that starts with `head`: the
@@ -102,14 +109,15 @@ pub fn look(host: &Host) -> Result<Table> {
             }
         }
     }
-    Ok(Table::Mounted { entries, strange })
+    let enabled = host.peek(&path("status")).is_none_or(|text| text.trim() != "disabled");
+    Ok(Table::Mounted { entries, strange, enabled })
 }
 
 /// May we register here? Says why not, before anything was changed.
 pub fn check_writable(host: &Host) -> Result<()> {
     let register = host.at(&path("register"));
     match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
-        Ok(()) => check_enabled(host),
+        Ok(()) => Ok(()),
         Err(errno) => Err(Error::Unsupported {
             what: format!("cannot write {}: {}", register.display(), errno.desc()),
             hint: "in a container, start it with --privileged, or register on the host: \
@@ -117,19 +125,6 @@ pub fn check_writable(host: &Host) -> Result<()> {
                 .into(),
         }),
     }
-}
-
-/// `status` switches all entries at once.
-fn check_enabled(host: &Host) -> Result<()> {
-    let status = path("status");
-    if host.peek(&status).is_some_and(|text| text.trim() == "disabled") {
-        let path = host.at(&status).display().to_string();
-        return Err(Error::Unsupported {
-            what: format!("binfmt_misc is switched off: {path} says \"disabled\""),
-            hint: format!("switch it on: echo 1 > {path}"),
-        });
-    }
-    Ok(())
 }
 
 /// Mounts the table. Since Linux 5.17 the directory comes with the module

@@ -196,7 +196,7 @@ impl Error {
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
             Self::Locked { .. } => "wait for it to end, then run this again".into(),
             Self::Unfit { .. } => {
-                "it has to be a statically linked qemu-user for this machine; leave --qemu out to download one".into()
+                "it has to be a statically linked qemu-user for this machine; --source and --qemu choose another".into()
             }
             Self::NoInterpreter { .. } => "--source download fetches one, --qemu PATH names one".into(),
             Self::Distrusted(_) => {

@@ -90,6 +90,7 @@ impl Outcome {
     pub fn applied(mut self, applied: &Applied) -> Self {
         self.changed = !self.steps.is_empty();
         self.notes.extend(applied.notes.iter().cloned());
+        self.findings.extend(applied.findings.iter().cloned());
         for line in &mut self.systems {
             line.proven = applied.receipt.systems.get(line.system).is_some_and(|system| system.proven);
         }
@@ -144,7 +145,11 @@ impl fmt::Display for SystemLine {
             (false, true) => "already registered",
             (false, false) => "registered",
         };
-        let proof = if self.proven { "proven: a program ran in an empty chroot" } else { "not proven" };
+        let proof = match (self.proven, already) {
+            (true, false) => "proven: a program ran in an empty chroot",
+            (true, true) => "proven when it was registered",
+            (false, _) => "not proven",
+        };
         write!(f, "{system}: {what}, {proof} (entry {entry}, QEMU {qemu})")
     }
 }

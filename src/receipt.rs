@@ -113,8 +113,10 @@ pub enum Made {
     },
     /// The table's mount.
     Mount {
-        /// which mount: see `Host::mount_identity`
-        identity: Option<String>,
+        /// the boot it was made in: a mount does not outlive it
+        boot: String,
+        /// its number; none while it is being made
+        id: Option<String>,
     },
     /// A kernel entry.
     Entry {

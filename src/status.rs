@@ -83,6 +83,9 @@ pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Result<Sta
     Ok(Status { version: 1, systems })
 }
 
+/// What `status` in the table can say.
+const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
+
 fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
     let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
     let known = facts.receipt.systems.get(arch.target);
@@ -90,6 +93,7 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
         return None;
     }
     let (state, detail) = match entry {
+        Some(_) if facts.table.is_switched_off() => (Working::Broken, Some(SWITCHED_OFF.into())),
         Some(entry) => try_out(host, arch, entry),
         None => (Working::Missing, Some(missing(arch))),
     };

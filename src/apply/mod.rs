@@ -43,6 +43,8 @@ pub struct Apply<'a> {
     done: Vec<(Undo, Vec<Record>)>,
     /// What the user should know at the end.
     notes: Vec<String>,
+    /// What is not as it should be.
+    findings: Vec<String>,
     /// Systems whose programs were seen running.
     proven: Vec<&'static str>,
 }
@@ -54,6 +56,8 @@ pub struct Applied {
     pub receipt: Receipt,
     /// Things worth knowing.
     pub notes: Vec<String>,
+    /// Things that are not as they should be.
+    pub findings: Vec<String>,
 }
 
 impl<'a> Apply<'a> {
@@ -64,6 +68,7 @@ impl<'a> Apply<'a> {
             staged: BTreeMap::new(),
             done: Vec::new(),
             notes: Vec::new(),
+            findings: Vec::new(),
             proven: Vec::new(),
             host,
             ui,
@@ -94,19 +99,17 @@ impl<'a> Apply<'a> {
 
     /// Does every step it can. The first error is returned, after the rest was done.
     pub fn unregister(mut self, plan: &Plan) -> Result<Applied> {
-        let mut first = None;
+        let mut errors = Vec::new();
         for step in &plan.steps {
-            if let Err(error) = self.step(step) {
-                match first {
-                    None => first = Some(error),
-                    Some(_) => self.ui.warn(&error.to_string()),
-                }
-            }
+            errors.extend(self.step(step).err());
         }
-        match first.map_or_else(|| self.remember(plan), Err) {
-            Ok(()) => Ok(self.finish()),
-            Err(error) => Err(error),
+        errors.extend(self.remember(plan).err());
+        let mut errors = errors.into_iter();
+        let first = errors.next();
+        for error in errors {
+            self.ui.warn(&error.to_string());
         }
+        first.map_or_else(|| Ok(self.finish()), Err)
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -136,13 +139,12 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// Makes room for the receipt, and sweeps up after killed runs.
+    /// Makes room for the receipt.
     fn open_receipt(&mut self) -> Result<()> {
         for home in [layout::INTERPRETERS, receipt::DIR] {
             if let Some(why) = self.host.distrust_above(&Path::new(home).join("x"))? {
                 return Err(why.into());
             }
-            self.host.sweep(Path::new(home))?;
         }
         let chain: Vec<_> = Path::new(receipt::DIR).ancestors().collect();
         for dir in chain.into_iter().rev().filter(|dir| !self.host.exists(dir)) {
@@ -183,21 +185,22 @@ impl<'a> Apply<'a> {
     }
 
     fn mount(&mut self) -> Result<()> {
-        self.begin(Made::Mount { identity: None }, None)?;
+        let boot = self.host.boot_id();
+        self.begin(Made::Mount { boot: boot.clone(), id: None }, None)?;
         binfmt_misc::mount(self.host)?;
-        let identity = self.host.mount_identity(&binfmt_misc::path("status"));
-        self.end(Made::Mount { identity }, Undo::Unmount)?;
+        let id = self.host.mount_id(Path::new(binfmt_misc::DIR));
+        self.end(Made::Mount { boot, id }, Undo::Unmount)?;
         binfmt_misc::check_writable(self.host)
     }
 
+    /// A mount that cannot go yet stays in the receipt, for the next time.
     fn unmount(&mut self) -> Result<()> {
-        let table = binfmt_misc::look(self.host)?;
-        if !table.is_empty() {
-            let note = "the mount of binfmt_misc stays: entries of others are in it";
-            self.notes.push(note.into());
+        let others = !binfmt_misc::look(self.host)?.is_empty();
+        let why = if others { "entries of others are in it" } else { "a process uses it" };
+        if others || !self.host.unmount(Path::new(binfmt_misc::DIR))? {
+            self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
             return Ok(());
         }
-        self.host.unmount(Path::new(binfmt_misc::DIR))?;
         self.forget(Undo::Mount, |made| matches!(made, Made::Mount { .. }))
     }
 
@@ -239,7 +242,7 @@ impl<'a> Apply<'a> {
         match daemon::restart(self.host) {
             Restart::NotRunning => {}
             Restart::Done(line) => self.notes.push(format!("restarted the nix-daemon ({line})")),
-            Restart::ByHand(why) => self.notes.push(why),
+            Restart::ByHand(why) => self.findings.push(why),
         }
     }
 
@@ -272,8 +275,8 @@ impl<'a> Apply<'a> {
     }
 
     fn finish(self) -> Applied {
-        let Self { receipt, notes, .. } = self;
-        Applied { receipt, notes }
+        let Self { receipt, notes, findings, .. } = self;
+        Applied { receipt, notes, findings }
     }
 }
 

@@ -73,7 +73,7 @@ impl Apply<'_> {
             Undo::Withdraw(name) => binfmt_misc::remove(host, &name),
             Undo::Enter(rule) => binfmt_misc::register(host, &rule),
             Undo::Mount => binfmt_misc::mount(host),
-            Undo::Unmount => host.unmount(Path::new(binfmt_misc::DIR)),
+            Undo::Unmount => host.unmount(Path::new(binfmt_misc::DIR)).map(|_| ()),
         }
     }
 }

@@ -10,12 +10,15 @@ mod systems;
 mod table;
 mod unregister;
 
+use std::path::Path;
+
 use crate::cli::{Cli, Command};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{Host, Lock};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
+use crate::receipt;
 use crate::ui::Ui;
 
 /// Does what the command line says.
@@ -34,10 +37,20 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     }
 }
 
-/// The lock, told about while it is waited for.
+/// The lock, told about while it is waited for. Who has it sweeps up what killed
+/// runs left: nobody else's temporary files can be there.
 fn lock(host: &Host, ui: &Ui) -> Result<Lock> {
-    let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix ({holder})"));
-    host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)
+    let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
+    let lock = host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)?;
+    for home in layout::homes() {
+        host.sweep(home)?;
+    }
+    let state = Path::new(receipt::DIR);
+    if !host.exists(Path::new(receipt::PATH)) {
+        // Killed before the first receipt, or after the last. A full one stays.
+        host.remove_dir(state)?;
+    }
+    Ok(lock)
 }
 
 /// `--dry-run`: what would be done, on stdout.

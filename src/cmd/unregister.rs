@@ -1,5 +1,7 @@
 //! `binfmt-nix unregister SYSTEM…`
 
+use std::path::Path;
+
 use super::{conclude, lock, permission, show, systems, talk};
 use crate::apply::Apply;
 use crate::cli;
@@ -8,6 +10,7 @@ use crate::facts::Facts;
 use crate::host::Host;
 use crate::outcome::Outcome;
 use crate::plan;
+use crate::receipt;
 use crate::request::Unregister;
 use crate::ui::Ui;
 
@@ -24,7 +27,8 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCo
         return Ok(show(ui, &plan));
     }
     let mut outcome = Outcome::planned(&plan);
-    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) {
+    let spent = facts.receipt.is_spent() && host.exists(Path::new(receipt::PATH));
+    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
         let applied = Apply::new(host, ui, facts, None).unregister(&plan)?;
         outcome = outcome.applied(&applied);
     }

@@ -101,9 +101,16 @@ fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::
 
 /// Asks an emulator for its release, by running it.
 pub fn version(host: &Host, arch: &Arch, program: &Path) -> std::result::Result<Version, String> {
-    let answer = host.run(program, &["--version"]).map_err(|e| format!("cannot run it: {e}"))?;
+    let answer = host.run(program, &["--version"]).map_err(|e| cannot_run(&e))?;
     if !answer.status.success() {
         return Err(format!("--version ended with {}: {}", answer.status, answer.stderr.trim()));
     }
     interpreter::parse_version(&answer.stdout, &interpreter::binary(arch))
+}
+
+fn cannot_run(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::PermissionDenied => format!("cannot run it: {e}; is its file system mounted noexec?"),
+        _ => format!("cannot run it: {e}"),
+    }
 }

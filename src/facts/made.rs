@@ -1,5 +1,7 @@
 //! What became of the things that the receipt says we made.
 
+use std::path::Path;
+
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::{Host, Seal};
@@ -70,10 +72,11 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
             _ => Now::Gone,
         },
         // A mount that is not the very one we made is somebody else's.
-        Made::Mount { identity } => {
-            let found = host.mount_identity(&binfmt_misc::path("status"));
-            if found.is_some() && found == *identity { Now::Ours } else { Now::Gone }
-        }
+        // Nobody had mounted it when ours was begun.
+        Made::Mount { boot, id } => match host.mount_id(Path::new(binfmt_misc::DIR)) {
+            Some(found) if host.boot_id() == *boot && id.as_ref().is_none_or(|id| *id == found) => Now::Ours,
+            _ => Now::Gone,
+        },
         Made::Entry { name, line } => entry(name, line, table),
     })
 }

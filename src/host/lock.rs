@@ -71,6 +71,6 @@ fn holder(file: &mut File) -> String {
     let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
     match read {
         Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
-        _ => "an unnamed process".to_owned(),
+        _ => "a process that just started".to_owned(),
     }
 }

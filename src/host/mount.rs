@@ -1,30 +1,62 @@
 //! Mounting and unmounting the kernel's table, and what is mounted where.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 
 use super::Host;
 use crate::error::{Error, Result};
 
+/// `STATX_MNT_ID_UNIQUE` of statx(2): the mount's number, never used again.
+const MNT_ID_UNIQUE: u32 = 0x4000;
+
 impl Host {
     /// Mounts a binfmt_misc of the caller's user namespace on `path`.
-    pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), nix::errno::Errno> {
+    pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), Errno> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         nix::mount::mount(Some("binfmt_misc"), &self.at(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
-    /// Takes the topmost mount on `path` away.
-    pub fn unmount(&self, path: &Path) -> Result<()> {
+    /// Takes the topmost mount on `path` away; `false` if it is in use.
+    pub fn unmount(&self, path: &Path) -> Result<bool> {
         let real = self.at(path);
-        nix::mount::umount2(&real, MntFlags::UMOUNT_NOFOLLOW).map_err(|e| Error::io("unmount", &real, e.into()))
+        match nix::mount::umount2(&real, MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => Ok(true),
+            Err(Errno::EBUSY) => Ok(false),
+            Err(e) => Err(Error::io("unmount", &real, e.into())),
+        }
     }
 
     /// Is `path` itself a mount point (a bind-mounted single file, say)?
     pub fn is_mount_point(&self, path: &Path) -> bool {
+        self.mount_number(path).is_some()
+    }
+
+    /// Tells the topmost mount on `path` from every other of this boot. Before
+    /// Linux 6.8 numbers are used again, so that another mount can pass for it.
+    pub fn mount_id(&self, path: &Path) -> Option<String> {
+        let number = self.mount_number(path)?;
+        let unique = StatxFlags::from_bits_retain(MNT_ID_UNIQUE);
+        match rustix::fs::statx(CWD, self.at(path), AtFlags::NO_AUTOMOUNT, unique) {
+            Ok(answer) if answer.stx_mask & MNT_ID_UNIQUE != 0 => Some(answer.stx_mnt_id.to_string()),
+            _ => Some(number),
+        }
+    }
+
+    /// The number of the topmost mount on `path`, in this mount namespace.
+    fn mount_number(&self, path: &Path) -> Option<String> {
         let real = self.at(path);
-        mount_points(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()).any(|point| point == real)
+        let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        // Later lines lie on top of earlier ones.
+        text.lines().rev().find_map(|line| mount(line).filter(|(_, point)| *point == real)).map(|(id, _)| id.to_owned())
+    }
+
+    /// Tells one boot of the machine from the next.
+    pub fn boot_id(&self) -> String {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim().to_owned()
     }
 
     /// Is the file system that holds `path` read-only?
@@ -32,20 +64,13 @@ impl Host {
         nix::sys::statvfs::statvfs(&self.at(path))
             .is_ok_and(|fs| fs.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
     }
-
-    /// Tells one mounted table from the next: boot, device, and the time it was
-    /// made (a new table's `status` file has its mount time as change time:
-    /// measured on Linux 6.18).
-    pub fn mount_identity(&self, status: &Path) -> Option<String> {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let meta = std::fs::metadata(self.at(status)).ok()?;
-        Some(format!("{} {} {}.{:09}", boot.trim(), meta.dev(), meta.ctime(), meta.ctime_nsec()))
-    }
 }
 
-/// Fifth field of each line of /proc/PID/mountinfo, octal escapes undone (proc(5)).
-fn mount_points(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
-    mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(|field| PathBuf::from(unescape(field)))
+/// First and fifth field of a line of /proc/PID/mountinfo (proc(5)): the mount's
+/// number and its mount point, whose octal escapes are undone.
+fn mount(line: &str) -> Option<(&str, PathBuf)> {
+    let mut fields = line.split(' ');
+    Some((fields.next()?, PathBuf::from(unescape(fields.nth(3)?))))
 }
 
 fn unescape(field: &str) -> String {
@@ -58,7 +83,8 @@ mod tests {
 
     #[test]
     fn finds_mount_points_with_spaces() {
-        let text = "36 35 98:0 / /mnt/a\\040b rw - ext4 /dev/x rw\n";
-        assert_eq!(mount_points(text).next(), Some(PathBuf::from("/mnt/a b")));
+        let line = "36 35 98:0 / /mnt/a\\040b rw - ext4 /dev/x rw";
+        assert_eq!(mount(line), Some(("36", PathBuf::from("/mnt/a b"))));
+        assert_eq!(mount("36 35"), None);
     }
 }

@@ -24,6 +24,9 @@ const KERNEL_TELLS_ARGV0: (u32, u32) = (5, 12);
 
 /// Plans a registration.
 pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
+    if facts.table.is_switched_off() {
+        return Err(switched_off());
+    }
     let mut parts = Parts::default();
     for arch in &request.systems {
         match one(request, facts, arch, &mut parts) {
@@ -38,6 +41,13 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
     tell_nix::plan(request, facts, &mut parts)?;
     notes(request, facts, &mut parts);
     Ok(parts.into_plan(facts))
+}
+
+fn switched_off() -> Error {
+    Error::Conflict {
+        what: "binfmt_misc is switched off as a whole: /proc/sys/fs/binfmt_misc/status says \"disabled\"".into(),
+        hint: "switch it on: echo 1 > /proc/sys/fs/binfmt_misc/status".into(),
+    }
 }
 
 /// One system: emulator, boot file, entry.

@@ -23,9 +23,6 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Result<Plan> {
     let mut plan = Plan::default();
     for arch in &request.systems {
         let known = asked.contains(arch);
-        if !known && !request.all {
-            plan.notes.push(format!("{}: not registered by binfmt-nix", arch.target));
-        }
         if known || !request.all {
             plan.systems.push(Planned { arch, system: None, already: !known });
         }
@@ -41,6 +38,9 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Result<Plan> {
     if rest.is_empty() {
         undo(facts, &mut plan, |record| matches!(record.made, Made::Mount { .. }));
         undo(facts, &mut plan, |record| matches!(&record.made, Made::Dir { path } if !is_above_receipt(path)));
+    }
+    if asked.is_empty() && !plan.steps.is_empty() {
+        plan.notes.push("taking away what an earlier run left".into());
     }
     Ok(plan)
 }
