@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# kill -9 at any moment, and what comes after.
+
+killed() {
+    kill_in_download
+    check "killed in the download: no entry, and unregister exits 0" unregisters
+    check "killed in the download: after unregister all is as before" same before
+    kill_in_download
+    check "killed in the download: register again exits 0" registers proven
+    check "killed in the download: no temporary file is left" no_temporary_file
+    check "killed in the download: unregister exits 0" unregisters
+    check "killed in the download: all is as before" same before
+}
+
+# kill -9, when a megabyte has come and no more does.
+kill_in_download() {
+    touch "$home/stall"
+    rm -f "$home/stalled"
+    "${clean[@]}" "$tool" register aarch64 > "$home/log" 2>&1 &
+    local pid=$!
+    for _ in {1..200}; do
+        [ ! -e "$home/stalled" ] || break
+        sleep 0.05
+    done
+    check "killed in the download: it was in the midst of it" was_amidst "$pid"
+    # `env` has become the tool: it is this process.
+    kill -9 "$pid"
+    wait "$pid" 2>/dev/null || true
+    rm -f "$home/stall"
+}
+
+was_amidst() {
+    cat "$home/log"
+    [ -e "$home/stalled" ] && [ "$(readlink "/proc/$1/exe")" = "$tool" ] && [ ! -e "$emulator" ]
+}
+
+no_temporary_file() { ! find /etc /usr/local /var/lib /run -name '.binfmt-nix-*' | grep .; }
+
+# At every system call of the kinds that change files and mounts: kill -9 just before it, then either recovery. strace
+# counts the calls of the first thread alone, which does all of that; the emulator is a copy, so nothing is downloaded.
+killed_anywhere() {
+    command -v strace >/dev/null || { echo "        no strace here: kills at every step are not checked"; return 0; }
+    local call contents=/etc
+    registers proven > "$home/log" && cp "$emulator" "$home/qemu-aarch64" && unregisters > "$home/log"
+    note clean
+    for call in mkdir mount renameat unlink rmdir umount2; do
+        check "killed at any $call: register, then unregister: all is as before" \
+            each_kill "$call" register unregisters_all
+        check "killed at any $call: register, then register and unregister: all is as before" \
+            each_kill "$call" register registers_and_unregisters
+        check "killed at any $call: unregister, then unregister: all is as before" \
+            each_kill "$call" unregister unregisters_all
+    done
+}
+
+# each_kill CALL COMMAND RECOVERY: kills COMMAND at its first CALL, its second, … until it comes to its end.
+each_kill() {
+    local call=$1 command=$2 recovery=$3 number got wrong=0
+    for number in {1..200}; do
+        got=0
+        [ "$command" = register ] || registers_copy > "$home/log" || { cat "$home/log"; return 1; }
+        killed_at "$call" "$number" "$command" || got=$?
+        "$recovery" > "$home/log" || { echo "$command, $call number $number:"; cat "$home/log"; wrong=1; }
+        same clean > "$home/diff" || { echo "$command, $call number $number:"; grep '^[-+]' "$home/diff"; wrong=1; wipe; }
+        [ "$got" = 137 ] || return "$wrong"
+    done
+}
+
+killed_at() {
+    local command=("$tool" "$3" aarch64)
+    [ "$3" != register ] || command+=(--qemu "$home/qemu-aarch64")
+    { "${clean[@]}" strace -o /dev/null -e "trace=$1" -e "inject=$1:signal=KILL:when=$2" "${command[@]}"; } > "$home/log" 2>&1
+}
+
+registers_copy() { exits 0 "$tool" register aarch64 --qemu "$home/qemu-aarch64"; }
+
+unregisters_all() { exits 0 "$tool" unregister all; }
+
+registers_and_unregisters() {
+    registers_copy && runs_by_itself && no_temporary_file && unregisters_all
+}
+
+# By hand, after a recovery that failed, so that the next one starts afresh.
+wipe() {
+    ! mounted || umount "$table"
+    rm -rf "${emulator%/*}" /var/lib/binfmt-nix /etc/binfmt.d/{,.}*binfmt-nix* /etc/nix/{,.}binfmt-nix*
+    sed -i /binfmt-nix/d /etc/nix/nix.conf
+}

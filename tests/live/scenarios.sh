@@ -1,0 +1,164 @@
+# shellcheck shell=bash
+# What people do, in the order of a life: a fresh machine, one command, undo, and what may be in the way.
+
+a_fresh_machine() {
+    check "fresh: no entry, no QEMU, and no table is mounted" nothing_there
+    check "fresh: a program of aarch64 does not run" does_not_run
+    check "fresh: Nix refuses an aarch64 derivation, in its well-known words" refuses
+    check "fresh: Nix builds for this machine" builds x86_64-linux amd64 x86_64
+    note before
+}
+
+nothing_there() {
+    ! mounted && ! compgen -G '/usr/bin/qemu-*' && [ ! -e /etc/nix/binfmt-nix.conf ]
+}
+
+one_command() {
+    rm -f "$home/moved"
+    check "register: exits 0, proven" registers "proven: a program ran in an empty chroot" "nix builds"
+    check "register: at most 7.1 MB came through the sockets, and at least what is needed: $(moved)" between 3000000 "$(moved)" 7100000
+    check "register: the program runs by itself" runs_by_itself
+    check "register: it runs in a chroot that holds nothing else" runs_in_chroot
+    check "register: Nix builds the same for aarch64-linux in its sandbox" builds aarch64-linux arm64 aarch64
+    check "register: Nix lists it, and i686-linux still" listed aarch64-linux i686-linux
+    check "register: Nix still builds for this machine" builds x86_64-linux amd64 x86_64
+    if "$home/bin/busybox-i386" true 2>/dev/null; then
+        check "register: Nix still builds for i686-linux" builds i686-linux i386 i686
+    fi
+    check "status: works, by binfmt-nix, Nix knows" status_is works binfmt-nix true
+    note registered
+    rm -f "$home/moved"
+    check "register again: says that it is there" registers "already registered"
+    check "register again: nothing is changed, nothing is downloaded" unchanged_and_offline registered
+}
+
+registers() {
+    exits 0 "$tool" register aarch64 && says "$@"
+}
+
+between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
+
+runs_by_itself() { [ "$("$home/bin/busybox-arm64" uname -m)" = aarch64 ]; }
+
+# By bash itself: `env` and `timeout` would give a file that cannot be executed to a shell.
+does_not_run() {
+    ! "$home/bin/busybox-arm64" true > "$home/said" 2>&1 && says "cannot execute binary file: Exec format error"
+}
+
+runs_in_chroot() {
+    local room
+    room=$(mktemp -d "$home/room-XXXXXX")
+    cp "$home/bin/busybox-arm64" "$room/busybox"
+    [ "$(chroot "$room" /busybox uname -m)" = aarch64 ] && [ "$(chroot "$room" /busybox ls /)" = busybox ]
+}
+
+# status_is STATE BY NIX_KNOWS
+status_is() {
+    exits 0 "$tool" --json status && tr -d ' \n' < "$home/said" > "$home/status" && mv "$home/status" "$home/said" &&
+        says '"system":"aarch64"' "\"state\":\"$1\"" "\"by\":\"$2\"" "\"nix_knows\":$3"
+}
+
+unchanged_and_offline() { same "$1" && [ "$(moved)" = 0 ]; }
+
+undo() {
+    check "unregister: exits 0" unregisters
+    check "unregister: files, directories, links, modes, owners, entries and mount are as before" same before
+    check "unregister: a program of aarch64 does not run any more" does_not_run
+    check "unregister: Nix refuses again" refuses
+    check "unregister again: exits 0, changes nothing" unregisters
+    check "unregister again: all is as before" same before
+}
+
+unregisters() { exits 0 "$tool" unregister aarch64; }
+
+with_a_daemon() {
+    local through=(NIX_REMOTE=daemon)
+    local nobody=("${through[@]}" HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
+    start_daemon
+    check "daemon: it refuses before" refuses "${through[@]}"
+    check "daemon: register says which process has to be restarted, exits 3" restart_it register
+    check "daemon: until then it refuses" refuses "${through[@]}"
+    stop_daemon
+    start_daemon
+    check "daemon: restarted, it builds" builds aarch64-linux arm64 aarch64 "${through[@]}"
+    check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${nobody[@]}"
+    check "daemon: unregister says that it has to be restarted, exits 3" restart_it unregister
+    stop_daemon
+    check "daemon: all is as before" same before
+}
+
+restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon)" "restart it"; }
+
+overruled_by_a_user_file() {
+    mkdir -p /root/.config/nix
+    echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
+    check "overruled: register says that Nix still would not build, exits 3" overruled
+    check "overruled: that is true" refuses
+    check "overruled: status says that Nix does not know" status_is works binfmt-nix false
+    rm -r /root/.config/nix
+    check "overruled: without that file Nix builds" builds aarch64-linux arm64 aarch64
+    check "overruled: unregister exits 0" unregisters
+    check "overruled: all is as before" same before
+}
+
+overruled() {
+    exits 3 "$tool" register aarch64 && says "Nix would still not build for aarch64-linux" "extra-extra-platforms"
+}
+
+# The magic and mask that everybody has for aarch64, no F, in no boot file.
+foreign='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+foreign_mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+
+somebody_elses_entry() {
+    mount -t binfmt_misc binfmt_misc "$table"
+    echo ":qemu-aarch64:M::$foreign:$foreign_mask:/opt/their/qemu-aarch64:" > "$table/register"
+    note theirs
+    check "in the way: register exits 3 and shows both lines" in_the_way
+    check "in the way: nothing is changed" same theirs
+    check "in the way: --force goes in above it" forced
+    check "in the way: the program runs" runs_by_itself
+    check "in the way: theirs is still there" theirs_is_there
+    check "in the way: Nix builds" builds aarch64-linux arm64 aarch64
+    check "in the way: unregister exits 0" unregisters
+    check "in the way: all is as before, theirs is back" same theirs
+    echo -1 > "$table/qemu-aarch64" || true
+    umount "$table" || true
+    check "in the way: without them, all is as at the start" same before
+}
+
+in_the_way() {
+    exits 3 "$tool" register aarch64 && says ":/opt/their/qemu-aarch64:" ":$emulator:" "--force"
+}
+
+forced() {
+    exits 0 "$tool" register aarch64 --force && says "binfmt-nix-aarch64" && [ -e "$table/binfmt-nix-aarch64" ]
+}
+
+theirs_is_there() { grep -x "interpreter /opt/their/qemu-aarch64" "$table/qemu-aarch64"; }
+
+systemd() {
+    local binfmt=/usr/lib/systemd/systemd-binfmt
+    [ -x "$binfmt" ] || { echo "        no systemd-binfmt here: not checked"; return 0; }
+    check "systemd: register exits 0" registers proven
+    note registered
+    check "systemd: systemd-binfmt exits 0" exits 0 "$binfmt"
+    check "systemd: everything is as before, and the entry has the same text" same registered
+    check "systemd: the program runs" runs_by_itself
+    check "systemd: status says that it works" status_is works binfmt-nix true
+    check "systemd: register has nothing to do" registers "already registered"
+    check "systemd: unregister exits 0" unregisters
+    check "systemd: all is as before" same before
+
+    check "restart: register exits 0" registers proven
+    umount "$table" || true
+    check "restart: the table is gone, and status says so" status_is missing nobody true
+    mount -t binfmt_misc binfmt_misc "$table"
+    check "restart: systemd-binfmt brings the entry back" exits 0 "$binfmt"
+    check "restart: the program runs" runs_by_itself
+    check "restart: unregister exits 0" unregisters
+    check "restart: the table has no entry, and stays mounted: the system mounted it" empty_and_mounted
+    umount "$table" || true
+    check "restart: all is as before" same before
+}
+
+empty_and_mounted() { mounted && [ "$(ls "$table" | sort | tr '\n' ' ')" = "register status " ]; }
