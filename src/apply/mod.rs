@@ -6,13 +6,14 @@
 
 mod emulator;
 mod files;
+mod kernel;
 mod prove;
 mod undo;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::Arch;
 
 use crate::binfmt_misc::{self, Table};
 use crate::digest::Sha256;
@@ -182,60 +183,6 @@ impl<'a> Apply<'a> {
         self.done.push((undo, self.receipt.records.clone()));
         self.receipt.records.retain(|record| !gone(&record.made));
         self.receipt.save(self.host)
-    }
-
-    fn mount(&mut self) -> Result<()> {
-        let boot = self.host.boot_id();
-        self.begin(Made::Mount { boot: boot.clone(), id: None }, None)?;
-        binfmt_misc::mount(self.host)?;
-        let id = self.host.mount_id(Path::new(binfmt_misc::DIR));
-        self.end(Made::Mount { boot, id }, Undo::Unmount)?;
-        binfmt_misc::check_writable(self.host)
-    }
-
-    /// A mount that cannot go yet stays in the receipt, for the next time.
-    fn unmount(&mut self) -> Result<()> {
-        let others = !binfmt_misc::look(self.host)?.is_empty();
-        let why = if others { "entries of others are in it" } else { "a process uses it" };
-        if others || !self.host.unmount(Path::new(binfmt_misc::DIR))? {
-            self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
-            return Ok(());
-        }
-        self.forget(Undo::Mount, |made| matches!(made, Made::Mount { .. }))
-    }
-
-    fn withdraw(&mut self, name: &str) -> Result<()> {
-        let Some(rule) = self.facts.table.entry(name).map(|entry| entry.rule.clone()) else {
-            return Ok(());
-        };
-        binfmt_misc::remove(self.host, name)?;
-        self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
-    }
-
-    /// Registers a rule that cannot brick the machine, and proves it.
-    fn enter(&mut self, arch: &'static Arch, rule: &Rule) -> Result<()> {
-        binfmt_misc::check_writable(self.host)?;
-        let installed = self.installed(arch)?;
-        prove::harmless(self.host, rule, &installed.head)?;
-        let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-        let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
-        let made = Made::Entry { name: name.clone(), line };
-        self.begin(made.clone(), Some(arch))?;
-        binfmt_misc::register(self.host, rule)?;
-        self.end(made, Undo::Withdraw(name.clone()))?;
-        let emulator = Some((installed.inode, installed.sha256));
-        if prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)? {
-            self.proven.push(arch.target);
-        }
-        Ok(())
-    }
-
-    fn prove_rival(&mut self, arch: &'static Arch) -> Result<()> {
-        let argv0 = self.facts.rivals.get(arch.target).into_iter().flatten().all(|r| r.entry.rule.flags.preserve_argv0);
-        if prove::runs(self.host, arch, "the entry of this system", None, argv0)? {
-            self.proven.push(arch.target);
-        }
-        Ok(())
     }
 
     fn restart_daemon(&mut self) {

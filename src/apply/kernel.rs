@@ -1,0 +1,80 @@
+//! Steps on the kernel's table.
+
+use std::path::Path;
+
+use binfmt_magic::{Arch, Rule};
+
+use super::undo::Undo;
+use super::{Apply, prove};
+use crate::binfmt_misc::{self, name_of};
+use crate::error::{Error, Result};
+use crate::receipt::Made;
+
+impl Apply<'_> {
+    pub(super) fn mount(&mut self) -> Result<()> {
+        let boot = self.host.boot_id();
+        self.begin(Made::Mount { boot: boot.clone(), id: None }, None)?;
+        binfmt_misc::mount(self.host)?;
+        let id = self.host.mount_id(Path::new(binfmt_misc::DIR));
+        self.end(Made::Mount { boot, id }, Undo::Unmount)?;
+        binfmt_misc::check_writable(self.host)
+    }
+
+    /// A mount that cannot go yet stays in the receipt, for the next time.
+    pub(super) fn unmount(&mut self) -> Result<()> {
+        let others = !binfmt_misc::look(self.host)?.is_empty();
+        let why = if others { "entries of others are in it" } else { "a process uses it" };
+        if others || !self.host.unmount(Path::new(binfmt_misc::DIR))? {
+            self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
+            return Ok(());
+        }
+        self.forget(Undo::Mount, |made| matches!(made, Made::Mount { .. }))
+    }
+
+    pub(super) fn withdraw(&mut self, name: &str) -> Result<()> {
+        let Some(rule) = self.facts.table.entry(name).map(|entry| entry.rule.clone()) else {
+            return Ok(());
+        };
+        binfmt_misc::remove(self.host, name)?;
+        self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
+    }
+
+    /// Registers a rule that cannot brick the machine, and proves it.
+    pub(super) fn enter(&mut self, arch: &'static Arch, rule: &Rule) -> Result<()> {
+        binfmt_misc::check_writable(self.host)?;
+        let installed = self.installed(arch)?;
+        prove::harmless(self.host, rule, &installed.head)?;
+        let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+        let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
+        let made = Made::Entry { name: name.clone(), line };
+        self.begin(made.clone(), Some(arch))?;
+        binfmt_misc::register(self.host, rule)?;
+        self.end(made, Undo::Withdraw(name.clone()))?;
+        let emulator = Some((installed.inode, installed.sha256));
+        if prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)? {
+            self.proven.push(arch.target);
+        }
+        Ok(())
+    }
+
+    /// Somebody else's entry is used only if it works.
+    pub(super) fn prove_rival(&mut self, arch: &'static Arch) -> Result<()> {
+        let rivals: Vec<_> = self.facts.rivals.get(arch.target).into_iter().flatten().collect();
+        let keeps_argv0 = rivals.iter().all(|rival| rival.entry.rule.flags.preserve_argv0);
+        let name = rivals.first().map(|rival| name_of(&rival.entry)).unwrap_or_default();
+        match prove::runs(self.host, arch, &name, None, keeps_argv0) {
+            Ok(proven) => self.proven.extend(proven.then_some(arch.target)),
+            Err(Error::NotWorking { why, .. }) => {
+                return Err(Error::Conflict {
+                    what: format!(
+                        "somebody else's entry {name} takes {} programs, and does not work: {why}",
+                        arch.target
+                    ),
+                    hint: "--force puts ours above it and deletes nothing".into(),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
