@@ -19,6 +19,8 @@ pub const DIR: &str = "/var/lib/binfmt-nix";
 /// The receipt itself, mode 0644: it holds no secrets, and `status` reads it.
 pub const PATH: &str = "/var/lib/binfmt-nix/receipt.json";
 
+const FILE: &str = "receipt.json";
+
 /// The version of the schema below.
 const VERSION: u32 = 1;
 
@@ -137,6 +139,14 @@ impl Made {
         }
     }
 
+    /// The directory, if it is one.
+    pub fn into_dir(self) -> Option<PathBuf> {
+        match self {
+            Self::Dir { path } => Some(path),
+            _ => None,
+        }
+    }
+
     /// The file or directory, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -182,11 +192,27 @@ impl Receipt {
 
     /// Writes it, through to the disk.
     pub fn save(&self, host: &Host) -> Result<()> {
-        let path = Path::new(PATH);
-        let mut text =
-            serde_json::to_vec_pretty(self).map_err(|e| Error::Receipt { path: host.at(path), why: e.to_string() })?;
+        host.write_atomic(Path::new(PATH), &self.text(host)?)
+    }
+
+    /// Writes the first one, together with its directory.
+    pub fn save_with_directory(&self, host: &Host) -> Result<()> {
+        host.make_dir_with(Path::new(DIR), FILE, &self.text(host)?)
+    }
+
+    /// Removes it: with its directory, if that is ours and nothing else is in it.
+    pub fn remove(host: &Host, with_directory: bool) -> Result<()> {
+        if with_directory && host.remove_dir_with(Path::new(DIR), FILE)? {
+            return Ok(());
+        }
+        host.remove_file(Path::new(PATH))
+    }
+
+    fn text(&self, host: &Host) -> Result<Vec<u8>> {
+        let refused = |e: serde_json::Error| Error::Receipt { path: host.at(Path::new(PATH)), why: e.to_string() };
+        let mut text = serde_json::to_vec_pretty(self).map_err(refused)?;
         text.push(b'\n');
-        host.write_atomic(path, &text)
+        Ok(text)
     }
 
     /// The records of one system, oldest first.

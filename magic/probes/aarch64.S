@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for aarch64 */
+        .ifndef DATA
         .set DATA, 1
+        .endif
         .set MACHINE, 183
         .set FLAGS, 0
         .include "elf64.inc"

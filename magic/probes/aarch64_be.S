@@ -1,14 +1,3 @@
 /* write(1, argv[0], 16); exit(0) for aarch64_be */
         .set DATA, 2
-        .set MACHINE, 183
-        .set FLAGS, 0
-        .include "elf64.inc"
-        mov x8, #64
-        mov x0, #1
-        ldr x1, [sp, #8]
-        mov x2, #16
-        svc #0
-        mov x8, #93
-        mov x0, #0
-        svc #0
-        .set SIZE, . - start
+        .include "aarch64.S"

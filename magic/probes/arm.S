@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for arm */
+        .ifndef DATA
         .set DATA, 1
+        .endif
         .set MACHINE, 40
         .set FLAGS, 0x05000000
         .include "elf32.inc"

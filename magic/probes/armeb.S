@@ -1,14 +1,3 @@
 /* write(1, argv[0], 16); exit(0) for armeb, big-endian code (BE32) */
         .set DATA, 2
-        .set MACHINE, 40
-        .set FLAGS, 0x05000000
-        .include "elf32.inc"
-        mov r7, #4
-        mov r0, #1
-        ldr r1, [sp, #4]
-        mov r2, #16
-        svc #0
-        mov r7, #1
-        mov r0, #0
-        svc #0
-        .set SIZE, . - start
+        .include "arm.S"

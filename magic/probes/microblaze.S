@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for microblaze, as numbers: no LLVM knows it */
+        .ifndef DATA
         .set DATA, 2
+        .endif
         .set MACHINE, 189
         .set FLAGS, 0
         .include "elf32.inc"

@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for mips64 (n64) */
+        .ifndef DATA
         .set DATA, 2
+        .endif
         .set MACHINE, 8
         .set FLAGS, 0x20000000
         .include "elf64.inc"

@@ -1,14 +1,3 @@
 /* write(1, argv[0], 16); exit(0) for mips64el (n64) */
         .set DATA, 1
-        .set MACHINE, 8
-        .set FLAGS, 0x20000000
-        .include "elf64.inc"
-        addiu $2, $0, 5001
-        addiu $4, $0, 1
-        ld $5, 8($29)
-        addiu $6, $0, 16
-        syscall
-        addiu $2, $0, 5058
-        addiu $4, $0, 0
-        syscall
-        .set SIZE, . - start
+        .include "mips64.S"

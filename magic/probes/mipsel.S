@@ -1,14 +1,3 @@
 /* write(1, argv[0], 16); exit(0) for mipsel (o32) */
         .set DATA, 1
-        .set MACHINE, 8
-        .set FLAGS, 0x00001000
-        .include "elf32.inc"
-        addiu $2, $0, 4004
-        addiu $4, $0, 1
-        lw $5, 4($29)
-        addiu $6, $0, 16
-        syscall
-        addiu $2, $0, 4001
-        addiu $4, $0, 0
-        syscall
-        .set SIZE, . - start
+        .include "mips.S"

@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for mipsn32 (n32) */
+        .ifndef DATA
         .set DATA, 2
+        .endif
         .set MACHINE, 8
         .set FLAGS, 0x20000020
         .include "elf32.inc"

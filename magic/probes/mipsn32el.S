@@ -1,14 +1,3 @@
 /* write(1, argv[0], 16); exit(0) for mipsn32el (n32) */
         .set DATA, 1
-        .set MACHINE, 8
-        .set FLAGS, 0x20000020
-        .include "elf32.inc"
-        addiu $2, $0, 6001
-        addiu $4, $0, 1
-        lw $5, 4($29)
-        addiu $6, $0, 16
-        syscall
-        addiu $2, $0, 6058
-        addiu $4, $0, 0
-        syscall
-        .set SIZE, . - start
+        .include "mipsn32.S"

@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for ppc64le */
+        .ifndef DATA
         .set DATA, 1
+        .endif
         .set MACHINE, 21
         .set FLAGS, 2
         .include "elf64.inc"

@@ -1,5 +1,7 @@
 /* write(1, argv[0], 16); exit(0) for sh4, as numbers: no LLVM knows it */
+        .ifndef DATA
         .set DATA, 1
+        .endif
         .set MACHINE, 42
         .set FLAGS, 9
         .include "elf32.inc"

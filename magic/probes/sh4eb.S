@@ -1,14 +1,3 @@
 /* write(1, argv[0], 16); exit(0) for sh4eb, as numbers: no LLVM knows it */
         .set DATA, 2
-        .set MACHINE, 42
-        .set FLAGS, 9
-        .include "elf32.inc"
-        .2byte 0xe304                         /* mov #4, r3 */
-        .2byte 0xe401                         /* mov #1, r4 */
-        .2byte 0x55f1                         /* mov.l @(4, r15), r5 */
-        .2byte 0xe610                         /* mov #16, r6 */
-        .2byte 0xc313                         /* trapa #0x13 */
-        .2byte 0xe301                         /* mov #1, r3 */
-        .2byte 0xe400                         /* mov #0, r4 */
-        .2byte 0xc311                         /* trapa #0x11 */
-        .set SIZE, . - start
+        .include "sh4.S"

@@ -1,7 +1,9 @@
 /* write(1, argv[0], 16); exit(0) for sparc */
         .set DATA, 2
+        .ifndef MACHINE
         .set MACHINE, 2
         .set FLAGS, 0
+        .endif
         .include "elf32.inc"
         mov 4, %g1
         mov 1, %o0

@@ -147,13 +147,22 @@ impl<'a> Apply<'a> {
                 return Err(why.into());
             }
         }
-        let chain: Vec<_> = Path::new(receipt::DIR).ancestors().collect();
-        for dir in chain.into_iter().rev().filter(|dir| !self.host.exists(dir)) {
-            let path = dir.to_owned();
+        let dir = Path::new(receipt::DIR);
+        let above: Vec<_> = dir.ancestors().skip(1).filter(|dir| !self.host.exists(dir)).collect();
+        for dir in above.into_iter().rev() {
             self.host.make_dir(dir)?;
-            self.receipt.records.push(Record { state: State::Done, target: None, made: Made::Dir { path } });
+            self.record_dir(dir);
         }
-        self.receipt.save(self.host)
+        if self.host.exists(dir) {
+            return self.receipt.save(self.host);
+        }
+        self.record_dir(dir);
+        self.receipt.save_with_directory(self.host)
+    }
+
+    fn record_dir(&mut self, path: &Path) {
+        let made = Made::Dir { path: path.to_owned() };
+        self.receipt.records.push(Record { state: State::Done, target: None, made });
     }
 
     /// Records that something is about to be made.
@@ -212,11 +221,11 @@ impl<'a> Apply<'a> {
 
     /// Nothing of ours is left but the receipt and directories: they go too.
     fn close_receipt(&mut self) -> Result<()> {
-        self.host.remove_file(Path::new(receipt::PATH))?;
-        for record in self.receipt.records.drain(..).rev() {
-            if let Made::Dir { path } = record.made {
-                self.host.remove_dir(&path)?;
-            }
+        let dirs: Vec<_> = self.receipt.records.drain(..).filter_map(|record| record.made.into_dir()).collect();
+        let receipts = Path::new(receipt::DIR);
+        Receipt::remove(self.host, dirs.iter().any(|dir| dir == receipts))?;
+        for dir in dirs.iter().rev().filter(|dir| *dir != receipts) {
+            self.host.remove_dir(dir)?;
         }
         Ok(())
     }

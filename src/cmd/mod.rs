@@ -42,13 +42,9 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
 fn lock(host: &Host, ui: &Ui) -> Result<Lock> {
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
     let lock = host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)?;
-    for home in layout::homes() {
-        host.sweep(home)?;
-    }
-    let state = Path::new(receipt::DIR);
-    if !host.exists(Path::new(receipt::PATH)) {
-        // Killed before the first receipt, or after the last. A full one stays.
-        host.remove_dir(state)?;
+    let receipts = Path::new(receipt::DIR).parent();
+    for dir in layout::homes().into_iter().chain(receipts) {
+        host.sweep(dir)?;
     }
     Ok(lock)
 }

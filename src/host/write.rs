@@ -107,38 +107,6 @@ impl Host {
         }
     }
 
-    /// Creates one directory, mode 0755 whatever the umask.
-    pub fn make_dir(&self, path: &Path) -> Result<()> {
-        let real = self.at(path);
-        std::fs::create_dir(&real)
-            .and_then(|()| std::fs::set_permissions(&real, Permissions::from_mode(0o755)))
-            .and_then(|()| sync_dir(parent(&real)))
-            .map_err(|e| Error::io("create the directory", &real, e))
-    }
-
-    /// Creates the missing directories above `path`.
-    pub fn make_parents(&self, path: &Path) -> Result<()> {
-        let real = self.at(path);
-        std::fs::create_dir_all(parent(&real)).map_err(|e| Error::io("create the directory of", &real, e))
-    }
-
-    /// Removes a directory if it is empty; `false` if something is in it.
-    pub fn remove_dir(&self, path: &Path) -> Result<bool> {
-        let real = self.at(path);
-        match std::fs::remove_dir(&real) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-            Err(e) => Err(Error::io("remove the directory", &real, e)),
-        }
-    }
-
-    /// Removes a directory that only we ever wrote to, and what is in it.
-    pub fn remove_tree(&self, path: &Path) {
-        // Best effort: it is named as ours and is swept again on the next run.
-        drop(std::fs::remove_dir_all(self.at(path)));
-    }
-
     /// Removes a file; one that is not there is fine.
     pub fn remove_file(&self, path: &Path) -> Result<()> {
         let real = self.at(path);
@@ -147,20 +115,6 @@ impl Host {
             Err(e) => Err(Error::io("remove", &real, e)),
             Ok(()) => sync_dir(parent(&real)).map_err(|e| Error::io("remove", &real, e)),
         }
-    }
-
-    /// Removes what killed runs left in `dir`. Only under the lock.
-    pub fn sweep(&self, dir: &Path) -> Result<()> {
-        for name in self.list(dir)? {
-            if name.to_string_lossy().starts_with(TEMP_PREFIX) {
-                let path = dir.join(&name);
-                match self.lstat(&path)? {
-                    Some(meta) if meta.is_dir() => self.remove_tree(&path),
-                    _ => self.remove_file(&path)?,
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -209,10 +163,10 @@ fn previous_name(path: &Path) -> PathBuf {
     parent(path).join(format!("{TEMP_PREFIX}previous-{name}"))
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or_else(|| Path::new("/"))
 }
