@@ -113,12 +113,12 @@ fn watch(
     if !status.success() {
         return Err(format!("the probe ended with {status}: {}", complaints.trim()));
     }
-    if !verified {
-        return Err("the kernel runs the probe with another file than the one that was verified".into());
-    }
     if keeps_argv0 && output != ARG0.as_bytes() {
         let got = String::from_utf8_lossy(&output);
         return Err(format!("the probe was given argv[0] {got:?} instead of {ARG0:?}"));
+    }
+    if !verified {
+        return Err("the kernel runs the probe with another file than the one that was verified".into());
     }
     Ok(())
 }

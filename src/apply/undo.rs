@@ -64,7 +64,7 @@ impl Apply<'_> {
         match undo {
             Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
             Undo::RemoveFile(path) => host.remove_file(&path),
-            Undo::Restore(path, previous) => host.place(previous, &path).map(|_| ()),
+            Undo::Restore(path, previous) => host.put_back(previous, &path),
             Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
             Undo::Exclude(path, newline_added) => match host.read(&path)? {
                 Some(text) => host.write_atomic(&path, &conf::exclude(&text, newline_added)),

@@ -21,8 +21,8 @@ impl Host {
 
     /// Creates the missing directories above `path`.
     pub fn make_parents(&self, path: &Path) -> Result<()> {
-        let real = self.at(path);
-        std::fs::create_dir_all(parent(&real)).map_err(|e| Error::io("create the directory of", &real, e))
+        let missing: Vec<_> = path.ancestors().skip(1).filter(|dir| !self.exists(dir)).collect();
+        missing.into_iter().rev().try_for_each(|dir| self.make_dir(dir))
     }
 
     /// Removes a directory if it is empty; `false` if something is in it.

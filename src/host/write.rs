@@ -80,6 +80,13 @@ impl Host {
         Ok(previous)
     }
 
+    /// Gives what [`Host::place`] returned its name back.
+    pub fn put_back(&self, previous: Ready, path: &Path) -> Result<()> {
+        let real = self.at(path);
+        let renamed = previous.path.persist(&real).map_err(|e| e.error);
+        renamed.and_then(|()| sync_dir(parent(&real))).map_err(|e| Error::io("put back", &real, e))
+    }
+
     /// Replaces or creates a file by temp, fchmod, fsync, rename, fsync of the
     /// directory. An existing file's mode, owner and extended attributes stay;
     /// a new one is 0644.
