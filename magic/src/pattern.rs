@@ -76,9 +76,11 @@ impl Pattern {
     /// Do both take the same programs, as far as real toolchains write them?
     ///
     /// Two rules for one guest often differ in bits that no compiler sets (the last mask byte of ppc64le, the
-    /// OS ABI). They are alike if they answer alike for the [headers](Arch::headers) of **every** row.
+    /// OS ABI). They are alike if they answer alike for the [headers](Arch::headers) of **every** row, and for files
+    /// that differ from those in being no programs.
     pub fn same_programs(&self, other: &Self) -> bool {
-        Arch::ALL.iter().flat_map(Arch::headers).all(|head| self.matches(&head) == other.matches(&head))
+        let alike = |head: &Vec<u8>| self.matches(head) == other.matches(head);
+        Arch::ALL.iter().flat_map(Arch::headers).all(|head| alike(&head) && no_programs(&head).iter().all(alike))
     }
 
     /// The positions that count, each with its byte and mask.
@@ -88,6 +90,19 @@ impl Pattern {
             (self.offset + i, byte, mask)
         })
     }
+}
+
+/// Files that differ from a program in one respect, and are none of this kind: no ELF, another class or byte order, an
+/// object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
+fn no_programs(head: &[u8]) -> Vec<Vec<u8>> {
+    let e_type = if head[5] == 2 { 17 } else { 16 };
+    let changes = [(0, 0), (1, 0), (2, 0), (3, 0), (4, head[4] ^ 3), (5, head[5] ^ 3), (e_type, 1), (e_type, 4)];
+    let changed = |(at, byte): (usize, u8)| {
+        let mut head = head.to_vec();
+        head[at] = byte;
+        head
+    };
+    changes.map(changed).to_vec()
 }
 
 #[cfg(test)]

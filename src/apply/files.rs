@@ -69,7 +69,12 @@ impl Apply<'_> {
     }
 
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<()> {
-        if !self.host.remove_dir(path)? {
+        let removed = self.host.remove_dir(path)?;
+        let holds_ours = |made: &Made| made.path().is_some_and(|inner| inner != path && inner.starts_with(path));
+        if !removed && self.receipt.records.iter().any(|record| holds_ours(&record.made)) {
+            return Ok(());
+        }
+        if !removed {
             self.notes.push(format!("{} stays: something else is in it", path.display()));
         }
         self.receipt.records.retain(|record| record.made != Made::Dir { path: path.to_owned() });

@@ -47,8 +47,11 @@ impl Host {
     pub fn make_dir_with(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         let temp = beside(path, "new");
         self.make_dir(&temp)?;
-        self.write_atomic(&temp.join(name), bytes)?;
-        self.rename(&temp, path)
+        let made = self.write_atomic(&temp.join(name), bytes).and_then(|()| self.rename(&temp, path));
+        if made.is_err() {
+            self.remove_tree(&temp);
+        }
+        made
     }
 
     /// Removes a directory together with the one file in it; `false` if

@@ -77,14 +77,17 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
         let text = boot::text(&rule(arch, &name, &path, flags)?)?;
         parts.boot.extend(write(facts, boot::file(arch), text, Some(arch))?);
     }
+    let known = facts.receipt.systems.get(arch.target);
+    // One that was never proven, as its registration was cut short, is put in once more.
+    let tried = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());
     let stands = ours.is_some_and(|entry| entry.enabled && same_rule(&entry.rule, &real))
         && matches!(stance, Stance::Free)
-        && choice.how == How::Keep;
+        && choice.how == How::Keep
+        && tried;
     if !stands && !matches!(facts.table, Table::Offline) {
         parts.withdraw.extend(ours.map(|entry| Step::Withdraw(name_of(entry))));
         parts.register.push(Step::Register { arch, rule: real });
     }
-    let known = facts.receipt.systems.get(arch.target);
     let system = System {
         entry: name,
         interpreter: path,

@@ -1,0 +1,63 @@
+//! `all`: every system that this machine does not run by itself.
+
+use std::fs;
+
+use binfmt_magic::Arch;
+
+use crate::common::qemu;
+use crate::common::table::line;
+use crate::common::tree::{NIX_CONF, Tree};
+
+crate::tests! {
+    all_in_and_all_out
+    nothing_is_there_to_copy
+}
+
+/// A machine with all of Debian's qemu-user.
+fn with_all() -> (Tree, Vec<&'static str>) {
+    let tree = Tree::new();
+    let own = Arch::of_host(std::env::consts::ARCH).unwrap().target;
+    let targets: Vec<_> = Arch::ALL.iter().map(|arch| arch.target).filter(|target| *target != own).collect();
+    for target in &targets {
+        fs::copy(qemu(target), tree.path("usr/bin").join(format!("qemu-{target}"))).unwrap();
+    }
+    (tree, targets)
+}
+
+fn all_in_and_all_out() {
+    let (tree, targets) = with_all();
+    // One that somebody else has, and not well: it is passed over, and told.
+    let tree = tree.mounted().entry(&line("theirs", "riscv64", "/bin/true".as_ref(), ""));
+    let before = tree.snapshot();
+    let done = tree.run(&["register", "all", "--source", "host", "--json"]).exits(3).json();
+    let findings = done["findings"].as_array().unwrap();
+    assert!(findings.len() == 1 && findings[0].as_str().unwrap().contains("riscv64"), "{findings:#?}");
+    let systems = done["systems"].as_array().unwrap();
+    for system in systems {
+        assert_eq!((&system["registered"], &system["proven"]), (&true.into(), &true.into()), "{system:#}");
+    }
+    let passed_over = done["notes"].as_array().unwrap().iter().filter(|note| note.to_string().contains("natively"));
+    // The host itself, and i386 where its kernel runs it.
+    let natives = passed_over.count();
+    assert!(natives == 1 || natives == 2);
+    assert_eq!(systems.len(), targets.len() + 1 - 1 - natives);
+    assert_eq!(tree.entries().len(), systems.len() + 1);
+    for system in ["aarch64", "s390x", "ppc64le", "mips64el", "loongarch64"] {
+        assert!(tree.runs(system), "{system}");
+    }
+    assert_eq!(tree.text(NIX_CONF), "sandbox = true\n!include binfmt-nix.conf\n");
+    let registered = tree.snapshot();
+    tree.run(&["register", "all", "--source", "auto"]).exits(3).says("riscv64");
+    registered.is_unchanged_in(&tree);
+    tree.unregister("s390x").exits(0);
+    assert!(!tree.runs("s390x") && tree.runs("aarch64"));
+    tree.unregister("all").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn nothing_is_there_to_copy() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "all", "--source", "host"]).exits(1).says("no usable qemu-");
+    before.is_unchanged_in(&tree);
+}

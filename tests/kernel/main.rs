@@ -1,0 +1,95 @@
+//! The tool on the real kernel, on trees of its own making.
+//!
+//! Since Linux 6.7 a user namespace has a binfmt_misc table of its own, so these tests need no root, change nothing of
+//! the machine, and run side by side. Each starts this program again in new namespaces: see `common/world.rs`.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `BINFMT_NIX_TEST_QEMU` | directory with static `qemu-TARGET` files |
+//! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
+//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `users`: what must not be skipped |
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
+#![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod boot;
+mod emulators;
+mod every_system;
+mod forced;
+mod full_disk;
+mod host_copies;
+mod json;
+mod killed;
+mod main_job;
+mod names;
+mod nix_conf;
+mod nix_left_alone;
+mod options;
+mod other_hands;
+mod permission;
+mod receipts;
+mod rivals;
+mod strange_machines;
+mod two_at_once;
+mod upgrade;
+
+use std::process::ExitCode;
+
+use common::world::{self, Outcome};
+use libtest_mimic::{Arguments, Completion, Trial};
+
+/// A test's name and what it does.
+pub(crate) type Test = (&'static str, fn());
+
+/// Lists the tests of a module.
+macro_rules! tests {
+    ($($name:ident)*) => {
+        pub(crate) const TESTS: &[crate::Test] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),*];
+    };
+}
+pub(crate) use tests;
+
+const MODULES: &[&[Test]] = &[
+    every_system::TESTS,
+    boot::TESTS,
+    emulators::TESTS,
+    forced::TESTS,
+    full_disk::TESTS,
+    host_copies::TESTS,
+    json::TESTS,
+    killed::TESTS,
+    main_job::TESTS,
+    names::TESTS,
+    nix_conf::TESTS,
+    nix_left_alone::TESTS,
+    options::TESTS,
+    other_hands::TESTS,
+    permission::TESTS,
+    receipts::TESTS,
+    rivals::TESTS,
+    strange_machines::TESTS,
+    two_at_once::TESTS,
+    upgrade::TESTS,
+];
+
+fn main() -> ExitCode {
+    let all = || MODULES.iter().copied().flatten().map(|(name, test)| (name.trim_start_matches("kernel::"), *test));
+    if let Some(code) = world::play(|wanted| all().find(|(name, _)| *name == wanted).map(|(_, test)| test)) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let args = Arguments::from_args();
+    let mount = tempfile::tempdir().unwrap();
+    let dir = mount.path().to_owned();
+    let trials = all().map(|(name, _)| {
+        let dir = dir.clone();
+        Trial::ignorable_test(name, move || match world::run(name, &dir) {
+            Outcome::Passed => Ok(Completion::Completed),
+            Outcome::Skipped(why) => Ok(Completion::ignored_with(why)),
+            Outcome::Failed(why) => Err(why.into()),
+        })
+    });
+    libtest_mimic::run(&args, trials.collect()).exit_code()
+}

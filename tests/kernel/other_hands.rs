@@ -1,0 +1,86 @@
+//! What others do to the entry itself between `register` and `unregister`.
+
+use crate::common::Tree;
+use crate::common::table::line;
+use crate::common::tree::{EMULATOR, RECEIPT};
+
+crate::tests! {
+    an_entry_of_our_name_that_is_not_ours_any_more
+    an_entry_that_was_made_again_as_it_was
+    the_table_was_unmounted
+    another_table_was_mounted_above
+    files_of_others_in_our_directories
+    one_changed_thing_of_two_systems
+}
+
+fn an_entry_of_our_name_that_is_not_ours_any_more() {
+    let tree = Tree::new().mounted();
+    tree.register("aarch64").exits(0);
+    tree.write_kernel("qemu-aarch64", "-1");
+    let theirs = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
+    tree.enter(&theirs);
+    let table = tree.table();
+    tree.register("aarch64").exits(3).says("theirs: :qemu-aarch64:");
+    tree.unregister("aarch64").exits(3).says("qemu-aarch64").says("left as it is");
+    assert_eq!(tree.table(), table);
+    assert!(!tree.exists(EMULATOR));
+}
+
+/// As systemd-binfmt does it from our boot file.
+fn an_entry_that_was_made_again_as_it_was() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    tree.write_kernel("status", "-1");
+    tree.enter(&line("qemu-aarch64", "aarch64", &tree.path(EMULATOR), "FP"));
+    tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn the_table_was_unmounted() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    tree.unmount();
+    tree.run(&["register", "aarch64"]).exits(0).prints("registered, proven");
+    assert!(tree.runs("aarch64"));
+    tree.unmount();
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+/// All mounts of a namespace show one table, so what was made there is there; their mount stays.
+fn another_table_was_mounted_above() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.unmount();
+    let tree = tree.mounted();
+    tree.run(&["register", "aarch64"]).exits(0);
+    tree.unregister("aarch64").exits(0);
+    assert!(tree.is_mounted());
+}
+
+fn files_of_others_in_our_directories() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.write("usr/local/libexec/binfmt-nix/theirs", "x");
+    tree.write("etc/binfmt.d/theirs.conf", "# x\n");
+    tree.write("var/lib/binfmt-nix/theirs", "x");
+    tree.unregister("aarch64").exits(0);
+    for path in ["usr/local/libexec/binfmt-nix/theirs", "etc/binfmt.d/theirs.conf", "var/lib/binfmt-nix/theirs"] {
+        assert!(tree.exists(path), "{path}");
+    }
+    assert!(!tree.exists(EMULATOR) && !tree.exists(RECEIPT));
+}
+
+fn one_changed_thing_of_two_systems() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.register("riscv64").exits(0);
+    let boot = "etc/binfmt.d/zz-binfmt-nix-riscv64.conf";
+    tree.append(boot, "# mine\n");
+    tree.unregister("all").exits(3).says(boot).omits("zz-binfmt-nix-aarch64.conf was changed");
+    assert_eq!(tree.entries(), [""; 0]);
+    assert!(tree.exists(boot) && !tree.exists("usr/local/libexec/binfmt-nix"));
+}
