@@ -72,13 +72,19 @@ fn start(name: &str, mount: &Path) -> io::Result<Output> {
     command.arg(name).env(MOUNT, mount);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    // It asks for its ids by one byte; without one it has ended, and its status says why.
-    let asked = child.stdout.as_mut().is_some_and(|out| out.read_exact(&mut [0]).is_ok());
+    // It asks for its ids by one byte; any other is the start of why it cannot.
+    let mut first = [0];
+    let answered = child.stdout.as_mut().is_some_and(|out| out.read_exact(&mut first).is_ok());
+    let asked = answered && first == *b"?";
     if asked {
         map_ids(child.id())?;
         child.stdin.take().map_or(Ok(()), |mut gate| gate.write_all(b"\n"))?;
     }
-    child.wait_with_output()
+    let mut output = child.wait_with_output()?;
+    if answered && !asked {
+        output.stdout.insert(0, first[0]);
+    }
+    Ok(output)
 }
 
 /// Root can give a world as many users as Debian has; an ordinary user only himself.

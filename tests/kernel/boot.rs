@@ -5,6 +5,7 @@ use crate::common::tree::{BOOT, EMULATOR};
 
 crate::tests! {
     one_that_is_not_ours
+    what_it_says_to_type_is_about_the_tree
     a_link_in_its_place
     a_directory_in_its_place
     edited_by_somebody
@@ -22,6 +23,12 @@ fn one_that_is_not_ours() {
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// Whoever copies the line must not move the file of the machine that he sits at.
+fn what_it_says_to_type_is_about_the_tree() {
+    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    tree.register("aarch64").exits(3).says(&format!("mv /tree/{BOOT} /tree/{BOOT}.old"));
 }
 
 /// `ln -s /dev/null` is how binfmt.d(5) has a file switched off.

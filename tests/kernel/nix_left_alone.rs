@@ -15,6 +15,7 @@ crate::tests! {
     a_mounted_file
     a_read_only_directory
     a_directory_in_its_place
+    one_that_became_a_link
     our_file_was_edited
     our_file_was_there_before
     our_file_is_a_link
@@ -99,6 +100,17 @@ fn a_directory_in_its_place() {
         done.exits(1);
         before.is_unchanged_in(&tree);
     }
+}
+
+/// Our line went with the file to somebody else's place: it stays there, is told, and harms nobody.
+fn one_that_became_a_link() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    std::fs::rename(tree.path(NIX_CONF), tree.path("nix/store/x-nix.conf")).unwrap();
+    let tree = tree.link(NIX_CONF, "../../nix/store/x-nix.conf");
+    tree.unregister("aarch64").exits(3).says(NIX_CONF).says("left as it is");
+    assert_eq!(tree.text("nix/store/x-nix.conf"), "sandbox = true\n!include binfmt-nix.conf\n");
+    assert!(!tree.exists(OWN_CONF) && !tree.exists(BOOT) && !tree.runs("aarch64"));
 }
 
 fn our_file_was_edited() {

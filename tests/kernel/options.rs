@@ -15,6 +15,7 @@ crate::tests! {
     no_trace_of_nix_is_noted
     nix_tells_a_nix_that_is_not_there
     no_persist_writes_no_boot_file
+    a_boot_file_can_be_written_later
     no_persist_does_not_take_a_boot_file_away
     credentials_say_what_they_risk
     credentials_can_be_taken_back
@@ -128,6 +129,18 @@ fn no_persist_writes_no_boot_file() {
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
     assert!(!tree.exists("etc/binfmt.d"));
     assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn a_boot_file_can_be_written_later() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-persist"]).exits(0);
+    let table = tree.table();
+    tree.run(&["register", "aarch64"]).exits(0);
+    assert!(tree.exists(BOOT));
+    assert_eq!(tree.table(), table);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
 }
