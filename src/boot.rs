@@ -38,6 +38,12 @@ pub fn text(rule: &Rule) -> Result<Vec<u8>> {
     Ok(text)
 }
 
+/// The rule in a file that is to the letter as we write it.
+pub fn own_rule(content: &[u8]) -> Option<Rule> {
+    let rule = parse(&String::from_utf8_lossy(content)).next()?;
+    text(&rule).is_ok_and(|text| text == content).then_some(rule)
+}
+
 /// The rules that the machine registers by itself at boot.
 #[derive(Debug, Clone, Default)]
 pub struct Boot {

@@ -166,11 +166,13 @@ impl Default for Receipt {
 }
 
 impl Receipt {
-    /// Reads the machine's receipt; an empty one if there is none.
-    pub fn load(host: &Host) -> Result<Self> {
+    /// Reads the machine's receipt, if there is one.
+    pub fn load(host: &Host) -> Result<Option<Self>> {
         match host.read(Path::new(PATH))? {
-            None => Ok(Self::default()),
-            Some(bytes) => Self::parse(&bytes).map_err(|why| Error::Receipt { path: host.at(Path::new(PATH)), why }),
+            None => Ok(None),
+            Some(bytes) => {
+                Self::parse(&bytes).map(Some).map_err(|why| Error::Receipt { path: host.at(Path::new(PATH)), why })
+            }
         }
     }
 

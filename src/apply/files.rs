@@ -65,7 +65,7 @@ impl Apply<'_> {
         self.host.remove_file(path)?;
         let gone = |made: &Made| !matches!(made, Made::Include { .. }) && made.path() == Some(path);
         self.receipt.records.retain(|record| !gone(&record.made));
-        self.receipt.save(self.host)
+        self.save()
     }
 
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<()> {
@@ -78,6 +78,6 @@ impl Apply<'_> {
             self.notes.push(format!("{} stays: something else is in it", path.display()));
         }
         self.receipt.records.retain(|record| record.made != Made::Dir { path: path.to_owned() });
-        self.receipt.save(self.host)
+        self.save()
     }
 }

@@ -38,6 +38,8 @@ pub struct Apply<'a> {
     facts: Facts,
     mirror: Option<BaseUrl>,
     receipt: Receipt,
+    /// The receipt as it was last read or written.
+    on_disk: Option<Receipt>,
     /// Emulators that are complete but have not got their names yet.
     staged: BTreeMap<&'static str, (Ready, Sha256)>,
     /// How to take back what was done, each with the records as they were before.
@@ -66,6 +68,7 @@ impl<'a> Apply<'a> {
     pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, mirror: Option<BaseUrl>) -> Self {
         Self {
             receipt: facts.receipt.clone(),
+            on_disk: host.exists(Path::new(receipt::PATH)).then(|| facts.receipt.clone()),
             staged: BTreeMap::new(),
             done: Vec::new(),
             notes: Vec::new(),
@@ -85,6 +88,7 @@ impl<'a> Apply<'a> {
         if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
             binfmt_misc::check_writable(self.host)?;
         }
+        self.check_trust()?;
         let attempt = self.open_receipt().and_then(|()| {
             plan.steps.iter().try_for_each(|step| self.step(step))?;
             self.remember(plan)
@@ -100,6 +104,7 @@ impl<'a> Apply<'a> {
 
     /// Does every step it can. The first error is returned, after the rest was done.
     pub fn unregister(mut self, plan: &Plan) -> Result<Applied> {
+        self.open_receipt()?;
         let mut errors = Vec::new();
         for step in &plan.steps {
             errors.extend(self.step(step).err());
@@ -140,13 +145,18 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// Makes room for the receipt.
-    fn open_receipt(&mut self) -> Result<()> {
+    /// Nobody but root may be able to change what root will run.
+    fn check_trust(&self) -> Result<()> {
         for home in [layout::INTERPRETERS, receipt::DIR] {
             if let Some(why) = self.host.distrust_above(&Path::new(home).join("x"))? {
                 return Err(why.into());
             }
         }
+        Ok(())
+    }
+
+    /// Makes room for the receipt.
+    fn open_receipt(&mut self) -> Result<()> {
         let dir = Path::new(receipt::DIR);
         let above: Vec<_> = dir.ancestors().skip(1).filter(|dir| !self.host.exists(dir)).collect();
         for dir in above.into_iter().rev() {
@@ -154,10 +164,21 @@ impl<'a> Apply<'a> {
             self.record_dir(dir);
         }
         if self.host.exists(dir) {
-            return self.receipt.save(self.host);
+            return self.save();
         }
         self.record_dir(dir);
-        self.receipt.save_with_directory(self.host)
+        self.receipt.save_with_directory(self.host)?;
+        self.on_disk = Some(self.receipt.clone());
+        Ok(())
+    }
+
+    /// Writes the receipt, if it is not so already.
+    fn save(&mut self) -> Result<()> {
+        if self.on_disk.as_ref() != Some(&self.receipt) {
+            self.receipt.save(self.host)?;
+            self.on_disk = Some(self.receipt.clone());
+        }
+        Ok(())
     }
 
     fn record_dir(&mut self, path: &Path) {
@@ -169,7 +190,7 @@ impl<'a> Apply<'a> {
     fn begin(&mut self, made: Made, arch: Option<&Arch>) -> Result<()> {
         let target = arch.map(|arch| arch.target.to_owned());
         self.receipt.records.push(Record { state: State::Begun, target, made });
-        self.receipt.save(self.host)
+        self.save()
     }
 
     /// Records that it is made, in its final form; an older record of the same
@@ -184,14 +205,14 @@ impl<'a> Apply<'a> {
         self.receipt.records.retain(|other| !other.made.same_thing(&made));
         record.made = made;
         self.receipt.records.push(record);
-        self.receipt.save(self.host)
+        self.save()
     }
 
     /// Forgets something that was taken away.
     fn forget(&mut self, undo: Undo, gone: impl Fn(&Made) -> bool) -> Result<()> {
         self.done.push((undo, self.receipt.records.clone()));
         self.receipt.records.retain(|record| !gone(&record.made));
-        self.receipt.save(self.host)
+        self.save()
     }
 
     fn restart_daemon(&mut self) {
@@ -216,7 +237,7 @@ impl<'a> Apply<'a> {
                 }
             }
         }
-        if self.receipt.is_spent() { self.close_receipt() } else { self.receipt.save(self.host) }
+        if self.receipt.is_spent() { self.close_receipt() } else { self.save() }
     }
 
     /// Nothing of ours is left but the receipt and directories: they go too.

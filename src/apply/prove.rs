@@ -113,6 +113,9 @@ fn watch(
     if !status.success() {
         return Err(format!("the probe ended with {status}: {}", complaints.trim()));
     }
+    if output.is_empty() {
+        return Err("the probe ended without a word".into());
+    }
     if keeps_argv0 && output != ARG0.as_bytes() {
         let got = String::from_utf8_lossy(&output);
         return Err(format!("the probe was given argv[0] {got:?} instead of {ARG0:?}"));

@@ -46,7 +46,7 @@ impl Apply<'_> {
         if complete {
             self.drop_begun();
         }
-        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.receipt.save(self.host) };
+        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.save() };
         match written {
             Ok(()) if complete => self.ui.note("nothing was changed: what had been done was undone"),
             Ok(()) => self.ui.warn("not everything could be undone; run: binfmt-nix unregister all"),

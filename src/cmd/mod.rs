@@ -12,6 +12,7 @@ mod unregister;
 
 use std::path::Path;
 
+use crate::binfmt_misc;
 use crate::cli::{Cli, Command};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{Host, Lock};
@@ -24,6 +25,7 @@ use crate::ui::Ui;
 /// Does what the command line says.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     let host = Host::new(&cli.root)?;
+    stay_inside(&host)?;
     match &cli.command {
         Command::Register(args) => register::run(args, &host, ui),
         Command::Unregister(args) => unregister::run(args, &host, ui),
@@ -34,6 +36,19 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::BecomeInChroot { dir, program, arg0 } => {
             Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
         }
+    }
+}
+
+/// An absolute symbolic link in a tree means another place of this machine, not
+/// of the tree: nothing is written through it.
+fn stay_inside(host: &Host) -> Result<()> {
+    let mut places = layout::homes().into_iter().chain([Path::new(layout::LOCK), Path::new(binfmt_misc::DIR)]);
+    match places.find_map(|place| Some((place, host.leads_out(place)?))) {
+        None => Ok(()),
+        Some((place, outside)) => Err(Error::Conflict {
+            what: format!("{} leads out of the tree, to {}", host.at(place).display(), outside.display()),
+            hint: "make the symbolic link on the way a relative one, or a directory".into(),
+        }),
     }
 }
 

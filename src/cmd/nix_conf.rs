@@ -14,7 +14,7 @@ use crate::receipt::Receipt;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let receipt = Receipt::load(host)?;
+    let receipt = Receipt::load(host)?.unwrap_or_default();
     let archs: Vec<&'static Arch> = if args.systems.is_empty() {
         receipt.systems.keys().filter_map(|target| Arch::by_target(target)).collect()
     } else {

@@ -5,6 +5,7 @@
 pub mod copies;
 pub mod made;
 pub mod native;
+mod orphans;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +67,10 @@ impl Facts {
     pub fn gather(host: &Host, systems: &[&'static Arch], source: Option<&Source>) -> Result<Self> {
         let (machine, kernel) = kernel();
         let table = binfmt_misc::look(host)?;
-        let mut receipt = Receipt::load(host)?;
+        let mut receipt = match Receipt::load(host)? {
+            Some(receipt) => receipt,
+            None => orphans::receipt(host, &table)?,
+        };
         let now = made::settle(host, &mut receipt, &table)?;
         let mut facts = Self {
             root: host.at(Path::new("/")),

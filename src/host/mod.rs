@@ -110,6 +110,13 @@ impl Host {
         inside.map_err(|_| Error::io("find inside the root directory", &resolved, io::ErrorKind::NotFound.into()))
     }
 
+    /// Below a `--root`: where a symbolic link on the way to `path` leads, if that
+    /// is out of the tree.
+    pub fn leads_out(&self, path: &Path) -> Option<PathBuf> {
+        let there = path.ancestors().find_map(|above| self.at(above).canonicalize().ok())?;
+        (!there.starts_with(&self.root)).then_some(there)
+    }
+
     /// The whole file, or `None` if there is none.
     pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let real = self.at(path);

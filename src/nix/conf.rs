@@ -103,12 +103,20 @@ fn sandbox_path(path: &Path) -> Option<String> {
     plain.then(|| format!("{text}?"))
 }
 
+const HEADER: &str = "# Written by binfmt-nix. It is rewritten by `binfmt-nix register` and goes with\n\
+                      # `binfmt-nix unregister`; put settings of your own into nix.conf.\n";
+
+/// Is this a file as we write it, whatever the guests?
+pub fn is_own_file(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let settings = ["extra-extra-platforms = ", "extra-sandbox-paths = "];
+    let own = |line: &str| settings.iter().any(|setting| line.starts_with(setting));
+    text.strip_prefix(HEADER).is_some_and(|lines| lines.lines().all(own))
+}
+
 /// The whole of our own file.
 pub fn own_file(guests: &[Guest]) -> String {
-    let mut text = String::from(
-        "# Written by binfmt-nix. It is rewritten by `binfmt-nix register` and goes with\n\
-         # `binfmt-nix unregister`; put settings of your own into nix.conf.\n",
-    );
+    let mut text = String::from(HEADER);
     for line in lines(guests) {
         text.push_str(&line);
         text.push('\n');

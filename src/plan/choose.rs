@@ -80,7 +80,7 @@ impl Installed {
                 let keep = Choice { how: How::Keep, version, source: "found in place".into() };
                 Ok(Self { sum, keep: Some(keep) })
             }
-            _ => Err(super::register::not_ours(&path)),
+            _ => Err(super::register::not_ours(facts, &path)),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::choose::{Choice, How, choose};
 use super::parts::Parts;
 use super::rivals::{Stance, adopt, conflict, entry_name, stance};
 use super::{Plan, Planned, Step, tell_nix};
-use crate::binfmt_misc::{Table, name_of, same_rule};
+use crate::binfmt_misc::{self, Table, name_of, same_rule};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -25,7 +25,7 @@ const KERNEL_TELLS_ARGV0: (u32, u32) = (5, 12);
 /// Plans a registration.
 pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
     if facts.table.is_switched_off() {
-        return Err(switched_off());
+        return Err(switched_off(facts));
     }
     let mut parts = Parts::default();
     for arch in &request.systems {
@@ -43,10 +43,11 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
     Ok(parts.into_plan(facts))
 }
 
-fn switched_off() -> Error {
+fn switched_off(facts: &Facts) -> Error {
+    let status = facts.real(&binfmt_misc::path("status"));
     Error::Conflict {
-        what: "binfmt_misc is switched off as a whole: /proc/sys/fs/binfmt_misc/status says \"disabled\"".into(),
-        hint: "switch it on: echo 1 > /proc/sys/fs/binfmt_misc/status".into(),
+        what: format!("binfmt_misc is switched off as a whole: {} says \"disabled\"", status.display()),
+        hint: format!("switch it on: echo 1 > {}", status.display()),
     }
 }
 
@@ -133,13 +134,14 @@ fn rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rul
 pub(super) fn write(facts: &Facts, path: PathBuf, text: Vec<u8>, arch: Option<&'static Arch>) -> Result<Option<Step>> {
     match facts.files.get(&path) {
         Some(sum) if *sum == Some(Sha256::of(&text)) => Ok(None),
-        Some(_) if !facts.made_by_us(&path) => Err(not_ours(&path)),
+        Some(_) if !facts.made_by_us(&path) => Err(not_ours(facts, &path)),
         _ => Ok(Some(Step::Write { path, text, arch })),
     }
 }
 
 /// A file with our name that we did not write, or that was changed since.
-pub(super) fn not_ours(path: &Path) -> Error {
+pub(super) fn not_ours(facts: &Facts, path: &Path) -> Error {
+    let path = facts.real(path);
     Error::Conflict {
         what: format!("{} is not as binfmt-nix wrote it, or was never written by it", path.display()),
         hint: format!("see what it is, and move it away: mv {0} {0}.old", path.display()),

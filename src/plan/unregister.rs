@@ -76,7 +76,7 @@ fn nix(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
             let path = OWN_CONF.into();
             let changed = facts.records().any(|(record, now)| told(record) && *now == Now::Changed);
             if changed {
-                plan.findings.push(changed_text(OWN_CONF));
+                plan.findings.push(changed_text(&facts.real(Path::new(OWN_CONF)).display()));
             } else {
                 plan.steps.push(Step::Write { path, text, arch: None });
             }
@@ -93,7 +93,7 @@ fn undo(facts: &Facts, plan: &mut Plan, chosen: impl Fn(&Record) -> bool) {
     for (record, now) in records.into_iter().rev() {
         match (now, &record.made) {
             (Now::Gone, _) => {}
-            (Now::Changed, made) => plan.findings.push(changed_text(&name(made))),
+            (Now::Changed, made) => plan.findings.push(changed_text(&name(facts, made))),
             (Now::Ours, Made::Dir { path }) => plan.steps.push(Step::RemoveDir(path.clone())),
             (Now::Ours, Made::Interpreter { path, .. } | Made::File { path, .. }) => {
                 plan.steps.push(Step::RemoveFile(path.clone()));
@@ -107,15 +107,15 @@ fn undo(facts: &Facts, plan: &mut Plan, chosen: impl Fn(&Record) -> bool) {
     }
 }
 
-fn name(made: &Made) -> String {
+fn name(facts: &Facts, made: &Made) -> String {
     match (made, made.path()) {
-        (_, Some(path)) => path.display().to_string(),
+        (_, Some(path)) => facts.real(path).display().to_string(),
         (Made::Entry { name, .. }, None) => format!("the entry {name}"),
         (_, None) => "the mount of binfmt_misc".into(),
     }
 }
 
-fn changed_text(what: &str) -> String {
+fn changed_text(what: &dyn std::fmt::Display) -> String {
     format!("{what} was changed by somebody else since binfmt-nix made it: left as it is")
 }
 

@@ -1,0 +1,98 @@
+//! Things of ours that no receipt knows: it was lost, or moved aside as beyond
+//! repair. What is to the letter as we make it is taken for ours again.
+//!
+//! An include line is not: people write one too, and of a missing file it is
+//! harmless.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use crate::binfmt_misc::{Table, name_of};
+use crate::digest::Sha256;
+use crate::error::Result;
+use crate::host::Host;
+use crate::nix::{OWN_CONF, conf};
+use crate::receipt::{Made, Receipt, Record, State, System};
+use crate::{boot, interpreter, layout};
+
+/// A receipt that says what bears our marks. What it cannot know again, such as
+/// where an emulator came from, it leaves open.
+pub(super) fn receipt(host: &Host, table: &Table) -> Result<Receipt> {
+    let mut receipt = Receipt::default();
+    let own_conf = read(host, Path::new(OWN_CONF))?.filter(|text| conf::is_own_file(text));
+    let told = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    for arch in Arch::ALL {
+        let found = of_system(host, arch, table)?;
+        if found.is_empty() {
+            continue;
+        }
+        let system = System {
+            entry: entry_name(&found).unwrap_or_else(|| interpreter::binary(arch)),
+            interpreter: layout::interpreter(arch),
+            qemu: String::new(),
+            source: "found in place".into(),
+            adopted: false,
+            nix: told.split_whitespace().any(|word| arch.nix_systems.contains(&word)),
+            proven: false,
+        };
+        receipt.systems.insert(arch.target.to_owned(), system);
+        receipt.records.extend(found.into_iter().map(|made| record(made, Some(arch))));
+    }
+    if own_conf.is_some() {
+        receipt.records.extend(file(host, OWN_CONF.into())?.map(|made| record(made, None)));
+    }
+    if receipt.records.iter().any(|record| matches!(record.made, Made::Interpreter { .. })) {
+        receipt.records.insert(0, record(Made::Dir { path: layout::INTERPRETERS.into() }, None));
+    }
+    Ok(receipt)
+}
+
+fn entry_name(found: &[Made]) -> Option<String> {
+    found.iter().find_map(|made| match made {
+        Made::Entry { name, .. } => Some(name.clone()),
+        _ => None,
+    })
+}
+
+/// An emulator in our place is ours if an entry or a boot file of ours names it.
+fn of_system(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Made>> {
+    let emulator = layout::interpreter(arch);
+    let real = host.at(&emulator);
+    let mut found = Vec::new();
+    let names = [interpreter::binary(arch), format!("binfmt-nix-{}", arch.target)];
+    for entry in names.iter().filter_map(|name| table.entry(name)) {
+        if entry.rule.interpreter == real.as_os_str().as_bytes() {
+            let line = String::from_utf8_lossy(&entry.rule.to_line()?).into_owned();
+            found.push(Made::Entry { name: name_of(entry), line });
+        }
+    }
+    let path = boot::file(arch);
+    let rule = read(host, &path)?.and_then(|text| boot::own_rule(&text));
+    if rule.is_some_and(|rule| rule.interpreter == emulator.as_os_str().as_bytes()) {
+        found.extend(file(host, path)?);
+    }
+    if !found.is_empty()
+        && let Some((sha256, seal)) = fingerprint(host, &emulator)?
+    {
+        found.insert(0, Made::Interpreter { path: emulator, sha256, seal: Some(seal) });
+    }
+    Ok(found)
+}
+
+fn record(made: Made, arch: Option<&Arch>) -> Record {
+    Record { state: State::Done, target: arch.map(|arch| arch.target.to_owned()), made }
+}
+
+fn file(host: &Host, path: PathBuf) -> Result<Option<Made>> {
+    Ok(fingerprint(host, &path)?.map(|(sha256, _)| Made::File { path, sha256 }))
+}
+
+fn fingerprint(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::Seal)>> {
+    if host.is_plain_file(path) { host.fingerprint(path) } else { Ok(None) }
+}
+
+fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
+    if host.is_plain_file(path) { host.read(path) } else { Ok(None) }
+}
