@@ -44,7 +44,7 @@ pub enum Command {
         dir: PathBuf,
         /// The program in it
         program: PathBuf,
-        /// Its argv[0]
+        /// Its first argument, the name it is started by
         arg0: String,
     },
 }

@@ -72,12 +72,16 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
         Stance::InTheWay(theirs) if !request.force => return Err(conflict(arch, theirs, &real)),
         _ => {}
     }
+    // All that can be refused was refused before the first step is added.
+    let boot = if request.persist {
+        let text = boot::text(&rule(arch, &name, &path, flags)?)?;
+        write(facts, boot::file(arch), text, Some(arch))?
+    } else {
+        None
+    };
     let before = parts.len();
     bring(arch, &choice, parts);
-    if request.persist {
-        let text = boot::text(&rule(arch, &name, &path, flags)?)?;
-        parts.boot.extend(write(facts, boot::file(arch), text, Some(arch))?);
-    }
+    parts.boot.extend(boot);
     let known = facts.receipt.systems.get(arch.target);
     // One that was never proven, as its registration was cut short, is put in once more.
     let tried = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());

@@ -6,10 +6,11 @@ use binfmt_magic::Arch;
 
 use crate::common::qemu;
 use crate::common::table::line;
-use crate::common::tree::{NIX_CONF, Tree};
+use crate::common::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, Tree};
 
 crate::tests! {
     all_in_and_all_out
+    one_with_somebody_elses_boot_file_is_left_out
     nothing_is_there_to_copy
 }
 
@@ -53,6 +54,16 @@ fn all_in_and_all_out() {
     assert!(!tree.runs("s390x") && tree.runs("aarch64"));
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// What is refused is refused whole: no emulator without its entry.
+fn one_with_somebody_elses_boot_file_is_left_out() {
+    let (tree, _) = with_all();
+    let tree = tree.file(BOOT, "# mine\n");
+    tree.run(&["register", "all", "--source", "host"]).exits(3).says(BOOT);
+    assert!(!tree.exists(EMULATOR) && !tree.runs("aarch64") && tree.runs("riscv64"));
+    assert_eq!(tree.text(BOOT), "# mine\n");
+    assert!(!tree.text(OWN_CONF).contains("aarch64-linux"));
 }
 
 fn nothing_is_there_to_copy() {
