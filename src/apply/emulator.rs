@@ -8,7 +8,7 @@ use binfmt_magic::Arch;
 
 use super::undo::Undo;
 use super::{Apply, io};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Member};
 use crate::digest::Sha256;
 use crate::download::{self, Event};
 use crate::error::{Error, Result};
@@ -36,13 +36,13 @@ impl Apply<'_> {
         let mirrors = mirrors::all(self.host, self.mirror.clone());
         let options = mirrors::client(self.host);
         let dir = Path::new(layout::INTERPRETERS);
-        let mut staged: Vec<(String, Staged)> = Vec::new();
+        let mut staged: Vec<(Member, Staged)> = Vec::new();
         let host = self.host;
         let bar = self.ui.progress();
-        let mut sink = |member: &crate::catalog::Member| {
+        let mut sink = |member: &Member| {
             let file = host.stage(dir).map_err(std::io::Error::other)?;
             let writer = file.writer()?;
-            staged.push((member.target.clone(), file));
+            staged.push((member.clone(), file));
             Ok(writer)
         };
         let mut tell = |event: Event<'_>| match event {
@@ -55,10 +55,9 @@ impl Apply<'_> {
         bar.end();
         let fetched = fetched?;
         self.ui.fetched(fetched.moved, package.size, &fetched.url);
-        for arch in archs {
-            let found = staged.iter().position(|(target, _)| target == arch.target);
-            if let Some(at) = found {
-                self.admit(arch, staged.swap_remove(at).1)?;
+        for (member, file) in staged {
+            if let Some(arch) = archs.iter().find(|arch| arch.target == member.target) {
+                self.admit(arch, file, member.sha256, Path::new(&fetched.url))?;
             }
         }
         Ok(())
@@ -73,33 +72,21 @@ impl Apply<'_> {
         let (mut source, judged) = (&fit.file, fit.sha256);
         source.rewind().map_err(io("read", from))?;
         std::io::copy(&mut source, staged.file()).map_err(io("copy", from))?;
-        staged.file().rewind().map_err(io("copy", from))?;
-        let copied = Sha256::of_reader(staged.file()).map_err(io("copy", from))?;
-        if copied != judged {
-            return Err(Error::Unfit {
-                path: from.to_owned(),
-                binary: interpreter::binary(arch),
-                why: "it changed while it was copied".into(),
-            });
-        }
-        self.admit(arch, staged)
+        self.admit(arch, staged, judged, from)
     }
 
-    /// The last look before it gets its name: a static program of this machine
-    /// that says it is the emulator wanted.
-    fn admit(&mut self, arch: &'static Arch, mut staged: Staged) -> Result<()> {
-        let unfit =
-            |path: &Path, why: String| Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why };
+    /// The last look before it gets its name: the very bytes that were wanted, a
+    /// static program of this machine, that says it is the emulator wanted.
+    fn admit(&mut self, arch: &'static Arch, mut staged: Staged, wanted: Sha256, from: &Path) -> Result<()> {
+        let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: interpreter::binary(arch), why };
         let place = self.host.at(&layout::interpreter(arch));
-        let file = staged.file();
-        file.rewind().map_err(io("read", &place))?;
-        let mut head = Vec::new();
-        file.take(interpreter::HEAD).read_to_end(&mut head).map_err(io("read", &place))?;
-        interpreter::judge(&head, &self.facts.machine).map_err(|why| unfit(&place, why))?;
-        file.rewind().map_err(io("read", &place))?;
-        let sha256 = Sha256::of_reader(file).map_err(io("read", &place))?;
+        let (head, sha256) = head_and_digest(staged.file()).map_err(io("read", &place))?;
+        if sha256 != wanted {
+            return Err(unfit("its bytes changed on the way".into()));
+        }
+        interpreter::judge(&head, &self.facts.machine).map_err(unfit)?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        copies::version(self.host, arch, ready.path()).map_err(|why| unfit(ready.path(), why))?;
+        copies::version(self.host, arch, ready.path()).map_err(unfit)?;
         self.staged.insert(arch.target, (ready, sha256));
         Ok(())
     }
@@ -124,16 +111,17 @@ impl Apply<'_> {
     pub(super) fn installed(&self, arch: &Arch) -> Result<Installed> {
         let path = layout::interpreter(arch);
         let mut file: File = self.host.open_nofollow(&path)?;
-        let failed = io("read", &path);
-        let read = || {
-            let mut head = Vec::new();
-            (&mut file).take(interpreter::HEAD).read_to_end(&mut head)?;
-            file.rewind()?;
-            let sha256 = Sha256::of_reader(&mut file)?;
-            let inode = Inode::of(&file.metadata()?);
-            Ok(Installed { head, inode, sha256 })
-        };
-        let mut read = read;
-        read().map_err(failed)
+        let (head, sha256) = head_and_digest(&mut file).map_err(io("read", &path))?;
+        let inode = Inode::of(&file.metadata().map_err(io("look at", &path))?);
+        Ok(Installed { head, inode, sha256 })
     }
+}
+
+fn head_and_digest(file: &mut File) -> std::io::Result<(Vec<u8>, Sha256)> {
+    let mut head = Vec::new();
+    file.rewind()?;
+    (&mut *file).take(interpreter::HEAD).read_to_end(&mut head)?;
+    file.rewind()?;
+    let sha256 = Sha256::of_reader(file)?;
+    Ok((head, sha256))
 }
