@@ -28,6 +28,12 @@ pub enum ExitCode {
     Unverified = 5,
     /// This kernel or machine cannot do it.
     Unsupported = 6,
+    /// SIGHUP came; what had been begun was undone.
+    HungUp = 129,
+    /// SIGINT (Ctrl-C) came; what had been begun was undone.
+    Interrupted = 130,
+    /// SIGTERM came; what had been begun was undone.
+    Terminated = 143,
 }
 
 /// One failure. The text says what was tried, on what, and why it failed;
@@ -63,6 +69,12 @@ pub enum Error {
     NotRoot {
         /// the command to type
         line: String,
+    },
+    /// The user, or the machine that goes down, wants an end.
+    #[error("interrupted by signal {signal}")]
+    Interrupted {
+        /// its number
+        signal: usize,
     },
     /// Another binfmt-nix is at work.
     #[error("{holder} holds {}", path.display())]
@@ -169,6 +181,9 @@ impl Error {
             Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,
             Self::Conflict { .. } => ExitCode::Findings,
             Self::NotRoot { .. } => ExitCode::NotPermitted,
+            Self::Interrupted { signal: 1 } => ExitCode::HungUp,
+            Self::Interrupted { signal: 15 } => ExitCode::Terminated,
+            Self::Interrupted { .. } => ExitCode::Interrupted,
             Self::Unsupported { .. } => ExitCode::Unsupported,
             Self::Download(e) if e.is_unverified() => ExitCode::Unverified,
             Self::Io { .. }
@@ -208,7 +223,12 @@ impl Error {
                 path.display()
             ),
             Self::Download(e) => e.hint(),
-            Self::Usage(_) | Self::Bricking { .. } | Self::Refused { .. } | Self::Rule(_) | Self::Catalog(_) => {
+            Self::Interrupted { .. }
+            | Self::Usage(_)
+            | Self::Bricking { .. }
+            | Self::Refused { .. }
+            | Self::Rule(_)
+            | Self::Catalog(_) => {
                 return None;
             }
         })

@@ -99,7 +99,7 @@ impl Ui {
 }
 
 /// A download under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Progress {
     bar: ProgressBar,
 }

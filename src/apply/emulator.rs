@@ -8,14 +8,12 @@ use binfmt_magic::Arch;
 
 use super::undo::Undo;
 use super::{Apply, io};
-use crate::catalog::{Catalog, Member};
 use crate::digest::Sha256;
-use crate::download::{self, Event};
 use crate::error::{Error, Result};
 use crate::facts::copies;
 use crate::host::{Inode, Seal, Staged};
 use crate::receipt::Made;
-use crate::{interpreter, layout, mirrors};
+use crate::{interpreter, layout};
 
 /// An emulator in its place, read once more.
 pub(super) struct Installed {
@@ -25,44 +23,6 @@ pub(super) struct Installed {
 }
 
 impl Apply<'_> {
-    /// Downloads into temporary files beside their place.
-    pub(super) fn fetch(&mut self, archs: &[&'static Arch]) -> Result<()> {
-        let catalog = Catalog::embedded()?;
-        let Some(package) = catalog.package_for(&self.facts.machine) else {
-            return Ok(());
-        };
-        let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
-        let plan = package.plan(&targets)?;
-        let mirrors = mirrors::all(self.host, self.mirror.clone());
-        let options = mirrors::client(self.host);
-        let dir = Path::new(layout::INTERPRETERS);
-        let mut staged: Vec<(Member, Staged)> = Vec::new();
-        let host = self.host;
-        let bar = self.ui.progress();
-        let mut sink = |member: &Member| {
-            let file = host.stage(dir).map_err(std::io::Error::other)?;
-            let writer = file.writer()?;
-            staged.push((member.clone(), file));
-            Ok(writer)
-        };
-        let mut tell = |event: Event<'_>| match event {
-            Event::Asking { url } => bar.from(url),
-            Event::Moved { bytes, of } => bar.moved(bytes, of),
-            Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
-            Event::Verified { .. } => {}
-        };
-        let fetched = download::download(&plan, &mirrors, &options, &mut sink, &mut tell);
-        bar.end();
-        let fetched = fetched?;
-        self.ui.fetched(fetched.moved, package.size, &fetched.url);
-        for (member, file) in staged {
-            if let Some(arch) = archs.iter().find(|arch| arch.target == member.target) {
-                self.admit(arch, file, member.sha256, Path::new(&fetched.url))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
         let copies = self.facts.copies.get(arch.target).into_iter().flatten();
@@ -77,7 +37,7 @@ impl Apply<'_> {
 
     /// The last look before it gets its name: the very bytes that were wanted, a
     /// static program of this machine, that says it is the emulator wanted.
-    fn admit(&mut self, arch: &'static Arch, mut staged: Staged, wanted: Sha256, from: &Path) -> Result<()> {
+    pub(super) fn admit(&mut self, arch: &'static Arch, mut staged: Staged, wanted: Sha256, from: &Path) -> Result<()> {
         let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: interpreter::binary(arch), why };
         let place = self.host.at(&layout::interpreter(arch));
         let (head, sha256) = head_and_digest(staged.file()).map_err(io("read", &place))?;

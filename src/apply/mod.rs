@@ -5,6 +5,7 @@
 //! rest and reports all.
 
 mod emulator;
+mod fetch;
 mod files;
 mod kernel;
 mod prove;
@@ -90,13 +91,15 @@ impl<'a> Apply<'a> {
         }
         self.check_trust()?;
         let attempt = self.open_receipt().and_then(|()| {
-            plan.steps.iter().try_for_each(|step| self.step(step))?;
+            plan.steps.iter().try_for_each(|step| self.go_on().and_then(|()| self.step(step)))?;
             self.remember(plan)
         });
         match attempt {
             Ok(()) => Ok(self.finish()),
             Err(error) => {
                 self.roll_back();
+                // Ctrl-C reaches probes and emulators too: their end is not the cause.
+                self.go_on()?;
                 Err(error)
             }
         }
@@ -116,6 +119,11 @@ impl<'a> Apply<'a> {
             self.ui.warn(&error.to_string());
         }
         first.map_or_else(|| Ok(self.finish()), Err)
+    }
+
+    /// An undo goes on to its end, which is near; a registration asks here.
+    pub(super) fn go_on(&self) -> Result<()> {
+        self.host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

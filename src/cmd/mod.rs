@@ -55,6 +55,7 @@ fn stay_inside(host: &Host) -> Result<()> {
 /// The lock, told about while it is waited for. Who has it sweeps up what killed
 /// runs left: nobody else's temporary files can be there.
 fn lock(host: &Host, ui: &Ui) -> Result<Lock> {
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
     let lock = host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)?;
     let receipts = Path::new(receipt::DIR).parent();

@@ -38,6 +38,9 @@ impl Host {
                         waiting(&holder(&mut file));
                         told = true;
                     }
+                    if let Some(signal) = self.interrupted() {
+                        return Err(Error::Interrupted { signal });
+                    }
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }

@@ -10,6 +10,7 @@ mod dirs;
 mod lock;
 mod mount;
 mod process;
+mod signals;
 mod trust;
 mod write;
 
@@ -31,6 +32,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+    caught: signals::Caught,
 }
 
 /// What tells one version of a file from the next without reading it.
@@ -83,13 +85,12 @@ impl Host {
             let e = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(Error::io("open the root directory", &root, e));
         }
-        Ok(Self { root })
+        Ok(Self { root, caught: signals::Caught::default() })
     }
 
     /// The running machine itself.
     pub fn live() -> Self {
-        let root = PathBuf::from("/");
-        Self { root }
+        Self { root: PathBuf::from("/"), caught: signals::Caught::default() }
     }
 
     /// Is this the running machine itself, and not a tree below `--root`?

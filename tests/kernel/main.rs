@@ -21,6 +21,7 @@ mod every_system;
 mod forced;
 mod full_disk;
 mod host_copies;
+mod interrupted;
 mod json;
 mod killed;
 mod main_job;
@@ -59,6 +60,7 @@ const MODULES: &[&[Test]] = &[
     forced::TESTS,
     full_disk::TESTS,
     host_copies::TESTS,
+    interrupted::TESTS,
     json::TESTS,
     killed::TESTS,
     main_job::TESTS,

@@ -12,7 +12,19 @@ killed() {
     check "killed in the download: all is as before" same before
 }
 
-# kill -9, when a megabyte has come and no more does.
+# A signal while the mirror is silent: undone by the process itself, long before the silence is noticed.
+interrupted() {
+    local signal
+    for signal in INT:130 TERM:143 HUP:129; do
+        kill_in_download "${signal%:*}"
+        check "SIG${signal%:*} in the download: exit status ${signal#*:}, soon" ended "${signal#*:}"
+        check "SIG${signal%:*} in the download: all is as before" same before
+    done
+}
+
+ended() { [ "$status" = "$1" ] && [ "$took" -le 5 ]; }
+
+# A signal, kill -9 if none is named, when a megabyte has come and no more does.
 kill_in_download() {
     touch "$home/stall"
     rm -f "$home/stalled"
@@ -24,8 +36,11 @@ kill_in_download() {
     done
     check "killed in the download: it was in the midst of it" was_amidst "$pid"
     # `env` has become the tool: it is this process.
-    kill -9 "$pid"
-    wait "$pid" 2>/dev/null || true
+    local since=$SECONDS
+    kill -"${1:-KILL}" "$pid"
+    status=0
+    wait "$pid" 2>/dev/null || status=$?
+    took=$((SECONDS - since))
     rm -f "$home/stall"
 }
 

@@ -1,0 +1,36 @@
+//! Ctrl-C and friends: what has been begun is taken back before the end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::Host;
+
+/// The signal that came, if one did; shared by all clones of a host.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caught(Arc<AtomicUsize>);
+
+impl Host {
+    /// From now on SIGINT, SIGTERM and SIGHUP do not end the process, but are
+    /// asked for at safe points. A second one ends it at once: the receipt says
+    /// what is left then.
+    pub fn hold_signals(&self) -> io::Result<()> {
+        let once = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // In this order: the first signal finds the flag unset.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&once))?;
+            flag::register(signal, Arc::clone(&once))?;
+            let number = usize::try_from(signal).unwrap_or_default();
+            flag::register_usize(signal, Arc::clone(&self.caught.0), number)?;
+        }
+        Ok(())
+    }
+
+    /// The number of the signal that came, if one did.
+    pub fn interrupted(&self) -> Option<usize> {
+        Some(self.caught.0.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
+    }
+}
