@@ -80,6 +80,9 @@ pub struct Register {
     /// Go in above entries of others; nothing of theirs is deleted
     #[arg(long)]
     pub force: bool,
+    /// How long another binfmt-nix is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
     /// Show what would be done, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
@@ -102,6 +105,9 @@ pub struct Unregister {
     /// Systems by any name, or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
+    /// How long another binfmt-nix is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
     /// Show what would be done, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,

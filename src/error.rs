@@ -209,7 +209,7 @@ impl Error {
             Self::Native { .. } => "nothing needs to be registered for them".into(),
             Self::NotRoot { line } => format!("run: {line}"),
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
-            Self::Locked { .. } => "wait for it to end, then run this again".into(),
+            Self::Locked { .. } => "wait for it to end, then run this again; --wait SECONDS waits longer".into(),
             Self::Unfit { .. } => {
                 "it has to be a statically linked qemu-user for this machine; --source and --qemu choose another".into()
             }

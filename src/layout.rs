@@ -1,7 +1,6 @@
 //! Where our own things go. Logical paths, joined to the root by `Host`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use binfmt_magic::Arch;
 
@@ -12,9 +11,6 @@ pub const INTERPRETERS: &str = "/usr/local/libexec/binfmt-nix";
 
 /// The lock's file; never deleted, so that two processes always meet there.
 pub const LOCK: &str = "/run/binfmt-nix.lock";
-
-/// How long another binfmt-nix is waited for.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a target's emulator is installed.
 pub fn interpreter(arch: &Arch) -> PathBuf {

@@ -11,6 +11,7 @@ mod table;
 mod unregister;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::binfmt_misc;
 use crate::cli::{Cli, Command};
@@ -54,10 +55,10 @@ fn stay_inside(host: &Host) -> Result<()> {
 
 /// The lock, told about while it is waited for. Who has it sweeps up what killed
 /// runs left: nobody else's temporary files can be there.
-fn lock(host: &Host, ui: &Ui) -> Result<Lock> {
+fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
-    let lock = host.lock(layout::LOCK.as_ref(), layout::LOCK_PATIENCE, &mut waiting)?;
+    let lock = host.lock(layout::LOCK.as_ref(), Duration::from_secs(seconds), &mut waiting)?;
     let receipts = Path::new(receipt::DIR).parent();
     for dir in layout::homes().into_iter().chain(receipts) {
         host.sweep(dir)?;

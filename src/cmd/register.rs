@@ -18,7 +18,7 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
     if !args.dry_run {
         permission::check(host)?;
     }
-    let _lock = if args.dry_run { None } else { Some(lock(host, ui)?) };
+    let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
     let facts = Facts::gather(host, &request.systems, Some(&request.source))?;
     let plan = plan::register::plan(&request, &facts)?;
     if args.dry_run {

@@ -13,6 +13,7 @@ crate::tests! {
     the_same_system_twice
     in_and_out
     the_lock_is_waited_for
+    patience_has_an_end
     a_lock_that_nobody_holds_any_more
     looking_does_not_wait
     a_lock_that_is_a_link
@@ -78,6 +79,16 @@ fn the_lock_is_waited_for() {
     held.unlock().unwrap();
     let done = Done::from(waiting.wait_with_output().unwrap()).exits(0);
     done.says("waiting for another binfmt-nix").says("process 42");
+}
+
+fn patience_has_an_end() {
+    let tree = Tree::new().file(LOCK, "process 42\n");
+    let held = File::open(tree.path(LOCK)).unwrap();
+    held.lock().unwrap();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--wait", "0"]).exits(1).says("process 42").says("--wait SECONDS");
+    tree.run(&["unregister", "aarch64", "--wait", "0"]).exits(1).says("process 42");
+    before.is_unchanged_in(&tree);
 }
 
 /// The kernel drops a lock with the process that held it.
