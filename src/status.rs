@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -12,7 +13,6 @@ use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
-use crate::error::Result;
 use crate::facts::{Facts, copies};
 use crate::host::{Host, Inode};
 use crate::nix::answer::Answer;
@@ -78,9 +78,9 @@ pub enum Maker {
 }
 
 /// Looks at every system that has an entry or is in the receipt.
-pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Result<Status> {
+pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
     let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
-    Ok(Status { version: 1, systems })
+    Status { version: 1, systems }
 }
 
 /// What `status` in the table can say.
@@ -136,6 +136,9 @@ fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> (Working, Option<String>)
     };
     let broken = |why: String| (Working::Broken, Some(why));
     match probe::run_in_memory(host, bytes) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            (Working::NotProven, Some(format!("a program cannot be tried from memory: {e} (sysctl vm.memfd_noexec)")))
+        }
         Err(e) => broken(format!("a program cannot be started: {e}")),
         Ok(None) => broken("a program ended as soon as it was started".into()),
         Ok(Some(seen)) if !seen.status.success() => {

@@ -45,20 +45,27 @@ impl Apply<'_> {
         let made = Made::Include { path: path.clone(), created, newline_added };
         self.begin(made.clone(), None)?;
         self.host.write_atomic(&path, &included.text)?;
-        let undo = if created { Undo::RemoveFile(path) } else { Undo::Exclude(path, newline_added) };
-        self.end(made, undo)
+        self.end(made, Undo::Exclude { path, newline_added, created })
     }
 
     pub(super) fn exclude(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
         let before = self.host.read(path)?.unwrap_or_default();
-        let after = conf::exclude(&before, newline_added);
-        if created && after.is_empty() {
-            self.host.remove_file(path)?;
-        } else {
-            self.host.write_atomic(path, &after)?;
-        }
+        self.take_line_out(path, newline_added, created)?;
         let undo = Undo::Rewrite(path.to_owned(), before);
         self.forget(undo, |made| matches!(made, Made::Include { path: made, .. } if made == path))
+    }
+
+    /// Line by line, so that what others wrote meanwhile stays; a file that was
+    /// ours and has nothing else in it goes, and one that is gone stays so.
+    pub(super) fn take_line_out(&self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
+        let Some(before) = self.host.read(path)? else {
+            return Ok(());
+        };
+        let after = conf::exclude(&before, newline_added);
+        if created && after.is_empty() {
+            return self.host.remove_file(path);
+        }
+        self.host.write_atomic(path, &after)
     }
 
     pub(super) fn remove_file(&mut self, path: &Path) -> Result<()> {

@@ -22,13 +22,21 @@ impl Apply<'_> {
 
     /// A mount that cannot go yet stays in the receipt, for the next time.
     pub(super) fn unmount(&mut self) -> Result<()> {
-        let others = !binfmt_misc::look(self.host)?.is_empty();
-        let why = if others { "entries of others are in it" } else { "a process uses it" };
-        if others || !self.host.unmount(Path::new(binfmt_misc::DIR))? {
+        if let Some(why) = self.keeps_mounted()? {
             self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
             return Ok(());
         }
         self.forget(Undo::Mount, |made| matches!(made, Made::Mount { .. }))
+    }
+
+    /// Unmounts the table, or says why not: with the last mount goes every entry
+    /// that others may have made meanwhile.
+    pub(super) fn keeps_mounted(&self) -> Result<Option<&'static str>> {
+        if !binfmt_misc::look(self.host)?.is_empty() {
+            return Ok(Some("entries of others are in it"));
+        }
+        let gone = self.host.unmount(Path::new(binfmt_misc::DIR))?;
+        Ok((!gone).then_some("a process uses it"))
     }
 
     pub(super) fn withdraw(&mut self, name: &str) -> Result<()> {

@@ -91,11 +91,18 @@ impl<'a> Apply<'a> {
         }
         self.check_trust()?;
         let attempt = self.open_receipt().and_then(|()| {
-            plan.steps.iter().try_for_each(|step| self.go_on().and_then(|()| self.step(step)))?;
+            // The daemon last of all: what it was told cannot be taken back.
+            let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartDaemon);
+            steps.try_for_each(|step| self.go_on().and_then(|()| self.step(step)))?;
             self.remember(plan)
         });
         match attempt {
-            Ok(()) => Ok(self.finish()),
+            Ok(()) => {
+                if plan.steps.contains(&Step::RestartDaemon) {
+                    self.restart_daemon();
+                }
+                Ok(self.finish())
+            }
             Err(error) => {
                 self.roll_back();
                 // Ctrl-C reaches probes and emulators too: their end is not the cause.

@@ -1,14 +1,14 @@
 //! Taking back the steps of a registration that failed, newest first.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Rule;
 
 use super::Apply;
 use crate::binfmt_misc;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Ready;
-use crate::nix::conf;
 
 /// How to take back one step.
 #[derive(Debug)]
@@ -20,7 +20,11 @@ pub(super) enum Undo {
     /// Write an earlier content.
     Rewrite(PathBuf, Vec<u8>),
     /// Take our line out of a nix.conf.
-    Exclude(PathBuf, bool),
+    Exclude {
+        path: PathBuf,
+        newline_added: bool,
+        created: bool,
+    },
     Withdraw(String),
     Enter(Rule),
     Mount,
@@ -66,14 +70,16 @@ impl Apply<'_> {
             Undo::RemoveFile(path) => host.remove_file(&path),
             Undo::Restore(path, previous) => host.put_back(previous, &path),
             Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
-            Undo::Exclude(path, newline_added) => match host.read(&path)? {
-                Some(text) => host.write_atomic(&path, &conf::exclude(&text, newline_added)),
-                None => Ok(()),
-            },
+            Undo::Exclude { path, newline_added, created } => self.take_line_out(&path, newline_added, created),
             Undo::Withdraw(name) => binfmt_misc::remove(host, &name),
             Undo::Enter(rule) => binfmt_misc::register(host, &rule),
             Undo::Mount => binfmt_misc::mount(host),
-            Undo::Unmount => host.unmount(Path::new(binfmt_misc::DIR)).map(|_| ()),
+            Undo::Unmount => match self.keeps_mounted()? {
+                None => Ok(()),
+                Some(_) => {
+                    Err(Error::io("unmount", &host.at(Path::new(binfmt_misc::DIR)), ErrorKind::ResourceBusy.into()))
+                }
+            },
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCo
     }
     let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
     let facts = Facts::gather(host, &request.systems, None)?;
-    let plan = plan::unregister::plan(&request, &facts)?;
+    let plan = plan::unregister::plan(&request, &facts);
     if args.dry_run {
         return Ok(show(ui, &plan));
     }

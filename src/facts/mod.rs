@@ -27,6 +27,7 @@ use crate::request::Source;
 
 pub use copies::HostCopy;
 pub use made::Now;
+pub use native::Native;
 pub use rivals::Rival;
 
 /// A look at the machine.
@@ -53,8 +54,8 @@ pub struct Facts {
     pub boot: Boot,
     /// Nix and its configuration.
     pub nix: Nix,
-    /// Targets among those asked for that the host runs by itself.
-    pub native: BTreeSet<&'static str>,
+    /// Targets among those asked for that the host runs by itself, or may.
+    pub native: BTreeMap<&'static str, Native>,
     /// Entries of others that the kernel picks before ours, by target.
     pub rivals: BTreeMap<&'static str, Vec<Rival>>,
     /// Emulators to copy from, by target; looked for only where needed.

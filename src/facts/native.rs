@@ -1,32 +1,48 @@
 //! Which guests the host runs by itself: such a rule would take every start of
 //! a program, and is refused.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::io;
 
 use binfmt_magic::Arch;
 
 use crate::host::Host;
 use crate::probe;
 
-/// The targets among `systems` that run natively on this `machine`.
-pub fn among(host: &Host, systems: &[&'static Arch], machine: &str) -> BTreeSet<&'static str> {
-    let native = |arch: &&&'static Arch| is_own(arch, machine) || (may_be(arch, machine) && runs(host, arch));
-    systems.iter().filter(native).map(|arch| arch.target).collect()
+/// Why a guest is not registered on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Native {
+    /// The host runs its programs by itself.
+    Runs,
+    /// It may do so, and that could not be tried.
+    Unknown(String),
 }
 
-fn is_own(arch: &Arch, machine: &str) -> bool {
-    Arch::of_host(machine).is_some_and(|own| own.target == arch.target)
+/// The targets among `systems` that run natively on this `machine`, or may.
+pub(super) fn among(host: &Host, systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, Native> {
+    systems.iter().filter_map(|arch| Some((arch.target, judge(host, arch, machine)?))).collect()
 }
 
-/// Guests that a processor of this kind may or may not execute: IA-32 can be
-/// missing in an x86_64 kernel, `AArch32` in an arm64 processor.
-fn may_be(arch: &Arch, machine: &str) -> bool {
-    matches!((machine, arch.target), ("x86_64", "i386") | ("aarch64", "arm"))
+fn judge(host: &Host, arch: &Arch, machine: &str) -> Option<Native> {
+    if Arch::of_host(machine).is_some_and(|own| own.target == arch.target) {
+        return Some(Native::Runs);
+    }
+    // Guests that a processor of this kind may or may not execute: IA-32 can be
+    // missing in an x86_64 kernel, `AArch32` in an arm64 processor.
+    if !matches!((machine, arch.target), ("x86_64", "i386") | ("aarch64", "arm")) {
+        return None;
+    }
+    match probe::run_in_memory(host, arch.probe()?) {
+        // An emulator may be registered already: native is what *is* the probe.
+        Ok(Some(seen)) => seen.native.then_some(Native::Runs),
+        Ok(None) => None,
+        Err(e) if is_foreign(&e) => None,
+        Err(e) => Some(Native::Unknown(e.to_string())),
+    }
 }
 
-/// It is native if the running process *is* the probe: an emulator may be
-/// registered for it already.
-fn runs(host: &Host, arch: &Arch) -> bool {
-    let seen = arch.probe().map(|bytes| probe::run_in_memory(host, bytes));
-    matches!(seen, Some(Ok(Some(seen))) if seen.native)
+/// Nothing runs such programs (ENOEXEC), or an entry whose interpreter is gone
+/// would (ENOENT).
+fn is_foreign(e: &io::Error) -> bool {
+    [nix::libc::ENOEXEC, nix::libc::ENOENT].map(Some).contains(&e.raw_os_error())
 }

@@ -53,7 +53,7 @@ impl Host {
     /// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
     /// Children inherit it: an emulator opens that very path.
     pub fn program_in_memory(&self, bytes: &[u8]) -> io::Result<File> {
-        let mut file = memory(MFdFlags::empty())?;
+        let mut file = memory(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
         file.write_all(bytes)?;
         Ok(file)
     }
@@ -144,15 +144,19 @@ fn command(program: &Path) -> Command {
     command
 }
 
+/// For what a program prints.
 fn scratch() -> io::Result<File> {
-    memory(MFdFlags::MFD_CLOEXEC)
+    memory(MFdFlags::MFD_CLOEXEC, nix::libc::MFD_NOEXEC_SEAL)
 }
 
-fn memory(flags: MFdFlags) -> io::Result<File> {
-    // MFD_EXEC is what vm.memfd_noexec=1 asks for; kernels before 6.3 do not know it.
-    let exec = MFdFlags::from_bits_retain(nix::libc::MFD_EXEC);
-    let made = memfd_create(c"binfmt-nix", flags | exec).or_else(|_| memfd_create(c"binfmt-nix", flags))?;
-    Ok(File::from(made))
+/// `vm.memfd_noexec` wants to be told whether the memory is for a program
+/// (memfd_create(2)); kernels before 6.3 know neither flag.
+fn memory(flags: MFdFlags, purpose: u32) -> io::Result<File> {
+    let told = flags | MFdFlags::from_bits_retain(purpose);
+    match memfd_create(c"binfmt-nix", told) {
+        Err(nix::errno::Errno::EINVAL) => Ok(File::from(memfd_create(c"binfmt-nix", flags)?)),
+        made => Ok(File::from(made?)),
+    }
 }
 
 fn rewound(file: &mut File) -> io::Result<String> {

@@ -34,7 +34,7 @@ impl Host {
     pub fn distrust(&self, path: &Path, file: &File) -> Result<Option<Distrust>> {
         let real = self.at(path);
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
-        Ok(judge(&real, &meta).or(self.distrust_above(path)?))
+        Ok(judge(&real, &meta, Sticky::Shields).or(self.judge_above(path, Sticky::Shields)?))
     }
 
     /// The first of `places` on the running machine that leads, through any
@@ -50,14 +50,19 @@ impl Host {
         places.find(|place| trusted(place).is_some()).map(Path::to_owned)
     }
 
-    /// Checks every existing directory above `path`, from the root prefix down.
+    /// Checks every existing directory above a `path` that is yet to be made,
+    /// from the root prefix down.
     pub fn distrust_above(&self, path: &Path) -> Result<Option<Distrust>> {
+        self.judge_above(path, Sticky::DoesNot)
+    }
+
+    fn judge_above(&self, path: &Path, sticky: Sticky) -> Result<Option<Distrust>> {
         let above: Vec<_> = path.ancestors().skip(1).collect();
         for dir in above.into_iter().rev() {
             let real = self.at(dir);
             match std::fs::metadata(&real) {
                 Ok(meta) => {
-                    if let Some(why) = judge(&real, &meta) {
+                    if let Some(why) = judge(&real, &meta, sticky) {
                         return Ok(Some(why));
                     }
                 }
@@ -69,18 +74,21 @@ impl Host {
     }
 }
 
-/// A sticky directory such as /nix/store (1775): others may add names, but not
-/// replace what root owns, and each file is judged by itself.
-fn shields_its_files(meta: &Metadata) -> bool {
-    meta.is_dir() && meta.mode() & 0o1000 != 0
+/// A sticky directory such as /nix/store (1775) lets others add names, but not
+/// replace what root owns: it shields a file that is there and is judged by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sticky {
+    Shields,
+    DoesNot,
 }
 
-fn judge(path: &Path, meta: &Metadata) -> Option<Distrust> {
+fn judge(path: &Path, meta: &Metadata, sticky: Sticky) -> Option<Distrust> {
     let uid = meta.uid();
     let path = path.to_owned();
+    let shields = sticky == Sticky::Shields && meta.is_dir() && meta.mode() & 0o1000 != 0;
     if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
         Some(Distrust::Owner { path, uid })
-    } else if meta.mode() & 0o022 != 0 && !shields_its_files(meta) {
+    } else if meta.mode() & 0o022 != 0 && !shields {
         let mode = meta.mode() & 0o7777;
         Some(Distrust::Writable { path, mode })
     } else {

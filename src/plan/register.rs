@@ -12,7 +12,7 @@ use super::{Plan, Planned, Step, tell_nix};
 use crate::binfmt_misc::{self, Table, name_of, same_rule};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::Facts;
+use crate::facts::{Facts, Native};
 use crate::interpreter::{KNOWS_ARGV0, Version};
 use crate::receipt::System;
 use crate::request::Register;
@@ -34,6 +34,9 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
             Err(Error::Native { .. }) if request.all => {
                 parts.notes.push(format!("{}: passed over, this machine runs it natively", arch.target));
             }
+            Err(e) if request.all && facts.native.contains_key(arch.target) => {
+                parts.notes.push(format!("{}: passed over: {e}", arch.target));
+            }
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
@@ -51,11 +54,21 @@ fn switched_off(facts: &Facts) -> Error {
     }
 }
 
+fn refuse(native: &Native, facts: &Facts, arch: &Arch) -> Error {
+    let (system, machine) = (arch.target.to_owned(), facts.machine.clone());
+    match native {
+        Native::Runs => Error::Native { system, machine },
+        Native::Unknown(why) => Error::Unsupported {
+            what: format!("cannot find out whether this {machine} machine runs {system} programs by itself: {why}"),
+            hint: "a program has to be started from memory for that: sysctl vm.memfd_noexec=0 allows it".into(),
+        },
+    }
+}
+
 /// One system: emulator, boot file, entry.
 fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts) -> Result<()> {
-    if facts.native.contains(arch.target) {
-        let (system, machine) = (arch.target.to_owned(), facts.machine.clone());
-        return Err(Error::Native { system, machine });
+    if let Some(native) = facts.native.get(arch.target) {
+        return Err(refuse(native, facts, arch));
     }
     let stance = stance(facts, arch);
     match &stance {

@@ -154,6 +154,8 @@ fn not_safe(tree: &Tree, why: &str) {
 fn our_directory_may_be_written_by_others() {
     not_safe(&Tree::new().dir("usr/local/libexec").mode("usr/local/libexec", 0o777), "usr/local/libexec");
     not_safe(&Tree::new().mode("usr/local", 0o775), "usr/local");
+    // The sticky bit keeps what is there; others could still make what is not.
+    not_safe(&Tree::new().mode("usr/local", 0o1777), "usr/local");
     not_safe(&Tree::new().mode("var/lib", 0o777), "var/lib");
     let own = "usr/local/libexec/binfmt-nix";
     not_safe(&Tree::new().dir(own).mode(own, 0o777), own);

@@ -136,6 +136,26 @@ forced() {
 
 theirs_is_there() { grep -x "interpreter /opt/their/qemu-aarch64" "$table/qemu-aarch64"; }
 
+# vm.memfd_noexec=2 forbids the look at whether i386 is native: then it is not registered. It holds for a namespace of
+# processes, so each check gets one of its own, with a /proc of its own: what is mounted there ends with it.
+no_programs_from_memory() {
+    check "no programs from memory: i386, which may be native, is refused, exits 6" strict refused_unknown
+    check "no programs from memory: aarch64 is proven, and status does not call it broken" strict not_tried
+    check "no programs from memory: unregister exits 0" unregisters
+    check "no programs from memory: all is as before" same before
+}
+
+refused_unknown() { exits 6 "$tool" register i386 && says "cannot find out" "vm.memfd_noexec"; }
+
+not_tried() { registers proven && status_is not-proven binfmt-nix true; }
+
+strict() {
+    export -f "$1" exits says registers status_is
+    unshare --pid --fork --mount-proc bash -c "
+        $(declare -p home tool clean)
+        echo 2 > /proc/sys/vm/memfd_noexec && $1"
+}
+
 systemd() {
     local binfmt=/usr/lib/systemd/systemd-binfmt
     [ -x "$binfmt" ] || { echo "        no systemd-binfmt here: not checked"; return 0; }
