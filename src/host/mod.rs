@@ -128,6 +128,17 @@ impl Host {
         absent_is_none(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
     }
 
+    /// Like [`Host::read`], by the checked way (see `way`) and through no link.
+    pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        match self.open_trusted(path) {
+            Ok(mut file) => file.read_to_end(&mut bytes).map_err(|e| Error::io("read", &self.at(path), e))?,
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(bytes))
+    }
+
     /// Like [`Host::read`], but trouble of any kind is "no answer": for hints
     /// about the machine that only improve a message.
     pub fn peek(&self, path: &Path) -> Option<String> {
