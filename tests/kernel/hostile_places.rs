@@ -167,13 +167,14 @@ fn a_file_that_is_swapped_once() {
     let (mut refused, mut proven) = (0, 0);
     for round in 0..40 {
         let tree = Tree::new();
-        let beside = tree.path("usr/local/libexec/binfmt-nix/beside");
+        let beside = tree.path("beside");
+        fs::copy(&other, &beside).unwrap();
         let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
-        while !tree.exists(BOOT) {
-            std::thread::yield_now();
+        while !tree.exists(if round < 20 { EMULATOR } else { BOOT }) {
+            thread::yield_now();
         }
-        sleep(Duration::from_millis(3) * round);
-        fs::copy(&other, &beside).and_then(|_| fs::rename(&beside, tree.path(EMULATOR))).unwrap();
+        sleep(Duration::from_millis(3) * (round % 20));
+        fs::rename(&beside, tree.path(EMULATOR)).unwrap();
         let done = Done::from(registering.wait_with_output().unwrap()).omits("panicked");
         if done.out.contains("proven") {
             proven += 1;
