@@ -71,7 +71,8 @@ impl Inode {
 impl Seal {
     /// The seal of what `stat(2)` returned.
     pub fn of(meta: &Metadata) -> Self {
-        let ns = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
+        let ns =
+            |secs: i64, nanos: i64| i128::from(secs).saturating_mul(1_000_000_000).saturating_add(i128::from(nanos));
         Self {
             ino: meta.ino(),
             size: meta.size(),
