@@ -1,0 +1,106 @@
+//! Why a machine does not let an ordinary user have a table, and what helps. Pure.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::error::Error;
+
+/// The first kernel with a table for each user namespace.
+const SINCE: (u32, u32) = (6, 7);
+
+/// What a refusal is explained by; read only when one has happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `/proc/self` could be read.
+    pub proc: bool,
+    /// `user.max_user_namespaces`.
+    pub most_namespaces: Option<String>,
+    /// `kernel.unprivileged_userns_clone`, of Debian's kernels.
+    pub debians_switch: Option<String>,
+    /// `kernel.apparmor_restrict_unprivileged_userns`, of Ubuntu's.
+    pub apparmor: Option<String>,
+    /// `Seccomp:` in /proc/self/status is not 0: a container's filter, as a rule.
+    pub seccomp: bool,
+    /// No file system is mounted on `/`: this is a chroot.
+    pub chroot: bool,
+}
+
+/// Before anything is tried.
+pub fn of_kernel(kernel: (u32, u32)) -> Result<(), Error> {
+    if kernel >= SINCE {
+        return Ok(());
+    }
+    let (major, minor) = kernel;
+    Err(Error::Unsupported {
+        what: format!("Linux {major}.{minor} has one binfmt_misc table for all, and only root may change it"),
+        hint: "run needs Linux 6.7; on this machine: sudo binfmt-nix register SYSTEM".into(),
+    })
+}
+
+/// What a refusal means. `step` is what was tried, in words.
+pub fn explain(step: &str, source: &io::Error, limits: &Limits) -> Error {
+    let what = |why: &str| format!("cannot {step}: {source}{}{why}", if why.is_empty() { "" } else { "; " });
+    let switched_off = |value: &Option<String>, off: &str| value.as_deref().map(str::trim) == Some(off);
+    let (why, hint) = if !limits.proc {
+        ("there is no /proc here", "mount it: mount -t proc proc /proc")
+    } else if switched_off(&limits.most_namespaces, "0") {
+        ("user.max_user_namespaces is 0", "as root: sysctl user.max_user_namespaces=10000")
+    } else if switched_off(&limits.debians_switch, "0") {
+        ("kernel.unprivileged_userns_clone is 0", "as root: sysctl kernel.unprivileged_userns_clone=1")
+    } else if switched_off(&limits.apparmor, "1") {
+        (
+            "AppArmor keeps user namespaces from programs without a profile",
+            "as root, install the profile packaging/apparmor/binfmt-nix of this project into /etc/apparmor.d and run \
+             apparmor_parser -r on it; or: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        )
+    } else if limits.seccomp {
+        (
+            "a seccomp filter is at work, as containers have one",
+            "start the container with --security-opt seccomp=unconfined, or register on the host: entries with flag F \
+             work inside containers too",
+        )
+    } else if limits.chroot {
+        ("the kernel makes no user namespace in a chroot", "use pivot_root, or run it outside of the chroot")
+    } else if source.raw_os_error() == Some(Errno::ENOSPC as i32) {
+        ("there are too many user namespaces, or too deeply nested ones", "as root: sysctl user.max_user_namespaces")
+    } else {
+        ("", "sudo binfmt-nix register SYSTEM does it for all users of this machine")
+    };
+    Error::Unsupported { what: what(why), hint: hint.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(limits: &Limits) -> (String, String) {
+        let error = explain("make a user namespace", &io::Error::from_raw_os_error(Errno::EPERM as i32), limits);
+        (error.to_string(), error.hint().unwrap_or_default())
+    }
+
+    #[test]
+    fn each_cause_has_its_way_out() {
+        let fine = Limits { proc: true, ..Limits::default() };
+        let value = |text: &str| Some(text.to_owned());
+        let cases = [
+            (Limits::default(), "no /proc", "mount -t proc"),
+            (Limits { most_namespaces: value("0\n"), ..fine.clone() }, "max_user_namespaces is 0", "sysctl user"),
+            (Limits { debians_switch: value("0"), ..fine.clone() }, "userns_clone is 0", "userns_clone=1"),
+            (Limits { apparmor: value("1\n"), ..fine.clone() }, "AppArmor", "packaging/apparmor"),
+            (Limits { seccomp: true, ..fine.clone() }, "seccomp", "seccomp=unconfined"),
+            (Limits { chroot: true, ..fine.clone() }, "chroot", "pivot_root"),
+            (fine, "cannot make a user namespace: Operation not permitted", "sudo binfmt-nix register"),
+        ];
+        for (limits, why, hint) in cases {
+            let (text, help) = explained(&limits);
+            assert!(text.contains(why) && help.contains(hint), "{text} / {help}");
+        }
+    }
+
+    #[test]
+    fn kernels_before_6_7_are_refused() {
+        assert!(of_kernel((6, 6)).is_err() && of_kernel((5, 15)).is_err());
+        assert!(of_kernel((6, 7)).is_ok() && of_kernel((7, 0)).is_ok());
+    }
+}

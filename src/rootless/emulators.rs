@@ -1,0 +1,236 @@
+//! Which emulator the command gets: installed, cached, of the host, downloaded.
+//!
+//! An ordinary user's downloads go to his cache, `$XDG_CACHE_HOME/binfmt-nix` or
+//! `~/.cache/binfmt-nix`, in a directory named by the file's SHA-256. What is
+//! there got its name only after it was verified, and nobody but he and root can
+//! write there (see `host`), so it is not hashed again. Where nothing can be
+//! written, the emulator stays in memory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use binfmt_magic::Arch;
+
+use crate::catalog::{Catalog, Member, Package};
+use crate::download::BaseUrl;
+use crate::error::{Error, Result};
+use crate::facts::copies::{self, HostCopy};
+use crate::fetch;
+use crate::host::{Host, Staged};
+use crate::interpreter::{self, KNOWS_ARGV0, Version};
+use crate::layout;
+use crate::receipt::Receipt;
+use crate::request::Source;
+use crate::ui::Ui;
+
+/// So long another download into the same cache is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// An emulator that can be registered.
+#[derive(Debug)]
+pub struct Emulator {
+    /// Its guest.
+    pub arch: &'static Arch,
+    /// Its file.
+    pub place: Place,
+    /// It understands flag P.
+    pub keeps_argv0: bool,
+}
+
+/// Where an emulator is.
+#[derive(Debug)]
+pub enum Place {
+    /// A file with a name.
+    File(PathBuf),
+    /// Memory, sealed; it is there as long as this is open, or registered.
+    Memory(File),
+}
+
+/// What the user wants of it.
+#[derive(Debug)]
+pub struct Wish {
+    /// Where emulators come from.
+    pub source: Source,
+    /// The mirror that is asked first.
+    pub mirror: Option<BaseUrl>,
+    /// The cache may be read and written.
+    pub cache: bool,
+}
+
+/// One emulator for each of the systems.
+pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
+    let catalog = Catalog::embedded()?;
+    let package = catalog.package_for(machine);
+    let search = Search { host, machine, wish, package, cache: wish.cache.then(|| cache(host)).flatten() };
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for arch in archs {
+        match search.find(arch)? {
+            Some(emulator) => found.push(emulator),
+            None => missing.push(*arch),
+        }
+    }
+    if !missing.is_empty() {
+        found.extend(search.download(ui, &missing)?);
+    }
+    Ok(found)
+}
+
+/// The user's cache, or root's own.
+fn cache(host: &Host) -> Option<PathBuf> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let named = host.env("XDG_CACHE_HOME").map(PathBuf::from).and_then(absolute);
+    let home = || host.env("HOME").map(PathBuf::from).and_then(absolute).map(|home| home.join(".cache"));
+    Some(named.or_else(home)?.join("binfmt-nix"))
+}
+
+struct Search<'a> {
+    host: &'a Host,
+    machine: &'a str,
+    wish: &'a Wish,
+    package: Option<&'a Package>,
+    cache: Option<PathBuf>,
+}
+
+impl Search<'_> {
+    fn find(&self, arch: &'static Arch) -> Result<Option<Emulator>> {
+        match &self.wish.source {
+            Source::Auto => Ok(self.installed(arch)?.or_else(|| self.cached(arch)).or_else(|| self.of_host(arch).ok())),
+            Source::Host => self.of_host(arch).map(Some),
+            Source::Download => Ok(self.cached(arch)),
+            Source::File(path) => copy(arch, copies::given(self.host, arch, self.machine, path)).map(Some),
+        }
+    }
+
+    /// What `register` installed for everybody.
+    fn installed(&self, arch: &'static Arch) -> Result<Option<Emulator>> {
+        let path = layout::interpreter(arch);
+        if self.host.open_trusted(&path).is_err() {
+            return Ok(None);
+        }
+        let receipt = Receipt::load(self.host)?.unwrap_or_default();
+        let version = receipt.systems.get(arch.target).and_then(|system| Version::parse(&system.qemu));
+        Ok(version.map(|version| emulator(arch, Place::File(path), version)))
+    }
+
+    fn cached(&self, arch: &'static Arch) -> Option<Emulator> {
+        let (member, version) = self.pin(arch)?;
+        let path = entry(self.cache.as_ref()?, member);
+        self.host.open_trusted(&path).ok()?;
+        Some(emulator(arch, Place::File(path), version))
+    }
+
+    /// The newest good one of the host.
+    fn of_host(&self, arch: &'static Arch) -> Result<Emulator> {
+        let mut judged = copies::find(self.host, arch, self.machine)?;
+        let version = |copy: &HostCopy| copy.verdict.as_ref().ok().map(|fit| fit.version);
+        judged.sort_by_key(version);
+        let none = || Error::NoInterpreter { binary: interpreter::binary(arch), tried: "none is installed".into() };
+        copy(arch, judged.pop().ok_or_else(none)?)
+    }
+
+    fn pin(&self, arch: &Arch) -> Option<(&Member, Version)> {
+        let package = self.package?;
+        Some((package.member(arch.target)?, Version::parse(&package.qemu_version)?))
+    }
+
+    fn download(&self, ui: &Ui, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+        let Some(package) = self.package else {
+            return Err(Error::Unsupported {
+                what: format!("no download of QEMU is known for {} hosts", self.machine),
+                hint: "--qemu PATH names a static one that you have".into(),
+            });
+        };
+        self.host.hold_signals().map_err(|e| Error::io("hold signals of", &self.host.own_path(), e))?;
+        match self.cache.as_deref().map(|cache| self.open_cache(ui, cache)) {
+            Some(Ok(_lock)) => {
+                // Another run may have brought it while we waited.
+                let missing: Vec<_> = archs.iter().copied().filter(|arch| self.cached(arch).is_none()).collect();
+                if !missing.is_empty() {
+                    self.fill_cache(ui, package, &missing)?;
+                }
+                archs.iter().map(|arch| self.cached(arch).ok_or_else(|| gone(arch))).collect()
+            }
+            Some(Err(error)) if !matches!(error, Error::Locked { .. } | Error::Interrupted { .. }) => {
+                ui.note(&format!("nothing is kept for the next time: {error}"));
+                self.into_memory(ui, package, archs)
+            }
+            Some(Err(error)) => Err(error),
+            None => self.into_memory(ui, package, archs),
+        }
+    }
+
+    /// Only under its lock is what killed runs left swept up.
+    fn open_cache(&self, ui: &Ui, cache: &Path) -> Result<crate::host::Lock> {
+        let mut waiting = |holder: &str| ui.note(&format!("waiting for another download, {holder}"));
+        let lock = self.host.lock(&cache.join("lock"), PATIENCE, &mut waiting)?;
+        self.host.sweep(cache)?;
+        Ok(lock)
+    }
+
+    fn fill_cache(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<()> {
+        let cache = self.cache.as_deref().unwrap_or(Path::new("/"));
+        let members: Vec<_> = archs.iter().filter_map(|arch| Some((*arch, package.member(arch.target)?))).collect();
+        let mut staged: Vec<(&Member, Staged)> = Vec::new();
+        for (_, member) in &members {
+            staged.push((member, self.host.stage(cache)?));
+        }
+        let files = staged.iter_mut().map(|(member, staged)| (member.target.as_str(), staged.file())).collect();
+        fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        for (member, mut staged) in staged {
+            let path = entry(cache, member);
+            fetch::check(staged.file(), member)?;
+            let ready = staged.finish().map_err(|e| Error::io("write", &path, e))?;
+            self.host.place_in_new_dir(ready, &path)?;
+        }
+        Ok(())
+    }
+
+    fn into_memory(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+        let mut made = Vec::new();
+        for arch in archs {
+            let (member, version) = self.pin(arch).ok_or_else(|| gone(arch))?;
+            made.push((*arch, member, version, self.host.memory_to_seal().map_err(no_memory)?));
+        }
+        let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
+        fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
+            // Sealed first: what is hashed then cannot change any more.
+            self.host.seal(&file).map_err(no_memory)?;
+            fetch::check(&mut file, member)?;
+            Ok(emulator(arch, Place::Memory(file), version))
+        };
+        made.into_iter().map(seal).collect()
+    }
+}
+
+/// Where a member is in the cache.
+fn entry(cache: &Path, member: &Member) -> PathBuf {
+    cache.join(member.sha256.to_string()).join(format!("qemu-{}", member.target))
+}
+
+fn emulator(arch: &'static Arch, place: Place, version: Version) -> Emulator {
+    Emulator { arch, place, keeps_argv0: version >= KNOWS_ARGV0 }
+}
+
+fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {
+    let (path, binary) = (copy.path, interpreter::binary(arch));
+    match copy.verdict {
+        Ok(fit) => Ok(emulator(arch, Place::File(path), fit.version)),
+        Err(why) => Err(Error::Unfit { path, binary, why }),
+    }
+}
+
+fn gone(arch: &Arch) -> Error {
+    Error::NoInterpreter { binary: interpreter::binary(arch), tried: "the cache does not keep what is put there".into() }
+}
+
+/// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
+fn no_memory(source: std::io::Error) -> Error {
+    Error::Unsupported {
+        what: format!("cannot keep an emulator in memory: {source}"),
+        hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \
+               vm.memfd_noexec=0"
+            .into(),
+    }
+}

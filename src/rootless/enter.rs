@@ -1,0 +1,90 @@
+//! Into the namespace, the table and back to oneself: the part that acts.
+//!
+//! Nothing here may be done while the process has a second thread.
+
+use std::path::Path;
+
+use binfmt_magic::Rule;
+
+use super::ability::{self, Limits};
+use super::ids::Mapping;
+use crate::binfmt_misc;
+use crate::error::{Error, Result};
+use crate::host::{Host, Mapper, Refusal};
+
+/// Makes a namespace with a table that holds these rules, the older ones first,
+/// and moves into it. Returns those of the older ones that could not be kept,
+/// and why.
+pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> Result<Vec<String>> {
+    let explained = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
+    let (uid, gid) = host.own_user();
+    let mapper = mapper(host, mapping)?;
+    host.leave_for_own_namespaces().map_err(explained)?;
+    match mapper {
+        Some(mapper) => mapper.map()?,
+        None => host.map_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?,
+    }
+    mount(host)?;
+    let mut lost = Vec::new();
+    for rule in older {
+        if let Err(error) = binfmt_misc::register(host, rule) {
+            lost.push(format!("{} is not there: {error}", String::from_utf8_lossy(rule.name.as_bytes())));
+        }
+    }
+    for rule in ours {
+        binfmt_misc::register(host, rule)?;
+    }
+    if *mapping == Mapping::Oneself {
+        host.leave_for_own_users().map_err(explained)?;
+        host.map_ids(&[(uid, 0, 1)], &[(gid, 0, 1)], false).map_err(explained)?;
+    }
+    Ok(lost)
+}
+
+/// A process that stays outside, where it has the right to map ids.
+fn mapper(host: &Host, mapping: &Mapping) -> Result<Option<Mapper>> {
+    match mapping {
+        Mapping::Oneself => Ok(None),
+        Mapping::Everybody { uids, gids } => host.mapper(None, uids, gids).map(Some),
+        Mapping::Subordinate { uids, gids } => {
+            let programs = [["/usr/bin/newuidmap"], ["/usr/bin/newgidmap"]];
+            match programs.map(|places| host.trusted_program(&places)) {
+                [Some(uid), Some(gid)] => host.mapper(Some([&uid, &gid]), uids, gids).map(Some),
+                _ => Err(Error::Unsupported {
+                    what: "--map-root needs /usr/bin/newuidmap and /usr/bin/newgidmap".into(),
+                    hint: "install them: the package is called uidmap (Debian), shadow-utils (Fedora), shadow (Arch)"
+                        .into(),
+                }),
+            }
+        }
+    }
+}
+
+/// The first mount of a boot loads the module, but there is no directory to
+/// mount it on before that: it comes with the module.
+fn mount(host: &Host) -> Result<()> {
+    let table = Path::new(binfmt_misc::DIR);
+    if let (false, Some(above)) = (host.exists(table), table.parent()) {
+        // Whether that helped shows below.
+        if host.mount_binfmt_misc(above).is_ok() {
+            host.unmount(above)?;
+        }
+    }
+    host.mount_binfmt_misc(table).map_err(|errno| {
+        ability::explain("mount binfmt_misc on /proc/sys/fs/binfmt_misc", &errno.into(), &limits(host))
+    })
+}
+
+fn limits(host: &Host) -> Limits {
+    let peek = |path: &str| host.peek(Path::new(path));
+    let status = peek("/proc/self/status");
+    let seccomp = |text: &String| text.lines().any(|line| matches!(line.strip_prefix("Seccomp:"), Some(mode) if mode.trim() != "0"));
+    Limits {
+        proc: status.is_some(),
+        most_namespaces: peek("/proc/sys/user/max_user_namespaces"),
+        debians_switch: peek("/proc/sys/kernel/unprivileged_userns_clone"),
+        apparmor: peek("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+        seccomp: status.as_ref().is_some_and(seccomp),
+        chroot: !host.is_mount_point(Path::new("/")),
+    }
+}
