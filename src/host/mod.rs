@@ -12,11 +12,13 @@ mod mount;
 mod process;
 mod signals;
 mod trust;
+mod worker;
 mod write;
 
 pub use lock::Lock;
 pub use process::{Blocked, Finished};
 pub use trust::Distrust;
+pub use worker::{Heard, Worker};
 pub use write::{Ready, Staged, TEMP_PREFIX};
 
 use std::ffi::OsString;
