@@ -1,5 +1,6 @@
 //! The command line: clap types only. Doc comments are the help texts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "binfmt-nix", version, max_term_width = 80, propagate_version = true)]
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
-should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine.")]
+should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine. Of run: \
+126 CMD cannot be executed, 127 there is no CMD; else CMD's own.")]
 pub struct Cli {
     /// Act on the tree below DIR instead of this machine
     #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true, global = true)]
@@ -28,6 +30,8 @@ pub enum Command {
     Register(Register),
     /// Take away what register made, exactly
     Unregister(Unregister),
+    /// Run a command with emulation: without root, without a trace
+    Run(Run),
     /// Show what is registered, by whom, and whether Nix knows
     Status,
     /// Show the known systems, their names and rules
@@ -40,6 +44,18 @@ pub enum Command {
     /// Do the download that is on standard input, with as few rights as there can be
     #[command(hide = true, name = crate::fetcher::COMMAND)]
     DownloadConfined,
+    /// Map ids of a new user namespace from outside of it
+    #[command(hide = true, name = crate::host::MAP_IDS)]
+    MapIds {
+        /// The process in it
+        pid: u32,
+        /// Its user ids
+        uids: String,
+        /// Its group ids
+        gids: String,
+        /// newuidmap and newgidmap, if they have to do it
+        programs: Vec<PathBuf>,
+    },
     /// Enter a chroot and become a program there
     #[command(hide = true, name = crate::apply::BECOME)]
     BecomeInChroot {
@@ -89,6 +105,38 @@ pub struct Register {
     /// Show what would be done, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A system by any name; may be repeated
+    #[arg(long = "system", short, value_name = "SYSTEM", required_unless_present = "all")]
+    pub systems: Vec<String>,
+    /// Every system that this machine does not run by itself
+    #[arg(long, conflicts_with = "systems")]
+    pub all: bool,
+    /// Use this static QEMU (for one system)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["source", "all"])]
+    pub qemu: Option<PathBuf>,
+    /// Where QEMU comes from
+    #[arg(long, value_enum, default_value_t = Source::Auto)]
+    pub source: Source,
+    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// Write nothing to disk: a downloaded QEMU stays in memory
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Be root inside, with the subordinate ids (for podman and buildah)
+    #[arg(long)]
+    pub map_root: bool,
+    /// Say what is taken over from the machine's own table, and what is not
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// The command; without one, your shell
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
 }
 
 /// The values of `--source`.

@@ -28,6 +28,10 @@ pub enum ExitCode {
     Unverified = 5,
     /// This kernel or machine cannot do it.
     Unsupported = 6,
+    /// `run`: the command is there, and cannot be executed. As in a shell.
+    NotExecutable = 126,
+    /// `run`: there is no such command. As in a shell.
+    NoCommand = 127,
     /// SIGHUP came; what had been begun was undone.
     HungUp = 129,
     /// SIGINT (Ctrl-C) came; what had been begun was undone.
@@ -75,6 +79,14 @@ pub enum Error {
     Interrupted {
         /// its number
         signal: usize,
+    },
+    /// `run`: everything was ready, but the command could not be started.
+    #[error("cannot run {command}: {source}")]
+    Command {
+        /// as it was typed
+        command: String,
+        /// the system's answer
+        source: io::Error,
     },
     /// Another binfmt-nix is at work.
     #[error("{holder} holds {}", path.display())]
@@ -181,6 +193,8 @@ impl Error {
             Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,
             Self::Conflict { .. } => ExitCode::Findings,
             Self::NotRoot { .. } => ExitCode::NotPermitted,
+            Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NoCommand,
+            Self::Command { .. } => ExitCode::NotExecutable,
             Self::Interrupted { signal: 1 } => ExitCode::HungUp,
             Self::Interrupted { signal: 15 } => ExitCode::Terminated,
             Self::Interrupted { .. } => ExitCode::Interrupted,
@@ -223,7 +237,8 @@ impl Error {
                 path.display()
             ),
             Self::Download(e) => e.hint(),
-            Self::Interrupted { .. }
+            Self::Command { .. }
+            | Self::Interrupted { .. }
             | Self::Usage(_)
             | Self::Bricking { .. }
             | Self::Refused { .. }

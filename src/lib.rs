@@ -23,6 +23,8 @@
 //! | [`catalog`] | which bytes of which package; pure | the network |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
 //! | [`fetcher`] | the process that downloads, and has no rights | what it downloads for |
+//! | [`fetch`] | downloads emulators into open files, with a progress bar | what becomes of the files |
+//! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
@@ -43,6 +45,7 @@ pub mod digest;
 pub mod download;
 pub mod error;
 pub mod facts;
+pub mod fetch;
 pub mod fetcher;
 pub mod host;
 pub mod interpreter;
@@ -54,5 +57,6 @@ pub mod plan;
 pub mod probe;
 pub mod receipt;
 pub mod request;
+pub mod rootless;
 pub mod status;
 pub mod ui;

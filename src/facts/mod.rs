@@ -188,7 +188,7 @@ fn in_user_namespace(host: &Host) -> bool {
 }
 
 /// `uname -m`, and the release's first two numbers.
-fn kernel() -> (String, (u32, u32)) {
+pub fn kernel() -> (String, (u32, u32)) {
     let Ok(uname) = ::nix::sys::utsname::uname() else {
         return Default::default();
     };

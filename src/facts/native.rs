@@ -19,7 +19,7 @@ pub enum Native {
 }
 
 /// The targets among `systems` that run natively on this `machine`, or may.
-pub(super) fn among(host: &Host, systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, Native> {
+pub fn among(host: &Host, systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, Native> {
     systems.iter().filter_map(|arch| Some((arch.target, judge(host, arch, machine)?))).collect()
 }
 

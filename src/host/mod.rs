@@ -10,7 +10,9 @@ mod dir;
 mod dirs;
 mod failpoint;
 mod lock;
+mod memory;
 mod mount;
+mod namespace;
 mod process;
 mod signals;
 mod temp;
@@ -20,6 +22,7 @@ mod worker;
 mod write;
 
 pub use lock::Lock;
+pub use namespace::{MAP_IDS, Mapper, Range, Refusal};
 pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use trust::Distrust;
@@ -242,6 +245,11 @@ impl Host {
     /// One environment variable of our caller, if it is valid UTF-8 and not empty.
     pub fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The user and group that we act as.
+    pub fn own_user(&self) -> (u32, u32) {
+        (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
     }
 
     /// The absolute path of the running program, for lines that users copy.

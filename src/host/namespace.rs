@@ -1,12 +1,14 @@
 //! A user and mount namespace of this process's own, in which it is root over
 //! nothing but its own mounts.
 
-use std::io;
-use std::path::Path;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
 
 use super::Host;
+use crate::error::{Error, Result};
 
 /// What was tried when the kernel refused.
 #[derive(Debug)]
@@ -26,20 +28,20 @@ impl Host {
     /// there until they are mapped.
     ///
     /// The kernel refuses that to a process with a second thread (EINVAL).
-    pub fn leave_for_own_namespaces(&self) -> Result<(), Refusal> {
+    pub fn leave_for_own_namespaces(&self) -> std::result::Result<(), Refusal> {
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(refused("make a user namespace"))
     }
 
     /// Moves this process into a user namespace below the present one: it has a
     /// uid of its own again, and the mounts and the table of the present one.
-    pub fn leave_for_own_users(&self) -> Result<(), Refusal> {
+    pub fn leave_for_own_users(&self) -> std::result::Result<(), Refusal> {
         unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("make a second user namespace"))
     }
 
     /// Maps ids of this process's own, new user namespace. Without privilege
     /// outside, one uid and one gid can be mapped, the caller's own, and only if
     /// setgroups(2) is given up first.
-    pub fn map_ids(&self, uids: &[Range], gids: &[Range], give_up_setgroups: bool) -> Result<(), Refusal> {
+    pub fn map_ids(&self, uids: &[Range], gids: &[Range], give_up_setgroups: bool) -> std::result::Result<(), Refusal> {
         let map = |ranges: &[Range]| {
             let lines = ranges.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n"));
             lines.collect::<String>()
@@ -67,6 +69,82 @@ impl Host {
         let path = Path::new("/proc/self").join(name);
         let mut file = super::OpenOptions::new().write(true).open(&path)?;
         self.write_once(&mut file, text.as_bytes(), &path)
+    }
+}
+
+/// A process that stays outside of the new namespace, where it may map ids.
+#[derive(Debug)]
+pub struct Mapper {
+    child: Child,
+    gate: ChildStdin,
+}
+
+/// What [`Host::mapper`] starts this program as.
+pub const MAP_IDS: &str = "map-ids";
+
+impl Host {
+    /// Starts a process that will map these ids for this one, by itself or by
+    /// newuidmap(1) and newgidmap(1), which `programs` are.
+    pub fn mapper(&self, programs: Option<[&Path; 2]>, uids: &[Range], gids: &[Range]) -> Result<Mapper> {
+        let words =
+            |ranges: &[Range]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
+        let mut command = Command::new("/proc/self/exe");
+        command.env_clear().arg(MAP_IDS).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
+        command.args(programs.into_iter().flatten());
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let failed = |e| Error::io("start", &self.own_path(), e);
+        let mut child = started.map_err(failed)?;
+        let gate = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Mapper { child, gate })
+    }
+
+    /// The mapper's own part: waits until the process `pid` is in its new
+    /// namespace, and maps the ids. `programs` do it, if there are any.
+    pub fn map_ids_of(&self, pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io::Result<()> {
+        // Nothing is read if the other one ended instead.
+        if io::stdin().read(&mut [0])? == 0 {
+            return Ok(());
+        }
+        let maps = [("uid_map", uids, programs.first()), ("gid_map", gids, programs.get(1))];
+        for (map, ranges, program) in maps {
+            let ranges: Vec<&str> = ranges.split(' ').collect();
+            match program {
+                Some(program) => {
+                    let done = Command::new(program).arg(pid.to_string()).args(&ranges).env_clear().status()?;
+                    if !done.success() {
+                        return Err(io::Error::other(format!("{} ended with {done}", program.display())));
+                    }
+                }
+                None => {
+                    let path = Path::new("/proc").join(pid.to_string()).join(map);
+                    let mut file = super::OpenOptions::new().write(true).open(&path)?;
+                    let lines: String = ranges.chunks(3).map(|range| range.join(" ") + "\n").collect();
+                    self.write_once(&mut file, lines.as_bytes(), &path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Mapper {
+    /// Has the ids mapped, now that this process is in its new namespace.
+    pub fn map(self) -> Result<()> {
+        let Self { child, mut gate } = self;
+        let done = gate.write_all(b"\n").and_then(|()| {
+            drop(gate);
+            child.wait_with_output()
+        });
+        let done = done.map_err(|e| Error::io("map ids by", Path::new("/proc/self/exe"), e))?;
+        if done.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&done.stderr);
+        let why = why.trim().trim_start_matches("error: ");
+        Err(Error::Unsupported {
+            what: format!("the ids of the new user namespace could not be mapped: {why}"),
+            hint: "see /etc/subuid and /etc/subgid, and whether newuidmap is setuid root or has its capability".into(),
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! Starting programs: with a fixed environment, a deadline, and never through
 //! a shell.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::memory::{rewound, scratch};
 use super::{Host, Inode};
 
 /// Long enough for a loaded machine, short enough for a person who waits.
@@ -49,6 +49,22 @@ impl Host {
         }
     }
 
+    /// Becomes a command of our caller's, found by his PATH, with his
+    /// environment and these variables besides. Returns only if that fails.
+    pub fn become_command(&self, program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
+        let variables = variables.iter().map(|(name, value)| (name, value));
+        let error = Command::new(program).args(args).envs(variables).exec();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
+        match error.kind() {
+            // execvp(3): some directory of PATH cannot be searched, and no other one has it.
+            io::ErrorKind::PermissionDenied if !program.as_encoded_bytes().contains(&b'/') && !found() => {
+                nix::errno::Errno::ENOENT.into()
+            }
+            _ => error,
+        }
+    }
+
     /// Closes all files that this process was started with, but for its first three. For a process that
     /// has opened none itself yet: nothing of it may hold one of these.
     pub fn forget_files(&self) -> io::Result<()> {
@@ -61,15 +77,6 @@ impl Host {
             let _: nix::Result<()> = nix::unistd::close(number);
         }
         Ok(())
-    }
-
-    /// A file in memory that holds a program. It is executed as
-    /// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
-    /// Children inherit it: an emulator opens that very path.
-    pub fn program_in_memory(&self, bytes: &[u8]) -> io::Result<File> {
-        let mut file = memory(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
-        file.write_all(bytes)?;
-        Ok(file)
     }
 }
 
@@ -156,28 +163,6 @@ fn command(program: &Path) -> Command {
         .stdin(Stdio::null())
         .current_dir("/");
     command
-}
-
-/// For what a program prints.
-fn scratch() -> io::Result<File> {
-    memory(MFdFlags::MFD_CLOEXEC, nix::libc::MFD_NOEXEC_SEAL)
-}
-
-/// `vm.memfd_noexec` wants to be told whether the memory is for a program
-/// (memfd_create(2)); kernels before 6.3 know neither flag.
-fn memory(flags: MFdFlags, purpose: u32) -> io::Result<File> {
-    let told = flags | MFdFlags::from_bits_retain(purpose);
-    match memfd_create(c"binfmt-nix", told) {
-        Err(nix::errno::Errno::EINVAL) => Ok(File::from(memfd_create(c"binfmt-nix", flags)?)),
-        made => Ok(File::from(made?)),
-    }
-}
-
-fn rewound(file: &mut File) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.take(1 << 20).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Writes to a pipe until it takes no more; its end is blocking again afterwards.

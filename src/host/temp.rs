@@ -77,11 +77,6 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// A second handle to write to.
-    pub fn writer(&self) -> io::Result<File> {
-        self.file.try_clone()
-    }
-
     /// The handle it was created with.
     pub fn file(&mut self) -> &mut File {
         &mut self.file

@@ -84,11 +84,17 @@ pub(super) fn judge(path: &Path, meta: &Metadata) -> Option<Distrust> {
     let path = path.to_owned();
     if is_foreign(meta.uid()) {
         Some(Distrust::Owner { path, uid: meta.uid() })
-    } else if meta.mode() & 0o022 != 0 {
+    } else if meta.mode() & 0o022 != 0 && !is_private_group(meta) {
         Some(Distrust::Writable { path, mode: meta.mode() & 0o7777 })
     } else {
         None
     }
+}
+
+/// Only its group may write, and that is an ordinary user's own: where umask is
+/// 002, each user has a group of his own, with the same number.
+fn is_private_group(meta: &Metadata) -> bool {
+    meta.mode() & 0o002 == 0 && meta.uid() != 0 && meta.gid() == meta.uid()
 }
 
 /// Neither root nor who runs us.

@@ -12,8 +12,10 @@
 //! /usr/local → ../var/usrlocal. The way behind it is checked no less.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
@@ -30,7 +32,7 @@ impl Host {
     /// Opens a directory by the checked way.
     pub(super) fn dir(&self, path: &Path) -> Result<Dir> {
         let root = Dir::open(&self.root).map_err(|e| Error::io("open", &self.root, e))?;
-        let mut way = Way { root: &self.root, here: trusted(root)?, above: Vec::new() };
+        let mut way = Way { root: &self.root, here: passable(root)?, above: Vec::new() };
         let mut ahead = components(path);
         let mut links = 0_u32;
         while let Some(name) = ahead.pop() {
@@ -42,7 +44,10 @@ impl Host {
                 ahead.extend(components(way.behind(&target)?));
             }
         }
-        Ok(way.here)
+        match judge(way.here.real(), &look(&way.here)?) {
+            Some(why) => Err(why.into()),
+            None => Ok(way.here),
+        }
     }
 
     /// The directory that holds `path`, and the name that `path` has in it.
@@ -70,7 +75,7 @@ impl Way<'_> {
         let real = self.here.path(name);
         match self.here.child(name) {
             Ok(child) => {
-                let here = std::mem::replace(&mut self.here, trusted(child)?);
+                let here = std::mem::replace(&mut self.here, passable(child)?);
                 self.above.push(here);
                 Ok(None)
             }
@@ -122,7 +127,17 @@ fn components(path: &Path) -> Vec<OsString> {
     names
 }
 
-fn trusted(dir: Dir) -> Result<Dir> {
-    let meta = dir.look().map_err(|e| Error::io("look at", dir.real(), e))?;
-    judge(dir.real(), &meta).map_or(Ok(dir), |why| Err(why.into()))
+/// A sticky directory lets others add names, but not take away or replace what
+/// is root's or ours: it may be passed, as what is in it is looked at as well.
+fn passable(dir: Dir) -> Result<Dir> {
+    let meta = look(&dir)?;
+    match judge(dir.real(), &meta) {
+        Some(Distrust::Writable { .. }) if meta.mode() & 0o1000 != 0 => Ok(dir),
+        Some(why) => Err(why.into()),
+        None => Ok(dir),
+    }
+}
+
+fn look(dir: &Dir) -> Result<Metadata> {
+    dir.look().map_err(|e| Error::io("look at", dir.real(), e))
 }

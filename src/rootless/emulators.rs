@@ -6,6 +6,7 @@
 //! write there (see `host`), so it is not hashed again. Where nothing can be
 //! written, the emulator stays in memory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -142,20 +143,21 @@ impl Search<'_> {
             });
         };
         self.host.hold_signals().map_err(|e| Error::io("hold signals of", &self.host.own_path(), e))?;
-        match self.cache.as_deref().map(|cache| self.open_cache(ui, cache)) {
-            Some(Ok(_lock)) => {
+        let opened = self.cache.as_deref().map(|cache| (cache, self.open_cache(ui, cache)));
+        match opened {
+            Some((cache, Ok(_lock))) => {
                 // Another run may have brought it while we waited.
                 let missing: Vec<_> = archs.iter().copied().filter(|arch| self.cached(arch).is_none()).collect();
                 if !missing.is_empty() {
-                    self.fill_cache(ui, package, &missing)?;
+                    self.fill_cache(ui, package, cache, &missing)?;
                 }
                 archs.iter().map(|arch| self.cached(arch).ok_or_else(|| gone(arch))).collect()
             }
-            Some(Err(error)) if !matches!(error, Error::Locked { .. } | Error::Interrupted { .. }) => {
+            Some((_, Err(error))) if !matches!(error, Error::Locked { .. } | Error::Interrupted { .. }) => {
                 ui.note(&format!("nothing is kept for the next time: {error}"));
                 self.into_memory(ui, package, archs)
             }
-            Some(Err(error)) => Err(error),
+            Some((_, Err(error))) => Err(error),
             None => self.into_memory(ui, package, archs),
         }
     }
@@ -168,20 +170,31 @@ impl Search<'_> {
         Ok(lock)
     }
 
-    fn fill_cache(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<()> {
-        let cache = self.cache.as_deref().unwrap_or(Path::new("/"));
-        let members: Vec<_> = archs.iter().filter_map(|arch| Some((*arch, package.member(arch.target)?))).collect();
+    fn fill_cache(&self, ui: &Ui, package: &Package, cache: &Path, archs: &[&'static Arch]) -> Result<()> {
         let mut staged: Vec<(&Member, Staged)> = Vec::new();
-        for (_, member) in &members {
-            staged.push((member, self.host.stage(cache)?));
+        for member in archs.iter().filter_map(|arch| package.member(arch.target)) {
+            let dir = cache.join(member.sha256.to_string());
+            if !self.host.exists(&dir) {
+                self.host.make_dir(&dir)?;
+            }
+            self.host.sweep(&dir)?;
+            staged.push((member, self.host.stage(&dir)?));
         }
         let files = staged.iter_mut().map(|(member, staged)| (member.target.as_str(), staged.file())).collect();
-        fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        self.fetch(ui, package, files)?;
         for (member, mut staged) in staged {
             let path = entry(cache, member);
             fetch::check(staged.file(), member)?;
             let ready = staged.finish().map_err(|e| Error::io("write", &path, e))?;
-            self.host.place_in_new_dir(ready, &path)?;
+            self.host.place(ready, &path)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, ui: &Ui, package: &Package, files: BTreeMap<&str, &mut File>) -> Result<()> {
+        let (_, note) = fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        if let Some(note) = note {
+            ui.note(&note);
         }
         Ok(())
     }
@@ -193,7 +206,7 @@ impl Search<'_> {
             made.push((*arch, member, version, self.host.memory_to_seal().map_err(no_memory)?));
         }
         let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
-        fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        self.fetch(ui, package, files)?;
         let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
             // Sealed first: what is hashed then cannot change any more.
             self.host.seal(&file).map_err(no_memory)?;
@@ -222,7 +235,10 @@ fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {
 }
 
 fn gone(arch: &Arch) -> Error {
-    Error::NoInterpreter { binary: interpreter::binary(arch), tried: "the cache does not keep what is put there".into() }
+    Error::NoInterpreter {
+        binary: interpreter::binary(arch),
+        tried: "the cache does not keep what is put there".into(),
+    }
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.

@@ -78,7 +78,9 @@ fn mount(host: &Host) -> Result<()> {
 fn limits(host: &Host) -> Limits {
     let peek = |path: &str| host.peek(Path::new(path));
     let status = peek("/proc/self/status");
-    let seccomp = |text: &String| text.lines().any(|line| matches!(line.strip_prefix("Seccomp:"), Some(mode) if mode.trim() != "0"));
+    let seccomp = |text: &String| {
+        text.lines().any(|line| matches!(line.strip_prefix("Seccomp:"), Some(mode) if mode.trim() != "0"))
+    };
     Limits {
         proc: status.is_some(),
         most_namespaces: peek("/proc/sys/user/max_user_namespaces"),

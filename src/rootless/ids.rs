@@ -46,6 +46,12 @@ pub fn subordinate(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<Ra
     ranges
 }
 
+/// The name that a user has in passwd(5).
+pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    let named = |line: &&str| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid));
+    passwd.lines().find(named)?.split(':').next()
+}
+
 /// There are none for this user.
 pub fn none(file: &str, name: Option<&str>, uid: u32) -> Error {
     let user = name.map_or_else(|| uid.to_string(), str::to_owned);
@@ -57,7 +63,7 @@ pub fn none(file: &str, name: Option<&str>, uid: u32) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::subordinate;
+    use super::{subordinate, user_name};
 
     #[test]
     fn ranges_follow_each_other_from_1_on() {
@@ -65,5 +71,11 @@ mod tests {
         let expected = vec![(0, 1000, 1), (1, 100_000, 65536), (65537, 300_000, 10)];
         assert_eq!(subordinate(text, Some("joe"), 1000, 1000), expected);
         assert_eq!(subordinate(text, None, 5, 7), vec![(0, 7, 1)]);
+    }
+
+    #[test]
+    fn a_user_may_have_a_name() {
+        let passwd = "root:x:0:0::/root:/bin/sh\njoe:x:1000:1000::/home/joe:/bin/sh\n";
+        assert_eq!((user_name(passwd, 1000), user_name(passwd, 7)), (Some("joe"), None));
     }
 }

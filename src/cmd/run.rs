@@ -1,0 +1,141 @@
+//! `binfmt-nix run --system SYSTEM -- CMD`
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+
+use super::systems;
+use crate::binfmt_misc;
+use crate::cli;
+use crate::error::{Error, ExitCode, Result};
+use crate::facts::{self, Native, native};
+use crate::host::Host;
+use crate::interpreter;
+use crate::mirrors;
+use crate::request::Source;
+use crate::rootless::emulators::{self, Emulator, Place, Wish};
+use crate::rootless::enter::enter;
+use crate::rootless::ids::{self, Mapping};
+use crate::rootless::{ability, environment, inherited};
+use crate::ui::Ui;
+
+/// Returns only if the command could not be started.
+pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    if !host.is_live() {
+        return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
+    }
+    let (machine, kernel) = facts::kernel();
+    ability::of_kernel(kernel)?;
+    let archs = asked(args, host, &machine)?;
+    let mapping = mapping(host, args.map_root)?;
+    let above = binfmt_misc::look(host)?;
+    let emulators = emulators::obtain(host, ui, &archs, &machine, &wish(args, host)?)?;
+    let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
+    let older = inherited::rules(&above, &ours);
+    let (program, words) = command(args, host);
+    reachable(host, ui, &program, &words, &archs);
+    let lost = enter(host, &mapping, &older, &ours)?;
+    if args.verbose {
+        told(ui, older.len(), &lost);
+    }
+    let source = host.become_command(&program, &words, &variables(host, &archs, args.map_root));
+    Err(Error::Command { command: program.to_string_lossy().into_owned(), source })
+}
+
+fn asked(args: &cli::Run, host: &Host, machine: &str) -> Result<Vec<&'static Arch>> {
+    let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
+    let (archs, all) = systems::named(names)?;
+    if args.qemu.is_some() && archs.len() != 1 {
+        return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
+    }
+    let native = native::among(host, &archs, machine);
+    if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
+        return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
+    }
+    Ok(archs.into_iter().filter(|arch| !native.contains_key(arch.target)).collect())
+}
+
+fn wish(args: &cli::Run, host: &Host) -> Result<Wish> {
+    let source = match (&args.qemu, args.source) {
+        (Some(path), _) => Source::File(path.clone()),
+        (None, cli::Source::Auto) => Source::Auto,
+        (None, cli::Source::Host) => Source::Host,
+        (None, cli::Source::Download) => Source::Download,
+    };
+    Ok(Wish { source, mirror: mirrors::named(host, args.mirror.as_deref())?, cache: !args.no_cache })
+}
+
+fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
+    let (uid, gid) = host.own_user();
+    if uid == 0 {
+        return Ok(Mapping::Everybody { uids: host.own_ids("uid_map"), gids: host.own_ids("gid_map") });
+    }
+    if !map_root {
+        return Ok(Mapping::Oneself);
+    }
+    let passwd = host.peek(Path::new("/etc/passwd")).unwrap_or_default();
+    let name = ids::user_name(&passwd, uid);
+    let ranges = |file: &str, own: u32| {
+        let text = host.peek(Path::new(file)).unwrap_or_default();
+        let ranges = ids::subordinate(&text, name, uid, own);
+        if ranges.len() > 1 { Ok(ranges) } else { Err(ids::none(file, name, uid)) }
+    };
+    Ok(Mapping::Subordinate { uids: ranges("/etc/subuid", uid)?, gids: ranges("/etc/subgid", gid)? })
+}
+
+/// The kernel opens the interpreter while the rule is put in (flag F), so a file
+/// in memory only has to be open until then.
+fn rule(emulator: &Emulator) -> Result<Rule> {
+    let interpreter = match &emulator.place {
+        Place::File(path) => path.clone(),
+        Place::Memory(file) => Path::new("/proc/self/fd").join(file.as_raw_fd().to_string()),
+    };
+    Ok(Rule {
+        name: EntryName::new(interpreter::binary(emulator.arch))?,
+        recognition: Recognition::Magic(emulator.arch.pattern()),
+        interpreter: interpreter.as_os_str().as_bytes().to_vec(),
+        flags: Flags { preserve_argv0: emulator.keeps_argv0, fix_binary: true, ..Flags::default() },
+    })
+}
+
+fn command(args: &cli::Run, host: &Host) -> (OsString, Vec<OsString>) {
+    match args.command.split_first() {
+        Some((program, words)) => (program.clone(), words.to_vec()),
+        None => (host.env("SHELL").unwrap_or_else(|| "/bin/sh".into()).into(), Vec::new()),
+    }
+}
+
+fn variables(host: &Host, archs: &[&'static Arch], map_root: bool) -> Vec<(&'static str, String)> {
+    let systems: Vec<&str> = archs.iter().flat_map(|arch| arch.nix_systems).copied().collect();
+    let nix = environment::nix_config(host.env("NIX_CONFIG").as_deref(), &systems);
+    let (uid, gid) = host.own_user();
+    let containers = if map_root { Vec::from(environment::for_containers(uid, gid)) } else { Vec::new() };
+    nix.map(|value| ("NIX_CONFIG", value)).into_iter().chain(containers).collect()
+}
+
+/// A store whose builds a daemon does is not reached from in here.
+fn reachable(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    let own_store = words.iter().any(|word| word.to_string_lossy().starts_with("--store"));
+    let told = host.env("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
+    let daemon = host.exists(Path::new("/nix/var/nix/daemon-socket/socket"));
+    if (name == "nix" || name.starts_with("nix-")) && daemon && !own_store && !told && host.own_user().0 != 0 {
+        let systems: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
+        ui.note(&format!(
+            "the builds of this machine's store are done by its nix-daemon, outside of this namespace, so they are not \
+             emulated; a store of your own is reached: --store ~/store; and so is the daemon's by: sudo binfmt-nix \
+             register {}",
+            systems.join(" ")
+        ));
+    }
+}
+
+fn told(ui: &Ui, older: usize, lost: &[String]) {
+    ui.note(&format!("entries of the machine's own table that are here too: {}", older.saturating_sub(lost.len())));
+    for entry in lost {
+        ui.note(entry);
+    }
+}

@@ -1,0 +1,58 @@
+//! Files in memory: programs that need no place on a disk, and what programs print.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::Host;
+
+impl Host {
+    /// A file in memory that holds a program. It is executed as
+    /// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
+    /// Children inherit it: an emulator opens that very path.
+    pub fn program_in_memory(&self, bytes: &[u8]) -> io::Result<File> {
+        let mut file = memory(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
+        file.write_all(bytes)?;
+        Ok(file)
+    }
+
+    /// A file in memory for a program that is yet to be written, and then sealed.
+    pub fn memory_to_seal(&self) -> io::Result<File> {
+        memory(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
+    }
+
+    /// Makes a program of it that nobody can change any more, we neither: the
+    /// kernel runs it for others, and it would stay writable while it runs
+    /// (fcntl(2), F_ADD_SEALS).
+    pub fn seal(&self, file: &File) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(0o555))?;
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(())
+    }
+}
+
+/// For what a program prints.
+pub(super) fn scratch() -> io::Result<File> {
+    memory(MFdFlags::MFD_CLOEXEC, nix::libc::MFD_NOEXEC_SEAL)
+}
+
+/// `vm.memfd_noexec` wants to be told whether the memory is for a program
+/// (memfd_create(2)); kernels before 6.3 know neither flag.
+fn memory(flags: MFdFlags, purpose: u32) -> io::Result<File> {
+    let told = flags | MFdFlags::from_bits_retain(purpose);
+    match memfd_create(c"binfmt-nix", told) {
+        Err(nix::errno::Errno::EINVAL) => Ok(File::from(memfd_create(c"binfmt-nix", flags)?)),
+        made => Ok(File::from(made?)),
+    }
+}
+
+pub(super) fn rewound(file: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(1 << 20).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
