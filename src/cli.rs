@@ -45,7 +45,7 @@ pub enum Command {
     #[command(hide = true, name = crate::fetcher::COMMAND)]
     DownloadConfined,
     /// Map ids of a new user namespace from outside of it
-    #[command(hide = true, name = crate::host::MAP_IDS)]
+    #[command(hide = true, name = crate::rootless::MAP_IDS)]
     MapIds {
         /// The process in it
         pid: u32,
@@ -109,6 +109,7 @@ pub struct Register {
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Run {
     /// A system by any name; may be repeated
     #[arg(long = "system", short, value_name = "SYSTEM", required_unless_present = "all")]

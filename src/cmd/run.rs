@@ -37,11 +37,13 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let older = inherited::rules(&above, &ours);
     let (program, words) = command(args, host);
     reachable(host, ui, &program, &words, &archs);
+    // As who we are out here.
+    let variables = variables(host, &archs, args.map_root);
     let lost = enter(host, &mapping, &older, &ours)?;
     if args.verbose {
         told(ui, older.len(), &lost);
     }
-    let source = host.become_command(&program, &words, &variables(host, &archs, args.map_root));
+    let source = host.become_command(&program, &words, &variables);
     Err(Error::Command { command: program.to_string_lossy().into_owned(), source })
 }
 

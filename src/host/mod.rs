@@ -22,7 +22,7 @@ mod worker;
 mod write;
 
 pub use lock::Lock;
-pub use namespace::{MAP_IDS, Mapper, Range, Refusal};
+pub use namespace::{Mapper, Range, Refusal};
 pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use trust::Distrust;

@@ -79,19 +79,23 @@ pub struct Mapper {
     gate: ChildStdin,
 }
 
-/// What [`Host::mapper`] starts this program as.
-pub const MAP_IDS: &str = "map-ids";
-
 impl Host {
-    /// Starts a process that will map these ids for this one, by itself or by
-    /// newuidmap(1) and newgidmap(1), which `programs` are.
-    pub fn mapper(&self, programs: Option<[&Path; 2]>, uids: &[Range], gids: &[Range]) -> Result<Mapper> {
+    /// Starts this program as `command`, whose part is [`Host::map_ids_of`]: it
+    /// will map these ids for this process, by itself or by newuidmap(1) and
+    /// newgidmap(1), which `programs` are.
+    pub fn mapper(
+        &self,
+        command: &str,
+        programs: Option<[&Path; 2]>,
+        uids: &[Range],
+        gids: &[Range],
+    ) -> Result<Mapper> {
         let words =
             |ranges: &[Range]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
-        let mut command = Command::new("/proc/self/exe");
-        command.env_clear().arg(MAP_IDS).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
-        command.args(programs.into_iter().flatten());
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut mapper = Command::new("/proc/self/exe");
+        mapper.env_clear().arg(command).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
+        mapper.args(programs.into_iter().flatten());
+        let started = mapper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let failed = |e| Error::io("start", &self.own_path(), e);
         let mut child = started.map_err(failed)?;
         let gate = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
@@ -108,19 +112,16 @@ impl Host {
         let maps = [("uid_map", uids, programs.first()), ("gid_map", gids, programs.get(1))];
         for (map, ranges, program) in maps {
             let ranges: Vec<&str> = ranges.split(' ').collect();
-            match program {
-                Some(program) => {
-                    let done = Command::new(program).arg(pid.to_string()).args(&ranges).env_clear().status()?;
-                    if !done.success() {
-                        return Err(io::Error::other(format!("{} ended with {done}", program.display())));
-                    }
+            if let Some(program) = program {
+                let done = Command::new(program).arg(pid.to_string()).args(&ranges).env_clear().status()?;
+                if !done.success() {
+                    return Err(io::Error::other(format!("{} ended with {done}", program.display())));
                 }
-                None => {
-                    let path = Path::new("/proc").join(pid.to_string()).join(map);
-                    let mut file = super::OpenOptions::new().write(true).open(&path)?;
-                    let lines: String = ranges.chunks(3).map(|range| range.join(" ") + "\n").collect();
-                    self.write_once(&mut file, lines.as_bytes(), &path)?;
-                }
+            } else {
+                let path = Path::new("/proc").join(pid.to_string()).join(map);
+                let mut file = super::OpenOptions::new().write(true).open(&path)?;
+                let lines: String = ranges.chunks(3).map(|range| range.join(" ") + "\n").collect();
+                self.write_once(&mut file, lines.as_bytes(), &path)?;
             }
         }
         Ok(())

@@ -155,10 +155,10 @@ impl Search<'_> {
             }
             Some((_, Err(error))) if !matches!(error, Error::Locked { .. } | Error::Interrupted { .. }) => {
                 ui.note(&format!("nothing is kept for the next time: {error}"));
-                self.into_memory(ui, package, archs)
+                self.keep_in_memory(ui, package, archs)
             }
             Some((_, Err(error))) => Err(error),
-            None => self.into_memory(ui, package, archs),
+            None => self.keep_in_memory(ui, package, archs),
         }
     }
 
@@ -199,17 +199,17 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn into_memory(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+    fn keep_in_memory(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
         let mut made = Vec::new();
         for arch in archs {
             let (member, version) = self.pin(arch).ok_or_else(|| gone(arch))?;
-            made.push((*arch, member, version, self.host.memory_to_seal().map_err(no_memory)?));
+            made.push((*arch, member, version, self.host.memory_to_seal().map_err(|e| no_memory(&e))?));
         }
         let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
         self.fetch(ui, package, files)?;
         let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
             // Sealed first: what is hashed then cannot change any more.
-            self.host.seal(&file).map_err(no_memory)?;
+            self.host.seal(&file).map_err(|e| no_memory(&e))?;
             fetch::check(&mut file, member)?;
             Ok(emulator(arch, Place::Memory(file), version))
         };
@@ -242,7 +242,7 @@ fn gone(arch: &Arch) -> Error {
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: std::io::Error) -> Error {
+fn no_memory(source: &std::io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory: {source}"),
         hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use binfmt_magic::Rule;
 
+use super::MAP_IDS;
 use super::ability::{self, Limits};
 use super::ids::Mapping;
 use crate::binfmt_misc;
@@ -45,11 +46,11 @@ pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> 
 fn mapper(host: &Host, mapping: &Mapping) -> Result<Option<Mapper>> {
     match mapping {
         Mapping::Oneself => Ok(None),
-        Mapping::Everybody { uids, gids } => host.mapper(None, uids, gids).map(Some),
+        Mapping::Everybody { uids, gids } => host.mapper(MAP_IDS, None, uids, gids).map(Some),
         Mapping::Subordinate { uids, gids } => {
             let programs = [["/usr/bin/newuidmap"], ["/usr/bin/newgidmap"]];
             match programs.map(|places| host.trusted_program(&places)) {
-                [Some(uid), Some(gid)] => host.mapper(Some([&uid, &gid]), uids, gids).map(Some),
+                [Some(uid), Some(gid)] => host.mapper(MAP_IDS, Some([&uid, &gid]), uids, gids).map(Some),
                 _ => Err(Error::Unsupported {
                     what: "--map-root needs /usr/bin/newuidmap and /usr/bin/newgidmap".into(),
                     hint: "install them: the package is called uidmap (Debian), shadow-utils (Fedora), shadow (Arch)"

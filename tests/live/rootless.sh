@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# An ordinary user, whom nobody helps: `run`.
+
+joe=(HOME=/home/joe setpriv --reuid 1000 --regid 1000 --clear-groups)
+
+rootless() {
+    install -d -o 1000 -g 1000 -m 755 /home/joe
+    chmod -R a+rX "$home/bin"
+    note outside
+    rm -f "$home/moved"
+    check "run: what was needed is downloaded, and the program says aarch64" \
+        runs --system aarch64 -- "$home/bin/busybox-arm64" uname -m
+    check "run: at most 7.1 MB came through the sockets, and at least what is needed: $(moved)" between 3000000 "$(moved)" 7100000
+    rm -f "$home/moved"
+    check "run again: the program says aarch64" runs --system arm64 -- "$home/bin/busybox-arm64" uname -m
+    check "run again: nothing is downloaded" between 0 "$(moved)" 0
+    check "run: Nix builds for aarch64-linux in its sandbox, into a store of the user's own" builds_in_a_store_of_ones_own
+    check "run: Nix refuses that outside" refuses_in_a_store_of_ones_own
+    check "run --no-cache: writes nothing to the user's home, and says aarch64" without_cache
+    check "run: files, entries and mounts of the machine are as before" same outside
+    check "run: no process is left" no_process_is_left
+}
+
+# runs OPTION…: joe's last line is aarch64.
+runs() {
+    exits 0 env "${joe[@]}" "$tool" run "$@" && [ "$(tail -n 1 "$home/said")" = aarch64 ]
+}
+
+in_own_store() {
+    local file
+    file=$(derivation aarch64-linux arm64)
+    chmod -R a+rX "$home" "$file"
+    "$@" nix-build --store /home/joe/store --no-out-link --option sandbox true "$file"
+}
+
+builds_in_a_store_of_ones_own() {
+    local out
+    in_own_store exits 0 env "${joe[@]}" "$tool" run --system aarch64 -- || return 1
+    out=/home/joe/store$(tail -n 1 "$home/said")
+    cat "$out"
+    [ "$(head -n 1 "$out")" = aarch64 ]
+}
+
+refuses_in_a_store_of_ones_own() {
+    ! in_own_store exits 0 env "${joe[@]}" && says "a 'aarch64-linux' with features {} is required to build"
+}
+
+without_cache() {
+    rm -rf /home/joe/.cache
+    runs --no-cache --system aarch64 -- "$home/bin/busybox-arm64" uname -m && [ ! -e /home/joe/.cache ]
+}
+
+no_process_is_left() { ! pgrep -U 1000 -l; }
