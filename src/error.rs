@@ -73,6 +73,8 @@ pub enum Error {
     NotRoot {
         /// the command to type
         line: String,
+        /// one that does the same for one command, without root
+        rootless: Option<String>,
     },
     /// The user, or the machine that goes down, wants an end.
     #[error("interrupted by signal {signal}")]
@@ -221,7 +223,10 @@ impl Error {
             Self::Io { source, path, .. } => return io_hint(source, path),
             Self::UnknownSystem(_) => "binfmt-nix list shows every system and its names".into(),
             Self::Native { .. } => "nothing needs to be registered for them".into(),
-            Self::NotRoot { line } => format!("run: {line}"),
+            Self::NotRoot { line, rootless } => {
+                let rootless = rootless.as_ref().map(|line| format!("\nor, for one command and without root: {line}"));
+                format!("run: {line}{}", rootless.unwrap_or_default())
+            }
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
             Self::Locked { .. } => "wait for it to end, then run this again; --wait SECONDS waits longer".into(),
             Self::Unfit { .. } => {

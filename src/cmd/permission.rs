@@ -19,12 +19,17 @@ const KEPT: [&str; 10] = [
 ];
 
 /// The running machine is changed by root only. A tree below `--root` may
-/// belong to anyone.
-pub(super) fn check(host: &Host) -> Result<()> {
+/// belong to anyone. `rootless` are the systems that `run` could do it for.
+pub(super) fn check(host: &Host, rootless: Option<&[String]>) -> Result<()> {
     if !host.is_live() || nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    Err(Error::NotRoot { line: line(host) })
+    let run = |systems: &[String]| {
+        let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", quoted(system))).collect();
+        let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
+        format!("{} run {systems} -- COMMAND", quoted(&host.own_path().to_string_lossy()))
+    };
+    Err(Error::NotRoot { line: line(host), rootless: rootless.map(run) })
 }
 
 fn line(host: &Host) -> String {

@@ -16,7 +16,7 @@ use crate::ui::Ui;
 pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let request = request(args, host)?;
     if !args.dry_run {
-        permission::check(host)?;
+        permission::check(host, Some(&args.systems))?;
     }
     let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
     let facts = Facts::gather(host, &request.systems, Some(&request.source))?;

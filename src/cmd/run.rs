@@ -28,7 +28,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
         return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
     }
     let (machine, kernel) = facts::kernel();
-    ability::of_kernel(kernel)?;
+    ability::of_machine(kernel, host.exists(Path::new("/proc/self")))?;
     let archs = asked(args, host, &machine)?;
     let mapping = mapping(host, args.map_root)?;
     let above = binfmt_misc::look(host)?;

@@ -18,7 +18,7 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCo
     let (systems, all) = systems::named(&args.systems)?;
     let request = Unregister { systems, all };
     if !args.dry_run {
-        permission::check(host)?;
+        permission::check(host, None)?;
     }
     let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
     let facts = Facts::gather(host, &request.systems, None)?;

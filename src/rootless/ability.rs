@@ -22,12 +22,15 @@ pub struct Limits {
     pub apparmor: Option<String>,
     /// `Seccomp:` in /proc/self/status is not 0: a container's filter, as a rule.
     pub seccomp: bool,
-    /// No file system is mounted on `/`: this is a chroot.
-    pub chroot: bool,
 }
 
-/// Before anything is tried.
-pub fn of_kernel(kernel: (u32, u32)) -> Result<(), Error> {
+/// Before anything is tried: the kernel's release, and whether there is a
+/// `/proc/self`.
+pub fn of_machine(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
+    if !proc {
+        let nothing = io::Error::from(Errno::ENOENT);
+        return Err(explain("look at /proc/self", &nothing, &Limits::default()));
+    }
     if kernel >= SINCE {
         return Ok(());
     }
@@ -60,10 +63,14 @@ pub fn explain(step: &str, source: &io::Error, limits: &Limits) -> Error {
             "start the container with --security-opt seccomp=unconfined, or register on the host: entries with flag F \
              work inside containers too",
         )
-    } else if limits.chroot {
-        ("the kernel makes no user namespace in a chroot", "use pivot_root, or run it outside of the chroot")
     } else if source.raw_os_error() == Some(Errno::ENOSPC as i32) {
         ("there are too many user namespaces, or too deeply nested ones", "as root: sysctl user.max_user_namespaces")
+    } else if source.raw_os_error() == Some(Errno::EPERM as i32) {
+        // Whether this is a chroot cannot be seen from inside.
+        (
+            "in a chroot, and in some containers, nobody may",
+            "run it outside of that; or for all users of the machine: sudo binfmt-nix register SYSTEM",
+        )
     } else {
         ("", "sudo binfmt-nix register SYSTEM does it for all users of this machine")
     };
@@ -89,7 +96,6 @@ mod tests {
             (Limits { debians_switch: value("0"), ..fine.clone() }, "userns_clone is 0", "userns_clone=1"),
             (Limits { apparmor: value("1\n"), ..fine.clone() }, "AppArmor", "packaging/apparmor"),
             (Limits { seccomp: true, ..fine.clone() }, "seccomp", "seccomp=unconfined"),
-            (Limits { chroot: true, ..fine.clone() }, "chroot", "pivot_root"),
             (fine, "cannot make a user namespace: Operation not permitted", "sudo binfmt-nix register"),
         ];
         for (limits, why, hint) in cases {
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn kernels_before_6_7_are_refused() {
-        assert!(of_kernel((6, 6)).is_err() && of_kernel((5, 15)).is_err());
-        assert!(of_kernel((6, 7)).is_ok() && of_kernel((7, 0)).is_ok());
+        assert!(of_machine((6, 6), true).is_err() && of_machine((5, 15), true).is_err());
+        assert!(of_machine((6, 7), true).is_ok() && of_machine((7, 0), true).is_ok());
     }
 }

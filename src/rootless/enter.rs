@@ -88,6 +88,5 @@ fn limits(host: &Host) -> Limits {
         debians_switch: peek("/proc/sys/kernel/unprivileged_userns_clone"),
         apparmor: peek("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
         seccomp: status.as_ref().is_some_and(seccomp),
-        chroot: !host.is_mount_point(Path::new("/")),
     }
 }

@@ -34,6 +34,7 @@ mod other_hands;
 mod permission;
 mod receipts;
 mod rivals;
+mod rootless;
 mod strange_machines;
 mod two_at_once;
 mod upgrade;
@@ -74,6 +75,7 @@ const MODULES: &[&[Test]] = &[
     permission::TESTS,
     receipts::TESTS,
     rivals::TESTS,
+    rootless::TESTS,
     strange_machines::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
