@@ -84,7 +84,7 @@ pub fn fetch(
     let started = Worker::start(COMMAND, VARIABLES, job);
     let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut receiver = Receiver::new(order.plan, order.mirrors);
-    let mut buffer = vec![0; 128 << 10];
+    let mut buffer = vec![0; 512 << 10];
     let mut silent = 0;
     while silent < LONGEST_SILENCE {
         go_on()?;
