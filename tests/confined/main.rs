@@ -11,6 +11,7 @@ mod attempts;
 mod frames;
 mod hostile;
 mod needs;
+mod old_kernel;
 mod process;
 mod rights;
 mod same;
@@ -37,7 +38,8 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-const MODULES: &[&[Test]] = &[frames::TESTS, hostile::TESTS, process::TESTS, rights::TESTS, same::TESTS];
+const MODULES: &[&[Test]] =
+    &[frames::TESTS, hostile::TESTS, old_kernel::TESTS, process::TESTS, rights::TESTS, same::TESTS];
 
 /// Why a test cannot be done here.
 struct Skip(&'static str, String);
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         [fetcher::COMMAND] => hostile::child(),
         [rights::ROLE, how, place] => rights::child(how, place),
+        [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
         _ => harness(),
     }
 }
