@@ -5,7 +5,7 @@
 //! those it starts); only then the job is looked at, and the HTTP client, which has threads, is made.
 
 use std::cell::RefCell;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use crate::host::Host;
 
 /// A job with many certificates has some hundred kilobytes.
 const LONGEST_JOB: u64 = 64 << 20;
+/// How many bytes are kept for one write.
+const AT_ONCE: usize = 512 << 10;
 /// How often people are told how far it is.
 const TICK: Duration = Duration::from_millis(40);
 
@@ -31,7 +33,7 @@ pub fn run() -> Result<ExitCode> {
     let job = read().map_err(failed("read the job of"))?;
     // If the parent was gone before it could be asked for, there is another one now.
     die_with(job.parent).map_err(failed("follow the parent of"))?;
-    let voice = RefCell::new(Voice { out: io::stdout().lock(), told: None });
+    let voice = RefCell::new(Voice { out: BufWriter::with_capacity(AT_ONCE, Output), told: None });
     voice.borrow_mut().say(&Word::Ready { lacks }).map_err(failed("write for"))?;
     let last = last_word(fetch(&job, roots, &voice)?);
     voice.borrow_mut().say(&last).map_err(failed("write for"))?;
@@ -45,7 +47,7 @@ fn read() -> io::Result<Job> {
 }
 
 /// The outer error is one that the parent cannot be told, or knows better.
-fn fetch(job: &Job, roots: Roots, voice: &RefCell<Voice<'_>>) -> Result<std::result::Result<Fetched, DownloadError>> {
+fn fetch(job: &Job, roots: Roots, voice: &RefCell<Voice>) -> Result<std::result::Result<Fetched, DownloadError>> {
     let catalog = Catalog::embedded()?;
     let no_package = || Error::Usage(format!("no package for {}", job.machine));
     let package = catalog.package_for(&job.machine).ok_or_else(no_package)?;
@@ -78,14 +80,27 @@ fn last_word(fetched: std::result::Result<Fetched, DownloadError>) -> Word {
     }
 }
 
-/// Standard output, for the parent's ears.
-struct Voice<'a> {
-    out: io::StdoutLock<'a>,
+/// For the parent's ears.
+struct Voice {
+    out: BufWriter<Output>,
     /// When it was told how far it is.
     told: Option<Instant>,
 }
 
-impl Voice<'_> {
+/// Standard output as it is: the library's is cut into lines.
+struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Voice {
     fn say(&mut self, word: &Word) -> io::Result<()> {
         wire::say(&mut self.out, word)?;
         self.out.flush()

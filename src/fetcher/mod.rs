@@ -84,7 +84,7 @@ pub fn fetch(
     let started = Worker::start(COMMAND, VARIABLES, job);
     let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut receiver = Receiver::new(order.plan, order.mirrors);
-    let mut buffer = vec![0; 128 << 10];
+    let mut buffer = vec![0; 512 << 10];
     let mut silent = 0;
     while silent < LONGEST_SILENCE {
         go_on()?;
@@ -138,13 +138,20 @@ fn death(status: ExitStatus, complaints: &str) -> String {
     }
 }
 
+/// What the user should know of this kernel, if there is something.
 fn note(lacks: &[Lack]) -> Option<String> {
-    let name = |lack: &Lack| match lack {
-        Lack::Landlock => "this kernel has no Landlock",
-        Lack::Seccomp => "this kernel takes no seccomp filter",
-        Lack::User => "root may not become another user here",
+    let missing = |lack: Lack, name| lacks.contains(&lack).then_some(name);
+    let missing: Vec<_> = [
+        missing(Lack::Landlock, "no Landlock"),
+        missing(Lack::Seccomp, "no seccomp filters"),
+        missing(Lack::User, "no way to become another user"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let missing = missing.join(" and ");
+    let note = || {
+        format!("this kernel or container has {missing}: the process that downloads could not give up all its rights")
     };
-    let lacks: Vec<_> = lacks.iter().take(3).map(name).collect();
-    let lacks = lacks.join(" and ");
-    (!lacks.is_empty()).then(|| format!("{lacks}: the process that downloaded was confined less than it should be"))
+    (!missing.is_empty()).then(note)
 }

@@ -130,7 +130,6 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
 /// Allowed in some ways only.
 fn conditional() -> Result<Vec<(i64, Vec<Way>)>, BackendError> {
     let mut calls = vec![
-        (libc::SYS_openat, vec![vec![bits(2, WRITING, 0)?]]),
         (libc::SYS_mmap, not_written_and_run()?),
         // Memory never becomes a program: libraries' code is mapped from their files.
         (libc::SYS_mprotect, vec![vec![bits(2, libc::PROT_EXEC, 0)?]]),
@@ -149,12 +148,19 @@ fn conditional() -> Result<Vec<(i64, Vec<Way>)>, BackendError> {
         // `abort` is a signal to oneself.
         (libc::SYS_tgkill, each(0, &[nix::unistd::getpid().as_raw()])?),
     ];
-    #[cfg(target_arch = "x86_64")]
-    calls.push((libc::SYS_open, vec![vec![bits(1, WRITING, 0)?]]));
+    for (call, flags) in OPENING {
+        calls.push((*call, vec![vec![bits(*flags, WRITING, 0)?]]));
+    }
     Ok(calls)
 }
 
-/// Flags of `open` by which something would be written or made.
+/// What opens files, and which argument has the flags.
+#[cfg(target_arch = "x86_64")]
+const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2), (libc::SYS_open, 1)];
+#[cfg(not(target_arch = "x86_64"))]
+const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2)];
+
+/// Flags by which something would be written or made.
 const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
