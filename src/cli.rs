@@ -96,6 +96,9 @@ pub struct Register {
     /// Do not register again after a restart of the machine
     #[arg(long)]
     pub no_persist: bool,
+    /// Write nothing to disk: QEMU stays in memory until a restart
+    #[arg(long, conflicts_with_all = ["nix", "no_persist"])]
+    pub fileless: bool,
     /// Go in above entries of others; nothing of theirs is deleted
     #[arg(long)]
     pub force: bool,

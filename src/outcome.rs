@@ -146,6 +146,9 @@ impl fmt::Display for SystemLine {
             (false, false) => "registered",
         };
         let proof = match (self.proven, already) {
+            (true, _) if self.interpreter.is_none() => {
+                "proven: a program ran; it is in memory, until this machine restarts"
+            }
             (true, false) => "proven: a program ran in an empty chroot",
             (true, true) => "proven when it was registered",
             (false, _) => "not proven",

@@ -223,6 +223,11 @@ impl Receipt {
         self.records.iter().filter(move |record| record.target.as_deref() == Some(target))
     }
 
+    /// It says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.systems.is_empty() && self.records.is_empty()
+    }
+
     /// Nothing is registered and nothing but directories is left.
     pub fn is_spent(&self) -> bool {
         self.systems.is_empty() && self.records.iter().all(|r| matches!(r.made, Made::Dir { .. }))

@@ -6,6 +6,7 @@
 
 mod emulator;
 mod fetch;
+pub mod fileless;
 mod files;
 mod kernel;
 mod prove;
@@ -117,7 +118,10 @@ impl<'a> Apply<'a> {
 
     /// Does every step it can. The first error is returned, after the rest was done.
     pub fn unregister(mut self, plan: &Plan) -> Result<Applied> {
-        self.open_receipt()?;
+        // An emulator in memory is in no receipt, and where it is there may be no place for one.
+        if self.on_disk.is_some() || !self.receipt.is_empty() {
+            self.open_receipt()?;
+        }
         let mut errors = Vec::new();
         for step in &plan.steps {
             errors.extend(self.step(step).err());
@@ -198,7 +202,8 @@ impl<'a> Apply<'a> {
 
     /// Writes the receipt, if it is not so already.
     fn save(&mut self) -> Result<()> {
-        if self.on_disk.as_ref() != Some(&self.receipt) {
+        let nothing = self.on_disk.is_none() && self.receipt.is_empty();
+        if !nothing && self.on_disk.as_ref() != Some(&self.receipt) {
             // Which of the two is there, if this fails, nobody knows.
             self.on_disk = None;
             self.receipt.save(self.host)?;

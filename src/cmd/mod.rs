@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod fileless;
 mod generate;
 mod list;
 mod nix_conf;

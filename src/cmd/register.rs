@@ -1,6 +1,6 @@
 //! `binfmt-nix register SYSTEM…`
 
-use super::{conclude, lock, permission, show, systems, talk};
+use super::{conclude, fileless, lock, permission, show, systems, talk};
 use crate::apply::{Applied, Apply};
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
@@ -15,6 +15,9 @@ use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let request = request(args, host)?;
+    if args.fileless {
+        return fileless::run(args, &request, host, ui);
+    }
     if !args.dry_run {
         permission::check(host, Some(&args.systems))?;
     }

@@ -1,11 +1,9 @@
 //! `binfmt-nix run --system SYSTEM -- CMD`
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+use binfmt_magic::Arch;
 
 use super::systems;
 use crate::binfmt_misc;
@@ -16,7 +14,7 @@ use crate::host::Host;
 use crate::interpreter;
 use crate::mirrors;
 use crate::request::Source;
-use crate::rootless::emulators::{self, Emulator, Place, Wish};
+use crate::rootless::emulators::{self, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;
 use crate::rootless::ids::{self, Mapping};
 use crate::rootless::{ability, environment, inherited};
@@ -33,6 +31,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let mapping = mapping(host, args.map_root)?;
     let above = binfmt_misc::look(host)?;
     let emulators = emulators::obtain(host, ui, &archs, &machine, &wish(args, host)?)?;
+    let rule = |emulator: &Emulator| emulator.rule(&interpreter::binary(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
     let older = inherited::rules(&above, &ours);
     let (program, words) = command(args, host);
@@ -67,7 +66,8 @@ fn wish(args: &cli::Run, host: &Host) -> Result<Wish> {
         (None, cli::Source::Host) => Source::Host,
         (None, cli::Source::Download) => Source::Download,
     };
-    Ok(Wish { source, mirror: mirrors::named(host, args.mirror.as_deref())?, cache: !args.no_cache })
+    let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
+    Ok(Wish { source, mirror: mirrors::named(host, args.mirror.as_deref())?, keep })
 }
 
 fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
@@ -86,21 +86,6 @@ fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
         if ranges.len() > 1 { Ok(ranges) } else { Err(ids::none(file, name, uid)) }
     };
     Ok(Mapping::Subordinate { uids: ranges("/etc/subuid", uid)?, gids: ranges("/etc/subgid", gid)? })
-}
-
-/// The kernel opens the interpreter while the rule is put in (flag F), so a file
-/// in memory only has to be open until then.
-fn rule(emulator: &Emulator) -> Result<Rule> {
-    let interpreter = match &emulator.place {
-        Place::File(path) => path.clone(),
-        Place::Memory(file) => Path::new("/proc/self/fd").join(file.as_raw_fd().to_string()),
-    };
-    Ok(Rule {
-        name: EntryName::new(interpreter::binary(emulator.arch))?,
-        recognition: Recognition::Magic(emulator.arch.pattern()),
-        interpreter: interpreter.as_os_str().as_bytes().to_vec(),
-        flags: Flags { preserve_argv0: emulator.keeps_argv0, fix_binary: true, ..Flags::default() },
-    })
 }
 
 fn command(args: &cli::Run, host: &Host) -> (OsString, Vec<OsString>) {

@@ -86,9 +86,11 @@ pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::resul
     Ok(fit)
 }
 
-fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
+/// What the bytes say, and what it answers when it is started.
+pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
     let mut head = Vec::new();
     let io = |e: std::io::Error| e.to_string();
+    file.rewind().map_err(io)?;
     (&mut file).take(interpreter::HEAD).read_to_end(&mut head).map_err(io)?;
     interpreter::judge(&head, machine)?;
     // Executed and read through the handle: nothing can be put in its place.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
 
-use crate::binfmt_misc::{self, Table};
+use crate::binfmt_misc::{self, Table, name_of};
 use crate::boot::{self, Boot};
 use crate::catalog::{Catalog, Member};
 use crate::digest::Sha256;
@@ -29,6 +29,10 @@ pub use copies::HostCopy;
 pub use made::Now;
 pub use native::Native;
 pub use rivals::Rival;
+
+/// The interpreters of entries that need no file: the number is of no meaning
+/// once the entry is there.
+pub const IN_MEMORY: &str = "/proc/self/fd";
 
 /// A look at the machine.
 #[derive(Debug)]
@@ -113,11 +117,21 @@ impl Facts {
     }
 
     /// Names of our entries in the kernel's table.
-    pub fn our_entries(&self) -> impl Iterator<Item = &str> {
-        self.records().filter_map(|(record, now)| match &record.made {
-            Made::Entry { name, .. } if *now == Now::Ours => Some(name.as_str()),
+    pub fn our_entries(&self) -> impl Iterator<Item = String> {
+        let fileless = Arch::ALL.iter().filter_map(|arch| self.fileless(arch)).map(name_of);
+        let recorded = self.records().filter_map(|(record, now)| match &record.made {
+            Made::Entry { name, .. } if *now == Now::Ours => Some(name.clone()),
             _ => None,
-        })
+        });
+        recorded.chain(fileless)
+    }
+
+    /// Our entry of an emulator in memory, which no receipt knows: its name and
+    /// rule are ours to the letter, and so is its interpreter.
+    pub fn fileless(&self, arch: &Arch) -> Option<&Entry> {
+        let entry = self.table.entry(&fileless_name(arch))?;
+        let ours = entry.rule.interpreter.starts_with(IN_MEMORY.as_bytes());
+        (ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
     }
 
     /// Our entry for one system.
@@ -179,6 +193,11 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// The name of an entry of an emulator in memory.
+pub fn fileless_name(arch: &Arch) -> String {
+    format!("binfmt-nix-{}", arch.target)
 }
 
 /// The machine's own namespace maps every user to himself (user_namespaces(7)).

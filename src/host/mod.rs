@@ -30,7 +30,7 @@ pub use worker::{Heard, Worker};
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -229,6 +229,15 @@ impl Host {
         let mut head = Vec::new();
         File::open(path)?.take(n).read_to_end(&mut head)?;
         Ok(head)
+    }
+
+    /// The first `n` bytes of an open file.
+    pub fn first_bytes(&self, file: &File, n: u64) -> io::Result<Vec<u8>> {
+        let mut file = file;
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.take(n).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// A file that an environment variable of the user names; `None` if it

@@ -5,6 +5,7 @@
 //! promise what the machine cannot do. Planning again on the result is empty.
 
 mod choose;
+pub mod fileless;
 mod parts;
 pub mod register;
 mod rivals;

@@ -22,6 +22,7 @@ pub(super) struct Parts {
     pub(super) boot: Vec<Step>,
     pub(super) register: Vec<Step>,
     pub(super) nix: Vec<Step>,
+    pub(super) last: Vec<Step>,
     pub(super) systems: Vec<Planned>,
     pub(super) notes: Vec<String>,
     pub(super) findings: Vec<String>,
@@ -49,6 +50,7 @@ impl Parts {
             .chain(self.boot)
             .chain(self.register)
             .chain(self.nix)
+            .chain(self.last)
             .collect();
         Plan { steps: with_dirs(steps, facts), systems: self.systems, notes: self.notes, findings: self.findings }
     }

@@ -46,7 +46,7 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
     Ok(parts.into_plan(facts))
 }
 
-fn switched_off(facts: &Facts) -> Error {
+pub(super) fn switched_off(facts: &Facts) -> Error {
     let status = facts.real(&binfmt_misc::path("status"));
     Error::Conflict {
         what: format!("binfmt_misc is switched off as a whole: {} says \"disabled\"", status.display()),
@@ -54,7 +54,7 @@ fn switched_off(facts: &Facts) -> Error {
     }
 }
 
-fn refuse(native: &Native, facts: &Facts, arch: &Arch) -> Error {
+pub(super) fn refuse(native: &Native, facts: &Facts, arch: &Arch) -> Error {
     let (system, machine) = (arch.target.to_owned(), facts.machine.clone());
     match native {
         Native::Runs => Error::Native { system, machine },
@@ -82,7 +82,7 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
     let path = layout::interpreter(arch);
     let real = rule(arch, &name, &facts.real(&path), flags)?;
     match &stance {
-        Stance::InTheWay(theirs) if !request.force => return Err(conflict(arch, theirs, &real)),
+        Stance::InTheWay(theirs) if !request.force => return Err(conflict(arch, theirs, Some(&real))),
         _ => {}
     }
     // All that can be refused was refused before the first step is added.
@@ -105,6 +105,8 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
     if !stands && !matches!(facts.table, Table::Offline) {
         parts.withdraw.extend(ours.map(|entry| Step::Withdraw(name_of(entry))));
         parts.register.push(Step::Register { arch, rule: real });
+        // Last, as it cannot be put back.
+        parts.last.extend(facts.fileless(arch).map(|entry| Step::Withdraw(name_of(entry))));
     }
     let system = System {
         entry: name,

@@ -60,14 +60,11 @@ fn objections(facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
 }
 
 /// The refusal, with both lines.
-pub(super) fn conflict(arch: &Arch, theirs: &str, ours: &Rule) -> Error {
-    let ours = ours.to_line().unwrap_or_default();
+pub(super) fn conflict(arch: &Arch, theirs: &str, ours: Option<&Rule>) -> Error {
+    let ours = ours.and_then(|rule| rule.to_line().ok()).map(|line| String::from_utf8_lossy(&line).into_owned());
+    let ours = ours.map(|line| format!("\n  ours:   {line}")).unwrap_or_default();
     Error::Conflict {
-        what: format!(
-            "somebody else's entry runs {} programs\n  theirs: {theirs}\n  ours:   {}",
-            arch.target,
-            String::from_utf8_lossy(&ours)
-        ),
+        what: format!("somebody else's entry runs {} programs\n  theirs: {theirs}{ours}", arch.target),
         hint: "--force puts ours above it and deletes nothing; unregister takes ours away again".into(),
     }
 }

@@ -10,6 +10,7 @@ use binfmt_magic::Arch;
 
 use super::tell_nix::guests;
 use super::{Plan, Planned, Step};
+use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::facts::{Facts, Now};
 use crate::nix::{OWN_CONF, conf};
@@ -31,6 +32,9 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Plan {
     let stays = |target: &String| !asked.iter().any(|arch| arch.target == target);
     let rest: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().filter(|(target, _)| stays(target)).collect();
     nix(facts, &rest, &mut plan);
+    for entry in request.systems.iter().filter_map(|arch| facts.fileless(arch)) {
+        plan.steps.push(Step::Withdraw(name_of(entry)));
+    }
     for kind in [is_entry, is_file, is_interpreter] {
         undo(facts, &mut plan, |record| asked_of(record) && kind(&record.made));
     }
@@ -121,6 +125,8 @@ fn changed_text(what: &dyn std::fmt::Display) -> String {
 impl Facts {
     /// Is there anything of ours for this system?
     fn knows(&self, arch: &Arch) -> bool {
-        self.receipt.systems.contains_key(arch.target) || self.receipt.records_of(arch.target).next().is_some()
+        self.receipt.systems.contains_key(arch.target)
+            || self.receipt.records_of(arch.target).next().is_some()
+            || self.fileless(arch).is_some()
     }
 }

@@ -8,14 +8,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
 use crate::catalog::{Catalog, Member, Package};
 use crate::download::BaseUrl;
 use crate::error::{Error, Result};
+use crate::facts::IN_MEMORY;
 use crate::facts::copies::{self, HostCopy};
 use crate::fetch;
 use crate::host::{Host, Staged};
@@ -35,8 +38,30 @@ pub struct Emulator {
     pub arch: &'static Arch,
     /// Its file.
     pub place: Place,
-    /// It understands flag P.
-    pub keeps_argv0: bool,
+    /// Its release.
+    pub version: Version,
+}
+
+impl Emulator {
+    /// The rule that registers it. The kernel opens the interpreter while the
+    /// rule is put in (flag F), so a file in memory has to be open until then.
+    pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
+        let interpreter = match &self.place {
+            Place::File(path) => path.clone(),
+            Place::Memory(file) => Path::new(IN_MEMORY).join(file.as_raw_fd().to_string()),
+        };
+        Ok(Rule {
+            name: EntryName::new(name)?,
+            recognition: Recognition::Magic(self.arch.pattern()),
+            interpreter: interpreter.as_os_str().as_bytes().to_vec(),
+            flags: Flags {
+                preserve_argv0: self.version >= KNOWS_ARGV0,
+                open_binary: credentials,
+                credentials,
+                fix_binary: true,
+            },
+        })
+    }
 }
 
 /// Where an emulator is.
@@ -55,15 +80,27 @@ pub struct Wish {
     pub source: Source,
     /// The mirror that is asked first.
     pub mirror: Option<BaseUrl>,
-    /// The cache may be read and written.
-    pub cache: bool,
+    /// Where an emulator that has to be brought is kept.
+    pub keep: Keep,
+}
+
+/// Where an emulator is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// In the user's cache, for the next time.
+    Cached,
+    /// A file that is there is used; a download stays in memory.
+    Nowhere,
+    /// Always in memory, so that it needs no file from then on.
+    Memory,
 }
 
 /// One emulator for each of the systems.
 pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
     let catalog = Catalog::embedded()?;
     let package = catalog.package_for(machine);
-    let search = Search { host, machine, wish, package, cache: wish.cache.then(|| cache(host)).flatten() };
+    let search =
+        Search { host, machine, wish, package, cache: (wish.keep == Keep::Cached).then(|| cache(host)).flatten() };
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for arch in archs {
         match search.find(arch)? {
@@ -73,6 +110,9 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
     }
     if !missing.is_empty() {
         found.extend(search.download(ui, &missing)?);
+    }
+    if wish.keep == Keep::Memory {
+        found = found.into_iter().map(|emulator| in_memory(host, machine, emulator)).collect::<Result<_>>()?;
     }
     Ok(found)
 }
@@ -223,7 +263,22 @@ fn entry(cache: &Path, member: &Member) -> PathBuf {
 }
 
 fn emulator(arch: &'static Arch, place: Place, version: Version) -> Emulator {
-    Emulator { arch, place, keeps_argv0: version >= KNOWS_ARGV0 }
+    Emulator { arch, place, version }
+}
+
+/// The same, as a file in memory.
+fn in_memory(host: &Host, machine: &str, emulator: Emulator) -> Result<Emulator> {
+    let Place::File(path) = &emulator.place else { return Ok(emulator) };
+    let mut memory = host.memory_to_seal().map_err(|e| no_memory(&e))?;
+    let mut file = host.open_given(path)?;
+    std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
+    host.seal(&memory).map_err(|e| no_memory(&e))?;
+    let fit = copies::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
+        path: path.clone(),
+        binary: interpreter::binary(emulator.arch),
+        why,
+    })?;
+    Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
 }
 
 fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {

@@ -18,6 +18,7 @@ mod common;
 mod boot;
 mod emulators;
 mod every_system;
+mod fileless;
 mod forced;
 mod full_disk;
 mod host_copies;
@@ -59,6 +60,7 @@ const MODULES: &[&[Test]] = &[
     every_system::TESTS,
     boot::TESTS,
     emulators::TESTS,
+    fileless::TESTS,
     forced::TESTS,
     full_disk::TESTS,
     host_copies::TESTS,

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::common::done::{Done, TOOL, tool};
 use crate::common::emulators::busybox;
@@ -35,6 +36,7 @@ crate::tests! {
     what_this_machine_runs_itself
     what_makes_no_sense
     user_namespaces_are_switched_off
+    a_seccomp_filter
     a_chroot
     no_proc
     no_subordinate_ids
@@ -293,6 +295,18 @@ fn user_namespaces_are_switched_off() {
         .says("cannot make a user namespace")
         .says("max_user_namespaces is 0")
         .says("sysctl user.max_user_namespaces=");
+}
+
+/// As containers have one: unshare(2) is not permitted.
+fn a_seccomp_filter() {
+    let mut command = running("aarch64", &["true"]);
+    let refused = SeccompAction::Errno(nix::libc::EPERM.unsigned_abs());
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let filter = [(nix::libc::SYS_unshare, Vec::new())].into_iter().collect();
+    let filter = SeccompFilter::new(filter, SeccompAction::Allow, refused, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+    done(&mut command).exits(6).says("cannot make a user namespace").says("seccomp").says("--security-opt");
 }
 
 /// The kernel gives none in a chroot (user_namespaces(7), EPERM).

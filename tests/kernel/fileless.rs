@@ -1,0 +1,131 @@
+//! `register --fileless`: nothing but the kernel's table changes.
+
+use nix::mount::{MsFlags, mount};
+
+use crate::common::emulators::busybox;
+use crate::common::tree::{EMULATOR, TABLE};
+use crate::common::{Tree, qemu};
+
+crate::tests! {
+    nothing_is_written
+    where_nothing_can_be_written
+    all_is_as_before_afterwards
+    a_second_time
+    a_normal_registration_takes_over
+    beside_a_normal_one
+    an_entry_of_somebody_else
+    a_bad_emulator
+    a_dry_run
+    what_makes_no_sense
+}
+
+const ENTRY: &str = "binfmt-nix-aarch64";
+
+fn nothing_is_written() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot_of("");
+    let done = tree.register_with("aarch64", &["--fileless"]).exits(0);
+    done.prints("aarch64: registered, proven: a program ran; it is in memory").says("ends when the machine restarts");
+    assert_eq!(tree.entries(), [ENTRY]);
+    assert_eq!(tree.entry_says(ENTRY, "flags: "), "PF");
+    assert!(tree.entry_says(ENTRY, "interpreter ").starts_with("/proc/self/fd/"));
+    assert!(tree.runs("aarch64"));
+    let after: Vec<_> = tree.snapshot_of("").into_iter().filter(|(path, _)| path != "run/binfmt-nix.lock").collect();
+    assert_eq!(after, before);
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    let system = &status["systems"][0];
+    assert_eq!((&system["state"], &system["by"]), (&"works".into(), &"binfmt-nix".into()), "{status:#}");
+    let output = std::process::Command::new(busybox()).args(["uname", "-m"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "aarch64\n");
+}
+
+/// All of the tree but /run and the table.
+fn where_nothing_can_be_written() {
+    let tree = Tree::new().mounted();
+    for dir in ["etc", "usr", "var", "nix"] {
+        let (real, none) = (tree.path(dir), None::<&str>);
+        mount(Some(&real), &real, none, MsFlags::MS_BIND, none).unwrap();
+        mount(none, &real, none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).unwrap();
+    }
+    tree.register("aarch64").exits(1).says("read-only file system");
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
+    assert_eq!(tree.entries(), [""; 0]);
+}
+
+fn all_is_as_before_afterwards() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("riscv64", &["--fileless"]).exits(0);
+    tree.unregister("aarch64").exits(0);
+    assert!(tree.runs("riscv64") && tree.entries() == ["binfmt-nix-riscv64"]);
+    tree.unregister("all").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn a_second_time() {
+    let tree = Tree::new();
+    tree.register_with("aarch64", &["--fileless"]).exits(0).says("is mounted until then, too");
+    tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already");
+    assert_eq!(tree.entries(), [ENTRY]);
+}
+
+fn a_normal_registration_takes_over() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register("aarch64").exits(0).prints("aarch64: registered, proven");
+    assert_eq!(tree.entries(), ["qemu-aarch64"]);
+    assert!(tree.runs("aarch64") && tree.exists(EMULATOR));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn beside_a_normal_one() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    let registered = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already (entry qemu-aarch64)");
+    registered.is_unchanged_in(&tree);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn an_entry_of_somebody_else() {
+    let theirs = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
+    let tree = Tree::new().mounted().entry(theirs);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless"]).exits(3).says("theirs").says("--force");
+    before.is_unchanged_in(&tree);
+    tree.register_with("aarch64", &["--fileless", "--force"]).exits(0);
+    assert_eq!(tree.entries(), [ENTRY, "theirs"]);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn a_bad_emulator() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let liar = crate::common::liar("qemu-aarch64 version 10.0.13", crate::common::Then::Crash);
+    let liar = crate::common::emulators::outside("liar", &liar);
+    tree.register_by("aarch64", &liar, &["--fileless"]).exits(1).says("does not work");
+    before.is_restored_in(&tree);
+}
+
+fn a_dry_run() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let done = tree.register_with("aarch64", &["--fileless", "--dry-run"]).exits(0);
+    done.prints(&format!("would mount      /{TABLE}")).prints("would register   binfmt-nix-aarch64 in memory");
+    before.is_untouched_in(&tree);
+}
+
+fn what_makes_no_sense() {
+    Tree::offline().register_with("aarch64", &["--fileless"]).exits(2).says("--root");
+    let qemu = qemu("aarch64");
+    let args = ["register", "aarch64", "--fileless", "--nix", "--qemu", qemu.to_str().unwrap()];
+    Tree::new().run(&args).exits(2);
+}
