@@ -15,7 +15,7 @@ fn run(args: &[&str]) -> Done {
     tool(args).output().unwrap().into()
 }
 
-const COMMANDS: [&str; 5] = ["register", "unregister", "status", "list", "nix-conf"];
+const COMMANDS: [&str; 6] = ["register", "unregister", "run", "status", "list", "nix-conf"];
 
 #[test]
 fn help_fits_80_columns() {
