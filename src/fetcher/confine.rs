@@ -64,7 +64,8 @@ const LIBRARIES: &[&str] =
 /// Where those who resolve names for others listen: nscd, nss-resolve, nss-mymachines, nss-mdns. Linux 7.1 and
 /// newer keep the child from all other sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`); before, sockets that
 /// are open to every user are open to it too.
-const RESOLVERS: &[&str] = &["/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
+const RESOLVERS: &[&str] =
+    &["/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
 
 /// Gives up all rights. Returns what this kernel could not do.
 pub fn confine(host: &Host) -> io::Result<Vec<Lack>> {
