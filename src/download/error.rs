@@ -204,22 +204,6 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// Text from outside, made fit for a terminal: printable, one line, not endless.
-pub(super) fn printable(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let plain = |c: char| if c.is_control() || is_format(c) { '?' } else { c };
-    let mut shown: String = text.chars().take(LONGEST).map(plain).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Characters that turn the direction of text or can't be seen.
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,11 +224,5 @@ mod tests {
             assert!(error.hint().contains(word), "{word}");
         }
         assert!(!error.is_unverified());
-    }
-
-    #[test]
-    fn what_servers_say_can_not_steer_a_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\r\n\u{202e}"), "a?[2Jb???");
-        assert_eq!(printable(&"x".repeat(1000)).chars().count(), 201);
     }
 }
