@@ -15,6 +15,8 @@ mod trust;
 mod write;
 
 pub use lock::Lock;
+#[doc(hidden)]
+pub use mount::mount;
 pub use process::{Blocked, Finished};
 pub use trust::Distrust;
 pub use write::{Ready, Staged, TEMP_PREFIX};
