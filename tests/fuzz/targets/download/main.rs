@@ -7,6 +7,8 @@
 
 mod package;
 mod server;
+#[path = "../xz.rs"]
+mod xz;
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

@@ -4,6 +4,8 @@ use binfmt_nix::catalog::{Block, Catalog, Member, Package, STREAM_HEADER, Span, 
 use binfmt_nix::digest::Sha256;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
+use crate::xz;
+
 /// The file, and what the catalogue says about it.
 pub struct Deb {
     pub bytes: Vec<u8>,
@@ -69,29 +71,10 @@ fn members(input: &mut Unstructured<'_>, content: &[u8]) -> Result<Vec<Member>> 
 fn block(input: &mut Unstructured<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
     let plain = vec![input.arbitrary()?; input.int_in_range(1..=5000)?];
     if input.ratio(2, 3)? {
-        return Ok((stored(&plain), plain));
+        return Ok((xz::block(&plain), plain));
     }
     let length = input.int_in_range(1..=300)?;
     let mut odd = input.bytes(length.min(input.len()))?.to_vec();
     odd.push(0);
     Ok((odd, plain))
-}
-
-/// An xz block that holds this content as it is (The .xz File Format 1.2.1, §3; one uncompressed LZMA2 chunk).
-fn stored(content: &[u8]) -> Vec<u8> {
-    let mut block = vec![2, 0, 0x21, 1, 0, 0, 0, 0];
-    block.extend(crc(&block, 0xedb8_8320, u32::MAX.into()).to_le_bytes()[..4].iter());
-    block.push(1);
-    block.extend(u16::try_from(content.len() - 1).expect("a short content").to_be_bytes());
-    block.extend(content);
-    block.push(0);
-    block.resize(block.len().next_multiple_of(4), 0);
-    block.extend(crc(content, 0xc96c_5795_d787_0f42, u64::MAX).to_le_bytes());
-    block
-}
-
-/// CRC32 and CRC64 as xz has them.
-fn crc(bytes: &[u8], polynomial: u64, ones: u64) -> u64 {
-    let step = |crc: u64, _| if crc & 1 == 1 { crc >> 1 ^ polynomial } else { crc >> 1 };
-    bytes.iter().fold(ones, |crc, byte| (0..8).fold(crc ^ u64::from(*byte), step)) ^ ones
 }
