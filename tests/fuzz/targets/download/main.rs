@@ -59,7 +59,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
         _ => {}
     });
 
-    assert!(!(all_lie && !opened.is_empty()), "bytes with a wrong digest were decoded");
+    assert!(!all_lie || opened.is_empty(), "bytes with a wrong digest were decoded");
     let mut right = Vec::new();
     for (member, mut file) in opened {
         let mut content = Vec::new();
