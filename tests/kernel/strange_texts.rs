@@ -75,7 +75,7 @@ fn a_receipt() {
     let receipt = tree.text(RECEIPT);
     tree.write(RECEIPT, receipt.replacen("\"10.0.13\"", &serde_json::to_string(EVIL).unwrap(), 1));
     is_clean(tree.run(&["register", "aarch64"]));
-    tree.write(RECEIPT, receipt.replacen("qemu-aarch64", &EVIL.replace('\x1b', "").replace('\x07', ""), 1));
+    tree.write(RECEIPT, receipt.replacen("qemu-aarch64", &EVIL.replace(['\x1b', '\x07'], ""), 1));
     is_clean(tree.run(&["unregister", "all"]).exits(1).says("evil"));
     tree.write(RECEIPT, receipt);
     tree.write(NIX_CONF, format!("{EVIL} = 1\n!include binfmt-nix.conf\n"));
