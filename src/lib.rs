@@ -28,6 +28,7 @@
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
 //! | [`status`] | what runs foreign programs here | |
+//! | [`text`] | what of a foreign text is shown; pure | whose text it is |
 //! | [`ui`] | the terminal, JSON | the domain |
 //! | [`error`] | one enum: text, hint, exit code | |
 //!
@@ -55,4 +56,5 @@ pub mod probe;
 pub mod receipt;
 pub mod request;
 pub mod status;
+pub mod text;
 pub mod ui;

@@ -20,6 +20,8 @@ mod worker;
 mod write;
 
 pub use lock::Lock;
+#[doc(hidden)]
+pub use mount::mount;
 pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use trust::Distrust;

@@ -35,6 +35,7 @@ mod permission;
 mod receipts;
 mod rivals;
 mod strange_machines;
+mod strange_texts;
 mod two_at_once;
 mod upgrade;
 
@@ -75,6 +76,7 @@ const MODULES: &[&[Test]] = &[
     receipts::TESTS,
     rivals::TESTS,
     strange_machines::TESTS,
+    strange_texts::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
 ];
