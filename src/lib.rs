@@ -30,10 +30,24 @@
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
 //! | [`status`] | what runs foreign programs here | |
+//! | [`text`] | what of a foreign text is shown; pure | whose text it is |
 //! | [`ui`] | the terminal, JSON | the domain |
 //! | [`error`] | one enum: text, hint, exit code | |
 //!
 //! The pure table of architectures is the crate `binfmt-magic` in `magic/`.
+
+// What is read from elsewhere must not be able to end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 pub mod apply;
 pub mod binfmt_misc;
@@ -59,4 +73,5 @@ pub mod receipt;
 pub mod request;
 pub mod rootless;
 pub mod status;
+pub mod text;
 pub mod ui;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Sha256;
+use crate::text::one_line;
 
 /// A download that gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -224,27 +225,9 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// How many characters of a text from outside are shown.
-const LONGEST: usize = 200;
-
-/// Text from outside, made fit for a terminal: printable, one line, not endless.
-pub(crate) fn printable(text: &str) -> String {
-    let plain = |c: char| if c.is_control() || is_format(c) { '?' } else { c };
-    let mut shown: String = text.chars().take(LONGEST).map(plain).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 /// For texts that another process says are printable already: those that are stay as they are.
 fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(printable(&String::deserialize(from)?))
-}
-
-/// Characters that turn the direction of text or can't be seen.
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    Ok(one_line(&String::deserialize(from)?))
 }
 
 #[cfg(test)]
@@ -267,11 +250,5 @@ mod tests {
             assert!(error.hint().contains(word), "{word}");
         }
         assert!(!error.is_unverified());
-    }
-
-    #[test]
-    fn what_servers_say_can_not_steer_a_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\r\n\u{202e}"), "a?[2Jb???");
-        assert_eq!(printable(&"x".repeat(1000)).chars().count(), 201);
     }
 }

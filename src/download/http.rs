@@ -13,8 +13,8 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT
 use reqwest::redirect::{Action, Attempt, Policy};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::error::printable;
 use super::{ClientOptions, DownloadError, Proxies, Reason, Roots};
+use crate::text::one_line;
 
 const AGENT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
@@ -83,7 +83,7 @@ impl Client {
             .map_err(|e| reason(e, self.stall))?;
         let text = |name: HeaderName| {
             let value = response.headers().get(name)?;
-            Some(printable(&String::from_utf8_lossy(value.as_bytes())))
+            Some(one_line(&String::from_utf8_lossy(value.as_bytes())))
         };
         Ok(Answer {
             status: response.status().as_u16(),
@@ -189,5 +189,5 @@ fn chain(error: &dyn Error) -> String {
     }
     let wrapper = |text: &String| WRAPPERS.iter().any(|wrapper| text.starts_with(wrapper));
     let telling = causes.iter().position(|text| !wrapper(text)).unwrap_or(0);
-    printable(&causes.get(telling..).unwrap_or_default().join(": "))
+    one_line(&causes.get(telling..).unwrap_or_default().join(": "))
 }

@@ -18,8 +18,8 @@ mod ranges;
 mod roots;
 
 pub use apt::mirrors_from_apt;
+pub(crate) use error::failure;
 pub use error::{DownloadError, Reason, Try};
-pub(crate) use error::{failure, printable};
 pub use http::Client;
 pub use mirror::{BaseUrl, Mirror, NotAMirror, mirrors};
 pub use roots::Roots;

@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::download::{self, Client, DownloadError, Event, Fetched, Roots};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
+use crate::text::one_line;
 
 /// A job with many certificates has some hundred kilobytes.
 const LONGEST_JOB: u64 = 64 << 20;
@@ -75,7 +76,7 @@ fn last_word(fetched: std::result::Result<Fetched, DownloadError>) -> Word {
     match fetched {
         Ok(fetched) => Word::Fetched { moved: fetched.moved },
         Err(DownloadError::Client(why)) => Word::NoClient(why),
-        Err(DownloadError::Inconsistent { why, .. }) => Word::Inconsistent(download::printable(&why)),
+        Err(DownloadError::Inconsistent { why, .. }) => Word::Inconsistent(one_line(&why)),
         Err(_) => Word::Failed,
     }
 }

@@ -25,9 +25,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::catalog::{Member, Plan};
-use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, Mirror};
+use crate::download::{ClientOptions, DownloadError, Event, Fetched, Mirror};
 use crate::error::Result;
 use crate::host::{Heard, Worker};
+use crate::text::one_line;
 use wire::{Job, Lack};
 
 /// The hidden command of this program that is the child.
@@ -134,7 +135,7 @@ fn death(status: ExitStatus, complaints: &str) -> String {
     };
     match complaints.trim() {
         "" => how,
-        complaints => format!("{how}: {}", download::printable(complaints)),
+        complaints => format!("{how}: {}", one_line(complaints)),
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use super::wire::{Frames, Garbled, Lack, Piece, Word};
 use crate::catalog::{Member, Plan};
 use crate::download::{self, DownloadError, Event, Fetched, Mirror, Reason, Try};
+use crate::text::one_line;
 
 /// Follows one download.
 #[derive(Debug)]
@@ -105,10 +106,10 @@ impl<'a> Receiver<'a> {
             Word::Verified => self.verified(tell)?,
             Word::Fetched { moved } => return self.fetched(moved).map(Some),
             Word::Failed => return Err(self.failed()),
-            Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(download::printable(&why)))),
+            Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
             Word::Inconsistent(why) => {
                 self.at_work()?;
-                let (target, why) = (self.member()?.target.clone(), download::printable(&why));
+                let (target, why) = (self.member()?.target.clone(), one_line(&why));
                 return Err(Stop::Failed(DownloadError::Inconsistent { target, why }));
             }
         }

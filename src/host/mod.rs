@@ -22,6 +22,8 @@ mod worker;
 mod write;
 
 pub use lock::Lock;
+#[doc(hidden)]
+pub use mount::mount;
 pub use namespace::{Mapper, Range, Refusal};
 pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};

@@ -117,7 +117,10 @@ fn that_say_nothing_and_end() {
 
 fn that_complain() {
     let said = complaint("moaning");
-    assert_eq!(said, "the process that downloads ended too early, with exit status: 3: oh ?[31mno?what now");
+    assert_eq!(
+        said,
+        "the process that downloads ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now"
+    );
 }
 
 fn that_are_killed() {

@@ -37,6 +37,7 @@ mod receipts;
 mod rivals;
 mod rootless;
 mod strange_machines;
+mod strange_texts;
 mod two_at_once;
 mod upgrade;
 
@@ -79,6 +80,7 @@ const MODULES: &[&[Test]] = &[
     rivals::TESTS,
     rootless::TESTS,
     strange_machines::TESTS,
+    strange_texts::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
 ];
