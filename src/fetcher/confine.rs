@@ -107,10 +107,11 @@ fn limit() -> io::Result<()> {
     limits.into_iter().try_for_each(|(what, most)| Ok(setrlimit(what, most, most)?))
 }
 
-/// Becomes nobody, if there is one in this user namespace.
+/// Becomes nobody, if there is one in this user namespace, and who we are may
+/// become another: an ordinary user stays, and Landlock keeps his files closed.
 fn drop_user(host: &Host) -> Result<(), Lack> {
     let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
-    if !is_mapped(NOBODY, &map) {
+    if !Uid::effective().is_root() || !is_mapped(NOBODY, &map) {
         return Ok(());
     }
     // A namespace may forbid this one alone (user_namespaces(7)); then its groups are not root's.

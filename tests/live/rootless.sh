@@ -6,17 +6,21 @@ joe=(HOME=/home/joe setpriv --reuid 1000 --regid 1000 --clear-groups)
 rootless() {
     install -d -o 1000 -g 1000 -m 755 /home/joe
     chmod -R a+rX "$home/bin"
+    grep -q '^[^:]*:[^:]*:1000:' /etc/passwd || echo 'joe:x:1000:1000::/home/joe:/bin/sh' >> /etc/passwd
+    echo 1000:100000:65536 | tee /etc/subuid > /etc/subgid
     note outside
     rm -f "$home/moved"
     check "run: what was needed is downloaded, and the program says aarch64" \
         runs --system aarch64 -- "$home/bin/busybox-arm64" uname -m
     check "run: at most 7.1 MB came through the sockets, and at least what is needed: $(moved)" between 3000000 "$(moved)" 7100000
+    check "run: nobody complains that too few rights were given up" no_note
     rm -f "$home/moved"
     check "run again: the program says aarch64" runs --system arm64 -- "$home/bin/busybox-arm64" uname -m
     check "run again: nothing is downloaded" between 0 "$(moved)" 0
     check "run: Nix builds for aarch64-linux in its sandbox, into a store of the user's own" builds_in_a_store_of_ones_own
     check "run: Nix refuses that outside" refuses_in_a_store_of_ones_own
     check "run --no-cache: writes nothing to the user's home, and says aarch64" without_cache
+    check "run --map-root: root inside, the subordinate ids are the others, podman and buildah are told" as_root_inside
     check "run: files, entries and mounts of the machine are as before" same outside
     check "run: no process is left" no_process_is_left
 }
@@ -50,4 +54,14 @@ without_cache() {
     runs --no-cache --system aarch64 -- "$home/bin/busybox-arm64" uname -m && [ ! -e /home/joe/.cache ]
 }
 
+as_root_inside() {
+    command -v newuidmap || { echo "there is no newuidmap; its package is called uidmap or shadow-utils"; return 1; }
+    exits 0 env "${joe[@]}" "$tool" run --map-root --system aarch64 -- sh -c \
+        'id -u; tr -s " " < /proc/self/uid_map; echo $_CONTAINERS_USERNS_CONFIGURED $_CONTAINERS_ROOTLESS_UID; "$0" uname -m' \
+        "$home/bin/busybox-arm64" &&
+        [ "$(tail -n 5 "$home/said")" = $'0\n 0 1000 1\n 1 100000 65536\ndone 1000\naarch64' ]
+}
+
 no_process_is_left() { ! pgrep -U 1000 -l; }
+
+no_note() { ! says "note:"; }
