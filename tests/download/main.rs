@@ -4,6 +4,11 @@
 //! by `BINFMT_NIX_TEST_DEB`; without it they say so and pass, or fail if `BINFMT_NIX_REQUIRE` names `deb`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../common/ledger.rs"]
+mod ledger;
+#[path = "../common/noise.rs"]
+mod noise;
+
 mod bad_mirrors;
 mod environment;
 mod fixture;

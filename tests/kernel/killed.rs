@@ -1,83 +1,205 @@
 //! A run that is killed, at any moment: the next run finishes what it began, or takes it back to the last byte.
+//!
+//! Here the moments are random; at every single change: `tests/crash/`. A failure names its seed, and
+//! BINFMT_NIX_TEST_SEED repeats it, as far as time can be repeated.
 
-use std::process::Child;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::ExitStatus;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::{Tree, qemu};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::emulators::other_qemu;
+use crate::common::noise::Noise;
+use crate::common::snapshot::Snapshot;
+use crate::common::sound::Texts;
+use crate::common::tree::ROOT;
+use crate::common::{Tree, ledger, qemu};
 
 crate::tests! {
-    a_registration_then_undone
-    a_registration_then_done_again
-    an_undo_then_undone
-    an_undo_of_one_of_two
+    registrations
+    undos
+    upgrades
+    of_two_systems
+    one_after_the_other
+    one_after_the_other_again
 }
 
-/// So many moments, spread over the time that a whole run takes.
-const MOMENTS: u32 = 16;
+/// So many runs are killed in each test.
+const KILLS: usize = 90;
 
-/// Prepares a tree, starts a run, kills it, and looks at what can still be done; at many moments.
-#[track_caller]
-fn killed(prepare: impl Fn(&Tree), start: impl Fn(&Tree) -> Child, afterwards: impl Fn(&Tree)) {
-    let mut whole = Duration::ZERO;
-    for moment in 0..=MOMENTS {
-        let tree = Tree::new();
-        let before = tree.snapshot();
-        prepare(&tree);
-        let began = Instant::now();
-        let mut child = start(&tree);
-        if moment == 0 {
-            // The first is not killed: it shows how long that takes.
-            assert!(child.wait().unwrap().success());
-            whole = began.elapsed();
-        } else {
-            sleep((whole * moment / MOMENTS).saturating_sub(began.elapsed()));
-            child.kill().unwrap();
-            child.wait().unwrap();
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Run {
+    Register,
+    /// With an emulator of other bytes.
+    Upgrade,
+    Unregister,
+    RegisterSecond,
+    UnregisterSecond,
+}
+
+impl Run {
+    pub(crate) fn args(self) -> Vec<String> {
+        let register = |system: &str, qemu: &Path| vec!["register".into(), system.into(), "--qemu".into(), path(qemu)];
+        match self {
+            Self::Register => register("aarch64", &qemu("aarch64")),
+            Self::Upgrade => register("aarch64", &other()),
+            Self::Unregister => vec!["unregister".into(), "aarch64".into()],
+            Self::RegisterSecond => register("riscv64", &qemu("riscv64")),
+            Self::UnregisterSecond => vec!["unregister".into(), "riscv64".into()],
         }
-        afterwards(&tree);
-        let done = tree.run(&["unregister", "all"]).omits("panicked");
-        assert!(done.err.is_empty() || !done.err.contains("error:"), "killed at {moment}/{MOMENTS}: {done:#?}");
-        let differences = before.unrestored_in(&tree);
-        assert!(differences.is_empty(), "killed at {moment}/{MOMENTS} of {whole:?}: {differences}\n{done:#?}");
-        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+
+    #[track_caller]
+    pub(crate) fn to_its_end(self, tree: &Tree) {
+        let args = self.args();
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        drop(tree.run(&args).exits(0));
     }
 }
 
-fn register(tree: &Tree) -> Child {
-    tree.start(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()])
+fn path(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
 }
 
-fn a_registration_then_undone() {
-    killed(|_| {}, register, |_| {});
+/// Made once in a world.
+fn other() -> std::path::PathBuf {
+    let path = Path::new(crate::common::world::SCRATCH).join("other-qemu");
+    if path.exists() { path } else { other_qemu("aarch64") }
 }
 
-fn a_registration_then_done_again() {
-    killed(
-        |_| {},
-        register,
-        |tree| {
-            tree.register("aarch64").exits(0);
-            assert!(tree.runs("aarch64"));
-            assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux");
-        },
-    );
+/// How long a run takes here, from the state that `before` leads to.
+pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
+    let tree = Tree::new();
+    before.iter().for_each(|run| run.to_its_end(&tree));
+    let began = Instant::now();
+    run.to_its_end(&tree);
+    let took = began.elapsed();
+    gone(tree);
+    took
 }
 
-fn an_undo_then_undone() {
-    killed(|tree| drop(tree.register("aarch64").exits(0)), |tree| tree.start(&["unregister", "aarch64"]), |_| {});
+pub(crate) fn gone(_: Tree) {
+    umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
 }
 
-fn an_undo_of_one_of_two() {
-    killed(
-        |tree| {
-            tree.register("aarch64").exits(0);
-            tree.register("riscv64").exits(0);
-        },
-        |tree| tree.start(&["unregister", "aarch64"]),
-        |tree| {
-            assert!(tree.runs("riscv64"));
-            tree.run(&["register", "riscv64"]).exits(0);
-        },
-    );
+/// Starts a run and sends a signal somewhere in the time that a whole one takes; whether it still ran then, and how it
+/// ended.
+pub(crate) fn signalled(
+    tree: &Tree,
+    run: Run,
+    signal: Signal,
+    whole: Duration,
+    noise: &mut Noise,
+) -> (bool, ExitStatus) {
+    let args = run.args();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let moment = whole.mul_f64(f64::from(u32::try_from(noise.below(1100)).unwrap()) / 1000.0);
+    let began = Instant::now();
+    let mut child = tree.start(&args);
+    sleep(moment.saturating_sub(began.elapsed()));
+    let runs = child.try_wait().unwrap().is_none();
+    if runs {
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+    }
+    (runs, child.wait().unwrap())
+}
+
+/// From the environment, or from the clock.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("BINFMT_NIX_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 & 0xffff_ffff)
+}
+
+/// What a whole run may leave in Nix's files, whichever of these runs come to their end.
+fn texts() -> Texts {
+    let tree = Tree::new();
+    let mut texts = Texts::default().of(&tree);
+    for run in [Run::Register, Run::RegisterSecond, Run::Unregister] {
+        run.to_its_end(&tree);
+        texts = texts.of(&tree);
+    }
+    gone(tree);
+    texts
+}
+
+/// Kills runs in chains of so many, each from the state that `prepare` leads to, and recovers after each chain.
+#[track_caller]
+fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
+    let seed = seed();
+    let mut noise = Noise::new(seed);
+    let texts = texts();
+    let times: Vec<_> = runs.iter().map(|run| duration(prepare, *run)).collect();
+    let (mut kills, mut chains) = (0, 0);
+    while kills < KILLS {
+        let tree = Tree::new();
+        let before = tree.snapshot();
+        prepare.iter().for_each(|run| run.to_its_end(&tree));
+        let mut done = Vec::new();
+        while done.len() < chain {
+            let one = usize::try_from(noise.below(runs.len() as u64)).unwrap();
+            let (_, status) = signalled(&tree, runs[one], Signal::SIGKILL, times[one], &mut noise);
+            if status.signal() == Some(9) {
+                done.push(runs[one]);
+            } else {
+                assert_eq!(status.code(), Some(0), "{:?} after {done:?} (seed {seed})", runs[one]);
+            }
+            let wrong = tree.unsound(&texts);
+            assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
+        }
+        kills += done.len();
+        chains += 1;
+        let wrong = unrecovered(&tree, &before, chains % 2 == 0);
+        assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
+        gone(tree);
+    }
+    ledger::at_least(what, KILLS, kills);
+}
+
+/// In words, what neither the next registration nor the next undo mends.
+fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
+    if first_register {
+        let done = tree.register("aarch64").omits("panicked").omits("warning:");
+        if done.code != Some(0) || !tree.runs("aarch64") || !tree.settings()[0].contains("aarch64-linux") {
+            return format!("register does not complete it: {done:#?}");
+        }
+    }
+    let done = tree.unregister("all").omits("panicked");
+    if done.code != Some(0) {
+        return format!("unregister does not undo it: {done:#?}");
+    }
+    before.unrestored_in(tree)
+}
+
+fn registrations() {
+    killed("`register`, killed at a random moment", &[], &[Run::Register], 1);
+}
+
+fn undos() {
+    killed("`unregister`, killed at a random moment", &[Run::Register], &[Run::Unregister], 1);
+}
+
+fn upgrades() {
+    killed("`register` with another emulator, killed at a random moment", &[Run::Register], &[Run::Upgrade], 1);
+}
+
+fn of_two_systems() {
+    let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
+    killed("runs for one of two systems, killed at random moments, two in a row", &[Run::Register], &runs, 2);
+}
+
+/// Nothing is repaired in between.
+const ALL: [Run; 5] = [Run::Register, Run::Upgrade, Run::Unregister, Run::RegisterSecond, Run::UnregisterSecond];
+
+fn one_after_the_other() {
+    killed("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
+}
+
+fn one_after_the_other_again() {
+    killed("runs of all kinds on a registered system, killed at random moments, ten in a row", &[Run::Register], &ALL, 10);
 }

@@ -39,19 +39,7 @@ mod upgrade;
 
 use std::process::ExitCode;
 
-use common::world::{self, Outcome};
-use libtest_mimic::{Arguments, Completion, Trial};
-
-/// A test's name and what it does.
-pub(crate) type Test = (&'static str, fn());
-
-/// Lists the tests of a module.
-macro_rules! tests {
-    ($($name:ident)*) => {
-        pub(crate) const TESTS: &[crate::Test] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),*];
-    };
-}
-pub(crate) use tests;
+pub(crate) use common::harness::{Test, tests};
 
 const MODULES: &[&[Test]] = &[
     every_system::TESTS,
@@ -78,20 +66,5 @@ const MODULES: &[&[Test]] = &[
 ];
 
 fn main() -> ExitCode {
-    let all = || MODULES.iter().copied().flatten().map(|(name, test)| (name.trim_start_matches("kernel::"), *test));
-    if let Some(code) = world::play(|wanted| all().find(|(name, _)| *name == wanted).map(|(_, test)| test)) {
-        return ExitCode::from(u8::try_from(code).unwrap_or(1));
-    }
-    let args = Arguments::from_args();
-    let mount = tempfile::tempdir().unwrap();
-    let dir = mount.path().to_owned();
-    let trials = all().map(|(name, _)| {
-        let dir = dir.clone();
-        Trial::ignorable_test(name, move || match world::run(name, &dir) {
-            Outcome::Passed => Ok(Completion::Completed),
-            Outcome::Skipped(why) => Ok(Completion::ignored_with(why)),
-            Outcome::Failed(why) => Err(why.into()),
-        })
-    });
-    libtest_mimic::run(&args, trials.collect()).exit_code()
+    common::harness::main(MODULES)
 }
