@@ -18,4 +18,9 @@ impl Noise {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
+
+    /// From 0 to 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.below(1 << 20)).unwrap()) / f64::from(1 << 20)
+    }
 }

@@ -99,7 +99,7 @@ pub(crate) fn signalled(
 ) -> (bool, ExitStatus) {
     let args = run.args();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let moment = whole.mul_f64(f64::from(u32::try_from(noise.below(1100)).unwrap()) / 1000.0);
+    let moment = whole.mul_f64(noise.fraction() * 1.1);
     let began = Instant::now();
     let mut child = tree.start(&args);
     sleep(moment.saturating_sub(began.elapsed()));

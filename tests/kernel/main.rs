@@ -31,11 +31,13 @@ mod nix_left_alone;
 mod options;
 mod other_hands;
 mod permission;
+mod read_only;
 mod receipts;
 mod rivals;
 mod strange_machines;
 mod two_at_once;
 mod upgrade;
+mod while_others_write;
 
 use std::process::ExitCode;
 
@@ -58,11 +60,13 @@ const MODULES: &[&[Test]] = &[
     options::TESTS,
     other_hands::TESTS,
     permission::TESTS,
+    read_only::TESTS,
     receipts::TESTS,
     rivals::TESTS,
     strange_machines::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
+    while_others_write::TESTS,
 ];
 
 fn main() -> ExitCode {
