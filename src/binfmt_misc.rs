@@ -4,7 +4,7 @@
 //! and measured on Linux 6.18. Nothing here knows of QEMU, Nix or receipts,
 //! and nothing here ever writes to `status`: `-1` there deletes every entry.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Entry, Rule};
@@ -150,7 +150,8 @@ pub fn mount(host: &Host) -> Result<()> {
     })
 }
 
-/// Registers a rule with one write, reads it back, and compares.
+/// Registers a rule with one write, reads it back, and compares. What does not
+/// read back as it was written is taken out again.
 pub fn register(host: &Host, rule: &Rule) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let line = rule.to_line()?;
@@ -159,21 +160,49 @@ pub fn register(host: &Host, rule: &Rule) -> Result<()> {
         let why = explain_refusal(&e);
         return Err(Error::Refused { name, why, line });
     }
-    let text = host.read(&path(&name))?.unwrap_or_default();
-    let back = Entry::parse(name.as_bytes(), &text)?;
-    if back.enabled && same_rule(&back.rule, rule) {
-        return Ok(());
+    let text = match host.read(&path(&name)) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(error) => {
+            take_out(host, &name, |_| true)?;
+            return Err(error);
+        }
+    };
+    match Entry::parse(name.as_bytes(), &text) {
+        Ok(back) if back.enabled && same_rule(&back.rule, rule) => return Ok(()),
+        _ => {}
     }
-    remove(host, &name)?;
-    Err(Error::NotWorking { name, why: format!("it reads back as {}", describe(&back)) })
+    // Another tool may have put its own in the place of ours by now.
+    let names_ours = [b"interpreter ", rule.interpreter.as_slice()].concat();
+    take_out(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == names_ours))?;
+    let back = String::from_utf8_lossy(&text).trim().replace('\n', ", ");
+    Err(Error::NotWorking { name, why: format!("it reads back as {back:?}") })
 }
 
-/// Removes one entry; one that is not there is fine.
-pub fn remove(host: &Host, name: &str) -> Result<()> {
-    match host.write_kernel(&path(name), b"-1") {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove the entry", &host.at(&path(name)), e)),
-        _ => Ok(()),
+/// Removes our entry; one that is not there is fine. `false`: another one is in
+/// its place, and stays.
+pub fn remove(host: &Host, rule: &Rule) -> Result<bool> {
+    let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+    let ours = |text: &[u8]| Entry::parse(name.as_bytes(), text).is_ok_and(|found| same_rule(&found.rule, rule));
+    take_out(host, &name, ours)
+}
+
+/// What was read is what is removed: an open file stays that of the entry that
+/// it was opened for (`bm_entry_write` goes by the inode), and one that another
+/// tool has replaced since is out of the table already.
+fn take_out(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
+    let path = path(name);
+    let failed = |e| Error::io("remove the entry", &host.at(&path), e);
+    let mut file = match host.open_kernel(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+        opened => opened.map_err(failed)?,
+    };
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(failed)?;
+    if !ours(&text) {
+        return Ok(false);
     }
+    host.write_once(&mut file, b"-1", &path).map_err(failed)?;
+    Ok(true)
 }
 
 /// Equal but for the spelling of flags (C implies O) and masks of all ones.

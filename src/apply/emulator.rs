@@ -46,7 +46,7 @@ impl Apply<'_> {
         }
         interpreter::judge(&head, &self.facts.machine).map_err(unfit)?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        copies::version(self.host, arch, ready.path()).map_err(unfit)?;
+        copies::version(self.host, arch, &ready.program()).map_err(unfit)?;
         self.staged.insert(arch.target, (ready, sha256));
         Ok(())
     }
@@ -57,20 +57,21 @@ impl Apply<'_> {
             return Ok(());
         };
         self.begin(Made::Interpreter { path: path.clone(), sha256, seal: None }, Some(arch))?;
-        let previous = self.host.place(ready, &path)?;
-        self.host.relabel(&path);
-        let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));
-        let undo = match previous {
+        self.undo_by(match self.host.keep(&path)? {
             Some(previous) => Undo::Restore(path.clone(), previous),
             None => Undo::RemoveFile(path.clone()),
-        };
-        self.end(Made::Interpreter { path, sha256, seal }, undo)
+        });
+        self.host.place(ready, &path)?;
+        self.host.relabel(&path);
+        let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));
+        self.end(Made::Interpreter { path, sha256, seal })
     }
 
-    /// Opens the emulator that is about to be registered, and reads it whole.
+    /// Opens the emulator that is about to be registered, by the checked way, and
+    /// reads it whole.
     pub(super) fn installed(&self, arch: &Arch) -> Result<Installed> {
         let path = layout::interpreter(arch);
-        let mut file: File = self.host.open_nofollow(&path)?;
+        let mut file: File = self.host.open_trusted(&path)?;
         let (head, sha256) = head_and_digest(&mut file).map_err(io("read", &path))?;
         let inode = Inode::of(&file.metadata().map_err(io("look at", &path))?);
         Ok(Installed { head, inode, sha256 })

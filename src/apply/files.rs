@@ -20,7 +20,8 @@ impl Apply<'_> {
         let made = Made::Dir { path: path.to_owned() };
         self.begin(made.clone(), None)?;
         self.host.make_dir(path)?;
-        self.end(made, Undo::RemoveDir(path.to_owned()))
+        self.undo_by(Undo::RemoveDir(path.to_owned()));
+        self.end(made)
     }
 
     pub(super) fn write(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
@@ -28,13 +29,13 @@ impl Apply<'_> {
         let (path, sha256) = (path.to_owned(), Sha256::of(text));
         let made = Made::File { path: path.clone(), sha256 };
         self.begin(made.clone(), arch)?;
+        self.undo_by(match before {
+            Some(bytes) => Undo::Rewrite(path.clone(), bytes),
+            None => Undo::RemoveFile(path.clone()),
+        });
         self.host.write_atomic(&path, text)?;
         self.host.relabel(&path);
-        let undo = match before {
-            Some(bytes) => Undo::Rewrite(path, bytes),
-            None => Undo::RemoveFile(path),
-        };
-        self.end(made, undo)
+        self.end(made)
     }
 
     pub(super) fn include(&mut self, path: &Path) -> Result<()> {
@@ -44,8 +45,9 @@ impl Apply<'_> {
         let (path, newline_added) = (path.to_owned(), included.newline_added);
         let made = Made::Include { path: path.clone(), created, newline_added };
         self.begin(made.clone(), None)?;
+        self.undo_by(Undo::Exclude { path: path.clone(), newline_added, created });
         self.host.write_atomic(&path, &included.text)?;
-        self.end(made, Undo::Exclude { path, newline_added, created })
+        self.end(made)
     }
 
     pub(super) fn exclude(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
@@ -65,7 +67,7 @@ impl Apply<'_> {
         if created && after.is_empty() {
             return self.host.remove_file(path);
         }
-        self.host.write_atomic(path, &after)
+        if after == before { Ok(()) } else { self.host.write_atomic(path, &after) }
     }
 
     pub(super) fn remove_file(&mut self, path: &Path) -> Result<()> {

@@ -16,7 +16,8 @@ impl Apply<'_> {
         self.begin(Made::Mount { boot: boot.clone(), id: None }, None)?;
         binfmt_misc::mount(self.host)?;
         let id = self.host.mount_id(Path::new(binfmt_misc::DIR));
-        self.end(Made::Mount { boot, id }, Undo::Unmount)?;
+        self.undo_by(Undo::Unmount);
+        self.end(Made::Mount { boot, id })?;
         binfmt_misc::check_writable(self.host)
     }
 
@@ -43,7 +44,9 @@ impl Apply<'_> {
         let Some(rule) = self.facts.table.entry(name).map(|entry| entry.rule.clone()) else {
             return Ok(());
         };
-        binfmt_misc::remove(self.host, name)?;
+        if !binfmt_misc::remove(self.host, &rule)? {
+            self.findings.push(format!("somebody else put another entry {name} in the place of ours: left as it is"));
+        }
         self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
     }
 
@@ -57,7 +60,8 @@ impl Apply<'_> {
         let made = Made::Entry { name: name.clone(), line };
         self.begin(made.clone(), Some(arch))?;
         binfmt_misc::register(self.host, rule)?;
-        self.end(made, Undo::Withdraw(name.clone()))?;
+        self.undo_by(Undo::Withdraw(rule.clone()));
+        self.end(made)?;
         let emulator = Some((installed.inode, installed.sha256));
         if prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)? {
             self.proven.push(arch.target);

@@ -41,6 +41,8 @@ pub struct Apply<'a> {
     receipt: Receipt,
     /// The receipt as it was last read or written.
     on_disk: Option<Receipt>,
+    /// Its records as they were before what is being made was begun.
+    before: Vec<Record>,
     /// Emulators that are complete but have not got their names yet.
     staged: BTreeMap<&'static str, (Ready, Sha256)>,
     /// How to take back what was done, each with the records as they were before.
@@ -70,6 +72,7 @@ impl<'a> Apply<'a> {
         Self {
             receipt: facts.receipt.clone(),
             on_disk: host.exists(Path::new(receipt::PATH)).then(|| facts.receipt.clone()),
+            before: Vec::new(),
             staged: BTreeMap::new(),
             done: Vec::new(),
             notes: Vec::new(),
@@ -190,6 +193,8 @@ impl<'a> Apply<'a> {
     /// Writes the receipt, if it is not so already.
     fn save(&mut self) -> Result<()> {
         if self.on_disk.as_ref() != Some(&self.receipt) {
+            // Which of the two is there, if this fails, nobody knows.
+            self.on_disk = None;
             self.receipt.save(self.host)?;
             self.on_disk = Some(self.receipt.clone());
         }
@@ -204,18 +209,24 @@ impl<'a> Apply<'a> {
     /// Records that something is about to be made.
     fn begin(&mut self, made: Made, arch: Option<&Arch>) -> Result<()> {
         let target = arch.map(|arch| arch.target.to_owned());
+        self.before.clone_from(&self.receipt.records);
         self.receipt.records.push(Record { state: State::Begun, target, made });
         self.save()
     }
 
+    /// What was begun is taken back like this, if it comes to that: said before
+    /// a file is written, as a write that fails may have got through; and after
+    /// what either is or is not, lest somebody else's be taken for it.
+    fn undo_by(&mut self, undo: Undo) {
+        self.done.push((undo, self.before.clone()));
+    }
+
     /// Records that it is made, in its final form; an older record of the same
     /// thing is no longer true.
-    fn end(&mut self, made: Made, undo: Undo) -> Result<()> {
+    fn end(&mut self, made: Made) -> Result<()> {
         let Some(mut record) = self.receipt.records.pop() else {
             return Ok(());
         };
-        let before = self.receipt.records.clone();
-        self.done.push((undo, before));
         record.state = State::Done;
         self.receipt.records.retain(|other| !other.made.same_thing(&made));
         record.made = made;

@@ -79,7 +79,7 @@ fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
         host.place(ready, &path)
     });
     match placed {
-        Ok(_) => Ok(dir),
+        Ok(()) => Ok(dir),
         Err(error) => {
             host.remove_tree(&dir);
             Err(error)

@@ -8,15 +8,15 @@ use binfmt_magic::Rule;
 use super::Apply;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::Ready;
+use crate::host::Previous;
 
-/// How to take back one step.
+/// How to take back one step. Each is right, too, if the step came to nothing.
 #[derive(Debug)]
 pub(super) enum Undo {
     RemoveDir(PathBuf),
     RemoveFile(PathBuf),
     /// Give an earlier emulator its name back.
-    Restore(PathBuf, Ready),
+    Restore(PathBuf, Previous),
     /// Write an earlier content.
     Rewrite(PathBuf, Vec<u8>),
     /// Take our line out of a nix.conf.
@@ -25,7 +25,7 @@ pub(super) enum Undo {
         newline_added: bool,
         created: bool,
     },
-    Withdraw(String),
+    Withdraw(Rule),
     Enter(Rule),
     Mount,
     Unmount,
@@ -37,6 +37,7 @@ impl Apply<'_> {
     pub(super) fn roll_back(&mut self) {
         let mut complete = true;
         self.staged.clear();
+        self.receipt.systems.clone_from(&self.facts.receipt.systems);
         while let Some((undo, before)) = self.done.pop() {
             match self.take_back(undo) {
                 Ok(()) if complete => self.receipt.records = before,
@@ -69,9 +70,10 @@ impl Apply<'_> {
             Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
             Undo::RemoveFile(path) => host.remove_file(&path),
             Undo::Restore(path, previous) => host.put_back(previous, &path),
+            Undo::Rewrite(path, bytes) if host.read(&path)?.as_ref() == Some(&bytes) => Ok(()),
             Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
             Undo::Exclude { path, newline_added, created } => self.take_line_out(&path, newline_added, created),
-            Undo::Withdraw(name) => binfmt_misc::remove(host, &name),
+            Undo::Withdraw(rule) => binfmt_misc::remove(host, &rule).map(drop),
             Undo::Enter(rule) => binfmt_misc::register(host, &rule),
             Undo::Mount => binfmt_misc::mount(host),
             Undo::Unmount => match self.keeps_mounted()? {

@@ -1,22 +1,19 @@
 //! Directories: made, removed, and swept of what killed runs left.
 
-use std::fs::Permissions;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Host;
-use super::write::{TEMP_PREFIX, parent, sync_dir};
+use super::dir::Dir;
+use super::temp::{self, TEMP_PREFIX};
 use crate::error::{Error, Result};
 
 impl Host {
     /// Creates one directory, mode 0755 whatever the umask.
     pub fn make_dir(&self, path: &Path) -> Result<()> {
-        let real = self.at(path);
-        std::fs::create_dir(&real)
-            .and_then(|()| std::fs::set_permissions(&real, Permissions::from_mode(0o755)))
-            .and_then(|()| sync_dir(parent(&real)))
-            .map_err(|e| Error::io("create the directory", &real, e))
+        let (above, name) = self.dir_of(path)?;
+        above.make(name).map(drop).map_err(|e| Error::io("create the directory", &self.at(path), e))
     }
 
     /// Creates the missing directories above `path`.
@@ -27,31 +24,36 @@ impl Host {
 
     /// Removes a directory if it is empty; `false` if something is in it.
     pub fn remove_dir(&self, path: &Path) -> Result<bool> {
-        let real = self.at(path);
-        match std::fs::remove_dir(&real) {
+        let Some((above, name)) = self.dir_of_what_is_there(path)? else { return Ok(true) };
+        match above.unlink_dir(name) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-            Err(e) => Err(Error::io("remove the directory", &real, e)),
+            Err(e) => Err(Error::io("remove the directory", &self.at(path), e)),
         }
     }
 
     /// Removes a directory that only we ever wrote to, and what is in it.
     pub fn remove_tree(&self, path: &Path) {
         // Best effort: it is named as ours and is swept again on the next run.
-        drop(std::fs::remove_dir_all(self.at(path)));
+        if let Ok((above, name)) = self.dir_of(path) {
+            drop(above.unlink_tree(name));
+        }
     }
 
     /// Creates a directory together with one file in it: either both are there
     /// or none is, whenever the process is killed.
     pub fn make_dir_with(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-        let temp = beside(path, "new");
-        self.make_dir(&temp)?;
-        let made = self.write_atomic(&temp.join(name), bytes).and_then(|()| self.rename(&temp, path));
-        if made.is_err() {
-            self.remove_tree(&temp);
-        }
-        made
+        let (above, dir) = self.dir_of(path)?;
+        let temp = temp::name();
+        let filled = above.make(&temp).and_then(|made| {
+            super::write::replace(&made, OsStr::new(name), bytes)?;
+            above.rename(&temp, dir)
+        });
+        filled.map_err(|e| {
+            drop(above.unlink_tree(&temp));
+            Error::io("create the directory", &self.at(path), e)
+        })
     }
 
     /// Removes a directory together with the one file in it; `false` if
@@ -63,33 +65,31 @@ impl Host {
         if self.list(path)?.iter().any(|found| found != name) {
             return Ok(false);
         }
-        let temp = beside(path, "old");
-        self.rename(path, &temp)?;
-        self.remove_tree(&temp);
+        let (above, dir) = self.dir_of(path)?;
+        let temp = temp::name();
+        above.rename(dir, &temp).map_err(|e| Error::io("remove the directory", &self.at(path), e))?;
+        drop(above.unlink_tree(&temp));
         Ok(true)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let (from, to) = (self.at(from), self.at(to));
-        std::fs::rename(&from, &to).and_then(|()| sync_dir(parent(&to))).map_err(|e| Error::io("rename", &from, e))
     }
 
     /// Removes what killed runs left in `dir`. Only under the lock.
     pub fn sweep(&self, dir: &Path) -> Result<()> {
-        for name in self.list(dir)? {
-            if name.to_string_lossy().starts_with(TEMP_PREFIX) {
-                let path = dir.join(&name);
-                match self.lstat(&path)? {
-                    Some(meta) if meta.is_dir() => self.remove_tree(&path),
-                    _ => self.remove_file(&path)?,
-                }
-            }
+        let left = |name: &&std::ffi::OsString| name.as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes());
+        let names = self.list(dir)?;
+        let left: Vec<_> = names.iter().filter(left).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let here = self.dir(dir)?;
+        for name in left {
+            let removed = if here.child(name).is_ok() { here.unlink_tree(name) } else { here.unlink(name) };
+            removed.map_err(|e| Error::io("remove", &self.at(&dir.join(name)), e))?;
         }
         Ok(())
     }
-}
 
-/// A temporary name in the same directory.
-fn beside(path: &Path, what: &str) -> PathBuf {
-    path.with_file_name(format!("{TEMP_PREFIX}{what}"))
+    /// The directory that holds `path`, if there is one.
+    pub(super) fn dir_of_what_is_there<'p>(&self, path: &'p Path) -> Result<Option<(Dir, &'p OsStr)>> {
+        if self.exists(path) { self.dir_of(path).map(Some) } else { Ok(None) }
+    }
 }

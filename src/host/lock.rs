@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Host, OpenOptions};
+use super::Host;
 use crate::error::{Error, Result};
 
 /// Held while the machine is changed; the kernel drops it with the process,
@@ -22,7 +22,8 @@ impl Host {
         let real = self.at(path);
         let failed = |e| Error::io("lock", &real, e);
         self.make_parents(path)?;
-        let mut file = open(&real).map_err(failed)?;
+        let (dir, name) = self.dir_of(path)?;
+        let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
         let deadline = Instant::now() + patience;
         let mut told = false;
         loop {
@@ -48,18 +49,6 @@ impl Host {
         sign(&mut file).map_err(failed)?;
         Ok(Lock { _file: file })
     }
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path)
 }
 
 /// Writes who holds the lock, for whoever has to wait.

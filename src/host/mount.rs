@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
-use super::Host;
+use super::{Host, failpoint};
 use crate::error::{Error, Result};
 
 /// `STATX_MNT_ID_UNIQUE` of statx(2): the mount's number, never used again.
@@ -16,12 +16,14 @@ impl Host {
     /// Mounts a binfmt_misc of the caller's user namespace on `path`.
     pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), Errno> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        failpoint::before("mount", path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
         nix::mount::mount(Some("binfmt_misc"), &self.at(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
     /// Takes the topmost mount on `path` away; `false` if it is in use.
     pub fn unmount(&self, path: &Path) -> Result<bool> {
         let real = self.at(path);
+        failpoint::before("unmount", &real).map_err(|e| Error::io("unmount", &real, e))?;
         match nix::mount::umount2(&real, MntFlags::UMOUNT_NOFOLLOW) {
             Ok(()) => Ok(true),
             Err(Errno::EBUSY) => Ok(false),

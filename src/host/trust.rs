@@ -34,7 +34,7 @@ impl Host {
     pub fn distrust(&self, path: &Path, file: &File) -> Result<Option<Distrust>> {
         let real = self.at(path);
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
-        Ok(judge(&real, &meta, Sticky::Shields).or(self.judge_above(path, Sticky::Shields)?))
+        Ok(judge(&real, &meta).or(self.judge_above(path)?))
     }
 
     /// The first of `places` on the running machine that leads, through any
@@ -50,48 +50,48 @@ impl Host {
         places.find(|place| trusted(place).is_some()).map(Path::to_owned)
     }
 
-    /// Checks every existing directory above a `path` that is yet to be made,
-    /// from the root prefix down.
+    /// Why nothing can be safely made at `path`, if so: a directory above it, as
+    /// far as there is one, or a link on the way is not only root's.
     pub fn distrust_above(&self, path: &Path) -> Result<Option<Distrust>> {
-        self.judge_above(path, Sticky::DoesNot)
+        let mut above = path.ancestors().skip(1);
+        let Some(there) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
+        match self.dir(there) {
+            Err(Error::Distrusted(why)) => Ok(Some(why)),
+            other => other.map(|_| None),
+        }
     }
 
-    fn judge_above(&self, path: &Path, sticky: Sticky) -> Result<Option<Distrust>> {
+    /// A sticky directory such as /nix/store (1775) lets others add names, but
+    /// not replace what root owns: it shields a file that is there and is judged
+    /// by itself.
+    fn judge_above(&self, path: &Path) -> Result<Option<Distrust>> {
         let above: Vec<_> = path.ancestors().skip(1).collect();
         for dir in above.into_iter().rev() {
             let real = self.at(dir);
-            match std::fs::metadata(&real) {
-                Ok(meta) => {
-                    if let Some(why) = judge(&real, &meta, sticky) {
-                        return Ok(Some(why));
-                    }
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
-                Err(e) => return Err(Error::io("look at", &real, e)),
+            let meta = std::fs::metadata(&real).map_err(|e| Error::io("look at", &real, e))?;
+            let shields = meta.mode() & 0o1000 != 0;
+            match judge(&real, &meta) {
+                None => {}
+                Some(Distrust::Writable { .. }) if shields => {}
+                why => return Ok(why),
             }
         }
         Ok(None)
     }
 }
 
-/// A sticky directory such as /nix/store (1775) lets others add names, but not
-/// replace what root owns: it shields a file that is there and is judged by itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sticky {
-    Shields,
-    DoesNot,
-}
-
-fn judge(path: &Path, meta: &Metadata, sticky: Sticky) -> Option<Distrust> {
-    let uid = meta.uid();
+pub(super) fn judge(path: &Path, meta: &Metadata) -> Option<Distrust> {
     let path = path.to_owned();
-    let shields = sticky == Sticky::Shields && meta.is_dir() && meta.mode() & 0o1000 != 0;
-    if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
-        Some(Distrust::Owner { path, uid })
-    } else if meta.mode() & 0o022 != 0 && !shields {
-        let mode = meta.mode() & 0o7777;
-        Some(Distrust::Writable { path, mode })
+    if is_foreign(meta.uid()) {
+        Some(Distrust::Owner { path, uid: meta.uid() })
+    } else if meta.mode() & 0o022 != 0 {
+        Some(Distrust::Writable { path, mode: meta.mode() & 0o7777 })
     } else {
         None
     }
+}
+
+/// Neither root nor who runs us.
+pub(super) fn is_foreign(uid: u32) -> bool {
+    uid != 0 && uid != nix::unistd::geteuid().as_raw()
 }
