@@ -14,6 +14,7 @@ pub(crate) mod emulators;
 pub(crate) mod harness;
 pub(crate) mod ledger;
 pub(crate) mod noise;
+pub(crate) mod runs;
 pub(crate) mod snapshot;
 pub(crate) mod sound;
 pub(crate) mod table;

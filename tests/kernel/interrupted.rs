@@ -6,8 +6,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::common::noise::Noise;
+use crate::common::runs::{Run, gone};
 use crate::common::{Tree, ledger, qemu};
-use crate::killed::{Run, duration, gone, seed, signalled};
+use crate::killed::{duration, seed, signalled};
 
 crate::tests! {
     a_registration

@@ -4,21 +4,18 @@
 //! BINFMT_NIX_TEST_SEED repeats it, as far as time can be repeated.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::emulators::other_qemu;
 use crate::common::noise::Noise;
+use crate::common::runs::{Run, gone, tree_after};
 use crate::common::snapshot::Snapshot;
 use crate::common::sound::Texts;
-use crate::common::tree::ROOT;
-use crate::common::{Tree, ledger, qemu};
+use crate::common::{Tree, ledger};
 
 crate::tests! {
     registrations
@@ -32,60 +29,14 @@ crate::tests! {
 /// So many runs are killed in each test.
 const KILLS: usize = 90;
 
-/// What a run does.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Run {
-    Register,
-    /// With an emulator of other bytes.
-    Upgrade,
-    Unregister,
-    RegisterSecond,
-    UnregisterSecond,
-}
-
-impl Run {
-    pub(crate) fn args(self) -> Vec<String> {
-        let register = |system: &str, qemu: &Path| vec!["register".into(), system.into(), "--qemu".into(), path(qemu)];
-        match self {
-            Self::Register => register("aarch64", &qemu("aarch64")),
-            Self::Upgrade => register("aarch64", &other()),
-            Self::Unregister => vec!["unregister".into(), "aarch64".into()],
-            Self::RegisterSecond => register("riscv64", &qemu("riscv64")),
-            Self::UnregisterSecond => vec!["unregister".into(), "riscv64".into()],
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn to_its_end(self, tree: &Tree) {
-        let args = self.args();
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        drop(tree.run(&args).exits(0));
-    }
-}
-
-fn path(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
-
-/// Made once in a world.
-fn other() -> std::path::PathBuf {
-    let path = Path::new(crate::common::world::SCRATCH).join("other-qemu");
-    if path.exists() { path } else { other_qemu("aarch64") }
-}
-
 /// How long a run takes here, from the state that `before` leads to.
 pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
-    let tree = Tree::new();
-    before.iter().for_each(|run| run.to_its_end(&tree));
+    let tree = tree_after(before);
     let began = Instant::now();
     run.to_its_end(&tree);
     let took = began.elapsed();
     gone(tree);
     took
-}
-
-pub(crate) fn gone(_: Tree) {
-    umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
 }
 
 /// Starts a run and sends a signal somewhere in the time that a whole one takes; whether it still ran then, and how it

@@ -148,8 +148,9 @@ fn eight_at_once() {
         let before = tree.snapshot();
         for unregister in [false, true] {
             let done: Vec<_> = crowd(&tree, unregister, &[]).into_iter().map(|done| done.exits(0)).collect();
-            for done in done.iter().filter(|done| done.err.contains("waiting")) {
-                done.err.lines().find(|line| line.contains("waiting for another binfmt-nix, process ")).unwrap();
+            for line in done.iter().flat_map(|done| done.err.lines()).filter(|line| line.contains("waiting")) {
+                // Between having the lock and saying so lie some microseconds.
+                assert!(line.contains("binfmt-nix, process ") || line.contains("just started"), "{line}");
             }
             holds_together(&tree, &["aarch64", "riscv64", "s390x"]);
         }

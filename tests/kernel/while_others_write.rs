@@ -12,11 +12,12 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 
 use crate::common::noise::Noise;
+use crate::common::runs::Run;
 use crate::common::table::line;
 use crate::common::tree::TABLE;
 use crate::common::world::SCRATCH;
 use crate::common::{Tree, ledger};
-use crate::killed::{Run, seed};
+use crate::killed::seed;
 
 crate::tests! {
     with_names_of_its_own
