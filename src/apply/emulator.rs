@@ -74,6 +74,11 @@ impl Apply<'_> {
         let mut file: File = self.host.open_trusted(&path)?;
         let (head, sha256) = head_and_digest(&mut file).map_err(io("read", &path))?;
         let inode = Inode::of(&file.metadata().map_err(io("look at", &path))?);
+        let placed = |made: &Made| matches!(made, Made::Interpreter { path: at, sha256: was, .. } if *at == path && *was != sha256);
+        if self.receipt.records.iter().any(|record| placed(&record.made)) {
+            let (binary, path) = (interpreter::binary(arch), self.host.at(&path));
+            return Err(Error::Unfit { path, binary, why: "somebody has put another file in its place".into() });
+        }
         Ok(Installed { head, inode, sha256 })
     }
 }

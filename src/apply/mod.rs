@@ -92,7 +92,7 @@ impl<'a> Apply<'a> {
         if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
             binfmt_misc::check_writable(self.host)?;
         }
-        self.check_trust()?;
+        self.check_trust(plan)?;
         let attempt = self.open_receipt().and_then(|()| {
             // The daemon last of all: what it was told cannot be taken back.
             let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartDaemon);
@@ -163,10 +163,16 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// Nobody but root may be able to change what root will run.
-    fn check_trust(&self) -> Result<()> {
-        for home in [layout::INTERPRETERS, receipt::DIR] {
-            if let Some(why) = self.host.distrust_above(&Path::new(home).join("x"))? {
+    /// Nobody but root may be able to change what root will run, or what Nix and
+    /// the next boot read. Each write finds that out by itself, but too late.
+    fn check_trust(&self, plan: &Plan) -> Result<()> {
+        let homes = [layout::INTERPRETERS, receipt::DIR].map(|home| Path::new(home).join("x"));
+        let written = plan.steps.iter().filter_map(|step| match step {
+            Step::MakeDir(path) | Step::Write { path, .. } | Step::Include(path) => Some(path),
+            _ => None,
+        });
+        for path in homes.iter().chain(written) {
+            if let Some(why) = self.host.distrust_above(path)? {
                 return Err(why.into());
             }
         }

@@ -24,13 +24,13 @@ impl Host {
         self.make_parents(path)?;
         let (dir, name) = self.dir_of(path)?;
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
-        let deadline = Instant::now() + patience;
+        let since = Instant::now();
         let mut told = false;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                Err(TryLockError::WouldBlock) if since.elapsed() >= patience => {
                     let holder = holder(&mut file);
                     return Err(Error::Locked { path: real, holder });
                 }

@@ -21,7 +21,7 @@ impl Host {
         let once = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             // In this order: the first signal finds the flag unset.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&once))?;
+            flag::register_conditional_shutdown(signal, signal.saturating_add(128), Arc::clone(&once))?;
             flag::register(signal, Arc::clone(&once))?;
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, Arc::clone(&self.caught.0), number)?;

@@ -32,10 +32,10 @@ impl Host {
         let root = Dir::open(&self.root).map_err(|e| Error::io("open", &self.root, e))?;
         let mut way = Way { root: &self.root, here: trusted(root)?, above: Vec::new() };
         let mut ahead = components(path);
-        let mut links = 0;
+        let mut links = 0_u32;
         while let Some(name) = ahead.pop() {
             if let Some(target) = way.step(&name)? {
-                links += 1;
+                links = links.saturating_add(1);
                 if links > MOST_LINKS {
                     return Err(Error::io("follow the links to", &self.at(path), Errno::LOOP.into()));
                 }

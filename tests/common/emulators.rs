@@ -25,6 +25,15 @@ pub(crate) fn qemu(system: &str) -> PathBuf {
     path
 }
 
+/// A real static program for aarch64, from the directory that BINFMT_NIX_TEST_CORPUS names.
+pub(crate) fn busybox() -> PathBuf {
+    let Some(corpus) = env::var_os("BINFMT_NIX_TEST_CORPUS").filter(|dir| !dir.is_empty()) else {
+        skip("corpus", "BINFMT_NIX_TEST_CORPUS is not set");
+    };
+    let busybox = Path::new(&corpus).join("busybox-static-arm64/bin/busybox");
+    if busybox.exists() { busybox } else { skip("corpus", format!("there is no {}", busybox.display())) }
+}
+
 /// The same QEMU in other bytes: a later release, to whoever compares digests.
 pub(crate) fn other_qemu(system: &str) -> PathBuf {
     let mut bytes = fs::read(qemu(system)).unwrap();

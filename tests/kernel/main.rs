@@ -21,6 +21,7 @@ mod every_system;
 mod forced;
 mod full_disk;
 mod host_copies;
+mod hostile_places;
 mod interrupted;
 mod json;
 mod killed;
@@ -50,6 +51,7 @@ const MODULES: &[&[Test]] = &[
     forced::TESTS,
     full_disk::TESTS,
     host_copies::TESTS,
+    hostile_places::TESTS,
     interrupted::TESTS,
     json::TESTS,
     killed::TESTS,

@@ -1,14 +1,15 @@
 //! One command, and programs of another system run; another one, and it is as if nothing had been.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
 use binfmt_magic::{Arch, Entry, Rule};
 
+use crate::common::Tree;
+use crate::common::emulators::busybox;
 use crate::common::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE};
 use crate::common::world::{SCRATCH, itself};
-use crate::common::{Tree, skip};
 
 crate::tests! {
     a_foreign_program_runs_afterwards
@@ -104,14 +105,6 @@ fn a_program_that_fails_fails_as_itself() {
     tree.register("aarch64").exits(0);
     let output = Command::new(busybox).args(["sh", "-c", "exit 7"]).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
-}
-
-fn busybox() -> std::path::PathBuf {
-    let Some(corpus) = env::var_os("BINFMT_NIX_TEST_CORPUS").filter(|dir| !dir.is_empty()) else {
-        skip("corpus", "BINFMT_NIX_TEST_CORPUS is not set");
-    };
-    let busybox = Path::new(&corpus).join("busybox-static-arm64/bin/busybox");
-    if busybox.exists() { busybox } else { skip("corpus", format!("there is no {}", busybox.display())) }
 }
 
 fn nix_is_told() {
