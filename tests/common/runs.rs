@@ -1,10 +1,11 @@
 //! What the runs do that are killed, interrupted and made to fail.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
 
-use super::emulators::other_qemu;
+use super::emulators::outside;
 use super::tree::ROOT;
 use super::world::SCRATCH;
 use super::{Tree, qemu};
@@ -12,7 +13,7 @@ use super::{Tree, qemu};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Run {
     Register,
-    /// `register` with an emulator of other bytes.
+    /// `register` with an emulator of another release.
     Upgrade,
     Unregister,
     RegisterSecond,
@@ -42,10 +43,17 @@ impl Run {
     }
 }
 
-/// Made once in a world.
+/// The same QEMU, which says that it is an earlier release.
 fn other() -> PathBuf {
-    let path = Path::new(SCRATCH).join("other-qemu");
-    if path.exists() { path } else { other_qemu("aarch64") }
+    let path = Path::new(SCRATCH).join("other-release");
+    if !path.exists() {
+        let mut bytes = fs::read(qemu("aarch64")).unwrap();
+        let (now, earlier) = (b"version 10.0.13", b"version 10.0.12");
+        let at = bytes.windows(now.len()).position(|found| found == now).unwrap();
+        bytes[at..at + now.len()].copy_from_slice(earlier);
+        outside("other-release", &bytes);
+    }
+    path
 }
 
 /// A machine after these runs.

@@ -5,27 +5,54 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::Tree;
+use super::snapshot::Snapshot;
 use super::tree::{NIX_CONF, OWN_CONF, TABLE};
 
 /// The systems that these tests register.
 const SYSTEMS: [(&str, &str); 2] = [("aarch64", "aarch64-linux"), ("riscv64", "riscv64-linux")];
 
-/// What nix.conf and our own file hold before and after runs that come to their end.
+/// A machine before and after runs that come to their end.
 #[derive(Default)]
-pub(crate) struct Texts(Vec<[Option<Vec<u8>>; 2]>);
+pub(crate) struct Whole {
+    /// what nix.conf and our own file hold
+    texts: Vec<[Option<Vec<u8>>; 2]>,
+    states: Vec<Snapshot>,
+    /// a machine that is whole is in one of the states
+    all: bool,
+}
 
 const FILES: [&str; 2] = [NIX_CONF, OWN_CONF];
 
-impl Texts {
-    /// A machine as it is now is whole.
-    pub(crate) fn of(mut self, tree: &Tree) -> Self {
-        self.0.push(now(tree));
+impl Whole {
+    /// The machine as it is now is whole.
+    pub(crate) fn and(mut self, tree: &Tree) -> Self {
+        self.texts.push(now(tree));
+        self.states.push(tree.snapshot());
         self
     }
 
-    fn wrong(&self, tree: &Tree, wrong: &mut Vec<String>) {
+    /// There are no other states in which it is.
+    pub(crate) fn nothing_else(self) -> Self {
+        Self { all: true, ..self }
+    }
+
+    /// Between two runs, and nowhere else, `status` may be silent about things half done, and has to be.
+    fn judge(&self, tree: &Tree, status: &Value, wrong: &mut Vec<String>) {
+        let well = |said: &Value| said["state"] == "works" && said["detail"].is_null();
+        let silent = status["unfinished"] == false && status["systems"].as_array().unwrap().iter().all(well);
+        let now = tree.snapshot();
+        let whole = self.states.iter().any(|state| state.is_like(&now));
+        if whole && !silent {
+            wrong.push(format!("nothing is half done, and status says: {status:#}"));
+        }
+        if silent && !whole && self.all {
+            wrong.push(format!("something is half done, and status says only: {status:#}"));
+        }
+    }
+
+    fn compare_texts(&self, tree: &Tree, wrong: &mut Vec<String>) {
         for (number, now) in now(tree).into_iter().enumerate() {
-            if !self.0.iter().any(|texts| texts[number] == now) {
+            if !self.texts.iter().any(|texts| texts[number] == now) {
                 let text = now.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                 wrong.push(format!("{} is neither as before nor as after: {text:?}", FILES[number]));
             }
@@ -39,12 +66,12 @@ fn now(tree: &Tree) -> [Option<Vec<u8>>; 2] {
 
 impl Tree {
     /// In words, what is worse than half done.
-    pub(crate) fn unsound(&self, texts: &Texts) -> String {
+    pub(crate) fn unsound(&self, whole: &Whole) -> String {
         let mut wrong = Vec::new();
         if !Command::new("/bin/true").status().is_ok_and(|status| status.success()) {
             wrong.push("a native program does not run".to_owned());
         }
-        texts.wrong(self, &mut wrong);
+        whole.compare_texts(self, &mut wrong);
         for (name, text) in self.table() {
             let interpreter = text.lines().find_map(|line| line.strip_prefix("interpreter ")).unwrap();
             if !std::fs::exists(interpreter).unwrap() {
@@ -56,6 +83,7 @@ impl Tree {
             let said = status["systems"].as_array().unwrap().iter().find(|said| said["system"] == system);
             self.untrue(system, said, &mut wrong);
         }
+        whole.judge(self, &status, &mut wrong);
         wrong.join("\n")
     }
 
@@ -68,7 +96,7 @@ impl Tree {
     fn untrue(&self, system: &str, said: Option<&Value>, wrong: &mut Vec<String>) {
         let name = format!("qemu-{system}");
         let has_entry = self.exists(&format!("{TABLE}/{name}"));
-        let runs = self.runs(system);
+        let runs = self.runs_somehow(system);
         let Some(said) = said else {
             if has_entry || runs {
                 wrong.push(format!("status does not know {system}, which has an entry"));
@@ -107,7 +135,7 @@ impl Tree {
         let told = |name: &str| {
             conf.contains("!include binfmt-nix.conf") && own.split_whitespace().any(|word| word == name)
         };
-        let vain = SYSTEMS.iter().filter(|(system, name)| told(name) && !self.runs(system));
+        let vain = SYSTEMS.iter().filter(|(system, name)| told(name) && !self.runs_somehow(system));
         vain.map(|(system, _)| *system).collect()
     }
 }

@@ -15,11 +15,11 @@ crate::tests! {
     an_undo
 }
 
-/// Their names for the failpoints, and what the tool has to say of them.
-const ERRORS: [(&str, &str); 3] = [
-    ("eio", "Input/output error"),
-    ("enospc", "No space left on device"),
-    ("erofs", "Read-only file system"),
+/// Their names for the failpoints, and what is said of them.
+const ERRORS: [(&str, &[&str]); 3] = [
+    ("eio", &["Input/output error", "I/O error"]),
+    ("enospc", &["No space left on device"]),
+    ("erofs", &["Read-only file system"]),
 ];
 
 /// What a run with a change that failed has left.
@@ -31,7 +31,7 @@ struct Failed<'a> {
     before: &'a Snapshot,
     change: &'a Change,
     /// the error's
-    words: &'static str,
+    words: &'static [&'static str],
     done: &'a Done,
 }
 
@@ -70,13 +70,15 @@ impl Failed<'_> {
         ["unlink", "remove"].contains(&self.change.what.as_str()) && self.change.path.contains("/.binfmt-nix-")
     }
 
-    /// A run that failed names what failed, and the error.
+    /// A run that failed names what failed, and the error. One that did not has only not been able to clean up.
     fn badly_told(&self) -> String {
         let dir = Path::new(&self.change.path).parent().unwrap().to_str().unwrap();
-        let named = self.done.err.contains(dir) || dir.starts_with("/proc");
+        let said = |words: &&str| self.done.err.contains(*words);
+        let named = said(&dir) && self.words.iter().any(said);
+        let failed = if self.change.what == "mount" { 6 } else { 1 };
         match self.done.code {
-            Some(0) if self.is_of_litter() => String::new(),
-            Some(1) if named && self.done.err.contains(self.words) => String::new(),
+            Some(0) if self.is_of_litter() || self.change.what == "fsync" => String::new(),
+            Some(code) if code == failed && named => String::new(),
             code => format!("exit status {code:?}, and this is said: "),
         }
     }
@@ -84,7 +86,7 @@ impl Failed<'_> {
     /// A registration that failed has left nothing at all.
     fn unrestored(&self) -> String {
         match self.done.code {
-            Some(0) => self.not_undone(),
+            Some(0) => self.litter() + &self.not_undone(),
             _ => self.before.unrestored_in(self.tree),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::common::runs::{Run, gone, tree_after};
 use crate::common::snapshot::Snapshot;
-use crate::common::sound::Texts;
+use crate::common::sound::Whole;
 use crate::common::{Tree, ledger};
 use crate::fault::{self, Change, Fault};
 
@@ -39,12 +39,12 @@ const ONE_OF_TWO: Case =
     Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, again: Run::Register, promises: true };
 
 impl Case {
-    /// What Nix's files hold before it and after it.
-    fn texts(&self) -> Texts {
+    /// The machine before it and after it.
+    fn whole(&self) -> Whole {
         let tree = tree_after(self.prepare);
-        let before = Texts::default().of(&tree);
+        let before = Whole::default().and(&tree);
         self.run.to_its_end(&tree);
-        let both = before.of(&tree);
+        let both = before.and(&tree).nothing_else();
         gone(tree);
         both
     }
@@ -52,13 +52,13 @@ impl Case {
     /// Kills it at each change, and, where that is a write, in its midst; then recovers.
     #[track_caller]
     fn killed(&self, what: &str, recover: impl Fn(&Self, &Tree, &Snapshot) -> String) {
-        let texts = self.texts();
+        let whole = self.whole();
         let (mut kills, mut wrong) = (0, Vec::new());
         for number in 1.. {
-            let Some(change) = self.once(Fault::Kill, number, &texts, &recover, &mut wrong) else { break };
+            let Some(change) = self.once(Fault::Kill, number, &whole, &recover, &mut wrong) else { break };
             kills += 1;
             if change.what == "write" {
-                self.once(Fault::Torn, number, &texts, &recover, &mut wrong).unwrap();
+                self.once(Fault::Torn, number, &whole, &recover, &mut wrong).unwrap();
                 kills += 1;
             }
         }
@@ -70,7 +70,7 @@ impl Case {
         &self,
         fault: Fault,
         number: usize,
-        texts: &Texts,
+        whole: &Whole,
         recover: impl Fn(&Self, &Tree, &Snapshot) -> String,
         wrong: &mut Vec<String>,
     ) -> Option<Change> {
@@ -80,7 +80,7 @@ impl Case {
         let (change, done) = fault::run(&tree, self.run, fault, number);
         if let Some(change) = &change {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
-            let faults = [self.half_done(&tree, texts), recover(self, &tree, &fresh)];
+            let faults = [self.half_done(&tree, whole), recover(self, &tree, &fresh)];
             wrong.extend(faults.iter().filter(|fault| !fault.is_empty()).map(|why| format!("{fault:?} at number {number}, {change:?}: {why}")));
         }
         gone(tree);
@@ -88,8 +88,8 @@ impl Case {
     }
 
     /// In words, what is wrong before anything is repaired.
-    fn half_done(&self, tree: &Tree, texts: &Texts) -> String {
-        let mut wrong = tree.unsound(texts);
+    fn half_done(&self, tree: &Tree, whole: &Whole) -> String {
+        let mut wrong = tree.unsound(whole);
         if self.promises {
             for system in tree.promised_in_vain() {
                 wrong += &format!("\nNix is told of {system}, which does not run");
@@ -107,14 +107,14 @@ fn registered(case: &Case, tree: &Tree, fresh: &Snapshot) -> String {
     if done.code != Some(0) || !done.out.contains("aarch64") || !done.out.contains("proven") || !tree.runs("aarch64") {
         return format!("register does not complete it: {done:#?}");
     }
-    let texts = Texts::default().of(tree);
+    let whole = Whole::default().and(tree).nothing_else();
     let complete = tree.snapshot();
     let again = tree.run(&args).omits("panicked");
     if again.code != Some(0) || !again.out.contains("already registered, proven") {
         return format!("it is not complete: {again:#?}");
     }
     complete.is_unchanged_in(tree);
-    let wrong = tree.unsound(&texts);
+    let wrong = tree.unsound(&whole);
     if wrong.is_empty() { undone(case, tree, fresh) } else { wrong }
 }
 

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use crate::common::noise::Noise;
 use crate::common::runs::{Run, gone, tree_after};
 use crate::common::snapshot::Snapshot;
-use crate::common::sound::Texts;
+use crate::common::sound::Whole;
 use crate::common::{Tree, ledger};
 
 crate::tests! {
@@ -68,15 +68,15 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// What a whole run may leave in Nix's files, whichever of these runs come to their end.
-fn texts() -> Texts {
+fn whole() -> Whole {
     let tree = Tree::new();
-    let mut texts = Texts::default().of(&tree);
+    let mut whole = Whole::default().and(&tree);
     for run in [Run::Register, Run::RegisterSecond, Run::Unregister] {
         run.to_its_end(&tree);
-        texts = texts.of(&tree);
+        whole = whole.and(&tree);
     }
     gone(tree);
-    texts
+    whole
 }
 
 /// Kills runs in chains of so many, each from the state that `prepare` leads to, and recovers after each chain.
@@ -84,7 +84,7 @@ fn texts() -> Texts {
 fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let texts = texts();
+    let whole = whole();
     let times: Vec<_> = runs.iter().map(|run| duration(prepare, *run)).collect();
     let (mut kills, mut chains) = (0, 0);
     while kills < KILLS {
@@ -100,7 +100,7 @@ fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
             } else {
                 assert_eq!(status.code(), Some(0), "{:?} after {done:?} (seed {seed})", runs[one]);
             }
-            let wrong = tree.unsound(&texts);
+            let wrong = tree.unsound(&whole);
             assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
         }
         kills += done.len();
