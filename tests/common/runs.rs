@@ -23,9 +23,8 @@ pub(crate) enum Run {
 impl Run {
     pub(crate) fn args(self) -> Vec<String> {
         let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
-        let register = |system, qemu: PathBuf| {
-            [words(["register", system]), words(["--qemu", qemu.to_str().unwrap()])].concat()
-        };
+        let register =
+            |system, qemu: PathBuf| [words(["register", system]), words(["--qemu", qemu.to_str().unwrap()])].concat();
         match self {
             Self::Register => register("aarch64", qemu("aarch64")),
             Self::Upgrade => register("aarch64", other()),

@@ -132,9 +132,8 @@ impl Tree {
     /// Systems that Nix takes builds for, and that do not run.
     pub(crate) fn promised_in_vain(&self) -> Vec<&str> {
         let [conf, own] = now(self).map(|text| String::from_utf8(text.unwrap_or_default()).unwrap());
-        let told = |name: &str| {
-            conf.contains("!include binfmt-nix.conf") && own.split_whitespace().any(|word| word == name)
-        };
+        let told =
+            |name: &str| conf.contains("!include binfmt-nix.conf") && own.split_whitespace().any(|word| word == name);
         let vain = SYSTEMS.iter().filter(|(system, name)| told(name) && !self.runs_somehow(system));
         vain.map(|(system, _)| *system).collect()
     }

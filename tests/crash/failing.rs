@@ -109,7 +109,9 @@ impl Failed<'_> {
 }
 
 fn a_registration() {
-    failing("`register`, each change failing once by EIO, ENOSPC and EROFS", &[], Run::Register, |failed| failed.unrestored());
+    failing("`register`, each change failing once by EIO, ENOSPC and EROFS", &[], Run::Register, |failed| {
+        failed.unrestored()
+    });
 }
 
 fn an_upgrade() {

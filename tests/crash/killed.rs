@@ -30,10 +30,8 @@ struct Case {
 }
 
 const REGISTER: Case = Case { prepare: &[], run: Run::Register, again: Run::Register, promises: true };
-const UPGRADE: Case =
-    Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, promises: false };
-const SECOND: Case =
-    Case { prepare: &[Run::RegisterSecond], run: Run::Register, again: Run::Register, promises: true };
+const UPGRADE: Case = Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, promises: false };
+const SECOND: Case = Case { prepare: &[Run::RegisterSecond], run: Run::Register, again: Run::Register, promises: true };
 const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, again: Run::Register, promises: true };
 const ONE_OF_TWO: Case =
     Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, again: Run::Register, promises: true };
@@ -81,7 +79,12 @@ impl Case {
         if let Some(change) = &change {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
             let faults = [self.half_done(&tree, whole), recover(self, &tree, &fresh)];
-            wrong.extend(faults.iter().filter(|fault| !fault.is_empty()).map(|why| format!("{fault:?} at number {number}, {change:?}: {why}")));
+            wrong.extend(
+                faults
+                    .iter()
+                    .filter(|fault| !fault.is_empty())
+                    .map(|why| format!("{fault:?} at number {number}, {change:?}: {why}")),
+            );
         }
         gone(tree);
         change

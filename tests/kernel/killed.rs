@@ -152,5 +152,10 @@ fn one_after_the_other() {
 }
 
 fn one_after_the_other_again() {
-    killed("runs of all kinds on a registered system, killed at random moments, ten in a row", &[Run::Register], &ALL, 10);
+    killed(
+        "runs of all kinds on a registered system, killed at random moments, ten in a row",
+        &[Run::Register],
+        &ALL,
+        10,
+    );
 }
