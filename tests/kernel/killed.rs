@@ -27,7 +27,7 @@ crate::tests! {
 }
 
 /// So many runs are killed in each test.
-const KILLS: usize = 90;
+const KILLS: usize = 84;
 
 /// How long a run takes here, from the state that `before` leads to.
 pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
@@ -128,20 +128,25 @@ fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
 }
 
 fn registrations() {
-    killed("`register`, killed at a random moment", &[], &[Run::Register], 1);
+    killed("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
 }
 
 fn undos() {
-    killed("`unregister`, killed at a random moment", &[Run::Register], &[Run::Unregister], 1);
+    killed("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
 }
 
 fn upgrades() {
-    killed("`register` with another emulator, killed at a random moment", &[Run::Register], &[Run::Upgrade], 1);
+    killed(
+        "`register` with another emulator, killed at random moments, three in a row",
+        &[Run::Register],
+        &[Run::Upgrade],
+        3,
+    );
 }
 
 fn of_two_systems() {
     let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
-    killed("runs for one of two systems, killed at random moments, two in a row", &[Run::Register], &runs, 2);
+    killed("runs for one of two systems, killed at random moments, three in a row", &[Run::Register], &runs, 3);
 }
 
 /// Nothing is repaired in between.
