@@ -25,6 +25,7 @@ mod hostile_places;
 mod interrupted;
 mod json;
 mod killed;
+mod leftovers;
 mod main_job;
 mod names;
 mod nix_conf;
@@ -55,6 +56,7 @@ const MODULES: &[&[Test]] = &[
     interrupted::TESTS,
     json::TESTS,
     killed::TESTS,
+    leftovers::TESTS,
     main_job::TESTS,
     names::TESTS,
     nix_conf::TESTS,
