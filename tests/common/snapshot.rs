@@ -100,7 +100,8 @@ impl Snapshot {
                 seen.content = Content(Rc::new(systems(seen)));
             }
         };
-        self.differences(other, true, forgive).is_empty()
+        let same_table = (self.mounted, &self.table) == (other.mounted, &other.table);
+        same_table && self.forgiven(true, forgive) == other.forgiven(true, forgive)
     }
 
     /// The kernel's entries, newest first.
@@ -113,20 +114,18 @@ impl Snapshot {
         below.map(|(path, seen)| (path, seen.content.0.to_vec())).collect()
     }
 
-    fn compare(&self, tree: &Tree, but_the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> String {
-        self.differences(&Self::of(tree), but_the_lock, forgive)
+    fn forgiven(&self, the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> BTreeMap<String, Seen> {
+        let mut files = self.files.clone();
+        files.retain(|path, _| !the_lock || path != LOCK);
+        for (path, seen) in &mut files {
+            forgive(path, seen);
+        }
+        files
     }
 
-    fn differences(&self, now: &Self, but_the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> String {
-        let forgiven = |files: &BTreeMap<String, Seen>| {
-            let mut files = files.clone();
-            files.retain(|path, _| !but_the_lock || path != LOCK);
-            for (path, seen) in &mut files {
-                forgive(path, seen);
-            }
-            files
-        };
-        let (before, after) = (forgiven(&self.files), forgiven(&now.files));
+    fn compare(&self, tree: &Tree, but_the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> String {
+        let now = Self::of(tree);
+        let [before, after] = [self, &now].map(|snapshot| snapshot.forgiven(but_the_lock, &forgive));
         let mut differences = Vec::new();
         for path in before.keys().chain(after.keys().filter(|path| !before.contains_key(*path))) {
             match (before.get(path), after.get(path)) {

@@ -76,7 +76,15 @@ fn of_every_kind_in_every_directory() {
 }
 
 fn what_only_looks_like_it_stays() {
-    let others = ["binfmt-nix-1", ".binfmt-nix", ".binfmt-nix.conf", ".binfmt_nix-1", ".Binfmt-nix-1", ".tmpAb12", "x.binfmt-nix-1"];
+    let others = [
+        "binfmt-nix-1",
+        ".binfmt-nix",
+        ".binfmt-nix.conf",
+        ".binfmt_nix-1",
+        ".Binfmt-nix-1",
+        ".tmpAb12",
+        "x.binfmt-nix-1",
+    ];
     let (tree, ..) = registered();
     for dir in DIRS {
         for name in others {
