@@ -84,8 +84,8 @@ pub fn look(host: &Host) -> Result<Boot> {
     Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
 }
 
-/// Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).
-fn parse(text: &str) -> impl Iterator<Item = Rule> {
+/// The rules in a file of binfmt.d. Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).
+pub fn parse(text: &str) -> impl Iterator<Item = Rule> {
     text.lines()
         .map(str::trim)
         .filter(|line| !line.starts_with(['#', ';']))

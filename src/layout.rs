@@ -17,6 +17,12 @@ pub fn interpreter(arch: &Arch) -> PathBuf {
     Path::new(INTERPRETERS).join(interpreter::binary(arch))
 }
 
+/// The names that a target's entry may have in the kernel's table: the second, above an entry of somebody else's that
+/// has the first.
+pub fn entries(arch: &Arch) -> [String; 2] {
+    [interpreter::binary(arch), format!("binfmt-nix-{}", arch.target)]
+}
+
 /// The directories that all our files are in.
 pub fn homes() -> [&'static Path; 4] {
     [INTERPRETERS, receipt::DIR, boot::DIR, nix::CONF_DIR].map(Path::new)

@@ -22,15 +22,30 @@
 //! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
 //! | [`catalog`] | which bytes of which package; pure | the network |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
+//! | [`fetcher`] | the process that downloads, and has no rights | what it downloads for |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
 //! | [`status`] | what runs foreign programs here | |
+//! | [`text`] | what of a foreign text is shown; pure | whose text it is |
 //! | [`ui`] | the terminal, JSON | the domain |
 //! | [`error`] | one enum: text, hint, exit code | |
 //!
 //! The pure table of architectures is the crate `binfmt-magic` in `magic/`.
+
+// What is read from elsewhere must not be able to end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 pub mod apply;
 pub mod binfmt_misc;
@@ -42,6 +57,7 @@ pub mod digest;
 pub mod download;
 pub mod error;
 pub mod facts;
+pub mod fetcher;
 pub mod host;
 pub mod interpreter;
 pub mod layout;
@@ -53,4 +69,5 @@ pub mod probe;
 pub mod receipt;
 pub mod request;
 pub mod status;
+pub mod text;
 pub mod ui;

@@ -5,6 +5,8 @@
 //! whatever happens in between, the receipt names everything that may exist.
 //! This module knows the schema and its versions; it does not know how to undo.
 
+mod invalid;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -177,7 +179,8 @@ impl Receipt {
         }
     }
 
-    /// Reads a receipt's text.
+    /// Reads a receipt's text. One that names what this tool never makes is refused: to undo it would take away what
+    /// is somebody else's.
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         #[derive(Deserialize)]
         struct Header {
@@ -190,7 +193,9 @@ impl Receipt {
                 "it has version {version}, this binfmt-nix knows version {VERSION}; use the binfmt-nix that wrote it"
             ));
         }
-        serde_json::from_slice(bytes).map_err(|e| e.to_string())
+        let receipt: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        invalid::check(&receipt)?;
+        Ok(receipt)
     }
 
     /// Writes it, through to the disk.

@@ -2,7 +2,7 @@
 //!
 //! The only place that prints. Colours follow NO_COLOR, CLICOLOR and the
 //! terminal (anstream); a closed pipe is no error; what comes from the system
-//! is stripped of control characters before it reaches a terminal.
+//! goes through [`text`](crate::text) before it reaches a terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -12,6 +12,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Error;
 use crate::plan::Step;
+use crate::text::{clean, clean_json};
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
@@ -65,7 +66,7 @@ impl Ui {
         }
     }
 
-    /// The result itself, as is, for people and programs alike.
+    /// The result itself, as is, for people and programs alike: texts of our own.
     pub fn print(&self, text: &str) {
         // A reader that has seen enough closes the pipe: not our failure.
         drop(writeln!(anstream::stdout().lock(), "{text}"));
@@ -74,7 +75,7 @@ impl Ui {
     /// The result as JSON.
     pub fn json(&self, value: &impl serde::Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.print(&text),
+            Ok(text) => self.print(&clean_json(&text)),
             Err(e) => self.warn(&format!("cannot write JSON: {e}")),
         }
     }
@@ -133,22 +134,4 @@ impl Progress {
 fn say(style: Style, head: &str, text: &str) {
     // Nobody can be told that stderr is closed.
     drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", clean(text)));
-}
-
-/// Control characters could steer a terminal; line ends are ours.
-pub fn clean(text: &str) -> String {
-    let harmless = |c: char| {
-        if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }
-    };
-    text.chars().map(harmless).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\n");
-    }
 }

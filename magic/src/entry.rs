@@ -86,13 +86,14 @@ fn labelled<'a>(text: &'a [u8], label: &'static str) -> Result<(&'a [u8], &'a [u
 }
 
 fn line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|&byte| byte == b'\n')?;
-    Some((&text[..end], &text[end + 1..]))
+    let mut parts = text.splitn(2, |&byte| byte == b'\n');
+    Some((parts.next()?, parts.next()?))
 }
 
 fn split_last<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = text.windows(separator.len()).rposition(|window| window == separator)?;
-    Some((&text[..at], &text[at + separator.len()..]))
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.strip_prefix(separator)?))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -22,10 +22,11 @@ impl Rule {
     /// and mask off. Not judged is what depends on the machine: whether the name is taken, and, with flag `F`,
     /// whether the interpreter can be opened.
     pub fn parse(line: &[u8]) -> Result<Self, RuleError> {
-        if !(LINE_MIN..=LINE_MAX).contains(&line.len()) {
-            return Err(RuleError::LineLength(line.len()));
-        }
-        let mut fields = Fields { delimiter: line[0], rest: &line[1..] };
+        let (&delimiter, rest) = match line.split_first() {
+            Some(first) if (LINE_MIN..=LINE_MAX).contains(&line.len()) => first,
+            _ => return Err(RuleError::LineLength(line.len())),
+        };
+        let mut fields = Fields { delimiter, rest };
         if NO_DELIMITER.contains(&fields.delimiter) {
             return Err(RuleError::Delimiter(fields.delimiter));
         }
@@ -98,7 +99,7 @@ impl<'a> Fields<'a> {
     /// A field without escapes. It is a C string to the kernel: a NUL byte hides the delimiter behind it.
     fn text(&mut self, field: &'static str) -> Result<&'a [u8], RuleError> {
         let end = self.rest.iter().position(|&byte| byte == self.delimiter || byte == 0);
-        self.cut(end.filter(|&end| self.rest[end] == self.delimiter), field)
+        self.cut(end.filter(|&end| self.rest.get(end) == Some(&self.delimiter)), field)
     }
 
     /// The type: one byte, even if it is the delimiter, and a delimiter.
@@ -110,28 +111,27 @@ impl<'a> Fields<'a> {
 
     /// A field with escapes; a delimiter within an escape does not end it.
     fn escaped(&mut self, field: &'static str) -> Result<Vec<u8>, RuleError> {
-        let mut at = 0;
-        while let Some(&byte) = self.rest.get(at)
-            && byte != self.delimiter
-        {
-            at += 1;
-            if byte == b'\\' && self.rest.get(at) == Some(&b'x') {
-                let digits = self.rest.get(at + 1..at + 3).unwrap_or_default();
-                if digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(RuleError::Escape(field));
-                }
-                at += 3;
-            }
+        let mut behind = self.rest;
+        loop {
+            behind = match behind {
+                [] => return Err(RuleError::Unterminated(field)),
+                [byte, ..] if *byte == self.delimiter => break,
+                [b'\\', b'x', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
+                [b'\\', b'x', ..] => return Err(RuleError::Escape(field)),
+                [_, behind @ ..] => behind,
+            };
         }
-        let end = Some(at).filter(|&at| at < self.rest.len());
-        self.cut(end, field).map(unescape)
+        self.cut(self.rest.len().checked_sub(behind.len()), field).map(unescape)
     }
 
     fn cut(&mut self, end: Option<usize>, field: &'static str) -> Result<&'a [u8], RuleError> {
-        let end = end.ok_or(RuleError::Unterminated(field))?;
-        let found = &self.rest[..end];
-        self.rest = &self.rest[end + 1..];
-        Ok(found)
+        match end.and_then(|end| self.rest.split_at_checked(end)) {
+            Some((found, [_delimiter, rest @ ..])) => {
+                self.rest = rest;
+                Ok(found)
+            }
+            _ => Err(RuleError::Unterminated(field)),
+        }
     }
 
     fn pattern(&mut self) -> Result<Pattern, RuleError> {
@@ -169,8 +169,7 @@ fn decimal(text: &[u8]) -> Result<usize, RuleError> {
 /// `string_unescape_inplace(…, UNESCAPE_HEX)`: reads up to the first NUL byte; a backslash that begins no `\xHH`
 /// stands for itself and takes the byte behind it along, so `\\x41` is not the letter A.
 fn unescape(field: &[u8]) -> Vec<u8> {
-    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
-    let mut rest = &field[..end];
+    let mut rest = field.split(|&byte| byte == 0).next().unwrap_or_default();
     let mut out = Vec::with_capacity(rest.len());
     loop {
         rest = match rest {
@@ -191,15 +190,13 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The value of a hexadecimal digit.
 fn nibble(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or_default()
 }
 
 fn escape_all(bytes: &[u8]) -> Vec<u8> {
-    let mut out = String::with_capacity(bytes.len() * 4);
+    let mut out = String::with_capacity(bytes.len().saturating_mul(4));
     for byte in bytes {
         let _ = write!(out, r"\x{byte:02x}");
     }

@@ -79,21 +79,26 @@ fn suggestions(wanted: &str) -> Vec<&'static str> {
 
 /// Edit distance in which two neighbours that changed places count once.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for (i, &from) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
+    let b: Vec<char> = b.chars().collect();
+    let edit = |cost: Option<&usize>| cost.map_or(usize::MAX, |cost| cost.saturating_add(1));
+    // Each row says what it costs to get from what was read of `a` to each beginning of `b`.
+    let (mut older, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
+    let mut before = None;
+    for from in a.chars() {
+        let mut row = vec![edit(last.first())];
         for (j, &to) in b.iter().enumerate() {
-            let change = rows[i][j] + usize::from(from != to);
-            let mut best = change.min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && from == b[j - 1] && a[i - 1] == to {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
+            let add_or_drop = edit(row.last()).min(edit(last.get(j.saturating_add(1))));
+            let change = if from == to { last.get(j).copied().unwrap_or(usize::MAX) } else { edit(last.get(j)) };
+            let swap = match j.checked_sub(1) {
+                Some(left) if b.get(left) == Some(&from) && before == Some(to) => edit(older.get(left)),
+                _ => usize::MAX,
+            };
+            row.push(add_or_drop.min(change).min(swap));
         }
-        rows.push(row);
+        older = std::mem::replace(&mut last, row);
+        before = Some(from);
     }
-    rows[a.len()][b.len()]
+    last.last().copied().unwrap_or_default()
 }
 
 fn hint(suggestions: &[&str]) -> String {

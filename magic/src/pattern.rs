@@ -29,7 +29,7 @@ impl Pattern {
         {
             return Err(RuleError::MaskLength { magic: magic.len(), mask: mask.len() });
         }
-        if magic.len() > WINDOW || offset > WINDOW - magic.len() {
+        if offset.saturating_add(magic.len()) > WINDOW {
             return Err(RuleError::Window { offset, size: magic.len() });
         }
         Ok(Self { offset, magic, mask })
@@ -68,9 +68,14 @@ impl Pattern {
         // Bits are free of each other, so a file can be made unless one bit is wanted both ways.
         let mut file = [(0_u8, 0_u8); WINDOW];
         for (at, byte, mask) in self.wanted() {
-            file[at] = (byte, mask);
+            if let Some(place) = file.get_mut(at) {
+                *place = (byte, mask);
+            }
         }
-        other.wanted().all(|(at, byte, mask)| (file[at].0 ^ byte) & file[at].1 & mask == 0)
+        other.wanted().all(|(at, byte, mask)| {
+            let (wanted, counts) = file.get(at).copied().unwrap_or_default();
+            (wanted ^ byte) & counts & mask == 0
+        })
     }
 
     /// Do both take the same programs, as far as real toolchains write them?
@@ -85,21 +90,20 @@ impl Pattern {
 
     /// The positions that count, each with its byte and mask.
     fn wanted(&self) -> impl Iterator<Item = (usize, u8, u8)> {
-        self.magic.iter().enumerate().map(|(i, &byte)| {
-            let mask = self.mask.as_ref().map_or(0xff, |mask| mask[i]);
-            (self.offset + i, byte, mask)
-        })
+        let mask = self.mask.iter().flatten().copied().chain(std::iter::repeat(0xff));
+        (self.offset..).zip(&self.magic).zip(mask).map(|((at, &byte), mask)| (at, byte, mask))
     }
 }
 
 /// Files that differ from a program in one respect, and are none of this kind: no ELF, another class or byte order, an
 /// object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
 fn no_programs(head: &[u8]) -> Vec<Vec<u8>> {
-    let e_type = if head[5] == 2 { 17 } else { 16 };
-    let changes = [(0, 0), (1, 0), (2, 0), (3, 0), (4, head[4] ^ 3), (5, head[5] ^ 3), (e_type, 1), (e_type, 4)];
+    let e_type = if head.get(5) == Some(&2) { 17 } else { 16 };
+    let other = |at| head.get(at).map_or(0, |byte| byte ^ 3);
+    let changes = [(0, 0), (1, 0), (2, 0), (3, 0), (4, other(4)), (5, other(5)), (e_type, 1), (e_type, 4)];
     let changed = |(at, byte): (usize, u8)| {
         let mut head = head.to_vec();
-        head[at] = byte;
+        head.iter_mut().skip(at).take(1).for_each(|place| *place = byte);
         head
     };
     changes.map(changed).to_vec()

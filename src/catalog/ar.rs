@@ -1,6 +1,7 @@
 //! The `ar` archive that a `.deb` is (deb(5), ar(5)): where a member lies in it.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::Span;
 use super::generate::GenerateError;
@@ -22,12 +23,12 @@ pub(super) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, Gen
         let header = read_header(deb, name)?;
         let (found, length) =
             parse(&header).ok_or_else(|| GenerateError::format(format!("the ar header at byte {at} is broken")))?;
-        let offset = at + HEADER as u64;
+        let offset = at.saturating_add(HEADER as u64);
         if found == name {
             return Ok(Span { offset, length });
         }
         // Members begin at even bytes.
-        at = offset + length.next_multiple_of(2);
+        at = offset.saturating_add(length.next_multiple_of(2));
         deb.seek(SeekFrom::Start(at))?;
     }
 }
@@ -45,9 +46,9 @@ fn read_header(deb: &mut impl Read, name: &str) -> Result<[u8; HEADER], Generate
 
 /// Name and size. GNU ar ends names with a slash, dpkg-deb does not.
 fn parse(header: &[u8; HEADER]) -> Option<(&str, u64)> {
-    let field = |range| std::str::from_utf8(&header[range]).ok().map(str::trim_end);
+    let field = |range| std::str::from_utf8(header.get::<Range<usize>>(range)?).ok().map(str::trim_end);
     let name = field(0..16)?;
-    // Ten decimal digits can't overflow anything that is added to them.
-    let length = field(48..58)?.parse().ok()?;
+    // At most ten decimal digits.
+    let length: u64 = field(48..58)?.parse().ok()?;
     (header.ends_with(HEADER_END)).then_some((name.strip_suffix('/').unwrap_or(name), length))
 }

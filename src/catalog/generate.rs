@@ -170,8 +170,7 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<(&'stati
     let mut sha256 = sha2::Sha256::new();
     let mut head = Vec::new();
     let size = pour(&mut entry, |bytes| {
-        let more = elf::HEAD.saturating_sub(head.len()).min(bytes.len());
-        head.extend_from_slice(&bytes[..more]);
+        head.extend(bytes.iter().take(elf::HEAD.saturating_sub(head.len())));
         sha256.update(bytes);
     })?;
     let host =
@@ -183,13 +182,13 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<(&'stati
 /// Reads all, handing over each piece; the number of bytes.
 fn pour(mut from: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut buffer = vec![0; 64 << 10];
-    let mut total = 0;
+    let mut total: u64 = 0;
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(total),
             Ok(length) => {
-                each(&buffer[..length]);
-                total += length as u64;
+                each(buffer.get(..length).unwrap_or_default());
+                total = total.saturating_add(length as u64);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),

@@ -59,6 +59,7 @@ pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
 fn check_package(package: &Package) -> Result<(), String> {
     check_path(&package.path)?;
     demand(is_name(&package.host), || "the host is not a machine's name".to_owned())?;
+    demand(is_version(&package.qemu_version), || "QEMU's version is not one".to_owned())?;
     demand(is_sha1(&package.sha1), || "the SHA-1 is not one".to_owned())?;
     demand(package.size <= MAX_PACKAGE, || format!("{} bytes are more than any such package has", package.size))?;
     demand(package.data.end() <= package.size, || "data.tar.xz goes beyond the end".to_owned())?;
@@ -109,6 +110,12 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
         at = member.end();
     }
     Ok(())
+}
+
+/// Numbers and dots, at least two numbers.
+fn is_version(text: &str) -> bool {
+    let number = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    text.contains('.') && text.split('.').all(number)
 }
 
 /// It becomes part of a URL.
@@ -162,6 +169,7 @@ mod tests {
     fn absurd_numbers_are_refused() {
         let package = |break_it: fn(&mut Package)| complaint(|c| break_it(&mut c.packages[0]));
         assert!(package(|p| p.size = u64::MAX).contains("more than any"));
+        assert!(package(|p| p.qemu_version.push('x')).contains("version"));
         assert!(package(|p| p.sha1.push('0')).contains("SHA-1"));
         assert!(package(|p| p.data.length = u64::MAX).contains("beyond the end"));
         assert!(package(|p| p.blocks[1].offset -= 1).contains("block 1 overlaps"));

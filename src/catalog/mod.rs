@@ -164,6 +164,11 @@ impl Block {
         self.offset.saturating_add(self.length)
     }
 
+    /// Its last byte itself, in the `.deb`.
+    pub fn last(&self) -> u64 {
+        self.end().saturating_sub(1)
+    }
+
     /// The byte after its content's last one, in the unpacked tar archive.
     pub fn unpacked_end(&self) -> u64 {
         self.unpacked_offset.saturating_add(self.unpacked_length)

@@ -81,11 +81,11 @@ impl<'a> Plan<'a> {
         let mut runs: Vec<Run> = Vec::new();
         for block in self.blocks.iter().skip(next) {
             match runs.last_mut() {
-                Some(run) if run.last + 1 == block.offset => {
-                    run.last = block.end() - 1;
-                    run.blocks += 1;
+                Some(run) if run.last.checked_add(1) == Some(block.offset) => {
+                    run.last = block.last();
+                    run.blocks = run.blocks.saturating_add(1);
                 }
-                _ => runs.push(Run { first: block.offset, last: block.end() - 1, blocks: 1 }),
+                _ => runs.push(Run { first: block.offset, last: block.last(), blocks: 1 }),
             }
         }
         runs
@@ -102,8 +102,8 @@ fn overlap<'a>(block: &Block, member: &'a Member) -> Option<Cut<'a>> {
     let end = block.unpacked_end().min(member.end());
     (start < end).then(|| Cut {
         member,
-        at: start - block.unpacked_offset,
-        length: end - start,
+        at: start.saturating_sub(block.unpacked_offset),
+        length: end.saturating_sub(start),
         begins: start == member.offset,
         ends: end == member.end(),
     })

@@ -26,15 +26,12 @@ pub(super) fn blocks(deb: &mut (impl Read + Seek), stream: Span) -> Result<Vec<P
         return Err(GenerateError::format("data.tar.xz is no xz with CRC64"));
     }
     let footer_at = stream.end().saturating_sub(FOOTER);
-    let footer = bytes(deb, footer_at, FOOTER)?;
-    let backward = u32::from_le_bytes([footer[4], footer[5], footer[6], footer[7]]);
-    let index_length = (u64::from(backward) + 1) * 4;
-    if footer[8..] != [0, 4, b'Y', b'Z'] || index_length > MAX_INDEX {
-        return Err(GenerateError::format("data.tar.xz does not end as xz does"));
-    }
+    let index_length = index_length(&bytes(deb, footer_at, FOOTER)?)
+        .filter(|&length| length <= MAX_INDEX)
+        .ok_or_else(|| GenerateError::format("data.tar.xz does not end as xz does"))?;
     let index_at = footer_at.saturating_sub(index_length);
     let index = bytes(deb, index_at, index_length)?;
-    let places = parse(&index, stream.offset + STREAM_HEADER.len() as u64)
+    let places = parse(&index, stream.offset.saturating_add(STREAM_HEADER.len() as u64))
         .ok_or_else(|| GenerateError::format("the index of data.tar.xz is broken"))?;
     match places.last() {
         Some(last) if last.span.end() == index_at => Ok(places),
@@ -49,6 +46,16 @@ fn bytes(deb: &mut (impl Read + Seek), at: u64, length: u64) -> Result<Vec<u8>, 
         Ok(bytes)
     } else {
         Err(GenerateError::format("it ends too early"))
+    }
+}
+
+/// What a stream's last bytes say: a CRC32, the index's length, flags, magic.
+fn index_length(footer: &[u8]) -> Option<u64> {
+    match *footer {
+        [_, _, _, _, a, b, c, d, 0, 4, b'Y', b'Z'] => {
+            u64::from(u32::from_le_bytes([a, b, c, d])).checked_add(1)?.checked_mul(4)
+        }
+        _ => None,
     }
 }
 

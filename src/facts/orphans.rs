@@ -61,8 +61,7 @@ fn of_system(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Made
     let emulator = layout::interpreter(arch);
     let real = host.at(&emulator);
     let mut found = Vec::new();
-    let names = [interpreter::binary(arch), format!("binfmt-nix-{}", arch.target)];
-    for entry in names.iter().filter_map(|name| table.entry(name)) {
+    for entry in layout::entries(arch).iter().filter_map(|name| table.entry(name)) {
         if entry.rule.interpreter == real.as_os_str().as_bytes() {
             let line = String::from_utf8_lossy(&entry.rule.to_line()?).into_owned();
             found.push(Made::Entry { name: name_of(entry), line });

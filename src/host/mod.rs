@@ -16,12 +16,16 @@ mod signals;
 mod temp;
 mod trust;
 mod way;
+mod worker;
 mod write;
 
 pub use lock::Lock;
+#[doc(hidden)]
+pub use mount::mount;
 pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use trust::Distrust;
+pub use worker::{Heard, Worker};
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};

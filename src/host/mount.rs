@@ -70,7 +70,7 @@ impl Host {
 
 /// First and fifth field of a line of /proc/PID/mountinfo (proc(5)): the mount's
 /// number and its mount point, whose octal escapes are undone.
-fn mount(line: &str) -> Option<(&str, PathBuf)> {
+pub fn mount(line: &str) -> Option<(&str, PathBuf)> {
     let mut fields = line.split(' ');
     Some((fields.next()?, PathBuf::from(unescape(fields.nth(3)?))))
 }

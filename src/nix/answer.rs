@@ -42,8 +42,8 @@ fn program(host: &Host) -> Option<PathBuf> {
     host.trusted_program(&places)
 }
 
-/// Reads `name = value` lines.
-fn parse(output: &str) -> Option<Answer> {
+/// Reads `name = value` lines; `None` if the platforms are not among them.
+pub fn parse(output: &str) -> Option<Answer> {
     let value = |name: &str| {
         output.lines().find_map(|line| {
             let (key, value) = line.split_once('=')?;

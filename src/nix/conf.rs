@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use crate::text::is_shown;
+
 /// Our own file's name, beside nix.conf.
 pub const OWN: &str = "binfmt-nix.conf";
 /// The line that brings it in.
@@ -82,7 +84,7 @@ pub struct Guest<'a> {
 /// `extra-platforms` is a setting's real name, so `extra-platforms = X` would
 /// replace Nix's default and lose `i686-linux`; `extra-extra-platforms` appends.
 /// A sandbox path that ends in `?` may be missing without breaking every build.
-/// A path that Nix could not read back (white space, `#`, `=`, `?`) is left out:
+/// A path that Nix could not read back (white space, `#`, `=`, `?`) or a person could not read is left out:
 /// with flag F the sandbox does not need it.
 pub fn lines(guests: &[Guest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
@@ -99,7 +101,7 @@ pub fn lines(guests: &[Guest]) -> Vec<String> {
 
 fn sandbox_path(path: &Path) -> Option<String> {
     let text = path.to_str()?;
-    let plain = !text.contains(|c: char| c.is_whitespace() || matches!(c, '#' | '=' | '?'));
+    let plain = !text.contains(|c: char| c.is_whitespace() || !is_shown(c) || matches!(c, '#' | '=' | '?'));
     plain.then(|| format!("{text}?"))
 }
 

@@ -16,6 +16,8 @@ use answer::Answer;
 /// Where Nix keeps its configuration. `NIX_CONF_DIR` is not asked: the daemon
 /// does not get the caller's environment.
 pub const CONF_DIR: &str = "/etc/nix";
+/// What may be its nix.conf for people to edit: the second where Determinate Nix owns the first.
+pub const CONFS: [&str; 2] = ["/etc/nix/nix.conf", "/etc/nix/nix.custom.conf"];
 /// Our own file, beside the nix.conf that includes it.
 pub const OWN_CONF: &str = "/etc/nix/binfmt-nix.conf";
 
@@ -59,12 +61,11 @@ pub fn look(host: &Host) -> Result<Nix> {
 /// Determinate Nix owns nix.conf and rewrites it; people's settings go to the
 /// nix.custom.conf that it includes (nix-installer 3.21).
 fn editable_conf(host: &Host) -> PathBuf {
-    let dir = Path::new(CONF_DIR);
+    let [plain, custom] = CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];
-    let custom = dir.join("nix.custom.conf");
-    let included =
-        host.peek(&dir.join("nix.conf")).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
-    if included && determinate.iter().any(|path| host.exists(Path::new(path))) { custom } else { dir.join("nix.conf") }
+    let included = host.peek(plain).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
+    let its_own = included && determinate.iter().any(|path| host.exists(Path::new(path)));
+    if its_own { custom.to_owned() } else { plain.to_owned() }
 }
 
 fn state(host: &Host, conf: &Path) -> Result<ConfState> {

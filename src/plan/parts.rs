@@ -31,7 +31,7 @@ impl Parts {
     /// How many changes so far, those to Nix left out.
     pub(super) fn len(&self) -> usize {
         let lists = [&self.copy, &self.withdraw, &self.place, &self.boot, &self.register];
-        lists.iter().map(|list| list.len()).fold(self.fetch.len(), usize::saturating_add)
+        lists.iter().map(|list| list.len()).chain([self.fetch.len()]).sum()
     }
 
     pub(super) fn into_plan(self, facts: &Facts) -> Plan {

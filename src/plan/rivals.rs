@@ -9,7 +9,7 @@ use super::{Planned, Step, tell_nix};
 use crate::binfmt_misc::describe;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Rival};
-use crate::interpreter;
+use crate::layout;
 use crate::receipt::System;
 use crate::request::Register;
 
@@ -109,7 +109,7 @@ pub(super) fn adopt(
 
 /// The name of our entry: QEMU's, or one of our own where that is taken.
 pub(super) fn entry_name(facts: &Facts, arch: &Arch, ours: Option<&str>) -> Result<String> {
-    let names = [interpreter::binary(arch), format!("binfmt-nix-{}", arch.target)];
+    let names = layout::entries(arch);
     if let Some(name) = ours {
         return Ok(name.to_owned());
     }

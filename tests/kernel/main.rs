@@ -37,6 +37,7 @@ mod read_only;
 mod receipts;
 mod rivals;
 mod strange_machines;
+mod strange_texts;
 mod two_at_once;
 mod upgrade;
 mod while_others_write;
@@ -68,6 +69,7 @@ const MODULES: &[&[Test]] = &[
     receipts::TESTS,
     rivals::TESTS,
     strange_machines::TESTS,
+    strange_texts::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
     while_others_write::TESTS,

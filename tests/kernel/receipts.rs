@@ -1,5 +1,8 @@
 //! A receipt that cannot be read: it is refused with the way out, and nothing is changed; and what interrupted runs leave.
 
+use binfmt_nix::digest::Sha256;
+use serde_json::{Value, json};
+
 use crate::common::Tree;
 use crate::common::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT};
 
@@ -12,6 +15,9 @@ crate::tests! {
     it_is_a_list
     it_is_not_text
     it_is_a_directory
+    it_names_files_of_others
+    it_names_entries_of_others
+    it_names_systems_that_nobody_knows
     it_may_be_moved_aside
     it_was_lost
     temporary_files_of_a_killed_run_are_swept
@@ -86,6 +92,76 @@ fn it_is_a_directory() {
     before.is_unchanged_in(&tree);
 }
 
+/// The receipt with one record more is refused.
+#[track_caller]
+fn refused_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
+    let whole = tree.text(RECEIPT);
+    let mut receipt: Value = serde_json::from_str(&whole).unwrap();
+    let record = json!({ "state": "done", "target": target, "made": made });
+    receipt["records"].as_array_mut().unwrap().push(record);
+    tree.write(RECEIPT, receipt.to_string());
+    refused(tree, why);
+    tree.write(RECEIPT, whole);
+}
+
+/// Whatever the record says of it, `unregister all` takes no such file away.
+fn it_names_files_of_others() {
+    let tree = Tree::new().file("etc/passwd", "root\n");
+    tree.register("aarch64").exits(0);
+    let sha256 = Sha256::of(b"root\n").to_string();
+    for path in [
+        "/etc/passwd",
+        "etc/passwd",
+        "/usr/local/libexec/binfmt-nix/../../../../etc/passwd",
+        "/etc/binfmt.d/zz-binfmt-nix-../../passwd",
+        "/etc/nix/../passwd",
+    ] {
+        let of_aarch64 = [
+            json!({ "file": { "path": path, "sha256": sha256 } }),
+            json!({ "interpreter": { "path": path, "sha256": sha256, "seal": null } }),
+        ];
+        let shared = [
+            json!({ "file": { "path": path, "sha256": sha256 } }),
+            json!({ "include": { "path": path, "created": true, "newline_added": false } }),
+            json!({ "dir": { "path": path } }),
+        ];
+        for made in of_aarch64 {
+            refused_with(&tree, Some("aarch64"), &made, "passwd");
+        }
+        for made in shared {
+            refused_with(&tree, None, &made, "does not make there");
+        }
+    }
+    // Nor one of ours, under the wrong system.
+    let made = json!({ "file": { "path": "/etc/binfmt.d/zz-binfmt-nix-arm.conf", "sha256": sha256 } });
+    refused_with(&tree, Some("aarch64"), &made, WAY_OUT);
+}
+
+fn it_names_entries_of_others() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let line = |name: &str, interpreter: &str| format!(":{name}:M:0:abc::{interpreter}:F");
+    for (name, line) in [
+        ("python3", line("python3", "/usr/bin/python3")),
+        ("qemu-aarch64", line("qemu-aarch64", "/usr/bin/qemu-aarch64")),
+        ("qemu-aarch64", line("python3", "/usr/local/libexec/binfmt-nix/qemu-aarch64")),
+        ("status", "-1".to_owned()),
+        ("../status", "-1".to_owned()),
+    ] {
+        let made = json!({ "entry": { "name": name, "line": line } });
+        refused_with(&tree, Some("aarch64"), &made, "it names the entry");
+    }
+}
+
+fn it_names_systems_that_nobody_knows() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    refused_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
+    let text = tree.text(RECEIPT).replacen("\"aarch64\": {", "\"pdp11\": {", 1);
+    tree.write(RECEIPT, text);
+    refused(&tree, "pdp11");
+}
+
 /// The way out that the message names leads out.
 /// What is to the letter as we make it is ours, receipt or not.
 fn it_may_be_moved_aside() {
@@ -129,11 +205,11 @@ fn temporary_files_of_a_killed_run_are_swept() {
 
 /// As if the machine had lost power when all was done but said: every record is still begun, no system is listed.
 fn cut_short(tree: &Tree) {
-    let mut receipt: serde_json::Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
+    let mut receipt: Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
     for record in receipt["records"].as_array_mut().unwrap() {
         record["state"] = "begun".into();
     }
-    receipt["systems"] = serde_json::json!({});
+    receipt["systems"] = json!({});
     tree.write(RECEIPT, receipt.to_string());
 }
 

@@ -25,17 +25,20 @@ pub(super) const fn magic(bits: Bits, endian: Endian, e_machine: u16) -> [u8; 20
 pub(super) const fn mask(endian: Endian) -> [u8; 20] {
     let mut mask = [0xff; 20];
     mask[7] = 0;
-    mask[if matches!(endian, Endian::Big) { 17 } else { 16 }] = 0xfe;
+    match endian {
+        Endian::Little => mask[16] = 0xfe,
+        Endian::Big => mask[17] = 0xfe,
+    }
     mask
 }
 
 /// [`mask`] with other values at some places.
-pub(super) const fn mask_but(endian: Endian, changes: &[(usize, u8)]) -> [u8; 20] {
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time: a place that is not there is no build")]
+pub(super) const fn mask_but(endian: Endian, mut changes: &[(usize, u8)]) -> [u8; 20] {
     let mut mask = mask(endian);
-    let mut i = 0;
-    while i < changes.len() {
-        mask[changes[i].0] = changes[i].1;
-        i += 1;
+    while let [(at, byte), rest @ ..] = changes {
+        mask[*at] = *byte;
+        changes = rest;
     }
     mask
 }

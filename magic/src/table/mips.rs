@@ -127,27 +127,27 @@ const EF_MIPS_ABI2: u8 = 0x20;
 /// The header up to and with `e_flags`, of which all but the lowest byte, and entry point and offsets, are 0.
 const fn magic32(endian: Endian, e_flags: u8) -> [u8; 40] {
     let mut magic = [0; 40];
-    let start = elf::magic(Bits::B32, endian, MIPS);
-    let mut i = 0;
-    while i < start.len() {
-        magic[i] = start[i];
-        i += 1;
+    if let Some(start) = magic.first_chunk_mut() {
+        *start = elf::magic(Bits::B32, endian, MIPS);
     }
-    magic[if matches!(endian, Endian::Big) { 23 } else { 20 }] = 1;
-    magic[if matches!(endian, Endian::Big) { 39 } else { 36 }] = e_flags;
+    match endian {
+        Endian::Little => [magic[20], magic[36]] = [1, e_flags],
+        Endian::Big => [magic[23], magic[39]] = [1, e_flags],
+    }
     magic
 }
 
 /// Compares `e_version` besides what every row does, and of `e_flags` nothing but `EF_MIPS_ABI2`.
 const fn mask32(endian: Endian) -> [u8; 40] {
     let mut mask = [0; 40];
-    let start = elf::mask_but(endian, &[(8, 0)]);
-    let mut i = 0;
-    while i < 24 {
-        mask[i] = if i < start.len() { start[i] } else { 0xff };
-        i += 1;
+    if let Some(start) = mask.first_chunk_mut() {
+        *start = elf::mask_but(endian, &[(8, 0)]);
     }
-    mask[if matches!(endian, Endian::Big) { 39 } else { 36 }] = EF_MIPS_ABI2;
+    [mask[20], mask[21], mask[22], mask[23]] = [0xff; 4];
+    match endian {
+        Endian::Little => mask[36] = EF_MIPS_ABI2,
+        Endian::Big => mask[39] = EF_MIPS_ABI2,
+    }
     mask
 }
 

@@ -1,0 +1,24 @@
+//! The URL of a mirror, from the command line, the environment or apt.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use binfmt_nix::catalog::Catalog;
+use binfmt_nix::download::{BaseUrl, Mirror};
+use libfuzzer_sys::fuzz_target;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().expect("the embedded catalogue"));
+
+fuzz_target!(|text: &str| {
+    let Ok(base) = text.parse::<BaseUrl>() else { return };
+    let shown = base.to_string();
+    let (scheme, rest) = shown.split_once("://").expect("a URL");
+    assert!(matches!(scheme, "http" | "https"));
+    assert!(!rest.split('/').next().unwrap_or_default().contains('@'), "a password is shown: {shown}");
+    assert!(shown.chars().all(|c| c.is_ascii_graphic()) && !shown.contains(['?', '#']));
+    // Without a password, what is shown is the URL itself.
+    let again: BaseUrl = shown.parse().expect("what is shown is a URL");
+    assert_eq!(again.to_string(), shown);
+    let url = Mirror::Archive(again).shown(&CATALOG.packages[0]);
+    assert!(url.starts_with(&shown) && url.ends_with(".deb"));
+});

@@ -1,0 +1,23 @@
+//! A catalogue: what is accepted is within all bounds, and can be planned and written.
+#![no_main]
+
+use binfmt_nix::catalog::Catalog;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let Ok(catalog) = Catalog::from_json(text) else { return };
+    let json = catalog.to_json().expect("a catalogue is JSON");
+    assert_eq!(Catalog::from_json(&json).ok().as_ref(), Some(&catalog));
+    for package in &catalog.packages {
+        assert!(package.path.starts_with("pool/") && !package.path.contains("/."));
+        let targets: Vec<&str> = package.members.iter().map(|member| member.target.as_str()).collect();
+        assert!(targets.iter().all(|target| !target.contains(['/', '.'])));
+        let plan = package.plan(&targets).expect("its own members");
+        assert!(plan.bytes() <= package.size);
+        let cut: u64 = plan.blocks().iter().flat_map(|block| plan.cuts(block)).map(|cut| cut.length).sum();
+        assert_eq!(cut, package.members.iter().map(|member| member.size).sum::<u64>());
+        let runs = plan.runs(0);
+        assert_eq!(runs.iter().map(|run| run.blocks).sum::<usize>(), plan.blocks().len());
+        assert!(runs.iter().all(|run| run.first <= run.last && run.last < package.size));
+    }
+});

@@ -1,0 +1,16 @@
+//! The beginning of a file that may be an interpreter.
+#![no_main]
+
+use binfmt_magic::Arch;
+use binfmt_nix::interpreter::judge;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|head: &[u8]| {
+    for machine in ["x86_64", "aarch64", "i686", "s390x", "ppc64le", "riscv64", "vax"] {
+        if judge(head, machine).is_ok() {
+            assert!(head.starts_with(b"\x7fELF") && Arch::of_host(machine).is_some());
+        }
+    }
+    let rows = Arch::ALL.iter().filter(|arch| arch.pattern().matches(head)).count();
+    assert!(rows < 2, "two rows take the same program");
+});

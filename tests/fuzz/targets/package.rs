@@ -1,0 +1,29 @@
+//! A `.deb` for `gen catalog`: the ar archive, the xz index, the tar archive, the ELF heads. What does not begin as an
+//! ar archive is taken for the tar archive in one, so that checksums keep no input out.
+#![no_main]
+
+#[path = "xz.rs"]
+mod xz;
+
+use std::io::Cursor;
+
+use binfmt_nix::catalog::Catalog;
+use binfmt_nix::catalog::generate::{generate, pool_path};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let deb = if data.starts_with(b"!<a") { data.to_vec() } else { around(data) };
+    let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
+    if let Ok(catalog) = generate(&mut [(path, Cursor::new(&deb))]) {
+        let json = catalog.to_json().expect("a catalogue is JSON");
+        assert!(Catalog::from_json(&json).is_ok());
+        assert_eq!(catalog.packages[0].size, deb.len() as u64);
+    }
+});
+
+/// deb(5), without what nobody looks at.
+fn around(tar: &[u8]) -> Vec<u8> {
+    let data = xz::stream(tar);
+    let header = format!("!<arch>\n{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "data.tar.xz", 0, 0, 0, 100_644, data.len());
+    [header.as_bytes(), &data].concat()
+}
