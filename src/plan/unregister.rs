@@ -31,6 +31,8 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Plan {
     let stays = |target: &String| !asked.iter().any(|arch| arch.target == target);
     let rest: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().filter(|(target, _)| stays(target)).collect();
     nix(facts, &rest, &mut plan);
+    let replaced = facts.replaced.iter().filter(|record| asked_of(record));
+    plan.findings.extend(replaced.map(|record| changed_text(&name(facts, &record.made))));
     for kind in [is_entry, is_file, is_interpreter] {
         undo(facts, &mut plan, |record| asked_of(record) && kind(&record.made));
     }

@@ -9,6 +9,11 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../common/ledger.rs"]
+mod ledger;
+#[path = "../common/noise.rs"]
+mod noise;
+
 mod bad_mirrors;
 mod environment;
 mod fixture;
