@@ -37,6 +37,9 @@ pub enum Command {
     /// Write files that are made from other files
     #[command(hide = true)]
     Gen(Gen),
+    /// Do the download that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::COMMAND)]
+    DownloadConfined,
     /// Enter a chroot and become a program there
     #[command(hide = true, name = crate::apply::BECOME)]
     BecomeInChroot {

@@ -22,6 +22,7 @@
 //! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
 //! | [`catalog`] | which bytes of which package; pure | the network |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
+//! | [`fetcher`] | the process that downloads, and has no rights | what it downloads for |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
@@ -43,6 +44,7 @@ pub mod digest;
 pub mod download;
 pub mod error;
 pub mod facts;
+pub mod fetcher;
 pub mod host;
 pub mod interpreter;
 pub mod layout;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::download::{self, BaseUrl, ClientOptions, Mirror};
+use crate::download::{self, BaseUrl, Mirror};
 use crate::error::{Error, Result};
 use crate::host::Host;
 
@@ -22,10 +22,10 @@ pub fn all(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
     download::mirrors(named, apts(host))
 }
 
-/// How downloads are done; the certificates that Nix was told of count too.
-pub fn client(host: &Host) -> ClientOptions {
-    let extra_roots = host.env("NIX_SSL_CERT_FILE").and_then(|path| host.read_given(Path::new(&path)));
-    ClientOptions { extra_roots: extra_roots.unwrap_or_default(), ..ClientOptions::default() }
+/// The certificates that Nix was told of (PEM): they count too.
+pub fn extra_roots(host: &Host) -> Vec<u8> {
+    let named = host.env("NIX_SSL_CERT_FILE").and_then(|path| host.read_given(Path::new(&path)));
+    named.unwrap_or_default()
 }
 
 fn apts(host: &Host) -> Vec<BaseUrl> {

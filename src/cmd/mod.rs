@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::binfmt_misc;
 use crate::cli::{Cli, Command};
 use crate::error::{Error, ExitCode, Result};
+use crate::fetcher;
 use crate::host::{Host, Lock};
 use crate::layout;
 use crate::outcome::Outcome;
@@ -25,6 +26,9 @@ use crate::ui::Ui;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
+    if matches!(cli.command, Command::DownloadConfined) {
+        return fetcher::run();
+    }
     let host = Host::new(&cli.root)?;
     stay_inside(&host)?;
     match &cli.command {
@@ -34,6 +38,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
         Command::Gen(args) => generate::run(args, &host, ui),
+        Command::DownloadConfined => fetcher::run(),
         Command::BecomeInChroot { dir, program, arg0 } => {
             Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
         }

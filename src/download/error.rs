@@ -4,7 +4,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::digest::Sha256;
+use crate::text::one_line;
 
 /// A download that gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,9 @@ pub enum DownloadError {
         #[source]
         source: io::Error,
     },
+    /// The process that downloads could not do it.
+    #[error("the process that downloads {0}")]
+    Process(String),
 }
 
 /// A mirror that was asked in vain.
@@ -62,12 +68,13 @@ pub struct Try {
     pub reason: Reason,
 }
 
-/// Why a mirror gave nothing. Texts that come from servers hold printable characters only.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a mirror gave nothing. Texts that come from servers hold printable characters only, and are
+/// made so again when they come from the process that downloads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Reason {
     /// No connection: name, route, TLS, proxy.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(#[serde(deserialize_with = "only_printable")] String),
     /// Nothing came for this long.
     #[error("no answer for {} s", .0.as_secs_f32())]
     Stalled(Duration),
@@ -81,7 +88,7 @@ pub enum Reason {
     },
     /// The connection broke.
     #[error("{0}")]
-    Broken(String),
+    Broken(#[serde(deserialize_with = "only_printable")] String),
     /// The body ended before what was asked for.
     #[error("ended after {got} of {wanted} bytes")]
     Truncated {
@@ -98,13 +105,15 @@ pub enum Reason {
     },
     /// A redirect that is not followed.
     #[error("{0}")]
-    Redirect(String),
+    Redirect(#[serde(deserialize_with = "only_printable")] String),
     /// 206 with other bytes than were asked for.
     #[error("asked for bytes {wanted}, got {got}")]
     Range {
         /// As `Content-Range` should be.
+        #[serde(deserialize_with = "only_printable")]
         wanted: String,
         /// As it was.
+        #[serde(deserialize_with = "only_printable")]
         got: String,
     },
     /// A file of another length.
@@ -117,7 +126,7 @@ pub enum Reason {
     },
     /// The body is in a coding that was not asked for.
     #[error("sends it in the coding {0}, which was not asked for")]
-    Encoded(String),
+    Encoded(#[serde(deserialize_with = "only_printable")] String),
     /// The bytes are not the pinned ones.
     #[error("bytes {first}-{last} have the SHA-256 {got}, not {wanted}")]
     Digest {
@@ -150,6 +159,7 @@ impl DownloadError {
                 format!("this is an error in binfmt-nix, please report it; {qemu}")
             }
             Self::Write { .. } => "check the space left and the rights there".to_owned(),
+            Self::Process(_) => format!("run it again; if that does not help, please report it, {qemu}"),
         }
     }
 
@@ -168,6 +178,17 @@ impl Reason {
     /// Whether the same mirror may do better the next time.
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, Self::Stalled(_) | Self::Broken(_) | Self::Truncated { .. })
+    }
+}
+
+/// What all mirrors together came to.
+pub(crate) fn failure(package: String, tries: Vec<Try>) -> DownloadError {
+    if tries.is_empty() {
+        DownloadError::NoMirror { package }
+    } else if tries.iter().any(|t| t.reason.is_lie()) {
+        DownloadError::Unverified { package, tries }
+    } else {
+        DownloadError::Failed { package, tries }
     }
 }
 
@@ -202,6 +223,11 @@ impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|Try { url, reason }| write!(f, "\n  {url}: {reason}"))
     }
+}
+
+/// For texts that another process says are printable already: those that are stay as they are.
+fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(one_line(&String::deserialize(from)?))
 }
 
 #[cfg(test)]

@@ -11,18 +11,17 @@ use std::time::{Duration, Instant};
 use reqwest::blocking::{Client as Reqwest, ClientBuilder, Response};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, RANGE};
 use reqwest::redirect::{Action, Attempt, Policy};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{ClientOptions, DownloadError, Proxies, Reason};
+use super::{ClientOptions, DownloadError, Proxies, Reason, Roots};
 use crate::text::one_line;
 
 const AGENT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
 
-/// A client for the mirrors of one call.
-pub(super) struct Client {
+/// A client for the mirrors of one call. It has a thread of its own from the start.
+#[derive(Debug)]
+pub struct Client {
     http: Reqwest,
     stall: Duration,
     whole: Duration,
@@ -49,10 +48,11 @@ pub(super) struct Body {
 }
 
 impl Client {
-    pub(super) fn new(options: &ClientOptions) -> Result<Self, DownloadError> {
+    /// A client that trusts these roots. It opens no file.
+    pub fn new(options: &ClientOptions, roots: Roots) -> Result<Self, DownloadError> {
         let told = |e: &dyn Error| DownloadError::Client(chain(e));
         let mut builder = ClientBuilder::new()
-            .tls_backend_preconfigured(tls(&options.extra_roots).map_err(|e| told(&e))?)
+            .tls_backend_preconfigured(tls(roots).map_err(|e| told(&e))?)
             .user_agent(AGENT)
             .redirect(Policy::custom(redirect))
             .referer(false)
@@ -102,7 +102,7 @@ impl Body {
             self.check_pace()?;
             match self.response.read(buffer) {
                 Ok(length) => {
-                    self.got += length as u64;
+                    self.got = self.got.saturating_add(length as u64);
                     return Ok(length);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -130,13 +130,11 @@ impl Body {
     }
 }
 
-/// TLS that trusts what the system trusts and the given certificates, or, on a machine that has no
-/// list of authorities, Mozilla's list as of this build.
-fn tls(extra_roots: &[u8]) -> Result<ClientConfig, rustls::Error> {
+/// TLS that trusts these roots, or, on a machine that has no list of authorities, Mozilla's list as
+/// of this build.
+fn tls(trusted: Roots) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    // This reads SSL_CERT_FILE and SSL_CERT_DIR, else the distribution's places.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(extra_roots).flatten());
+    roots.add_parsable_certificates(trusted.0);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
@@ -191,5 +189,5 @@ fn chain(error: &dyn Error) -> String {
     }
     let wrapper = |text: &String| WRAPPERS.iter().any(|wrapper| text.starts_with(wrapper));
     let telling = causes.iter().position(|text| !wrapper(text)).unwrap_or(0);
-    one_line(&causes[telling..].join(": "))
+    one_line(&causes.get(telling..).unwrap_or_default().join(": "))
 }

@@ -1,9 +1,8 @@
-//! Cuts members out of decoded blocks into files, and checks each against its digest.
+//! Cuts members out of decoded blocks, and checks each against its digest.
 //!
 //! Memory: one block as it came, the decoder's dictionary, one small buffer.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use sha2::Digest as _;
 
@@ -14,20 +13,15 @@ use crate::digest::Sha256;
 /// Takes the plan's blocks in order, gives its members.
 pub(super) struct Cutter<'a> {
     plan: &'a Plan<'a>,
-    sink: &'a mut dyn FnMut(&Member) -> io::Result<File>,
-    open: Option<Open>,
+    sink: &'a mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
+    /// The digest of the member that is being given.
+    sha256: sha2::Sha256,
     buffer: Vec<u8>,
 }
 
-/// The member that is being written.
-struct Open {
-    file: File,
-    sha256: sha2::Sha256,
-}
-
 impl<'a> Cutter<'a> {
-    pub(super) fn new(plan: &'a Plan<'a>, sink: &'a mut dyn FnMut(&Member) -> io::Result<File>) -> Self {
-        Self { plan, sink, open: None, buffer: vec![0; 64 << 10] }
+    pub(super) fn new(plan: &'a Plan<'a>, sink: &'a mut dyn FnMut(&Member, &[u8]) -> io::Result<()>) -> Self {
+        Self { plan, sink, sha256: sha2::Sha256::new(), buffer: vec![0; 64 << 10] }
     }
 
     /// Takes the plan's next block: `bytes` must have its digest.
@@ -40,9 +34,9 @@ impl<'a> Cutter<'a> {
         let mut content = decode::content(bytes);
         let mut at = 0;
         for cut in self.plan.cuts(block) {
-            self.skip(&mut content, cut, cut.at - at)?;
+            self.skip(&mut content, cut, cut.at.saturating_sub(at))?;
             self.copy(&mut content, cut)?;
-            at = cut.at + cut.length;
+            at = cut.at.saturating_add(cut.length);
             if cut.ends {
                 progress(Event::Verified { member: cut.member });
             }
@@ -52,30 +46,35 @@ impl<'a> Cutter<'a> {
 
     fn skip(&mut self, content: &mut impl Read, cut: Cut<'_>, mut left: u64) -> Result<(), DownloadError> {
         while left > 0 {
-            left -= fill(content, &mut self.buffer, left, cut.member)?.len() as u64;
+            let skipped = fill(content, &mut self.buffer, left, cut.member)?.len();
+            left = left.saturating_sub(skipped as u64);
         }
         Ok(())
     }
 
     fn copy(&mut self, content: &mut impl Read, cut: Cut<'_>) -> Result<(), DownloadError> {
         let member = cut.member;
-        let unwritable = |source| DownloadError::Write { target: member.target.clone(), source };
-        let mut open = match self.open.take() {
-            Some(open) if !cut.begins => open,
-            _ => Open { file: (self.sink)(member).map_err(unwritable)?, sha256: sha2::Sha256::new() },
-        };
+        if cut.begins {
+            self.sha256.reset();
+        }
         let mut left = cut.length;
         while left > 0 {
             let bytes = fill(content, &mut self.buffer, left, member)?;
-            open.sha256.update(bytes);
-            open.file.write_all(bytes).map_err(unwritable)?;
-            left -= bytes.len() as u64;
+            self.sha256.update(bytes);
+            let given = (self.sink)(member, bytes);
+            given.map_err(|source| DownloadError::Write { target: member.target.clone(), source })?;
+            left = left.saturating_sub(bytes.len() as u64);
         }
-        if cut.ends {
-            return check(open, member);
+        if cut.ends { self.check(member) } else { Ok(()) }
+    }
+
+    fn check(&mut self, member: &Member) -> Result<(), DownloadError> {
+        let got = Sha256::from(<[u8; 32]>::from(self.sha256.finalize_reset()));
+        if got == member.sha256 {
+            return Ok(());
         }
-        self.open = Some(open);
-        Ok(())
+        let why = format!("it has the SHA-256 {got}, not {}", member.sha256);
+        Err(inconsistent(member, why))
     }
 }
 
@@ -87,23 +86,15 @@ fn fill<'b>(
     member: &Member,
 ) -> Result<&'b [u8], DownloadError> {
     let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+    let room = buffer.get_mut(..most).unwrap_or_default();
     loop {
-        match content.read(&mut buffer[..most]) {
+        match content.read(room) {
             Ok(0) => return Err(inconsistent(member, "its block ends too early".to_owned())),
-            Ok(length) => return Ok(&buffer[..length]),
+            Ok(length) => return Ok(room.get(..length).unwrap_or_default()),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(inconsistent(member, format!("cannot decode its block: {e}"))),
         }
     }
-}
-
-fn check(open: Open, member: &Member) -> Result<(), DownloadError> {
-    let got = Sha256::from(<[u8; 32]>::from(open.sha256.finalize()));
-    if got == member.sha256 {
-        return Ok(());
-    }
-    let why = format!("it has the SHA-256 {got}, not {}", member.sha256);
-    Err(inconsistent(member, why))
 }
 
 fn inconsistent(member: &Member, why: String) -> DownloadError {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::Package;
 
 /// kernel.org's mirror of Debian: quick, but without superseded versions.
@@ -11,7 +13,7 @@ const KERNEL_ORG: &str = "https://mirrors.kernel.org/debian";
 const SNAPSHOT: &str = "https://snapshot.debian.org/file";
 
 /// A server that may have the package.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mirror {
     /// A mirror of Debian's archive, by the URL that has `dists/` and `pool/` below it.
     Archive(BaseUrl),
@@ -21,8 +23,10 @@ pub enum Mirror {
 
 /// An `http` or `https` URL without a slash at its end, query or fragment.
 ///
-/// Plain `http` is fine: each byte is checked against a pinned digest.
-#[derive(Clone, PartialEq, Eq)]
+/// Plain `http` is fine: each byte is checked against a pinned digest. Written as JSON it holds its
+/// password, shown to people it does not.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct BaseUrl(String);
 
 /// The text is no URL of a mirror.
@@ -79,6 +83,20 @@ impl FromStr for BaseUrl {
         } else {
             Err(NotAMirror)
         }
+    }
+}
+
+impl TryFrom<String> for BaseUrl {
+    type Error = NotAMirror;
+
+    fn try_from(text: String) -> Result<Self, NotAMirror> {
+        text.parse()
+    }
+}
+
+impl From<BaseUrl> for String {
+    fn from(url: BaseUrl) -> Self {
+        url.0
     }
 }
 

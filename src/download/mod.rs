@@ -5,7 +5,8 @@
 //! trust, and plain http will do. A mirror that fails or lies is left for the next one, which goes on
 //! at the block where that one stopped.
 //!
-//! Knows the catalogue and HTTP; not where QEMUs are kept, nor what they are for.
+//! Knows the catalogue and HTTP; not where QEMUs are kept, nor what they are for, nor that all this
+//! runs in a process of its own ([`crate::fetcher`]), which has no file to write to.
 
 mod apt;
 mod decode;
@@ -14,25 +15,29 @@ mod http;
 mod members;
 mod mirror;
 mod ranges;
+mod roots;
 
 pub use apt::mirrors_from_apt;
+pub(crate) use error::failure;
 pub use error::{DownloadError, Reason, Try};
+pub use http::Client;
 pub use mirror::{BaseUrl, Mirror, NotAMirror, mirrors};
+pub use roots::Roots;
 
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::{Member, Plan};
-use http::Client;
 use members::Cutter;
 use ranges::Stop;
 
 /// How often one mirror is asked again, after it moved at least one block and then broke.
 const TURNS: usize = 3;
 
-/// How patient the client is, and whom it trusts.
-#[derive(Debug, Clone)]
+/// How patient the client is, and which way it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientOptions {
     /// How long a connection may take to be made.
     pub connect: Duration,
@@ -42,15 +47,12 @@ pub struct ClientOptions {
     pub whole: Duration,
     /// How many bytes a second must come on average, once `stall` is over.
     pub slowest: u64,
-    /// Certificates (PEM) to be trusted besides the system's: the content of what
-    /// `NIX_SSL_CERT_FILE` names. Empty for none.
-    pub extra_roots: Vec<u8>,
     /// Whether proxies are used.
     pub proxies: Proxies,
 }
 
 /// Which proxies are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proxies {
     /// Those that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
     Environment,
@@ -65,7 +67,6 @@ impl Default for ClientOptions {
             stall: Duration::from_secs(30),
             whole: Duration::from_secs(3600),
             slowest: 4 << 10,
-            extra_roots: Vec::new(),
             proxies: Proxies::Environment,
         }
     }
@@ -110,28 +111,20 @@ pub struct Fetched {
     pub moved: u64,
 }
 
-/// Downloads the plan's members, each into the file that `sink` opens for it.
+/// Downloads the plan's members, and gives their bytes to `sink`: all of one member, in order, then
+/// all of the next, in the plan's order.
 ///
-/// A file is good only if this function returns `Ok`, or `progress` said [`Event::Verified`] of it;
-/// what else was written is worthless, and for the caller to delete. `sink` is called once for each
-/// member, in the plan's order.
+/// A member is good only if this function returns `Ok`, or `progress` said [`Event::Verified`] of it;
+/// what else was given is worthless, and for the caller to forget.
 pub fn download(
     plan: &Plan<'_>,
     mirrors: &[Mirror],
-    options: &ClientOptions,
-    sink: &mut dyn FnMut(&Member) -> io::Result<File>,
+    client: &Client,
+    sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
     progress: &mut dyn FnMut(Event<'_>),
 ) -> Result<Fetched, DownloadError> {
     let package = plan.package();
-    let mut job = Job {
-        plan,
-        client: &Client::new(options)?,
-        cutter: Cutter::new(plan, sink),
-        next: 0,
-        block: Vec::new(),
-        moved: 0,
-        progress,
-    };
+    let mut job = Job { plan, client, cutter: Cutter::new(plan, sink), next: 0, block: Vec::new(), moved: 0, progress };
     let mut tries = Vec::new();
     for mirror in mirrors {
         let url = mirror.shown(package);
@@ -168,23 +161,12 @@ struct Job<'a> {
 
 /// Asks one mirror for all that is still needed, again if it broke after having moved something.
 fn ask(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
-    let mut turns = TURNS;
-    loop {
+    for _ in 1..TURNS {
         let before = job.next;
-        turns -= 1;
         match ranges::fetch(job, url) {
-            Err(Stop::Mirror(reason)) if turns > 0 && job.next > before && reason.is_passing() => {}
+            Err(Stop::Mirror(reason)) if job.next > before && reason.is_passing() => {}
             end => return end,
         }
     }
-}
-
-fn failure(package: String, tries: Vec<Try>) -> DownloadError {
-    if tries.is_empty() {
-        DownloadError::NoMirror { package }
-    } else if tries.iter().any(|t| t.reason.is_lie()) {
-        DownloadError::Unverified { package, tries }
-    } else {
-        DownloadError::Failed { package, tries }
-    }
+    ranges::fetch(job, url)
 }

@@ -37,7 +37,7 @@ pub(super) fn fetch(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
             },
         };
         let until = match shape {
-            Shape::Range => job.next + run.blocks,
+            Shape::Range => job.next.saturating_add(run.blocks),
             Shape::Whole => job.plan.blocks().len(),
         };
         while job.next < until {
@@ -65,7 +65,7 @@ fn shape(answer: &Answer, run: Run, size: u64) -> Result<Shape, Reason> {
     match answer.status {
         206 => {
             check_range(answer.content_range.as_deref(), run, size)?;
-            check_length(answer.content_length, run.last - run.first + 1)?;
+            check_length(answer.content_length, run.last.saturating_sub(run.first).saturating_add(1))?;
             Ok(Shape::Range)
         }
         200 => {
@@ -103,7 +103,9 @@ struct Stream {
 impl Stream {
     /// Moves the job's next block on: its digest is checked before anything else sees it.
     fn block(&mut self, job: &mut Job<'_>) -> Result<(), Stop> {
-        let block = job.plan.blocks()[job.next];
+        let Some(&block) = job.plan.blocks().get(job.next) else {
+            return Ok(());
+        };
         self.skip(job, block.offset)?;
         let mut bytes = std::mem::take(&mut job.block);
         self.fill(job, block, &mut bytes)?;
@@ -111,14 +113,14 @@ impl Stream {
         if got != block.sha256 {
             return Err(Stop::Mirror(Reason::Digest {
                 first: block.offset,
-                last: block.end() - 1,
+                last: block.end().saturating_sub(1),
                 got,
                 wanted: block.sha256,
             }));
         }
         job.cutter.take(block, &bytes, job.progress).map_err(Stop::Ours)?;
         job.block = bytes;
-        job.next += 1;
+        job.next = job.next.saturating_add(1);
         Ok(())
     }
 
@@ -133,23 +135,24 @@ impl Stream {
     fn fill(&mut self, job: &mut Job<'_>, block: &Block, bytes: &mut Vec<u8>) -> Result<(), Reason> {
         // The catalogue's check bounds the length.
         bytes.resize(usize::try_from(block.length).unwrap_or(0), 0);
-        let mut done = 0;
-        while done < bytes.len() {
-            done += self.read(job, &mut bytes[done..], block.end())?;
+        let mut left = bytes.as_mut_slice();
+        while !left.is_empty() {
+            let got = self.read(job, left, block.end())?;
+            left = left.get_mut(got..).unwrap_or_default();
         }
         Ok(())
     }
 
     /// Reads something, but not beyond the byte `to`.
     fn read(&mut self, job: &mut Job<'_>, buffer: &mut [u8], to: u64) -> Result<usize, Reason> {
-        let left = usize::try_from(to - self.at).unwrap_or(usize::MAX);
+        let left = usize::try_from(to.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let most = left.min(buffer.len());
-        let got = self.body.read(&mut buffer[..most])?;
+        let got = self.body.read(buffer.get_mut(..most).unwrap_or_default())?;
         if got == 0 {
             return Err(Reason::Truncated { got: self.at, wanted: to });
         }
-        self.at += got as u64;
-        job.moved += got as u64;
+        self.at = self.at.saturating_add(got as u64);
+        job.moved = job.moved.saturating_add(got as u64);
         self.tell(job);
         Ok(got)
     }
@@ -159,9 +162,9 @@ impl Stream {
         let (bytes, of) = match self.shape {
             Shape::Whole => (self.at, blocks.last().map_or(0, |last| last.end())),
             Shape::Range => {
-                let before: u64 = blocks[..job.next].iter().map(|b| b.length).sum();
-                let here = self.at - blocks[job.next].offset;
-                (before + here, job.plan.bytes())
+                let before: u64 = blocks.iter().take(job.next).map(|block| block.length).sum();
+                let here = blocks.get(job.next).map_or(0, |block| self.at.saturating_sub(block.offset));
+                (before.saturating_add(here), job.plan.bytes())
             }
         };
         (job.progress)(Event::Moved { bytes, of });

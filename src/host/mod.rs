@@ -12,6 +12,7 @@ mod mount;
 mod process;
 mod signals;
 mod trust;
+mod worker;
 mod write;
 
 pub use lock::Lock;
@@ -19,6 +20,7 @@ pub use lock::Lock;
 pub use mount::mount;
 pub use process::{Blocked, Finished};
 pub use trust::Distrust;
+pub use worker::{Heard, Worker};
 pub use write::{Ready, Staged, TEMP_PREFIX};
 
 use std::ffi::OsString;

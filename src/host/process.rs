@@ -35,7 +35,7 @@ impl Host {
     pub fn run(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
         let (mut out, mut err) = (scratch()?, scratch()?);
         let mut child = command(program).args(args).stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
-        let status = wait(&mut child, Instant::now() + PATIENCE)?;
+        let status = wait(&mut child, deadline())?;
         Ok(Finished { status, stdout: rewound(&mut out)?, stderr: rewound(&mut err)? })
     }
 
@@ -47,6 +47,20 @@ impl Host {
             Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
             Err(e) => e.into(),
         }
+    }
+
+    /// Closes all files that this process was started with, but for its first three. For a process that
+    /// has opened none itself yet: nothing of it may hold one of these.
+    pub fn forget_files(&self) -> io::Result<()> {
+        let open = std::fs::read_dir("/proc/self/fd")?;
+        // Numbers alone: an entry would keep the directory open.
+        let numbers: Vec<i32> =
+            open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|n| *n > 2).collect();
+        for number in numbers {
+            // The directory's own is among them, and closed already.
+            let _: nix::Result<()> = nix::unistd::close(number);
+        }
+        Ok(())
     }
 
     /// A file in memory that holds a program. It is executed as
@@ -88,7 +102,7 @@ impl Blocked {
     /// opens that; `None` if it ended before it did.
     pub fn program(&mut self, not: Inode) -> io::Result<Option<File>> {
         let link = format!("/proc/{}/exe", self.child.id());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = deadline();
         loop {
             // Once the process has ended, its link is gone: then the status tells.
             if let Ok(file) = File::open(&link)
@@ -109,7 +123,7 @@ impl Blocked {
     /// Lets the child go on, and returns how it ended, what it wrote and what
     /// it complained about.
     pub fn finish(mut self) -> io::Result<(ExitStatus, Vec<u8>, String)> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = deadline();
         let mut bytes = Vec::new();
         while wait_readable(&self.output, deadline)? {
             let mut chunk = [0; 4096];
@@ -169,10 +183,10 @@ fn rewound(file: &mut File) -> io::Result<String> {
 /// Writes to a pipe until it takes no more; its end is blocking again afterwards.
 fn fill(pipe: &OwnedFd) -> io::Result<usize> {
     fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    let mut filled = 0;
+    let mut filled: usize = 0;
     loop {
         match nix::unistd::write(pipe.as_fd(), &[b' '; 4096]) {
-            Ok(n) => filled += n,
+            Ok(n) => filled = filled.saturating_add(n),
             Err(nix::errno::Errno::EAGAIN) => break,
             Err(e) => return Err(e.into()),
         }
@@ -181,7 +195,12 @@ fn fill(pipe: &OwnedFd) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
+fn deadline() -> Instant {
+    let now = Instant::now();
+    now.checked_add(PATIENCE).unwrap_or(now)
+}
+
+pub(super) fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
     let mut pause = Duration::from_micros(200);
     loop {
         if let Some(status) = child.try_wait()? {
@@ -193,7 +212,7 @@ fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
+        pause = pause.saturating_mul(2).min(Duration::from_millis(20));
     }
 }
 

@@ -15,18 +15,16 @@ mod server;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::time::Duration;
 
 use binfmt_nix::catalog::Package;
-use binfmt_nix::download::{ClientOptions, DownloadError, Event, Fetched, Mirror, Proxies, download};
+use binfmt_nix::download::{Client, ClientOptions, DownloadError, Event, Fetched, Mirror, Proxies, Roots, download};
 
 /// What a download came to.
 #[derive(Debug)]
 struct Outcome {
     result: Result<Fetched, DownloadError>,
-    /// What was written, member by member.
+    /// What was given, member by member.
     files: BTreeMap<String, Vec<u8>>,
     /// What was called good.
     verified: Vec<String>,
@@ -51,17 +49,20 @@ fn fetch(package: &Package, targets: &[&str], mirrors: &[Mirror]) -> Outcome {
 }
 
 fn fetch_as(package: &Package, targets: &[&str], mirrors: &[Mirror], options: &ClientOptions) -> Outcome {
-    let mut files: BTreeMap<String, File> = BTreeMap::new();
+    fetch_with(package, targets, mirrors, &Client::new(options, Roots::of_this_machine()).unwrap())
+}
+
+fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &Client) -> Outcome {
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut verified = Vec::new();
     let mut moved = (0, 0);
     let result = download(
         &package.plan(targets).unwrap(),
         mirrors,
-        options,
-        &mut |member| {
-            let file = tempfile::tempfile()?;
-            files.insert(member.target.clone(), file.try_clone()?);
-            Ok(file)
+        client,
+        &mut |member, bytes| {
+            files.entry(member.target.clone()).or_default().extend_from_slice(bytes);
+            Ok(())
         },
         &mut |event| match event {
             Event::Verified { member } => verified.push(member.target.clone()),
@@ -72,19 +73,7 @@ fn fetch_as(package: &Package, targets: &[&str], mirrors: &[Mirror], options: &C
             Event::Asking { .. } | Event::GaveUp { .. } => (),
         },
     );
-    Outcome {
-        result,
-        files: files.into_iter().map(|(target, file)| (target, content(file))).collect(),
-        verified,
-        moved,
-    }
-}
-
-fn content(mut file: File) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    file.rewind().unwrap();
-    file.read_to_end(&mut bytes).unwrap();
-    bytes
+    Outcome { result, files, verified, moved }
 }
 
 /// As patient as a busy machine needs; does not see the proxies of the machine that tests.

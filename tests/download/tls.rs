@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-use binfmt_nix::download::{ClientOptions, Mirror};
+use binfmt_nix::download::{Client, Mirror, Roots};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::fixture::Deb;
 use super::server::{Manner, Server};
-use super::{Outcome, fetch_as, patient};
+use super::{Outcome, fetch_with, patient};
 
 /// An authority that nobody knows, and what a server needs to be trusted by those who trust it.
 fn authority() -> (String, Arc<ServerConfig>) {
@@ -54,8 +54,8 @@ fn redirecting(config: Arc<ServerConfig>, to: String) -> Mirror {
 }
 
 fn fetch_trusting(root: &str, mirror: Mirror) -> Outcome {
-    let options = ClientOptions { extra_roots: root.as_bytes().to_vec(), ..patient() };
-    fetch_as(&Deb::new().package, &["arm"], &[mirror], &options)
+    let roots = Roots::of_this_machine().and(root.as_bytes());
+    fetch_with(&Deb::new().package, &["arm"], &[mirror], &Client::new(&patient(), roots).unwrap())
 }
 
 #[test]

@@ -12,6 +12,57 @@ killed() {
     check "killed in the download: all is as before" same before
 }
 
+# The process that downloads, while the network is silent; then its parent is killed.
+confined() {
+    local pid child
+    stall_in_download
+    child=$(pgrep -P "$pid") || true
+    check "confined: a process of its own downloads, and it is the tool" is_the_child
+    check "confined: it is nobody, has no capability, no_new_privs and a seccomp filter" has_no_rights
+    check "confined: it holds pipes and sockets, no file and no lock" holds_no_file
+    check "confined: nobody else can take the lock" eval '! flock --nonblock /run/binfmt-nix.lock true'
+    kill -KILL "$pid"
+    wait "$pid" 2>/dev/null || true
+    check "confined: its parent killed, the lock can be taken at once" flock --nonblock /run/binfmt-nix.lock true
+    check "confined: its parent killed, it is gone" is_gone
+    rm -f "$home/stall"
+    check "confined: unregister exits 0" unregisters
+    check "confined: all is as before" same before
+}
+
+is_the_child() { tr '\0' ' ' < "/proc/$child/cmdline" | tee /dev/stderr | grep -qx "/proc/self/exe download-confined "; }
+
+has_no_rights() {
+    local line
+    cat "/proc/$child/status"
+    for line in "Uid: 65534 65534 65534 65534" "Gid: 65534 65534 65534 65534" "Groups: " "NoNewPrivs: 1" "Seccomp: 2" \
+        "CapInh: 0000000000000000" "CapPrm: 0000000000000000" "CapEff: 0000000000000000"; do
+        tr -s '\t ' ' ' < "/proc/$child/status" | grep -qx "$line *" || { echo "not so: $line"; return 1; }
+    done
+}
+
+holds_no_file() {
+    local file held=0
+    ls -l "/proc/$child/fd"
+    for file in "/proc/$child/fd"/*; do
+        case $(readlink "$file") in
+            pipe:*) ;;
+            socket:* | anon_inode:*event*) [ "${file##*/}" -gt 2 ] || return 1 ;;
+            *) return 1 ;;
+        esac
+        held=$((held + 1))
+    done
+    [ "$held" -gt 3 ]
+}
+
+is_gone() {
+    for _ in {1..20}; do
+        grep -q '^State:.[^ZX]' "/proc/$child/status" 2>/dev/null || return 0
+        sleep 0.01
+    done
+    return 1
+}
+
 # A signal while the mirror is silent: undone by the process itself, long before the silence is noticed.
 interrupted() {
     local signal
@@ -24,18 +75,24 @@ interrupted() {
 
 ended() { [ "$status" = "$1" ] && [ "$took" -le 5 ]; }
 
-# A signal, kill -9 if none is named, when a megabyte has come and no more does.
-kill_in_download() {
+# A registration, $pid, of which a megabyte has come and no more does.
+stall_in_download() {
     touch "$home/stall"
     rm -f "$home/stalled"
+    # `env` becomes the tool: it is this process.
     "${clean[@]}" "$tool" register aarch64 > "$home/log" 2>&1 &
-    local pid=$!
+    pid=$!
     for _ in {1..200}; do
         [ ! -e "$home/stalled" ] || break
         sleep 0.05
     done
+}
+
+# A signal, kill -9 if none is named, in the midst of a download.
+kill_in_download() {
+    local pid
+    stall_in_download
     check "killed in the download: it was in the midst of it" was_amidst "$pid"
-    # `env` has become the tool: it is this process.
     local since=$SECONDS
     kill -"${1:-KILL}" "$pid"
     status=0

@@ -1,0 +1,158 @@
+//! Gives up every right that a download does not need. For the thread that calls it and those it will
+//! start, so before there are others; there is no way back.
+//!
+//! | what | so that | where it cannot be had |
+//! |---|---|---|
+//! | resource limits | no core file, no file of any length, bounded memory | (always) |
+//! | user and group nobody, no groups | no file and no process of root's | not mapped here: left out; refused: a note |
+//! | no capability | root without rights, where the user stays | (always) |
+//! | no_new_privs | no setuid program helps | (always) |
+//! | Landlock | no write, no read but of what names and libraries need; no TCP server; no signal out | a note |
+//! | seccomp | system calls of a list, without exec, fork, ptrace, mount | a note |
+//! | PDEATHSIG, not dumpable | it ends with its parent; nobody's debugger gets in | (always) |
+//!
+//! What a hostile server could still do from here: talk to the network, as it could before, and to local
+//! sockets that are open to every user; read the files listed below; end, or say nonsense to the parent.
+
+use std::io;
+use std::path::Path;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+    RulesetStatus, Scope, path_beneath_rules,
+};
+use nix::sys::prctl::{set_dumpable, set_no_new_privs, set_pdeathsig};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Uid, getppid, setgroups, setresgid, setresuid};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
+use super::syscalls;
+use super::wire::Lack;
+use crate::host::Host;
+
+/// The user and group that own nothing; the kernel's own number for strangers (`overflowuid`, proc(5)).
+const NOBODY: u32 = 65534;
+
+/// Ten times what the largest download takes.
+const MEMORY: u64 = 512 << 20;
+/// Three pipes, a socket for each address that is tried, the resolver's, a library being loaded.
+const FILES: u64 = 64;
+
+/// Files that name resolution reads, by name, for there may be secrets beside them: nsswitch.conf(5),
+/// resolv.conf(5), hosts(5), host.conf(5), gai.conf(5), services(5), ld.so(8), and nss-mdns's own list.
+/// A symbolic link (systemd-resolved's, NixOS's) counts for what it leads to.
+const FILES_READ: &[&str] = &[
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/hostname",
+    "/etc/mdns.allow",
+    "/etc/ld.so.cache",
+];
+
+/// Directories of libraries: a glibc loads the modules that nsswitch.conf names when the first name is
+/// looked up. Nix and Guix have theirs in their stores.
+const LIBRARIES: &[&str] =
+    &["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"];
+
+/// Where those who resolve names for others listen: nscd, nss-resolve, nss-mymachines, nss-mdns. Linux 7.1 and
+/// newer keep the child from all other sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`); before, sockets that
+/// are open to every user are open to it too.
+const RESOLVERS: &[&str] = &["/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
+
+/// Gives up all rights. Returns what this kernel could not do.
+pub fn confine(host: &Host) -> io::Result<Vec<Lack>> {
+    limit()?;
+    let mut lacks = Vec::new();
+    lacks.extend(drop_user(host).err());
+    let nothing = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing })?;
+    set_no_new_privs()?;
+    set_dumpable(false)?;
+    // A change of user takes this back, so it comes after that (PR_SET_PDEATHSIG in prctl(2)).
+    set_pdeathsig(Signal::SIGKILL)?;
+    if !matches!(close_files(), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
+        lacks.push(Lack::Landlock);
+    }
+    if syscalls::filter().is_err() {
+        lacks.push(Lack::Seccomp);
+    }
+    Ok(lacks)
+}
+
+/// Ends now if the parent is another one than `parent`; from [`confine`] on, the kernel sees to it.
+pub fn die_with(parent: u32) -> io::Result<()> {
+    if u32::try_from(getppid().as_raw()) == Ok(parent) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, "it is not there any more"))
+}
+
+fn limit() -> io::Result<()> {
+    let limits = [
+        (Resource::RLIMIT_CORE, 0),
+        // Of files; pipes and sockets have no length.
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_NOFILE, FILES),
+        (Resource::RLIMIT_DATA, MEMORY),
+    ];
+    // Not RLIMIT_NPROC: it counts what others run as nobody; seccomp allows threads alone.
+    limits.into_iter().try_for_each(|(what, most)| Ok(setrlimit(what, most, most)?))
+}
+
+/// Becomes nobody, if there is one in this user namespace.
+fn drop_user(host: &Host) -> Result<(), Lack> {
+    let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    if !is_mapped(NOBODY, &map) {
+        return Ok(());
+    }
+    // A namespace may forbid this one alone (user_namespaces(7)); then its groups are not root's.
+    let _: nix::Result<()> = setgroups(&[]);
+    let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).map_err(|_| Lack::User)
+}
+
+/// Whether a user is in a `uid_map`: lines of first id inside, first id outside, length
+/// (user_namespaces(7)).
+fn is_mapped(id: u32, map: &str) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers.as_slice(), [first, _, length] if id.checked_sub(*first).is_some_and(|at| at < *length))
+    })
+}
+
+/// Landlock: what the kernel knows of it.
+///
+/// UDP is left alone, for names are resolved through it; TCP goes to any port, for mirrors may use any.
+fn close_files() -> Result<RulesetStatus, RulesetError> {
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(ABI::V9))?
+        .handle_access(AccessNet::BindTcp)?
+        .scope(Scope::from_all(ABI::V6))?
+        .create()?
+        .add_rules(path_beneath_rules(FILES_READ.iter().chain(LIBRARIES), AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(RESOLVERS, AccessFs::ResolveUnix))?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_found_in_a_map() {
+        let whole = "         0          0 4294967295\n";
+        assert!(is_mapped(NOBODY, whole));
+        assert!(is_mapped(NOBODY, "0 1000 1\n1 100000 65536\n"));
+        assert!(is_mapped(NOBODY, "0 0 65535\n"));
+        assert!(!is_mapped(NOBODY, "0 0 65534\n"));
+        assert!(!is_mapped(NOBODY, "0 1000 1\n"));
+        assert!(!is_mapped(NOBODY, "65535 0 10\nnonsense\n1 2\n"));
+        assert!(!is_mapped(NOBODY, ""));
+    }
+}

@@ -1,0 +1,158 @@
+//! Downloads in a process of its own, with as few rights as there can be.
+//!
+//! What comes from the network is read, decrypted and decoded by a child: this program again, which has
+//! given up its user, its capabilities, all files and most of the system calls before the first byte
+//! comes (`confine`). It gives back bytes over a pipe. Only the parent has files to write them to, and
+//! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
+//! hashed again before it gets a name.
+//!
+//! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
+
+mod child;
+pub mod confine;
+mod receive;
+mod syscalls;
+pub mod wire;
+
+pub use child::run;
+pub use receive::{Receiver, Stop};
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::catalog::{Member, Plan};
+use crate::download::{ClientOptions, DownloadError, Event, Fetched, Mirror};
+use crate::error::Result;
+use crate::host::{Heard, Worker};
+use crate::text::one_line;
+use wire::{Job, Lack};
+
+/// The hidden command of this program that is the child.
+pub const COMMAND: &str = "download-confined";
+
+/// What the child is told of our caller's environment: the proxies, and what the library asks before it
+/// believes `HTTP_PROXY` (a CGI program's could come from a request); whose certificates are trusted.
+const VARIABLES: &[&str] = &[
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "REQUEST_METHOD",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// How soon a signal is heard.
+const TURN: Duration = Duration::from_millis(50);
+/// So many turns without a word, five minutes, and the child is given up: it would have given up the
+/// mirror long before. Counted in turns, so that a process that was stopped for a while is forgiven.
+const LONGEST_SILENCE: u32 = 6000;
+
+/// What is to be downloaded, and how.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// Which members.
+    pub plan: &'a Plan<'a>,
+    /// Who is asked for them, in this order.
+    pub mirrors: &'a [Mirror],
+    /// How.
+    pub options: ClientOptions,
+    /// Certificates (PEM) that are trusted besides the system's.
+    pub extra_roots: &'a [u8],
+}
+
+/// Downloads what is ordered, and gives it to `sink`: all bytes of one member, then all of the next, in
+/// the plan's order. Nothing of it is to be trusted before its digest was compared.
+///
+/// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what was fetched, and
+/// what the user should know of this kernel.
+pub fn fetch(
+    order: &Order<'_>,
+    sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
+    tell: &mut dyn FnMut(Event<'_>),
+    go_on: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Fetched, Option<String>)> {
+    let broken = |e: io::Error| process(format!("cannot be talked with: {e}"));
+    let job = serde_json::to_vec(&job(order)).map_err(|e| broken(e.into()))?;
+    let started = Worker::start(COMMAND, VARIABLES, job);
+    let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
+    let mut receiver = Receiver::new(order.plan, order.mirrors);
+    let mut buffer = vec![0; 512 << 10];
+    let mut silent = 0;
+    while silent < LONGEST_SILENCE {
+        go_on()?;
+        match worker.turn(&mut buffer, TURN).map_err(broken)? {
+            Heard::Nothing => silent = silent.saturating_add(1),
+            Heard::Bytes(length) => {
+                silent = 0;
+                match receiver.take(buffer.get(..length).unwrap_or_default(), sink, tell) {
+                    Ok(None) => {}
+                    Ok(Some(fetched)) => return Ok((fetched, note(receiver.lacks()))),
+                    Err(Stop::Failed(error)) => return Err(error.into()),
+                    Err(Stop::Garbled(garbled)) => return Err(process(garbled.to_string()).into()),
+                }
+            }
+            Heard::End => {
+                let (status, complaints) = worker.end().map_err(broken)?;
+                return Err(process(death(status, &complaints)).into());
+            }
+        }
+    }
+    Err(process("said nothing for five minutes".to_owned()).into())
+}
+
+fn job(order: &Order<'_>) -> Job {
+    Job {
+        parent: std::process::id(),
+        machine: order.plan.package().host.clone(),
+        targets: order.plan.members().iter().map(|member| member.target.clone()).collect(),
+        mirrors: order.mirrors.to_vec(),
+        options: order.options.clone(),
+        extra_roots: String::from_utf8_lossy(order.extra_roots).into_owned(),
+    }
+}
+
+fn process(why: String) -> DownloadError {
+    DownloadError::Process(why)
+}
+
+/// How the child ended before it had done its work, for people.
+fn death(status: ExitStatus, complaints: &str) -> String {
+    let how = match status.signal() {
+        Some(signal) => {
+            let name = Signal::try_from(signal).map_or("", Signal::as_str);
+            format!("was killed by signal {signal} {name}")
+        }
+        None => format!("ended too early, with {status}"),
+    };
+    match complaints.trim() {
+        "" => how,
+        complaints => format!("{how}: {}", one_line(complaints)),
+    }
+}
+
+/// What the user should know of this kernel, if there is something.
+fn note(lacks: &[Lack]) -> Option<String> {
+    let missing = |lack: Lack, name| lacks.contains(&lack).then_some(name);
+    let missing: Vec<_> = [
+        missing(Lack::Landlock, "no Landlock"),
+        missing(Lack::Seccomp, "no seccomp filters"),
+        missing(Lack::User, "no way to become another user"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let missing = missing.join(" and ");
+    let note = || {
+        format!("this kernel or container has {missing}: the process that downloads could not give up all its rights")
+    };
+    (!missing.is_empty()).then(note)
+}

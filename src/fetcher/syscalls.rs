@@ -1,0 +1,218 @@
+//! The system calls that a download needs, for a seccomp filter. All others give ENOSYS, as on a kernel
+//! that does not have them: libraries know how to go on without.
+//!
+//! Made from what the program was seen to call on x86_64 with glibc and musl, in debug and release
+//! builds, and from the sources of both; [`filter`] is for the machine that the program was built for.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// Allowed whatever the arguments are.
+const ALLOWED: &[libc::c_long] = &[
+    // What is open: pipes, sockets, files that were opened for reading.
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_lseek,
+    libc::SYS_getcwd,
+    // Memory.
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    // Threads, and their end.
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // Who and where am I, what time is it, give me chance.
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_getcpu,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    // The network. `bind` is for resolvers: glibc binds its netlink socket, musl its UDP socket. There is
+    // no `listen`.
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_shutdown,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_eventfd2,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+];
+
+/// The older forms, which newer machines never had.
+#[cfg(target_arch = "x86_64")]
+const OLDER: &[libc::c_long] = &[
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_poll,
+    libc::SYS_select,
+    libc::SYS_epoll_wait,
+    libc::SYS_time,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[libc::c_long] = &[];
+
+/// Installs the filter for this thread and those it will start.
+pub(super) fn filter() -> Result<(), seccompiler::Error> {
+    let machine = TargetArch::try_from(std::env::consts::ARCH)?;
+    let filter = SeccompFilter::new(rules()?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
+    let program = BpfProgram::try_from(filter)?;
+    seccompiler::apply_filter(&program)
+}
+
+const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
+
+/// One way in which a call is allowed: all of its conditions hold.
+type Way = Vec<SeccompCondition>;
+
+fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    // Without a rule, a call is allowed as it is.
+    rules.extend(ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())));
+    for (call, ways) in conditional()? {
+        let ways: Result<Vec<_>, _> = ways.into_iter().map(SeccompRule::new).collect();
+        rules.insert(call, ways?);
+    }
+    Ok(rules)
+}
+
+/// Allowed in some ways only.
+fn conditional() -> Result<Vec<(i64, Vec<Way>)>, BackendError> {
+    let mut calls = vec![
+        (libc::SYS_mmap, not_written_and_run()?),
+        // Memory never becomes a program: libraries' code is mapped from their files.
+        (libc::SYS_mprotect, vec![vec![bits(2, libc::PROT_EXEC, 0)?]]),
+        (libc::SYS_clone, vec![vec![bits(0, libc::CLONE_THREAD | NEW_NAMESPACES, libc::CLONE_THREAD)?]]),
+        (libc::SYS_socket, sockets()?),
+        (
+            libc::SYS_fcntl,
+            each(1, &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC])?,
+        ),
+        // `ioctl` has its request in an unsigned argument; these two are small.
+        (libc::SYS_ioctl, each(1, &[FIONBIO, FIONREAD])?),
+        // Names of threads.
+        (libc::SYS_prctl, each(0, &[libc::PR_SET_NAME])?),
+        // Asking for limits, not setting them.
+        (libc::SYS_prlimit64, vec![vec![is(0, 0)?, null(2)?]]),
+        // `abort` is a signal to oneself.
+        (libc::SYS_tgkill, each(0, &[nix::unistd::getpid().as_raw()])?),
+    ];
+    for (call, flags) in OPENING {
+        calls.push((*call, vec![vec![bits(*flags, WRITING, 0)?]]));
+    }
+    Ok(calls)
+}
+
+/// What opens files, and which argument has the flags.
+#[cfg(target_arch = "x86_64")]
+const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2), (libc::SYS_open, 1)];
+#[cfg(not(target_arch = "x86_64"))]
+const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2)];
+
+/// Flags by which something would be written or made.
+const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
+
+const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// `FIONBIO` and `FIONREAD` of `asm-generic/ioctls.h`, which x86 and Arm share.
+const FIONBIO: i32 = 0x5421;
+const FIONREAD: i32 = 0x541b;
+
+fn not_written_and_run() -> Result<Vec<Way>, BackendError> {
+    let both = libc::PROT_WRITE | libc::PROT_EXEC;
+    [0, libc::PROT_WRITE, libc::PROT_EXEC].into_iter().map(|one| Ok(vec![bits(2, both, one)?])).collect()
+}
+
+/// TCP and UDP; local ones for those who resolve names; netlink's routing, of which glibc asks which
+/// addresses this machine has.
+fn sockets() -> Result<Vec<Way>, BackendError> {
+    const KIND: i32 = 0xf;
+    let mut ways = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX] {
+        for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+            ways.push(vec![is(0, family)?, bits(1, KIND, kind)?]);
+        }
+    }
+    ways.push(vec![is(0, libc::AF_NETLINK)?, is(2, libc::NETLINK_ROUTE)?]);
+    Ok(ways)
+}
+
+/// The argument is one of these.
+fn each(argument: u8, values: &[i32]) -> Result<Vec<Way>, BackendError> {
+    values.iter().map(|value| Ok(vec![is(argument, *value)?])).collect()
+}
+
+fn is(argument: u8, value: i32) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, wide(value))
+}
+
+/// Of the argument's bits in `mask`, exactly those in `value` are set.
+fn bits(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(wide(mask)), wide(value))
+}
+
+fn null(argument: u8) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)
+}
+
+/// An `int` as the lower half of an argument, which is all of it that the kernel looks at.
+fn wide(value: i32) -> u64 {
+    u64::from(value.cast_unsigned())
+}

@@ -1,0 +1,186 @@
+//! What a confined process must not be able to do. Each attempt is harmless where it succeeds.
+#![allow(unsafe_code, reason = "what has no safe function is what must not work")]
+
+use std::ffi::{CString, c_long};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::unistd::{Pid, Uid, chroot, getppid, setgroups, setuid};
+
+/// A directory that everybody can write, with files of all sorts.
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn furnish(&self) {
+        for (name, mode) in [("secret", 0o600), ("public", 0o644), ("open", 0o666), ("old", 0o666), ("gone", 0o666)] {
+            fs::write(self.at(name), "text").unwrap();
+            fs::set_permissions(self.at(name), Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// With the place, and the port of a TCP server, which names an abstract socket too.
+type Attempt = fn(&Place, u16) -> nix::Result<()>;
+
+pub(crate) const ALL: &[(&str, Attempt)] = &[
+    // Files.
+    ("read a file of root's", |place, _| io(File::open(place.at("secret")))),
+    ("read a file of everybody's", |place, _| io(File::open(place.at("public")))),
+    ("read a file in /etc", |_, _| io(File::open("/etc/passwd"))),
+    ("list a directory", |place, _| io(fs::read_dir(&place.dir))),
+    ("create a file", |place, _| io(File::create(place.at("new")))),
+    ("create a file without a name", |place, _| {
+        io(OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open(&place.dir))
+    }),
+    ("write a file", |place, _| io(OpenOptions::new().write(true).open(place.at("open")))),
+    ("append to a file", |place, _| io(OpenOptions::new().append(true).open(place.at("open")))),
+    ("truncate a file", |place, _| nix::unistd::truncate(&place.at("open"), 0)),
+    ("rename a file", |place, _| io(fs::rename(place.at("old"), place.at("renamed")))),
+    ("unlink a file", |place, _| io(fs::remove_file(place.at("gone")))),
+    ("make a directory", |place, _| io(fs::create_dir(place.at("directory")))),
+    ("make a symbolic link", |place, _| io(symlink("x", place.at("link")))),
+    ("make a hard link", |place, _| io(fs::hard_link(place.at("open"), place.at("second name")))),
+    ("chmod a file", |place, _| io(fs::set_permissions(place.at("open"), Permissions::from_mode(0o600)))),
+    ("chown a file", |place, _| io(chown(place.at("open"), Some(0), Some(0)))),
+    ("memfd_create", |_, _| memfd_create(c"x", MFdFlags::MFD_CLOEXEC).map(drop)),
+    // Programs and processes.
+    ("start a program", |_, _| io(Command::new("/bin/true").status())),
+    ("execve", |_, _| match nix::unistd::execve(c"/nonexistent", &[] as &[CString], &[] as &[CString]) {
+        Err(Errno::ENOENT) | Ok(_) => Ok(()),
+        Err(e) => Err(e),
+    }),
+    ("fork", |_, _| born(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })),
+    ("clone3", |_, _| clone3()),
+    ("ptrace the parent", |_, _| {
+        raw(libc::SYS_ptrace, [c_long::from(libc::PTRACE_SEIZE), parent(), 0, 0, 0, 0])?;
+        raw(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0])
+    }),
+    ("kill the parent", |_, _| kill(getppid(), None::<Signal>)),
+    ("kill the process group", |_, _| kill(Pid::from_raw(0), None::<Signal>)),
+    ("read the parent's memory", |_, _| io(File::open(format!("/proc/{}/mem", parent())))),
+    ("read the parent's environment", |_, _| io(fs::read(format!("/proc/{}/environ", parent())))),
+    ("process_vm_readv", |_, _| raw(libc::SYS_process_vm_readv, [parent(), 0, 0, 0, 0, 0])),
+    ("pidfd_open", |_, _| raw(libc::SYS_pidfd_open, [parent(), 0, 0, 0, 0, 0])),
+    // The kernel.
+    ("mount", |place, _| {
+        let none = None::<&str>;
+        mount(none, &place.dir, Some("tmpfs"), MsFlags::empty(), none)?;
+        umount2(&place.dir, MntFlags::MNT_DETACH)
+    }),
+    ("unshare", |_, _| unshare(CloneFlags::CLONE_NEWUTS)),
+    ("chroot", |_, _| chroot("/")),
+    ("bpf", |_, _| bpf()),
+    ("io_uring_setup", |_, _| io_uring()),
+    ("keyctl", |_, _| raw(libc::SYS_keyctl, [0, -3, 1, 0, 0, 0])),
+    ("userfaultfd", |_, _| raw(libc::SYS_userfaultfd, [c_long::from(libc::O_CLOEXEC), 0, 0, 0, 0, 0])),
+    ("perf_event_open", |_, _| perf()),
+    ("sethostname", |_, _| nix::unistd::sethostname(nix::unistd::gethostname()?)),
+    // The network.
+    ("serve TCP", |_, _| io(TcpListener::bind("127.0.0.1:0"))),
+    ("a raw socket", |_, _| plug(AddressFamily::Inet, SockType::Raw, SockProtocol::Icmp)),
+    ("a packet socket", |_, _| plug(AddressFamily::Packet, SockType::Raw, SockProtocol::EthAll)),
+    ("netlink that is not for routes", |_, _| {
+        plug(AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkKObjectUEvent)
+    }),
+    ("an abstract socket of others", |_, port| {
+        let address = SocketAddr::from_abstract_name(format!("binfmt-nix-{port}")).map_err(|_| Errno::EINVAL)?;
+        io(UnixStream::connect_addr(&address))
+    }),
+    // Rights.
+    ("setuid", |_, _| setuid(Uid::from_raw(0))),
+    ("setgroups", |_, _| setgroups(&[])),
+    ("raise a limit", |_, _| {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+        setrlimit(Resource::RLIMIT_CORE, soft, hard)
+    }),
+    ("outlive the parent", |_, _| prctl::set_pdeathsig(None)),
+    ("become dumpable", |_, _| prctl::set_dumpable(true)),
+    ("memory that is written and run", |_, _| memory(libc::PROT_WRITE | libc::PROT_EXEC, None)),
+    ("memory that is run after it was written", |_, _| memory(libc::PROT_WRITE, Some(libc::PROT_EXEC))),
+];
+
+fn io<T>(done: io::Result<T>) -> nix::Result<()> {
+    done.map(drop).map_err(|e| e.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
+}
+
+fn parent() -> c_long {
+    c_long::from(getppid().as_raw())
+}
+
+fn raw(call: c_long, with: [c_long; 6]) -> nix::Result<()> {
+    Errno::result(unsafe { libc::syscall(call, with[0], with[1], with[2], with[3], with[4], with[5]) }).map(drop)
+}
+
+/// After a fork: the child ends, the parent waits for it.
+fn born(id: c_long) -> nix::Result<()> {
+    if id == 0 {
+        // Without what the original has left to do at its end.
+        unsafe { libc::_exit(0) }
+    }
+    let id = c_int::try_from(Errno::result(id)?).map_err(|_| Errno::EOVERFLOW)?;
+    nix::sys::wait::waitpid(Pid::from_raw(id), None).map(drop)
+}
+
+fn clone3() -> nix::Result<()> {
+    let args: [u64; 8] = [0, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0];
+    born(unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) })
+}
+
+/// BPF_MAP_CREATE: an array of one value of four bytes.
+fn bpf() -> nix::Result<()> {
+    let attributes: [u32; 5] = [2, 4, 4, 1, 0];
+    Errno::result(unsafe { libc::syscall(libc::SYS_bpf, 0, attributes.as_ptr(), size_of_val(&attributes)) }).map(drop)
+}
+
+fn io_uring() -> nix::Result<()> {
+    let parameters = [0_u8; 120];
+    Errno::result(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_ptr()) }).map(drop)
+}
+
+/// PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, of this process.
+fn perf() -> nix::Result<()> {
+    let mut attributes = [0_u32; 28];
+    attributes[0] = 1;
+    attributes[1] = 112;
+    Errno::result(unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) }).map(drop)
+}
+
+fn plug(family: AddressFamily, kind: SockType, protocol: SockProtocol) -> nix::Result<()> {
+    socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol).map(drop)
+}
+
+/// A page that may be used in one way, and then in another.
+fn memory(first: c_int, then: Option<c_int>) -> nix::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let page = unsafe { libc::mmap(ptr::null_mut(), 4096, first, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    then.map_or(Ok(()), |then| Errno::result(unsafe { libc::mprotect(page, 4096, then) }).map(drop))
+}
