@@ -57,8 +57,9 @@ impl Apply<'_> {
             Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
             Event::Verified { .. } => {}
         };
-        let (fetched, note) = fetcher::fetch(&order, &mut write, &mut tell, &mut || self.go_on())?;
+        let fetched = fetcher::fetch(&order, &mut write, &mut tell, &mut || self.go_on());
         bar.end();
+        let (fetched, note) = fetched?;
         self.notes.extend(note);
         Ok(fetched)
     }

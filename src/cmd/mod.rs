@@ -26,6 +26,7 @@ use crate::ui::Ui;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
+    // It must not have opened or asked for anything yet.
     if matches!(cli.command, Command::DownloadConfined) {
         return fetcher::run();
     }

@@ -36,12 +36,14 @@ const NOBODY: u32 = 65534;
 
 /// Ten times what the largest download takes.
 const MEMORY: u64 = 512 << 20;
-/// Three pipes, a socket for each address that is tried, the resolver's, a library being loaded.
-const FILES: u64 = 64;
+/// Three pipes, the runtime's own, a library being loaded; and a socket for each mirror, for connections to those that
+/// gave up are kept for a while.
+const OPEN_FILES: u64 = 256;
 
 /// Files that name resolution reads, by name, for there may be secrets beside them: nsswitch.conf(5),
 /// resolv.conf(5), hosts(5), host.conf(5), gai.conf(5), services(5), ld.so(8), and nss-mdns's own list.
-/// A symbolic link (systemd-resolved's, NixOS's) counts for what it leads to.
+/// A symbolic link (systemd-resolved's, NixOS's) counts for what it leads to. One that is replaced in the midst of a
+/// download is not read any more: a machine that changes its network then needs a second try.
 const FILES_READ: &[&str] = &[
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -62,7 +64,8 @@ const LIBRARIES: &[&str] =
 /// Where those who resolve names for others listen: nscd, nss-resolve, nss-mymachines, nss-mdns. Linux 7.1 and
 /// newer keep the child from all other sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`); before, sockets that
 /// are open to every user are open to it too.
-const RESOLVERS: &[&str] = &["/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
+const RESOLVERS: &[&str] =
+    &["/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
 
 /// Gives up all rights. Returns what this kernel could not do.
 pub fn confine(host: &Host) -> io::Result<Vec<Lack>> {
@@ -97,7 +100,7 @@ fn limit() -> io::Result<()> {
         (Resource::RLIMIT_CORE, 0),
         // Of files; pipes and sockets have no length.
         (Resource::RLIMIT_FSIZE, 0),
-        (Resource::RLIMIT_NOFILE, FILES),
+        (Resource::RLIMIT_NOFILE, OPEN_FILES),
         (Resource::RLIMIT_DATA, MEMORY),
     ];
     // Not RLIMIT_NPROC: it counts what others run as nobody; seccomp allows threads alone.

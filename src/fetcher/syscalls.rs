@@ -181,16 +181,18 @@ fn not_written_and_run() -> Result<Vec<Way>, BackendError> {
 }
 
 /// TCP and UDP; local ones for those who resolve names; netlink's routing, of which glibc asks which
-/// addresses this machine has.
+/// addresses this machine has. Nothing that would make the kernel load a module.
 fn sockets() -> Result<Vec<Way>, BackendError> {
     const KIND: i32 = 0xf;
-    let mut ways = Vec::new();
-    for family in [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX] {
-        for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
-            ways.push(vec![is(0, family)?, bits(1, KIND, kind)?]);
+    let mut ways =
+        vec![vec![is(0, libc::AF_UNIX)?, is(2, 0)?], vec![is(0, libc::AF_NETLINK)?, is(2, libc::NETLINK_ROUTE)?]];
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for (kind, protocol) in [(libc::SOCK_STREAM, libc::IPPROTO_TCP), (libc::SOCK_DGRAM, libc::IPPROTO_UDP)] {
+            for protocol in [0, protocol] {
+                ways.push(vec![is(0, family)?, bits(1, KIND, kind)?, is(2, protocol)?]);
+            }
         }
     }
-    ways.push(vec![is(0, libc::AF_NETLINK)?, is(2, libc::NETLINK_ROUTE)?]);
     Ok(ways)
 }
 

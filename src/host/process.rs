@@ -49,8 +49,8 @@ impl Host {
         }
     }
 
-    /// Closes all files that this process was started with, but for its first three. For a process that
-    /// has opened none itself yet: nothing of it may hold one of these.
+    /// Closes all files that this process was started with, but for its first three. For a process that has opened none
+    /// itself yet, and has one thread: what it opened would be closed too.
     pub fn forget_files(&self) -> io::Result<()> {
         let open = std::fs::read_dir("/proc/self/fd")?;
         // Numbers alone: an entry would keep the directory open.

@@ -79,11 +79,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Tells it what it can take, and reads what it says into `buffer`; waits up to `patience` for either.
     pub fn turn(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Heard> {
         if !self.wait(patience)? {

@@ -104,6 +104,7 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
     // The network.
     ("serve TCP", |_, _| io(TcpListener::bind("127.0.0.1:0"))),
     ("a raw socket", |_, _| plug(AddressFamily::Inet, SockType::Raw, SockProtocol::Icmp)),
+    ("TCP of many paths", |_, _| raw(libc::SYS_socket, [2, 1, c_long::from(libc::IPPROTO_MPTCP), 0, 0, 0])),
     ("a packet socket", |_, _| plug(AddressFamily::Packet, SockType::Raw, SockProtocol::EthAll)),
     ("netlink that is not for routes", |_, _| {
         plug(AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkKObjectUEvent)

@@ -11,6 +11,7 @@ mod attempts;
 mod frames;
 mod hostile;
 mod needs;
+mod network;
 mod old_kernel;
 mod process;
 mod rights;
@@ -39,7 +40,7 @@ macro_rules! tests {
 pub(crate) use tests;
 
 const MODULES: &[&[Test]] =
-    &[frames::TESTS, hostile::TESTS, old_kernel::TESTS, process::TESTS, rights::TESTS, same::TESTS];
+    &[frames::TESTS, hostile::TESTS, network::TESTS, old_kernel::TESTS, process::TESTS, rights::TESTS, same::TESTS];
 
 /// Why a test cannot be done here.
 struct Skip(&'static str, String);

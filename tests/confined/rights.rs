@@ -8,13 +8,14 @@ use std::env;
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use binfmt_nix::fetcher::confine::confine;
 use binfmt_nix::host::Host;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
@@ -25,6 +26,7 @@ crate::tests! {
     attempts_are_possible_with_rights
     nothing_is_left_of_real_root
     nothing_is_left_of_a_namespaces_root
+    names_are_read_through_links
 }
 
 /// The role of a process that tries.
@@ -33,7 +35,8 @@ pub(crate) const ROLE: &str = "try-everything";
 /// What came of each attempt and each need, by name.
 type Came = BTreeMap<String, String>;
 
-/// Runs a process that tries everything, `how` it is: `free`, `root` or `namespace`.
+/// Runs a process that tries everything, `how` it is: `free`, `root`, `namespace`, or `linked`, which is a namespace
+/// where files are laid out as systemd-resolved has them.
 fn tried(how: &str) -> Came {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
@@ -61,9 +64,12 @@ fn tried(how: &str) -> Came {
 pub(crate) fn child(how: &str, place: &str) -> ExitCode {
     let place = Place::new(Path::new(place));
     let port: u16 = fs::read_to_string(place.dir.join("port")).unwrap().parse().unwrap();
-    if how == "namespace"
-        && let Err(why) = enter_namespace()
-    {
+    let entered = match how {
+        "namespace" => enter_namespace(),
+        "linked" => enter_namespace().and_then(|()| link()),
+        _ => Ok(()),
+    };
+    if let Err(why) = entered {
         println!("skip this machine gives no user namespaces: {why}");
         return ExitCode::SUCCESS;
     }
@@ -88,10 +94,31 @@ pub(crate) fn child(how: &str, place: &str) -> ExitCode {
 /// A user namespace in which this process is root, and there is nobody else.
 fn enter_namespace() -> std::io::Result<()> {
     let (uid, gid) = (Uid::effective(), Gid::effective());
-    unshare(CloneFlags::CLONE_NEWUSER)?;
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
     fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+}
+
+/// In a namespace of its own: /etc/resolv.conf and /etc/hosts lead elsewhere.
+fn link() -> std::io::Result<()> {
+    let hosts = fs::read("/etc/hosts").unwrap_or_default();
+    let names = fs::read("/etc/nsswitch.conf").unwrap_or_default();
+    let cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
+    for dir in ["/etc", "/run"] {
+        mount(None::<&str>, dir, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
+    }
+    for dir in ["/run/systemd/resolve", "/etc/static"] {
+        fs::create_dir_all(dir)?;
+    }
+    fs::write("/run/systemd/resolve/stub-resolv.conf", "nameserver 127.0.0.53\noptions edns0 trust-ad\n")?;
+    symlink("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf")?;
+    fs::write("/etc/static/hosts", hosts)?;
+    symlink("/etc/static/hosts", "/etc/hosts")?;
+    for (name, text) in [("nsswitch.conf", names), ("ld.so.cache", cache), ("passwd", vec![])] {
+        fs::write(Path::new("/etc").join(name), text)?;
+    }
+    Ok(())
 }
 
 fn needs_are_met(came: &Came) {
@@ -142,6 +169,12 @@ fn nothing_is_left_of_real_root() {
 fn nothing_is_left_of_a_namespaces_root() {
     let came = tried("namespace");
     assert_eq!((came["uid"].as_str(), came["gid"].as_str()), ("0", "0"));
+    needs_are_met(&came);
+    all_is_refused(&came);
+}
+
+fn names_are_read_through_links() {
+    let came = tried("linked");
     needs_are_met(&came);
     all_is_refused(&came);
 }

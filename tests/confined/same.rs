@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use binfmt_nix::catalog::{Catalog, Plan};
+use binfmt_nix::catalog::{Catalog, Member, Plan};
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{Client, ClientOptions, Event, Mirror, Proxies, Roots, download};
+use binfmt_nix::download::{Client, ClientOptions, DownloadError, Event, Mirror, Proxies, Roots, download};
 use binfmt_nix::error::Error;
 use binfmt_nix::fetcher::{self, Order};
+use nix::errno::Errno;
 
 use crate::server::{Manner, Server};
 use crate::skip;
@@ -15,6 +16,7 @@ use crate::skip;
 crate::tests! {
     failures_are_told_in_the_same_words
     members_are_the_pinned_ones
+    a_full_disk_is_told_in_the_same_words
 }
 
 /// What was told of a download, but for how far it was.
@@ -84,17 +86,43 @@ fn failures_are_told_in_the_same_words() {
     }
 }
 
-fn members_are_the_pinned_ones() {
+/// A mirror that has the package.
+fn mirror() -> Server {
     let Some(path) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
         skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
     };
-    let server = Server::start(&Arc::new(std::fs::read(path).unwrap()), Manner::Ranges);
+    Server::start(&Arc::new(std::fs::read(path).unwrap()), Manner::Ranges)
+}
+
+fn a_full_disk_is_told_in_the_same_words() {
+    let server = mirror();
+    let catalog = Catalog::embedded().unwrap();
+    let plan = catalog.package_for("x86_64").unwrap().plan(&["aarch64"]).unwrap();
+    let mirrors = [server.mirror()];
+    let mut written = 0;
+    let mut sink = |_: &Member, bytes: &[u8]| {
+        written += bytes.len();
+        if written < 1 << 20 { Ok(()) } else { Err(Errno::ENOSPC.into()) }
+    };
+    let client = Client::new(&options(), Roots::of_this_machine()).unwrap();
+    let here = Error::from(download(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
+    let order = Order { plan: &plan, mirrors: &mirrors, options: options(), extra_roots: b"" };
+    let there = fetcher::fetch(&order, &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
+    for error in [here, there] {
+        assert_eq!((error.to_string().as_str(), error.exit_code() as u8), ("cannot write qemu-aarch64", 1));
+        let Error::Download(DownloadError::Write { source, .. }) = error else { panic!("{error}") };
+        assert_eq!(source.raw_os_error(), Some(Errno::ENOSPC as i32));
+    }
+}
+
+fn members_are_the_pinned_ones() {
+    let server = mirror();
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
     let plan = package.plan(&["aarch64", "arm", "riscv64"]).unwrap();
     let order = Order { plan: &plan, mirrors: &[server.mirror()], options: options(), extra_roots: b"" };
     let mut files = vec![];
-    let mut sink = |member: &binfmt_nix::catalog::Member, bytes: &[u8]| {
+    let mut sink = |member: &Member, bytes: &[u8]| {
         if files.last().is_none_or(|(target, _)| *target != member.target) {
             files.push((member.target.clone(), Vec::new()));
         }
