@@ -34,6 +34,16 @@
 //!
 //! The pure table of architectures is the crate `binfmt-magic` in `magic/`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test fails by panicking"
+    )
+)]
+
 pub mod apply;
 pub mod binfmt_misc;
 pub mod boot;

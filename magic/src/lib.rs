@@ -27,7 +27,7 @@
 //! (read at Linux 5.17 and 6.x, measured on 6.18), QEMU's `scripts/qemu-binfmt-conf.sh` and
 //! `linux-user/elfload.c` (10.0).
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod arch;
 mod entry;
