@@ -23,13 +23,13 @@ impl Host {
         let failed = |e| Error::io("lock", &real, e);
         self.make_parents(path)?;
         let mut file = open(&real).map_err(failed)?;
-        let deadline = Instant::now() + patience;
+        let since = Instant::now();
         let mut told = false;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                Err(TryLockError::WouldBlock) if since.elapsed() >= patience => {
                     let holder = holder(&mut file);
                     return Err(Error::Locked { path: real, holder });
                 }
