@@ -3,7 +3,7 @@
 //! `status --json` prints [`Status`] as it is: fields are added, not changed,
 //! within one `version`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,11 +13,12 @@ use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
-use crate::facts::{Facts, copies};
-use crate::host::{Host, Inode};
+use crate::facts::{Facts, Now, copies};
+use crate::host::{Host, Inode, TEMP_PREFIX};
 use crate::nix::answer::Answer;
-use crate::probe;
-use crate::receipt::System;
+use crate::nix::{ConfState, OWN_CONF, conf};
+use crate::receipt::{self, Made, Record, System};
+use crate::{layout, probe};
 
 /// The machine's foreign systems.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,10 @@ pub struct Status {
     pub version: u32,
     /// One for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
+    /// Something of ours is there that belongs to no registered system: a run is
+    /// under way, was cut short, or had to leave something. The same command
+    /// again completes it; `unregister all` takes it away, or says what stays.
+    pub unfinished: bool,
 }
 
 /// One system.
@@ -61,7 +66,7 @@ pub enum Working {
     NotProven,
     /// A program was started and failed.
     Broken,
-    /// It is in the receipt, but no entry runs its programs.
+    /// Something was made for it, but no entry runs its programs.
     Missing,
 }
 
@@ -80,7 +85,26 @@ pub enum Maker {
 /// Looks at every system that has an entry or is in the receipt.
 pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
     let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
-    Status { version: 1, systems }
+    Status { version: 1, systems, unfinished: has_strays(host, facts) || has_litter(host) }
+}
+
+/// Things that are as we made them, and that no registered system needs.
+fn has_strays(host: &Host, facts: &Facts) -> bool {
+    let systems = &facts.receipt.systems;
+    let needed = |record: &Record| match (&record.target, &record.made) {
+        (Some(target), _) => systems.contains_key(target),
+        (None, Made::Include { .. } | Made::File { .. }) => systems.values().any(|system| system.nix),
+        (None, _) => !systems.is_empty(),
+    };
+    let strays = facts.records().any(|(record, now)| *now == Now::Ours && !needed(record));
+    strays || (systems.is_empty() && host.exists(Path::new(receipt::PATH)))
+}
+
+/// Temporary files, which the next run that changes something sweeps.
+fn has_litter(host: &Host) -> bool {
+    let dirs = layout::homes().into_iter().chain(Path::new(receipt::DIR).parent());
+    let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
+    dirs.into_iter().any(|dir| host.list(dir).is_ok_and(|names| names.iter().any(ours)))
 }
 
 /// What `status` in the table can say.
@@ -89,14 +113,17 @@ const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/
 fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
     let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
     let known = facts.receipt.systems.get(arch.target);
-    if entry.is_none() && known.is_none() {
+    let begun = known.is_none() && has_something_of(facts, arch);
+    if entry.is_none() && known.is_none() && !begun {
         return None;
     }
     let (state, detail) = match entry {
         Some(_) if facts.table.is_switched_off() => (Working::Broken, Some(SWITCHED_OFF.into())),
         Some(entry) => try_out(host, arch, entry),
+        None if begun => (Working::Missing, None),
         None => (Working::Missing, Some(missing(arch))),
     };
+    let detail = detail.or_else(|| begun.then(|| cut_short(arch))).or_else(|| untold(host, facts, arch, known?));
     let interpreter = entry.map(|entry| Path::new(OsStr::from_bytes(&entry.rule.interpreter)));
     Some(SystemStatus {
         system: arch.target,
@@ -160,7 +187,34 @@ fn stale(host: &Host, entry: &Entry, running: Inode) -> Option<String> {
 }
 
 fn missing(arch: &Arch) -> String {
-    format!("no entry runs its programs any more; binfmt-nix register {} puts it back", arch.target)
+    let system = arch.target;
+    format!(
+        "no entry runs its programs any more; binfmt-nix register {system} puts it back, unregister {system} takes \
+         the rest away"
+    )
+}
+
+/// Anything that is as we made it.
+fn has_something_of(facts: &Facts, arch: &Arch) -> bool {
+    facts.records().any(|(record, now)| *now == Now::Ours && record.target.as_deref() == Some(arch.target))
+}
+
+fn cut_short(arch: &Arch) -> String {
+    let system = arch.target;
+    format!("its registration was cut short; binfmt-nix register {system} completes it, unregister {system} undoes it")
+}
+
+/// Nix was to be told of it, and its files do not say so; where they are not
+/// ours to change, only Nix knows.
+fn untold(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<String> {
+    let included = match &facts.nix.state {
+        ConfState::LeaveAlone(_) => return None,
+        ConfState::Absent => false,
+        ConfState::Editable(text) => conf::includes(text, conf::OWN),
+    };
+    let own = host.peek(Path::new(OWN_CONF)).unwrap_or_default();
+    let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
+    (known.nix && !told).then(|| format!("Nix is not told of it; binfmt-nix register {} tells it", arch.target))
 }
 
 impl fmt::Display for Working {

@@ -22,8 +22,19 @@ pub(super) fn run(host: &Host, ui: &Ui) -> Result<ExitCode> {
 fn print(ui: &Ui, status: &Status) {
     if status.systems.is_empty() {
         ui.result(&"no other system is registered; binfmt-nix register SYSTEM does it");
-        return;
+    } else {
+        print_systems(ui, status);
     }
+    if status.unfinished {
+        ui.note(UNFINISHED);
+    }
+}
+
+/// Of [`Status::unfinished`].
+const UNFINISHED: &str = "a run of binfmt-nix is under way, was cut short, or had to leave something; the same command \
+                          again completes it, and binfmt-nix unregister all takes it away or says what stays";
+
+fn print_systems(ui: &Ui, status: &Status) {
     let mut table = table::new(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX", "INTERPRETER"]);
     for system in &status.systems {
         let nix = match system.nix_knows {

@@ -6,7 +6,7 @@ use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::{Host, Seal};
 use crate::nix::conf;
-use crate::receipt::{Made, Receipt, State};
+use crate::receipt::{Made, Receipt, Record, State};
 
 /// The ways a thing can be now: they decide what undoing it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,15 @@ pub enum Now {
 
 /// Compares the receipt with the machine and brings it up to date: what was
 /// begun and is there is done, what is gone is forgotten. Returns what became of
-/// each record that is left.
-pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<Vec<Now>> {
-    let mut settled = Vec::new();
+/// each record that is left; and those of entries whose name another one has:
+/// the kernel changes no entry, so that ours is gone.
+pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<(Vec<Now>, Vec<Record>)> {
+    let (mut settled, mut replaced) = (Vec::new(), Vec::new());
     for record in std::mem::take(&mut receipt.records) {
-        let now = look(host, &record.made, table)?;
-        settled.push((record, now));
+        match look(host, &record.made, table)? {
+            Now::Changed if is_known(&record.made, table) => replaced.push(record),
+            now => settled.push((record, now)),
+        }
     }
     let ours: Vec<Made> = settled.iter().filter(|(_, now)| *now == Now::Ours).map(|(r, _)| r.made.clone()).collect();
     // An interrupted replacement leaves two records of one thing: one is true.
@@ -43,7 +46,7 @@ pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Resul
         receipt.records.push(record);
         now.push(state);
     }
-    Ok(now)
+    Ok((now, replaced))
 }
 
 fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
@@ -79,6 +82,11 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
         },
         Made::Entry { name, line } => entry(name, line, table),
     })
+}
+
+/// An entry of that name is there, and is one that we understand.
+fn is_known(made: &Made, table: &Table) -> bool {
+    matches!(made, Made::Entry { name, .. } if table.entry(name).is_some())
 }
 
 fn entry(name: &str, line: &str, table: &Table) -> Now {

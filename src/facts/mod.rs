@@ -49,6 +49,8 @@ pub struct Facts {
     /// What was made here before, as far as it still is there.
     pub receipt: Receipt,
     now: Vec<Now>,
+    /// Our entries in whose place others put their own.
+    pub replaced: Vec<Record>,
     /// Digests of the files we may want to write, where they exist; none for
     /// what is no plain file.
     pub files: BTreeMap<PathBuf, Option<Sha256>>,
@@ -76,7 +78,7 @@ impl Facts {
             Some(receipt) => receipt,
             None => orphans::receipt(host, &table)?,
         };
-        let now = made::settle(host, &mut receipt, &table)?;
+        let (now, replaced) = made::settle(host, &mut receipt, &table)?;
         let mut facts = Self {
             root: host.at(Path::new("/")),
             files: BTreeMap::new(),
@@ -92,6 +94,7 @@ impl Facts {
             table,
             receipt,
             now,
+            replaced,
         };
         facts.look_at_files(host, systems)?;
         for arch in systems {

@@ -35,6 +35,8 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Plan {
     for entry in request.systems.iter().filter_map(|arch| facts.fileless(arch)) {
         plan.steps.push(Step::Withdraw(name_of(entry)));
     }
+    let replaced = facts.replaced.iter().filter(|record| asked_of(record));
+    plan.findings.extend(replaced.map(|record| changed_text(&name(facts, &record.made))));
     for kind in [is_entry, is_file, is_interpreter] {
         undo(facts, &mut plan, |record| asked_of(record) && kind(&record.made));
     }

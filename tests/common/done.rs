@@ -15,7 +15,8 @@ pub(crate) fn tool(args: &[&str]) -> Command {
 /// What came of a run. Every method that takes `self` gives it back, for the next question.
 #[derive(Debug)]
 pub(crate) struct Done {
-    code: Option<i32>,
+    /// the exit status; none after a signal
+    pub(crate) code: Option<i32>,
     /// stdout
     pub(crate) out: String,
     /// stderr
@@ -37,6 +38,13 @@ impl Done {
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "the exit status of {self:#?}");
+        self
+    }
+
+    /// One of these.
+    #[track_caller]
+    pub(crate) fn exits_with(self, codes: &[i32]) -> Self {
+        assert!(self.code.is_some_and(|code| codes.contains(&code)), "the exit status, of {codes:?}, of {self:#?}");
         self
     }
 

@@ -11,7 +11,12 @@
 
 pub(crate) mod done;
 pub(crate) mod emulators;
+pub(crate) mod harness;
+pub(crate) mod ledger;
+pub(crate) mod noise;
+pub(crate) mod runs;
 pub(crate) mod snapshot;
+pub(crate) mod sound;
 pub(crate) mod table;
 pub(crate) mod tree;
 pub(crate) mod world;

@@ -17,6 +17,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Uid, chdir, chroot, pivot_root, setgid, setuid};
 
+use super::ledger;
+
 /// Set for a process that is not the harness: what it is, `test`, `chroot` or `stranger`.
 const ROLE: &str = "BINFMT_NIX_TEST_ROLE";
 /// A directory on which the new root can be mounted.
@@ -53,7 +55,7 @@ pub(crate) fn run(name: &str, mount: &Path) -> Outcome {
     };
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match output.status.code() {
-        Some(0) => Outcome::Passed,
+        Some(0) => kept(&said),
         Some(SKIPPED) => {
             let (what, why) = said.split_once('\n').unwrap_or((&said, ""));
             let required = env::var("BINFMT_NIX_REQUIRE").unwrap_or_default();
@@ -65,6 +67,13 @@ pub(crate) fn run(name: &str, mount: &Path) -> Outcome {
         }
         _ => Outcome::Failed(format!("{}\n{said}\n{}", output.status, String::from_utf8_lossy(&output.stderr))),
     }
+}
+
+/// Its numbers are those of the table.
+fn kept(said: &str) -> Outcome {
+    let noted = said.lines().filter_map(|line| line.strip_prefix(ledger::MARK)?.split_once('\t'));
+    let wrong: Vec<_> = noted.filter_map(|(what, times)| ledger::compare(what, times).err()).collect();
+    if wrong.is_empty() { Outcome::Passed } else { Outcome::Failed(wrong.join("\n")) }
 }
 
 fn start(name: &str, mount: &Path) -> io::Result<Output> {

@@ -8,6 +8,8 @@ use binfmt_nix::catalog::Package;
 use binfmt_nix::catalog::generate::{generate, pool_path};
 use lzma_rust2::{LzmaOptions, XzOptions, XzWriter};
 
+use super::noise::Noise;
+
 /// The guests in it, and how long their QEMUs are. With blocks of 64 KiB, `aarch64` lies in the
 /// first and the second, `arm` shares the second, `riscv64` begins in it too and goes on to the last.
 pub(crate) const MEMBERS: [(&str, usize); 3] = [("aarch64", 100_000), ("arm", 10_000), ("riscv64", 150_000)];
@@ -73,24 +75,4 @@ fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
         }
     }
     ar
-}
-
-/// Numbers without a pattern, the same in every run (xorshift64*, Vigna 2016).
-pub(crate) struct Noise(u64);
-
-impl Noise {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
 }

@@ -7,7 +7,8 @@ use binfmt_nix::catalog::generate::generate;
 use binfmt_nix::catalog::{Catalog, STREAM_HEADER};
 use binfmt_nix::digest::Sha256;
 
-use super::fixture::{Deb, MEMBERS, Noise, program};
+use super::fixture::{Deb, MEMBERS, program};
+use super::noise::Noise;
 
 #[test]
 fn it_names_every_block_and_member() {

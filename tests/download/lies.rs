@@ -5,7 +5,8 @@ use std::sync::Arc;
 use binfmt_nix::catalog::Package;
 
 use super::fetch;
-use super::fixture::{Deb, Noise, program};
+use super::fixture::{Deb, program};
+use super::noise::Noise;
 use super::server::{Manner, Server};
 
 #[test]

@@ -1,50 +1,75 @@
 //! Ctrl-C, at any moment: what was begun is undone by the process itself. (In a download: see `live/crash.sh`.)
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Child;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Tree, qemu};
+use crate::common::noise::Noise;
+use crate::common::runs::{Run, gone};
+use crate::common::{Tree, ledger, qemu};
+use crate::killed::{duration, seed, signalled};
 
 crate::tests! {
-    at_any_moment
+    a_registration
+    an_upgrade
+    a_second_system
+    an_undo
     while_another_one_is_waited_for
 }
 
-/// So many moments, spread over the time that a whole run takes.
-const MOMENTS: u32 = 16;
+/// So many signals in each test, of each of the three.
+const SIGNALS: usize = 14;
 
-fn send(child: &Child, signal: Signal) {
-    // Sent in vain if it has ended already.
-    let _ = kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal);
+/// A signal at a random moment: all is as before, or all is done.
+#[track_caller]
+fn interrupted(what: &str, prepare: &[Run], run: Run) {
+    let seed = seed();
+    let mut noise = Noise::new(seed);
+    let whole = duration(prepare, run);
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let mut came = 0;
+        while came < SIGNALS {
+            let tree = Tree::new();
+            let fresh = tree.snapshot();
+            prepare.iter().for_each(|run| run.to_its_end(&tree));
+            let before = tree.snapshot();
+            let (running, ended) = signalled(&tree, run, signal, whole, &mut noise);
+            came += usize::from(running);
+            match ended.code() {
+                // It had ended; or its last step was under way; or it is an undo, which goes on to its end.
+                Some(0) => run.to_its_end(&tree),
+                // Before signals are held nothing has been begun.
+                ended if ended.is_none_or(|ended| ended == code) => {
+                    let wrong = before.unrestored_in(&tree);
+                    assert!(wrong.is_empty(), "{signal} to {run:?} (seed {seed}): {ended:?}, and {wrong}");
+                }
+                other => panic!("{signal} to {run:?} (seed {seed}): {other:?}"),
+            }
+            tree.unregister("all").exits(0);
+            fresh.is_restored_in(&tree);
+            gone(tree);
+        }
+    }
+    ledger::at_least(what, 3 * SIGNALS, 3 * SIGNALS);
 }
 
-fn at_any_moment() {
-    let mut whole = Duration::ZERO;
-    for moment in 0..=MOMENTS {
-        let tree = Tree::new();
-        let before = tree.snapshot();
-        let began = Instant::now();
-        let mut child = tree.start(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()]);
-        if moment == 0 {
-            assert!(child.wait().unwrap().success());
-            whole = began.elapsed();
-        } else {
-            sleep((whole * moment / MOMENTS).saturating_sub(began.elapsed()));
-            send(&child, Signal::SIGINT);
-            match child.wait().unwrap().code() {
-                // Before signals are held nothing has been begun; after the last step all is done.
-                Some(130) | None => before.is_restored_in(&tree),
-                Some(0) => drop(tree.unregister("aarch64").exits(0)),
-                other => panic!("interrupted at {moment}/{MOMENTS} of {whole:?}: {other:?}"),
-            }
-        }
-        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
-    }
+fn a_registration() {
+    interrupted("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
+}
+
+fn an_upgrade() {
+    let what = "`register` with another emulator, interrupted by SIGINT, SIGTERM and SIGHUP";
+    interrupted(what, &[Run::Register], Run::Upgrade);
+}
+
+fn a_second_system() {
+    let what = "`register` of a second system, interrupted by SIGINT, SIGTERM and SIGHUP";
+    interrupted(what, &[Run::Register], Run::RegisterSecond);
+}
+
+fn an_undo() {
+    interrupted("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
 }
 
 fn while_another_one_is_waited_for() {
@@ -58,7 +83,7 @@ fn while_another_one_is_waited_for() {
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
     assert!(line.contains("waiting for another binfmt-nix"), "{line}");
-    send(&child, Signal::SIGINT);
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     said.read_to_string(&mut line).unwrap();
     before.is_unchanged_in(&tree);

@@ -1,83 +1,167 @@
 //! A run that is killed, at any moment: the next run finishes what it began, or takes it back to the last byte.
+//!
+//! Here the moments are random; at every single change: `tests/crash/`. A failure names its seed, and
+//! BINFMT_NIX_TEST_SEED repeats it, as far as time can be repeated.
 
-use std::process::Child;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::{Tree, qemu};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::noise::Noise;
+use crate::common::runs::{Run, gone, tree_after};
+use crate::common::snapshot::Snapshot;
+use crate::common::sound::Whole;
+use crate::common::{Tree, ledger};
 
 crate::tests! {
-    a_registration_then_undone
-    a_registration_then_done_again
-    an_undo_then_undone
-    an_undo_of_one_of_two
+    registrations
+    undos
+    upgrades
+    of_two_systems
+    one_after_the_other
+    one_after_the_other_again
 }
 
-/// So many moments, spread over the time that a whole run takes.
-const MOMENTS: u32 = 16;
+/// So many runs are killed in each test.
+const KILLS: usize = 84;
 
-/// Prepares a tree, starts a run, kills it, and looks at what can still be done; at many moments.
+/// How long a run takes here, from the state that `before` leads to.
+pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
+    let tree = tree_after(before);
+    let began = Instant::now();
+    run.to_its_end(&tree);
+    let took = began.elapsed();
+    gone(tree);
+    took
+}
+
+/// Starts a run and sends a signal somewhere in the time that a whole one takes; whether it still ran then, and how it
+/// ended.
+pub(crate) fn signalled(
+    tree: &Tree,
+    run: Run,
+    signal: Signal,
+    whole: Duration,
+    noise: &mut Noise,
+) -> (bool, ExitStatus) {
+    let args = run.args();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let moment = whole.mul_f64(noise.fraction() * 1.1);
+    let began = Instant::now();
+    let mut child = tree.start(&args);
+    sleep(moment.saturating_sub(began.elapsed()));
+    let runs = child.try_wait().unwrap().is_none();
+    if runs {
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+    }
+    (runs, child.wait().unwrap())
+}
+
+/// From the environment, or from the clock.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("BINFMT_NIX_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 & 0xffff_ffff)
+}
+
+/// What a whole run may leave in Nix's files, whichever of these runs come to their end.
+fn whole() -> Whole {
+    let tree = Tree::new();
+    let mut whole = Whole::default().and(&tree);
+    for run in [Run::Register, Run::RegisterSecond, Run::Unregister] {
+        run.to_its_end(&tree);
+        whole = whole.and(&tree);
+    }
+    gone(tree);
+    whole
+}
+
+/// Kills runs in chains of so many, each from the state that `prepare` leads to, and recovers after each chain.
 #[track_caller]
-fn killed(prepare: impl Fn(&Tree), start: impl Fn(&Tree) -> Child, afterwards: impl Fn(&Tree)) {
-    let mut whole = Duration::ZERO;
-    for moment in 0..=MOMENTS {
+fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
+    let seed = seed();
+    let mut noise = Noise::new(seed);
+    let whole = whole();
+    let times: Vec<_> = runs.iter().map(|run| duration(prepare, *run)).collect();
+    let (mut kills, mut chains) = (0, 0);
+    while kills < KILLS {
         let tree = Tree::new();
         let before = tree.snapshot();
-        prepare(&tree);
-        let began = Instant::now();
-        let mut child = start(&tree);
-        if moment == 0 {
-            // The first is not killed: it shows how long that takes.
-            assert!(child.wait().unwrap().success());
-            whole = began.elapsed();
-        } else {
-            sleep((whole * moment / MOMENTS).saturating_sub(began.elapsed()));
-            child.kill().unwrap();
-            child.wait().unwrap();
+        prepare.iter().for_each(|run| run.to_its_end(&tree));
+        let mut done = Vec::new();
+        // What came to its end may leave nothing to do for the next one, which is hard to hit.
+        for _ in 0..chain * 3 / 2 {
+            let one = usize::try_from(noise.below(runs.len() as u64)).unwrap();
+            let (_, status) = signalled(&tree, runs[one], Signal::SIGKILL, times[one], &mut noise);
+            if status.signal() == Some(9) {
+                done.push(runs[one]);
+            } else {
+                assert_eq!(status.code(), Some(0), "{:?} after {done:?} (seed {seed})", runs[one]);
+            }
+            let wrong = tree.unsound(&whole);
+            assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
         }
-        afterwards(&tree);
-        let done = tree.run(&["unregister", "all"]).omits("panicked");
-        assert!(done.err.is_empty() || !done.err.contains("error:"), "killed at {moment}/{MOMENTS}: {done:#?}");
-        let differences = before.unrestored_in(&tree);
-        assert!(differences.is_empty(), "killed at {moment}/{MOMENTS} of {whole:?}: {differences}\n{done:#?}");
-        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+        kills += done.len();
+        chains += 1;
+        let wrong = unrecovered(&tree, &before, chains % 2 == 0);
+        assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
+        gone(tree);
     }
+    ledger::at_least(what, KILLS, kills);
 }
 
-fn register(tree: &Tree) -> Child {
-    tree.start(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()])
+/// In words, what neither the next registration nor the next undo mends.
+fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
+    if first_register {
+        let done = tree.register("aarch64").omits("panicked").omits("warning:");
+        if done.code != Some(0) || !tree.runs("aarch64") || !tree.settings()[0].contains("aarch64-linux") {
+            return format!("register does not complete it: {done:#?}");
+        }
+    }
+    let done = tree.unregister("all").omits("panicked");
+    if done.code != Some(0) {
+        return format!("unregister does not undo it: {done:#?}");
+    }
+    before.unrestored_in(tree)
 }
 
-fn a_registration_then_undone() {
-    killed(|_| {}, register, |_| {});
+fn registrations() {
+    killed("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
 }
 
-fn a_registration_then_done_again() {
+fn undos() {
+    killed("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
+}
+
+fn upgrades() {
     killed(
-        |_| {},
-        register,
-        |tree| {
-            tree.register("aarch64").exits(0);
-            assert!(tree.runs("aarch64"));
-            assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux");
-        },
+        "`register` with another emulator, killed at random moments, three in a row",
+        &[Run::Register],
+        &[Run::Upgrade],
+        3,
     );
 }
 
-fn an_undo_then_undone() {
-    killed(|tree| drop(tree.register("aarch64").exits(0)), |tree| tree.start(&["unregister", "aarch64"]), |_| {});
+fn of_two_systems() {
+    let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
+    killed("runs for one of two systems, killed at random moments, three in a row", &[Run::Register], &runs, 3);
 }
 
-fn an_undo_of_one_of_two() {
+/// Nothing is repaired in between.
+const ALL: [Run; 5] = [Run::Register, Run::Upgrade, Run::Unregister, Run::RegisterSecond, Run::UnregisterSecond];
+
+fn one_after_the_other() {
+    killed("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
+}
+
+fn one_after_the_other_again() {
     killed(
-        |tree| {
-            tree.register("aarch64").exits(0);
-            tree.register("riscv64").exits(0);
-        },
-        |tree| tree.start(&["unregister", "aarch64"]),
-        |tree| {
-            assert!(tree.runs("riscv64"));
-            tree.run(&["register", "riscv64"]).exits(0);
-        },
+        "runs of all kinds on a registered system, killed at random moments, ten in a row",
+        &[Run::Register],
+        &ALL,
+        10,
     );
 }

@@ -10,7 +10,14 @@
 //! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `users`: what must not be skipped |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -26,6 +33,7 @@ mod hostile_places;
 mod interrupted;
 mod json;
 mod killed;
+mod leftovers;
 mod main_job;
 mod names;
 mod nix_conf;
@@ -33,6 +41,7 @@ mod nix_left_alone;
 mod options;
 mod other_hands;
 mod permission;
+mod read_only;
 mod receipts;
 mod rivals;
 mod rootless;
@@ -40,22 +49,11 @@ mod strange_machines;
 mod strange_texts;
 mod two_at_once;
 mod upgrade;
+mod while_others_write;
 
 use std::process::ExitCode;
 
-use common::world::{self, Outcome};
-use libtest_mimic::{Arguments, Completion, Trial};
-
-/// A test's name and what it does.
-pub(crate) type Test = (&'static str, fn());
-
-/// Lists the tests of a module.
-macro_rules! tests {
-    ($($name:ident)*) => {
-        pub(crate) const TESTS: &[crate::Test] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),*];
-    };
-}
-pub(crate) use tests;
+pub(crate) use common::harness::{Test, tests};
 
 const MODULES: &[&[Test]] = &[
     every_system::TESTS,
@@ -69,6 +67,7 @@ const MODULES: &[&[Test]] = &[
     interrupted::TESTS,
     json::TESTS,
     killed::TESTS,
+    leftovers::TESTS,
     main_job::TESTS,
     names::TESTS,
     nix_conf::TESTS,
@@ -76,6 +75,7 @@ const MODULES: &[&[Test]] = &[
     options::TESTS,
     other_hands::TESTS,
     permission::TESTS,
+    read_only::TESTS,
     receipts::TESTS,
     rivals::TESTS,
     rootless::TESTS,
@@ -83,23 +83,9 @@ const MODULES: &[&[Test]] = &[
     strange_texts::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
+    while_others_write::TESTS,
 ];
 
 fn main() -> ExitCode {
-    let all = || MODULES.iter().copied().flatten().map(|(name, test)| (name.trim_start_matches("kernel::"), *test));
-    if let Some(code) = world::play(|wanted| all().find(|(name, _)| *name == wanted).map(|(_, test)| test)) {
-        return ExitCode::from(u8::try_from(code).unwrap_or(1));
-    }
-    let args = Arguments::from_args();
-    let mount = tempfile::tempdir().unwrap();
-    let dir = mount.path().to_owned();
-    let trials = all().map(|(name, _)| {
-        let dir = dir.clone();
-        Trial::ignorable_test(name, move || match world::run(name, &dir) {
-            Outcome::Passed => Ok(Completion::Completed),
-            Outcome::Skipped(why) => Ok(Completion::ignored_with(why)),
-            Outcome::Failed(why) => Err(why.into()),
-        })
-    });
-    libtest_mimic::run(&args, trials.collect()).exit_code()
+    common::harness::main(MODULES)
 }

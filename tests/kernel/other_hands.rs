@@ -15,6 +15,7 @@ crate::tests! {
 
 fn an_entry_of_our_name_that_is_not_ours_any_more() {
     let tree = Tree::new().mounted();
+    let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "-1");
     let theirs = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
@@ -24,6 +25,10 @@ fn an_entry_of_our_name_that_is_not_ours_any_more() {
     tree.unregister("aarch64").exits(3).says("qemu-aarch64").says("left as it is");
     assert_eq!(tree.table(), table);
     assert!(!tree.exists(EMULATOR));
+    // It is said once; nothing of ours is left, and nothing is remembered.
+    tree.unregister("all").exits(0);
+    tree.write_kernel("qemu-aarch64", "-1");
+    before.is_restored_in(&tree);
 }
 
 /// As systemd-binfmt does it from our boot file.

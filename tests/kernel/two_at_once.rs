@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use crate::common::done::Done;
 use crate::common::tree::LOCK;
-use crate::common::{Tree, qemu};
+use crate::common::{Tree, ledger, qemu};
 
 crate::tests! {
     two_systems
     the_same_system_twice
     in_and_out
     the_lock_is_waited_for
+    a_wait_without_end_is_one
     patience_has_an_end
     a_lock_that_nobody_holds_any_more
     looking_does_not_wait
     a_lock_that_is_a_link
+    eight_at_once
+    eight_that_do_not_wait
 }
 
 /// Both at once, to their ends.
@@ -67,6 +70,11 @@ fn in_and_out() {
     before.is_restored_in(&tree);
 }
 
+/// More seconds than any clock counts.
+fn a_wait_without_end_is_one() {
+    Tree::new().register_with("aarch64", &["--wait", &u64::MAX.to_string()]).exits(0).omits("panicked");
+}
+
 fn the_lock_is_waited_for() {
     let tree = Tree::new().file(LOCK, "process 42\n");
     let held = File::open(tree.path(LOCK)).unwrap();
@@ -110,4 +118,71 @@ fn a_lock_that_is_a_link() {
     let tree = Tree::new().file("srv/precious", "x").link(LOCK, "../srv/precious");
     tree.register("aarch64").exits(1).says(LOCK);
     assert_eq!(tree.text("srv/precious"), "x");
+}
+
+const EIGHT: [&str; 8] = ["aarch64", "arm", "ppc64le", "riscv64", "s390x", "mips", "sparc64", "loongarch64"];
+/// So many times eight of them come at once.
+const CROWDS: usize = 8;
+
+/// Eight at once, of eight systems: those of even number register, the others too or, where they are registered,
+/// unregister.
+fn crowd(tree: &Tree, unregister: bool, options: &[&str]) -> Vec<Done> {
+    let start = |(number, system): (usize, &&str)| {
+        let qemu = qemu(system);
+        let args = match unregister && number % 2 == 1 {
+            true => vec!["unregister", system],
+            false => vec!["register", system, "--qemu", qemu.to_str().unwrap()],
+        };
+        tree.start(&[&args, options].concat())
+    };
+    let started: Vec<_> = EIGHT.iter().enumerate().map(start).collect();
+    started.into_iter().map(|child| Done::from(child.wait_with_output().unwrap()).omits("panicked")).collect()
+}
+
+/// All that Nix is told runs, and all that runs it is told.
+#[track_caller]
+fn holds_together(tree: &Tree, systems: &[&str]) {
+    for system in systems {
+        let told = tree.exists("etc/nix/binfmt-nix.conf") && tree.settings()[0].contains(&format!(" {system}-linux"));
+        assert_eq!(tree.runs_somehow(system), told, "{system}");
+    }
+}
+
+fn eight_at_once() {
+    for _ in 0..CROWDS / 2 {
+        let tree = Tree::new();
+        let before = tree.snapshot();
+        for unregister in [false, true] {
+            let done: Vec<_> = crowd(&tree, unregister, &[]).into_iter().map(|done| done.exits(0)).collect();
+            for line in done.iter().flat_map(|done| done.err.lines()).filter(|line| line.contains("waiting")) {
+                // Between having the lock and saying so lie some microseconds.
+                assert!(line.contains("binfmt-nix, process ") || line.contains("just started"), "{line}");
+            }
+            holds_together(&tree, &["aarch64", "riscv64", "s390x"]);
+        }
+        assert_eq!(tree.entries().len(), 4, "{:?}", tree.entries());
+        tree.unregister("all").exits(0);
+        before.is_restored_in(&tree);
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+    ledger::line("runs of eight at once, in and out, that wait for each other", CROWDS * EIGHT.len());
+}
+
+fn eight_that_do_not_wait() {
+    for _ in 0..CROWDS / 2 {
+        let tree = Tree::new();
+        let before = tree.snapshot();
+        for unregister in [false, true] {
+            let done = crowd(&tree, unregister, &["--wait", "0"]);
+            assert!(done.iter().any(|done| done.code == Some(0)), "{done:#?}");
+            for done in done.into_iter().filter(|done| done.code != Some(0)) {
+                done.exits(1).says("holds").says(LOCK).says("--wait SECONDS");
+            }
+            holds_together(&tree, &["aarch64", "riscv64", "s390x"]);
+        }
+        tree.unregister("all").exits(0);
+        before.is_restored_in(&tree);
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+    ledger::line("runs of eight at once, in and out, that do not wait", CROWDS * EIGHT.len());
 }

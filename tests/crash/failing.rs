@@ -1,0 +1,131 @@
+//! A change that fails, each of them, with each of the errors that a disk can give.
+
+use std::path::Path;
+
+use crate::common::done::Done;
+use crate::common::runs::{Run, gone};
+use crate::common::snapshot::Snapshot;
+use crate::common::{Tree, ledger};
+use crate::fault::{self, Change, Fault};
+
+crate::tests! {
+    a_registration
+    an_upgrade
+    a_second_system
+    an_undo
+}
+
+/// Their names for the failpoints, and what is said of them.
+const ERRORS: [(&str, &[&str]); 3] = [
+    ("eio", &["Input/output error", "I/O error"]),
+    ("enospc", &["No space left on device"]),
+    ("erofs", &["Read-only file system"]),
+];
+
+/// What a run with a change that failed has left.
+struct Failed<'a> {
+    tree: &'a Tree,
+    /// when nothing was registered
+    fresh: &'a Snapshot,
+    /// when the run began
+    before: &'a Snapshot,
+    change: &'a Change,
+    /// the error's
+    words: &'static [&'static str],
+    done: &'a Done,
+}
+
+/// Lets each change fail, once, by each error.
+#[track_caller]
+fn failing(what: &str, prepare: &[Run], run: Run, judge: impl Fn(&Failed<'_>) -> String) {
+    let (mut failed, mut wrong) = (0, Vec::new());
+    for (error, words) in ERRORS {
+        for number in 1.. {
+            let tree = Tree::new();
+            let fresh = tree.snapshot();
+            prepare.iter().for_each(|run| run.to_its_end(&tree));
+            let before = tree.snapshot();
+            let (change, done) = fault::run(&tree, run, Fault::Fails(error), number);
+            if let Some(change) = &change {
+                let failed = Failed { tree: &tree, fresh: &fresh, before: &before, change, words, done: &done };
+                let why = [failed.badly_told(), judge(&failed)].join("");
+                if !why.is_empty() {
+                    wrong.push(format!("{error} at number {number}, {change:?}: {why}\n{}", done.err));
+                }
+            }
+            gone(tree);
+            if change.is_none() {
+                break;
+            }
+            failed += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {failed}:\n{}", wrong.len(), wrong.join("\n"));
+    ledger::line(what, failed);
+}
+
+impl Failed<'_> {
+    /// It was taking away a temporary file or directory: the next run does it.
+    fn is_of_litter(&self) -> bool {
+        ["unlink", "remove"].contains(&self.change.what.as_str()) && self.change.path.contains("/.binfmt-nix-")
+    }
+
+    /// A run that failed names what failed, and the error. One that did not has only not been able to clean up.
+    fn badly_told(&self) -> String {
+        let dir = Path::new(&self.change.path).parent().unwrap().to_str().unwrap();
+        let said = |words: &&str| self.done.err.contains(*words);
+        let named = said(&dir) && self.words.iter().any(said);
+        let failed = if self.change.what == "mount" { 6 } else { 1 };
+        match self.done.code {
+            Some(0) if self.is_of_litter() || self.change.what == "fsync" => String::new(),
+            Some(code) if code == failed && named => String::new(),
+            code => format!("exit status {code:?}, and this is said: "),
+        }
+    }
+
+    /// A registration that failed has left nothing at all.
+    fn unrestored(&self) -> String {
+        match self.done.code {
+            Some(0) => self.litter() + &self.not_undone(),
+            _ => self.before.unrestored_in(self.tree),
+        }
+    }
+
+    /// The next undo leaves nothing.
+    fn not_undone(&self) -> String {
+        let done = self.tree.run(&["unregister", "all"]).omits("panicked");
+        if done.code != Some(0) {
+            return format!("the next one cannot undo it: {done:#?}");
+        }
+        self.fresh.unrestored_in(self.tree)
+    }
+
+    /// Temporary files that are left.
+    fn litter(&self) -> String {
+        let left = self.tree.snapshot_of("").into_iter().filter(|(path, _)| path.contains("/.binfmt-nix-"));
+        let left: Vec<_> = left.map(|(path, _)| path).collect();
+        if left.is_empty() || self.is_of_litter() { String::new() } else { format!("temporary files: {left:?}") }
+    }
+}
+
+fn a_registration() {
+    failing("`register`, each change failing once by EIO, ENOSPC and EROFS", &[], Run::Register, |failed| {
+        failed.unrestored()
+    });
+}
+
+fn an_upgrade() {
+    let what = "`register` with another emulator, each change failing once by EIO, ENOSPC and EROFS";
+    failing(what, &[Run::Register], Run::Upgrade, |failed| failed.unrestored());
+}
+
+fn a_second_system() {
+    let what = "`register` of a second system, each change failing once by EIO, ENOSPC and EROFS";
+    failing(what, &[Run::RegisterSecond], Run::Register, |failed| failed.unrestored());
+}
+
+/// It does what it can, and the next one the rest.
+fn an_undo() {
+    let what = "`unregister`, each change failing once by EIO, ENOSPC and EROFS";
+    failing(what, &[Run::Register], Run::Unregister, |failed| failed.litter() + &failed.not_undone());
+}

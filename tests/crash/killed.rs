@@ -1,0 +1,173 @@
+//! A run that is killed at each of its changes, one after the other.
+
+use crate::common::runs::{Run, gone, tree_after};
+use crate::common::snapshot::Snapshot;
+use crate::common::sound::Whole;
+use crate::common::{Tree, ledger};
+use crate::fault::{self, Change, Fault};
+
+crate::tests! {
+    a_registration_then_done_again
+    a_registration_then_undone
+    an_upgrade_then_done_again
+    an_upgrade_then_undone
+    a_second_system_then_done_again
+    a_second_system_then_undone
+    an_undo_then_registered
+    an_undo_then_undone
+    an_undo_of_one_of_two_then_registered
+    an_undo_of_one_of_two_then_undone
+}
+
+/// What is killed, and in which state.
+struct Case {
+    prepare: &'static [Run],
+    run: Run,
+    /// the registration that makes it whole
+    again: Run,
+    /// Between two emulators there is a moment without one, and Nix is not told of it
+    promises: bool,
+}
+
+const REGISTER: Case = Case { prepare: &[], run: Run::Register, again: Run::Register, promises: true };
+const UPGRADE: Case = Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, promises: false };
+const SECOND: Case = Case { prepare: &[Run::RegisterSecond], run: Run::Register, again: Run::Register, promises: true };
+const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, again: Run::Register, promises: true };
+const ONE_OF_TWO: Case =
+    Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, again: Run::Register, promises: true };
+
+impl Case {
+    /// The machine before it and after it.
+    fn whole(&self) -> Whole {
+        let tree = tree_after(self.prepare);
+        let before = Whole::default().and(&tree);
+        self.run.to_its_end(&tree);
+        let both = before.and(&tree).nothing_else();
+        gone(tree);
+        both
+    }
+
+    /// Kills it at each change, and, where that is a write, in its midst; then recovers.
+    #[track_caller]
+    fn killed(&self, what: &str, recover: impl Fn(&Self, &Tree, &Snapshot) -> String) {
+        let whole = self.whole();
+        let (mut kills, mut wrong) = (0, Vec::new());
+        for number in 1.. {
+            let Some(change) = self.once(Fault::Kill, number, &whole, &recover, &mut wrong) else { break };
+            kills += 1;
+            if change.what == "write" {
+                self.once(Fault::Torn, number, &whole, &recover, &mut wrong).unwrap();
+                kills += 1;
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {kills}:\n{}", wrong.len(), wrong.join("\n"));
+        ledger::line(what, kills);
+    }
+
+    fn once(
+        &self,
+        fault: Fault,
+        number: usize,
+        whole: &Whole,
+        recover: impl Fn(&Self, &Tree, &Snapshot) -> String,
+        wrong: &mut Vec<String>,
+    ) -> Option<Change> {
+        let tree = Tree::new();
+        let fresh = tree.snapshot();
+        self.prepare.iter().for_each(|run| run.to_its_end(&tree));
+        let (change, done) = fault::run(&tree, self.run, fault, number);
+        if let Some(change) = &change {
+            assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
+            let faults = [self.half_done(&tree, whole), recover(self, &tree, &fresh)];
+            wrong.extend(
+                faults
+                    .iter()
+                    .filter(|fault| !fault.is_empty())
+                    .map(|why| format!("{fault:?} at number {number}, {change:?}: {why}")),
+            );
+        }
+        gone(tree);
+        change
+    }
+
+    /// In words, what is wrong before anything is repaired.
+    fn half_done(&self, tree: &Tree, whole: &Whole) -> String {
+        let mut wrong = tree.unsound(whole);
+        if self.promises {
+            for system in tree.promised_in_vain() {
+                wrong += &format!("\nNix is told of {system}, which does not run");
+            }
+        }
+        wrong
+    }
+}
+
+/// The same again, or the registration that was being undone.
+fn registered(case: &Case, tree: &Tree, fresh: &Snapshot) -> String {
+    let args = case.again.args();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let done = tree.run(&args).omits("panicked").omits("warning:");
+    if done.code != Some(0) || !done.out.contains("aarch64") || !done.out.contains("proven") || !tree.runs("aarch64") {
+        return format!("register does not complete it: {done:#?}");
+    }
+    let whole = Whole::default().and(tree).nothing_else();
+    let complete = tree.snapshot();
+    let again = tree.run(&args).omits("panicked");
+    if again.code != Some(0) || !again.out.contains("already registered, proven") {
+        return format!("it is not complete: {again:#?}");
+    }
+    complete.is_unchanged_in(tree);
+    let wrong = tree.unsound(&whole);
+    if wrong.is_empty() { undone(case, tree, fresh) } else { wrong }
+}
+
+fn undone(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
+    let done = tree.run(&["unregister", "all"]).omits("panicked").omits("warning:");
+    if done.code != Some(0) {
+        return format!("unregister does not undo it: {done:#?}");
+    }
+    fresh.unrestored_in(tree)
+}
+
+fn a_registration_then_done_again() {
+    REGISTER.killed("`register`, killed at each change, then registered and unregistered", registered);
+}
+
+fn a_registration_then_undone() {
+    REGISTER.killed("`register`, killed at each change, then unregistered", undone);
+}
+
+fn an_upgrade_then_done_again() {
+    let what = "`register` with another emulator, killed at each change, then registered and unregistered";
+    UPGRADE.killed(what, registered);
+}
+
+fn an_upgrade_then_undone() {
+    UPGRADE.killed("`register` with another emulator, killed at each change, then unregistered", undone);
+}
+
+fn a_second_system_then_done_again() {
+    let what = "`register` of a second system, killed at each change, then registered and unregistered";
+    SECOND.killed(what, registered);
+}
+
+fn a_second_system_then_undone() {
+    SECOND.killed("`register` of a second system, killed at each change, then unregistered", undone);
+}
+
+fn an_undo_then_registered() {
+    UNDO.killed("`unregister`, killed at each change, then registered and unregistered", registered);
+}
+
+fn an_undo_then_undone() {
+    UNDO.killed("`unregister`, killed at each change, then unregistered", undone);
+}
+
+fn an_undo_of_one_of_two_then_registered() {
+    let what = "`unregister` of one of two systems, killed at each change, then registered and unregistered";
+    ONE_OF_TWO.killed(what, registered);
+}
+
+fn an_undo_of_one_of_two_then_undone() {
+    ONE_OF_TWO.killed("`unregister` of one of two systems, killed at each change, then unregistered", undone);
+}
