@@ -6,30 +6,25 @@
 //! write there (see `host`), so it is not hashed again. Where nothing can be
 //! written, the emulator stays in memory.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
+use super::bring;
 use crate::catalog::{Catalog, Member, Package};
 use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::facts::IN_MEMORY;
 use crate::facts::copies::{self, HostCopy};
-use crate::fetch;
-use crate::host::{Host, Staged};
+use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
 use crate::receipt::Receipt;
 use crate::request::Source;
 use crate::ui::Ui;
-
-/// So long another download into the same cache is waited for.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// An emulator that can be registered.
 #[derive(Debug)]
@@ -112,7 +107,7 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
         found.extend(search.download(ui, &missing)?);
     }
     if wish.keep == Keep::Memory {
-        found = found.into_iter().map(|emulator| in_memory(host, machine, emulator)).collect::<Result<_>>()?;
+        found = found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator)).collect::<Result<_>>()?;
     }
     Ok(found)
 }
@@ -125,12 +120,12 @@ fn cache(host: &Host) -> Option<PathBuf> {
     Some(named.or_else(home)?.join("binfmt-nix"))
 }
 
-struct Search<'a> {
-    host: &'a Host,
-    machine: &'a str,
-    wish: &'a Wish,
-    package: Option<&'a Package>,
-    cache: Option<PathBuf>,
+pub(super) struct Search<'a> {
+    pub(super) host: &'a Host,
+    pub(super) machine: &'a str,
+    pub(super) wish: &'a Wish,
+    pub(super) package: Option<&'a Package>,
+    pub(super) cache: Option<PathBuf>,
 }
 
 impl Search<'_> {
@@ -154,7 +149,7 @@ impl Search<'_> {
         Ok(version.map(|version| emulator(arch, Place::File(path), version)))
     }
 
-    fn cached(&self, arch: &'static Arch) -> Option<Emulator> {
+    pub(super) fn cached(&self, arch: &'static Arch) -> Option<Emulator> {
         let (member, version) = self.pin(arch)?;
         let path = entry(self.cache.as_ref()?, member);
         self.host.open_trusted(&path).ok()?;
@@ -170,115 +165,19 @@ impl Search<'_> {
         copy(arch, judged.pop().ok_or_else(none)?)
     }
 
-    fn pin(&self, arch: &Arch) -> Option<(&Member, Version)> {
+    pub(super) fn pin(&self, arch: &Arch) -> Option<(&Member, Version)> {
         let package = self.package?;
         Some((package.member(arch.target)?, Version::parse(&package.qemu_version)?))
-    }
-
-    fn download(&self, ui: &Ui, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
-        let Some(package) = self.package else {
-            return Err(Error::Unsupported {
-                what: format!("no download of QEMU is known for {} hosts", self.machine),
-                hint: "--qemu PATH names a static one that you have".into(),
-            });
-        };
-        self.host.hold_signals().map_err(|e| Error::io("hold signals of", &self.host.own_path(), e))?;
-        let opened = self.cache.as_deref().map(|cache| (cache, self.open_cache(ui, cache)));
-        match opened {
-            Some((cache, Ok(_lock))) => {
-                // Another run may have brought it while we waited.
-                let missing: Vec<_> = archs.iter().copied().filter(|arch| self.cached(arch).is_none()).collect();
-                if !missing.is_empty() {
-                    self.fill_cache(ui, package, cache, &missing)?;
-                }
-                archs.iter().map(|arch| self.cached(arch).ok_or_else(|| gone(arch))).collect()
-            }
-            Some((_, Err(error))) if !matches!(error, Error::Locked { .. } | Error::Interrupted { .. }) => {
-                ui.note(&format!("nothing is kept for the next time: {error}"));
-                self.keep_in_memory(ui, package, archs)
-            }
-            Some((_, Err(error))) => Err(error),
-            None => self.keep_in_memory(ui, package, archs),
-        }
-    }
-
-    /// Only under its lock is what killed runs left swept up.
-    fn open_cache(&self, ui: &Ui, cache: &Path) -> Result<crate::host::Lock> {
-        let mut waiting = |holder: &str| ui.note(&format!("waiting for another download, {holder}"));
-        let lock = self.host.lock(&cache.join("lock"), PATIENCE, &mut waiting)?;
-        self.host.sweep(cache)?;
-        Ok(lock)
-    }
-
-    fn fill_cache(&self, ui: &Ui, package: &Package, cache: &Path, archs: &[&'static Arch]) -> Result<()> {
-        let mut staged: Vec<(&Member, Staged)> = Vec::new();
-        for member in archs.iter().filter_map(|arch| package.member(arch.target)) {
-            let dir = cache.join(member.sha256.to_string());
-            if !self.host.exists(&dir) {
-                self.host.make_dir(&dir)?;
-            }
-            self.host.sweep(&dir)?;
-            staged.push((member, self.host.stage(&dir)?));
-        }
-        let files = staged.iter_mut().map(|(member, staged)| (member.target.as_str(), staged.file())).collect();
-        self.fetch(ui, package, files)?;
-        for (member, mut staged) in staged {
-            let path = entry(cache, member);
-            fetch::check(staged.file(), member)?;
-            let ready = staged.finish().map_err(|e| Error::io("write", &path, e))?;
-            self.host.place(ready, &path)?;
-        }
-        Ok(())
-    }
-
-    fn fetch(&self, ui: &Ui, package: &Package, files: BTreeMap<&str, &mut File>) -> Result<()> {
-        let (_, note) = fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
-        if let Some(note) = note {
-            ui.note(&note);
-        }
-        Ok(())
-    }
-
-    fn keep_in_memory(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
-        let mut made = Vec::new();
-        for arch in archs {
-            let (member, version) = self.pin(arch).ok_or_else(|| gone(arch))?;
-            made.push((*arch, member, version, self.host.memory_to_seal().map_err(|e| no_memory(&e))?));
-        }
-        let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
-        self.fetch(ui, package, files)?;
-        let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
-            // Sealed first: what is hashed then cannot change any more.
-            self.host.seal(&file).map_err(|e| no_memory(&e))?;
-            fetch::check(&mut file, member)?;
-            Ok(emulator(arch, Place::Memory(file), version))
-        };
-        made.into_iter().map(seal).collect()
     }
 }
 
 /// Where a member is in the cache.
-fn entry(cache: &Path, member: &Member) -> PathBuf {
+pub(super) fn entry(cache: &Path, member: &Member) -> PathBuf {
     cache.join(member.sha256.to_string()).join(format!("qemu-{}", member.target))
 }
 
-fn emulator(arch: &'static Arch, place: Place, version: Version) -> Emulator {
+pub(super) fn emulator(arch: &'static Arch, place: Place, version: Version) -> Emulator {
     Emulator { arch, place, version }
-}
-
-/// The same, as a file in memory.
-fn in_memory(host: &Host, machine: &str, emulator: Emulator) -> Result<Emulator> {
-    let Place::File(path) = &emulator.place else { return Ok(emulator) };
-    let mut memory = host.memory_to_seal().map_err(|e| no_memory(&e))?;
-    let mut file = host.open_given(path)?;
-    std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
-    host.seal(&memory).map_err(|e| no_memory(&e))?;
-    let fit = copies::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
-        path: path.clone(),
-        binary: interpreter::binary(emulator.arch),
-        why,
-    })?;
-    Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
 }
 
 fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {
@@ -286,22 +185,5 @@ fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {
     match copy.verdict {
         Ok(fit) => Ok(emulator(arch, Place::File(path), fit.version)),
         Err(why) => Err(Error::Unfit { path, binary, why }),
-    }
-}
-
-fn gone(arch: &Arch) -> Error {
-    Error::NoInterpreter {
-        binary: interpreter::binary(arch),
-        tried: "the cache does not keep what is put there".into(),
-    }
-}
-
-/// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: &std::io::Error) -> Error {
-    Error::Unsupported {
-        what: format!("cannot keep an emulator in memory: {source}"),
-        hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \
-               vm.memfd_noexec=0"
-            .into(),
     }
 }

@@ -12,6 +12,7 @@
 pub const MAP_IDS: &str = "map-ids";
 
 pub mod ability;
+mod bring;
 pub mod emulators;
 pub mod enter;
 pub mod environment;

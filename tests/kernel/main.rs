@@ -45,6 +45,7 @@ mod read_only;
 mod receipts;
 mod rivals;
 mod rootless;
+mod rootless_refused;
 mod strange_machines;
 mod strange_texts;
 mod two_at_once;
@@ -79,6 +80,7 @@ const MODULES: &[&[Test]] = &[
     receipts::TESTS,
     rivals::TESTS,
     rootless::TESTS,
+    rootless_refused::TESTS,
     strange_machines::TESTS,
     strange_texts::TESTS,
     two_at_once::TESTS,

@@ -10,7 +10,6 @@ use std::process::{Command, Output, Stdio};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::common::done::{Done, TOOL, tool};
 use crate::common::emulators::busybox;
@@ -33,14 +32,6 @@ crate::tests! {
     nix_is_told
     namespaces_of_the_commands_own
     several_systems
-    what_this_machine_runs_itself
-    what_makes_no_sense
-    user_namespaces_are_switched_off
-    a_seccomp_filter
-    a_chroot
-    no_proc
-    no_subordinate_ids
-    register_names_this_way
 }
 
 /// The user of these tests, with a home of his own.
@@ -51,7 +42,7 @@ fn home() -> PathBuf {
 }
 
 /// A file that joe can read and execute, wherever the original is.
-fn shown(file: &Path) -> PathBuf {
+pub(crate) fn shown(file: &Path) -> PathBuf {
     let copy = Path::new(SCRATCH).join(file.file_name().unwrap());
     if !copy.exists() {
         fs::copy(file, &copy).unwrap();
@@ -67,17 +58,17 @@ fn usual_proc() {
 }
 
 /// An empty directory, or one that hides another.
-fn memory(place: &Path) {
+pub(crate) fn memory(place: &Path) {
     fs::create_dir_all(place).unwrap();
     mount(None::<&str>, place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
 }
 
-fn bind(from: &Path, to: &Path) {
+pub(crate) fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
 }
 
 /// A program, run by joe.
-fn joe(program: &Path) -> Command {
+pub(crate) fn joe(program: &Path) -> Command {
     usual_proc();
     if !home().exists() {
         fs::create_dir(home()).unwrap();
@@ -93,7 +84,7 @@ fn joe(program: &Path) -> Command {
 }
 
 /// `run` with the real QEMU of a system, as joe.
-fn running(system: &str, words: &[&str]) -> Command {
+pub(crate) fn running(system: &str, words: &[&str]) -> Command {
     let mut command = joe(&shown(Path::new(TOOL)));
     let qemu = shown(&qemu(system));
     command.args(["run", "--system", system, "--qemu"]).arg(qemu).arg("--").args(words);
@@ -107,7 +98,7 @@ fn prints(command: &mut Command, expected: &str) {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
-fn done(command: &mut Command) -> Done {
+pub(crate) fn done(command: &mut Command) -> Done {
     command.output().unwrap().into()
 }
 
@@ -272,86 +263,4 @@ fn several_systems() {
     }
     command.args(["run", "-s", "arm64", "-s", "linux/riscv64", "--source", "host", "--", "ls", TABLE]);
     prints(&mut command, "qemu-aarch64\nqemu-riscv64\nregister\nstatus\n");
-}
-
-fn what_this_machine_runs_itself() {
-    done(&mut running("x86_64", &["true"])).exits(2).says("without an emulator");
-}
-
-fn what_makes_no_sense() {
-    let run = |args: &[&str]| Done::from(tool(args).output().unwrap());
-    run(&["run", "--", "true"]).exits(2).says("--system");
-    run(&["run", "--all", "--system", "arm", "true"]).exits(2);
-    run(&["run", "--system", "arm46", "true"]).exits(2).says("did you mean");
-    run(&["run", "-s", "arm", "-s", "hppa", "--qemu", "/x", "true"]).exits(2).says("one system");
-    run(&["--root", "/tmp", "run", "-s", "arm", "true"]).exits(2).says("--root");
-}
-
-fn user_namespaces_are_switched_off() {
-    let mut command = running("aarch64", &["true"]);
-    fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
-    let refused = done(&mut command).exits(6);
-    refused
-        .says("cannot make a user namespace")
-        .says("max_user_namespaces is 0")
-        .says("sysctl user.max_user_namespaces=");
-}
-
-/// As containers have one: unshare(2) is not permitted.
-fn a_seccomp_filter() {
-    let mut command = running("aarch64", &["true"]);
-    let refused = SeccompAction::Errno(nix::libc::EPERM.unsigned_abs());
-    let architecture = std::env::consts::ARCH.try_into().unwrap();
-    let filter = [(nix::libc::SYS_unshare, Vec::new())].into_iter().collect();
-    let filter = SeccompFilter::new(filter, SeccompAction::Allow, refused, architecture).unwrap();
-    let program: BpfProgram = filter.try_into().unwrap();
-    seccompiler::apply_filter(&program).unwrap();
-    done(&mut command).exits(6).says("cannot make a user namespace").says("seccomp").says("--security-opt");
-}
-
-/// The kernel gives none in a chroot (user_namespaces(7), EPERM).
-fn a_chroot() {
-    let room = Path::new(SCRATCH).join("room");
-    memory(&room);
-    for dir in ["usr", "proc", "dev"] {
-        fs::create_dir(room.join(dir)).unwrap();
-        bind(&Path::new("/").join(dir), &room.join(dir));
-    }
-    for dir in ["bin", "lib", "lib64"] {
-        std::os::unix::fs::symlink(format!("usr/{dir}"), room.join(dir)).unwrap();
-    }
-    fs::copy(TOOL, room.join("tool")).unwrap();
-    fs::copy(qemu("aarch64"), room.join("qemu")).unwrap();
-    let mut command = Command::new("chroot");
-    command.arg(&room).args(["/tool", "run", "-s", "aarch64", "--qemu", "/qemu", "/bin/true"]);
-    done(&mut command).exits(6).says("cannot make a user namespace").says("chroot");
-}
-
-fn no_proc() {
-    let (tool, qemu) = (shown(Path::new(TOOL)), shown(&qemu("aarch64")));
-    umount2("/proc", MntFlags::MNT_DETACH).unwrap();
-    let mut command = Command::new(tool);
-    command.args(["run", "-s", "aarch64", "--qemu"]).arg(qemu).arg("true");
-    done(&mut command).exits(6).says("/proc");
-}
-
-fn no_subordinate_ids() {
-    let empty = Path::new(SCRATCH).join("files/empty");
-    memory(empty.parent().unwrap());
-    fs::write(&empty, "").unwrap();
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        if Path::new(file).exists() {
-            bind(&empty, Path::new(file));
-        }
-    }
-    let mut command = joe(&shown(Path::new(TOOL)));
-    command.args(["run", "--map-root", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "true"]);
-    done(&mut command).exits(6).says("/etc/subuid gives user").says("usermod --add-subuids");
-}
-
-/// Who may not register is told what he may do.
-fn register_names_this_way() {
-    let mut command = joe(&shown(Path::new(TOOL)));
-    let said = done(command.args(["register", "aarch64"])).exits(4);
-    said.says("sudo /scratch/binfmt-nix register aarch64").says("run --system aarch64 -- COMMAND");
 }

@@ -1,0 +1,135 @@
+//! Brings emulators that are not there: into the user's cache, or into memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use binfmt_magic::Arch;
+
+use super::emulators::{Emulator, Place, Search, emulator, entry};
+use crate::catalog::{Member, Package};
+use crate::error::{Error, Result};
+use crate::facts::copies;
+use crate::fetch;
+use crate::host::{Host, Lock, Staged};
+use crate::interpreter::{self, Version};
+use crate::ui::Ui;
+
+/// So long another download into the same cache is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+impl Search<'_> {
+    pub(super) fn download(&self, ui: &Ui, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+        let Some(package) = self.package else {
+            return Err(Error::Unsupported {
+                what: format!("no download of QEMU is known for {} hosts", self.machine),
+                hint: "--qemu PATH names a static one that you have".into(),
+            });
+        };
+        self.host.hold_signals().map_err(|e| Error::io("hold signals of", &self.host.own_path(), e))?;
+        let opened = self.cache.as_deref().map(|cache| (cache, self.open_cache(ui, cache)));
+        match opened {
+            Some((cache, Ok(_lock))) => {
+                // Another run may have brought it while we waited.
+                let missing: Vec<_> = archs.iter().copied().filter(|arch| self.cached(arch).is_none()).collect();
+                if !missing.is_empty() {
+                    self.fill_cache(ui, package, cache, &missing)?;
+                }
+                archs.iter().map(|arch| self.cached(arch).ok_or_else(|| gone(arch))).collect()
+            }
+            Some((_, Err(error))) if !matches!(error, Error::Locked { .. } | Error::Interrupted { .. }) => {
+                ui.note(&format!("nothing is kept for the next time: {error}"));
+                self.keep_in_memory(ui, package, archs)
+            }
+            Some((_, Err(error))) => Err(error),
+            None => self.keep_in_memory(ui, package, archs),
+        }
+    }
+
+    /// Only under its lock is what killed runs left swept up.
+    fn open_cache(&self, ui: &Ui, cache: &Path) -> Result<Lock> {
+        let mut waiting = |holder: &str| ui.note(&format!("waiting for another download, {holder}"));
+        let lock = self.host.lock(&cache.join("lock"), PATIENCE, &mut waiting)?;
+        self.host.sweep(cache)?;
+        Ok(lock)
+    }
+
+    fn fill_cache(&self, ui: &Ui, package: &Package, cache: &Path, archs: &[&'static Arch]) -> Result<()> {
+        let mut staged: Vec<(&Member, Staged)> = Vec::new();
+        for member in archs.iter().filter_map(|arch| package.member(arch.target)) {
+            let dir = cache.join(member.sha256.to_string());
+            if !self.host.exists(&dir) {
+                self.host.make_dir(&dir)?;
+            }
+            self.host.sweep(&dir)?;
+            staged.push((member, self.host.stage(&dir)?));
+        }
+        let files = staged.iter_mut().map(|(member, staged)| (member.target.as_str(), staged.file())).collect();
+        self.fetch(ui, package, files)?;
+        for (member, mut staged) in staged {
+            let path = entry(cache, member);
+            fetch::check(staged.file(), member)?;
+            let ready = staged.finish().map_err(|e| Error::io("write", &path, e))?;
+            self.host.place(ready, &path)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, ui: &Ui, package: &Package, files: BTreeMap<&str, &mut File>) -> Result<()> {
+        let (_, note) = fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        if let Some(note) = note {
+            ui.note(&note);
+        }
+        Ok(())
+    }
+
+    fn keep_in_memory(&self, ui: &Ui, package: &Package, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+        let mut made = Vec::new();
+        for arch in archs {
+            let (member, version) = self.pin(arch).ok_or_else(|| gone(arch))?;
+            made.push((*arch, member, version, self.host.memory_to_seal().map_err(|e| no_memory(&e))?));
+        }
+        let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
+        self.fetch(ui, package, files)?;
+        let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
+            // Sealed first: what is hashed then cannot change any more.
+            self.host.seal(&file).map_err(|e| no_memory(&e))?;
+            fetch::check(&mut file, member)?;
+            Ok(emulator(arch, Place::Memory(file), version))
+        };
+        made.into_iter().map(seal).collect()
+    }
+}
+
+/// The same, as a file in memory.
+pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator) -> Result<Emulator> {
+    let Place::File(path) = &emulator.place else { return Ok(emulator) };
+    let mut memory = host.memory_to_seal().map_err(|e| no_memory(&e))?;
+    let mut file = host.open_given(path)?;
+    std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
+    host.seal(&memory).map_err(|e| no_memory(&e))?;
+    let fit = copies::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
+        path: path.clone(),
+        binary: interpreter::binary(emulator.arch),
+        why,
+    })?;
+    Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
+}
+
+fn gone(arch: &Arch) -> Error {
+    Error::NoInterpreter {
+        binary: interpreter::binary(arch),
+        tried: "the cache does not keep what is put there".into(),
+    }
+}
+
+/// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
+fn no_memory(source: &std::io::Error) -> Error {
+    Error::Unsupported {
+        what: format!("cannot keep an emulator in memory: {source}"),
+        hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \
+               vm.memfd_noexec=0"
+            .into(),
+    }
+}
