@@ -1,6 +1,6 @@
 //! The command line by itself: help, arguments, formats. Nothing here looks at more of the machine than it must.
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "some of the words are for the kernel tests alone")]
 
 #[path = "common/done.rs"]

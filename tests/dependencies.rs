@@ -1,7 +1,13 @@
 //! What the program is made of: the rules of `.deny.toml`, held against the locked dependencies without cargo-deny.
 
 #![expect(clippy::disallowed_methods, reason = "tests start cargo and read its configuration")]
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -6,6 +6,8 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test reaches the machine directly"
 )]

@@ -2,6 +2,8 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test reaches the machine directly"
 )]

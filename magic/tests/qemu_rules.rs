@@ -1,5 +1,11 @@
 //! The table against the rules of QEMU's own `scripts/qemu-binfmt-conf.sh` (10.0), from which it comes.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed"
+)]
 
 use binfmt_magic::{Arch, Pattern};
 

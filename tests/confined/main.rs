@@ -5,7 +5,13 @@
 //! Landlock and seccomp is for `kernel`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod attempts;
 mod frames;

@@ -2,7 +2,12 @@
 //!
 //! Most tests use a small `.deb` made here. Those in `real` want Debian's own amd64 package, named
 //! by `BINFMT_NIX_TEST_DEB`; without it they say so and pass, or fail if `BINFMT_NIX_REQUIRE` names `deb`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "../common/ledger.rs"]
 mod ledger;

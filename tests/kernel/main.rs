@@ -10,7 +10,14 @@
 //! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `users`: what must not be skipped |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -13,6 +13,7 @@ crate::tests! {
     the_same_system_twice
     in_and_out
     the_lock_is_waited_for
+    a_wait_without_end_is_one
     patience_has_an_end
     a_lock_that_nobody_holds_any_more
     looking_does_not_wait
@@ -67,6 +68,11 @@ fn in_and_out() {
     assert_eq!(tree.runs("aarch64"), tree.exists("etc/nix/binfmt-nix.conf"));
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// More seconds than any clock counts.
+fn a_wait_without_end_is_one() {
+    Tree::new().register_with("aarch64", &["--wait", &u64::MAX.to_string()]).exits(0).omits("panicked");
 }
 
 fn the_lock_is_waited_for() {

@@ -1,7 +1,13 @@
 //! What holds for every text or file from elsewhere, however strange: the parsers never panic, and what they let
 //! through is within bounds. (Rules, entries and names have theirs in `magic/tests/props.rs`; `tests/fuzz` goes deeper.)
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod apt;
 mod catalogue;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
@@ -55,6 +56,9 @@ struct Script {
     answers: VecDeque<Answer>,
 }
 
+/// Whether what was sent last was not what was asked for.
+pub static LIES: AtomicBool = AtomicBool::new(false);
+
 static SCRIPT: Mutex<Option<Script>> = Mutex::new(None);
 
 static BASE: LazyLock<String> = LazyLock::new(|| {
@@ -92,7 +96,9 @@ fn answer(connection: TcpStream) -> std::io::Result<()> {
     let range = file.get(first..=last).unwrap_or_default();
     let content_range = format!("bytes {first}-{last}/{}", file.len());
     let mut out = &connection;
-    match script.answers.pop_front() {
+    let next = script.answers.pop_front();
+    LIES.store(matches!(next, Some(Answer::Lie | Answer::Status(_))), Ordering::SeqCst);
+    match next {
         None => Ok(()),
         Some(Answer::Range) => send(out, 206, content_range.as_bytes(), range),
         Some(Answer::Whole) => send(out, 200, b"", file),
