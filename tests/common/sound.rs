@@ -32,6 +32,7 @@ impl Whole {
     }
 
     /// There are no other states in which it is.
+    #[allow(dead_code, reason = "asked in tests/crash alone")]
     pub(crate) fn nothing_else(self) -> Self {
         Self { all: true, ..self }
     }
@@ -130,6 +131,7 @@ impl Tree {
     }
 
     /// Systems that Nix takes builds for, and that do not run.
+    #[allow(dead_code, reason = "asked in tests/crash alone")]
     pub(crate) fn promised_in_vain(&self) -> Vec<&str> {
         let [conf, own] = now(self).map(|text| String::from_utf8(text.unwrap_or_default()).unwrap());
         let told =

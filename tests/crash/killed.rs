@@ -1,6 +1,6 @@
 //! A run that is killed at each of its changes, one after the other.
 
-use crate::common::runs::{Run, gone, tree_after};
+use crate::common::runs::{Run, gone, to_their_end, tree_after};
 use crate::common::snapshot::Snapshot;
 use crate::common::sound::Whole;
 use crate::common::{Tree, ledger};
@@ -74,7 +74,7 @@ impl Case {
     ) -> Option<Change> {
         let tree = Tree::new();
         let fresh = tree.snapshot();
-        self.prepare.iter().for_each(|run| run.to_its_end(&tree));
+        to_their_end(self.prepare, &tree);
         let (change, done) = fault::run(&tree, self.run, fault, number);
         if let Some(change) = &change {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
@@ -92,13 +92,9 @@ impl Case {
 
     /// In words, what is wrong before anything is repaired.
     fn half_done(&self, tree: &Tree, whole: &Whole) -> String {
-        let mut wrong = tree.unsound(whole);
-        if self.promises {
-            for system in tree.promised_in_vain() {
-                wrong += &format!("\nNix is told of {system}, which does not run");
-            }
-        }
-        wrong
+        let wrong = tree.unsound(whole);
+        let vain = if self.promises { tree.promised_in_vain() } else { Vec::new() };
+        if vain.is_empty() { wrong } else { format!("{wrong}\nNix is told of what does not run: {vain:?}") }
     }
 }
 
