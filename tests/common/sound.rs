@@ -113,8 +113,7 @@ impl Tree {
         if said["state"] != expected || said["entry"] != entry || said["by"] != by {
             wrong.push(format!("{system} is {expected}, and status says: {said:#}"));
         }
-        let release = self.release(system);
-        if !said["qemu"].is_null() && release.is_none_or(|release| said["qemu"] != release.as_str()) {
+        if !said["qemu"].is_null() && self.release(system).is_none_or(|release| said["qemu"] != release.as_str()) {
             wrong.push(format!("the emulator in place does not answer with this release: {said:#}"));
         }
         if expected != "works" && said["detail"].is_null() {
