@@ -58,8 +58,15 @@ fn other() -> PathBuf {
 /// A machine after these runs.
 pub(crate) fn tree_after(runs: &[Run]) -> Tree {
     let tree = Tree::new();
-    runs.iter().for_each(|run| run.to_its_end(&tree));
+    to_their_end(runs, &tree);
     tree
+}
+
+#[track_caller]
+pub(crate) fn to_their_end(runs: &[Run], tree: &Tree) {
+    for run in runs {
+        run.to_its_end(tree);
+    }
 }
 
 /// Takes the tree away, with its table and all that is in it.

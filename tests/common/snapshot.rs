@@ -192,8 +192,10 @@ fn walk(path: &Path, files: &mut BTreeMap<String, Seen>) {
 
 /// An emulator is read once: what is the same file with the same change time, which nobody can set, has the same bytes.
 fn read(path: &Path, meta: &fs::Metadata) -> Rc<Vec<u8>> {
+    /// Device, inode and change time; what it holds.
+    type Read = ((u64, u64, Time), Rc<Vec<u8>>);
     thread_local! {
-        static LAST: RefCell<Vec<((u64, u64, Time), Rc<Vec<u8>>)>> = const { RefCell::new(Vec::new()) };
+        static LAST: RefCell<Vec<Read>> = const { RefCell::new(Vec::new()) };
     }
     let read = || Rc::new(fs::read(path).unwrap());
     if meta.len() < 1 << 20 {

@@ -32,6 +32,7 @@ impl Whole {
     }
 
     /// There are no other states in which it is.
+    #[allow(dead_code, reason = "asked in tests/crash alone")]
     pub(crate) fn nothing_else(self) -> Self {
         Self { all: true, ..self }
     }
@@ -112,8 +113,7 @@ impl Tree {
         if said["state"] != expected || said["entry"] != entry || said["by"] != by {
             wrong.push(format!("{system} is {expected}, and status says: {said:#}"));
         }
-        let release = self.release(system);
-        if !said["qemu"].is_null() && release.is_none_or(|release| said["qemu"] != release.as_str()) {
+        if !said["qemu"].is_null() && self.release(system).is_none_or(|release| said["qemu"] != release.as_str()) {
             wrong.push(format!("the emulator in place does not answer with this release: {said:#}"));
         }
         if expected != "works" && said["detail"].is_null() {
@@ -130,6 +130,7 @@ impl Tree {
     }
 
     /// Systems that Nix takes builds for, and that do not run.
+    #[allow(dead_code, reason = "asked in tests/crash alone")]
     pub(crate) fn promised_in_vain(&self) -> Vec<&str> {
         let [conf, own] = now(self).map(|text| String::from_utf8(text.unwrap_or_default()).unwrap());
         let told =

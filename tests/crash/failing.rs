@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::common::done::Done;
-use crate::common::runs::{Run, gone};
+use crate::common::runs::{Run, gone, to_their_end};
 use crate::common::snapshot::Snapshot;
 use crate::common::{Tree, ledger};
 use crate::fault::{self, Change, Fault};
@@ -43,7 +43,7 @@ fn failing(what: &str, prepare: &[Run], run: Run, judge: impl Fn(&Failed<'_>) ->
         for number in 1.. {
             let tree = Tree::new();
             let fresh = tree.snapshot();
-            prepare.iter().for_each(|run| run.to_its_end(&tree));
+            to_their_end(prepare, &tree);
             let before = tree.snapshot();
             let (change, done) = fault::run(&tree, run, Fault::Fails(error), number);
             if let Some(change) = &change {
@@ -61,6 +61,7 @@ fn failing(what: &str, prepare: &[Run], run: Run, judge: impl Fn(&Failed<'_>) ->
         }
     }
     assert!(wrong.is_empty(), "{} of {failed}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(failed > 60, "only {failed}: is the tool built with the feature failpoints?");
     ledger::line(what, failed);
 }
 
@@ -83,14 +84,6 @@ impl Failed<'_> {
         }
     }
 
-    /// A registration that failed has left nothing at all.
-    fn unrestored(&self) -> String {
-        match self.done.code {
-            Some(0) => self.litter() + &self.not_undone(),
-            _ => self.before.unrestored_in(self.tree),
-        }
-    }
-
     /// The next undo leaves nothing.
     fn not_undone(&self) -> String {
         let done = self.tree.run(&["unregister", "all"]).omits("panicked");
@@ -108,20 +101,26 @@ impl Failed<'_> {
     }
 }
 
+/// A registration that failed has left nothing at all.
+fn unrestored(failed: &Failed<'_>) -> String {
+    match failed.done.code {
+        Some(0) => failed.litter() + &failed.not_undone(),
+        _ => failed.before.unrestored_in(failed.tree),
+    }
+}
+
 fn a_registration() {
-    failing("`register`, each change failing once by EIO, ENOSPC and EROFS", &[], Run::Register, |failed| {
-        failed.unrestored()
-    });
+    failing("`register`, each change failing once by EIO, ENOSPC and EROFS", &[], Run::Register, unrestored);
 }
 
 fn an_upgrade() {
     let what = "`register` with another emulator, each change failing once by EIO, ENOSPC and EROFS";
-    failing(what, &[Run::Register], Run::Upgrade, |failed| failed.unrestored());
+    failing(what, &[Run::Register], Run::Upgrade, unrestored);
 }
 
 fn a_second_system() {
     let what = "`register` of a second system, each change failing once by EIO, ENOSPC and EROFS";
-    failing(what, &[Run::RegisterSecond], Run::Register, |failed| failed.unrestored());
+    failing(what, &[Run::RegisterSecond], Run::Register, unrestored);
 }
 
 /// It does what it can, and the next one the rest.

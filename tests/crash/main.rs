@@ -4,7 +4,14 @@
 //! which is to fail. Worlds, trees and skips are those of `tests/kernel`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[allow(dead_code, unused_imports, reason = "what tests/kernel needs, and more than is needed here")]
 #[path = "../common/mod.rs"]

@@ -7,7 +7,7 @@ use binfmt_nix::download::Mirror;
 
 use super::fixture::Deb;
 use super::server::{Manner, Server};
-use super::{fetch, fetch_as, impatient};
+use super::{fetch, fetch_as, impatient, ledger};
 
 /// Asks a mirror of this manner for a guest; what the error says of it.
 fn complaint(manner: Manner) -> String {
@@ -31,7 +31,7 @@ fn assert_says(manner: Manner, words: &str) {
 
 #[test]
 fn without_the_package() {
-    for (code, words) in [
+    let answers = [
         (404, "404 (it does not have this version)"),
         (403, "403 (forbidden)"),
         (416, "416"),
@@ -40,9 +40,11 @@ fn without_the_package() {
         (204, "204"),
         (304, "304"),
         (401, "401"),
-    ] {
+    ];
+    for (code, words) in answers {
         assert_says(Manner::Status(code, "X: y".to_owned()), words);
     }
+    ledger::line("mirrors without the package, or that say so", answers.len());
 }
 
 #[test]
@@ -53,12 +55,14 @@ fn that_stop_in_the_middle() {
 
 #[test]
 fn that_give_another_range() {
-    for range in ["bytes 0-9/10", "bytes 3192-9999/*", "bytes */0", "non\u{202e}sense"] {
+    let ranges = ["bytes 0-9/10", "bytes 3192-9999/*", "bytes */0", "non\u{202e}sense"];
+    for range in ranges {
         assert_says(Manner::Says(Some(range)), "asked for bytes");
     }
     assert!(!complaint(Manner::Says(Some("\u{202e}"))).contains('\u{202e}'));
     assert!(!complaint(Manner::Says(Some("\x1b[2J"))).contains('\x1b'));
     assert_says(Manner::Says(None), "no Content-Range");
+    ledger::line("mirrors that give another range, or say nonsense of it", ranges.len() + 3);
 }
 
 #[test]
@@ -77,12 +81,14 @@ fn that_redirect_badly() {
     assert_says(to("/again"), "more than 5 redirects");
     // Not to be followed, so this is no package either.
     assert_says(Manner::Status(302, "X: y".to_owned()), "302");
+    ledger::line("mirrors that redirect to where nobody should follow", 4);
 }
 
 #[test]
 fn that_never_answer() {
     assert_says(Manner::Silent, "no answer for 0.6 s");
     assert_says(Manner::HeadOnly, "no answer for 0.6 s");
+    ledger::line("mirrors that are silent", 2);
 }
 
 #[test]

@@ -9,8 +9,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[allow(dead_code, reason = "what is counted here is the same each time")]
 #[path = "../common/ledger.rs"]
 mod ledger;
+#[allow(dead_code, reason = "moments are drawn in tests/kernel alone")]
 #[path = "../common/noise.rs"]
 mod noise;
 

@@ -6,7 +6,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::statvfs::statvfs;
 
 use crate::common::tree::{NIX_CONF, ROOT};
-use crate::common::{Tree, qemu};
+use crate::common::{Tree, ledger, qemu};
 
 crate::tests! {
     at_every_file
@@ -17,7 +17,7 @@ crate::tests! {
 
 /// Tries with ever more room, until it is enough. With less, nothing may be left but the lock.
 #[track_caller]
-fn tried_with(rooms: impl Iterator<Item = String>, prepare: impl Fn(&Tree), system: &str) {
+fn tried_with(what: &str, rooms: impl Iterator<Item = String>, prepare: impl Fn(&Tree), system: &str) {
     let (mut failed, mut enough, mut wrong) = (0, 0, Vec::new());
     for options in rooms {
         let tree = Tree::on("mode=755").furnished();
@@ -45,6 +45,7 @@ fn tried_with(rooms: impl Iterator<Item = String>, prepare: impl Fn(&Tree), syst
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(failed > 1 && enough > 0, "{failed} times too little, {enough} times enough");
+    ledger::line(what, failed + enough);
 }
 
 /// Takes the tree away, with its table and all that is in it.
@@ -63,21 +64,24 @@ fn taken(prepare: impl Fn(&Tree)) -> (u64, u64) {
 
 fn at_every_file() {
     let (_, inodes) = taken(|_| {});
-    tried_with((0..18).map(|more| format!("nr_inodes={}", inodes + more)), |_| {}, "aarch64");
+    let rooms = (0..18).map(|more| format!("nr_inodes={}", inodes + more));
+    tried_with("`register`, with room for ever more files", rooms, |_| {}, "aarch64");
 }
 
 fn at_every_page() {
     let (pages, _) = taken(|_| {});
     let qemu = fs::metadata(qemu("aarch64")).unwrap().len().div_ceil(4096);
     let rooms = [0, 1, 2, 100, qemu - 1, qemu, qemu + 1, qemu + 2, qemu + 3, qemu + 4, qemu + 5, qemu + 6, qemu + 20];
-    tried_with(rooms.into_iter().map(|more| format!("size={}", (pages + more) * 4096)), |_| {}, "aarch64");
+    let rooms = rooms.into_iter().map(|more| format!("size={}", (pages + more) * 4096));
+    tried_with("`register`, with ever more room", rooms, |_| {}, "aarch64");
 }
 
 /// What another system has stays as it is.
 fn for_a_second_system() {
     let first = |tree: &Tree| drop(tree.register("riscv64").exits(0));
     let (_, inodes) = taken(first);
-    tried_with((0..10).step_by(2).map(|more| format!("nr_inodes={}", inodes + more)), first, "aarch64");
+    let rooms = (0..10).step_by(2).map(|more| format!("nr_inodes={}", inodes + more));
+    tried_with("`register` of a second system, with room for ever more files", rooms, first, "aarch64");
 }
 
 /// Undoing needs room for the receipt. Without it, it is said; with it, the next time does the rest.

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::common::noise::Noise;
-use crate::common::runs::{Run, gone};
+use crate::common::runs::{Run, gone, to_their_end};
 use crate::common::{Tree, ledger, qemu};
 use crate::killed::{duration, seed, signalled};
 
@@ -19,7 +19,7 @@ crate::tests! {
 }
 
 /// So many signals in each test, of each of the three.
-const SIGNALS: usize = 14;
+const SIGNALS: usize = 9;
 
 /// A signal at a random moment: all is as before, or all is done.
 #[track_caller]
@@ -32,7 +32,7 @@ fn interrupted(what: &str, prepare: &[Run], run: Run) {
         while came < SIGNALS {
             let tree = Tree::new();
             let fresh = tree.snapshot();
-            prepare.iter().for_each(|run| run.to_its_end(&tree));
+            to_their_end(prepare, &tree);
             let before = tree.snapshot();
             let (running, ended) = signalled(&tree, run, signal, whole, &mut noise);
             came += usize::from(running);

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::common::noise::Noise;
-use crate::common::runs::{Run, gone, tree_after};
+use crate::common::runs::{Run, gone, to_their_end, tree_after};
 use crate::common::snapshot::Snapshot;
 use crate::common::sound::Whole;
 use crate::common::{Tree, ledger};
@@ -64,7 +64,7 @@ pub(crate) fn signalled(
 /// From the environment, or from the clock.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("BINFMT_NIX_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-    given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 & 0xffff_ffff)
+    given.unwrap_or_else(|| u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos()))
 }
 
 /// What a whole run may leave in Nix's files, whichever of these runs come to their end.
@@ -90,7 +90,7 @@ fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     while kills < KILLS {
         let tree = Tree::new();
         let before = tree.snapshot();
-        prepare.iter().for_each(|run| run.to_its_end(&tree));
+        to_their_end(prepare, &tree);
         let mut done = Vec::new();
         // What came to its end may leave nothing to do for the next one, which is hard to hit.
         for _ in 0..chain * 3 / 2 {

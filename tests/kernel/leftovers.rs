@@ -62,6 +62,7 @@ fn of_every_kind_in_every_directory() {
             let (tree, fresh, before) = registered();
             planted += plant(&tree, dir);
             assert_eq!(tree.status()["unfinished"], true, "{dir}");
+            tree.run(&["status"]).exits(0).says("was cut short").prints("works");
             tree.run(args).exits(0).omits("panicked");
             if args == ["unregister", "aarch64"] {
                 fresh.is_restored_in(&tree);
@@ -69,6 +70,7 @@ fn of_every_kind_in_every_directory() {
                 before.is_restored_in(&tree);
             }
             assert_eq!(tree.status()["unfinished"], false, "{dir}");
+            tree.run(&["status"]).exits(0).omits("cut short");
             gone(tree);
         }
     }

@@ -129,9 +129,10 @@ const CROWDS: usize = 8;
 fn crowd(tree: &Tree, unregister: bool, options: &[&str]) -> Vec<Done> {
     let start = |(number, system): (usize, &&str)| {
         let qemu = qemu(system);
-        let args = match unregister && number % 2 == 1 {
-            true => vec!["unregister", system],
-            false => vec!["register", system, "--qemu", qemu.to_str().unwrap()],
+        let args = if unregister && number % 2 == 1 {
+            vec!["unregister", system]
+        } else {
+            vec!["register", system, "--qemu", qemu.to_str().unwrap()]
         };
         tree.start(&[&args, options].concat())
     };
