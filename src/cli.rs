@@ -75,15 +75,9 @@ pub struct Register {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
-    /// Use this static QEMU (for one system); it is copied
-    #[arg(long, value_name = "PATH", conflicts_with = "source")]
-    pub qemu: Option<PathBuf>,
     /// Where QEMU comes from
-    #[arg(long, value_enum, default_value_t = Source::Auto)]
-    pub source: Source,
-    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
-    #[arg(long, value_name = "URL")]
-    pub mirror: Option<String>,
+    #[command(flatten)]
+    pub origin: Origin,
     /// Give setuid programs their rights (flag C); see the risk in the README
     #[arg(long)]
     pub credentials: bool,
@@ -110,6 +104,20 @@ pub struct Register {
     pub dry_run: bool,
 }
 
+/// Where an emulator comes from: arguments of `register` and `run`.
+#[derive(Debug, Args)]
+pub struct Origin {
+    /// Use this static QEMU (for one system)
+    #[arg(long, value_name = "PATH", conflicts_with = "source")]
+    pub qemu: Option<PathBuf>,
+    /// Where QEMU comes from
+    #[arg(long, value_enum, default_value_t = Source::Auto)]
+    pub source: Source,
+    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -120,15 +128,9 @@ pub struct Run {
     /// Every system that this machine does not run by itself
     #[arg(long, conflicts_with = "systems")]
     pub all: bool,
-    /// Use this static QEMU (for one system)
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["source", "all"])]
-    pub qemu: Option<PathBuf>,
     /// Where QEMU comes from
-    #[arg(long, value_enum, default_value_t = Source::Auto)]
-    pub source: Source,
-    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
-    #[arg(long, value_name = "URL")]
-    pub mirror: Option<String>,
+    #[command(flatten)]
+    pub origin: Origin,
     /// Write nothing to disk: a downloaded QEMU stays in memory
     #[arg(long)]
     pub no_cache: bool,

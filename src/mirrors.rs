@@ -9,6 +9,9 @@ use crate::host::Host;
 /// The variable that names a mirror, as `--mirror` does.
 pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
 
+/// The variable that names the certificates that Nix trusts.
+pub const NIX_ROOTS: &str = "NIX_SSL_CERT_FILE";
+
 /// The mirror that the user named, on the command line or else in the
 /// environment.
 pub fn named(host: &Host, option: Option<&str>) -> Result<Option<BaseUrl>> {
@@ -24,7 +27,7 @@ pub fn all(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
 
 /// The certificates that Nix was told of (PEM): they count too.
 pub fn extra_roots(host: &Host) -> Vec<u8> {
-    let named = host.env("NIX_SSL_CERT_FILE").and_then(|path| host.read_given(Path::new(&path)));
+    let named = host.env(NIX_ROOTS).and_then(|path| host.read_given(Path::new(&path)));
     named.unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@ mod fileless;
 mod generate;
 mod list;
 mod nix_conf;
+mod origin;
 mod permission;
 mod register;
 mod run;

@@ -1,22 +1,9 @@
 //! Root or not: the exact line that does it.
 
+use crate::download;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::mirrors;
-
-/// What a download looks at; sudo drops it unless told otherwise.
-const KEPT: [&str; 10] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "NIX_SSL_CERT_FILE",
-];
 
 /// The running machine is changed by root only. A tree below `--root` may
 /// belong to anyone. `rootless` are the systems that `run` could do it for.
@@ -33,7 +20,9 @@ pub(super) fn check(host: &Host, rootless: Option<&[String]>) -> Result<()> {
 }
 
 fn line(host: &Host) -> String {
-    let set: Vec<&str> = KEPT.into_iter().chain([mirrors::VARIABLE]).filter(|name| host.env(name).is_some()).collect();
+    // sudo drops them unless told otherwise.
+    let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE]);
+    let set: Vec<&str> = counted.filter(|name| host.env(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));

@@ -1,16 +1,15 @@
 //! `binfmt-nix register SYSTEM…`
 
-use super::{conclude, fileless, lock, permission, show, systems, talk};
+use super::{conclude, fileless, lock, origin, permission, show, systems, talk};
 use crate::apply::{Applied, Apply};
 use crate::cli;
-use crate::error::{Error, ExitCode, Result};
+use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
-use crate::mirrors;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
-use crate::request::{NixChoice, Register, Source};
+use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -38,20 +37,12 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
 
 fn request(args: &cli::Register, host: &Host) -> Result<Register> {
     let (systems, all) = systems::named(&args.systems)?;
-    let source = match (&args.qemu, args.source) {
-        (Some(_), _) if systems.len() != 1 => {
-            return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
-        }
-        (Some(path), _) => Source::File(path.clone()),
-        (None, cli::Source::Auto) => Source::Auto,
-        (None, cli::Source::Host) => Source::Host,
-        (None, cli::Source::Download) => Source::Download,
-    };
+    let (source, mirror) = origin::wanted(&args.origin, host, systems.len())?;
     Ok(Register {
         systems,
         all,
         source,
-        mirror: mirrors::named(host, args.mirror.as_deref())?,
+        mirror,
         credentials: args.credentials,
         nix: match (args.nix, args.no_nix) {
             (true, _) => NixChoice::Yes,

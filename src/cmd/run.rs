@@ -5,15 +5,13 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::systems;
+use super::{origin, systems};
 use crate::binfmt_misc;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{self, Native, native};
 use crate::host::Host;
 use crate::interpreter;
-use crate::mirrors;
-use crate::request::Source;
 use crate::rootless::emulators::{self, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;
 use crate::rootless::ids::{self, Mapping};
@@ -30,7 +28,9 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let archs = asked(args, host, &machine)?;
     let mapping = mapping(host, args.map_root)?;
     let above = binfmt_misc::look(host)?;
-    let emulators = emulators::obtain(host, ui, &archs, &machine, &wish(args, host)?)?;
+    let (source, mirror) = origin::wanted(&args.origin, host, archs.len())?;
+    let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
+    let emulators = emulators::obtain(host, ui, &archs, &machine, &Wish { source, mirror, keep })?;
     let rule = |emulator: &Emulator| emulator.rule(&interpreter::binary(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
     let older = inherited::rules(&above, &ours);
@@ -49,25 +49,11 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
 fn asked(args: &cli::Run, host: &Host, machine: &str) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
     let (archs, all) = systems::named(names)?;
-    if args.qemu.is_some() && archs.len() != 1 {
-        return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
-    }
     let native = native::among(host, &archs, machine);
     if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
     }
     Ok(archs.into_iter().filter(|arch| !native.contains_key(arch.target)).collect())
-}
-
-fn wish(args: &cli::Run, host: &Host) -> Result<Wish> {
-    let source = match (&args.qemu, args.source) {
-        (Some(path), _) => Source::File(path.clone()),
-        (None, cli::Source::Auto) => Source::Auto,
-        (None, cli::Source::Host) => Source::Host,
-        (None, cli::Source::Download) => Source::Download,
-    };
-    let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
-    Ok(Wish { source, mirror: mirrors::named(host, args.mirror.as_deref())?, keep })
 }
 
 fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {

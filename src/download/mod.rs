@@ -36,6 +36,20 @@ use ranges::Stop;
 /// How often one mirror is asked again, after it moved at least one block and then broke.
 const TURNS: usize = 3;
 
+/// What of the environment counts for a download: proxies, and whose certificates are trusted.
+pub const VARIABLES: &[&str] = &[
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// How patient the client is, and which way it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientOptions {

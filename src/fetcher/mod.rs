@@ -25,7 +25,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::catalog::{Member, Plan};
-use crate::download::{ClientOptions, DownloadError, Event, Fetched, Mirror};
+use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, Mirror};
 use crate::error::Result;
 use crate::host::{Heard, Worker};
 use crate::text::one_line;
@@ -34,21 +34,8 @@ use wire::{Job, Lack};
 /// The hidden command of this program that is the child.
 pub const COMMAND: &str = "download-confined";
 
-/// What the child is told of our caller's environment: the proxies, and what the library asks before it
-/// believes `HTTP_PROXY` (a CGI program's could come from a request); whose certificates are trusted.
-const VARIABLES: &[&str] = &[
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "REQUEST_METHOD",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+/// What the library asks before it believes `HTTP_PROXY`: a CGI program's could come from a request.
+const UNDER_CGI: &str = "REQUEST_METHOD";
 
 /// How soon a signal is heard.
 const TURN: Duration = Duration::from_millis(50);
@@ -82,7 +69,8 @@ pub fn fetch(
 ) -> Result<(Fetched, Option<String>)> {
     let broken = |e: io::Error| process(format!("cannot be talked with: {e}"));
     let job = serde_json::to_vec(&job(order)).map_err(|e| broken(e.into()))?;
-    let started = Worker::start(COMMAND, VARIABLES, job);
+    let variables = [download::VARIABLES, &[UNDER_CGI]].concat();
+    let started = Worker::start(COMMAND, &variables, job);
     let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut receiver = Receiver::new(order.plan, order.mirrors);
     let mut buffer = vec![0; 512 << 10];
