@@ -16,10 +16,7 @@ crate::tests! {
 /// The tool on the machine itself, which is this world's read-only copy of it, as a user who is not root.
 fn as_a_stranger(args: &[&str], variables: &[(&str, &str)]) -> Done {
     let mut command = itself("stranger").unwrap();
-    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"] {
-        command.env_remove(name);
-    }
-    for name in ["ALL_PROXY", "all_proxy", "NIX_SSL_CERT_FILE", "BINFMT_NIX_MIRROR"] {
+    for name in binfmt_nix::download::VARIABLES.iter().chain(&["NIX_SSL_CERT_FILE", "BINFMT_NIX_MIRROR"]) {
         command.env_remove(name);
     }
     command.arg(TOOL).args(args).envs(variables.iter().copied()).output().unwrap().into()
