@@ -74,7 +74,7 @@ world() {
 }
 
 # Whatever of QEMU, Nix and this tool this machine has, the copy has not. What there is of Nix is what a multi-user
-# installation has: build users and a line in nix.conf. No binary cache is asked: these tests build.
+# installation has: build users and a line in nix.conf. One ordinary user has subordinate ids. No binary cache is asked: these tests build.
 fresh() {
     local root=$1 number
     rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
@@ -85,6 +85,8 @@ fresh() {
         echo "nixbld$number:x:3000$number:30000::/var/empty:/usr/sbin/nologin" >> "$root/etc/passwd"
     done
     echo "nixbld:x:30000:nixbld1,nixbld2,nixbld3,nixbld4" >> "$root/etc/group"
+    grep -q '^[^:]*:[^:]*:1000:' "$root/etc/passwd" || echo 'joe:x:1000:1000::/home/joe:/bin/sh' >> "$root/etc/passwd"
+    echo 1000:100000:65536 | tee "$root/etc/subuid" > "$root/etc/subgid"
     mkdir "$root/etc/nix"
     printf '%s\n' '# as installed' 'build-users-group = nixbld' 'substituters =' > "$root/etc/nix/nix.conf"
 }

@@ -6,8 +6,6 @@ joe=(HOME=/home/joe setpriv --reuid 1000 --regid 1000 --clear-groups)
 rootless() {
     install -d -o 1000 -g 1000 -m 755 /home/joe
     chmod -R a+rX "$home/bin"
-    grep -q '^[^:]*:[^:]*:1000:' /etc/passwd || echo 'joe:x:1000:1000::/home/joe:/bin/sh' >> /etc/passwd
-    echo 1000:100000:65536 | tee /etc/subuid > /etc/subgid
     note outside
     rm -f "$home/moved"
     check "run: what was needed is downloaded, and the program says aarch64" \
@@ -22,6 +20,10 @@ rootless() {
     check "run --no-cache: writes nothing to the user's home, and says aarch64" without_cache
     check "run --map-root: root inside, the subordinate ids are the others, podman and buildah are told" as_root_inside
     check "run: files, entries and mounts of the machine are as before" same outside
+    rm -rf /home/joe/.cache "$home/moved"
+    check "run: twenty at once, each for the first time: all say aarch64" twenty_at_once
+    check "run: one of them downloaded, the others waited: $(moved)" between 3000000 "$(moved)" 7100000
+    check "run --no-cache where no program may be in memory: refused, exits 6, says what helps" strict refused_in_memory
     check "run: no process is left" no_process_is_left
 }
 
@@ -52,6 +54,22 @@ refuses_in_a_store_of_ones_own() {
 without_cache() {
     rm -rf /home/joe/.cache
     runs --no-cache --system aarch64 -- "$home/bin/busybox-arm64" uname -m && [ ! -e /home/joe/.cache ]
+}
+
+twenty_at_once() {
+    local number pids=() pid wrong=0
+    for number in {1..20}; do
+        "${clean[@]}" env "${joe[@]}" "$tool" run --system aarch64 -- "$home/bin/busybox-arm64" uname -m \
+            > "$home/at-once-$number" 2> "$home/at-once-$number.err" &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || wrong=1; done
+    cat "$home"/at-once-*
+    [ "$wrong" = 0 ] && [ "$(cat "$home"/at-once-{1..20} | uniq -c | tr -s ' ')" = " 20 aarch64" ]
+}
+
+refused_in_memory() {
+    exits 6 env HOME=/tmp "$tool" run --no-cache --system aarch64 -- true && says "in memory" "vm.memfd_noexec=0"
 }
 
 as_root_inside() {
