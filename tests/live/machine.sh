@@ -74,7 +74,8 @@ world() {
 }
 
 # Whatever of QEMU, Nix and this tool this machine has, the copy has not. What there is of Nix is what a multi-user
-# installation has: build users and a line in nix.conf. One ordinary user has subordinate ids. No binary cache is asked: these tests build.
+# installation has: build users and a line in nix.conf. One ordinary user has subordinate ids. No binary cache is
+# asked: these tests build.
 fresh() {
     local root=$1 number
     rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
