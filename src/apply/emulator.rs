@@ -12,6 +12,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::copies;
 use crate::host::{Inode, Seal, Staged};
+use crate::plan::{Plan, Step};
 use crate::receipt::Made;
 use crate::{interpreter, layout};
 
@@ -49,6 +50,16 @@ impl Apply<'_> {
         copies::version(self.host, arch, &ready.program()).map_err(unfit)?;
         self.staged.insert(arch.target, (ready, sha256));
         Ok(())
+    }
+
+    /// A system that gets another emulator is, from that record on, the new one, and not proven yet.
+    pub(super) fn renew(&mut self, plan: &Plan, step: &Step) {
+        let Step::Place(arch) = step else { return };
+        let planned = plan.systems.iter().find(|planned| planned.arch.target == arch.target);
+        let known = self.receipt.systems.get_mut(arch.target);
+        if let (Some(known), Some(system)) = (known, planned.and_then(|planned| planned.system.clone())) {
+            *known = system;
+        }
     }
 
     pub(super) fn place(&mut self, arch: &'static Arch) -> Result<()> {

@@ -97,7 +97,11 @@ impl<'a> Apply<'a> {
         let attempt = self.open_receipt().and_then(|()| {
             // The daemon last of all: what it was told cannot be taken back.
             let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartDaemon);
-            steps.try_for_each(|step| self.go_on().and_then(|()| self.step(step)))?;
+            steps.try_for_each(|step| {
+                self.go_on()?;
+                self.renew(plan, step);
+                self.step(step)
+            })?;
             self.remember(plan)
         });
         match attempt {

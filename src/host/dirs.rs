@@ -67,9 +67,12 @@ impl Host {
         }
         let (above, dir) = self.dir_of(path)?;
         let temp = temp::name();
-        above.rename(dir, &temp).map_err(|e| Error::io("remove the directory", &self.at(path), e))?;
-        drop(above.unlink_tree(&temp));
-        Ok(true)
+        let renamed = above.rename(dir, &temp);
+        // A rename whose fsync failed was done all the same.
+        if above.has(&temp).unwrap_or(true) {
+            drop(above.unlink_tree(&temp));
+        }
+        renamed.map(|()| true).map_err(|e| Error::io("remove the directory", &self.at(path), e))
     }
 
     /// Removes what killed runs left in `dir`. Only under the lock.
