@@ -13,7 +13,7 @@ use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
-use crate::facts::{Facts, Now, copies};
+use crate::facts::{Facts, IN_MEMORY, Now, copies};
 use crate::host::{Host, Inode, TEMP_PREFIX};
 use crate::nix::answer::Answer;
 use crate::nix::{ConfState, OWN_CONF, conf};
@@ -117,9 +117,10 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
     if entry.is_none() && known.is_none() && !begun {
         return None;
     }
+    let mut stale = false;
     let (state, detail) = match entry {
         Some(_) if facts.table.is_switched_off() => (Working::Broken, Some(SWITCHED_OFF.into())),
-        Some(entry) => try_out(host, arch, entry),
+        Some(entry) => try_out(host, arch, entry, &mut stale),
         None if begun => (Working::Missing, None),
         None => (Working::Missing, Some(missing(arch))),
     };
@@ -131,7 +132,8 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
         entry: entry.map(name_of),
         flags: entry.map(|entry| entry.rule.flags.to_string()),
         interpreter: interpreter.map(|path| path.display().to_string()),
-        qemu: release(host, facts, arch, interpreter, known),
+        // Of a file that has no name any more nothing is known.
+        qemu: release(host, facts, arch, interpreter, known).filter(|_| !stale),
         by: maker(facts, entry),
         nix_knows: answer.map(|answer| answer.missing(arch.nix_systems).is_empty()),
         detail,
@@ -151,13 +153,13 @@ fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
 fn release(host: &Host, facts: &Facts, arch: &Arch, path: Option<&Path>, known: Option<&System>) -> Option<String> {
     let path = path?;
     match known {
-        Some(system) if facts.real(&system.interpreter) == path => Some(system.qemu.clone()),
+        Some(system) if facts.real(&system.interpreter) == path => facts.installed(arch).map(str::to_owned),
         _ if !host.is_live() => None,
         _ => copies::judge(host, arch, &facts.machine, path).ok().map(|fit| fit.version.to_string()),
     }
 }
 
-fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> (Working, Option<String>) {
+fn try_out(host: &Host, arch: &Arch, entry: &Entry, is_stale: &mut bool) -> (Working, Option<String>) {
     let Some(bytes) = arch.probe() else {
         return (Working::NotProven, None);
     };
@@ -171,7 +173,11 @@ fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> (Working, Option<String>)
         Ok(Some(seen)) if !seen.status.success() => {
             broken(format!("a program ended with {}: {}", seen.status, seen.complaints.trim()))
         }
-        Ok(Some(seen)) => (Working::Works, stale(host, entry, seen.program)),
+        Ok(Some(seen)) => {
+            let stale = stale(host, entry, seen.program);
+            *is_stale = stale.is_some();
+            (Working::Works, stale)
+        }
     }
 }
 
@@ -179,7 +185,8 @@ fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> (Working, Option<String>)
 /// same path is not used.
 fn stale(host: &Host, entry: &Entry, running: Inode) -> Option<String> {
     let path = Path::new(OsStr::from_bytes(&entry.rule.interpreter));
-    let file = host.open_given(path).ok()?;
+    // That path is one of whoever registered it.
+    let file = if path.starts_with(IN_MEMORY) { None } else { host.open_given(path).ok() }?;
     let there = Inode::of(&file.metadata().ok()?);
     (there != running).then(|| {
         format!("the kernel still runs the file that {} was when {} was registered", path.display(), name_of(entry))

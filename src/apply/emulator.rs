@@ -12,7 +12,6 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::copies;
 use crate::host::{Inode, Seal, Staged};
-use crate::plan::{Plan, Step};
 use crate::receipt::Made;
 use crate::{interpreter, layout};
 
@@ -47,27 +46,23 @@ impl Apply<'_> {
         }
         interpreter::judge(&head, &self.facts.machine).map_err(unfit)?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        copies::version(self.host, arch, &ready.program()).map_err(unfit)?;
-        self.staged.insert(arch.target, (ready, sha256));
+        let version = copies::version(self.host, arch, &ready.program()).map_err(unfit)?;
+        self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
-    }
-
-    /// A system that gets another emulator is, from that record on, the new one, and not proven yet.
-    pub(super) fn renew(&mut self, plan: &Plan, step: &Step) {
-        let Step::Place(arch) = step else { return };
-        let planned = plan.systems.iter().find(|planned| planned.arch.target == arch.target);
-        let known = self.receipt.systems.get_mut(arch.target);
-        if let (Some(known), Some(system)) = (known, planned.and_then(|planned| planned.system.clone())) {
-            *known = system;
-        }
     }
 
     pub(super) fn place(&mut self, arch: &'static Arch) -> Result<()> {
         let path = layout::interpreter(arch);
-        let Some((ready, sha256)) = self.staged.remove(arch.target) else {
+        let Some((ready, sha256, version)) = self.staged.remove(arch.target) else {
             return Ok(());
         };
-        self.begin(Made::Interpreter { path: path.clone(), sha256, seal: None }, Some(arch))?;
+        // What was proven of the old one is not of this.
+        if let Some(known) = self.receipt.systems.get_mut(arch.target) {
+            known.proven = false;
+        }
+        let qemu = Some(version.to_string());
+        let made = Made::Interpreter { path: path.clone(), sha256, seal: None, qemu: qemu.clone() };
+        self.begin(made, Some(arch))?;
         self.undo_by(match self.host.keep(&path)? {
             Some(previous) => Undo::Restore(path.clone(), previous),
             None => Undo::RemoveFile(path.clone()),
@@ -75,7 +70,7 @@ impl Apply<'_> {
         self.host.place(ready, &path)?;
         self.host.relabel(&path);
         let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));
-        self.end(Made::Interpreter { path, sha256, seal })
+        self.end(Made::Interpreter { path, sha256, seal, qemu })
     }
 
     /// Opens the emulator that is about to be registered, by the checked way, and

@@ -23,6 +23,7 @@ use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::host::{Host, Ready};
+use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::daemon::{self, Restart};
 use crate::plan::{Plan, Step};
@@ -45,7 +46,7 @@ pub struct Apply<'a> {
     /// Its records as they were before what is being made was begun.
     before: Vec<Record>,
     /// Emulators that are complete but have not got their names yet.
-    staged: BTreeMap<&'static str, (Ready, Sha256)>,
+    staged: BTreeMap<&'static str, (Ready, Sha256, Version)>,
     /// How to take back what was done, each with the records as they were before.
     done: Vec<(Undo, Vec<Record>)>,
     /// What the user should know at the end.
@@ -99,7 +100,6 @@ impl<'a> Apply<'a> {
             let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartDaemon);
             steps.try_for_each(|step| {
                 self.go_on()?;
-                self.renew(plan, step);
                 self.step(step)
             })?;
             self.remember(plan)

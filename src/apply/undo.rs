@@ -38,9 +38,15 @@ impl Apply<'_> {
         let mut complete = true;
         self.staged.clear();
         self.receipt.systems.clone_from(&self.facts.receipt.systems);
-        while let Some((undo, before)) = self.done.pop() {
+        let first = self.done.first().map(|(_, before)| before.clone());
+        // An entry is put in again once its emulator is back in its place: the
+        // kernel opens that there and then (flag F).
+        let (entries, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.done).into_iter().partition(|(undo, _)| matches!(undo, Undo::Enter(_)));
+        for (undo, before) in rest.into_iter().rev().chain(entries.into_iter().rev()) {
+            let of_an_entry = matches!(undo, Undo::Enter(_));
             match self.take_back(undo) {
-                Ok(()) if complete => self.receipt.records = before,
+                Ok(()) if complete && !of_an_entry => self.receipt.records = before,
                 Ok(()) => {}
                 Err(error) => {
                     complete = false;
@@ -49,6 +55,7 @@ impl Apply<'_> {
             }
         }
         if complete {
+            self.receipt.records = first.unwrap_or_else(|| std::mem::take(&mut self.receipt.records));
             self.drop_begun();
         }
         let written = if self.receipt.is_spent() { self.close_receipt() } else { self.save() };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
+use super::IN_MEMORY;
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
@@ -72,6 +73,9 @@ pub fn given(host: &Host, arch: &Arch, machine: &str, path: &Path) -> HostCopy {
 
 /// Trust first, then what the bytes say, and only then is it started.
 pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::result::Result<Fit, String> {
+    if path.starts_with(IN_MEMORY) {
+        return Err("it has no file that could be looked at".into());
+    }
     let path = &host.resolve(path).map_err(|e| e.to_string())?;
     let file = host.open_nofollow(path).map_err(|e| e.to_string())?;
     match host.distrust(path, &file) {

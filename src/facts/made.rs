@@ -61,7 +61,7 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
             Some(meta) if meta.is_dir() => Now::Ours,
             _ => Now::Gone,
         },
-        Made::Interpreter { path, sha256, seal } => match host.lstat(path)? {
+        Made::Interpreter { path, sha256, seal, .. } => match host.lstat(path)? {
             None => Now::Gone,
             Some(meta) if seal.as_ref() == Some(&Seal::of(&meta)) => Now::Ours,
             Some(_) => same_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),

@@ -119,6 +119,17 @@ impl Facts {
         })
     }
 
+    /// The release of our emulator for a system, as it is in its place now.
+    pub fn installed(&self, arch: &Arch) -> Option<&str> {
+        let recorded = self.records().find_map(|(record, now)| match &record.made {
+            Made::Interpreter { path, qemu, .. } if *now == Now::Ours && *path == layout::interpreter(arch) => {
+                qemu.as_deref()
+            }
+            _ => None,
+        });
+        recorded.or_else(|| self.receipt.systems.get(arch.target).map(|system| system.qemu.as_str()))
+    }
+
     /// Names of our entries in the kernel's table.
     pub fn our_entries(&self) -> impl Iterator<Item = String> {
         let fileless = Arch::ALL.iter().filter_map(|arch| self.fileless(arch)).map(name_of);

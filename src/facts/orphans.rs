@@ -75,7 +75,7 @@ fn of_system(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Made
     if !found.is_empty()
         && let Some((sha256, seal)) = fingerprint(host, &emulator)?
     {
-        found.insert(0, Made::Interpreter { path: emulator, sha256, seal: Some(seal) });
+        found.insert(0, Made::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
     }
     Ok(found)
 }

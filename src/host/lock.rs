@@ -12,7 +12,14 @@ use crate::error::{Error, Result};
 /// however that ends, so the file is never deleted and never stale.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Who takes it next is not taken for us until he has signed.
+        drop(self.file.set_len(0));
+    }
 }
 
 impl Host {
@@ -31,13 +38,21 @@ impl Host {
                 Ok(()) => break,
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
                 Err(TryLockError::WouldBlock) if since.elapsed() >= patience => {
-                    let holder = holder(&mut file);
+                    let holder = holder(&mut file).unwrap_or_else(|| UNSIGNED.to_owned());
                     return Err(Error::Locked { path: real, holder });
                 }
                 Err(TryLockError::WouldBlock) => {
-                    if !told {
-                        waiting(&holder(&mut file));
-                        told = true;
+                    // Who has just taken it has not signed yet.
+                    match holder(&mut file) {
+                        Some(holder) if !told => {
+                            waiting(&holder);
+                            told = true;
+                        }
+                        None if !told && since.elapsed() > Duration::from_millis(500) => {
+                            waiting(UNSIGNED);
+                            told = true;
+                        }
+                        _ => {}
                     }
                     if let Some(signal) = self.interrupted() {
                         return Err(Error::Interrupted { signal });
@@ -48,7 +63,7 @@ impl Host {
         }
         // On a full disk whoever waits is told less: what is swept next may free it.
         drop(sign(&mut file));
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 
@@ -59,11 +74,11 @@ fn sign(file: &mut File) -> std::io::Result<()> {
     writeln!(file, "process {}", std::process::id())
 }
 
-fn holder(file: &mut File) -> String {
+/// What is said of a holder who did not sign.
+const UNSIGNED: &str = "a process that did not say which";
+
+fn holder(file: &mut File) -> Option<String> {
     let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
-    match read {
-        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
-        _ => "a process that just started".to_owned(),
-    }
+    file.rewind().and_then(|()| file.take(64).read_to_string(&mut text)).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -41,7 +41,7 @@ impl Host {
                 if links > MOST_LINKS {
                     return Err(Error::io("follow the links to", &self.at(path), Errno::LOOP.into()));
                 }
-                ahead.extend(components(way.behind(&target)?));
+                ahead.extend(components(way.behind(&name, &target)?));
             }
         }
         match judge(way.here.real(), &look(&way.here)?) {
@@ -69,7 +69,7 @@ impl Way<'_> {
     /// Goes on to `name`; or returns where it leads, if it is a link.
     fn step(&mut self, name: &OsStr) -> Result<Option<PathBuf>> {
         if name == ".." {
-            self.here = self.above.pop().ok_or_else(|| self.leads_out(Path::new("..")))?;
+            self.here = self.above.pop().ok_or_else(|| self.leads_out(name, Path::new("..")))?;
             return Ok(None);
         }
         let real = self.here.path(name);
@@ -98,20 +98,20 @@ impl Way<'_> {
     }
 
     /// The part of a link's target that is still ahead.
-    fn behind<'t>(&mut self, target: &'t Path) -> Result<&'t Path> {
+    fn behind<'t>(&mut self, name: &OsStr, target: &'t Path) -> Result<&'t Path> {
         if target.is_relative() {
             return Ok(target);
         }
-        let inside = target.strip_prefix(self.root).map_err(|_| self.leads_out(target))?;
+        let inside = target.strip_prefix(self.root).map_err(|_| self.leads_out(name, target))?;
         if let Some(root) = self.above.drain(..).next() {
             self.here = root;
         }
         Ok(inside)
     }
 
-    fn leads_out(&self, target: &Path) -> Error {
+    fn leads_out(&self, name: &OsStr, target: &Path) -> Error {
         let e = io::Error::other(format!("a link leads out of the root directory, to {}", target.display()));
-        Error::io("open", &self.here.path(OsStr::new("")), e)
+        Error::io("open", &self.here.path(name), e)
     }
 }
 

@@ -67,7 +67,7 @@ impl Installed {
         };
         if facts.made_by_us(&path) {
             let recorded = facts.receipt.systems.get(arch.target);
-            let version = recorded.and_then(|system| Version::parse(&system.qemu));
+            let version = facts.installed(arch).and_then(Version::parse);
             let keep = recorded.zip(version).map(|(system, version)| Choice {
                 how: How::Keep,
                 version,

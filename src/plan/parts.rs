@@ -15,9 +15,6 @@ use crate::layout;
 pub(super) struct Parts {
     pub(super) fetch: Vec<&'static Arch>,
     pub(super) copy: Vec<Step>,
-    /// Old entries go before their emulator is replaced, so that taking both
-    /// back puts the old emulator into its place before its entry is put in.
-    pub(super) withdraw: Vec<Step>,
     pub(super) place: Vec<Step>,
     pub(super) boot: Vec<Step>,
     pub(super) register: Vec<Step>,
@@ -31,7 +28,7 @@ pub(super) struct Parts {
 impl Parts {
     /// How many changes so far, those to Nix left out.
     pub(super) fn len(&self) -> usize {
-        let lists = [&self.copy, &self.withdraw, &self.place, &self.boot, &self.register];
+        let lists = [&self.copy, &self.place, &self.boot, &self.register];
         lists.iter().map(|list| list.len()).chain([self.fetch.len()]).sum()
     }
 
@@ -45,7 +42,6 @@ impl Parts {
             .into_iter()
             .chain(fetch)
             .chain(self.copy)
-            .chain(self.withdraw)
             .chain(self.place)
             .chain(self.boot)
             .chain(self.register)

@@ -103,7 +103,8 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
         && choice.how == How::Keep
         && tried;
     if !stands && !matches!(facts.table, Table::Offline) {
-        parts.withdraw.extend(ours.map(|entry| Step::Withdraw(name_of(entry))));
+        // Directly before the new one: in between, nothing runs its programs.
+        parts.register.extend(ours.map(|entry| Step::Withdraw(name_of(entry))));
         parts.register.push(Step::Register { arch, rule: real });
         // Last, as it cannot be put back.
         parts.last.extend(facts.fileless(arch).map(|entry| Step::Withdraw(name_of(entry))));

@@ -98,6 +98,9 @@ pub enum Made {
         sha256: Sha256,
         /// spares reading it again
         seal: Option<Seal>,
+        /// its release, as it answered; none if it was found in place
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        qemu: Option<String>,
     },
     /// A text file that is all ours.
     File {
