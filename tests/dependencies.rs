@@ -31,7 +31,7 @@ fn every_licence_is_allowed_and_every_allowed_one_is_needed() {
 }
 
 #[test]
-fn every_crate_is_from_crates_io_or_from_here() {
+fn every_crate_is_from_one_registry_or_from_here() {
     for rule in ["unknown-registry = \"deny\"", "unknown-git = \"deny\""] {
         assert!(section("sources").contains(rule));
     }

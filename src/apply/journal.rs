@@ -1,0 +1,111 @@
+//! The receipt as a journal: what is about to be made is on the disk before it
+//! is made, and how it is taken back is known before it can be half made.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::Apply;
+use super::undo::Undo;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::receipt::{self, Made, Receipt, Record, State};
+
+impl Apply<'_> {
+    /// Makes room for the receipt.
+    pub(super) fn open_receipt(&mut self) -> Result<()> {
+        let dir = Path::new(receipt::DIR);
+        let above: Vec<_> = dir.ancestors().skip(1).filter(|dir| !self.host.exists(dir)).collect();
+        for dir in above.into_iter().rev() {
+            self.host.make_dir(dir)?;
+            self.record_dir(dir);
+        }
+        if self.host.exists(dir) {
+            return self.save();
+        }
+        self.record_dir(dir);
+        self.receipt.save_with_directory(self.host)?;
+        self.on_disk = Some(self.receipt.clone());
+        Ok(())
+    }
+
+    /// Writes the receipt, if it is not so already.
+    pub(super) fn save(&mut self) -> Result<()> {
+        let nothing = self.on_disk.is_none() && self.receipt.is_empty();
+        if !nothing && self.on_disk.as_ref() != Some(&self.receipt) {
+            // Which of the two is there, if this fails, nobody knows.
+            self.on_disk = None;
+            self.receipt.save(self.host)?;
+            self.on_disk = Some(self.receipt.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn record_dir(&mut self, path: &Path) {
+        let made = Made::Dir { path: path.to_owned() };
+        self.receipt.records.push(Record { state: State::Done, target: None, made });
+    }
+
+    /// Records that something is about to be made.
+    pub(super) fn begin(&mut self, made: Made, arch: Option<&Arch>) -> Result<()> {
+        let target = arch.map(|arch| arch.target.to_owned());
+        self.before.clone_from(&self.receipt.records);
+        self.receipt.records.push(Record { state: State::Begun, target, made });
+        self.save()
+    }
+
+    /// What was begun is taken back like this, if it comes to that: said before
+    /// a file is written, as a write that fails may have got through; and after
+    /// what either is or is not, lest somebody else's be taken for it.
+    pub(super) fn undo_by(&mut self, undo: Undo) {
+        self.done.push((undo, self.before.clone()));
+    }
+
+    /// Records that it is made, in its final form; an older record of the same
+    /// thing is no longer true.
+    pub(super) fn end(&mut self, made: Made) -> Result<()> {
+        let Some(mut record) = self.receipt.records.pop() else {
+            return Ok(());
+        };
+        record.state = State::Done;
+        self.receipt.records.retain(|other| !other.made.same_thing(&made));
+        record.made = made;
+        self.receipt.records.push(record);
+        self.save()
+    }
+
+    /// Forgets something that was taken away.
+    pub(super) fn forget(&mut self, undo: Undo, gone: impl Fn(&Made) -> bool) -> Result<()> {
+        self.done.push((undo, self.receipt.records.clone()));
+        self.receipt.records.retain(|record| !gone(&record.made));
+        self.save()
+    }
+
+    /// Writes down which systems are registered now.
+    pub(super) fn remember(&mut self, plan: &Plan) -> Result<()> {
+        for planned in &plan.systems {
+            let target = planned.arch.target;
+            match planned.system.clone() {
+                Some(mut system) => {
+                    system.proven |= self.proven.contains(&target);
+                    self.receipt.systems.insert(target.to_owned(), system);
+                }
+                None => {
+                    self.receipt.systems.remove(target);
+                }
+            }
+        }
+        if self.receipt.is_spent() { self.close_receipt() } else { self.save() }
+    }
+
+    /// Nothing of ours is left but the receipt and directories: they go too.
+    pub(super) fn close_receipt(&mut self) -> Result<()> {
+        let dirs: Vec<_> = self.receipt.records.drain(..).filter_map(|record| record.made.into_dir()).collect();
+        let receipts = Path::new(receipt::DIR);
+        Receipt::remove(self.host, dirs.iter().any(|dir| dir == receipts))?;
+        for dir in dirs.iter().rev().filter(|dir| *dir != receipts) {
+            self.host.remove_dir(dir)?;
+        }
+        Ok(())
+    }
+}
