@@ -22,7 +22,7 @@ use landlock::{
     RulesetStatus, Scope, path_beneath_rules,
 };
 use nix::sys::prctl::{set_dumpable, set_no_new_privs, set_pdeathsig};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, getppid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -104,7 +104,12 @@ fn limit() -> io::Result<()> {
         (Resource::RLIMIT_DATA, MEMORY),
     ];
     // Not RLIMIT_NPROC: it counts what others run as nobody; seccomp allows threads alone.
-    limits.into_iter().try_for_each(|(what, most)| Ok(setrlimit(what, most, most)?))
+    limits.into_iter().try_for_each(|(what, most)| {
+        // An ordinary user's limit may be lower already, and he may not raise it.
+        let (_, hard) = getrlimit(what)?;
+        let most = most.min(hard);
+        Ok(setrlimit(what, most, most)?)
+    })
 }
 
 /// Becomes nobody, if there is one in this user namespace, and who we are may
