@@ -32,6 +32,8 @@ pub enum Command {
     Unregister(Unregister),
     /// Run a command with emulation: without root, without a trace
     Run(Run),
+    /// Download QEMU into an archive, for register --from
+    Fetch(Fetch),
     /// Show what is registered, by whom, and whether Nix knows
     Status,
     /// Show the known systems, their names and rules
@@ -44,6 +46,14 @@ pub enum Command {
     /// Do the download that is on standard input, with as few rights as there can be
     #[command(hide = true, name = crate::fetcher::COMMAND)]
     DownloadConfined,
+    /// Unpack the archive that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::UNPACK)]
+    UnpackConfined {
+        /// The process that wants it
+        parent: u32,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
     /// Map ids of a new user namespace from outside of it
     #[command(hide = true, name = crate::rootless::MAP_IDS)]
     MapIds {
@@ -110,6 +120,12 @@ pub struct Origin {
     /// Use this static QEMU (for one system)
     #[arg(long, value_name = "PATH", conflicts_with = "source")]
     pub qemu: Option<PathBuf>,
+    /// Take QEMU from this archive (.deb, .apk, .tar.gz, ...), directory or file
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["source", "qemu", "mirror"])]
+    pub from: Option<PathBuf>,
+    /// Refuse the file of --from if it has another SHA-256
+    #[arg(long, value_name = "HEX", requires = "from")]
+    pub sha256: Option<String>,
     /// Where QEMU comes from
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     pub source: Source,
@@ -143,6 +159,23 @@ pub struct Run {
     /// The command; without one, your shell
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// Arguments of `fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
+    #[arg(required = true, value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+    /// The archive to write (.tar.gz); "-" is stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The machine that will use it: x86_64 or aarch64; default: this one
+    #[arg(long, value_name = "MACHINE")]
+    pub host: Option<String>,
+    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
 }
 
 /// The values of `--source`.

@@ -1,7 +1,7 @@
 //! SHA-256, the only thing that makes bytes from elsewhere ours.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,37 @@ impl Sha256 {
                 n => hasher.update(buffer.get(..n).unwrap_or_default()),
             }
         }
+    }
+}
+
+/// Hashes what is written through it.
+#[derive(Debug)]
+pub struct Hashed<W> {
+    out: W,
+    hasher: sha2::Sha256,
+}
+
+impl<W: Write> Hashed<W> {
+    /// Nothing was written yet.
+    pub fn new(out: W) -> Self {
+        Self { out, hasher: sha2::Sha256::new() }
+    }
+
+    /// The digest of all that was written.
+    pub fn sha256(self) -> Sha256 {
+        Sha256(self.hasher.finalize().into())
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

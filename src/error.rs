@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{RuleError, UnknownSystem};
 
+use crate::digest::Sha256;
 use crate::host::Distrust;
 
 /// What functions of this crate return.
@@ -152,6 +153,24 @@ pub enum Error {
         /// what is wrong
         why: String,
     },
+    /// An archive that gives no emulator.
+    #[error("cannot take an emulator from {}: {why}", path.display())]
+    Archive {
+        /// the archive
+        path: PathBuf,
+        /// what is wrong with it
+        why: String,
+    },
+    /// Other bytes than those that were named by their digest.
+    #[error("{what} has the SHA-256 {is}, not {wanted}; nothing of it was used")]
+    Digest {
+        /// the file
+        what: String,
+        /// what it has
+        is: Sha256,
+        /// what was named
+        wanted: Sha256,
+    },
     /// There is no QEMU to be had.
     #[error("no usable {binary} found: {tried}")]
     NoInterpreter {
@@ -201,6 +220,7 @@ impl Error {
             Self::Interrupted { signal: 15 } => ExitCode::Terminated,
             Self::Interrupted { .. } => ExitCode::Interrupted,
             Self::Unsupported { .. } => ExitCode::Unsupported,
+            Self::Digest { .. } => ExitCode::Unverified,
             Self::Download(e) if e.is_unverified() => ExitCode::Unverified,
             Self::Io { .. }
             | Self::Locked { .. }
@@ -208,6 +228,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::NotWorking { .. }
             | Self::Unfit { .. }
+            | Self::Archive { .. }
             | Self::NoInterpreter { .. }
             | Self::Distrusted(_)
             | Self::Receipt { .. }
@@ -243,6 +264,8 @@ impl Error {
             ),
             Self::Download(e) => e.hint(),
             Self::Command { .. }
+            | Self::Archive { .. }
+            | Self::Digest { .. }
             | Self::Interrupted { .. }
             | Self::Usage(_)
             | Self::Bricking { .. }

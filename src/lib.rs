@@ -47,6 +47,7 @@
 )]
 
 pub mod apply;
+pub mod archive;
 pub mod binfmt_misc;
 pub mod boot;
 pub mod catalog;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::apply::Applied;
+use crate::archive::Manifest;
+use crate::digest::Sha256;
 use crate::nix::answer::Answer;
 use crate::plan::{Plan, Planned};
 
@@ -30,6 +32,19 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Things that are not as they should be; if there are any, the exit status is 3.
     pub findings: Vec<String>,
+}
+
+/// The result of `fetch`.
+#[derive(Debug, Serialize)]
+pub struct Bundle {
+    /// Of this format: 1.
+    pub version: u32,
+    /// The archive.
+    pub file: PathBuf,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// What is in it.
+    pub manifest: Manifest,
 }
 
 /// One change.

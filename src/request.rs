@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
+use crate::digest::Sha256;
 use crate::download::BaseUrl;
 
 /// `register SYSTEM…`
@@ -40,6 +41,13 @@ pub enum Source {
     Download,
     /// This very file.
     File(PathBuf),
+    /// What is in this archive or directory, or this file.
+    From {
+        /// where it is
+        path: PathBuf,
+        /// what the file has to be
+        sha256: Option<Sha256>,
+    },
 }
 
 /// Whether Nix is told.

@@ -8,10 +8,12 @@ use super::generate::GenerateError;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
+/// A `.deb` has three members, and signed ones a few more.
+const MOST_MEMBERS: u64 = 64;
 const HEADER_END: &[u8] = b"`\n";
 
 /// Where the member of this name lies.
-pub(super) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, GenerateError> {
+pub(crate) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, GenerateError> {
     let mut magic = [0; MAGIC.len()];
     deb.seek(SeekFrom::Start(0))?;
     deb.read_exact(&mut magic)?;
@@ -19,7 +21,7 @@ pub(super) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, Gen
         return Err(GenerateError::format("it is no ar archive"));
     }
     let mut at = MAGIC.len() as u64;
-    loop {
+    for _ in 0..MOST_MEMBERS {
         let header = read_header(deb, name)?;
         let (found, length) =
             parse(&header).ok_or_else(|| GenerateError::format(format!("the ar header at byte {at} is broken")))?;
@@ -31,6 +33,7 @@ pub(super) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, Gen
         at = offset.saturating_add(length.next_multiple_of(2));
         deb.seek(SeekFrom::Start(at))?;
     }
+    Err(GenerateError::format(format!("none of its first {MOST_MEMBERS} members is {name}")))
 }
 
 fn read_header(deb: &mut impl Read, name: &str) -> Result<[u8; HEADER], GenerateError> {

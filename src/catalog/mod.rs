@@ -10,7 +10,7 @@
 //!
 //! Pure: knows nothing of networks, files, or where a QEMU is put.
 
-mod ar;
+pub(crate) mod ar;
 mod elf;
 pub mod generate;
 mod invalid;

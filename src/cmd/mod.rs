@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod fetch;
 mod fileless;
 mod generate;
 mod list;
@@ -30,8 +31,10 @@ use crate::ui::Ui;
 /// Does what the command line says.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     // It must not have opened or asked for anything yet.
-    if matches!(cli.command, Command::DownloadConfined) {
-        return fetcher::run();
+    match &cli.command {
+        Command::DownloadConfined => return fetcher::run(),
+        Command::UnpackConfined { parent, targets } => return fetcher::run_unpacker(*parent, targets),
+        _ => {}
     }
     let host = Host::new(&cli.root)?;
     stay_inside(&host)?;
@@ -39,11 +42,13 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Register(args) => register::run(args, &host, ui),
         Command::Unregister(args) => unregister::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
+        Command::Fetch(args) => fetch::run(args, &host, ui),
         Command::Status => status::run(&host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
         Command::Gen(args) => generate::run(args, &host, ui),
         Command::DownloadConfined => fetcher::run(),
+        Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
         Command::MapIds { pid, uids, gids, programs } => {
             let mapped = host.map_ids_of(*pid, uids, gids, programs);
             mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))

@@ -2,6 +2,7 @@
 //!
 //! Looking changes nothing: `--dry-run` and `status` stop after it.
 
+pub mod brought;
 pub mod copies;
 pub mod made;
 pub mod native;
@@ -66,6 +67,8 @@ pub struct Facts {
     pub rivals: BTreeMap<&'static str, Vec<Rival>>,
     /// Emulators to copy from, by target; looked for only where needed.
     pub copies: BTreeMap<&'static str, Vec<HostCopy>>,
+    /// What the user should know of how they were looked at.
+    pub notes: Vec<String>,
 }
 
 impl Facts {
@@ -88,6 +91,7 @@ impl Facts {
             native: native::among(host, systems, &machine),
             rivals: BTreeMap::new(),
             copies: BTreeMap::new(),
+            notes: Vec::new(),
             in_user_namespace: in_user_namespace(&Host::live()),
             machine,
             kernel,
@@ -195,13 +199,23 @@ impl Facts {
     }
 
     fn look_for_copies(&mut self, host: &Host, systems: &[&'static Arch], source: &Source) -> Result<()> {
+        if let Source::From { path, sha256 } = source {
+            let foreign = |arch: &&&Arch| !self.native.contains_key(arch.target);
+            let systems: Vec<&'static Arch> = systems.iter().filter(foreign).copied().collect();
+            if !systems.is_empty() {
+                let brought = brought::bring(host, &systems, &self.machine, path, *sha256)?;
+                self.copies = brought.copies.into_iter().map(|(target, copy)| (target, vec![copy])).collect();
+                self.notes.extend(brought.note);
+            }
+            return Ok(());
+        }
         for arch in systems {
             let installed = self.files.contains_key(&layout::interpreter(arch));
             let found = match source {
                 Source::Auto if installed => continue,
                 Source::Auto | Source::Host => copies::find(host, arch, &self.machine)?,
                 Source::File(path) => vec![copies::given(host, arch, &self.machine, path)],
-                Source::Download => continue,
+                Source::Download | Source::From { .. } => continue,
             };
             self.copies.insert(arch.target, found);
         }

@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::confine::{confine, die_with};
+use super::confine::{Work, confine, die_with};
 use super::wire::{self, Job, Word};
 use crate::catalog::Catalog;
 use crate::download::{self, Client, DownloadError, Event, Fetched, Roots};
@@ -20,7 +20,7 @@ use crate::text::one_line;
 /// A job with many certificates has some hundred kilobytes.
 const LONGEST_JOB: u64 = 64 << 20;
 /// How many bytes are kept for one write.
-const AT_ONCE: usize = 512 << 10;
+pub(super) const AT_ONCE: usize = 512 << 10;
 /// How often people are told how far it is.
 const TICK: Duration = Duration::from_millis(40);
 
@@ -30,7 +30,7 @@ pub fn run() -> Result<ExitCode> {
     let host = Host::live();
     host.forget_files().map_err(failed("close the files of"))?;
     let roots = Roots::of_this_machine();
-    let lacks = confine(&host).map_err(failed("confine"))?;
+    let lacks = confine(&host, Work::Download).map_err(failed("confine"))?;
     let job = read().map_err(failed("read the job of"))?;
     // If the parent was gone before it could be asked for, there is another one now.
     die_with(job.parent).map_err(failed("follow the parent of"))?;
@@ -89,7 +89,7 @@ struct Voice {
 }
 
 /// Standard output as it is: the library's is cut into lines.
-struct Output;
+pub(super) struct Output;
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

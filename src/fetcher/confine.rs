@@ -1,4 +1,4 @@
-//! Gives up every right that a download does not need. For the thread that calls it and those it will
+//! Gives up every right that a download, or unpacking an archive, does not need. For the thread that calls it and those it will
 //! start, so before there are others; there is no way back.
 //!
 //! | what | so that | where it cannot be had |
@@ -67,8 +67,17 @@ const LIBRARIES: &[&str] =
 const RESOLVERS: &[&str] =
     &["/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
 
+/// What is left to do afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// To download.
+    Download,
+    /// To read what is open: no network, no file, no other thread.
+    Unpack,
+}
+
 /// Gives up all rights. Returns what this kernel could not do.
-pub fn confine(host: &Host) -> io::Result<Vec<Lack>> {
+pub fn confine(host: &Host, work: Work) -> io::Result<Vec<Lack>> {
     limit()?;
     let mut lacks = Vec::new();
     lacks.extend(drop_user(host).err());
@@ -78,10 +87,10 @@ pub fn confine(host: &Host) -> io::Result<Vec<Lack>> {
     set_dumpable(false)?;
     // A change of user takes this back, so it comes after that (PR_SET_PDEATHSIG in prctl(2)).
     set_pdeathsig(Signal::SIGKILL)?;
-    if !matches!(close_files(), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
+    if !matches!(close_files(work), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
         lacks.push(Lack::Landlock);
     }
-    if syscalls::filter().is_err() {
+    if syscalls::filter(work).is_err() {
         lacks.push(Lack::Seccomp);
     }
     Ok(lacks)
@@ -137,7 +146,12 @@ fn is_mapped(id: u32, map: &str) -> bool {
 /// Landlock: what the kernel knows of it.
 ///
 /// UDP is left alone, for names are resolved through it; TCP goes to any port, for mirrors may use any.
-fn close_files() -> Result<RulesetStatus, RulesetError> {
+fn close_files(work: Work) -> Result<RulesetStatus, RulesetError> {
+    if work == Work::Unpack {
+        let all = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
+        let all = all.handle_access(AccessNet::from_all(ABI::V9))?.scope(Scope::from_all(ABI::V6))?;
+        return Ok(all.create()?.restrict_self()?.ruleset);
+    }
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V9))?
         .handle_access(AccessNet::BindTcp)?

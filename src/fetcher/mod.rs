@@ -6,16 +6,24 @@
 //! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
 //! hashed again before it gets a name.
 //!
+//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either.
+//!
 //! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
 
 mod child;
 pub mod confine;
+mod listen;
 mod receive;
 mod syscalls;
+mod unpack;
+mod unpacker;
 pub mod wire;
 
 pub use child::run;
+pub use listen::{Deaf, Listener, Unpacked};
 pub use receive::{Receiver, Stop};
+pub use unpack::{UNPACK, unpack};
+pub use unpacker::run as run_unpacker;
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -83,7 +91,7 @@ pub fn fetch(
                 silent = 0;
                 match receiver.take(buffer.get(..length).unwrap_or_default(), sink, tell) {
                     Ok(None) => {}
-                    Ok(Some(fetched)) => return Ok((fetched, note(receiver.lacks()))),
+                    Ok(Some(fetched)) => return Ok((fetched, note(receiver.lacks(), "downloads"))),
                     Err(Stop::Failed(error)) => return Err(error.into()),
                     Err(Stop::Garbled(garbled)) => return Err(process(garbled.to_string()).into()),
                 }
@@ -128,7 +136,7 @@ fn death(status: ExitStatus, complaints: &str) -> String {
 }
 
 /// What the user should know of this kernel, if there is something.
-fn note(lacks: &[Lack]) -> Option<String> {
+fn note(lacks: &[Lack], work: &str) -> Option<String> {
     let missing = |lack: Lack, name| lacks.contains(&lack).then_some(name);
     let missing: Vec<_> = [
         missing(Lack::Landlock, "no Landlock"),
@@ -139,8 +147,7 @@ fn note(lacks: &[Lack]) -> Option<String> {
     .flatten()
     .collect();
     let missing = missing.join(" and ");
-    let note = || {
-        format!("this kernel or container has {missing}: the process that downloads could not give up all its rights")
-    };
+    let note =
+        || format!("this kernel or container has {missing}: the process that {work} could not give up all its rights");
     (!missing.is_empty()).then(note)
 }

@@ -12,6 +12,8 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use super::confine::Work;
+
 /// Allowed whatever the arguments are.
 const ALLOWED: &[libc::c_long] = &[
     // What is open: pipes, sockets, files that were opened for reading.
@@ -64,6 +66,10 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_nanosleep,
     libc::SYS_gettimeofday,
     libc::SYS_getrandom,
+];
+
+/// For those who download alone.
+const NETWORK: &[libc::c_long] = &[
     // The network. `bind` is for resolvers: glibc binds its netlink socket, musl its UDP socket. There is
     // no `listen`.
     libc::SYS_connect,
@@ -104,9 +110,9 @@ const OLDER: &[libc::c_long] = &[
 const OLDER: &[libc::c_long] = &[];
 
 /// Installs the filter for this thread and those it will start.
-pub(super) fn filter() -> Result<(), seccompiler::Error> {
+pub(super) fn filter(work: Work) -> Result<(), seccompiler::Error> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
-    let filter = SeccompFilter::new(rules()?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
+    let filter = SeccompFilter::new(rules(work)?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
     let program = BpfProgram::try_from(filter)?;
     seccompiler::apply_filter(&program)
 }
@@ -116,11 +122,15 @@ const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
 /// One way in which a call is allowed: all of its conditions hold.
 type Way = Vec<SeccompCondition>;
 
-fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn rules(work: Work) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // Without a rule, a call is allowed as it is.
-    rules.extend(ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())));
+    let network = if work == Work::Download { NETWORK } else { &[] };
+    rules.extend(ALLOWED.iter().chain(OLDER).chain(network).map(|call| (*call, Vec::new())));
     for (call, ways) in conditional()? {
+        if work == Work::Unpack && [libc::SYS_clone, libc::SYS_socket].contains(&call) {
+            continue;
+        }
         let ways: Result<Vec<_>, _> = ways.into_iter().map(SeccompRule::new).collect();
         rules.insert(call, ways?);
     }

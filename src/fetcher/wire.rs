@@ -4,13 +4,18 @@
 //! byte for the kind, four for the length (little-endian), and so many bytes. A frame holds either bytes
 //! of the member that comes next, or one [`Word`] as JSON.
 //!
+//! The child that unpacks an archive has that on its standard input and its job in its arguments; it answers in the same
+//! frames, with the words of [`Found`].
+//!
 //! The reader believes nothing: a length is refused before room is made for it, and no word is longer
 //! than [`LONGEST_WORD`].
 
 use std::io::{self, Write};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Manifest;
 use crate::download::{ClientOptions, Mirror, Reason};
 
 /// More than any word of an honest child: reasons are cut to 200 characters.
@@ -76,6 +81,33 @@ pub enum Word {
     Inconsistent(String),
 }
 
+/// What the child says that unpacks an archive. The order is fixed: [`Found::Ready`]; perhaps [`Found::Manifest`]; for
+/// each emulator [`Found::Begin`], its bytes, [`Found::End`]; and one of the last two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Found {
+    /// It has given up its rights, but for those that this kernel cannot take from it.
+    Ready {
+        /// What could not be done.
+        lacks: Vec<Lack>,
+    },
+    /// What the archive says of itself.
+    Manifest(Manifest),
+    /// An emulator begins.
+    Begin {
+        /// whose programs it runs
+        target: String,
+        /// how many bytes it has
+        size: u64,
+    },
+    /// It is complete.
+    End,
+    /// There are no more of them.
+    Done,
+    /// The archive is broken, or one that is not taken.
+    Refused(String),
+}
+
 /// What a kernel may not be able to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lack {
@@ -93,7 +125,7 @@ pub enum Lack {
 pub struct Garbled(pub String);
 
 /// Writes one word.
-pub fn say(out: &mut impl Write, word: &Word) -> io::Result<()> {
+pub fn say(out: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
     frame(out, WORD, &serde_json::to_vec(word)?)
 }
 
@@ -133,16 +165,21 @@ impl Default for State {
 
 /// A part of what the child said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub enum Piece<'a, W = Word> {
     /// Some bytes of a member; never none.
     Bytes(&'a [u8]),
     /// A whole word.
-    Word(Word),
+    Word(W),
 }
 
 impl Frames {
     /// The next piece, cut from the front of `input`; `None` when all of `input` is used up.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, Garbled> {
+        self.next_of(input)
+    }
+
+    /// The same, of another language.
+    pub fn next_of<'a, W: DeserializeOwned>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a, W>>, Garbled> {
         while !input.is_empty() {
             match &mut self.state {
                 State::Head(head) => {

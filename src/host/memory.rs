@@ -24,6 +24,11 @@ impl Host {
         memory(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
     }
 
+    /// An empty file in memory, for what is no program.
+    pub fn scratch(&self) -> io::Result<File> {
+        scratch()
+    }
+
     /// Makes a program of it that nobody can change any more, we neither: the
     /// kernel runs it for others, and it would stay writable while it runs
     /// (fcntl(2), F_ADD_SEALS).

@@ -9,6 +9,7 @@
 mod dir;
 mod dirs;
 mod failpoint;
+mod given;
 mod lock;
 mod memory;
 mod mount;
@@ -21,6 +22,7 @@ mod way;
 mod worker;
 mod write;
 
+pub use given::Given;
 pub use lock::Lock;
 #[doc(hidden)]
 pub use mount::mount;

@@ -1,5 +1,5 @@
 //! This program once more, as a process with less to lose: it is told one thing on its standard
-//! input, and what it says on its standard output is read as it comes.
+//! input, or given a file there, and what it says on its standard output is read as it comes.
 //!
 //! It inherits nothing of ours but the variables that are named, and nobody waits for it longer than
 //! the caller wants: neither writing to it nor reading from it ever blocks. It is killed when it is
@@ -62,9 +62,28 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(theirs)
             .spawn()?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (input, output) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;
-        let worker = Self { child, input: Some(input), untold: job, output, complaints: File::from(complaints) };
+        let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Self::of(child, Some(input), job, complaints.into())
+    }
+
+    /// Starts `/proc/self/exe COMMAND ARGS…`, without variables, and with this file to read.
+    pub fn start_with(command: &str, args: &[String], input: File) -> io::Result<Self> {
+        let (complaints, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let child = Command::new("/proc/self/exe")
+            .arg(command)
+            .args(args)
+            .env_clear()
+            .current_dir("/")
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(theirs)
+            .spawn()?;
+        Self::of(child, None, Vec::new(), complaints.into())
+    }
+
+    fn of(mut child: Child, input: Option<ChildStdin>, untold: Vec<u8>, complaints: File) -> io::Result<Self> {
+        let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let worker = Self { child, input, untold, output, complaints };
         worker.never_block()?;
         Ok(worker)
     }

@@ -47,6 +47,7 @@ pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> 
         Source::Host => best_copy(facts, arch, installed.sum)
             .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
         Source::Download => fetch(facts, arch, installed.sum),
+        Source::From { path, .. } => brought(facts, arch, path, installed.sum),
         Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
     }
 }
@@ -102,6 +103,17 @@ fn best_copy(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> s
         version: fit.version,
         source: copy.path.display().to_string(),
     })
+}
+
+/// From an archive or a directory. What the catalogue pins is that, however it came here.
+fn brought(facts: &Facts, arch: &'static Arch, path: &Path, installed: Option<Sha256>) -> Result<Choice> {
+    let Some([copy]) = facts.copies.get(arch.target).map(Vec::as_slice) else {
+        let tried = format!("{} has none", path.display());
+        return Err(Error::NoInterpreter { binary: interpreter::binary(arch), tried });
+    };
+    let choice = best_copy(facts, arch, installed).map_err(|_| unfit(facts, arch, path))?;
+    let pinned = copy.verdict.as_ref().ok().map(|fit| fit.sha256) == facts.pin(arch)?.map(|(member, _)| member.sha256);
+    Ok(if pinned { Choice { source: "downloaded".into(), ..choice } } else { choice })
 }
 
 fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {

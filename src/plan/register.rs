@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Facts, Native};
 use crate::interpreter::{KNOWS_ARGV0, Version};
 use crate::receipt::System;
-use crate::request::Register;
+use crate::request::{Register, Source};
 use crate::{boot, layout};
 
 /// Flag P tells QEMU through AT_FLAGS that argv[0] was kept since Linux 5.12
@@ -28,6 +28,7 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
         return Err(switched_off(facts));
     }
     let mut parts = Parts::default();
+    let mut absent = Vec::new();
     for arch in &request.systems {
         match one(request, facts, arch, &mut parts) {
             Ok(()) => {}
@@ -37,9 +38,15 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
             Err(e) if request.all && facts.native.contains_key(arch.target) => {
                 parts.notes.push(format!("{}: passed over: {e}", arch.target));
             }
+            Err(Error::NoInterpreter { .. }) if request.all && matches!(request.source, Source::From { .. }) => {
+                absent.push(arch.target);
+            }
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
+    }
+    if let (Source::From { path, .. }, false) = (&request.source, absent.is_empty()) {
+        parts.notes.push(format!("{} has no emulator for: {}", path.display(), absent.join(" ")));
     }
     tell_nix::plan(request, facts, &mut parts)?;
     notes(request, facts, &mut parts);
@@ -173,6 +180,7 @@ fn notes(request: &Register, facts: &Facts, parts: &mut Parts) {
     if parts.len() == 0 {
         return;
     }
+    parts.notes.extend(facts.notes.iter().cloned());
     if request.credentials {
         parts.notes.push(
             "flag C: whoever may start a setuid program of these systems can write files as its owner, \

@@ -15,9 +15,11 @@ use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
 use super::bring;
 use crate::catalog::{Catalog, Member, Package};
+use crate::digest::Sha256;
 use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::facts::IN_MEMORY;
+use crate::facts::brought;
 use crate::facts::copies::{self, HostCopy};
 use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
@@ -75,6 +77,8 @@ pub struct Wish {
     pub source: Source,
     /// The mirror that is asked first.
     pub mirror: Option<BaseUrl>,
+    /// Systems that an archive has no emulator for are passed over.
+    pub all: bool,
     /// Where an emulator that has to be brought is kept.
     pub keep: Keep,
 }
@@ -92,6 +96,10 @@ pub enum Keep {
 
 /// One emulator for each of the systems.
 pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
+    if let Source::From { path, sha256 } = &wish.source {
+        let found = from(host, ui, archs, machine, path, *sha256, wish.all)?;
+        return if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) };
+    }
     let catalog = Catalog::embedded()?;
     let package = catalog.package_for(machine);
     let search =
@@ -106,8 +114,45 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
     if !missing.is_empty() {
         found.extend(search.download(ui, &missing)?);
     }
-    if wish.keep == Keep::Memory {
-        found = found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator)).collect::<Result<_>>()?;
+    if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) }
+}
+
+fn all_in_memory(host: &Host, machine: &str, found: Vec<Emulator>) -> Result<Vec<Emulator>> {
+    found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator)).collect()
+}
+
+/// Those of an archive, which are in memory, or of a directory.
+fn from(
+    host: &Host,
+    ui: &Ui,
+    archs: &[&'static Arch],
+    machine: &str,
+    path: &Path,
+    sha256: Option<Sha256>,
+    all: bool,
+) -> Result<Vec<Emulator>> {
+    let mut brought = brought::bring(host, archs, machine, path, sha256)?;
+    if let Some(note) = brought.note {
+        ui.note(&note);
+    }
+    let (mut found, mut absent) = (Vec::new(), Vec::new());
+    for arch in archs {
+        let Some(HostCopy { path: at, verdict }) = brought.copies.remove(arch.target) else {
+            absent.push(arch.target);
+            continue;
+        };
+        let unfit = |why| Error::Unfit { path: at.clone(), binary: interpreter::binary(arch), why };
+        let fit = verdict.map_err(unfit)?;
+        let place = if at == path { Place::Memory(fit.file) } else { Place::File(at) };
+        found.push(emulator(arch, place, fit.version));
+    }
+    match absent.first() {
+        Some(target) if !all => {
+            let tried = format!("{} has none", path.display());
+            return Err(Error::NoInterpreter { binary: format!("qemu-{target}"), tried });
+        }
+        Some(_) => ui.note(&format!("{} has no emulator for: {}", path.display(), absent.join(" "))),
+        None => {}
     }
     Ok(found)
 }
@@ -133,7 +178,8 @@ impl Search<'_> {
         match &self.wish.source {
             Source::Auto => Ok(self.installed(arch)?.or_else(|| self.cached(arch)).or_else(|| self.of_host(arch).ok())),
             Source::Host => self.of_host(arch).map(Some),
-            Source::Download => Ok(self.cached(arch)),
+            // Of an archive, all are looked for at once.
+            Source::Download | Source::From { .. } => Ok(self.cached(arch)),
             Source::File(path) => copy(arch, copies::given(self.host, arch, self.machine, path)).map(Some),
         }
     }

@@ -13,7 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use binfmt_nix::fetcher::confine::confine;
+use binfmt_nix::fetcher::confine::{Work, confine};
 use binfmt_nix::host::Host;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -74,7 +74,7 @@ pub(crate) fn child(how: &str, place: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if how != "free" {
-        let lacks = confine(&Host::live()).unwrap();
+        let lacks = confine(&Host::live(), Work::Download).unwrap();
         if !lacks.is_empty() {
             println!("skip this kernel cannot confine: {lacks:?}");
             return ExitCode::SUCCESS;

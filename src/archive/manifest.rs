@@ -1,0 +1,60 @@
+//! What a bundle of ours says of itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+
+/// The bundle's first member.
+pub(super) const NAME: &str = "MANIFEST.json";
+/// More than the manifest of all systems has.
+pub(super) const LONGEST: u64 = 64 << 10;
+
+/// `MANIFEST.json`, a contract: fields are added, not changed, within one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of this format: 1.
+    pub version: u32,
+    /// The machine that the emulators run on, as `uname -m` says it.
+    pub host: String,
+    /// Their release.
+    pub qemu: String,
+    /// The other members.
+    pub files: Vec<Listed>,
+}
+
+/// One emulator in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// QEMU's name of the guest.
+    pub target: String,
+    /// The member's name.
+    pub name: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Their digest.
+    pub sha256: Sha256,
+}
+
+impl Manifest {
+    /// The version that this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// Reads it, and forgets what it lists besides these targets.
+    pub(super) fn parse(text: &[u8], targets: &[&str]) -> Result<Self, String> {
+        let mut manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if manifest.version != Self::VERSION {
+            return Err(format!(
+                "it has version {}, this binfmt-nix knows version {}",
+                manifest.version,
+                Self::VERSION
+            ));
+        }
+        manifest.files.retain(|listed| targets.contains(&listed.target.as_str()));
+        Ok(manifest)
+    }
+
+    /// What it says of one emulator.
+    pub fn of(&self, target: &str) -> Option<&Listed> {
+        self.files.iter().find(|listed| listed.target == target)
+    }
+}

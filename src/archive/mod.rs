@@ -1,0 +1,130 @@
+//! Finds emulators in an archive that somebody else made.
+//!
+//! An archive is told by its first bytes, never by its name: a `.deb` (ar(5), deb(5)), a tar archive, plain or packed by
+//! gzip, xz or zstd (an `.apk` is gzip members one after the other, each with a piece of a tar archive), or the program
+//! itself. Wanted are regular files called `qemu-TARGET` or `qemu-TARGET-static`, wherever they lie; what leads out of
+//! the archive, and two of them for one target, are refused.
+//!
+//! It is read once, from front to back, and in bounds: so many entries, so many bytes, so much memory. What is read is
+//! not to be trusted afterwards either: whoever calls this is a process with no rights (see `fetcher`).
+//!
+//! Pure: bytes in, pieces out. [`bundle`] writes such an archive of our own.
+
+pub mod bundle;
+mod manifest;
+mod names;
+mod packed;
+mod tarball;
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+pub use manifest::{Listed, Manifest};
+
+use crate::catalog::ar;
+
+/// As large as one emulator may be: ten times the largest there is.
+pub const LARGEST_MEMBER: u64 = 256 << 20;
+/// As large as all of them may be together: three times what Debian's are.
+pub const LARGEST_TOTAL: u64 = 1 << 30;
+/// As much as an archive may unpack to.
+const MOST_UNPACKED: u64 = 4 << 30;
+/// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
+const DECODER_KIB: u32 = 128 << 10;
+
+/// A piece of what was found, in the order: the manifest, if there is one; for each emulator its beginning, its bytes,
+/// its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// What a bundle of ours says of itself.
+    Manifest(Manifest),
+    /// An emulator begins.
+    Begin {
+        /// QEMU's name of the guest
+        target: &'a str,
+        /// its path in the archive
+        path: &'a str,
+        /// how many bytes follow
+        size: u64,
+    },
+    /// Some of its bytes; never none.
+    Bytes(&'a [u8]),
+    /// It is complete.
+    End,
+}
+
+/// Where the pieces go.
+pub type Sink<'a> = dyn FnMut(Piece<'_>) -> io::Result<()> + 'a;
+
+/// Why an archive gives no emulators.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It is broken, or one that is not taken.
+    #[error("{0}")]
+    Refused(String),
+    /// The sink would not take more.
+    #[error(transparent)]
+    Sink(io::Error),
+}
+
+impl ArchiveError {
+    fn refused(why: impl Into<String>) -> Self {
+        Self::Refused(why.into())
+    }
+}
+
+/// Gives the emulators of these targets to the sink. Those that the archive has not are not missed here.
+pub fn unpack(archive: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+    let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
+    let mut head = Vec::new();
+    archive.seek(SeekFrom::Start(0)).map_err(broken)?;
+    archive.take(8).read_to_end(&mut head).map_err(broken)?;
+    archive.seek(SeekFrom::Start(0)).map_err(broken)?;
+    if head.starts_with(b"\x7fELF") {
+        return program(archive, targets, sink);
+    }
+    if head != *b"!<arch>\n" {
+        return tarball::unpack(packed::open(archive)?, targets, sink);
+    }
+    let names = ["data.tar.xz", "data.tar.zst", "data.tar.gz", "data.tar"];
+    let Some(data) = names.iter().find_map(|name| ar::find(archive, name).ok()) else {
+        return Err(ArchiveError::refused("it is an ar archive without a data.tar, so no Debian package"));
+    };
+    archive.seek(SeekFrom::Start(data.offset)).map_err(broken)?;
+    tarball::unpack(packed::open(archive.take(data.length))?, targets, sink)
+}
+
+/// No archive at all, but what would be in it.
+fn program(file: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+    let [target] = targets else {
+        return Err(ArchiveError::refused("it is one program, so it goes with one system"));
+    };
+    let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
+    let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
+    file.seek(SeekFrom::Start(0)).map_err(broken)?;
+    give(file, target, "", size, sink)
+}
+
+/// One emulator, of exactly this size.
+fn give(from: impl Read, target: &str, path: &str, size: u64, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+    if size > LARGEST_MEMBER {
+        return Err(ArchiveError::refused(format!("its qemu-{target} is larger than any: {size} bytes")));
+    }
+    sink(Piece::Begin { target, path, size }).map_err(ArchiveError::Sink)?;
+    let mut from = from.take(size);
+    let mut buffer = vec![0; 64 << 10];
+    let mut given: u64 = 0;
+    loop {
+        let length = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(ArchiveError::Refused(format!("its qemu-{target} cannot be unpacked: {e}"))),
+        };
+        given = given.saturating_add(length as u64);
+        sink(Piece::Bytes(buffer.get(..length).unwrap_or_default())).map_err(ArchiveError::Sink)?;
+    }
+    if given != size {
+        return Err(ArchiveError::refused(format!("its qemu-{target} ends too early")));
+    }
+    sink(Piece::End).map_err(ArchiveError::Sink)
+}

@@ -1,0 +1,149 @@
+//! Walks through a tar archive (POSIX pax and ustar, GNU's long names).
+//!
+//! The library gives the blocks as they are: what it would make of long names and extended headers has no bounds.
+
+use std::io::{self, Read};
+
+use tar::{Archive, Entry};
+
+use super::manifest::{self, Manifest};
+use super::{ArchiveError, LARGEST_TOTAL, Piece, Sink, give, names};
+
+/// Headers of any kind; the largest distributions have fewer files.
+const MOST_ENTRIES: usize = 200_000;
+/// A path has no more than PATH_MAX bytes (limits.h), and an extended header little more than two.
+const LONGEST_HEADER: u64 = 64 << 10;
+
+/// Gives what is wanted of it to the sink, and reads it to its end, which is where a checksum is.
+pub(super) fn unpack(tar: impl Read, targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+    let mut archive = Archive::new(tar);
+    // The pieces of an .apk each have an end of their own, or none.
+    archive.set_ignore_zeros(true);
+    let mut walk = Walk { targets, sink, found: Vec::new(), total: 0, long: None, links: Vec::new() };
+    for (number, entry) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
+        if number >= MOST_ENTRIES {
+            return Err(ArchiveError::refused(format!("it has more than {MOST_ENTRIES} members")));
+        }
+        walk.entry(entry.map_err(unreadable)?, number == 0)?;
+    }
+    walk.end()
+}
+
+fn unreadable(e: io::Error) -> ArchiveError {
+    ArchiveError::Refused(format!("it is no tar archive, or a broken one: {e}"))
+}
+
+struct Walk<'a, 'b, 'c> {
+    targets: &'a [&'a str],
+    sink: &'b mut Sink<'c>,
+    /// The emulators that were given, with their paths.
+    found: Vec<(&'a str, String)>,
+    /// How long they are together.
+    total: u64,
+    /// The next entry's path, where its own header has no room for it.
+    long: Option<Vec<u8>>,
+    /// Members with an emulator's name that are no files.
+    links: Vec<(&'a str, String)>,
+}
+
+impl Walk<'_, '_, '_> {
+    fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>, first: bool) -> Result<(), ArchiveError> {
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() {
+            let mut path = extension(&mut entry)?;
+            path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
+            self.long = Some(path);
+            return Ok(());
+        }
+        if kind.is_pax_local_extensions() {
+            let records = extension(&mut entry)?;
+            self.long = extended_path(&records)?.or(self.long.take());
+            return Ok(());
+        }
+        if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
+            return Ok(());
+        }
+        let path = self.long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        if kind.is_gnu_sparse() {
+            return Err(ArchiveError::Refused(format!("its member {} is sparse", String::from_utf8_lossy(&path))));
+        }
+        if first && path == manifest::NAME.as_bytes() && kind.is_file() {
+            return self.manifest(&mut entry);
+        }
+        match names::target(&path, self.targets)? {
+            Some(target) if kind.is_file() => self.emulator(entry, target, &path),
+            Some(target) if !kind.is_dir() => {
+                self.links.push((target, String::from_utf8_lossy(&path).into_owned()));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn manifest<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), ArchiveError> {
+        let mut text = Vec::new();
+        entry.take(manifest::LONGEST).read_to_end(&mut text).map_err(unreadable)?;
+        let manifest = Manifest::parse(&text, self.targets);
+        let manifest = manifest.map_err(|why| ArchiveError::Refused(format!("its {}: {why}", manifest::NAME)))?;
+        (self.sink)(Piece::Manifest(manifest)).map_err(ArchiveError::Sink)
+    }
+
+    fn emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
+        let path = String::from_utf8_lossy(path).into_owned();
+        if let Some((_, other)) = self.found.iter().find(|(known, _)| *known == target) {
+            return Err(ArchiveError::Refused(format!("it has two emulators for {target}: {other} and {path}")));
+        }
+        let size = entry.header().entry_size().map_err(unreadable)?;
+        self.total = self.total.saturating_add(size);
+        if self.total > LARGEST_TOTAL {
+            return Err(ArchiveError::refused(format!("its emulators have more than {LARGEST_TOTAL} bytes")));
+        }
+        give(entry, target, &path, size, self.sink)?;
+        let known = self.targets.iter().find(|known| **known == target);
+        self.found.extend(known.map(|known| (*known, path)));
+        Ok(())
+    }
+
+    /// A link in the place of an emulator is not followed, but is worth a word where it is all there is.
+    fn end(self) -> Result<(), ArchiveError> {
+        let lonely = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
+        match lonely {
+            Some((_, path)) => Err(ArchiveError::Refused(format!("its {path} is a link or a device, not a file"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
+    let size = entry.header().entry_size().map_err(unreadable)?;
+    if size > LONGEST_HEADER {
+        return Err(ArchiveError::refused(format!("it has an extended header of {size} bytes")));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// The path in an extended header: records of length, blank, key, `=`, value, line end (pax in POSIX.1-2024).
+fn extended_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let broken = || ArchiveError::refused("it has a broken extended header");
+    let (mut rest, mut path) = (records, None);
+    while !rest.is_empty() {
+        let blank = rest.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
+        let length = rest.get(..blank).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
+        let (record, others) = length.and_then(|length| rest.split_at_checked(length)).ok_or_else(broken)?;
+        let record = record.get(blank..).and_then(|record| record.strip_prefix(b" ")?.strip_suffix(b"\n"));
+        let record = record.ok_or_else(broken)?;
+        let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
+        let (key, value) = record.split_at_checked(equals).ok_or_else(broken)?;
+        match key {
+            b"path" => path = value.strip_prefix(b"=").map(<[u8]>::to_vec),
+            // Of files beyond 8 GiB; the library would have to know it to find the next header.
+            b"size" => return Err(ArchiveError::refused("it has a member whose size is in an extended header")),
+            _ if key.starts_with(b"GNU.sparse.") => return Err(ArchiveError::refused("it has a sparse member")),
+            _ => {}
+        }
+        rest = others;
+    }
+    Ok(path)
+}

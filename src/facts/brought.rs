@@ -1,0 +1,148 @@
+//! Emulators in an archive or a directory that the user named.
+//!
+//! He vouches for it, or its digest does. What is unpacked is kept in memory and sealed, so that what is judged here is
+//! what will be copied, and looking writes nothing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Seek as _, Write as _};
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::copies::{self, HostCopy};
+use crate::archive::Manifest;
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::fetcher;
+use crate::host::{Host, Inode};
+use crate::interpreter;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// The emulators, by target, judged.
+    pub copies: BTreeMap<&'static str, HostCopy>,
+    /// What the user should know of this kernel.
+    pub note: Option<String>,
+}
+
+/// The emulators of these systems that are in a directory, an archive, or a file that is one; at least one.
+pub fn bring(
+    host: &Host,
+    archs: &[&'static Arch],
+    machine: &str,
+    path: &Path,
+    sha256: Option<Sha256>,
+) -> Result<Brought> {
+    let brought = match (host.is_dir_given(path), sha256) {
+        (true, Some(_)) => return Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
+        (true, None) => in_directory(host, archs, machine, path)?,
+        (false, _) => in_archive(host, archs, machine, path, sha256)?,
+    };
+    if brought.copies.is_empty() {
+        let binary = match archs {
+            [arch] => interpreter::binary(arch),
+            _ => "QEMU".into(),
+        };
+        return Err(Error::NoInterpreter { binary, tried: format!("{} has none", path.display()) });
+    }
+    Ok(brought)
+}
+
+fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Brought> {
+    let mut copies = BTreeMap::new();
+    for arch in archs {
+        let name = interpreter::binary(arch);
+        let paths = [dir.join(&name), dir.join(format!("{name}-static"))];
+        let there: Vec<_> = paths.iter().filter(|path| host.is_there_given(path)).collect();
+        let inode = |path: &Path| {
+            let meta = host.open_given(path)?.metadata();
+            meta.map(|meta| Inode::of(&meta)).map_err(|e| Error::io("look at", path, e))
+        };
+        if let [one, other] = there.as_slice()
+            && inode(one)? != inode(other)?
+        {
+            let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
+            return Err(Error::Archive { path: dir.to_owned(), why });
+        }
+        copies.extend(there.first().map(|path| (arch.target, copies::given(host, arch, machine, path))));
+    }
+    Ok(Brought { copies, note: None })
+}
+
+fn in_archive(
+    host: &Host,
+    archs: &[&'static Arch],
+    machine: &str,
+    path: &Path,
+    sha256: Option<Sha256>,
+) -> Result<Brought> {
+    let archive = host.open_given(path)?;
+    let archive = match sha256 {
+        Some(wanted) => pinned(host, archive, path, wanted)?,
+        None => archive,
+    };
+    let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
+    let mut files: BTreeMap<String, File> = BTreeMap::new();
+    let mut keep = |target: &str, bytes: &[u8]| {
+        if !files.contains_key(target) {
+            files.insert(target.to_owned(), host.memory_to_seal()?);
+        }
+        files.get_mut(target).ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
+    };
+    let mut go_on = || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
+    let (unpacked, note) = fetcher::unpack(archive, path, &targets, &mut keep, &mut go_on)?;
+    if let Some(manifest) = &unpacked.manifest {
+        complete(manifest, &unpacked.targets, machine, path)?;
+    }
+    let mut copies = BTreeMap::new();
+    for arch in archs.iter().filter(|arch| unpacked.targets.iter().any(|target| target == arch.target)) {
+        let empty = || Error::Archive { path: path.to_owned(), why: format!("its qemu-{} is empty", arch.target) };
+        let mut file = files.remove(arch.target).ok_or_else(empty)?;
+        host.seal(&file).map_err(|e| Error::io("unpack", path, e))?;
+        let listed = unpacked.manifest.as_ref().and_then(|manifest| manifest.of(arch.target));
+        if let Some(wanted) = listed.map(|listed| listed.sha256) {
+            let is = digest(&mut file, path)?;
+            same(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
+        }
+        let verdict = copies::fit(host, arch, machine, file);
+        copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
+    }
+    Ok(Brought { copies, note })
+}
+
+/// A copy that nobody can change any more, if it is what was named.
+fn pinned(host: &Host, mut archive: File, path: &Path, wanted: Sha256) -> Result<File> {
+    let io = |e| Error::io("read", path, e);
+    let mut copy = host.scratch().map_err(|e| Error::io("keep in memory", path, e))?;
+    io::copy(&mut archive, &mut copy).map_err(io)?;
+    same(digest(&mut copy, path)?, wanted, || path.display().to_string())?;
+    Ok(copy)
+}
+
+fn digest(file: &mut File, path: &Path) -> Result<Sha256> {
+    file.rewind().and_then(|()| Sha256::of_reader(file)).map_err(|e| Error::io("read", path, e))
+}
+
+fn same(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result<()> {
+    if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), is, wanted }) }
+}
+
+/// A bundle is for this machine, and has what it lists and nothing else.
+fn complete(manifest: &Manifest, found: &[String], machine: &str, path: &Path) -> Result<()> {
+    if manifest.host != machine {
+        return Err(Error::Unsupported {
+            what: format!("{} is for {} machines, and this is {machine}", path.display(), manifest.host),
+            hint: format!("binfmt-nix fetch --host {machine} writes one for this machine"),
+        });
+    }
+    let odd = |why: String| Err(Error::Archive { path: path.to_owned(), why });
+    if let Some(target) = found.iter().find(|target| manifest.of(target).is_none()) {
+        return odd(format!("its MANIFEST.json does not know its qemu-{target}"));
+    }
+    match manifest.files.iter().find(|listed| !found.contains(&listed.target)) {
+        Some(listed) => odd(format!("its MANIFEST.json lists qemu-{}, which it has not", listed.target)),
+        None => Ok(()),
+    }
+}
