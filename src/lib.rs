@@ -21,8 +21,9 @@
 //! | [`nix`] | nix.conf, Nix's answers, its daemon | the kernel |
 //! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
 //! | [`catalog`] | which bytes of which package; pure | the network |
+//! | [`archive`] | emulators in others' archives, and bundles of ours; pure | who asks, and what becomes of them |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
-//! | [`fetcher`] | the process that downloads, and has no rights | what it downloads for |
+//! | [`fetcher`] | the processes that download and unpack, and have no rights | what they do it for |
 //! | [`fetch`] | downloads emulators into open files, with a progress bar | what becomes of the files |
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |

@@ -15,7 +15,7 @@ fn run(args: &[&str]) -> Done {
     tool(args).output().unwrap().into()
 }
 
-const COMMANDS: [&str; 6] = ["register", "unregister", "run", "status", "list", "nix-conf"];
+const COMMANDS: [&str; 7] = ["register", "unregister", "run", "fetch", "status", "list", "nix-conf"];
 
 #[test]
 fn help_fits_80_columns() {
@@ -65,7 +65,7 @@ fn version_is_the_packages() {
 
 #[test]
 fn what_makes_no_sense_exits_2() {
-    let senseless: [&[&str]; 12] = [
+    let senseless: [&[&str]; 20] = [
         &[],
         &["no-such-command"],
         &["--no-such-option"],
@@ -78,6 +78,14 @@ fn what_makes_no_sense_exits_2() {
         &["status", "extra"],
         &["unregister", "aarch64", "--force"],
         &["gen"],
+        &["register", "aarch64", "--from", "x", "--qemu", "y"],
+        &["register", "aarch64", "--from", "x", "--source", "host"],
+        &["register", "aarch64", "--from", "x", "--mirror", "http://127.0.0.1/"],
+        &["register", "aarch64", "--sha256", "0"],
+        &["register", "aarch64", "-n", "--from", "http://127.0.0.1/qemu.deb"],
+        &["fetch", "aarch64"],
+        &["fetch", "-o", "x"],
+        &["--json", "fetch", "aarch64", "-o", "-"],
     ];
     for args in senseless {
         let done = run(args).exits(2);

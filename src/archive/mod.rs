@@ -79,6 +79,9 @@ pub fn unpack(archive: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sin
     archive.seek(SeekFrom::Start(0)).map_err(broken)?;
     archive.take(8).read_to_end(&mut head).map_err(broken)?;
     archive.seek(SeekFrom::Start(0)).map_err(broken)?;
+    if head.is_empty() {
+        return Err(ArchiveError::refused("it is empty"));
+    }
     if head.starts_with(b"\x7fELF") {
         return program(archive, targets, sink);
     }

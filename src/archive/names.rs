@@ -21,27 +21,27 @@ pub(super) fn target<'a>(path: &[u8], targets: &[&'a str]) -> Result<Option<&'a 
 mod tests {
     use super::*;
 
-    fn of(path: &str) -> Option<Option<&'static str>> {
-        target(path.as_bytes(), &["arm", "aarch64"]).ok()
+    /// "outside" for what is refused.
+    fn of(path: &str) -> Option<&'static str> {
+        target(path.as_bytes(), &["arm", "aarch64"]).unwrap_or(Some("outside"))
     }
 
     #[test]
     fn an_emulator_is_known_by_its_last_name() {
-        for path in ["qemu-arm", "./qemu-arm", "usr/bin/qemu-arm-static", "a/b/../../qemu-arm/qemu-arm"] {
-            let outside = path.contains("..");
-            assert_eq!(of(path), if outside { None } else { Some(Some("arm")) }, "{path}");
+        for path in ["qemu-arm", "./qemu-arm", "usr/bin/qemu-arm-static", "a/..b/qemu-arm/qemu-arm"] {
+            assert_eq!(of(path), Some("arm"), "{path}");
         }
         for path in ["", "/", "qemu-", "qemu-arm/", "qemu-arm64", "qemu-arm-static-static", "xqemu-arm", "qemu-armeb"] {
-            assert_eq!(of(path), Some(None), "{path}");
+            assert_eq!(of(path), None, "{path}");
         }
     }
 
     #[test]
     fn a_way_out_is_refused() {
         for path in ["/qemu-arm", "../qemu-arm", "usr/../../qemu-arm", "/usr/bin/qemu-aarch64-static"] {
-            assert_eq!(of(path), None, "{path}");
+            assert_eq!(of(path), Some("outside"), "{path}");
         }
         // Of what nobody wants, nothing is said.
-        assert_eq!(of("/etc/passwd"), Some(None));
+        assert_eq!(of("/etc/passwd"), None);
     }
 }

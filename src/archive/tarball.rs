@@ -29,6 +29,7 @@ pub(super) fn unpack(tar: impl Read, targets: &[&str], sink: &mut Sink<'_>) -> R
     walk.end()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 fn unreadable(e: io::Error) -> ArchiveError {
     ArchiveError::Refused(format!("it is no tar archive, or a broken one: {e}"))
 }

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
-use crate::host::Host;
+use crate::host::{Given, Host};
 use crate::outcome::Bundle;
 use crate::ui::Ui;
 use crate::{fetch, mirrors};
@@ -57,7 +57,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if let Some(signal) = host.interrupted() {
         return Err(Error::Interrupted { signal });
     }
-    output.map_or(Ok(()), |given| given.place())?;
+    output.map_or(Ok(()), Given::place)?;
     report(ui, &Bundle { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
     Ok(ExitCode::Ok)
 }

@@ -14,6 +14,7 @@
 )]
 
 mod attempts;
+mod bundles;
 mod frames;
 mod hostile;
 mod needs;
@@ -45,8 +46,16 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-const MODULES: &[&[Test]] =
-    &[frames::TESTS, hostile::TESTS, network::TESTS, old_kernel::TESTS, process::TESTS, rights::TESTS, same::TESTS];
+const MODULES: &[&[Test]] = &[
+    bundles::TESTS,
+    frames::TESTS,
+    hostile::TESTS,
+    network::TESTS,
+    old_kernel::TESTS,
+    process::TESTS,
+    rights::TESTS,
+    same::TESTS,
+];
 
 /// Why a test cannot be done here.
 struct Skip(&'static str, String);

@@ -27,6 +27,7 @@ crate::tests! {
     nothing_is_left_of_real_root
     nothing_is_left_of_a_namespaces_root
     names_are_read_through_links
+    who_unpacks_has_no_network
 }
 
 /// The role of a process that tries.
@@ -35,8 +36,8 @@ pub(crate) const ROLE: &str = "try-everything";
 /// What came of each attempt and each need, by name.
 type Came = BTreeMap<String, String>;
 
-/// Runs a process that tries everything, `how` it is: `free`, `root`, `namespace`, or `linked`, which is a namespace
-/// where files are laid out as systemd-resolved has them.
+/// Runs a process that tries everything, `how` it is: `free`, `root`, `namespace`; `linked`, which is a namespace
+/// where files are laid out as systemd-resolved has them; or `unpack`, which is `root` and shall have no network.
 fn tried(how: &str) -> Came {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
@@ -74,7 +75,8 @@ pub(crate) fn child(how: &str, place: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if how != "free" {
-        let lacks = confine(&Host::live(), Work::Download).unwrap();
+        let work = if how == "unpack" { Work::Unpack } else { Work::Download };
+        let lacks = confine(&Host::live(), work).unwrap();
         if !lacks.is_empty() {
             println!("skip this kernel cannot confine: {lacks:?}");
             return ExitCode::SUCCESS;
@@ -177,4 +179,13 @@ fn names_are_read_through_links() {
     let came = tried("linked");
     needs_are_met(&came);
     all_is_refused(&came);
+}
+
+fn who_unpacks_has_no_network() {
+    let came = tried("unpack");
+    all_is_refused(&came);
+    // Where there is no such library, there is nothing to be refused.
+    let met = |name: &&str| *name != "libraries" && came[&format!("needs {name}")] == "yes";
+    let met: Vec<_> = needs::ALL.iter().map(|(name, _)| *name).filter(met).collect();
+    assert_eq!(met, ["the time", "chance", "memory", "standard output"]);
 }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `BINFMT_NIX_TEST_QEMU` | directory with static `qemu-TARGET` files |
 //! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
-//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `users`: what must not be skipped |
+//! | `BINFMT_NIX_TEST_DEB` | Debian's amd64 package of the pinned QEMU |
+//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `users`: what must not be skipped |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
 #![expect(
@@ -23,6 +24,8 @@
 mod common;
 
 mod boot;
+mod brought;
+mod brought_refused;
 mod emulators;
 mod every_system;
 mod fileless;
@@ -59,6 +62,8 @@ pub(crate) use common::harness::{Test, tests};
 const MODULES: &[&[Test]] = &[
     every_system::TESTS,
     boot::TESTS,
+    brought::TESTS,
+    brought_refused::TESTS,
     emulators::TESTS,
     fileless::TESTS,
     forced::TESTS,

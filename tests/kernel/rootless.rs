@@ -102,6 +102,12 @@ pub(crate) fn done(command: &mut Command) -> Done {
     command.output().unwrap().into()
 }
 
+/// The tool as root of this world.
+pub(crate) fn from_archive(args: &[&str]) -> Done {
+    usual_proc();
+    done(&mut tool(args))
+}
+
 fn arm64() -> String {
     shown(&busybox()).to_str().unwrap().to_owned()
 }

@@ -4,12 +4,14 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
 
 mod apt;
+mod archives;
 mod catalogue;
 mod json;
 mod nix_conf;
