@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use binfmt_magic::Arch;
 
 use super::copies::{self, HostCopy};
-use crate::archive::Manifest;
+use crate::archive::{LARGEST_TOTAL, Manifest};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher;
@@ -113,10 +113,14 @@ fn in_archive(
 }
 
 /// A copy that nobody can change any more, if it is what was named.
-fn pinned(host: &Host, mut archive: File, path: &Path, wanted: Sha256) -> Result<File> {
+fn pinned(host: &Host, archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     let io = |e| Error::io("read", path, e);
+    if archive.metadata().map_err(io)?.len() > LARGEST_TOTAL {
+        let why = format!("it has more than {LARGEST_TOTAL} bytes, too many to be kept in memory and compared");
+        return Err(Error::Archive { path: path.to_owned(), why });
+    }
     let mut copy = host.scratch().map_err(|e| Error::io("keep in memory", path, e))?;
-    io::copy(&mut archive, &mut copy).map_err(io)?;
+    io::copy(&mut archive.take(LARGEST_TOTAL), &mut copy).map_err(io)?;
     same(digest(&mut copy, path)?, wanted, || path.display().to_string())?;
     Ok(copy)
 }

@@ -15,6 +15,7 @@ mod archives;
 mod catalogue;
 mod json;
 mod nix_conf;
+mod packing;
 mod receipt;
 mod small;
 mod terminal;
