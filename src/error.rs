@@ -262,9 +262,12 @@ impl Error {
                 "it says what unregister would take away; if it is beyond repair, move {} aside and register again",
                 path.display()
             ),
+            Self::Archive { .. } => {
+                "--from takes a .deb, an .apk, a tar archive (plain or packed by gzip, xz, zstd), a directory, or a program"
+                    .into()
+            }
             Self::Download(e) => e.hint(),
             Self::Command { .. }
-            | Self::Archive { .. }
             | Self::Digest { .. }
             | Self::Interrupted { .. }
             | Self::Usage(_)

@@ -9,6 +9,7 @@ use binfmt_nix::digest::Sha256;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lzma_rust2::{XzOptions, XzWriter};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::common::emulators::{busybox, outside};
 use crate::common::tree::{EMULATOR, RECEIPT};
@@ -17,7 +18,7 @@ use crate::common::{Tree, qemu, skip};
 
 crate::tests! {
     a_tar_gz
-    a_tar_xz
+    every_kind_of_archive
     a_debian_package
     a_directory
     a_program
@@ -49,6 +50,36 @@ pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut xz = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).unwrap();
+    xz.write_all(bytes).unwrap();
+    xz.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// deb(5), without what nobody looks at.
+fn deb(name: &str, data: &[u8]) -> Vec<u8> {
+    let mut deb = b"!<arch>\n".to_vec();
+    writeln!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, data.len()).unwrap();
+    [deb, data.to_vec()].concat()
+}
+
+/// A tar archive in every packing; an .apk is several gzip members.
+pub(crate) fn every_kind(tar: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let (first, second) = tar.split_at(700);
+    vec![
+        ("q.tar.gz", gz(tar)),
+        ("q.tar.xz", xz(tar)),
+        ("q.tar.zst", zst(tar)),
+        ("q.apk", [gz(first), gz(second)].concat()),
+        ("q.deb", deb("data.tar.xz", &xz(tar))),
+        ("q.zst.deb", deb("data.tar.zst", &zst(tar))),
+    ]
+}
+
 pub(crate) fn real(system: &str) -> Vec<u8> {
     fs::read(qemu(system)).unwrap()
 }
@@ -75,10 +106,11 @@ fn a_tar_gz() {
     works(&two());
 }
 
-fn a_tar_xz() {
-    let mut xz = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).unwrap();
-    xz.write_all(&tar(&[("qemu-aarch64", &real("aarch64"))])).unwrap();
-    works(&outside("qemu.tar.xz", &xz.finish().unwrap()));
+/// Each way to pack it.
+fn every_kind_of_archive() {
+    for (kind, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
+        works(&outside(kind, &archive));
+    }
 }
 
 fn a_debian_package() {

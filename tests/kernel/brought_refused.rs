@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use binfmt_magic::Arch;
 use binfmt_nix::digest::Sha256;
 use tar::EntryType;
 
-use crate::brought::{a_manifest, bundled, gz, real, tar, two};
+use crate::brought::{a_manifest, bundled, every_kind, gz, real, tar, two};
 use crate::common::emulators::outside;
 use crate::common::{Then, Tree, liar};
 
@@ -14,6 +15,7 @@ crate::tests! {
     what_it_has_not
     a_truncated_one
     a_flipped_bit
+    every_kind_of_harm_in_every_kind_of_archive
     a_wrong_member
     two_members
     a_way_out
@@ -147,4 +149,34 @@ fn a_url() {
     let url = "https://nowhere.invalid/qemu.tar.gz";
     tree.run(&["register", "aarch64", "--from", url]).exits(2).says("download it first").says(url);
     before.is_untouched_in(&tree);
+}
+
+fn every_kind_of_harm_in_every_kind_of_archive() {
+    let real = real("aarch64");
+    let good = tar(&[("usr/bin/qemu-aarch64", &real)]);
+    let other = "0".repeat(64);
+    for (_, archive) in every_kind(&good) {
+        let middle = archive.len() / 2;
+        let mut flipped = archive.clone();
+        flipped[middle] ^= 16;
+        for broken in [&archive[..middle], &archive[..archive.len() - 9], &flipped] {
+            refused(broken, &[], &[1], "error: cannot");
+        }
+        refused(&archive, &["--sha256", &other], &[5], "nothing of it was used");
+    }
+    let harms = [
+        (odd("../qemu-aarch64", EntryType::Regular), "outside"),
+        (odd("/usr/bin/qemu-aarch64", EntryType::Regular), "outside"),
+        (odd("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
+        (odd("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
+        (odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),
+        (tar(&[("a/qemu-aarch64", b"1"), ("b/qemu-aarch64", b"2")]), "two emulators"),
+        (tar(&[("usr/bin/qemu-arm", &real)]), "has none"),
+        (tar(&[("usr/bin/qemu-aarch64", Arch::find("riscv64").unwrap().probe().unwrap())]), "another machine"),
+    ];
+    for (harm, why) in harms {
+        for (_, archive) in every_kind(&harm) {
+            refused(&archive, &[], &[1], why);
+        }
+    }
 }
