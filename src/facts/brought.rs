@@ -83,6 +83,8 @@ fn in_archive(
         Some(wanted) => pinned(host, archive, path, wanted)?,
         None => archive,
     };
+    // Known before a large archive is read.
+    drop(host.memory_to_seal().map_err(|e| no_memory(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     let mut keep = |target: &str, bytes: &[u8]| {
@@ -123,6 +125,14 @@ fn pinned(host: &Host, archive: File, path: &Path, wanted: Sha256) -> Result<Fil
     io::copy(&mut archive.take(LARGEST_TOTAL), &mut copy).map_err(io)?;
     same(digest(&mut copy, path)?, wanted, || path.display().to_string())?;
     Ok(copy)
+}
+
+/// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
+fn no_memory(source: &io::Error) -> Error {
+    Error::Unsupported {
+        what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
+        hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),
+    }
 }
 
 fn digest(file: &mut File, path: &Path) -> Result<Sha256> {

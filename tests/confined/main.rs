@@ -26,6 +26,7 @@ mod same;
 #[path = "../download/server.rs"]
 #[allow(dead_code, reason = "the downloads' own tests need more of it")]
 mod server;
+mod unpacked;
 
 use std::any::Any;
 use std::env;
@@ -55,6 +56,7 @@ const MODULES: &[&[Test]] = &[
     process::TESTS,
     rights::TESTS,
     same::TESTS,
+    unpacked::TESTS,
 ];
 
 /// Why a test cannot be done here.
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [fetcher::COMMAND] => hostile::child(),
+        [fetcher::UNPACK, parent, targets @ ..] => unpacked::child(parent, targets),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
         _ => harness(),
