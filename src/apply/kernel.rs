@@ -50,8 +50,10 @@ impl Apply<'_> {
         self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
     }
 
-    /// Registers a rule that cannot brick the machine, and proves it.
-    pub(super) fn enter(&mut self, arch: &'static Arch, rule: &Rule) -> Result<()> {
+    /// Registers a rule that cannot brick the machine, and proves it. An entry of
+    /// ours that has the name goes at the last moment: in between, nothing runs
+    /// such programs, and somebody else could take the name.
+    pub(super) fn enter(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
         binfmt_misc::check_writable(self.host)?;
         let installed = self.installed(arch)?;
         prove::harmless(self.host, rule, &installed.head)?;
@@ -59,6 +61,10 @@ impl Apply<'_> {
         let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
         let made = Made::Entry { name: name.clone(), line };
         self.begin(made.clone(), Some(arch))?;
+        if let Some(old) = replaces {
+            self.undo_by(Undo::Enter(old.clone()));
+            binfmt_misc::remove(self.host, old)?;
+        }
         binfmt_misc::register(self.host, rule)?;
         self.undo_by(Undo::Withdraw(rule.clone()));
         self.end(made)?;

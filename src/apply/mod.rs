@@ -156,7 +156,7 @@ impl<'a> Apply<'a> {
             Step::Write { path, text, arch } => self.write(path, text, *arch),
             Step::Mount => self.mount(),
             Step::Withdraw(name) => self.withdraw(name),
-            Step::Register { arch, rule } => self.enter(arch, rule),
+            Step::Register { arch, rule, replaces } => self.enter(arch, rule, replaces.as_ref()),
             Step::Prove(arch) => self.prove_rival(arch),
             Step::Include(path) => self.include(path),
             Step::RestartDaemon => {

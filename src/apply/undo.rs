@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Rule;
 
 use super::Apply;
-use crate::binfmt_misc;
+use crate::binfmt_misc::{self, same_rule};
 use crate::error::{Error, Result};
 use crate::host::Previous;
 
@@ -81,6 +81,11 @@ impl Apply<'_> {
             Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
             Undo::Exclude { path, newline_added, created } => self.take_line_out(&path, newline_added, created),
             Undo::Withdraw(rule) => binfmt_misc::remove(host, &rule).map(drop),
+            Undo::Enter(rule)
+                if binfmt_misc::look(host)?.entries().iter().any(|entry| same_rule(&entry.rule, &rule)) =>
+            {
+                Ok(())
+            }
             Undo::Enter(rule) => binfmt_misc::register(host, &rule),
             Undo::Mount => binfmt_misc::mount(host),
             Undo::Unmount => match self.keeps_mounted()? {

@@ -35,7 +35,7 @@ pub(super) fn run(args: &cli::Register, request: &Register, host: &Host, ui: &Ui
     for emulator in &emulators {
         if let Place::Memory(file) = &emulator.place {
             let rule = emulator.rule(&fileless_name(emulator.arch), request.credentials)?;
-            ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone() });
+            ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: None });
             rules.push(Fileless { arch: emulator.arch, file, rule });
         }
     }

@@ -16,10 +16,14 @@ impl Host {
         above.make(name).map(drop).map_err(|e| Error::io("create the directory", &self.at(path), e))
     }
 
-    /// Creates the missing directories above `path`.
+    /// Creates the missing directories above `path`; another process may do the
+    /// same at the same time.
     pub fn make_parents(&self, path: &Path) -> Result<()> {
         let missing: Vec<_> = path.ancestors().skip(1).filter(|dir| !self.exists(dir)).collect();
-        missing.into_iter().rev().try_for_each(|dir| self.make_dir(dir))
+        missing.into_iter().rev().try_for_each(|dir| match self.make_dir(dir) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        })
     }
 
     /// Removes a directory if it is empty; `false` if something is in it.

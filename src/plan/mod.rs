@@ -54,6 +54,8 @@ pub enum Step {
         arch: &'static Arch,
         /// the rule, with the interpreter's real path
         rule: Rule,
+        /// our entry of the same name, which makes room for it
+        replaces: Option<Rule>,
     },
     /// Prove that somebody else's entry works.
     Prove(&'static Arch),
@@ -136,9 +138,10 @@ impl fmt::Display for Step {
             Self::Write { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.display()),
             Self::Mount | Self::Unmount => write!(f, "{}", crate::binfmt_misc::DIR),
             Self::Withdraw(name) => write!(f, "{name}"),
-            Self::Register { rule, .. } => {
+            Self::Register { rule, replaces, .. } => {
                 let name = String::from_utf8_lossy(rule.name.as_bytes());
-                write!(f, "{name} (flags {})", rule.flags)
+                let instead = if replaces.is_some() { ", instead of ours of that name" } else { "" };
+                write!(f, "{name} (flags {}){instead}", rule.flags)
             }
             Self::Prove(arch) => write!(f, "a program for {}", arch.target),
             Self::Include(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE),

@@ -110,9 +110,8 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
         && choice.how == How::Keep
         && tried;
     if !stands && !matches!(facts.table, Table::Offline) {
-        // Directly before the new one: in between, nothing runs its programs.
-        parts.register.extend(ours.map(|entry| Step::Withdraw(name_of(entry))));
-        parts.register.push(Step::Register { arch, rule: real });
+        let replaces = ours.map(|entry| entry.rule.clone());
+        parts.register.push(Step::Register { arch, rule: real, replaces });
         // Last, as it cannot be put back.
         parts.last.extend(facts.fileless(arch).map(|entry| Step::Withdraw(name_of(entry))));
     }

@@ -30,6 +30,7 @@ crate::tests! {
     what_works_outside_works_inside
     what_cannot_be_taken_over_is_named
     nix_is_told
+    a_daemon_is_out_of_reach
     namespaces_of_the_commands_own
     several_systems
 }
@@ -253,6 +254,24 @@ fn nix_is_told() {
     prints(&mut running("aarch64", &print), "extra-extra-platforms = aarch64-linux");
     let mut command = running("aarch64", &print);
     prints(command.env("NIX_CONFIG", "cores = 1"), "cores = 1\nextra-extra-platforms = aarch64-linux");
+}
+
+/// Whoever starts Nix and means the machine's own store is told that its daemon builds outside.
+fn a_daemon_is_out_of_reach() {
+    let nix = Path::new(SCRATCH).join("nix");
+    fs::copy("/bin/true", &nix).unwrap();
+    let nix = nix.to_str().unwrap();
+    if !Path::new("/nix").exists() {
+        fs::create_dir("/nix").unwrap();
+    }
+    memory(Path::new("/nix"));
+    fs::create_dir_all("/nix/var/nix/daemon-socket").unwrap();
+    fs::write("/nix/var/nix/daemon-socket/socket", "").unwrap();
+    let told = "done by its nix-daemon, outside of this namespace";
+    done(&mut running("aarch64", &[nix, "build"])).exits(0).says(told).says("--store ~/store").says("register aarch64");
+    done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(told);
+    done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(told);
+    done(&mut running("aarch64", &["true"])).exits(0).omits(told);
 }
 
 /// A sandbox like Nix's, made by the command, has the table too.
