@@ -34,7 +34,7 @@ use nix::sys::signal::Signal;
 
 use crate::catalog::{Member, Plan};
 use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, Mirror};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::{Heard, Worker};
 use crate::text::one_line;
 use wire::{Job, Lack};
@@ -75,12 +75,27 @@ pub fn fetch(
     tell: &mut dyn FnMut(Event<'_>),
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Fetched, Option<String>)> {
-    let broken = |e: io::Error| process(format!("cannot be talked with: {e}"));
-    let job = serde_json::to_vec(&job(order)).map_err(|e| broken(e.into()))?;
+    let job = serde_json::to_vec(&job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let variables = [download::VARIABLES, &[UNDER_CGI]].concat();
-    let started = Worker::start(COMMAND, &variables, job);
-    let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut receiver = Receiver::new(order.plan, order.mirrors);
+    let fetched = hear(Worker::start(COMMAND, &variables, job), &process, go_on, &mut |bytes| {
+        receiver.take(bytes, sink, tell).map_err(|stop| match stop {
+            Stop::Failed(error) => error.into(),
+            Stop::Garbled(garbled) => process(garbled.to_string()),
+        })
+    })?;
+    Ok((fetched, note(receiver.lacks(), "downloads")))
+}
+
+/// Gives what a child says to `take` until that has all it wants. What goes wrong with the process is told by `process`.
+fn hear<T>(
+    started: io::Result<Worker>,
+    process: &dyn Fn(String) -> Error,
+    go_on: &mut dyn FnMut() -> Result<()>,
+    take: &mut dyn FnMut(&[u8]) -> Result<Option<T>>,
+) -> Result<T> {
+    let broken = |e: io::Error| process(format!("cannot be talked with: {e}"));
+    let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut buffer = vec![0; 512 << 10];
     let mut silent = 0;
     while silent < LONGEST_SILENCE {
@@ -89,20 +104,17 @@ pub fn fetch(
             Heard::Nothing => silent = silent.saturating_add(1),
             Heard::Bytes(length) => {
                 silent = 0;
-                match receiver.take(buffer.get(..length).unwrap_or_default(), sink, tell) {
-                    Ok(None) => {}
-                    Ok(Some(fetched)) => return Ok((fetched, note(receiver.lacks(), "downloads"))),
-                    Err(Stop::Failed(error)) => return Err(error.into()),
-                    Err(Stop::Garbled(garbled)) => return Err(process(garbled.to_string()).into()),
+                if let Some(all) = take(buffer.get(..length).unwrap_or_default())? {
+                    return Ok(all);
                 }
             }
             Heard::End => {
                 let (status, complaints) = worker.end().map_err(broken)?;
-                return Err(process(death(status, &complaints)).into());
+                return Err(process(death(status, &complaints)));
             }
         }
     }
-    Err(process("said nothing for five minutes".to_owned()).into())
+    Err(process("said nothing for five minutes".to_owned()))
 }
 
 fn job(order: &Order<'_>) -> Job {
@@ -116,8 +128,8 @@ fn job(order: &Order<'_>) -> Job {
     }
 }
 
-fn process(why: String) -> DownloadError {
-    DownloadError::Process(why)
+fn process(why: String) -> Error {
+    DownloadError::Process(why).into()
 }
 
 /// How the child ended before it had done its work, for people.

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::listen::{Deaf, Listener, Unpacked};
-use super::{LONGEST_SILENCE, TURN, death, note};
+use super::{hear, note};
 use crate::error::{Error, Result};
-use crate::host::{Heard, Worker};
+use crate::host::Worker;
 
 /// The hidden command of this program that is the child.
 pub const UNPACK: &str = "unpack-confined";
@@ -25,33 +25,15 @@ pub fn unpack(
 ) -> Result<(Unpacked, Option<String>)> {
     let refused = |why: String| Error::Archive { path: path.to_owned(), why };
     let process = |why: String| refused(format!("the process that unpacks it {why}"));
-    let broken = |e: io::Error| process(format!("cannot be talked with: {e}"));
     let args: Vec<String> =
         [std::process::id().to_string()].into_iter().chain(targets.iter().map(|target| (*target).to_owned())).collect();
-    let started = Worker::start_with(UNPACK, &args, archive);
-    let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut listener = Listener::new(targets);
-    let mut buffer = vec![0; 512 << 10];
-    let mut silent = 0;
-    while silent < LONGEST_SILENCE {
-        go_on()?;
-        match worker.turn(&mut buffer, TURN).map_err(broken)? {
-            Heard::Nothing => silent = silent.saturating_add(1),
-            Heard::Bytes(length) => {
-                silent = 0;
-                match listener.take(buffer.get(..length).unwrap_or_default(), sink) {
-                    Ok(None) => {}
-                    Ok(Some(unpacked)) => return Ok((unpacked, note(listener.lacks(), "unpacks"))),
-                    Err(Deaf::Refused(why)) => return Err(refused(why)),
-                    Err(Deaf::Garbled(garbled)) => return Err(process(garbled.to_string())),
-                    Err(Deaf::Sink(e)) => return Err(Error::io("unpack", path, e)),
-                }
-            }
-            Heard::End => {
-                let (status, complaints) = worker.end().map_err(broken)?;
-                return Err(process(death(status, &complaints)));
-            }
-        }
-    }
-    Err(process("said nothing for five minutes".to_owned()))
+    let unpacked = hear(Worker::start_with(UNPACK, &args, archive), &process, go_on, &mut |bytes| {
+        listener.take(bytes, sink).map_err(|deaf| match deaf {
+            Deaf::Refused(why) => refused(why),
+            Deaf::Garbled(garbled) => process(garbled.to_string()),
+            Deaf::Sink(e) => Error::io("unpack", path, e),
+        })
+    })?;
+    Ok((unpacked, note(listener.lacks(), "unpacks")))
 }
