@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Reqwest, ClientBuilder, Response};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, RANGE};
 use reqwest::redirect::{Action, Attempt, Policy};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -28,12 +28,20 @@ pub struct Client {
     slowest: u64,
 }
 
+/// What a server is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) url: &'a str,
+    /// The first byte, and the last one if it is not the file's: it is meant too (RFC 9110 §14.1.2).
+    pub(super) range: Option<(u64, Option<u64>)>,
+    /// Any other headers.
+    pub(super) headers: &'a [(HeaderName, String)],
+}
+
 /// What a server answered, before its body is read.
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) content_range: Option<String>,
-    pub(super) content_length: Option<u64>,
-    pub(super) content_encoding: Option<String>,
+    headers: HeaderMap,
     pub(super) body: Body,
 }
 
@@ -71,27 +79,48 @@ impl Client {
         })
     }
 
-    /// Asks for these bytes of a file; the last one is meant too.
-    pub(super) fn get(&self, url: &str, first: u64, last: u64) -> Result<Answer, Reason> {
+    /// Asks a server, without a coding for the way.
+    pub(super) fn ask(&self, ask: Ask<'_>) -> Result<Answer, Reason> {
         let since = Instant::now();
-        let response = self
-            .http
-            .get(url)
-            .header(RANGE, format!("bytes={first}-{last}"))
-            .header(ACCEPT_ENCODING, "identity")
-            .send()
-            .map_err(|e| reason(e, self.stall))?;
-        let text = |name: HeaderName| {
-            let value = response.headers().get(name)?;
-            Some(one_line(&String::from_utf8_lossy(value.as_bytes())))
-        };
+        let mut request = self.http.get(ask.url).header(ACCEPT_ENCODING, "identity");
+        if let Some((first, last)) = ask.range {
+            let last = last.map(|last| last.to_string()).unwrap_or_default();
+            request = request.header(RANGE, format!("bytes={first}-{last}"));
+        }
+        for (name, value) in ask.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().map_err(|e| reason(e, self.stall))?;
         Ok(Answer {
             status: response.status().as_u16(),
-            content_range: text(CONTENT_RANGE),
-            content_length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            content_encoding: text(CONTENT_ENCODING),
+            headers: response.headers().clone(),
             body: Body { response, since, got: 0, stall: self.stall, whole: self.whole, slowest: self.slowest },
         })
+    }
+}
+
+impl Answer {
+    /// A header, as far as it can be printed.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<String> {
+        Some(one_line(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes())))
+    }
+
+    /// How long it says that its body is.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.header(&CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// Which bytes of the file it says that its body is.
+    pub(super) fn content_range(&self) -> Option<String> {
+        self.header(&CONTENT_RANGE)
+    }
+
+    /// Refuses a coding, for nobody asked for one.
+    pub(super) fn check_coding(&self) -> Result<(), Reason> {
+        match self.header(&CONTENT_ENCODING) {
+            Some(coding) if !coding.eq_ignore_ascii_case("identity") => Err(Reason::Encoded(coding)),
+            _ => Ok(()),
+        }
     }
 }
 

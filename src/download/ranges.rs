@@ -4,7 +4,7 @@
 //! that ignores `Range`: it is read as far as the last needed block, and then the connection is
 //! closed.
 
-use super::http::{Answer, Body};
+use super::http::{Answer, Ask, Body};
 use super::{DownloadError, Event, Job, Reason};
 use crate::catalog::{Block, Run};
 use crate::digest::Sha256;
@@ -26,7 +26,7 @@ impl From<Reason> for Stop {
 /// Gets all blocks that the job still needs.
 pub(super) fn fetch(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
     while let Some(&run) = job.plan.runs(job.next).first() {
-        let answer = job.client.get(url, run.first, run.last)?;
+        let answer = job.client.ask(Ask { url, range: Some((run.first, Some(run.last))), headers: &[] })?;
         let shape = shape(&answer, run, job.plan.package().size)?;
         let mut stream = Stream {
             body: answer.body,
@@ -57,19 +57,15 @@ enum Shape {
 }
 
 fn shape(answer: &Answer, run: Run, size: u64) -> Result<Shape, Reason> {
-    if let Some(coding) = &answer.content_encoding
-        && !coding.eq_ignore_ascii_case("identity")
-    {
-        return Err(Reason::Encoded(coding.clone()));
-    }
+    answer.check_coding()?;
     match answer.status {
         206 => {
-            check_range(answer.content_range.as_deref(), run, size)?;
-            check_length(answer.content_length, run.last.saturating_sub(run.first).saturating_add(1))?;
+            check_range(answer.content_range().as_deref(), run, size)?;
+            check_length(answer.content_length(), run.last.saturating_sub(run.first).saturating_add(1))?;
             Ok(Shape::Range)
         }
         200 => {
-            check_length(answer.content_length, size)?;
+            check_length(answer.content_length(), size)?;
             Ok(Shape::Whole)
         }
         code => Err(Reason::Status { code }),
