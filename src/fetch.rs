@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Seek as _, Write as _};
 
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
-use crate::download::{BaseUrl, ClientOptions, Event, Fetched};
+use crate::download::{BaseUrl, Event, Fetched};
 use crate::error::{Error, Result};
-use crate::fetcher::{self, Order};
+use crate::fetcher::{self, Manner};
 use crate::host::Host;
 use crate::mirrors;
 use crate::ui::Ui;
@@ -25,12 +25,8 @@ pub fn into_files(
     mirror: Option<BaseUrl>,
 ) -> Result<(Fetched, Option<String>)> {
     let targets: Vec<_> = files.keys().copied().collect();
-    let order = Order {
-        plan: &package.plan(&targets)?,
-        mirrors: &mirrors::all(host, mirror),
-        options: ClientOptions::default(),
-        extra_roots: &mirrors::extra_roots(host),
-    };
+    let plan = package.plan(&targets)?;
+    let manner = Manner { extra_roots: mirrors::extra_roots(host), ..Manner::default() };
     let bar = ui.progress();
     let mut write = |member: &Member, bytes: &[u8]| -> io::Result<()> {
         files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
@@ -42,7 +38,7 @@ pub fn into_files(
         Event::Verified { .. } => {}
     };
     let mut go_on = || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
-    let done = fetcher::fetch(&order, &mut write, &mut tell, &mut go_on);
+    let done = fetcher::fetch(&plan, &mirrors::all(host, mirror), &manner, &mut write, &mut tell, &mut go_on);
     bar.end();
     let (fetched, note) = done?;
     ui.fetched(fetched.moved, package.size, &fetched.url);

@@ -2,12 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
-
-use crate::digest::Sha256;
-use crate::text::one_line;
+use super::Reason;
 
 /// A download that gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -68,79 +64,6 @@ pub struct Try {
     pub reason: Reason,
 }
 
-/// Why a mirror gave nothing. Texts that come from servers hold printable characters only, and are
-/// made so again when they come from the process that downloads.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum Reason {
-    /// No connection: name, route, TLS, proxy.
-    #[error("{0}")]
-    Unreachable(#[serde(deserialize_with = "only_printable")] String),
-    /// Nothing came for this long.
-    #[error("no answer for {} s", .0.as_secs_f32())]
-    Stalled(Duration),
-    /// Bytes came, but so few that waiting is no use.
-    #[error("too slow: {bytes} bytes in {} s", took.as_secs())]
-    Slow {
-        /// How many.
-        bytes: u64,
-        /// In which time.
-        took: Duration,
-    },
-    /// The connection broke.
-    #[error("{0}")]
-    Broken(#[serde(deserialize_with = "only_printable")] String),
-    /// The body ended before what was asked for.
-    #[error("ended after {got} of {wanted} bytes")]
-    Truncated {
-        /// How far it came.
-        got: u64,
-        /// How far it should have come.
-        wanted: u64,
-    },
-    /// Another HTTP status than 200 or 206.
-    #[error("HTTP status {code}{}", meaning(*code))]
-    Status {
-        /// Which.
-        code: u16,
-    },
-    /// A redirect that is not followed.
-    #[error("{0}")]
-    Redirect(#[serde(deserialize_with = "only_printable")] String),
-    /// 206 with other bytes than were asked for.
-    #[error("asked for bytes {wanted}, got {got}")]
-    Range {
-        /// As `Content-Range` should be.
-        #[serde(deserialize_with = "only_printable")]
-        wanted: String,
-        /// As it was.
-        #[serde(deserialize_with = "only_printable")]
-        got: String,
-    },
-    /// A file of another length.
-    #[error("has {got} bytes instead of {wanted}: it is another file, or a page of some proxy")]
-    Size {
-        /// Its length.
-        got: u64,
-        /// The package's.
-        wanted: u64,
-    },
-    /// The body is in a coding that was not asked for.
-    #[error("sends it in the coding {0}, which was not asked for")]
-    Encoded(#[serde(deserialize_with = "only_printable")] String),
-    /// The bytes are not the pinned ones.
-    #[error("bytes {first}-{last} have the SHA-256 {got}, not {wanted}")]
-    Digest {
-        /// The first byte of the block.
-        first: u64,
-        /// The last byte of the block.
-        last: u64,
-        /// The digest of what came.
-        got: Sha256,
-        /// The pinned one.
-        wanted: Sha256,
-    },
-}
-
 impl DownloadError {
     /// What a person can do about it.
     pub fn hint(&self) -> String {
@@ -169,20 +92,9 @@ impl DownloadError {
     }
 }
 
-impl Reason {
-    /// Whether the mirror gave bytes that are not the pinned ones.
-    pub fn is_lie(&self) -> bool {
-        matches!(self, Self::Digest { .. })
-    }
-
-    /// Whether the same mirror may do better the next time.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Stalled(_) | Self::Broken(_) | Self::Truncated { .. })
-    }
-}
-
 /// What all mirrors together came to.
 pub(crate) fn failure(package: String, tries: Vec<Try>) -> DownloadError {
+    let tries = once_each(tries);
     if tries.is_empty() {
         DownloadError::NoMirror { package }
     } else if tries.iter().any(|t| t.reason.is_lie()) {
@@ -190,6 +102,19 @@ pub(crate) fn failure(package: String, tries: Vec<Try>) -> DownloadError {
     } else {
         DownloadError::Failed { package, tries }
     }
+}
+
+/// The last reason of each, but a lie before any other.
+fn once_each(tries: Vec<Try>) -> Vec<Try> {
+    let mut each: Vec<Try> = Vec::new();
+    for Try { url, reason } in tries {
+        match each.iter_mut().find(|known| known.url == url) {
+            Some(known) if known.reason.is_lie() => {}
+            Some(known) => known.reason = reason,
+            None => each.push(Try { url, reason }),
+        }
+    }
+    each
 }
 
 fn advice(tries: &[Try]) -> String {
@@ -202,20 +127,6 @@ fn advice(tries: &[Try]) -> String {
     advice
 }
 
-fn meaning(status: u16) -> &'static str {
-    match status {
-        300..=399 => " (a redirect that is not followed)",
-        401 => " (it wants a password)",
-        403 => " (forbidden)",
-        404 | 410 => " (it does not have this version)",
-        407 => " (the proxy wants a password)",
-        416 => " (it has a shorter file)",
-        429 => " (too many requests)",
-        500..=599 => " (its own fault)",
-        _ => "",
-    }
-}
-
 /// One line for each mirror.
 struct Listed<'a>(&'a [Try]);
 
@@ -225,13 +136,10 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// For texts that another process says are printable already: those that are stay as they are.
-fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(one_line(&String::deserialize(from)?))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

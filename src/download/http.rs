@@ -26,6 +26,7 @@ pub struct Client {
     stall: Duration,
     whole: Duration,
     slowest: u64,
+    pause: Duration,
 }
 
 /// What a server is asked for.
@@ -76,7 +77,13 @@ impl Client {
             stall: options.stall,
             whole: options.whole,
             slowest: options.slowest,
+            pause: options.pause,
         })
+    }
+
+    /// How long is waited before those that may do better are asked again.
+    pub(super) fn pause(&self) -> Duration {
+        self.pause
     }
 
     /// Asks a server, without a coding for the way.

@@ -102,11 +102,16 @@ impl From<BaseUrl> for String {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let host = authority.rsplit('@').next().unwrap_or(authority);
-        write!(f, "{scheme}://{host}{path}")
+        without_password(&self.0, f)
     }
+}
+
+/// Writes a URL without the part before the host.
+pub(super) fn without_password(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    write!(f, "{scheme}://{host}{path}")
 }
 
 impl fmt::Debug for BaseUrl {

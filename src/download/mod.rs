@@ -15,14 +15,22 @@ mod http;
 mod members;
 mod mirror;
 mod ranges;
+mod reason;
 mod roots;
+mod turns;
+mod url;
+mod whole;
 
 pub use apt::mirrors_from_apt;
 pub(crate) use error::failure;
-pub use error::{DownloadError, Reason, Try};
+pub use error::{DownloadError, Try};
 pub use http::Client;
 pub use mirror::{BaseUrl, Mirror, NotAMirror, mirrors};
+pub use reason::Reason;
 pub use roots::Roots;
+pub use turns::{Turn, Turns};
+pub use url::{FileUrl, NotAUrl};
+pub use whole::{Part, Wanted, whole};
 
 use std::io;
 use std::time::Duration;
@@ -61,6 +69,8 @@ pub struct ClientOptions {
     pub whole: Duration,
     /// How many bytes a second must come on average, once `stall` is over.
     pub slowest: u64,
+    /// How long is waited before those that may do better are asked again; four times that the time after.
+    pub pause: Duration,
     /// Whether proxies are used.
     pub proxies: Proxies,
 }
@@ -81,6 +91,7 @@ impl Default for ClientOptions {
             stall: Duration::from_secs(30),
             whole: Duration::from_secs(3600),
             slowest: 4 << 10,
+            pause: Duration::from_millis(500),
             proxies: Proxies::Environment,
         }
     }
@@ -139,8 +150,11 @@ pub fn download(
 ) -> Result<Fetched, DownloadError> {
     let package = plan.package();
     let mut job = Job { plan, client, cutter: Cutter::new(plan, sink), next: 0, block: Vec::new(), moved: 0, progress };
+    let mut turns = Turns::new(mirrors.len(), client.pause());
     let mut tries = Vec::new();
-    for mirror in mirrors {
+    while let Some(turn) = turns.turn() {
+        std::thread::sleep(turn.wait);
+        let Some(mirror) = mirrors.get(turn.mirror) else { continue };
         let url = mirror.shown(package);
         (job.progress)(Event::Asking { url: &url });
         match ask(&mut job, &mirror.url(package)) {
@@ -150,6 +164,7 @@ pub fn download(
             }
             Err(Stop::Ours(error)) => return Err(error),
             Err(Stop::Mirror(reason)) => {
+                turns.gave_up(&reason);
                 let event = Event::GaveUp { url: &url, reason: &reason };
                 (job.progress)(event);
                 tries.push(Try { url, reason });

@@ -5,6 +5,7 @@
 //! closed.
 
 use super::http::{Answer, Ask, Body};
+use super::whole::status;
 use super::{DownloadError, Event, Job, Reason};
 use crate::catalog::{Block, Run};
 use crate::digest::Sha256;
@@ -68,7 +69,7 @@ fn shape(answer: &Answer, run: Run, size: u64) -> Result<Shape, Reason> {
             check_length(answer.content_length(), size)?;
             Ok(Shape::Whole)
         }
-        code => Err(Reason::Status { code }),
+        code => Err(status(answer, code)),
     }
 }
 

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::confine::{Work, confine, die_with};
-use super::wire::{self, Job, Word};
+use super::wire::{self, Job, What, Word};
 use crate::catalog::Catalog;
-use crate::download::{self, Client, DownloadError, Event, Fetched, Roots};
+use crate::download::{self, Client, DownloadError, Event, Fetched, Part, Roots};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
 use crate::text::one_line;
@@ -49,22 +49,29 @@ fn read() -> io::Result<Job> {
 
 /// The outer error is one that the parent cannot be told, or knows better.
 fn fetch(job: &Job, roots: Roots, voice: &RefCell<Voice>) -> Result<std::result::Result<Fetched, DownloadError>> {
-    let catalog = Catalog::embedded()?;
-    let no_package = || Error::Usage(format!("no package for {}", job.machine));
-    let package = catalog.package_for(&job.machine).ok_or_else(no_package)?;
-    let targets: Vec<_> = job.targets.iter().map(String::as_str).collect();
-    let plan = package.plan(&targets)?;
     let client = match Client::new(&job.options, roots.and(job.extra_roots.as_bytes())) {
         Ok(client) => client,
         Err(error) => return Ok(Err(error)),
     };
-    let fetched = download::download(
-        &plan,
-        &job.mirrors,
-        &client,
-        &mut |_, bytes| voice.borrow_mut().give(bytes),
-        &mut |event| voice.borrow_mut().tell(event),
-    );
+    let mut tell = |event: Event<'_>| voice.borrow_mut().tell(event);
+    let fetched = match &job.what {
+        What::Members { package: digest, targets, mirrors } => {
+            let catalog = Catalog::embedded()?;
+            let package = catalog.packages.iter().find(|package| package.sha256 == *digest);
+            let package = package.ok_or_else(|| Error::Usage(format!("no package {digest}")))?;
+            let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+            let plan = package.plan(&targets)?;
+            download::download(&plan, mirrors, &client, &mut |_, bytes| voice.borrow_mut().give(bytes), &mut tell)
+        }
+        What::File { wanted, urls } => {
+            let mut give = |part: Part<'_>| match part {
+                Part::Bytes(bytes) => voice.borrow_mut().give(bytes),
+                // The parent knows when.
+                Part::Anew => Ok(()),
+            };
+            download::whole(wanted, urls, &client, &mut give, &mut tell)
+        }
+    };
     match fetched {
         // Nobody listens any more.
         Err(error @ DownloadError::Write { .. }) => Err(error.into()),

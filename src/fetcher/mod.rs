@@ -12,8 +12,10 @@
 
 mod child;
 pub mod confine;
+mod course;
 mod listen;
 mod receive;
+mod receive_file;
 mod syscalls;
 mod unpack;
 mod unpacker;
@@ -22,6 +24,7 @@ pub mod wire;
 pub use child::run;
 pub use listen::{Deaf, Listener, Unpacked};
 pub use receive::{Receiver, Stop};
+pub use receive_file::FileReceiver;
 pub use unpack::{UNPACK, unpack};
 pub use unpacker::run as run_unpacker;
 
@@ -33,11 +36,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::catalog::{Member, Plan};
-use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, Mirror};
+use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, FileUrl, Mirror, Part, Wanted};
 use crate::error::{Error, Result};
 use crate::host::{Heard, Worker};
 use crate::text::one_line;
-use wire::{Job, Lack};
+use wire::{Job, Lack, What};
 
 /// The hidden command of this program that is the child.
 pub const COMMAND: &str = "download-confined";
@@ -51,40 +54,77 @@ const TURN: Duration = Duration::from_millis(50);
 /// mirror long before. Counted in turns, so that a process that was stopped for a while is forgiven.
 const LONGEST_SILENCE: u32 = 6000;
 
-/// What is to be downloaded, and how.
-#[derive(Debug)]
-pub struct Order<'a> {
-    /// Which members.
-    pub plan: &'a Plan<'a>,
-    /// Who is asked for them, in this order.
-    pub mirrors: &'a [Mirror],
-    /// How.
+/// How something is downloaded.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// With which patience, and which proxies.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
-    pub extra_roots: &'a [u8],
+    pub extra_roots: Vec<u8>,
 }
 
-/// Downloads what is ordered, and gives it to `sink`: all bytes of one member, then all of the next, in
+/// Downloads the members of a plan, and gives them to `sink`: all bytes of one member, then all of the next, in
 /// the plan's order. Nothing of it is to be trusted before its digest was compared.
 ///
 /// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what was fetched, and
 /// what the user should know of this kernel.
 pub fn fetch(
-    order: &Order<'_>,
+    plan: &Plan<'_>,
+    mirrors: &[Mirror],
+    manner: &Manner,
     sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
     tell: &mut dyn FnMut(Event<'_>),
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Fetched, Option<String>)> {
-    let job = serde_json::to_vec(&job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
+    let what = What::Members {
+        package: plan.package().sha256,
+        targets: plan.members().iter().map(|member| member.target.clone()).collect(),
+        mirrors: mirrors.to_vec(),
+    };
+    let mut receiver = Receiver::new(plan, mirrors);
+    let fetched = download(what, manner, go_on, &mut |bytes| receiver.take(bytes, sink, tell))?;
+    Ok((fetched, note(receiver.lacks(), "downloads")))
+}
+
+/// Downloads a file whole, from the first of these URLs that gives it. Nothing of it is to be trusted before its digest
+/// was compared. For the rest, as [`fetch`].
+pub fn file(
+    wanted: &Wanted,
+    urls: &[FileUrl],
+    manner: &Manner,
+    sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
+    tell: &mut dyn FnMut(Event<'_>),
+    go_on: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Fetched, Option<String>)> {
+    let what = What::File { wanted: wanted.clone(), urls: urls.to_vec() };
+    let mut receiver = FileReceiver::new(wanted, urls);
+    let fetched = download(what, manner, go_on, &mut |bytes| receiver.take(bytes, sink, tell))?;
+    Ok((fetched, note(receiver.lacks(), "downloads")))
+}
+
+/// What is made of the child's words.
+type Take<'a> = dyn FnMut(&[u8]) -> std::result::Result<Option<Fetched>, Stop> + 'a;
+
+fn download(
+    what: What,
+    manner: &Manner,
+    go_on: &mut dyn FnMut() -> Result<()>,
+    take: &mut Take<'_>,
+) -> Result<Fetched> {
+    let job = Job {
+        parent: std::process::id(),
+        what,
+        options: manner.options.clone(),
+        extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
+    };
+    let job = serde_json::to_vec(&job).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let variables = [download::VARIABLES, &[UNDER_CGI]].concat();
-    let mut receiver = Receiver::new(order.plan, order.mirrors);
-    let fetched = hear(Worker::start(COMMAND, &variables, job), &process, go_on, &mut |bytes| {
-        receiver.take(bytes, sink, tell).map_err(|stop| match stop {
+    hear(Worker::start(COMMAND, &variables, job), &process, go_on, &mut |bytes| {
+        take(bytes).map_err(|stop| match stop {
             Stop::Failed(error) => error.into(),
             Stop::Garbled(garbled) => process(garbled.to_string()),
         })
-    })?;
-    Ok((fetched, note(receiver.lacks(), "downloads")))
+    })
 }
 
 /// Gives what a child says to `take` until that has all it wants. What goes wrong with the process is told by `process`.
@@ -115,17 +155,6 @@ fn hear<T>(
         }
     }
     Err(process("said nothing for five minutes".to_owned()))
-}
-
-fn job(order: &Order<'_>) -> Job {
-    Job {
-        parent: std::process::id(),
-        machine: order.plan.package().host.clone(),
-        targets: order.plan.members().iter().map(|member| member.target.clone()).collect(),
-        mirrors: order.mirrors.to_vec(),
-        options: order.options.clone(),
-        extra_roots: String::from_utf8_lossy(order.extra_roots).into_owned(),
-    }
 }
 
 fn process(why: String) -> Error {

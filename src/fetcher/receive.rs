@@ -5,23 +5,18 @@
 
 use std::io;
 
+use super::course::{Course, garbled};
 use super::wire::{Frames, Garbled, Lack, Piece, Word};
 use crate::catalog::{Member, Plan};
-use crate::download::{self, DownloadError, Event, Fetched, Mirror, Reason, Try};
+use crate::download::{DownloadError, Event, Fetched, Mirror};
 use crate::text::one_line;
 
 /// Follows one download.
 #[derive(Debug)]
 pub struct Receiver<'a> {
     plan: &'a Plan<'a>,
-    mirrors: &'a [Mirror],
     frames: Frames,
-    /// What the kernel lacks, once the child said that it is ready.
-    lacks: Option<Vec<Lack>>,
-    /// How many mirrors were asked.
-    asked: usize,
-    /// Those that gave up. The last one asked is at work if it is not among them.
-    tries: Vec<Try>,
+    course: Course,
     /// How many members are complete.
     complete: usize,
     /// How many bytes of the next one there are.
@@ -46,13 +41,13 @@ impl From<Garbled> for Stop {
 impl<'a> Receiver<'a> {
     /// Nothing was said yet.
     pub fn new(plan: &'a Plan<'a>, mirrors: &'a [Mirror]) -> Self {
-        let frames = Frames::default();
-        Self { plan, mirrors, frames, lacks: None, asked: 0, tries: Vec::new(), complete: 0, given: 0 }
+        let shown = mirrors.iter().map(|mirror| mirror.shown(plan.package())).collect();
+        Self { plan, frames: Frames::default(), course: Course::new(shown), complete: 0, given: 0 }
     }
 
     /// What this kernel could not take from the child.
     pub fn lacks(&self) -> &[Lack] {
-        self.lacks.as_deref().unwrap_or_default()
+        self.course.lacks()
     }
 
     /// Takes what came, and gives members' bytes to `sink`, never more of one than it is long. Done when
@@ -76,7 +71,7 @@ impl<'a> Receiver<'a> {
     }
 
     fn bytes(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>) -> Result<(), Stop> {
-        self.at_work()?;
+        self.course.at_work()?;
         let member = self.member()?;
         let given = self.given.saturating_add(bytes.len() as u64);
         if given > member.size {
@@ -90,25 +85,23 @@ impl<'a> Receiver<'a> {
 
     fn word(&mut self, word: Word, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Fetched>, Stop> {
         if let Word::Ready { lacks } = word {
-            return self.ready(lacks).map(|()| None);
+            return self.course.ready(lacks).map(|()| None);
         }
-        if self.lacks.is_none() {
-            return Err(garbled("something before it was ready"));
-        }
+        self.course.is_ready()?;
         match word {
             Word::Ready { .. } => {}
-            Word::Asking => self.ask(tell)?,
+            Word::Asking => self.course.ask(tell)?,
             Word::Moved { bytes, of } => {
-                self.at_work()?;
+                self.course.at_work()?;
                 tell(Event::Moved { bytes, of });
             }
-            Word::GaveUp(reason) => self.gave_up(reason, tell)?,
+            Word::GaveUp(reason) => self.course.gave_up(reason, tell)?,
             Word::Verified => self.verified(tell)?,
             Word::Fetched { moved } => return self.fetched(moved).map(Some),
-            Word::Failed => return Err(self.failed()),
+            Word::Failed => return Err(self.course.failed(self.plan.package().file_name().to_owned())),
             Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
             Word::Inconsistent(why) => {
-                self.at_work()?;
+                self.course.at_work()?;
                 let (target, why) = (self.member()?.target.clone(), one_line(&why));
                 return Err(Stop::Failed(DownloadError::Inconsistent { target, why }));
             }
@@ -116,32 +109,8 @@ impl<'a> Receiver<'a> {
         Ok(None)
     }
 
-    fn ready(&mut self, lacks: Vec<Lack>) -> Result<(), Stop> {
-        match self.lacks.replace(lacks) {
-            None => Ok(()),
-            Some(_) => Err(garbled("twice that it is ready")),
-        }
-    }
-
-    fn ask(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), Stop> {
-        if self.asked > self.tries.len() {
-            return Err(garbled("that it asks a mirror while it asks another"));
-        }
-        let mirror = self.mirrors.get(self.asked).ok_or_else(|| garbled("that it asks a mirror that there is not"))?;
-        self.asked = self.asked.saturating_add(1);
-        tell(Event::Asking { url: &mirror.shown(self.plan.package()) });
-        Ok(())
-    }
-
-    fn gave_up(&mut self, reason: Reason, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), Stop> {
-        let url = self.at_work()?;
-        tell(Event::GaveUp { url: &url, reason: &reason });
-        self.tries.push(Try { url, reason });
-        Ok(())
-    }
-
     fn verified(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), Stop> {
-        self.at_work()?;
+        self.course.at_work()?;
         let member = self.member()?;
         if self.given != member.size {
             return Err(garbled(&format!("that qemu-{} is complete, which it is not", member.target)));
@@ -153,26 +122,11 @@ impl<'a> Receiver<'a> {
     }
 
     fn fetched(&self, moved: u64) -> Result<Fetched, Stop> {
-        let url = self.at_work()?;
+        let url = self.course.at_work()?;
         if self.complete < self.plan.members().len() {
             return Err(garbled("that all is fetched, which it is not"));
         }
         Ok(Fetched { url, moved })
-    }
-
-    fn failed(&mut self) -> Stop {
-        if self.tries.len() < self.mirrors.len() {
-            return garbled("that all mirrors gave up, which they did not");
-        }
-        let package = self.plan.package().file_name().to_owned();
-        Stop::Failed(download::failure(package, std::mem::take(&mut self.tries)))
-    }
-
-    /// The mirror that is at work, for people.
-    fn at_work(&self) -> Result<String, Stop> {
-        let working = self.asked.checked_sub(1).filter(|last| *last == self.tries.len());
-        let mirror = working.and_then(|last| self.mirrors.get(last));
-        mirror.map(|mirror| mirror.shown(self.plan.package())).ok_or_else(|| garbled("something of no mirror"))
     }
 
     /// The member whose bytes come next.
@@ -180,8 +134,4 @@ impl<'a> Receiver<'a> {
         let next = self.plan.members().get(self.complete).copied();
         next.ok_or_else(|| garbled("more members than were asked for"))
     }
-}
-
-fn garbled(what: &str) -> Stop {
-    Stop::Garbled(Garbled(what.to_owned()))
 }

@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Manifest;
-use crate::download::{ClientOptions, Mirror, Reason};
+use crate::digest::Sha256;
+use crate::download::{ClientOptions, FileUrl, Mirror, Reason, Wanted};
 
 /// More than any word of an honest child: reasons are cut to 200 characters.
 pub const LONGEST_WORD: usize = 8 << 10;
@@ -32,21 +33,39 @@ const WORD: u8 = b'w';
 pub struct Job {
     /// Whose child it is.
     pub parent: u32,
-    /// For which machine (`uname -m`): it names the package of the embedded catalogue.
-    pub machine: String,
-    /// Which members of it.
-    pub targets: Vec<String>,
-    /// Who is asked for them.
-    pub mirrors: Vec<Mirror>,
+    /// What is to be downloaded.
+    pub what: What,
     /// How.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
     pub extra_roots: String,
 }
 
-/// What the child says. The order is fixed: [`Word::Ready`]; for each mirror, [`Word::Asking`], then members'
-/// bytes, each member's followed by [`Word::Verified`]; and one of the last four. Which mirror and which
-/// member is meant is never said: both sides count.
+/// What is to be downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum What {
+    /// Members of a package of the embedded catalogue.
+    Members {
+        /// the digest of the package
+        package: Sha256,
+        /// which of its members
+        targets: Vec<String>,
+        /// who is asked for them
+        mirrors: Vec<Mirror>,
+    },
+    /// A file, whole.
+    File {
+        /// which
+        wanted: Wanted,
+        /// who is asked for it
+        urls: Vec<FileUrl>,
+    },
+}
+
+/// What the child says. The order is fixed: [`Word::Ready`]; for each mirror, [`Word::Asking`], then bytes, of a
+/// package each member's followed by [`Word::Verified`]; and one of the last four. Which mirror and which
+/// member is meant is never said: both sides count ([`crate::download::Turns`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Word {

@@ -103,6 +103,8 @@ fn reason() -> impl Strategy<Value = Reason> {
         "[ -~]{0,200}".prop_map(Reason::Broken),
         (any::<u64>(), any::<u64>()).prop_map(|(got, wanted)| Reason::Truncated { got, wanted }),
         any::<u16>().prop_map(|code| Reason::Status { code }),
+        (any::<u16>(), any::<Option<u64>>()).prop_map(|(code, after)| Reason::Busy { code, after }),
+        any::<u64>().prop_map(|most| Reason::Large { most }),
         "[ -~]{0,200}".prop_map(Reason::Redirect),
         ("[ -~]{0,200}", "[ -~]{0,200}").prop_map(|(wanted, got)| Reason::Range { wanted, got }),
         (any::<u64>(), any::<u64>()).prop_map(|(got, wanted)| Reason::Size { got, wanted }),

@@ -10,7 +10,7 @@ use binfmt_nix::catalog::Catalog;
 use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 use binfmt_nix::error::{Error, ExitCode as Code};
 use binfmt_nix::fetcher::wire::{self, Job, Word};
-use binfmt_nix::fetcher::{self, Order};
+use binfmt_nix::fetcher::{self, Manner};
 use nix::sys::signal::{Signal, raise};
 
 crate::tests! {
@@ -36,14 +36,14 @@ fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
     let plan = package.plan(&["aarch64"]).unwrap();
     let mirrors = [Mirror::Archive(format!("http://play.invalid/{play}").parse().unwrap())];
     let options = ClientOptions { proxies: Proxies::None, ..ClientOptions::default() };
-    let order = Order { plan: &plan, mirrors: &mirrors, options, extra_roots };
+    let manner = Manner { options, extra_roots: extra_roots.to_vec() };
     let (since, mut given) = (Instant::now(), 0);
     let mut go_on = || if since.elapsed() < patience { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) };
     let mut sink = |_: &_, bytes: &[u8]| {
         given += bytes.len() as u64;
         Ok(())
     };
-    let error = fetcher::fetch(&order, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
+    let error = fetcher::fetch(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
     assert!(since.elapsed() < patience + Duration::from_secs(5), "{error} after {:?}", since.elapsed());
     (error, given)
 }

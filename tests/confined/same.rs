@@ -7,7 +7,7 @@ use binfmt_nix::catalog::{Catalog, Member, Plan};
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::{Client, ClientOptions, DownloadError, Event, Mirror, Proxies, Roots, download};
 use binfmt_nix::error::Error;
-use binfmt_nix::fetcher::{self, Order};
+use binfmt_nix::fetcher;
 use nix::errno::Errno;
 
 use crate::server::{Manner, Server};
@@ -28,7 +28,12 @@ struct Told {
 
 fn options() -> ClientOptions {
     let patience = Duration::from_millis(400);
-    ClientOptions { stall: patience, slowest: 100_000, proxies: Proxies::None, ..ClientOptions::default() }
+    let pause = Duration::from_millis(1);
+    ClientOptions { stall: patience, slowest: 100_000, pause, proxies: Proxies::None, ..ClientOptions::default() }
+}
+
+fn confined() -> fetcher::Manner {
+    fetcher::Manner { options: options(), extra_roots: Vec::new() }
 }
 
 fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
@@ -51,9 +56,12 @@ fn here(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
 }
 
 fn there(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
-    let order = Order { plan, mirrors, options: options(), extra_roots: b"" };
+    let manner = confined();
     let mut events = Vec::new();
-    let result = fetcher::fetch(&order, &mut |_, _| Ok(()), &mut |event| note(&mut events, event), &mut || Ok(()));
+    let result =
+        fetcher::fetch(plan, mirrors, &manner, &mut |_, _| Ok(()), &mut |event| note(&mut events, event), &mut || {
+            Ok(())
+        });
     told(events, result.map(drop))
 }
 
@@ -106,8 +114,7 @@ fn a_full_disk_is_told_in_the_same_words() {
     };
     let client = Client::new(&options(), Roots::of_this_machine()).unwrap();
     let here = Error::from(download(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
-    let order = Order { plan: &plan, mirrors: &mirrors, options: options(), extra_roots: b"" };
-    let there = fetcher::fetch(&order, &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
+    let there = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
     for error in [here, there] {
         assert_eq!((error.to_string().as_str(), error.exit_code() as u8), ("cannot write qemu-aarch64", 1));
         let Error::Download(DownloadError::Write { source, .. }) = error else { panic!("{error}") };
@@ -120,7 +127,7 @@ fn members_are_the_pinned_ones() {
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
     let plan = package.plan(&["aarch64", "arm", "riscv64"]).unwrap();
-    let order = Order { plan: &plan, mirrors: &[server.mirror()], options: options(), extra_roots: b"" };
+    let mirrors = [server.mirror()];
     let mut files = vec![];
     let mut sink = |member: &Member, bytes: &[u8]| {
         if files.last().is_none_or(|(target, _)| *target != member.target) {
@@ -129,7 +136,7 @@ fn members_are_the_pinned_ones() {
         files.last_mut().unwrap().1.extend_from_slice(bytes);
         Ok(())
     };
-    let (fetched, note) = fetcher::fetch(&order, &mut sink, &mut |_| {}, &mut || Ok(())).unwrap();
+    let (fetched, note) = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap();
     assert_eq!(fetched.moved, plan.bytes());
     if let Some(note) = note {
         skip("kernel", note);

@@ -57,7 +57,8 @@ fn a_lie_among_failures_is_what_is_told() {
     let deb = Deb::new();
     let lost = Server::start(&deb.bytes, Manner::Status(404, "X: y".to_owned()));
     let liar = Server::start(&deb.bytes, Manner::Flip(4_000, true));
-    let outcome = fetch(&deb.package, &["aarch64"], &[lost.mirror(), liar.mirror(), lost.mirror()]);
+    let lost_too = Server::start(&deb.bytes, Manner::Status(404, "X: y".to_owned()));
+    let outcome = fetch(&deb.package, &["aarch64"], &[lost.mirror(), liar.mirror(), lost_too.mirror()]);
     assert!(outcome.unverified());
     let complaint = outcome.complaint();
     assert_eq!(complaint.matches("404").count(), 2, "{complaint}");

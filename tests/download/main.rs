@@ -25,6 +25,7 @@ mod lies;
 mod real;
 mod server;
 mod tls;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,7 +91,9 @@ fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &
 
 /// As patient as a busy machine needs; does not see the proxies of the machine that tests.
 fn patient() -> ClientOptions {
-    ClientOptions { stall: Duration::from_secs(20), slowest: 0, proxies: Proxies::None, ..ClientOptions::default() }
+    let pause = Duration::from_millis(1);
+    let stall = Duration::from_secs(20);
+    ClientOptions { stall, slowest: 0, pause, proxies: Proxies::None, ..ClientOptions::default() }
 }
 
 /// Waits for nobody.

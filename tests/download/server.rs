@@ -131,14 +131,16 @@ fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
         }
         if let Some(bounds) = header.strip_prefix("range: bytes=") {
             let (first, last) = bounds.split_once('-').unwrap();
-            range = Some((first.parse().unwrap(), last.parse().unwrap()));
+            // Without a last byte, the rest is meant.
+            range = Some((first.parse().unwrap(), last.parse().unwrap_or(usize::MAX)));
         }
     }
 }
 
 /// Whether the connection stays open.
 fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Request) -> io::Result<bool> {
-    let (first, last) = request.range.unwrap_or((0, bytes.len() - 1));
+    let (first, last) = request.range.unwrap_or((0, usize::MAX));
+    let last = last.min(bytes.len() - 1);
     let part = bytes.get(first..=last).unwrap_or_default();
     let head = |range: Option<&str>, more: &str| {
         let range = range.map_or(String::new(), |range| format!("Content-Range: {range}\r\n"));
@@ -146,7 +148,10 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
         format!("HTTP/1.1 206 Partial Content\r\nContent-Length: {length}\r\n{range}{more}\r\n")
     };
     let right = format!("bytes {first}-{last}/{}", bytes.len());
-    let rightly = head(Some(&right), "");
+    let rightly = match request.range {
+        Some(_) => head(Some(&right), ""),
+        None => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", part.len()),
+    };
     match manner {
         Manner::Ranges => out.all(&[rightly.as_bytes(), part])?,
         Manner::Cut(after) => {

@@ -1,0 +1,104 @@
+//! URLs of single files. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::mirror::without_password;
+
+/// An `http` or `https` URL of a file, without a fragment.
+///
+/// Written as JSON it is whole; shown to people it has neither password nor query, which may be one as well.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct FileUrl(pub(super) String);
+
+/// The text is no URL of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the URL of a file: it must begin with https:// or http://, and name one")]
+pub struct NotAUrl;
+
+impl FileUrl {
+    /// The server's name, and its port if one is named.
+    pub fn authority(&self) -> &str {
+        let (_, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let authority = rest.split('/').next().unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for FileUrl {
+    type Err = NotAUrl;
+
+    fn from_str(text: &str) -> Result<Self, NotAUrl> {
+        let (scheme, rest) = text.trim().split_once("://").ok_or(NotAUrl)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let plain = |c: char| c.is_ascii_graphic() && !"#\"<>\\^`{|}".contains(c);
+        let (authority, path) = rest.split_once('/').ok_or(NotAUrl)?;
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let ok = matches!(&*scheme, "http" | "https") && !host.is_empty() && !host.contains('?') && !path.is_empty();
+        if ok && rest.chars().all(plain) { Ok(Self(format!("{scheme}://{rest}"))) } else { Err(NotAUrl) }
+    }
+}
+
+impl TryFrom<String> for FileUrl {
+    type Error = NotAUrl;
+
+    fn try_from(text: String) -> Result<Self, NotAUrl> {
+        text.parse()
+    }
+}
+
+impl From<FileUrl> for String {
+    fn from(url: FileUrl) -> Self {
+        url.0
+    }
+}
+
+impl fmt::Display for FileUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, query) = self.0.split_once('?').map_or((self.0.as_str(), ""), |(shown, _)| (shown, "?…"));
+        without_password(shown, f)?;
+        f.write_str(query)
+    }
+}
+
+impl fmt::Debug for FileUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_used_but_not_shown() {
+        let url: FileUrl = "HTTPS://me:se@cret@host.example:8/a/b.tar.gz?token=x@y/z".parse().unwrap();
+        assert_eq!(url.to_string(), "https://host.example:8/a/b.tar.gz?…");
+        assert_eq!(url.authority(), "host.example:8");
+        assert_eq!(String::from(url), "https://me:se@cret@host.example:8/a/b.tar.gz?token=x@y/z");
+    }
+
+    #[test]
+    fn what_names_no_file_on_the_web_is_refused() {
+        for text in [
+            "",
+            "x.tar",
+            "file:///x",
+            "https://",
+            "https://h",
+            "https://h/",
+            "https:///x",
+            "https://h?q/x",
+            "http://h/a b",
+            "http://h/#x",
+        ] {
+            assert_eq!(text.parse::<FileUrl>(), Err(NotAUrl), "{text}");
+        }
+    }
+}
