@@ -51,6 +51,7 @@ pub mod apply;
 pub mod archive;
 pub mod binfmt_misc;
 pub mod boot;
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod cmd;

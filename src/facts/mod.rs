@@ -92,7 +92,7 @@ impl Facts {
             rivals: BTreeMap::new(),
             copies: BTreeMap::new(),
             notes: Vec::new(),
-            in_user_namespace: in_user_namespace(&Host::live()),
+            in_user_namespace: host.is_in_user_namespace(),
             machine,
             kernel,
             table,
@@ -226,12 +226,6 @@ impl Facts {
 /// The name of an entry of an emulator in memory.
 pub fn fileless_name(arch: &Arch) -> String {
     format!("binfmt-nix-{}", arch.target)
-}
-
-/// The machine's own namespace maps every user to himself (user_namespaces(7)).
-fn in_user_namespace(host: &Host) -> bool {
-    let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
-    !map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// `uname -m`, and the release's first two numbers.

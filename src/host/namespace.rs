@@ -24,6 +24,13 @@ pub struct Refusal {
 pub type Range = (u32, u32, u32);
 
 impl Host {
+    /// Whether we are in another user namespace than the machine's own, which maps every user to himself
+    /// (user_namespaces(7)).
+    pub fn is_in_user_namespace(&self) -> bool {
+        let map = Self::live().peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+        !map.split_whitespace().eq(["0", "0", "4294967295"])
+    }
+
     /// Moves this process into a new user and mount namespace. It has no ids
     /// there until they are mapped.
     ///

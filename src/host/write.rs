@@ -50,6 +50,19 @@ impl Host {
         replace(&dir, name, bytes).map_err(|e| Error::io("write", &self.at(path), e))
     }
 
+    /// Opens a file that is written piece by piece, for this user alone; created if it is not there. A link, or
+    /// what has a second name, is refused.
+    pub fn open_growing(&self, path: &Path) -> Result<File> {
+        let real = self.at(path);
+        let (dir, name) = self.dir_of(path)?;
+        let file = dir.open_or_create(name, 0o600).map_err(|e| Error::io("open", &real, e))?;
+        let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
+        if meta.is_file() && meta.nlink() == 1 && meta.uid() == self.own_user().0 {
+            return Ok(file);
+        }
+        Err(Error::io("open", &real, io::Error::new(io::ErrorKind::InvalidInput, "it is not a file of our own")))
+    }
+
     /// Opens a file of the kernel for both, never creating it.
     pub fn open_kernel(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.at(path))

@@ -1,5 +1,8 @@
 //! Everything that can go wrong, what repairs it, and the exit code it means.
 
+mod code;
+mod hint;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,38 +11,10 @@ use binfmt_magic::{RuleError, UnknownSystem};
 use crate::digest::Sha256;
 use crate::host::Distrust;
 
+pub use code::ExitCode;
+
 /// What functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// The process's exit status. Part of the public interface: see the README.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// Done, or nothing to do.
-    Ok = 0,
-    /// Something failed; what had been begun was undone.
-    Failed = 1,
-    /// The command line asks for something that makes no sense.
-    Usage = 2,
-    /// Something of somebody else's is in the way, or a check found a fault.
-    Findings = 3,
-    /// Needs root.
-    NotPermitted = 4,
-    /// Bytes from elsewhere are not the ones that are pinned.
-    Unverified = 5,
-    /// This kernel or machine cannot do it.
-    Unsupported = 6,
-    /// `run`: the command is there, and cannot be executed. As in a shell.
-    NotExecutable = 126,
-    /// `run`: there is no such command. As in a shell.
-    NoCommand = 127,
-    /// SIGHUP came; what had been begun was undone.
-    HungUp = 129,
-    /// SIGINT (Ctrl-C) came; what had been begun was undone.
-    Interrupted = 130,
-    /// SIGTERM came; what had been begun was undone.
-    Terminated = 143,
-}
 
 /// One failure. The text says what was tried, on what, and why it failed;
 /// [`Error::hint`] says what repairs it.
@@ -196,6 +171,12 @@ pub enum Error {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] crate::download::DownloadError),
+    /// `--offline`, and this is not on this machine.
+    #[error("{what} would have to be downloaded, and --offline forbids that")]
+    Offline {
+        /// what is not here
+        what: String,
+    },
     /// The embedded catalogue, or the package it is made from, is wrong.
     #[error(transparent)]
     Catalog(#[from] crate::catalog::CatalogError),
@@ -207,90 +188,4 @@ impl Error {
         let path = path.to_owned();
         Self::Io { what, path, source }
     }
-
-    /// What this failure means to a script.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,
-            Self::Conflict { .. } => ExitCode::Findings,
-            Self::NotRoot { .. } => ExitCode::NotPermitted,
-            Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NoCommand,
-            Self::Command { .. } => ExitCode::NotExecutable,
-            Self::Interrupted { signal: 1 } => ExitCode::HungUp,
-            Self::Interrupted { signal: 15 } => ExitCode::Terminated,
-            Self::Interrupted { .. } => ExitCode::Interrupted,
-            Self::Unsupported { .. } => ExitCode::Unsupported,
-            Self::Digest { .. } => ExitCode::Unverified,
-            Self::Download(e) if e.is_unverified() => ExitCode::Unverified,
-            Self::Io { .. }
-            | Self::Locked { .. }
-            | Self::Bricking { .. }
-            | Self::Refused { .. }
-            | Self::NotWorking { .. }
-            | Self::Unfit { .. }
-            | Self::Archive { .. }
-            | Self::NoInterpreter { .. }
-            | Self::Distrusted(_)
-            | Self::Receipt { .. }
-            | Self::Rule(_)
-            | Self::Download(_)
-            | Self::Catalog(_) => ExitCode::Failed,
-        }
-    }
-
-    /// What repairs it, where we know.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Io { source, path, .. } => return io_hint(source, path),
-            Self::UnknownSystem(_) => "binfmt-nix list shows every system and its names".into(),
-            Self::Native { .. } => "nothing needs to be registered for them".into(),
-            Self::NotRoot { line, rootless } => {
-                let rootless = rootless.as_ref().map(|line| format!("\nor, for one command and without root: {line}"));
-                format!("run: {line}{}", rootless.unwrap_or_default())
-            }
-            Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
-            Self::Locked { .. } => "wait for it to end, then run this again; --wait SECONDS waits longer".into(),
-            Self::Unfit { .. } => {
-                "it has to be a statically linked qemu-user for this machine; --source and --qemu choose another".into()
-            }
-            Self::NoInterpreter { .. } => "--source download fetches one, --qemu PATH names one".into(),
-            Self::Distrusted(_) => {
-                "make root its owner and take write permission from others (chown root, chmod go-w)".into()
-            }
-            Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
-            Self::Receipt { path, .. } => format!(
-                "it says what unregister would take away; if it is beyond repair, move {} aside and register again",
-                path.display()
-            ),
-            Self::Archive { .. } => {
-                "--from takes a .deb, an .apk, a tar archive (plain or packed by gzip, xz, zstd), a directory, or a program"
-                    .into()
-            }
-            Self::Download(e) => e.hint(),
-            Self::Command { .. }
-            | Self::Digest { .. }
-            | Self::Interrupted { .. }
-            | Self::Usage(_)
-            | Self::Bricking { .. }
-            | Self::Refused { .. }
-            | Self::Rule(_)
-            | Self::Catalog(_) => {
-                return None;
-            }
-        })
-    }
-}
-
-fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
-    let hint = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("free some space on the file system of {}; df -h shows it", path.display())
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            format!("{} is on a read-only file system; remount it writable", path.display())
-        }
-        io::ErrorKind::PermissionDenied => "run it as root".into(),
-        _ => return None,
-    };
-    Some(hint)
 }

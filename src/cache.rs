@@ -1,0 +1,142 @@
+//! What was downloaded, by digest, so that it is not downloaded again.
+//!
+//! A directory for each digest, and in it the emulators that came of the bytes that have it (`qemu-TARGET`), or what there
+//! is of a download that was cut short (`partial`). Emulators get their names only after they were verified, and nobody but
+//! the user and root can write here (see [`crate::host`]), so they are not hashed again.
+//!
+//! A user's is `$XDG_CACHE_HOME/binfmt-nix`, else `~/.cache/binfmt-nix` (XDG Base Directory Specification 0.8). Root's
+//! is `/var/cache/binfmt-nix` (FHS 3.0 §5.5), for `HOME` may be that of who called sudo. `register` keeps nothing there
+//! once it is done: what it installs has a place of its own.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// What there is of a download.
+const PARTIAL: &str = "partial";
+/// See [`crate::rootless`].
+pub const LOCK: &str = "lock";
+const OF_ROOT: &str = "/var/cache/binfmt-nix";
+
+/// A cache, which need not exist yet.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+/// One thing in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Of the bytes it came from.
+    pub sha256: Sha256,
+    /// `qemu-TARGET`, or `partial`.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// When it was written.
+    pub since: Option<SystemTime>,
+}
+
+impl Cache {
+    /// That of who runs us; none if he has no home.
+    pub fn of_user(host: &Host) -> Option<Self> {
+        let absolute = |name: &str| host.env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let dir = match absolute("XDG_CACHE_HOME") {
+            Some(named) => named.join("binfmt-nix"),
+            None if host.own_user().0 == 0 && !host.is_in_user_namespace() => OF_ROOT.into(),
+            None => absolute("HOME")?.join(".cache/binfmt-nix"),
+        };
+        Some(Self { dir })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The directory of what has this digest.
+    pub fn of(&self, sha256: Sha256) -> PathBuf {
+        self.dir.join(sha256.to_string())
+    }
+
+    /// Where the emulator of a target is that came of what has this digest.
+    pub fn emulator(&self, sha256: Sha256, target: &str) -> PathBuf {
+        self.of(sha256).join(format!("qemu-{target}"))
+    }
+
+    /// Opens what there is of a download, for this process alone. None if another one is at it, or if nothing can
+    /// be kept here.
+    pub fn partial(&self, host: &Host, sha256: Sha256) -> Option<Partial> {
+        let dir = self.of(sha256);
+        let path = dir.join(PARTIAL);
+        let open = || -> Result<File> {
+            host.make_parents(&path)?;
+            host.open_growing(&path)
+        };
+        let file = open().ok()?;
+        match file.try_lock() {
+            Ok(()) => Some(Partial { file, path, cache: self.clone() }),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+        }
+    }
+
+    /// All that is kept, in the order of digests and names.
+    pub fn list(&self, host: &Host) -> Result<Vec<Kept>> {
+        let mut kept = Vec::new();
+        for name in host.list(&self.dir)? {
+            let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
+            for name in host.list(&self.of(sha256))? {
+                let Some(meta) = host.lstat(&self.of(sha256).join(&name))? else { continue };
+                let name = name.to_string_lossy().into_owned();
+                kept.push(Kept { sha256, name, size: meta.len(), since: meta.modified().ok() });
+            }
+        }
+        kept.sort_by_key(|kept| (kept.sha256.to_string(), kept.name.clone()));
+        Ok(kept)
+    }
+
+    /// Removes one thing, and its directory with the last one.
+    pub fn remove(&self, host: &Host, kept: &Kept) -> Result<()> {
+        let dir = self.of(kept.sha256);
+        host.remove_file(&dir.join(&kept.name))?;
+        host.remove_dir(&dir).map(drop)
+    }
+
+    /// Removes directories that are empty, this one too.
+    pub fn tidy(&self, host: &Host, sha256: Sha256) {
+        // What does not go is in use, or somebody else's.
+        drop(host.remove_dir(&self.of(sha256)));
+        drop(host.remove_dir(&self.dir));
+    }
+}
+
+/// A download that may be cut short.
+#[derive(Debug)]
+pub struct Partial {
+    /// What there is of it; locked.
+    pub file: File,
+    path: PathBuf,
+    cache: Cache,
+}
+
+impl Partial {
+    /// Takes its name away: it is complete, or worth nothing. The open file stays.
+    pub fn end(self, host: &Host, sha256: Sha256) -> Result<File> {
+        host.remove_file(&self.path)?;
+        self.cache.tidy(host, sha256);
+        Ok(self.file)
+    }
+
+    /// Leaves it for the next time, if there is anything of it.
+    pub fn leave(self, host: &Host, sha256: Sha256) -> Result<bool> {
+        let there = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len() > 0;
+        if !there {
+            self.end(host, sha256)?;
+        }
+        Ok(there)
+    }
+}
