@@ -121,11 +121,17 @@ pub struct Origin {
     #[arg(long, value_name = "PATH", conflicts_with = "source")]
     pub qemu: Option<PathBuf>,
     /// Take QEMU from this archive (.deb, .apk, .tar.gz, ...), directory or file
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["source", "qemu", "mirror"])]
+    #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["source", "qemu", "mirror"])]
     pub from: Option<PathBuf>,
     /// Refuse the file of --from if it has another SHA-256
     #[arg(long, value_name = "HEX", requires = "from")]
     pub sha256: Option<String>,
+    /// Take what the URL of --from gives, whatever that is
+    #[arg(long, requires = "from")]
+    pub insecure_no_digest: bool,
+    /// Use what is on this machine; download nothing
+    #[arg(long)]
+    pub offline: bool,
     /// Where QEMU comes from
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     pub source: Source,

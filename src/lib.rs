@@ -72,6 +72,7 @@ pub mod probe;
 pub mod receipt;
 pub mod request;
 pub mod rootless;
+pub mod source;
 pub mod status;
 pub mod text;
 pub mod ui;

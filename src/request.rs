@@ -1,11 +1,8 @@
 //! What the user asked for: typed, validated, and free of clap.
 
-use std::path::PathBuf;
-
 use binfmt_magic::Arch;
 
-use crate::digest::Sha256;
-use crate::download::BaseUrl;
+use crate::source::{Network, Source};
 
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]
@@ -18,8 +15,8 @@ pub struct Register {
     pub all: bool,
     /// Where the emulators come from.
     pub source: Source,
-    /// The mirror that is asked first.
-    pub mirror: Option<BaseUrl>,
+    /// How the network may be used for that.
+    pub network: Network,
     /// Flag C: foreign setuid programs get their owner's rights, and so does QEMU.
     pub credentials: bool,
     /// Whether Nix is told.
@@ -28,26 +25,6 @@ pub struct Register {
     pub persist: bool,
     /// Go in above entries of others.
     pub force: bool,
-}
-
-/// Where an emulator comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Our installed copy, else a good one on the host, else a download.
-    Auto,
-    /// The best one on the host.
-    Host,
-    /// The one that the catalogue pins.
-    Download,
-    /// This very file.
-    File(PathBuf),
-    /// What is in this archive or directory, or this file.
-    From {
-        /// where it is
-        path: PathBuf,
-        /// what the file has to be
-        sha256: Option<Sha256>,
-    },
 }
 
 /// Whether Nix is told.

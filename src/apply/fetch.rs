@@ -22,7 +22,7 @@ impl Apply<'_> {
             staged.push((arch, member, self.host.stage(Path::new(layout::INTERPRETERS))?));
         }
         let files = staged.iter_mut().map(|(_, member, staged)| (member.target.as_str(), staged.file())).collect();
-        let (fetched, note) = fetch::into_files(self.host, self.ui, package, files, self.mirror.clone())?;
+        let (fetched, note) = fetch::into_files(self.host, self.ui, package, files, &self.network)?;
         self.notes.extend(note);
         for (arch, member, file) in staged {
             self.admit(arch, file, member.sha256, Path::new(&fetched.url))?;

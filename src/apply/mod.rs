@@ -18,7 +18,6 @@ use std::path::Path;
 
 use crate::binfmt_misc::{self, Table};
 use crate::digest::Sha256;
-use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::host::{Host, Ready};
@@ -27,6 +26,7 @@ use crate::layout;
 use crate::nix::daemon::{self, Restart};
 use crate::plan::{Plan, Step};
 use crate::receipt::{self, Receipt, Record};
+use crate::source::Network;
 use crate::ui::Ui;
 use undo::Undo;
 
@@ -38,7 +38,7 @@ pub struct Apply<'a> {
     host: &'a Host,
     ui: &'a Ui,
     facts: Facts,
-    mirror: Option<BaseUrl>,
+    network: Network,
     receipt: Receipt,
     /// The receipt as it was last read or written.
     on_disk: Option<Receipt>,
@@ -69,7 +69,7 @@ pub struct Applied {
 
 impl<'a> Apply<'a> {
     /// Prepares to change `host`, which is locked and was just looked at.
-    pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, mirror: Option<BaseUrl>) -> Self {
+    pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, network: Network) -> Self {
         Self {
             receipt: facts.receipt.clone(),
             on_disk: host.exists(Path::new(receipt::PATH)).then(|| facts.receipt.clone()),
@@ -82,7 +82,7 @@ impl<'a> Apply<'a> {
             host,
             ui,
             facts,
-            mirror,
+            network,
         }
     }
 

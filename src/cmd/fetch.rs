@@ -15,6 +15,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::host::{Given, Host};
 use crate::outcome::Bundle;
+use crate::source::Network;
 use crate::ui::Ui;
 use crate::{fetch, mirrors};
 
@@ -26,7 +27,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ));
     }
     let (systems, all) = systems::named(&args.systems)?;
-    let mirror = mirrors::named(host, args.mirror.as_deref())?;
+    let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     let catalog = Catalog::embedded()?;
     let package = catalog.package_for(&machine).ok_or_else(|| no_download("QEMU", &machine))?;
@@ -39,7 +40,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         files.push((member, host.scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e))?));
     }
     let open = files.iter_mut().map(|(member, file)| (member.target.as_str(), file)).collect();
-    let (_, note) = fetch::into_files(host, ui, package, open, mirror)?;
+    let (_, note) = fetch::into_files(host, ui, package, open, &network)?;
     if let Some(note) = note {
         ui.note(&note);
     }

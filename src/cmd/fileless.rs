@@ -29,7 +29,8 @@ pub(super) fn run(args: &cli::Register, request: &Register, host: &Host, ui: &Ui
     if args.dry_run {
         return Ok(report(ui, &facts, &plan, &[], false));
     }
-    let wish = Wish { source: request.source.clone(), mirror: request.mirror.clone(), all: false, keep: Keep::Memory };
+    let wish =
+        Wish { source: request.source.clone(), network: request.network.clone(), all: false, keep: Keep::Memory };
     let emulators = emulators::obtain(host, ui, &plan.missing, &facts.machine, &wish)?;
     let mut rules = Vec::new();
     for emulator in &emulators {

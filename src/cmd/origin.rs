@@ -4,16 +4,16 @@ use std::path::Path;
 
 use crate::cli;
 use crate::digest::Sha256;
-use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::mirrors;
-use crate::request::Source;
+use crate::source::{From, Network, Place, Release, Source};
 
 /// What the options say, for so many systems.
-pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Result<(Source, Option<BaseUrl>)> {
+pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Result<(Source, Network)> {
+    let network = |mirror| Network { mirror, offline: origin.offline };
     if let Some(path) = &origin.from {
-        return Ok((from(path, origin.sha256.as_deref())?, None));
+        return Ok((Source::From(from(path, origin)?), network(None)));
     }
     let source = match (&origin.qemu, origin.source) {
         (Some(_), _) if systems != 1 => {
@@ -22,17 +22,30 @@ pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Resul
         (Some(path), _) => Source::File(path.clone()),
         (None, cli::Source::Auto) => Source::Auto,
         (None, cli::Source::Host) => Source::Host,
-        (None, cli::Source::Download) => Source::Download,
+        (None, cli::Source::Download) => Source::Download(Release::Pinned),
     };
-    Ok((source, mirrors::named(host, origin.mirror.as_deref())?))
+    Ok((source, network(mirrors::named(host, origin.mirror.as_deref())?)))
 }
 
-fn from(path: &Path, sha256: Option<&str>) -> Result<Source> {
+/// What is not on this machine needs a digest, or that the user says that he needs none.
+fn from(path: &Path, origin: &cli::Origin) -> Result<From> {
+    let digest = |text: &String| text.to_ascii_lowercase().parse::<Sha256>().map_err(|e| Error::Usage(e.to_string()));
+    let sha256 = origin.sha256.as_ref().map(digest).transpose()?;
     let text = path.to_string_lossy();
-    if text.contains("://") {
-        let what = "--from takes what is on this machine: download it first (curl -fLO";
-        return Err(Error::Usage(format!("{what} {text}), and name the file")));
+    let place = if text.contains("://") {
+        Place::Url(text.parse().map_err(|e| Error::Usage(format!("--from {text}: {e}")))?)
+    } else {
+        Place::Path(path.to_owned())
+    };
+    match (&place, sha256, origin.insecure_no_digest) {
+        (_, Some(_), true) => Err(Error::Usage("--sha256 and --insecure-no-digest exclude each other".into())),
+        (Place::Path(_), _, true) => Err(Error::Usage(
+            "--insecure-no-digest is about what comes over the network: a path needs no digest".into(),
+        )),
+        (Place::Url(url), None, false) => Err(Error::Usage(format!(
+            "root would run whatever {url} gives: name its digest (--sha256 HEX, as its publisher says it), or say that you \
+             take it as it comes (--insecure-no-digest)"
+        ))),
+        (_, sha256, _) => Ok(From { place, sha256 }),
     }
-    let digest = |text: &str| text.to_ascii_lowercase().parse::<Sha256>().map_err(|e| Error::Usage(e.to_string()));
-    Ok(Source::From { path: path.to_owned(), sha256: sha256.map(digest).transpose()? })
 }

@@ -10,6 +10,7 @@ use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
 use crate::request::{NixChoice, Register};
+use crate::source;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -21,7 +22,8 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
         permission::check(host, Some(&args.systems))?;
     }
     let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
-    let facts = Facts::gather(host, &request.systems, Some(&request.source))?;
+    let supply = source::supply(host, ui, &request.source, &request.network)?;
+    let facts = Facts::gather(host, &request.systems, Some(&supply))?;
     let plan = plan::register::plan(&request, &facts)?;
     if args.dry_run {
         return Ok(show(ui, &plan));
@@ -29,7 +31,7 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
     if plan.steps.is_empty() && plan.systems.iter().all(|planned| is_known(&facts, planned)) {
         return Ok(report(ui, &plan, &Outcome::planned(&plan)));
     }
-    let applied = Apply::new(host, ui, facts, request.mirror).register(&plan)?;
+    let applied = Apply::new(host, ui, facts, request.network).register(&plan)?;
     let mut outcome = Outcome::planned(&plan).applied(&applied);
     check(host, &plan, &applied, &mut outcome);
     Ok(report(ui, &plan, &outcome))
@@ -37,12 +39,12 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
 
 fn request(args: &cli::Register, host: &Host) -> Result<Register> {
     let (systems, all) = systems::named(&args.systems)?;
-    let (source, mirror) = origin::wanted(&args.origin, host, systems.len())?;
+    let (source, network) = origin::wanted(&args.origin, host, systems.len())?;
     Ok(Register {
         systems,
         all,
         source,
-        mirror,
+        network,
         credentials: args.credentials,
         nix: match (args.nix, args.no_nix) {
             (true, _) => NixChoice::Yes,

@@ -28,9 +28,9 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let mut archs = asked(args, host, &machine)?;
     let mapping = mapping(host, args.map_root)?;
     let above = binfmt_misc::look(host)?;
-    let (source, mirror) = origin::wanted(&args.origin, host, archs.len())?;
+    let (source, network) = origin::wanted(&args.origin, host, archs.len())?;
     let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
-    let emulators = emulators::obtain(host, ui, &archs, &machine, &Wish { source, mirror, all: args.all, keep })?;
+    let emulators = emulators::obtain(host, ui, &archs, &machine, &Wish { source, network, all: args.all, keep })?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
     let rule = |emulator: &Emulator| emulator.rule(&interpreter::binary(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;

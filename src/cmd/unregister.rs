@@ -12,6 +12,7 @@ use crate::outcome::Outcome;
 use crate::plan;
 use crate::receipt;
 use crate::request::Unregister;
+use crate::source::Network;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -29,7 +30,7 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCo
     let mut outcome = Outcome::planned(&plan);
     let spent = facts.receipt.is_spent() && host.exists(Path::new(receipt::PATH));
     if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
-        let applied = Apply::new(host, ui, facts, None).unregister(&plan)?;
+        let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
         outcome = outcome.applied(&applied);
     }
     Ok(report(ui, &outcome))

@@ -5,18 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::Path;
 
 use binfmt_magic::Arch;
 
 use super::copies::{self, HostCopy};
-use crate::archive::{LARGEST_TOTAL, Manifest};
+use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher;
 use crate::host::{Host, Inode};
 use crate::interpreter;
+use crate::source::open::{Opened, What};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -28,25 +29,19 @@ pub struct Brought {
 }
 
 /// The emulators of these systems that are in a directory, an archive, or a file that is one; at least one.
-pub fn bring(
-    host: &Host,
-    archs: &[&'static Arch],
-    machine: &str,
-    path: &Path,
-    sha256: Option<Sha256>,
-) -> Result<Brought> {
-    let brought = match (host.is_dir_given(path), sha256) {
-        (true, Some(_)) => return Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
-        (true, None) => in_directory(host, archs, machine, path)?,
-        (false, _) => in_archive(host, archs, machine, path, sha256)?,
+pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opened) -> Result<Brought> {
+    let mut brought = match &opened.what {
+        What::Directory(dir) => in_directory(host, archs, machine, dir)?,
+        What::Archive(file) => in_archive(host, archs, machine, file, Path::new(&opened.shown))?,
     };
     if brought.copies.is_empty() {
         let binary = match archs {
             [arch] => interpreter::binary(arch),
             _ => "QEMU".into(),
         };
-        return Err(Error::NoInterpreter { binary, tried: format!("{} has none", path.display()) });
+        return Err(Error::NoInterpreter { binary, tried: format!("{} has none", opened.shown) });
     }
+    brought.note = brought.note.or_else(|| opened.note.clone());
     Ok(brought)
 }
 
@@ -71,18 +66,8 @@ fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path)
     Ok(Brought { copies, note: None })
 }
 
-fn in_archive(
-    host: &Host,
-    archs: &[&'static Arch],
-    machine: &str,
-    path: &Path,
-    sha256: Option<Sha256>,
-) -> Result<Brought> {
-    let archive = host.open_given(path)?;
-    let archive = match sha256 {
-        Some(wanted) => pinned(host, archive, path, wanted)?,
-        None => archive,
-    };
+fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &File, path: &Path) -> Result<Brought> {
+    let archive = archive.try_clone().map_err(|e| Error::io("read", path, e))?;
     // Known before a large archive is read.
     drop(host.memory_to_seal().map_err(|e| no_memory(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
@@ -112,19 +97,6 @@ fn in_archive(
         copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
     }
     Ok(Brought { copies, note })
-}
-
-/// A copy that nobody can change any more, if it is what was named.
-fn pinned(host: &Host, archive: File, path: &Path, wanted: Sha256) -> Result<File> {
-    let io = |e| Error::io("read", path, e);
-    if archive.metadata().map_err(io)?.len() > LARGEST_TOTAL {
-        let why = format!("it has more than {LARGEST_TOTAL} bytes, too many to be kept in memory and compared");
-        return Err(Error::Archive { path: path.to_owned(), why });
-    }
-    let mut copy = host.scratch().map_err(|e| Error::io("keep in memory", path, e))?;
-    io::copy(&mut archive.take(LARGEST_TOTAL), &mut copy).map_err(io)?;
-    same(digest(&mut copy, path)?, wanted, || path.display().to_string())?;
-    Ok(copy)
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.

@@ -24,7 +24,7 @@ use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::{self, Nix};
 use crate::receipt::{Made, Receipt, Record};
-use crate::request::Source;
+use crate::source::{Source, Supply};
 
 pub use copies::HostCopy;
 pub use made::Now;
@@ -74,7 +74,7 @@ pub struct Facts {
 impl Facts {
     /// Looks at everything that concerns `systems`. With a source, also at the
     /// emulators that it may mean.
-    pub fn gather(host: &Host, systems: &[&'static Arch], source: Option<&Source>) -> Result<Self> {
+    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<&Supply>) -> Result<Self> {
         let (machine, kernel) = kernel();
         let table = binfmt_misc::look(host)?;
         let mut receipt = match Receipt::load(host)? {
@@ -104,8 +104,8 @@ impl Facts {
         for arch in systems {
             facts.rivals.insert(arch.target, rivals::find(&facts, arch));
         }
-        if let Some(source) = source {
-            facts.look_for_copies(host, systems, source)?;
+        if let Some(supply) = supply {
+            facts.look_for_copies(host, systems, supply)?;
         }
         Ok(facts)
     }
@@ -198,12 +198,12 @@ impl Facts {
         Ok(())
     }
 
-    fn look_for_copies(&mut self, host: &Host, systems: &[&'static Arch], source: &Source) -> Result<()> {
-        if let Source::From { path, sha256 } = source {
+    fn look_for_copies(&mut self, host: &Host, systems: &[&'static Arch], supply: &Supply) -> Result<()> {
+        if let Some(opened) = &supply.opened {
             let foreign = |arch: &&&Arch| !self.native.contains_key(arch.target);
             let systems: Vec<&'static Arch> = systems.iter().filter(foreign).copied().collect();
             if !systems.is_empty() {
-                let brought = brought::bring(host, &systems, &self.machine, path, *sha256)?;
+                let brought = brought::bring(host, &systems, &self.machine, opened)?;
                 self.copies = brought.copies.into_iter().map(|(target, copy)| (target, vec![copy])).collect();
                 self.notes.extend(brought.note);
             }
@@ -211,11 +211,11 @@ impl Facts {
         }
         for arch in systems {
             let installed = self.files.contains_key(&layout::interpreter(arch));
-            let found = match source {
+            let found = match &supply.source {
                 Source::Auto if installed => continue,
                 Source::Auto | Source::Host => copies::find(host, arch, &self.machine)?,
                 Source::File(path) => vec![copies::given(host, arch, &self.machine, path)],
-                Source::Download | Source::From { .. } => continue,
+                Source::Download(_) | Source::From(_) => continue,
             };
             self.copies.insert(arch.target, found);
         }

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::interpreter::{self, Version};
 use crate::layout;
-use crate::request::{Register, Source};
+use crate::request::Register;
+use crate::source::Source;
 
 /// An emulator, and how it gets to its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,8 @@ pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> 
         }
         Source::Host => best_copy(facts, arch, installed.sum)
             .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
-        Source::Download => fetch(facts, arch, installed.sum),
-        Source::From { path, .. } => brought(facts, arch, path, installed.sum),
+        Source::Download(_) => fetch(facts, arch, installed.sum),
+        Source::From(from) => brought(facts, arch, Path::new(&from.to_string()), installed.sum),
         Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
     }
 }

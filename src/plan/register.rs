@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::facts::{Facts, Native};
 use crate::interpreter::{KNOWS_ARGV0, Version};
 use crate::receipt::System;
-use crate::request::{Register, Source};
+use crate::request::Register;
+use crate::source::Source;
 use crate::{boot, layout};
 
 /// Flag P tells QEMU through AT_FLAGS that argv[0] was kept since Linux 5.12
@@ -38,15 +39,15 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
             Err(e) if request.all && facts.native.contains_key(arch.target) => {
                 parts.notes.push(format!("{}: passed over: {e}", arch.target));
             }
-            Err(Error::NoInterpreter { .. }) if request.all && matches!(request.source, Source::From { .. }) => {
+            Err(Error::NoInterpreter { .. }) if request.all && matches!(request.source, Source::From(_)) => {
                 absent.push(arch.target);
             }
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
     }
-    if let (Source::From { path, .. }, false) = (&request.source, absent.is_empty()) {
-        parts.notes.push(format!("{} has no emulator for: {}", path.display(), absent.join(" ")));
+    if let (Source::From(from), false) = (&request.source, absent.is_empty()) {
+        parts.notes.push(format!("{from} has no emulator for: {}", absent.join(" ")));
     }
     tell_nix::plan(request, facts, &mut parts)?;
     notes(request, facts, &mut parts);

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::io::Seek as _;
 use std::time::Duration;
 
 use binfmt_magic::Arch;
 
-use super::emulators::{Emulator, Place, Search, emulator, entry};
+use super::emulators::{Emulator, Place, Search, emulator};
+use crate::cache::{self, Cache};
 use crate::catalog::{Member, Package};
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::copies;
 use crate::fetch;
@@ -28,7 +30,7 @@ impl Search<'_> {
             });
         };
         self.host.hold_signals().map_err(|e| Error::io("hold signals of", &self.host.own_path(), e))?;
-        let opened = self.cache.as_deref().map(|cache| (cache, self.open_cache(ui, cache)));
+        let opened = self.cache.as_ref().map(|cache| (cache, self.open_cache(ui, cache)));
         match opened {
             Some((cache, Ok(_lock))) => {
                 // Another run may have brought it while we waited.
@@ -48,27 +50,22 @@ impl Search<'_> {
     }
 
     /// Only under its lock is what killed runs left swept up.
-    fn open_cache(&self, ui: &Ui, cache: &Path) -> Result<Lock> {
+    fn open_cache(&self, ui: &Ui, cache: &Cache) -> Result<Lock> {
         let mut waiting = |holder: &str| ui.note(&format!("waiting for another download, {holder}"));
-        let lock = self.host.lock(&cache.join("lock"), PATIENCE, &mut waiting)?;
-        self.host.sweep(cache)?;
+        let lock = self.host.lock(&cache.dir().join(cache::LOCK), PATIENCE, &mut waiting)?;
+        self.host.sweep(cache.dir())?;
         Ok(lock)
     }
 
-    fn fill_cache(&self, ui: &Ui, package: &Package, cache: &Path, archs: &[&'static Arch]) -> Result<()> {
+    fn fill_cache(&self, ui: &Ui, package: &Package, cache: &Cache, archs: &[&'static Arch]) -> Result<()> {
         let mut staged: Vec<(&Member, Staged)> = Vec::new();
         for member in archs.iter().filter_map(|arch| package.member(arch.target)) {
-            let dir = cache.join(member.sha256.to_string());
-            if !self.host.exists(&dir) {
-                self.host.make_dir(&dir)?;
-            }
-            self.host.sweep(&dir)?;
-            staged.push((member, self.host.stage(&dir)?));
+            staged.push((member, self.stage(cache, member.sha256)?));
         }
         let files = staged.iter_mut().map(|(member, staged)| (member.target.as_str(), staged.file())).collect();
         self.fetch(ui, package, files)?;
         for (member, mut staged) in staged {
-            let path = entry(cache, member);
+            let path = cache.emulator(member.sha256, &member.target);
             fetch::check(staged.file(), member)?;
             let ready = staged.finish().map_err(|e| Error::io("write", &path, e))?;
             self.host.place(ready, &path)?;
@@ -76,8 +73,42 @@ impl Search<'_> {
         Ok(())
     }
 
+    fn stage(&self, cache: &Cache, sha256: Sha256) -> Result<Staged> {
+        let dir = cache.of(sha256);
+        if !self.host.exists(&dir) {
+            self.host.make_dir(&dir)?;
+        }
+        self.host.sweep(&dir)?;
+        self.host.stage(&dir)
+    }
+
+    /// The emulator of this target that came of what has this digest, if it was kept.
+    pub(super) fn kept(&self, arch: &'static Arch, sha256: Sha256) -> Option<Emulator> {
+        let path = self.cache.as_ref()?.emulator(sha256, arch.target);
+        self.host.open_trusted(&path).ok()?;
+        let version = copies::version(self.host, arch, &path).ok()?;
+        Some(emulator(arch, Place::File(path), version))
+    }
+
+    /// Keeps what came of what has this digest, for the next time.
+    pub(super) fn keep(&self, ui: &Ui, sha256: Sha256, found: &[Emulator]) {
+        let Some(cache) = &self.cache else { return };
+        let keep = |emulator: &Emulator| -> Result<()> {
+            let Place::Memory(file) = &emulator.place else { return Ok(()) };
+            let path = cache.emulator(sha256, emulator.arch.target);
+            let mut staged = self.stage(cache, sha256)?;
+            let io = |e| Error::io("write", &path, e);
+            let mut file = file;
+            file.rewind().and_then(|()| std::io::copy(&mut file, staged.file())).map_err(io)?;
+            self.host.place(staged.finish().map_err(io)?, &path)
+        };
+        if let Err(error) = self.open_cache(ui, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
+            ui.note(&format!("nothing is kept for the next time: {error}"));
+        }
+    }
+
     fn fetch(&self, ui: &Ui, package: &Package, files: BTreeMap<&str, &mut File>) -> Result<()> {
-        let (_, note) = fetch::into_files(self.host, ui, package, files, self.wish.mirror.clone())?;
+        let (_, note) = fetch::into_files(self.host, ui, package, files, &self.wish.network)?;
         if let Some(note) = note {
             ui.note(&note);
         }

@@ -1,10 +1,6 @@
 //! Which emulator the command gets: installed, cached, of the host, downloaded.
 //!
-//! An ordinary user's downloads go to his cache, `$XDG_CACHE_HOME/binfmt-nix` or
-//! `~/.cache/binfmt-nix`, in a directory named by the file's SHA-256. What is
-//! there got its name only after it was verified, and nobody but he and root can
-//! write there (see `host`), so it is not hashed again. Where nothing can be
-//! written, the emulator stays in memory.
+//! What is downloaded goes to the user's cache ([`crate::cache`]). Where nothing can be written, it stays in memory.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -14,9 +10,8 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
 use super::bring;
+use crate::cache::Cache;
 use crate::catalog::{Catalog, Member, Package};
-use crate::digest::Sha256;
-use crate::download::BaseUrl;
 use crate::error::{Error, Result};
 use crate::facts::IN_MEMORY;
 use crate::facts::brought;
@@ -25,7 +20,8 @@ use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
 use crate::receipt::Receipt;
-use crate::request::Source;
+use crate::source::open::What;
+use crate::source::{self, From, Network, Place as Origin, Source};
 use crate::ui::Ui;
 
 /// An emulator that can be registered.
@@ -75,8 +71,8 @@ pub enum Place {
 pub struct Wish {
     /// Where emulators come from.
     pub source: Source,
-    /// The mirror that is asked first.
-    pub mirror: Option<BaseUrl>,
+    /// How the network may be used for that.
+    pub network: Network,
     /// Systems that an archive has no emulator for are passed over.
     pub all: bool,
     /// Where an emulator that has to be brought is kept.
@@ -96,14 +92,14 @@ pub enum Keep {
 
 /// One emulator for each of the systems.
 pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
-    if let Source::From { path, sha256 } = &wish.source {
-        let found = from(host, ui, archs, machine, path, *sha256, wish.all)?;
-        return if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) };
-    }
     let catalog = Catalog::embedded()?;
     let package = catalog.package_for(machine);
-    let search =
-        Search { host, machine, wish, package, cache: (wish.keep == Keep::Cached).then(|| cache(host)).flatten() };
+    let cache = (wish.keep == Keep::Cached).then(|| Cache::of_user(host)).flatten();
+    let search = Search { host, machine, wish, package, cache };
+    if let Source::From(from) = &wish.source {
+        let found = search.from(ui, archs, from)?;
+        return if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) };
+    }
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for arch in archs {
         match search.find(arch)? {
@@ -121,65 +117,62 @@ fn all_in_memory(host: &Host, machine: &str, found: Vec<Emulator>) -> Result<Vec
     found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator)).collect()
 }
 
-/// Those of an archive, which are in memory, or of a directory.
-fn from(
-    host: &Host,
-    ui: &Ui,
-    archs: &[&'static Arch],
-    machine: &str,
-    path: &Path,
-    sha256: Option<Sha256>,
-    all: bool,
-) -> Result<Vec<Emulator>> {
-    let mut brought = brought::bring(host, archs, machine, path, sha256)?;
-    if let Some(note) = brought.note {
-        ui.note(&note);
-    }
-    let (mut found, mut absent) = (Vec::new(), Vec::new());
-    for arch in archs {
-        let Some(HostCopy { path: at, verdict }) = brought.copies.remove(arch.target) else {
-            absent.push(arch.target);
-            continue;
-        };
-        let unfit = |why| Error::Unfit { path: at.clone(), binary: interpreter::binary(arch), why };
-        let fit = verdict.map_err(unfit)?;
-        let place = if at == path { Place::Memory(fit.file) } else { Place::File(at) };
-        found.push(emulator(arch, place, fit.version));
-    }
-    match absent.first() {
-        Some(target) if !all => {
-            let tried = format!("{} has none", path.display());
-            return Err(Error::NoInterpreter { binary: format!("qemu-{target}"), tried });
-        }
-        Some(_) => ui.note(&format!("{} has no emulator for: {}", path.display(), absent.join(" "))),
-        None => {}
-    }
-    Ok(found)
-}
-
-/// The user's cache, or root's own.
-fn cache(host: &Host) -> Option<PathBuf> {
-    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-    let named = host.env("XDG_CACHE_HOME").map(PathBuf::from).and_then(absolute);
-    let home = || host.env("HOME").map(PathBuf::from).and_then(absolute).map(|home| home.join(".cache"));
-    Some(named.or_else(home)?.join("binfmt-nix"))
-}
-
 pub(super) struct Search<'a> {
     pub(super) host: &'a Host,
     pub(super) machine: &'a str,
     pub(super) wish: &'a Wish,
     pub(super) package: Option<&'a Package>,
-    pub(super) cache: Option<PathBuf>,
+    pub(super) cache: Option<Cache>,
 }
 
 impl Search<'_> {
+    /// Those of an archive, which are in memory, or of a directory.
+    fn from(&self, ui: &Ui, archs: &[&'static Arch], from: &From) -> Result<Vec<Emulator>> {
+        // What came from elsewhere is kept by the digest it was named by.
+        let kept = from.sha256.filter(|_| !matches!(from.place, Origin::Path(_)));
+        let known: Vec<_> = archs.iter().filter_map(|arch| self.kept(arch, kept?)).collect();
+        if !known.is_empty() && known.len() == archs.len() {
+            return Ok(known);
+        }
+        let opened = source::open::open(self.host, ui, from, &self.wish.network)?;
+        let mut brought = brought::bring(self.host, archs, self.machine, &opened)?;
+        if let Some(note) = &brought.note {
+            ui.note(note);
+        }
+        let (mut found, mut absent) = (Vec::new(), Vec::new());
+        for arch in archs {
+            let Some(HostCopy { path: at, verdict }) = brought.copies.remove(arch.target) else {
+                absent.push(arch.target);
+                continue;
+            };
+            let unfit = |why| Error::Unfit { path: at.clone(), binary: interpreter::binary(arch), why };
+            let fit = verdict.map_err(unfit)?;
+            let place = match &opened.what {
+                What::Directory(_) => Place::File(at),
+                What::Archive(_) => Place::Memory(fit.file),
+            };
+            found.push(emulator(arch, place, fit.version));
+        }
+        match absent.first() {
+            Some(target) if !self.wish.all => {
+                let tried = format!("{} has none", opened.shown);
+                return Err(Error::NoInterpreter { binary: format!("qemu-{target}"), tried });
+            }
+            Some(_) => ui.note(&format!("{} has no emulator for: {}", opened.shown, absent.join(" "))),
+            None => {}
+        }
+        if let Some(sha256) = kept {
+            self.keep(ui, sha256, &found);
+        }
+        Ok(found)
+    }
+
     fn find(&self, arch: &'static Arch) -> Result<Option<Emulator>> {
         match &self.wish.source {
             Source::Auto => Ok(self.installed(arch)?.or_else(|| self.cached(arch)).or_else(|| self.of_host(arch).ok())),
             Source::Host => self.of_host(arch).map(Some),
             // Of an archive, all are looked for at once.
-            Source::Download | Source::From { .. } => Ok(self.cached(arch)),
+            Source::Download(_) | Source::From(_) => Ok(self.cached(arch)),
             Source::File(path) => copy(arch, copies::given(self.host, arch, self.machine, path)).map(Some),
         }
     }
@@ -197,7 +190,7 @@ impl Search<'_> {
 
     pub(super) fn cached(&self, arch: &'static Arch) -> Option<Emulator> {
         let (member, version) = self.pin(arch)?;
-        let path = entry(self.cache.as_ref()?, member);
+        let path = self.cache.as_ref()?.emulator(member.sha256, &member.target);
         self.host.open_trusted(&path).ok()?;
         Some(emulator(arch, Place::File(path), version))
     }
@@ -215,11 +208,6 @@ impl Search<'_> {
         let package = self.package?;
         Some((package.member(arch.target)?, Version::parse(&package.qemu_version)?))
     }
-}
-
-/// Where a member is in the cache.
-pub(super) fn entry(cache: &Path, member: &Member) -> PathBuf {
-    cache.join(member.sha256.to_string()).join(format!("qemu-{}", member.target))
 }
 
 pub(super) fn emulator(arch: &'static Arch, place: Place, version: Version) -> Emulator {

@@ -1,4 +1,6 @@
-//! Downloads emulators into files that are open, and shows how far it is.
+//! Downloads emulators and archives into files that are open, and shows how far it is.
+
+pub mod file;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,11 +8,12 @@ use std::io::{self, ErrorKind, Seek as _, Write as _};
 
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
-use crate::download::{BaseUrl, Event, Fetched};
+use crate::download::{Event, Fetched};
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Manner};
 use crate::host::Host;
 use crate::mirrors;
+use crate::source::Network;
 use crate::ui::Ui;
 
 /// Downloads these members of a package, by QEMU target, in a process of its own.
@@ -22,27 +25,43 @@ pub fn into_files(
     ui: &Ui,
     package: &Package,
     mut files: BTreeMap<&str, &mut File>,
-    mirror: Option<BaseUrl>,
+    network: &Network,
 ) -> Result<(Fetched, Option<String>)> {
+    if network.offline {
+        return Err(Error::Offline { what: format!("QEMU {}", package.qemu_version) });
+    }
     let targets: Vec<_> = files.keys().copied().collect();
     let plan = package.plan(&targets)?;
-    let manner = Manner { extra_roots: mirrors::extra_roots(host), ..Manner::default() };
-    let bar = ui.progress();
+    let mirrors = mirrors::all(host, network.mirror.clone());
     let mut write = |member: &Member, bytes: &[u8]| -> io::Result<()> {
         files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
     };
-    let mut tell = |event: Event<'_>| match event {
+    let (fetched, note) =
+        with_bar(ui, |tell| fetcher::fetch(&plan, &mirrors, &manner(host), &mut write, tell, &mut go_on(host)))?;
+    ui.fetched(fetched.moved, package.size, &fetched.url);
+    Ok((fetched, note))
+}
+
+/// Shows how far it is, where stderr is a terminal.
+fn with_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> Result<T>) -> Result<T> {
+    let bar = ui.progress();
+    let done = work(&mut |event: Event<'_>| match event {
         Event::Asking { url } => bar.from(url),
         Event::Moved { bytes, of } => bar.moved(bytes, of),
         Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
         Event::Verified { .. } => {}
-    };
-    let mut go_on = || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
-    let done = fetcher::fetch(&plan, &mirrors::all(host, mirror), &manner, &mut write, &mut tell, &mut go_on);
+    });
     bar.end();
-    let (fetched, note) = done?;
-    ui.fetched(fetched.moved, package.size, &fetched.url);
-    Ok((fetched, note))
+    done
+}
+
+/// A signal ends it.
+fn go_on(host: &Host) -> impl FnMut() -> Result<()> {
+    || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+}
+
+fn manner(host: &Host) -> Manner {
+    Manner { extra_roots: mirrors::extra_roots(host), ..Manner::default() }
 }
 
 /// Reads a downloaded file whole, and compares it with its digest.

@@ -1,0 +1,97 @@
+//! Where emulators come from: a closed set of kinds, as the user names them.
+//!
+//! What is on this machine is looked at ([`crate::facts`]); what is not is fetched before, into memory ([`open`]),
+//! so that from there on an archive is an archive, wherever it was. Only the pinned packages are downloaded later, as a step
+//! of the plan, for only their blocks that are needed are moved.
+
+pub mod open;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::digest::Sha256;
+use crate::download::{BaseUrl, FileUrl};
+use crate::error::Result;
+use crate::host::Host;
+use crate::ui::Ui;
+use open::Opened;
+
+/// Where an emulator comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Our installed copy, else a good one on the host, else the pinned download.
+    Auto,
+    /// The best one on the host.
+    Host,
+    /// A package that the catalogue pins, or the newest one that is signed.
+    Download(Release),
+    /// This very file.
+    File(PathBuf),
+    /// What is in an archive, a directory, an image; or a file.
+    From(From),
+}
+
+/// Which QEMU is downloaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// The one that this binfmt-nix was tried with.
+    Pinned,
+    /// Another one that the catalogue pins: `11.1.3`, or `7.2` for any 7.2.
+    Version(String),
+    /// The newest one that Debian signed.
+    Latest,
+}
+
+/// Something that may hold emulators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct From {
+    /// Where it is.
+    pub place: Place,
+    /// What its bytes have to be; none: the user vouches for it.
+    pub sha256: Option<Sha256>,
+}
+
+/// Where something is that holds emulators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine.
+    Path(PathBuf),
+    /// On a server.
+    Url(FileUrl),
+}
+
+/// How the network may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// The mirror that is asked first.
+    pub mirror: Option<BaseUrl>,
+    /// Not at all.
+    pub offline: bool,
+}
+
+/// A source, and what of it had to be opened.
+#[derive(Debug)]
+pub struct Supply {
+    /// The source.
+    pub source: Source,
+    /// What may hold emulators.
+    pub opened: Option<Opened>,
+}
+
+/// Opens what has to be opened before anything else is looked at.
+pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Result<Supply> {
+    let opened = match source {
+        Source::From(from) => Some(open::open(host, ui, from, network)?),
+        _ => None,
+    };
+    Ok(Supply { source: source.clone(), opened })
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Path(path) => path.display().fmt(f),
+            Place::Url(url) => url.fmt(f),
+        }
+    }
+}

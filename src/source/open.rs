@@ -1,0 +1,74 @@
+//! Opens what the user named: what is on a server is fetched, and what has a digest is compared with it.
+//!
+//! Nothing of it was parsed when this returns.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+
+use super::{From, Network, Place};
+use crate::archive::LARGEST_TOTAL;
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::fetch::{self, file::Wanted};
+use crate::host::Host;
+use crate::ui::Ui;
+
+/// Something open that may hold emulators.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it is called, for people.
+    pub shown: String,
+    /// What it is.
+    pub what: What,
+    /// What the user should know of how it was fetched.
+    pub note: Option<String>,
+}
+
+/// What it is.
+#[derive(Debug)]
+pub enum What {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// An archive, or a program. If it had to have a digest, it has, and nobody else can change it any more.
+    Archive(File),
+}
+
+/// Opens it.
+pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network) -> Result<Opened> {
+    let shown = from.to_string();
+    let (what, note) = match &from.place {
+        Place::Path(path) => (local(host, path, from.sha256)?, None),
+        Place::Url(url) => {
+            let name = shown.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or(&shown);
+            let wanted =
+                Wanted { name, urls: std::slice::from_ref(url), size: None, most: LARGEST_TOTAL, sha256: from.sha256 };
+            let got = fetch::file::get(host, ui, network, &wanted)?;
+            (What::Archive(got.file), got.note)
+        }
+    };
+    Ok(Opened { shown, what, note })
+}
+
+fn local(host: &Host, path: &Path, sha256: Option<Sha256>) -> Result<What> {
+    match (host.is_dir_given(path), sha256) {
+        (true, Some(_)) => Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
+        (true, None) => Ok(What::Directory(path.to_owned())),
+        (false, None) => Ok(What::Archive(host.open_given(path)?)),
+        (false, Some(wanted)) => Ok(What::Archive(pinned(host, host.open_given(path)?, path, wanted)?)),
+    }
+}
+
+/// A copy that nobody can change any more, if it is what was named.
+fn pinned(host: &Host, archive: File, path: &Path, wanted: Sha256) -> Result<File> {
+    let io = |e| Error::io("read", path, e);
+    if archive.metadata().map_err(io)?.len() > LARGEST_TOTAL {
+        let why = format!("it has more than {LARGEST_TOTAL} bytes, too many to be kept in memory and compared");
+        return Err(Error::Archive { path: path.to_owned(), why });
+    }
+    let mut copy = host.scratch().map_err(|e| Error::io("keep in memory", path, e))?;
+    io::copy(&mut archive.take(LARGEST_TOTAL), &mut copy).map_err(io)?;
+    let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
+    copy.rewind().map_err(io)?;
+    if is == wanted { Ok(copy) } else { Err(Error::Digest { what: path.display().to_string(), is, wanted }) }
+}
