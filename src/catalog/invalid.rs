@@ -132,7 +132,7 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
 }
 
 /// Three numbers, and as `--version` says them.
-fn is_version(text: &str) -> bool {
+pub(super) fn is_version(text: &str) -> bool {
     Version::parse(text).is_some_and(|version| version.to_string() == text)
 }
 
@@ -142,12 +142,12 @@ fn is_sha1(text: &str) -> bool {
 }
 
 /// A target becomes part of file names: nothing but letters, digits and `_`.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (1..=32).contains(&text.len()) && text.chars().all(plain)
 }
 
-fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 

@@ -8,10 +8,13 @@
 //! Its data, `catalog.json`, is made by [`generate`] from the real packages (hidden command
 //! `binfmt-nix gen catalog`). Their digests are those of Debian's signed `Packages` files.
 //!
+//! Release archives of other publishers, which are pinned as a whole, are in [`Archives`].
+//!
 //! Pure: knows nothing of networks, files, or where a QEMU is put.
 
 mod announced;
 pub(crate) mod ar;
+mod archives;
 mod elf;
 pub mod generate;
 mod invalid;
@@ -20,6 +23,7 @@ mod vouched;
 mod wanted;
 mod xz;
 
+pub use archives::{Archive, Archives};
 pub use invalid::CatalogError;
 pub use plan::{Cut, Plan, Run};
 pub use vouched::Vouched;
