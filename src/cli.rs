@@ -252,7 +252,7 @@ pub struct Gen {
 pub enum Generated {
     /// The catalogue of pinned QEMUs, from qemu-user packages, to stdout
     Catalog {
-        /// The .deb files, one for each host
+        /// The .deb files; the first of a host is its default
         #[arg(required = true, value_name = "DEB")]
         debs: Vec<PathBuf>,
     },

@@ -24,6 +24,9 @@ pub const OLDEST_GOOD: Version = Version(7, 2, 0);
 /// QEMU understands flag P since 6.0 (commit 6e1c0d7b951e).
 pub const KNOWS_ARGV0: Version = Version(6, 0, 0);
 
+/// The kernel tells it of flag P since 5.12 (commit 2347961b11d4).
+pub const KERNEL_TELLS_ARGV0: (u32, u32) = (5, 12);
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)

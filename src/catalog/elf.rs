@@ -4,6 +4,9 @@ use object::Endianness;
 use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
+/// What every ELF file begins with (elf(5)).
+pub(super) const MAGIC: &[u8] = b"\x7fELF";
+
 /// How much of a file [`host_of`] wants to see: the program headers are right behind the ELF header
 /// in everything that linkers write.
 pub(super) const HEAD: usize = 4096;

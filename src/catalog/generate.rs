@@ -4,19 +4,28 @@
 //! Debian's `.deb` files (their digests checked against Debian's signed index beforehand, by
 //! apt or by hand) and prints `catalog.json`. Every block is decoded, so an index that lies is
 //! found here and not by a user. Reads its arguments only; opens nothing.
+//!
+//! Any release will do. Since 1:9.1.0+ds-1 the static programs are `usr/bin/qemu-TARGET` of `qemu-user` (Debian's
+//! changelog of qemu), and `-static` names and Debian's own names of guests are links to them, which are passed over; up
+//! to Debian 12 they are `usr/bin/qemu-TARGET-static` of `qemu-user-static`, and `qemu-user` has dynamic ones, which are
+//! refused. The first package of a host is the one that is fetched if nobody asks for a version.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use sha1::Digest as _;
 
+use super::announced::Announced;
 use super::elf;
-use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION};
+use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION, Vouched};
 use super::{ar, invalid, xz};
 use crate::digest::Sha256;
+use crate::interpreter::Version;
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
 const PROGRAM: &str = "usr/bin/qemu-";
+/// How the names of Debian 12's end.
+const STATIC: &str = "-static";
 /// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
 
@@ -24,7 +33,7 @@ const DECODER_KIB: u32 = 128 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// Something about this file.
-    #[error("cannot catalogue {path}")]
+    #[error("cannot catalogue {path}: {source}")]
     Package {
         /// Its place in the pool.
         path: String,
@@ -77,12 +86,13 @@ fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, Generate
     }
     let blocks = blocks(deb, data)?;
     deb.seek(SeekFrom::Start(data.offset))?;
-    let (host, members) = members(deb.take(data.length))?;
+    let (kind, members) = members(deb.take(data.length))?;
     Ok(Package {
-        host: host.to_owned(),
-        qemu_version: qemu_version(path)?,
+        host: kind.host.to_owned(),
+        qemu_version: kind.version.to_string(),
         path: path.to_owned(),
         size,
+        vouched: Vouched::HashedHere,
         sha256,
         sha1,
         data,
@@ -107,18 +117,6 @@ fn finished(sha256: sha2::Sha256) -> Sha256 {
     Sha256::from(<[u8; 32]>::from(sha256.finalize()))
 }
 
-/// `qemu-user_10.0.13+ds-0+deb13u1_amd64.deb` → `10.0.13`: the upstream part of the version (deb-version(7)) without what
-/// Debian appends when it removes files.
-fn qemu_version(path: &str) -> Result<String, GenerateError> {
-    path.rsplit('/')
-        .next()
-        .and_then(|file| file.split('_').nth(1))
-        .and_then(|version| version.split(['+', '-', '~']).next())
-        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
-        .map(str::to_owned)
-        .ok_or_else(|| GenerateError::format("its name holds no version"))
-}
-
 fn blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, GenerateError> {
     let mut unpacked_offset = 0;
     let mut blocks = Vec::new();
@@ -138,45 +136,62 @@ fn blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, Genera
     Ok(blocks)
 }
 
-fn members(data: impl Read) -> Result<(&'static str, Vec<Member>), GenerateError> {
+/// What all programs of a package have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    host: &'static str,
+    version: Version,
+}
+
+fn members(data: impl Read) -> Result<(Kind, Vec<Member>), GenerateError> {
     let decoder = lzma_rust2::XzReader::new_mem_limit(data, false, DECODER_KIB);
     let mut archive = tar::Archive::new(decoder);
-    let mut host = None;
+    let mut kind = None;
     let mut members = Vec::new();
     for entry in archive.entries()? {
         let entry = entry?;
         let path = entry.path()?.to_string_lossy().into_owned();
-        let Some(target) = path.trim_start_matches("./").strip_prefix(PROGRAM) else {
+        let Some(name) = path.trim_start_matches("./").strip_prefix(PROGRAM) else {
             continue;
         };
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let (runs_on, member) = member(target, entry)?;
-        if *host.get_or_insert(runs_on) != runs_on {
-            let why = format!("qemu-{target} is for {runs_on}, another one is not");
-            return Err(GenerateError::format(why));
+        let target = name.strip_suffix(STATIC).unwrap_or(name);
+        let Some((is, member)) = member(target, entry)? else {
+            continue;
+        };
+        let common = *kind.get_or_insert(is);
+        if common != is {
+            let why = format!("qemu-{target} is {} for {}, ", is.version, is.host);
+            return Err(GenerateError::format(why + &format!("another one {} for {}", common.version, common.host)));
         }
         members.push(member);
     }
     // What is behind the archive's end is decoded too: the checks of all blocks are made.
     pour(archive.into_inner(), |_| ())?;
-    let host = host.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM}*")))?;
-    Ok((host, members))
+    let kind = kind.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM}* that is a program")))?;
+    Ok((kind, members))
 }
 
-fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<(&'static str, Member), GenerateError> {
+/// Nothing of what is no ELF: older packages have scripts beside the programs.
+fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<Option<(Kind, Member)>, GenerateError> {
     let offset = entry.raw_file_position();
     let mut sha256 = sha2::Sha256::new();
     let mut head = Vec::new();
+    let mut announced = Announced::by(target);
     let size = pour(&mut entry, |bytes| {
         head.extend(bytes.iter().take(elf::HEAD.saturating_sub(head.len())));
         sha256.update(bytes);
+        announced.see(bytes);
     })?;
-    let host =
-        elf::host_of(&head).map_err(|why| GenerateError::format(format!("qemu-{target} can't be used: {why}")))?;
+    if !head.starts_with(elf::MAGIC) {
+        return Ok(None);
+    }
+    let unfit = |why| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
+    let kind = Kind { host: elf::host_of(&head).map_err(unfit)?, version: announced.version().map_err(unfit)? };
     let member = Member { target: target.to_owned(), offset, size, sha256: finished(sha256) };
-    Ok((host, member))
+    Ok(Some((kind, member)))
 }
 
 /// Reads all, handing over each piece; the number of bytes.
@@ -203,14 +218,6 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-
-    #[test]
-    fn versions_come_from_file_names() {
-        let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
-        assert_eq!(qemu_version(&path).unwrap(), "10.0.13");
-        assert_eq!(qemu_version("qemu-user_11.1.3-1_arm64.deb").unwrap(), "11.1.3");
-        assert!(qemu_version("qemu.deb").is_err());
-    }
 
     #[test]
     fn what_is_no_package_is_told() {

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Block, Catalog, Member, Package, VERSION};
+use super::{Block, Catalog, Member, Package, VERSION, VersionWanted, Vouched};
+use crate::interpreter::Version;
 
 /// No `.deb` of QEMU is near this size (Debian's has 71 MB).
 const MAX_PACKAGE: u64 = 1 << 30;
@@ -40,15 +41,32 @@ pub enum CatalogError {
         /// The file name of the package.
         package: String,
     },
+    /// A release was asked for that no package is of.
+    #[error("no QEMU {wanted} is known for {host} hosts; {}", known_ones(known))]
+    NoSuchVersion {
+        /// What was asked for.
+        wanted: VersionWanted,
+        /// The machine.
+        host: String,
+        /// The releases there are, the default one first.
+        known: Vec<String>,
+    },
+}
+
+fn known_ones(known: &[String]) -> String {
+    if known.is_empty() { "none is".to_owned() } else { format!("known are {}", known.join(", ")) }
 }
 
 pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
     if catalog.version != VERSION {
         return Err(CatalogError::Version { found: catalog.version });
     }
-    let mut hosts = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for package in &catalog.packages {
-        let unique = demand(hosts.insert(&package.host), || format!("a second package for the host {}", package.host));
+        let (host, version) = (&package.host, &package.qemu_version);
+        let unique = demand(seen.insert((host, version)), || {
+            format!("a second package of QEMU {version} for the host {host}").escape_debug().to_string()
+        });
         unique
             .and_then(|()| check_package(package))
             .map_err(|why| CatalogError::Invalid { package: package.path.escape_default().to_string(), why })?;
@@ -60,6 +78,7 @@ fn check_package(package: &Package) -> Result<(), String> {
     check_path(&package.path)?;
     demand(is_name(&package.host), || "the host is not a machine's name".to_owned())?;
     demand(is_version(&package.qemu_version), || "QEMU's version is not one".to_owned())?;
+    demand(package.vouched == Vouched::HashedHere, || "blocks have digests only if they were hashed here".to_owned())?;
     demand(is_sha1(&package.sha1), || "the SHA-1 is not one".to_owned())?;
     demand(package.size <= MAX_PACKAGE, || format!("{} bytes are more than any such package has", package.size))?;
     demand(package.data.end() <= package.size, || "data.tar.xz goes beyond the end".to_owned())?;
@@ -112,10 +131,9 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Numbers and dots, at least two numbers.
-fn is_version(text: &str) -> bool {
-    let number = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-    text.contains('.') && text.split('.').all(number)
+/// Three numbers, and as `--version` says them.
+pub(super) fn is_version(text: &str) -> bool {
+    Version::parse(text).is_some_and(|version| version.to_string() == text)
 }
 
 /// It becomes part of a URL.
@@ -124,12 +142,12 @@ fn is_sha1(text: &str) -> bool {
 }
 
 /// A target becomes part of file names: nothing but letters, digits and `_`.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (1..=32).contains(&text.len()) && text.chars().all(plain)
 }
 
-fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
@@ -140,19 +158,19 @@ mod tests {
     use super::*;
 
     fn complaint(break_it: impl FnOnce(&mut Catalog)) -> String {
-        let mut catalog = Catalog::embedded().unwrap();
+        let mut catalog = Catalog::embedded().unwrap().clone();
         break_it(&mut catalog);
         check(&catalog).unwrap_err().to_string()
     }
 
     #[test]
     fn the_real_one_is_accepted() {
-        check(&Catalog::embedded().unwrap()).unwrap();
+        check(Catalog::embedded().unwrap()).unwrap();
     }
 
     #[test]
     fn another_version_is_told() {
-        assert!(complaint(|c| c.version = 2).contains("version 2"));
+        assert!(complaint(|c| c.version = 1).contains("version 1"));
     }
 
     #[test]
@@ -170,6 +188,9 @@ mod tests {
         let package = |break_it: fn(&mut Package)| complaint(|c| break_it(&mut c.packages[0]));
         assert!(package(|p| p.size = u64::MAX).contains("more than any"));
         assert!(package(|p| p.qemu_version.push('x')).contains("version"));
+        assert!(package(|p| p.qemu_version.push_str(".1")).contains("version"));
+        assert!(package(|p| p.qemu_version = "7.2".to_owned()).contains("version"));
+        assert!(package(|p| p.vouched = Vouched::Publisher).contains("hashed here"));
         assert!(package(|p| p.sha1.push('0')).contains("SHA-1"));
         assert!(package(|p| p.data.length = u64::MAX).contains("beyond the end"));
         assert!(package(|p| p.blocks[1].offset -= 1).contains("block 1 overlaps"));
@@ -184,12 +205,12 @@ mod tests {
         assert!(package(|p| p.members[0].size = 0).contains("empty"));
         assert!(package(|p| p.members[0].target = "../x".to_owned()).contains("guest's name"));
         assert!(package(|p| p.members[1].target = "aarch64".to_owned()).contains("twice"));
-        assert!(complaint(|c| c.packages[1].host = "x86_64".to_owned()).contains("second package"));
+        assert!(complaint(|c| c.packages[1].host = "x86_64".to_owned()).contains("second package of QEMU 10.0.13"));
     }
 
     #[test]
     fn text_that_is_no_catalogue_is_an_error() {
-        for text in ["", "null", "{\"version\":1}", "{\"version\":1,\"packages\":[],\"x\":1}"] {
+        for text in ["", "null", "{\"version\":2}", "{\"version\":2,\"packages\":[],\"x\":1}"] {
             assert!(Catalog::from_json(text).is_err(), "{text}");
         }
     }

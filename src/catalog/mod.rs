@@ -8,37 +8,49 @@
 //! Its data, `catalog.json`, is made by [`generate`] from the real packages (hidden command
 //! `binfmt-nix gen catalog`). Their digests are those of Debian's signed `Packages` files.
 //!
+//! Release archives of other publishers, which are pinned as a whole, are in [`Archives`].
+//!
 //! Pure: knows nothing of networks, files, or where a QEMU is put.
 
+mod announced;
 pub(crate) mod ar;
+mod archives;
 mod elf;
 pub mod generate;
 mod invalid;
 mod plan;
+mod vouched;
+mod wanted;
 mod xz;
 
+pub use archives::{Archive, Archives};
 pub use invalid::CatalogError;
 pub use plan::{Cut, Plan, Run};
+pub use vouched::Vouched;
+pub use wanted::{NoVersion, VersionWanted};
+
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
+use crate::interpreter::Version;
 
 /// The version of the catalogue's own format that this program reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The 12 bytes that begin an xz stream whose blocks end in a CRC64: magic, flags `00 04`, CRC32
 /// of the flags (The .xz File Format 1.2.1, §2.1.1). Put before any one block of such a stream,
 /// they make it a stream of its own.
 pub const STREAM_HEADER: [u8; 12] = *b"\xFD7zXZ\0\0\x04\xE6\xD6\xB4\x46";
 
-/// All packages that we know, one for each host.
+/// All packages that we know: for each host, one of each release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
     /// The format's version, [`VERSION`].
     pub version: u32,
-    /// The packages; no two for the same host.
+    /// The packages; no two for the same host and release. The first one of a host is the default.
     pub packages: Vec<Package>,
 }
 
@@ -48,12 +60,14 @@ pub struct Catalog {
 pub struct Package {
     /// The machine that these QEMUs run on, as `uname -m` says it: `x86_64`, `aarch64`.
     pub host: String,
-    /// QEMU's own version: `10.0.13`.
+    /// QEMU's own version, as its programs answer: `10.0.13`.
     pub qemu_version: String,
     /// Where a Debian mirror has it, below its base URL: `pool/main/q/qemu/….deb`.
     pub path: String,
     /// The length of the `.deb`.
     pub size: u64,
+    /// Who says that the digests are right: for a package, who made the catalogue of its bytes.
+    pub vouched: Vouched,
     /// The digest of the `.deb`, as in Debian's signed index.
     pub sha256: Sha256,
     /// The SHA-1 of the `.deb`, by which snapshot.debian.org names it: 40 hexadecimal digits. A name, never a proof.
@@ -107,9 +121,13 @@ pub struct Member {
 }
 
 impl Catalog {
-    /// The catalogue that this program was built with.
-    pub fn embedded() -> Result<Self, CatalogError> {
-        Self::from_json(include_str!("catalog.json"))
+    /// The catalogue that this program was built with, read once.
+    pub fn embedded() -> Result<&'static Self, CatalogError> {
+        static READ: OnceLock<Catalog> = OnceLock::new();
+        match READ.get() {
+            Some(catalog) => Ok(catalog),
+            None => Self::from_json(include_str!("catalog.json")).map(|catalog| READ.get_or_init(|| catalog)),
+        }
     }
 
     /// Reads a catalogue and checks that it is consistent.
@@ -128,9 +146,24 @@ impl Catalog {
         Ok(lines)
     }
 
-    /// The package with the QEMUs that run on this machine (`uname -m`).
+    /// The package with the QEMUs that run on this machine (`uname -m`): the default one.
     pub fn package_for(&self, host: &str) -> Option<&Package> {
-        self.packages.iter().find(|package| package.host == host)
+        self.all_for(host).next()
+    }
+
+    /// The package for this machine of the release that somebody asks for; of several, the newest.
+    pub fn package(&self, host: &str, wanted: &VersionWanted) -> Result<&Package, CatalogError> {
+        let meant = self.all_for(host).filter(|package| package.version().is_some_and(|version| wanted.is(version)));
+        meant.max_by_key(|package| package.version()).ok_or_else(|| CatalogError::NoSuchVersion {
+            wanted: *wanted,
+            host: host.to_owned(),
+            known: self.all_for(host).map(|package| package.qemu_version.clone()).collect(),
+        })
+    }
+
+    /// All packages for this machine, the default one first.
+    pub fn all_for(&self, host: &str) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(move |package| package.host == host)
     }
 }
 
@@ -138,6 +171,11 @@ impl Package {
     /// The QEMU for this guest, by QEMU's name of it.
     pub fn member(&self, target: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.target == target)
+    }
+
+    /// QEMU's own version, as a number. Of a package that was checked, there is one.
+    pub fn version(&self) -> Option<Version> {
+        Version::parse(&self.qemu_version)
     }
 
     /// The package's file name, for people.
@@ -183,39 +221,4 @@ impl Member {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn the_embedded_catalogue_holds_33_guests_for_both_hosts() {
-        let catalog = Catalog::embedded().unwrap();
-        for host in ["x86_64", "aarch64"] {
-            let package = catalog.package_for(host).unwrap();
-            assert_eq!(package.members.len(), 33, "{host}");
-            assert_eq!(package.qemu_version, "10.0.13");
-        }
-        assert_eq!(catalog.packages.len(), 2);
-        assert!(catalog.package_for("riscv64").is_none());
-    }
-
-    #[test]
-    fn it_holds_the_digests_of_debians_signed_index() {
-        let catalog = Catalog::embedded().unwrap();
-        let package = catalog.package_for("x86_64").unwrap();
-        let pinned = "ca6ede739327a20ae5a3498230c8a3a9a072c586e131bc6bcc1201eb1725e336";
-        assert_eq!(package.sha256.to_string(), pinned);
-        assert_eq!(package.size, 71_089_852);
-        let aarch64 = package.member("aarch64").unwrap();
-        let pinned = "73cc2584f119f9e74c85c0a8549dbb6fd104ae3897a06a7500797f9e5b4d0943";
-        assert_eq!(aarch64.sha256.to_string(), pinned);
-        assert_eq!(aarch64.size, 16_661_520);
-    }
-
-    #[test]
-    fn writing_it_again_gives_the_same_text() {
-        let catalog = Catalog::embedded().unwrap();
-        assert_eq!(catalog.to_json().unwrap(), include_str!("catalog.json"));
-    }
-}
+mod tests;

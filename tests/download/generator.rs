@@ -28,7 +28,7 @@ fn it_names_every_block_and_member() {
 #[test]
 fn its_json_reads_back() {
     let packages = vec![Deb::new().package];
-    let catalog = Catalog { version: 1, packages };
+    let catalog = Catalog { version: 2, packages };
     let json = catalog.to_json().unwrap();
     assert_eq!(Catalog::from_json(&json).unwrap(), catalog);
     assert_eq!(json.lines().count(), 2 + catalog.packages[0].blocks.len() + MEMBERS.len());

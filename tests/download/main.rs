@@ -21,6 +21,7 @@ mod environment;
 mod fixture;
 mod generator;
 mod good_mirrors;
+mod layouts;
 mod lies;
 mod real;
 mod server;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use binfmt_nix::catalog::Catalog;
+use binfmt_nix::catalog::{Archives, Catalog};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with
 
 /// The real catalogue, cut down to what lies in the first package's first blocks.
 static REAL: LazyLock<Value> = LazyLock::new(|| {
-    let mut catalog = Catalog::embedded().unwrap();
+    let mut catalog = Catalog::embedded().unwrap().clone();
     catalog.packages.truncate(1);
     let package = &mut catalog.packages[0];
     package.blocks.truncate(3);
@@ -90,6 +90,56 @@ fn members_and_packages_are_there_once() {
     }
 }
 
+/// The first archives of the real list.
+static ARCHIVES: LazyLock<Value> = LazyLock::new(|| {
+    let mut list = Archives::embedded().unwrap().clone();
+    list.archives.truncate(3);
+    serde_json::to_value(list).unwrap()
+});
+
+fn read_archives(value: &Value) -> Option<Archives> {
+    Archives::from_json(&value.to_string()).ok()
+}
+
+/// What is let through names a file of a web server, and guests that we know.
+fn check_archives(list: &Archives) {
+    for archive in &list.archives {
+        assert!(archive.url.starts_with("https://") && !archive.url.contains("/."));
+        assert!(archive.url.chars().all(|c| c.is_ascii_graphic() && !"?#@\\".contains(c)));
+        for target in &archive.targets {
+            assert!(binfmt_magic::Arch::find(target).is_ok());
+            let member = archive.member(target).unwrap();
+            assert!(member.starts_with("qemu-") && !member.contains(['/', '\\', '\0']));
+            assert!(list.archives_for(&archive.host, target).any(|found| found == archive));
+        }
+    }
+}
+
+#[test]
+fn no_field_of_an_archive_takes_an_absurd_value() {
+    check_archives(&read_archives(&ARCHIVES).unwrap());
+    for place in places(&ARCHIVES) {
+        for value in absurd() {
+            let list = value == json!([]) && place == "/archives";
+            let choice = value.is_boolean() && place.ends_with("/assumes_argv0");
+            let changed = with(&ARCHIVES, &place, value.clone());
+            assert!(read_archives(&changed).is_none() || list || choice, "{place}: {value}");
+        }
+    }
+}
+
+#[test]
+fn a_field_of_an_archive_is_there_once_and_no_other_is() {
+    for changed in lacking_and_odd(&ARCHIVES) {
+        assert!(read_archives(&changed).is_none(), "{changed}");
+    }
+    let doubled = twice(&serde_json::to_string_pretty(&*ARCHIVES).unwrap());
+    assert!(doubled.len() > 20);
+    for text in doubled {
+        assert!(Archives::from_json(&text).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn half_a_catalogue_is_none() {
     let text = REAL.to_string();
@@ -105,6 +155,13 @@ proptest! {
     fn what_is_let_through_is_within_bounds(value in damaged(&REAL)) {
         if let Some(catalog) = read(&value) {
             check(&catalog);
+        }
+    }
+
+    #[test]
+    fn archives_that_are_let_through_are_plain(value in damaged(&ARCHIVES)) {
+        if let Some(list) = read_archives(&value) {
+            check_archives(&list);
         }
     }
 }

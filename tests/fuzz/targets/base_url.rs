@@ -7,7 +7,7 @@ use binfmt_nix::catalog::Catalog;
 use binfmt_nix::download::{BaseUrl, Mirror};
 use libfuzzer_sys::fuzz_target;
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().expect("the embedded catalogue"));
+static CATALOG: LazyLock<&Catalog> = LazyLock::new(|| Catalog::embedded().expect("the embedded catalogue"));
 
 fuzz_target!(|text: &str| {
     let Ok(base) = text.parse::<BaseUrl>() else { return };

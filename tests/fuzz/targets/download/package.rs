@@ -1,6 +1,6 @@
 //! A package of a few small blocks, and the catalogue's words on it.
 
-use binfmt_nix::catalog::{Block, Catalog, Member, Package, STREAM_HEADER, Span, VERSION};
+use binfmt_nix::catalog::{Block, Catalog, Member, Package, STREAM_HEADER, Span, VERSION, Vouched};
 use binfmt_nix::digest::Sha256;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
@@ -37,6 +37,7 @@ impl Deb {
             qemu_version: "10.0.13".to_owned(),
             path: "pool/main/q/qemu/qemu-user_10.0.13+ds-0+deb13u1_amd64.deb".to_owned(),
             size: bytes.len() as u64,
+            vouched: Vouched::HashedHere,
             sha256: Sha256::of(&bytes),
             sha1: "0123456789".repeat(4),
             data: Span { offset: data_at, length: bytes.len() as u64 - data_at },

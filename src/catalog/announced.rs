@@ -1,0 +1,84 @@
+//! The release that an emulator says it is, read from its bytes. Pure.
+//!
+//! The catalogue is made of emulators for several hosts, so most cannot be run where it is made. What they would answer
+//! to `--version` is in them: `"qemu-" TARGET_NAME " version " QEMU_FULL_VERSION "\n" …` is one literal (QEMU
+//! `linux-user/main.c`, 7.2 to 11.1), and a package's own version need not be QEMU's: Debian's `7.2+dfsg-7+deb12u18`
+//! answers 7.2.22.
+
+use memchr::memmem;
+
+use crate::interpreter::{self, Version};
+
+/// The answer's first line, and more.
+const LINE: usize = 256;
+
+/// Looks for the answer in a program that comes in pieces.
+pub(super) struct Announced {
+    binary: String,
+    words: Vec<u8>,
+    seen: Vec<u8>,
+    found: bool,
+}
+
+impl Announced {
+    pub(super) fn by(target: &str) -> Self {
+        let binary = format!("qemu-{target}");
+        let words = format!("{binary} version ").into_bytes();
+        Self { binary, words, seen: Vec::new(), found: false }
+    }
+
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        if self.found && self.seen.len() >= LINE {
+            return;
+        }
+        self.seen.extend_from_slice(bytes);
+        if self.found {
+            return;
+        }
+        let at = memmem::find(&self.seen, &self.words);
+        self.found = at.is_some();
+        // The words may be cut by the end of what was seen.
+        let cut = self.seen.len().saturating_sub(self.words.len());
+        self.seen.drain(..at.unwrap_or(cut));
+    }
+
+    pub(super) fn version(&self) -> Result<Version, String> {
+        if !self.found {
+            return Err("it does not hold what QEMU answers to --version".to_owned());
+        }
+        let line = self.seen.get(..LINE).unwrap_or(&self.seen);
+        interpreter::parse_version(&String::from_utf8_lossy(line), &self.binary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pieces: &[&[u8]]) -> Result<Version, String> {
+        let mut announced = Announced::by("arm");
+        for piece in pieces {
+            announced.see(piece);
+        }
+        announced.version()
+    }
+
+    #[test]
+    fn it_is_found_wherever_the_pieces_end() {
+        let program =
+            b"\x7fELF\0qemu-armeb version 1.2.3\0qemu-arm version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright\0\xff";
+        for at in 0..program.len() {
+            let (first, second) = program.split_at(at);
+            assert_eq!(of(&[first, second]), Ok(Version(7, 2, 22)), "{at}");
+        }
+        let single: Vec<&[u8]> = program.chunks(1).collect();
+        assert_eq!(of(&single), Ok(Version(7, 2, 22)));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for program in [&b""[..], b"qemu-arm", b"qemu-armeb version 7.2.0", b"qemu-arm version %s\n"] {
+            assert!(of(&[program]).is_err(), "{program:?}");
+        }
+    }
+}
