@@ -106,10 +106,9 @@ impl Cache {
         host.remove_dir(&dir).map(drop)
     }
 
-    /// Removes directories that are empty, this one too.
-    pub fn tidy(&self, host: &Host, sha256: Sha256) {
+    /// Removes the directory itself, if nothing is in it.
+    pub fn tidy(&self, host: &Host) {
         // What does not go is in use, or somebody else's.
-        drop(host.remove_dir(&self.of(sha256)));
         drop(host.remove_dir(&self.dir));
     }
 }
@@ -127,7 +126,8 @@ impl Partial {
     /// Takes its name away: it is complete, or worth nothing. The open file stays.
     pub fn end(self, host: &Host, sha256: Sha256) -> Result<File> {
         host.remove_file(&self.path)?;
-        self.cache.tidy(host, sha256);
+        drop(host.remove_dir(&self.cache.of(sha256)));
+        self.cache.tidy(host);
         Ok(self.file)
     }
 

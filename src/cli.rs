@@ -34,6 +34,8 @@ pub enum Command {
     Run(Run),
     /// Download QEMU into an archive, for register --from
     Fetch(Fetch),
+    /// Show what downloads are kept, or remove it
+    Cache(Cache),
     /// Show what is registered, by whom, and whether Nix knows
     Status,
     /// Show the known systems, their names and rules
@@ -129,6 +131,10 @@ pub struct Origin {
     /// Take what the URL of --from gives, whatever that is
     #[arg(long, requires = "from")]
     pub insecure_no_digest: bool,
+    /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest", the newest that
+    /// Debian signed
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["from", "qemu"])]
+    pub qemu_version: Option<String>,
     /// Use what is on this machine; download nothing
     #[arg(long)]
     pub offline: bool,
@@ -193,6 +199,21 @@ pub enum Source {
     Host,
     /// The one that this release pins
     Download,
+}
+
+/// Arguments of `cache`.
+#[derive(Debug, Args)]
+pub struct Cache {
+    /// What to do with it; without a word, it is shown
+    #[command(subcommand)]
+    pub what: Option<CacheCommand>,
+}
+
+/// What can be done with the cache.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum CacheCommand {
+    /// Remove all of it
+    Prune,
 }
 
 /// Arguments of `unregister`.

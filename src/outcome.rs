@@ -47,6 +47,34 @@ pub struct Bundle {
     pub manifest: Manifest,
 }
 
+/// The result of `cache` and `cache prune`.
+#[derive(Debug, Serialize)]
+pub struct CacheList {
+    /// Of this format: 1.
+    pub version: u32,
+    /// Where it is.
+    pub dir: PathBuf,
+    /// How many bytes all files have.
+    pub bytes: u64,
+    /// They were removed.
+    pub removed: bool,
+    /// The files.
+    pub files: Vec<CacheLine>,
+}
+
+/// One file of the cache.
+#[derive(Debug, Serialize)]
+pub struct CacheLine {
+    /// Of the bytes it came from.
+    pub sha256: Sha256,
+    /// `qemu-TARGET`, or `partial` for what was cut short.
+    pub file: String,
+    /// How many it has.
+    pub bytes: u64,
+    /// When, in seconds since 1970.
+    pub written: Option<u64>,
+}
+
 /// One change.
 #[derive(Debug, Serialize)]
 pub struct StepLine {
@@ -107,7 +135,11 @@ impl Outcome {
         self.notes.extend(applied.notes.iter().cloned());
         self.findings.extend(applied.findings.iter().cloned());
         for line in &mut self.systems {
-            line.proven = applied.receipt.systems.get(line.system).is_some_and(|system| system.proven);
+            let system = applied.receipt.systems.get(line.system);
+            line.proven = system.is_some_and(|system| system.proven);
+            // It may have come from elsewhere than was planned.
+            line.qemu = system.map(|system| system.qemu.clone()).or(line.qemu.take());
+            line.source = system.map(|system| system.source.clone()).or(line.source.take());
         }
         self
     }

@@ -88,6 +88,9 @@ impl Apply<'_> {
             match planned.system.clone() {
                 Some(mut system) => {
                     system.proven |= self.proven.contains(&target);
+                    if let Some((version, source)) = self.elsewhere.get(target) {
+                        (system.qemu, system.source) = (version.to_string(), source.clone());
+                    }
                     self.receipt.systems.insert(target.to_owned(), system);
                 }
                 None => {

@@ -46,6 +46,8 @@ pub struct Apply<'a> {
     before: Vec<Record>,
     /// Emulators that are complete but have not got their names yet.
     staged: BTreeMap<&'static str, (Ready, Sha256, Version)>,
+    /// Those that came from elsewhere than was planned: their release, and from where.
+    elsewhere: BTreeMap<&'static str, (Version, String)>,
     /// How to take back what was done, each with the records as they were before.
     done: Vec<(Undo, Vec<Record>)>,
     /// What the user should know at the end.
@@ -75,6 +77,7 @@ impl<'a> Apply<'a> {
             on_disk: host.exists(Path::new(receipt::PATH)).then(|| facts.receipt.clone()),
             before: Vec::new(),
             staged: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             done: Vec::new(),
             notes: Vec::new(),
             findings: Vec::new(),

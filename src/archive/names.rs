@@ -2,12 +2,15 @@
 
 use super::ArchiveError;
 
+/// What comes before QEMU's name of the guest, the longer first: hermeticbuild/qemu-prebuilt names the host too.
+const PREFIXES: [&[u8]; 3] = [b"qemu-user-linux-amd64-", b"qemu-user-linux-arm64-", b"qemu-"];
+
 /// The target whose emulator a path names, if it is one of these.
 ///
 /// Nothing is ever written by such a path, so one that leads out does no harm; but no honest archive has it.
 pub(super) fn target<'a>(path: &[u8], targets: &[&'a str]) -> Result<Option<&'a str>, ArchiveError> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let Some(rest) = name.strip_prefix(b"qemu-") else { return Ok(None) };
+    let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(*prefix)) else { return Ok(None) };
     let rest = rest.strip_suffix(b"-static").unwrap_or(rest);
     let Some(target) = targets.iter().find(|target| target.as_bytes() == rest) else { return Ok(None) };
     if path.starts_with(b"/") || path.split(|byte| *byte == b'/').any(|part| part == b"..") {
@@ -28,7 +31,13 @@ mod tests {
 
     #[test]
     fn an_emulator_is_known_by_its_last_name() {
-        for path in ["qemu-arm", "./qemu-arm", "usr/bin/qemu-arm-static", "a/..b/qemu-arm/qemu-arm"] {
+        for path in [
+            "qemu-arm",
+            "./qemu-arm",
+            "usr/bin/qemu-arm-static",
+            "a/..b/qemu-arm/qemu-arm",
+            "./qemu-user-linux-amd64-arm",
+        ] {
             assert_eq!(of(path), Some("arm"), "{path}");
         }
         for path in ["", "/", "qemu-", "qemu-arm/", "qemu-arm64", "qemu-arm-static-static", "xqemu-arm", "qemu-armeb"] {

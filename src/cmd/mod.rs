@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod cache;
 mod fetch;
 mod fileless;
 mod generate;
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Unregister(args) => unregister::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
         Command::Fetch(args) => fetch::run(args, &host, ui),
+        Command::Cache(args) => cache::run(args, &host, ui),
         Command::Status => status::run(&host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::catalog::NoVersion;
 use crate::cli;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
@@ -20,11 +21,20 @@ pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Resul
             return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
         }
         (Some(path), _) => Source::File(path.clone()),
+        (None, _) if origin.qemu_version.is_some() => Source::Download(release(origin)?),
         (None, cli::Source::Auto) => Source::Auto,
         (None, cli::Source::Host) => Source::Host,
         (None, cli::Source::Download) => Source::Download(Release::Pinned),
     };
     Ok((source, network(mirrors::named(host, origin.mirror.as_deref())?)))
+}
+
+fn release(origin: &cli::Origin) -> Result<Release> {
+    match origin.qemu_version.as_deref() {
+        None => Ok(Release::Pinned),
+        Some("latest") => Ok(Release::Latest),
+        Some(version) => version.parse().map(Release::Version).map_err(|e: NoVersion| Error::Usage(e.to_string())),
+    }
 }
 
 /// What is not on this machine needs a digest, or that the user says that he needs none.

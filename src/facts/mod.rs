@@ -16,7 +16,7 @@ use binfmt_magic::{Arch, Entry};
 
 use crate::binfmt_misc::{self, Table, name_of};
 use crate::boot::{self, Boot};
-use crate::catalog::{Catalog, Member};
+use crate::catalog::{Catalog, Member, Package};
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
@@ -67,6 +67,10 @@ pub struct Facts {
     pub rivals: BTreeMap<&'static str, Vec<Rival>>,
     /// Emulators to copy from, by target; looked for only where needed.
     pub copies: BTreeMap<&'static str, Vec<HostCopy>>,
+    /// The package that is downloaded from.
+    pub package: Option<&'static Package>,
+    /// Nobody asked for its release by name: if it cannot be had, another will do.
+    pub any_release: bool,
     /// What the user should know of how they were looked at.
     pub notes: Vec<String>,
 }
@@ -76,6 +80,10 @@ impl Facts {
     /// emulators that it may mean.
     pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<&Supply>) -> Result<Self> {
         let (machine, kernel) = kernel();
+        let package = match supply {
+            Some(supply) => supply.package,
+            None => Catalog::embedded()?.package_for(&machine),
+        };
         let table = binfmt_misc::look(host)?;
         let mut receipt = match Receipt::load(host)? {
             Some(receipt) => receipt,
@@ -92,6 +100,8 @@ impl Facts {
             rivals: BTreeMap::new(),
             copies: BTreeMap::new(),
             notes: Vec::new(),
+            package,
+            any_release: supply.is_some_and(Supply::any_release),
             in_user_namespace: host.is_in_user_namespace(),
             machine,
             kernel,
@@ -167,13 +177,10 @@ impl Facts {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The emulator that the catalogue pins for a target on this host.
-    pub fn pin(&self, arch: &Arch) -> Result<Option<(Member, Version)>> {
-        let catalog = Catalog::embedded()?;
-        Ok(catalog.package_for(&self.machine).and_then(|package| {
-            let member = package.member(arch.target)?.clone();
-            Some((member, Version::parse(&package.qemu_version)?))
-        }))
+    /// The emulator that would be downloaded for a target.
+    pub fn pin(&self, arch: &Arch) -> Option<(&'static Member, Version, &'static Package)> {
+        let package = self.package?;
+        Some((package.member(arch.target)?, package.version()?, package))
     }
 
     /// Emulators are large: one that the receipt vouches for is not read again.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
+use crate::catalog::{Catalog, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -77,12 +78,13 @@ impl Installed {
             });
             return Ok(Self { sum, keep });
         }
-        match facts.pin(arch)? {
-            Some((member, version)) if Some(member.sha256) == sum => {
-                let keep = Choice { how: How::Keep, version, source: "found in place".into() };
-                Ok(Self { sum, keep: Some(keep) })
+        match catalogued(facts, arch, sum) {
+            Some(package) => {
+                let version = package.version();
+                let keep = |version| Choice { how: How::Keep, version, source: published(package) };
+                Ok(Self { sum, keep: version.map(keep) })
             }
-            _ => Err(super::register::not_ours(facts, &path)),
+            None => Err(super::register::not_ours(facts, &path)),
         }
     }
 }
@@ -113,8 +115,18 @@ fn brought(facts: &Facts, arch: &'static Arch, path: &Path, installed: Option<Sh
         return Err(Error::NoInterpreter { binary: interpreter::binary(arch), tried });
     };
     let choice = best_copy(facts, arch, installed).map_err(|_| unfit(facts, arch, path))?;
-    let pinned = copy.verdict.as_ref().ok().map(|fit| fit.sha256) == facts.pin(arch)?.map(|(member, _)| member.sha256);
-    Ok(if pinned { Choice { source: "downloaded".into(), ..choice } } else { choice })
+    let package = catalogued(facts, arch, copy.verdict.as_ref().ok().map(|fit| fit.sha256));
+    Ok(Choice { source: package.map_or_else(|| choice.source.clone(), published), ..choice })
+}
+
+/// The package of the catalogue whose very emulator this is.
+fn catalogued(facts: &Facts, arch: &Arch, sum: Option<Sha256>) -> Option<&'static Package> {
+    let is_it = |package: &&Package| package.member(arch.target).map(|member| member.sha256) == sum;
+    Catalog::embedded().ok()?.all_for(&facts.machine).filter(|_| sum.is_some()).find(is_it)
+}
+
+fn published(package: &Package) -> String {
+    format!("{} of Debian", package.file_name())
 }
 
 fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
@@ -124,7 +136,7 @@ fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
 }
 
 fn fetch(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Result<Choice> {
-    let Some((member, version)) = facts.pin(arch)? else {
+    let Some((member, version, package)) = facts.pin(arch) else {
         return Err(Error::Unsupported {
             what: format!("no download is known of {} for {} hosts", interpreter::binary(arch), facts.machine),
             hint: "--qemu PATH names a static one that you have".into(),
@@ -133,6 +145,6 @@ fn fetch(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Resul
     Ok(Choice {
         how: if installed == Some(member.sha256) { How::Keep } else { How::Fetch },
         version,
-        source: "downloaded".into(),
+        source: published(package),
     })
 }

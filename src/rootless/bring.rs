@@ -9,11 +9,11 @@ use binfmt_magic::Arch;
 
 use super::emulators::{Emulator, Place, Search, emulator};
 use crate::cache::{self, Cache};
-use crate::catalog::{Member, Package};
+use crate::catalog::{Archives, Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::copies;
-use crate::fetch;
+use crate::facts::{self, copies};
+use crate::fetch::{self, elsewhere::Elsewhere};
 use crate::host::{Host, Lock, Staged};
 use crate::interpreter::{self, Version};
 use crate::ui::Ui;
@@ -22,7 +22,35 @@ use crate::ui::Ui;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Search<'_> {
+    /// From a mirror of Debian, or from other publishers.
     pub(super) fn download(&self, ui: &Ui, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+        match self.download_package(ui, archs) {
+            Err(error) if self.wish.source.any_release() && Elsewhere::may_help(&error) => {
+                self.elsewhere(ui, archs, error)
+            }
+            done => done,
+        }
+    }
+
+    fn elsewhere(&self, ui: &Ui, archs: &[&'static Arch], before: Error) -> Result<Vec<Emulator>> {
+        let elsewhere = Elsewhere {
+            host: self.host,
+            ui,
+            network: &self.wish.network,
+            machine: self.machine,
+            kernel: facts::kernel().1,
+            archives: Archives::embedded()?,
+        };
+        let mut made = Vec::new();
+        for found in elsewhere.get(archs, before)? {
+            let emulator = emulator(found.arch, Place::Memory(found.fit.file), found.fit.version);
+            self.keep(ui, found.archive, std::slice::from_ref(&emulator));
+            made.push(emulator);
+        }
+        Ok(made)
+    }
+
+    fn download_package(&self, ui: &Ui, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
         let Some(package) = self.package else {
             return Err(Error::Unsupported {
                 what: format!("no download of QEMU is known for {} hosts", self.machine),
@@ -88,6 +116,12 @@ impl Search<'_> {
         self.host.open_trusted(&path).ok()?;
         let version = copies::version(self.host, arch, &path).ok()?;
         Some(emulator(arch, Place::File(path), version))
+    }
+
+    /// What other publishers gave when no mirror of Debian did.
+    pub(super) fn kept_from_elsewhere(&self, arch: &'static Arch) -> Option<Emulator> {
+        let mut archives = Archives::embedded().ok()?.archives_for(self.machine, arch.target);
+        archives.find_map(|archive| self.kept(arch, archive.sha256))
     }
 
     /// Keeps what came of what has this digest, for the next time.

@@ -11,7 +11,7 @@ use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
 use super::bring;
 use crate::cache::Cache;
-use crate::catalog::{Catalog, Member, Package};
+use crate::catalog::{Member, Package};
 use crate::error::{Error, Result};
 use crate::facts::IN_MEMORY;
 use crate::facts::brought;
@@ -21,7 +21,7 @@ use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
 use crate::receipt::Receipt;
 use crate::source::open::What;
-use crate::source::{self, From, Network, Place as Origin, Source};
+use crate::source::{self, From, Network, Place as Origin, Release, Source};
 use crate::ui::Ui;
 
 /// An emulator that can be registered.
@@ -92,8 +92,7 @@ pub enum Keep {
 
 /// One emulator for each of the systems.
 pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
-    let catalog = Catalog::embedded()?;
-    let package = catalog.package_for(machine);
+    let package = source::package(machine, &wish.source)?;
     let cache = (wish.keep == Keep::Cached).then(|| Cache::of_user(host)).flatten();
     let search = Search { host, machine, wish, package, cache };
     if let Source::From(from) = &wish.source {
@@ -169,9 +168,13 @@ impl Search<'_> {
 
     fn find(&self, arch: &'static Arch) -> Result<Option<Emulator>> {
         match &self.wish.source {
-            Source::Auto => Ok(self.installed(arch)?.or_else(|| self.cached(arch)).or_else(|| self.of_host(arch).ok())),
+            Source::Auto => {
+                let cached = || self.cached(arch).or_else(|| self.kept_from_elsewhere(arch));
+                Ok(self.installed(arch)?.or_else(cached).or_else(|| self.of_host(arch).ok()))
+            }
             Source::Host => self.of_host(arch).map(Some),
             // Of an archive, all are looked for at once.
+            Source::Download(Release::Pinned) => Ok(self.cached(arch).or_else(|| self.kept_from_elsewhere(arch))),
             Source::Download(_) | Source::From(_) => Ok(self.cached(arch)),
             Source::File(path) => copy(arch, copies::given(self.host, arch, self.machine, path)).map(Some),
         }

@@ -9,6 +9,7 @@ pub mod open;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::catalog::{Catalog, Package, VersionWanted};
 use crate::digest::Sha256;
 use crate::download::{BaseUrl, FileUrl};
 use crate::error::Result;
@@ -36,8 +37,8 @@ pub enum Source {
 pub enum Release {
     /// The one that this binfmt-nix was tried with.
     Pinned,
-    /// Another one that the catalogue pins: `11.1.3`, or `7.2` for any 7.2.
-    Version(String),
+    /// Another one that the catalogue pins.
+    Version(VersionWanted),
     /// The newest one that Debian signed.
     Latest,
 }
@@ -74,17 +75,43 @@ pub struct Network {
 pub struct Supply {
     /// The source.
     pub source: Source,
+    /// The package that is downloaded from, if anything is.
+    pub package: Option<&'static Package>,
     /// What may hold emulators.
     pub opened: Option<Opened>,
 }
 
 /// Opens what has to be opened before anything else is looked at.
 pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Result<Supply> {
+    let package = package(&crate::facts::kernel().0, source)?;
     let opened = match source {
         Source::From(from) => Some(open::open(host, ui, from, network)?),
         _ => None,
     };
-    Ok(Supply { source: source.clone(), opened })
+    Ok(Supply { source: source.clone(), package, opened })
+}
+
+/// The package that is downloaded from, on this machine (`uname -m`).
+pub fn package(machine: &str, source: &Source) -> Result<Option<&'static Package>> {
+    let catalog = Catalog::embedded()?;
+    Ok(match source {
+        Source::Download(Release::Version(wanted)) => Some(catalog.package(machine, wanted)?),
+        _ => catalog.package_for(machine),
+    })
+}
+
+impl Source {
+    /// Nobody asked for a release by name: if it cannot be had, another will do.
+    pub fn any_release(&self) -> bool {
+        matches!(self, Self::Auto | Self::Download(Release::Pinned))
+    }
+}
+
+impl Supply {
+    /// See [`Source::any_release`].
+    pub fn any_release(&self) -> bool {
+        self.source.any_release()
+    }
 }
 
 impl fmt::Display for From {
