@@ -32,6 +32,8 @@ pub(crate) enum Manner {
     HeadOnly,
     /// A byte now and then.
     Drip,
+    /// So many bytes, and a while nothing.
+    Slow(usize),
     /// Header lines without end.
     Headers,
     /// 206 with one bit of the whole answer wrong: `true` counts from the body's beginning.
@@ -175,6 +177,13 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
             for byte in part.chunks(1) {
                 out.all(&[byte])?;
                 thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Manner::Slow(bytes) => {
+            out.all(&[rightly.as_bytes()])?;
+            for some in part.chunks(*bytes) {
+                out.all(&[some])?;
+                thread::sleep(Duration::from_millis(50));
             }
         }
         Manner::Headers => {
