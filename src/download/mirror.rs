@@ -59,6 +59,15 @@ impl Mirror {
         }
     }
 
+    /// The same mirror by another URL.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(BaseUrl) -> BaseUrl) -> Self {
+        match self {
+            Self::Archive(base) => Self::Archive(change(base)),
+            Self::BySha1(base) => Self::BySha1(change(base)),
+        }
+    }
+
     /// The same for people: without a password, and with the path as Debian writes it.
     pub fn shown(&self, package: &Package) -> String {
         match self {

@@ -15,6 +15,7 @@
 
 mod attempts;
 mod bundles;
+mod elsewhere;
 mod frames;
 mod hostile;
 mod needs;
@@ -49,6 +50,7 @@ pub(crate) use tests;
 
 const MODULES: &[&[Test]] = &[
     bundles::TESTS,
+    elsewhere::TESTS,
     frames::TESTS,
     hostile::TESTS,
     network::TESTS,

@@ -25,6 +25,7 @@ crate::tests! {
     what_is_kept_is_shown_and_pruned
     another_file_under_that_digest
     without_a_digest
+    a_password
     offline
     no_such_file
     every_harm_in_every_kind
@@ -162,6 +163,30 @@ fn without_a_digest() {
     before.is_restored_in(&tree);
     tree.run(&["register", "aarch64", "--from", "/x", "--insecure-no-digest"]).exits(2);
     tree.run(&["register", "aarch64", "--from", "ftp://x/y", "--insecure-no-digest"]).exits(2).says("https://");
+}
+
+/// apt's and Nix's, for the server that they are for, and never told to people.
+fn a_password() {
+    let (archive, sha256) = archive();
+    let (server, other) = (serve(&archive, Manner::Ranges), serve(&archive, Manner::Ranges));
+    let logins = format!("machine http://{} login joe password p@ss\n", server.address);
+    for file in ["etc/apt/auth.conf.d/company.conf", "etc/nix/netrc"] {
+        let tree = tree().file(file, &logins);
+        for server in [&server, &other] {
+            register(&tree, server, &["--sha256", &sha256]).exits(0).omits("p@ss").omits("p%40ss").omits("joe");
+            assert!(!tree.text(RECEIPT).contains("joe"));
+            tree.unregister("aarch64").exits(0);
+        }
+    }
+    // joe:p@ss
+    assert_eq!(server.logins(), ["Basic am9lOnBAc3M="; 2]);
+    assert_eq!(other.logins(), [""; 2]);
+    let moved = serve(&archive, Manner::Status(302, format!("Location: http://{}/x/qemu.tar.gz", other.address)));
+    let logins = format!("machine http://{} login joe password p@ss\n", moved.address);
+    let tree = tree().file("etc/nix/netrc", &logins);
+    register(&tree, &moved, &["--sha256", &sha256]).exits(0);
+    assert_eq!(moved.logins(), ["Basic am9lOnBAc3M="]);
+    assert_eq!(other.logins(), [""; 3], "a redirect takes no password along");
 }
 
 fn offline() {
