@@ -196,6 +196,9 @@ pub enum Error {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] crate::download::DownloadError),
+    /// Nothing that Debian signed says which QEMU is the latest.
+    #[error(transparent)]
+    Debian(#[from] crate::debian::DebianError),
     /// The embedded catalogue, or the package it is made from, is wrong.
     #[error(transparent)]
     Catalog(#[from] crate::catalog::CatalogError),
@@ -222,6 +225,7 @@ impl Error {
             Self::Unsupported { .. } => ExitCode::Unsupported,
             Self::Digest { .. } => ExitCode::Unverified,
             Self::Download(e) if e.is_unverified() => ExitCode::Unverified,
+            Self::Debian(e) if e.is_unverified() => ExitCode::Unverified,
             Self::Io { .. }
             | Self::Locked { .. }
             | Self::Bricking { .. }
@@ -234,6 +238,7 @@ impl Error {
             | Self::Receipt { .. }
             | Self::Rule(_)
             | Self::Download(_)
+            | Self::Debian(_)
             | Self::Catalog(_) => ExitCode::Failed,
         }
     }
@@ -267,6 +272,7 @@ impl Error {
                     .into()
             }
             Self::Download(e) => e.hint(),
+            Self::Debian(e) => e.hint(),
             Self::Command { .. }
             | Self::Digest { .. }
             | Self::Interrupted { .. }
@@ -274,9 +280,7 @@ impl Error {
             | Self::Bricking { .. }
             | Self::Refused { .. }
             | Self::Rule(_)
-            | Self::Catalog(_) => {
-                return None;
-            }
+            | Self::Catalog(_) => return None,
         })
     }
 }
