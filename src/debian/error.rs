@@ -63,7 +63,8 @@ impl DebianError {
         match self {
             Self::Unverified { .. } => format!(
                 "the mirror, or a proxy before it, does not give Debian's file; nothing of it was used. Name another \
-                 Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {pinned}"
+                 Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR); if all do the same, Debian may have newer keys \
+                 than this binfmt-nix knows; {pinned}"
             ),
             Self::Expired { .. } => format!(
                 "the mirror is not kept up to date, or somebody holds back what is newer; or the clock of this machine \

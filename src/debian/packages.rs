@@ -119,17 +119,17 @@ struct Stanza {
 
 impl Stanza {
     fn field(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let place = match name.to_ascii_lowercase().as_str() {
-            "package" => Some(&mut self.package),
-            "architecture" => Some(&mut self.architecture),
-            "version" => Some(&mut self.version),
-            "filename" => Some(&mut self.path),
-            "size" => Some(&mut self.size),
-            "sha256" => Some(&mut self.sha256),
-            _ => None,
-        };
+        let places = [
+            ("Package", &mut self.package),
+            ("Architecture", &mut self.architecture),
+            ("Version", &mut self.version),
+            ("Filename", &mut self.path),
+            ("Size", &mut self.size),
+            ("SHA256", &mut self.sha256),
+        ];
+        let place = places.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         self.wanted = place.is_some();
-        place.map_or(Ok(()), |place| once(place, name, value.to_owned()))
+        place.map_or(Ok(()), |(name, place)| once(place, name, value.to_owned()))
     }
 
     fn more(&self) -> Result<(), String> {

@@ -46,8 +46,7 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
         b"dies " => raise(Signal::SIGABRT).unwrap(),
         b"panic" => {
             say(ready());
-            let packet: Option<u8> = None;
-            packet.expect("a packet");
+            panic!("there is no such packet");
         }
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
         b"hasty" => say(Verdict::Read(Answer::Package(None))),
@@ -148,7 +147,7 @@ fn that_end_too_early() {
 /// A test's program unwinds, a release's aborts (`panic` in Cargo.toml): both are an end that is told.
 fn that_panic() {
     let said = complaint(b"panic");
-    assert!(said.starts_with("ended too early, with exit status: 101") && said.contains("a packet"), "{said}");
+    assert!(said.starts_with("ended too early, with exit status: 101") && said.contains("no such packet"), "{said}");
     assert_eq!(complaint(b"dies "), "was killed by signal 6 SIGABRT");
 }
 

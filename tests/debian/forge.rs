@@ -5,7 +5,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use binfmt_nix::debian::Date;
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::digest::{Sha256, hex};
 use lzma_rust2::{XzOptions, XzWriter};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha1::{Digest as _, Sha1};
@@ -73,7 +73,7 @@ impl Forger {
 
     /// As people know it.
     pub(crate) fn name(&self) -> String {
-        self.fingerprint().iter().map(|byte| format!("{byte:02X}")).collect()
+        hex(&self.fingerprint()).to_uppercase()
     }
 
     /// Its certificate, as gpg would export it.

@@ -93,9 +93,10 @@ fn only_signatures_of_texts_count() {
     for kind in [0, 2, 0x10, 0x13, 0x18, 0x40, 0x50] {
         assert!(refused(&Forger { kind, ..Forger::new(1) }).contains("is not for a text"), "{kind}");
     }
-    let strange = Forger { more: subpacket(0x80 | 20, b"x"), ..Forger::new(1) };
+    // A notation that must be understood, and one that need not be.
+    let strange = Forger { more: subpacket(0x94, b"x"), ..Forger::new(1) };
     assert!(refused(&strange).contains("is not for a text"));
-    let plain = Forger { more: subpacket(20, b"x"), ..Forger::new(1) };
+    let plain = Forger { more: subpacket(0x14, b"x"), ..Forger::new(1) };
     assert!(read(&plain.sign(&text()), &Keys::of(&[&plain.certificate()])).is_ok());
     let twice = Forger { more: subpacket(2, &[0; 4]), ..Forger::new(1) };
     assert_eq!(refused(&twice), "one of its signatures is broken");

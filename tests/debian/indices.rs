@@ -28,6 +28,19 @@ fn the_package_is_found_among_others() {
     assert_eq!(find(""), Ok(None));
 }
 
+/// All whose name begins with `qemu`, of the lists of 2026-11-24: trixie's, its backports', and trixie's for arm64.
+#[test]
+fn debians_own_stanzas_are_read() {
+    let of = |architecture| Package::find_packed(&include_bytes!("lists/qemu.Packages.xz")[..], architecture).unwrap();
+    let newest = of("amd64").unwrap();
+    assert_eq!(newest.path, "pool/main/q/qemu/qemu-user_11.1.3+ds-1~bpo13+1_amd64.deb");
+    assert_eq!((newest.version.as_str(), newest.size), ("1:11.1.3+ds-1~bpo13+1", 70_501_080));
+    let digest = "c22209644efe80e5d7f5ac67d319dc1d91f9f977a3a1cee734952c97d6097172";
+    assert_eq!(newest.sha256.to_string(), digest);
+    assert_eq!(of("arm64").unwrap().path, "pool/main/q/qemu/qemu-user_10.0.13+ds-0+deb13u1_arm64.deb");
+    assert_eq!(of("riscv64"), None);
+}
+
 #[test]
 fn of_two_versions_the_newer_one_is_taken() {
     let (old, new) = (stanza("qemu-user", "1:11.1.3+ds-9", "amd64"), stanza("qemu-user", "1:11.1.3+ds-10", "amd64"));
