@@ -56,6 +56,14 @@ pub enum Command {
         /// The systems, by QEMU's names
         targets: Vec<String>,
     },
+    /// Say what is in the signed list that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::VERIFY)]
+    VerifyConfined {
+        /// The process that wants it
+        parent: u32,
+        /// What it wants to know, as JSON
+        question: String,
+    },
     /// Map ids of a new user namespace from outside of it
     #[command(hide = true, name = crate::rootless::MAP_IDS)]
     MapIds {

@@ -22,6 +22,7 @@
 //! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
 //! | [`catalog`] | which bytes of which package; pure | the network |
 //! | [`archive`] | emulators in others' archives, and bundles of ours; pure | who asks, and what becomes of them |
+//! | [`debian`] | which QEMU Debian offers today, by its signature; pure | where bytes come from, who reads them |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
 //! | [`fetcher`] | the processes that download and unpack, and have no rights | what they do it for |
 //! | [`source`] | where emulators come from: the kinds, and opening what is elsewhere | what is in it |
@@ -58,6 +59,7 @@ pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod cmd;
+pub mod debian;
 pub mod digest;
 pub mod download;
 pub mod error;
