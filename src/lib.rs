@@ -27,6 +27,7 @@
 //! | [`fetcher`] | the processes that download and unpack, and have no rights | what they do it for |
 //! | [`source`] | where emulators come from: the kinds, and opening what is elsewhere | what is in it |
 //! | [`fetch`] | downloads emulators and archives into open files, with a progress bar | what becomes of the files |
+//! | [`elsewhere`] | other publishers, if no mirror of Debian gives it | what becomes of it |
 //! | [`cache`] | what was downloaded, by digest | who wants it |
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
@@ -62,6 +63,7 @@ pub mod cmd;
 pub mod debian;
 pub mod digest;
 pub mod download;
+pub mod elsewhere;
 pub mod error;
 pub mod facts;
 pub mod fetch;

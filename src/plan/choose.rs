@@ -36,6 +36,9 @@ pub(super) enum How {
 /// what `--source` and `--qemu` say.
 pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> Result<Choice> {
     let installed = Installed::of(facts, arch)?;
+    if let Some(opened) = &facts.opened {
+        return brought(facts, arch, Path::new(opened), installed.sum);
+    }
     match &request.source {
         Source::Auto => {
             if let Some(keep) = installed.keep {
@@ -48,8 +51,8 @@ pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> 
         }
         Source::Host => best_copy(facts, arch, installed.sum)
             .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
-        Source::Download(_) => fetch(request, facts, arch, installed.sum),
-        Source::From(from) => brought(facts, arch, Path::new(&from.to_string()), installed.sum),
+        // What had to be opened was.
+        Source::Download(_) | Source::From(_) => fetch(request, facts, arch, installed.sum),
         Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
     }
 }
