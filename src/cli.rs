@@ -193,6 +193,9 @@ pub struct Fetch {
     /// The machine that will use it: x86_64 or aarch64; default: this one
     #[arg(long, value_name = "MACHINE")]
     pub host: Option<String>,
+    /// Another release of QEMU: 11.1.3, 7.2, ..., or "latest"
+    #[arg(long, value_name = "VERSION")]
+    pub qemu_version: Option<String>,
     /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
