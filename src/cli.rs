@@ -54,6 +54,20 @@ pub enum Command {
         /// The systems, by QEMU's names
         targets: Vec<String>,
     },
+    /// Pull the image that is named on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::PULL)]
+    PullConfined,
+    /// Unpack the layers that are on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::UNPACK_LAYERS)]
+    UnpackLayersConfined {
+        /// The process that wants it
+        parent: u32,
+        /// How long each layer is
+        #[arg(value_delimiter = ',', required = true, num_args = 1)]
+        lengths: Vec<u64>,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
     /// Map ids of a new user namespace from outside of it
     #[command(hide = true, name = crate::rootless::MAP_IDS)]
     MapIds {

@@ -34,6 +34,10 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     match &cli.command {
         Command::DownloadConfined => return fetcher::run(),
         Command::UnpackConfined { parent, targets } => return fetcher::run_unpacker(*parent, targets),
+        Command::PullConfined => return fetcher::run_puller(),
+        Command::UnpackLayersConfined { parent, lengths, targets } => {
+            return fetcher::run_layers_unpacker(*parent, lengths, targets);
+        }
         _ => {}
     }
     let host = Host::new(&cli.root)?;
@@ -49,6 +53,10 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Gen(args) => generate::run(args, &host, ui),
         Command::DownloadConfined => fetcher::run(),
         Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
+        Command::PullConfined => fetcher::run_puller(),
+        Command::UnpackLayersConfined { parent, lengths, targets } => {
+            fetcher::run_layers_unpacker(*parent, lengths, targets)
+        }
         Command::MapIds { pid, uids, gids, programs } => {
             let mapped = host.map_ids_of(*pid, uids, gids, programs);
             mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::PullError;
 use crate::digest::Sha256;
 use crate::text::one_line;
 
@@ -54,6 +55,9 @@ pub enum DownloadError {
         #[source]
         source: io::Error,
     },
+    /// An image could not be pulled.
+    #[error(transparent)]
+    Pull(#[from] Box<PullError>),
     /// The process that downloads could not do it.
     #[error("the process that downloads {0}")]
     Process(String),
@@ -158,6 +162,7 @@ impl DownloadError {
             Self::Inconsistent { .. } => {
                 format!("this is an error in binfmt-nix, please report it; {qemu}")
             }
+            Self::Pull(error) => error.hint(),
             Self::Write { .. } => "check the space left and the rights there".to_owned(),
             Self::Process(_) => format!("run it again; if that does not help, please report it, {qemu}"),
         }
@@ -165,7 +170,10 @@ impl DownloadError {
 
     /// Whether bytes came that are not the pinned ones (exit code 5), rather than none (1).
     pub fn is_unverified(&self) -> bool {
-        matches!(self, Self::Unverified { .. } | Self::Inconsistent { .. })
+        match self {
+            Self::Pull(error) => error.is_unverified(),
+            error => matches!(error, Self::Unverified { .. } | Self::Inconsistent { .. }),
+        }
     }
 }
 
@@ -226,7 +234,7 @@ impl fmt::Display for Listed<'_> {
 }
 
 /// For texts that another process says are printable already: those that are stay as they are.
-fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+pub(super) fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(one_line(&String::deserialize(from)?))
 }
 

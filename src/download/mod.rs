@@ -14,14 +14,19 @@ mod error;
 mod http;
 mod members;
 mod mirror;
+mod pulling;
 mod ranges;
+mod registry;
 mod roots;
+mod token;
 
 pub use apt::mirrors_from_apt;
 pub(crate) use error::failure;
 pub use error::{DownloadError, Reason, Try};
 pub use http::Client;
 pub use mirror::{BaseUrl, Mirror, NotAMirror, mirrors};
+pub use pulling::{Piece, PullError, Unpulled};
+pub use registry::{Given, Stopped, pull};
 pub use roots::Roots;
 
 use std::io;

@@ -128,7 +128,7 @@ fn pinned(host: &Host, archive: File, path: &Path, wanted: Sha256) -> Result<Fil
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: &io::Error) -> Error {
+pub(super) fn no_memory(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
         hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),

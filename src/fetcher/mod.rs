@@ -6,6 +6,8 @@
 //! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
 //! hashed again before it gets a name.
 //!
+//! Images are pulled from registries the same way (`pull`): what comes is followed by the parent's own chain of digests.
+//!
 //! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either.
 //!
 //! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
@@ -13,17 +15,25 @@
 mod child;
 pub mod confine;
 mod listen;
+mod pull;
+mod pulled;
+mod puller;
 mod receive;
 mod syscalls;
 mod unpack;
+mod unpack_layers;
 mod unpacker;
 pub mod wire;
 
 pub use child::run;
 pub use listen::{Deaf, Listener, Unpacked};
+pub use pull::{Layers, PULL, Progress, PullOrder, Pulled, pull};
+pub use pulled::{Follower, Lost, PullJob, Pulling};
+pub use puller::run as run_puller;
 pub use receive::{Receiver, Stop};
 pub use unpack::{UNPACK, unpack};
-pub use unpacker::run as run_unpacker;
+pub use unpack_layers::{UNPACK_LAYERS, unpack_layers};
+pub use unpacker::{run as run_unpacker, run_layers as run_layers_unpacker};
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
