@@ -62,9 +62,8 @@ pub enum Command {
     UnpackLayersConfined {
         /// The process that wants it
         parent: u32,
-        /// How long each layer is
-        #[arg(value_delimiter = ',', required = true, num_args = 1)]
-        lengths: Vec<u64>,
+        /// How long each layer is, with commas between them
+        lengths: String,
         /// The systems, by QEMU's names
         targets: Vec<String>,
     },

@@ -18,9 +18,11 @@ pub fn run(parent: u32, targets: &[String]) -> Result<ExitCode> {
     confined(parent, targets, archive::unpack)
 }
 
-/// The same, of the layers of an image, which are so long.
-pub fn run_layers(parent: u32, lengths: &[u64], targets: &[String]) -> Result<ExitCode> {
-    confined(parent, targets, |file, targets, sink| archive::unpack_layers(file, lengths, targets, sink))
+/// The same, of the layers of an image, which are so long: numbers with commas between them.
+pub fn run_layers(parent: u32, lengths: &str, targets: &[String]) -> Result<ExitCode> {
+    let numbers: std::result::Result<Vec<u64>, _> = lengths.split(',').map(str::parse).collect();
+    let lengths = numbers.map_err(|e| Error::Usage(format!("{lengths:?}: {e}")))?;
+    confined(parent, targets, |file, targets, sink| archive::unpack_layers(file, &lengths, targets, sink))
 }
 
 fn confined(

@@ -14,6 +14,7 @@
 
 mod broken;
 mod closed;
+mod confined;
 mod frames;
 mod image;
 mod lies;
@@ -28,7 +29,8 @@ use std::any::Any;
 use std::process::ExitCode;
 use std::{env, panic};
 
-use binfmt_nix::fetcher;
+use binfmt_nix::{cli::Cli, cmd, fetcher, ui::Ui};
+use clap::Parser as _;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// A test's name and what it does.
@@ -42,8 +44,16 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-const MODULES: &[&[Test]] =
-    &[broken::TESTS, closed::TESTS, frames::TESTS, lies::TESTS, real::TESTS, real_closed::TESTS, tls::TESTS];
+const MODULES: &[&[Test]] = &[
+    broken::TESTS,
+    closed::TESTS,
+    confined::TESTS,
+    frames::TESTS,
+    lies::TESTS,
+    real::TESTS,
+    real_closed::TESTS,
+    tls::TESTS,
+];
 
 /// Why a test cannot be done here.
 struct Skip(&'static str, String);
@@ -56,16 +66,17 @@ fn skip(what: &'static str, why: impl Into<String>) -> ! {
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let done = match words.as_slice() {
-        [fetcher::PULL] => fetcher::run_puller(),
-        [fetcher::UNPACK_LAYERS, parent, lengths, targets @ ..] => {
-            let lengths: Vec<u64> = lengths.split(',').map(|length| length.parse().unwrap()).collect();
-            fetcher::run_layers_unpacker(parent.parse().unwrap(), &lengths, &owned(targets))
-        }
-        [tool::ROLE, image, machine, dir, targets @ ..] => return tool::role(image, machine, dir, targets),
-        _ => return harness(),
-    };
+    match words.as_slice() {
+        [fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => command(),
+        [tool::ROLE, image, machine, dir, targets @ ..] => tool::role(image, machine, dir, targets),
+        _ => harness(),
+    }
+}
+
+/// As the tool itself does what its command line says.
+fn command() -> ExitCode {
+    let cli = Cli::parse();
+    let done = cmd::run(&cli, &Ui::new(false));
     done.map_or_else(
         |error| {
             eprintln!("{error}");

@@ -80,15 +80,19 @@ impl Tool {
         self.dir.path().join(format!("qemu-{target}"))
     }
 
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args([ROLE, &self.image, self.machine, self.dir.path().to_str().unwrap(), "aarch64", "arm"])
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     /// What comes of it; never a panic, never more than a line of strange text, never a password.
     pub(crate) fn run(&self) -> Outcome {
         let since = Instant::now();
-        let output = Command::new(env::current_exe().unwrap())
-            .args([ROLE, &self.image, self.machine, self.dir.path().to_str().unwrap(), "aarch64", "arm"])
-            .env_clear()
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .output()
-            .unwrap();
+        let output = self.command().output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let outcome: Outcome = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"));
         assert!(said.is_empty(), "{said}");
