@@ -64,6 +64,19 @@ pub enum Command {
         /// What it wants to know, as JSON
         question: String,
     },
+    /// Pull the image that is named on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::PULL)]
+    PullConfined,
+    /// Unpack the layers that are on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::UNPACK_LAYERS)]
+    UnpackLayersConfined {
+        /// The process that wants it
+        parent: u32,
+        /// How long each layer is, with commas between them
+        lengths: String,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
     /// Map ids of a new user namespace from outside of it
     #[command(hide = true, name = crate::rootless::MAP_IDS)]
     MapIds {

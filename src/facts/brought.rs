@@ -100,7 +100,7 @@ fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &Fil
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: &io::Error) -> Error {
+pub(super) fn no_memory(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
         hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),

@@ -4,6 +4,7 @@
 
 pub mod brought;
 pub mod copies;
+pub mod layers;
 pub mod made;
 pub mod native;
 mod orphans;
