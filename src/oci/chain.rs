@@ -150,10 +150,11 @@ impl Chain {
         let none = || Bad::Refused("it is one layer too many".into());
         let State::Layers { layers, next, got, hashed } = &mut self.state else { return Err(none()) };
         let layer = layers.get(*next).ok_or_else(none)?;
-        *got = got.saturating_add(bytes.len() as u64);
-        if *got > layer.size {
-            return Err(Bad::Size { got: *got, wanted: layer.size });
+        let now = got.saturating_add(bytes.len() as u64);
+        if now > layer.size {
+            return Err(Bad::Size { got: now, wanted: layer.size });
         }
+        *got = now;
         hashed.write_all(bytes).map_err(|e| Bad::Refused(e.to_string()))?;
         if *got == layer.size {
             let is = std::mem::replace(hashed, Hashed::new(io::sink())).sha256();

@@ -1,6 +1,6 @@
 //! What a registry wants to hear before it answers: `WWW-Authenticate` (RFC 9110 §11.6.1), and whom we tell.
 
-use super::reference::is_loopback;
+use super::host::is_loopback;
 
 /// More than any server asks in one answer.
 const MOST: usize = 16;

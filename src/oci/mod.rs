@@ -12,6 +12,7 @@ mod auth;
 mod chain;
 mod challenge;
 mod document;
+mod host;
 mod login;
 mod platform;
 mod reference;

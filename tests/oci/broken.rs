@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::image::Image;
+use super::ledger;
 use super::server::{Answer, Request, Server};
 use super::tool::Tool;
 
@@ -21,7 +22,7 @@ crate::tests! {
 }
 
 fn that_say_no() {
-    let image = Image::good();
+    let (image, mut answers) = (Image::good(), 0);
     for code in [201, 204, 206, 304, 400, 401, 403, 404, 416, 429, 500, 503] {
         for digest in [&image.index, &image.manifest, &image.layers[1]] {
             let asked = digest.clone();
@@ -33,16 +34,18 @@ fn that_say_no() {
             let outcome = Tool::pulls(server.image(&image.index)).fails(1, &format!("HTTP status {code}"));
             let times = server.requests().iter().filter(|request| request.is_for(digest)).count();
             assert_eq!(times, 1, "{code}: nobody who says no is asked again");
+            answers += 1;
             if code == 429 {
                 assert!(outcome.hint.starts_with("wait, or log in"), "{outcome:?}");
             }
         }
     }
+    ledger::line("registries that say no", answers);
 }
 
 /// Whoever closes early says no more than that it ended.
 fn that_end_too_early() {
-    let image = Image::good();
+    let (image, mut ends) = (Image::good(), 0);
     for digest in [&image.index, &image.manifest, &image.layers[0]] {
         let length = image.blobs[digest].len();
         for keep in [0, 1, length / 2, length - 1] {
@@ -54,6 +57,7 @@ fn that_end_too_early() {
                 }
             });
             Tool::pulls(server.image(&image.index)).fails(1, "");
+            ends += 2;
             let cut = digest.clone();
             let server = Server::bent(image.clone(), move |request, answer| {
                 if request.is_for(&cut) {
@@ -68,6 +72,7 @@ fn that_end_too_early() {
             );
         }
     }
+    ledger::line("registries that end before they gave all", ends);
 }
 
 /// At 64 places of what it sends, each time.
@@ -85,6 +90,7 @@ fn that_reset_the_connection() {
         assert!(server.requests().len() <= 4 * 3, "{offset}");
     }
     assert!(ends[1] >= 16, "{ends:?}");
+    ledger::line("registries that reset the connection", ends[0] + ends[1]);
 }
 
 /// The rest is asked for, and no more.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::image::Image;
+use super::ledger;
 use super::server::{Answer, Request, Server};
 use super::tool::{Tool, base64};
 
@@ -155,6 +156,7 @@ fn an_identity_is_told_once() {
 
 /// The token, and the password too.
 fn redirects_lose_what_was_told() {
+    let mut ways = 0;
     for code in [301, 302, 303, 307, 308] {
         let image = Image::good();
         let cdn = Server::start({
@@ -180,8 +182,10 @@ fn redirects_lose_what_was_told() {
             let came = cdn.requests();
             assert_eq!(came.len() - before, 4);
             assert!(came.iter().all(|request| told(request).is_none()), "{came:?}");
+            ways += 1;
         }
     }
+    ledger::line("redirects to other servers, which hear of no password and no token", ways);
 }
 
 /// In the midst of it: another one is asked for.
@@ -229,6 +233,7 @@ fn strange_tokens() {
         Answer { reset: Some(30), ..Answer::ok("{}") },
         Answer::status(302).header("Location: /token"),
     ];
+    ledger::line("servers of tokens that give none, or no end of it", odd.len());
     for answer in odd {
         let tokens = Server::start(move |_| answer.clone());
         let (image, server) = with_tokens(&tokens);
@@ -252,6 +257,7 @@ fn strange_realms() {
         ("javascript:alert(1)", "no URL"),
         ("\u{202e}x", "no URL"),
     ];
+    ledger::line("registries that would have us ask where nobody should", odd.len());
     for (realm, words) in odd {
         let (image, server) = closed(format!("Bearer realm=\"{realm}\""), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);

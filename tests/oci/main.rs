@@ -17,6 +17,10 @@ mod closed;
 mod confined;
 mod frames;
 mod image;
+mod layers;
+#[path = "../common/ledger.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod ledger;
 mod lies;
 mod real;
 mod real_closed;
@@ -49,6 +53,7 @@ const MODULES: &[&[Test]] = &[
     closed::TESTS,
     confined::TESTS,
     frames::TESTS,
+    layers::TESTS,
     lies::TESTS,
     real::TESTS,
     real_closed::TESTS,

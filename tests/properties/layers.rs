@@ -18,7 +18,7 @@ fn open(layers: &[Vec<u8>]) -> Result<Came, String> {
     let done = unpack_layers(&mut Cursor::new(layers.concat()), &lengths, &["arm", "riscv64"], &mut |piece| {
         match piece {
             Piece::Begin { target, .. } => {
-                now = target.to_owned();
+                target.clone_into(&mut now);
                 assert!(came.insert(now.clone(), Vec::new()).is_none(), "{now} came twice");
             }
             Piece::Bytes(bytes) => came.get_mut(&now).unwrap().extend_from_slice(bytes),
