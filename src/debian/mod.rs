@@ -69,6 +69,8 @@ pub const SUITES: [Suite; 2] =
 pub struct Wanted {
     /// Its path below the mirror's base.
     pub path: String,
+    /// The same file by its name, where `path` has its digest: for mirrors that do not keep them so.
+    pub otherwise: Option<String>,
     /// More bytes than these are no use. Where the digest is known, it has exactly so many.
     pub most: u64,
     /// Its digest, where that is known before. Whether the bytes have it is looked at again.
@@ -170,7 +172,8 @@ fn of_suite(
     read: &mut dyn FnMut(&Question, File) -> Result<Answer>,
 ) -> Result<Option<Offer>> {
     let directory = format!("dists/{}", suite.name);
-    let wanted = Wanted { path: format!("{directory}/InRelease"), most: LARGEST_RELEASE, sha256: None };
+    let wanted =
+        Wanted { path: format!("{directory}/InRelease"), otherwise: None, most: LARGEST_RELEASE, sha256: None };
     let refused =
         |wanted: &Wanted, why: String| DebianError::Unverified { what: wanted.path.clone(), why: one_line(&why) };
     let question = Question::Release { architecture: architecture.to_owned(), now };
@@ -181,11 +184,13 @@ fn of_suite(
     };
     believe(&release, suite, &wanted.path, now, keys)?;
     let Listed { size, sha256 } = release.index;
-    let path = match (release.by_hash, inrelease::index(architecture)) {
-        (true, index) => format!("{directory}/{}/by-hash/SHA256/{sha256}", index.trim_end_matches("/Packages.xz")),
-        (false, index) => format!("{directory}/{index}"),
+    let named = format!("{directory}/{}", inrelease::index(architecture));
+    let hashed = named.strip_suffix("Packages.xz").map(|there| format!("{there}by-hash/SHA256/{sha256}"));
+    let (path, otherwise) = match hashed.filter(|_| release.by_hash) {
+        Some(hashed) => (hashed, Some(named)),
+        None => (named, None),
     };
-    let wanted = Wanted { path, most: size, sha256: Some(sha256) };
+    let wanted = Wanted { path, otherwise, most: size, sha256: Some(sha256) };
     let question = Question::Package { architecture: architecture.to_owned() };
     let package = match read(&question, checked(&wanted, get)?)? {
         Answer::Package(Some(package)) => package,
