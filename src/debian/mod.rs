@@ -4,14 +4,15 @@
 //! keys (compiled in) ─▶ InRelease ─ size, SHA-256 ─▶ Packages.xz ─ size, SHA-256 ─▶ qemu-user_….deb
 //! ```
 //!
-//! Both suites of [`SUITES`] are asked, always, and the newer version is taken: who can withhold one of them makes it fail,
-//! not offer something older. Backports' lists are for a week (`Valid-Until`); Debian signs those of a stable release once
-//! for each of its points, without an end, so that an old one of these can be played again. It could only hide what is
-//! newer in the stable suite than in its backports.
+//! Both suites of [`SUITES`] are asked, always, and the newer version is taken: who can withhold one of them makes it
+//! fail, not offer something older. Backports' lists are for a week (`Valid-Until`); Debian signs those of a stable
+//! release once for each of its points, without an end, so that an old one of these can be played again. It could hide
+//! what is newer in the stable suite than in its backports, or offer something older were the package gone from there;
+//! no more.
 //!
 //! Pure: [`latest`] says what it wants, and is given open files. Reading them is left to its caller too, for what is in
-//! them comes from the network: [`answer`] does it, in a process that has no rights (see `fetcher`), and what that says is
-//! looked at again.
+//! them comes from the network: [`answer`] does it, in a process that has no rights (see `fetcher`), and what that says
+//! is looked at again.
 
 mod cleartext;
 mod date;

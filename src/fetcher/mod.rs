@@ -6,8 +6,8 @@
 //! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
 //! hashed again before it gets a name.
 //!
-//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so are the lists
-//! that Debian signed (`verify`).
+//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so
+//! are the lists that Debian signed read (`verify`).
 //!
 //! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
 

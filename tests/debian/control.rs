@@ -50,7 +50,8 @@ fn gpg(home: &TempDir) -> Command {
     gpg
 }
 
-/// gpg checks each certificate's signatures of itself, and says the same of every key: its name, its end, what it is for.
+/// gpg checks each certificate's signatures of itself, and says the same of every key: its name, its end, what it is
+/// for.
 #[test]
 fn gpg_sees_the_same_keys() {
     if !there("gpg", "gpg") {
@@ -108,9 +109,9 @@ fn gpgv_believes_the_same_lists() {
     assert!(!believed(forger.sign(&release("trixie", None, true, b"x")).as_bytes()));
 }
 
-/// What a hand may do to a list that keeps it a list: the second is put in the place of the first. A wrong checksum of the
-/// armor is not among them: gpg still minds it, where RFC 9580 (§6.1) says that nobody should;
-/// so it is with `Hash` (§7).
+/// What a hand may do to a list that keeps it a list: the second is put in the place of the first. A wrong checksum of
+/// the armor is not among them: gpg still minds it, where RFC 9580 (§6.1) says that nobody should; so it is with `Hash`
+/// (§7).
 const EDITS: &[(&str, &str)] = &[
     ("\n", " \n"),
     ("\n", "\t \n"),
@@ -241,7 +242,8 @@ proptest! {
             return Ok(());
         }
         let (Ok(one), Ok(other)) = (a.parse::<Version>(), b.parse::<Version>()) else { return Ok(()) };
-        let holds = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap().status.success();
+        let dpkg = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap();
+        let holds = |how| dpkg(how).status.success();
         prop_assert_eq!(one < other, holds("lt"), "{} < {}", a, b);
         prop_assert_eq!(one == other, holds("eq"), "{} = {}", a, b);
         prop_assert_eq!(one.cmp(&other), other.cmp(&one).reverse());
