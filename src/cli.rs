@@ -56,6 +56,14 @@ pub enum Command {
         /// The systems, by QEMU's names
         targets: Vec<String>,
     },
+    /// Say what is in the signed list that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::VERIFY)]
+    VerifyConfined {
+        /// The process that wants it
+        parent: u32,
+        /// What it wants to know, as JSON
+        question: String,
+    },
     /// Map ids of a new user namespace from outside of it
     #[command(hide = true, name = crate::rootless::MAP_IDS)]
     MapIds {
@@ -185,6 +193,9 @@ pub struct Fetch {
     /// The machine that will use it: x86_64 or aarch64; default: this one
     #[arg(long, value_name = "MACHINE")]
     pub host: Option<String>,
+    /// Another release of QEMU: 11.1.3, 7.2, ..., or "latest"
+    #[arg(long, value_name = "VERSION")]
+    pub qemu_version: Option<String>,
     /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,

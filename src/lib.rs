@@ -22,11 +22,16 @@
 //! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
 //! | [`catalog`] | which bytes of which package; pure | the network |
 //! | [`archive`] | emulators in others' archives, and bundles of ours; pure | who asks, and what becomes of them |
+//! | [`debian`] | which QEMU Debian offers today, by its signature; pure | where bytes come from, who reads them |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
 //! | [`fetcher`] | the processes that download and unpack, and have no rights | what they do it for |
-//! | [`fetch`] | downloads emulators into open files, with a progress bar | what becomes of the files |
+//! | [`source`] | where emulators come from: the kinds, and opening what is elsewhere | what is in it |
+//! | [`fetch`] | downloads emulators and archives into open files, with a progress bar | what becomes of the files |
+//! | [`elsewhere`] | other publishers, if no mirror of Debian gives it | what becomes of it |
+//! | [`cache`] | what was downloaded, by digest | who wants it |
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
+//! | [`netrc`] | whose passwords are for which mirror; pure | where the files are |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
@@ -55,8 +60,10 @@ pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod cmd;
+pub mod debian;
 pub mod digest;
 pub mod download;
+pub mod elsewhere;
 pub mod error;
 pub mod facts;
 pub mod fetch;
@@ -65,6 +72,7 @@ pub mod host;
 pub mod interpreter;
 pub mod layout;
 pub mod mirrors;
+pub mod netrc;
 pub mod nix;
 pub mod outcome;
 pub mod plan;

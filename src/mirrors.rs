@@ -1,10 +1,12 @@
 //! Which mirrors this machine downloads from, and how.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use crate::download::{self, BaseUrl, Mirror};
+use crate::download::{self, BaseUrl, FileUrl, Mirror};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::netrc::{self, Login};
 
 /// The variable that names a mirror, as `--mirror` does.
 pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
@@ -22,7 +24,33 @@ pub fn named(host: &Host, option: Option<&str>) -> Result<Option<BaseUrl>> {
 /// All mirrors, in the order in which they are asked: the one that was named,
 /// those that apt is set up with (they honour a company's own), two public ones.
 pub fn all(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
-    download::mirrors(named, apts(host))
+    let logins = logins(host);
+    let mirrors = download::mirrors(named, apts(host));
+    mirrors.into_iter().map(|mirror| mirror.map(|url| authorized(url, &logins))).collect()
+}
+
+/// URLs of files, with the user's passwords for their servers.
+pub fn with_logins(host: &Host, urls: &[FileUrl]) -> Vec<FileUrl> {
+    let logins = logins(host);
+    urls.iter().map(|url| authorized(url.clone(), &logins)).collect()
+}
+
+fn authorized<T: Clone + Into<String> + FromStr>(url: T, logins: &[Login]) -> T {
+    netrc::authorized(&url.clone().into(), logins).and_then(|url| url.parse().ok()).unwrap_or(url)
+}
+
+/// The user's own, then apt's (apt_auth.conf(5)), then those that Nix downloads with (`netrc-file` in nix.conf(5)).
+fn logins(host: &Host) -> Vec<Login> {
+    let given = |path: &Path| host.read_given(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let own = host.env("NETRC").map(PathBuf::from).or_else(|| Some(Path::new(&host.env("HOME")?).join(".netrc")));
+    let own = own.as_deref().and_then(given);
+    let dir = Path::new("/etc/apt/auth.conf.d");
+    let mut names = host.list(dir).unwrap_or_default();
+    names.sort();
+    let others = [Path::new("/etc/apt/auth.conf").to_owned()].into_iter();
+    let others = others.chain(names.iter().map(|name| dir.join(name))).chain([Path::new("/etc/nix/netrc").to_owned()]);
+    let texts = own.into_iter().chain(others.filter_map(|path| host.peek(&path)));
+    texts.flat_map(|text| netrc::parse(&text)).collect()
 }
 
 /// The certificates that Nix was told of (PEM): they count too.

@@ -6,16 +6,16 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::systems;
+use super::{origin, systems};
 use crate::archive::{Listed, Manifest, bundle};
-use crate::catalog::{Catalog, Member, Package};
+use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::host::{Given, Host};
 use crate::outcome::Bundle;
-use crate::source::Network;
+use crate::source::{self, Network, Release, Source, latest};
 use crate::ui::Ui;
 use crate::{fetch, mirrors};
 
@@ -29,8 +29,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let (systems, all) = systems::named(&args.systems)?;
     let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
-    let catalog = Catalog::embedded()?;
-    let package = catalog.package_for(&machine).ok_or_else(|| no_download("QEMU", &machine))?;
+    let package = package(args, host, ui, &network, &machine)?;
     let members = members(package, &systems, all)?;
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
     // Before the download, which it would be for nothing.
@@ -61,6 +60,19 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     output.map_or(Ok(()), Given::place)?;
     report(ui, &Bundle { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
     Ok(ExitCode::Ok)
+}
+
+/// The release that is wanted, for that machine.
+fn package(args: &cli::Fetch, host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<&'static Package> {
+    let release = origin::release(args.qemu_version.as_deref())?;
+    if release == Release::Latest {
+        let latest = latest::find(host, ui, network, machine)?;
+        return latest.package(machine)?.ok_or_else(|| Error::Unsupported {
+            what: "the newest QEMU of Debian is newer than any that this binfmt-nix has a list of".into(),
+            hint: "register --qemu-version latest can use it, for that verifies all of its package".into(),
+        });
+    }
+    source::package(machine, &Source::Download(release))?.ok_or_else(|| no_download("QEMU", machine))
 }
 
 /// By any name of it.

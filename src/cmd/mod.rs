@@ -35,6 +35,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     match &cli.command {
         Command::DownloadConfined => return fetcher::run(),
         Command::UnpackConfined { parent, targets } => return fetcher::run_unpacker(*parent, targets),
+        Command::VerifyConfined { parent, question } => return fetcher::run_verifier(*parent, question),
         _ => {}
     }
     let host = Host::new(&cli.root)?;
@@ -51,6 +52,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Gen(args) => generate::run(args, &host, ui),
         Command::DownloadConfined => fetcher::run(),
         Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
+        Command::VerifyConfined { parent, question } => fetcher::run_verifier(*parent, question),
         Command::MapIds { pid, uids, gids, programs } => {
             let mapped = host.map_ids_of(*pid, uids, gids, programs);
             mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))

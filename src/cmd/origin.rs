@@ -21,7 +21,10 @@ pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Resul
             return Err(Error::Usage("--qemu names one emulator, so it goes with one system".into()));
         }
         (Some(path), _) => Source::File(path.clone()),
-        (None, _) if origin.qemu_version.is_some() => Source::Download(release(origin)?),
+        (None, cli::Source::Host) if origin.qemu_version.is_some() => {
+            return Err(Error::Usage("--qemu-version is about downloads, and --source host forbids them".into()));
+        }
+        (None, _) if origin.qemu_version.is_some() => Source::Download(release(origin.qemu_version.as_deref())?),
         (None, cli::Source::Auto) => Source::Auto,
         (None, cli::Source::Host) => Source::Host,
         (None, cli::Source::Download) => Source::Download(Release::Pinned),
@@ -29,8 +32,9 @@ pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Resul
     Ok((source, network(mirrors::named(host, origin.mirror.as_deref())?)))
 }
 
-fn release(origin: &cli::Origin) -> Result<Release> {
-    match origin.qemu_version.as_deref() {
+/// What `--qemu-version` says.
+pub(super) fn release(version: Option<&str>) -> Result<Release> {
+    match version {
         None => Ok(Release::Pinned),
         Some("latest") => Ok(Release::Latest),
         Some(version) => version.parse().map(Release::Version).map_err(|e: NoVersion| Error::Usage(e.to_string())),

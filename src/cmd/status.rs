@@ -56,6 +56,11 @@ fn print_systems(ui: &Ui, status: &Status) {
     }
     ui.result(&table.trim_fmt());
     for system in &status.systems {
+        if let (Some(source), Some(sha256)) = (&system.source, &system.sha256) {
+            ui.result(&format!("{}: QEMU from {source}, sha256 {sha256}", system.system));
+        }
+    }
+    for system in &status.systems {
         if let Some(detail) = &system.detail {
             ui.note(&format!("{}: {detail}", system.system));
         }

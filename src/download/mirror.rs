@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::FileUrl;
 use crate::catalog::Package;
 
 /// kernel.org's mirror of Debian: quick, but without superseded versions.
@@ -56,6 +57,23 @@ impl Mirror {
             // Some stores take `+` for a space; apt escapes it too (apt-pkg/contrib/strutl.cc).
             Self::Archive(base) => format!("{}/{}", base.0, package.path.replace('+', "%2B")),
             Self::BySha1(base) => format!("{}/{}", base.0, package.sha1),
+        }
+    }
+
+    /// Where it has a file of Debian's archive, by its path there.
+    pub fn file(&self, path: &str) -> Option<FileUrl> {
+        match self {
+            Self::Archive(base) => format!("{}/{}", base.0, path.replace('+', "%2B")).parse().ok(),
+            Self::BySha1(_) => None,
+        }
+    }
+
+    /// The same mirror by another URL.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(BaseUrl) -> BaseUrl) -> Self {
+        match self {
+            Self::Archive(base) => Self::Archive(change(base)),
+            Self::BySha1(base) => Self::BySha1(change(base)),
         }
     }
 

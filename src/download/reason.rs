@@ -122,7 +122,7 @@ impl Reason {
 fn meaning(status: u16) -> &'static str {
     match status {
         300..=399 => " (a redirect that is not followed)",
-        401 => " (it wants a password)",
+        401 => " (it wants a password; ~/.netrc may hold one)",
         403 => " (forbidden)",
         404 | 410 => " (it does not have this version)",
         407 => " (the proxy wants a password)",

@@ -49,6 +49,7 @@ impl Error {
             Self::Unsupported { .. } => ExitCode::Unsupported,
             Self::Digest { .. } => ExitCode::Unverified,
             Self::Download(e) if e.is_unverified() => ExitCode::Unverified,
+            Self::Debian(e) if e.is_unverified() => ExitCode::Unverified,
             Self::Io { .. }
             | Self::Locked { .. }
             | Self::Bricking { .. }
@@ -61,6 +62,7 @@ impl Error {
             | Self::Receipt { .. }
             | Self::Rule(_)
             | Self::Download(_)
+            | Self::Debian(_)
             | Self::Offline { .. }
             | Self::Catalog(_) => ExitCode::Failed,
         }

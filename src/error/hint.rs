@@ -35,6 +35,7 @@ impl Error {
                     .into()
             }
             Self::Download(e) => e.hint(),
+            Self::Debian(e) => e.hint(),
             Self::Offline { .. } => {
                 "on a machine with a network, binfmt-nix fetch SYSTEM -o FILE writes what --from FILE takes here".into()
             }

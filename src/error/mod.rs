@@ -177,6 +177,9 @@ pub enum Error {
         /// what is not here
         what: String,
     },
+    /// Nothing that Debian signed says which QEMU is the latest.
+    #[error(transparent)]
+    Debian(#[from] crate::debian::DebianError),
     /// The embedded catalogue, or the package it is made from, is wrong.
     #[error(transparent)]
     Catalog(#[from] crate::catalog::CatalogError),

@@ -72,6 +72,8 @@ pub struct Facts {
     pub copies: BTreeMap<&'static str, Vec<HostCopy>>,
     /// The package that is downloaded from.
     pub package: Option<&'static Package>,
+    /// What may hold them and was opened, for people.
+    pub opened: Option<String>,
     /// Nobody asked for its release by name: if it cannot be had, another will do.
     pub any_release: bool,
     /// What the user should know of how they were looked at.
@@ -104,6 +106,7 @@ impl Facts {
             copies: BTreeMap::new(),
             notes: Vec::new(),
             package,
+            opened: supply.and_then(|supply| Some(supply.opened.as_ref()?.shown.clone())),
             any_release: supply.is_some_and(Supply::any_release),
             in_user_namespace: host.is_in_user_namespace(),
             machine,

@@ -13,6 +13,7 @@ use crate::download::{self, Fetched, FileUrl, Part};
 use crate::error::{Error, Result};
 use crate::fetcher;
 use crate::host::Host;
+use crate::mirrors;
 use crate::source::Network;
 use crate::ui::Ui;
 
@@ -109,6 +110,7 @@ fn ask(host: &Host, ui: &Ui, wanted: &Wanted<'_>, file: &mut File, there: u64) -
         sha256: wanted.sha256,
         there,
     };
+    let urls = mirrors::with_logins(host, wanted.urls);
     let mut write = |part: Part<'_>| -> io::Result<()> {
         match part {
             Part::Bytes(bytes) => file.write_all(bytes),
@@ -118,8 +120,7 @@ fn ask(host: &Host, ui: &Ui, wanted: &Wanted<'_>, file: &mut File, there: u64) -
             }
         }
     };
-    let done =
-        with_bar(ui, |tell| fetcher::file(&asked, wanted.urls, &manner(host), &mut write, tell, &mut go_on(host)))?;
+    let done = with_bar(ui, |tell| fetcher::file(&asked, &urls, &manner(host), &mut write, tell, &mut go_on(host)))?;
     ui.fetched(done.0.moved, there.saturating_add(done.0.moved), &done.0.url);
     Ok(done)
 }

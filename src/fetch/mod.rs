@@ -1,6 +1,5 @@
 //! Downloads emulators and archives into files that are open, and shows how far it is.
 
-pub mod elsewhere;
 pub mod file;
 
 use std::collections::BTreeMap;

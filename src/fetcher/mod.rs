@@ -6,7 +6,8 @@
 //! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
 //! hashed again before it gets a name.
 //!
-//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either.
+//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so are the lists
+//! that Debian signed (`verify`).
 //!
 //! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
 
@@ -19,6 +20,8 @@ mod receive_file;
 mod syscalls;
 mod unpack;
 mod unpacker;
+mod verifier;
+mod verify;
 pub mod wire;
 
 pub use child::run;
@@ -27,6 +30,8 @@ pub use receive::{Receiver, Stop};
 pub use receive_file::FileReceiver;
 pub use unpack::{UNPACK, unpack};
 pub use unpacker::run as run_unpacker;
+pub use verifier::run as run_verifier;
+pub use verify::{VERIFY, latest, read};
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;

@@ -5,7 +5,7 @@
 //! of the member that comes next, or one [`Word`] as JSON.
 //!
 //! The child that unpacks an archive has that on its standard input and its job in its arguments; it answers in the same
-//! frames, with the words of [`Found`].
+//! frames, with the words of [`Found`]; so does the one that verifies a list, with those of [`Verdict`].
 //!
 //! The reader believes nothing: a length is refused before room is made for it, and no word is longer
 //! than [`LONGEST_WORD`].
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Manifest;
+use crate::debian::Answer;
 use crate::digest::Sha256;
 use crate::download::{ClientOptions, FileUrl, Mirror, Reason, Wanted};
 
@@ -125,6 +126,19 @@ pub enum Found {
     Done,
     /// The archive is broken, or one that is not taken.
     Refused(String),
+}
+
+/// What the child says that verifies a list: both, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Verdict {
+    /// It has given up its rights, but for those that this kernel cannot take from it.
+    Ready {
+        /// What could not be done.
+        lacks: Vec<Lack>,
+    },
+    /// What it read.
+    Read(Answer),
 }
 
 /// What a kernel may not be able to do.

@@ -36,6 +36,9 @@ pub(super) enum How {
 /// what `--source` and `--qemu` say.
 pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> Result<Choice> {
     let installed = Installed::of(facts, arch)?;
+    if let Some(opened) = &facts.opened {
+        return brought(facts, arch, Path::new(opened), installed.sum);
+    }
     match &request.source {
         Source::Auto => {
             if let Some(keep) = installed.keep {
@@ -43,13 +46,13 @@ pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> 
             }
             match best_copy(facts, arch, installed.sum) {
                 Ok(copy) => Ok(copy),
-                Err(_) => fetch(facts, arch, installed.sum),
+                Err(_) => fetch(request, facts, arch, installed.sum),
             }
         }
         Source::Host => best_copy(facts, arch, installed.sum)
             .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
-        Source::Download(_) => fetch(facts, arch, installed.sum),
-        Source::From(from) => brought(facts, arch, Path::new(&from.to_string()), installed.sum),
+        // What had to be opened was.
+        Source::Download(_) | Source::From(_) => fetch(request, facts, arch, installed.sum),
         Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
     }
 }
@@ -116,7 +119,11 @@ fn brought(facts: &Facts, arch: &'static Arch, path: &Path, installed: Option<Sh
     };
     let choice = best_copy(facts, arch, installed).map_err(|_| unfit(facts, arch, path))?;
     let package = catalogued(facts, arch, copy.verdict.as_ref().ok().map(|fit| fit.sha256));
-    Ok(Choice { source: package.map_or_else(|| choice.source.clone(), published), ..choice })
+    let source = match package {
+        Some(package) => format!("{}: {}", choice.source, published(package)),
+        None => choice.source,
+    };
+    Ok(Choice { source, ..choice })
 }
 
 /// The package of the catalogue whose very emulator this is.
@@ -135,16 +142,16 @@ fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
     Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why: why.unwrap_or_default() }
 }
 
-fn fetch(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Result<Choice> {
+fn fetch(request: &Register, facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Result<Choice> {
     let Some((member, version, package)) = facts.pin(arch) else {
         return Err(Error::Unsupported {
             what: format!("no download is known of {} for {} hosts", interpreter::binary(arch), facts.machine),
             hint: "--qemu PATH names a static one that you have".into(),
         });
     };
-    Ok(Choice {
-        how: if installed == Some(member.sha256) { How::Keep } else { How::Fetch },
-        version,
-        source: published(package),
-    })
+    let how = if installed == Some(member.sha256) { How::Keep } else { How::Fetch };
+    if how == How::Fetch && request.network.offline {
+        return Err(Error::Offline { what: format!("{} {}", interpreter::binary(arch), package.qemu_version) });
+    }
+    Ok(Choice { how, version, source: published(package) })
 }

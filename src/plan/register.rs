@@ -16,7 +16,6 @@ use crate::facts::{Facts, Native};
 use crate::interpreter::{KNOWS_ARGV0, Version};
 use crate::receipt::System;
 use crate::request::Register;
-use crate::source::Source;
 use crate::{boot, layout};
 
 /// Flag P tells QEMU through AT_FLAGS that argv[0] was kept since Linux 5.12
@@ -39,15 +38,15 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
             Err(e) if request.all && facts.native.contains_key(arch.target) => {
                 parts.notes.push(format!("{}: passed over: {e}", arch.target));
             }
-            Err(Error::NoInterpreter { .. }) if request.all && matches!(request.source, Source::From(_)) => {
+            Err(Error::NoInterpreter { .. }) if request.all && facts.opened.is_some() => {
                 absent.push(arch.target);
             }
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
     }
-    if let (Source::From(from), false) = (&request.source, absent.is_empty()) {
-        parts.notes.push(format!("{from} has no emulator for: {}", absent.join(" ")));
+    if let (Some(opened), false) = (&facts.opened, absent.is_empty()) {
+        parts.notes.push(format!("{opened} has no emulator for: {}", absent.join(" ")));
     }
     tell_nix::plan(request, facts, &mut parts)?;
     notes(request, facts, &mut parts);

@@ -12,6 +12,7 @@ use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 use super::bring;
 use crate::cache::Cache;
 use crate::catalog::{Member, Package};
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::brought;
 use crate::facts::copies::{self, HostCopy};
@@ -20,8 +21,8 @@ use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
 use crate::receipt::Receipt;
-use crate::source::open::What;
-use crate::source::{self, From, Network, Place as Origin, Release, Source};
+use crate::source::open::{Opened, What};
+use crate::source::{self, Network, Place as Origin, Release, Source, latest};
 use crate::ui::Ui;
 
 /// An emulator that can be registered.
@@ -92,11 +93,29 @@ pub enum Keep {
 
 /// One emulator for each of the systems.
 pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
-    let package = source::package(machine, &wish.source)?;
+    let mut package = source::package(machine, &wish.source)?;
+    let latest = match &wish.source {
+        Source::Download(Release::Latest) => Some(latest::find(host, ui, &wish.network, machine)?),
+        _ => None,
+    };
+    if let Some(latest) = &latest {
+        package = latest.package(machine)?;
+    }
     let cache = (wish.keep == Keep::Cached).then(|| Cache::of_user(host)).flatten();
     let search = Search { host, machine, wish, package, cache };
-    if let Source::From(from) = &wish.source {
-        let found = search.from(ui, archs, from)?;
+    let brought = match (&wish.source, latest) {
+        (Source::From(from), _) => {
+            // What came from elsewhere is kept by the digest it was named by.
+            let kept = from.sha256.filter(|_| !matches!(from.place, Origin::Path(_)));
+            Some(search.brought(ui, archs, kept, || source::open::open(host, ui, from, &wish.network))?)
+        }
+        (_, Some(latest)) if package.is_none() => {
+            let kept = Some(latest.sha256());
+            Some(search.brought(ui, archs, kept, || latest.open(host, ui, &wish.network))?)
+        }
+        _ => None,
+    };
+    if let Some(found) = brought {
         return if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) };
     }
     let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -126,14 +145,18 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// Those of an archive, which are in memory, or of a directory.
-    fn from(&self, ui: &Ui, archs: &[&'static Arch], from: &From) -> Result<Vec<Emulator>> {
-        // What came from elsewhere is kept by the digest it was named by.
-        let kept = from.sha256.filter(|_| !matches!(from.place, Origin::Path(_)));
+    fn brought(
+        &self,
+        ui: &Ui,
+        archs: &[&'static Arch],
+        kept: Option<Sha256>,
+        open: impl FnOnce() -> Result<Opened>,
+    ) -> Result<Vec<Emulator>> {
         let known: Vec<_> = archs.iter().filter_map(|arch| self.kept(arch, kept?)).collect();
         if !known.is_empty() && known.len() == archs.len() {
             return Ok(known);
         }
-        let opened = source::open::open(self.host, ui, from, &self.wish.network)?;
+        let opened = open()?;
         let mut brought = brought::bring(self.host, archs, self.machine, &opened)?;
         if let Some(note) = &brought.note {
             ui.note(note);

@@ -4,6 +4,7 @@
 //! so that from there on an archive is an archive, wherever it was. Only the pinned packages are downloaded later, as a step
 //! of the plan, for only their blocks that are needed are moved.
 
+pub mod latest;
 pub mod open;
 
 use std::fmt;
@@ -83,9 +84,17 @@ pub struct Supply {
 
 /// Opens what has to be opened before anything else is looked at.
 pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Result<Supply> {
-    let package = package(&crate::facts::kernel().0, source)?;
+    let machine = crate::facts::kernel().0;
+    let package = package(&machine, source)?;
     let opened = match source {
         Source::From(from) => Some(open::open(host, ui, from, network)?),
+        Source::Download(Release::Latest) => {
+            let latest = latest::find(host, ui, network, &machine)?;
+            match latest.package(&machine)? {
+                Some(known) => return Ok(Supply { source: source.clone(), package: Some(known), opened: None }),
+                None => Some(latest.open(host, ui, network)?),
+            }
+        }
         _ => None,
     };
     Ok(Supply { source: source.clone(), package, opened })

@@ -15,6 +15,7 @@
 
 mod attempts;
 mod bundles;
+mod elsewhere;
 mod frames;
 mod hostile;
 mod needs;
@@ -27,6 +28,7 @@ mod same;
 #[allow(dead_code, reason = "the downloads' own tests need more of it")]
 mod server;
 mod unpacked;
+mod verified;
 
 use std::any::Any;
 use std::env;
@@ -49,6 +51,7 @@ pub(crate) use tests;
 
 const MODULES: &[&[Test]] = &[
     bundles::TESTS,
+    elsewhere::TESTS,
     frames::TESTS,
     hostile::TESTS,
     network::TESTS,
@@ -57,6 +60,7 @@ const MODULES: &[&[Test]] = &[
     rights::TESTS,
     same::TESTS,
     unpacked::TESTS,
+    verified::TESTS,
 ];
 
 /// Why a test cannot be done here.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         [fetcher::COMMAND] => hostile::child(),
         [fetcher::UNPACK, parent, targets @ ..] => unpacked::child(parent, targets),
+        [fetcher::VERIFY, parent, question] => verified::child(parent, question),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
         _ => harness(),

@@ -24,6 +24,7 @@ mod good_mirrors;
 mod layouts;
 mod lies;
 mod real;
+#[allow(dead_code, reason = "the kernel tests have a manner of their own")]
 mod server;
 mod tls;
 mod whole;

@@ -32,6 +32,8 @@ pub(crate) enum Manner {
     HeadOnly,
     /// A byte now and then.
     Drip,
+    /// So many bytes, and a while nothing.
+    Slow(usize),
     /// Header lines without end.
     Headers,
     /// 206 with one bit of the whole answer wrong: `true` counts from the body's beginning.
@@ -47,12 +49,15 @@ pub(crate) struct Server {
 struct Log {
     /// The request lines, with the range behind.
     requests: Mutex<Vec<String>>,
+    /// Each request's `Authorization`, or nothing.
+    logins: Mutex<Vec<String>>,
     sent: AtomicU64,
     closed: AtomicBool,
 }
 
 struct Request {
     line: String,
+    login: String,
     range: Option<(usize, usize)>,
 }
 
@@ -86,6 +91,11 @@ impl Server {
         self.log.requests.lock().unwrap().clone()
     }
 
+    /// The `Authorization` of each request.
+    pub(crate) fn logins(&self) -> Vec<String> {
+        self.log.logins.lock().unwrap().clone()
+    }
+
     /// How many bytes went into sockets, heads included.
     pub(crate) fn sent(&self) -> u64 {
         self.log.sent.load(Ordering::SeqCst)
@@ -108,6 +118,7 @@ fn serve(stream: TcpStream, bytes: &[u8], manner: &Manner, log: &Log) -> io::Res
     while let Some(request) = read(&mut input)? {
         let line = format!("{} {:?}", request.line, request.range);
         log.requests.lock().unwrap().push(line);
+        log.logins.lock().unwrap().push(request.login.clone());
         if !answer(&mut output, bytes, manner, &request)? {
             break;
         }
@@ -120,14 +131,17 @@ fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
     if input.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let mut range = None;
+    let (mut range, mut login) = (None, String::new());
     loop {
         let mut header = String::new();
         input.read_line(&mut header)?;
+        if let Some(value) = header.strip_prefix("authorization: ") {
+            value.trim_end().clone_into(&mut login);
+        }
         let header = header.trim_end().to_ascii_lowercase();
         if header.is_empty() {
             let line = line.trim_end().to_owned();
-            return Ok(Some(Request { line, range }));
+            return Ok(Some(Request { line, login, range }));
         }
         if let Some(bounds) = header.strip_prefix("range: bytes=") {
             let (first, last) = bounds.split_once('-').unwrap();
@@ -175,6 +189,13 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
             for byte in part.chunks(1) {
                 out.all(&[byte])?;
                 thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Manner::Slow(bytes) => {
+            out.all(&[rightly.as_bytes()])?;
+            for some in part.chunks(*bytes) {
+                out.all(&[some])?;
+                thread::sleep(Duration::from_millis(50));
             }
         }
         Manner::Headers => {

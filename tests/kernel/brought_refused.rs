@@ -22,7 +22,6 @@ crate::tests! {
     links_and_devices
     a_bundle_for_another_machine
     a_bundle_that_is_not_as_it_says
-    a_url
 }
 
 /// One of these statuses, this reason, and nothing was touched but the lock.
@@ -143,14 +142,6 @@ fn a_bundle_that_is_not_as_it_says() {
     refused(&bundled(&manifest, &real), &[], &[1], "does not know");
 }
 
-fn a_url() {
-    let tree = Tree::new();
-    let before = tree.snapshot();
-    let url = "https://nowhere.invalid/qemu.tar.gz";
-    tree.run(&["register", "aarch64", "--from", url]).exits(2).says("download it first").says(url);
-    before.is_untouched_in(&tree);
-}
-
 fn every_kind_of_harm_in_every_kind_of_archive() {
     let real = real("aarch64");
     let good = tar(&[("usr/bin/qemu-aarch64", &real)]);
@@ -164,7 +155,17 @@ fn every_kind_of_harm_in_every_kind_of_archive() {
         }
         refused(&archive, &["--sha256", &other], &[5], "nothing of it was used");
     }
-    let harms = [
+    for (harm, why) in harms() {
+        for (_, archive) in every_kind(&harm) {
+            refused(&archive, &[], &[1], why);
+        }
+    }
+}
+
+/// Tar archives with something wrong in them, and what is said of it.
+pub(crate) fn harms() -> [(Vec<u8>, &'static str); 8] {
+    let real = real("aarch64");
+    [
         (odd("../qemu-aarch64", EntryType::Regular), "outside"),
         (odd("/usr/bin/qemu-aarch64", EntryType::Regular), "outside"),
         (odd("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
@@ -173,10 +174,5 @@ fn every_kind_of_harm_in_every_kind_of_archive() {
         (tar(&[("a/qemu-aarch64", b"1"), ("b/qemu-aarch64", b"2")]), "two emulators"),
         (tar(&[("usr/bin/qemu-arm", &real)]), "has none"),
         (tar(&[("usr/bin/qemu-aarch64", Arch::find("riscv64").unwrap().probe().unwrap())]), "another machine"),
-    ];
-    for (harm, why) in harms {
-        for (_, archive) in every_kind(&harm) {
-            refused(&archive, &[], &[1], why);
-        }
-    }
+    ]
 }

@@ -22,6 +22,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "its other manners are for tests/download")]
+#[path = "../download/server.rs"]
+mod server;
 
 mod boot;
 mod brought;
@@ -30,6 +33,7 @@ mod emulators;
 mod every_system;
 mod fileless;
 mod forced;
+mod from_urls;
 mod full_disk;
 mod host_copies;
 mod hostile_places;
@@ -68,6 +72,7 @@ const MODULES: &[&[Test]] = &[
     emulators::TESTS,
     fileless::TESTS,
     forced::TESTS,
+    from_urls::TESTS,
     full_disk::TESTS,
     host_copies::TESTS,
     hostile_places::TESTS,

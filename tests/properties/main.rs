@@ -13,6 +13,7 @@
 mod apt;
 mod archives;
 mod catalogue;
+mod debian;
 mod json;
 mod nix_conf;
 mod packing;

@@ -69,7 +69,8 @@ impl Elsewhere<'_> {
                 match self.of(archive, &wanted) {
                     Ok(more) => found.extend(more),
                     Err(error @ (Error::Interrupted { .. } | Error::Offline { .. })) => return Err(error),
-                    Err(error) => self.ui.warn(&error.to_string()),
+                    // Why is told already.
+                    Err(error) => self.ui.warn(error.to_string().lines().next().unwrap_or_default()),
                 }
             }
         }

@@ -3,6 +3,8 @@
 //! `status --json` prints [`Status`] as it is: fields are added, not changed,
 //! within one `version`.
 
+mod emulator;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -13,12 +15,14 @@ use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
-use crate::facts::{Facts, IN_MEMORY, Now, copies};
+use crate::digest::Sha256;
+use crate::facts::{Facts, IN_MEMORY, Now};
 use crate::host::{Host, Inode, TEMP_PREFIX};
 use crate::nix::answer::Answer;
 use crate::nix::{ConfState, OWN_CONF, conf};
 use crate::receipt::{self, Made, Record, System};
 use crate::{layout, probe};
+use emulator::Emulator;
 
 /// The machine's foreign systems.
 #[derive(Debug, Serialize)]
@@ -48,6 +52,10 @@ pub struct SystemStatus {
     pub interpreter: Option<String>,
     /// The release that the interpreter's file answers with.
     pub qemu: Option<String>,
+    /// The digest of that file.
+    pub sha256: Option<Sha256>,
+    /// Where it came from, if we brought it.
+    pub source: Option<String>,
     /// Who made the entry.
     pub by: Maker,
     /// Nix builds for all of its Nix systems; null if it could not be asked.
@@ -126,14 +134,18 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
     };
     let detail = detail.or_else(|| begun.then(|| cut_short(arch))).or_else(|| untold(host, facts, arch, known?));
     let interpreter = entry.map(|entry| Path::new(OsStr::from_bytes(&entry.rule.interpreter)));
+    // Of a file that has no name any more nothing is known.
+    let emulator = interpreter.filter(|_| !stale).map(|path| Emulator::of(host, facts, arch, path, known));
+    let emulator = emulator.unwrap_or_default();
     Some(SystemStatus {
         system: arch.target,
         state,
         entry: entry.map(name_of),
         flags: entry.map(|entry| entry.rule.flags.to_string()),
         interpreter: interpreter.map(|path| path.display().to_string()),
-        // Of a file that has no name any more nothing is known.
-        qemu: release(host, facts, arch, interpreter, known).filter(|_| !stale),
+        qemu: emulator.qemu,
+        sha256: emulator.sha256,
+        source: emulator.source,
         by: maker(facts, entry),
         nix_knows: answer.map(|answer| answer.missing(arch.nix_systems).is_empty()),
         detail,
@@ -145,17 +157,6 @@ fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
         None => Maker::Nobody,
         Some(name) if facts.our_entries().any(|ours| ours == name) => Maker::BinfmtNix,
         Some(_) => Maker::Others,
-    }
-}
-
-/// Of our own emulators the receipt knows the release; others are asked, if
-/// only root could have put them there.
-fn release(host: &Host, facts: &Facts, arch: &Arch, path: Option<&Path>, known: Option<&System>) -> Option<String> {
-    let path = path?;
-    match known {
-        Some(system) if facts.real(&system.interpreter) == path => facts.installed(arch).map(str::to_owned),
-        _ if !host.is_live() => None,
-        _ => copies::judge(host, arch, &facts.machine, path).ok().map(|fit| fit.version.to_string()),
     }
 }
 

@@ -1,0 +1,191 @@
+//! The keys of Debian's archive, and who of them signed something. Pure.
+//!
+//! The files in `keys/` are those of /usr/share/keyrings in Debian 13's package debian-archive-keyring 2025.1
+//! (debian-archive-keyring_2025.1_all.deb, SHA-256 9ea7778e443144ca490668737a8ab22dd3e748bb99e805e22ec055abeb3c7fac, named
+//! by the signed index of Debian 13), byte for byte. `dists/trixie*` is signed by those of Debian 12 and 13, each with a
+//! key for the archive's own work and one for stable releases:
+//!
+//! | file | key | signs with | expires |
+//! |---|---|---|---|
+//! | `…-bookworm-automatic.pgp` | B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8 | 4CB50190207B4758A3F73A796ED0E7B82643E131 | 2031-01-19 |
+//! | `…-bookworm-stable.pgp` | 4D64FEC119C2029067D6E791F8D2585B8783D481 | the same | 2031-01-21 |
+//! | `…-trixie-automatic.pgp` | 04B54C3CDCA79751B16BC6B5225629DF75B188BD | B8E5F13176D2A7A75220028078DBA3BC47EF2265 | 2035-03-28 |
+//! | `…-trixie-stable.pgp` | 41587F7DB8C774BCCF131416762F67A0B2C39DE4 | the same | 2033-03-22 |
+//!
+//! They are trusted for they are compiled in. What a certificate says of its own key (what it is for, when it expires) is
+//! believed as it stands; a test has gpg check it.
+
+use super::packet::{self, Broken, PublicKey, Signature, Void};
+use super::{Date, SLACK};
+use crate::digest::hex;
+
+const FILES: [&[u8]; 4] = [
+    include_bytes!("keys/debian-archive-trixie-automatic.pgp"),
+    include_bytes!("keys/debian-archive-trixie-stable.pgp"),
+    include_bytes!("keys/debian-archive-bookworm-automatic.pgp"),
+    include_bytes!("keys/debian-archive-bookworm-stable.pgp"),
+];
+
+/// The key may sign data (RFC 9580 §5.2.3.29).
+const MAY_SIGN: u8 = 2;
+/// A signature of a text whose line ends do not matter (§5.2.1.2).
+const OF_TEXT: u8 = 1;
+
+/// A key that may sign, of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    public: PublicKey,
+    /// The certificate's own key, by which people know it.
+    certificate: [u8; 20],
+    expires: Option<u64>,
+}
+
+/// Keys that are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys(Vec<Key>);
+
+impl Keys {
+    /// Those of Debian's archive.
+    pub fn of_debian() -> Self {
+        Self(FILES.iter().filter_map(|file| certificate(file).ok()).flatten().collect())
+    }
+
+    /// Those of other certificates, for tests.
+    pub fn of(certificates: &[&[u8]]) -> Self {
+        Self(certificates.iter().filter_map(|bytes| certificate(bytes).ok()).flatten().collect())
+    }
+
+    /// For each key its own fingerprint, its certificate's, and when it expires.
+    pub fn list(&self) -> Vec<(String, String, Option<Date>)> {
+        let shown = |fingerprint: &[u8]| hex(fingerprint).to_uppercase();
+        let row = |key: &Key| (shown(&key.public.fingerprint), shown(&key.certificate), key.expires.map(Date));
+        self.0.iter().map(row).collect()
+    }
+
+    /// Whose of these signatures over a text is good: the fingerprint of its certificate. Or what is wrong with each.
+    pub(super) fn signer(&self, signatures: &[u8], text: &[u8], now: Date) -> Result<String, String> {
+        const MOST: usize = 16;
+        let packets = packet::packets(signatures).map_err(|Broken| "its signature is broken".to_owned())?;
+        if packets.is_empty() || packets.len() > MOST {
+            return Err(format!("it has {} signatures", packets.len()));
+        }
+        let mut faults = Vec::new();
+        for (kind, body) in packets {
+            if kind != packet::SIGNATURE {
+                return Err("something that is no signature is among its signatures".to_owned());
+            }
+            match self.one(body, text, now) {
+                Ok(key) => return Ok(hex(&key.certificate).to_uppercase()),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        faults.dedup();
+        Err(faults.join("; "))
+    }
+
+    fn one(&self, body: &[u8], text: &[u8], now: Date) -> Result<&Key, String> {
+        let signature = Signature::read(body).map_err(|Broken| "one of its signatures is broken")?;
+        let signature = signature.ok_or("one of its signatures is of a kind that is not known")?;
+        let issuer = signature.issuer.ok_or("one of its signatures does not say whose it is")?;
+        let shown = hex(&issuer).to_uppercase();
+        let key = self.0.iter().find(|key| key.public.fingerprint == issuer);
+        let key = key.ok_or_else(|| format!("the key {shown} is none of Debian's that is known here"))?;
+        signature.verify(&key.public, text).map_err(|void| match void {
+            Void::Hash(hash) => format!("the signature of {shown} is by a hash that proves nothing (number {hash})"),
+            Void::Wrong => format!("the signature of {shown} is not one of this text"),
+        })?;
+        if signature.kind != OF_TEXT || signature.strange {
+            return Err(format!("the signature of {shown} is not for a text"));
+        }
+        key.in_time(&signature, now).map_err(|why| format!("the signature of {shown} {why}"))?;
+        Ok(key)
+    }
+}
+
+impl Key {
+    /// Made while there was the key, and neither has expired.
+    fn in_time(&self, signature: &Signature<'_>, now: Date) -> Result<(), String> {
+        let created = signature.created.map(u64::from).ok_or("has no date")?;
+        if created < self.public.created.into() || created > now.0.saturating_add(SLACK) {
+            return Err(format!("is of another time: {}", Date(created)));
+        }
+        let end = signature.expires.filter(|after| *after > 0).map(|after| created.saturating_add(after.into()));
+        match [end, self.expires].into_iter().flatten().min() {
+            Some(end) if end <= now.0 => Err(format!("or the key expired on {}", Date(end))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The keys of a certificate that may sign data (RFC 9580 §10.1).
+fn certificate(bytes: &[u8]) -> Result<Vec<Key>, Broken> {
+    let mut keys: Vec<(Key, Option<Signature<'_>>)> = Vec::new();
+    for (kind, body) in packet::packets(bytes)? {
+        match kind {
+            packet::PUBLIC_KEY if keys.is_empty() => keys.push((of(body, None)?, None)),
+            packet::PUBLIC_SUBKEY => {
+                let certificate = keys.first().map(|(primary, _)| primary.certificate).ok_or(Broken)?;
+                keys.push((of(body, Some(certificate))?, None));
+            }
+            packet::PUBLIC_KEY => return Err(Broken),
+            packet::SIGNATURE => {
+                let certificate = keys.first().map(|(primary, _)| primary.certificate);
+                let Some((_, said)) = keys.last_mut() else { return Err(Broken) };
+                let Some(signature) = Signature::read(body)? else { continue };
+                // Of its user's name, of itself, of a subkey; those of others are not about this.
+                let own = signature.issuer == certificate;
+                match signature.kind {
+                    0x20 | 0x28 | 0x30 if own => return Err(Broken),
+                    // The newest one counts; those that say nothing of its use only name who may revoke it.
+                    0x10..=0x13 | 0x18 | 0x1f
+                        if own
+                            && signature.key_flags.is_some()
+                            && said.as_ref().is_none_or(|said| said.created <= signature.created) =>
+                    {
+                        *said = Some(signature);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    let may_sign = |(mut key, said): (Key, Option<Signature<'_>>)| {
+        let said = said.filter(|said| said.key_flags.is_some_and(|flags| flags & MAY_SIGN != 0))?;
+        let after = said.key_expires.filter(|after| *after > 0);
+        key.expires = after.map(|after| u64::from(key.public.created).saturating_add(after.into()));
+        Some(key)
+    };
+    Ok(keys.into_iter().filter_map(may_sign).collect())
+}
+
+fn of(body: &[u8], certificate: Option<[u8; 20]>) -> Result<Key, Broken> {
+    let public = PublicKey::read(body)?;
+    Ok(Key { certificate: certificate.unwrap_or(public.fingerprint), public, expires: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Debian names them at ftp-master.debian.org/keys.html.
+    #[test]
+    fn these_and_no_other_keys_are_believed() {
+        let listed = Keys::of_debian().list();
+        let listed: Vec<_> =
+            listed.iter().map(|(key, of, end)| (key.as_str(), of.as_str(), end.map(|end| end.0))).collect();
+        let (automatic_13, automatic_12) =
+            ("04B54C3CDCA79751B16BC6B5225629DF75B188BD", "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8");
+        let (stable_13, stable_12) =
+            ("41587F7DB8C774BCCF131416762F67A0B2C39DE4", "4D64FEC119C2029067D6E791F8D2585B8783D481");
+        let expected = [
+            (automatic_13, automatic_13, Some(2_058_699_029)),
+            ("B8E5F13176D2A7A75220028078DBA3BC47EF2265", automatic_13, Some(2_058_699_029)),
+            (stable_13, stable_13, Some(1_995_130_581)),
+            (automatic_12, automatic_12, Some(1_926_589_461)),
+            ("4CB50190207B4758A3F73A796ED0E7B82643E131", automatic_12, Some(1_926_589_461)),
+            (stable_12, stable_12, Some(1_926_780_243)),
+        ];
+        assert_eq!(listed, expected);
+    }
+}

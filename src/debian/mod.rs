@@ -1,0 +1,270 @@
+//! Which QEMU Debian offers today: from a signature by Debian's own keys, link by link, to the digest of a package.
+//!
+//! ```text
+//! keys (compiled in) ─▶ InRelease ─ size, SHA-256 ─▶ Packages.xz ─ size, SHA-256 ─▶ qemu-user_….deb
+//! ```
+//!
+//! Both suites of [`SUITES`] are asked, always, and the newer version is taken: who can withhold one of them makes it fail,
+//! not offer something older. Backports' lists are for a week (`Valid-Until`); Debian signs those of a stable release once
+//! for each of its points, without an end, so that an old one of these can be played again. It could only hide what is
+//! newer in the stable suite than in its backports.
+//!
+//! Pure: [`latest`] says what it wants, and is given open files. Reading them is left to its caller too, for what is in
+//! them comes from the network: [`answer`] does it, in a process that has no rights (see `fetcher`), and what that says is
+//! looked at again.
+
+mod cleartext;
+mod date;
+mod error;
+mod inrelease;
+mod keys;
+mod packages;
+mod packet;
+mod stanza;
+mod version;
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::interpreter;
+use crate::text::one_line;
+
+pub use date::Date;
+pub use error::DebianError;
+pub use inrelease::{Listed, Release};
+pub use keys::{Key, Keys};
+pub use packages::Package;
+pub use version::{NotAVersion, Version};
+
+/// The package that has the emulators.
+pub const NAME: &str = "qemu-user";
+
+/// Five times what unstable's has, which is the longest.
+pub const LARGEST_RELEASE: u64 = 1 << 20;
+/// Six times what the main archive's has.
+pub const LARGEST_INDEX: u64 = 64 << 20;
+/// So far a clock may be behind Debian's, in seconds: a day.
+const SLACK: u64 = 86_400;
+
+/// A part of the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suite {
+    /// Its directory in `dists/`, and the `Codename` of its list.
+    pub name: &'static str,
+    /// Whether each of its lists says until when it is valid.
+    pub expires: bool,
+}
+
+/// Where Debian has static emulators that are kept up.
+pub const SUITES: [Suite; 2] =
+    [Suite { name: "trixie-backports", expires: true }, Suite { name: "trixie", expires: false }];
+
+/// A file that is to be had from a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its path below the mirror's base.
+    pub path: String,
+    /// More bytes than these are no use. Where the digest is known, it has exactly so many.
+    pub most: u64,
+    /// Its digest, where that is known before. Whether the bytes have it is looked at again.
+    pub sha256: Option<Sha256>,
+}
+
+/// What is to be read in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Question {
+    /// In an `InRelease`: who signed it, and what it says of the list of packages.
+    Release {
+        /// Debian's name of the machine
+        architecture: String,
+        /// what this machine's clock shows
+        now: Date,
+    },
+    /// In a `Packages.xz`: where `qemu-user` is.
+    Package {
+        /// Debian's name of the machine
+        architecture: String,
+    },
+}
+
+/// What is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Answer {
+    /// What the signed list says.
+    Release(Release),
+    /// The package, if it is there.
+    Package(Option<Package>),
+    /// It is nothing that is believed.
+    Refused(String),
+}
+
+/// A package that Debian offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Where it is below the mirror's base: `pool/…`.
+    pub path: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Debian's version.
+    pub version: Version,
+    /// The release of QEMU that it is made from.
+    pub qemu: interpreter::Version,
+    /// The suite that has it.
+    pub suite: &'static str,
+    /// When that suite's list was made.
+    pub date: Date,
+    /// Until when the list is valid, where it says so.
+    pub valid_until: Option<Date>,
+    /// The fingerprint of the certificate whose signature was found good.
+    pub key: String,
+}
+
+/// Which `qemu-user` Debian offers for a host machine (`uname -m`). `keys` are Debian's. `get` gives the files that
+/// are wanted, and `read` what is in them; an error of either is the end.
+pub fn latest(
+    host_machine: &str,
+    now: Date,
+    keys: &Keys,
+    get: &mut dyn FnMut(&Wanted) -> Result<File>,
+    read: &mut dyn FnMut(&Question, File) -> Result<Answer>,
+) -> Result<Offer> {
+    let architecture = match host_machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => {
+            return Err(Error::Unsupported {
+                what: format!("there is no qemu-user of Debian's for {other} machines that is known here"),
+                hint: "bring a static QEMU of your own: --qemu PATH".into(),
+            });
+        }
+    };
+    let mut best: Option<Offer> = None;
+    for suite in SUITES {
+        let offer = of_suite(suite, architecture, now, keys, get, read)?;
+        if let Some(offer) = offer
+            && best.as_ref().is_none_or(|best| offer.version > best.version)
+        {
+            best = Some(offer);
+        }
+    }
+    let suites = SUITES.map(|suite| suite.name).join(" nor in ");
+    Ok(best.ok_or(DebianError::None { architecture: architecture.to_owned(), suites })?)
+}
+
+/// What one suite offers; nothing if its verified list has no such package.
+fn of_suite(
+    suite: Suite,
+    architecture: &str,
+    now: Date,
+    keys: &Keys,
+    get: &mut dyn FnMut(&Wanted) -> Result<File>,
+    read: &mut dyn FnMut(&Question, File) -> Result<Answer>,
+) -> Result<Option<Offer>> {
+    let directory = format!("dists/{}", suite.name);
+    let wanted = Wanted { path: format!("{directory}/InRelease"), most: LARGEST_RELEASE, sha256: None };
+    let refused =
+        |wanted: &Wanted, why: String| DebianError::Unverified { what: wanted.path.clone(), why: one_line(&why) };
+    let question = Question::Release { architecture: architecture.to_owned(), now };
+    let release = match read(&question, checked(&wanted, get)?)? {
+        Answer::Release(release) => release,
+        Answer::Refused(why) => return Err(refused(&wanted, why).into()),
+        Answer::Package(_) => return Err(strange()),
+    };
+    believe(&release, suite, &wanted.path, now, keys)?;
+    let Listed { size, sha256 } = release.index;
+    let path = match (release.by_hash, inrelease::index(architecture)) {
+        (true, index) => format!("{directory}/{}/by-hash/SHA256/{sha256}", index.trim_end_matches("/Packages.xz")),
+        (false, index) => format!("{directory}/{index}"),
+    };
+    let wanted = Wanted { path, most: size, sha256: Some(sha256) };
+    let question = Question::Package { architecture: architecture.to_owned() };
+    let package = match read(&question, checked(&wanted, get)?)? {
+        Answer::Package(Some(package)) => package,
+        Answer::Package(None) => return Ok(None),
+        Answer::Refused(why) => return Err(refused(&wanted, why).into()),
+        Answer::Release(_) => return Err(strange()),
+    };
+    let version = package.check(architecture).map_err(|why| refused(&wanted, why))?;
+    let qemu = version.of_qemu().ok_or_else(|| refused(&wanted, format!("{version} is no release of QEMU")))?;
+    let Package { path, size, sha256, .. } = package;
+    let Release { date, valid_until, key, .. } = release;
+    Ok(Some(Offer { path, size, sha256, version, qemu, suite: suite.name, date, valid_until, key }))
+}
+
+fn strange() -> Error {
+    DebianError::Process("answered what it was not asked".to_owned()).into()
+}
+
+/// The file, at its beginning, if it is as long as it may be and has its digest.
+fn checked(wanted: &Wanted, get: &mut dyn FnMut(&Wanted) -> Result<File>) -> Result<File> {
+    let broken = |e| Error::io("read what was downloaded of", Path::new(&wanted.path), e);
+    let mut file = get(wanted)?;
+    let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
+    if size == 0 || size > wanted.most || (wanted.sha256.is_some() && size != wanted.most) {
+        let bound = if wanted.sha256.is_some() { "instead of" } else { "and may have" };
+        let why = format!("it has {size} bytes, {bound} {}", wanted.most);
+        return Err(DebianError::Unverified { what: wanted.path.clone(), why }.into());
+    }
+    file.rewind().map_err(broken)?;
+    if let Some(digest) = wanted.sha256 {
+        let is = Sha256::of_reader(&mut file).map_err(broken)?;
+        if is != digest {
+            return Err(Error::Digest { what: wanted.path.clone(), is, wanted: digest });
+        }
+        file.rewind().map_err(broken)?;
+    }
+    Ok(file)
+}
+
+/// Whether a signed list is the one that was wanted, and of today. Those of other suites are signed by the same keys.
+fn believe(
+    release: &Release,
+    suite: Suite,
+    what: &str,
+    now: Date,
+    keys: &Keys,
+) -> std::result::Result<(), DebianError> {
+    let what = what.to_owned();
+    let (made, until) = (release.date, release.valid_until);
+    let why = if release.codename != suite.name {
+        format!("it is the list of {}", one_line(&release.codename))
+    } else if suite.expires && until.is_none() {
+        "it does not say until when it is valid (Valid-Until)".to_owned()
+    } else if release.index.size == 0 || release.index.size > LARGEST_INDEX {
+        format!("its list of packages has {} bytes", release.index.size)
+    } else if !keys.list().iter().any(|(_, certificate, _)| *certificate == release.key) {
+        "it is signed by a key that is none of Debian's".to_owned()
+    } else {
+        return match until {
+            Some(until) if until <= now => Err(DebianError::Expired { what, until, made, now }),
+            _ if made.0 > now.0.saturating_add(SLACK) => Err(DebianError::Future { what, made, now }),
+            _ => Ok(()),
+        };
+    };
+    Err(DebianError::Unverified { what, why })
+}
+
+/// Reads a file: for the process that has no rights.
+pub fn answer(question: &Question, file: &mut impl Read, keys: &Keys) -> Answer {
+    match question {
+        Question::Release { architecture, now } => {
+            let mut bytes = Vec::new();
+            let read = file.take(LARGEST_RELEASE.saturating_add(1)).read_to_end(&mut bytes);
+            let release = read.map_err(|e| format!("it cannot be read: {e}"));
+            let release = release.and_then(|_| Release::read(&bytes, architecture, keys, *now));
+            release.map_or_else(Answer::Refused, Answer::Release)
+        }
+        Question::Package { architecture } => {
+            Package::find_packed(file, architecture).map_or_else(Answer::Refused, Answer::Package)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The list of packages: which `qemu-user` a suite has. Pure.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use lzma_rust2::XzReader;
+use serde::{Deserialize, Serialize};
+
+use super::inrelease::digits;
+use super::stanza::{Line, once};
+use super::{NAME, Version};
+use crate::digest::Sha256;
+
+/// Ten times what Debian's unpack to.
+const MOST_UNPACKED: u64 = 512 << 20;
+/// Ten times the longest line that there is; `Provides` of some packages is long.
+const LONGEST_LINE: u64 = 1 << 20;
+/// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
+const DECODER_KIB: u32 = 128 << 10;
+/// Seven times what the package has.
+const LARGEST_PACKAGE: u64 = 512 << 20;
+/// As PATH_MAX is not for URLs, a quarter of it.
+const LONGEST_PATH: usize = 1024;
+
+/// A package of the pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Where it is below the mirror's base: `pool/…`.
+    pub path: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Debian's version.
+    pub version: String,
+}
+
+impl Package {
+    /// The newest `qemu-user` in a list that is packed by xz; nothing if it has none.
+    pub fn find_packed(xz: impl Read, architecture: &str) -> Result<Option<Self>, String> {
+        let unpacked = XzReader::new_mem_limit(BufReader::with_capacity(128 << 10, xz), true, DECODER_KIB);
+        Self::find(BufReader::with_capacity(64 << 10, unpacked), architecture)
+    }
+
+    /// The same in a list as it is. It is read line by line, to its end, where a checksum is.
+    pub fn find(list: impl BufRead, architecture: &str) -> Result<Option<Self>, String> {
+        let broken = |e: io::Error| format!("it cannot be read: {e}");
+        let mut list = list.take(MOST_UNPACKED);
+        let (mut best, mut stanza, mut line) = (None, Stanza::default(), Vec::new());
+        loop {
+            line.clear();
+            let length = list.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(broken)?;
+            if length == 0 {
+                break;
+            }
+            let Some(text) = line.strip_suffix(b"\n") else {
+                return Err(format!("it ends within a line, or has one of more than {LONGEST_LINE} bytes"));
+            };
+            match Line::of(&String::from_utf8_lossy(text))? {
+                Line::End => better(&mut best, std::mem::take(&mut stanza), architecture)?,
+                Line::Field(name, value) => stanza.field(name, value)?,
+                Line::More(_) => stanza.more()?,
+            }
+        }
+        if list.limit() == 0 {
+            return Err(format!("it unpacks to {MOST_UNPACKED} bytes or more"));
+        }
+        better(&mut best, stanza, architecture)?;
+        Ok(best.map(|(_, package)| package))
+    }
+
+    /// Its version, if all is as it can be: whoever reads the list is not believed more than the list.
+    pub fn check(&self, architecture: &str) -> Result<Version, String> {
+        let version = self.version.parse().map_err(|e| format!("its {NAME} has {e}"))?;
+        let file = self.path.rsplit('/').next().unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+        let sound = self.path.len() <= LONGEST_PATH
+            && self.path.starts_with("pool/")
+            && self
+                .path
+                .split('/')
+                .all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(plain))
+            && file.starts_with("qemu-user_")
+            && file.ends_with(&format!("_{architecture}.deb"));
+        if !sound {
+            return Err(format!("its {NAME} lies where no package does"));
+        }
+        if self.size == 0 || self.size > LARGEST_PACKAGE {
+            return Err(format!("its {NAME} has {} bytes", self.size));
+        }
+        Ok(version)
+    }
+}
+
+/// Several versions may be listed while one takes the place of the other.
+fn better(best: &mut Option<(Version, Package)>, stanza: Stanza, architecture: &str) -> Result<(), String> {
+    if let Some(package) = stanza.package(architecture)? {
+        let version = package.check(architecture)?;
+        if best.as_ref().is_none_or(|(known, _)| version > *known) {
+            *best = Some((version, package));
+        }
+    }
+    Ok(())
+}
+
+/// What is wanted of a stanza.
+#[derive(Debug, Default)]
+struct Stanza {
+    /// Its first field, in all lists.
+    package: Option<String>,
+    architecture: Option<String>,
+    version: Option<String>,
+    path: Option<String>,
+    size: Option<String>,
+    sha256: Option<String>,
+    /// The field before is one of these.
+    wanted: bool,
+}
+
+impl Stanza {
+    fn field(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let places = [
+            ("Package", &mut self.package),
+            ("Architecture", &mut self.architecture),
+            ("Version", &mut self.version),
+            ("Filename", &mut self.path),
+            ("Size", &mut self.size),
+            ("SHA256", &mut self.sha256),
+        ];
+        let place = places.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        self.wanted = place.is_some();
+        place.map_or(Ok(()), |(name, place)| once(place, name, value.to_owned()))
+    }
+
+    fn more(&self) -> Result<(), String> {
+        if self.wanted { Err("it has a field of more lines than one, which has one".to_owned()) } else { Ok(()) }
+    }
+
+    fn package(self, architecture: &str) -> Result<Option<Package>, String> {
+        if self.package.as_deref() != Some(NAME) || self.architecture.as_deref() != Some(architecture) {
+            return Ok(None);
+        }
+        let lacks = |field: &str| format!("its {NAME} has no {field}");
+        let size = self.size.as_deref().and_then(digits);
+        let sha256 = self.sha256.and_then(|sha256| sha256.parse().ok());
+        Ok(Some(Package {
+            path: self.path.ok_or_else(|| lacks("Filename"))?,
+            size: size.ok_or_else(|| lacks("Size"))?,
+            sha256: sha256.ok_or_else(|| lacks("SHA256"))?,
+            version: self.version.ok_or_else(|| lacks("Version"))?,
+        }))
+    }
+}

@@ -1,0 +1,35 @@
+//! Lines of Debian's control files: deb822(5). Pure.
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// The end of a stanza.
+    End,
+    /// A field and its value, or the beginning of it.
+    Field(&'a str, &'a str),
+    /// More of the field before.
+    More(&'a str),
+}
+
+impl<'a> Line<'a> {
+    /// Tells a line without its end.
+    pub(super) fn of(line: &'a str) -> Result<Self, String> {
+        if line.trim_matches([' ', '\t']).is_empty() {
+            return Ok(Self::End);
+        }
+        if let Some(more) = line.strip_prefix([' ', '\t']) {
+            return Ok(Self::More(more));
+        }
+        let (name, value) = line.split_once(':').ok_or("it has a line that is none of a control file")?;
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_name { Ok(Self::Field(name, value.trim())) } else { Err("it has a field without a name".to_owned()) }
+    }
+}
+
+/// Keeps a value whose field may be there once.
+pub(super) fn once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(format!("it has {name} twice")),
+    }
+}

@@ -1,0 +1,106 @@
+//! The newest QEMU that Debian signed, from the first mirror that has Debian's lists of today.
+//!
+//! Only the digest of the whole package is signed, so a package that the catalogue does not know has to be moved whole
+//! before a byte of it is believed. One that it knows is downloaded as any other: just the blocks that are needed.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::Network;
+use super::open::{Opened, What};
+use crate::catalog::{Catalog, Package};
+use crate::debian::{Date, Offer, Wanted};
+use crate::digest::Sha256;
+use crate::download::{DownloadError, FileUrl, Mirror};
+use crate::error::{Error, Result};
+use crate::fetch::file;
+use crate::fetcher;
+use crate::host::Host;
+use crate::mirrors;
+use crate::ui::Ui;
+
+/// What Debian offers, and who has it.
+#[derive(Debug)]
+pub struct Latest {
+    offer: Offer,
+    urls: Vec<FileUrl>,
+    note: Option<String>,
+}
+
+/// Finds it.
+pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<Latest> {
+    if network.offline {
+        return Err(Error::Offline { what: "what Debian offers today".into() });
+    }
+    let mut mirrors = mirrors::all(host, network.mirror.clone());
+    mirrors.retain(|mirror| matches!(mirror, Mirror::Archive(_)));
+    let mut why = None;
+    for mirror in &mirrors {
+        let found = fetcher::latest(
+            machine,
+            Date::from(SystemTime::now()),
+            &mut |wanted| get(host, ui, network, mirror, wanted),
+            &mut || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
+        );
+        match found {
+            Ok((offer, note)) => {
+                ui.note(&told(&offer));
+                let urls = mirrors.iter().filter_map(|mirror| mirror.file(&offer.path)).collect();
+                return Ok(Latest { offer, urls, note });
+            }
+            Err(error @ (Error::Download(_) | Error::Debian(_) | Error::Digest { .. })) => {
+                if let Some(before) = why.replace(error) {
+                    ui.warn(&before.to_string());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(why.unwrap_or_else(|| DownloadError::NoMirror { package: "Debian's lists".into() }.into()))
+}
+
+impl Latest {
+    /// The package of the catalogue that it is, if it is one.
+    pub fn package(&self, machine: &str) -> Result<Option<&'static Package>> {
+        Ok(Catalog::embedded()?.all_for(machine).find(|package| package.sha256 == self.offer.sha256))
+    }
+
+    /// The digest that Debian signed.
+    pub fn sha256(&self) -> Sha256 {
+        self.offer.sha256
+    }
+
+    /// Downloads all of it.
+    pub fn open(self, host: &Host, ui: &Ui, network: &Network) -> Result<Opened> {
+        let Self { offer, urls, note } = self;
+        let name = offer.path.rsplit('/').next().unwrap_or(&offer.path);
+        let size = offer.size;
+        let wanted = file::Wanted { name, urls: &urls, size: Some(size), most: size, sha256: Some(offer.sha256) };
+        let got = file::get(host, ui, network, &wanted)?;
+        let shown = format!("{name} of Debian's {}", offer.suite);
+        Ok(Opened { shown, what: What::Archive(got.file), note: note.or(got.note) })
+    }
+}
+
+fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted) -> Result<File> {
+    let no_url = || Error::io("find", Path::new(&wanted.path), std::io::ErrorKind::InvalidInput.into());
+    let url = mirror.file(&wanted.path).ok_or_else(no_url)?;
+    let size = wanted.sha256.map(|_| wanted.most);
+    let asked = file::Wanted {
+        name: &wanted.path,
+        urls: std::slice::from_ref(&url),
+        size,
+        most: wanted.most,
+        sha256: wanted.sha256,
+    };
+    file::get(host, ui, network, &asked).map(|got| got.file)
+}
+
+fn told(offer: &Offer) -> String {
+    let until = offer.valid_until.map(|until| format!(", valid until {until}")).unwrap_or_default();
+    format!(
+        "Debian's {} of {}{until} has qemu-user {}, signed by the key {}",
+        offer.suite, offer.date, offer.version, offer.key
+    )
+}

@@ -1,0 +1,277 @@
+//! From one link to the next: what is asked for, what is compared, what becomes of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use binfmt_nix::debian::{self, Answer, Date, Keys, Offer, Package, Question, Wanted};
+use binfmt_nix::digest::Sha256;
+use binfmt_nix::error::{Error, ExitCode};
+
+use super::forge::{Forger, UNTIL, from_now, release, stanza, xz};
+use super::{NOW, list};
+
+/// A mirror: files by their paths, and what it was asked for.
+struct Mirror {
+    files: BTreeMap<String, Vec<u8>>,
+    asked: Vec<Wanted>,
+    keys: Keys,
+    now: Date,
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    // Wherever whoever downloads has left it.
+    file.seek(SeekFrom::Start(bytes.len() as u64 / 2)).unwrap();
+    file
+}
+
+impl Mirror {
+    /// Both suites with these versions of QEMU; the lists of backports are had by their digests.
+    fn new(backports: &str, stable: &str) -> Self {
+        let forger = Forger::new(1);
+        let keys = Keys::of(&[&forger.certificate()]);
+        let mut mirror = Self { files: BTreeMap::new(), asked: Vec::new(), keys, now: NOW };
+        for (suite, version, until) in [("trixie-backports", backports, Some(UNTIL)), ("trixie", stable, None)] {
+            let index = xz([stanza("qemu", "1", "amd64"), stanza("qemu-user", version, "amd64")].concat().as_bytes());
+            let by_hash = suite == "trixie-backports";
+            let name =
+                if by_hash { format!("by-hash/SHA256/{}", Sha256::of(&index)) } else { "Packages.xz".to_owned() };
+            let signed = forger.sign(&release(suite, until, by_hash, &index));
+            mirror.files.insert(format!("dists/{suite}/InRelease"), signed.into_bytes());
+            mirror.files.insert(format!("dists/{suite}/main/binary-amd64/{name}"), index);
+        }
+        mirror
+    }
+
+    fn latest_for(&mut self, machine: &str) -> Result<Offer, Error> {
+        let (files, asked, keys) = (&self.files, &mut self.asked, &self.keys);
+        let mut get = |wanted: &Wanted| {
+            asked.push(wanted.clone());
+            files.get(&wanted.path).map(|bytes| file(bytes)).ok_or_else(|| Error::Usage("HTTP status 404".into()))
+        };
+        let mut read = |question: &Question, mut file: File| Ok(debian::answer(question, &mut file, keys));
+        debian::latest(machine, self.now, keys, &mut get, &mut read)
+    }
+
+    fn latest(&mut self) -> Result<Offer, Error> {
+        self.latest_for("x86_64")
+    }
+
+    #[track_caller]
+    fn refused(&mut self) -> String {
+        let error = self.latest().unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Unverified, "{error}");
+        error.to_string()
+    }
+
+    fn file(&mut self, part: &str) -> &mut Vec<u8> {
+        self.files.iter_mut().find(|(path, _)| path.contains(part)).unwrap().1
+    }
+}
+
+#[test]
+fn the_newer_of_both_is_offered() {
+    let (bpo, stable) = ("1:11.1.3+ds-1~bpo13+1", "1:10.0.13+ds-0+deb13u1");
+    let mut mirror = Mirror::new(bpo, stable);
+    let offer = mirror.latest().unwrap();
+    assert_eq!(
+        (offer.suite, offer.version.to_string(), offer.qemu.to_string()),
+        ("trixie-backports", bpo.into(), "11.1.3".into())
+    );
+    assert_eq!(offer.path, "pool/main/q/qemu/qemu-user_11.1.3+ds-1~bpo13+1_amd64.deb");
+    assert_eq!((offer.size, offer.sha256), (71_089_852, Sha256::of(bpo.as_bytes())));
+    assert_eq!(
+        (offer.date, offer.valid_until),
+        (Date::parse("Mon, 23 Nov 2026 02:09:33 UTC").unwrap(), Date::parse(UNTIL))
+    );
+    assert_eq!(offer.key, Forger::new(1).name());
+    let offer = Mirror::new(stable, bpo).latest().unwrap();
+    assert_eq!((offer.suite, offer.valid_until), ("trixie", None));
+    // It is the same file; its list says until when it is valid.
+    assert_eq!(Mirror::new(bpo, bpo).latest().unwrap().suite, "trixie-backports");
+}
+
+#[test]
+fn only_what_is_needed_is_asked_for() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    mirror.latest().unwrap();
+    let asked: Vec<_> = mirror.asked.iter().map(|wanted| (wanted.path.as_str(), wanted.most, wanted.sha256)).collect();
+    let [backports, its_index, stable, index] = *asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(backports, ("dists/trixie-backports/InRelease", 1 << 20, None));
+    assert_eq!(stable, ("dists/trixie/InRelease", 1 << 20, None));
+    for (path, most, sha256) in [its_index, index] {
+        let bytes = &mirror.files[path];
+        assert_eq!((most, sha256), (bytes.len() as u64, Some(Sha256::of(bytes))));
+    }
+    assert!(its_index.0.starts_with("dists/trixie-backports/main/binary-amd64/by-hash/SHA256/"), "{its_index:?}");
+    assert_eq!(index.0, "dists/trixie/main/binary-amd64/Packages.xz");
+}
+
+/// Whoever can withhold one suite cannot have an older version taken.
+#[test]
+fn one_suite_is_not_enough() {
+    for missing in ["trixie/InRelease", "trixie-backports/InRelease", "trixie/main", "by-hash"] {
+        let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+        mirror.files.retain(|path, _| !path.contains(missing));
+        assert_eq!(mirror.latest().unwrap_err().to_string(), "HTTP status 404", "{missing}");
+    }
+}
+
+#[test]
+fn a_suite_that_has_none_is_believed() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    let index = xz(stanza("qemu-system", "1:12-1", "amd64").as_bytes());
+    let signed = Forger::new(1).sign(&release("trixie-backports", Some(UNTIL), false, &index));
+    *mirror.file("backports/InRelease") = signed.into_bytes();
+    mirror.files.insert("dists/trixie-backports/main/binary-amd64/Packages.xz".into(), index.clone());
+    assert_eq!(mirror.latest().unwrap().suite, "trixie");
+    *mirror.file("trixie/InRelease") = Forger::new(1).sign(&release("trixie", None, false, &index)).into_bytes();
+    *mirror.file("trixie/main") = index;
+    let error = mirror.latest().unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Failed);
+    assert_eq!(
+        error.to_string(),
+        "Debian offers no qemu-user for amd64 today: it is neither in trixie-backports nor in trixie"
+    );
+}
+
+#[test]
+fn one_list_cannot_take_the_place_of_another() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    *mirror.file("backports/InRelease") = mirror.file("trixie/InRelease").clone();
+    assert_eq!(mirror.refused(), "refused the unverified dists/trixie-backports/InRelease: it is the list of trixie");
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    *mirror.file("trixie/InRelease") = mirror.file("backports/InRelease").clone();
+    assert_eq!(mirror.refused(), "refused the unverified dists/trixie/InRelease: it is the list of trixie-backports");
+}
+
+#[test]
+fn a_stale_list_is_named_with_its_age() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    mirror.now = Date::parse("Mon, 30 Nov 2026 02:09:32 UTC").unwrap();
+    mirror.latest().unwrap();
+    mirror.now = Date::parse("Mon, 30 Nov 2026 02:09:33 UTC").unwrap();
+    assert!(mirror.refused().starts_with("dists/trixie-backports/InRelease is stale"));
+    mirror.now = Date::parse("Tue, 01 Dec 2026 02:09:33 UTC").unwrap();
+    let wanted = "dists/trixie-backports/InRelease is stale: it expired on 2026-11-30 02:09:33 UTC, 1 days ago, \
+                  and was made on 2026-11-23 02:09:33 UTC, 8 days ago";
+    assert_eq!(mirror.refused(), wanted);
+    assert!(mirror.latest().unwrap_err().hint().unwrap().contains("not kept up to date"));
+    // One that never expires would be one that can be played again for ever.
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    *mirror.file("backports/InRelease") =
+        Forger::new(1).sign(&release("trixie-backports", None, true, b"x")).into_bytes();
+    assert!(mirror.refused().contains("does not say until when it is valid"));
+}
+
+/// The real list, a day after its last.
+#[test]
+fn debians_own_list_gets_stale_too() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    mirror.keys = Keys::of_debian();
+    *mirror.file("backports/InRelease") = list("trixie-backports");
+    mirror.now = Date::parse("Tue, 01 Dec 2026 02:09:33 UTC").unwrap();
+    assert!(mirror.refused().contains("it expired on 2026-11-30 02:09:33 UTC, 1 days ago"));
+    // In time, it goes on to the list of packages that Debian named.
+    mirror.now = NOW;
+    assert_eq!(mirror.latest().unwrap_err().to_string(), "HTTP status 404");
+    let last = mirror.asked.pop().unwrap();
+    assert_eq!(last.most, 311_844);
+    let sha256 = last.sha256.unwrap();
+    assert_eq!(last.path, format!("dists/trixie-backports/main/binary-amd64/by-hash/SHA256/{sha256}"));
+}
+
+#[test]
+fn a_clock_that_is_behind_is_named() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    let forger = Forger { signed: u32::try_from(NOW.0).unwrap() - 900_000, ..Forger::new(1) };
+    mirror.now = from_now(-300_000);
+    for (suite, until) in [("trixie-backports", Some(UNTIL)), ("trixie", None)] {
+        *mirror.file(&format!("{suite}/InRelease")) = forger.sign(&release(suite, until, true, b"x")).into_bytes();
+    }
+    assert!(mirror.refused().contains("and this machine's clock shows 2026-11-21"), "{}", mirror.refused());
+}
+
+#[test]
+fn other_bytes_than_the_list_names_are_refused() {
+    for part in ["by-hash", "trixie/main"] {
+        let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+        *mirror.file(part).last_mut().unwrap() ^= 1;
+        assert!(mirror.refused().contains("nothing of it was used"));
+        mirror.file(part).push(0);
+        assert!(mirror.refused().contains("bytes, instead of"), "{}", mirror.refused());
+        mirror.file(part).truncate(20);
+        assert!(mirror.refused().contains("it has 20 bytes, instead of"));
+        mirror.file(part).clear();
+        assert!(mirror.refused().contains("it has 0 bytes"));
+    }
+}
+
+#[test]
+fn a_list_that_is_too_long_reaches_nobody() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    mirror.file("backports/InRelease").resize((1 << 20) + 1, b'\n');
+    assert!(mirror.refused().contains("it has 1048577 bytes, and may have 1048576"));
+}
+
+#[test]
+fn other_machines_have_no_offer() {
+    let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    let error = mirror.latest_for("riscv64").unwrap_err();
+    assert_eq!((error.exit_code(), mirror.asked.len()), (ExitCode::Unsupported, 0));
+    assert!(
+        mirror.latest_for("aarch64").unwrap_err().to_string().contains("no SHA-256 of main/binary-arm64/Packages.xz")
+    );
+}
+
+/// Whoever reads the files may be anybody's by then.
+#[test]
+fn the_reader_is_not_believed_either() {
+    let mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
+    let honest = |question: &Question, mut file: File| debian::answer(question, &mut file, &mirror.keys);
+    let lied = |lie: &dyn Fn(Answer) -> Answer| {
+        let mut get = |wanted: &Wanted| Ok(file(&mirror.files[&wanted.path]));
+        let mut read = |question: &Question, file: File| Ok(lie(honest(question, file)));
+        debian::latest("x86_64", NOW, &mirror.keys, &mut get, &mut read)
+    };
+    assert!(lied(&|answer| answer).is_ok());
+    let release = |change: fn(&mut debian::Release)| {
+        let lie = move |answer| match answer {
+            Answer::Release(mut release) => {
+                change(&mut release);
+                Answer::Release(release)
+            }
+            other => other,
+        };
+        lied(&lie).unwrap_err().to_string()
+    };
+    assert!(release(|release| release.index.size = 1 << 40).contains("its list of packages has"));
+    assert!(release(|release| release.index.size = 0).contains("its list of packages has"));
+    assert!(release(|release| release.key = "me".into()).contains("a key that is none of Debian's"));
+    assert!(release(|release| release.codename = "a\u{1b}[2J".into()).contains("the list of a\u{fffd}[2J"));
+    let package = |change: fn(&mut Package)| {
+        let lie = move |answer| match answer {
+            Answer::Package(Some(mut package)) => {
+                change(&mut package);
+                Answer::Package(Some(package))
+            }
+            other => other,
+        };
+        lied(&lie).unwrap_err().to_string()
+    };
+    for path in ["../etc/qemu-user_1_amd64.deb", "pool/../qemu-user_1_amd64.deb", "pool/qemu-user_1_amd64.deb?x"] {
+        let lie = move |answer| match answer {
+            Answer::Package(Some(package)) => Answer::Package(Some(Package { path: path.into(), ..package })),
+            other => other,
+        };
+        assert!(lied(&lie).unwrap_err().to_string().contains("lies where no package does"), "{path}");
+    }
+    assert!(package(|package| package.size = u64::MAX).contains("bytes"));
+    assert!(package(|package| package.version = "latest".into()).contains("no version"));
+    assert!(package(|package| package.version = "1:11.2.0~rc1+ds-1".into()).contains("no release of QEMU"));
+    assert!(lied(&|_| Answer::Package(None)).unwrap_err().to_string().contains("what it was not asked"));
+    let error = lied(&|_| Answer::Refused("no\u{1b}[2J".repeat(100))).unwrap_err().to_string();
+    assert!(error.len() < 400 && !error.contains('\u{1b}'), "{error}");
+}

@@ -1,0 +1,51 @@
+//! A list that is said to be Debian's. The first byte says what the rest is: the file, a text that somebody signed who is
+//! believed, packets in the place of a good text's signature, or a certificate.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use binfmt_nix::debian::{Date, Keys, LARGEST_INDEX, Release};
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../debian/forge.rs"]
+#[allow(dead_code, reason = "the tests of signatures need more of it")]
+mod forge;
+
+use forge::{Forger, framed, release};
+
+/// Noon of 2026-11-24.
+const NOW: Date = Date(1_795_521_600);
+
+static FORGER: LazyLock<Forger> = LazyLock::new(|| Forger { algorithm: 27, ..Forger::new(1) });
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::of(&[&FORGER.certificate()]));
+static DEBIAN: LazyLock<Keys> = LazyLock::new(Keys::of_debian);
+
+fuzz_target!(|data: &[u8]| {
+    let Some((what, data)) = data.split_first() else { return };
+    match what {
+        b'f' => {
+            let believed = Release::read(data, "amd64", &KEYS, NOW).is_ok();
+            assert!(!believed || data.windows(9).any(|window| window == b"Codename:"));
+            assert!(Release::read(data, "amd64", &DEBIAN, NOW).is_err(), "a signature of Debian's in so few bytes");
+        }
+        b's' => {
+            let Ok(text) = std::str::from_utf8(data) else { return };
+            if let Ok(release) = Release::read(FORGER.sign(text).as_bytes(), "amd64", &KEYS, NOW) {
+                assert!((1..=LARGEST_INDEX).contains(&release.index.size));
+                assert!(text.contains(&release.codename) && text.contains(&release.index.sha256.to_string()));
+            }
+        }
+        b'p' => {
+            let text = release("trixie", None, true, b"x");
+            if Release::read(framed(&text, data).as_bytes(), "amd64", &KEYS, NOW).is_ok() {
+                let good = FORGER.over(&text);
+                assert!(data.windows(64).any(|window| window == &good[good.len() - 64..]));
+            }
+        }
+        _ => {
+            for (key, certificate, _) in Keys::of(&[data]).list() {
+                assert!(key.len() == 40 && certificate.len() == 40);
+            }
+        }
+    }
+});
