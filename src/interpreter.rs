@@ -5,7 +5,7 @@ use std::fmt;
 
 use binfmt_magic::Arch;
 use object::Endianness;
-use object::elf::{FileHeader32, FileHeader64, PT_INTERP};
+use object::elf::{ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader as _};
 
 /// How much of a file [`judge`] wants to see: the program headers of every QEMU
@@ -73,6 +73,15 @@ pub fn judge(head: &[u8], machine: &str) -> Result<(), String> {
     }
 }
 
+/// Whether a program that was judged runs only at the address that it was linked for.
+pub fn has_fixed_address(head: &[u8]) -> bool {
+    fn is_exec<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
+        let header = H::parse(head)?;
+        Ok(header.e_type(header.endian()?) == ET_EXEC)
+    }
+    is_exec::<FileHeader64<Endianness>>(head).or_else(|_| is_exec::<FileHeader32<Endianness>>(head)).unwrap_or(false)
+}
+
 /// Class, byte order and `e_machine` agree, and it is a program, not an object.
 fn same_machine(sample: &[u8], head: &[u8]) -> bool {
     let same = |range: std::ops::Range<usize>| sample.get(range.clone()) == head.get(range);
@@ -120,5 +129,13 @@ mod tests {
         let probe = |name: &str| Arch::find(name).ok().and_then(Arch::probe).unwrap_or_default();
         assert_eq!(judge(probe("x86_64"), "x86_64"), Ok(()));
         assert!(judge(probe("aarch64"), "x86_64").is_err());
+    }
+
+    #[test]
+    fn a_fixed_address_is_seen() {
+        let mut program = Arch::find("x86_64").ok().and_then(Arch::probe).unwrap_or_default().to_vec();
+        assert!(has_fixed_address(&program));
+        program[16] = 3; // ET_DYN
+        assert!(!has_fixed_address(&program) && !has_fixed_address(b"\x7fELF"));
     }
 }

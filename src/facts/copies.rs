@@ -1,4 +1,4 @@
-//! Static QEMUs that others installed on the host.
+//! Static QEMUs that others installed on the host, one by one: is this one fit to be copied?
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -9,7 +9,7 @@ use binfmt_magic::Arch;
 
 use super::IN_MEMORY;
 use crate::digest::Sha256;
-use crate::error::Result;
+use crate::error::Error;
 use crate::host::Host;
 use crate::interpreter::{self, OLDEST_GOOD, Version};
 
@@ -29,38 +29,10 @@ pub struct Fit {
     pub version: Version,
     /// Of the whole file.
     pub sha256: Sha256,
+    /// It runs at an address that it was linked for, and nowhere else.
+    pub fixed_address: bool,
     /// The file that was judged.
     pub file: File,
-}
-
-/// Where distributions put them: Debian, Fedora, Arch and Alpine use one of the
-/// two names in /usr/bin.
-fn places(arch: &Arch) -> [PathBuf; 4] {
-    let name = interpreter::binary(arch);
-    [
-        format!("/usr/bin/{name}-static"),
-        format!("/usr/bin/{name}"),
-        format!("/usr/local/bin/{name}-static"),
-        format!("/usr/local/bin/{name}"),
-    ]
-    .map(PathBuf::from)
-}
-
-/// All candidates for one target that exist, judged.
-pub fn find(host: &Host, arch: &Arch, machine: &str) -> Result<Vec<HostCopy>> {
-    let mut found = Vec::new();
-    for path in places(arch) {
-        match host.lstat(&path)? {
-            None => {}
-            // Debian's -static names are links to the other name, looked at anyway.
-            Some(meta) if meta.is_symlink() => {}
-            Some(_) => {
-                let verdict = judge(host, arch, machine, &path);
-                found.push(HostCopy { path, verdict });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// The file that the user named. He vouches for it: its owner and age are his
@@ -76,18 +48,20 @@ pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::resul
     if path.starts_with(IN_MEMORY) {
         return Err("it has no file that could be looked at".into());
     }
-    let path = &host.resolve(path).map_err(|e| e.to_string())?;
-    let file = host.open_nofollow(path).map_err(|e| e.to_string())?;
-    match host.distrust(path, &file) {
-        Ok(None) => {}
-        Ok(Some(why)) => return Err(why.to_string()),
-        Err(e) => return Err(e.to_string()),
-    }
+    let file = host.open_trusted_through_links(path).map_err(why)?;
     let fit = fit(host, arch, machine, file)?;
     if fit.version < OLDEST_GOOD {
         return Err(format!("its release {} is older than {OLDEST_GOOD}", fit.version));
     }
     Ok(fit)
+}
+
+/// What speaks against what cannot be opened.
+pub fn why(error: Error) -> String {
+    match error {
+        Error::Distrusted(why) => why.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// What the bytes say, and what it answers when it is started.
@@ -102,7 +76,7 @@ pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::resu
     let version = version(host, arch, &open)?;
     file.rewind().map_err(io)?;
     let sha256 = Sha256::of_reader(&mut file).map_err(io)?;
-    Ok(Fit { version, sha256, file })
+    Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(&head), file })
 }
 
 /// Asks an emulator for its release, by running it.

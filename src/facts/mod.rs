@@ -4,10 +4,12 @@
 
 pub mod brought;
 pub mod copies;
+mod known_bad;
 pub mod layers;
 pub mod made;
 pub mod native;
 mod orphans;
+pub mod places;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,7 @@ use crate::source::{Source, Supply};
 pub use copies::HostCopy;
 pub use made::Now;
 pub use native::Native;
+pub use places::Search;
 pub use rivals::Rival;
 
 /// The interpreters of entries that need no file: the number is of no meaning
@@ -220,14 +223,21 @@ impl Facts {
             }
             return Ok(());
         }
+        let machine = self.machine.clone();
+        let wide = supply.source == Source::Host;
+        let search = if wide { Search::wide(host, &machine) } else { Search::usual(host, &machine) };
         for arch in systems {
             let installed = self.files.contains_key(&layout::interpreter(arch));
+            let rivals = self.rivals.get(arch.target).filter(|_| wide).map_or(&[][..], Vec::as_slice);
             let found = match &supply.source {
                 Source::Auto if installed => continue,
-                Source::Auto | Source::Host => copies::find(host, arch, &self.machine)?,
+                Source::Auto | Source::Host => search.find(arch, rivals),
                 Source::File(path) => vec![copies::given(host, arch, &self.machine, path)],
                 Source::Download(_) | Source::From(_) => continue,
             };
+            if wide {
+                self.notes.extend(places::reasons(&found).into_iter().map(|why| format!("{}: {why}", arch.target)));
+            }
             self.copies.insert(arch.target, found);
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! /usr/local → ../var/usrlocal. The way behind it is checked no less.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -48,6 +48,36 @@ impl Host {
             Some(why) => Err(why.into()),
             None => Ok(way.here),
         }
+    }
+
+    /// Opens a program by the checked way. A link in its place is followed if it is root's, or ours, and lies where only
+    /// they can put one; the way behind it is checked no less.
+    pub fn open_trusted_through_links(&self, path: &Path) -> Result<File> {
+        let mut at = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let Some(target) = self.link_of_ours(&at)? else {
+                return self.open_trusted(&at);
+            };
+            at = target;
+        }
+        Err(Error::io("follow the links to", &self.at(path), Errno::LOOP.into()))
+    }
+
+    /// Where the link at `path` leads; `None` if there is no link.
+    fn link_of_ours(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let (dir, name) = self.dir_of(path)?;
+        let real = dir.path(name);
+        let failed = |e| Error::io("open", &real, e);
+        let Some(target) = dir.link(name).map_err(failed)? else {
+            return Ok(None);
+        };
+        let uid = dir.owner(name).map_err(failed)?;
+        if super::trust::is_foreign(uid) {
+            return Err(Distrust::Owner { path: real, uid }.into());
+        }
+        let inside = dir.real().join(&target);
+        let inside = inside.strip_prefix(&self.root).map_err(|_| leads_out(&real, &target))?;
+        Ok(Some(Path::new("/").join(inside)))
     }
 
     /// The directory that holds `path`, and the name that `path` has in it.
@@ -110,9 +140,13 @@ impl Way<'_> {
     }
 
     fn leads_out(&self, name: &OsStr, target: &Path) -> Error {
-        let e = io::Error::other(format!("a link leads out of the root directory, to {}", target.display()));
-        Error::io("open", &self.here.path(name), e)
+        leads_out(&self.here.path(name), target)
     }
+}
+
+fn leads_out(real: &Path, target: &Path) -> Error {
+    let e = io::Error::other(format!("a link leads out of the root directory, to {}", target.display()));
+    Error::io("open", real, e)
 }
 
 /// The names in a path, the first of them last.

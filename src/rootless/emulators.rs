@@ -14,9 +14,9 @@ use crate::cache::Cache;
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::IN_MEMORY;
 use crate::facts::brought;
 use crate::facts::copies::{self, HostCopy};
+use crate::facts::{self, IN_MEMORY};
 use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
@@ -223,9 +223,9 @@ impl Search<'_> {
 
     /// The newest good one of the host.
     fn of_host(&self, arch: &'static Arch) -> Result<Emulator> {
-        let mut judged = copies::find(self.host, arch, self.machine)?;
-        let version = |copy: &HostCopy| copy.verdict.as_ref().ok().map(|fit| fit.version);
-        judged.sort_by_key(version);
+        let mut judged = facts::Search::usual(self.host, self.machine).find(arch, &[]);
+        // The one that is good is the last.
+        judged.sort_by_key(|copy| copy.verdict.is_ok());
         let none = || Error::NoInterpreter { binary: interpreter::binary(arch), tried: "none is installed".into() };
         copy(arch, judged.pop().ok_or_else(none)?)
     }

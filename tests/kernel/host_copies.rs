@@ -43,7 +43,7 @@ fn from_the_host(tree: &Tree) -> Done {
 
 /// It is not used, the reason is given, and nothing was touched but the lock.
 #[track_caller]
-fn not_used(tree: &Tree, why: &str) {
+pub(crate) fn not_used(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     from_the_host(tree).exits(1).says("no usable qemu-aarch64").says(why).says("--source download");
     before.is_unchanged_in(tree);

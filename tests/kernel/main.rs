@@ -44,6 +44,7 @@ mod leftovers;
 mod main_job;
 mod names;
 mod nix_conf;
+mod nix_copies;
 mod nix_left_alone;
 mod options;
 mod other_hands;
@@ -82,6 +83,7 @@ const MODULES: &[&[Test]] = &[
     main_job::TESTS,
     names::TESTS,
     nix_conf::TESTS,
+    nix_copies::TESTS,
     nix_left_alone::TESTS,
     options::TESTS,
     other_hands::TESTS,

@@ -1,0 +1,188 @@
+//! Where static QEMUs are that nobody named, and which of them is taken.
+//!
+//! The newest good one is taken. Of the same release, what a package manager looks after comes before what somebody put
+//! into /usr/local by hand, and that before what merely runs an entry.
+//!
+//! A profile of Nix or Guix leads into a store, where all is root's and read-only. That says nothing about who made it:
+//! the daemon builds for every user of the machine, and gives the result to root. So what a profile of root's leads to is
+//! taken, every link on the way being root's own; what merely lies in the store is named, and never started.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use super::copies::{self, Fit, HostCopy};
+use super::{Rival, known_bad};
+use crate::host::Host;
+use crate::{interpreter, layout};
+
+/// Debian, Fedora, Arch, Alpine and Void use one of the two names in the first; NixOS the second, Nix elsewhere the next
+/// three; Guix System and Guix elsewhere two more.
+const DIRS: [&str; 8] = [
+    "/usr/bin",
+    "/run/current-system/sw/bin",
+    "/nix/var/nix/profiles/default/bin",
+    "/root/.nix-profile/bin",
+    "/root/.local/state/nix/profile/bin",
+    "/run/current-system/profile/bin",
+    "/root/.guix-profile/bin",
+    "/usr/local/bin",
+];
+
+const STORE: &str = "/nix/store";
+/// A name in the store begins with so many characters of a hash and a dash (Nix manual, "Store Path").
+const HASH: usize = 33;
+
+/// A look for emulators of several systems.
+#[derive(Debug)]
+pub struct Search<'a> {
+    host: &'a Host,
+    machine: &'a str,
+    store: Vec<PathBuf>,
+}
+
+impl<'a> Search<'a> {
+    /// In the usual places.
+    pub fn usual(host: &'a Host, machine: &'a str) -> Self {
+        Self { host, machine, store: Vec::new() }
+    }
+
+    /// Everywhere: the store of Nix is listed, once for all systems.
+    pub fn wide(host: &'a Host, machine: &'a str) -> Self {
+        // What cannot be listed holds nothing that could be taken.
+        let names = host.list(Path::new(STORE)).unwrap_or_default();
+        let store = names.iter().filter(|name| is_static_qemu(name)).map(|name| Path::new(STORE).join(name));
+        Self { host, machine, store: store.collect() }
+    }
+
+    /// All candidates for one system that exist, judged; at most one of them is to be taken. The entries are those of
+    /// others that run its programs.
+    pub fn find(&self, arch: &Arch, entries: &[Rival]) -> Vec<HostCopy> {
+        let mut seen = Vec::new();
+        let mut found = Vec::new();
+        let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<Fit, String>| {
+            if !self.host.exists(&path) {
+                return;
+            }
+            let real = self.host.resolve(&path).unwrap_or_else(|_| path.clone());
+            // Debian's -static names are links to the other ones; profiles share what they lead to.
+            if !seen.contains(&real) && real != layout::interpreter(arch) {
+                found.push(HostCopy { verdict: judge(&path, &real), path });
+                seen.push(real);
+            }
+        };
+        for path in usual(arch).chain(self.registered(entries)) {
+            look(path, &|path, real| self.judge(arch, path, real));
+        }
+        for path in self.store.iter().map(|dir| dir.join("bin").join(interpreter::binary(arch))) {
+            look(path, &|path, _| Err(self.unclaimed(path)));
+        }
+        contest(&mut found);
+        found
+    }
+
+    fn judge(&self, arch: &Arch, path: &Path, real: &Path) -> Result<Fit, String> {
+        let crash = |why: String| match known_bad::crash(self.machine, real) {
+            Some(thread) if why.contains("signal") => format!("{why} (known: {thread})"),
+            _ => why,
+        };
+        let fit = copies::judge(self.host, arch, self.machine, path).map_err(crash)?;
+        match known_bad::flaw(fit.version, self.machine, arch.target, fit.fixed_address) {
+            Some(flaw) => Err(format!("QEMU {} {} ({})", fit.version, flaw.what, flaw.thread)),
+            None => Ok(fit),
+        }
+    }
+
+    /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
+    fn registered(&self, entries: &[Rival]) -> impl Iterator<Item = PathBuf> {
+        let root = self.host.at(Path::new("/"));
+        let paths: Vec<_> = entries
+            .iter()
+            .map(|rival| Path::new(OsStr::from_bytes(&rival.entry.rule.interpreter)))
+            .filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?)))
+            .collect();
+        paths.into_iter()
+    }
+
+    /// Why one that lies in the store is not taken.
+    fn unclaimed(&self, path: &Path) -> String {
+        match self.host.open_trusted_through_links(path) {
+            Err(error) => copies::why(error),
+            Ok(_) => "whoever may build with Nix can put a program into the store, and no profile of root's leads to \
+                      this one; --qemu PATH takes it"
+                .to_owned(),
+        }
+    }
+}
+
+fn usual(arch: &Arch) -> impl Iterator<Item = PathBuf> {
+    let name = interpreter::binary(arch);
+    DIRS.iter().flat_map(move |dir| [Path::new(dir).join(&name), Path::new(dir).join(format!("{name}-static"))])
+}
+
+/// `qemu-user-static-x86_64-unknown-linux-musl-10.2.1` behind the hash: what `pkgsStatic.qemu-user` is called, and
+/// others like it.
+fn is_static_qemu(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let name = name.get(HASH..).unwrap_or_default();
+    name.starts_with("qemu") && name.contains("user") && name.contains("static")
+}
+
+/// Leaves the best one, and says of the others why it is better.
+fn contest(found: &mut [HostCopy]) {
+    let mut best: Option<(usize, &HostCopy, &Fit)> = None;
+    for (number, copy) in found.iter().enumerate() {
+        if let Ok(fit) = &copy.verdict
+            && best.is_none_or(|(_, _, before)| fit.version > before.version)
+        {
+            best = Some((number, copy, fit));
+        }
+    }
+    let Some((taken, path, version)) = best.map(|(number, copy, fit)| (number, copy.path.clone(), fit.version)) else {
+        return;
+    };
+    for (_, copy) in found.iter_mut().enumerate().filter(|(number, _)| *number != taken) {
+        let path = path.display();
+        if let Ok(fit) = &copy.verdict {
+            copy.verdict = Err(if fit.version == version {
+                format!("it is QEMU {version}, as {path} is, which comes first")
+            } else {
+                format!("it is QEMU {}, and {path} is {version}", fit.version)
+            });
+        }
+    }
+}
+
+/// Why the one that is taken is, and why each of the others is not; for people. Nothing where there is no choice.
+pub fn reasons(found: &[HostCopy]) -> Vec<String> {
+    let good = |copy: &&HostCopy| copy.verdict.is_ok();
+    if found.len() < 2 || !found.iter().any(|copy| good(&copy)) {
+        return Vec::new();
+    }
+    let told = |copy: &HostCopy| match &copy.verdict {
+        Ok(fit) => {
+            format!("{} is taken: QEMU {}, the newest good one of {}", copy.path.display(), fit.version, found.len())
+        }
+        Err(why) => format!("{} is not taken: {why}", copy.path.display()),
+    };
+    found.iter().filter(good).chain(found.iter().filter(|copy| !good(copy))).map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn static_qemus_are_known_by_their_names_in_the_store() {
+        let is = |name: &str| is_static_qemu(OsStr::new(&format!("{}-{name}", "x".repeat(32))));
+        assert!(is("qemu-user-static-x86_64-unknown-linux-musl-10.2.1"));
+        assert!(is("qemu-user-static-7.2"));
+        for name in ["qemu-user-10.2.1", "qemu-10.2.1", "busybox-static", ""] {
+            assert!(!is(name), "{name}");
+        }
+        assert!(!is_static_qemu(OsStr::new("qemu-user-static")));
+        assert!(!is_static_qemu(OsStr::new(&"ä".repeat(40))));
+    }
+}
