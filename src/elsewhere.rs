@@ -86,7 +86,7 @@ impl Elsewhere<'_> {
             whose_word(archive.vouched)
         ));
         let from = From { place: Place::Url(url), sha256: Some(archive.sha256) };
-        let opened = open(self.host, self.ui, &from, self.network)?;
+        let opened = open(self.host, self.ui, &from, self.network, self.machine)?;
         let mut brought = brought::bring(self.host, archs, self.machine, &opened)?;
         let mut found = Vec::new();
         for arch in archs {

@@ -32,6 +32,8 @@
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
 //! | [`netrc`] | whose passwords are for which mirror; pure | where the files are |
+//! | [`oci`] | images in registries: references, documents, challenges, passwords; pure | HTTP, files |
+//! | [`registries`] | who this machine's user is to registries of images | how to pull |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
@@ -74,10 +76,12 @@ pub mod layout;
 pub mod mirrors;
 pub mod netrc;
 pub mod nix;
+pub mod oci;
 pub mod outcome;
 pub mod plan;
 pub mod probe;
 pub mod receipt;
+pub mod registries;
 pub mod request;
 pub mod rootless;
 pub mod source;

@@ -8,16 +8,21 @@
 //! It is read once, from front to back, and in bounds: so many entries, so many bytes, so much memory. What is read is
 //! not to be trusted afterwards either: whoever calls this is a process with no rights (see `fetcher`).
 //!
+//! The layers of an image are several tar archives, of which an upper one can hide what is in those below it (`layers`).
+//!
 //! Pure: bytes in, pieces out. [`bundle`] writes such an archive of our own.
 
 pub mod bundle;
+mod layers;
 mod manifest;
 mod names;
 mod packed;
 mod tarball;
+mod tree;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+pub use layers::unpack_layers;
 pub use manifest::{Listed, Manifest};
 
 use crate::catalog::ar;
@@ -86,14 +91,14 @@ pub fn unpack(archive: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sin
         return program(archive, targets, sink);
     }
     if head != *b"!<arch>\n" {
-        return tarball::unpack(packed::open(archive)?, targets, sink);
+        return tarball::unpack(packed::open(archive, MOST_UNPACKED)?, targets, sink);
     }
     let names = ["data.tar.xz", "data.tar.zst", "data.tar.gz", "data.tar"];
     let Some(data) = names.iter().find_map(|name| ar::find(archive, name).ok()) else {
         return Err(ArchiveError::refused("it is an ar archive without a data.tar, so no Debian package"));
     };
     archive.seek(SeekFrom::Start(data.offset)).map_err(broken)?;
-    tarball::unpack(packed::open(archive.take(data.length))?, targets, sink)
+    tarball::unpack(packed::open(archive.take(data.length), MOST_UNPACKED)?, targets, sink)
 }
 
 /// No archive at all, but what would be in it.

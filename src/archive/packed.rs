@@ -10,8 +10,8 @@ use super::{ArchiveError, DECODER_KIB, MOST_UNPACKED};
 /// What is looked at to tell the packing.
 type Whole<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
 
-/// The tar archive in it, which ends with an error where it is longer than any.
-pub(super) fn open<'a>(mut packed: impl Read + 'a) -> Result<Box<dyn Read + 'a>, ArchiveError> {
+/// The tar archive in it, which ends with an error after `most` bytes.
+pub(super) fn open<'a>(mut packed: impl Read + 'a, most: u64) -> Result<Box<dyn Read + 'a>, ArchiveError> {
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let mut head = Vec::new();
     packed.by_ref().take(6).read_to_end(&mut head).map_err(broken)?;
@@ -23,7 +23,7 @@ pub(super) fn open<'a>(mut packed: impl Read + 'a) -> Result<Box<dyn Read + 'a>,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(Zstd::new(whole)?),
         _ => Box::new(whole),
     };
-    Ok(Box::new(Bounded { content, left: MOST_UNPACKED }))
+    Ok(Box::new(Bounded { content, left: most }))
 }
 
 /// One zstd frame, which is all that the zstd and dpkg-deb programs write. The library leaves it to its caller to compare

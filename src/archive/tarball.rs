@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use tar::{Archive, Entry};
 
 use super::manifest::{self, Manifest};
+use super::tree::Hidden;
 use super::{ArchiveError, LARGEST_TOTAL, Piece, Sink, give, names};
 
 /// Headers of any kind; the largest distributions have fewer files.
@@ -16,16 +17,8 @@ const LONGEST_HEADER: u64 = 64 << 10;
 
 /// Gives what is wanted of it to the sink, and reads it to its end, which is where a checksum is.
 pub(super) fn unpack(tar: impl Read, targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
-    let mut archive = Archive::new(tar);
-    // The pieces of an .apk each have an end of their own, or none.
-    archive.set_ignore_zeros(true);
-    let mut walk = Walk { targets, sink, found: Vec::new(), total: 0, long: None, links: Vec::new() };
-    for (number, entry) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
-        if number >= MOST_ENTRIES {
-            return Err(ArchiveError::refused(format!("it has more than {MOST_ENTRIES} members")));
-        }
-        walk.entry(entry.map_err(unreadable)?, number == 0)?;
-    }
+    let mut walk = Walk::new(targets, sink, None);
+    walk.archive(tar)?;
     walk.end()
 }
 
@@ -34,20 +27,59 @@ fn unreadable(e: io::Error) -> ArchiveError {
     ArchiveError::Refused(format!("it is no tar archive, or a broken one: {e}"))
 }
 
-struct Walk<'a, 'b, 'c> {
+/// A way through one archive, or through the layers of an image.
+pub(super) struct Walk<'a, 'b, 'c> {
     targets: &'a [&'a str],
     sink: &'b mut Sink<'c>,
     /// The emulators that were given, with their paths.
     found: Vec<(&'a str, String)>,
+    /// How many of them are of layers above.
+    above: usize,
     /// How long they are together.
     total: u64,
+    /// How many members there were.
+    members: usize,
     /// The next entry's path, where its own header has no room for it.
     long: Option<Vec<u8>>,
     /// Members with an emulator's name that are no files.
     links: Vec<(&'a str, String)>,
+    /// In layers: what those above hide.
+    hidden: Option<Hidden>,
 }
 
-impl Walk<'_, '_, '_> {
+impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
+    fn new(targets: &'a [&'a str], sink: &'b mut Sink<'c>, hidden: Option<Hidden>) -> Self {
+        let (found, links) = (Vec::new(), Vec::new());
+        Self { targets, sink, found, above: 0, total: 0, members: 0, long: None, links, hidden }
+    }
+
+    /// Layers are to come, the uppermost first.
+    pub(super) fn through_layers(targets: &'a [&'a str], sink: &'b mut Sink<'c>) -> Self {
+        Self::new(targets, sink, Some(Hidden::default()))
+    }
+
+    /// The next layer lies below.
+    pub(super) fn descend(&mut self) {
+        self.above = self.found.len();
+        self.hidden.iter_mut().for_each(Hidden::descend);
+    }
+
+    /// Reads an archive to its end.
+    pub(super) fn archive(&mut self, tar: impl Read) -> Result<(), ArchiveError> {
+        let mut archive = Archive::new(tar);
+        // The pieces of an .apk each have an end of their own, or none.
+        archive.set_ignore_zeros(true);
+        self.long = None;
+        for (number, entry) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
+            self.members = self.members.saturating_add(1);
+            if self.members > MOST_ENTRIES {
+                return Err(ArchiveError::refused(format!("it has more than {MOST_ENTRIES} members")));
+            }
+            self.entry(entry.map_err(unreadable)?, number == 0 && self.hidden.is_none())?;
+        }
+        Ok(())
+    }
+
     fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>, first: bool) -> Result<(), ArchiveError> {
         let kind = entry.header().entry_type();
         if kind.is_gnu_longname() {
@@ -67,6 +99,11 @@ impl Walk<'_, '_, '_> {
         let path = self.long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         if kind.is_gnu_sparse() {
             return Err(ArchiveError::Refused(format!("its member {} is sparse", String::from_utf8_lossy(&path))));
+        }
+        if let Some(hidden) = &mut self.hidden
+            && hidden.meets(&path, kind.is_dir())?
+        {
+            return Ok(());
         }
         if first && path == manifest::NAME.as_bytes() && kind.is_file() {
             return self.manifest(&mut entry);
@@ -91,7 +128,11 @@ impl Walk<'_, '_, '_> {
 
     fn emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
         let path = String::from_utf8_lossy(path).into_owned();
-        if let Some((_, other)) = self.found.iter().find(|(known, _)| *known == target) {
+        let before = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
+        if let Some((number, (_, other))) = before {
+            if number < self.above {
+                return Ok(());
+            }
             return Err(ArchiveError::Refused(format!("it has two emulators for {target}: {other} and {path}")));
         }
         let size = entry.header().entry_size().map_err(unreadable)?;
@@ -106,7 +147,7 @@ impl Walk<'_, '_, '_> {
     }
 
     /// A link in the place of an emulator is not followed, but is worth a word where it is all there is.
-    fn end(self) -> Result<(), ArchiveError> {
+    pub(super) fn end(self) -> Result<(), ArchiveError> {
         let lonely = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
         match lonely {
             Some((_, path)) => Err(ArchiveError::Refused(format!("its {path} is a link or a device, not a file"))),

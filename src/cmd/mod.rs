@@ -36,6 +36,10 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::DownloadConfined => return fetcher::run(),
         Command::UnpackConfined { parent, targets } => return fetcher::run_unpacker(*parent, targets),
         Command::VerifyConfined { parent, question } => return fetcher::run_verifier(*parent, question),
+        Command::PullConfined => return fetcher::run_puller(),
+        Command::UnpackLayersConfined { parent, lengths, targets } => {
+            return fetcher::run_layers_unpacker(*parent, lengths, targets);
+        }
         _ => {}
     }
     let host = Host::new(&cli.root)?;
@@ -53,6 +57,10 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::DownloadConfined => fetcher::run(),
         Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
         Command::VerifyConfined { parent, question } => fetcher::run_verifier(*parent, question),
+        Command::PullConfined => fetcher::run_puller(),
+        Command::UnpackLayersConfined { parent, lengths, targets } => {
+            fetcher::run_layers_unpacker(*parent, lengths, targets)
+        }
         Command::MapIds { pid, uids, gids, programs } => {
             let mapped = host.map_ids_of(*pid, uids, gids, programs);
             mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))

@@ -5,9 +5,11 @@ use std::path::Path;
 use crate::catalog::NoVersion;
 use crate::cli;
 use crate::digest::Sha256;
+use crate::download::NotAUrl;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::mirrors;
+use crate::oci::NotAnImage;
 use crate::source::{From, Network, Place, Release, Source};
 
 /// What the options say, for so many systems.
@@ -44,22 +46,41 @@ pub(super) fn release(version: Option<&str>) -> Result<Release> {
 /// What is not on this machine needs a digest, or that the user says that he needs none.
 fn from(path: &Path, origin: &cli::Origin) -> Result<From> {
     let digest = |text: &String| text.to_ascii_lowercase().parse::<Sha256>().map_err(|e| Error::Usage(e.to_string()));
-    let sha256 = origin.sha256.as_ref().map(digest).transpose()?;
-    let text = path.to_string_lossy();
-    let place = if text.contains("://") {
-        Place::Url(text.parse().map_err(|e| Error::Usage(format!("--from {text}: {e}")))?)
-    } else {
-        Place::Path(path.to_owned())
+    let named = origin.sha256.as_ref().map(digest).transpose()?;
+    let place = place(path)?;
+    let sha256 = match (&place, named) {
+        (Place::Image(_), Some(_)) => {
+            return Err(Error::Usage(
+                "the digest of an image stands behind its name: oci://HOST/NAME@sha256:HEX".into(),
+            ));
+        }
+        (Place::Image(image), None) => image.digest(),
+        (_, named) => named,
     };
     match (&place, sha256, origin.insecure_no_digest) {
-        (_, Some(_), true) => Err(Error::Usage("--sha256 and --insecure-no-digest exclude each other".into())),
+        (_, Some(_), true) => Err(Error::Usage("a digest and --insecure-no-digest exclude each other".into())),
         (Place::Path(_), _, true) => Err(Error::Usage(
             "--insecure-no-digest is about what comes over the network: a path needs no digest".into(),
         )),
-        (Place::Url(url), None, false) => Err(Error::Usage(format!(
-            "root would run whatever {url} gives: name its digest (--sha256 HEX, as its publisher says it), or say that you \
-             take it as it comes (--insecure-no-digest)"
-        ))),
+        (Place::Url(url), None, false) => Err(undigested(&url.to_string(), "--sha256 HEX")),
+        (Place::Image(image), None, false) => Err(undigested(&image.to_string(), &format!("{image}@sha256:HEX"))),
         (_, sha256, _) => Ok(From { place, sha256 }),
     }
+}
+
+fn place(path: &Path) -> Result<Place> {
+    let text = path.to_string_lossy();
+    let odd = |why: &dyn std::fmt::Display| Error::Usage(format!("--from {text}: {why}"));
+    Ok(match text.split_once("://") {
+        None => Place::Path(path.to_owned()),
+        Some(("oci", _)) => Place::Image(Box::new(text.parse().map_err(|e: NotAnImage| odd(&e))?)),
+        Some(_) => Place::Url(text.parse().map_err(|e: NotAUrl| odd(&e))?),
+    })
+}
+
+fn undigested(what: &str, how: &str) -> Error {
+    Error::Usage(format!(
+        "root would run whatever {what} gives: name its digest ({how}, as its publisher says it), or say that you take it as \
+         it comes (--insecure-no-digest)"
+    ))
 }

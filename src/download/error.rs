@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::Reason;
+use super::{PullError, Reason};
 
 /// A download that gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum DownloadError {
         #[source]
         source: io::Error,
     },
+    /// An image could not be pulled.
+    #[error(transparent)]
+    Pull(#[from] Box<PullError>),
     /// The process that downloads could not do it.
     #[error("the process that downloads {0}")]
     Process(String),
@@ -81,6 +84,7 @@ impl DownloadError {
             Self::Inconsistent { .. } => {
                 format!("this is an error in binfmt-nix, please report it; {qemu}")
             }
+            Self::Pull(error) => error.hint(),
             Self::Write { .. } => "check the space left and the rights there".to_owned(),
             Self::Process(_) => format!("run it again; if that does not help, please report it, {qemu}"),
         }
@@ -88,7 +92,10 @@ impl DownloadError {
 
     /// Whether bytes came that are not the pinned ones (exit code 5), rather than none (1).
     pub fn is_unverified(&self) -> bool {
-        matches!(self, Self::Unverified { .. } | Self::Inconsistent { .. })
+        match self {
+            Self::Pull(error) => error.is_unverified(),
+            error => matches!(error, Self::Unverified { .. } | Self::Inconsistent { .. }),
+        }
     }
 }
 

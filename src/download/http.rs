@@ -4,12 +4,15 @@
 //! either case; `HTTP_PROXY` not under CGI), as the library reads them; socks5 and socks5h too.
 
 use std::error::Error;
-use std::io::{ErrorKind, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::{Client as Reqwest, ClientBuilder, Response};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, RANGE};
+use reqwest::blocking::{Client as Reqwest, ClientBuilder, RequestBuilder, Response};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RANGE,
+};
 use reqwest::redirect::{Action, Attempt, Policy};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -97,6 +100,19 @@ impl Client {
         for (name, value) in ask.headers {
             request = request.header(name, value);
         }
+        self.send(request, since)
+    }
+
+    /// Gives a server a form (application/x-www-form-urlencoded). It goes nowhere else: a redirect that would have it
+    /// said again (RFC 9110 §15.4.8) is not followed, for this body cannot be read twice.
+    pub(super) fn tell(&self, url: &str, form: String) -> Result<Answer, Reason> {
+        let since = Instant::now();
+        let length = form.len() as u64;
+        let body = reqwest::blocking::Body::sized(Cursor::new(form), length);
+        self.send(self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body), since)
+    }
+
+    fn send(&self, request: RequestBuilder, since: Instant) -> Result<Answer, Reason> {
         let response = request.send().map_err(|e| reason(e, self.stall))?;
         Ok(Answer {
             status: response.status().as_u16(),
@@ -110,6 +126,11 @@ impl Answer {
     /// A header, as far as it can be printed.
     pub(super) fn header(&self, name: &HeaderName) -> Option<String> {
         Some(one_line(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes())))
+    }
+
+    /// All values of a header, as they came.
+    pub(super) fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
     /// How long it says that its body is.

@@ -141,6 +141,6 @@ fn busy(code: u16, after: Option<u64>) -> String {
 }
 
 /// For texts that another process says are printable already: those that are stay as they are.
-fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+pub(super) fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(one_line(&String::deserialize(from)?))
 }

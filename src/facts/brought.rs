@@ -11,10 +11,11 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::copies::{self, HostCopy};
+use super::layers::from_layers;
 use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetcher;
+use crate::fetcher::{self, Layers};
 use crate::host::{Host, Inode};
 use crate::interpreter;
 use crate::source::open::{Opened, What};
@@ -32,6 +33,10 @@ pub struct Brought {
 pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opened) -> Result<Brought> {
     let mut brought = match &opened.what {
         What::Directory(dir) => in_directory(host, archs, machine, dir)?,
+        What::Layers(Layers { file, lengths }) => {
+            let file = file.try_clone().map_err(|e| Error::io("read", Path::new(&opened.shown), e))?;
+            from_layers(host, archs, machine, Layers { file, lengths: lengths.clone() }, &opened.shown)?
+        }
         What::Archive(file) => in_archive(host, archs, machine, file, Path::new(&opened.shown))?,
     };
     if brought.copies.is_empty() {
@@ -100,7 +105,7 @@ fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &Fil
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: &io::Error) -> Error {
+pub(super) fn no_memory(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
         hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),

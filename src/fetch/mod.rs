@@ -1,6 +1,7 @@
 //! Downloads emulators and archives into files that are open, and shows how far it is.
 
 pub mod file;
+pub mod image;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -9,6 +9,8 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
+
 use super::confine::{Work, confine, die_with};
 use super::wire::{self, Job, What, Word};
 use crate::catalog::Catalog;
@@ -22,7 +24,7 @@ const LONGEST_JOB: u64 = 64 << 20;
 /// How many bytes are kept for one write.
 pub(super) const AT_ONCE: usize = 512 << 10;
 /// How often people are told how far it is.
-const TICK: Duration = Duration::from_millis(40);
+pub(super) const TICK: Duration = Duration::from_millis(40);
 
 /// Does the job that is on standard input.
 pub fn run() -> Result<ExitCode> {
@@ -31,7 +33,7 @@ pub fn run() -> Result<ExitCode> {
     host.forget_files().map_err(failed("close the files of"))?;
     let roots = Roots::of_this_machine();
     let lacks = confine(&host, Work::Download).map_err(failed("confine"))?;
-    let job = read().map_err(failed("read the job of"))?;
+    let job: Job = read().map_err(failed("read the job of"))?;
     // If the parent was gone before it could be asked for, there is another one now.
     die_with(job.parent).map_err(failed("follow the parent of"))?;
     let voice = RefCell::new(Voice { out: BufWriter::with_capacity(AT_ONCE, Output), told: None });
@@ -41,7 +43,7 @@ pub fn run() -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
-fn read() -> io::Result<Job> {
+pub(super) fn read<J: DeserializeOwned>() -> io::Result<J> {
     let mut text = Vec::new();
     io::stdin().lock().take(LONGEST_JOB).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)

@@ -6,6 +6,8 @@
 //! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
 //! hashed again before it gets a name.
 //!
+//! Images are pulled from registries the same way (`pull`): what comes is followed by the parent's own chain of digests.
+//!
 //! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so are the lists
 //! that Debian signed (`verify`).
 //!
@@ -15,10 +17,14 @@ mod child;
 pub mod confine;
 mod course;
 mod listen;
+mod pull;
+mod pulled;
+mod puller;
 mod receive;
 mod receive_file;
 mod syscalls;
 mod unpack;
+mod unpack_layers;
 mod unpacker;
 mod verifier;
 mod verify;
@@ -26,10 +32,14 @@ pub mod wire;
 
 pub use child::run;
 pub use listen::{Deaf, Listener, Unpacked};
+pub use pull::{Layers, PULL, Progress, PullOrder, Pulled, pull};
+pub use pulled::{Follower, Lost, PullJob, Pulling};
+pub use puller::run as run_puller;
 pub use receive::{Receiver, Stop};
 pub use receive_file::FileReceiver;
 pub use unpack::{UNPACK, unpack};
-pub use unpacker::run as run_unpacker;
+pub use unpack_layers::{UNPACK_LAYERS, unpack_layers};
+pub use unpacker::{run as run_unpacker, run_layers as run_layers_unpacker};
 pub use verifier::run as run_verifier;
 pub use verify::{VERIFY, latest, read};
 

@@ -8,13 +8,28 @@ use std::path::Path;
 use super::child::{AT_ONCE, Output};
 use super::confine::{Work, confine, die_with};
 use super::wire::{self, Found};
-use crate::archive::{self, ArchiveError, Piece};
+use crate::archive::{self, ArchiveError, Piece, Sink};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
 use crate::text::one_line;
 
 /// Unpacks the emulators of these targets for the process `parent`.
 pub fn run(parent: u32, targets: &[String]) -> Result<ExitCode> {
+    confined(parent, targets, archive::unpack)
+}
+
+/// The same, of the layers of an image, which are so long: numbers with commas between them.
+pub fn run_layers(parent: u32, lengths: &str, targets: &[String]) -> Result<ExitCode> {
+    let numbers: std::result::Result<Vec<u64>, _> = lengths.split(',').map(str::parse).collect();
+    let lengths = numbers.map_err(|e| Error::Usage(format!("{lengths:?}: {e}")))?;
+    confined(parent, targets, |file, targets, sink| archive::unpack_layers(file, &lengths, targets, sink))
+}
+
+fn confined(
+    parent: u32,
+    targets: &[String],
+    unpack: impl Fn(&mut File, &[&str], &mut Sink<'_>) -> std::result::Result<(), ArchiveError>,
+) -> Result<ExitCode> {
     let failed = |what| move |e: io::Error| Error::io(what, Path::new("/proc/self"), e);
     let host = Host::live();
     host.forget_files().map_err(failed("close the files of"))?;
@@ -25,7 +40,7 @@ pub fn run(parent: u32, targets: &[String]) -> Result<ExitCode> {
     let mut talk = |out: &mut BufWriter<Output>| -> io::Result<()> {
         wire::say(out, &Found::Ready { lacks: lacks.clone() })?;
         let targets: Vec<_> = targets.iter().map(String::as_str).collect();
-        let last = match archive::unpack(&mut archive, &targets, &mut |piece| say(out, piece)) {
+        let last = match unpack(&mut archive, &targets, &mut |piece| say(out, piece)) {
             Ok(()) => Found::Done,
             Err(ArchiveError::Refused(why)) => Found::Refused(one_line(&why)),
             Err(ArchiveError::Sink(error)) => return Err(error),

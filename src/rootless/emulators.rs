@@ -107,7 +107,7 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
         (Source::From(from), _) => {
             // What came from elsewhere is kept by the digest it was named by.
             let kept = from.sha256.filter(|_| !matches!(from.place, Origin::Path(_)));
-            Some(search.brought(ui, archs, kept, || source::open::open(host, ui, from, &wish.network))?)
+            Some(search.brought(ui, archs, kept, || source::open::open(host, ui, from, &wish.network, machine))?)
         }
         (_, Some(latest)) if package.is_none() => {
             let kept = Some(latest.sha256());
@@ -171,7 +171,7 @@ impl Search<'_> {
             let fit = verdict.map_err(unfit)?;
             let place = match &opened.what {
                 What::Directory(_) => Place::File(at),
-                What::Archive(_) => Place::Memory(fit.file),
+                What::Archive(_) | What::Layers(_) => Place::Memory(fit.file),
             };
             found.push(emulator(arch, place, fit.version));
         }

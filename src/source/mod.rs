@@ -15,6 +15,7 @@ use crate::digest::Sha256;
 use crate::download::{BaseUrl, FileUrl};
 use crate::error::Result;
 use crate::host::Host;
+use crate::oci::Reference;
 use crate::ui::Ui;
 use open::Opened;
 
@@ -60,6 +61,8 @@ pub enum Place {
     Path(PathBuf),
     /// On a server.
     Url(FileUrl),
+    /// In a registry of images.
+    Image(Box<Reference>),
 }
 
 /// How the network may be used.
@@ -87,7 +90,7 @@ pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Resul
     let machine = crate::facts::kernel().0;
     let package = package(&machine, source)?;
     let opened = match source {
-        Source::From(from) => Some(open::open(host, ui, from, network)?),
+        Source::From(from) => Some(open::open(host, ui, from, network, &machine)?),
         Source::Download(Release::Latest) => {
             let latest = latest::find(host, ui, network, &machine)?;
             match latest.package(&machine)? {
@@ -128,6 +131,7 @@ impl fmt::Display for From {
         match &self.place {
             Place::Path(path) => path.display().fmt(f),
             Place::Url(url) => url.fmt(f),
+            Place::Image(image) => image.fmt(f),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::archive::LARGEST_TOTAL;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch::{self, file::Wanted};
+use crate::fetcher::Layers;
 use crate::host::Host;
 use crate::ui::Ui;
 
@@ -30,13 +31,15 @@ pub struct Opened {
 pub enum What {
     /// A directory of this machine.
     Directory(PathBuf),
+    /// The layers of an image, as their digests say.
+    Layers(Layers),
     /// An archive, or a program. If it had to have a digest, it has, and nobody else can change it any more.
     Archive(File),
 }
 
-/// Opens it.
-pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network) -> Result<Opened> {
-    let shown = from.to_string();
+/// Opens it, for this machine (`uname -m`).
+pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str) -> Result<Opened> {
+    let mut shown = from.to_string();
     let (what, note) = match &from.place {
         Place::Path(path) => (local(host, path, from.sha256)?, None),
         Place::Url(url) => {
@@ -45,6 +48,12 @@ pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network) -> Result<Open
                 Wanted { name, urls: std::slice::from_ref(url), size: None, most: LARGEST_TOTAL, sha256: from.sha256 };
             let got = fetch::file::get(host, ui, network, &wanted)?;
             (What::Archive(got.file), got.note)
+        }
+        Place::Image(image) => {
+            let (pulled, note) = fetch::image::pull(host, ui, network, image, machine)?;
+            // A tag may mean another image tomorrow.
+            shown = pulled.pinned.to_string();
+            (What::Layers(pulled.layers), note)
         }
     };
     Ok(Opened { shown, what, note })

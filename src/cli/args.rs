@@ -1,92 +1,11 @@
-//! The command line: clap types only. Doc comments are the help texts.
+//! The arguments of each command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-/// Run programs and Nix builds of other architectures on any Linux
-#[derive(Debug, Parser)]
-#[command(name = "binfmt-nix", version, max_term_width = 80, propagate_version = true)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
-should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine. Of run: \
-126 CMD cannot be executed, 127 there is no CMD; else CMD's own.")]
-pub struct Cli {
-    /// Act on the tree below DIR instead of this machine
-    #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true, global = true)]
-    pub root: PathBuf,
-    /// Print the result as JSON on stdout
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// What to do
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The commands.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Make programs of other systems run here, and tell Nix
-    Register(Register),
-    /// Take away what register made, exactly
-    Unregister(Unregister),
-    /// Run a command with emulation: without root, without a trace
-    Run(Run),
-    /// Download QEMU into an archive, for register --from
-    Fetch(Fetch),
-    /// Show what downloads are kept, or remove it
-    Cache(Cache),
-    /// Show what is registered, by whom, and whether Nix knows
-    Status,
-    /// Show the known systems, their names and rules
-    List(List),
-    /// Print the nix.conf lines for systems, to be put there by hand
-    NixConf(NixConf),
-    /// Write files that are made from other files
-    #[command(hide = true)]
-    Gen(Gen),
-    /// Do the download that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::COMMAND)]
-    DownloadConfined,
-    /// Unpack the archive that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::UNPACK)]
-    UnpackConfined {
-        /// The process that wants it
-        parent: u32,
-        /// The systems, by QEMU's names
-        targets: Vec<String>,
-    },
-    /// Say what is in the signed list that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::VERIFY)]
-    VerifyConfined {
-        /// The process that wants it
-        parent: u32,
-        /// What it wants to know, as JSON
-        question: String,
-    },
-    /// Map ids of a new user namespace from outside of it
-    #[command(hide = true, name = crate::rootless::MAP_IDS)]
-    MapIds {
-        /// The process in it
-        pid: u32,
-        /// Its user ids
-        uids: String,
-        /// Its group ids
-        gids: String,
-        /// newuidmap and newgidmap, if they have to do it
-        programs: Vec<PathBuf>,
-    },
-    /// Enter a chroot and become a program there
-    #[command(hide = true, name = crate::apply::BECOME)]
-    BecomeInChroot {
-        /// The chroot
-        dir: PathBuf,
-        /// The program in it
-        program: PathBuf,
-        /// Its first argument, the name it is started by
-        arg0: String,
-    },
-}
+use super::Origin;
 
 /// Arguments of `register`.
 #[derive(Debug, Args)]
@@ -122,36 +41,6 @@ pub struct Register {
     /// Show what would be done, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
-}
-
-/// Where an emulator comes from: arguments of `register` and `run`.
-#[derive(Debug, Args)]
-pub struct Origin {
-    /// Use this static QEMU (for one system)
-    #[arg(long, value_name = "PATH", conflicts_with = "source")]
-    pub qemu: Option<PathBuf>,
-    /// Take QEMU from this archive (.deb, .apk, .tar.gz, ...), directory or file
-    #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["source", "qemu", "mirror"])]
-    pub from: Option<PathBuf>,
-    /// Refuse the file of --from if it has another SHA-256
-    #[arg(long, value_name = "HEX", requires = "from")]
-    pub sha256: Option<String>,
-    /// Take what the URL of --from gives, whatever that is
-    #[arg(long, requires = "from")]
-    pub insecure_no_digest: bool,
-    /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest", the newest that
-    /// Debian signed
-    #[arg(long, value_name = "VERSION", conflicts_with_all = ["from", "qemu"])]
-    pub qemu_version: Option<String>,
-    /// Use what is on this machine; download nothing
-    #[arg(long)]
-    pub offline: bool,
-    /// Where QEMU comes from
-    #[arg(long, value_enum, default_value_t = Source::Auto)]
-    pub source: Source,
-    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
-    #[arg(long, value_name = "URL")]
-    pub mirror: Option<String>,
 }
 
 /// Arguments of `run`.
@@ -199,17 +88,6 @@ pub struct Fetch {
     /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
-}
-
-/// The values of `--source`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Source {
-    /// Ours if installed, else a good one on the host, else a download
-    Auto,
-    /// The newest good one on the host
-    Host,
-    /// The one that this release pins
-    Download,
 }
 
 /// Arguments of `cache`.

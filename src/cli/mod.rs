@@ -1,0 +1,107 @@
+//! The command line: clap types only. Doc comments are the help texts.
+
+mod args;
+mod origin;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use args::{Cache, CacheCommand, Fetch, Format, Gen, Generated, List, NixConf, Register, Run, Unregister};
+pub use origin::{Origin, Source};
+
+/// Run programs and Nix builds of other architectures on any Linux
+#[derive(Debug, Parser)]
+#[command(name = "binfmt-nix", version, max_term_width = 80, propagate_version = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
+should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine. Of run: \
+126 CMD cannot be executed, 127 there is no CMD; else CMD's own.")]
+pub struct Cli {
+    /// Act on the tree below DIR instead of this machine
+    #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true, global = true)]
+    pub root: PathBuf,
+    /// Print the result as JSON on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make programs of other systems run here, and tell Nix
+    Register(Register),
+    /// Take away what register made, exactly
+    Unregister(Unregister),
+    /// Run a command with emulation: without root, without a trace
+    Run(Run),
+    /// Download QEMU into an archive, for register --from
+    Fetch(Fetch),
+    /// Show what downloads are kept, or remove it
+    Cache(Cache),
+    /// Show what is registered, by whom, and whether Nix knows
+    Status,
+    /// Show the known systems, their names and rules
+    List(List),
+    /// Print the nix.conf lines for systems, to be put there by hand
+    NixConf(NixConf),
+    /// Write files that are made from other files
+    #[command(hide = true)]
+    Gen(Gen),
+    /// Do the download that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::COMMAND)]
+    DownloadConfined,
+    /// Unpack the archive that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::UNPACK)]
+    UnpackConfined {
+        /// The process that wants it
+        parent: u32,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
+    /// Say what is in the signed list that is on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::VERIFY)]
+    VerifyConfined {
+        /// The process that wants it
+        parent: u32,
+        /// What it wants to know, as JSON
+        question: String,
+    },
+    /// Pull the image that is named on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::PULL)]
+    PullConfined,
+    /// Unpack the layers that are on standard input, with as few rights as there can be
+    #[command(hide = true, name = crate::fetcher::UNPACK_LAYERS)]
+    UnpackLayersConfined {
+        /// The process that wants it
+        parent: u32,
+        /// How long each layer is, with commas between them
+        lengths: String,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
+    /// Map ids of a new user namespace from outside of it
+    #[command(hide = true, name = crate::rootless::MAP_IDS)]
+    MapIds {
+        /// The process in it
+        pid: u32,
+        /// Its user ids
+        uids: String,
+        /// Its group ids
+        gids: String,
+        /// newuidmap and newgidmap, if they have to do it
+        programs: Vec<PathBuf>,
+    },
+    /// Enter a chroot and become a program there
+    #[command(hide = true, name = crate::apply::BECOME)]
+    BecomeInChroot {
+        /// The chroot
+        dir: PathBuf,
+        /// The program in it
+        program: PathBuf,
+        /// Its first argument, the name it is started by
+        arg0: String,
+    },
+}

@@ -1,0 +1,159 @@
+//! What is in an index, and what in a manifest: of the OCI (image-spec v1.1) and of docker (schema 2), whose shapes are
+//! the same.
+//!
+//! Which of the two it is, the document itself says, not the server's `Content-Type`, which no digest covers. One that
+//! could be read as either is refused, as the specification asks for since CVE-2021-41190.
+
+use serde::Deserialize;
+
+use super::Platform;
+use crate::archive::LARGEST_TOTAL;
+use crate::digest::Sha256;
+use crate::text::one_line;
+
+/// More than docker makes (127, moby `layer/layer_store.go`: `maxLayerDepth` and one).
+pub const MOST_LAYERS: usize = 128;
+
+const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+const MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+/// Tar archives, whose packing is told by their first bytes.
+const LAYERS: [&str; 6] = [
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd",
+];
+
+/// What a registry is asked for.
+pub(super) const ACCEPTED: [&[&str]; 2] = [&INDEXES, &MANIFESTS];
+
+/// An index or a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    /// The manifests of an image, one for each platform, and whatever else.
+    Index(Vec<Listed>),
+    /// The layers of an image, base first.
+    Manifest(Vec<Layer>),
+}
+
+/// A manifest that an index lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its digest.
+    pub digest: Sha256,
+    /// How long it is.
+    pub size: u64,
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+}
+
+/// A layer that a manifest lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Its digest, as it is packed.
+    pub digest: Sha256,
+    /// How long it is, packed. Never 0.
+    pub size: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Text {
+    schema_version: u64,
+    media_type: Option<String>,
+    manifests: Option<Vec<Descriptor>>,
+    layers: Option<Vec<Descriptor>>,
+}
+
+/// image-spec v1.1, `descriptor.md`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: u64,
+    platform: Option<PlatformText>,
+}
+
+#[derive(Deserialize)]
+struct PlatformText {
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+}
+
+impl Document {
+    /// Reads it; what is wrong with it, for people.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text: Text = serde_json::from_slice(bytes).map_err(|e| format!("it cannot be read: {e}"))?;
+        if text.schema_version != 2 {
+            return Err(format!("it has the schema version {}, and only 2 is known", text.schema_version));
+        }
+        let media_type = text.media_type.as_deref();
+        match (text.manifests, text.layers) {
+            (Some(manifests), None) if media_type.is_none_or(|is| INDEXES.contains(&is)) => Ok(Self::Index(
+                manifests
+                    .into_iter()
+                    .filter(|entry| MANIFESTS.contains(&&*entry.media_type))
+                    .filter_map(listed)
+                    .collect(),
+            )),
+            (None, Some(layers)) if media_type.is_none_or(|is| MANIFESTS.contains(&is)) => layers_of(layers),
+            (Some(_), Some(_)) => Err("it could be an index and a manifest".into()),
+            _ => Err(format!("it is no image, but {}", one_line(media_type.unwrap_or("something else")))),
+        }
+    }
+}
+
+/// What cannot be for any machine of ours is passed over: attestations, which have the platform `unknown/unknown`
+/// (BuildKit, docs/attestations/attestation-storage.md), and those with a digest of another kind.
+fn listed(entry: Descriptor) -> Option<Listed> {
+    let PlatformText { os, architecture, variant } = entry.platform?;
+    Some(Listed { digest: sha256(&entry.digest)?, size: entry.size, os, architecture, variant })
+}
+
+fn layers_of(layers: Vec<Descriptor>) -> Result<Document, String> {
+    if layers.is_empty() || layers.len() > MOST_LAYERS {
+        return Err(format!("it has {} layers, not 1 to {MOST_LAYERS}", layers.len()));
+    }
+    let total = layers.iter().fold(0_u64, |total, layer| total.saturating_add(layer.size));
+    if total > LARGEST_TOTAL {
+        return Err(format!("its layers have {total} bytes, more than {LARGEST_TOTAL}"));
+    }
+    let layer = |layer: Descriptor| {
+        if !LAYERS.contains(&&*layer.media_type) {
+            return Err(format!("it has a layer that is no tar archive, but {}", one_line(&layer.media_type)));
+        }
+        let digest = sha256(&layer.digest);
+        let digest = digest.ok_or_else(|| format!("it has a layer with the digest {}", one_line(&layer.digest)))?;
+        if layer.size == 0 { Err("it has an empty layer".into()) } else { Ok(Layer { digest, size: layer.size }) }
+    };
+    layers.into_iter().map(layer).collect::<Result<_, String>>().map(Document::Manifest)
+}
+
+fn sha256(digest: &str) -> Option<Sha256> {
+    digest.strip_prefix("sha256:")?.parse().ok()
+}
+
+impl Listed {
+    /// The first one for this platform; else which ones there are, for people.
+    pub(super) fn choose(listed: Vec<Self>, platform: &Platform) -> Result<Self, String> {
+        let known = |one: &Self| one.os != "unknown";
+        let names: Vec<_> = listed.iter().filter(|one| known(one)).take(20).map(Self::shown).collect();
+        let chosen = listed.into_iter().find(|one| platform.is(&one.os, &one.architecture, one.variant.as_deref()));
+        chosen.ok_or_else(|| match names.as_slice() {
+            [] => format!("it has nothing for {platform}, nor for any other platform"),
+            names => format!("it has nothing for {platform}, but for {}", names.join(", ")),
+        })
+    }
+
+    fn shown(&self) -> String {
+        let variant = self.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
+        one_line(&format!("{}/{}{variant}", self.os, self.architecture))
+    }
+}

@@ -1,0 +1,26 @@
+//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure.
+//!
+//! An image is a chain of digests: the reference names an index or a manifest, the index names the manifest of each
+//! platform, and that names the layers (image-spec v1.1, `image-index.md` and `manifest.md`; the same shapes are
+//! docker's manifest list and schema 2). So one digest pins all bytes, and [`Chain`] is the only place that decides
+//! which bytes may come next: bytes are compared with their digest before anything is read out of them. Both sides of
+//! a pull, which are two processes, have a chain of their own.
+//!
+//! Passwords are in [`Credentials`] alone, which shows none of them.
+
+mod auth;
+mod chain;
+mod challenge;
+mod document;
+mod host;
+mod login;
+mod platform;
+mod reference;
+
+pub use auth::{in_file, places};
+pub use chain::{Bad, Chain, LARGEST_DOCUMENT, Want};
+pub use challenge::{Challenge, may_know, pull_scope};
+pub use document::{Document, Layer, Listed, MOST_LAYERS};
+pub use login::{Credentials, Login};
+pub use platform::Platform;
+pub use reference::{NotAnImage, Reference};

@@ -1,0 +1,62 @@
+//! Which of an image's variants this machine runs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Linux on one kind of machine, by Go's name of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    architecture: String,
+}
+
+/// `uname -m`, and what images say (image-spec v1.1, `image-index.md`: "values listed in the Go Language document for
+/// GOARCH").
+const MACHINES: &[(&str, &str)] = &[
+    ("x86_64", "amd64"),
+    ("aarch64", "arm64"),
+    ("riscv64", "riscv64"),
+    ("ppc64le", "ppc64le"),
+    ("s390x", "s390x"),
+    ("loongarch64", "loong64"),
+];
+
+impl Platform {
+    /// The platform of a machine, if images are known for it.
+    pub fn of_machine(machine: &str) -> Option<Self> {
+        let (_, architecture) = MACHINES.iter().find(|(known, _)| *known == machine)?;
+        Some(Self { architecture: (*architecture).to_owned() })
+    }
+
+    /// Whether what is for this system, machine and variant runs there. Variants name what a machine must have at
+    /// least; only the least of them is surely there (`v1` of amd64, `v8` of arm64).
+    pub(super) fn is(&self, os: &str, architecture: &str, variant: Option<&str>) -> bool {
+        let least = match architecture {
+            "amd64" => "v1",
+            "arm64" => "v8",
+            _ => "",
+        };
+        os == "linux" && architecture == self.architecture && variant.is_none_or(|variant| variant == least)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "linux/{}", self.architecture)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_runs() {
+        let Some(arm64) = Platform::of_machine("aarch64") else { panic!("no arm64") };
+        assert!(arm64.is("linux", "arm64", None) && arm64.is("linux", "arm64", Some("v8")));
+        let others = [("linux", "arm64", Some("v9")), ("windows", "arm64", None), ("linux", "amd64", None)];
+        assert!(!others.into_iter().any(|(os, architecture, variant)| arm64.is(os, architecture, variant)));
+        assert!(!arm64.is("unknown", "unknown", None));
+        assert_eq!(Platform::of_machine("sparc64"), None);
+    }
+}
