@@ -31,6 +31,9 @@ const DIRS: [&str; 8] = [
     "/usr/local/bin",
 ];
 
+/// The profiles of a user, below his home.
+const OWN: [&str; 3] = [".nix-profile/bin", ".local/state/nix/profile/bin", ".guix-profile/bin"];
+
 const STORE: &str = "/nix/store";
 /// A name in the store begins with so many characters of a hash and a dash (Nix manual, "Store Path").
 const HASH: usize = 33;
@@ -40,13 +43,21 @@ const HASH: usize = 33;
 pub struct Search<'a> {
     host: &'a Host,
     machine: &'a str,
+    home: Option<PathBuf>,
     store: Vec<PathBuf>,
 }
 
 impl<'a> Search<'a> {
     /// In the usual places.
     pub fn usual(host: &'a Host, machine: &'a str) -> Self {
-        Self { host, machine, store: Vec::new() }
+        Self { host, machine, home: None, store: Vec::new() }
+    }
+
+    /// In these, and in the profiles of who runs us, if he is not root: for what runs as him, and for nobody else.
+    pub fn of_user(host: &'a Host, machine: &'a str) -> Self {
+        let absolute = |home: &PathBuf| home.is_absolute();
+        let home = host.env("HOME").filter(|_| host.own_user().0 != 0).map(PathBuf::from).filter(absolute);
+        Self { home, ..Self::usual(host, machine) }
     }
 
     /// Everywhere: the store of Nix is listed, once for all systems.
@@ -54,7 +65,7 @@ impl<'a> Search<'a> {
         // What cannot be listed holds nothing that could be taken.
         let names = host.list(Path::new(STORE)).unwrap_or_default();
         let store = names.iter().filter(|name| is_static_qemu(name)).map(|name| Path::new(STORE).join(name));
-        Self { host, machine, store: store.collect() }
+        Self { store: store.collect(), ..Self::usual(host, machine) }
     }
 
     /// All candidates for one system that exist, judged; at most one of them is to be taken. The entries are those of
@@ -73,7 +84,9 @@ impl<'a> Search<'a> {
                 seen.push(real);
             }
         };
-        for path in usual(arch).chain(self.registered(entries)) {
+        let own = self.home.iter().flat_map(|home| OWN.map(|profile| home.join(profile)));
+        let dirs = DIRS.iter().map(PathBuf::from).chain(own);
+        for path in dirs.flat_map(|dir| names(&dir, arch)).chain(self.registered(entries)) {
             look(path, &|path, real| self.judge(arch, path, real));
         }
         for path in self.store.iter().map(|dir| dir.join("bin").join(interpreter::binary(arch))) {
@@ -117,9 +130,9 @@ impl<'a> Search<'a> {
     }
 }
 
-fn usual(arch: &Arch) -> impl Iterator<Item = PathBuf> {
+fn names(dir: &Path, arch: &Arch) -> [PathBuf; 2] {
     let name = interpreter::binary(arch);
-    DIRS.iter().flat_map(move |dir| [Path::new(dir).join(&name), Path::new(dir).join(format!("{name}-static"))])
+    [dir.join(&name), dir.join(format!("{name}-static"))]
 }
 
 /// `qemu-user-static-x86_64-unknown-linux-musl-10.2.1` behind the hash: what `pkgsStatic.qemu-user` is called, and

@@ -223,7 +223,7 @@ impl Search<'_> {
 
     /// The newest good one of the host.
     fn of_host(&self, arch: &'static Arch) -> Result<Emulator> {
-        let mut judged = facts::Search::usual(self.host, self.machine).find(arch, &[]);
+        let mut judged = facts::Search::of_user(self.host, self.machine).find(arch, &[]);
         // The one that is good is the last.
         judged.sort_by_key(|copy| copy.verdict.is_ok());
         let none = || Error::NoInterpreter { binary: interpreter::binary(arch), tried: "none is installed".into() };

@@ -1,12 +1,17 @@
 //! QEMUs in the store of Nix, in profiles, in the hands of others' entries; and releases that are known to be bad.
 
 use std::fs;
+use std::os::unix::fs::{lchown, symlink};
+use std::path::Path;
 
-use crate::common::done::Done;
+use crate::common::done::{Done, TOOL, tool};
+use crate::common::emulators::busybox;
 use crate::common::table::line;
+use crate::common::world::SCRATCH;
 use crate::common::{Then, Tree, liar, qemu};
 
 use super::host_copies::not_used;
+use super::rootless::{joe, memory, shown};
 
 const OUTPUT: &str = "nix/store/00000000000000000000000000000000-qemu-user-static-x86_64-unknown-linux-musl-10.0.13";
 const PROFILES: &str = "nix/var/nix/profiles";
@@ -16,6 +21,7 @@ crate::tests! {
     a_profile_leads_to_it
     a_profile_of_guix_leads_to_it
     roots_own_profile_leads_to_it
+    a_users_own_profile_is_for_him_alone
     the_store_alone_is_not_enough
     a_store_of_another_user
     a_profile_in_the_hands_of_another_user
@@ -81,6 +87,28 @@ fn roots_own_profile_leads_to_it() {
     }
 }
 
+/// What he runs as himself, he may choose; what root runs, he may not.
+fn a_users_own_profile_is_for_him_alone() {
+    let mut command = joe(&shown(Path::new(TOOL)));
+    let profile = Path::new(SCRATCH).join("joe/.nix-profile");
+    memory(Path::new("/usr/local/bin"));
+    fs::create_dir_all(profile.join("bin")).unwrap();
+    // Root's, as all that a profile leads to, and under no name that is looked for.
+    fs::copy(qemu("aarch64"), "/usr/local/bin/emulator").unwrap();
+    symlink("/usr/local/bin/emulator", profile.join("bin/qemu-aarch64")).unwrap();
+    for his in [profile.clone(), profile.join("bin"), profile.join("bin/qemu-aarch64")] {
+        lchown(his, Some(1000), Some(1000)).unwrap();
+    }
+    command.args(["run", "-s", "aarch64", "--source", "host", "--"]).arg(shown(&busybox())).args(["uname", "-m"]);
+    Done::from(command.output().unwrap()).exits(0).prints("aarch64");
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let mut root = tool(&["--root", "/tree", "register", "aarch64", "--source", "host"]);
+    let done = Done::from(root.env("HOME", profile.parent().unwrap()).output().unwrap());
+    done.exits(1).says("none is installed");
+    before.is_unchanged_in(&tree);
+}
+
 /// Every user's builds land there, and are root's. It is named, and how to take it.
 fn the_store_alone_is_not_enough() {
     let path = format!("/{OUTPUT}/bin/qemu-aarch64: ");
@@ -108,7 +136,7 @@ fn a_profile_in_the_hands_of_another_user() {
 fn a_link_of_another_user() {
     let tree = store().link("usr/bin/qemu-aarch64", &format!("/tree/{OUTPUT}/bin/qemu-aarch64"));
     let link = tree.path("usr/bin/qemu-aarch64");
-    if let Err(error) = std::os::unix::fs::lchown(link, Some(1000), Some(1000)) {
+    if let Err(error) = lchown(link, Some(1000), Some(1000)) {
         crate::common::skip("users", format!("an ordinary user's namespace has one user: {error}"));
     }
     not_used(&tree, "user 1000");

@@ -1,10 +1,17 @@
 //! A catalogue: what is accepted is within all bounds, and can be planned and written.
 #![no_main]
 
-use binfmt_nix::catalog::Catalog;
+use binfmt_nix::catalog::{Archives, Catalog};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
+    if let Ok(list) = Archives::from_json(text) {
+        for archive in &list.archives {
+            assert!(archive.url.starts_with("https://") && !archive.url.contains("/."));
+            let members = archive.targets.iter().filter_map(|target| archive.member(target));
+            assert!(members.into_iter().all(|member| member.starts_with("qemu-") && !member.contains('/')));
+        }
+    }
     let Ok(catalog) = Catalog::from_json(text) else { return };
     let json = catalog.to_json().expect("a catalogue is JSON");
     assert_eq!(Catalog::from_json(&json).ok().as_ref(), Some(&catalog));
