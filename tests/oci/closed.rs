@@ -99,6 +99,12 @@ fn what_the_auth_files_say_is_told_on() {
         let docker = tool.dir.path().to_str().unwrap().to_owned();
         tool.with("DOCKER_CONFIG", &docker).fails(1, "it wants a password").hint
     };
+    let gone = Tool::pulls(server.image(&image.index)).with("REGISTRY_AUTH_FILE", "/nonexistent/x");
+    assert!(
+        gone.fails(1, "it wants a password")
+            .hint
+            .ends_with("REGISTRY_AUTH_FILE names /nonexistent/x, which is not there")
+    );
     assert!(with(r#"{"credsStore": "pass"}"#).ends_with("docker-credential-pass, which is not run from here"));
     let hint = with(r#"{"auths": {"x": {"auth": "den-of-the-fox"}}, "#);
     assert!(hint.contains("config.json was of no use: line 1"), "{hint}");
