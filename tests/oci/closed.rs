@@ -14,6 +14,7 @@ crate::tests! {
     without_a_password
     what_the_auth_files_say_is_told_on
     a_token_for_nobody
+    no_more_than_pulling_is_asked_for
     a_token_for_a_password
     a_token_for_an_identity
     an_identity_is_told_once
@@ -121,6 +122,17 @@ fn a_token_for_nobody() {
     assert_eq!(told(&asked[0]), None);
     // It is asked for once, and goes nowhere else.
     assert_eq!(server.requests().len(), 5);
+}
+
+/// Whatever a registry says that it is to be asked for.
+fn no_more_than_pulling_is_asked_for() {
+    let tokens = tokens();
+    for scope in ["repository:fox/qemu:pull,push", "registry:catalog:*", "repository:a:pull repository:b:pull"] {
+        let challenge = format!(r#"Bearer realm="http://{}/",scope="{scope}""#, tokens.address);
+        let (image, server) = closed(challenge, "Bearer t.o-k_e/n+1==");
+        Tool::pulls(server.image(&image.index)).succeeds();
+    }
+    assert!(tokens.requests().iter().all(|request| request.path == "/?scope=repository%3Afox%2Fqemu%3Apull"));
 }
 
 fn a_token_for_a_password() {
