@@ -15,10 +15,12 @@ pub fn login(host: &Host, image: &Reference) -> Login {
     let mut hints = Vec::new();
     let variable = |name: &str| host.env(name);
     for place in oci::places(&variable, host.own_user().0) {
+        let shown = place.display();
         if !host.is_there_given(&place) {
+            let named = variable(oci::NAMED).is_some();
+            hints.extend(named.then(|| format!("{} names {shown}, which is not there", oci::NAMED)));
             continue;
         }
-        let shown = place.display();
         match read(host, &place).and_then(|text| oci::in_file(&text, image)) {
             Ok((Credentials::Nobody, None)) => {}
             Ok((Credentials::Nobody, Some(helper))) => {

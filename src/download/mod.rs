@@ -5,6 +5,8 @@
 //! trust, and plain http will do. A mirror that fails or lies is left for the next one, which goes on
 //! at the block where that one stopped.
 //!
+//! [`pull`] does the same for images of registries, whose digests lead from one piece to the next (`crate::oci`).
+//!
 //! Knows the catalogue and HTTP; not where QEMUs are kept, nor what they are for, nor that all this
 //! runs in a process of its own ([`crate::fetcher`]), which has no file to write to.
 

@@ -11,12 +11,15 @@ use serde::Deserialize;
 
 use super::{Credentials, Reference};
 
+/// The variable that names the only file.
+pub const NAMED: &str = "REGISTRY_AUTH_FILE";
+
 /// The files that are looked at, in this order: a variable that names one names the only one.
 ///
 /// `variable` gives a variable of our caller; `user` is who we are.
 pub fn places(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> Vec<PathBuf> {
     let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if let Some(named) = variable("REGISTRY_AUTH_FILE") {
+    if let Some(named) = variable(NAMED) {
         return vec![PathBuf::from(named)];
     }
     let home = path("HOME");

@@ -17,7 +17,7 @@ mod login;
 mod platform;
 mod reference;
 
-pub use auth::{in_file, places};
+pub use auth::{NAMED, in_file, places};
 pub use chain::{Bad, Chain, LARGEST_DOCUMENT, Want};
 pub use challenge::{Challenge, may_know, pull_scope};
 pub use document::{Document, Layer, Listed, MOST_LAYERS};

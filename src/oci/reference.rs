@@ -219,8 +219,8 @@ mod tests {
         }
         assert_eq!(of("oci://docker.io/a/b:1").name(), "a/b");
         // What is short enough, still is with all its names.
-        assert!(format!("oci://docker.io/{}:1", "a".repeat(241)).parse::<Reference>().is_err());
-        let long = of(&format!("oci://docker.io/{}:1", "a".repeat(240)));
+        assert!(format!("oci://docker.io/{}:1", "a".repeat(239)).parse::<Reference>().is_err());
+        let long = of(&format!("oci://docker.io/{}:1", "a".repeat(238)));
         assert_eq!(of(&long.to_string()), long);
     }
 

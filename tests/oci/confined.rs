@@ -1,6 +1,7 @@
 //! The child that pulls, in the midst of a layer, seen from outside: it is confined, and nobody can read what it knows.
 
 use std::fs;
+use std::io::Read as _;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,6 +26,13 @@ struct Stalled {
     tool: Child,
     child: Pid,
     _kept: (Tool, Server),
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        drop(self.tool.kill());
+        drop(self.tool.wait());
+    }
 }
 
 impl Stalled {
@@ -80,12 +88,6 @@ fn it_has_no_rights() {
         let kinds = ["pipe:", "socket:", "anon_inode:[event"];
         assert!(kinds.iter().any(|kind| file.starts_with(kind)), "{file}");
     }
-    end(stalled);
-}
-
-fn end(mut stalled: Stalled) {
-    kill(stalled.child, Signal::SIGKILL).unwrap();
-    stalled.tool.wait().unwrap();
 }
 
 fn it_ends_with_its_parent() {
@@ -104,10 +106,10 @@ fn it_ends_with_its_parent() {
 }
 
 fn its_death_is_told() {
-    let stalled = Stalled::new();
+    let mut stalled = Stalled::new();
     kill(stalled.child, Signal::SIGKILL).unwrap();
-    let output = stalled.tool.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let mut said = String::new();
+    stalled.tool.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("the process that pulls it was killed by signal 9 SIGKILL"), "{said}");
     assert!(said.contains("\"code\":1,"), "{said}");
 }

@@ -81,7 +81,9 @@ impl Image {
         ours["platform"] = json!({ "architecture": "amd64", "os": "linux" });
         let mut attestation = other("unknown", "unknown");
         attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
-        let manifests = [attestation, other("s390x", "linux"), ours, other("amd64", "windows")];
+        let mut artifact = other("amd64", "linux");
+        artifact["mediaType"] = json!("application/vnd.fox.den.v1+json");
+        let manifests = [attestation, artifact, other("s390x", "linux"), ours, other("amd64", "windows")];
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
         let mut image = Self::with_index(&index.to_string().into_bytes());
         image.manifest = image.keep(manifest.to_vec());

@@ -175,7 +175,7 @@ fn sizes_beyond_all_bounds() {
         json!([{ "mediaType": "x", "digest": "x", "size": -1 }]),
         json!([{ "mediaType": "x", "digest": "x", "size": 1e30 }]),
     ];
-    ledger::line("images with sizes beyond all bounds", lists.len() + 3 + 2 + 1);
+    ledger::line("images with sizes beyond all bounds, or wrong ones", lists.len() + 3 + 2 + 2 + 1);
     for list in lists {
         let image = Image::listing(&list);
         let server = Server::honest(&image);
@@ -190,6 +190,13 @@ fn sizes_beyond_all_bounds() {
         let image =
             Image::with_index(index.replace(&format!("\"size\":{manifest}"), &format!("\"size\":{size}")).as_bytes());
         Tool::pulls(Server::honest(&image).image(&image.index)).fails(1, "it lists a manifest of");
+    }
+    for size in [manifest - 1, manifest + 1] {
+        let index = index.replace(&format!("\"size\":{manifest}"), &format!("\"size\":{size}"));
+        let mut image = Image::with_index(index.as_bytes());
+        image.manifest = image.keep(text.blobs[&text.manifest].clone());
+        Tool::pulls(Server::honest(&image).image(&image.index))
+            .fails(1, &format!("it has {manifest} bytes, not {size}"));
     }
     let good = Image::good();
     for says in [LARGEST_DOCUMENT + 1, 1 << 62] {

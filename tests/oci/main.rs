@@ -27,6 +27,7 @@ mod real_closed;
 mod registry;
 mod server;
 mod tls;
+mod tokens;
 mod tool;
 
 use std::any::Any;
@@ -58,6 +59,7 @@ const MODULES: &[&[Test]] = &[
     real::TESTS,
     real_closed::TESTS,
     tls::TESTS,
+    tokens::TESTS,
 ];
 
 /// Why a test cannot be done here.
