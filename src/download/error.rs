@@ -22,7 +22,9 @@ pub enum DownloadError {
     Failed {
         /// The file name of the package.
         package: String,
-        /// Every mirror that was asked, in order.
+        /// Whether it is Debian's, which has more mirrors.
+        mirrored: bool,
+        /// Everybody who was asked, in order.
         tries: Vec<Try>,
     },
     /// No mirror gave the bytes, and at least one gave others.
@@ -30,7 +32,9 @@ pub enum DownloadError {
     Unverified {
         /// The file name of the package.
         package: String,
-        /// Every mirror that was asked, in order.
+        /// Whether it is Debian's, which has more mirrors.
+        mirrored: bool,
+        /// Everybody who was asked, in order.
         tries: Vec<Try>,
     },
     /// The bytes are the pinned ones, but what is in them is not what the catalogue says.
@@ -76,7 +80,12 @@ impl DownloadError {
                 format!("name a Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {qemu}")
             }
             Self::Client(_) => format!("check SSL_CERT_FILE, NIX_SSL_CERT_FILE and the proxy variables, {qemu}"),
-            Self::Failed { tries, .. } => format!("{}, {qemu}", advice(tries)),
+            Self::Failed { mirrored, tries, .. } => advice(*mirrored, tries, qemu),
+            Self::Unverified { mirrored: false, .. } => {
+                "the server, or a proxy before it, has another file than the digest names; nothing of it was used. Ask its \
+                 publisher for the digest of today"
+                    .to_owned()
+            }
             Self::Unverified { .. } => format!(
                 "the mirror, or a proxy before it, does not give Debian's file; nothing of it was \
                  used. Name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {qemu}"
@@ -100,14 +109,14 @@ impl DownloadError {
 }
 
 /// What all mirrors together came to.
-pub(crate) fn failure(package: String, tries: Vec<Try>) -> DownloadError {
+pub(crate) fn failure(package: String, mirrored: bool, tries: Vec<Try>) -> DownloadError {
     let tries = once_each(tries);
     if tries.is_empty() {
         DownloadError::NoMirror { package }
     } else if tries.iter().any(|t| t.reason.is_lie()) {
-        DownloadError::Unverified { package, tries }
+        DownloadError::Unverified { package, mirrored, tries }
     } else {
-        DownloadError::Failed { package, tries }
+        DownloadError::Failed { package, mirrored, tries }
     }
 }
 
@@ -124,14 +133,20 @@ fn once_each(tries: Vec<Try>) -> Vec<Try> {
     each
 }
 
-fn advice(tries: &[Try]) -> String {
-    let mut advice = "name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR)".to_owned();
+fn advice(mirrored: bool, tries: &[Try], qemu: &str) -> String {
+    let mut advice = Vec::new();
+    if mirrored {
+        advice.push("name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR)");
+    }
     let unreached = |t: &Try| matches!(t.reason, Reason::Unreachable(_) | Reason::Stalled(_));
     if tries.iter().any(unreached) {
-        advice += ", set HTTPS_PROXY and HTTP_PROXY if this network needs a proxy, SSL_CERT_FILE if \
-                   it has a certificate authority of its own";
+        advice.push(
+            "set HTTPS_PROXY and HTTP_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority \
+             of its own",
+        );
     }
-    advice
+    advice.push(qemu);
+    advice.join(", ")
 }
 
 /// One line for each mirror.
@@ -156,9 +171,9 @@ mod tests {
             Try { url: "https://b.example/x.deb".to_owned(), reason: Reason::Stalled(Duration::from_secs(30)) },
         ];
         let package = "x.deb".to_owned();
-        let error = DownloadError::Failed { package, tries };
+        let error = DownloadError::Failed { package, mirrored: true, tries };
         let expected = "cannot download x.deb\n  \
-            https://a.example/x.deb: HTTP status 404 (it does not have this version)\n  \
+            https://a.example/x.deb: HTTP status 404 (it is not there)\n  \
             https://b.example/x.deb: no answer for 30 s";
         assert_eq!(error.to_string(), expected);
         for word in ["--mirror URL", "--qemu PATH", "HTTPS_PROXY"] {

@@ -178,7 +178,7 @@ pub fn download(
             }
         }
     }
-    Err(failure(package.file_name().to_owned(), tries))
+    Err(failure(package.file_name().to_owned(), true, tries))
 }
 
 /// What is downloaded, and how far it has come.

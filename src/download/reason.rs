@@ -124,7 +124,7 @@ fn meaning(status: u16) -> &'static str {
         300..=399 => " (a redirect that is not followed)",
         401 => " (it wants a password; ~/.netrc may hold one)",
         403 => " (forbidden)",
-        404 | 410 => " (it does not have this version)",
+        404 | 410 => " (it is not there)",
         407 => " (the proxy wants a password)",
         416 => " (it has a shorter file)",
         500..=599 => " (its own fault)",

@@ -26,6 +26,8 @@ pub struct Wanted {
     pub most: u64,
     /// Its digest, where that is known.
     pub sha256: Option<Sha256>,
+    /// Whether it is Debian's, which has more mirrors.
+    pub mirrored: bool,
     /// So many of its bytes are there already; only with a digest.
     pub there: u64,
 }
@@ -67,7 +69,7 @@ pub fn whole(
             }
         }
     }
-    Err(failure(wanted.name.clone(), tries))
+    Err(failure(wanted.name.clone(), wanted.mirrored, tries))
 }
 
 struct Job<'a> {

@@ -24,6 +24,8 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// Who may have it, in this order.
     pub urls: &'a [FileUrl],
+    /// Whether it is Debian's, which has more mirrors.
+    pub mirrored: bool,
     /// How many bytes it has, where that is known.
     pub size: Option<u64>,
     /// How many bytes it has at most.
@@ -108,6 +110,7 @@ fn ask(host: &Host, ui: &Ui, wanted: &Wanted<'_>, file: &mut File, there: u64) -
         size: wanted.size,
         most: wanted.most,
         sha256: wanted.sha256,
+        mirrored: wanted.mirrored,
         there,
     };
     let urls = mirrors::with_logins(host, wanted.urls);

@@ -55,11 +55,11 @@ impl Course {
         Ok(())
     }
 
-    pub(super) fn failed(&mut self, what: String) -> Stop {
+    pub(super) fn failed(&mut self, what: String, mirrored: bool) -> Stop {
         if self.turns.at_work().is_some() || self.turns.turn().is_some() {
             return garbled("that all mirrors gave up, which they did not");
         }
-        Stop::Failed(download::failure(what, std::mem::take(&mut self.tries)))
+        Stop::Failed(download::failure(what, mirrored, std::mem::take(&mut self.tries)))
     }
 
     /// The mirror that is at work, for people.

@@ -98,7 +98,7 @@ impl<'a> Receiver<'a> {
             Word::GaveUp(reason) => self.course.gave_up(reason, tell)?,
             Word::Verified => self.verified(tell)?,
             Word::Fetched { moved } => return self.fetched(moved).map(Some),
-            Word::Failed => return Err(self.course.failed(self.plan.package().file_name().to_owned())),
+            Word::Failed => return Err(self.course.failed(self.plan.package().file_name().to_owned(), true)),
             Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
             Word::Inconsistent(why) => {
                 self.course.at_work()?;

@@ -96,7 +96,7 @@ impl<'a> FileReceiver<'a> {
                 }
                 return Ok(Some(Fetched { url, moved }));
             }
-            Word::Failed => return Err(self.course.failed(self.wanted.name.clone())),
+            Word::Failed => return Err(self.course.failed(self.wanted.name.clone(), self.wanted.mirrored)),
             Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
             Word::Ready { .. } | Word::Verified | Word::Inconsistent(_) => {
                 return Err(garbled("something of a package, and a file is asked for"));

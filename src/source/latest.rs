@@ -94,7 +94,14 @@ impl Latest {
         let Self { offer, urls, note } = self;
         let name = offer.path.rsplit('/').next().unwrap_or(&offer.path);
         let size = offer.size;
-        let wanted = file::Wanted { name, urls: &urls, size: Some(size), most: size, sha256: Some(offer.sha256) };
+        let wanted = file::Wanted {
+            name,
+            urls: &urls,
+            mirrored: true,
+            size: Some(size),
+            most: size,
+            sha256: Some(offer.sha256),
+        };
         let got = file::get(host, ui, network, &wanted)?;
         let shown = format!("{name} of Debian's {}", offer.suite);
         Ok(Opened { shown, what: What::Archive(got.file), note: note.or(got.note) })
@@ -105,7 +112,14 @@ fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted
     let paths = [Some(&wanted.path), wanted.otherwise.as_ref()];
     let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file(path)).collect();
     let size = wanted.sha256.map(|_| wanted.most);
-    let asked = file::Wanted { name: &wanted.path, urls: &urls, size, most: wanted.most, sha256: wanted.sha256 };
+    let asked = file::Wanted {
+        name: &wanted.path,
+        urls: &urls,
+        mirrored: true,
+        size,
+        most: wanted.most,
+        sha256: wanted.sha256,
+    };
     file::get(host, ui, network, &asked).map(|got| got.file)
 }
 

@@ -44,8 +44,14 @@ pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str)
         Place::Path(path) => (local(host, path, from.sha256)?, None),
         Place::Url(url) => {
             let name = shown.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or(&shown);
-            let wanted =
-                Wanted { name, urls: std::slice::from_ref(url), size: None, most: LARGEST_TOTAL, sha256: from.sha256 };
+            let wanted = Wanted {
+                name,
+                urls: std::slice::from_ref(url),
+                mirrored: false,
+                size: None,
+                most: LARGEST_TOTAL,
+                sha256: from.sha256,
+            };
             let got = fetch::file::get(host, ui, network, &wanted)?;
             (What::Archive(got.file), got.note)
         }

@@ -32,7 +32,7 @@ fn assert_says(manner: Manner, words: &str) {
 #[test]
 fn without_the_package() {
     let answers = [
-        (404, "404 (it does not have this version)"),
+        (404, "404 (it is not there)"),
         (403, "403 (forbidden)"),
         (416, "416"),
         (500, "500"),

@@ -18,7 +18,7 @@ fn content() -> Arc<Vec<u8>> {
 
 fn pinned(bytes: &[u8]) -> Wanted {
     let sha256 = Some(Sha256::of(bytes));
-    Wanted { name: "qemu.tar.gz".into(), size: None, most: 1 << 20, sha256, there: 0 }
+    Wanted { name: "qemu.tar.gz".into(), size: None, most: 1 << 20, sha256, mirrored: false, there: 0 }
 }
 
 fn url(server: &Server) -> FileUrl {
