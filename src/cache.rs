@@ -1,7 +1,7 @@
 //! What was downloaded, by digest, so that it is not downloaded again.
 //!
-//! A directory for each digest, and in it the emulators that came of the bytes that have it (`qemu-TARGET`), or what there
-//! is of a download that was cut short (`partial`). Emulators get their names only after they were verified, and nobody but
+//! A directory for each digest, and in it the emulators that came of the bytes that have it (`qemu-TARGET`), or the bytes
+//! themselves, as far as they were downloaded (`download`). Emulators get their names only after they were verified, and nobody but
 //! the user and root can write here (see [`crate::host`]), so they are not hashed again.
 //!
 //! A user's is `$XDG_CACHE_HOME/binfmt-nix`, else `~/.cache/binfmt-nix` (XDG Base Directory Specification 0.8). Root's
@@ -16,8 +16,8 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::Host;
 
-/// What there is of a download.
-const PARTIAL: &str = "partial";
+/// What there is of the bytes themselves.
+const PARTIAL: &str = "download";
 /// See [`crate::rootless`].
 pub const LOCK: &str = "lock";
 const OF_ROOT: &str = "/var/cache/binfmt-nix";
@@ -33,7 +33,7 @@ pub struct Cache {
 pub struct Kept {
     /// Of the bytes it came from.
     pub sha256: Sha256,
-    /// `qemu-TARGET`, or `partial`.
+    /// `qemu-TARGET`, or `download`.
     pub name: String,
     /// In bytes.
     pub size: u64,

@@ -67,7 +67,7 @@ pub struct CacheList {
 pub struct CacheLine {
     /// Of the bytes it came from.
     pub sha256: Sha256,
-    /// `qemu-TARGET`, or `partial` for what was cut short.
+    /// `qemu-TARGET`, or `download` for the bytes themselves, which may have been cut short.
     pub file: String,
     /// How many it has.
     pub bytes: u64,

@@ -66,7 +66,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
 fn package(args: &cli::Fetch, host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<&'static Package> {
     let release = origin::release(args.qemu_version.as_deref())?;
     if release == Release::Latest {
-        let latest = latest::find(host, ui, network, machine)?;
+        let latest = latest::find(host, ui, network, machine, false)?;
         return latest.package(machine)?.ok_or_else(|| Error::Unsupported {
             what: "the newest QEMU of Debian is newer than any that this binfmt-nix has a list of".into(),
             hint: "register --qemu-version latest can use it, for that verifies all of its package".into(),

@@ -32,6 +32,8 @@ pub struct Wanted<'a> {
     pub most: u64,
     /// Its digest, where that is known.
     pub sha256: Option<Sha256>,
+    /// Whether it is kept for the next time.
+    pub keep: bool,
 }
 
 /// A file that was downloaded.
@@ -82,7 +84,10 @@ fn resume(host: &Host, ui: &Ui, wanted: &Wanted<'_>, sha256: Sha256, mut partial
         attempt => attempt,
     };
     match attempt {
-        Ok((fetched, note)) => Ok(Got { file: rewound(partial.end(host, sha256)?, wanted)?, url: fetched.url, note }),
+        Ok((fetched, note)) => {
+            let file = if wanted.keep { partial.file } else { partial.end(host, sha256)? };
+            Ok(Got { file: rewound(file, wanted)?, url: fetched.url, note })
+        }
         Err(error @ Error::Digest { .. }) => {
             partial.end(host, sha256)?;
             Err(error)

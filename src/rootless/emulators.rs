@@ -95,7 +95,9 @@ pub enum Keep {
 pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
     let mut package = source::package(machine, &wish.source)?;
     let latest = match &wish.source {
-        Source::Download(Release::Latest) => Some(latest::find(host, ui, &wish.network, machine)?),
+        Source::Download(Release::Latest) => {
+            Some(latest::find(host, ui, &wish.network, machine, wish.keep == Keep::Cached)?)
+        }
         _ => None,
     };
     if let Some(latest) = &latest {

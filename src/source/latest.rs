@@ -27,8 +27,8 @@ pub struct Latest {
     note: Option<String>,
 }
 
-/// Finds it.
-pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<Latest> {
+/// Finds it. Lists whose digest is signed may be kept for the next time.
+pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str, keep: bool) -> Result<Latest> {
     if network.offline {
         return Err(Error::Offline { what: "what Debian offers today".into() });
     }
@@ -39,7 +39,7 @@ pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<La
         let found = fetcher::latest(
             machine,
             Date::from(SystemTime::now()),
-            &mut |wanted| get(host, ui, network, mirror, wanted),
+            &mut |wanted| get(host, ui, network, mirror, wanted, keep),
             &mut || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
@@ -101,6 +101,7 @@ impl Latest {
             size: Some(size),
             most: size,
             sha256: Some(offer.sha256),
+            keep: false,
         };
         let got = file::get(host, ui, network, &wanted)?;
         let shown = format!("{name} of Debian's {}", offer.suite);
@@ -108,7 +109,7 @@ impl Latest {
     }
 }
 
-fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted) -> Result<File> {
+fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted, keep: bool) -> Result<File> {
     let paths = [Some(&wanted.path), wanted.otherwise.as_ref()];
     let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file(path)).collect();
     let size = wanted.sha256.map(|_| wanted.most);
@@ -119,6 +120,7 @@ fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted
         size,
         most: wanted.most,
         sha256: wanted.sha256,
+        keep,
     };
     file::get(host, ui, network, &asked).map(|got| got.file)
 }

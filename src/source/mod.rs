@@ -92,7 +92,7 @@ pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Resul
     let opened = match source {
         Source::From(from) => Some(open::open(host, ui, from, network, &machine)?),
         Source::Download(Release::Latest) => {
-            let latest = latest::find(host, ui, network, &machine)?;
+            let latest = latest::find(host, ui, network, &machine, false)?;
             match latest.package(&machine)? {
                 Some(known) => return Ok(Supply { source: source.clone(), package: Some(known), opened: None }),
                 None => Some(latest.open(host, ui, network)?),

@@ -51,6 +51,7 @@ pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str)
                 size: None,
                 most: LARGEST_TOTAL,
                 sha256: from.sha256,
+                keep: false,
             };
             let got = fetch::file::get(host, ui, network, &wanted)?;
             (What::Archive(got.file), got.note)

@@ -82,8 +82,8 @@ fn what_was_cut_short_goes_on_there() {
     // It is asked again where it stopped: three times in a row, and three rounds of that.
     let broken = serve(&archive, Manner::Cut(half / 100));
     register(&tree, &broken, &["--sha256", &sha256]).exits(1).says("goes on there");
-    let there = tree.read(&format!("{CACHE}/{sha256}/partial")).len();
-    assert!(there > 0 && archive.starts_with(&tree.read(&format!("{CACHE}/{sha256}/partial"))));
+    let there = tree.read(&format!("{CACHE}/{sha256}/download")).len();
+    assert!(there > 0 && archive.starts_with(&tree.read(&format!("{CACHE}/{sha256}/download"))));
     let good = serve(&archive, Manner::Ranges);
     register(&tree, &good, &["--sha256", &sha256]).exits(0).prints("proven");
     assert!(good.sent() < (archive.len() - there + 300) as u64, "what was there is not moved again");
@@ -98,7 +98,7 @@ fn what_was_killed_goes_on_there() {
     let before = tree.snapshot();
     let slow = serve(&archive, Manner::Slow(100_000));
     let url = format!("http://{}/x/qemu.tar.gz", slow.address);
-    let partial = format!("{CACHE}/{sha256}/partial");
+    let partial = format!("{CACHE}/{sha256}/download");
     let mut run = tree.start(&["register", "aarch64", "--from", &url, "--sha256", &sha256]);
     while !tree.exists(&partial) || tree.read(&partial).len() < 500_000 {
         assert!(run.try_wait().unwrap().is_none(), "it ended too early");
@@ -121,7 +121,7 @@ fn what_is_kept_is_shown_and_pruned() {
     let before = tree.snapshot();
     tree.run(&["cache"]).exits(0).prints("0 files");
     register(&tree, &serve(&archive, Manner::Cut(9000)), &["--sha256", &sha256]).exits(1);
-    let shown = tree.run(&["cache"]).exits(0).prints("1 files").prints("partial");
+    let shown = tree.run(&["cache"]).exits(0).prints("1 files").prints("download");
     assert!(shown.out.contains(&sha256[..12]));
     let json = tree.run(&["cache", "--json"]).exits(0).json();
     assert_eq!(json["files"][0]["sha256"].as_str(), Some(sha256.as_str()));
@@ -134,7 +134,7 @@ fn what_is_kept_is_shown_and_pruned() {
 /// What there is may be of another file, or spoilt: then all of it comes once more, and no worse is done.
 fn another_file_under_that_digest() {
     let (archive, sha256) = archive();
-    let partial = format!("{CACHE}/{sha256}/partial");
+    let partial = format!("{CACHE}/{sha256}/download");
     let other = vec![7; archive.len()];
     for left in [&other[..5000], &other[..], &[&other[..], b"more"].concat()] {
         let tree = tree().file(&partial, left).mode(&partial, 0o600);
