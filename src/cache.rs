@@ -47,8 +47,11 @@ impl Cache {
         let absolute = |name: &str| host.env(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let dir = match absolute("XDG_CACHE_HOME") {
             Some(named) => named.join("binfmt-nix"),
-            None if !host.is_live() => OF_ROOT.into(),
-            None if host.own_user().0 == 0 && !host.is_in_user_namespace() => OF_ROOT.into(),
+            None if !host.is_live() || (host.own_user().0 == 0 && !host.is_in_user_namespace()) => {
+                let dir = PathBuf::from(OF_ROOT);
+                // What is above is not ours to make: it would stay.
+                host.exists(dir.parent()?).then_some(dir)?
+            }
             None => absolute("HOME")?.join(".cache/binfmt-nix"),
         };
         Some(Self { dir })
