@@ -12,11 +12,16 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Of the program whose format this was (AUFS); they hide nothing.
 const OTHERS: &[u8] = b".wh..wh.";
 
+/// More than the names in any distribution have together; they are kept in memory.
+const MOST_NAMES: usize = 64 << 20;
+
 /// What is hidden of a layer by those above it. What hides in a layer, hides nothing of that layer itself.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     now: Names,
     below: Names,
+    /// How long all names were.
+    met: usize,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +37,10 @@ struct Names {
 impl Hidden {
     /// A member comes. Whether it is to be passed over: it is a whiteout, or hidden.
     pub(super) fn meets(&mut self, path: &[u8], is_dir: bool) -> Result<bool, ArchiveError> {
+        self.met = self.met.saturating_add(path.len());
+        if self.met > MOST_NAMES {
+            return Err(ArchiveError::Refused(format!("its members have names of more than {MOST_NAMES} bytes")));
+        }
         let Some(parts) = parts(path) else { return Ok(false) };
         let Some((name, above)) = parts.split_last() else {
             return Ok(true);

@@ -142,9 +142,9 @@ mod tests {
     #[test]
     fn helpers_are_named_not_run() {
         let file = r#"{"auths": {"https://index.docker.io/v1/": {}}, "credsStore": "desktop",
-                       "credHelpers": {"r.example": "ecr-login"}}"#;
+                       "credHelpers": {"r.example": "some-login"}}"#;
         assert_eq!(found(file, "docker.io/x/y"), (Credentials::Nobody, Some("desktop".into())));
-        assert_eq!(found(file, "r.example/x").1.as_deref(), Some("ecr-login"));
+        assert_eq!(found(file, "r.example/x").1.as_deref(), Some("some-login"));
         assert_eq!(found("{}", "r.example/x"), (Credentials::Nobody, None));
     }
 

@@ -144,9 +144,9 @@ pub fn pull_scope(asked: Option<&str>, name: &str) -> String {
 /// The registry names that server itself, in an answer that anybody could have made up who can make it answer (by a
 /// header that it passes on, say, or as one tenant of many). So it is told only where that gives nothing away: to the
 /// registry's host itself, which could ask for the password outright; to names below it, which are its own; and to
-/// the name above it (`registry.gitlab.com` has its tokens from `gitlab.com`), whose owner can take over the names
-/// below anyway. Not to siblings: `a.example` may be a company's or a whole country's. Docker's own registry has a
-/// sibling of its own, by name. Everybody else is asked for a token for nobody.
+/// the name right above it (a registry that is part of a larger site has its tokens from there), whose owner can take
+/// over the names below anyway. Not to siblings: `a.example` may be a company's or a whole country's. Docker's own
+/// registry has a sibling of its own, by name. Everybody else is asked for a token for nobody.
 pub fn may_know(registry: &str, realm: &str) -> bool {
     let below = |name: &str, above: &str| {
         let labels = above.split('.').count();
@@ -234,7 +234,7 @@ mod tests {
         let may = [
             ("r.example", "r.example"),
             ("r.example", "auth.r.example"),
-            ("registry.gitlab.com", "gitlab.com"),
+            ("registry.fox.example", "fox.example"),
             ("registry-1.docker.io", "auth.docker.io"),
             ("127.0.0.1", "localhost"),
             ("10.0.0.1", "10.0.0.1"),

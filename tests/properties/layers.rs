@@ -140,6 +140,10 @@ fn bounds_are_for_all_layers_together() {
     };
     let why = open(&[zeros(40), zeros(40)]).unwrap_err();
     assert!(why.contains("layer 1 of 2") && why.contains("unpacks to more than"), "{why}");
+    let name = [b"60000 path=", vec![b'x'; 59_988].as_slice(), b"\n"].concat();
+    let long = [member("x", EntryType::XHeader, 60_000, &name), file("x", b"")].concat();
+    let why = open(&[gz(&long.repeat(600)), gz(&long.repeat(600))]).unwrap_err();
+    assert!(why.contains("layer 1 of 2: its members have names of more than"), "{why}");
     assert!(open(&[]).is_ok_and(|came| came.is_empty()));
     assert!(open(&[Vec::new()]).is_ok_and(|came| came.is_empty()));
 }
