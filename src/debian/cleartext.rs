@@ -1,7 +1,7 @@
 //! A text with its signature in the clear (RFC 9580 §7), taken apart. Pure.
 //!
-//! Of all that programs have made of this form, one is taken: the frame is the whole file, with nothing before, after or
-//! beside it. What is given back is what was signed, never a line more.
+//! Of all that programs have made of this form, one is taken: the frame is the whole file, with nothing before, after
+//! or beside it. What is given back is what was signed, never a line more.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -106,7 +106,8 @@ fn armored<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Str
 mod tests {
     use super::*;
 
-    const GOOD: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\na \t\n- -b\n\n- c\n-----BEGIN PGP SIGNATURE-----\n\nAAEC\nAw==\n=abcd\n-----END PGP SIGNATURE-----\n";
+    const GOOD: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\na \t\n- -b\n\n- c\n\
+        -----BEGIN PGP SIGNATURE-----\n\nAAEC\nAw==\n=abcd\n-----END PGP SIGNATURE-----\n";
 
     #[test]
     fn a_text_is_what_was_signed() {

@@ -27,7 +27,8 @@ const MONTHS: [(&str, u64); 12] = [
 ];
 
 impl Date {
-    /// Reads a date of a Release file. The repository format wants RFC 5322's, in UTC; its day of the week is not needed.
+    /// Reads a date of a Release file. The repository format wants RFC 5322's, in UTC; its day of the week is not
+    /// needed.
     pub fn parse(text: &str) -> Option<Self> {
         let words: Vec<_> = text.split_whitespace().collect();
         let [weekday, day, month, year, time, "UTC" | "GMT" | "+0000"] = *words.as_slice() else { return None };

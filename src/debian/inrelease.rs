@@ -42,7 +42,8 @@ pub(super) fn index(architecture: &str) -> String {
 }
 
 impl Release {
-    /// Reads a file, if one of these keys signed it. Whether it is in time, and the suite that was wanted, is not asked here.
+    /// Reads a file, if one of these keys signed it. Whether it is in time, and the suite that was wanted, is not asked
+    /// here.
     pub fn read(file: &[u8], architecture: &str, keys: &Keys, now: Date) -> Result<Self, String> {
         if file.len() as u64 > LARGEST_RELEASE {
             return Err(format!("it has more than {LARGEST_RELEASE} bytes"));

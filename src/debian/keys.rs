@@ -1,9 +1,9 @@
 //! The keys of Debian's archive, and who of them signed something. Pure.
 //!
 //! The files in `keys/` are those of /usr/share/keyrings in Debian 13's package debian-archive-keyring 2025.1
-//! (debian-archive-keyring_2025.1_all.deb, SHA-256 9ea7778e443144ca490668737a8ab22dd3e748bb99e805e22ec055abeb3c7fac, named
-//! by the signed index of Debian 13), byte for byte. `dists/trixie*` is signed by those of Debian 12 and 13, each with a
-//! key for the archive's own work and one for stable releases:
+//! (debian-archive-keyring_2025.1_all.deb, SHA-256 9ea7778e443144ca490668737a8ab22dd3e748bb99e805e22ec055abeb3c7fac,
+//! named by the signed index of Debian 13), byte for byte. `dists/trixie*` is signed by those of Debian 12 and 13, each
+//! with a key for the archive's own work and one for stable releases:
 //!
 //! | file | key | signs with | expires |
 //! |---|---|---|---|
@@ -12,8 +12,8 @@
 //! | `…-trixie-automatic.pgp` | 04B54C3CDCA79751B16BC6B5225629DF75B188BD | B8E5F13176D2A7A75220028078DBA3BC47EF2265 | 2035-03-28 |
 //! | `…-trixie-stable.pgp` | 41587F7DB8C774BCCF131416762F67A0B2C39DE4 | the same | 2033-03-22 |
 //!
-//! They are trusted for they are compiled in. What a certificate says of its own key (what it is for, when it expires) is
-//! believed as it stands; a test has gpg check it.
+//! They are trusted for they are compiled in. What a certificate says of its own key (what it is for, when it expires)
+//! is believed as it stands; a test has gpg check it.
 
 use super::packet::{self, Broken, PublicKey, Signature, Void};
 use super::{Date, SLACK};
@@ -107,7 +107,7 @@ impl Key {
     fn in_time(&self, signature: &Signature<'_>, now: Date) -> Result<(), String> {
         let created = signature.created.map(u64::from).ok_or("has no date")?;
         if created < self.public.created.into() || created > now.0.saturating_add(SLACK) {
-            return Err(format!("is of another time: {}", Date(created)));
+            return Err(format!("was made on {}, and this machine's clock shows {now}", Date(created)));
         }
         let end = signature.expires.filter(|after| *after > 0).map(|after| created.saturating_add(after.into()));
         match [end, self.expires].into_iter().flatten().min() {
@@ -168,7 +168,7 @@ fn of(body: &[u8], certificate: Option<[u8; 20]>) -> Result<Key, Broken> {
 mod tests {
     use super::*;
 
-    /// Debian names them at ftp-master.debian.org/keys.html.
+    /// Debian names them on the page of its archive keys; so does `gpg --show-keys`.
     #[test]
     fn these_and_no_other_keys_are_believed() {
         let listed = Keys::of_debian().list();

@@ -4,14 +4,15 @@
 //! keys (compiled in) ─▶ InRelease ─ size, SHA-256 ─▶ Packages.xz ─ size, SHA-256 ─▶ qemu-user_….deb
 //! ```
 //!
-//! Both suites of [`SUITES`] are asked, always, and the newer version is taken: who can withhold one of them makes it fail,
-//! not offer something older. Backports' lists are for a week (`Valid-Until`); Debian signs those of a stable release once
-//! for each of its points, without an end, so that an old one of these can be played again. It could only hide what is
-//! newer in the stable suite than in its backports.
+//! Both suites of [`SUITES`] are asked, always, and the newer version is taken: who can withhold one of them makes it
+//! fail, not offer something older. Backports' lists are for a week (`Valid-Until`); Debian signs those of a stable
+//! release once for each of its points, without an end, so that an old one of these can be played again. It could hide
+//! what is newer in the stable suite than in its backports, or offer something older were the package gone from there;
+//! no more.
 //!
 //! Pure: [`latest`] says what it wants, and is given open files. Reading them is left to its caller too, for what is in
-//! them comes from the network: [`answer`] does it, in a process that has no rights (see `fetcher`), and what that says is
-//! looked at again.
+//! them comes from the network: [`answer`] does it, in a process that has no rights (see `fetcher`), and what that says
+//! is looked at again.
 
 mod cleartext;
 mod date;
@@ -69,6 +70,8 @@ pub const SUITES: [Suite; 2] =
 pub struct Wanted {
     /// Its path below the mirror's base.
     pub path: String,
+    /// The same file by its name, where `path` has its digest: for mirrors that do not keep them so.
+    pub otherwise: Option<String>,
     /// More bytes than these are no use. Where the digest is known, it has exactly so many.
     pub most: u64,
     /// Its digest, where that is known before. Whether the bytes have it is looked at again.
@@ -170,7 +173,8 @@ fn of_suite(
     read: &mut dyn FnMut(&Question, File) -> Result<Answer>,
 ) -> Result<Option<Offer>> {
     let directory = format!("dists/{}", suite.name);
-    let wanted = Wanted { path: format!("{directory}/InRelease"), most: LARGEST_RELEASE, sha256: None };
+    let wanted =
+        Wanted { path: format!("{directory}/InRelease"), otherwise: None, most: LARGEST_RELEASE, sha256: None };
     let refused =
         |wanted: &Wanted, why: String| DebianError::Unverified { what: wanted.path.clone(), why: one_line(&why) };
     let question = Question::Release { architecture: architecture.to_owned(), now };
@@ -181,11 +185,13 @@ fn of_suite(
     };
     believe(&release, suite, &wanted.path, now, keys)?;
     let Listed { size, sha256 } = release.index;
-    let path = match (release.by_hash, inrelease::index(architecture)) {
-        (true, index) => format!("{directory}/{}/by-hash/SHA256/{sha256}", index.trim_end_matches("/Packages.xz")),
-        (false, index) => format!("{directory}/{index}"),
+    let named = format!("{directory}/{}", inrelease::index(architecture));
+    let hashed = named.strip_suffix("Packages.xz").map(|there| format!("{there}by-hash/SHA256/{sha256}"));
+    let (path, otherwise) = match hashed.filter(|_| release.by_hash) {
+        Some(hashed) => (hashed, Some(named)),
+        None => (named, None),
     };
-    let wanted = Wanted { path, most: size, sha256: Some(sha256) };
+    let wanted = Wanted { path, otherwise, most: size, sha256: Some(sha256) };
     let question = Question::Package { architecture: architecture.to_owned() };
     let package = match read(&question, checked(&wanted, get)?)? {
         Answer::Package(Some(package)) => package,

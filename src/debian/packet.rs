@@ -1,5 +1,5 @@
-//! OpenPGP packets, as far as a signed list needs them: public keys and signatures of version 4 (RFC 9580; RSA, and Ed25519
-//! in its old and its new form). Pure.
+//! OpenPGP packets, as far as a signed list needs them: public keys and signatures of version 4 (RFC 9580; RSA, and
+//! Ed25519 in its old and its new form). Pure.
 //!
 //! Why by hand: the two libraries that there are bring more than a hundred crates each, to decrypt, to sign, to make
 //! keys, for algorithms nobody uses here; all of it would stand before bytes of the network. What is to be known of the

@@ -11,14 +11,16 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::copies::{self, HostCopy};
-use super::layers::from_layers;
 use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetcher::{self, Layers};
+use crate::fetcher::{self, Layers, Unpacked};
 use crate::host::{Host, Inode};
 use crate::interpreter;
 use crate::source::open::{Opened, What};
+
+/// Takes an emulator's bytes as they come.
+type Keep<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -33,10 +35,7 @@ pub struct Brought {
 pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opened) -> Result<Brought> {
     let mut brought = match &opened.what {
         What::Directory(dir) => in_directory(host, archs, machine, dir)?,
-        What::Layers(Layers { file, lengths }) => {
-            let file = file.try_clone().map_err(|e| Error::io("read", Path::new(&opened.shown), e))?;
-            from_layers(host, archs, machine, Layers { file, lengths: lengths.clone() }, &opened.shown)?
-        }
+        What::Layers(layers) => in_layers(host, archs, machine, layers, &opened.shown)?,
         What::Archive(file) => in_archive(host, archs, machine, file, Path::new(&opened.shown))?,
     };
     if brought.copies.is_empty() {
@@ -73,6 +72,27 @@ fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path)
 
 fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &File, path: &Path) -> Result<Brought> {
     let archive = archive.try_clone().map_err(|e| Error::io("read", path, e))?;
+    unpacked(host, archs, machine, path, |targets, keep, go_on| fetcher::unpack(archive, path, targets, keep, go_on))
+}
+
+/// Those of an image, as its merged layers have them.
+fn in_layers(host: &Host, archs: &[&'static Arch], machine: &str, layers: &Layers, shown: &str) -> Result<Brought> {
+    let path = Path::new(shown);
+    let file = layers.file.try_clone().map_err(|e| Error::io("read", path, e))?;
+    let layers = Layers { file, lengths: layers.lengths.clone() };
+    unpacked(host, archs, machine, path, |targets, keep, go_on| {
+        fetcher::unpack_layers(layers, shown, targets, keep, go_on)
+    })
+}
+
+/// What `unpack` gives for these targets, in memory, judged.
+fn unpacked(
+    host: &Host,
+    archs: &[&'static Arch],
+    machine: &str,
+    path: &Path,
+    unpack: impl FnOnce(&[&str], &mut Keep<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
+) -> Result<Brought> {
     // Known before a large archive is read.
     drop(host.memory_to_seal().map_err(|e| no_memory(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
@@ -84,7 +104,7 @@ fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &Fil
         files.get_mut(target).ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
     };
     let mut go_on = || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
-    let (unpacked, note) = fetcher::unpack(archive, path, &targets, &mut keep, &mut go_on)?;
+    let (unpacked, note) = unpack(&targets, &mut keep, &mut go_on)?;
     if let Some(manifest) = &unpacked.manifest {
         complete(manifest, &unpacked.targets, machine, path)?;
     }
@@ -105,7 +125,7 @@ fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &Fil
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-pub(super) fn no_memory(source: &io::Error) -> Error {
+fn no_memory(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
         hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),

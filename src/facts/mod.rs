@@ -5,7 +5,6 @@
 pub mod brought;
 pub mod copies;
 mod known_bad;
-pub mod layers;
 pub mod made;
 pub mod native;
 mod orphans;

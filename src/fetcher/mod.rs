@@ -8,8 +8,8 @@
 //!
 //! Images are pulled from registries the same way (`pull`): what comes is followed by the parent's own chain of digests.
 //!
-//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so are the lists
-//! that Debian signed (`verify`).
+//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so
+//! are the lists that Debian signed read (`verify`).
 //!
 //! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::listen::{Deaf, Listener};
+use super::listen::{Deaf, Listener, Unpacked};
 use super::pull::Layers;
 use super::{hear, note};
 use crate::error::{Error, Result};
@@ -15,15 +15,15 @@ pub const UNPACK_LAYERS: &str = "unpack-layers-confined";
 /// Takes the emulators of these targets out of an image, as they are in its merged layers, and gives their bytes to
 /// `sink`. `shown` is the image, for messages.
 ///
-/// Nothing of it is to be trusted. `go_on` is asked every 50 ms at least; an error of it ends the child. Returns the
-/// targets whose emulators there were, and what the user should know of this kernel.
+/// Nothing of it is to be trusted. `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what
+/// there was, and what the user should know of this kernel.
 pub fn unpack_layers(
     layers: Layers,
     shown: &str,
     targets: &[&str],
     sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
     go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Vec<String>, Option<String>)> {
+) -> Result<(Unpacked, Option<String>)> {
     let path = Path::new(shown);
     let refused = |why: String| Error::Archive { path: path.to_owned(), why };
     let process = |why: String| refused(format!("the process that unpacks it {why}"));
@@ -38,5 +38,5 @@ pub fn unpack_layers(
             Deaf::Sink(e) => Error::io("unpack", path, e),
         })
     })?;
-    Ok((unpacked.targets, note(listener.lacks(), "unpacks")))
+    Ok((unpacked, note(listener.lacks(), "unpacks")))
 }

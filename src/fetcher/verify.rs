@@ -1,5 +1,5 @@
-//! Reads what Debian signed in a process of its own, as archives are unpacked. What that says is believed only as far as it
-//! can be true: see `debian`, which looks at every answer.
+//! Reads what Debian signed in a process of its own, as archives are unpacked. What that says is believed only as far
+//! as it can be true: see `debian`, which looks at every answer.
 
 use std::fs::File;
 

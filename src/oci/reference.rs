@@ -124,7 +124,7 @@ fn parse(text: &str) -> Result<Reference, String> {
         Some((name, tag)) => (name, Some(tag)),
         None => (path, None),
     };
-    if !name.split('/').all(is_part) || name.len().saturating_add(host.len()) > LONGEST {
+    if !name.split('/').all(is_part) {
         return Err("a repository's name has lower-case letters, digits, and . _ - between them".into());
     }
     if tag.is_some_and(|tag| !is_tag(tag)) {
@@ -138,6 +138,9 @@ fn parse(text: &str) -> Result<Reference, String> {
         DOCKER | DOCKERS_OLD_NAME => (DOCKER.into(), name.to_owned()),
         _ => (host, name.to_owned()),
     };
+    if name.len().saturating_add(host.len()) > LONGEST {
+        return Err(format!("a registry and a repository have up to {LONGEST} letters together"));
+    }
     Ok(Reference { host, name, tag: tag.map(str::to_owned), digest })
 }
 
@@ -215,6 +218,10 @@ mod tests {
             assert_eq!(of(text).to_string(), "oci://docker.io/library/busybox:1");
         }
         assert_eq!(of("oci://docker.io/a/b:1").name(), "a/b");
+        // What is short enough, still is with all its names.
+        assert!(format!("oci://docker.io/{}:1", "a".repeat(241)).parse::<Reference>().is_err());
+        let long = of(&format!("oci://docker.io/{}:1", "a".repeat(240)));
+        assert_eq!(of(&long.to_string()), long);
     }
 
     #[test]

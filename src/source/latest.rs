@@ -4,13 +4,12 @@
 //! before a byte of it is believed. One that it knows is downloaded as any other: just the blocks that are needed.
 
 use std::fs::File;
-use std::path::Path;
 use std::time::SystemTime;
 
 use super::Network;
 use super::open::{Opened, What};
 use crate::catalog::{Catalog, Package};
-use crate::debian::{Date, Offer, Wanted};
+use crate::debian::{Date, DebianError, Offer, Wanted};
 use crate::digest::Sha256;
 use crate::download::{DownloadError, FileUrl, Mirror};
 use crate::error::{Error, Result};
@@ -35,7 +34,7 @@ pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<La
     }
     let mut mirrors = mirrors::all(host, network.mirror.clone());
     mirrors.retain(|mirror| matches!(mirror, Mirror::Archive(_)));
-    let mut why = None;
+    let mut why_nothing = None;
     for mirror in &mirrors {
         let found = fetcher::latest(
             machine,
@@ -44,20 +43,39 @@ pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<La
             &mut || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
+            Ok((offer, _)) if is_old(&offer, machine)? => {
+                let what = offer.path;
+                let why = format!(
+                    "QEMU {} is older than the pinned one: its list may be an old one, played again",
+                    offer.qemu
+                );
+                why_not(ui, &mut why_nothing, DebianError::Unverified { what, why }.into());
+            }
             Ok((offer, note)) => {
                 ui.note(&told(&offer));
                 let urls = mirrors.iter().filter_map(|mirror| mirror.file(&offer.path)).collect();
                 return Ok(Latest { offer, urls, note });
             }
             Err(error @ (Error::Download(_) | Error::Debian(_) | Error::Digest { .. })) => {
-                if let Some(before) = why.replace(error) {
-                    ui.warn(&before.to_string());
-                }
+                why_not(ui, &mut why_nothing, error);
             }
             Err(error) => return Err(error),
         }
     }
-    Err(why.unwrap_or_else(|| DownloadError::NoMirror { package: "Debian's lists".into() }.into()))
+    Err(why_nothing.unwrap_or_else(|| DownloadError::NoMirror { package: "Debian's lists".into() }.into()))
+}
+
+/// The last reason is the error; those before it are told.
+fn why_not(ui: &Ui, last: &mut Option<Error>, error: Error) {
+    if let Some(before) = last.replace(error) {
+        ui.warn(&before.to_string());
+    }
+}
+
+/// The list of a stable suite has no end, so it may be an old one.
+fn is_old(offer: &Offer, machine: &str) -> Result<bool> {
+    let pinned = Catalog::embedded()?.package_for(machine).and_then(Package::version);
+    Ok(pinned.is_some_and(|pinned| offer.qemu < pinned))
 }
 
 impl Latest {
@@ -84,16 +102,10 @@ impl Latest {
 }
 
 fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted) -> Result<File> {
-    let no_url = || Error::io("find", Path::new(&wanted.path), std::io::ErrorKind::InvalidInput.into());
-    let url = mirror.file(&wanted.path).ok_or_else(no_url)?;
+    let paths = [Some(&wanted.path), wanted.otherwise.as_ref()];
+    let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file(path)).collect();
     let size = wanted.sha256.map(|_| wanted.most);
-    let asked = file::Wanted {
-        name: &wanted.path,
-        urls: std::slice::from_ref(&url),
-        size,
-        most: wanted.most,
-        sha256: wanted.sha256,
-    };
+    let asked = file::Wanted { name: &wanted.path, urls: &urls, size, most: wanted.most, sha256: wanted.sha256 };
     file::get(host, ui, network, &asked).map(|got| got.file)
 }
 

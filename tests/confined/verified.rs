@@ -1,4 +1,5 @@
-//! Processes that read Debian's signed lists for us. An honest one says what is in them; others are found out and named.
+//! Processes that read Debian's signed lists for us. An honest one says what is in them; others are found out and
+//! named.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};

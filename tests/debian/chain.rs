@@ -107,6 +107,8 @@ fn only_what_is_needed_is_asked_for() {
     }
     assert!(its_index.0.starts_with("dists/trixie-backports/main/binary-amd64/by-hash/SHA256/"), "{its_index:?}");
     assert_eq!(index.0, "dists/trixie/main/binary-amd64/Packages.xz");
+    let otherwise: Vec<_> = mirror.asked.iter().map(|wanted| wanted.otherwise.as_deref()).collect();
+    assert_eq!(otherwise, [None, Some("dists/trixie-backports/main/binary-amd64/Packages.xz"), None, None]);
 }
 
 /// Whoever can withhold one suite cannot have an older version taken.

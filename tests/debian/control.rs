@@ -50,7 +50,8 @@ fn gpg(home: &TempDir) -> Command {
     gpg
 }
 
-/// gpg checks each certificate's signatures of itself, and says the same of every key: its name, its end, what it is for.
+/// gpg checks each certificate's signatures of itself, and says the same of every key: its name, its end, what it is
+/// for.
 #[test]
 fn gpg_sees_the_same_keys() {
     if !there("gpg", "gpg") {
@@ -106,6 +107,63 @@ fn gpgv_believes_the_same_lists() {
     }
     let forger = Forger::new(1);
     assert!(!believed(forger.sign(&release("trixie", None, true, b"x")).as_bytes()));
+}
+
+/// What a hand may do to a list that keeps it a list: the second is put in the place of the first. A wrong checksum of
+/// the armor is not among them: gpg still minds it, where RFC 9580 (§6.1) says that nobody should; so it is with `Hash`
+/// (§7).
+const EDITS: &[(&str, &str)] = &[
+    ("\n", " \n"),
+    ("\n", "\t \n"),
+    ("\n", "\n\n"),
+    ("\n", "\r\n"),
+    ("\n", "\n- "),
+    ("\n", "\n-"),
+    ("\n", "\nComment: x\n"),
+    ("\n", "\nHash: SHA512\n"),
+    ("\n ", "\n"),
+    (": ", ":  "),
+    ("SHA256", "SHA1"),
+    ("SHA256\n", ""),
+    ("=", ""),
+    ("A", "B"),
+    ("-----", "----- "),
+    ("-----BEGIN PGP SIGNATURE-----\n", "-----BEGIN PGP SIGNATURE-----\nVersion: 1\n"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    /// Whatever is believed here, gpgv believes too, and it says the same.
+    #[test]
+    fn gpgv_believes_what_is_believed_here(
+        edits in prop::collection::vec((prop::sample::select(EDITS), any::<prop::sample::Index>()), 1..3),
+    ) {
+        if !there("gpgv", "gpg") {
+            return Ok(());
+        }
+        let forger = Forger { made: 1_700_000_000, signed: 1_700_000_001, key_expires: 0, ..Forger::new(3) };
+        let keys = Keys::of(&[&forger.certificate()]);
+        let mut list = forger.sign(&release("trixie", None, true, b"x"));
+        for ((from, to), at) in edits {
+            let places: Vec<_> = list.match_indices(from).map(|(place, _)| place).collect();
+            if let Some(place) = places.get(at.index(places.len().max(1))) {
+                list.replace_range(*place..place + from.len(), to);
+            }
+        }
+        let Ok(read) = Release::read(list.as_bytes(), "amd64", &keys, NOW) else { return Ok(()) };
+        if list.lines().nth(1) != Some("Hash: SHA256") {
+            return Ok(());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (keyring, file) = (dir.path().join("keyring.pgp"), dir.path().join("InRelease"));
+        fs::write(&keyring, forger.certificate()).unwrap();
+        fs::write(&file, &list).unwrap();
+        let text = done(Command::new("gpgv").arg("--keyring").arg(&keyring).args(["--output", "-"]).arg(&file)).stdout;
+        let text = String::from_utf8(text).unwrap();
+        let again = forger.sign(text.strip_suffix('\n').unwrap_or(&text));
+        prop_assert_eq!(Release::read(again.as_bytes(), "amd64", &keys, NOW), Ok(read), "{}", list);
+    }
 }
 
 /// Keys of gpg's making: RSA and Ed25519, with every hash.
@@ -184,7 +242,8 @@ proptest! {
             return Ok(());
         }
         let (Ok(one), Ok(other)) = (a.parse::<Version>(), b.parse::<Version>()) else { return Ok(()) };
-        let holds = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap().status.success();
+        let dpkg = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap();
+        let holds = |how| dpkg(how).status.success();
         prop_assert_eq!(one < other, holds("lt"), "{} < {}", a, b);
         prop_assert_eq!(one == other, holds("eq"), "{} = {}", a, b);
         prop_assert_eq!(one.cmp(&other), other.cmp(&one).reverse());

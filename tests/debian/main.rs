@@ -1,7 +1,7 @@
 //! Debian's signed lists: the real ones of a day are believed on that day; whatever is done to them, or forged, is not.
 //!
-//! gpg, gpgv and dpkg are asked for the same things where they are; without them the tests of `control` say so and pass, or
-//! fail if `BINFMT_NIX_REQUIRE` names `gpg` or `dpkg`.
+//! gpg, gpgv and dpkg are asked for the same things where they are; without them the tests of `control` say so and
+//! pass, or fail if `BINFMT_NIX_REQUIRE` names `gpg` or `dpkg`.
 
 #![expect(
     clippy::arithmetic_side_effects,

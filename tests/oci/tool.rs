@@ -12,11 +12,12 @@ use binfmt_magic::Arch;
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::ClientOptions;
 use binfmt_nix::error::{Error, Result};
-use binfmt_nix::facts::layers::from_layers;
+use binfmt_nix::facts::brought::bring;
 use binfmt_nix::fetcher::{self, Layers, PullOrder};
 use binfmt_nix::host::Host;
 use binfmt_nix::oci::{Platform, Reference};
 use binfmt_nix::registries;
+use binfmt_nix::source::open::{Opened, What};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -164,7 +165,8 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     fetcher::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
     outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of(bytes))).collect();
     let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
-    for (target, copy) in from_layers(&host, &archs, machine, again(), "the image")?.copies {
+    let opened = Opened { shown: "the image".to_owned(), what: What::Layers(again()), note: None };
+    for (target, copy) in bring(&host, &archs, machine, &opened)?.copies {
         let version = match copy.verdict {
             Ok(mut fit) => {
                 let mut bytes = Vec::new();

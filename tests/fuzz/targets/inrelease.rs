@@ -1,5 +1,5 @@
-//! A list that is said to be Debian's. The first byte says what the rest is: the file, a text that somebody signed who is
-//! believed, packets in the place of a good text's signature, or a certificate.
+//! A list that is said to be Debian's. The first byte says what the rest is: the file, a text that somebody signed who
+//! is believed, packets in the place of a good text's signature, or a certificate.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Every release that is pinned, the newest that is signed, and what is kept: from the machine's own mirror, as joe.
+
+sources() {
+    local version
+    install -d -o 1000 -g 1000 -m 755 /home/joe
+    for version in 10.0.13 11.1.3 7.2; do
+        rm -rf /home/joe/.cache "$home/moved"
+        check "run --qemu-version $version: the program says aarch64" emulated --qemu-version "$version"
+        check "run --qemu-version $version: no more than its blocks came: $(moved)" between 3000000 "$(moved)" 7100000
+    done
+    check "run --qemu-version 9: refused, says which there are" unknown_version
+    rm -rf /home/joe/.cache "$home/moved"
+    check "run --qemu-version latest: what Debian signed, or why it cannot be believed" latest
+    sed -n 's/^note: Debian/        | Debian/p; s/^error: /        | /p' "$home/said"
+    rm -rf /home/joe/.cache "$home/moved"
+    check "run --offline, nothing is kept: exits 1, and asks nobody" offline_without_anything
+    check "run: kept" emulated
+    rm -f "$home/moved"
+    check "run --offline: what is kept is enough" emulated --offline
+    check "run --offline: nothing is downloaded" between 0 "$(moved)" 0
+    check "cache: shows it; prune: removes it" pruned
+    check "fetch: another release, for another time" exits 0 env "${joe[@]}" "$tool" fetch arm64 riscv64 \
+        --qemu-version 11.1 -o /home/joe/q.tar.gz
+    check "run --from: that, without a network" emulated --offline --from /home/joe/q.tar.gz
+    rm -rf /home/joe
+}
+
+# emulated OPTION…: a program of aarch64 runs with these.
+emulated() { runs --system aarch64 "$@" -- "$home/bin/busybox-arm64" uname -m; }
+
+unknown_version() {
+    exits 1 env "${joe[@]}" "$tool" run --system aarch64 --qemu-version 9 -- true &&
+        says "no QEMU 9 is known" "10.0.13" "11.1.3" "7.2.22"
+}
+
+# A mirror that is not kept up is told as what it is; whatever else goes wrong is a failure.
+latest() {
+    "${clean[@]}" env "${joe[@]}" "$tool" run --system aarch64 --qemu-version latest -- \
+        "$home/bin/busybox-arm64" uname -m > "$home/said" 2>&1
+    case $? in
+        0) cat "$home/said"; says "signed by the key" && grep -qx aarch64 "$home/said" ;;
+        *) cat "$home/said"; says "is stale: it expired on" ;;
+    esac
+}
+
+offline_without_anything() {
+    exits 1 env "${joe[@]}" "$tool" run --system aarch64 --source download --offline -- true &&
+        says "--offline forbids that" "binfmt-nix fetch" && [ "$(moved)" = 0 ]
+}
+
+pruned() {
+    exits 0 env "${joe[@]}" "$tool" cache && says "qemu-aarch64" "1 files" || return 1
+    exits 0 env "${joe[@]}" "$tool" cache prune && says "removed" || return 1
+    exits 0 env "${joe[@]}" "$tool" cache && says "0 files"
+}
