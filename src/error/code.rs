@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Error;
+use crate::catalog::CatalogError;
 
 /// The process's exit status. Part of the public interface: see the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,10 @@ impl Error {
     /// What this failure means to a script.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,
+            Self::UnknownSystem(_)
+            | Self::Usage(_)
+            | Self::Native { .. }
+            | Self::Catalog(CatalogError::NoSuchVersion { .. }) => ExitCode::Usage,
             Self::Conflict { .. } => ExitCode::Findings,
             Self::NotRoot { .. } => ExitCode::NotPermitted,
             Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NoCommand,

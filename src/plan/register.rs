@@ -13,14 +13,10 @@ use crate::binfmt_misc::{self, Table, name_of, same_rule};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Native};
-use crate::interpreter::{KNOWS_ARGV0, Version};
+use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
 use crate::receipt::System;
 use crate::request::Register;
 use crate::{boot, layout};
-
-/// Flag P tells QEMU through AT_FLAGS that argv[0] was kept since Linux 5.12
-/// (commit 2347961b11d4); before, QEMU could not know.
-const KERNEL_TELLS_ARGV0: (u32, u32) = (5, 12);
 
 /// Plans a registration.
 pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {

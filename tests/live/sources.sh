@@ -30,7 +30,7 @@ sources() {
 emulated() { runs --system aarch64 "$@" -- "$home/bin/busybox-arm64" uname -m; }
 
 unknown_version() {
-    exits 1 env "${joe[@]}" "$tool" run --system aarch64 --qemu-version 9 -- true &&
+    exits 2 env "${joe[@]}" "$tool" run --system aarch64 --qemu-version 9 -- true &&
         says "no QEMU 9 is known" "10.0.13" "11.1.3" "7.2.22"
 }
 
