@@ -40,14 +40,11 @@ const LAWS: &[(&str, &[&str])] = &[
     ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
     ("request.rs", &["cli", "host", "facts"]),
     ("cli", &["host", "facts", "plan", "receipt"]),
-<<<<<<< HEAD
     ("source", &["plan", "apply", "receipt", "nix", "binfmt_misc", "boot", "rootless", "cli", "cmd"]),
     ("fetch", &["facts", "plan", "apply", "receipt", "layout", "nix", "rootless", "cli", "cmd"]),
     ("cache.rs", &["facts", "plan", "apply", "receipt", "catalog", "download", "ui", "cli", "cmd"]),
     ("netrc.rs", &["host", "download", "error", "facts", "plan", "ui"]),
     ("download/turns.rs", &["host", "catalog", "error"]),
-=======
->>>>>>> catalogue
 ];
 
 #[test]
