@@ -17,6 +17,7 @@ mod ledger;
 mod noise;
 
 mod bad_mirrors;
+mod cut;
 mod environment;
 mod fixture;
 mod generator;
