@@ -14,13 +14,10 @@ use super::copies::{self, HostCopy};
 use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetcher::{self, Layers, Unpacked};
+use crate::fetcher::{self, Layers, Sink, Unpacked};
 use crate::host::{Host, Inode};
 use crate::interpreter;
 use crate::source::open::{Opened, What};
-
-/// Takes an emulator's bytes as they come.
-type Keep<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -91,7 +88,7 @@ fn unpacked(
     archs: &[&'static Arch],
     machine: &str,
     path: &Path,
-    unpack: impl FnOnce(&[&str], &mut Keep<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
+    unpack: impl FnOnce(&[&str], &mut Sink<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
 ) -> Result<Brought> {
     // Known before a large archive is read.
     drop(host.memory_to_seal().map_err(|e| no_memory(&e))?);

@@ -1,16 +1,22 @@
-//! Unpacks an archive in a process of its own, as downloads are.
+//! Unpacks archives, and the layers of images, in a process of its own, as downloads are.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use super::listen::{Deaf, Listener, Unpacked};
+use super::pull::Layers;
 use super::{hear, note};
 use crate::error::{Error, Result};
 use crate::host::Worker;
 
 /// The hidden command of this program that is the child.
 pub const UNPACK: &str = "unpack-confined";
+/// The same, for layers.
+pub const UNPACK_LAYERS: &str = "unpack-layers-confined";
+
+/// Takes an emulator's bytes as they come: whose programs it runs, and some bytes.
+pub type Sink<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
 
 /// Takes the emulators of these targets out of an archive, and gives their bytes to `sink`. `path` is for messages.
 ///
@@ -20,15 +26,44 @@ pub fn unpack(
     archive: File,
     path: &Path,
     targets: &[&str],
-    sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
+    sink: &mut Sink<'_>,
+    go_on: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Unpacked, Option<String>)> {
+    let args = args(None, targets);
+    unpacked(Worker::start_with(UNPACK, &args, archive), path, targets, sink, go_on)
+}
+
+/// The same of an image, as the emulators are in its merged layers. `shown` is the image, for messages.
+pub fn unpack_layers(
+    layers: Layers,
+    shown: &str,
+    targets: &[&str],
+    sink: &mut Sink<'_>,
+    go_on: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Unpacked, Option<String>)> {
+    let lengths: Vec<_> = layers.lengths.iter().map(u64::to_string).collect();
+    let args = args(Some(lengths.join(",")), targets);
+    unpacked(Worker::start_with(UNPACK_LAYERS, &args, layers.file), Path::new(shown), targets, sink, go_on)
+}
+
+/// Whose child it is, how long the layers are if there are some, and what is wanted.
+fn args(lengths: Option<String>, targets: &[&str]) -> Vec<String> {
+    let parent = std::process::id().to_string();
+    let targets = targets.iter().map(|target| (*target).to_owned());
+    [parent].into_iter().chain(lengths).chain(targets).collect()
+}
+
+fn unpacked(
+    worker: io::Result<Worker>,
+    path: &Path,
+    targets: &[&str],
+    sink: &mut Sink<'_>,
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Unpacked, Option<String>)> {
     let refused = |why: String| Error::Archive { path: path.to_owned(), why };
     let process = |why: String| refused(format!("the process that unpacks it {why}"));
-    let args: Vec<String> =
-        [std::process::id().to_string()].into_iter().chain(targets.iter().map(|target| (*target).to_owned())).collect();
     let mut listener = Listener::new(targets);
-    let unpacked = hear(Worker::start_with(UNPACK, &args, archive), &process, go_on, &mut |bytes| {
+    let unpacked = hear(worker, &process, go_on, &mut |bytes| {
         listener.take(bytes, sink).map_err(|deaf| match deaf {
             Deaf::Refused(why) => refused(why),
             Deaf::Garbled(garbled) => process(garbled.to_string()),
