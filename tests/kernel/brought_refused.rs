@@ -102,11 +102,15 @@ fn two_members() {
 
 /// One member as its header says it.
 fn odd(path: &str, kind: EntryType) -> Vec<u8> {
+    sized(path, kind, 0)
+}
+
+fn sized(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_ustar();
     header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
     header.as_old_mut().linkname[..11].copy_from_slice(b"/etc/shadow");
     header.set_entry_type(kind);
-    header.set_size(0);
+    header.set_size(size);
     header.set_cksum();
     [header.as_bytes().as_slice(), &[0; 1024]].concat()
 }
@@ -163,7 +167,7 @@ fn every_kind_of_harm_in_every_kind_of_archive() {
 }
 
 /// Tar archives with something wrong in them, and what is said of it.
-pub(crate) fn harms() -> [(Vec<u8>, &'static str); 8] {
+pub(crate) fn harms() -> [(Vec<u8>, &'static str); 9] {
     let real = real("aarch64");
     [
         (odd("../qemu-aarch64", EntryType::Regular), "outside"),
@@ -171,6 +175,7 @@ pub(crate) fn harms() -> [(Vec<u8>, &'static str); 8] {
         (odd("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
         (odd("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
         (odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),
+        (sized("usr/bin/qemu-aarch64", EntryType::Regular, 1 << 40), "more than"),
         (tar(&[("a/qemu-aarch64", b"1"), ("b/qemu-aarch64", b"2")]), "two emulators"),
         (tar(&[("usr/bin/qemu-arm", &real)]), "has none"),
         (tar(&[("usr/bin/qemu-aarch64", Arch::find("riscv64").unwrap().probe().unwrap())]), "another machine"),

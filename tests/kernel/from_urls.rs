@@ -20,6 +20,7 @@ use crate::server::{Manner, Server};
 
 crate::tests! {
     what_is_at_a_url
+    every_kind_of_file_at_a_url
     what_was_cut_short_goes_on_there
     what_was_killed_goes_on_there
     what_is_kept_is_shown_and_pruned
@@ -72,6 +73,23 @@ fn what_is_at_a_url() {
     assert!(!tree.exists(CACHE));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// Each moves its own bytes, and no others.
+fn every_kind_of_file_at_a_url() {
+    let real = real("aarch64");
+    let mut kinds = every_kind(&tar(&[("usr/bin/qemu-aarch64", &real)]));
+    kinds.push(("qemu-aarch64", real));
+    for (kind, file) in kinds {
+        let server = serve(&file, Manner::Ranges);
+        let tree = tree();
+        let sha256 = Sha256::of(&file).to_string();
+        register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
+        assert!(tree.runs("aarch64"), "{kind}");
+        let head = server.sent() - file.len() as u64;
+        assert!(head < 200, "{kind}: {head} bytes besides the file");
+        tree.unregister("aarch64").exits(0);
+    }
 }
 
 fn what_was_cut_short_goes_on_there() {
