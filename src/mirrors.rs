@@ -14,6 +14,9 @@ pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
 /// The variable that names the certificates that Nix trusts.
 pub const NIX_ROOTS: &str = "NIX_SSL_CERT_FILE";
 
+/// The variable that names the user's passwords, if they are not in `~/.netrc`.
+pub const NETRC: &str = "NETRC";
+
 /// The mirror that the user named, on the command line or else in the
 /// environment.
 pub fn named(host: &Host, option: Option<&str>) -> Result<Option<BaseUrl>> {
@@ -42,7 +45,7 @@ fn authorized<T: Clone + Into<String> + FromStr>(url: T, logins: &[Login]) -> T 
 /// The user's own, then apt's (apt_auth.conf(5)), then those that Nix downloads with (`netrc-file` in nix.conf(5)).
 fn logins(host: &Host) -> Vec<Login> {
     let given = |path: &Path| host.read_given(path).map(|text| String::from_utf8_lossy(&text).into_owned());
-    let own = host.env("NETRC").map(PathBuf::from).or_else(|| Some(Path::new(&host.env("HOME")?).join(".netrc")));
+    let own = host.env(NETRC).map(PathBuf::from).or_else(|| Some(Path::new(&host.env("HOME")?).join(".netrc")));
     let own = own.as_deref().and_then(given);
     let dir = Path::new("/etc/apt/auth.conf.d");
     let mut names = host.list(dir).unwrap_or_default();

@@ -21,7 +21,7 @@ impl Apply<'_> {
     }
 
     fn fetch_package(&mut self, archs: &[&'static Arch]) -> Result<()> {
-        let Some(package) = self.facts.package else { return Ok(()) };
+        let Some(package) = self.facts.package()? else { return Ok(()) };
         let members: Vec<_> = archs.iter().filter_map(|arch| Some((*arch, package.member(arch.target)?))).collect();
         let mut staged = Vec::new();
         for (arch, member) in members {

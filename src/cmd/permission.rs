@@ -21,7 +21,7 @@ pub(super) fn check(host: &Host, rootless: Option<&[String]>) -> Result<()> {
 
 fn line(host: &Host) -> String {
     // sudo drops them unless told otherwise.
-    let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE]);
+    let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE, mirrors::NETRC]);
     let set: Vec<&str> = counted.filter(|name| host.env(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {

@@ -70,8 +70,8 @@ pub struct Facts {
     pub rivals: BTreeMap<&'static str, Vec<Rival>>,
     /// Emulators to copy from, by target; looked for only where needed.
     pub copies: BTreeMap<&'static str, Vec<HostCopy>>,
-    /// The package that is downloaded from.
-    pub package: Option<&'static Package>,
+    /// The package that is downloaded from, if it is not the usual one: see [`Facts::package`].
+    chosen: Option<&'static Package>,
     /// What may hold them and was opened, for people.
     pub opened: Option<String>,
     /// Nobody asked for its release by name: if it cannot be had, another will do.
@@ -85,10 +85,6 @@ impl Facts {
     /// emulators that it may mean.
     pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<&Supply>) -> Result<Self> {
         let (machine, kernel) = kernel();
-        let package = match supply {
-            Some(supply) => supply.package,
-            None => Catalog::embedded()?.package_for(&machine),
-        };
         let table = binfmt_misc::look(host)?;
         let mut receipt = match Receipt::load(host)? {
             Some(receipt) => receipt,
@@ -105,7 +101,7 @@ impl Facts {
             rivals: BTreeMap::new(),
             copies: BTreeMap::new(),
             notes: Vec::new(),
-            package,
+            chosen: supply.and_then(|supply| supply.package),
             opened: supply.and_then(|supply| Some(supply.opened.as_ref()?.shown.clone())),
             any_release: supply.is_some_and(Supply::any_release),
             in_user_namespace: host.is_in_user_namespace(),
@@ -183,10 +179,18 @@ impl Facts {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// The package that is downloaded from. The catalogue is large, so who downloads nothing does not read it.
+    pub fn package(&self) -> Result<Option<&'static Package>> {
+        match self.chosen {
+            Some(chosen) => Ok(Some(chosen)),
+            None => Ok(Catalog::embedded()?.package_for(&self.machine)),
+        }
+    }
+
     /// The emulator that would be downloaded for a target.
-    pub fn pin(&self, arch: &Arch) -> Option<(&'static Member, Version, &'static Package)> {
-        let package = self.package?;
-        Some((package.member(arch.target)?, package.version()?, package))
+    pub fn pin(&self, arch: &Arch) -> Result<Option<(&'static Member, Version, &'static Package)>> {
+        let found = |package: &'static Package| Some((package.member(arch.target)?, package.version()?, package));
+        Ok(self.package()?.and_then(found))
     }
 
     /// Emulators are large: one that the receipt vouches for is not read again.

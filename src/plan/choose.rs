@@ -143,7 +143,7 @@ fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
 }
 
 fn fetch(request: &Register, facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> Result<Choice> {
-    let Some((member, version, package)) = facts.pin(arch) else {
+    let Some((member, version, package)) = facts.pin(arch)? else {
         return Err(Error::Unsupported {
             what: format!("no download is known of {} for {} hosts", interpreter::binary(arch), facts.machine),
             hint: "--qemu PATH names a static one that you have".into(),

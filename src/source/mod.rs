@@ -79,7 +79,7 @@ pub struct Network {
 pub struct Supply {
     /// The source.
     pub source: Source,
-    /// The package that is downloaded from, if anything is.
+    /// The package that is downloaded from, if another one than usual was chosen.
     pub package: Option<&'static Package>,
     /// What may hold emulators.
     pub opened: Option<Opened>,
@@ -88,7 +88,10 @@ pub struct Supply {
 /// Opens what has to be opened before anything else is looked at.
 pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Result<Supply> {
     let machine = crate::facts::kernel().0;
-    let package = package(&machine, source)?;
+    let chosen = match source {
+        Source::Download(Release::Version(_)) => package(&machine, source)?,
+        _ => None,
+    };
     let opened = match source {
         Source::From(from) => Some(open::open(host, ui, from, network, &machine)?),
         Source::Download(Release::Latest) => {
@@ -100,7 +103,7 @@ pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Resul
         }
         _ => None,
     };
-    Ok(Supply { source: source.clone(), package, opened })
+    Ok(Supply { source: source.clone(), package: chosen, opened })
 }
 
 /// The package that is downloaded from, on this machine (`uname -m`).
