@@ -74,7 +74,12 @@ impl Table {
     /// The entry that the kernel picks for a file that starts with `head`: the
     /// newest enabled one that matches.
     pub fn winner(&self, head: &[u8]) -> Option<&Entry> {
-        self.entries().iter().find(|entry| entry.enabled && entry.rule.matches(head))
+        self.winner_for(b"", head)
+    }
+
+    /// The same for a file with a name, which rules by extension look at.
+    pub fn winner_for(&self, path: &[u8], head: &[u8]) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.enabled && entry.rule.takes(path, head))
     }
 }
 

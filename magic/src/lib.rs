@@ -44,5 +44,5 @@ pub use entry::Entry;
 pub use flags::Flags;
 pub use line::{LINE_MAX, LINE_MIN};
 pub use names::UnknownSystem;
-pub use pattern::{Pattern, WINDOW};
-pub use rule::{EntryName, NAME_MAX, Recognition, Rule, RuleError};
+pub use pattern::{Difference, Pattern, WINDOW};
+pub use rule::{EntryName, NAME_MAX, Recognition, Rule, RuleError, extension};

@@ -60,7 +60,16 @@ impl Pattern {
     /// `head` is the file's first [`WINDOW`] bytes, or the whole file if it is shorter; what lies behind them
     /// is ignored, and what is missing counts as NUL, as in the kernel's `search_binfmt_handler`.
     pub fn matches(&self, head: &[u8]) -> bool {
-        self.wanted().all(|(at, byte, mask)| (head.get(at).copied().unwrap_or(0) ^ byte) & mask == 0)
+        self.difference(head).is_none()
+    }
+
+    /// The first byte for which the kernel turns a file down that begins with `head`; `None` if it [matches](Self::matches).
+    pub fn difference(&self, head: &[u8]) -> Option<Difference> {
+        self.wanted().find_map(|(offset, wanted, mask)| {
+            let found = head.get(offset).copied();
+            let differs = (found.unwrap_or(0) ^ wanted) & mask != 0;
+            differs.then_some(Difference { offset, found, wanted, mask })
+        })
     }
 
     /// Does some file match both patterns?
@@ -95,6 +104,19 @@ impl Pattern {
     }
 }
 
+/// The byte that makes a file none of a pattern's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Difference {
+    /// Where in the file it is.
+    pub offset: usize,
+    /// What the file has there; `None` if it ends before, which counts as 0.
+    pub found: Option<u8>,
+    /// What the rule has there.
+    pub wanted: u8,
+    /// Which of its bits count.
+    pub mask: u8,
+}
+
 /// Files that differ from a program in one respect, and are none of this kind: no ELF, another class or byte order, an
 /// object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
 fn no_programs(head: &[u8]) -> Vec<Vec<u8>> {
@@ -126,6 +148,16 @@ mod tests {
         assert_eq!(Pattern::new(usize::MAX, "a", None), Err(RuleError::Window { offset: usize::MAX, size: 1 }));
         assert_eq!(Pattern::new(0, "", None), Err(RuleError::EmptyMagic));
         assert_eq!(Pattern::new(0, "ab", Some(vec![1])), Err(RuleError::MaskLength { magic: 2, mask: 1 }));
+    }
+
+    #[test]
+    fn the_first_byte_that_differs_is_told() {
+        let pattern = Pattern::new(1, *b"abc", Some(vec![0xff, 0, 0xfe])).unwrap();
+        assert_eq!(pattern.difference(b"_axb"), None);
+        let at = |offset, found, wanted, mask| Some(Difference { offset, found, wanted, mask });
+        assert_eq!(pattern.difference(b"_xxx"), at(1, Some(b'x'), b'a', 0xff));
+        assert_eq!(pattern.difference(b"_axx"), at(3, Some(b'x'), b'c', 0xfe));
+        assert_eq!(pattern.difference(b"_a"), at(3, None, b'c', 0xfe));
     }
 
     #[test]

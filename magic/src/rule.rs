@@ -29,6 +29,17 @@ impl Rule {
         self.pattern().is_some_and(|pattern| pattern.matches(head))
     }
 
+    /// Would the kernel take the file at `path`, which begins with `head`, for one of this rule's programs?
+    ///
+    /// `path` is the file's as it was given to execve(2), or as the interpreter before it was named: what follows its
+    /// last dot is compared (`search_binfmt_handler`), slashes included, so a dot in a directory's name hides nothing.
+    pub fn takes(&self, path: &[u8], head: &[u8]) -> bool {
+        match &self.recognition {
+            Recognition::Magic(pattern) => pattern.matches(head),
+            Recognition::Extension(suffix) => extension(path) == Some(suffix),
+        }
+    }
+
     /// The pattern, if programs are told by their content.
     pub fn pattern(&self) -> Option<&Pattern> {
         match &self.recognition {
@@ -49,6 +60,12 @@ impl Rule {
             _ => Ok(()),
         }
     }
+}
+
+/// What follows the last dot of a path, as the kernel sees it.
+pub fn extension(path: &[u8]) -> Option<&[u8]> {
+    let dot = path.iter().rposition(|&byte| byte == b'.')?;
+    path.get(dot..)?.strip_prefix(b".")
 }
 
 /// The two types of rules that every kernel knows: `M` and `E`.
@@ -194,6 +211,17 @@ mod tests {
             assert!(EntryName::new(bad).is_err(), "{bad:?}");
         }
         assert!(EntryName::new("a".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn an_extension_is_what_follows_the_last_dot() {
+        for (path, after) in
+            [("a.b", Some("b")), ("/x.y/z", Some("y/z")), ("a.", Some("")), ("a", None), ("..", Some(""))]
+        {
+            assert_eq!(extension(path.as_bytes()), after.map(str::as_bytes), "{path}");
+        }
+        let rule = Rule::parse(b":a:E::exe::/i:").unwrap();
+        assert!(rule.takes(b"./x.exe", b"") && !rule.takes(b"./x.EXE", b"") && !rule.takes(b"exe", b"exe"));
     }
 
     #[test]

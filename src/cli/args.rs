@@ -105,6 +105,17 @@ pub enum CacheCommand {
     Prune,
 }
 
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A program, a script, or whatever it is
+    #[arg(value_name = "FILE", required_unless_present = "pid")]
+    pub file: Option<PathBuf>,
+    /// A process that runs, by its number
+    #[arg(long, value_name = "N", conflicts_with = "file")]
+    pub pid: Option<u32>,
+}
+
 /// Arguments of `unregister`.
 #[derive(Debug, Args)]
 pub struct Unregister {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use args::{Cache, CacheCommand, Fetch, Format, Gen, Generated, List, NixConf, Register, Run, Unregister};
+pub use args::{Cache, CacheCommand, Explain, Fetch, Format, Gen, Generated, List, NixConf, Register, Run, Unregister};
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux
@@ -43,6 +43,8 @@ pub enum Command {
     Cache(Cache),
     /// Show what is registered, by whom, and whether Nix knows
     Status,
+    /// Say what the kernel does with a program, or did with a process, and why
+    Explain(Explain),
     /// Show the known systems, their names and rules
     List(List),
     /// Print the nix.conf lines for systems, to be put there by hand

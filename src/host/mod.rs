@@ -15,6 +15,8 @@ mod memory;
 mod mount;
 mod namespace;
 mod process;
+mod program;
+mod running;
 mod signals;
 mod temp;
 mod trust;

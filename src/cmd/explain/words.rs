@@ -1,0 +1,147 @@
+//! What `explain` found, in words.
+
+use crate::explain::process::{How, Origin, Starts};
+use crate::explain::{Differs, Elf, EntryLine, Interpreter, Linking, TableState, Verdict, What};
+
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Native => "runs natively",
+        Verdict::Emulated => "runs by emulation",
+        Verdict::LoaderMissing => "does not run",
+        Verdict::Refused => "does not start",
+        Verdict::Unknown => "cannot be told",
+    }
+}
+
+pub(super) fn how(how: How) -> &'static str {
+    match how {
+        How::Native => "native",
+        How::Script => "a script",
+        How::Emulated => "emulated",
+        How::ByHand => "an emulator, started by hand",
+        How::Unknown => "cannot be told",
+    }
+}
+
+pub(super) fn what(what: What) -> &'static str {
+    match what {
+        What::Elf => "an ELF file",
+        What::Script => "a script whose first line the kernel cannot use",
+        What::Empty => "an empty file",
+        What::Text => "a text that does not begin with #!",
+        What::Data => "data: neither an ELF file nor a script",
+    }
+}
+
+pub(super) fn state(state: TableState, in_user_namespace: bool) -> &'static str {
+    match (state, in_user_namespace) {
+        (TableState::InForce, false) => "the kernel's table",
+        (TableState::InForce, true) => "the table of this user namespace",
+        (TableState::SwitchedOff, _) => "the kernel's table is switched off",
+        (TableState::NotMounted, _) => "the kernel's table is not mounted here",
+        (TableState::Offline, _) => "there is no kernel in this tree",
+    }
+}
+
+/// An ELF header in one line.
+pub(super) fn elf(elf: &Elf) -> String {
+    let mut words = Vec::new();
+    words.extend(elf.bits.map(|bits| format!("{bits}-bit")));
+    words.extend(elf.endian.map(|endian| format!("{endian}-endian")));
+    words.push(format!("{} for {}", elf.kind, elf.machine));
+    words.extend(elf.abi.as_ref().map(|abi| format!("({abi})")));
+    let system = elf.system.map(|system| format!(", which is {system}")).unwrap_or_default();
+    let os = if elf.os_abi == "Linux" { String::new() } else { format!(", of {}", elf.os_abi) };
+    format!("{}{system}{os}", words.join(" "))
+}
+
+pub(super) fn linking(linking: &Linking) -> String {
+    match linking {
+        Linking::Static => "static: it needs no loader".into(),
+        Linking::Dynamic { loader, present: true } => format!("dynamic: its loader {loader} is here"),
+        Linking::Dynamic { loader, present: false } => format!("dynamic: its loader {loader} is not here"),
+    }
+}
+
+/// What the kernel does with an entry.
+pub(super) fn entry(entry: &EntryLine) -> String {
+    let differs = entry.differs.as_ref().map(differs);
+    match (entry.taken, entry.enabled, differs) {
+        (true, ..) => "takes it".into(),
+        (false, true, None) => "would take it, but is not asked".into(),
+        (false, false, None) => "is disabled; else it would take it".into(),
+        (false, true, Some(differs)) => differs,
+        (false, false, Some(differs)) => format!("is disabled, and {differs}"),
+    }
+}
+
+fn differs(differs: &Differs) -> String {
+    match differs {
+        Differs::Byte { offset, has: None, wants, mask } => {
+            format!("byte {offset} is behind the end, so 00, not {}", wanted(*wants, *mask))
+        }
+        Differs::Byte { offset, has: Some(has), wants, mask } => {
+            format!("byte {offset} is {has:02x}, not {}", wanted(*wants, *mask))
+        }
+        Differs::Extension { has: Some(has), wants } => format!("the name ends in .{has}, not .{wants}"),
+        Differs::Extension { has: None, wants } => format!("the name has no extension, so not .{wants}"),
+    }
+}
+
+fn wanted(wants: u8, mask: u8) -> String {
+    if mask == 0xff { format!("{wants:02x}") } else { format!("{wants:02x} under the mask {mask:02x}") }
+}
+
+/// An interpreter, line by line.
+pub(super) fn interpreter(found: &Interpreter) -> Vec<String> {
+    let mut lines = Vec::new();
+    match (&found.detail, found.held) {
+        (Some(detail), true) => lines.push(format!("{detail} any more as it was registered; the kernel holds it")),
+        (Some(detail), false) => lines.push(detail.clone()),
+        (None, _) => lines.push("it can be opened here".into()),
+    }
+    let Some(_) = &found.flags else { return lines };
+    lines.push(
+        match (found.held, &found.linking) {
+            (true, Some(Linking::Dynamic { .. })) => {
+                "in a sandbox or chroot: only if the loader that it needs is in there, too"
+            }
+            (true, _) => "in a sandbox, chroot or container: it starts, too",
+            (false, _) => "in a sandbox, chroot or container: only if it is in there",
+        }
+        .into(),
+    );
+    lines
+}
+
+/// Flags of an entry, one a line.
+pub(super) fn flags(found: &Interpreter) -> Vec<String> {
+    let meaning = |flag| match flag {
+        'P' => "P: the program keeps its own argv[0]",
+        'O' => "O: the program is passed as an open file",
+        'C' => "C: setuid programs get their rights, and so does the interpreter",
+        _ => "F: the kernel holds the interpreter since its registration",
+    };
+    let Some(flags) = &found.flags else { return Vec::new() };
+    let mut lines: Vec<String> = flags.chars().map(|flag| meaning(flag).to_owned()).collect();
+    if !flags.contains('P') {
+        lines.push("no P: the program does not see its own argv[0]".into());
+    }
+    lines
+}
+
+/// The entry that a process came from.
+pub(super) fn origin(origin: &Origin) -> [&'static str; 2] {
+    [
+        if origin.takes_it_now {
+            "takes its program now, too"
+        } else {
+            "has that interpreter, but does not take its program now"
+        },
+        match origin.starts {
+            Starts::Same => "starts the very file that the process executes",
+            Starts::Other => "starts another file now than the one that the process executes",
+            Starts::Unknown => "what it starts now could not be tried",
+        },
+    ]
+}

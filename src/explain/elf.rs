@@ -1,0 +1,191 @@
+//! ELF headers: as the kernel reads them, and in words.
+
+use binfmt_magic::{Arch, Bits, Endian};
+use nix::errno::Errno;
+use serde::Serialize;
+
+use super::{Linking, Look, Looked, text};
+
+mod names;
+
+pub(super) const ET_EXEC: u16 = 2;
+pub(super) const ET_DYN: u16 = 3;
+const PT_INTERP: u64 = 3;
+/// `ELF_MIN_ALIGN` on most machines: more program headers than fit into it are refused.
+const MOST_HEADERS: usize = 4096;
+const PATH_MAX: u64 = 4096;
+
+/// An ELF header in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Elf {
+    /// 32 or 64; null if neither.
+    pub bits: Option<u32>,
+    /// `little` or `big`; null if neither.
+    pub endian: Option<&'static str>,
+    /// Whose system calls it makes: `Linux` for 0 and 3.
+    pub os_abi: String,
+    /// `program`, `position-independent program or library`, `object file`, `core dump`.
+    pub kind: String,
+    /// The processor: `AArch64`.
+    pub machine: String,
+    /// Its number.
+    pub e_machine: u16,
+    /// What sets it apart from others of this processor: `n32`, `EABI5, hard float`.
+    pub abi: Option<String>,
+    /// QEMU's name of the system that runs it.
+    pub system: Option<&'static str>,
+    /// Whether it needs a loader; null if that cannot be told.
+    pub linking: Option<Linking>,
+}
+
+/// The fields of a header that the kernel looks at.
+#[derive(Debug)]
+pub(super) struct Header {
+    bits: Bits,
+    endian: Endian,
+    pub(super) e_type: u16,
+    pub(super) machine: u16,
+    pub(super) flags: u32,
+    offset: u64,
+    entry_size: usize,
+    count: usize,
+}
+
+/// All program headers of a file.
+#[derive(Debug)]
+pub(super) struct Programs {
+    bytes: Vec<u8>,
+    bits: Bits,
+    endian: Endian,
+}
+
+/// Where a file says which loader it wants.
+#[derive(Debug)]
+pub(super) struct Place {
+    offset: u64,
+    size: u64,
+}
+
+type Read<'r> = dyn Fn(u64, usize) -> Vec<u8> + 'r;
+
+impl Header {
+    /// Reads it as a loader for this class and byte order does, whatever the file says of itself.
+    pub(super) fn read(head: &[u8], bits: Bits, endian: Endian) -> Self {
+        let field = |wide: usize, narrow: usize, size: usize| match bits {
+            Bits::B64 => number(head, wide, size, endian),
+            Bits::B32 => number(head, narrow, size.min(4), endian),
+        };
+        let half = |wide, narrow| u16::try_from(field(wide, narrow, 2)).unwrap_or_default();
+        Self {
+            bits,
+            endian,
+            e_type: half(16, 16),
+            machine: half(18, 18),
+            flags: u32::try_from(field(48, 36, 4)).unwrap_or_default(),
+            offset: field(32, 28, 8),
+            entry_size: half(54, 42).into(),
+            count: half(56, 44).into(),
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(bits: Bits) -> usize {
+        if bits == Bits::B64 { 64 } else { 52 }
+    }
+
+    /// The program headers, if there are any and all of them can be read (`load_elf_phdrs`).
+    pub(super) fn programs(&self, read: &Read) -> Option<Programs> {
+        let size = self.entry_size.saturating_mul(self.count);
+        if self.entry_size != program_size(self.bits) || size == 0 || size > MOST_HEADERS {
+            return None;
+        }
+        let bytes = read(self.offset, size);
+        (bytes.len() == size).then_some(Programs { bytes, bits: self.bits, endian: self.endian })
+    }
+}
+
+impl Programs {
+    /// The first `PT_INTERP`.
+    pub(super) fn interpreter(&self) -> Option<Place> {
+        self.bytes.chunks(program_size(self.bits)).find_map(|program| {
+            let field = |wide, narrow, size: usize| match self.bits {
+                Bits::B64 => number(program, wide, size, self.endian),
+                Bits::B32 => number(program, narrow, 4, self.endian),
+            };
+            (field(0, 0, 4) == PT_INTERP).then(|| Place { offset: field(8, 4, 8), size: field(32, 16, 8) })
+        })
+    }
+}
+
+impl Place {
+    /// The loader's path, or what the kernel answers if there is none.
+    pub(super) fn path(&self, read: &Read) -> Result<Vec<u8>, Errno> {
+        if !(2..=PATH_MAX).contains(&self.size) {
+            return Err(Errno::ENOEXEC);
+        }
+        let size = usize::try_from(self.size).unwrap_or_default();
+        let bytes = read(self.offset, size);
+        match bytes.split_last() {
+            _ if i64::try_from(self.offset).is_err() => Err(Errno::EINVAL),
+            _ if bytes.len() < size => Err(Errno::EIO),
+            Some((0, _)) => Ok(bytes.into_iter().take_while(|byte| *byte != 0).collect()),
+            _ => Err(Errno::ENOEXEC),
+        }
+    }
+}
+
+fn program_size(bits: Bits) -> usize {
+    if bits == Bits::B64 { 56 } else { 32 }
+}
+
+/// A number; what lies behind the end counts as 0.
+fn number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
+    let digits = (at..at.saturating_add(size)).map(|at| u64::from(bytes.get(at).copied().unwrap_or(0)));
+    let value = |value: u64, digit: u64| value << 8 | digit;
+    if endian == Endian::Big { digits.fold(0, value) } else { digits.rev().fold(0, value) }
+}
+
+/// Who a file is by its own account; `None` if it is no ELF file.
+pub(super) fn identify(file: &Looked, look: &Look) -> Option<Elf> {
+    let head = file.head.as_slice();
+    let (bits, endian) = kind(head)?;
+    let header = Header::read(head, bits.unwrap_or(Bits::B64), endian.unwrap_or(Endian::Little));
+    Some(Elf {
+        bits: bits.map(|bits| if bits == Bits::B64 { 64 } else { 32 }),
+        endian: endian.map(|endian| if endian == Endian::Big { "big" } else { "little" }),
+        os_abi: names::os_abi(head.get(7).copied().unwrap_or(0)),
+        kind: names::kind(header.e_type),
+        machine: names::machine(header.machine),
+        e_machine: header.machine,
+        abi: names::abi(header.machine, bits, header.flags),
+        system: Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target),
+        linking: linking(file, look),
+    })
+}
+
+/// Whether a file needs a loader, by its own account.
+pub(super) fn linking(file: &Looked, look: &Look) -> Option<Linking> {
+    let (Some(bits), Some(endian)) = kind(&file.head)? else { return None };
+    let programs = Header::read(&file.head, bits, endian).programs(&*file.read)?;
+    let Some(place) = programs.interpreter() else {
+        return Some(Linking::Static);
+    };
+    let path = place.path(&*file.read).ok()?;
+    Some(Linking::Dynamic { loader: text(&path), present: look(&path).is_ok() })
+}
+
+/// Class and byte order of an ELF file.
+fn kind(head: &[u8]) -> Option<(Option<Bits>, Option<Endian>)> {
+    let rest = head.strip_prefix(b"\x7fELF")?;
+    let bits = match rest.first() {
+        Some(1) => Some(Bits::B32),
+        Some(2) => Some(Bits::B64),
+        _ => None,
+    };
+    let endian = match rest.get(1) {
+        Some(1) => Some(Endian::Little),
+        Some(2) => Some(Endian::Big),
+        _ => None,
+    };
+    Some((bits, endian))
+}

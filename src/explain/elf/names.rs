@@ -1,0 +1,169 @@
+//! The numbers of ELF headers in words.
+//!
+//! Machines and OS ABIs are those of Linux's `include/uapi/linux/elf-em.h` and of the registry that the System V ABI
+//! keeps (gABI, chapter 4); flags are from the processors' supplements and `binutils`' `include/elf`.
+
+use binfmt_magic::Bits;
+
+pub(super) fn os_abi(number: u8) -> String {
+    let name = match number {
+        // 0 is System V, which is what Linux's programs say; 3 is GNU, for those that use IFUNC.
+        0 | 3 => "Linux",
+        1 => "HP-UX",
+        2 => "NetBSD",
+        6 => "Solaris",
+        9 => "FreeBSD",
+        12 => "OpenBSD",
+        64 => "ARM EABI",
+        97 => "ARM",
+        255 => "standalone",
+        other => return format!("OS ABI {other}"),
+    };
+    name.into()
+}
+
+pub(super) fn kind(e_type: u16) -> String {
+    let name = match e_type {
+        1 => "object file",
+        2 => "program",
+        3 => "position-independent program or library",
+        4 => "core dump",
+        other => return format!("file of type {other}"),
+    };
+    name.into()
+}
+
+pub(super) fn machine(number: u16) -> String {
+    MACHINES.iter().find(|row| row.0 == number).map_or_else(|| format!("machine {number}"), |row| row.1.into())
+}
+
+const MACHINES: &[(u16, &str)] = &[
+    (0, "no machine"),
+    (2, "SPARC"),
+    (3, "Intel 386"),
+    (4, "Motorola 68000"),
+    (6, "Intel 486"),
+    (7, "Intel 860"),
+    (8, "MIPS"),
+    (15, "HP PA-RISC"),
+    (18, "SPARC v8+"),
+    (20, "PowerPC"),
+    (21, "64-bit PowerPC"),
+    (22, "IBM S/390"),
+    (40, "ARM"),
+    (41, "Alpha"),
+    (42, "SuperH"),
+    (43, "SPARC v9"),
+    (50, "Itanium"),
+    (62, "x86-64"),
+    (75, "VAX"),
+    (76, "CRIS"),
+    (92, "OpenRISC"),
+    (93, "ARC"),
+    (94, "Xtensa"),
+    (113, "Nios II"),
+    (164, "Hexagon"),
+    (183, "AArch64"),
+    (189, "MicroBlaze"),
+    (190, "CUDA"),
+    (195, "ARCv2"),
+    (224, "AMD GPU"),
+    (243, "RISC-V"),
+    (247, "BPF"),
+    (252, "C-SKY"),
+    (258, "LoongArch"),
+    (0x9026, "Alpha"),
+    (0xbaab, "MicroBlaze"),
+];
+
+/// What sets a program apart from others of its processor.
+pub(super) fn abi(machine: u16, bits: Option<Bits>, flags: u32) -> Option<String> {
+    let narrow = bits == Some(Bits::B32);
+    match machine {
+        8 => Some(mips(narrow, flags)),
+        21 => match flags & 3 {
+            1 => Some("ELFv1".into()),
+            2 => Some("ELFv2".into()),
+            _ => None,
+        },
+        22 if narrow => Some("31-bit".into()),
+        40 => Some(arm(flags)),
+        62 if narrow => Some("x32".into()),
+        183 if narrow => Some("ILP32".into()),
+        243 => Some(riscv(flags)),
+        258 => match flags & 7 {
+            1 => Some("soft float".into()),
+            2 => Some("single float".into()),
+            3 => Some("double float".into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn arm(flags: u32) -> String {
+    let mut words = match flags >> 24 {
+        0 => "no EABI".to_owned(),
+        version => format!("EABI{version}"),
+    };
+    for (bit, word) in [(0x400, ", hard float"), (0x200, ", soft float"), (0x0080_0000, ", BE8")] {
+        if flags & bit != 0 {
+            words.push_str(word);
+        }
+    }
+    words
+}
+
+fn mips(narrow: bool, flags: u32) -> String {
+    let abi = match (narrow, flags & 0x20, flags & 0xf000) {
+        (false, ..) => "n64",
+        (true, 0, 0x2000) => "o64",
+        (true, 0, 0x3000 | 0x4000) => "EABI",
+        (true, 0, _) => "o32",
+        (true, ..) => "n32",
+    };
+    let level = match flags >> 28 {
+        0 => "MIPS I",
+        1 => "MIPS II",
+        2 => "MIPS III",
+        3 => "MIPS IV",
+        4 => "MIPS V",
+        5 => "MIPS32",
+        6 => "MIPS64",
+        7 => "MIPS32r2",
+        8 => "MIPS64r2",
+        9 => "MIPS32r6",
+        10 => "MIPS64r6",
+        _ => return abi.into(),
+    };
+    format!("{abi}, {level}{}", if flags & 0x400 != 0 { ", NaN2008" } else { "" })
+}
+
+fn riscv(flags: u32) -> String {
+    let float = match flags & 6 {
+        0 => "soft float",
+        2 => "single float",
+        4 => "double float",
+        _ => "quad float",
+    };
+    let base = if flags & 8 != 0 { ", RVE" } else { "" };
+    format!("{float}{}{base}", if flags & 1 != 0 { ", compressed" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_told_in_words() {
+        let of = |machine, bits, flags| abi(machine, Some(bits), flags).unwrap_or_default();
+        assert_eq!(of(40, Bits::B32, 0x0500_0400), "EABI5, hard float");
+        assert_eq!(of(8, Bits::B32, 0x8000_0027), "n32, MIPS64r2");
+        assert_eq!(of(8, Bits::B32, 0x7000_1007), "o32, MIPS32r2");
+        assert_eq!(of(8, Bits::B64, 0xa000_0407), "n64, MIPS64r6, NaN2008");
+        assert_eq!(of(21, Bits::B64, 2), "ELFv2");
+        assert_eq!(of(243, Bits::B64, 5), "double float, compressed");
+        assert_eq!(of(62, Bits::B32, 0), "x32");
+        assert_eq!(of(62, Bits::B64, 0), "");
+    }
+}

@@ -1,0 +1,151 @@
+//! The programs that the kernel runs by itself, as `load_elf_binary` of Linux's `fs/binfmt_elf.c` tells them (6.18).
+
+use binfmt_magic::{Arch, Bits, Endian};
+use nix::errno::Errno;
+
+use super::elf::{ET_DYN, ET_EXEC, Header};
+use super::{Look, Looked, text};
+
+/// One loader of the kernel: its own, or one for the 32-bit programs of its processor.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    /// The machines it takes.
+    pub machines: Vec<u16>,
+    /// How it reads headers; it does not ask a file for its class.
+    pub bits: Bits,
+    /// In which byte order.
+    pub endian: Endian,
+    /// Bits of `e_flags`, of which one must be set: `EF_ARM_EABIMASK` on arm64.
+    pub wants_flags: u32,
+    /// It does ask for the class (`elf_check_arch` of RISC-V and s390, say).
+    pub checks_class: bool,
+    /// The kernel and its processor have it.
+    pub support: Support,
+}
+
+/// Whether the kernel has a loader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// A program was run just now, or there is no kernel without it.
+    Yes,
+    /// A program was refused just now.
+    No,
+    /// It could not be tried.
+    Unknown(String),
+}
+
+/// What the kernel's own loaders do with a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// One of them runs it; the loader that it names comes with it.
+    Runs,
+    /// None knows it; for a program of this machine, what is wrong with it.
+    NotOurs(Option<&'static str>),
+    /// One of them knows it, and execve(2) fails.
+    Fails(Errno, String),
+    /// It may be run.
+    Unknown(String),
+}
+
+/// The loaders of a machine (`uname -m`), where `compat` says which others than its own it has.
+pub(super) fn of(machine: &str, compat: impl Fn(&str) -> Support) -> Vec<Loader> {
+    let little = |machines: &[u16], bits, support| Loader {
+        machines: machines.to_vec(),
+        bits,
+        endian: Endian::Little,
+        wants_flags: 0,
+        checks_class: false,
+        support,
+    };
+    match machine {
+        // arch/x86/include/asm/elf.h; the compat loader takes x32's programs, too.
+        "x86_64" => vec![
+            little(&[62], Bits::B64, Support::Yes),
+            little(&[3, 6], Bits::B32, compat("i386")),
+            little(&[62], Bits::B32, compat("x32")),
+        ],
+        // arch/arm64/include/asm/elf.h
+        "aarch64" => vec![
+            little(&[183], Bits::B64, Support::Yes),
+            Loader { wants_flags: 0xff00_0000, ..little(&[40], Bits::B32, compat("arm")) },
+        ],
+        other => Arch::of_host(other).map(own).into_iter().collect(),
+    }
+}
+
+fn own(arch: &Arch) -> Loader {
+    Loader {
+        machines: vec![arch.e_machine],
+        bits: arch.bits,
+        endian: arch.endian,
+        wants_flags: 0,
+        checks_class: true,
+        support: Support::Yes,
+    }
+}
+
+/// Holds a file against each loader.
+pub(super) fn take(loaders: &[Loader], file: &Looked, look: &Look) -> Taken {
+    let mut wrong = None;
+    for loader in loaders.iter().filter(|loader| loader.support != Support::No) {
+        match (loader.take(file, look), &loader.support) {
+            (Taken::NotOurs(why), _) => wrong = wrong.or(why),
+            (_, Support::Unknown(why)) => return Taken::Unknown(why.clone()),
+            (taken, _) => return taken,
+        }
+    }
+    Taken::NotOurs(wrong)
+}
+
+impl Loader {
+    fn take(&self, file: &Looked, look: &Look) -> Taken {
+        let header = Header::read(&file.head, self.bits, self.endian);
+        if !self.knows(&file.head, &header) {
+            return Taken::NotOurs(None);
+        }
+        if ![ET_EXEC, ET_DYN].contains(&header.e_type) {
+            return Taken::NotOurs(Some("it is for this machine, but no program"));
+        }
+        let Some(programs) = header.programs(&*file.read) else {
+            return Taken::NotOurs(Some("it is for this machine, but its program headers cannot be read"));
+        };
+        let Some(place) = programs.interpreter() else {
+            return Taken::Runs;
+        };
+        match place.path(&*file.read) {
+            Ok(path) => self.with(&path, look),
+            Err(Errno::ENOEXEC) => {
+                Taken::NotOurs(Some("it is for this machine, but the path of its loader is damaged"))
+            }
+            Err(errno) => Taken::Fails(errno, "the path of its loader cannot be read".into()),
+        }
+    }
+
+    /// Is it an ELF file of this machine?
+    fn knows(&self, head: &[u8], header: &Header) -> bool {
+        head.starts_with(b"\x7fELF")
+            && self.machines.contains(&header.machine)
+            && (self.wants_flags == 0 || header.flags & self.wants_flags != 0)
+            && (!self.checks_class || head.get(4) == Some(&(self.bits as u8)))
+    }
+
+    /// A dynamic program: the loader has to be a program of the same kind.
+    fn with(&self, path: &[u8], look: &Look) -> Taken {
+        let shown = text(path);
+        let loader = match look(path) {
+            Ok(Looked { obstacle: Some(obstacle), .. }) | Err(obstacle) => {
+                let why = format!("its loader {shown} {}", obstacle.why);
+                return obstacle.errno.map_or(Taken::Unknown(why.clone()), |errno| Taken::Fails(errno, why));
+            }
+            Ok(loader) => loader,
+        };
+        if (loader.read)(0, Header::size(self.bits)).len() < Header::size(self.bits) {
+            return Taken::Fails(Errno::EIO, format!("its loader {shown} is no program: it is too short"));
+        }
+        let header = Header::read(&loader.head, self.bits, self.endian);
+        if !self.knows(&loader.head, &header) || header.programs(&*loader.read).is_none() {
+            return Taken::Fails(Errno::ELIBBAD, format!("its loader {shown} is no program of this machine"));
+        }
+        Taken::Runs
+    }
+}

@@ -1,0 +1,145 @@
+//! The machine, looked at once, and its files.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use binfmt_magic::{Arch, WINDOW};
+use nix::errno::Errno;
+
+use super::loader::{self, Loader, Support};
+use super::{Explanation, Looked, Obstacle, explain};
+use crate::binfmt_misc::{self, Table};
+use crate::error::Result;
+use crate::facts::native::{self, Native};
+use crate::facts::{IN_MEMORY, kernel};
+use crate::host::{Host, Inode};
+use crate::probe;
+
+/// What an explanation needs to know of a machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// `uname -m`.
+    pub name: String,
+    /// The programs that it runs by itself.
+    pub loaders: Vec<Loader>,
+    /// The kernel's table.
+    pub table: Table,
+    /// Not the machine's own user namespace.
+    pub in_user_namespace: bool,
+    /// Directories in which QEMU looks for loaders, before it does so at the root.
+    pub prefixes: Vec<String>,
+}
+
+impl Machine {
+    /// Looks at it.
+    pub fn look(host: &Host) -> Result<Self> {
+        let name = kernel().0;
+        let loaders = loader::of(&name, |other| compat(host, other, &name));
+        // Upstream's and Debian's default of `--interp-prefix`; %M is the system's name.
+        let usual = || {
+            Arch::ALL.iter().flat_map(|arch| {
+                [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)]
+            })
+        };
+        let prefixes = host.env("QEMU_LD_PREFIX").map_or_else(|| usual().collect(), |prefix| vec![prefix]);
+        let in_user_namespace = host.is_in_user_namespace();
+        Ok(Self { name, loaders, table: binfmt_misc::look(host)?, in_user_namespace, prefixes })
+    }
+}
+
+/// Explains a file as it is named on this machine; interpreters are looked for below its root.
+pub fn on(host: &Host, machine: &Machine, file: &Path) -> Explanation {
+    let named = file.as_os_str().as_bytes();
+    let look = |path: &[u8]| {
+        let given = Path::new(OsStr::from_bytes(path));
+        if path == named {
+            return look(host, given);
+        }
+        // Those are files of whoever registered them.
+        if given.starts_with(IN_MEMORY) {
+            return Err(Obstacle { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
+        }
+        if given.is_absolute() { look(host, &host.at(given)) } else { look(host, given) }
+    };
+    explain(named, machine, &look)
+}
+
+/// Whether the machine runs the 32-bit programs of its processor.
+fn compat(host: &Host, other: &str, machine: &str) -> Support {
+    if other == "x32" {
+        return x32(host);
+    }
+    let Ok(arch) = Arch::find(other) else { return Support::No };
+    match native::among(host, &[arch], machine).remove(arch.target) {
+        Some(Native::Runs) => Support::Yes,
+        Some(Native::Unknown(why)) => Support::Unknown(why),
+        None => Support::No,
+    }
+}
+
+/// x32 is IA-32's loader with another machine number, so IA-32's probe can tell.
+fn x32(host: &Host) -> Support {
+    let mut probe = Arch::by_target("i386").and_then(Arch::probe).unwrap_or_default().to_vec();
+    probe.iter_mut().skip(18).zip(62_u16.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+    match probe::run_in_memory(host, &probe) {
+        Ok(Some(seen)) if seen.native => Support::Yes,
+        Ok(Some(_)) => Support::Unknown("an entry of the table takes them".into()),
+        // It was started, whatever became of it.
+        Ok(None) => Support::Yes,
+        Err(e) if e.raw_os_error() == Some(Errno::ENOEXEC as i32) => Support::No,
+        Err(e) => Support::Unknown(e.to_string()),
+    }
+}
+
+/// What `do_open_execat` finds: a regular file that may be executed, on a mount that allows it.
+fn look(host: &Host, path: &Path) -> std::result::Result<Looked, Obstacle> {
+    let file = host.open_program(path).map_err(|e| obstacle(&e))?;
+    let mut head = vec![0; WINDOW];
+    let read = file.read_at(&mut head, 0).unwrap_or_default();
+    head.truncate(read);
+    let obstacle = host.may_execute(path).err().map(|e| forbidden(host, path, &e));
+    let read = move |offset, size| {
+        let mut bytes = vec![0; size];
+        let read = file.read_at(&mut bytes, offset).unwrap_or_default();
+        bytes.truncate(read);
+        bytes
+    };
+    Ok(Looked { head, obstacle, read: Box::new(read) })
+}
+
+fn obstacle(e: &io::Error) -> Obstacle {
+    let why = match e.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT) => "does not exist".into(),
+        // The kernel reads what its caller may only execute.
+        Some(Errno::EACCES) => {
+            return Obstacle { errno: None, why: "cannot be read by you; root sees more".into(), repair: None };
+        }
+        None if e.kind() == io::ErrorKind::InvalidInput => {
+            let why = "is no regular file".into();
+            return Obstacle { errno: Some(Errno::EACCES), why, repair: None };
+        }
+        Some(errno) => format!("cannot be opened: {}", errno.desc()),
+        None => format!("cannot be opened: {e}"),
+    };
+    Obstacle { errno: e.raw_os_error().map(Errno::from_raw), why, repair: None }
+}
+
+fn forbidden(host: &Host, path: &Path, e: &io::Error) -> Obstacle {
+    let shown = path.display();
+    let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
+    if host.is_noexec(path) {
+        let why = "is on a file system that is mounted noexec".into();
+        let repair =
+            format!("sudo mount -o remount,exec \"$(findmnt -nro TARGET -T '{shown}')\"    # or copy it elsewhere");
+        return Obstacle { errno, why, repair: Some(repair) };
+    }
+    Obstacle { errno, why: "is not executable".into(), repair: Some(format!("chmod +x '{shown}'")) }
+}
+
+/// Which file a path is, for comparing.
+pub(super) fn inode(host: &Host, path: &Path) -> Option<Inode> {
+    host.open_program(path).ok()?.metadata().ok().map(|meta| Inode::of(&meta))
+}

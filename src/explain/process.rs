@@ -1,0 +1,218 @@
+//! Where a process came from: whether an emulator runs in it, for which program, and by which entry.
+//!
+//! The kernel keeps no record of the entry, nor of the file that an entry with flag F holds. What it does tell: the file
+//! that the process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and
+//! whether flag P was set (`AT_FLAGS`, Linux 5.12). The rest is compared, and what stays a guess is called one.
+
+use serde::Serialize;
+
+use super::{Explanation, text};
+
+/// A process, as `explain --pid --json` prints it. Fields are added, not changed, within one `version`.
+#[derive(Debug, Serialize)]
+pub struct Process {
+    /// Of this format: 1.
+    pub version: u32,
+    /// Its number.
+    pub pid: u32,
+    /// The file that it executes, as /proc names it.
+    pub executes: String,
+    /// In a word.
+    pub verdict: How,
+    /// In a sentence.
+    pub why: String,
+    /// The file that execve(2) was called with, if that can be told.
+    pub program: Option<String>,
+    /// The program's own argv\[0\]; null if nobody kept it.
+    pub argv0: Option<String>,
+    /// The program's other arguments.
+    pub arguments: Vec<String>,
+    /// The entry that its emulator came from.
+    pub entry: Option<Origin>,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+    /// What would become of its program if it were executed now.
+    pub now: Option<Explanation>,
+}
+
+/// What runs in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// The program itself.
+    Native,
+    /// A script's interpreter, which is a program of this machine.
+    Script,
+    /// An emulator that the kernel started for a program.
+    Emulated,
+    /// An emulator that somebody started himself, with the program as its argument.
+    ByHand,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// The entry of the table that a process came from.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// Its name.
+    pub name: String,
+    /// It is the one that would take the program now; else another one has the same interpreter.
+    pub takes_it_now: bool,
+    /// Whether the file that it starts now is the one that the process executes.
+    pub starts: Starts,
+}
+
+/// What an entry starts now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Starts {
+    /// The very file that the process executes.
+    Same,
+    /// Another one, so it was registered again, or its interpreter was replaced.
+    Other,
+    /// It could not be tried.
+    Unknown,
+}
+
+/// What is seen of a process.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// How the kernel names the file that it executes.
+    pub executes: Vec<u8>,
+    /// All its arguments, as the emulator got them.
+    pub arguments: Vec<Vec<u8>>,
+    /// What execve(2) was called with; `None` if its memory cannot be read.
+    pub execfn: Option<Vec<u8>>,
+    /// That file is the one that it executes; `None` if it cannot be found.
+    pub is_itself: Option<bool>,
+    /// Flag P was set; `None` if that cannot be read.
+    pub preserves: Option<bool>,
+}
+
+/// Who runs in it, and what the arguments mean.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Read {
+    /// In a word.
+    pub verdict: How,
+    /// The program.
+    pub program: Option<Vec<u8>>,
+    /// Its own argv\[0\].
+    pub argv0: Option<Vec<u8>>,
+    /// Its other arguments.
+    pub arguments: Vec<Vec<u8>>,
+}
+
+/// Makes sense of what was seen; `interpreters` are those of the entries.
+pub fn read(seen: &Seen, interpreters: &[&[u8]]) -> Read {
+    let first = seen.arguments.first().map_or(&[][..], Vec::as_slice);
+    let by_entry = interpreters.contains(&first);
+    let direct = |verdict, program| Read {
+        verdict,
+        program,
+        argv0: seen.arguments.first().cloned(),
+        arguments: seen.arguments.iter().skip(1).cloned().collect(),
+    };
+    match (&seen.execfn, seen.is_itself) {
+        (Some(execfn), Some(true)) => {
+            direct(if is_emulator(&seen.executes) { How::ByHand } else { How::Native }, Some(execfn.clone()))
+        }
+        // The kernel named the interpreter first: an entry's by its rule, a script's by its line.
+        _ if by_entry => emulated(seen),
+        (Some(execfn), Some(false)) if is_emulator(&seen.executes) => {
+            Read { program: Some(execfn.clone()), ..emulated(seen) }
+        }
+        (Some(execfn), Some(false)) => direct(How::Script, Some(execfn.clone())),
+        (execfn, _) => direct(How::Unknown, execfn.clone()),
+    }
+}
+
+/// `interpreter path [argv0] arguments…`, as `load_misc_binary` makes it.
+fn emulated(seen: &Seen) -> Read {
+    let mut rest = seen.arguments.iter().skip(1).cloned();
+    let program = rest.next().or_else(|| seen.execfn.clone());
+    let argv0 = if seen.preserves == Some(true) { rest.next() } else { None };
+    Read { verdict: How::Emulated, program, argv0, arguments: rest.collect() }
+}
+
+/// By its name, which is all there is.
+fn is_emulator(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.starts_with(b"qemu-") && !name.starts_with(b"qemu-system")
+}
+
+impl Read {
+    /// The sentence of the answer.
+    pub(super) fn why(&self, seen: &Seen) -> String {
+        let program = self.program.as_ref().map_or_else(|| "a program".to_owned(), |program| text(program));
+        match self.verdict {
+            How::Native => format!("the kernel runs {program} by itself"),
+            How::Script => format!("{program} is a script, and {} runs it", text(&seen.executes)),
+            How::Emulated => format!("{} emulates {program}; the kernel started it", text(&seen.executes)),
+            How::ByHand => format!("{program} was started as it is, by its own name: no entry of the table was needed"),
+            How::Unknown => {
+                format!("the file that execve(2) was called with cannot be compared with {}", text(&seen.executes))
+            }
+        }
+    }
+}
+
+/// A number of an auxiliary vector (getauxval(3)), in words of `size` bytes.
+pub(super) fn auxiliary(vector: &[u8], size: usize, wanted: u64) -> Option<u64> {
+    let word = |bytes: &[u8]| -> Option<u64> {
+        match size {
+            4 => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
+            _ => Some(u64::from_ne_bytes(bytes.try_into().ok()?)),
+        }
+    };
+    vector.chunks_exact(size.saturating_mul(2)).find_map(|pair| {
+        let (kind, value) = pair.split_at_checked(size)?;
+        (word(kind)? == wanted).then(|| word(value))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<Vec<u8>> {
+        text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn seen(executes: &str, arguments: &str, execfn: &str, is_itself: bool, preserves: bool) -> Seen {
+        Seen {
+            executes: executes.into(),
+            arguments: words(arguments),
+            execfn: Some(execfn.into()),
+            is_itself: Some(is_itself),
+            preserves: Some(preserves),
+        }
+    }
+
+    #[test]
+    fn arguments_are_told_apart_by_flag_p() {
+        let entries = [b"/q/qemu-arm".as_slice()];
+        let with = read(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, true), &entries);
+        assert_eq!((with.verdict, with.argv0, with.arguments), (How::Emulated, Some("name".into()), words("x")));
+        let without = read(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, false), &entries);
+        assert_eq!((without.program, without.argv0, without.arguments), (Some("./a".into()), None, words("name x")));
+    }
+
+    #[test]
+    fn who_started_it_is_told() {
+        let verdict = |seen: &Seen| read(seen, &[]).verdict;
+        assert_eq!(verdict(&seen("/bin/cat", "cat x", "/bin/cat", true, false)), How::Native);
+        assert_eq!(verdict(&seen("/bin/sh", "/bin/sh ./s", "./s", false, false)), How::Script);
+        assert_eq!(verdict(&seen("/q/qemu-arm", "qemu-arm ./a", "/q/qemu-arm", true, false)), How::ByHand);
+        // Its entry is gone by now.
+        assert_eq!(verdict(&seen("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), How::Emulated);
+        assert_eq!(verdict(&Seen::default()), How::Unknown);
+    }
+
+    #[test]
+    fn an_auxiliary_vector_is_read() {
+        let vector: Vec<u8> = [6_u64, 4096, 8, 1, 31, 77, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!([8, 31, 9].map(|kind| auxiliary(&vector, 8, kind)), [Some(1), Some(77), None]);
+        assert_eq!(auxiliary(&vector[..20], 8, 8), None);
+        assert_eq!(auxiliary(&[], 4, 8), None);
+    }
+}

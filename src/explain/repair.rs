@@ -1,0 +1,93 @@
+//! Lines to type.
+
+use binfmt_magic::Arch;
+
+use super::types::{Explanation, Step, TableState, Taker, Verdict, What};
+use crate::binfmt_misc;
+
+/// What makes a file run that does not; what comes first has to be done first.
+pub(super) fn lines(of: &Explanation, obstacle: Option<String>) -> Vec<String> {
+    let mut lines: Vec<String> = obstacle.into_iter().collect();
+    match of.verdict {
+        Verdict::Native | Verdict::Emulated | Verdict::Unknown => {}
+        Verdict::LoaderMissing => lines.extend(loader(of)),
+        Verdict::Refused => match of.steps.last() {
+            Some(last) if last.taken_by == Taker::Nobody => lines.extend(nobody(of, last)),
+            Some(last) => lines.extend(interpreter(last, of.errno.as_deref())),
+            None => {}
+        },
+    }
+    lines
+}
+
+/// No one takes this file.
+fn nobody(of: &Explanation, step: &Step) -> Vec<String> {
+    let file = quoted(&of.file);
+    // An entry for it is there, and is not looked at.
+    if of.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
+        return vec![format!("echo 1 | sudo tee {}", binfmt_misc::path("status").display())];
+    }
+    if let Some(off) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
+        return vec![format!("echo 1 | sudo tee {}", quoted(&binfmt_misc::path(&off.name).to_string_lossy()))];
+    }
+    match (&step.elf, step.what) {
+        (Some(elf), _) => match elf.system {
+            Some(system) => vec![
+                format!("sudo binfmt-nix register {system}"),
+                format!("binfmt-nix run -s {system} -- {file}    # without root, for one command"),
+            ],
+            None => Vec::new(),
+        },
+        (None, What::Text) if of.steps.len() == 1 => {
+            vec![format!(
+                "sh {file}    # if it is a shell script; #!/bin/sh as its first line makes it one to the kernel"
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Its interpreter cannot be executed.
+fn interpreter(step: &Step, errno: Option<&str>) -> Option<String> {
+    let interpreter = step.interpreter.as_ref()?;
+    let windows = step.script.as_ref().is_some_and(|script| {
+        script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
+    });
+    match (&step.taken_by, errno) {
+        // Its interpreter is one of its programs, or of those of another entry.
+        (Taker::Entry { name }, Some("ELOOP")) => {
+            Some(format!("echo -1 | sudo tee {}", quoted(&binfmt_misc::path(name).to_string_lossy())))
+        }
+        (Taker::Entry { .. }, _) => {
+            let system = step.elf.as_ref()?.system?;
+            Some(format!(
+                "sudo binfmt-nix register --force {system}    # an entry of its own, which holds its emulator"
+            ))
+        }
+        (Taker::Script, Some("ENOENT")) if windows => {
+            Some(format!("sed -i 's/\\r$//' {}    # its lines end as those of Windows do", quoted(&step.path)))
+        }
+        (Taker::Script, Some("EACCES")) => Some(format!("chmod +x {}", quoted(&interpreter.path))),
+        _ => None,
+    }
+}
+
+/// The emulator would not find the program's own loader.
+fn loader(of: &Explanation) -> Option<String> {
+    let step = of.steps.iter().rev().find(|step| matches!(step.taken_by, Taker::Entry { .. }))?;
+    let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
+    let nix = arch.nix_systems.first()?;
+    Some(format!(
+        "QEMU_LD_PREFIX=DIR {}    # DIR is a root directory of {nix}, with the libraries that it needs",
+        quoted(&of.file)
+    ))
+}
+
+/// As a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

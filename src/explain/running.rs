@@ -1,0 +1,142 @@
+//! A look at a process that runs.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry, WINDOW};
+
+use super::process::{How, Origin, Process, Read, Seen, Starts, auxiliary, read};
+use super::{Machine, look, on, text};
+use crate::binfmt_misc::name_of;
+use crate::error::{Error, Result};
+use crate::host::{Host, Inode};
+use crate::probe;
+
+const AT_FLAGS: u64 = 8;
+const AT_EXECFN: u64 = 31;
+
+/// Explains a process of this machine.
+pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
+    let failed = |e: io::Error| Error::io("look at process", pid.to_string().as_ref(), e);
+    let (file, link) = host.program_of(pid).map_err(failed)?;
+    let executes = Inode::of(&file.metadata().map_err(failed)?);
+    let head = host.first_bytes(&file, WINDOW as u64).map_err(failed)?;
+    let seen = see(host, pid, executes, &head, link.into_os_string().into_vec());
+    let entries = machine.table.entries();
+    let interpreters: Vec<&[u8]> = entries.iter().map(|entry| entry.rule.interpreter.as_slice()).collect();
+    let found = read(&seen, &interpreters);
+    let program = found.program.as_deref().map(|path| host.path_of(pid, Path::new(OsStr::from_bytes(path))));
+    let now = program.filter(|_| found.verdict != How::ByHand).map(|path| on(host, machine, &path));
+    let head = found.program.as_deref().and_then(|path| first_bytes(host, pid, path));
+    let entry = match found.verdict {
+        How::Emulated => origin(host, machine, &seen, executes, (found.program.as_deref(), head.as_deref())),
+        _ => None,
+    };
+    Ok(Process {
+        version: 1,
+        pid,
+        executes: text(&seen.executes),
+        verdict: found.verdict,
+        why: found.why(&seen),
+        notes: notes(host, pid, &seen, &found, entry.as_ref()),
+        program: found.program.as_deref().map(text),
+        argv0: found.argv0.as_deref().map(text),
+        arguments: found.arguments.iter().map(|argument| text(argument)).collect(),
+        entry,
+        now,
+    })
+}
+
+fn see(host: &Host, pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
+    // Words are those of the program that runs, not of the one that is emulated.
+    let size = if head.get(4) == Some(&1) { 4 } else { 8 };
+    let vector = host.told_of(pid, "auxv").unwrap_or_default();
+    let execfn = auxiliary(&vector, size, AT_EXECFN).and_then(|address| host.string_of(pid, address).ok());
+    let arguments = host.told_of(pid, "cmdline").unwrap_or_default();
+    let itself = |path: &Vec<u8>| look::inode(host, &host.path_of(pid, Path::new(OsStr::from_bytes(path))));
+    Seen {
+        executes: link,
+        arguments: arguments
+            .strip_suffix(b"\0")
+            .map_or_else(Vec::new, |all| all.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()),
+        is_itself: execfn.as_ref().and_then(itself).map(|inode| inode == executes),
+        execfn,
+        preserves: auxiliary(&vector, size, AT_FLAGS).map(|flags| flags & 1 != 0),
+    }
+}
+
+fn first_bytes(host: &Host, pid: u32, path: &[u8]) -> Option<Vec<u8>> {
+    let file = host.open_program(&host.path_of(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
+    host.first_bytes(&file, WINDOW as u64).ok()
+}
+
+/// The entry with that interpreter; if there are several, the one that takes the program.
+fn origin(
+    host: &Host,
+    machine: &Machine,
+    seen: &Seen,
+    executes: Inode,
+    (path, head): (Option<&[u8]>, Option<&[u8]>),
+) -> Option<Origin> {
+    let interpreter = seen.arguments.first()?;
+    let entries = || machine.table.entries().iter().filter(|entry| entry.rule.interpreter == *interpreter);
+    let winner = machine.table.winner_for(path?, head.unwrap_or_default()).filter(|_| head.is_some());
+    let takes = |entry: &Entry| winner.is_some_and(|winner| std::ptr::eq(winner, entry));
+    let entry = entries().find(|entry| takes(entry)).or_else(|| entries().next())?;
+    Some(Origin { name: name_of(entry), takes_it_now: takes(entry), starts: starts(host, machine, entry, executes) })
+}
+
+/// What an entry starts is seen by starting it: the kernel does not tell which file it holds.
+fn starts(host: &Host, machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
+    let taken = |arch: &&Arch| {
+        let probe = arch.probe().unwrap_or_default();
+        machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))
+    };
+    let Some(probe) = Arch::ALL.iter().find(taken).and_then(Arch::probe) else {
+        return Starts::Unknown;
+    };
+    match probe::run_in_memory(host, probe) {
+        Ok(Some(seen)) if seen.program == executes => Starts::Same,
+        Ok(Some(_)) => Starts::Other,
+        Ok(None) | Err(_) => Starts::Unknown,
+    }
+}
+
+fn notes(host: &Host, pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |is: bool, text: &str| {
+        if is {
+            notes.push(text.to_owned());
+        }
+    };
+    let emulated = read.verdict == How::Emulated;
+    note(
+        host.shares(pid, "user").is_ok_and(|shares| !shares),
+        "it is in another user namespace, which may have a table of its own; the entries here need not be its",
+    );
+    note(
+        host.shares(pid, "mnt").is_ok_and(|shares| !shares),
+        "it sees other mounts: its paths are looked up in its own root",
+    );
+    note(
+        seen.execfn.is_none(),
+        "its memory cannot be read (root may), so the file is told by its arguments, which a process can change",
+    );
+    note(emulated && seen.preserves == Some(false), "without flag P, nobody keeps the program's own argv[0]");
+    note(
+        emulated && seen.preserves.is_none(),
+        "its auxiliary vector cannot be read, so flag P is not known; the first argument may be its argv[0]",
+    );
+    note(
+        emulated && entry.is_none(),
+        "no entry that is there now has this emulator's path: it was removed since, or replaced",
+    );
+    note(
+        entry.is_some_and(|entry| entry.starts == Starts::Other),
+        "the entry starts another file now: it was registered again, or its interpreter was replaced, since this began",
+    );
+    note(seen.executes.ends_with(b" (deleted)"), "the file that it executes has no name any more; it runs on");
+    notes
+}

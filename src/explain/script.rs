@@ -1,0 +1,85 @@
+//! `#!` lines, as `load_script` of Linux's `fs/binfmt_script.c` reads them (6.18).
+
+use binfmt_magic::WINDOW;
+use serde::Serialize;
+
+use super::text;
+
+/// What the first line of a script says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Script {
+    /// The interpreter's path.
+    pub interpreter: String,
+    /// Everything behind it, as one argument.
+    pub argument: Option<String>,
+    /// The path, byte by byte.
+    #[serde(skip)]
+    pub path: Vec<u8>,
+}
+
+/// The line of a file that begins with `#!`, or why the kernel does not take it; `None` for any other file.
+pub(super) fn parse(head: &[u8]) -> Option<Result<Script, &'static str>> {
+    head.starts_with(b"#!").then(|| read(head))
+}
+
+fn read(head: &[u8]) -> Result<Script, &'static str> {
+    // The very last byte of the window is never looked at: it becomes the end.
+    const LAST: usize = WINDOW - 1;
+    let at = |place: usize| if place < WINDOW { head.get(place).copied().unwrap_or(0) } else { 0 };
+    let blank = |place: &usize| matches!(at(*place), b' ' | b'\t');
+    let line_end = (0..WINDOW).take_while(|&place| at(place) != 0).find(|&place| at(place) == b'\n');
+    let mut end = if let Some(end) = line_end {
+        end
+    } else {
+        let name = (2..=LAST).find(|place| !blank(place)).ok_or("there is nothing but blanks behind #!")?;
+        // Without a line end, a blank or a NUL behind it, the path may have been cut off.
+        let closed = (name..=LAST).any(|place| blank(&place) || at(place) == 0);
+        closed.then_some(LAST).ok_or("the path behind #! does not end within 256 bytes")?
+    };
+    while end.checked_sub(1).is_some_and(|before| blank(&before)) {
+        end = end.saturating_sub(1);
+    }
+    let name = (2..=end).find(|place| !blank(place)).filter(|name| *name != end).ok_or("no path is behind #!")?;
+    let separator = (name..=end).find(|place| blank(place) || at(*place) == 0);
+    let argument =
+        separator.filter(|place| at(*place) != 0).and_then(|place| (place..=end).find(|place| !blank(place)));
+    // The kernel ends both with a NUL, and the strings where the first one is.
+    let string = |from: usize, to: usize| -> Vec<u8> { (from..to).map(at).take_while(|byte| *byte != 0).collect() };
+    let path = string(name, if argument.is_some() { separator.unwrap_or(end) } else { end });
+    Ok(Script { interpreter: text(&path), argument: argument.map(|from| text(&string(from, end))), path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(head: &[u8]) -> Result<(String, Option<String>), &'static str> {
+        parse(head).map_or(Err("no script"), |line| line.map(|script| (script.interpreter, script.argument)))
+    }
+
+    fn script(path: &str, argument: &str) -> Result<(String, Option<String>), &'static str> {
+        Ok((path.into(), (!argument.is_empty()).then(|| argument.into())))
+    }
+
+    #[test]
+    fn lines_are_read_as_by_the_kernel() {
+        assert_eq!(line(b"#!/bin/sh\n"), script("/bin/sh", ""));
+        assert_eq!(line(b"#! \t/bin/sh  -e -x \t\nrest"), script("/bin/sh", "-e -x"));
+        assert_eq!(line(b"#!/bin/sh"), script("/bin/sh", ""));
+        assert_eq!(line(b"#!/bin/sh\r\n"), script("/bin/sh\r", ""));
+        assert_eq!(line(b"#!/bin/sh\0x\n"), script("/bin/sh", ""));
+        assert_eq!(line(b"#!/bin/sh a\0b\n"), script("/bin/sh", "a"));
+        assert_eq!(line(b" #!/bin/sh\n"), Err("no script"));
+        assert!(line(b"#!\n").is_err() && line(b"#! \t\n").is_err());
+    }
+
+    #[test]
+    fn a_path_may_not_be_cut_off_but_an_argument_may() {
+        let long = |length: usize, rest: &str| [b"#!/", "a".repeat(length).as_bytes(), rest.as_bytes()].concat();
+        assert_eq!(line(&long(300, "")), Err("the path behind #! does not end within 256 bytes"));
+        assert_eq!(line(&long(252, "\n")).map(|line| line.0.len()), Ok(253));
+        assert!(line(&long(253, "\n")).is_err());
+        let cut = line(&[b"#!/i ".as_slice(), &[b'x'; 300]].concat());
+        assert_eq!(cut.map(|line| line.1.map(|argument| argument.len())), Ok(Some(250)));
+    }
+}
