@@ -46,12 +46,11 @@ pub enum DownloadError {
         why: String,
     },
     /// What was downloaded could not be written.
-    #[error("cannot write qemu-{target}")]
+    #[error("cannot write {what}: {source}")]
     Write {
-        /// QEMU's name of the guest.
-        target: String,
+        /// The name of the file.
+        what: String,
         /// The system's reason.
-        #[source]
         source: io::Error,
     },
     /// An image could not be pulled.

@@ -62,7 +62,7 @@ impl<'a> Cutter<'a> {
             let bytes = fill(content, &mut self.buffer, left, member)?;
             self.sha256.update(bytes);
             let given = (self.sink)(member, bytes);
-            given.map_err(|source| DownloadError::Write { target: member.target.clone(), source })?;
+            given.map_err(|source| DownloadError::Write { what: format!("qemu-{}", member.target), source })?;
             left = left.saturating_sub(bytes.len() as u64);
         }
         if cut.ends { self.check(member) } else { Ok(()) }

@@ -165,7 +165,7 @@ impl Job<'_> {
     }
 
     fn give(&mut self, part: Part<'_>) -> Result<(), DownloadError> {
-        (self.sink)(part).map_err(|source| DownloadError::Write { target: self.wanted.name.clone(), source })
+        (self.sink)(part).map_err(|source| DownloadError::Write { what: self.wanted.name.clone(), source })
     }
 
     /// `bytes FIRST-LAST/SIZE`, from the byte that was asked for.

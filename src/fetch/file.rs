@@ -9,7 +9,7 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use super::{go_on, manner, with_bar};
 use crate::cache::{Cache, Partial};
 use crate::digest::Sha256;
-use crate::download::{self, Fetched, FileUrl, Part};
+use crate::download::{self, DownloadError, Fetched, FileUrl, Part};
 use crate::error::{Error, Result};
 use crate::fetcher;
 use crate::host::Host;
@@ -55,7 +55,11 @@ pub fn get(host: &Host, ui: &Ui, network: &Network, wanted: &Wanted<'_>) -> Resu
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
     let kept = wanted.sha256.and_then(|sha256| Some((sha256, Cache::of_user(host)?.partial(host, sha256)?)));
     match kept {
-        Some((sha256, partial)) => resume(host, ui, wanted, sha256, partial),
+        Some((sha256, partial)) => match resume(host, ui, wanted, sha256, partial) {
+            // The cache helps where it can, and is in nobody's way where it cannot.
+            Err(Error::Download(DownloadError::Write { .. })) => in_memory(host, ui, wanted),
+            done => done,
+        },
         None => in_memory(host, ui, wanted),
     }
 }
@@ -88,7 +92,7 @@ fn resume(host: &Host, ui: &Ui, wanted: &Wanted<'_>, sha256: Sha256, mut partial
             let file = if wanted.keep { partial.file } else { partial.end(host, sha256)? };
             Ok(Got { file: rewound(file, wanted)?, url: fetched.url, note })
         }
-        Err(error @ Error::Digest { .. }) => {
+        Err(error @ (Error::Digest { .. } | Error::Download(DownloadError::Write { .. }))) => {
             partial.end(host, sha256)?;
             Err(error)
         }

@@ -78,7 +78,7 @@ impl<'a> Receiver<'a> {
             return Err(garbled(&format!("more bytes of qemu-{} than it has", member.target)));
         }
         sink(member, bytes)
-            .map_err(|source| Stop::Failed(DownloadError::Write { target: member.target.clone(), source }))?;
+            .map_err(|source| Stop::Failed(DownloadError::Write { what: format!("qemu-{}", member.target), source }))?;
         self.given = given;
         Ok(())
     }

@@ -62,7 +62,7 @@ impl<'a> FileReceiver<'a> {
     }
 
     fn write(&self, part: Part<'_>, sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>) -> Result<(), Stop> {
-        sink(part).map_err(|source| Stop::Failed(DownloadError::Write { target: self.wanted.name.clone(), source }))
+        sink(part).map_err(|source| Stop::Failed(DownloadError::Write { what: self.wanted.name.clone(), source }))
     }
 
     fn word(

@@ -116,7 +116,10 @@ fn a_full_disk_is_told_in_the_same_words() {
     let here = Error::from(download(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
     let there = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
     for error in [here, there] {
-        assert_eq!((error.to_string().as_str(), error.exit_code() as u8), ("cannot write qemu-aarch64", 1));
+        assert_eq!(
+            (error.to_string().as_str(), error.exit_code() as u8),
+            ("cannot write qemu-aarch64: No space left on device (os error 28)", 1)
+        );
         let Error::Download(DownloadError::Write { source, .. }) = error else { panic!("{error}") };
         assert_eq!(source.raw_os_error(), Some(Errno::ENOSPC as i32));
     }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use binfmt_nix::digest::Sha256;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::brought::{every_kind, gz, real, tar, two};
 use crate::brought_refused::harms;
@@ -26,6 +27,7 @@ crate::tests! {
     what_is_kept_is_shown_and_pruned
     another_file_under_that_digest
     without_a_digest
+    a_cache_that_is_full
     a_password
     offline
     no_such_file
@@ -181,6 +183,18 @@ fn without_a_digest() {
     before.is_restored_in(&tree);
     tree.run(&["register", "aarch64", "--from", "/x", "--insecure-no-digest"]).exits(2);
     tree.run(&["register", "aarch64", "--from", "ftp://x/y", "--insecure-no-digest"]).exits(2).says("https://");
+}
+
+/// It helps where it can, and is in nobody's way where it cannot.
+fn a_cache_that_is_full() {
+    let (archive, sha256) = archive();
+    let server = serve(&archive, Manner::Ranges);
+    let tree = tree();
+    let cache = tree.path("var/cache");
+    mount(None::<&str>, &cache, Some("tmpfs"), MsFlags::empty(), Some("size=1M,mode=755")).unwrap();
+    register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    umount2(&cache, MntFlags::empty()).unwrap();
 }
 
 /// apt's and Nix's, for the server that they are for, and never told to people.
