@@ -45,7 +45,12 @@ pub(super) fn release(version: Option<&str>) -> Result<Release> {
 
 /// What is not on this machine needs a digest, or that the user says that he needs none.
 fn from(path: &Path, origin: &cli::Origin) -> Result<From> {
-    let digest = |text: &String| text.to_ascii_lowercase().parse::<Sha256>().map_err(|e| Error::Usage(e.to_string()));
+    let digest = |text: &String| {
+        let text = text.to_ascii_lowercase();
+        // As registries write it.
+        let digits = text.strip_prefix("sha256:").unwrap_or(&text);
+        digits.parse::<Sha256>().map_err(|e| Error::Usage(e.to_string()))
+    };
     let named = origin.sha256.as_ref().map(digest).transpose()?;
     let place = place(path)?;
     let sha256 = match (&place, named) {

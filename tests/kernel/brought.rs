@@ -194,11 +194,12 @@ fn a_dry_run_writes_nothing() {
     before.is_untouched_in(&tree);
 }
 
+/// In each way that people write it.
 fn a_digest_that_agrees() {
     let file = two();
     let sum = Sha256::of_reader(&mut File::open(&file).unwrap()).unwrap().to_string();
     let tree = Tree::new();
-    for sum in [sum.to_uppercase(), sum] {
+    for sum in [sum.to_uppercase(), format!("sha256:{sum}"), sum] {
         tree.run(&["register", "aarch64", "--from", file.to_str().unwrap(), "--sha256", &sum]).exits(0);
     }
     assert!(tree.runs("aarch64"));
