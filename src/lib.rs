@@ -39,6 +39,7 @@
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
 //! | [`status`] | what runs foreign programs here | |
 //! | [`text`] | what of a foreign text is shown; pure | whose text it is |
+//! | [`doctor`] | what is wrong, why, and what repairs it: checks are pure | how it is repaired |
 //! | [`ui`] | the terminal, JSON | the domain |
 //! | [`error`] | one enum: text, hint, exit code | |
 //!
@@ -64,6 +65,7 @@ pub mod cli;
 pub mod cmd;
 pub mod debian;
 pub mod digest;
+pub mod doctor;
 pub mod download;
 pub mod elsewhere;
 pub mod error;

@@ -1,6 +1,7 @@
 //! The command line: clap types only. Doc comments are the help texts.
 
 mod args;
+mod doctor;
 mod origin;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use args::{Cache, CacheCommand, Fetch, Format, Gen, Generated, List, NixConf, Register, Run, Unregister};
+pub use doctor::Doctor;
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux
@@ -43,6 +45,8 @@ pub enum Command {
     Cache(Cache),
     /// Show what is registered, by whom, and whether Nix knows
     Status,
+    /// Find out what is wrong, and what repairs it; explain an error message
+    Doctor(Doctor),
     /// Show the known systems, their names and rules
     List(List),
     /// Print the nix.conf lines for systems, to be put there by hand
