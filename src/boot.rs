@@ -53,6 +53,16 @@ pub struct Boot {
 }
 
 impl Boot {
+    /// All rules, each with its file, in the order in which they are registered.
+    pub fn rules(&self) -> &[(PathBuf, Rule)] {
+        &self.rules
+    }
+
+    /// A machine that registers these.
+    pub fn of(rules: Vec<(PathBuf, Rule)>, has_reader: bool) -> Self {
+        Self { rules, has_reader }
+    }
+
     /// The file that registers an entry of this name with this interpreter.
     pub fn holder(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
         self.rules

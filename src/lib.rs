@@ -40,6 +40,7 @@
 //! | [`status`] | what runs foreign programs here | |
 //! | [`explain`] | what the kernel does with a file, and why; pure but for `look` and `process` | what to do about it |
 //! | [`text`] | what of a foreign text is shown; pure | whose text it is |
+//! | [`doctor`] | what is wrong, why, and what repairs it: checks are pure | how it is repaired |
 //! | [`ui`] | the terminal, JSON | the domain |
 //! | [`error`] | one enum: text, hint, exit code | |
 //!
@@ -65,6 +66,7 @@ pub mod cli;
 pub mod cmd;
 pub mod debian;
 pub mod digest;
+pub mod doctor;
 pub mod download;
 pub mod elsewhere;
 pub mod error;

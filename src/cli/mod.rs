@@ -1,13 +1,14 @@
 //! The command line: clap types only. Doc comments are the help texts.
 
 mod args;
+mod doctor;
 mod origin;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use args::{Cache, CacheCommand, Explain, Fetch, Format, Gen, Generated, List, NixConf, Register, Run, Unregister};
+pub use args::*;
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux
@@ -45,6 +46,8 @@ pub enum Command {
     Status,
     /// Say what the kernel does with a program, or did with a process, and why
     Explain(Explain),
+    /// Find out what is wrong, and what repairs it; explain an error message
+    Doctor(Doctor),
     /// Show the known systems, their names and rules
     List(List),
     /// Print the nix.conf lines for systems, to be put there by hand

@@ -1,6 +1,7 @@
 //! One function for each command.
 
 mod cache;
+mod doctor;
 mod explain;
 mod fetch;
 mod fileless;
@@ -53,6 +54,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Cache(args) => cache::run(args, &host, ui),
         Command::Status => status::run(&host, ui),
         Command::Explain(args) => explain::run(args, &host, ui),
+        Command::Doctor(args) => doctor::run(args, &host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
         Command::Gen(args) => generate::run(args, &host, ui),

@@ -10,7 +10,7 @@ use crate::interpreter::Version;
 
 /// One flaw of some releases.
 #[derive(Debug)]
-pub(super) struct Flaw {
+pub struct Flaw {
     /// The first and the last release that have it, for each line of them.
     releases: &'static [(Version, Version)],
     /// Only on this machine, as `uname -m` says it.
@@ -20,9 +20,9 @@ pub(super) struct Flaw {
     /// Only if it is linked at a fixed address (`ET_EXEC`).
     fixed_address: bool,
     /// What happens, for people: it follows "QEMU 9.2.0".
-    pub(super) what: &'static str,
+    pub what: &'static str,
     /// Where that is told, and what mended it.
-    pub(super) thread: &'static str,
+    pub thread: &'static str,
 }
 
 /// Stands for the last release of a line.
@@ -74,7 +74,7 @@ const FLAWS: &[Flaw] = &[
 ];
 
 /// The first flaw of this release on this machine for this guest.
-pub(super) fn flaw(version: Version, machine: &str, guest: &str, fixed_address: bool) -> Option<&'static Flaw> {
+pub fn flaw(version: Version, machine: &str, guest: &str, fixed_address: bool) -> Option<&'static Flaw> {
     FLAWS.iter().find(|flaw| {
         flaw.releases.iter().any(|(first, last)| (*first..=*last).contains(&version))
             && flaw.host.is_none_or(|host| host == machine)

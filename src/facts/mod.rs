@@ -4,7 +4,7 @@
 
 pub mod brought;
 pub mod copies;
-mod known_bad;
+pub mod known_bad;
 pub mod made;
 pub mod native;
 mod orphans;

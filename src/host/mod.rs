@@ -6,6 +6,7 @@
 //! is started gets a fixed environment: nobody's `PATH` steers a root tool.
 #![expect(clippy::disallowed_methods, reason = "this module is the door that the rest of the crate has to use")]
 
+mod around;
 mod dir;
 mod dirs;
 mod failpoint;

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod conf;
 pub mod daemon;
+pub mod settings;
 
 use std::path::{Path, PathBuf};
 

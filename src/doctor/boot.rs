@@ -1,0 +1,89 @@
+//! What will be there after the next boot.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::entries::has_file;
+use super::{Case, Check, Seen, Urgency};
+use crate::binfmt_misc::{Table, name_of};
+use crate::boot;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "not-persistent", urgency: Urgency::Fragile, run: not_persistent },
+    Check { id: "boot-file-overrides", urgency: Urgency::Fragile, run: overrides },
+];
+
+/// An entry that no boot file holds is gone after a restart, and after `systemctl restart systemd-binfmt`
+/// (tonistiigi/binfmt#85, #146, #249, multiarch/qemu-user-static#160). Nobody but the user knows whether that was wanted
+/// (`--no-persist`), so it is not repaired unasked.
+fn not_persistent(seen: &Seen) -> Vec<Case> {
+    // In a user namespace or a container nothing lasts, and the machine's own boot files are out of sight.
+    if !matches!(seen.table, Table::Mounted { .. }) || seen.place.user_namespace || seen.place.container.is_some() {
+        return Vec::new();
+    }
+    let cases = seen.emulated().filter_map(|(arch, entry)| {
+        if !has_file(entry) || is_held(seen, entry.rule.name.as_bytes()) {
+            return None;
+        }
+        let what = format!("no file registers the entry {} at boot", name_of(entry));
+        let why = if seen.boot.has_reader {
+            "after a restart of the machine, or of systemd-binfmt, it is gone"
+        } else {
+            "after a restart of the machine it is gone; and nothing here reads /etc/binfmt.d (systemd's or OpenRC's \
+             binfmt service does)"
+        };
+        let force = if seen.is_ours(entry) { "" } else { " --force" };
+        let line = seen.shell.tool(format_args!("register {}{force}", arch.target));
+        Some(Case::of(arch, what, why).repair(line))
+    });
+    cases.collect()
+}
+
+fn is_held(seen: &Seen, name: &[u8]) -> bool {
+    seen.boot.has_reader && seen.boot.rules().iter().any(|(_, rule)| rule.name.as_bytes() == name)
+}
+
+/// Files are sorted by name over all directories, each rule is deleted and added again in that order (systemd
+/// `src/binfmt/binfmt.c`): of the same name, the later file's stays; of the same programs, the later file's is the newest
+/// and wins (measured with systemd 252). Ours is called zz-… to be late, and a file can be later still.
+fn overrides(seen: &Seen) -> Vec<Case> {
+    let rules = seen.boot.rules();
+    let mut cases = Vec::new();
+    for arch in Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)) {
+        let file = boot::file(arch);
+        let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
+        let later = rules.iter().skip(ours).filter(|(path, _)| *path != file && in_a_later_file(path, &file));
+        for (path, rule) in later {
+            let same_name = rules.get(ours).is_some_and(|(_, own)| own.name == rule.name);
+            let same_programs = arch.headers().iter().any(|head| rule.matches(head));
+            if !same_name && !same_programs {
+                continue;
+            }
+            let what = format!("{} is read after {} at boot", path.display(), file.display());
+            let why = format!(
+                "its rule {} takes these programs too, or has the name of ours: from the next restart on, it wins",
+                String::from_utf8_lossy(rule.name.as_bytes())
+            );
+            cases.push(Case::of(arch, what, why).repair(hide(seen, path)));
+            break;
+        }
+    }
+    cases
+}
+
+/// Debian's update-binfmts keeps a list of its own, which another service reads.
+fn in_a_later_file(path: &Path, ours: &Path) -> bool {
+    path.file_name() > ours.file_name() && path.extension().is_some_and(|ext| ext == "conf")
+}
+
+/// A link to /dev/null in /etc hides a package's file (binfmt.d(5)); one in /etc is moved aside.
+fn hide(seen: &Seen, path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    let real = seen.shell.path(path);
+    if path.starts_with(boot::DIR) {
+        seen.shell.root(format_args!("mv {real} {real}.off"))
+    } else {
+        seen.shell.root(format_args!("ln -s /dev/null {}", seen.shell.path(&Path::new(boot::DIR).join(name))))
+    }
+}

@@ -1,0 +1,131 @@
+//! Machines within machines: whose table this is, and how long it lasts.
+
+use super::{Case, Check, Seen, Urgency};
+use crate::binfmt_misc::Table;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "lxc-refuses", urgency: Urgency::Broken, run: lxc },
+    Check { id: "own-table", urgency: Urgency::Fragile, run: own_table },
+    Check { id: "dies-with-container", urgency: Urgency::Fragile, run: dies_with_container },
+    Check { id: "wsl-interop-gone", urgency: Urgency::Broken, run: wsl },
+];
+
+/// Since Linux 6.7 a table belongs to a user namespace, and the entries end with it (commit 21ca59b365c0): a rootless
+/// container says "installing: arm64 OK", and outside there is nothing (tonistiigi/binfmt#261, podman#26966).
+fn own_table(seen: &Seen) -> Vec<Case> {
+    let own = seen.place.user_namespace && matches!(seen.table, Table::Mounted { .. }) && !seen.table.is_empty();
+    let case = || {
+        let where_ = match &seen.place.container {
+            Some(kind) => format!("a rootless container ({kind})"),
+            None => "a user namespace".to_owned(),
+        };
+        Case::general(
+            format!("this is {where_}, with a table of its own or its parent's"),
+            "entries that are made here are seen here alone, and end with it; those of the machine are made outside, \
+             and work in here too if they have flag F",
+        )
+        .repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
+    };
+    own.then(case).into_iter().collect()
+}
+
+/// A container mounted the table itself, because the machine never had: since Linux 6.7 the entries end with the last
+/// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Seen by the
+/// table being younger than the container. A privileged container of a machine without a mounted table is not at hand:
+/// tried on facts.
+fn dies_with_container(seen: &Seen) -> Vec<Case> {
+    let place = &seen.place;
+    let Some(kind) = place.container.as_ref().filter(|_| !place.user_namespace) else { return Vec::new() };
+    let dies = place.table_is_younger && seen.kernel >= (6, 7) && !seen.table.is_empty();
+    let case = || {
+        Case::general(
+            format!("the kernel's table was mounted by this container ({kind}), and by nobody else"),
+            "its entries are gone when the container ends: since Linux 6.7 they go with the last mount",
+        )
+        .repair(
+            "sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container",
+        )
+    };
+    dies.then(case).into_iter().collect()
+}
+
+/// LXC, LXD, Incus and Proxmox give a container no right to register, by AppArmor even where the kernel would (lxc#4520,
+/// lxd#13607, lxd#16658, incus#474). Entries with F that the host makes work inside. Such a container is not at hand:
+/// tried on facts, and in a tree that says it is one.
+fn lxc(seen: &Seen) -> Vec<Case> {
+    let refused = seen.place.container.as_deref() == Some("lxc")
+        && (matches!(seen.table, Table::NotMounted) || seen.writable == Some(false))
+        && !seen.registered.is_empty();
+    let case = || {
+        Case::general(
+            "this is an LXC container, which may not register anything",
+            "AppArmor and the kernel leave the table to the host; entries with flag F that the host makes work in here",
+        )
+        .repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
+    };
+    refused.then(case).into_iter().collect()
+}
+
+/// systemd-binfmt empties the table when it starts, and takes WSL's own entry with it: .exe files stop working (WSL#8843,
+/// #8952, #10389, #9722). The line is the one that WSL's init writes. WSL is not at hand: tried on facts, and in a tree
+/// that says it is one.
+fn wsl(seen: &Seen) -> Vec<Case> {
+    let gone = seen.place.wsl
+        && matches!(seen.table, Table::Mounted { .. })
+        && !seen.table.has("WSLInterop")
+        && !seen.table.has("WSLInterop-late");
+    let case = || {
+        Case::general(
+            "WSL's own entry, WSLInterop, is gone",
+            "somebody emptied the table (systemd-binfmt does when it starts), so Windows programs do not start any \
+             more; a file of binfmt.d brings it back, and keeps it",
+        )
+        .repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
+        .repair("sudo systemctl restart systemd-binfmt")
+    };
+    gone.then(case).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::examine;
+    use crate::doctor::seen::Place;
+    use binfmt_magic::{Entry, Rule};
+
+    fn ids(seen: &Seen) -> Vec<&'static str> {
+        examine(seen).into_iter().map(|finding| finding.id).collect()
+    }
+
+    fn table(line: &str) -> Table {
+        let entries = Rule::parse(line.as_bytes()).into_iter().map(|rule| Entry { enabled: true, rule }).collect();
+        Table::Mounted { entries, strange: Vec::new(), enabled: true }
+    }
+
+    #[test]
+    fn wsl_without_its_entry() {
+        let place = Place { wsl: true, ..Place::default() };
+        let with = |line| Seen { table: table(line), place: place.clone(), ..Seen::default() };
+        assert_eq!(ids(&with(":other:E::x::/x:")), ["wsl-interop-gone"]);
+        assert!(ids(&with(":WSLInterop:M::MZ::/init:PF")).is_empty());
+        assert!(ids(&with(":WSLInterop-late:M::MZ::/init:PF")).is_empty());
+    }
+
+    #[test]
+    fn a_container_that_mounted_the_table_takes_it_along() {
+        let place = Place { container: Some("docker".into()), table_is_younger: true, ..Place::default() };
+        let seen = |kernel, younger| {
+            let place = Place { table_is_younger: younger, ..place.clone() };
+            Seen { kernel, table: table(":x:E::x::/x:"), place, ..Seen::default() }
+        };
+        assert_eq!(ids(&seen((6, 7), true)), ["dies-with-container"]);
+        assert!(ids(&seen((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
+        assert!(ids(&seen((6, 7), false)).is_empty());
+    }
+
+    #[test]
+    fn a_rootless_container_has_a_table_of_its_own() {
+        let place = Place { container: Some("podman".into()), user_namespace: true, ..Place::default() };
+        assert_eq!(ids(&Seen { table: table(":x:E::x::/x:"), place, ..Seen::default() }), ["own-table"]);
+    }
+}

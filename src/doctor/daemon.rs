@@ -1,0 +1,36 @@
+//! Nix's daemon, and whom it listens to.
+
+use super::nix::restart;
+use super::{Case, Check, Fix, Seen, Urgency};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "daemon-not-restarted", urgency: Urgency::Broken, run: not_restarted },
+    Check { id: "user-not-trusted", urgency: Urgency::Broken, run: not_trusted },
+];
+
+/// Settings are read when the daemon starts (Nix manual, nix.conf: "restart the daemon"; one that is older than its files
+/// still refuses what they allow).
+fn not_restarted(seen: &Seen) -> Vec<Case> {
+    let older = seen.nix.as_ref().and_then(|nix| nix.daemon_is_older.as_ref());
+    let case = |(pid, file): &(u32, std::path::PathBuf)| {
+        let what = format!("the nix-daemon (process {pid}) was started before {} was changed", file.display());
+        let why = "it reads its settings only when it starts: builds are refused or let in by the old ones";
+        Case { fix: Some(Fix::RestartDaemon), ..Case::general(what, why) }.repair(restart(seen))
+    };
+    older.map(case).into_iter().collect()
+}
+
+/// Where a daemon builds, a user's own nix.conf counts only if root trusts the user: else "ignoring the client-specified
+/// setting 'extra-platforms', because it is a restricted setting and you are not a trusted user" (Nix 2.36, `daemon.cc`;
+/// aarch64-build-box#39). To trust a user is to make him root (Nix manual, `trusted-users`), so that is not proposed.
+fn not_trusted(seen: &Seen) -> Vec<Case> {
+    let Some(nix) = seen.nix.as_ref().filter(|nix| nix.has_daemon) else { return Vec::new() };
+    let cases = nix.untrusted.iter().map(|(user, file, setting)| {
+        let what = format!("{} sets {setting}, and Nix does not listen to {user} there", file.display());
+        let why = "the daemon takes this setting from root and from trusted-users alone, and ignores it with a \
+                   warning. What root registers counts for everybody";
+        let line = seen.shell.tool("register SYSTEM");
+        Case::general(what, why).repair(format!("{line}   # or put the line into {}", nix.conf.display()))
+    });
+    cases.collect()
+}

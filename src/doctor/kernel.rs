@@ -1,0 +1,138 @@
+//! The table as a whole: is it there, is it looked at?
+
+use super::{Case, Check, Fix, Seen, Urgency};
+use crate::binfmt_misc::{DIR, Table, name_of};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "no-module", urgency: Urgency::Broken, run: no_module },
+    Check { id: "not-mounted", urgency: Urgency::Broken, run: not_mounted },
+    Check { id: "table-read-only", urgency: Urgency::Fragile, run: read_only },
+    Check { id: "switched-off", urgency: Urgency::Broken, run: switched_off },
+    Check { id: "entry-disabled", urgency: Urgency::Broken, run: disabled },
+    Check { id: "entry-gone", urgency: Urgency::Broken, run: gone },
+];
+
+/// The kernel has no binfmt_misc at all: `CONFIG_BINFMT_MISC` is not set, or the modules of the running kernel were
+/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). A kernel that
+/// lacks it is not at hand: tried on facts, and in a tree whose /proc says so.
+fn no_module(seen: &Seen) -> Vec<Case> {
+    let lacking = matches!(seen.table, Table::NotMounted) && seen.has_binfmt_misc == Some(false);
+    let case = || {
+        Case::general(
+            "this kernel has no binfmt_misc",
+            "neither /proc/filesystems nor the modules of the running kernel list it; after an upgrade of the kernel, \
+             its modules are found only once the machine has restarted",
+        )
+        .repair(seen.shell.root("modprobe binfmt_misc"))
+        .repair(seen.shell.root("reboot"))
+    };
+    lacking.then(case).into_iter().collect()
+}
+
+/// Not mounted although something counts on it: systems that are registered, files of binfmt.d (armbian#7399,
+/// podman#28174, tonistiigi/binfmt#288). A machine that has never been told of anything is fine without.
+fn not_mounted(seen: &Seen) -> Vec<Case> {
+    if !matches!(seen.table, Table::NotMounted) || seen.has_binfmt_misc == Some(false) {
+        return Vec::new();
+    }
+    let ours: Vec<&'static str> = seen.registered().map(|(arch, _)| arch.target).collect();
+    if ours.is_empty() && seen.boot.rules().is_empty() {
+        return Vec::new();
+    }
+    let place = seen.shell.path(DIR.as_ref());
+    let mount = format!("mount -t binfmt_misc binfmt_misc {place}");
+    let mut case = Case::general(
+        format!("binfmt_misc is not mounted on {place}"),
+        "the kernel's table of interpreters is empty then: every foreign program ends in \"Exec format error\"",
+    );
+    case.systems.clone_from(&ours);
+    vec![if ours.is_empty() {
+        case.repair(seen.shell.root(mount)).repair(seen.shell.root("systemctl restart systemd-binfmt"))
+    } else {
+        let fix = Some(Fix::Register(ours.clone()));
+        Case { fix, ..case }.repair(seen.shell.tool(format_args!("register {}", ours.join(" "))))
+    }]
+}
+
+/// The table can be read and not changed: its mount is read-only, as in unprivileged containers and, since WSL 2.9.4,
+/// in part under WSL (WSL#40621, EROFS). Whoever has what he wants in it does not care.
+fn read_only(seen: &Seen) -> Vec<Case> {
+    let missing = seen.registered().any(|(arch, _)| seen.winner(arch).is_none());
+    let read_only = seen.is_in_force() && seen.writable == Some(false) && missing;
+    let case = || {
+        Case::general(
+            "the kernel's table cannot be written here",
+            "it is mounted read-only, or belongs to another user namespace: entries have to be made outside",
+        )
+        .repair(seen.shell.root(format_args!("mount -o remount,rw {}", seen.shell.path(DIR.as_ref()))))
+    };
+    read_only.then(case).into_iter().collect()
+}
+
+/// `status` says "disabled": all dispatch returns ENOEXEC (`fs/binfmt_misc.c`, `load_misc_binary`). `register` refuses
+/// to go on then, so this is nothing for `--fix` either.
+fn switched_off(seen: &Seen) -> Vec<Case> {
+    let case = || {
+        Case::general(
+            "binfmt_misc is switched off as a whole",
+            "somebody wrote 0 to its status: no entry is looked at, and every foreign program ends in \"Exec format \
+             error\"",
+        )
+        .repair(seen.shell.put("1", "status"))
+    };
+    seen.table.is_switched_off().then(case).into_iter().collect()
+}
+
+/// One entry is disabled: the kernel skips it (`fs/binfmt_misc.c`, `search_binfmt_handler`; measured on 6.18). Our own
+/// are always made enabled; those of others may be off for a reason (update-binfmts has `--disable`), so they are named
+/// only if nothing else runs their programs.
+fn disabled(seen: &Seen) -> Vec<Case> {
+    let off = seen.table.entries().iter().filter(|entry| !entry.enabled);
+    let cases = off.filter_map(|entry| {
+        let arch = super::seen::taken_by(entry).find(|arch| !seen.natives.contains(arch.target))?;
+        if seen.winner(arch).is_some() {
+            return None;
+        }
+        let name = name_of(entry);
+        let why = "somebody wrote 0 to it: the kernel passes it by, and no other entry takes these programs";
+        let case = Case::of(arch, format!("the entry {name} is disabled"), why);
+        Some(if seen.is_ours(entry) { case.again(seen, arch) } else { case.repair(seen.shell.put("1", &name)) })
+    });
+    cases.collect()
+}
+
+/// Registered, and the entry is not there any more: a flush of the table (`systemctl restart systemd-binfmt` does one,
+/// systemd#30892, tonistiigi/binfmt#249), the last unmount since Linux 6.7 (commit 21ca59b365c0), a restart without a
+/// boot file.
+fn gone(seen: &Seen) -> Vec<Case> {
+    if !seen.is_in_force() {
+        return Vec::new();
+    }
+    let lost = seen.registered().filter(|(arch, _)| seen.winner(arch).is_none() && !has_disabled(seen, arch));
+    let case = |(arch, system): (&'static binfmt_magic::Arch, &crate::receipt::System)| {
+        let why = "something emptied the table since, or the machine restarted and nothing registered it again";
+        let what = format!("the entry {} is gone", system.entry);
+        let case = Case::of(arch, what, why).again(seen, arch);
+        // An entry of somebody else's that was found good: ours takes its place.
+        if system.adopted { Case { fix: None, ..case } } else { case }
+    };
+    lost.map(case).collect()
+}
+
+fn has_disabled(seen: &Seen, arch: &binfmt_magic::Arch) -> bool {
+    let takes = |entry: &&binfmt_magic::Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
+    seen.table.entries().iter().filter(takes).any(|entry| !entry.enabled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_it_is_told_from_a_table_that_is_not_mounted() {
+        let mut seen = Seen { table: Table::NotMounted, ..Seen::default() };
+        assert!(not_mounted(&seen).is_empty() && no_module(&seen).is_empty());
+        seen.has_binfmt_misc = Some(false);
+        assert_eq!((not_mounted(&seen).len(), no_module(&seen).len()), (0, 1));
+    }
+}

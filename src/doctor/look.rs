@@ -1,0 +1,130 @@
+//! The one look that the checks judge: the only part of the doctor that asks the machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry};
+
+use super::entries::has_file;
+use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
+use super::shell::Shell;
+use crate::binfmt_misc::{self, Table};
+use crate::facts::{Facts, Native, copies, known_bad, native};
+use crate::host::{Host, Inode};
+use crate::{boot, interpreter, probe};
+
+mod nix;
+mod place;
+
+/// Looks at everything.
+pub fn look(host: &Host, facts: &Facts) -> Seen {
+    let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
+    let natives = native::among(host, &all, &facts.machine);
+    let natives = natives.into_iter().filter(|(_, native)| *native == Native::Runs).map(|(target, _)| target).collect();
+    let writable = match facts.table {
+        Table::Mounted { .. } => Some(host.may_write(&binfmt_misc::path("register"))),
+        Table::NotMounted | Table::Offline => None,
+    };
+    let shell = Shell { root: (!host.is_live()).then(|| host.at(Path::new("/"))), is_root: host.own_user().0 == 0 };
+    let mut seen = Seen {
+        machine: facts.machine.clone(),
+        kernel: facts.kernel,
+        shell,
+        table: facts.table.clone(),
+        has_binfmt_misc: place::has_binfmt_misc(host),
+        // Whoever is not root could not write it anywhere.
+        writable: writable.filter(|_| host.own_user().0 == 0),
+        place: place::look(host, facts),
+        natives,
+        ours: facts.our_entries().collect(),
+        registered: facts.receipt.systems.clone(),
+        interpreters: BTreeMap::new(),
+        trials: BTreeMap::new(),
+        boot: facts.boot.clone(),
+        foreign_sudo: place::foreign_sudo(host),
+        nix: nix::look(host, facts),
+    };
+    seen.interpreters = interpreters(facts);
+    seen.trials = trials(host, &seen);
+    keep_readable_rules(&mut seen);
+    seen
+}
+
+/// A rule of a boot file whose interpreter is not there is refused at boot, if it has flag F (ENOENT, measured).
+fn keep_readable_rules(seen: &mut Seen) {
+    let there = |path: &[u8]| {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
+        Host::live().is_there_given(&seen.shell.real(path)) || Host::live().is_there_given(path)
+    };
+    let rules = seen.boot.rules().iter();
+    let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || there(&rule.interpreter)).cloned().collect();
+    seen.boot = boot::Boot::of(rules, seen.boot.has_reader);
+}
+
+/// The kernel's paths are real ones, whatever `--root` says.
+fn interpreters(facts: &Facts) -> BTreeMap<Vec<u8>, Interpreter> {
+    let mut found = BTreeMap::new();
+    for entry in facts.table.entries().iter().filter(|entry| has_file(entry)) {
+        if !found.contains_key(&entry.rule.interpreter) {
+            found.insert(entry.rule.interpreter.clone(), judge(facts, entry));
+        }
+    }
+    found
+}
+
+fn judge(facts: &Facts, entry: &Entry) -> Interpreter {
+    let (host, path) = (Host::live(), path_of(entry));
+    let Ok(head) = host.head(path, interpreter::HEAD) else {
+        return Interpreter { exists: host.is_there_given(path), executable: true, ..Interpreter::default() };
+    };
+    let unfit = interpreter::judge(&head, &facts.machine).err();
+    let mut found = Interpreter {
+        exists: true,
+        dynamic: unfit.as_ref().is_some_and(|why| why.contains("dynamically linked")),
+        // A script is a fair interpreter of other things than foreign programs.
+        unfit: unfit.filter(|_| taken_by(entry).next().is_some()),
+        executable: host.has_mode(path, 0o111),
+        noexec: host.noexec_mount(path),
+        distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {
+            crate::error::Error::Distrusted(why) => Some(why.to_string()),
+            _ => None,
+        }),
+        label: host.label(path),
+        ..Interpreter::default()
+    };
+    let Some(arch) = taken_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
+    // Nothing is started that somebody else could have put there.
+    if let Ok(fit) = copies::judge_any_age(&host, arch, &facts.machine, path) {
+        found.version = Some(fit.version);
+        let flaw = known_bad::flaw(fit.version, &facts.machine, arch.target, fit.fixed_address);
+        found.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
+    }
+    found
+}
+
+/// Starts a program of each system that has an entry, and looks at what runs it.
+fn trials(host: &Host, seen: &Seen) -> BTreeMap<&'static str, Trial> {
+    if !seen.is_in_force() {
+        return BTreeMap::new();
+    }
+    let tried = seen.emulated().filter_map(|(arch, entry)| Some((arch.target, try_out(host, arch, entry)?)));
+    tried.collect()
+}
+
+fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> Option<Trial> {
+    let seen = match probe::run_in_memory(host, arch.probe()?) {
+        // Nothing may be started from memory here (sysctl vm.memfd_noexec), or the interpreter not at all, which its
+        // file says.
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
+        Err(e) => return Some(Trial::Failed(format!("it could not be started: {e}"))),
+        Ok(None) => return Some(Trial::Failed("it ended as soon as it was started".into())),
+        Ok(Some(seen)) => seen,
+    };
+    if !seen.status.success() {
+        return Some(Trial::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
+    }
+    let there = host.open_given(path_of(entry)).ok().filter(|_| has_file(entry));
+    let there = there.and_then(|file| Some(Inode::of(&file.metadata().ok()?)));
+    Some(if there.is_none_or(|there| there == seen.program) { Trial::Ran } else { Trial::RanStale })
+}

@@ -1,0 +1,88 @@
+//! What Nix's files say, what Nix says, and when its daemon was started.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::place::started;
+use crate::doctor::sandbox::{PATHS, source};
+use crate::doctor::seen::Nix;
+use crate::facts::Facts;
+use crate::host::Host;
+use crate::nix::settings::Settings;
+use crate::nix::{CONF_DIR, ConfState, answer};
+
+pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
+    facts.nix.trace.as_ref()?;
+    let settings = Settings::read(&Path::new(CONF_DIR).join("nix.conf"), &|path| host.peek(path));
+    let words = settings.of(PATHS).1.into_iter().flat_map(|line| &line.words);
+    let sources = words.map(|word| source(word).0).filter(|source| source.starts_with('/'));
+    let missing: BTreeSet<String> =
+        sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
+    let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
+    Some(Nix {
+        answered: answer::ask(host).map(|answer| answer.extra_platforms),
+        conf: facts.nix.conf.clone(),
+        left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
+        daemon_is_older: daemon_is_older(host, &settings.files),
+        untrusted: if has_daemon { untrusted(host, &settings) } else { Vec::new() },
+        has_daemon,
+        missing,
+        settings,
+    })
+}
+
+/// A daemon of this machine, not of a container on it, that runs since before a file was changed. The first process is
+/// the daemon; those that serve one client each have a later number.
+fn daemon_is_older(host: &Host, files: &[PathBuf]) -> Option<(u32, PathBuf)> {
+    let mine = host.namespace("self", "mnt")?;
+    let processes = host.list(Path::new("/proc")).ok()?;
+    let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    let pid = numbers.into_iter().find(|pid| {
+        let words = host.peek(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let first = words.split('\0').next().unwrap_or_default();
+        let is_daemon =
+            Path::new(first).file_name().is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
+        is_daemon && host.namespace(&pid.to_string(), "mnt").as_ref() == Some(&mine)
+    })?;
+    let since = started(host, &pid.to_string())?;
+    // Both are whole seconds, rounded either way.
+    let later = |file: &&PathBuf| {
+        host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since.saturating_add(1)))
+    };
+    Some((pid, files.iter().find(later)?.clone()))
+}
+
+/// Settings that a daemon takes from trusted users alone, and that have to do with emulation (Nix 2.36, `daemon.cc`).
+const RESTRICTED: [&str; 6] =
+    ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
+
+/// The users' own nix.conf files that will not be listened to.
+fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
+    let trusted = settings.list(&["trusted-users"], &["root"]);
+    let groups = host.peek(Path::new("/etc/group")).unwrap_or_default();
+    let is_trusted = |user: &str| {
+        trusted.iter().any(|word| match word.strip_prefix('@') {
+            Some(group) => is_member(&groups, group, user),
+            None => word == "*" || word == user,
+        })
+    };
+    let users = host.list(Path::new("/home")).unwrap_or_default();
+    let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
+    let wanted = users.filter_map(|user| {
+        let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
+        let own = Settings::read(&file, &|path| host.peek(path));
+        let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
+        Some((user.to_owned(), line.file, line.name))
+    });
+    wanted.collect()
+}
+
+/// group(5): `name:password:number:user,user`. A user's first group is not looked for.
+fn is_member(groups: &str, group: &str, user: &str) -> bool {
+    groups.lines().any(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        matches!(fields.as_slice(), [name, _, _, members] if *name == group && members.split(',').any(|m| m == user))
+    })
+}

@@ -1,0 +1,124 @@
+//! What there is around the kernel: containers, WSL, SELinux, an emulator of everything.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use binfmt_magic::{Arch, WINDOW};
+
+use crate::binfmt_misc;
+use crate::doctor::seen::Place;
+use crate::facts::Facts;
+use crate::host::Host;
+
+pub(super) fn look(host: &Host, facts: &Facts) -> Place {
+    let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
+    let enforced = host.peek(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
+    Place {
+        user_namespace: host.is_live() && facts.in_user_namespace,
+        container: container(host),
+        table_is_younger: host.is_live() && table_is_younger(host).unwrap_or(false),
+        wsl: release.contains("microsoft"),
+        selinux: enforced,
+        emulated: host.is_live() && is_emulated(host, &facts.machine),
+        namespaces: if host.is_live() { namespaces(host) } else { None },
+    }
+}
+
+/// The kind of container this is, as container managers say it (systemd's CONTAINER_INTERFACE; podman's and docker's
+/// own files).
+fn container(host: &Host) -> Option<String> {
+    if let Some(kind) = host.peek(Path::new("/run/systemd/container")) {
+        return Some(kind.trim().to_owned()).filter(|kind| !kind.is_empty());
+    }
+    if host.exists(Path::new("/run/.containerenv")) {
+        return Some("podman".into());
+    }
+    if host.exists(Path::new("/.dockerenv")) {
+        return Some("docker".into());
+    }
+    let environ = host.peek(Path::new("/proc/1/environ")).unwrap_or_default();
+    environ.split('\0').find_map(|variable| variable.strip_prefix("container=")).map(str::to_owned)
+}
+
+/// The change time of `status` in a new table is when it was mounted; one that was there keeps its age (measured on
+/// 6.18). Process 1 is the container's first.
+fn table_is_younger(host: &Host) -> Option<bool> {
+    let status = host.lstat(&binfmt_misc::path("status")).ok()??;
+    Some(status.ctime() > started(host, "1")?.saturating_add(1))
+}
+
+/// When a process was started, in seconds since 1970: field 22 of /proc/PID/stat counts hundredths of seconds since the
+/// boot (proc(5); USER_HZ is 100 wherever Linux runs today).
+pub(super) fn started(host: &Host, process: &str) -> Option<i64> {
+    let stat = host.peek(&Path::new("/proc").join(process).join("stat"))?;
+    let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime = host.peek(Path::new("/proc/uptime"))?;
+    let uptime: i64 = uptime.split('.').next()?.parse().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let boot = i64::try_from(now).ok()?.saturating_sub(uptime);
+    Some(boot.saturating_add(ticks.saturating_div(100)))
+}
+
+/// In a system that is emulated as a whole every process is the emulator's, and `uname -m` is what that says: the program
+/// of the process that started us is of another machine.
+fn is_emulated(host: &Host, machine: &str) -> bool {
+    let parent = Path::new("/proc").join(nix::unistd::getppid().to_string()).join("exe");
+    let Ok(head) = host.head(&parent, WINDOW as u64) else { return false };
+    let Some(own) = Arch::of_host(machine) else { return false };
+    // A 32-bit personality changes `uname -m` within a family, and emulates nothing.
+    let family = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
+    let is = |arch: &Arch| arch.headers().iter().any(|sample| sample.get(18..20) == head.get(18..20));
+    let kin = family.iter().find(|pair| pair.contains(&own.target));
+    let kin = kin.into_iter().flatten().filter_map(|target| Arch::by_target(target));
+    head.starts_with(b"\x7fELF") && !is(own) && !kin.into_iter().any(is)
+}
+
+/// Nix needs a mount and a process namespace and a fresh /proc for its sandbox: the same is tried. Without unshare(1)
+/// nothing is known.
+fn namespaces(host: &Host) -> Option<bool> {
+    let unshare = host.trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
+    let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "/bin/true"];
+    if host.own_user().0 != 0 {
+        args.splice(0..0, ["--user", "--map-root-user"]);
+    }
+    host.run(&unshare, &args).ok().map(|done| done.status.success())
+}
+
+/// Loaded, built in, or a module of the running kernel. `None` where there is no /proc to ask.
+pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
+    let loaded = host.peek(Path::new("/proc/filesystems"))?;
+    if loaded.lines().any(|line| line.split_whitespace().last() == Some("binfmt_misc")) {
+        return Some(true);
+    }
+    let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let dirs = ["/lib/modules", "/usr/lib/modules", "/run/booted-system/kernel-modules/lib/modules"];
+    let lists = dirs
+        .iter()
+        .flat_map(|dir| ["modules.dep", "modules.builtin"].map(|list| Path::new(dir).join(release.trim()).join(list)));
+    Some(lists.filter_map(|list| host.peek(&list)).any(|list| list.contains("/binfmt_misc.ko")))
+}
+
+/// Foreign setuid programs called sudo in the unpacked images of docker, podman and containerd: one for each system.
+pub(super) fn foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
+    const LAYERS: [(&str, &str); 3] = [
+        ("/var/lib/containers/storage/overlay", "diff"),
+        ("/var/lib/docker/overlay2", "diff"),
+        ("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots", "fs"),
+    ];
+    let mut found = BTreeMap::new();
+    for (dir, inner) in LAYERS {
+        for layer in host.list(Path::new(dir)).unwrap_or_default() {
+            let sudo = Path::new(dir).join(layer).join(inner).join("usr/bin/sudo");
+            if !host.is_plain_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
+                continue;
+            }
+            let head = host.head(&host.at(&sudo), WINDOW as u64).unwrap_or_default();
+            if let Some(arch) = Arch::ALL.iter().find(|arch| arch.pattern().matches(&head)) {
+                found.entry(arch.target).or_insert(sudo);
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,163 @@
+//! What Nix promises, and what the kernel keeps. Nix never looks at binfmt_misc (2.36, `derivation-building-goal.cc`): it
+//! takes builds for what `extra-platforms` lists.
+
+use binfmt_magic::Arch;
+
+use super::seen::Nix;
+use super::{Case, Check, Fix, Seen, Urgency};
+use crate::nix::settings::Line;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: lost_i686 },
+    Check { id: "nix-promises-too-much", urgency: Urgency::Broken, run: promises_too_much },
+    Check { id: "nix-not-told", urgency: Urgency::Broken, run: not_told },
+    Check { id: "no-aarch32", urgency: Urgency::Broken, run: no_aarch32 },
+];
+
+pub(super) const PLATFORMS: &[&str] = &["extra-platforms"];
+const I686: &str = "i686-linux";
+
+impl Seen {
+    /// What Nix has in `extra-platforms`, by its own word or its files.
+    pub(super) fn platforms(&self, nix: &Nix) -> Vec<String> {
+        let default: &[&str] = if self.machine == "x86_64" { &[I686] } else { &[] };
+        nix.answered.clone().unwrap_or_else(|| nix.settings.list(PLATFORMS, default))
+    }
+}
+
+/// `extra-platforms` is the setting's real name, so `extra-platforms = aarch64-linux` replaces the default, and Wine,
+/// Steam and all else that wants i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506, #168192). The
+/// appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
+fn lost_i686(seen: &Seen) -> Vec<Case> {
+    let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "x86_64" && seen.natives.contains("i386")) else {
+        return Vec::new();
+    };
+    if seen.platforms(nix).iter().any(|platform| platform == I686) {
+        return Vec::new();
+    }
+    let Some(line) = replacing(nix) else { return Vec::new() };
+    let what = format!("line {} of {} takes {I686} away from Nix", line.number, line.file.display());
+    let why = "extra-platforms is the setting's own name: it replaces Nix's default, which has i686-linux in it; \
+               extra-extra-platforms appends";
+    let case = Case { systems: vec!["i386"], ..Case::general(what, why) };
+    vec![appending(seen, nix, line, case)]
+}
+
+/// The last line that sets the platforms anew.
+fn replacing(nix: &Nix) -> Option<&Line> {
+    let (replaces, lines) = nix.settings.of(PLATFORMS);
+    lines.into_iter().next().filter(|_| replaces)
+}
+
+/// The command that makes an appending line of it, where the file is anybody's to edit.
+fn appending(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
+    if nix.left_alone {
+        return case.repair(format!(
+            "# {} is generated: write extra-extra-platforms = {} where that is done",
+            line.file.display(),
+            line.words.join(" ")
+        ));
+    }
+    let edit =
+        format!("sed -i '{}s/extra-platforms/extra-extra-platforms/' {}", line.number, seen.shell.path(&line.file));
+    let case = case.repair(seen.shell.root(edit));
+    if nix.has_daemon { case.repair(restart(seen)) } else { case }
+}
+
+/// After a change of its settings.
+pub(super) fn restart(seen: &Seen) -> String {
+    seen.shell.root("systemctl restart nix-daemon")
+}
+
+/// Platforms without an emulator: Nix takes the build, and its builder ends in "Exec format error" (nixpkgs#110540,
+/// nixos-generators#59, #202). Where the table itself is not there or off, that is said instead.
+fn promises_too_much(seen: &Seen) -> Vec<Case> {
+    let Some(nix) = seen.nix.as_ref().filter(|_| seen.is_in_force()) else { return Vec::new() };
+    let platforms = seen.platforms(nix);
+    let cases = Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)).filter_map(|arch| {
+        let promised: Vec<&str> =
+            arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
+        let said = promised.first().filter(|_| seen.winner(arch).is_none())?;
+        // The default holds it on every x86_64 machine; without IA-32 in the kernel only a 32-bit build finds out.
+        let by_default = *said == I686 && replacing(nix).is_none();
+        if by_default || seen.registered.contains_key(arch.target) {
+            return None;
+        }
+        let what = format!("Nix takes builds for {}, and nothing runs their programs", promised.join(" "));
+        let why = "Nix believes its configuration and never asks the kernel: such a build starts, and ends in \"Exec \
+                   format error\"";
+        Some(Case::of(arch, what, why).repair(seen.shell.register(arch)))
+    });
+    cases.collect()
+}
+
+/// The reverse: programs run, and Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
+/// (nixos-generators#219, raspberry-pi-nix#129). `--no-nix` is the user's word, and no finding.
+fn not_told(seen: &Seen) -> Vec<Case> {
+    let Some(nix) = &seen.nix else { return Vec::new() };
+    let platforms = seen.platforms(nix);
+    let cases = seen.emulated().filter_map(|(arch, entry)| {
+        let known = seen.registered.get(arch.target);
+        let missing: Vec<&str> =
+            arch.nix_systems.iter().copied().filter(|system| !platforms.iter().any(|p| p == system)).collect();
+        if missing.len() < arch.nix_systems.len().max(1) || known.is_some_and(|system| !system.nix) {
+            return None;
+        }
+        let what = format!("{} programs run, and Nix refuses builds for {}", arch.target, missing.join(" "));
+        let why = "what it may build for is what extra-platforms lists; it never asks the kernel";
+        let case = Case::of(arch, what, why);
+        let told_and_lost = |line: &&Line| line.words.iter().any(|word| missing.contains(&word.as_str()));
+        let was_told = nix.settings.lines.iter().any(|line| told_and_lost(&line));
+        Some(match replacing(nix).filter(|_| was_told) {
+            Some(line) => appending(seen, nix, line, case),
+            None if known.is_some() => {
+                let fix = (!nix.left_alone).then(|| Fix::Register(vec![arch.target]));
+                Case { fix, ..case }.repair(seen.shell.register(arch))
+            }
+            None if seen.is_ours(entry) => case.repair(seen.shell.tool(format_args!("register {} --nix", arch.target))),
+            None => case.repair(seen.shell.register(arch)),
+        })
+    });
+    cases.collect()
+}
+
+/// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
+/// and gives up if the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid
+/// argument"; nixpkgs#171297). Such a machine is not at hand: tried on facts.
+fn no_aarch32(seen: &Seen) -> Vec<Case> {
+    let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "aarch64" && !seen.natives.contains("arm")) else {
+        return Vec::new();
+    };
+    let platforms = seen.platforms(nix);
+    let promised: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
+        .into_iter()
+        .filter(|s| platforms.iter().any(|p| p == s))
+        .collect();
+    if promised.is_empty() {
+        return Vec::new();
+    }
+    let what = format!("Nix takes builds for {}, and this processor has no 32-bit mode", promised.join(" "));
+    let why = "Nix asks the kernel for a 32-bit personality first, which an arm64 kernel refuses here (\"cannot set \
+               32-bit personality\"): no emulator is ever reached";
+    let case = Case { systems: vec!["arm"], ..Case::general(what, why) };
+    vec![
+        case.repair(seen.shell.tool("unregister arm"))
+            .repair("# then build it on x86_64, where emulation works, or cross"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::examine;
+
+    #[test]
+    fn arm64_without_32_bits_builds_no_armv7l() {
+        let nix = Nix { answered: Some(vec!["armv7l-linux".into()]), ..Nix::default() };
+        let mut seen = Seen { machine: "aarch64".into(), nix: Some(nix), ..Seen::default() };
+        let ids = |seen: &Seen| examine(seen).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
+        assert!(ids(&seen).contains(&"no-aarch32"));
+        seen.natives.insert("arm");
+        assert!(ids(&seen).is_empty());
+    }
+}

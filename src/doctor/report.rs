@@ -1,0 +1,143 @@
+//! What `doctor` says: text at 80 columns for people, and a document for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Finding, Seen, Urgency};
+
+/// The result of `doctor`. Fields are added, not changed, within one `version`.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Of this format: 1.
+    pub version: u32,
+    /// How many checks were made.
+    pub checks: usize,
+    /// What was looked at, in one line.
+    pub looked_at: String,
+    /// What is wrong, the worst first; if there is anything, the exit status is 3.
+    pub findings: Vec<Finding>,
+    /// The checks that found something before `--fix`, and find nothing now.
+    pub fixed: Vec<&'static str>,
+}
+
+impl Report {
+    /// Of these findings.
+    pub fn new(seen: &Seen, findings: Vec<Finding>) -> Self {
+        Self { version: 1, checks: super::checks().count(), looked_at: looked_at(seen), findings, fixed: Vec::new() }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for id in &self.fixed {
+            let _ = writeln!(text, "repaired: {id}");
+        }
+        if self.findings.is_empty() {
+            let _ = write!(text, "{}", wrap(&format!("nothing is wrong: {}", self.looked_at), 0));
+            return text;
+        }
+        for finding in &self.findings {
+            text.push_str(&finding.text());
+            text.push('\n');
+        }
+        let fixable = self.findings.iter().filter(|finding| finding.case.fix.is_some()).count();
+        let number = self.findings.len();
+        let s = if number == 1 { "" } else { "s" };
+        let _ = write!(text, "{number} finding{s} in {} checks", self.checks);
+        if fixable > 0 {
+            let _ = write!(text, "; binfmt-nix doctor --fix repairs {fixable}");
+        }
+        text
+    }
+}
+
+impl Finding {
+    fn text(&self) -> String {
+        let systems = self.case.systems.join(" ");
+        let of = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
+        let what = wrap(&format!("{}: {}{of}: {}", self.urgency.word(), self.id, self.case.what), 2);
+        let mut text = format!("{what}\n{}\n", indent(&wrap(&self.case.why, 0), 2));
+        for line in &self.case.repair {
+            // To be copied: never broken.
+            let _ = writeln!(text, "    {line}");
+        }
+        text
+    }
+}
+
+impl Urgency {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Danger => "danger",
+            Self::Broken => "broken",
+            Self::Fragile => "fragile",
+            Self::Risk => "risk",
+        }
+    }
+}
+
+fn looked_at(seen: &Seen) -> String {
+    let entries = seen.table.entries().len();
+    let systems = seen.emulated().count();
+    let table = match seen.table {
+        crate::binfmt_misc::Table::Mounted { .. } => {
+            format!("{entries} of the kernel's entries ({systems} systems, a program of each was run)")
+        }
+        crate::binfmt_misc::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
+        crate::binfmt_misc::Table::Offline => "no kernel (this is a tree)".to_owned(),
+    };
+    let nix = if seen.nix.is_some() { "Nix's settings" } else { "no Nix" };
+    format!("looked at {table}, their interpreters, {} boot rules, {nix}", seen.boot.rules().len())
+}
+
+/// The widest line for people.
+const WIDTH: usize = 80;
+
+/// Breaks a text at blanks; lines after the first are indented.
+pub fn wrap(text: &str, hang: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    // Where a whole block is indented afterwards, it is by two.
+    let width = WIDTH.saturating_sub(2);
+    for word in text.split_whitespace() {
+        let used = line.chars().count();
+        if used > hang.min(used) && used.saturating_add(1).saturating_add(word.chars().count()) > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(hang)));
+            line.push_str(word);
+            continue;
+        }
+        if !line.trim().is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
+/// Moves every line to the right.
+pub fn indent(text: &str, by: usize) -> String {
+    text.lines().map(|line| format!("{}{line}", " ".repeat(by))).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_a_terminal() {
+        let text = "word ".repeat(60);
+        assert!(indent(&wrap(&text, 2), 2).lines().all(|line| line.len() <= WIDTH));
+        assert_eq!(wrap("a b", 2), "a b");
+        let long = "x".repeat(200);
+        assert_eq!(wrap(&format!("a {long} b"), 2), format!("a\n  {long}\n  b"));
+    }
+
+    #[test]
+    fn a_healthy_machine_says_so_in_a_line() {
+        let seen = Seen::default();
+        let text = Report::new(&seen, Vec::new()).text();
+        assert!(text.starts_with("nothing is wrong: looked at 0 of"), "{text}");
+    }
+}

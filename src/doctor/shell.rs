@@ -1,0 +1,81 @@
+//! Lines that a person can copy into a shell. Pure.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use crate::binfmt_misc;
+
+/// How lines for a shell are written on a machine.
+#[derive(Debug, Clone, Default)]
+pub struct Shell {
+    /// Below which directory the machine is, if it is not the running one.
+    pub root: Option<PathBuf>,
+    /// The reader is root already.
+    pub is_root: bool,
+}
+
+impl Shell {
+    /// A command that root has to give.
+    pub fn root(&self, line: impl Display) -> String {
+        if self.is_root { line.to_string() } else { format!("sudo {line}") }
+    }
+
+    /// This tool, with these words.
+    pub fn tool(&self, words: impl Display) -> String {
+        match &self.root {
+            Some(root) => format!("binfmt-nix --root {} {words}", quoted(&root.to_string_lossy())),
+            None => self.root(format_args!("binfmt-nix {words}")),
+        }
+    }
+
+    /// Registers a system, once more or for the first time.
+    pub fn register(&self, arch: &Arch) -> String {
+        self.tool(format_args!("register {}", arch.target))
+    }
+
+    /// Writes a word to a file of the kernel's table.
+    pub fn put(&self, word: &str, file: &str) -> String {
+        let path = self.path(&binfmt_misc::path(file));
+        if self.is_root { format!("echo {word} > {path}") } else { format!("echo {word} | sudo tee {path}") }
+    }
+
+    /// A path of the machine, as a shell reads it.
+    pub fn path(&self, path: &Path) -> String {
+        quoted(&self.real(path).to_string_lossy())
+    }
+
+    /// Where a path of the machine really is.
+    pub fn real(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// As a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_this_machine_and_this_user() {
+        let mine = Shell::default();
+        assert_eq!(mine.tool("register arm"), "sudo binfmt-nix register arm");
+        assert_eq!(mine.put("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+        let image = Shell { root: Some("/mnt/an image".into()), is_root: true };
+        assert_eq!(image.tool("status"), "binfmt-nix --root '/mnt/an image' status");
+        assert_eq!(image.put("-1", "x y"), "echo -1 > '/mnt/an image/proc/sys/fs/binfmt_misc/x y'");
+    }
+}

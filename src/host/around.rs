@@ -1,0 +1,47 @@
+//! What can be said of a file besides its bytes: where it lies, what it is labelled.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::Host;
+use super::mount::mount;
+
+impl Host {
+    /// Is the file system that holds `path` mounted noexec? Its mount point, then.
+    pub fn noexec_mount(&self, path: &Path) -> Option<PathBuf> {
+        let real = self.at(path);
+        let noexec = statvfs(&real).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOEXEC));
+        noexec.then(|| mount_point(&real)).flatten()
+    }
+
+    /// The SELinux context of a file.
+    pub fn label(&self, path: &Path) -> Option<String> {
+        let label = xattr::get(self.at(path), "security.selinux").ok()??;
+        Some(String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned())
+    }
+
+    /// Does a file have this permission bit for anybody? Symbolic links are followed.
+    pub fn has_mode(&self, path: &Path, bits: u32) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(self.at(path)).is_ok_and(|meta| meta.mode() & bits != 0)
+    }
+
+    /// May we write to it, as far as mode bits and mounts say?
+    pub fn may_write(&self, path: &Path) -> bool {
+        nix::unistd::access(&self.at(path), nix::unistd::AccessFlags::W_OK).is_ok()
+    }
+
+    /// Which namespace of this kind ("mnt", "pid") a process is in: "mnt:[4026531841]".
+    pub fn namespace(&self, process: &str, kind: &str) -> Option<PathBuf> {
+        std::fs::read_link(self.at(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
+    }
+}
+
+/// The mount that a path is on: the longest of those above it.
+fn mount_point(real: &Path) -> Option<PathBuf> {
+    let real = real.canonicalize().ok()?;
+    let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let points = text.lines().filter_map(|line| Some(mount(line)?.1));
+    points.filter(|point| real.starts_with(point)).max_by_key(|point| point.as_os_str().len())
+}
