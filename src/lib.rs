@@ -36,7 +36,8 @@
 //! | [`registries`] | who this machine's user is to registries of images | how to pull |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
-//! | [`probe`] | runs a probe ELF and watches it | why it is asked |
+//! | [`probe`] | runs a probe ELF, by itself or shut in, and watches it | why it is asked |
+//! | [`proof`] | what that proves, and why not; which file the kernel runs | how it is printed |
 //! | [`status`] | what runs foreign programs here | |
 //! | [`text`] | what of a foreign text is shown; pure | whose text it is |
 //! | [`ui`] | the terminal, JSON | the domain |
@@ -80,6 +81,7 @@ pub mod oci;
 pub mod outcome;
 pub mod plan;
 pub mod probe;
+pub mod proof;
 pub mod receipt;
 pub mod registries;
 pub mod request;
