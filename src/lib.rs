@@ -36,7 +36,8 @@
 //! | [`registries`] | who this machine's user is to registries of images | how to pull |
 //! | [`layout`] | where our things go | |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
-//! | [`probe`] | runs a probe ELF and watches it | why it is asked |
+//! | [`probe`] | runs a probe ELF, by itself or shut in, and watches it | why it is asked |
+//! | [`proof`] | what that proves, and why not; which file the kernel runs | how it is printed |
 //! | [`status`] | what runs foreign programs here | |
 //! | [`explain`] | what the kernel does with a file, and why; pure but for `look` and `process` | what to do about it |
 //! | [`text`] | what of a foreign text is shown; pure | whose text it is |
@@ -84,6 +85,7 @@ pub mod oci;
 pub mod outcome;
 pub mod plan;
 pub mod probe;
+pub mod proof;
 pub mod receipt;
 pub mod registries;
 pub mod request;

@@ -10,10 +10,8 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::copies;
 use crate::host::{Blocked, Host, Inode, TEMP_PREFIX};
+use crate::probe::ARG0;
 use crate::{layout, receipt};
-
-/// What a probe is started as; it prints the 16 bytes at its argv[0].
-const ARG0: &str = "binfmt-nix-argv0";
 
 /// The hidden command of this program that enters a chroot and becomes the probe.
 pub const BECOME: &str = "become-in-chroot";

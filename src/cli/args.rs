@@ -130,6 +130,28 @@ pub struct Unregister {
     pub dry_run: bool,
 }
 
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Say in one line whether programs of this system run; exit 3 if they do not
+    #[arg(long, value_name = "SYSTEM")]
+    pub check: Option<String>,
+    /// Show every path, digest and origin
+    #[arg(long, short, conflicts_with = "check")]
+    pub verbose: bool,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Systems by any name, or "all" that are registered here, by whomever
+    #[arg(required = true, value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+    /// Have the Nix that is installed here build with it, in its sandbox
+    #[arg(long)]
+    pub nix: bool,
+}
+
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {

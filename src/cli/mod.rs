@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use args::*;
+pub use doctor::Doctor;
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux
@@ -42,12 +43,14 @@ pub enum Command {
     Fetch(Fetch),
     /// Show what downloads are kept, or remove it
     Cache(Cache),
-    /// Show what is registered, by whom, and whether Nix knows
-    Status,
     /// Say what the kernel does with a program, or did with a process, and why
     Explain(Explain),
     /// Find out what is wrong, and what repairs it; explain an error message
     Doctor(Doctor),
+    /// Show what is registered, by whom, and whether it works
+    Status(Status),
+    /// Prove that programs of other systems run here, in chroots, in sandboxes
+    Test(Test),
     /// Show the known systems, their names and rules
     List(List),
     /// Print the nix.conf lines for systems, to be put there by hand
@@ -98,6 +101,14 @@ pub enum Command {
         gids: String,
         /// newuidmap and newgidmap, if they have to do it
         programs: Vec<PathBuf>,
+    },
+    /// Be shut in, and become the probe of a system there
+    #[command(hide = true, name = crate::probe::room::ENTER)]
+    EnterRoom {
+        /// How it is shut in
+        room: String,
+        /// The system
+        system: String,
     },
     /// Enter a chroot and become a program there
     #[command(hide = true, name = crate::apply::BECOME)]

@@ -15,6 +15,7 @@ mod run;
 mod status;
 mod systems;
 mod table;
+mod test;
 mod unregister;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::host::{Host, Lock};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
+use crate::probe::room;
 use crate::receipt;
 use crate::ui::Ui;
 
@@ -52,9 +54,10 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Run(args) => run::run(args, &host, ui),
         Command::Fetch(args) => fetch::run(args, &host, ui),
         Command::Cache(args) => cache::run(args, &host, ui),
-        Command::Status => status::run(&host, ui),
         Command::Explain(args) => explain::run(args, &host, ui),
         Command::Doctor(args) => doctor::run(args, &host, ui),
+        Command::Status(args) => status::run(args, &host, ui),
+        Command::Test(args) => test::run(args, &host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
         Command::Gen(args) => generate::run(args, &host, ui),
@@ -69,6 +72,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
             let mapped = host.map_ids_of(*pid, uids, gids, programs);
             mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))
         }
+        Command::EnterRoom { room, system } => room::enter(&host, room, system),
         Command::BecomeInChroot { dir, program, arg0 } => {
             Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
         }

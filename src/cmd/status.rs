@@ -1,29 +1,52 @@
 //! `binfmt-nix status`
 
+use binfmt_magic::Arch;
+
 use super::table;
-use crate::error::{ExitCode, Result};
-use crate::facts::Facts;
+use crate::cli;
+use crate::error::{Error, ExitCode, Result};
+use crate::facts::{Facts, Native, native};
 use crate::host::Host;
 use crate::nix::answer;
-use crate::status::{self, Status};
+use crate::status::{self, Maker, Status, SystemStatus, Working};
 use crate::ui::Ui;
 
-pub(super) fn run(host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::Status, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    if let Some(name) = &args.check {
+        return check(name, host, ui);
+    }
     let facts = Facts::gather(host, &[], None)?;
     let status = status::gather(host, &facts, answer::ask(host).as_ref());
     if ui.is_json() {
         ui.json(&status);
     } else {
-        print(ui, &status);
+        print(ui, &status, args.verbose);
     }
     Ok(ExitCode::Ok)
 }
 
-fn print(ui: &Ui, status: &Status) {
+/// For scripts and health checks: one line, and an exit status.
+fn check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let arch = Arch::find(name)?;
+    let facts = Facts::gather(host, &[], None)?;
+    if let Some(Native::Runs) = native::among(host, &[arch], &facts.machine).get(arch.target) {
+        return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
+    }
+    let checked = status::check(host, &facts, arch);
+    if ui.is_json() {
+        ui.json(&checked);
+    } else {
+        let detail = checked.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        ui.result(&format!("{}: {}{detail}", checked.system, checked.state));
+    }
+    Ok(if checked.state == Working::Works { ExitCode::Ok } else { ExitCode::Findings })
+}
+
+fn print(ui: &Ui, status: &Status, verbose: bool) {
     if status.systems.is_empty() {
         ui.result(&"no other system is registered; binfmt-nix register SYSTEM does it");
     } else {
-        print_systems(ui, status);
+        print_systems(ui, status, verbose);
     }
     if status.unfinished {
         ui.note(UNFINISHED);
@@ -34,14 +57,10 @@ fn print(ui: &Ui, status: &Status) {
 const UNFINISHED: &str = "a run of binfmt-nix is under way, was cut short, or had to leave something; the same command \
                           again completes it, and binfmt-nix unregister all takes it away or says what stays";
 
-fn print_systems(ui: &Ui, status: &Status) {
-    let mut table = table::new(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX", "INTERPRETER"]);
+/// One line a system, for 80 columns: paths and digests are for the lines below.
+fn print_systems(ui: &Ui, status: &Status, verbose: bool) {
+    let mut table = table::new(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
     for system in &status.systems {
-        let nix = match system.nix_knows {
-            Some(true) => "builds",
-            Some(false) => "refuses",
-            None => "?",
-        };
         let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "-".into());
         table.add_row([
             system.system.to_owned(),
@@ -50,19 +69,38 @@ fn print_systems(ui: &Ui, status: &Status) {
             text(&system.flags),
             text(&system.qemu),
             system.by.to_string(),
-            nix.to_owned(),
-            text(&system.interpreter),
+            nix(system).to_owned(),
         ]);
     }
     ui.result(&table.trim_fmt());
     for system in &status.systems {
-        if let (Some(source), Some(sha256)) = (&system.source, &system.sha256) {
-            ui.result(&format!("{}: QEMU from {source}, sha256 {sha256}", system.system));
+        // Where ours are is known.
+        if verbose || system.by == Maker::Others {
+            origin(ui, system);
         }
     }
     for system in &status.systems {
         if let Some(detail) = &system.detail {
             ui.note(&format!("{}: {detail}", system.system));
         }
+    }
+}
+
+fn nix(system: &SystemStatus) -> &'static str {
+    match system.nix_knows {
+        Some(true) => "builds",
+        Some(false) => "refuses",
+        None => "?",
+    }
+}
+
+fn origin(ui: &Ui, system: &SystemStatus) {
+    let Some(interpreter) = &system.interpreter else { return };
+    ui.result(&format!("{}: {interpreter}", system.system));
+    if let Some(source) = &system.source {
+        ui.result(&format!("  from {source}"));
+    }
+    if let Some(sha256) = &system.sha256 {
+        ui.result(&format!("  sha256 {sha256}"));
     }
 }

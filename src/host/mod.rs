@@ -11,12 +11,14 @@ mod dir;
 mod dirs;
 mod failpoint;
 mod given;
+mod lent;
 mod lock;
 mod memory;
 mod mount;
 mod namespace;
 mod process;
 mod program;
+mod room;
 mod running;
 mod signals;
 mod temp;
@@ -26,6 +28,7 @@ mod worker;
 mod write;
 
 pub use given::Given;
+pub use lent::Lent;
 pub use lock::Lock;
 #[doc(hidden)]
 pub use mount::mount;
@@ -213,6 +216,11 @@ impl Host {
             .open(path)
             .map_err(|e| Error::io("open", path, e))?;
         regular(file, path)
+    }
+
+    /// Does a path that somebody named lead nowhere? Outside the root prefix, symbolic links followed.
+    pub fn is_nowhere(&self, path: &Path) -> bool {
+        matches!(path.try_exists(), Ok(false))
     }
 
     /// Is it a regular file, and no symbolic link to one?

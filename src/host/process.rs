@@ -33,10 +33,13 @@ pub struct Finished {
 impl Host {
     /// Runs a program of the machine to its end; killed after 30 seconds.
     pub fn run(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
-        let (mut out, mut err) = (scratch()?, scratch()?);
-        let mut child = command(program).args(args).stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
-        let status = wait(&mut child, deadline())?;
-        Ok(Finished { status, stdout: rewound(&mut out)?, stderr: rewound(&mut err)? })
+        run(command(program).args(args), PATIENCE)
+    }
+
+    /// The same for what Nix does as our caller, with what he told his Nix; killed after two minutes.
+    pub fn run_for_caller(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
+        let told = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().filter_map(|name| Some((name, self.env(name)?)));
+        run(command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
     }
 
     /// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
@@ -151,6 +154,14 @@ impl Drop for Blocked {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn run(command: &mut Command, patience: Duration) -> io::Result<Finished> {
+    let (mut out, mut err) = (scratch()?, scratch()?);
+    let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
+    let now = Instant::now();
+    let status = wait(&mut child, now.checked_add(patience).unwrap_or(now))?;
+    Ok(Finished { status, stdout: rewound(&mut out)?, stderr: rewound(&mut err)? })
 }
 
 fn command(program: &Path) -> Command {

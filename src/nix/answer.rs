@@ -31,7 +31,7 @@ pub fn ask(host: &Host) -> Option<Answer> {
 }
 
 /// A Nix that only root could have put there.
-fn program(host: &Host) -> Option<PathBuf> {
+pub(super) fn program(host: &Host) -> Option<PathBuf> {
     let places = [
         "/nix/var/nix/profiles/default/bin/nix",
         "/root/.nix-profile/bin/nix",

@@ -4,6 +4,7 @@
 //! (Nix 2.36, `derivation-building-goal.cc`). So it has to be told.
 
 pub mod answer;
+pub mod build;
 pub mod conf;
 pub mod daemon;
 pub mod settings;

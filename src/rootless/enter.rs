@@ -76,7 +76,8 @@ fn mount(host: &Host) -> Result<()> {
     })
 }
 
-fn limits(host: &Host) -> Limits {
+/// What a refusal of this machine is explained by.
+pub fn limits(host: &Host) -> Limits {
     let peek = |path: &str| host.peek(Path::new(path));
     let status = peek("/proc/self/status");
     let seccomp = |text: &String| {

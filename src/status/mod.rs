@@ -3,11 +3,9 @@
 //! `status --json` prints [`Status`] as it is: fields are added, not changed,
 //! within one `version`.
 
-mod emulator;
-
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -16,13 +14,16 @@ use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
-use crate::facts::{Facts, IN_MEMORY, Now};
-use crate::host::{Host, Inode, TEMP_PREFIX};
+use crate::facts::{Facts, Now};
+use crate::host::{Host, TEMP_PREFIX};
 use crate::nix::answer::Answer;
 use crate::nix::{ConfState, OWN_CONF, conf};
+use crate::probe::room::{self, Room};
+use crate::probe::{Ran, Trial};
+use crate::proof::pinned::{self, OnDisk, Pinned};
+use crate::proof::why::{Case, SWITCHED_OFF};
 use crate::receipt::{self, Made, Record, System};
-use crate::{layout, probe};
-use emulator::Emulator;
+use crate::{layout, probe, proof};
 
 /// The machine's foreign systems.
 #[derive(Debug, Serialize)]
@@ -50,10 +51,14 @@ pub struct SystemStatus {
     pub flags: Option<String>,
     /// Its interpreter's path.
     pub interpreter: Option<String>,
-    /// The release that the interpreter's file answers with.
+    /// The release of the file that the kernel really runs, as that file answers; null if no program ran.
     pub qemu: Option<String>,
     /// The digest of that file.
     pub sha256: Option<Sha256>,
+    /// What the interpreter's path names, if that is another file than the kernel runs; null if it is the same.
+    pub on_disk: Option<OnDisk>,
+    /// A program ran in a chroot that holds nothing else; null if that could not be tried, or no program ran at all.
+    pub in_chroot: Option<bool>,
     /// Where it came from, if we brought it.
     pub source: Option<String>,
     /// Who made the entry.
@@ -68,9 +73,11 @@ pub struct SystemStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Working {
-    /// A program was run just now.
+    /// A program was run just now: in an empty chroot, where that could be tried.
     Works,
-    /// There is an entry, and no probe to try it with.
+    /// A program was run just now, but does not run in an empty chroot: nor in containers, nor in builds.
+    Partly,
+    /// There is an entry, and no program could be tried.
     NotProven,
     /// A program was started and failed.
     Broken,
@@ -115,83 +122,116 @@ fn has_litter(host: &Host) -> bool {
     dirs.into_iter().any(|dir| host.list(dir).is_ok_and(|names| names.iter().any(ours)))
 }
 
-/// What `status` in the table can say.
-const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
-
 fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
-    let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
+    let case = proof::case(host, facts, arch);
     let known = facts.receipt.systems.get(arch.target);
     let begun = known.is_none() && has_something_of(facts, arch);
-    if entry.is_none() && known.is_none() && !begun {
+    if case.entry.is_none() && known.is_none() && !begun {
         return None;
     }
-    let mut stale = false;
-    let (state, detail) = match entry {
-        Some(_) if facts.table.is_switched_off() => (Working::Broken, Some(SWITCHED_OFF.into())),
-        Some(entry) => try_out(host, arch, entry, &mut stale),
-        None if begun => (Working::Missing, None),
-        None => (Working::Missing, Some(missing(arch))),
+    let mut tried = match case.entry {
+        Some(_) => try_out(host, &case),
+        None => Tried::nothing(Working::Missing, (!begun).then(|| missing(arch))),
     };
-    let detail = detail.or_else(|| begun.then(|| cut_short(arch))).or_else(|| untold(host, facts, arch, known?));
-    let interpreter = entry.map(|entry| Path::new(OsStr::from_bytes(&entry.rule.interpreter)));
-    // Of a file that has no name any more nothing is known.
-    let emulator = interpreter.filter(|_| !stale).map(|path| Emulator::of(host, facts, arch, path, known));
-    let emulator = emulator.unwrap_or_default();
+    let pinned = match (case.entry, tried.running.take()) {
+        (Some(entry), Some(running)) => pinned::look(host, facts, arch, entry, running),
+        _ => Pinned::default(),
+    };
+    let stale = case.entry.and_then(|entry| pinned::stale(entry, &pinned));
+    let detail = tried.detail.or(stale).or_else(|| begun.then(|| cut_short(arch)));
     Some(SystemStatus {
         system: arch.target,
-        state,
-        entry: entry.map(name_of),
-        flags: entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: interpreter.map(|path| path.display().to_string()),
-        qemu: emulator.qemu,
-        sha256: emulator.sha256,
-        source: emulator.source,
-        by: maker(facts, entry),
+        state: tried.state,
+        entry: case.entry.map(name_of),
+        flags: case.entry.map(|entry| entry.rule.flags.to_string()),
+        interpreter: case.entry.map(|entry| pinned::path(entry).display().to_string()),
+        source: known.filter(|system| is_of(facts, system, case.entry)).map(|system| system.source.clone()),
+        by: maker(facts, case.entry),
         nix_knows: answer.map(|answer| answer.missing(arch.nix_systems).is_empty()),
-        detail,
+        detail: detail.or_else(|| untold(host, facts, arch, known?)),
+        qemu: pinned.qemu,
+        sha256: pinned.sha256,
+        on_disk: pinned.on_disk,
+        in_chroot: tried.in_chroot,
     })
 }
 
-fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
+/// The emulator of the receipt is the one that the entry names.
+fn is_of(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
+    entry.is_some_and(|entry| facts.real(&system.interpreter) == pinned::path(entry))
+}
+
+/// What `status --check --json` prints: one system by itself, as fast as can be. Neither Nix nor any file is asked.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// Of this format: 1.
+    pub version: u32,
+    /// QEMU's name of it.
+    pub system: &'static str,
+    /// Whether its programs run; `works` is exit status 0, and everything else 3.
+    pub state: Working,
+    /// What is wrong, if something is.
+    pub detail: Option<String>,
+}
+
+/// Looks at one system.
+pub fn check(host: &Host, facts: &Facts, arch: &'static Arch) -> Checked {
+    let case = proof::case(host, facts, arch);
+    let tried = try_out(host, &case);
+    let is_stale = match (case.entry, &tried.running) {
+        (Some(entry), Some(running)) => pinned::is_stale(host, entry, running),
+        _ => false,
+    };
+    let stale = is_stale.then(|| "by another file than its path names now; status says which".to_owned());
+    // A container's host may have the entry.
+    let missing = case.entry.is_none() && tried.state == Working::Broken;
+    let state = if missing { Working::Missing } else { tried.state };
+    Checked { version: 1, system: arch.target, state, detail: tried.detail.or(stale) }
+}
+
+/// What came of trying.
+struct Tried {
+    state: Working,
+    detail: Option<String>,
+    in_chroot: Option<bool>,
+    running: Option<File>,
+}
+
+impl Tried {
+    fn nothing(state: Working, detail: Option<String>) -> Self {
+        Self { state, detail, in_chroot: None, running: None }
+    }
+}
+
+/// What runs in the chroot runs outside, too. Only if it does not, that is tried.
+fn try_out(host: &Host, case: &Case) -> Tried {
+    if case.entry.is_none() && case.table.is_switched_off() {
+        return Tried::nothing(Working::Broken, Some(SWITCHED_OFF.into()));
+    }
+    let shut_in = room::run(host, Room::Chroot, case.arch);
+    if let Trial::Ran(Ran { program, .. }) = shut_in {
+        return Tried { state: Working::Works, detail: None, in_chroot: Some(true), running: program };
+    }
+    let direct = probe::direct(host, case.arch);
+    let Trial::Ran(Ran { program, .. }) = direct else {
+        let state = if matches!(direct, Trial::Untried(_)) { Working::NotProven } else { Working::Broken };
+        return Tried::nothing(state, Some(case.direct(&direct).why));
+    };
+    let why = case.shut_in(&shut_in).why;
+    let (state, in_chroot, detail) = match shut_in {
+        Trial::Untried(_) => (Working::Works, None, format!("in a chroot it could not be tried: {why}")),
+        _ => (Working::Partly, Some(false), format!("not in chroots, containers and builds: {why}")),
+    };
+    Tried { state, detail: Some(detail), in_chroot, running: program }
+}
+
+/// Who made it.
+pub fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
     match entry.map(name_of) {
         None => Maker::Nobody,
         Some(name) if facts.our_entries().any(|ours| ours == name) => Maker::BinfmtNix,
         Some(_) => Maker::Others,
     }
-}
-
-fn try_out(host: &Host, arch: &Arch, entry: &Entry, is_stale: &mut bool) -> (Working, Option<String>) {
-    let Some(bytes) = arch.probe() else {
-        return (Working::NotProven, None);
-    };
-    let broken = |why: String| (Working::Broken, Some(why));
-    match probe::run_in_memory(host, bytes) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            (Working::NotProven, Some(format!("a program cannot be tried from memory: {e} (sysctl vm.memfd_noexec)")))
-        }
-        Err(e) => broken(format!("a program cannot be started: {e}")),
-        Ok(None) => broken("a program ended as soon as it was started".into()),
-        Ok(Some(seen)) if !seen.status.success() => {
-            broken(format!("a program ended with {}: {}", seen.status, seen.complaints.trim()))
-        }
-        Ok(Some(seen)) => {
-            let stale = stale(host, entry, seen.program);
-            *is_stale = stale.is_some();
-            (Working::Works, stale)
-        }
-    }
-}
-
-/// Flag F holds the file that was there at registration; a newer one at the
-/// same path is not used.
-fn stale(host: &Host, entry: &Entry, running: Inode) -> Option<String> {
-    let path = Path::new(OsStr::from_bytes(&entry.rule.interpreter));
-    // That path is one of whoever registered it.
-    let file = if path.starts_with(IN_MEMORY) { None } else { host.open_given(path).ok() }?;
-    let there = Inode::of(&file.metadata().ok()?);
-    (there != running).then(|| {
-        format!("the kernel still runs the file that {} was when {} was registered", path.display(), name_of(entry))
-    })
 }
 
 fn missing(arch: &Arch) -> String {
@@ -229,7 +269,8 @@ impl fmt::Display for Working {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Works => "works",
-            Self::NotProven => "not proven",
+            Self::Partly => "partly",
+            Self::NotProven => "untried",
             Self::Broken => "broken",
             Self::Missing => "missing",
         })

@@ -1,0 +1,74 @@
+//! `binfmt-nix test`
+
+use binfmt_magic::Arch;
+
+use super::systems;
+use crate::binfmt_misc::Table;
+use crate::cli;
+use crate::error::{Error, ExitCode, Result};
+use crate::facts::{Facts, Native, native};
+use crate::host::Host;
+use crate::proof::{self, Report, SystemReport, Verdict};
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::Test, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let (asked, all) = systems::named(&args.systems)?;
+    let facts = Facts::gather(host, &[], None)?;
+    if matches!(facts.table, Table::Offline) {
+        return Err(Error::Usage("nothing runs in this tree: it has no kernel whose table could be tried".into()));
+    }
+    let systems = foreign(host, &facts, asked, all)?;
+    let report = proof::prove(host, &facts, &systems, args.nix);
+    if ui.is_json() {
+        ui.json(&report);
+    } else {
+        print(ui, &report);
+    }
+    Ok(if report.proven { ExitCode::Ok } else { ExitCode::Findings })
+}
+
+/// Those that this machine does not run by itself; of all, those that something is registered for.
+fn foreign(host: &Host, facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
+    let native = native::among(host, &asked, &facts.machine);
+    if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
+        return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
+    }
+    let registered = |arch: &Arch| {
+        facts.receipt.systems.contains_key(arch.target)
+            || arch.headers().iter().any(|head| facts.table.winner(head).is_some())
+    };
+    let wanted = |arch: &&'static Arch| !all || (!native.contains_key(arch.target) && registered(arch));
+    Ok(asked.into_iter().filter(wanted).collect())
+}
+
+fn print(ui: &Ui, report: &Report) {
+    if report.systems.is_empty() {
+        ui.warn("no system is registered in the table that is seen here, so nothing was proven; test SYSTEM tries one");
+    }
+    for system in &report.systems {
+        ui.result(&title(system));
+        for proof in &system.proofs {
+            let result = match proof.result {
+                Verdict::Proven => "proven",
+                Verdict::Failed => "FAILED",
+                Verdict::Untried => "untried",
+            };
+            ui.result(&format!("  {result:<8} {}", proof.text));
+            if let Some(repair) = &proof.repair {
+                ui.result(&format!("  {:<8} repair: {repair}", ""));
+            }
+        }
+        for note in &system.notes {
+            ui.result(&format!("  {:<8} {note}", "note"));
+        }
+    }
+}
+
+fn title(system: &SystemReport) -> String {
+    let Some(entry) = &system.entry else {
+        return format!("{}: no entry is seen here", system.system);
+    };
+    let flags = system.flags.as_deref().filter(|flags| !flags.is_empty()).unwrap_or("none");
+    let qemu = system.qemu.as_ref().map(|qemu| format!(", QEMU {qemu}")).unwrap_or_default();
+    format!("{}: {entry}, flags {flags}{qemu}, by {}", system.system, system.by)
+}

@@ -1,0 +1,156 @@
+//! One build by the Nix that is installed here, in its sandbox: a probe is the builder.
+//!
+//! Nothing is needed but Nix: no nixpkgs, no cache, no network. The probe prints the first 16 bytes of its argv[0],
+//! which Nix makes of its store path, and that is in the log then. It makes no output, so the build ends with Nix's
+//! complaint that there is none, which it comes to only if the builder ended with 0 (`registerOutputs` in Nix 2.36).
+
+use std::path::{Path, PathBuf};
+
+use super::answer;
+use crate::host::{Finished, Host};
+
+/// What came of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Built {
+    /// The probe ran; whether it was given its name.
+    Ran {
+        /// its argv[0] was the name that Nix gave it
+        keeps_argv0: bool,
+        /// Nix was made to use its sandbox, or does so by its settings
+        in_sandbox: bool,
+    },
+    /// Nix does not build for this system.
+    Refused(String),
+    /// The build failed.
+    Failed(String),
+    /// It could not be tried.
+    Untried(String),
+}
+
+/// So many bytes of its argv[0] a probe prints.
+const PRINTED: usize = 16;
+
+/// Builds, with a probe for `system` as the builder. What it leaves in the store is deleted again, or is garbage there.
+pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
+    let untried = |what: &str| Built::Untried(what.to_owned());
+    let Some(nix) = answer::program(host) else {
+        return untried("there is no nix here that only root could have put there");
+    };
+    let tool = |name: &str| nix.with_file_name(name);
+    let lent = match host.lend("probe", probe) {
+        Ok(lent) => lent,
+        Err(e) => return Built::Untried(format!("the probe cannot be given to Nix: {e}")),
+    };
+    let Some(expression) = expression(host, system, &lent.program) else {
+        return untried("the probe's path cannot be written for Nix");
+    };
+    let instantiated = run(host, &tool("nix-instantiate"), &["--expr", &expression]);
+    let derivation = match instantiated {
+        Ok(done) if done.status.success() => done.stdout.trim().to_owned(),
+        Ok(done) => return Built::Untried(format!("nix-instantiate: {}", last(&done.stderr))),
+        Err(why) => return Built::Untried(why),
+    };
+    let store = tool("nix-store");
+    let builder = run(host, &store, &["--query", "--binding", "builder", &derivation]).map(|done| done.stdout);
+    let builder = builder.unwrap_or_default().trim().to_owned();
+    let built = run(host, &store, &[&["--realise", derivation.as_str()], OPTIONS].concat());
+    // Both are of no use any more; whoever may not delete them leaves it to the garbage collector.
+    drop(run(host, &store, &["--delete", &derivation, &builder]));
+    match built {
+        Ok(done) => judge(&done.stderr, &builder, sandboxed(host)),
+        Err(why) => Built::Failed(why),
+    }
+}
+
+/// On this machine, now, in the sandbox, and never without it. `builders =` is what everybody may ask for.
+const OPTIONS: &[&str] = &[
+    "--option",
+    "sandbox",
+    "true",
+    "--option",
+    "sandbox-fallback",
+    "false",
+    "--option",
+    "substitute",
+    "false",
+    "--option",
+    "builders",
+    "",
+    "--max-jobs",
+    "1",
+];
+
+fn sandboxed(host: &Host) -> bool {
+    answer::ask(host).is_some_and(|answer| answer.sandbox == "true")
+}
+
+fn run(host: &Host, program: &Path, words: &[&str]) -> Result<Finished, String> {
+    host.run_for_caller(program, words).map_err(|e| format!("{}: {e}", program.display()))
+}
+
+/// A new derivation each time, so that there is something to build.
+fn expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
+    let probe = probe.to_str().filter(|path| !path.contains(['"', '\\', '$']))?;
+    let serial = host.peek(&PathBuf::from("/proc/sys/kernel/random/uuid"))?;
+    Some(format!(
+        "derivation {{ name = \"binfmt-nix-probe\"; system = \"{system}\"; serial = \"{}\"; builder = builtins.path {{ \
+         path = \"{probe}\"; name = \"binfmt-nix-probe\"; }}; }}",
+        serial.trim()
+    ))
+}
+
+/// What Nix said, three generations of it. Pure.
+fn judge(said: &str, builder: &str, in_sandbox_by_settings: bool) -> Built {
+    // Such as the log's, and Nix's "       > " before its last lines.
+    let lines = || said.lines().map(|line| line.trim().trim_start_matches("> ").trim());
+    let name = builder.rsplit('/').next().unwrap_or_default().get(..PRINTED);
+    let path = builder.get(..PRINTED);
+    let printed = |text: Option<&str>| text.is_some_and(|text| lines().any(|line| line == text));
+    let ended_well = said.contains("failed to produce output");
+    let forced = !lines().any(|line| line.contains("'sandbox'") && line.contains("restricted setting"));
+    let refused = ["is required to build", "Required system:", "platform mismatch"];
+    if ended_well && (printed(name) || printed(path)) {
+        return Built::Ran { keeps_argv0: printed(name), in_sandbox: forced || in_sandbox_by_settings };
+    }
+    match lines().find(|line| refused.iter().any(|words| line.contains(words))) {
+        Some(line) => Built::Refused(line.to_owned()),
+        None => Built::Failed(last(said)),
+    }
+}
+
+/// The last lines that say something.
+fn last(said: &str) -> String {
+    let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILDER: &str = "/nix/store/0a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f-binfmt-nix-probe";
+
+    #[test]
+    fn what_the_probe_printed_is_the_proof() {
+        let complaint = "error: builder for '/nix/store/x.drv' failed to produce output path '/nix/store/y'";
+        let ran = |keeps_argv0, in_sandbox| Built::Ran { keeps_argv0, in_sandbox };
+        let said = format!("building...\n0a1b2c3d4e5f6g7h\n{complaint}");
+        assert_eq!(judge(&said, BUILDER, false), ran(true, true));
+        let quoted = format!("{complaint};\n       last 1 log lines:\n       > 0a1b2c3d4e5f6g7h\n");
+        assert_eq!(judge(&quoted, BUILDER, false), ran(true, true));
+        assert_eq!(judge(&format!("/nix/store/0a1b2\n{complaint}"), BUILDER, false), ran(false, true));
+        let ignored = "warning: ignoring the client-specified setting 'sandbox', because it is a restricted setting";
+        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, false), ran(true, false));
+        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, true), ran(true, true));
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        assert!(matches!(judge("0a1b2c3d4e5f6g7h", BUILDER, true), Built::Failed(_)));
+        assert!(matches!(judge("failed to produce output path", BUILDER, true), Built::Failed(_)));
+        let old = "error: a 'aarch64-linux' with features {} is required to build '/x.drv', but I am a 'x86_64-linux'";
+        assert!(matches!(judge(old, BUILDER, true), Built::Refused(_)));
+        assert!(matches!(judge("Reason: platform mismatch", BUILDER, true), Built::Refused(_)));
+        assert_eq!(judge("a\n\nb\nc\nd\n", "", true), Built::Failed("b; c; d".into()));
+    }
+}

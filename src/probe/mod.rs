@@ -1,0 +1,118 @@
+//! Running a probe: a look at the machine that writes nothing.
+//!
+//! [`run_in_memory`] asks whether such a program runs at all. [`direct`] and [`room::run`] start it under a known name, by
+//! itself and shut in, and say what became of it ([`Trial`]).
+
+pub mod room;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use binfmt_magic::Arch;
+
+use crate::host::{Blocked, Host, Inode};
+
+/// What a probe is started as; it prints the 16 bytes at its argv[0].
+pub const ARG0: &str = "binfmt-nix-argv0";
+
+/// What was seen of a probe.
+#[derive(Debug)]
+pub struct Seen {
+    /// The process was the probe itself, not an emulator.
+    pub native: bool,
+    /// The file that the process executed.
+    pub program: Inode,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What the emulator complained about.
+    pub complaints: String,
+}
+
+/// Executes a probe; `None` if it ended before it could be looked at. An error
+/// of kind "exec format" means that nothing runs such programs.
+pub fn run_in_memory(host: &Host, probe: &[u8]) -> io::Result<Option<Seen>> {
+    let file = host.program_in_memory(probe)?;
+    let itself = Inode::of(&file.metadata()?);
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let mut child = Blocked::spawn(&path, &[], None)?;
+    let Some(running) = child.program(host.own_inode()?)? else {
+        return Ok(None);
+    };
+    let program = Inode::of(&running.metadata()?);
+    let (status, _, complaints) = child.finish()?;
+    Ok(Some(Seen { native: program == itself, program, status, complaints }))
+}
+
+/// What became of a probe.
+#[derive(Debug)]
+pub enum Trial {
+    /// It ran to its end.
+    Ran(Ran),
+    /// The kernel did not start it.
+    Refused(io::Error),
+    /// It was started, and did not do what it does: why, in words.
+    Ended(String),
+    /// It could not be tried, and why.
+    Untried(String),
+}
+
+/// A probe that ran.
+#[derive(Debug)]
+pub struct Ran {
+    /// The file that the process executed, if it could be looked at: an emulator.
+    pub program: Option<File>,
+    /// What it found at its argv[0].
+    pub argv0: String,
+    /// What else was said.
+    pub complaints: String,
+}
+
+impl Ran {
+    /// It was given the name that it was started by.
+    pub fn keeps_argv0(&self) -> bool {
+        self.argv0 == ARG0
+    }
+}
+
+/// Starts a program of `arch` as anybody does.
+pub fn direct(host: &Host, arch: &Arch) -> Trial {
+    let Some(bytes) = arch.probe() else {
+        return Trial::Untried("there is no probe for it".into());
+    };
+    // With vm.memfd_noexec=2 there are no programs in memory (sysctl/vm.rst), but there are in a tmpfs.
+    let Ok(file) = host.program_in_memory(bytes) else {
+        return room::run(host, room::Room::Open, arch);
+    };
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    match Blocked::spawn(&path, &[], Some(ARG0)) {
+        Ok(child) => watch(host, child).unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}"))),
+        Err(e) => Trial::Refused(e),
+    }
+}
+
+/// Looks at the process while it is stopped at its first write, and lets it go on.
+fn watch(host: &Host, mut child: Blocked) -> io::Result<Trial> {
+    let program = child.program(host.own_inode()?)?;
+    let (status, output, complaints) = child.finish()?;
+    let complaints = complaints.trim().to_owned();
+    if program.is_none() && !status.success() {
+        return Ok(room::refusal(status, &complaints));
+    }
+    Ok(judge(program, status, &output, complaints))
+}
+
+fn judge(program: Option<File>, status: ExitStatus, output: &[u8], complaints: String) -> Trial {
+    if !status.success() {
+        let said = if complaints.is_empty() { String::new() } else { format!(": {complaints}") };
+        return Trial::Ended(format!("the emulator ended with {status}{said}"));
+    }
+    // Programs have the bytes that follow their name in the same place.
+    let name = output.split(|byte| *byte == 0).next().unwrap_or_default();
+    if output.is_empty() {
+        return Trial::Ended("the emulator ended without running anything".into());
+    }
+    Trial::Ran(Ran { program, argv0: String::from_utf8_lossy(name).into_owned(), complaints })
+}

@@ -1,0 +1,136 @@
+//! A probe that is shut in: what runs there needs nothing of the machine but the kernel.
+//!
+//! This program starts itself as a hidden command, which moves into namespaces of its own, mounts a room there, and
+//! becomes the probe. So it needs no root where ordinary users may have namespaces, and it leaves nothing behind.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use binfmt_magic::Arch;
+
+use super::{ARG0, Trial, judge, watch};
+use crate::error::{Error, ExitCode, Result};
+use crate::host::{Blocked, Host, Refusal};
+use crate::rootless::ability;
+use crate::rootless::enter::limits;
+
+/// The hidden command: it enters a room and becomes the probe of a system there.
+pub const ENTER: &str = "enter-room";
+
+/// How a probe is shut in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Not at all; it is a file in memory.
+    Open,
+    /// A chroot with nothing else in it.
+    Chroot,
+    /// Nix's sandbox: all its namespaces, and by pivot_root(2) a root with nothing but the probe and /proc.
+    Sandbox,
+    /// The second half of that: the first process of the new namespace of processes.
+    Inside,
+}
+
+impl Room {
+    const ALL: [Self; 4] = [Self::Open, Self::Chroot, Self::Sandbox, Self::Inside];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Chroot => "chroot",
+            Self::Sandbox => "sandbox",
+            Self::Inside => "inside",
+        }
+    }
+}
+
+/// Starts the probe of a system in a room.
+pub fn run(host: &Host, room: Room, arch: &Arch) -> Trial {
+    let words = [ENTER, room.name(), arch.target].map(OsStr::new);
+    let child = match Blocked::spawn(Path::new("/proc/self/exe"), &words, None) {
+        Ok(child) => child,
+        Err(e) => return Trial::Untried(format!("this program cannot start itself: {e}")),
+    };
+    let trial = match room {
+        // The probe is not this child, but a child of it.
+        Room::Sandbox | Room::Inside => wait(child),
+        Room::Open | Room::Chroot => watch(host, child),
+    };
+    trial.unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}")))
+}
+
+fn wait(child: Blocked) -> io::Result<Trial> {
+    let (status, output, complaints) = child.finish()?;
+    let complaints = complaints.trim().to_owned();
+    if status.success() {
+        return Ok(judge(None, status, &output, complaints));
+    }
+    Ok(refusal(status, &complaints))
+}
+
+/// What it means that the hidden command ended by itself: its exit status is that of an error, and its complaint the
+/// error's text.
+pub(super) fn refusal(status: ExitStatus, complaints: &str) -> Trial {
+    let why = complaints.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let code = |code: ExitCode| Some(code as i32);
+    match status.code() {
+        given if given == code(ExitCode::Unsupported) => Trial::Untried(why.to_owned()),
+        given if given == code(ExitCode::NotExecutable) || given == code(ExitCode::NoCommand) => {
+            errno(why).map_or_else(|| Trial::Ended(why.to_owned()), Trial::Refused)
+        }
+        _ => Trial::Ended(format!(
+            "the emulator ended with {status}{}{complaints}",
+            if why.is_empty() { "" } else { ": " }
+        )),
+    }
+}
+
+/// The number in `No such file or directory (os error 2)`, as Rust's library writes it.
+fn errno(text: &str) -> Option<io::Error> {
+    let (_, number) = text.rsplit_once("(os error ")?;
+    number.trim_end_matches(')').parse().ok().map(io::Error::from_raw_os_error)
+}
+
+/// The hidden command's part. Returns only if something fails, or if another process did it.
+pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
+    let room = Room::ALL.into_iter().find(|known| known.name() == room);
+    let room = room.ok_or_else(|| Error::Usage(format!("{ENTER} knows no such room")))?;
+    let bytes = Arch::find(system)?.probe().unwrap_or_default();
+    let refused = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
+    match room {
+        Room::Open | Room::Chroot => host.leave_for_own_mounts().map_err(refused)?,
+        Room::Sandbox => {
+            host.leave_for_sandbox().map_err(refused)?;
+            return follow(host, system);
+        }
+        Room::Inside => host.end_with_parent().map_err(|e| unable("be ended with its parent", &e))?,
+    }
+    let dir = host.furnish_room(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
+    let error = match room {
+        Room::Open => host.become_in_room(&dir, ARG0),
+        Room::Chroot => host.become_in_chrooted_room(&dir, ARG0),
+        Room::Sandbox | Room::Inside => {
+            // Inside a container it may be forbidden, and no emulator needs it.
+            drop(host.mount_proc(&dir));
+            host.make_room_the_root(&dir).map_err(|e| unable("change the root directory", &e))?;
+            host.become_in_room(Path::new("/"), ARG0)
+        }
+    };
+    Err(Error::Command { command: "the probe".into(), source: error })
+}
+
+/// Ends as the process inside ends, which has said why.
+fn follow(host: &Host, system: &str) -> Result<ExitCode> {
+    let ended = host.continue_inside(&[ENTER, Room::Inside.name(), system]);
+    let status = ended.map_err(|e| unable("start this program in a namespace of processes", &e))?;
+    let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
+    match known.into_iter().find(|code| status.code() == Some(*code as i32)) {
+        Some(code) => Ok(code),
+        None => Err(Error::Command { command: "the probe".into(), source: io::Error::other(status.to_string()) }),
+    }
+}
+
+fn unable(what: &str, source: &io::Error) -> Error {
+    Error::Unsupported { what: format!("cannot {what}: {source}"), hint: String::new() }
+}

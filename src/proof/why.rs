@@ -1,0 +1,146 @@
+//! Why a probe did not do what it should, and what repairs that. Pure: what was seen in, words out.
+
+use std::io;
+
+use binfmt_magic::{Arch, Entry};
+use nix::errno::Errno;
+
+use super::pinned::path;
+use crate::binfmt_misc::{Table, name_of};
+use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
+use crate::probe::{Ran, Trial};
+
+/// What is known of a system when its probe fails.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The system.
+    pub arch: &'static Arch,
+    /// The kernel's table.
+    pub table: &'a Table,
+    /// The entry that the kernel picks.
+    pub entry: Option<&'a Entry>,
+    /// This tool made it.
+    pub ours: bool,
+    /// What is wrong with the file that the entry's path names.
+    pub fault: Option<String>,
+    /// Major and minor number of the kernel.
+    pub kernel: (u32, u32),
+}
+
+/// In words: why, and what repairs it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Why.
+    pub why: String,
+    /// What to type.
+    pub repair: String,
+}
+
+/// What `status` in the table can say.
+pub const SWITCHED_OFF: &str =
+    "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
+
+impl Case<'_> {
+    /// A program that was started by itself.
+    pub fn direct(&self, trial: &Trial) -> Cause {
+        let why = match trial {
+            Trial::Refused(e) => self.refused(e),
+            Trial::Ended(why) | Trial::Untried(why) => why.clone(),
+            Trial::Ran(_) => String::new(),
+        };
+        match (self.entry, self.off()) {
+            (None, Some(off)) => off,
+            _ => Cause { why, repair: self.again() },
+        }
+    }
+
+    /// The same program, shut in, while it runs outside.
+    pub fn shut_in(&self, trial: &Trial) -> Cause {
+        let why = match (self.entry, trial) {
+            (Some(entry), Trial::Refused(_)) if !entry.rule.flags.fix_binary => format!(
+                "{} has no flag F, so the kernel looks for {} in there, where it is not",
+                name_of(entry),
+                path(entry).display()
+            ),
+            (Some(entry), Trial::Refused(e)) => {
+                let fault = self.fault.clone().unwrap_or_else(|| e.to_string());
+                format!("{} cannot be started in there: {fault}", path(entry).display())
+            }
+            (None, Trial::Refused(e)) => format!("it is not started in there: {e}"),
+            (_, Trial::Ended(why) | Trial::Untried(why)) => why.clone(),
+            (_, Trial::Ran(_)) => String::new(),
+        };
+        Cause { why, repair: self.again() }
+    }
+
+    /// A program that ran, under another name than it was given.
+    pub fn argv0(&self, ran: &Ran, qemu: Option<&str>) -> Cause {
+        let (major, minor) = self.kernel;
+        let release = qemu.and_then(Version::parse);
+        let why = match self.entry {
+            Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", name_of(entry)),
+            _ if self.kernel < KERNEL_TELLS_ARGV0 => {
+                format!("Linux {major}.{minor} cannot tell an emulator of flag P: that came with 5.12")
+            }
+            _ if release.is_some_and(|release| release < KNOWS_ARGV0) => {
+                format!("QEMU {} does not know flag P: that came with 6.0", qemu.unwrap_or_default())
+            }
+            _ => "the emulator does not pass it on".to_owned(),
+        };
+        let name = if ran.argv0.is_empty() { "another name" } else { ran.argv0.as_str() };
+        Cause { why: format!("it saw {name:?} instead: {why}"), repair: self.again() }
+    }
+
+    /// The kernel's answer to execve(2).
+    fn refused(&self, e: &io::Error) -> String {
+        let Some(entry) = self.entry else {
+            return format!("nothing here runs its programs ({e})");
+        };
+        let (name, path) = (name_of(entry), path(entry).display());
+        let fault = self.fault.as_deref().unwrap_or("it, or the loader it asks for, cannot be found");
+        match e.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),
+            Some(Errno::EACCES) => {
+                format!("{name} names {path}, which may not be executed: its mode, or a noexec mount")
+            }
+            Some(Errno::ENOEXEC) => format!("{name} names {path}, which is no program that this machine runs"),
+            Some(Errno::ELOOP) => format!("{name} names {path}, which itself would need an emulator"),
+            _ => format!("{name} is there, and the kernel does not start {path}: {e}"),
+        }
+    }
+
+    /// An entry that is there and not looked at, or why there is none.
+    fn off(&self) -> Option<Cause> {
+        let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: repair.to_owned() });
+        let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
+        if let Some(entry) = self.table.entries().iter().find(takes).filter(|entry| !entry.enabled) {
+            let name = name_of(entry);
+            return cause(
+                &format!("{name} is disabled"),
+                &format!("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/{name}"),
+            );
+        }
+        let register = format!("sudo binfmt-nix register {}", self.arch.target);
+        match self.table {
+            Table::NotMounted | Table::Offline => {
+                cause("nothing runs its programs: binfmt_misc is not mounted here", &register)
+            }
+            Table::Mounted { .. } => cause("nothing runs its programs: no entry takes them", &register),
+        }
+    }
+
+    /// How an entry that works comes about.
+    fn again(&self) -> String {
+        let system = self.arch.target;
+        if self.table.is_switched_off() {
+            return "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status".into();
+        }
+        match (self.entry, self.ours) {
+            (None, _) => format!("sudo binfmt-nix register {system}"),
+            (Some(_), true) => {
+                format!("sudo binfmt-nix unregister {system} && sudo binfmt-nix register {system} --source download")
+            }
+            (Some(_), false) => format!("sudo binfmt-nix register {system} --force (puts ours above it)"),
+        }
+    }
+}
