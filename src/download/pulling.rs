@@ -113,7 +113,7 @@ impl PullError {
                 Reason::Status { code: 404 } => {
                     "check the name and the digest; a private image looks like this too".into()
                 }
-                Reason::Status { code: 429 } => format!("wait, or log in (podman login, docker login), {other}"),
+                Reason::Busy { code: 429, .. } => format!("wait, or log in (podman login, docker login), {other}"),
                 Reason::Unreachable(_) | Reason::Stalled(_) => format!(
                     "set HTTPS_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority of \
                      its own, {other}"

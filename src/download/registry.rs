@@ -11,7 +11,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
 use super::http::{Answer, Ask, Body};
 use super::pulling::Piece;
 use super::token::{self, Told};
-use super::{Client, Reason, TURNS};
+use super::whole::status;
+use super::{Client, Reason, TURNS, Turns};
 use crate::oci::{Bad, Chain, Challenge, Credentials, LARGEST_DOCUMENT, Platform, Reference, Want};
 
 /// A piece of the image, as it comes.
@@ -81,14 +82,32 @@ impl Registry<'_> {
     /// A whole document, bounded before anything of it is looked at.
     fn document(&mut self, name: &str, size: Option<u64>) -> Result<Vec<u8>, Stopped> {
         let url = format!("{}/manifests/{name}", self.image.base());
-        let mut left = TURNS;
+        let mut bytes = Vec::new();
+        self.patiently(|registry| {
+            bytes.clear();
+            registry.whole(&url, size, &mut bytes)
+        })?;
+        Ok(bytes)
+    }
+
+    /// Until it is there: once more at once if some of it came, else after a pause, if the reason may pass.
+    fn patiently(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<(), Stopped>) -> Result<(), Stopped> {
+        let (mut turns, mut left) = (Turns::new(1, self.client.pause()), TURNS);
+        turns.turn();
         loop {
+            let before = self.moved;
+            let reason = match attempt(self) {
+                Err(Stopped::Piece(Piece::Registry(reason))) => reason,
+                end => return end,
+            };
             left = left.saturating_sub(1);
-            let mut bytes = Vec::new();
-            match self.whole(&url, size, &mut bytes) {
-                Err(Stopped::Piece(Piece::Registry(reason)))
-                    if left > 0 && !bytes.is_empty() && reason.is_passing() => {}
-                read => return read.map(|()| bytes),
+            if left > 0 && self.moved > before && reason.is_passing() {
+                continue;
+            }
+            turns.gave_up(&reason);
+            match turns.turn() {
+                Some(turn) => std::thread::sleep(turn.wait),
+                None => return Err(reason.into()),
             }
         }
     }
@@ -96,7 +115,7 @@ impl Registry<'_> {
     fn whole(&mut self, url: &str, size: Option<u64>, bytes: &mut Vec<u8>) -> Result<(), Stopped> {
         let mut answer = self.ask(url, None, &[(ACCEPT, Chain::accepted())])?;
         if answer.status != 200 {
-            return Err(Reason::Status { code: answer.status }.into());
+            return Err(status(&answer, answer.status).into());
         }
         let most = size.unwrap_or(LARGEST_DOCUMENT);
         let said = answer.content_length();
@@ -116,16 +135,7 @@ impl Registry<'_> {
     fn layer(&mut self, chain: &mut Chain, sink: &mut dyn FnMut(Given<'_>) -> io::Result<()>) -> Result<(), Stopped> {
         let Want::Layer { digest, size, .. } = chain.want() else { return Ok(()) };
         let url = format!("{}/blobs/sha256:{digest}", self.image.base());
-        let mut left = TURNS;
-        loop {
-            left = left.saturating_sub(1);
-            let before = self.moved;
-            match self.rest(&url, size, chain, sink) {
-                Err(Stopped::Piece(Piece::Registry(reason)))
-                    if left > 0 && self.moved > before && reason.is_passing() => {}
-                end => return end,
-            }
-        }
+        self.patiently(|registry| registry.rest(&url, size, chain, sink))
     }
 
     fn rest(
@@ -198,7 +208,7 @@ fn begin(answer: &Answer, asked: u64, size: u64) -> Result<u64, Reason> {
             }
             (asked, size.saturating_sub(asked))
         }
-        code => return Err(Reason::Status { code }),
+        code => return Err(status(answer, code)),
     };
     match answer.content_length() {
         Some(got) if got != wanted => Err(Reason::Size { got, wanted }),

@@ -33,7 +33,8 @@ fn that_say_no() {
             });
             let outcome = Tool::pulls(server.image(&image.index)).fails(1, &format!("HTTP status {code}"));
             let times = server.requests().iter().filter(|request| request.is_for(digest)).count();
-            assert_eq!(times, 1, "{code}: nobody who says no is asked again");
+            // Who is broken may be mended; who says no, or not before an hour, is not asked again.
+            assert_eq!(times, if code == 500 { 3 } else { 1 }, "{code}");
             answers += 1;
             if code == 429 {
                 assert!(outcome.hint.starts_with("wait, or log in"), "{outcome:?}");
@@ -84,12 +85,12 @@ fn that_reset_the_connection() {
         let offset = step * whole / 64;
         let server = Server::bent(image.clone(), move |_, answer| answer.reset = Some(offset));
         let outcome = Tool::pulls(server.image(&image.index)).run();
-        // Where it comes further each time, three times may be enough.
+        // Where it comes further each time, three times or three rounds of them may be enough.
         assert!(outcome.code <= 1 && (outcome.code == 0) == (outcome.emulators.len() == 1), "{offset}: {outcome:?}");
         ends[usize::from(outcome.code)] += 1;
-        assert!(server.requests().len() <= 4 * 3, "{offset}");
+        assert!(server.requests().len() <= 4 * 3 * 3, "{offset}");
     }
-    assert!(ends[1] >= 16, "{ends:?}");
+    assert!(ends[1] >= 5, "{ends:?}");
     ledger::line("registries that reset the connection", ends[0] + ends[1]);
 }
 

@@ -145,7 +145,12 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         image: &image,
         platform: Platform::of_machine(machine).unwrap(),
         login: &login,
-        options: ClientOptions { stall: Duration::from_millis(stall), slowest: 100_000, ..ClientOptions::default() },
+        options: ClientOptions {
+            stall: Duration::from_millis(stall),
+            slowest: 100_000,
+            pause: Duration::from_millis(1),
+            ..ClientOptions::default()
+        },
         extra_roots: b"",
     };
     let mut tell = |progress: fetcher::Progress| {
