@@ -31,6 +31,7 @@ mod brought;
 mod brought_refused;
 mod emulators;
 mod every_system;
+mod explained;
 mod fileless;
 mod forced;
 mod from_urls;
@@ -70,6 +71,7 @@ const MODULES: &[&[Test]] = &[
     brought::TESTS,
     brought_refused::TESTS,
     emulators::TESTS,
+    explained::TESTS,
     fileless::TESTS,
     forced::TESTS,
     from_urls::TESTS,
