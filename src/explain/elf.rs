@@ -24,8 +24,8 @@ pub struct Elf {
     pub endian: Option<&'static str>,
     /// Whose system calls it makes: `Linux` for 0 and 3.
     pub os_abi: String,
-    /// `program`, `position-independent program or library`, `object file`, `core dump`.
-    pub kind: String,
+    /// Of `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
+    pub kind: &'static str,
     /// The processor: `AArch64`.
     pub machine: String,
     /// Its number.

@@ -39,16 +39,22 @@ impl Machine {
         let name = kernel().0;
         let table = binfmt_misc::look(host)?;
         let loaders = loader::of(&name, |other| compat(host, other, &table));
-        // Upstream's and Debian's default of `--interp-prefix`; %M is the system's name.
-        let usual = || {
-            Arch::ALL.iter().flat_map(|arch| {
-                [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)]
-            })
-        };
-        let prefixes = host.env("QEMU_LD_PREFIX").map_or_else(|| usual().collect(), |prefix| vec![prefix]);
+        let prefixes = host.env("QEMU_LD_PREFIX").map_or_else(usual_prefixes, |prefix| vec![prefix]);
         let in_user_namespace = host.is_in_user_namespace();
         Ok(Self { name, loaders, table, in_user_namespace, prefixes })
     }
+
+    /// One of this name with this table, which has all that such machines can have.
+    pub fn imagined(name: &str, table: Table) -> Self {
+        let loaders = loader::of(name, |_| Support::Yes);
+        Self { name: name.into(), loaders, table, in_user_namespace: false, prefixes: Vec::new() }
+    }
+}
+
+/// Upstream's and Debian's default of QEMU's `--interp-prefix`, for every system.
+fn usual_prefixes() -> Vec<String> {
+    let of = |arch: &Arch| [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)];
+    Arch::ALL.iter().flat_map(of).collect()
 }
 
 /// Explains a file as it is named on this machine; interpreters are looked for below its root.

@@ -2,7 +2,7 @@
 
 mod corpus;
 mod files;
-mod judge;
+pub(crate) mod judge;
 mod scripts;
 mod sets;
 

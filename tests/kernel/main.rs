@@ -31,6 +31,9 @@ mod brought;
 mod brought_refused;
 mod emulators;
 mod every_system;
+mod explain_json;
+mod explain_pid;
+mod explain_says;
 mod explained;
 mod fileless;
 mod forced;
@@ -71,6 +74,9 @@ const MODULES: &[&[Test]] = &[
     brought::TESTS,
     brought_refused::TESTS,
     emulators::TESTS,
+    explain_json::TESTS,
+    explain_pid::TESTS,
+    explain_says::TESTS,
     explained::TESTS,
     fileless::TESTS,
     forced::TESTS,

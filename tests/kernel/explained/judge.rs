@@ -20,7 +20,7 @@ use crate::common::skip;
 use crate::common::world::SCRATCH;
 
 /// The table of this world: the kernel's own path, so that the tool needs no `--root`.
-pub(super) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
+pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
 /// What a native program is started as: the probe prints these 16 bytes.
 const DIRECT: &str = "direct..........";
@@ -108,34 +108,34 @@ fn execute(file: &Path) -> Did {
 }
 
 /// Mounts the table where the machine has it.
-pub(super) fn mount_table() {
+pub(crate) fn mount_table() {
     if let Err(e) = mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>) {
         skip("kernel", format!("the table cannot be mounted on {TABLE}: {}", e.desc()));
     }
 }
 
-pub(super) fn unmount_table() {
+pub(crate) fn unmount_table() {
     umount2(TABLE, MntFlags::empty()).unwrap();
 }
 
 /// One entry more, the newest; the kernel may refuse it (flag F, and no such interpreter).
-pub(super) fn enter(line: &[u8]) -> io::Result<()> {
+pub(crate) fn enter(line: &[u8]) -> io::Result<()> {
     write(&format!("{TABLE}/register"), line)
 }
 
 /// Takes all entries away.
-pub(super) fn clear() {
+pub(crate) fn clear() {
     write(&format!("{TABLE}/status"), b"-1").unwrap();
 }
 
-pub(super) fn write(path: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &str, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let mut file = fs::OpenOptions::new().write(true).open(path)?;
     file.write(bytes).map(drop)
 }
 
 /// A program of this machine that prints its name.
-pub(super) fn native() -> &'static [u8] {
+pub(crate) fn native() -> &'static [u8] {
     let machine = nix::sys::utsname::uname().unwrap().machine().to_owned();
     Arch::of_host(machine.to_str().unwrap()).and_then(Arch::probe).unwrap()
 }
