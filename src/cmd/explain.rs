@@ -4,7 +4,6 @@ mod words;
 
 use std::path::Path;
 
-use super::table;
 use crate::cli::Explain;
 use crate::error::{Error, ExitCode, Result};
 use crate::explain::process::{How, Process};
@@ -25,7 +24,8 @@ fn file_of(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
     // What is not there is no finding.
     host.look_at_given(file)?;
     let machine = Machine::look(host)?;
-    let explanation = explain::on(host, &machine, file);
+    let mut explanation = explain::on(host, &machine, file);
+    explain::try_out(host, &machine, &mut explanation);
     if ui.is_json() {
         ui.json(&explanation);
     } else {
@@ -42,10 +42,9 @@ fn print(ui: &Ui, of: &Explanation) {
         }
         print_taker(ui, step);
     }
-    ui.result(&format!("{}: {}", verdict(of.verdict), of.why));
-    if let Some(errno) = &of.errno {
-        line(ui, &format!("execve fails with {errno}"));
-    }
+    let errno = of.errno.as_ref().map(|errno| format!(": execve fails with {errno}")).unwrap_or_default();
+    ui.result(&format!("{}{errno}", verdict(of.verdict)));
+    line(ui, &of.why);
     print_repairs(ui, of);
 }
 
@@ -53,7 +52,7 @@ fn print_step(ui: &Ui, step: &Step) {
     ui.result(&step.path);
     match (&step.elf, &step.script) {
         (Some(header), _) => {
-            line(ui, &elf(header));
+            elf(header).iter().for_each(|text| line(ui, text));
             if let Some(text) = header.linking.as_ref().map(linking) {
                 line(ui, &text);
             }
@@ -78,12 +77,10 @@ fn print_entries(ui: &Ui, of: &Explanation, step: &Step) {
         ));
     }
     ui.result(&format!("{state}, newest entry first"));
-    let mut rows = table::new(&[]);
+    let width = step.entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or_default();
+    let is_elf = step.elf.is_some();
     for found in &step.entries {
-        rows.add_row([&format!("    {}", found.name), &found.flags, &entry(found)]);
-    }
-    if !step.entries.is_empty() {
-        ui.result(&rows.trim_fmt());
+        line(ui, format!("{:width$}  {:4}  {}", found.name, found.flags, entry(found, is_elf)).trim_end());
     }
     for name in &of.strange {
         line(ui, &format!("{name}: of a newer kernel; what it takes is not known"));
@@ -134,7 +131,7 @@ fn print_process(ui: &Ui, process: &Process) {
         line(ui, &format!("started as {program}"));
     }
     if let Some(header) = process.now.as_ref().and_then(|now| now.steps.first()?.elf.as_ref()) {
-        line(ui, &elf(header));
+        elf(header).iter().for_each(|text| line(ui, text));
     }
     if let Some(argv0) = &process.argv0 {
         line(ui, &format!("its argv[0] is {argv0:?}"));
@@ -143,12 +140,13 @@ fn print_process(ui: &Ui, process: &Process) {
         line(ui, &format!("its arguments are {:?}", process.arguments));
     }
     if let Some(entry) = &process.entry {
-        ui.result(&format!("entry {}", entry.name));
+        ui.result(&format!("by entry {}, which", entry.name));
         for text in origin(entry) {
             line(ui, text);
         }
     }
-    ui.result(&format!("{}: {}", words::how(process.verdict), process.why));
+    ui.result(&words::how(process.verdict));
+    line(ui, &process.why);
     for note in &process.notes {
         ui.note(note);
     }

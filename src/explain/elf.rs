@@ -11,8 +11,8 @@ mod names;
 pub(super) const ET_EXEC: u16 = 2;
 pub(super) const ET_DYN: u16 = 3;
 const PT_INTERP: u64 = 3;
-/// `ELF_MIN_ALIGN` on most machines: more program headers than fit into it are refused.
-const MOST_HEADERS: usize = 4096;
+/// More bytes of program headers are refused (measured on 6.18; older kernels take no more than a page).
+const MOST_HEADERS: usize = 65536;
 const PATH_MAX: u64 = 4096;
 
 /// An ELF header in words.
@@ -24,8 +24,8 @@ pub struct Elf {
     pub endian: Option<&'static str>,
     /// Whose system calls it makes: `Linux` for 0 and 3.
     pub os_abi: String,
-    /// `program`, `position-independent program or library`, `object file`, `core dump`.
-    pub kind: String,
+    /// Of `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
+    pub kind: &'static str,
     /// The processor: `AArch64`.
     pub machine: String,
     /// Its number.

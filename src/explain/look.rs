@@ -10,10 +10,10 @@ use binfmt_magic::{Arch, WINDOW};
 use nix::errno::Errno;
 
 use super::loader::{self, Loader, Support};
+use super::repair::quoted;
 use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
-use crate::facts::native::{self, Native};
 use crate::facts::{IN_MEMORY, kernel};
 use crate::host::{Host, Inode};
 use crate::probe;
@@ -37,17 +37,24 @@ impl Machine {
     /// Looks at it.
     pub fn look(host: &Host) -> Result<Self> {
         let name = kernel().0;
-        let loaders = loader::of(&name, |other| compat(host, other, &name));
-        // Upstream's and Debian's default of `--interp-prefix`; %M is the system's name.
-        let usual = || {
-            Arch::ALL.iter().flat_map(|arch| {
-                [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)]
-            })
-        };
-        let prefixes = host.env("QEMU_LD_PREFIX").map_or_else(|| usual().collect(), |prefix| vec![prefix]);
+        let table = binfmt_misc::look(host)?;
+        let loaders = loader::of(&name, |other| compat(host, other, &table));
+        let prefixes = host.env("QEMU_LD_PREFIX").map_or_else(usual_prefixes, |prefix| vec![prefix]);
         let in_user_namespace = host.is_in_user_namespace();
-        Ok(Self { name, loaders, table: binfmt_misc::look(host)?, in_user_namespace, prefixes })
+        Ok(Self { name, loaders, table, in_user_namespace, prefixes })
     }
+
+    /// One of this name with this table, which has all that such machines can have.
+    pub fn imagined(name: &str, table: Table) -> Self {
+        let loaders = loader::of(name, |_| Support::Yes);
+        Self { name: name.into(), loaders, table, in_user_namespace: false, prefixes: Vec::new() }
+    }
+}
+
+/// Upstream's and Debian's default of QEMU's `--interp-prefix`, for every system.
+fn usual_prefixes() -> Vec<String> {
+    let of = |arch: &Arch| [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)];
+    Arch::ALL.iter().flat_map(of).collect()
 }
 
 /// Explains a file as it is named on this machine; interpreters are looked for below its root.
@@ -58,40 +65,51 @@ pub fn on(host: &Host, machine: &Machine, file: &Path) -> Explanation {
         if path == named {
             return look(host, given);
         }
+        // An empty name is the working directory to the kernel itself; only execve(2)'s own must not be empty.
+        let given = if path.is_empty() { Path::new(".") } else { given };
         // Those are files of whoever registered them.
         if given.starts_with(IN_MEMORY) {
             return Err(Obstacle { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
         }
-        if given.is_absolute() { look(host, &host.at(given)) } else { look(host, given) }
+        if host.is_live() || given.is_relative() {
+            return look(host, given);
+        }
+        // Joining paths would lose a slash at the end, with which a file is not found.
+        let below = [host.at(Path::new("/")).as_os_str().as_bytes(), path].concat();
+        look(host, Path::new(OsStr::from_bytes(&below)))
     };
     explain(named, machine, &look)
 }
 
-/// Whether the machine runs the 32-bit programs of its processor.
-fn compat(host: &Host, other: &str, machine: &str) -> Support {
+/// Whether the machine runs the 32-bit programs of its processor. x32 has IA-32's loader with another machine number, so
+/// IA-32's probe can tell of it, too.
+fn compat(host: &Host, other: &str, table: &Table) -> Support {
+    let arch = Arch::by_target(if other == "x32" { "i386" } else { other });
+    let mut probe = arch.and_then(Arch::probe).unwrap_or_default().to_vec();
     if other == "x32" {
-        return x32(host);
+        set(&mut probe, 18, &62_u16.to_le_bytes());
     }
-    let Ok(arch) = Arch::find(other) else { return Support::No };
-    match native::among(host, &[arch], machine).remove(arch.target) {
-        Some(Native::Runs) => Support::Yes,
-        Some(Native::Unknown(why)) => Support::Unknown(why),
-        None => Support::No,
-    }
-}
-
-/// x32 is IA-32's loader with another machine number, so IA-32's probe can tell.
-fn x32(host: &Host) -> Support {
-    let mut probe = Arch::by_target("i386").and_then(Arch::probe).unwrap_or_default().to_vec();
-    probe.iter_mut().skip(18).zip(62_u16.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+    // The loaders do not look at the padding of `e_ident`; rules do.
+    let ways = [[0, 0], [0, 1], [1, 0], [0x80, 0x80]].map(|padding| {
+        let mut probe = probe.clone();
+        set(&mut probe, 14, &padding);
+        probe
+    });
+    let Some(probe) = ways.into_iter().find(|probe| table.is_switched_off() || table.winner(probe).is_none()) else {
+        return Support::Unknown("an entry of the table takes them".into());
+    };
     match probe::run_in_memory(host, &probe) {
-        Ok(Some(seen)) if seen.native => Support::Yes,
-        Ok(Some(_)) => Support::Unknown("an entry of the table takes them".into()),
         // It was started, whatever became of it.
         Ok(None) => Support::Yes,
+        Ok(Some(seen)) if seen.native => Support::Yes,
+        Ok(Some(_)) => Support::Unknown("another program was started for one".into()),
         Err(e) if e.raw_os_error() == Some(Errno::ENOEXEC as i32) => Support::No,
         Err(e) => Support::Unknown(e.to_string()),
     }
+}
+
+fn set(bytes: &mut [u8], at: usize, to: &[u8]) {
+    bytes.iter_mut().skip(at).zip(to).for_each(|(place, byte)| *place = *byte);
 }
 
 /// What `do_open_execat` finds: a regular file that may be executed, on a mount that allows it.
@@ -128,15 +146,15 @@ fn obstacle(e: &io::Error) -> Obstacle {
 }
 
 fn forbidden(host: &Host, path: &Path, e: &io::Error) -> Obstacle {
-    let shown = path.display();
+    let shown = quoted(&path.to_string_lossy());
     let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
     if host.is_noexec(path) {
         let why = "is on a file system that is mounted noexec".into();
         let repair =
-            format!("sudo mount -o remount,exec \"$(findmnt -nro TARGET -T '{shown}')\"    # or copy it elsewhere");
+            format!("sudo mount -o remount,exec \"$(findmnt -nro TARGET -T {shown})\"    # or copy it elsewhere");
         return Obstacle { errno, why, repair: Some(repair) };
     }
-    Obstacle { errno, why: "is not executable".into(), repair: Some(format!("chmod +x '{shown}'")) }
+    Obstacle { errno, why: "is not executable".into(), repair: Some(format!("chmod +x {shown}")) }
 }
 
 /// Which file a path is, for comparing.

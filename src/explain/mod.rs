@@ -24,7 +24,7 @@ pub use elf::Elf;
 pub use entries::{Differs, EntryLine};
 pub use loader::{Loader, Support};
 pub use look::{Machine, on};
-pub use running::process as of_process;
+pub use running::{process as of_process, try_out};
 pub use script::Script;
 pub use types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, Step, TableState, Taker, Verdict, What};
 pub use walk::explain;

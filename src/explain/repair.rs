@@ -34,7 +34,7 @@ fn nobody(of: &Explanation, step: &Step) -> Vec<String> {
         (Some(elf), _) => match elf.system {
             Some(system) => vec![
                 format!("sudo binfmt-nix register {system}"),
-                format!("binfmt-nix run -s {system} -- {file}    # without root, for one command"),
+                format!("binfmt-nix run -s {system} -- {file}    # without root"),
             ],
             None => Vec::new(),
         },
@@ -60,9 +60,7 @@ fn interpreter(step: &Step, errno: Option<&str>) -> Option<String> {
         }
         (Taker::Entry { .. }, _) => {
             let system = step.elf.as_ref()?.system?;
-            Some(format!(
-                "sudo binfmt-nix register --force {system}    # an entry of its own, which holds its emulator"
-            ))
+            Some(format!("sudo binfmt-nix register --force {system}    # its own, with flag F"))
         }
         (Taker::Script, Some("ENOENT")) if windows => {
             Some(format!("sed -i 's/\\r$//' {}    # its lines end as those of Windows do", quoted(&step.path)))
@@ -77,14 +75,11 @@ fn loader(of: &Explanation) -> Option<String> {
     let step = of.steps.iter().rev().find(|step| matches!(step.taken_by, Taker::Entry { .. }))?;
     let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
     let nix = arch.nix_systems.first()?;
-    Some(format!(
-        "QEMU_LD_PREFIX=DIR {}    # DIR is a root directory of {nix}, with the libraries that it needs",
-        quoted(&of.file)
-    ))
+    Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", quoted(&of.file)))
 }
 
 /// As a shell reads it back.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

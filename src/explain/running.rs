@@ -8,9 +8,10 @@ use std::path::Path;
 use binfmt_magic::{Arch, Entry, WINDOW};
 
 use super::process::{How, Origin, Process, Read, Seen, Starts, auxiliary, read};
-use super::{Machine, look, on, text};
+use super::{Explanation, Machine, Taker, look, on, text};
 use crate::binfmt_misc::name_of;
 use crate::error::{Error, Result};
+use crate::facts::IN_MEMORY;
 use crate::host::{Host, Inode};
 use crate::probe;
 
@@ -47,6 +48,25 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
         entry,
         now,
     })
+}
+
+/// Finds out whether what an entry holds is the file at its path, by starting it.
+pub fn try_out(host: &Host, machine: &Machine, explanation: &mut Explanation) {
+    for step in &mut explanation.steps {
+        let (Taker::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
+        let path = Path::new(&interpreter.path);
+        if !interpreter.held || path.starts_with(IN_MEMORY) {
+            continue;
+        }
+        let there = look::inode(host, &host.at(path));
+        if let (Some(entry), Some(there)) = (machine.table.entry(name), there) {
+            interpreter.is_the_file = match starts(host, machine, entry, there) {
+                Starts::Same => Some(true),
+                Starts::Other => Some(false),
+                Starts::Unknown => None,
+            };
+        }
+    }
 }
 
 fn see(host: &Host, pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {

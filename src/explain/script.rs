@@ -57,6 +57,7 @@ mod tests {
         parse(head).map_or(Err("no script"), |line| line.map(|script| (script.interpreter, script.argument)))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with one that may fail")]
     fn script(path: &str, argument: &str) -> Result<(String, Option<String>), &'static str> {
         Ok((path.into(), (!argument.is_empty()).then(|| argument.into())))
     }

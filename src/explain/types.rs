@@ -128,6 +128,8 @@ pub struct Interpreter {
     pub flags: Option<String>,
     /// The kernel holds it since the registration (flag F), whatever is at its path.
     pub held: bool,
+    /// What the kernel holds is the file that is at its path now; null if that was not tried.
+    pub is_the_file: Option<bool>,
     /// It can be executed here.
     pub opens: bool,
     /// Why it cannot.
@@ -142,7 +144,7 @@ pub struct Interpreter {
 
 /// Whether a program needs others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "linking", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Linking {
     /// It needs nothing.
     Static,

@@ -152,6 +152,7 @@ impl Walk<'_> {
             path: text(path),
             flags,
             held,
+            is_the_file: None,
             opens: refused.is_none(),
             errno: refused.and_then(|obstacle| obstacle.errno).map(|errno| format!("{errno:?}")),
             detail: obstacle.map(|obstacle| format!("it {}", obstacle.why)),

@@ -31,6 +31,10 @@ mod brought;
 mod brought_refused;
 mod emulators;
 mod every_system;
+mod explain_json;
+mod explain_pid;
+mod explain_says;
+mod explained;
 mod fileless;
 mod forced;
 mod from_urls;
@@ -70,6 +74,10 @@ const MODULES: &[&[Test]] = &[
     brought::TESTS,
     brought_refused::TESTS,
     emulators::TESTS,
+    explain_json::TESTS,
+    explain_pid::TESTS,
+    explain_says::TESTS,
+    explained::TESTS,
     fileless::TESTS,
     forced::TESTS,
     from_urls::TESTS,

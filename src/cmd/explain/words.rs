@@ -43,16 +43,32 @@ pub(super) fn state(state: TableState, in_user_namespace: bool) -> &'static str 
     }
 }
 
-/// An ELF header in one line.
-pub(super) fn elf(elf: &Elf) -> String {
-    let mut words = Vec::new();
-    words.extend(elf.bits.map(|bits| format!("{bits}-bit")));
-    words.extend(elf.endian.map(|endian| format!("{endian}-endian")));
-    words.push(format!("{} for {}", elf.kind, elf.machine));
-    words.extend(elf.abi.as_ref().map(|abi| format!("({abi})")));
-    let system = elf.system.map(|system| format!(", which is {system}")).unwrap_or_default();
-    let os = if elf.os_abi == "Linux" { String::new() } else { format!(", of {}", elf.os_abi) };
-    format!("{}{system}{os}", words.join(" "))
+/// An ELF header, in two lines.
+pub(super) fn elf(elf: &Elf) -> [String; 2] {
+    let bits = elf.bits.map_or_else(|| "of no class".into(), |bits| format!("{bits}-bit"));
+    let endian = elf.endian.map_or_else(|| "of no byte order".into(), |endian| format!("{endian}-endian"));
+    let mut what = format!("for {}", elf.machine);
+    if let Some(abi) = &elf.abi {
+        what.push_str(&format!(", {abi}"));
+    }
+    if elf.os_abi != "Linux" {
+        what.push_str(&format!(", of {}", elf.os_abi));
+    }
+    if let Some(system) = elf.system {
+        what.push_str(&format!("; the system is {system}"));
+    }
+    [format!("ELF, {bits}, {endian}, {}", kind(elf)), what]
+}
+
+fn kind(elf: &Elf) -> &'static str {
+    match (elf.kind, &elf.linking) {
+        ("executable", _) => "program",
+        ("shared", Some(Linking::Dynamic { .. })) => "position-independent program",
+        ("shared", _) => "position-independent program or library",
+        ("object", _) => "object file, not linked yet",
+        ("core", _) => "core dump",
+        _ => "of a type that is no program",
+    }
 }
 
 pub(super) fn linking(linking: &Linking) -> String {
@@ -64,8 +80,8 @@ pub(super) fn linking(linking: &Linking) -> String {
 }
 
 /// What the kernel does with an entry.
-pub(super) fn entry(entry: &EntryLine) -> String {
-    let differs = entry.differs.as_ref().map(differs);
+pub(super) fn entry(entry: &EntryLine, is_elf: bool) -> String {
+    let differs = entry.differs.as_ref().map(|found| differs(found, is_elf));
     match (entry.taken, entry.enabled, differs) {
         (true, ..) => "takes it".into(),
         (false, true, None) => "would take it, but is not asked".into(),
@@ -75,17 +91,32 @@ pub(super) fn entry(entry: &EntryLine) -> String {
     }
 }
 
-fn differs(differs: &Differs) -> String {
+fn differs(differs: &Differs, is_elf: bool) -> String {
+    let place = |offset: usize| format!("byte {offset}{}", field(offset).filter(|_| is_elf).unwrap_or_default());
     match differs {
         Differs::Byte { offset, has: None, wants, mask } => {
-            format!("byte {offset} is behind the end, so 00, not {}", wanted(*wants, *mask))
+            format!("{} is behind the end, so 00, not {}", place(*offset), wanted(*wants, *mask))
         }
         Differs::Byte { offset, has: Some(has), wants, mask } => {
-            format!("byte {offset} is {has:02x}, not {}", wanted(*wants, *mask))
+            format!("{} is {has:02x}, not {}", place(*offset), wanted(*wants, *mask))
         }
         Differs::Extension { has: Some(has), wants } => format!("the name ends in .{has}, not .{wants}"),
         Differs::Extension { has: None, wants } => format!("the name has no extension, so not .{wants}"),
     }
+}
+
+/// What a byte of an ELF header is, where both classes agree (elf(5)).
+fn field(offset: usize) -> Option<&'static str> {
+    Some(match offset {
+        4 => " (class)",
+        5 => " (byte order)",
+        7 => " (OS ABI)",
+        8 => " (ABI version)",
+        9..=15 => " (padding)",
+        16 | 17 => " (type)",
+        18 | 19 => " (machine)",
+        _ => return None,
+    })
 }
 
 fn wanted(wants: u8, mask: u8) -> String {
@@ -96,8 +127,11 @@ fn wanted(wants: u8, mask: u8) -> String {
 pub(super) fn interpreter(found: &Interpreter) -> Vec<String> {
     let mut lines = Vec::new();
     match (&found.detail, found.held) {
-        (Some(detail), true) => lines.push(format!("{detail} any more as it was registered; the kernel holds it")),
+        (Some(detail), true) => lines.push(format!("{detail} by now; the kernel holds the file that was there")),
         (Some(detail), false) => lines.push(detail.clone()),
+        (None, true) if found.is_the_file == Some(false) => {
+            lines.push("the kernel holds another file than the one that is there by now".into());
+        }
         (None, _) => lines.push("it can be opened here".into()),
     }
     let Some(_) = &found.flags else { return lines };

@@ -22,15 +22,14 @@ pub(super) fn os_abi(number: u8) -> String {
     name.into()
 }
 
-pub(super) fn kind(e_type: u16) -> String {
-    let name = match e_type {
-        1 => "object file",
-        2 => "program",
-        3 => "position-independent program or library",
-        4 => "core dump",
-        other => return format!("file of type {other}"),
-    };
-    name.into()
+pub(super) fn kind(e_type: u16) -> &'static str {
+    match e_type {
+        1 => "object",
+        2 => "executable",
+        3 => "shared",
+        4 => "core",
+        _ => "other",
+    }
 }
 
 pub(super) fn machine(number: u16) -> String {
