@@ -42,7 +42,9 @@ fn dies_with_container(seen: &Seen) -> Vec<Case> {
             format!("the kernel's table was mounted by this container ({kind}), and by nobody else"),
             "its entries are gone when the container ends: since Linux 6.7 they go with the last mount",
         )
-        .repair("sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container")
+        .repair(
+            "sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container",
+        )
     };
     dies.then(case).into_iter().collect()
 }

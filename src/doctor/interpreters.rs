@@ -117,9 +117,8 @@ fn noexec(seen: &Seen) -> Vec<Case> {
 /// `start` instead of `restart` of systemd-binfmt leaves it). Seen by running a program that blocks, and comparing
 /// /proc/PID/exe with the file.
 fn stale(seen: &Seen) -> Vec<Case> {
-    let ran_stale = |(arch, _, _): &(&'static Arch, &Entry, &Interpreter)| {
-        seen.trials.get(arch.target) == Some(&Trial::RanStale)
-    };
+    let ran_stale =
+        |(arch, _, _): &(&'static Arch, &Entry, &Interpreter)| seen.trials.get(arch.target) == Some(&Trial::RanStale);
     let cases = there(seen).filter(ran_stale).map(|(arch, entry, _)| {
         let what = format!("the kernel does not run the file that now is {}", shown(entry));
         let why = format!(

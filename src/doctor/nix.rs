@@ -58,14 +58,16 @@ fn appending(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
             line.words.join(" ")
         ));
     }
-    let edit = format!("sed -i '{}s/extra-platforms/extra-extra-platforms/' {}", line.number, seen.shell.path(&line.file));
-    let case = case.repair(seen.shell.root(edit));
-    if nix.has_daemon { case.repair(restart(seen)) } else { case }
+    let edit =
+        format!("sed -i '{}s/extra-platforms/extra-extra-platforms/' {}", line.number, seen.shell.path(&line.file));
+    nix.reread(case.repair(seen.shell.root(edit)))
 }
 
-/// After a change of its settings.
-pub(super) fn restart(seen: &Seen) -> String {
-    seen.shell.root("systemctl restart nix-daemon")
+impl Nix {
+    /// What has to be done after a change of its settings.
+    pub(super) fn reread(&self, case: Case) -> Case {
+        Case { repair: [case.repair, self.restart.iter().cloned().collect()].concat(), ..case }
+    }
 }
 
 /// Platforms without an emulator: Nix takes the build, and its builder ends in "Exec format error" (nixpkgs#110540,
@@ -128,8 +130,10 @@ fn no_aarch32(seen: &Seen) -> Vec<Case> {
         return Vec::new();
     };
     let platforms = seen.platforms(nix);
-    let promised: Vec<&str> =
-        ["armv7l-linux", "armv6l-linux", "armv5tel-linux"].into_iter().filter(|s| platforms.iter().any(|p| p == s)).collect();
+    let promised: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
+        .into_iter()
+        .filter(|s| platforms.iter().any(|p| p == s))
+        .collect();
     if promised.is_empty() {
         return Vec::new();
     }
@@ -137,7 +141,10 @@ fn no_aarch32(seen: &Seen) -> Vec<Case> {
     let why = "Nix asks the kernel for a 32-bit personality first, which an arm64 kernel refuses here (\"cannot set \
                32-bit personality\"): no emulator is ever reached";
     let case = Case { systems: vec!["arm"], ..Case::general(what, why) };
-    vec![case.repair(seen.shell.tool("unregister arm")).repair("# then build it on x86_64, where emulation works, or cross")]
+    vec![
+        case.repair(seen.shell.tool("unregister arm"))
+            .repair("# then build it on x86_64, where emulation works, or cross"),
+    ]
 }
 
 #[cfg(test)]

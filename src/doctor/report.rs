@@ -82,7 +82,8 @@ fn looked_at(seen: &Seen) -> String {
     let systems = seen.emulated().count();
     let table = match seen.table {
         crate::binfmt_misc::Table::Mounted { .. } => {
-            format!("{entries} of the kernel's entries ({systems} systems, a program of each was run)")
+            let s = if systems == 1 { "" } else { "s" };
+            format!("{entries} of the kernel's entries ({systems} system{s}, a program of each was run)")
         }
         crate::binfmt_misc::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
         crate::binfmt_misc::Table::Offline => "no kernel (this is a tree)".to_owned(),

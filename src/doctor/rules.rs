@@ -38,7 +38,8 @@ fn shadowed(seen: &Seen) -> Vec<Case> {
         if seen.is_ours(winner) {
             return None;
         }
-        let what = format!("the entry {} was made after ours, {}, and takes its programs", name_of(winner), name_of(ours));
+        let what =
+            format!("the entry {} was made after ours, {}, and takes its programs", name_of(winner), name_of(ours));
         let why = "the newest entry that matches wins, so ours is not used";
         let line = seen.shell.tool(format_args!("register {} --force", arch.target));
         Some(Case::of(arch, what, why).repair(line))

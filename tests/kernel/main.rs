@@ -29,6 +29,12 @@ mod server;
 mod boot;
 mod brought;
 mod brought_refused;
+mod doctor;
+mod doctor_boot;
+mod doctor_interpreters;
+mod doctor_kernel;
+mod doctor_live;
+mod doctor_nix;
 mod emulators;
 mod every_system;
 mod fileless;
@@ -69,6 +75,12 @@ const MODULES: &[&[Test]] = &[
     boot::TESTS,
     brought::TESTS,
     brought_refused::TESTS,
+    doctor::TESTS,
+    doctor_boot::TESTS,
+    doctor_interpreters::TESTS,
+    doctor_kernel::TESTS,
+    doctor_live::TESTS,
+    doctor_nix::TESTS,
     emulators::TESTS,
     fileless::TESTS,
     forced::TESTS,

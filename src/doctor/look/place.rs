@@ -94,9 +94,9 @@ pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
     }
     let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
     let dirs = ["/lib/modules", "/usr/lib/modules", "/run/booted-system/kernel-modules/lib/modules"];
-    let lists = dirs.iter().flat_map(|dir| {
-        ["modules.dep", "modules.builtin"].map(|list| Path::new(dir).join(release.trim()).join(list))
-    });
+    let lists = dirs
+        .iter()
+        .flat_map(|dir| ["modules.dep", "modules.builtin"].map(|list| Path::new(dir).join(release.trim()).join(list)));
     Some(lists.filter_map(|list| host.peek(&list)).any(|list| list.contains("/binfmt_misc.ko")))
 }
 
