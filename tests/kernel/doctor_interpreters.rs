@@ -197,6 +197,8 @@ fn too_old() {
 fn it_does_not_run() {
     let tree = theirs(&liar("qemu-aarch64 version 10.0.0", Then::Crash), "PF");
     let found = finds(&tree, &["does-not-run"]);
-    assert!(finding(&found, "does-not-run")["why"].as_str().unwrap().contains("signal"), "{found:#}");
+    // Whether it can be looked at before it dies is a matter of luck.
+    let why = finding(&found, "does-not-run")["why"].as_str().unwrap();
+    assert!(why.contains("signal") || why.contains("as soon as"), "{why}");
     repaired(&tree, &["does-not-run"], "does-not-run", Some("aarch64"), &[]);
 }

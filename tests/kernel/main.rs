@@ -34,6 +34,7 @@ mod doctor_boot;
 mod doctor_interpreters;
 mod doctor_kernel;
 mod doctor_live;
+mod doctor_messages;
 mod doctor_nix;
 mod emulators;
 mod every_system;
@@ -80,6 +81,7 @@ const MODULES: &[&[Test]] = &[
     doctor_interpreters::TESTS,
     doctor_kernel::TESTS,
     doctor_live::TESTS,
+    doctor_messages::TESTS,
     doctor_nix::TESTS,
     emulators::TESTS,
     fileless::TESTS,
