@@ -6,7 +6,7 @@ use super::{lock, permission};
 use crate::apply::Apply;
 use crate::cli;
 use crate::doctor::report::Report;
-use crate::doctor::{self, Finding, Fix, Seen, look};
+use crate::doctor::{self, Finding, Fix, Seen, look, messages};
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
@@ -23,13 +23,45 @@ pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> 
     }
     let _lock = if args.fix { Some(lock(host, ui, args.wait)?) } else { None };
     let (seen, findings) = look_at(host)?;
+    if let Some(text) = text(args, host)? {
+        return Ok(explain(ui, &seen, findings, &text));
+    }
     let report = if args.fix { repair(host, ui, &findings)? } else { Report::new(&seen, findings) };
+    Ok(conclude(ui, &report))
+}
+
+/// The text that was brought, if one was: the words of the command line, or what is on standard input.
+fn text(args: &cli::Doctor, host: &Host) -> Result<Option<String>> {
+    match args.message.as_slice() {
+        [] => Ok(None),
+        [dash] if dash == "-" => host.standard_input(LONGEST).map(Some),
+        words => Ok(Some(words.join(" "))),
+    }
+}
+
+/// Of a log, so much: the end, where it failed.
+const LONGEST: u64 = 1 << 20;
+
+/// A message that is known is something wrong, so that a script can tell it from one that is not.
+fn explain(ui: &Ui, seen: &Seen, findings: Vec<Finding>, text: &str) -> ExitCode {
+    let meanings: Vec<_> =
+        messages::recognise(text).iter().map(|found| messages::meaning(found, seen, &findings)).collect();
+    let report = if meanings.is_empty() {
+        ui.note("this is no message that binfmt-nix knows; what it finds by itself:");
+        Report::new(seen, findings)
+    } else {
+        Report::of_text(seen, meanings)
+    };
+    conclude(ui, &report)
+}
+
+fn conclude(ui: &Ui, report: &Report) -> ExitCode {
     if ui.is_json() {
-        ui.json(&report);
+        ui.json(report);
     } else {
         ui.result(&report.text());
     }
-    Ok(if report.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings })
+    if report.is_clean() { ExitCode::Ok } else { ExitCode::Findings }
 }
 
 fn look_at(host: &Host) -> Result<(Seen, Vec<Finding>)> {

@@ -1,6 +1,8 @@
 //! Nix's daemon, and whom it listens to.
 
-use super::nix::restart;
+use std::path::PathBuf;
+
+use super::seen::Nix;
 use super::{Case, Check, Fix, Seen, Urgency};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -11,11 +13,11 @@ pub(super) const CHECKS: &[Check] = &[
 /// Settings are read when the daemon starts (Nix manual, nix.conf: "restart the daemon"; one that is older than its files
 /// still refuses what they allow).
 fn not_restarted(seen: &Seen) -> Vec<Case> {
-    let older = seen.nix.as_ref().and_then(|nix| nix.daemon_is_older.as_ref());
-    let case = |(pid, file): &(u32, std::path::PathBuf)| {
+    let older = seen.nix.as_ref().and_then(|nix| Some((nix, nix.daemon_is_older.as_ref()?)));
+    let case = |(nix, (pid, file)): (&Nix, &(u32, PathBuf))| {
         let what = format!("the nix-daemon (process {pid}) was started before {} was changed", file.display());
         let why = "it reads its settings only when it starts: builds are refused or let in by the old ones";
-        Case { fix: Some(Fix::RestartDaemon), ..Case::general(what, why) }.repair(restart(seen))
+        nix.reread(Case { fix: Some(Fix::RestartDaemon), ..Case::general(what, why) })
     };
     older.map(case).into_iter().collect()
 }

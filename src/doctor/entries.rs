@@ -88,8 +88,7 @@ fn credentials_risk(seen: &Seen) -> Vec<Case> {
                    its rights and obeys QEMU_LOG_FILENAME and the like";
         let case = Case::of(arch, what, why);
         if seen.is_ours(entry) {
-            let words = format_args!("unregister {0} && {1}", arch.target, seen.shell.register(arch)).to_string();
-            case.repair(seen.shell.tool(words))
+            case.repair(seen.shell.tool(format_args!("unregister {}", arch.target))).repair(seen.shell.register(arch))
         } else {
             over(seen, arch, case)
         }

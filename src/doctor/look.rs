@@ -25,7 +25,8 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
         Table::Mounted { .. } => Some(host.may_write(&binfmt_misc::path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
-    let shell = Shell { root: (!host.is_live()).then(|| host.at(Path::new("/"))), is_root: host.own_user().0 == 0 };
+    let root = || host.at(Path::new("/")).components().collect();
+    let shell = Shell { root: (!host.is_live()).then(root), is_root: host.own_user().0 == 0 };
     let mut seen = Seen {
         machine: facts.machine.clone(),
         kernel: facts.kernel,

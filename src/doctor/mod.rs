@@ -16,6 +16,7 @@ mod entries;
 mod interpreters;
 mod kernel;
 pub mod look;
+pub mod messages;
 mod nix;
 pub mod report;
 mod rules;

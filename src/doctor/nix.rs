@@ -62,11 +62,14 @@ fn appending(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
         format!("sed -i '{}s/extra-platforms/extra-extra-platforms/' {}", line.number, seen.shell.path(&line.file));
     let case = case.repair(seen.shell.root(edit));
     if nix.has_daemon { case.repair(restart(seen)) } else { case }
+    nix.reread(case.repair(seen.shell.root(edit)))
 }
 
-/// After a change of its settings.
-pub(super) fn restart(seen: &Seen) -> String {
-    seen.shell.root("systemctl restart nix-daemon")
+impl Nix {
+    /// What has to be done after a change of its settings.
+    pub(super) fn reread(&self, case: Case) -> Case {
+        Case { repair: [case.repair, self.restart.iter().cloned().collect()].concat(), ..case }
+    }
 }
 
 /// Platforms without an emulator: Nix takes the build, and its builder ends in "Exec format error" (nixpkgs#110540,

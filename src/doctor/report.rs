@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::messages::Meaning;
 use super::{Finding, Seen, Urgency};
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
@@ -19,16 +20,38 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The checks that found something before `--fix`, and find nothing now.
     pub fixed: Vec<&'static str>,
+    /// What the messages mean that are in the text that was brought.
+    pub meanings: Vec<Meaning>,
 }
 
 impl Report {
     /// Of these findings.
     pub fn new(seen: &Seen, findings: Vec<Finding>) -> Self {
-        Self { version: 1, checks: super::checks().count(), looked_at: looked_at(seen), findings, fixed: Vec::new() }
+        Self {
+            version: 1,
+            checks: super::checks().count(),
+            looked_at: looked_at(seen),
+            findings,
+            fixed: Vec::new(),
+            meanings: Vec::new(),
+        }
+    }
+
+    /// Of a text that has messages which are known: what is behind them is in their meanings.
+    pub fn of_text(seen: &Seen, meanings: Vec<Meaning>) -> Self {
+        Self { meanings, ..Self::new(seen, Vec::new()) }
+    }
+
+    /// Nothing to say but that all is well.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty() && self.meanings.is_empty()
     }
 
     /// For people.
     pub fn text(&self) -> String {
+        if !self.meanings.is_empty() {
+            return self.meanings.iter().map(Meaning::text).collect::<Vec<_>>().join("\n");
+        }
         let mut text = String::new();
         for id in &self.fixed {
             let _ = writeln!(text, "repaired: {id}");
@@ -47,6 +70,20 @@ impl Report {
         let _ = write!(text, "{number} finding{s} in {} checks", self.checks);
         if fixable > 0 {
             let _ = write!(text, "; binfmt-nix doctor --fix repairs {fixable}");
+        }
+        text
+    }
+}
+
+impl Meaning {
+    fn text(&self) -> String {
+        let mut text = wrap(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
+        text.push('\n');
+        for line in &self.here {
+            let _ = writeln!(text, "{}", indent(&wrap(&format!("here: {line}"), 6), 2));
+        }
+        for line in &self.repair {
+            let _ = writeln!(text, "    {line}");
         }
         text
     }
@@ -82,7 +119,8 @@ fn looked_at(seen: &Seen) -> String {
     let systems = seen.emulated().count();
     let table = match seen.table {
         crate::binfmt_misc::Table::Mounted { .. } => {
-            format!("{entries} of the kernel's entries ({systems} systems, a program of each was run)")
+            let s = if systems == 1 { "" } else { "s" };
+            format!("{entries} of the kernel's entries ({systems} system{s}, a program of each was run)")
         }
         crate::binfmt_misc::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
         crate::binfmt_misc::Table::Offline => "no kernel (this is a tree)".to_owned(),
@@ -101,16 +139,15 @@ pub fn wrap(text: &str, hang: usize) -> String {
     // Where a whole block is indented afterwards, it is by two.
     let width = WIDTH.saturating_sub(2);
     for word in text.split_whitespace() {
-        let used = line.chars().count();
-        if used > hang.min(used) && used.saturating_add(1).saturating_add(word.chars().count()) > width {
-            lines.push(std::mem::replace(&mut line, " ".repeat(hang)));
+        let longer = line.chars().count().saturating_add(1).saturating_add(word.chars().count());
+        if line.trim().is_empty() {
             line.push_str(word);
-            continue;
-        }
-        if !line.trim().is_empty() {
+        } else if longer <= width {
             line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(std::mem::replace(&mut line, format!("{}{word}", " ".repeat(hang))));
         }
-        line.push_str(word);
     }
     lines.push(line);
     lines.join("\n")

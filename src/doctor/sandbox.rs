@@ -1,6 +1,5 @@
 //! Nix's sandbox: what it is to hold, and whether there is one.
 
-use super::nix::restart;
 use super::seen::Nix;
 use super::shell::quoted;
 use super::{Case, Check, Seen, Urgency};
@@ -48,11 +47,7 @@ fn drop_line(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
         return case.repair(format!("# {} is generated: take it out where that is done", line.file.display()));
     }
     let edit = format!("sed -i '{}s/^/#/' {}", line.number, seen.shell.path(&line.file));
-    with_restart(seen, nix, case.repair(seen.shell.root(edit)))
-}
-
-fn with_restart(seen: &Seen, nix: &Nix, case: Case) -> Case {
-    if nix.has_daemon { case.repair(restart(seen)) } else { case }
+    nix.reread(case.repair(seen.shell.root(edit)))
 }
 
 /// A path without `?` that does not exist fails every build, of every system: "getting attributes of path … No such file
@@ -80,7 +75,7 @@ fn missing(seen: &Seen) -> Vec<Case> {
             let by_hand = format!("# write {word}? in its place, where {} is made", line.file.display());
             let odd = word.contains(['&', '|', '\\']);
             let line = if nix.left_alone || odd { by_hand } else { seen.shell.root(edit) };
-            cases.push(with_restart(seen, nix, case.repair(line)));
+            cases.push(nix.reread(case.repair(line)));
         }
     }
     cases
@@ -126,7 +121,7 @@ fn inside_emulation(seen: &Seen) -> Vec<Case> {
             format!("this whole system ({}) runs in an emulator, and Nix filters system calls", seen.machine),
             "QEMU cannot load the filter: each build ends in \"unable to load seccomp BPF program: Invalid argument\"",
         );
-        with_restart(seen, nix, case.repair(seen.shell.root(line)))
+        nix.reread(case.repair(seen.shell.root(line)))
     };
     (seen.place.emulated && filters).then(case).into_iter().collect()
 }

@@ -115,6 +115,8 @@ pub struct Nix {
     pub left_alone: bool,
     /// Builds go through a daemon of root's.
     pub has_daemon: bool,
+    /// How a daemon that runs is restarted; none: none runs, and the next one reads what is there.
+    pub restart: Option<String>,
     /// A running daemon that is older than a file of its settings: its number, and that file.
     pub daemon_is_older: Option<(u32, PathBuf)>,
     /// Users whose own nix.conf wants what only trusted users may: name, file, setting.

@@ -13,6 +13,22 @@ impl Host {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_dir())
     }
 
+    /// The last `longest` bytes of what is on standard input, as text.
+    pub fn standard_input(&self, longest: u64) -> Result<String> {
+        let io = |e| Error::io("read", Path::new("/dev/stdin"), e);
+        let (mut kept, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+        let longest = usize::try_from(longest).unwrap_or(usize::MAX);
+        let mut input = io::stdin().lock();
+        loop {
+            let read = io::Read::read(&mut input, &mut chunk).map_err(io)?;
+            kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            kept.drain(..kept.len().saturating_sub(longest));
+            if read == 0 {
+                return Ok(String::from_utf8_lossy(&kept).into_owned());
+            }
+        }
+    }
+
     /// Is there anything by that name?
     pub fn is_there_given(&self, path: &Path) -> bool {
         std::fs::metadata(path).is_ok()

@@ -29,6 +29,13 @@ mod server;
 mod boot;
 mod brought;
 mod brought_refused;
+mod doctor;
+mod doctor_boot;
+mod doctor_interpreters;
+mod doctor_kernel;
+mod doctor_live;
+mod doctor_messages;
+mod doctor_nix;
 mod emulators;
 mod every_system;
 mod explain_json;
@@ -73,6 +80,13 @@ const MODULES: &[&[Test]] = &[
     boot::TESTS,
     brought::TESTS,
     brought_refused::TESTS,
+    doctor::TESTS,
+    doctor_boot::TESTS,
+    doctor_interpreters::TESTS,
+    doctor_kernel::TESTS,
+    doctor_live::TESTS,
+    doctor_messages::TESTS,
+    doctor_nix::TESTS,
     emulators::TESTS,
     explain_json::TESTS,
     explain_pid::TESTS,

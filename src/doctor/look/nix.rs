@@ -20,11 +20,13 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     let missing: BTreeSet<String> =
         sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
     let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
+    let daemon = daemon(host);
     Some(Nix {
+        restart: daemon.map(|pid| restart(host, pid)),
         answered: answer::ask(host).map(|answer| answer.extra_platforms),
         conf: facts.nix.conf.clone(),
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
-        daemon_is_older: daemon_is_older(host, &settings.files),
+        daemon_is_older: daemon.and_then(|pid| Some((pid, changed_since(host, pid, &settings.files)?))),
         untrusted: if has_daemon { untrusted(host, &settings) } else { Vec::new() },
         has_daemon,
         missing,
@@ -32,26 +34,46 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     })
 }
 
-/// A daemon of this machine, not of a container on it, that runs since before a file was changed. The first process is
-/// the daemon; those that serve one client each have a later number.
-fn daemon_is_older(host: &Host, files: &[PathBuf]) -> Option<(u32, PathBuf)> {
-    let mine = host.namespace("self", "mnt")?;
+/// A daemon of this machine, not of a container on it. The first process is the daemon; those that serve one client each
+/// have a later number.
+fn daemon(host: &Host) -> Option<u32> {
+    let mine = host.namespace("self", "mnt").filter(|_| host.is_live())?;
     let processes = host.list(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
-    let pid = numbers.into_iter().find(|pid| {
+    numbers.into_iter().find(|pid| {
         let words = host.peek(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         let first = words.split('\0').next().unwrap_or_default();
         let is_daemon =
             Path::new(first).file_name().is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
+        let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
+        let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
         is_daemon && host.namespace(&pid.to_string(), "mnt").as_ref() == Some(&mine)
-    })?;
-    let since = started(host, &pid.to_string())?;
+    })
+}
+
+/// By the init system that runs it, as `register` would.
+fn restart(host: &Host, pid: u32) -> String {
+    let root = |line: &str| if host.own_user().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
+    if host.exists(Path::new("/run/systemd/system")) {
+        root("systemctl restart nix-daemon")
+    } else if host.exists(Path::new("/run/openrc")) {
+        root("rc-service nix-daemon restart")
+    } else {
+        format!("# end the nix-daemon, process {pid}, and start it again")
+    }
+}
+
+/// A file that was changed after the process was started.
+fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
     // Both are whole seconds, rounded either way.
     let later = |file: &&PathBuf| {
         host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since.saturating_add(1)))
     };
     Some((pid, files.iter().find(later)?.clone()))
+    let since = started(host, &pid.to_string())?.saturating_add(1);
+    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since));
+    files.iter().find(later).cloned()
 }
 
 /// Settings that a daemon takes from trusted users alone, and that have to do with emulation (Nix 2.36, `daemon.cc`).

@@ -1,0 +1,43 @@
+//! The question of the mission's thread (discourse.nixos.org 35398): why a cross build finds nothing in the binary cache.
+
+use super::known::Known;
+use super::names::find_triple;
+
+/// Not an error: a machine that builds the world.
+pub const CROSS: Known = Known {
+    id: "cross-build",
+    by: "Nix",
+    wordings: &[],
+    means: "this is a cross build: buildPlatform is not hostPlatform (pkgsCross, crossSystem; a triple in the names of \
+            derivations). A cross-built program is another derivation than the native one, with another hash, and the \
+            binary cache has what Hydra built natively, on real hardware: it can give none of these, and the compiler \
+            itself is built first. With emulation Nix evaluates the native package (system = {nix}), whose derivations \
+            are the very ones in the cache: it downloads them, and builds under QEMU only what is missing there",
+    checks: &[
+        "nix-not-told",
+        "nix-promises-too-much",
+        "entry-gone",
+        "not-mounted",
+        "switched-off",
+        "daemon-not-restarted",
+    ],
+    otherwise: &[
+        "{register}",
+        "nix build nixpkgs#legacyPackages.{nix}.hello   # not pkgsCross",
+        "nix build .#packages.{nix}.default             # of a flake",
+        "nix-build --argstr system {nix}                # of a default.nix",
+    ],
+    covers: &[],
+};
+
+/// Words of cross compilation, or a list of what will be built that has a triple in its names.
+pub(super) fn is_cross(text: &str, flat: &str) -> bool {
+    let words = ["pkgscross", "crosssystem", "--arg crosssystem", "buildplatform", "hostplatform"];
+    let said = words.iter().any(|word| flat.contains(word));
+    let lists = ["will be built", "building '/nix/store/", "would be built"].iter().any(|word| flat.contains(word));
+    said || (lists && text.split(|c: char| c.is_whitespace() || c == '\'').any(is_cross_derivation))
+}
+
+fn is_cross_derivation(word: &str) -> bool {
+    word.starts_with("/nix/store/") && word.contains(".drv") && find_triple(word).is_some()
+}

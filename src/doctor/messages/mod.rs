@@ -1,0 +1,190 @@
+//! Error messages that people bring: which one it is, about which system, and what it means here and now.
+//!
+//! Recognising is pure and takes any text: a line, or a whole log. What it means here comes from the checks: a message
+//! names those that may be behind it, and their findings are the answer.
+
+mod cross;
+pub mod known;
+mod names;
+
+use binfmt_magic::Arch;
+use serde::Serialize;
+
+use super::{Finding, Seen};
+use known::{KNOWN, Known};
+
+pub use cross::CROSS;
+pub use names::systems;
+
+/// A message that was found in a text.
+#[derive(Debug)]
+pub struct Recognised {
+    /// Which.
+    pub known: &'static Known,
+    /// The systems that the text names, in its order.
+    pub systems: Vec<&'static Arch>,
+}
+
+/// What a message means, here and now.
+#[derive(Debug, Serialize)]
+pub struct Meaning {
+    /// The message's name.
+    pub id: &'static str,
+    /// Who says it.
+    pub by: &'static str,
+    /// The system it is about.
+    pub system: Option<&'static str>,
+    /// What it means anywhere.
+    pub means: String,
+    /// What is so on this machine.
+    pub here: Vec<String>,
+    /// The lines that repair it, to be typed.
+    pub repair: Vec<String>,
+}
+
+/// The messages in a text; vaguer ones are left out where an exact one says the same.
+pub fn recognise(text: &str) -> Vec<Recognised> {
+    let flat = flat(text);
+    let systems = systems(text);
+    let said = KNOWN.iter().filter(|known| known.wordings.iter().any(|words| has(&flat, words)));
+    let mut found: Vec<&'static Known> = said.collect();
+    let covered: Vec<&str> = found.iter().flat_map(|known| known.covers).copied().collect();
+    found.retain(|known| !covered.contains(&known.id));
+    if cross::is_cross(text, &flat) {
+        found.insert(0, &CROSS);
+    }
+    found.into_iter().map(|known| Recognised { known, systems: systems.clone() }).collect()
+}
+
+/// In lower case, without colours, and all white space and typographic quotes the usual ones.
+fn flat(text: &str) -> String {
+    let mut flat = String::with_capacity(text.len());
+    let mut colour = false;
+    for c in text.chars() {
+        match c {
+            '\u{1b}' => colour = true,
+            _ if colour => colour = !c.is_ascii_alphabetic(),
+            '‘' | '’' | '`' => flat.push('\''),
+            _ if c.is_whitespace() && flat.ends_with(' ') => {}
+            _ if c.is_whitespace() => flat.push(' '),
+            _ => flat.extend(c.to_lowercase()),
+        }
+    }
+    flat
+}
+
+/// All words are there, one behind the other.
+fn has(text: &str, words: &[&str]) -> bool {
+    let mut rest = text;
+    words.iter().all(|word| match rest.split_once(word) {
+        Some((_, behind)) => {
+            rest = behind;
+            true
+        }
+        None => false,
+    })
+}
+
+/// What a message means on this machine.
+pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Meaning {
+    let Recognised { known, systems } = recognised;
+    let foreign = systems.iter().find(|arch| !seen.natives.contains(arch.target)).copied();
+    let arch = foreign.or_else(|| systems.first().copied());
+    let behind: Vec<&Finding> = findings.iter().filter(|finding| is_behind(known, arch, finding)).collect();
+    let mut here = arch.map(|arch| state(seen, arch)).unwrap_or_default();
+    let mut repair: Vec<String> = Vec::new();
+    for finding in behind {
+        here.push(format!("{} ({})", finding.case.what, finding.id));
+        repair.extend(finding.case.repair.iter().filter(|line| !repair.contains(line)).cloned().collect::<Vec<_>>());
+    }
+    if repair.is_empty() {
+        let (lines, why) = otherwise(known, seen, arch);
+        here.extend(why);
+        repair = lines;
+    }
+    Meaning {
+        id: known.id,
+        by: known.by,
+        system: arch.map(|arch| arch.target),
+        means: known.means.into(),
+        here,
+        repair,
+    }
+}
+
+/// Does a finding explain the message? One about another system does not.
+fn is_behind(known: &Known, arch: Option<&Arch>, finding: &Finding) -> bool {
+    let same = arch.is_none_or(|arch| finding.case.systems.is_empty() || finding.case.systems.contains(&arch.target));
+    // The machine's own programs are no foreign system's, and stop all.
+    known.checks.contains(&finding.id) && (same || finding.id == "native-registered")
+}
+
+/// What this machine does with a system's programs and builds.
+fn state(seen: &Seen, arch: &'static Arch) -> Vec<String> {
+    let target = arch.target;
+    if seen.natives.contains(target) {
+        return vec![format!("this machine runs {target} programs by itself")];
+    }
+    let runs = match seen.winner(arch) {
+        None => format!("no entry takes {target} programs: nothing runs them"),
+        Some(_) if seen.table.is_switched_off() => format!("the table is switched off: nothing runs {target} programs"),
+        Some(entry) => {
+            let name = crate::binfmt_misc::name_of(entry);
+            let ran = match seen.trials.get(target) {
+                Some(super::seen::Trial::Failed(_)) => "and one did not run just now",
+                Some(_) => "and one ran just now",
+                None => "and none was tried",
+            };
+            format!("the entry {name} (flags {}) takes {target} programs, {ran}", entry.rule.flags)
+        }
+    };
+    let nix = seen.nix.as_ref().filter(|_| !arch.nix_systems.is_empty()).map(|nix| {
+        let platforms = seen.platforms(nix);
+        let known = arch.nix_systems.iter().any(|system| platforms.iter().any(|platform| platform == system));
+        let system = arch.nix_systems.first().copied().unwrap_or_default();
+        let daemon = match &nix.daemon_is_older {
+            Some((pid, _)) => format!("; its daemon (process {pid}) was started before its settings were changed"),
+            None => String::new(),
+        };
+        if known {
+            format!("Nix builds for {system}{daemon}")
+        } else {
+            format!("Nix does not build for {system}{daemon}")
+        }
+    });
+    std::iter::once(runs).chain(nix).collect()
+}
+
+/// No check knows the cause: the usual way, or what is left to look at where all is as it should be.
+fn otherwise(known: &Known, seen: &Seen, arch: Option<&'static Arch>) -> (Vec<String>, Option<String>) {
+    let wants_register = known.otherwise == ["{register}"];
+    match arch {
+        Some(arch) if wants_register && seen.natives.contains(arch.target) => {
+            let why = "no emulator is needed for it; the cause is elsewhere (the program itself, or another machine)";
+            (Vec::new(), Some(why.into()))
+        }
+        Some(arch) if wants_register && runs_and_builds(seen, arch) => {
+            let why = "so here and now it would work: try it again. If it still fails, the message comes from another \
+                       machine (a remote builder, a VM of docker's), or was a missing feature (kvm, big-parallel)";
+            (vec![seen.shell.tool("status")], Some(why.into()))
+        }
+        _ => (known.otherwise.iter().map(|line| fill(line, seen, arch)).collect(), None),
+    }
+}
+
+fn runs_and_builds(seen: &Seen, arch: &Arch) -> bool {
+    let platforms = seen.nix.as_ref().map(|nix| seen.platforms(nix));
+    let told = platforms.is_none_or(|known| arch.nix_systems.iter().any(|system| known.iter().any(|p| p == system)));
+    let failed = matches!(seen.trials.get(arch.target), Some(super::seen::Trial::Failed(_)));
+    seen.is_in_force() && seen.winner(arch).is_some() && told && !failed
+}
+
+fn fill(line: &str, seen: &Seen, arch: Option<&'static Arch>) -> String {
+    let register = arch.map_or_else(|| seen.shell.tool("register SYSTEM"), |arch| seen.shell.register(arch));
+    let nix = arch.and_then(|arch| arch.nix_systems.first()).copied().unwrap_or("SYSTEM");
+    let line = line.replace("{register}", &register).replace("{nix}", nix);
+    line.replace("{system}", arch.map_or("SYSTEM", |arch| arch.target))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! The systems that a text names. Pure.
+
+use binfmt_magic::Arch;
+
+/// In the order of the text, each once. Only what is written as the name of a system counts: `arm` may be any word.
+pub fn systems(text: &str) -> Vec<&'static Arch> {
+    let mut found: Vec<&'static Arch> = Vec::new();
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_/.-".contains(c)));
+    for arch in words.filter_map(named) {
+        if !found.iter().any(|known| known.target == arch.target) {
+            found.push(arch);
+        }
+    }
+    found
+}
+
+/// `aarch64-linux`, `linux/arm64/v8`, `qemu-aarch64-static`, `ld-linux-aarch64.so.1`, a store path that ends in a triple.
+fn named(word: &str) -> Option<&'static Arch> {
+    let word = word.trim_matches(['.', '-', '/']);
+    let find = |name: &str| Arch::find(name).ok();
+    if let Some(platform) = word.strip_prefix("linux/") {
+        // Docker knows levels of amd64 that no table of ours has.
+        return find(word).or_else(|| find(&format!("linux/{}", platform.split('/').next()?)));
+    }
+    let last = word.rsplit('/').next()?;
+    if let Some((_, target)) = last.rsplit_once("qemu-") {
+        return find(target.trim_end_matches("-static"));
+    }
+    if let Some(loader) = last.strip_prefix("ld-linux-").or_else(|| last.strip_prefix("ld-musl-")) {
+        return find(&loader.split(".so").next()?.replace("x86-64", "x86_64"));
+    }
+    find_triple(last).or_else(|| last.ends_with("-linux").then(|| find(last))?)
+}
+
+/// `aarch64-unknown-linux-gnu`, alone or in the name of a derivation.
+pub(super) fn find_triple(word: &str) -> Option<&'static Arch> {
+    let (before, behind) = word.split_once("-unknown-linux-")?;
+    let cpu = before.rsplit('-').next()?;
+    let abi = behind.split(['-', '.']).next()?;
+    Arch::find(&format!("{cpu}-unknown-linux-{abi}")).or_else(|_| Arch::find(cpu)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_programs_write_them() {
+        let of = |text: &str| systems(text).iter().map(|arch| arch.target).collect::<Vec<_>>().join(" ");
+        assert_eq!(of("a 'aarch64-linux' with features {}"), "aarch64");
+        assert_eq!(of("(linux/arm64/v8) does not match (linux/amd64/v4)"), "aarch64 x86_64");
+        assert_eq!(of("qemu-riscv64-static: Could not open '/lib/ld-linux-riscv64-lp64d.so.1'"), "riscv64");
+        assert_eq!(of("/lib64/ld-linux-x86-64.so.2 /lib/ld-musl-armhf.so.1"), "x86_64 arm");
+        assert_eq!(of("/nix/store/0q-hello-aarch64-unknown-linux-gnu-2.12.1.drv"), "aarch64");
+        assert_eq!(of("alarm -linux linux/ qemu- ld-linux- the arm of a chair"), "");
+    }
+}
