@@ -109,10 +109,11 @@ fn judge(program: Option<File>, status: ExitStatus, output: &[u8], complaints: S
         let said = if complaints.is_empty() { String::new() } else { format!(": {complaints}") };
         return Trial::Ended(format!("the emulator ended with {status}{said}"));
     }
-    // Programs have the bytes that follow their name in the same place.
-    let name = output.split(|byte| *byte == 0).next().unwrap_or_default();
-    if output.is_empty() {
+    // The last bytes are the probe's: QEMU for ppc64le complains on stdout that it cannot resolve a file in memory.
+    let Some(printed) = output.len().checked_sub(ARG0.len()).and_then(|start| output.get(start..)) else {
         return Trial::Ended("the emulator ended without running anything".into());
-    }
+    };
+    // What follows a shorter name is none of it.
+    let name = printed.split(|byte| *byte == 0).next().unwrap_or_default();
     Trial::Ran(Ran { program, argv0: String::from_utf8_lossy(name).into_owned(), complaints })
 }

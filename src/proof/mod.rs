@@ -143,6 +143,7 @@ pub fn case<'f>(host: &Host, facts: &'f Facts, arch: &'static Arch) -> Case<'f> 
         ours: maker(facts, entry) == Maker::BinfmtNix,
         fault: entry.and_then(|entry| fault(host, facts, entry)),
         kernel: facts.kernel,
+        root: host.own_user().0 == 0,
     }
 }
 
@@ -170,12 +171,7 @@ fn named(case: &Case, ran: &Ran, qemu: Option<&str>) -> Proof {
         return Proof::seen(What::Argv0, "it kept its argv[0]");
     }
     let Cause { why, repair } = case.argv0(ran, qemu);
-    Proof {
-        what: What::Argv0,
-        result: Verdict::Failed,
-        text: format!("it lost its argv[0]; {why}"),
-        repair: Some(repair),
-    }
+    Proof { what: What::Argv0, result: Verdict::Failed, text: format!("it lost its argv[0]; {why}"), repair }
 }
 
 fn shut_in(case: &Case, what: What, trial: &Trial) -> Proof {
@@ -215,13 +211,11 @@ impl Proof {
 
     fn unseen(what: What, trial: &Trial, cause: Cause) -> Self {
         let Cause { why, repair } = cause;
-        match trial {
-            Trial::Untried(_) => {
-                let repair = Some("as root: sudo binfmt-nix test".to_owned());
-                Self { what, result: Verdict::Untried, text: format!("{what} could not be tried: {why}"), repair }
-            }
-            _ => Self { what, result: Verdict::Failed, text: format!("{what}: {why}"), repair: Some(repair) },
-        }
+        let (result, text) = match trial {
+            Trial::Untried(_) => (Verdict::Untried, format!("{what} could not be tried: {why}")),
+            _ => (Verdict::Failed, format!("{what}: {why}")),
+        };
+        Self { what, result, text, repair }
     }
 
     fn for_nothing(what: What) -> Self {

@@ -103,7 +103,7 @@ fn on_disk(host: &Host, facts: &Facts, arch: &Arch, entry: &Entry, running: &Fil
     }
     let Some(mut file) = named else { return Some(OnDisk::default()) };
     // Whoever runs this must not be made to run what a stranger put there.
-    let qemu = copies::judge(host, arch, &facts.machine, path(entry)).ok().map(|fit| fit.version.to_string());
+    let qemu = copies::judge(&Host::live(), arch, &facts.machine, path(entry)).ok().map(|fit| fit.version.to_string());
     Some(OnDisk { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
 }
 

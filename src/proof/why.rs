@@ -25,6 +25,8 @@ pub struct Case<'a> {
     pub fault: Option<String>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
+    /// Root asks.
+    pub root: bool,
 }
 
 /// In words: why, and what repairs it.
@@ -32,17 +34,19 @@ pub struct Case<'a> {
 pub struct Cause {
     /// Why.
     pub why: String,
-    /// What to type.
-    pub repair: String,
+    /// What to type, if that is known.
+    pub repair: Option<String>,
 }
 
 /// What `status` in the table can say.
-pub const SWITCHED_OFF: &str =
-    "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
+const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
 
 impl Case<'_> {
     /// A program that was started by itself.
     pub fn direct(&self, trial: &Trial) -> Cause {
+        if self.table.is_switched_off() {
+            return Cause { why: SWITCHED_OFF.into(), repair: Some(self.again()) };
+        }
         let why = match trial {
             Trial::Refused(e) => self.refused(e),
             Trial::Ended(why) | Trial::Untried(why) => why.clone(),
@@ -50,7 +54,7 @@ impl Case<'_> {
         };
         match (self.entry, self.off()) {
             (None, Some(off)) => off,
-            _ => Cause { why, repair: self.again() },
+            _ => Cause { why, repair: self.repair(trial) },
         }
     }
 
@@ -70,7 +74,7 @@ impl Case<'_> {
             (_, Trial::Ended(why) | Trial::Untried(why)) => why.clone(),
             (_, Trial::Ran(_)) => String::new(),
         };
-        Cause { why, repair: self.again() }
+        Cause { why, repair: self.repair(trial) }
     }
 
     /// A program that ran, under another name than it was given.
@@ -88,7 +92,7 @@ impl Case<'_> {
             _ => "the emulator does not pass it on".to_owned(),
         };
         let name = if ran.argv0.is_empty() { "another name" } else { ran.argv0.as_str() };
-        Cause { why: format!("it saw {name:?} instead: {why}"), repair: self.again() }
+        Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.again()) }
     }
 
     /// The kernel's answer to execve(2).
@@ -111,7 +115,7 @@ impl Case<'_> {
 
     /// An entry that is there and not looked at, or why there is none.
     fn off(&self) -> Option<Cause> {
-        let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: repair.to_owned() });
+        let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: Some(repair.to_owned()) });
         let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
         if let Some(entry) = self.table.entries().iter().find(takes).filter(|entry| !entry.enabled) {
             let name = name_of(entry);
@@ -126,6 +130,14 @@ impl Case<'_> {
                 cause("nothing runs its programs: binfmt_misc is not mounted here", &register)
             }
             Table::Mounted { .. } => cause("nothing runs its programs: no entry takes them", &register),
+        }
+    }
+
+    fn repair(&self, trial: &Trial) -> Option<String> {
+        match trial {
+            Trial::Untried(_) if self.root => None,
+            Trial::Untried(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
+            _ => Some(self.again()),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::nix::{ConfState, OWN_CONF, conf};
 use crate::probe::room::{self, Room};
 use crate::probe::{Ran, Trial};
 use crate::proof::pinned::{self, OnDisk, Pinned};
-use crate::proof::why::{Case, SWITCHED_OFF};
+use crate::proof::why::Case;
 use crate::receipt::{self, Made, Record, System};
 use crate::{layout, probe, proof};
 
@@ -205,9 +205,6 @@ impl Tried {
 
 /// What runs in the chroot runs outside, too. Only if it does not, that is tried.
 fn try_out(host: &Host, case: &Case) -> Tried {
-    if case.entry.is_none() && case.table.is_switched_off() {
-        return Tried::nothing(Working::Broken, Some(SWITCHED_OFF.into()));
-    }
     let shut_in = room::run(host, Room::Chroot, case.arch);
     if let Trial::Ran(Ran { program, .. }) = shut_in {
         return Tried { state: Working::Works, detail: None, in_chroot: Some(true), running: program };

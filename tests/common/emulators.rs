@@ -7,7 +7,7 @@ use std::{env, fs};
 use binfmt_magic::Arch;
 
 use super::skip;
-use super::world::SCRATCH;
+use super::world::{DYNAMIC, SCRATCH};
 
 /// The real static QEMU of a system, from the directory that BINFMT_NIX_TEST_QEMU names.
 pub(crate) fn qemu(system: &str) -> PathBuf {
@@ -49,6 +49,14 @@ pub(crate) fn outside(name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
+/// A dynamically linked emulator for aarch64: this test program, which starts the real one.
+pub(crate) fn dynamic() -> PathBuf {
+    outside("emulator", &fs::read(qemu("aarch64")).unwrap());
+    let path = Path::new(SCRATCH).join(DYNAMIC);
+    std::os::unix::fs::symlink(env::current_exe().unwrap(), &path).unwrap();
+    path
+}
+
 /// Where a liar's code starts, in the probe whose headers it borrows.
 const CODE: usize = 0xb0;
 
@@ -59,6 +67,8 @@ pub(crate) enum Then {
     Crash,
     /// It exits with 0 and has done nothing.
     Shirk,
+    /// It prints 16 bytes of the program's path, as if that had printed its argv[0].
+    Forget,
 }
 
 /// A static program of x86_64 that answers `--version` with this text, and emulates nothing.
@@ -69,18 +79,24 @@ pub(crate) fn liar(version: &str, then: Then) -> Vec<u8> {
     let jump = match then {
         Then::Crash => 33,
         Then::Shirk => 24,
+        Then::Forget => 35,
     };
     let text = format!("{version}\n");
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     let mut program = Arch::find("x86_64").unwrap().probe().unwrap()[..CODE].to_vec();
     // cmp qword [rsp], 2; jne +jump: one argument is `--version`, two come from the kernel
     program.extend([0x48, 0x83, 0x3c, 0x24, 0x02, 0x75, jump]);
-    // mov eax, 1; mov edi, 1; lea rsi, [rip + 18]; mov edx, length; syscall
-    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 18, 0, 0, 0, 0xba]);
+    // mov eax, 1; mov edi, 1; lea rsi, [rip + 50]; mov edx, length; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 50, 0, 0, 0, 0xba]);
     program.extend(length);
     program.extend([0x0f, 0x05]);
     // mov eax, 60; xor edi, edi; syscall; ud2
     program.extend([0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05, 0x0f, 0x0b]);
+    // mov eax, 1; mov edi, 1; mov rsi, [rsp + 16]; mov edx, 16; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8b, 0x74, 0x24, 16, 0xba, 16, 0, 0, 0, 0x0f, 0x05]);
+    // jmp back to mov eax, 60
+    program.extend([0xeb, 0xdd]);
+    program.extend([0x90; 8]);
     program.extend(text.bytes());
     let size = u64::try_from(program.len()).unwrap().to_le_bytes();
     program[0x60..0x68].copy_from_slice(&size);

@@ -43,7 +43,7 @@ impl Run {
 }
 
 /// The same QEMU, which says that it is an earlier release.
-fn other() -> PathBuf {
+pub(crate) fn other() -> PathBuf {
     let path = Path::new(SCRATCH).join("other-release");
     if !path.exists() {
         let mut bytes = fs::read(qemu("aarch64")).unwrap();

@@ -113,7 +113,9 @@ impl Tree {
         if said["state"] != expected || said["entry"] != entry || said["by"] != by {
             wrong.push(format!("{system} is {expected}, and status says: {said:#}"));
         }
-        if !said["qemu"].is_null() && self.release(system).is_none_or(|release| said["qemu"] != release.as_str()) {
+        // While an older one still runs, it is the other that is in place.
+        let there = if said["on_disk"].is_null() { &said["qemu"] } else { &said["on_disk"]["qemu"] };
+        if !there.is_null() && self.release(system).is_none_or(|release| *there != release.as_str()) {
             wrong.push(format!("the emulator in place does not answer with this release: {said:#}"));
         }
         if expected != "works" && said["detail"].is_null() {

@@ -7,9 +7,11 @@ use binfmt_magic::Arch;
 use crate::common::qemu;
 use crate::common::table::line;
 use crate::common::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, Tree};
+use crate::rootless::usual_proc;
 
 crate::tests! {
     all_in_and_all_out
+    all_are_proven_in_every_way
     one_with_somebody_elses_boot_file_is_left_out
     nothing_is_there_to_copy
 }
@@ -54,6 +56,26 @@ fn all_in_and_all_out() {
     assert!(!tree.runs("s390x") && tree.runs("aarch64"));
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// "Registered, not proven" is said of none of them.
+fn all_are_proven_in_every_way() {
+    usual_proc();
+    let (tree, targets) = with_all();
+    let done = tree.run(&["register", "all", "--source", "host"]).exits(0).omits("not proven");
+    let natives = done.err.lines().filter(|line| line.contains("natively")).count();
+    let report = tree.run(&["test", "all", "--json"]).exits(0).json();
+    let systems = report["systems"].as_array().unwrap();
+    assert_eq!(systems.len(), targets.len() + 1 - natives);
+    for system in systems {
+        let proofs = system["proofs"].as_array().unwrap();
+        assert!(proofs.len() == 4 && proofs.iter().all(|proof| proof["result"] == "proven"), "{system:#}");
+        assert_eq!((&system["qemu"], &system["notes"]), (&"10.0.13".into(), &serde_json::json!([])));
+    }
+    let status = tree.run(&["status"]).exits(0);
+    let lines: Vec<_> = status.out.lines().collect();
+    assert_eq!(lines.len(), systems.len() + 1, "{}", status.out);
+    assert!(lines[1..].iter().all(|line| line.contains(" works ")) && lines.iter().all(|line| line.len() <= 80));
 }
 
 /// What is refused is refused whole: no emulator without its entry.

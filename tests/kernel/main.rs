@@ -65,8 +65,10 @@ mod receipts;
 mod rivals;
 mod rootless;
 mod rootless_refused;
+mod status;
 mod strange_machines;
 mod strange_texts;
+mod test_command;
 mod two_at_once;
 mod upgrade;
 mod while_others_write;
@@ -115,8 +117,10 @@ const MODULES: &[&[Test]] = &[
     rivals::TESTS,
     rootless::TESTS,
     rootless_refused::TESTS,
+    status::TESTS,
     strange_machines::TESTS,
     strange_texts::TESTS,
+    test_command::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
     while_others_write::TESTS,

@@ -53,7 +53,7 @@ pub(crate) fn shown(file: &Path) -> PathBuf {
 }
 
 /// The machine's /proc is shown read-only in this world; to these tests it is as everywhere.
-fn usual_proc() {
+pub(crate) fn usual_proc() {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
 }

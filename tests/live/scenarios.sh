@@ -27,9 +27,63 @@ one_command() {
     fi
     check "status: works, by binfmt-nix, Nix knows" status_is works binfmt-nix true
     note registered
+    proofs
+    check "test: nothing is changed" same registered
     rm -f "$home/moved"
     check "register again: says that it is there" registers "already registered"
     check "register again: nothing is changed, nothing is downloaded" unchanged_and_offline registered
+}
+
+# With the Nix that is here, which neither asks a cache nor the network.
+proofs() {
+    local nobody=(HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
+    rm -f "$home/moved"
+    check "test --nix: all is proven, by a build in the sandbox too" proven aarch64 --nix
+    check "test --nix: as JSON" proven_as_json
+    check "test --nix: nothing is left in the store, nothing was downloaded" nothing_built
+    check "test all: exits 0" proven all
+    check "test: an ordinary user proves the same" proven_by "${nobody[@]}"
+    check "status --check: exits 0" works aarch64
+    check "status --check: of another system exits 3" works_not riscv64
+    check "test --nix: of another system exits 3, and Nix refuses it" refused_test
+    check "test --nix: without Nix's platform exits 3, and says what repairs it" untold_test
+}
+
+proven() {
+    exits 0 "$tool" test "$@" && says "a program ran" "it kept its argv[0]" "it ran in an empty chroot" \
+        "it ran in a sandbox like Nix's" || return 1
+    [ "${2:-}" != --nix ] || says "Nix built with it, in its sandbox"
+}
+
+proven_as_json() {
+    exits 0 "$tool" test aarch64 --nix --json && tr -d ' \n' < "$home/said" > "$home/report" &&
+        mv "$home/report" "$home/said" && says '"what":"nix","result":"proven"' '"proven":true'
+}
+
+proven_by() {
+    exits 0 env "$@" "$tool" test aarch64 && says "it ran in a sandbox like Nix's"
+}
+
+nothing_built() {
+    [ -z "$(compgen -G '/nix/store/*-binfmt-nix-probe*' | grep -v '\.lock$')" ] && ! compgen -G '/tmp/binfmt-nix-*' && [ "$(moved)" = 0 ]
+}
+
+works() { exits 0 "$tool" status --check "$1" && [ "$(cat "$home/said")" = "$1: works" ]; }
+
+works_not() { exits 3 "$tool" status --check "$1" && says "$1: missing" && [ "$(wc -l < "$home/said")" = 1 ]; }
+
+refused_test() {
+    exits 3 "$tool" test riscv64 --nix && says "no entry takes them" "Nix does not build for it" \
+        "repair: sudo binfmt-nix register riscv64"
+}
+
+untold_test() {
+    local own=/etc/nix/binfmt-nix.conf result=0
+    mv "$own" "$home/own.conf"
+    exits 3 "$tool" test aarch64 --nix && says "it ran in a sandbox like Nix's" "Nix does not build for it" \
+        "repair: sudo binfmt-nix register aarch64" || result=1
+    mv "$home/own.conf" "$own"
+    return "$result"
 }
 
 registers() {
@@ -140,17 +194,17 @@ theirs_is_there() { grep -x "interpreter /opt/their/qemu-aarch64" "$table/qemu-a
 # processes, so each check gets one of its own, with a /proc of its own: what is mounted there ends with it.
 no_programs_from_memory() {
     check "no programs from memory: i386, which may be native, is refused, exits 6" strict refused_unknown
-    check "no programs from memory: aarch64 is proven, and status does not call it broken" strict not_tried
+    check "no programs from memory: aarch64 is proven, by status and by test too" strict tried_all_the_same
     check "no programs from memory: unregister exits 0" unregisters
     check "no programs from memory: all is as before" same before
 }
 
 refused_unknown() { exits 6 "$tool" register i386 && says "cannot find out" "vm.memfd_noexec"; }
 
-not_tried() { registers proven && status_is not-proven binfmt-nix true; }
+tried_all_the_same() { registers proven && status_is works binfmt-nix true && proven aarch64; }
 
 strict() {
-    export -f "$1" exits says registers status_is
+    export -f "$1" exits says registers status_is proven
     unshare --pid --fork --mount-proc bash -c "
         $(declare -p home tool clean)
         echo 2 > /proc/sys/vm/memfd_noexec && $1"
