@@ -43,9 +43,6 @@ fn daemon(host: &Host) -> Option<u32> {
     numbers.sort_unstable();
     numbers.into_iter().find(|pid| {
         let words = host.peek(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-        let first = words.split('\0').next().unwrap_or_default();
-        let is_daemon =
-            Path::new(first).file_name().is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
         let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
         let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
         is_daemon && host.namespace(&pid.to_string(), "mnt").as_ref() == Some(&mine)
@@ -67,10 +64,6 @@ fn restart(host: &Host, pid: u32) -> String {
 /// A file that was changed after the process was started.
 fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
     // Both are whole seconds, rounded either way.
-    let later = |file: &&PathBuf| {
-        host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since.saturating_add(1)))
-    };
-    Some((pid, files.iter().find(later)?.clone()))
     let since = started(host, &pid.to_string())?.saturating_add(1);
     let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since));
     files.iter().find(later).cloned()
