@@ -19,6 +19,9 @@ use super::{Host, Inode};
 /// Long enough for a loaded machine, short enough for a person who waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// So much a stopped child may write when it goes on: a probe writes 16 bytes.
+const MOST_OUTPUT: usize = 64 << 10;
+
 /// A program that has ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -140,6 +143,9 @@ impl Blocked {
             match self.output.read(&mut chunk)? {
                 0 => break,
                 n => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            }
+            if bytes.len() > self.filler.saturating_add(MOST_OUTPUT) {
+                return Err(io::Error::other("it writes without end"));
             }
         }
         let status = wait(&mut self.child, deadline)?;

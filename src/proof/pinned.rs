@@ -61,7 +61,7 @@ pub fn look(host: &Host, facts: &Facts, arch: &Arch, entry: &Entry, running: Fil
 
 /// Without asking either file: is there another one by now?
 pub fn is_stale(host: &Host, entry: &Entry, running: &File) -> bool {
-    named(host, entry).is_some_and(|named| differs(named.as_ref(), running))
+    !named(host, entry).may_be(running)
 }
 
 /// One line about the difference.
@@ -69,9 +69,10 @@ pub fn stale(entry: &Entry, pinned: &Pinned) -> Option<String> {
     let on_disk = pinned.on_disk.as_ref()?;
     let release =
         |qemu: &Option<String>| qemu.as_ref().map_or_else(|| "unknown".to_owned(), |qemu| format!("QEMU {qemu}"));
-    let now = match on_disk.exists {
-        true => format!("not the one that is there now ({})", release(&on_disk.qemu)),
-        false => "which was removed since".to_owned(),
+    let now = if on_disk.exists {
+        format!("not the one that is there now ({})", release(&on_disk.qemu))
+    } else {
+        "which was removed since".to_owned()
     };
     let (path, name, runs) = (path(entry).display(), name_of(entry), release(&pinned.qemu));
     Some(format!("the kernel still runs the file that {path} was when {name} was registered ({runs}), {now}"))
@@ -85,7 +86,7 @@ fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
         _ => None,
     })?;
     let qemu = facts.installed(arch)?.to_owned();
-    (facts.real(&place) == path(entry)).then(|| Pinned { qemu: Some(qemu), sha256: Some(sha256), on_disk: None })
+    (facts.real(&place) == path(entry)).then_some(Pinned { qemu: Some(qemu), sha256: Some(sha256), on_disk: None })
 }
 
 /// It was executed as our own user by the kernel already, so that to run it once more risks nothing new.
@@ -97,31 +98,45 @@ fn ask(host: &Host, arch: &Arch, mut file: File) -> (Option<String>, Option<Sha2
 }
 
 fn on_disk(host: &Host, facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<OnDisk> {
-    let named = named(host, entry)?;
-    if !differs(named.as_ref(), running) {
-        return None;
+    match named(host, entry) {
+        named if named.may_be(running) => None,
+        Named::File(mut file) => {
+            // Whoever runs this must not be made to run what a stranger put there. The kernel's paths are real ones,
+            // whatever `--root` says.
+            let fit = copies::judge(&Host::live(), arch, &facts.machine, path(entry)).ok();
+            let qemu = fit.map(|fit| fit.version.to_string());
+            Some(OnDisk { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
+        }
+        Named::Nothing | Named::Unknown => Some(OnDisk::default()),
     }
-    let Some(mut file) = named else { return Some(OnDisk::default()) };
-    // Whoever runs this must not be made to run what a stranger put there.
-    let qemu = copies::judge(&Host::live(), arch, &facts.machine, path(entry)).ok().map(|fit| fit.version.to_string());
-    Some(OnDisk { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
 }
 
-/// The file that the path names now; the inner `None` is that there is none, the outer that this cannot be told.
-fn named(host: &Host, entry: &Entry) -> Option<Option<File>> {
+/// What a path names now.
+enum Named {
+    File(File),
+    Nothing,
+    Unknown,
+}
+
+fn named(host: &Host, entry: &Entry) -> Named {
     let path = path(entry);
     if path.starts_with(IN_MEMORY) {
-        return None;
+        return Named::Unknown;
     }
-    // The path is one of whoever registered it, so that it is a real one whatever `--root` says.
     match host.open_given(path) {
-        Ok(file) => Some(Some(file)),
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Some(None),
-        Err(_) => None,
+        Ok(file) => Named::File(file),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Named::Nothing,
+        Err(_) => Named::Unknown,
     }
 }
 
-fn differs(named: Option<&File>, running: &File) -> bool {
-    let inode = |file: &File| file.metadata().map(|meta| Inode::of(&meta)).ok();
-    named.and_then(inode) != inode(running)
+impl Named {
+    fn may_be(&self, running: &File) -> bool {
+        let inode = |file: &File| file.metadata().map(|meta| Inode::of(&meta)).ok();
+        match self {
+            Self::File(file) => inode(file) == inode(running),
+            Self::Nothing => false,
+            Self::Unknown => true,
+        }
+    }
 }

@@ -69,6 +69,8 @@ pub(crate) enum Then {
     Shirk,
     /// It prints 16 bytes of the program's path, as if that had printed its argv[0].
     Forget,
+    /// The same, half a second later.
+    Dawdle,
 }
 
 /// A static program of x86_64 that answers `--version` with this text, and emulates nothing.
@@ -80,14 +82,15 @@ pub(crate) fn liar(version: &str, then: Then) -> Vec<u8> {
         Then::Crash => 33,
         Then::Shirk => 24,
         Then::Forget => 35,
+        Then::Dawdle => 59,
     };
     let text = format!("{version}\n");
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     let mut program = Arch::find("x86_64").unwrap().probe().unwrap()[..CODE].to_vec();
     // cmp qword [rsp], 2; jne +jump: one argument is `--version`, two come from the kernel
     program.extend([0x48, 0x83, 0x3c, 0x24, 0x02, 0x75, jump]);
-    // mov eax, 1; mov edi, 1; lea rsi, [rip + 50]; mov edx, length; syscall
-    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 50, 0, 0, 0, 0xba]);
+    // mov eax, 1; mov edi, 1; lea rsi, [rip + 76]; mov edx, length; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 76, 0, 0, 0, 0xba]);
     program.extend(length);
     program.extend([0x0f, 0x05]);
     // mov eax, 60; xor edi, edi; syscall; ud2
@@ -96,7 +99,10 @@ pub(crate) fn liar(version: &str, then: Then) -> Vec<u8> {
     program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8b, 0x74, 0x24, 16, 0xba, 16, 0, 0, 0, 0x0f, 0x05]);
     // jmp back to mov eax, 60
     program.extend([0xeb, 0xdd]);
-    program.extend([0x90; 8]);
+    // mov eax, 35; lea rdi, [rip + 6]; xor esi, esi; syscall; jmp back to the write
+    program.extend([0xb8, 35, 0, 0, 0, 0x48, 0x8d, 0x3d, 6, 0, 0, 0, 0x31, 0xf6, 0x0f, 0x05, 0xeb, 0xd6]);
+    program.extend([0; 8]);
+    program.extend(500_000_000_u64.to_le_bytes());
     program.extend(text.bytes());
     let size = u64::try_from(program.len()).unwrap().to_le_bytes();
     program[0x60..0x68].copy_from_slice(&size);

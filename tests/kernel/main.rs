@@ -69,6 +69,7 @@ mod status;
 mod strange_machines;
 mod strange_texts;
 mod test_command;
+mod test_liars;
 mod two_at_once;
 mod upgrade;
 mod while_others_write;
@@ -121,6 +122,7 @@ const MODULES: &[&[Test]] = &[
     strange_machines::TESTS,
     strange_texts::TESTS,
     test_command::TESTS,
+    test_liars::TESTS,
     two_at_once::TESTS,
     upgrade::TESTS,
     while_others_write::TESTS,

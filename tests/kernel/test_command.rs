@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::common::done::{Done, TOOL};
 use crate::common::emulators::{dynamic, outside};
+use crate::common::qemu;
 use crate::common::runs::other;
 use crate::common::table::line;
 use crate::common::tree::{EMULATOR, Tree};
 use crate::common::world::itself;
-use crate::common::{Then, liar, qemu};
 use crate::rootless::usual_proc;
 
 crate::tests! {
@@ -31,9 +31,6 @@ crate::tests! {
     a_table_that_is_switched_off
     an_interpreter_that_is_gone
     an_interpreter_that_may_not_be_executed
-    a_liar_above_ours
-    a_liar_that_crashes
-    a_liar_that_forgets_names
     nothing_is_registered
     what_makes_no_sense
     nix_is_not_there
@@ -44,7 +41,7 @@ const PROVEN: [(&str, &str); 4] =
 
 /// What came of each proof for aarch64, and all that was said of it.
 #[track_caller]
-fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
+pub(crate) fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
     let report = tree.run(&["test", "aarch64", "--json"]).exits(code).json();
     let system = report["systems"][0].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -56,7 +53,7 @@ fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
 
 /// These failed, and the others did not; this is why, and this repairs it.
 #[track_caller]
-fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
+pub(crate) fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
     let (proofs, system) = tested(tree, 3);
     let expected = PROVEN.map(|(what, _)| (what, if failed.contains(&what) { "failed" } else { "proven" }));
     assert_eq!(proofs, expected.map(|(what, result)| (what.to_owned(), result.to_owned())), "{system:#}");
@@ -66,16 +63,16 @@ fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
 }
 
 /// One whose /proc is as everywhere, so that there are namespaces to be had.
-fn machine() -> Tree {
+pub(crate) fn machine() -> Tree {
     usual_proc();
     Tree::new()
 }
 
 const NOTHING: [&str; 4] = ["direct", "argv0", "chroot", "sandbox"];
-const FORCE: &str = "sudo binfmt-nix register aarch64 --force";
+pub(crate) const FORCE: &str = "sudo binfmt-nix register aarch64 --force";
 
 /// A machine on which somebody else registered this file.
-fn with(interpreter: &Path, flags: &str) -> Tree {
+pub(crate) fn with(interpreter: &Path, flags: &str) -> Tree {
     machine().mounted().entry(&line("theirs", "aarch64", interpreter, flags))
 }
 
@@ -235,39 +232,8 @@ fn an_interpreter_that_may_not_be_executed() {
 }
 
 #[track_caller]
-fn fails_wholly(tree: &Tree, why: &str) {
+pub(crate) fn fails_wholly(tree: &Tree, why: &str) {
     fails(tree, &NOTHING, why, FORCE);
-}
-
-fn a_liar_above_ours() {
-    let tree = machine();
-    tree.register("aarch64").exits(0);
-    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
-    tree.enter(&line("theirs", "aarch64", &shirker, "FP"));
-    fails_wholly(&tree, "the emulator ended without running anything");
-    let (_, system) = tested(&tree, 3);
-    assert_eq!((&system["entry"], &system["by"]), (&"theirs".into(), &"others".into()));
-    assert_eq!(system["notes"][0], "theirs, which is not ours, lies above our qemu-aarch64");
-    tree.write_kernel("theirs", "-1");
-    tested(&tree, 0);
-}
-
-fn a_liar_that_crashes() {
-    let tree = with(&outside("crasher", &liar("qemu-aarch64 version 10.0.13", Then::Crash)), "FP");
-    fails_wholly(&tree, "the emulator ended with signal: 4");
-}
-
-/// As QEMU did before 6.0.
-fn a_liar_that_forgets_names() {
-    for (release, why) in
-        [("10.0.13", "the emulator does not pass it on"), ("5.2.0", "QEMU 5.2.0 does not know flag P")]
-    {
-        let forgetful = liar(&format!("qemu-aarch64 version {release}"), Then::Forget);
-        let tree = with(&outside(&format!("forgetful-{release}"), &forgetful), "FP");
-        fails(&tree, &["argv0"], why, FORCE);
-        tree.write_kernel("theirs", "-1");
-        crate::common::runs::gone(tree);
-    }
 }
 
 fn nothing_is_registered() {
