@@ -61,7 +61,7 @@ fn a_lie_among_failures_is_what_is_told() {
     let outcome = fetch(&deb.package, &["aarch64"], &[lost.mirror(), liar.mirror(), lost_too.mirror()]);
     assert!(outcome.unverified());
     let complaint = outcome.complaint();
-    assert_eq!(complaint.matches("404").count(), 2, "{complaint}");
+    assert_eq!(complaint.matches("HTTP status 404").count(), 2, "{complaint}");
     assert_eq!(complaint.matches("SHA-256").count(), 1, "{complaint}");
 }
 
