@@ -38,7 +38,7 @@
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF and watches it | why it is asked |
 //! | [`status`] | what runs foreign programs here | |
-//! | [`explain`] | what the kernel does with a file, and why; pure but for `look` and `process` | what to do about it |
+//! | [`explain`] | what the kernel does with a file, and why; looks in `look`, `running` and `tried` alone | what will be done about it |
 //! | [`text`] | what of a foreign text is shown; pure | whose text it is |
 //! | [`ui`] | the terminal, JSON | the domain |
 //! | [`error`] | one enum: text, hint, exit code | |

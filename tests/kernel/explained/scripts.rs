@@ -114,7 +114,7 @@ pub(super) fn chains() {
     assert_eq!(itself("itself", "#!/scratch/itself\n").errno.as_deref(), Some("ELOOP"));
     mount_table();
     // Programs of arm by a script, whose interpreter is a program of riscv64, which is run by this machine's own.
-    let [arm, riscv] = ["arm", "riscv64"].map(|name| probe(name));
+    let [arm, riscv] = ["arm", "riscv64"].map(probe);
     file("second", format!("#!{}\n", riscv.display()).as_bytes());
     for (flags, runs) in [("", true), ("P", true), ("F", true), ("PF", true), ("O", false), ("OCF", false)] {
         enter(&rule("arm", "arm", Path::new("/scratch/second"), flags)).unwrap();
