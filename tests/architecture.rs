@@ -47,7 +47,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("rootless", &["plan", "apply", "cli", "cmd"]),
     ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
     ("request.rs", &["cli", "host", "facts"]),
-    ("cli.rs", &["host", "facts", "plan", "receipt"]),
+    ("cli", &["host", "facts", "plan", "receipt"]),
 ];
 
 #[test]

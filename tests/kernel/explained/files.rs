@@ -38,7 +38,7 @@ fn dynamic(path: &str) -> Vec<u8> {
 }
 
 /// What `load_elf_binary` demands, one thing after the other.
-pub(super) fn damaged() {
+pub(super) fn damaged() -> usize {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these headers are those of x86_64");
     }
@@ -109,7 +109,8 @@ pub(super) fn damaged() {
     for at in 64..whole.len() {
         judge.agrees(&file("cut", &whole[..at]));
     }
-    assert!(judge.agreed > 350 && judge.started > 100, "{} {}", judge.agreed, judge.started);
+    assert!(judge.started > 100, "{}", judge.started);
+    judge.agreed
 }
 
 /// Files that cannot be executed, whatever is in them; and what would come of them else.
