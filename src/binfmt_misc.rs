@@ -52,6 +52,14 @@ impl Table {
         }
     }
 
+    /// Names of entries with flags or a type of a newer kernel.
+    pub fn strange(&self) -> &[String] {
+        match self {
+            Self::Mounted { strange, .. } => strange,
+            Self::NotMounted | Self::Offline => &[],
+        }
+    }
+
     /// The entry of that name.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| name_of(entry) == name)
@@ -59,11 +67,7 @@ impl Table {
 
     /// Is the name taken, by whatever entry?
     pub fn has(&self, name: &str) -> bool {
-        let strange = match self {
-            Self::Mounted { strange, .. } => strange.iter().any(|other| other == name),
-            Self::NotMounted | Self::Offline => false,
-        };
-        strange || self.entry(name).is_some()
+        self.strange().iter().any(|other| other == name) || self.entry(name).is_some()
     }
 
     /// Somebody wrote 0 to `status`: no entry of the table is looked at.

@@ -39,7 +39,7 @@
 //! | [`probe`] | runs a probe ELF, by itself or shut in, and watches it | why it is asked |
 //! | [`proof`] | what that proves, and why not; which file the kernel runs | how it is printed |
 //! | [`status`] | what runs foreign programs here | |
-//! | [`explain`] | what the kernel does with a file, and why; pure but for `look` and `process` | what to do about it |
+//! | [`explain`] | what the kernel does with a file, and why; looks in `look`, `running` and `tried` alone | what will be done about it |
 //! | [`text`] | what of a foreign text is shown; pure | whose text it is |
 //! | [`doctor`] | what is wrong, why, and what repairs it: checks are pure | how it is repaired |
 //! | [`ui`] | the terminal, JSON | the domain |

@@ -8,6 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// Parts below `src/`, and the parts of the crate that they must not name.
 const LAWS: &[(&str, &[&str])] = &[
+    ("explain", &["plan", "apply", "receipt", "layout", "nix", "status", "ui", "cli", "cmd"]),
+    ("explain/walk.rs", &["host", "facts", "probe"]),
+    ("explain/entries.rs", &["host", "facts", "probe"]),
+    ("explain/loader.rs", &["host", "facts", "probe"]),
+    ("explain/script.rs", &["host", "facts", "probe"]),
+    ("explain/elf.rs", &["host", "facts", "probe"]),
+    ("explain/repair.rs", &["host", "facts", "probe"]),
+    ("explain/process.rs", &["host", "facts", "probe"]),
     ("plan", &["host", "ui", "cli", "cmd", "apply", "download"]),
     ("interpreter.rs", &["host", "facts", "plan"]),
     ("catalog", &["host", "download", "facts", "plan", "layout"]),

@@ -52,7 +52,9 @@ fn print_step(ui: &Ui, step: &Step) {
     ui.result(&step.path);
     match (&step.elf, &step.script) {
         (Some(header), _) => {
-            elf(header).iter().for_each(|text| line(ui, text));
+            for text in elf(header) {
+                line(ui, &text);
+            }
             if let Some(text) = header.linking.as_ref().map(linking) {
                 line(ui, &text);
             }
@@ -131,7 +133,9 @@ fn print_process(ui: &Ui, process: &Process) {
         line(ui, &format!("started as {program}"));
     }
     if let Some(header) = process.now.as_ref().and_then(|now| now.steps.first()?.elf.as_ref()) {
-        elf(header).iter().for_each(|text| line(ui, text));
+        for text in elf(header) {
+            line(ui, &text);
+        }
     }
     if let Some(argv0) = &process.argv0 {
         line(ui, &format!("its argv[0] is {argv0:?}"));

@@ -17,6 +17,7 @@ pub mod process;
 mod repair;
 mod running;
 mod script;
+mod tried;
 mod types;
 mod walk;
 
@@ -24,8 +25,9 @@ pub use elf::Elf;
 pub use entries::{Differs, EntryLine};
 pub use loader::{Loader, Support};
 pub use look::{Machine, on};
-pub use running::{process as of_process, try_out};
+pub use running::process as of_process;
 pub use script::Script;
+pub use tried::try_out;
 pub use types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, Step, TableState, Taker, Verdict, What};
 pub use walk::explain;
 

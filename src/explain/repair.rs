@@ -54,9 +54,9 @@ fn interpreter(step: &Step, errno: Option<&str>) -> Option<String> {
         script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
     });
     match (&step.taken_by, errno) {
-        // Its interpreter is one of its programs, or of those of another entry.
+        // Its interpreter is one of its own programs: then sudo may be one, too, and not start.
         (Taker::Entry { name }, Some("ELOOP")) => {
-            Some(format!("echo -1 | sudo tee {}", quoted(&binfmt_misc::path(name).to_string_lossy())))
+            Some(format!("echo -1 > {}    # in a shell of root", quoted(&binfmt_misc::path(name).to_string_lossy())))
         }
         (Taker::Entry { .. }, _) => {
             let system = step.elf.as_ref()?.system?;

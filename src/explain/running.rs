@@ -5,15 +5,14 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use binfmt_magic::{Arch, Entry, WINDOW};
+use binfmt_magic::{Entry, WINDOW};
 
 use super::process::{How, Origin, Process, Read, Seen, Starts, auxiliary, read};
-use super::{Explanation, Machine, Taker, look, on, text};
+use super::tried::starts;
+use super::{Machine, look, on, text};
 use crate::binfmt_misc::name_of;
 use crate::error::{Error, Result};
-use crate::facts::IN_MEMORY;
 use crate::host::{Host, Inode};
-use crate::probe;
 
 const AT_FLAGS: u64 = 8;
 const AT_EXECFN: u64 = 31;
@@ -48,25 +47,6 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
         entry,
         now,
     })
-}
-
-/// Finds out whether what an entry holds is the file at its path, by starting it.
-pub fn try_out(host: &Host, machine: &Machine, explanation: &mut Explanation) {
-    for step in &mut explanation.steps {
-        let (Taker::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
-        let path = Path::new(&interpreter.path);
-        if !interpreter.held || path.starts_with(IN_MEMORY) {
-            continue;
-        }
-        let there = look::inode(host, &host.at(path));
-        if let (Some(entry), Some(there)) = (machine.table.entry(name), there) {
-            interpreter.is_the_file = match starts(host, machine, entry, there) {
-                Starts::Same => Some(true),
-                Starts::Other => Some(false),
-                Starts::Unknown => None,
-            };
-        }
-    }
 }
 
 fn see(host: &Host, pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
@@ -106,22 +86,6 @@ fn origin(
     let takes = |entry: &Entry| winner.is_some_and(|winner| std::ptr::eq(winner, entry));
     let entry = entries().find(|entry| takes(entry)).or_else(|| entries().next())?;
     Some(Origin { name: name_of(entry), takes_it_now: takes(entry), starts: starts(host, machine, entry, executes) })
-}
-
-/// What an entry starts is seen by starting it: the kernel does not tell which file it holds.
-fn starts(host: &Host, machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
-    let taken = |arch: &&Arch| {
-        let probe = arch.probe().unwrap_or_default();
-        machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))
-    };
-    let Some(probe) = Arch::ALL.iter().find(taken).and_then(Arch::probe) else {
-        return Starts::Unknown;
-    };
-    match probe::run_in_memory(host, probe) {
-        Ok(Some(seen)) if seen.program == executes => Starts::Same,
-        Ok(Some(_)) => Starts::Other,
-        Ok(None) | Err(_) => Starts::Unknown,
-    }
 }
 
 fn notes(host: &Host, pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>) -> Vec<String> {

@@ -63,6 +63,8 @@ pub enum TableState {
     SwitchedOff,
     /// No table is mounted.
     NotMounted,
+    /// No table is mounted, and yet entries are looked at: those of the machine that this container is on.
+    Hidden,
     /// A tree below `--root` without a kernel.
     Offline,
 }

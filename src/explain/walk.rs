@@ -131,7 +131,14 @@ impl Walk<'_> {
                 let why = format!("whether this machine runs such programs by itself could not be tried: {why}");
                 (Taker::Nobody, End::Unknown(why))
             }
-            Taken::NotOurs(why) => (Taker::Nobody, End::Fails(Errno::ENOEXEC, self.nobody(why, &step))),
+            Taken::NotOurs(why) => match self.machine.table.strange() {
+                [] => (Taker::Nobody, End::Fails(Errno::ENOEXEC, self.nobody(why, &step))),
+                names => {
+                    let why =
+                        format!("{}, unless one of another kind does: {}", self.nobody(why, &step), names.join(", "));
+                    (Taker::Nobody, End::Unknown(why))
+                }
+            },
         };
         (Step { taken_by, ..step }, Next::End(end))
     }
@@ -196,10 +203,7 @@ impl Walk<'_> {
             why,
             table: state(&self.machine.table),
             in_user_namespace: self.machine.in_user_namespace,
-            strange: match &self.machine.table {
-                Table::Mounted { strange, .. } => strange.clone(),
-                Table::NotMounted | Table::Offline => Vec::new(),
-            },
+            strange: self.machine.table.strange().to_vec(),
             steps: self.steps,
             repairs: Vec::new(),
         };

@@ -4,16 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::common::Tree;
+use nix::mount::{MsFlags, mount};
+
 use crate::common::done::{Done, tool};
 use crate::common::emulators::outside;
 use crate::common::table::{line, probe};
+use crate::common::{Tree, qemu};
 use crate::explained::judge::{TABLE, clear, enter, mount_table, native, write};
 
 crate::tests! {
     what_a_person_reads
     what_helps
     the_tree_of_another_root
+    entries_that_cannot_be_seen
 }
 
 #[track_caller]
@@ -102,7 +105,7 @@ fn what_helps() {
     explain(&["/scratch/plain text"]).exits(3).prints("sh '/scratch/plain text'");
     // Its own interpreter is one of its programs.
     enter_ours("own", "riscv64", Path::new(program), "");
-    explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 | sudo tee /proc/sys/fs/binfmt_misc/own");
+    explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 > /proc/sys/fs/binfmt_misc/own");
 }
 
 /// A program for riscv64 whose loader nobody has.
@@ -128,4 +131,17 @@ fn the_tree_of_another_root() {
     explain(&[program.to_str().unwrap()]).exits(3);
     tree.remove("emulators/arm");
     tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
+}
+
+/// As in a container: the table is in force, and something else is mounted where it is to be seen.
+fn entries_that_cannot_be_seen() {
+    let emulator = qemu("riscv64");
+    let program = probe("riscv64");
+    let program = program.to_str().unwrap();
+    mount_table();
+    enter_ours("riscv", "riscv64", &emulator, "PF");
+    mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
+    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("what helps");
+    explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
 }

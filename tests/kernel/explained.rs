@@ -9,6 +9,7 @@ mod sets;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::common::ledger;
 use judge::{Dice, Judge, clear, enter, mount_table, unmount_table, write};
 
 crate::tests! {
@@ -22,7 +23,7 @@ crate::tests! {
 }
 
 fn lines_of_scripts() {
-    scripts::lines();
+    ledger::at_least("scripts of every kind, started as `explain` says", 1000, scripts::lines());
 }
 
 fn arguments_of_scripts() {
@@ -34,7 +35,7 @@ fn interpreters_of_interpreters() {
 }
 
 fn programs_of_this_machine() {
-    files::damaged();
+    ledger::at_least("damaged programs of this machine, started as `explain` says", 350, files::damaged());
 }
 
 fn what_may_not_be_executed() {
@@ -90,11 +91,11 @@ fn every_guest_and_every_header_under_every_set_of_entries() {
         judge.refused,
         begun.elapsed()
     );
-    println!("{numbers}");
-    assert!(judge.agreed > 25_000 && judge.started > 4000, "{numbers}");
+    assert!(judge.started > 4000, "{numbers}");
     for errno in ["ENOEXEC", "ENOENT", "EACCES", "ENOTDIR", "ELOOP"] {
         assert!(judge.refused.get(errno).is_some_and(|times| *times >= 10), "{errno}: {numbers}");
     }
+    ledger::at_least("files under sets of entries, started as `explain` says", 30_000, judge.agreed);
 }
 
 fn try_all(judge: &mut Judge, files: Vec<PathBuf>) {

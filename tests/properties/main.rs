@@ -14,6 +14,7 @@ mod apt;
 mod archives;
 mod catalogue;
 mod debian;
+mod explain;
 mod json;
 mod layers;
 mod nix_conf;

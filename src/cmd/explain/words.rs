@@ -39,6 +39,7 @@ pub(super) fn state(state: TableState, in_user_namespace: bool) -> &'static str 
         (TableState::InForce, true) => "the table of this user namespace",
         (TableState::SwitchedOff, _) => "the kernel's table is switched off",
         (TableState::NotMounted, _) => "the kernel's table is not mounted here",
+        (TableState::Hidden, _) => "the kernel's table is not mounted here, but it has entries",
         (TableState::Offline, _) => "there is no kernel in this tree",
     }
 }
@@ -47,16 +48,10 @@ pub(super) fn state(state: TableState, in_user_namespace: bool) -> &'static str 
 pub(super) fn elf(elf: &Elf) -> [String; 2] {
     let bits = elf.bits.map_or_else(|| "of no class".into(), |bits| format!("{bits}-bit"));
     let endian = elf.endian.map_or_else(|| "of no byte order".into(), |endian| format!("{endian}-endian"));
-    let mut what = format!("for {}", elf.machine);
-    if let Some(abi) = &elf.abi {
-        what.push_str(&format!(", {abi}"));
-    }
-    if elf.os_abi != "Linux" {
-        what.push_str(&format!(", of {}", elf.os_abi));
-    }
-    if let Some(system) = elf.system {
-        what.push_str(&format!("; the system is {system}"));
-    }
+    let abi = elf.abi.as_ref().map(|abi| format!(", {abi}")).unwrap_or_default();
+    let os = if elf.os_abi == "Linux" { String::new() } else { format!(", of {}", elf.os_abi) };
+    let system = elf.system.map(|system| format!("; the system is {system}")).unwrap_or_default();
+    let what = format!("for {}{abi}{os}{system}", elf.machine);
     [format!("ELF, {bits}, {endian}, {}", kind(elf)), what]
 }
 

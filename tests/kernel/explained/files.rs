@@ -38,7 +38,7 @@ fn dynamic(path: &str) -> Vec<u8> {
 }
 
 /// What `load_elf_binary` demands, one thing after the other.
-pub(super) fn damaged() {
+pub(super) fn damaged() -> usize {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these headers are those of x86_64");
     }
@@ -75,8 +75,8 @@ pub(super) fn damaged() {
     let path = b"/scratch/i/00001\0".as_slice();
     let odd = [
         program(&[], b""),
-        program(&[(1, 0, 10); 1170], b""),
-        program(&[(1, 0, 10); 1171], b""),
+        program(&vec![(1, 0, 10); 1170], b""),
+        program(&vec![(1, 0, 10); 1171], b""),
         program(&[(INTERP, 120, 1)], path),
         program(&[(INTERP, 120, 0)], path),
         program(&[(INTERP, 120, 2)], path),
@@ -109,7 +109,8 @@ pub(super) fn damaged() {
     for at in 64..whole.len() {
         judge.agrees(&file("cut", &whole[..at]));
     }
-    assert!(judge.agreed > 350 && judge.started > 100, "{} {}", judge.agreed, judge.started);
+    assert!(judge.started > 100, "{}", judge.started);
+    judge.agreed
 }
 
 /// Files that cannot be executed, whatever is in them; and what would come of them else.
@@ -146,11 +147,14 @@ pub(super) fn not_to_be_executed() {
     assert_eq!(judge.agrees(&script).errno.as_deref(), Some("EACCES"));
 }
 
+/// What becomes of an interpreter.
+type Change = fn(&Path);
+
 /// What an entry with F holds is started, whatever has become of its path.
 pub(super) fn held() {
     mount_table();
     let arm = file("arm", Arch::by_target("arm").unwrap().probe().unwrap());
-    let entries: [(&str, fn(&Path)); 4] = [
+    let entries: [(&str, Change); 4] = [
         ("gone", |path| fs::remove_file(path).unwrap()),
         ("plain", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),
         ("other", |path| {

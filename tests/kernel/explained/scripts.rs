@@ -9,7 +9,7 @@ use binfmt_nix::explain::Verdict;
 use super::judge::{Dice, Judge, enter, file, file_with, interpreter, mount_table, noexec};
 
 /// Lines of every kind, and random ones around the 256 bytes that the kernel reads.
-pub(super) fn lines() {
+pub(super) fn lines() -> usize {
     let good = interpreter(1);
     let good = good.to_str().unwrap();
     file_with("plain", b"", 0o644);
@@ -79,7 +79,8 @@ pub(super) fn lines() {
     for (number, bytes) in bytes.iter().enumerate() {
         judge.agrees(&file(&format!("s/{number}"), bytes));
     }
-    assert!(judge.agreed > 1000 && judge.started > 200, "{} {}", judge.agreed, judge.started);
+    assert!(judge.started > 200, "{}", judge.started);
+    judge.agreed
 }
 
 /// The argument is the one that the interpreter gets.
@@ -114,7 +115,7 @@ pub(super) fn chains() {
     assert_eq!(itself("itself", "#!/scratch/itself\n").errno.as_deref(), Some("ELOOP"));
     mount_table();
     // Programs of arm by a script, whose interpreter is a program of riscv64, which is run by this machine's own.
-    let [arm, riscv] = ["arm", "riscv64"].map(|name| probe(name));
+    let [arm, riscv] = ["arm", "riscv64"].map(probe);
     file("second", format!("#!{}\n", riscv.display()).as_bytes());
     for (flags, runs) in [("", true), ("P", true), ("F", true), ("PF", true), ("O", false), ("OCF", false)] {
         enter(&rule("arm", "arm", Path::new("/scratch/second"), flags)).unwrap();

@@ -1,0 +1,74 @@
+//! What the kernel does not show, and a program that is run for a moment does.
+
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry};
+
+use super::process::Starts;
+use super::{Explanation, Machine, TableState, Taker, Verdict, look};
+use crate::facts::IN_MEMORY;
+use crate::host::{Host, Inode};
+use crate::probe;
+
+/// Finds out which file an entry holds, and whether there are entries that cannot be seen from here.
+pub fn try_out(host: &Host, machine: &Machine, explanation: &mut Explanation) {
+    compare(host, machine, explanation);
+    reveal(host, explanation);
+}
+
+fn compare(host: &Host, machine: &Machine, explanation: &mut Explanation) {
+    for step in &mut explanation.steps {
+        let (Taker::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
+        let path = Path::new(&interpreter.path);
+        if !interpreter.held || path.starts_with(IN_MEMORY) {
+            continue;
+        }
+        let there = look::inode(host, &host.at(path));
+        if let (Some(entry), Some(there)) = (machine.table.entry(name), there) {
+            interpreter.is_the_file = match starts(host, machine, entry, there) {
+                Starts::Same => Some(true),
+                Starts::Other => Some(false),
+                Starts::Unknown => None,
+            };
+        }
+    }
+}
+
+/// In a container the machine's entries are in force, and its table is not to be seen.
+fn reveal(host: &Host, explanation: &mut Explanation) {
+    let last = explanation.steps.last().filter(|step| step.taken_by == Taker::Nobody);
+    let system = last.and_then(|step| step.elf.as_ref()?.system);
+    let nobody = explanation.verdict == Verdict::Refused && explanation.errno.as_deref() == Some("ENOEXEC");
+    let (Some(system), true, TableState::NotMounted) = (system, nobody && host.is_live(), explanation.table) else {
+        return;
+    };
+    let probe = Arch::by_target(system).and_then(Arch::probe).unwrap_or_default();
+    if let Ok(Some(seen)) = probe::run_in_memory(host, probe)
+        && !seen.native
+        && seen.status.success()
+    {
+        explanation.table = TableState::Hidden;
+        explanation.verdict = Verdict::Emulated;
+        explanation.runs = true;
+        explanation.errno = None;
+        explanation.why =
+            format!("an entry that cannot be seen from here runs programs of {system}: one was run just now");
+        explanation.repairs.clear();
+    }
+}
+
+/// What an entry starts is seen by starting it: the kernel does not tell which file it holds.
+pub(super) fn starts(host: &Host, machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
+    let taken = |arch: &&Arch| {
+        let probe = arch.probe().unwrap_or_default();
+        machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))
+    };
+    let Some(probe) = Arch::ALL.iter().find(taken).and_then(Arch::probe) else {
+        return Starts::Unknown;
+    };
+    match probe::run_in_memory(host, probe) {
+        Ok(Some(seen)) if seen.program == executes => Starts::Same,
+        Ok(Some(_)) => Starts::Other,
+        Ok(None) | Err(_) => Starts::Unknown,
+    }
+}

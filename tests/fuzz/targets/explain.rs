@@ -1,0 +1,56 @@
+//! A file, its interpreters, and the lines of a table, as `explain` reads them.
+#![no_main]
+
+use binfmt_magic::{Entry, Rule};
+use binfmt_nix::binfmt_misc::Table;
+use binfmt_nix::explain::{Looked, Machine, Obstacle, Verdict, explain};
+use libfuzzer_sys::fuzz_target;
+
+/// Between the parts of an input: first files, then lines that the kernel's `register` takes.
+const BETWEEN: &[u8] = b"\xff\n\xff";
+
+fuzz_target!(|input: &[u8]| {
+    let parts = parts(input);
+    let (lines, files): (Vec<&[u8]>, Vec<&[u8]>) = parts.into_iter().partition(|part| Rule::parse(part).is_ok());
+    let entries: Vec<_> =
+        lines.iter().flat_map(|line| Rule::parse(line)).map(|rule| Entry { enabled: true, rule }).collect();
+    let count = entries.len();
+    let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
+    for name in ["x86_64", "aarch64", "s390x"] {
+        let machine = Machine::imagined(name, table.clone());
+        // A path's last byte says which file it is; the last of them is missing.
+        let look = |path: &[u8]| {
+            let number = usize::from(path.last().copied().unwrap_or(0)) % (files.len() + 1);
+            files.get(number).map(|bytes| looked(bytes)).ok_or_else(missing)
+        };
+        let said = explain(b"/a.exe", &machine, &look);
+        assert_eq!(said.runs, matches!(said.verdict, Verdict::Native | Verdict::Emulated));
+        assert!(said.steps.len() <= 6 && said.steps.iter().all(|step| step.entries.len() == count));
+        assert!(serde_json::to_string(&said).is_ok());
+    }
+});
+
+fn parts(input: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    let mut rest = input;
+    while let Some(at) = rest.windows(BETWEEN.len()).position(|found| found == BETWEEN) {
+        parts.push(&rest[..at]);
+        rest = &rest[at + BETWEEN.len()..];
+    }
+    parts.push(rest);
+    parts
+}
+
+fn looked(bytes: &[u8]) -> Looked {
+    let bytes = bytes.to_vec();
+    let head = bytes.iter().copied().take(256).collect();
+    let read = move |at: u64, size: usize| {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        bytes.iter().skip(at).take(size).copied().collect()
+    };
+    Looked { head, obstacle: None, read: Box::new(read) }
+}
+
+fn missing() -> Obstacle {
+    Obstacle { errno: None, why: "does not exist".into(), repair: None }
+}
