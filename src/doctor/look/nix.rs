@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::place::started;
+use super::place::{milliseconds, started};
 use crate::doctor::sandbox::{PATHS, source};
 use crate::doctor::seen::Nix;
 use crate::facts::Facts;
@@ -63,9 +63,10 @@ fn restart(host: &Host, pid: u32) -> String {
 
 /// A file that was changed after the process was started.
 fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
-    // Both are whole seconds, rounded either way.
-    let since = started(host, &pid.to_string())?.saturating_add(1);
-    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since));
+    let since = started(host, &pid.to_string())?;
+    // A daemon that was restarted right after the change is not older.
+    let is_later = |meta: std::fs::Metadata| milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
+    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
     files.iter().find(later).cloned()
 }
 
