@@ -1,7 +1,10 @@
 //! The table as a whole: is it there, is it looked at?
 
+use binfmt_magic::{Arch, Entry, Rule};
+
 use super::{Case, Check, Fix, Seen, Urgency};
 use crate::binfmt_misc::{DIR, Table, name_of};
+use crate::receipt::System;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "no-module", urgency: Urgency::Broken, run: no_module },
@@ -29,14 +32,17 @@ fn no_module(seen: &Seen) -> Vec<Case> {
     lacking.then(case).into_iter().collect()
 }
 
-/// Not mounted although something counts on it: systems that are registered, files of binfmt.d (armbian#7399,
+/// Not mounted although something counts on it: systems that are registered, files of binfmt.d for foreign programs (armbian#7399,
 /// podman#28174, tonistiigi/binfmt#288). A machine that has never been told of anything is fine without.
 fn not_mounted(seen: &Seen) -> Vec<Case> {
     if !matches!(seen.table, Table::NotMounted) || seen.has_binfmt_misc == Some(false) {
         return Vec::new();
     }
     let ours: Vec<&'static str> = seen.registered().map(|(arch, _)| arch.target).collect();
-    if ours.is_empty() && seen.boot.rules().is_empty() {
+    let foreign = |arch: &&Arch| !seen.natives.contains(arch.target);
+    let counts_on_it =
+        |rule: &Rule| Arch::ALL.iter().filter(foreign).any(|arch| arch.headers().iter().any(|head| rule.matches(head)));
+    if ours.is_empty() && !seen.boot.rules().iter().any(|(_, rule)| counts_on_it(rule)) {
         return Vec::new();
     }
     let place = seen.shell.path(DIR.as_ref());
@@ -109,7 +115,7 @@ fn gone(seen: &Seen) -> Vec<Case> {
         return Vec::new();
     }
     let lost = seen.registered().filter(|(arch, _)| seen.winner(arch).is_none() && !has_disabled(seen, arch));
-    let case = |(arch, system): (&'static binfmt_magic::Arch, &crate::receipt::System)| {
+    let case = |(arch, system): (&'static Arch, &System)| {
         let why = "something emptied the table since, or the machine restarted and nothing registered it again";
         let what = format!("the entry {} is gone", system.entry);
         let case = Case::of(arch, what, why).again(seen, arch);
@@ -119,8 +125,8 @@ fn gone(seen: &Seen) -> Vec<Case> {
     lost.map(case).collect()
 }
 
-fn has_disabled(seen: &Seen, arch: &binfmt_magic::Arch) -> bool {
-    let takes = |entry: &&binfmt_magic::Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
+fn has_disabled(seen: &Seen, arch: &Arch) -> bool {
+    let takes = |entry: &&Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
     seen.table.entries().iter().filter(takes).any(|entry| !entry.enabled)
 }
 

@@ -106,6 +106,13 @@ fn not_told(seen: &Seen) -> Vec<Case> {
         }
         let what = format!("{} programs run, and Nix refuses builds for {}", arch.target, missing.join(" "));
         let why = "what it may build for is what extra-platforms lists; it never asks the kernel";
+        if nix.answered.is_some() && told_by_files(seen, nix, &missing) {
+            let why = "its files in /etc/nix do, but a nix.conf of root's own, which is read later, or NIX_CONFIG sets \
+                       extra-platforms anew; extra-extra-platforms there would append";
+            return Some(
+                Case::of(arch, what, why).repair(seen.shell.root("grep -n platforms /root/.config/nix/nix.conf")),
+            );
+        }
         let case = Case::of(arch, what, why);
         let told_and_lost = |line: &&Line| line.words.iter().any(|word| missing.contains(&word.as_str()));
         let was_told = nix.settings.lines.iter().any(|line| told_and_lost(&line));
@@ -120,6 +127,12 @@ fn not_told(seen: &Seen) -> Vec<Case> {
         })
     });
     cases.collect()
+}
+
+/// Nix's own files name these, whatever else it read.
+fn told_by_files(seen: &Seen, nix: &Nix, systems: &[&str]) -> bool {
+    let by_files = seen.platforms(&Nix { answered: None, ..nix.clone() });
+    systems.iter().all(|system| by_files.iter().any(|platform| platform == system))
 }
 
 /// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host

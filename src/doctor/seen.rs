@@ -51,6 +51,7 @@ pub struct Seen {
 
 /// What a kernel runs in.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
 pub struct Place {
     /// Not the machine's own user namespace.
     pub user_namespace: bool,

@@ -45,7 +45,9 @@ fn not_mounted() {
 }
 
 fn not_mounted_and_only_others_want_it() {
-    let tree = Tree::new().file("usr/lib/binfmt.d/x.conf", ":x:E::x::/bin/sh:\n");
+    let tree = Tree::new().file("usr/lib/binfmt.d/python.conf", ":python:E::pyc::/bin/sh:\n");
+    finds(&tree, &[]);
+    let tree = tree.file("usr/lib/binfmt.d/x.conf", line("qemu-arm", "arm", Path::new("/bin/sh"), "P"));
     let found = finds(&tree, &["not-mounted"]);
     let repair = finding(&found, "not-mounted")["repair"].to_string();
     assert!(repair.contains("mount -t binfmt_misc") && repair.contains("systemd-binfmt"), "{repair}");

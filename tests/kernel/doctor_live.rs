@@ -104,7 +104,7 @@ fn a_daemon_that_was_not_restarted() {
     fs::write("/etc/nix/nix.conf", "").unwrap();
     let mut running = daemon();
     finds(&[]);
-    std::thread::sleep(Duration::from_millis(3200));
+    std::thread::sleep(Duration::from_millis(500));
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
     let found = finds(&["daemon-not-restarted"]);
     assert!(finding(&found, "daemon-not-restarted")["what"].as_str().unwrap().contains(&running.id().to_string()));

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::common::Tree;
 use crate::common::done::{Done, tool};
 use crate::common::emulators::busybox;
 use crate::common::table::{line, probe};
 use crate::common::world::SCRATCH;
-use crate::common::{Tree, qemu};
 use crate::doctor::{finds, obey, registered};
 use crate::rivals::distribution;
 
@@ -105,7 +105,7 @@ fn an_interpreter_that_is_its_own_program() {
 
 /// A real program that kills itself, under the real QEMU.
 fn a_crash_inside() {
-    drop(registered());
+    let _tree = registered();
     let output = Command::new(busybox()).args(["sh", "-c", "kill -SEGV $$"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("uncaught target signal 11"), "{said}");
@@ -132,7 +132,7 @@ fn nix_refuses_and_then_would_not() {
 }
 
 fn a_cross_build() {
-    drop(Tree::new());
+    let _tree = Tree::new();
     let text = "these 630 derivations will be built:\n  /nix/store/0-binutils-aarch64-unknown-linux-gnu-2.43.drv\n";
     let meaning = meaning(text, "cross-build");
     assert!(meaning["means"].to_string().contains("binary cache"), "{meaning:#}");
@@ -158,7 +158,7 @@ fn a_text_that_nobody_knows() {
 
 /// The end counts, and memory is not filled.
 fn a_long_log() {
-    drop((Tree::new(), qemu("aarch64")));
+    let _tree = Tree::new();
     let log = "compiling\n".repeat(400_000);
     assert_eq!(ask(&log).exits(0).json()["meanings"], serde_json::json!([]));
     meaning(&format!("{log}{REFUSED}\n"), "nix-wrong-platform");

@@ -23,12 +23,6 @@ crate::tests! {
     a_user_whom_nix_trusts
 }
 
-/// On machines whose kernel runs 32-bit programs, as this one does or the test says so.
-fn i686(tree: &Tree, expected: &[&str], others: &[&str]) -> serde_json::Value {
-    let found = finds(tree, &[expected, others].concat());
-    found
-}
-
 fn i686_was_lost() {
     let tree = registered();
     tree.write(NIX_CONF, "sandbox = true\nextra-platforms = aarch64-linux\n!include binfmt-nix.conf\n");
@@ -58,7 +52,7 @@ fn i686_was_lost_in_a_generated_file() {
     needs_ia32();
     let tree = Tree::new().file("nix/store/x-nix.conf", "extra-platforms = i386-linux\n");
     let tree = tree.without(NIX_CONF).link(NIX_CONF, "../../nix/store/x-nix.conf");
-    let found = i686(&tree, &["nix-lost-i686"], &[]);
+    let found = finds(&tree, &["nix-lost-i686"]);
     assert!(finding(&found, "nix-lost-i686")["repair"][0].as_str().unwrap().starts_with("# "), "{found:#}");
 }
 

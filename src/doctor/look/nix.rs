@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::place::started;
+use super::place::{milliseconds, started};
 use crate::doctor::sandbox::{PATHS, source};
 use crate::doctor::seen::Nix;
 use crate::facts::Facts;
@@ -37,7 +37,9 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
 /// A daemon of this machine, not of a container on it. The first process is the daemon; those that serve one client each
 /// have a later number.
 fn daemon(host: &Host) -> Option<u32> {
-    let mine = host.namespace("self", "mnt").filter(|_| host.is_live())?;
+    // Not by its mount namespace: Nix may give itself one of its own (2.8 does, seen here).
+    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace(process, kind));
+    let mine = Some(home("self")).filter(|_| host.is_live())?;
     let processes = host.list(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
@@ -45,7 +47,7 @@ fn daemon(host: &Host) -> Option<u32> {
         let words = host.peek(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
         let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
-        is_daemon && host.namespace(&pid.to_string(), "mnt").as_ref() == Some(&mine)
+        is_daemon && home(&pid.to_string()) == mine
     })
 }
 
@@ -63,9 +65,10 @@ fn restart(host: &Host, pid: u32) -> String {
 
 /// A file that was changed after the process was started.
 fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
-    // Both are whole seconds, rounded either way.
-    let since = started(host, &pid.to_string())?.saturating_add(1);
-    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(|meta| meta.mtime() > since));
+    let since = started(host, &pid.to_string())?;
+    // A daemon that was restarted right after the change is not older.
+    let is_later = |meta: std::fs::Metadata| milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
+    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
     files.iter().find(later).cloned()
 }
 

@@ -46,19 +46,24 @@ fn container(host: &Host) -> Option<String> {
 /// 6.18). Process 1 is the container's first.
 fn table_is_younger(host: &Host) -> Option<bool> {
     let status = host.lstat(&binfmt_misc::path("status")).ok()??;
-    Some(status.ctime() > started(host, "1")?.saturating_add(1))
+    Some(milliseconds(status.ctime(), status.ctime_nsec()) > started(host, "1")?)
 }
 
-/// When a process was started, in seconds since 1970: field 22 of /proc/PID/stat counts hundredths of seconds since the
-/// boot (proc(5); USER_HZ is 100 wherever Linux runs today).
+/// When a process was started, in milliseconds since 1970, to some 20 of them: field 22 of /proc/PID/stat counts
+/// hundredths of seconds since the boot (proc(5); USER_HZ is 100 wherever Linux runs today), as /proc/uptime does.
 pub(super) fn started(host: &Host, process: &str) -> Option<i64> {
     let stat = host.peek(&Path::new("/proc").join(process).join("stat"))?;
     let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     let uptime = host.peek(Path::new("/proc/uptime"))?;
-    let uptime: i64 = uptime.split('.').next()?.parse().ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let boot = i64::try_from(now).ok()?.saturating_sub(uptime);
-    Some(boot.saturating_add(ticks.saturating_div(100)))
+    let hundredths: i64 = uptime.split_whitespace().next()?.replace('.', "").parse().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
+    let age = hundredths.saturating_sub(ticks).saturating_mul(10);
+    Some(i64::try_from(now).ok()?.saturating_sub(age))
+}
+
+/// Of a file's times.
+pub(super) fn milliseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1000).saturating_add(nanoseconds.saturating_div(1_000_000))
 }
 
 /// In a system that is emulated as a whole every process is the emulator's, and `uname -m` is what that says: the program

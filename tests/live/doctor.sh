@@ -1,0 +1,156 @@
+# shellcheck shell=bash
+# The doctor, with real Nix: what Nix says is what is explained, and what the doctor says of Nix is what Nix does.
+
+the_doctor() {
+    # The machine that this one is a copy of may be a container.
+    rm -f /.dockerenv
+    note before
+    check "doctor: a fresh machine has nothing wrong" finds ""
+    check "doctor: Nix's refusal is known: nothing runs it, and register repairs that" explains_the_refusal
+    check "doctor: that line is all it takes" register_and_build
+    check "doctor: a registered machine has nothing wrong" finds ""
+    check "doctor: the same refusal now would not be one" explains_that_it_works
+    conf=/etc/nix/nix.conf
+    cp "$conf" "$home/nix.conf"
+    doctor_and_settings
+    doctor_and_paths
+    doctor_and_a_daemon
+    doctor_and_a_container
+    check "doctor: unregister exits 0" unregisters
+    check "doctor: all is as before" same before
+}
+
+doctor_and_settings() {
+    sed -i '1i extra-platforms = aarch64-linux' "$conf"
+    check "doctor: a line that takes i686-linux away is found" finds nix-lost-i686
+    check "doctor: and Nix has lost it" lost i686-linux
+    check "doctor: its line repairs that, for Nix too" repairs_and i686-linux aarch64-linux
+    cp "$home/nix.conf" "$conf"
+    echo "extra-extra-platforms = riscv64-linux" >> "$conf"
+    check "doctor: a platform that nothing runs is found" finds nix-promises-too-much
+    cp "$home/nix.conf" "$conf"
+    mkdir -p /root/.config/nix
+    echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
+    check "doctor: a file of root's own that overrules ours is found" finds nix-not-told
+    rm -r /root/.config/nix
+    sed -i '/include binfmt-nix.conf/d' "$conf"
+    check "doctor: without our line Nix refuses" refuses
+    check "doctor: the line is gone, that is found" finds nix-not-told
+    check "doctor: --fix puts it back" exits 0 "$tool" doctor --fix
+    check "doctor: then Nix builds" builds aarch64-linux arm64 aarch64
+    cp "$home/nix.conf" "$conf"
+}
+
+doctor_and_paths() {
+    local file
+    file=$(derivation x86_64-linux amd64)
+    echo "extra-sandbox-paths = /opt/qemu#1/qemu" >> "$conf"
+    check "doctor: a sandbox path with a # is found, and what is left of it is missing" finds sandbox-path-cut sandbox-path-missing
+    check "doctor: it fails every build, in words that are known" fails_as nix-sandbox-path "$file"
+    check "doctor: the line repairs that" repairs_and i686-linux
+    check "doctor: and Nix builds again" builds x86_64-linux amd64 x86_64
+    cp "$home/nix.conf" "$conf"
+    echo "extra-sandbox-paths = /opt/nowhere" >> "$conf"
+    check "doctor: a sandbox path that is missing is found" finds sandbox-path-missing
+    check "doctor: it fails every build" fails_as nix-sandbox-path "$file"
+    check "doctor: a ? at its end repairs that" repairs_and i686-linux
+    check "doctor: and Nix builds once more" builds x86_64-linux amd64 x86_64
+    cp "$home/nix.conf" "$conf"
+}
+
+doctor_and_a_daemon() {
+    local through=(NIX_REMOTE=daemon)
+    local nobody=("${through[@]}" HOME=/home/joe setpriv --reuid 65534 --regid 65534 --clear-groups)
+    start_daemon
+    check "doctor: a daemon that knows its settings is fine" finds ""
+    sleep 0.5
+    touch "$conf"
+    check "doctor: a daemon that is older than its settings is found" finds daemon-not-restarted
+    stop_daemon
+    start_daemon
+    check "doctor: restarted, it is fine" finds ""
+    mkdir -p /home/joe/.config/nix
+    echo "extra-platforms = riscv64-linux" > /home/joe/.config/nix/nix.conf
+    chmod -R a+rX /home/joe
+    check "doctor: a user's own platforms are not listened to, that is found" finds user-not-trusted
+    check "doctor: so Nix refuses, and the doctor says why" ignores_the_user "${nobody[@]}"
+    rm -r /home/joe
+    stop_daemon
+}
+
+# This machine mounted its table long after its first process started, as a container does.
+doctor_and_a_container() {
+    check "doctor: outside of a container a young table is no finding" finds ""
+    touch /run/.containerenv
+    check "doctor: in a container, it is" finds dies-with-container
+    check "doctor: for with the last mount the entries are gone" gone_with_the_mount
+    rm /run/.containerenv
+    check "doctor: which is found" finds not-mounted
+    check "doctor: and repaired by --fix" exits 0 "$tool" doctor --fix
+    check "doctor: then Nix builds as before" builds aarch64-linux arm64 aarch64
+    echo 0 > /proc/sys/user/max_pid_namespaces
+    check "doctor: a sandbox that is silently off is found" finds sandbox-silently-off
+    check "doctor: and Nix builds all the same, with nothing to hide its files" builds_in_the_open
+    echo 15000 > /proc/sys/user/max_pid_namespaces
+}
+
+# finds ID…: these, and nothing else.
+finds() {
+    local wanted code=3
+    [ -n "$1" ] || code=0
+    exits "$code" "$tool" doctor --json || return 1
+    wanted=$(printf '%s\n' "$@" | sort)
+    [ "$(sed -n 's/^ *"id": "\(.*\)",$/\1/p' "$home/said" | sort)" = "$wanted" ]
+}
+
+# The lines that the last document of `doctor` has for a shell, obeyed.
+obey() {
+    local line
+    sed -n '/"repair": \[/,/\]/s/^ *"\(.*[^,]\)",\{0,1\}$/\1/p' "$home/said" | sed 's/\\"/"/g' > "$home/lines"
+    cat "$home/lines"
+    while read -r line; do
+        bash -c "$line" || return 1
+    done < "$home/lines"
+}
+
+explained() { "${clean[@]}" "$tool" doctor - --json < "$home/refusal" > "$home/said"; [ $? = 3 ] && says "\"id\": \"$1\""; }
+
+explains_the_refusal() {
+    refuses || return 1
+    cp "$home/said" "$home/refusal"
+    explained nix-wrong-platform && says "nothing runs them" "Nix does not build for aarch64-linux" "register aarch64"
+}
+
+register_and_build() { obey && builds aarch64-linux arm64 aarch64; }
+
+explains_that_it_works() { explained nix-wrong-platform && says "Nix builds for aarch64-linux" "one ran just now" "try it again"; }
+
+lost() { ! platforms | grep -qw -- "$1"; }
+
+repairs_and() { "${clean[@]}" "$tool" doctor --json > "$home/said"; obey && listed "$@" && finds ""; }
+
+fails_as() {
+    ! exits 0 nix-build --no-out-link --option sandbox true "$2" || return 1
+    cp "$home/said" "$home/refusal"
+    explained "$1"
+}
+
+ignores_the_user() {
+    local file
+    file=$(derivation riscv64-linux arm64)
+    chmod -R a+rX "$home"
+    ! exits 0 env "$@" nix-build --no-out-link "$file" || return 1
+    cp "$home/said" "$home/refusal"
+    explained nix-wrong-platform && says "user-not-trusted" "/home/joe/.config/nix/nix.conf"
+}
+
+gone_with_the_mount() {
+    umount "$table"
+    mount -t binfmt_misc binfmt_misc "$table"
+    [ ! -e "$table/qemu-aarch64" ] || return 1
+    umount "$table"
+}
+
+builds_in_the_open() {
+    ! builds x86_64-linux amd64 x86_64
+}
