@@ -39,9 +39,12 @@ impl Host {
         run(command(program).args(args), PATIENCE)
     }
 
-    /// The same for what Nix does as our caller, with what he told his Nix; killed after two minutes.
+    /// The same for what Nix does as our caller, with what he told his Nix, and in his home if he is not root; killed
+    /// after two minutes.
     pub fn run_for_caller(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
-        let told = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().filter_map(|name| Some((name, self.env(name)?)));
+        let home = (self.own_user().0 != 0).then_some("HOME");
+        let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
+        let told = names.filter_map(|name| Some((name, self.env(name)?)));
         run(command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
     }
 
@@ -171,11 +174,13 @@ fn run(command: &mut Command, patience: Duration) -> io::Result<Finished> {
 }
 
 fn command(program: &Path) -> Command {
+    // Others than root cannot look into root's, and Nix gives up where it cannot look.
+    let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("HOME", "/root")
+        .env("HOME", home)
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .current_dir("/");

@@ -2,7 +2,7 @@
 //!
 //! Nothing is needed but Nix: no nixpkgs, no cache, no network. The probe prints the first 16 bytes of its argv[0],
 //! which Nix makes of its store path, and that is in the log then. It makes no output, so the build ends with Nix's
-//! complaint that there is none, which it comes to only if the builder ended with 0 (`registerOutputs` in Nix 2.36).
+//! complaint that there is none, which it comes to only if the builder ended with 0 (seen with Nix 2.8, 2.26 and 2.34).
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
     // Both are of no use any more; whoever may not delete them leaves it to the garbage collector.
     drop(run(host, &store, &["--delete", &derivation, &builder]));
     match built {
-        Ok(done) => judge(&done.stderr, &builder, sandboxed(host)),
+        Ok(done) => judge(&done.stderr, &builder, host.own_user().0 == 0, sandboxed(host)),
         Err(why) => Built::Failed(why),
     }
 }
@@ -80,12 +80,16 @@ const OPTIONS: &[&str] = &[
     "1",
 ];
 
+/// By the settings of the machine, whatever the caller's own say.
 fn sandboxed(host: &Host) -> bool {
     answer::ask(host).is_some_and(|answer| answer.sandbox == "true")
 }
 
 fn run(host: &Host, program: &Path, words: &[&str]) -> Result<Finished, String> {
-    host.run_for_caller(program, words).map_err(|e| format!("{}: {e}", program.display()))
+    let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+    let done = host.run_for_caller(program, words).map_err(|e| format!("{}: {e}", program.display()))?;
+    // Nix colours some of its errors wherever they go.
+    Ok(Finished { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })
 }
 
 /// A new derivation each time, so that there is something to build.
@@ -100,14 +104,17 @@ fn expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
 }
 
 /// What Nix said, three generations of it. Pure.
-fn judge(said: &str, builder: &str, in_sandbox_by_settings: bool) -> Built {
+///
+/// A daemon does not let whom it does not trust choose the sandbox, and Nix 2.8 does not even say so: only root has
+/// certainly forced it.
+fn judge(said: &str, builder: &str, root: bool, in_sandbox_by_settings: bool) -> Built {
     // Such as the log's, and Nix's "       > " before its last lines.
     let lines = || said.lines().map(|line| line.trim().trim_start_matches("> ").trim());
     let name = builder.rsplit('/').next().unwrap_or_default().get(..PRINTED);
     let path = builder.get(..PRINTED);
     let printed = |text: Option<&str>| text.is_some_and(|text| lines().any(|line| line == text));
     let ended_well = said.contains("failed to produce output");
-    let forced = !lines().any(|line| line.contains("'sandbox'") && line.contains("restricted setting"));
+    let forced = root && !lines().any(|line| line.contains("'sandbox'") && line.contains("restricted setting"));
     let refused = ["is required to build", "Required system:", "platform mismatch"];
     if ended_well && (printed(name) || printed(path)) {
         return Built::Ran { keeps_argv0: printed(name), in_sandbox: forced || in_sandbox_by_settings };
@@ -135,22 +142,24 @@ mod tests {
         let complaint = "error: builder for '/nix/store/x.drv' failed to produce output path '/nix/store/y'";
         let ran = |keeps_argv0, in_sandbox| Built::Ran { keeps_argv0, in_sandbox };
         let said = format!("building...\n0a1b2c3d4e5f6g7h\n{complaint}");
-        assert_eq!(judge(&said, BUILDER, false), ran(true, true));
+        assert_eq!(judge(&said, BUILDER, true, false), ran(true, true));
         let quoted = format!("{complaint};\n       last 1 log lines:\n       > 0a1b2c3d4e5f6g7h\n");
-        assert_eq!(judge(&quoted, BUILDER, false), ran(true, true));
-        assert_eq!(judge(&format!("/nix/store/0a1b2\n{complaint}"), BUILDER, false), ran(false, true));
+        assert_eq!(judge(&quoted, BUILDER, true, false), ran(true, true));
+        assert_eq!(judge(&format!("/nix/store/0a1b2\n{complaint}"), BUILDER, true, false), ran(false, true));
+        assert_eq!(judge(&said, BUILDER, false, true), ran(true, true));
+        assert_eq!(judge(&said, BUILDER, false, false), ran(true, false));
         let ignored = "warning: ignoring the client-specified setting 'sandbox', because it is a restricted setting";
-        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, false), ran(true, false));
-        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, true), ran(true, true));
+        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, true, false), ran(true, false));
+        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, true, true), ran(true, true));
     }
 
     #[test]
     fn nothing_else_is() {
-        assert!(matches!(judge("0a1b2c3d4e5f6g7h", BUILDER, true), Built::Failed(_)));
-        assert!(matches!(judge("failed to produce output path", BUILDER, true), Built::Failed(_)));
+        assert!(matches!(judge("0a1b2c3d4e5f6g7h", BUILDER, true, true), Built::Failed(_)));
+        assert!(matches!(judge("failed to produce output path", BUILDER, true, true), Built::Failed(_)));
         let old = "error: a 'aarch64-linux' with features {} is required to build '/x.drv', but I am a 'x86_64-linux'";
-        assert!(matches!(judge(old, BUILDER, true), Built::Refused(_)));
-        assert!(matches!(judge("Reason: platform mismatch", BUILDER, true), Built::Refused(_)));
-        assert_eq!(judge("a\n\nb\nc\nd\n", "", true), Built::Failed("b; c; d".into()));
+        assert!(matches!(judge(old, BUILDER, true, true), Built::Refused(_)));
+        assert!(matches!(judge("Reason: platform mismatch", BUILDER, true, true), Built::Refused(_)));
+        assert_eq!(judge("a\n\nb\nc\nd\n", "", true, true), Built::Failed("b; c; d".into()));
     }
 }

@@ -47,6 +47,7 @@ proofs() {
     check "status --check: of another system exits 3" works_not riscv64
     check "test --nix: of another system exits 3, and Nix refuses it" refused_test
     check "test --nix: without Nix's platform exits 3, and says what repairs it" untold_test
+    check "test --nix: with an entry that has no F, Nix cannot build either" without_f_test
 }
 
 proven() {
@@ -83,6 +84,17 @@ untold_test() {
     exits 3 "$tool" test aarch64 --nix && says "it ran in a sandbox like Nix's" "Nix does not build for it" \
         "repair: sudo binfmt-nix register aarch64" || result=1
     mv "$home/own.conf" "$own"
+    return "$result"
+}
+
+without_f_test() {
+    local theirs=/opt/their-qemu result=0
+    cp "$emulator" "$theirs"
+    echo ":no-f:M::$foreign:$foreign_mask:$theirs:P" > "$table/register"
+    exits 3 "$tool" test aarch64 --nix && says "proven   a program ran" "no-f has no flag F" \
+        "FAILED   as a builder of Nix: " "No such file" || result=1
+    echo -1 > "$table/no-f" || true
+    rm "$theirs"
     return "$result"
 }
 
@@ -136,9 +148,23 @@ with_a_daemon() {
     start_daemon
     check "daemon: restarted, it builds" builds aarch64-linux arm64 aarch64 "${through[@]}"
     check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${nobody[@]}"
+    check "daemon: test --nix proves it" proven_by_nix "${through[@]}"
+    check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${nobody[@]}"
+    cp /etc/nix/nix.conf "$home/nix.conf"
+    echo 'sandbox = false' >> /etc/nix/nix.conf
+    check "daemon: with sandbox = false, which he may not force, that is not proven" unforced_by "${nobody[@]}"
+    cp "$home/nix.conf" /etc/nix/nix.conf
     check "daemon: unregister says that it has to be restarted, exits 3" restart_it unregister
     stop_daemon
     check "daemon: all is as before" same before
+}
+
+proven_by_nix() {
+    exits 0 env "$@" "$tool" test aarch64 --nix && says "Nix built with it, in its sandbox"
+}
+
+unforced_by() {
+    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but whether in a sandbox"
 }
 
 restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon)" "restart it"; }
