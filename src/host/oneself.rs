@@ -1,0 +1,28 @@
+//! Who we are: program, user, and what our caller told us.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Host, Inode};
+
+impl Host {
+    /// The identity of the program that is running now.
+    pub fn own_inode(&self) -> io::Result<Inode> {
+        std::fs::metadata("/proc/self/exe").map(|meta| Inode::of(&meta))
+    }
+
+    /// One environment variable of our caller, if it is valid UTF-8 and not empty.
+    pub fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The user and group that we act as.
+    pub fn own_user(&self) -> (u32, u32) {
+        (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    }
+
+    /// The absolute path of the running program, for lines that users copy.
+    pub fn own_path(&self) -> PathBuf {
+        std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
+    }
+}
