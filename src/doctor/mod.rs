@@ -155,20 +155,4 @@ fn excuse(findings: &mut Vec<Finding>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_in_kebab_case() {
-        let ids: Vec<&str> = checks().map(|check| check.id).collect();
-        for (number, id) in ids.iter().enumerate() {
-            assert!(id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{id}");
-            assert!(!ids.iter().skip(number + 1).any(|other| other == id), "{id} is there twice");
-        }
-    }
-
-    #[test]
-    fn a_machine_with_nothing_is_healthy() {
-        assert_eq!(examine(&Seen::default()), []);
-    }
-}
+mod tests;

@@ -21,8 +21,8 @@ pub const CROSS: Known = Known {
         "switched-off",
         "daemon-not-restarted",
     ],
-    otherwise: &[
-        "{register}",
+    otherwise: &["{register}"],
+    then: &[
         "nix build nixpkgs#legacyPackages.{nix}.hello   # not pkgsCross",
         "nix build .#packages.{nix}.default             # of a flake",
         "nix-build --argstr system {nix}                # of a default.nix",

@@ -11,7 +11,7 @@ use binfmt_magic::Arch;
 use serde::Serialize;
 
 use super::{Finding, Seen};
-use known::{KNOWN, Known};
+use known::Known;
 
 pub use cross::CROSS;
 pub use names::systems;
@@ -46,7 +46,7 @@ pub struct Meaning {
 pub fn recognise(text: &str) -> Vec<Recognised> {
     let flat = flat(text);
     let systems = systems(text);
-    let said = KNOWN.iter().filter(|known| known.wordings.iter().any(|words| has(&flat, words)));
+    let said = known::all().filter(|known| known.wordings.iter().any(|words| has(&flat, words)));
     let mut found: Vec<&'static Known> = said.collect();
     let covered: Vec<&str> = found.iter().flat_map(|known| known.covers).copied().collect();
     found.retain(|known| !covered.contains(&known.id));
@@ -91,7 +91,10 @@ pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Me
     let foreign = systems.iter().find(|arch| !seen.natives.contains(arch.target)).copied();
     let arch = foreign.or_else(|| systems.first().copied());
     let behind: Vec<&Finding> = findings.iter().filter(|finding| is_behind(known, arch, finding)).collect();
-    let mut here = arch.map(|arch| state(seen, arch)).unwrap_or_default();
+    let mut here = arch.map_or_else(|| whole(seen), |arch| state(seen, arch));
+    if seen.nix.is_none() && known.by == "Nix" {
+        here.push("there is no trace of Nix on this machine".into());
+    }
     let mut repair: Vec<String> = Vec::new();
     for finding in behind {
         here.push(format!("{} ({})", finding.case.what, finding.id));
@@ -117,6 +120,16 @@ fn is_behind(known: &Known, arch: Option<&Arch>, finding: &Finding) -> bool {
     let same = arch.is_none_or(|arch| finding.case.systems.is_empty() || finding.case.systems.contains(&arch.target));
     // The machine's own programs are no foreign system's, and stop all.
     known.checks.contains(&finding.id) && (same || finding.id == "native-registered")
+}
+
+/// What this machine does with programs of other systems, where the text names none.
+fn whole(seen: &Seen) -> Vec<String> {
+    let run: Vec<&str> = seen.emulated().map(|(arch, _)| arch.target).collect();
+    vec![match run.as_slice() {
+        [] => "no entry takes programs of any other system".to_owned(),
+        _ if seen.table.is_switched_off() => "the kernel's table is switched off".to_owned(),
+        systems => format!("entries take programs of {}, and of no other system", systems.join(" ")),
+    }]
 }
 
 /// What this machine does with a system's programs and builds.

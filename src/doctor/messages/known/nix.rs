@@ -1,0 +1,102 @@
+//! What Nix says: its texts of three generations (2.3; 2.4 to 2.29; 2.30 and later).
+
+use super::Known;
+
+pub(super) const KNOWN: &[Known] = &[
+    Known {
+        id: "nix-wrong-platform",
+        by: "Nix",
+        wordings: &[
+            // 2.3; then with features, up to 2.29 (facts of Nix, "Messages by age"; nixos-generators#219).
+            &["a '", "is required to build '", "but i am a '"],
+            // 2.30 and later.
+            &["cannot build '", "required system or feature not available"],
+            &["required system: '", "current system: '"],
+            // 2.36.
+            &["cannot build '", "platform mismatch"],
+            // The build hook, since 2.4.
+            &["failed to find a machine for remote build", "required (system, features)"],
+        ],
+        means: "Nix refuses a build: its system is neither this machine's nor in extra-platforms. Nix does not look at \
+                the kernel's table, so it has to be told; and a daemon reads what it is told only when it starts",
+        checks: &[
+            "nix-not-told",
+            "nix-lost-i686",
+            "daemon-not-restarted",
+            "user-not-trusted",
+            "entry-gone",
+            "not-mounted",
+            "switched-off",
+        ],
+        otherwise: &["{register}"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "nix-untrusted-setting",
+        by: "Nix",
+        // Before 2.4 "user-specified" (Nix 2.36 `daemon.cc`; aarch64-build-box#39).
+        wordings: &[
+            &["ignoring the client-specified setting", "restricted setting"],
+            &["ignoring the user-specified setting", "restricted setting"],
+            &["ignoring untrusted", "you are not a trusted user"],
+        ],
+        means: "a user's own setting, or one on the command line, is not listened to: the daemon takes extra-platforms \
+                and sandbox-paths from root and from trusted-users alone. What root registers counts for everybody",
+        checks: &["user-not-trusted", "nix-not-told"],
+        otherwise: &["{register}"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "nix-seccomp",
+        by: "Nix, run by an emulator",
+        wordings: &[&["unable to load seccomp bpf program"], &["cannot load seccomp", "invalid argument"]],
+        means: "Nix itself runs through QEMU (in a container for another system, say), and QEMU cannot load its filter of \
+                system calls. sandbox = false does not help, filter-syscalls = false does (NixOS/nix#5258)",
+        checks: &["nix-inside-emulation"],
+        otherwise: &["# inside the emulated system:", "echo filter-syscalls = false >> /etc/nix/nix.conf"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "nix-personality",
+        by: "Nix",
+        wordings: &[&["set 32-bit personality"]],
+        means: "Nix asks the kernel for a 32-bit personality before it starts an armv7l (armv6l, armv5tel, i686) builder. \
+                An arm64 processor without AArch32 has none, so that no emulator is ever reached (NixOS/nix#2595)",
+        checks: &["no-aarch32"],
+        otherwise: &["# build it on x86_64, where armv7l is emulated, or cross: pkgsCross.armv7l-hf-multiplatform"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "nix-no-namespaces",
+        by: "Nix",
+        wordings: &[
+            &["does not support the kernel namespaces", "sandboxing"],
+            &["cloning builder process: operation not permitted"],
+            &["unable to start build process", "operation not permitted"],
+        ],
+        means: "the kernel, or the container this runs in, gives Nix no namespaces for its sandbox",
+        checks: &["sandbox-silently-off"],
+        otherwise: &["# in a container: start it with --privileged; else: sysctl user.max_user_namespaces=15000"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "nix-sandbox-path",
+        by: "Nix",
+        wordings: &[
+            &["getting attributes of path '", "no such file or directory"],
+            &["getting status of '", "no such file or directory"],
+            &["bind mount from '", "failed"],
+        ],
+        means: "a path that sandbox-paths names does not exist, or was cut at a # or a blank: every build fails on it. A \
+                ? at its end lets it be missing",
+        checks: &["sandbox-path-missing", "sandbox-path-cut"],
+        otherwise: &["nix config show sandbox-paths"],
+        then: &[],
+        covers: &["no-such-file"],
+    },
+];

@@ -1,0 +1,86 @@
+//! What QEMU says, and programs that it runs.
+
+use super::Known;
+
+pub(super) const KNOWN: &[Known] = &[
+    Known {
+        id: "qemu-no-loader",
+        by: "QEMU",
+        wordings: &[
+            &["qemu-", "could not open '", "no such file or directory"],
+            &["could not open '/lib", "no such file or directory"],
+        ],
+        means: "emulation works, and the program is dynamically linked: its loader and libraries are looked for here, and \
+                this system has none for it. In a chroot, a container, or as built by Nix it has its own",
+        checks: &[],
+        otherwise: &[
+            "# static programs run as they are; for others, give QEMU a tree of that system:",
+            "QEMU_LD_PREFIX=/path/to/its/root ./program",
+        ],
+        then: &[],
+        covers: &["no-such-file"],
+    },
+    Known {
+        id: "qemu-crash",
+        by: "QEMU",
+        wordings: &[&["uncaught target signal"]],
+        means: "the emulated program crashed. It may be its own fault; old releases of QEMU crash under today's kernels, \
+                and some newer ones with Ubuntu 22.04's libc-bin (tonistiigi/binfmt#215, #240)",
+        checks: &["qemu-known-bad", "interpreter-noexec", "interpreter-stale", "does-not-run"],
+        otherwise: &["# another release of QEMU may run it:", "{register} --qemu-version latest"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "qemu-address-space",
+        by: "QEMU",
+        wordings: &[&["unable to reserve", "address space"], &["unable to find a guest_base"]],
+        means: "QEMU wants the guest's whole address space at once, and gets too little: ulimit -v, a container's limit, \
+                or vm.mmap_min_addr for guests that begin at address 0",
+        checks: &["qemu-known-bad"],
+        otherwise: &["ulimit -v unlimited", "# or, for one program: QEMU_RESERVED_VA=0x40000000"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "qemu-unsupported",
+        by: "QEMU",
+        wordings: &[
+            &["unsupported syscall"],
+            &["qemu", "unsupported ioctl"],
+            &["qemu", "function not implemented"],
+            &["invalid note in pt_gnu_property"],
+        ],
+        means: "the program uses something of the kernel that this release of QEMU does not emulate; most programs do \
+                without when they are refused",
+        checks: &["qemu-known-bad", "interpreter-stale"],
+        otherwise: &["# a newer QEMU may know it:", "{register} --qemu-version latest"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "argv0-lost",
+        by: "busybox and others",
+        wordings: &[&["applet not found"]],
+        means: "a program looks at the name that it was started by, and was told another: flag P is missing, or this QEMU \
+                does not understand it",
+        checks: &["argv0-lost", "argv0-not-understood"],
+        otherwise: &["{register} --force"],
+        then: &[],
+        covers: &[],
+    },
+    Known {
+        id: "sudo-without-rights",
+        by: "sudo",
+        wordings: &[&["effective uid is not 0"], &["must be owned by uid 0 and have the setuid bit set"]],
+        means: "a foreign setuid program was started without its rights: that takes flag C. Inside `binfmt-nix run`, and \
+                where no_new_privs is set, it gets none in any case",
+        checks: &["credentials-missing"],
+        otherwise: &[
+            "# C lets whoever may start it write files as root; if you want that:",
+            "{register} --credentials",
+        ],
+        then: &[],
+        covers: &[],
+    },
+];

@@ -1,0 +1,16 @@
+//! A nix.conf with whatever it includes: read as Nix reads it, to its end.
+#![no_main]
+
+use std::path::Path;
+
+use binfmt_nix::nix::settings::Settings;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    // Every file that it names has the same text: that must end.
+    let settings = Settings::read(Path::new("/etc/nix/nix.conf"), &|_| Some(text.clone()));
+    assert!(settings.lines.iter().all(|line| line.number > 0 && !line.name.contains(char::is_whitespace)));
+    let list = settings.list(&["extra-platforms"], &["i686-linux"]);
+    assert!(list.iter().all(|word| !word.is_empty() && !word.contains('#')));
+});
