@@ -129,8 +129,11 @@ fn process(pid: u32, host: &Host, ui: &Ui) -> Result<ExitCode> {
 
 fn print_process(ui: &Ui, process: &Process) {
     ui.result(&format!("process {} executes {}", process.pid, process.executes));
-    if let Some(program) = &process.program {
-        line(ui, &format!("started as {program}"));
+    if let Some(path) = &process.called_with {
+        line(ui, &format!("execve was called with {path}"));
+    }
+    if let Some(program) = process.program.as_ref().filter(|program| Some(*program) != process.called_with.as_ref()) {
+        line(ui, &format!("its program is {program}"));
     }
     if let Some(header) = process.now.as_ref().and_then(|now| now.steps.first()?.elf.as_ref()) {
         for text in elf(header) {

@@ -32,7 +32,9 @@ pub struct Elf {
     pub e_machine: u16,
     /// What sets it apart from others of this processor: `n32`, `EABI5, hard float`.
     pub abi: Option<String>,
-    /// QEMU's name of the system that runs it.
+    /// Bytes 8 to 10 mark it as an AppImage, so that no usual rule takes it.
+    pub is_appimage: bool,
+    /// QEMU's name of the system whose program it is.
     pub system: Option<&'static str>,
     /// Whether it needs a loader; null if that cannot be told.
     pub linking: Option<Linking>,
@@ -158,9 +160,24 @@ pub(super) fn identify(file: &Looked, look: &Look) -> Option<Elf> {
         machine: names::machine(header.machine),
         e_machine: header.machine,
         abi: names::abi(header.machine, bits, header.flags),
-        system: Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target),
+        is_appimage: head.get(8..).is_some_and(is_marked),
+        system: system(head),
         linking: linking(file, look),
     })
+}
+
+/// "AI", and the type of the image: 1 or 2 (AppImage's specification, "image format").
+fn is_marked(rest: &[u8]) -> bool {
+    matches!(rest, [b'A', b'I', 1 | 2, ..])
+}
+
+fn system(head: &[u8]) -> Option<&'static str> {
+    let of = |head: &[u8]| Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target);
+    let unmarked = || {
+        let (start, rest) = head.split_at_checked(8)?;
+        of(&[start, &[0; 3], rest.get(3..)?].concat()).filter(|_| is_marked(rest))
+    };
+    of(head).or_else(unmarked)
 }
 
 /// Whether a file needs a loader, by its own account.

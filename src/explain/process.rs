@@ -21,7 +21,9 @@ pub struct Process {
     pub verdict: How,
     /// In a sentence.
     pub why: String,
-    /// The file that execve(2) was called with, if that can be told.
+    /// What execve(2) was called with: the program, or a script for it; null if that cannot be read.
+    pub called_with: Option<String>,
+    /// The program that runs in it, if that can be told.
     pub program: Option<String>,
     /// The program's own argv\[0\]; null if nobody kept it.
     pub argv0: Option<String>,
@@ -31,7 +33,7 @@ pub struct Process {
     pub entry: Option<Origin>,
     /// What else there is to know.
     pub notes: Vec<String>,
-    /// What would become of its program if it were executed now.
+    /// What would become of its program if it were executed now, by a path at which it is found from here.
     pub now: Option<Explanation>,
 }
 

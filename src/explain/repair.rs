@@ -31,20 +31,27 @@ fn nobody(of: &Explanation, step: &Step) -> Vec<String> {
         return vec![format!("echo 1 | sudo tee {}", quoted(&binfmt_misc::path(&off.name).to_string_lossy()))];
     }
     match (&step.elf, step.what) {
-        (Some(elf), _) => match elf.system {
-            Some(system) => vec![
-                format!("sudo binfmt-nix register {system}"),
-                format!("binfmt-nix run -s {system} -- {file}    # without root"),
-            ],
-            None => Vec::new(),
-        },
+        // A copy runs with its mark taken away; the emulator has to be there, too.
+        (Some(elf), _) if elf.is_appimage => {
+            let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc    # on a copy");
+            [vec![unmark], register(elf.system, &file)].concat()
+        }
+        (Some(elf), _) => register(elf.system, &file),
         (None, What::Text) if of.steps.len() == 1 => {
-            vec![format!(
-                "sh {file}    # if it is a shell script; #!/bin/sh as its first line makes it one to the kernel"
-            )]
+            vec![format!("sh {file}    # if it is a shell script")]
         }
         _ => Vec::new(),
     }
+}
+
+fn register(system: Option<&str>, file: &str) -> Vec<String> {
+    let lines = |system| {
+        [
+            format!("sudo binfmt-nix register {system}"),
+            format!("binfmt-nix run -s {system} -- {file}    # without root"),
+        ]
+    };
+    system.map(lines).into_iter().flatten().collect()
 }
 
 /// Its interpreter cannot be executed.

@@ -41,6 +41,7 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
         verdict: found.verdict,
         why: found.why(&seen),
         notes: notes(host, pid, &seen, &found, entry.as_ref()),
+        called_with: seen.execfn.as_deref().map(text),
         program: found.program.as_deref().map(text),
         argv0: found.argv0.as_deref().map(text),
         arguments: found.arguments.iter().map(|argument| text(argument)).collect(),

@@ -175,6 +175,9 @@ impl Walk<'_> {
         }
         let no_entry = if self.machine.table.entries().is_empty() { "there is no entry" } else { "no entry takes it" };
         match (&step.elf, step.what) {
+            (Some(elf), _) if elf.is_appimage => {
+                format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, where rules want 0")
+            }
             (Some(elf), _) => {
                 format!("this {} machine does not run {} files, and {no_entry}", self.machine.name, elf.machine)
             }

@@ -89,8 +89,20 @@ fn the_document() {
 fn the_document_of_a_process() {
     let value = explain(&["--json", "--pid", &std::process::id().to_string()]).exits(0).json();
     let fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["argv0", "arguments", "entry", "executes", "notes", "now", "pid", "program", "verdict", "version", "why"];
+    let expected = [
+        "argv0",
+        "arguments",
+        "called_with",
+        "entry",
+        "executes",
+        "notes",
+        "now",
+        "pid",
+        "program",
+        "verdict",
+        "version",
+        "why",
+    ];
     assert_eq!(fields.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
     assert_eq!((&value["verdict"], &value["now"]["verdict"]), (&"native".into(), &"native".into()));
 }

@@ -18,6 +18,7 @@ crate::tests! {
     an_emulated_process
     an_emulator_that_was_replaced
     processes_of_this_machine
+    a_script_of_a_foreign_shell
 }
 
 /// A process that waits for its standard input, which stays open; killed when it is dropped.
@@ -111,4 +112,20 @@ fn processes_of_this_machine() {
     let value = Waiting::start(&mut Command::new(&script)).explained(0);
     assert_eq!((&value["verdict"], &value["program"]), (&"script".into(), &"/scratch/script".into()), "{value:#}");
     explain(&["--pid", "4194305"]).exits(1).says("cannot look at process 4194305");
+}
+
+/// A foreign shell's script: execve(2) was called with the script, and its interpreter is what is emulated.
+fn a_script_of_a_foreign_shell() {
+    let (emulator, program) = (qemu("aarch64"), foreign());
+    mount_table();
+    enter_ours("arm64", "aarch64", &emulator, "PF");
+    let script = outside("script", format!("#!{} sh\n{SCRIPT}\n", program.display()).as_bytes());
+    let value = Waiting::start(&mut Command::new(&script)).explained(0);
+    assert_eq!(
+        (&value["verdict"], &value["called_with"]),
+        (&"emulated".into(), &"/scratch/script".into()),
+        "{value:#}"
+    );
+    assert_eq!((&value["program"], &value["entry"]["name"]), (&program.to_str().into(), &"arm64".into()));
+    assert_eq!(value["arguments"], serde_json::json!(["sh", "/scratch/script"]));
 }

@@ -103,6 +103,13 @@ fn what_helps() {
     explain(&["/scratch/windows"]).exits(3).prints("sed -i 's/\\r$//' /scratch/windows");
     outside("plain text", b"echo hello\n");
     explain(&["/scratch/plain text"]).exits(3).prints("sh '/scratch/plain text'");
+    let mut marked = fs::read(probe("riscv64")).unwrap();
+    marked[8..11].copy_from_slice(b"AI\x02");
+    outside("marked", &marked);
+    let appimage = explain(&["/scratch/marked"]).exits(3).prints("bytes 8 to 10 mark it as an AppImage");
+    appimage
+        .prints(r"printf '\0\0\0' | dd of=/scratch/marked bs=1 seek=8 conv=notrunc")
+        .prints("the system is riscv64");
     // Its own interpreter is one of its programs.
     enter_ours("own", "riscv64", Path::new(program), "");
     explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 > /proc/sys/fs/binfmt_misc/own");

@@ -86,9 +86,23 @@ pub(super) fn lines() -> usize {
 /// The argument is the one that the interpreter gets.
 pub(super) fn arguments() {
     let judge = Judge::new();
-    let long = "x".repeat(300);
-    for line in ["", " one", "  one two \t", " one\ttwo", " \t", " a\0b", &format!(" {long}")] {
-        let path = file("says", format!("#!/bin/echo{line}\n").as_bytes());
+    let cut = format!(" {}", "x".repeat(300));
+    let lines = [
+        "\n",
+        " one\n",
+        "  one two \t\n",
+        " one\ttwo\n",
+        " \t\n",
+        " a\0b\n",
+        " ",
+        " \t ",
+        " one",
+        "\0 one\n",
+        " \0one\n",
+        &cut,
+    ];
+    for line in lines {
+        let path = file("says", format!("#!/bin/echo{line}").as_bytes());
         let output = Command::new(&path).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         let said = judge.says(&path);
