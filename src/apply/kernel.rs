@@ -69,9 +69,8 @@ impl Apply<'_> {
         self.undo_by(Undo::Withdraw(rule.clone()));
         self.end(made)?;
         let emulator = Some((installed.inode, installed.sha256));
-        if prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)? {
-            self.proven.push(arch.target);
-        }
+        prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)?;
+        self.proven.push(arch.target);
         Ok(())
     }
 
@@ -81,7 +80,7 @@ impl Apply<'_> {
         let keeps_argv0 = rivals.iter().all(|rival| rival.entry.rule.flags.preserve_argv0);
         let name = rivals.first().map(|rival| name_of(&rival.entry)).unwrap_or_default();
         match prove::runs(self.host, arch, &name, None, keeps_argv0) {
-            Ok(proven) => self.proven.extend(proven.then_some(arch.target)),
+            Ok(()) => self.proven.push(arch.target),
             Err(Error::NotWorking { why, .. }) => {
                 return Err(Error::Conflict {
                     what: format!(

@@ -8,9 +8,8 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::copies;
 use crate::host::{Blocked, Host, Inode, TEMP_PREFIX};
-use crate::probe::ARG0;
+use crate::probe::{self, ARG0, Trial};
 use crate::{layout, receipt};
 
 /// The hidden command of this program that enters a chroot and becomes the probe.
@@ -35,9 +34,7 @@ pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Res
     Ok(())
 }
 
-/// Runs a program of `arch` in an empty chroot. `false`: there is no probe for
-/// it, and only the emulator's own `--version` was seen. Whatever fails, the
-/// caller takes the entry out again.
+/// Runs a program of `arch` in an empty chroot. Whatever fails, the caller takes the entry out again.
 ///
 /// The helper that enters the chroot is this program, so that a native program
 /// is executed too; the process that started it stays as it is, and can remove
@@ -48,19 +45,13 @@ pub(super) fn runs(
     name: &str,
     emulator: Option<(Inode, Sha256)>,
     keeps_argv0: bool,
-) -> Result<bool> {
+) -> Result<()> {
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
-    let Some(probe) = arch.probe() else {
-        let path = host.at(&layout::interpreter(arch));
-        return match emulator {
-            Some(_) => copies::version(host, arch, &path).map(|_| false).map_err(broken),
-            None => Ok(false),
-        };
-    };
+    let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
     let dir = empty_room(host, probe)?;
     let seen = watch(host, &host.at(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
-    seen.map(|()| true).map_err(broken)
+    seen.map_err(broken)
 }
 
 /// A new directory with nothing but the probe, below a directory of ours: /tmp
@@ -85,7 +76,7 @@ fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     }
 }
 
-/// Starts the probe, and looks at the process while it is stopped.
+/// Starts the probe, and compares what it is run by with what was verified.
 fn watch(
     host: &Host,
     room: &Path,
@@ -94,32 +85,32 @@ fn watch(
 ) -> std::result::Result<(), String> {
     let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
-    let mut child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
-    let text = |e: io::Error| format!("the probe cannot be watched: {e}");
-    let own = host.own_inode().map_err(text)?;
-    let running = child.program(own).map_err(text)?;
-    let verified = match (running, emulator) {
+    let child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
+    let ran = match probe::watch(host, child).map_err(unwatched)? {
+        Trial::Ran(ran) => ran,
+        Trial::Refused(e) => return Err(format!("the probe cannot be started: {e}")),
+        Trial::Ended(why) | Trial::Untried(why) => return Err(why),
+    };
+    if keeps_argv0 && !ran.keeps_argv0() {
+        return Err(format!("the probe was given argv[0] {:?} instead of {ARG0:?}", ran.argv0));
+    }
+    let verified = match (ran.program, emulator) {
         (Some(mut running), Some((expected, sha256))) => {
-            let inode = Inode::of(&running.metadata().map_err(text)?);
-            inode == expected && Sha256::of_reader(&mut running).map_err(text)? == sha256
+            let inode = Inode::of(&running.metadata().map_err(unwatched)?);
+            inode == expected && Sha256::of_reader(&mut running).map_err(unwatched)? == sha256
         }
         // Somebody else's entry: there is nothing to compare with.
         (_, None) => true,
         (None, Some(_)) => false,
     };
-    let (status, output, complaints) = child.finish().map_err(text)?;
-    if !status.success() {
-        return Err(format!("the probe ended with {status}: {}", complaints.trim()));
+    if verified {
+        Ok(())
+    } else {
+        Err("the kernel runs the probe with another file than the one that was verified".into())
     }
-    if output.is_empty() {
-        return Err("the probe ended without a word".into());
-    }
-    if keeps_argv0 && output != ARG0.as_bytes() {
-        let got = String::from_utf8_lossy(&output);
-        return Err(format!("the probe was given argv[0] {got:?} instead of {ARG0:?}"));
-    }
-    if !verified {
-        return Err("the kernel runs the probe with another file than the one that was verified".into());
-    }
-    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn unwatched(e: io::Error) -> String {
+    format!("the probe cannot be watched: {e}")
 }

@@ -33,7 +33,7 @@ impl Host {
     }
 
     /// Moves this process into the namespaces of Nix's sandbox: private mounts, processes, IPC, host name and network, in
-    /// a user namespace, or, for root, without one where there are none (Nix 2.36, `linux-derivation-builder.cc`).
+    /// a user namespace, or, for root, without one where there are none (Nix, `linux-derivation-builder.cc`, commit b813ed2602d4).
     /// Only what it starts is in the new namespace of processes (pid_namespaces(7)).
     pub fn leave_for_sandbox(&self) -> Result<(), Refusal> {
         let sandbox = CloneFlags::CLONE_NEWNS

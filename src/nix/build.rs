@@ -1,6 +1,6 @@
 //! One build by the Nix that is installed here, in its sandbox: a probe is the builder.
 //!
-//! Nothing is needed but Nix: no nixpkgs, no cache, no network. The probe prints the first 16 bytes of its argv[0],
+//! Nothing is needed but Nix: no nixpkgs, no cache, no network. The probe prints the first 16 bytes of its `argv[0]`,
 //! which Nix makes of its store path, and that is in the log then. It makes no output, so the build ends with Nix's
 //! complaint that there is none, which it comes to only if the builder ended with 0 (seen with Nix 2.8, 2.26 and 2.34).
 
@@ -14,7 +14,7 @@ use crate::host::{Finished, Host};
 pub enum Built {
     /// The probe ran; whether it was given its name.
     Ran {
-        /// its argv[0] was the name that Nix gave it
+        /// its `argv[0]` was the name that Nix gave it
         keeps_argv0: bool,
         /// Nix was made to use its sandbox, or does so by its settings
         in_sandbox: bool,
@@ -27,7 +27,7 @@ pub enum Built {
     Untried(String),
 }
 
-/// So many bytes of its argv[0] a probe prints.
+/// So many bytes of its `argv[0]` a probe prints.
 const PRINTED: usize = 16;
 
 /// Builds, with a probe for `system` as the builder. What it leaves in the store is deleted again, or is garbage there.

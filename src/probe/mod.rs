@@ -15,7 +15,7 @@ use binfmt_magic::Arch;
 
 use crate::host::{Blocked, Host, Inode};
 
-/// What a probe is started as; it prints the 16 bytes at its argv[0].
+/// What a probe is started as; it prints the 16 bytes at its `argv[0]`.
 pub const ARG0: &str = "binfmt-nix-argv0";
 
 /// What was seen of a probe.
@@ -64,7 +64,7 @@ pub enum Trial {
 pub struct Ran {
     /// The file that the process executed, if it could be looked at: an emulator.
     pub program: Option<File>,
-    /// What it found at its argv[0].
+    /// What it found at its `argv[0]`.
     pub argv0: String,
     /// What else was said.
     pub complaints: String,
@@ -94,7 +94,7 @@ pub fn direct(host: &Host, arch: &Arch) -> Trial {
 }
 
 /// Looks at the process while it is stopped at its first write, and lets it go on.
-fn watch(host: &Host, mut child: Blocked) -> io::Result<Trial> {
+pub fn watch(host: &Host, mut child: Blocked) -> io::Result<Trial> {
     let program = child.program(host.own_inode()?)?;
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
