@@ -124,6 +124,29 @@ fn no_line_of_the_table_of_faults_is_orphaned() {
     assert!(orphans.is_empty(), "{orphans:#?}");
 }
 
+/// Each check of the doctor is found by a test: on a real kernel, with real Nix, or where that cannot be, on facts.
+#[test]
+fn every_check_of_the_doctor_is_shown() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
+    let sources = files(&root.join("src/doctor"));
+    let ids = sources.iter().flat_map(|file| {
+        let text = read(file);
+        let ids = text.lines().filter_map(|line| line.trim().strip_prefix("Check { id: \"")?.split('"').next());
+        ids.map(str::to_owned).collect::<Vec<_>>()
+    });
+    let ids: Vec<String> = ids.chain(["does-not-run".to_owned()]).collect();
+    assert!(ids.len() > 38, "{ids:#?}");
+    let shown = files(&root.join("tests/kernel")).iter().map(read).collect::<String>();
+    let facts: String =
+        sources.iter().map(read).filter_map(|text| Some(text.split_once("#[test]")?.1.to_owned())).collect();
+    let hidden: Vec<_> = ids
+        .iter()
+        .filter(|id| !shown.contains(&format!("\"{id}\"")) && !facts.contains(&format!("\"{id}\"")))
+        .collect();
+    assert!(hidden.is_empty(), "{hidden:#?}");
+}
+
 fn cells(line: &str) -> Vec<&str> {
     line.trim_matches(['|', ' ']).split(" | ").collect()
 }

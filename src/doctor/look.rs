@@ -45,10 +45,21 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
         foreign_sudo: place::foreign_sudo(host),
         nix: nix::look(host, facts),
     };
-    seen.interpreters = interpreters(facts);
+    if seen.place.emulated {
+        forget_the_machine_outside(&mut seen);
+    }
+    seen.interpreters = interpreters(&seen);
     seen.trials = trials(host, &seen);
     keep_readable_rules(&mut seen);
     seen
+}
+
+/// A system that is emulated as a whole sees the kernel's table of the machine that emulates it, whose entries run this
+/// very program: they are no business of its own.
+fn forget_the_machine_outside(seen: &mut Seen) {
+    seen.table = Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true };
+    seen.boot = boot::Boot::of(Vec::new(), false);
+    seen.place.container = None;
 }
 
 /// A rule of a boot file whose interpreter is not there is refused at boot, if it has flag F (ENOENT, measured).
@@ -64,22 +75,22 @@ fn keep_readable_rules(seen: &mut Seen) {
 }
 
 /// The kernel's paths are real ones, whatever `--root` says.
-fn interpreters(facts: &Facts) -> BTreeMap<Vec<u8>, Interpreter> {
+fn interpreters(seen: &Seen) -> BTreeMap<Vec<u8>, Interpreter> {
     let mut found = BTreeMap::new();
-    for entry in facts.table.entries().iter().filter(|entry| has_file(entry)) {
+    for entry in seen.table.entries().iter().filter(|entry| has_file(entry)) {
         if !found.contains_key(&entry.rule.interpreter) {
-            found.insert(entry.rule.interpreter.clone(), judge(facts, entry));
+            found.insert(entry.rule.interpreter.clone(), judge(&seen.machine, entry));
         }
     }
     found
 }
 
-fn judge(facts: &Facts, entry: &Entry) -> Interpreter {
+fn judge(machine: &str, entry: &Entry) -> Interpreter {
     let (host, path) = (Host::live(), path_of(entry));
     let Ok(head) = host.head(path, interpreter::HEAD) else {
         return Interpreter { exists: host.is_there_given(path), executable: true, ..Interpreter::default() };
     };
-    let unfit = interpreter::judge(&head, &facts.machine).err();
+    let unfit = interpreter::judge(&head, machine).err();
     let mut found = Interpreter {
         exists: true,
         dynamic: unfit.as_ref().is_some_and(|why| why.contains("dynamically linked")),
@@ -96,9 +107,9 @@ fn judge(facts: &Facts, entry: &Entry) -> Interpreter {
     };
     let Some(arch) = taken_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
     // Nothing is started that somebody else could have put there.
-    if let Ok(fit) = copies::judge_any_age(&host, arch, &facts.machine, path) {
+    if let Ok(fit) = copies::judge_any_age(&host, arch, machine, path) {
         found.version = Some(fit.version);
-        let flaw = known_bad::flaw(fit.version, &facts.machine, arch.target, fit.fixed_address);
+        let flaw = known_bad::flaw(fit.version, machine, arch.target, fit.fixed_address);
         found.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
     }
     found

@@ -32,7 +32,7 @@ impl Host {
         nix::unistd::access(&self.at(path), nix::unistd::AccessFlags::W_OK).is_ok()
     }
 
-    /// Which namespace of this kind ("mnt", "pid") a process is in: "mnt:[4026531841]".
+    /// Which namespace of this kind ("mnt", "pid") a process is in: `mnt:[4026531841]`.
     pub fn namespace(&self, process: &str, kind: &str) -> Option<PathBuf> {
         std::fs::read_link(self.at(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
     }

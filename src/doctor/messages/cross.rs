@@ -10,8 +10,8 @@ pub const CROSS: Known = Known {
     wordings: &[],
     means: "this is a cross build: buildPlatform is not hostPlatform (pkgsCross, crossSystem; a triple in the names of \
             derivations). A cross-built program is another derivation than the native one, with another hash, and the \
-            binary cache has what Hydra built natively, on real hardware: it can give none of these, and the compiler \
-            itself is built first. With emulation Nix evaluates the native package (system = {nix}), whose derivations \
+            binary cache has what Hydra built natively, on real hardware: of these it has next to nothing, and the \
+            compiler itself is built first. With emulation Nix evaluates the native package (system = {nix}), whose derivations \
             are the very ones in the cache: it downloads them, and builds under QEMU only what is missing there",
     checks: &[
         "nix-not-told",

@@ -105,11 +105,12 @@ pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Me
         here.extend(why);
         repair = lines;
     }
+    repair.extend(known.then.iter().map(|line| fill(line, seen, arch)));
     Meaning {
         id: known.id,
         by: known.by,
         system: arch.map(|arch| arch.target),
-        means: known.means.into(),
+        means: fill(known.means, seen, arch),
         here,
         repair,
     }
@@ -176,6 +177,7 @@ fn otherwise(known: &Known, seen: &Seen, arch: Option<&'static Arch>) -> (Vec<St
             let why = "no emulator is needed for it; the cause is elsewhere (the program itself, or another machine)";
             (Vec::new(), Some(why.into()))
         }
+        Some(arch) if wants_register && !known.then.is_empty() && runs_and_builds(seen, arch) => (Vec::new(), None),
         Some(arch) if wants_register && runs_and_builds(seen, arch) => {
             let why = "so here and now it would work: try it again. If it still fails, the message comes from another \
                        machine (a remote builder, a VM of docker's), or was a missing feature (kvm, big-parallel)";

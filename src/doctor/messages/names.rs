@@ -22,6 +22,10 @@ fn named(word: &str) -> Option<&'static Arch> {
         // Docker knows levels of amd64 that no table of ours has.
         return find(word).or_else(|| find(&format!("linux/{}", platform.split('/').next()?)));
     }
+    if let Some((_, cross)) = word.split_once("pkgsCross.") {
+        // `aarch64-multiplatform`, `riscv64`, `armv7l-hf-multiplatform`
+        return find(cross.split(['-', '.']).next()?);
+    }
     let last = word.rsplit('/').next()?;
     if let Some((_, target)) = last.rsplit_once("qemu-") {
         return find(target.trim_end_matches("-static"));
@@ -52,6 +56,7 @@ mod tests {
         assert_eq!(of("qemu-riscv64-static: Could not open '/lib/ld-linux-riscv64-lp64d.so.1'"), "riscv64");
         assert_eq!(of("/lib64/ld-linux-x86-64.so.2 /lib/ld-musl-armhf.so.1"), "x86_64 arm");
         assert_eq!(of("/nix/store/0q-hello-aarch64-unknown-linux-gnu-2.12.1.drv"), "aarch64");
+        assert_eq!(of("nixpkgs#pkgsCross.armv7l-hf-multiplatform.hello pkgsCross.mingwW64"), "arm");
         assert_eq!(of("alarm -linux linux/ qemu- ld-linux- the arm of a chair"), "");
     }
 }

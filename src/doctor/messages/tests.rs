@@ -133,7 +133,7 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
     ("write /proc/sys/fs/binfmt_misc/register: file exists", &["register-exists"], ""),
     ("mount: /proc/sys/fs/binfmt_misc: unknown filesystem type 'binfmt_misc'.", &["no-binfmt-misc"], ""),
     // Cross builds.
-    ("nix build nixpkgs#pkgsCross.aarch64-multiplatform.hello", &["cross-build"], ""),
+    ("nix build nixpkgs#pkgsCross.aarch64-multiplatform.hello", &["cross-build"], "aarch64"),
     (
         "these 630 derivations will be built:\n  /nix/store/0q-gcc-aarch64-unknown-linux-gnu-13.3.0.drv\n  \
          /nix/store/1q-hello-aarch64-unknown-linux-gnu-2.12.1.drv",
@@ -198,6 +198,17 @@ fn the_same_message_means_another_thing_on_another_machine() {
     let untold = answer(text, &Seen { nix: Some(nix), ..Seen::default() });
     assert!(untold.here.iter().any(|line| line.contains("process 7")), "{untold:#?}");
     assert_eq!(untold.repair, ["systemctl restart nix-daemon"]);
+}
+
+#[test]
+fn a_cross_build_is_told_the_native_way() {
+    let text = "these 630 derivations will be built:\n  /nix/store/0-gcc-riscv64-unknown-linux-gnu-13.drv";
+    let told = answer(text, &Seen::default());
+    assert!(told.means.contains("(system = riscv64-linux)"), "{told:#?}");
+    assert_eq!(told.repair[0], "sudo binfmt-nix register riscv64");
+    assert!(told.repair[1].starts_with("nix build nixpkgs#legacyPackages.riscv64-linux.hello"), "{told:#?}");
+    let unnamed = answer("import <nixpkgs> { crossSystem = x; }", &Seen::default());
+    assert!(unnamed.repair.iter().all(|line| line.contains("SYSTEM")), "{unnamed:#?}");
 }
 
 proptest! {
