@@ -105,7 +105,7 @@ fn whoever_made_the_entry() {
 /// The tool, as a user who is not root.
 pub(crate) fn as_a_stranger(tree: Tree, args: &[&str]) -> Done {
     // Where there is none, a stranger has no id, and who has no id may have no namespace.
-    drop(tree.file("theirs", "").owner("theirs", 65534));
+    let _tree = tree.file("theirs", "").owner("theirs", 65534);
     itself("stranger").unwrap().arg(TOOL).args(["--root", "/tree"]).args(args).output().unwrap().into()
 }
 
