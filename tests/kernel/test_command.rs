@@ -103,14 +103,16 @@ fn whoever_made_the_entry() {
 }
 
 /// The tool, as a user who is not root.
-fn as_a_stranger(args: &[&str]) -> Done {
+pub(crate) fn as_a_stranger(tree: Tree, args: &[&str]) -> Done {
+    // Where there is none, a stranger has no id, and who has no id may have no namespace.
+    let _tree = tree.file("theirs", "").owner("theirs", 65534);
     itself("stranger").unwrap().arg(TOOL).args(["--root", "/tree"]).args(args).output().unwrap().into()
 }
 
 fn an_ordinary_user_proves_it_too() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    let done = as_a_stranger(&["test", "aarch64"]).exits(0);
+    let done = as_a_stranger(tree, &["test", "aarch64"]).exits(0);
     done.prints("QEMU 10.0.13").prints("it ran in an empty chroot").prints("it ran in a sandbox like Nix's");
 }
 
