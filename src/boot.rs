@@ -90,7 +90,12 @@ pub fn look(host: &Host) -> Result<Boot> {
         rules.extend(parse(&text).map(|rule| (path.clone(), rule)));
     }
     rules.extend(update_binfmts(host)?);
-    let readers = ["/usr/lib/systemd/systemd-binfmt", "/lib/systemd/systemd-binfmt", "/etc/init.d/binfmt"];
+    let readers = [
+        "/usr/lib/systemd/systemd-binfmt",
+        "/lib/systemd/systemd-binfmt",
+        "/run/current-system/systemd/lib/systemd/systemd-binfmt",
+        "/etc/init.d/binfmt",
+    ];
     Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
 }
 

@@ -53,8 +53,15 @@ pub fn recognise(text: &str) -> Vec<Recognised> {
     if cross::is_cross(text, &flat) {
         found.insert(0, &CROSS);
     }
+    // Logs are full of them: beside anything else they are not the trouble.
+    if found.iter().any(|known| !VAGUE.contains(&known.id)) {
+        found.retain(|known| !VAGUE.contains(&known.id));
+    }
     found.into_iter().map(|known| Recognised { known, systems: systems.clone() }).collect()
 }
+
+/// What is said of any file.
+const VAGUE: [&str; 2] = ["no-such-file", "permission-denied"];
 
 /// In lower case, without colours, and all white space and typographic quotes the usual ones.
 fn flat(text: &str) -> String {

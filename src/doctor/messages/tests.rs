@@ -141,6 +141,11 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
         "aarch64",
     ),
     ("these 2 derivations will be built:\n  /nix/store/0q-hello-2.12.drv", &[], ""),
+    (
+        "cat: /x: No such file or directory\nsh: ./hello: Permission denied\nzsh: exec format error: ./hello",
+        &["exec-format"],
+        "",
+    ),
     ("all is well", &[], ""),
 ];
 
