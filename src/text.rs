@@ -54,6 +54,16 @@ fn is_invisible(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// A word as a shell reads it back: for lines that people copy.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +88,13 @@ mod tests {
         let cleaned = clean_json(&json);
         assert!(cleaned.chars().all(is_shown), "{cleaned:?}");
         assert_eq!(serde_json::from_str::<String>(&cleaned).ok().as_deref(), Some(text));
+    }
+
+    #[test]
+    fn quotes_what_a_shell_would_change() {
+        assert_eq!(quoted("/usr/bin/x-1.0"), "/usr/bin/x-1.0");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -4,6 +4,7 @@ use crate::download;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::mirrors;
+use crate::text::quoted;
 
 /// The running machine is changed by root only. A tree below `--root` may
 /// belong to anyone. `rootless` are the systems that `run` could do it for.
@@ -30,27 +31,4 @@ fn line(host: &Host) -> String {
     words.push(quoted(&host.own_path().to_string_lossy()));
     words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
     words.join(" ")
-}
-
-/// As a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn quotes_what_a_shell_would_change() {
-        assert_eq!(quoted("/usr/bin/x-1.0"), "/usr/bin/x-1.0");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -10,6 +10,7 @@ use super::seen::{Interpreter, Trial, path_of};
 use super::{Case, Check, Seen, Urgency};
 use crate::binfmt_misc::name_of;
 use crate::interpreter::OLDEST_GOOD;
+use crate::text::quoted;
 
 /// What does not run, and nothing else says why.
 pub(super) const UNEXPLAINED: &str = "does-not-run";
@@ -93,7 +94,7 @@ fn not_executable(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter(|(_, _, file)| !file.executable).map(|(arch, entry, _)| {
         let what = format!("{}, the interpreter of the entry {}, is not executable", shown(entry), name_of(entry));
         let why = "starting its programs ends in \"Permission denied\", and so does registering it at boot";
-        let line = format!("chmod a+x {}", super::shell::quoted(&path_of(entry).to_string_lossy()));
+        let line = format!("chmod a+x {}", quoted(&path_of(entry).to_string_lossy()));
         Case::of(arch, what, why).repair(seen.shell.root(line))
     });
     cases.collect()
@@ -107,7 +108,7 @@ fn noexec(seen: &Seen) -> Vec<Case> {
         let what = format!("{} is on a file system that is mounted noexec, {}", shown(entry), mount.display());
         let why = "registering it ends in \"Permission denied\", and where it was registered before, its programs die \
                    of a segmentation fault";
-        let line = format!("mount -o remount,exec {}", super::shell::quoted(&mount.to_string_lossy()));
+        let line = format!("mount -o remount,exec {}", quoted(&mount.to_string_lossy()));
         Some(Case::of(arch, what, why).repair(seen.shell.root(line)))
     });
     cases.collect()
@@ -153,7 +154,7 @@ fn label(seen: &Seen) -> Vec<Case> {
         }
         let what = format!("{} has SELinux's type {kind}, not bin_t", shown(entry));
         let why = "services and containers may not execute it: \"Permission denied\", though root's shell can";
-        let path = super::shell::quoted(&path_of(entry).to_string_lossy());
+        let path = quoted(&path_of(entry).to_string_lossy());
         let case = Case::of(arch, what, why).repair(seen.shell.root(format_args!("chcon -t bin_t {path}")));
         let again = entry.rule.flags.fix_binary && seen.is_ours(entry);
         Some(if again { case.repair(seen.shell.register(arch)) } else { case })
@@ -174,8 +175,8 @@ fn writable(seen: &Seen) -> Vec<Case> {
 
 fn replaced_by_root(seen: &Seen, entry: &Entry, case: Case) -> Case {
     let path = path_of(entry);
-    let quoted = |path: &Path| super::shell::quoted(&path.to_string_lossy());
-    let dirs: Vec<String> = path.ancestors().filter(|above| above.parent().is_some()).map(quoted).collect();
+    let shown = |path: &Path| quoted(&path.to_string_lossy());
+    let dirs: Vec<String> = path.ancestors().filter(|above| above.parent().is_some()).map(shown).collect();
     let dirs = dirs.join(" ");
     case.repair(seen.shell.root(format_args!("chown root:root {dirs}")))
         .repair(seen.shell.root(format_args!("chmod go-w {dirs}")))

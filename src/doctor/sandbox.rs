@@ -1,9 +1,9 @@
 //! Nix's sandbox: what it is to hold, and whether there is one.
 
 use super::seen::Nix;
-use super::shell::quoted;
 use super::{Case, Check, Seen, Urgency};
 use crate::nix::settings::Line;
+use crate::text::quoted;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "sandbox-path-cut", urgency: Urgency::Broken, run: cut },

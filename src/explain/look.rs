@@ -10,13 +10,13 @@ use binfmt_magic::{Arch, WINDOW};
 use nix::errno::Errno;
 
 use super::loader::{self, Loader, Support};
-use super::repair::quoted;
 use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::facts::{IN_MEMORY, kernel};
 use crate::host::{Host, Inode};
 use crate::probe;
+use crate::text::quoted;
 
 /// What an explanation needs to know of a machine.
 #[derive(Debug)]

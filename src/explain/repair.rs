@@ -4,6 +4,7 @@ use binfmt_magic::Arch;
 
 use super::types::{Explanation, Step, TableState, Taker, Verdict, What};
 use crate::binfmt_misc;
+use crate::text::quoted;
 
 /// What makes a file run that does not; what comes first has to be done first.
 pub(super) fn lines(of: &Explanation, obstacle: Option<String>) -> Vec<String> {
@@ -83,13 +84,4 @@ fn loader(of: &Explanation) -> Option<String> {
     let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
     let nix = arch.nix_systems.first()?;
     Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", quoted(&of.file)))
-}
-
-/// As a shell reads it back.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
