@@ -43,6 +43,14 @@ pub(crate) fn skip(what: &'static str, why: impl Into<String>) -> ! {
     panic::resume_unwind(Box::new(Skip { what, why: why.into() }))
 }
 
+/// Skips the test that is running in a world of one user: there root's own things are a stranger's.
+pub(crate) fn with_all_users() {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if map.split_whitespace().nth(2) == Some("1") {
+        skip("users", "an ordinary user's namespace has one user");
+    }
+}
+
 /// What became of a test.
 pub(crate) enum Outcome {
     Passed,

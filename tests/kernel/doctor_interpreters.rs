@@ -8,6 +8,7 @@ use nix::mount::{MsFlags, mount};
 
 use crate::common::table::line;
 use crate::common::tree::EMULATOR;
+use crate::common::world::with_all_users;
 use crate::common::{Then, Tree, liar, qemu};
 use crate::doctor::{finding, finds, obey, registered, repaired};
 use crate::rivals::{THEIRS, distribution};
@@ -143,6 +144,8 @@ fn not_executable() {
 
 /// A file system of its own, registered and then remounted: programs die of a segmentation fault.
 fn remounted_noexec() {
+    // mount(8) passes on the owner that it reads in mountinfo, who has no number here.
+    with_all_users();
     let tree = Tree::without_nix().mounted().dir("opt");
     let place = tree.path("opt");
     mount(None::<&str>, &place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();

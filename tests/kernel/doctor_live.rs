@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::common::done::{Done, tool};
 use crate::common::table::line;
+use crate::common::world::with_all_users;
 use crate::common::{qemu, skip};
 use crate::doctor::{finding, ids};
 use crate::rootless::memory;
@@ -26,6 +27,7 @@ const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
 /// This world with directories of its own where a machine has its settings.
 fn live() {
+    with_all_users();
     for dir in ["/etc/nix", "/usr/local", "/var/lib", "/home"] {
         if Path::new(dir).exists() {
             memory(Path::new(dir));
