@@ -66,6 +66,14 @@ impl Ui {
         }
     }
 
+    /// Lines of the result, whose verdicts stand out on a terminal.
+    pub fn verdicts(&self, text: &impl Display) {
+        if !self.json {
+            let lines: Vec<_> = clean(&text.to_string()).lines().map(coloured).collect();
+            self.print(&lines.join("\n"));
+        }
+    }
+
     /// The result itself, as is, for people and programs alike: texts of our own.
     pub fn print(&self, text: &str) {
         // A reader that has seen enough closes the pipe: not our failure.
@@ -131,7 +139,59 @@ impl Progress {
     }
 }
 
+/// The words by which `status`, `test`, `doctor` and `explain` say how it is.
+const VERDICTS: [(&[&str], Style); 3] = [
+    (&["works", "proven", "runs", "nothing is wrong"], VERB),
+    (&["partly", "fragile", "untried", "cannot be told"], WARNING),
+    (&["broken", "missing", "FAILED", "does not start", "does not run"], FAILURE),
+];
+
+/// A line with the verdict coloured that it begins with, or that follows its first word.
+fn coloured(line: &str) -> String {
+    let is_verdict = |rest: &str, word: &str| {
+        rest.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+    };
+    let begin = line.trim_start();
+    let second = begin.split_once([' ', ':']).map_or("", |(_, rest)| rest.trim_start_matches([' ', ':']));
+    // Text that goes on from the line above is set in further.
+    let words = if line.starts_with("   ") { [""; 2] } else { [begin, second] };
+    for (verdicts, style) in VERDICTS {
+        for (rest, verdict) in words.iter().flat_map(|rest| verdicts.iter().map(move |verdict| (rest, verdict))) {
+            if is_verdict(rest, verdict) {
+                let before = line.strip_suffix(rest).unwrap_or_default();
+                let after = rest.strip_prefix(verdict).unwrap_or_default();
+                return format!("{before}{style}{verdict}{style:#}{after}");
+            }
+        }
+    }
+    line.to_owned()
+}
+
 fn say(style: Style, head: &str, text: &str) {
     // Nobody can be told that stderr is closed.
     drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", clean(text)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_stand_out_and_nothing_else_does() {
+        let plain = |line: &str| anstream::adapter::strip_str(&coloured(line)).to_string();
+        for line in [
+            "works",
+            "aarch64  works  qemu-aarch64",
+            "aarch64: missing: no entry",
+            "  proven   a program ran",
+            "broken: not-mounted: it is not",
+            "does not start: execve fails",
+        ] {
+            assert!(coloured(line).contains('\u{1b}'), "{line}");
+            assert_eq!(plain(line), line);
+        }
+        for line in ["", "workshop", "a b works", "    missing file", "does it", "runs-on"] {
+            assert_eq!(coloured(line), line);
+        }
+    }
 }

@@ -59,7 +59,7 @@ fn conclude(ui: &Ui, report: &Report) -> ExitCode {
     if ui.is_json() {
         ui.json(report);
     } else {
-        ui.result(&report.text());
+        ui.verdicts(&report.text());
     }
     if report.is_clean() { ExitCode::Ok } else { ExitCode::Findings }
 }

@@ -43,7 +43,7 @@ fn print(ui: &Ui, of: &Explanation) {
         print_taker(ui, step);
     }
     let errno = of.errno.as_ref().map(|errno| format!(": execve fails with {errno}")).unwrap_or_default();
-    ui.result(&format!("{}{errno}", verdict(of.verdict)));
+    ui.verdicts(&format!("{}{errno}", verdict(of.verdict)));
     line(ui, &of.why);
     print_repairs(ui, of);
 }

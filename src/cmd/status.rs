@@ -37,7 +37,7 @@ fn check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ui.json(&checked);
     } else {
         let detail = checked.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        ui.result(&format!("{}: {}{detail}", checked.system, checked.state));
+        ui.verdicts(&format!("{}: {}{detail}", checked.system, checked.state));
     }
     Ok(if checked.state == Working::Works { ExitCode::Ok } else { ExitCode::Findings })
 }
@@ -72,7 +72,7 @@ fn print_systems(ui: &Ui, status: &Status, verbose: bool) {
             nix(system).to_owned(),
         ]);
     }
-    ui.result(&table.trim_fmt());
+    ui.verdicts(&table.trim_fmt());
     for system in &status.systems {
         // Where ours are is known.
         if verbose || system.by == Maker::Others {

@@ -53,7 +53,7 @@ fn print(ui: &Ui, report: &Report) {
                 Verdict::Failed => "FAILED",
                 Verdict::Untried => "untried",
             };
-            ui.result(&format!("  {result:<8} {}", proof.text));
+            ui.verdicts(&format!("  {result:<8} {}", proof.text));
             if let Some(repair) = &proof.repair {
                 ui.result(&format!("  {:<8} repair: {repair}", ""));
             }
