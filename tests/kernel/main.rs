@@ -29,6 +29,7 @@ mod server;
 mod boot;
 mod brought;
 mod brought_refused;
+mod builder;
 mod doctor;
 mod doctor_boot;
 mod doctor_interpreters;
@@ -83,6 +84,7 @@ const MODULES: &[&[Test]] = &[
     boot::TESTS,
     brought::TESTS,
     brought_refused::TESTS,
+    builder::TESTS,
     doctor::TESTS,
     doctor_boot::TESTS,
     doctor_interpreters::TESTS,
