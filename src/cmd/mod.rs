@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod builder;
 mod cache;
 mod doctor;
 mod explain;

@@ -29,6 +29,7 @@ mod server;
 mod boot;
 mod brought;
 mod brought_refused;
+mod builder;
 mod containers;
 mod doctor;
 mod doctor_boot;
@@ -84,6 +85,7 @@ const MODULES: &[&[Test]] = &[
     boot::TESTS,
     brought::TESTS,
     brought_refused::TESTS,
+    builder::TESTS,
     containers::TESTS,
     doctor::TESTS,
     doctor_boot::TESTS,
