@@ -12,6 +12,8 @@ pub mod places;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
@@ -37,6 +39,16 @@ pub use rivals::Rival;
 /// The interpreters of entries that need no file: the number is of no meaning
 /// once the entry is there.
 pub const IN_MEMORY: &str = "/proc/self/fd";
+
+/// The same, of entries that a `register --hold` made: it puts them back while it runs. (proc(5): the directory of the
+/// thread that asks.)
+pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
+
+/// Does an interpreter's path say that its file is in memory?
+pub fn is_in_memory(interpreter: impl AsRef<[u8]>) -> bool {
+    let path = Path::new(OsStr::from_bytes(interpreter.as_ref()));
+    [IN_MEMORY, HELD_IN_MEMORY].iter().any(|dir| path.starts_with(dir))
+}
 
 /// A look at the machine.
 #[derive(Debug)]
@@ -160,8 +172,13 @@ impl Facts {
     /// rule are ours to the letter, and so is its interpreter.
     pub fn fileless(&self, arch: &Arch) -> Option<&Entry> {
         let entry = self.table.entry(&fileless_name(arch))?;
-        let ours = entry.rule.interpreter.starts_with(IN_MEMORY.as_bytes());
+        let ours = is_in_memory(&entry.rule.interpreter);
         (ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
+    }
+
+    /// The same, if a `register --hold` made it.
+    pub fn held(&self, arch: &Arch) -> Option<&Entry> {
+        self.fileless(arch).filter(|entry| entry.rule.interpreter.starts_with(HELD_IN_MEMORY.as_bytes()))
     }
 
     /// Our entry for one system.

@@ -40,9 +40,14 @@ impl Emulator {
     /// The rule that registers it. The kernel opens the interpreter while the
     /// rule is put in (flag F), so a file in memory has to be open until then.
     pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
+        self.rule_by(IN_MEMORY, name, credentials)
+    }
+
+    /// The same, with a file in memory called by another name of the directory of open files.
+    pub fn rule_by(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
         let interpreter = match &self.place {
             Place::File(path) => path.clone(),
-            Place::Memory(file) => Path::new(IN_MEMORY).join(file.as_raw_fd().to_string()),
+            Place::Memory(file) => Path::new(memory).join(file.as_raw_fd().to_string()),
         };
         Ok(Rule {
             name: EntryName::new(name)?,
