@@ -30,6 +30,7 @@ mod boot;
 mod brought;
 mod brought_refused;
 mod builder;
+mod containers;
 mod doctor;
 mod doctor_boot;
 mod doctor_interpreters;
@@ -85,6 +86,7 @@ const MODULES: &[&[Test]] = &[
     brought::TESTS,
     brought_refused::TESTS,
     builder::TESTS,
+    containers::TESTS,
     doctor::TESTS,
     doctor_boot::TESTS,
     doctor_interpreters::TESTS,

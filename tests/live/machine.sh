@@ -83,6 +83,8 @@ world() {
 # asked: these tests build.
 fresh() {
     local root=$1 number
+    # This one may be a container.
+    rm -f "$root/.dockerenv"
     rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
         "$root"/{nix,etc/nix,root/.config/nix,root/.nix-*,var/lib/binfmt-nix,usr/local/libexec/binfmt-nix} \
         "$root"/usr/local/bin/{nix,nix-*,determinate-nixd,binfmt-nix} "$root"/etc/ssh/ssh_host_*
