@@ -11,7 +11,7 @@ use binfmt_magic::{Arch, Rule};
 use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::facts::in_memory;
+use crate::facts::{IN_MEMORY, in_memory};
 use crate::host::{Host, Inode};
 use crate::probe::{Ran, Trial};
 use crate::{interpreter, probe};
@@ -65,7 +65,7 @@ fn put_back(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
     let there = binfmt_misc::look(host)?.has(&String::from_utf8_lossy(rule.name.as_bytes()));
     match emulator {
         Some(emulator) if !there => {
-            binfmt_misc::register(host, &Rule { interpreter: in_memory(emulator), ..rule.clone() })
+            binfmt_misc::register(host, &Rule { interpreter: in_memory(IN_MEMORY, emulator), ..rule.clone() })
         }
         _ => Ok(()),
     }
