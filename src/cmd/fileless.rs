@@ -1,5 +1,6 @@
 //! `binfmt-nix register --fileless`: for hosts where nothing may be written.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use binfmt_magic::Arch;
@@ -8,6 +9,7 @@ use super::{conclude, hold, lock, permission, talk};
 use crate::apply::fileless::{Fileless, register};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
+use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::{Facts, HELD_IN_MEMORY, IN_MEMORY, fileless_name};
 use crate::hold::Registration;
@@ -16,19 +18,27 @@ use crate::nix::conf::{self, Guest};
 use crate::outcome::{Outcome, StepLine, SystemLine};
 use crate::plan::Step;
 use crate::plan::fileless::{self, Fileless as Plan};
+use crate::probe::Trial;
+use crate::probe::room::{self, Room};
 use crate::request::Register;
 use crate::rootless::emulators::{self, Emulator, Keep, Place, Wish};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Register, request: &Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let mut memory = Memory { args, host, emulators: Vec::new() };
+pub(super) fn run(
+    args: &cli::Register,
+    request: &Register,
+    host: &Host,
+    container: Option<&Container>,
+    ui: &Ui,
+) -> Result<ExitCode> {
+    let mut memory = Memory { args, host, container, emulators: Vec::new() };
     if args.dry_run {
         let (facts, mut plan) = memory.look(request)?;
         hold::foretell(args, host, &mut plan.notes)?;
         return Ok(report(ui, &outcome(&facts, &plan, &[], false), false));
     }
     permission::check(host, Some(&args.systems))?;
-    let hold = hold::begin(args, host, ui)?;
+    let hold = hold::begin(args, host, container, ui)?;
     let outcome = memory.register(request, ui)?;
     let code = report(ui, &outcome, true);
     let Some(hold) = hold else { return Ok(code) };
@@ -40,13 +50,15 @@ pub(super) fn run(args: &cli::Register, request: &Register, host: &Host, ui: &Ui
 struct Memory<'a> {
     args: &'a cli::Register,
     host: &'a Host,
+    container: Option<&'a Container>,
     emulators: Vec<Emulator>,
 }
 
 impl Memory<'_> {
     fn look(&self, request: &Register) -> Result<(Facts, Plan)> {
         let facts = Facts::gather(self.host, &request.systems, None)?;
-        let plan = fileless::plan(request, &facts)?;
+        let mut plan = fileless::plan(request, &facts, &working(self.host, request, &facts))?;
+        plan.notes.extend(self.container.filter(|_| !plan.missing.is_empty()).map(in_container));
         Ok((facts, plan))
     }
 
@@ -66,13 +78,32 @@ impl Memory<'_> {
         for emulator in self.emulators.iter().filter(|one| plan.missing.iter().any(|a| a.target == one.arch.target)) {
             if let Place::Memory(file) = &emulator.place {
                 let rule = emulator.rule_by(place, &fileless_name(emulator.arch), request.credentials)?;
-                ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: None });
-                rules.push(Fileless { arch: emulator.arch, file, rule });
+                let replaces = plan.replaces.get(emulator.arch.target).cloned();
+                ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() });
+                rules.push(Fileless { arch: emulator.arch, file, rule, replaces });
             }
         }
         register(self.host, plan.mount, &rules)?;
         Ok(outcome(&facts, &plan, &self.emulators, true))
     }
+}
+
+/// The systems that an entry of somebody else runs, in chroots too. Its interpreter's path may be one of another mount
+/// namespace, so that only a program that runs can tell.
+fn working(host: &Host, request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
+    let has_rival = |arch: &&&'static Arch| facts.rivals.get(arch.target).is_some_and(|rivals| !rivals.is_empty());
+    let runs = |arch: &&&'static Arch| matches!(room::run(host, Room::Chroot, arch), Trial::Ran(_));
+    request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()
+}
+
+fn in_container(container: &Container) -> String {
+    let kind = &container.kind;
+    let until = if container.alone {
+        "all of it ends with the container, for nobody else has the kernel's table mounted"
+    } else {
+        "and needs nothing of it any more"
+    };
+    format!("this is a container ({kind}): QEMU is kept in the machine's memory, {until}")
 }
 
 /// What `--hold` does again.

@@ -1,12 +1,16 @@
 //! `binfmt-nix register … --hold`: what comes before staying, and after it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use binfmt_magic::Arch;
 
 use super::{talk, unregister};
 use crate::binfmt_misc::{self, Table};
 use crate::cli::{self, OnStop};
+use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
+use crate::facts;
 use crate::hold::event::{Event, Level};
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
 use crate::host::{Host, Lock};
@@ -20,19 +24,37 @@ pub(super) struct Begun {
     ready: Option<ReadyFile>,
     on_stop: OnStop,
     wait: u64,
+    /// Nobody else has the table mounted.
+    alone: bool,
 }
 
 /// Before anything is registered; `None` if nobody asked to stay.
-pub(super) fn begin(args: &cli::Register, host: &Host, ui: &Ui) -> Result<Option<Begun>> {
+pub(super) fn begin(
+    args: &cli::Register,
+    host: &Host,
+    container: Option<&Container>,
+    ui: &Ui,
+) -> Result<Option<Begun>> {
     if !args.hold {
         return Ok(None);
     }
     check(host)?;
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --hold, {holder}"));
-    let lock = host.lock(Path::new(hold::LOCK), Duration::from_secs(args.wait), &mut waiting).map_err(one_is_enough)?;
+    let patience = Duration::from_secs(args.wait);
+    let lock = match container {
+        None => host.lock(Path::new(hold::LOCK), patience, &mut waiting),
+        Some(_) => host.lock_there(&in_containers(), patience, &mut waiting),
+    };
+    let lock = lock.map_err(one_is_enough)?;
     let ready = args.ready_file.clone().map(ReadyFile::new).transpose()?;
-    Ok(Some(Begun { lock, ready, on_stop: args.on_stop, wait: args.wait }))
+    let alone = container.is_some_and(|container| container.alone);
+    Ok(Some(Begun { lock, ready, on_stop: args.on_stop, wait: args.wait, alone }))
+}
+
+/// What a hold in a container locks: no file but those of the table is seen by others.
+fn in_containers() -> PathBuf {
+    binfmt_misc::path("status")
 }
 
 /// `--dry-run` says so.
@@ -76,16 +98,34 @@ fn how_to_end(holder: &str) -> String {
 
 /// What a hold would put back at once is not unregistered.
 pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<()> {
-    let Some(holder) = host.holder(Path::new(hold::LOCK)) else { return Ok(()) };
-    let held: Vec<_> =
-        request.systems.iter().map(|arch| arch.target).filter(|target| is_held(&holder, target)).collect();
-    if held.is_empty() {
-        return Ok(());
-    }
+    let holder = match here(host, request) {
+        None => elsewhere(host, request)?,
+        holder => holder,
+    };
+    let Some(holder) = holder else { return Ok(()) };
     Err(Error::Conflict {
         what: format!("{holder}, stays (register --hold) and would put back what is taken away"),
         hint: format!("end it first: {}", how_to_end(&holder)),
     })
+}
+
+/// On the machine, who holds has signed for which systems.
+fn here(host: &Host, request: &request::Unregister) -> Option<String> {
+    let holder = host.holder(Path::new(hold::LOCK))?;
+    request.systems.iter().any(|arch| is_held(&holder, arch.target)).then_some(holder)
+}
+
+/// One in a container is known by the form of its entries.
+fn elsewhere(host: &Host, request: &request::Unregister) -> Result<Option<String>> {
+    if !host.is_locked(&in_containers()) {
+        return Ok(None);
+    }
+    let table = binfmt_misc::look(host)?;
+    let is_held = |arch: &&'static Arch| {
+        let entry = table.entry(&facts::fileless_name(arch));
+        entry.is_some_and(|entry| entry.rule.interpreter.starts_with(facts::HELD_IN_MEMORY.as_bytes()))
+    };
+    Ok(request.systems.iter().any(is_held).then(|| "a process in a container".to_owned()))
 }
 
 impl Begun {
@@ -107,8 +147,10 @@ impl Begun {
         let (tell, wanted) = hold.end();
         match self.on_stop {
             OnStop::Leave => {
+                // With the last mount they go.
+                let name = if self.alone { "gone" } else { "left" };
                 for (one, _) in wanted.iter().filter(|(_, there)| *there) {
-                    tell.event(&Event::info("left").with("system", one.arch.target).with("entry", &one.entry));
+                    tell.event(&Event::info(name).with("system", one.arch.target).with("entry", &one.entry));
                 }
                 Ok(ExitCode::Ok)
             }

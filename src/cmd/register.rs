@@ -6,6 +6,7 @@ use super::{conclude, fileless, hold, lock, origin, permission, show, systems, t
 use crate::apply::{Applied, Apply};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
+use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::hold::Registration;
@@ -18,11 +19,15 @@ use crate::request::{NixChoice, Register};
 use crate::source::{self, Network, Source};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     let request = request(args, host)?;
     let ui = &if args.hold { ui.in_lines() } else { ui.clone() };
-    if args.fileless {
-        return fileless::run(args, &request, host, ui);
+    if let Some(container) = container {
+        container.check(host, args.hold)?;
+    }
+    // A container's files go with it; who has Nix in there says so.
+    if args.fileless || (container.is_some() && !args.nix) {
+        return fileless::run(args, &request, host, container, ui);
     }
     if args.dry_run {
         let (_, mut plan) = look(&request, host, ui)?;
@@ -30,7 +35,7 @@ pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode
         return Ok(show(ui, &plan));
     }
     permission::check(host, Some(&args.systems))?;
-    let hold = hold::begin(args, host, ui)?;
+    let hold = hold::begin(args, host, container, ui)?;
     let (plan, outcome) = register(&request, host, ui, args.wait)?;
     let code = report(ui, &plan, &outcome);
     let Some(hold) = hold else { return Ok(code) };

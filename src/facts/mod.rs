@@ -13,6 +13,8 @@ mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,7 @@ use binfmt_magic::{Arch, Entry};
 use crate::binfmt_misc::{self, Table, name_of};
 use crate::boot::{self, Boot};
 use crate::catalog::{Catalog, Member, Package};
+use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
@@ -43,6 +46,11 @@ pub const IN_MEMORY: &str = "/proc/self/fd";
 /// The same, of entries that a `register --hold` made: it puts them back while it runs. (proc(5): the directory of the
 /// thread that asks.)
 pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
+
+/// The interpreter that an open file in memory is registered as, by one of these names of the directory of open files.
+pub fn in_memory(place: &str, file: &File) -> Vec<u8> {
+    format!("{place}/{}", file.as_raw_fd()).into_bytes()
+}
 
 /// Does an interpreter's path say that its file is in memory?
 pub fn is_in_memory(interpreter: impl AsRef<[u8]>) -> bool {
@@ -100,6 +108,8 @@ impl Facts {
         let table = binfmt_misc::look(host)?;
         let mut receipt = match Receipt::load(host)? {
             Some(receipt) => receipt,
+            // The files of a container are not those that the machine's entries name.
+            None if container::is_one(host) => Receipt::default(),
             None => orphans::receipt(host, &table)?,
         };
         let (now, replaced) = made::settle(host, &mut receipt, &table)?;
