@@ -145,18 +145,23 @@ pub fn mount(host: &Host) -> Result<()> {
             drop(host.run(Path::new(program), &["binfmt_misc"]));
         }
     }
-    host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| {
-        let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
-        let hint = match errno {
-            Errno::ENODEV | Errno::ENOENT => {
-                "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module \
-                 (modprobe binfmt_misc), the modules of the running kernel must be installed"
-            }
-            _ => "in a container, start it with --privileged, or register on the host",
-        };
-        let hint = hint.into();
-        Error::Unsupported { what, hint }
-    })
+    host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| cannot_mount(host, errno))
+}
+
+/// What it means that the table could not be mounted.
+pub fn cannot_mount(host: &Host, errno: Errno) -> Error {
+    let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
+    let hint = match errno {
+        Errno::ENODEV | Errno::ENOENT => {
+            "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module (modprobe binfmt_misc), \
+             the modules of the running kernel must be installed"
+        }
+        _ => {
+            "in a container, start it with --privileged (at least --cap-add SYS_ADMIN, and no AppArmor profile that \
+             forbids to mount), or register on the host"
+        }
+    };
+    Error::Unsupported { what, hint: hint.into() }
 }
 
 /// Registers a rule with one write, reads it back, and compares. What does not

@@ -17,6 +17,7 @@
 //! | [`receipt`] | what was made here; versioned | how to undo it |
 //! | [`host`] | the one door: files, processes, mounts | what any file means |
 //! | [`binfmt_misc`] | the kernel's table | QEMU, Nix, receipts |
+//! | [`container`] | whether this is one, and how long the table lasts in it | what is registered |
 //! | [`boot`] | binfmt.d files | QEMU, Nix |
 //! | [`nix`] | nix.conf, Nix's answers, its daemon | the kernel |
 //! | [`interpreter`] | is this file a static QEMU; pure | where it comes from |
@@ -65,6 +66,7 @@ pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod cmd;
+pub mod container;
 pub mod debian;
 pub mod digest;
 pub mod doctor;

@@ -39,6 +39,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("fetcher/pulled.rs", &["host", "catalog", "error"]),
     ("fetcher/syscalls.rs", &["host", "catalog", "download", "error"]),
     ("nix/conf.rs", &["host", "facts", "plan"]),
+    ("nix/machines.rs", &["host", "facts", "plan", "error"]),
     ("binfmt_misc.rs", &["facts", "plan", "receipt", "nix", "interpreter"]),
     ("host", &["download", "fetcher", "facts", "plan", "receipt", "nix", "binfmt_misc", "boot", "ui", "layout"]),
     ("receipt", &["facts", "plan", "apply", "ui"]),

@@ -65,7 +65,7 @@ fn version_is_the_packages() {
 
 #[test]
 fn what_makes_no_sense_exits_2() {
-    let senseless: [&[&str]; 20] = [
+    let senseless: [&[&str]; 23] = [
         &[],
         &["no-such-command"],
         &["--no-such-option"],
@@ -86,6 +86,9 @@ fn what_makes_no_sense_exits_2() {
         &["fetch", "aarch64"],
         &["fetch", "-o", "x"],
         &["--json", "fetch", "aarch64", "-o", "-"],
+        &["nix-conf", "--builder", "a b"],
+        &["nix-conf", "--builder", "arm64"],
+        &["nix-conf", "--builder", "build", "no-such-system"],
     ];
     for args in senseless {
         let done = run(args).exits(2);

@@ -11,7 +11,9 @@ use binfmt_magic::{Arch, Rule};
 use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
+use crate::facts::in_memory;
 use crate::host::{Host, Inode};
+use crate::probe::{Ran, Trial};
 use crate::{interpreter, probe};
 
 /// An emulator in memory, and its rule.
@@ -23,6 +25,8 @@ pub struct Fileless<'a> {
     pub file: &'a File,
     /// The rule, which names the open file.
     pub rule: Rule,
+    /// Our entry of that name, which makes room for it.
+    pub replaces: Option<Rule>,
 }
 
 /// Registers all of them, and sees a program of each run; or none of them.
@@ -30,10 +34,16 @@ pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<
     if mount {
         binfmt_misc::mount(host)?;
     }
+    // Whom an entry in memory runs is held by that entry alone: it goes with it, unless it is held here too.
+    let before: Vec<_> =
+        emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, running(host, one)))).collect();
     let done = emulators.iter().try_for_each(|one| enter(host, one));
     if done.is_err() {
         for one in emulators {
             binfmt_misc::remove(host, &one.rule)?;
+        }
+        for (rule, emulator) in &before {
+            put_back(host, rule, emulator.as_ref())?;
         }
         if mount && binfmt_misc::look(host)?.is_empty() {
             host.unmount(Path::new(binfmt_misc::DIR))?;
@@ -42,11 +52,31 @@ pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<
     done
 }
 
+/// The emulator of the entry that is to be replaced, if that is what runs these programs.
+fn running(host: &Host, one: &Fileless<'_>) -> Option<File> {
+    let Trial::Ran(Ran { program: Some(program), .. }) = probe::direct(host, one.arch) else { return None };
+    host.is_our_memory(&program).then_some(program)
+}
+
+/// Registers what was replaced once more, unless it never went.
+fn put_back(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
+    let there = binfmt_misc::look(host)?.has(&String::from_utf8_lossy(rule.name.as_bytes()));
+    match emulator {
+        Some(emulator) if !there => {
+            binfmt_misc::register(host, &Rule { interpreter: in_memory(emulator), ..rule.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn enter(host: &Host, one: &Fileless<'_>) -> Result<()> {
     let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
     let broken = |why: String| Error::NotWorking { name: name.clone(), why };
     let head = host.first_bytes(one.file, interpreter::HEAD).map_err(|e| broken(e.to_string()))?;
     prove::harmless(host, &one.rule, &head)?;
+    if let Some(old) = &one.replaces {
+        binfmt_misc::remove(host, old)?;
+    }
     binfmt_misc::register(host, &one.rule)?;
     let emulator = Inode::of(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
     match probe::run_in_memory(host, one.arch.probe().unwrap_or_default()) {

@@ -180,6 +180,10 @@ pub struct NixConf {
     /// Systems by any name; without any, those that are registered
     #[arg(value_name = "SYSTEM")]
     pub systems: Vec<String>,
+    /// Print this host's lines for the machines file of others; they reach it as
+    /// HOST (or user@HOST, or a store's URI; default: its own name)
+    #[arg(long, value_name = "HOST")]
+    pub builder: Option<Option<String>>,
 }
 
 /// Arguments of the hidden `gen`.

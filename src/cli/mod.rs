@@ -53,7 +53,7 @@ pub enum Command {
     Test(Test),
     /// Show the known systems, their names and rules
     List(List),
-    /// Print the nix.conf lines for systems, to be put there by hand
+    /// Print nix.conf lines to be put there by hand, or machines lines for others
     NixConf(NixConf),
     /// Write files that are made from other files
     #[command(hide = true)]

@@ -1,5 +1,6 @@
 //! `binfmt-nix register --fileless`: for hosts where nothing may be written.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use binfmt_magic::Arch;
@@ -8,6 +9,7 @@ use super::{conclude, lock, permission, talk};
 use crate::apply::fileless::{Fileless, register};
 use crate::binfmt_misc;
 use crate::cli;
+use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::{Facts, fileless_name};
 use crate::host::Host;
@@ -15,17 +17,26 @@ use crate::nix::conf::{self, Guest};
 use crate::outcome::{Outcome, StepLine, SystemLine};
 use crate::plan::Step;
 use crate::plan::fileless::{self, Fileless as Plan};
+use crate::probe::Trial;
+use crate::probe::room::{self, Room};
 use crate::request::Register;
 use crate::rootless::emulators::{self, Emulator, Keep, Place, Wish};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Register, request: &Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(
+    args: &cli::Register,
+    request: &Register,
+    host: &Host,
+    container: Option<&Container>,
+    ui: &Ui,
+) -> Result<ExitCode> {
     if !args.dry_run {
         permission::check(host, Some(&args.systems))?;
     }
     let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
     let facts = Facts::gather(host, &request.systems, None)?;
-    let plan = fileless::plan(request, &facts)?;
+    let mut plan = fileless::plan(request, &facts, &working(host, request, &facts))?;
+    plan.notes.extend(container.filter(|_| !plan.missing.is_empty()).map(in_container));
     if args.dry_run {
         return Ok(report(ui, &facts, &plan, &[], false));
     }
@@ -36,12 +47,26 @@ pub(super) fn run(args: &cli::Register, request: &Register, host: &Host, ui: &Ui
     for emulator in &emulators {
         if let Place::Memory(file) = &emulator.place {
             let rule = emulator.rule(&fileless_name(emulator.arch), request.credentials)?;
-            ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: None });
-            rules.push(Fileless { arch: emulator.arch, file, rule });
+            let replaces = plan.replaces.get(emulator.arch.target).cloned();
+            ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() });
+            rules.push(Fileless { arch: emulator.arch, file, rule, replaces });
         }
     }
     register(host, plan.mount, &rules)?;
     Ok(report(ui, &facts, &plan, &emulators, true))
+}
+
+/// The systems that an entry of somebody else runs, in chroots too. Its interpreter's path may be one of another mount
+/// namespace, so that only a program that runs can tell.
+fn working(host: &Host, request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
+    let has_rival = |arch: &&&'static Arch| facts.rivals.get(arch.target).is_some_and(|rivals| !rivals.is_empty());
+    let runs = |arch: &&&'static Arch| matches!(room::run(host, Room::Chroot, arch), Trial::Ran(_));
+    request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()
+}
+
+fn in_container(container: &Container) -> String {
+    let kind = &container.kind;
+    format!("this is a container ({kind}): QEMU is kept in the machine's memory, and needs nothing of it any more")
 }
 
 fn report(ui: &Ui, facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) -> ExitCode {

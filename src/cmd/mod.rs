@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod builder;
 mod cache;
 mod doctor;
 mod explain;
@@ -23,7 +24,9 @@ use std::time::Duration;
 
 use crate::binfmt_misc;
 use crate::cli::{Cli, Command};
+use crate::container;
 use crate::error::{Error, ExitCode, Result};
+use crate::facts::kernel;
 use crate::fetcher;
 use crate::host::{Host, Lock};
 use crate::layout;
@@ -48,15 +51,16 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     }
     let host = Host::new(&cli.root)?;
     stay_inside(&host)?;
+    let container = if looks_at_the_table(&cli.command) { container::enter(&host, kernel().1) } else { None };
     match &cli.command {
-        Command::Register(args) => register::run(args, &host, ui),
-        Command::Unregister(args) => unregister::run(args, &host, ui),
+        Command::Register(args) => register::run(args, &host, container.as_ref(), ui),
+        Command::Unregister(args) => unregister::run(args, &host, container.as_ref(), ui),
         Command::Run(args) => run::run(args, &host, ui),
         Command::Fetch(args) => fetch::run(args, &host, ui),
         Command::Cache(args) => cache::run(args, &host, ui),
         Command::Explain(args) => explain::run(args, &host, ui),
         Command::Doctor(args) => doctor::run(args, &host, ui),
-        Command::Status(args) => status::run(args, &host, ui),
+        Command::Status(args) => status::run(args, &host, container.as_ref(), ui),
         Command::Test(args) => test::run(args, &host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
@@ -77,6 +81,18 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
             Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
         }
     }
+}
+
+fn looks_at_the_table(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Register(_)
+            | Command::Unregister(_)
+            | Command::Status(_)
+            | Command::Test(_)
+            | Command::Doctor(_)
+            | Command::Explain(_)
+    )
 }
 
 /// An absolute symbolic link in a tree means another place of this machine, not
@@ -100,7 +116,12 @@ fn stay_inside(host: &Host) -> Result<()> {
 fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
-    let lock = host.lock(layout::LOCK.as_ref(), Duration::from_secs(seconds), &mut waiting)?;
+    let patience = Duration::from_secs(seconds);
+    // The containers of a machine have no file in common but its table; and no file of ours.
+    if container::is_one(host) {
+        return host.lock_there(Path::new(binfmt_misc::DIR), patience, &mut waiting);
+    }
+    let lock = host.lock(layout::LOCK.as_ref(), patience, &mut waiting)?;
     let receipts = Path::new(receipt::DIR).parent();
     for dir in layout::homes().into_iter().chain(receipts) {
         host.sweep(dir)?;

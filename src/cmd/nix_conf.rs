@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
-use super::systems;
+use super::{builder, systems};
 use crate::cli;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
@@ -14,6 +14,9 @@ use crate::receipt::Receipt;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    if let Some(name) = &args.builder {
+        return builder::run(name.as_deref(), &args.systems, host, ui);
+    }
     let receipt = Receipt::load(host)?.unwrap_or_default();
     let archs: Vec<&'static Arch> = if args.systems.is_empty() {
         receipt.systems.keys().filter_map(|target| Arch::by_target(target)).collect()

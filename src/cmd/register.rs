@@ -3,6 +3,7 @@
 use super::{conclude, fileless, lock, origin, permission, show, systems, talk};
 use crate::apply::{Applied, Apply};
 use crate::cli;
+use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
@@ -13,10 +14,14 @@ use crate::request::{NixChoice, Register};
 use crate::source;
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Register, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     let request = request(args, host)?;
-    if args.fileless {
-        return fileless::run(args, &request, host, ui);
+    if let Some(container) = container {
+        container.check(host, false)?;
+    }
+    // A container's files go with it; who has Nix in there says so.
+    if args.fileless || (container.is_some() && !args.nix) {
+        return fileless::run(args, &request, host, container, ui);
     }
     if !args.dry_run {
         permission::check(host, Some(&args.systems))?;

@@ -4,6 +4,7 @@ use binfmt_magic::Arch;
 
 use super::table;
 use crate::cli;
+use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{Facts, Native, native};
 use crate::host::Host;
@@ -11,7 +12,7 @@ use crate::nix::answer;
 use crate::status::{self, Maker, Status, SystemStatus, Working};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Status, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::Status, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     if let Some(name) = &args.check {
         return check(name, host, ui);
     }
@@ -21,6 +22,9 @@ pub(super) fn run(args: &cli::Status, host: &Host, ui: &Ui) -> Result<ExitCode> 
         ui.json(&status);
     } else {
         print(ui, &status, args.verbose);
+    }
+    if let Some(Err(why)) = container.map(|container| container.check_table(host)) {
+        ui.note(&format!("the machine's own table is not seen: {why}; status --check SYSTEM tries what runs here"));
     }
     Ok(ExitCode::Ok)
 }

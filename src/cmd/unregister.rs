@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{conclude, lock, permission, show, systems, talk};
 use crate::apply::Apply;
 use crate::cli;
+use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
@@ -15,7 +16,10 @@ use crate::request::Unregister;
 use crate::source::Network;
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Unregister, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
+    if let Some(container) = container {
+        container.check_table(host)?;
+    }
     let (systems, all) = systems::named(&args.systems)?;
     let request = Unregister { systems, all };
     if !args.dry_run {

@@ -12,6 +12,8 @@ pub mod places;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
@@ -19,6 +21,7 @@ use binfmt_magic::{Arch, Entry};
 use crate::binfmt_misc::{self, Table, name_of};
 use crate::boot::{self, Boot};
 use crate::catalog::{Catalog, Member, Package};
+use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
@@ -37,6 +40,11 @@ pub use rivals::Rival;
 /// The interpreters of entries that need no file: the number is of no meaning
 /// once the entry is there.
 pub const IN_MEMORY: &str = "/proc/self/fd";
+
+/// The interpreter that an open file in memory is registered as.
+pub fn in_memory(file: &File) -> Vec<u8> {
+    format!("{IN_MEMORY}/{}", file.as_raw_fd()).into_bytes()
+}
 
 /// A look at the machine.
 #[derive(Debug)]
@@ -88,6 +96,8 @@ impl Facts {
         let table = binfmt_misc::look(host)?;
         let mut receipt = match Receipt::load(host)? {
             Some(receipt) => receipt,
+            // The files of a container are not those that the machine's entries name.
+            None if container::is_one(host) => Receipt::default(),
             None => orphans::receipt(host, &table)?,
         };
         let (now, replaced) = made::settle(host, &mut receipt, &table)?;

@@ -36,6 +36,23 @@ impl Host {
     pub fn namespace(&self, process: &str, kind: &str) -> Option<PathBuf> {
         std::fs::read_link(self.at(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
     }
+
+    /// Are we in the namespaces that the machine was started with? Their numbers are fixed (Linux's
+    /// `include/linux/proc_ns.h`). No container manager shares all of these.
+    pub fn has_the_machines_namespaces(&self) -> bool {
+        const FIRST: [(&str, u32); 4] =
+            [("pid", 0xEFFF_FFFC), ("uts", 0xEFFF_FFFE), ("ipc", 0xEFFF_FFFF), ("cgroup", 0xEFFF_FFFB)];
+        let is_first = |(kind, number): &(&str, u32)| {
+            self.namespace("self", kind).is_some_and(|link| link.as_os_str() == format!("{kind}:[{number}]").as_str())
+        };
+        FIRST.iter().all(is_first)
+    }
+
+    /// The clock that stamps files: seconds and nanoseconds since 1970, as of the last tick.
+    pub fn coarse_now(&self) -> (i64, i64) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        (now.tv_sec, now.tv_nsec)
+    }
 }
 
 /// The mount that a path is on: the longest of those above it.

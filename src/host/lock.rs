@@ -13,12 +13,15 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    signed: bool,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Who takes it next is not taken for us until he has signed.
-        drop(self.file.set_len(0));
+        if self.signed {
+            drop(self.file.set_len(0));
+        }
     }
 }
 
@@ -31,19 +34,34 @@ impl Host {
         self.make_parents(path)?;
         let (dir, name) = self.dir_of(path)?;
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
+        self.wait_for(&mut file, &real, patience, waiting)?;
+        // On a full disk whoever waits is told less: what is swept next may free it.
+        drop(sign(&mut file));
+        Ok(Lock { file, signed: true })
+    }
+
+    /// Locks what is at `path` itself, a directory say: nobody can sign there.
+    pub fn lock_there(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
+        let real = self.at(path);
+        let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
+        self.wait_for(&mut file, &real, patience, waiting)?;
+        Ok(Lock { file, signed: false })
+    }
+
+    fn wait_for(&self, file: &mut File, real: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<()> {
         let since = Instant::now();
         let mut told = false;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(e)) => return Err(failed(e)),
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(e)) => return Err(Error::io("lock", real, e)),
                 Err(TryLockError::WouldBlock) if since.elapsed() >= patience => {
-                    let holder = holder(&mut file).unwrap_or_else(|| UNSIGNED.to_owned());
-                    return Err(Error::Locked { path: real, holder });
+                    let holder = holder(file).unwrap_or_else(|| UNSIGNED.to_owned());
+                    return Err(Error::Locked { path: real.to_owned(), holder });
                 }
                 Err(TryLockError::WouldBlock) => {
                     // Who has just taken it has not signed yet.
-                    match holder(&mut file) {
+                    match holder(file) {
                         Some(holder) if !told => {
                             waiting(&holder);
                             told = true;
@@ -61,9 +79,6 @@ impl Host {
                 }
             }
         }
-        // On a full disk whoever waits is told less: what is swept next may free it.
-        drop(sign(&mut file));
-        Ok(Lock { file })
     }
 }
 

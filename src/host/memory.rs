@@ -2,6 +2,8 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -27,6 +29,12 @@ impl Host {
     /// An empty file in memory, for what is no program.
     pub fn scratch(&self) -> io::Result<File> {
         scratch()
+    }
+
+    /// Is this a file in memory that this program made, whichever process of it?
+    pub fn is_our_memory(&self, file: &File) -> bool {
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::read_link(link).is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:binfmt-nix"))
     }
 
     /// Makes a program of it that nobody can change any more, we neither: the

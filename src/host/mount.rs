@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
+use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
 use super::{Host, failpoint};
@@ -18,6 +19,14 @@ impl Host {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         failpoint::before("mount", path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
         nix::mount::mount(Some("binfmt_misc"), &self.at(path), Some("binfmt_misc"), flags, None::<&str>)
+    }
+
+    /// Moves this process into a mount namespace of its own: what it mounts from now on nobody else sees, and it ends
+    /// with the process (mount_namespaces(7)).
+    pub fn keep_mounts_to_ourselves(&self) -> std::result::Result<(), Errno> {
+        const NONE: Option<&str> = None;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        nix::mount::mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
     }
 
     /// Takes the topmost mount on `path` away; `false` if it is in use.

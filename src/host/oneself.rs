@@ -25,4 +25,15 @@ impl Host {
     pub fn own_path(&self) -> PathBuf {
         std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
     }
+
+    /// What the machine calls itself.
+    pub fn own_name(&self) -> Option<String> {
+        let name = nix::sys::utsname::uname().ok()?.nodename().to_str()?.to_owned();
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// How many processors we may use.
+    pub fn own_processors(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
 }

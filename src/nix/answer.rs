@@ -11,6 +11,12 @@ pub struct Answer {
     pub extra_platforms: Vec<String>,
     /// `sandbox`: `true`, `false` or `relaxed`.
     pub sandbox: String,
+    /// `system`: its own.
+    #[serde(skip)]
+    pub system: Option<String>,
+    /// `system-features`: what builds may require of it.
+    #[serde(skip)]
+    pub features: Option<Vec<String>>,
 }
 
 /// Asks the machine's Nix. `None`: there is none that root may run, or it did
@@ -50,9 +56,12 @@ pub fn parse(output: &str) -> Option<Answer> {
             (key.trim() == name).then(|| value.trim().to_owned())
         })
     };
+    let words = |text: String| text.split_whitespace().map(str::to_owned).collect();
     Some(Answer {
-        extra_platforms: value("extra-platforms")?.split_whitespace().map(str::to_owned).collect(),
+        extra_platforms: words(value("extra-platforms")?),
         sandbox: value("sandbox").unwrap_or_default(),
+        system: value("system").filter(|name| !name.is_empty()),
+        features: value("system-features").map(words),
     })
 }
 
@@ -70,10 +79,13 @@ mod tests {
 
     #[test]
     fn reads_what_nix_prints() {
-        let text = "extra-platforms = aarch64-linux i686-linux\nsandbox = true\nsandbox-paths = /a=/b\n";
+        let text = "extra-platforms = aarch64-linux i686-linux\nsandbox = true\nsandbox-paths = /a=/b\n\
+                    system = x86_64-linux\nsystem-features = benchmark kvm\n";
         let answer = parse(text).unwrap_or_default();
         assert_eq!(answer.extra_platforms, ["aarch64-linux", "i686-linux"]);
         assert_eq!(answer.sandbox, "true");
+        assert_eq!(answer.system.as_deref(), Some("x86_64-linux"));
+        assert_eq!(answer.features.clone().unwrap_or_default(), ["benchmark", "kvm"]);
         assert_eq!(answer.missing(&["aarch64-linux", "riscv64-linux"]), ["riscv64-linux"]);
         assert_eq!(parse("nothing of the kind"), None);
     }

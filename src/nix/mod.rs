@@ -7,6 +7,7 @@ pub mod answer;
 pub mod build;
 pub mod conf;
 pub mod daemon;
+pub mod machines;
 pub mod settings;
 
 use std::path::{Path, PathBuf};

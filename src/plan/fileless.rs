@@ -1,6 +1,8 @@
 //! From "register these without a file" and a look at the machine to what is left to do. Pure.
 
-use binfmt_magic::Arch;
+use std::collections::{BTreeMap, BTreeSet};
+
+use binfmt_magic::{Arch, Entry, Rule};
 
 use super::register::{refuse, switched_off};
 use super::rivals::{Stance, conflict, stance};
@@ -14,6 +16,8 @@ use crate::request::Register;
 pub struct Fileless {
     /// The systems that get an emulator in memory.
     pub missing: Vec<&'static Arch>,
+    /// Our entries that make room for theirs: of the same name, with or without flag C.
+    pub replaces: BTreeMap<&'static str, Rule>,
     /// Those that run already, and through which entry.
     pub already: Vec<(&'static Arch, String)>,
     /// The table has to be mounted.
@@ -22,8 +26,8 @@ pub struct Fileless {
     pub notes: Vec<String>,
 }
 
-/// Decides for each system. Entries of others are left alone, as ever.
-pub fn plan(request: &Register, facts: &Facts) -> Result<Fileless> {
+/// Decides for each system. Entries of others are left alone, as ever; those that work (`working`) will do.
+pub fn plan(request: &Register, facts: &Facts, working: &BTreeSet<&'static str>) -> Result<Fileless> {
     if facts.table.is_switched_off() {
         return Err(switched_off(facts));
     }
@@ -32,7 +36,7 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Fileless> {
     }
     let mut plan = Fileless::default();
     for arch in &request.systems {
-        match one(request, facts, arch, &mut plan) {
+        match one(request, facts, working, arch, &mut plan) {
             Err(e) if request.all => plan.notes.push(format!("{}: passed over: {e}", arch.target)),
             done => done?,
         }
@@ -41,26 +45,60 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Fileless> {
     Ok(plan)
 }
 
-fn one(request: &Register, facts: &Facts, arch: &'static Arch, plan: &mut Fileless) -> Result<()> {
+fn one(
+    request: &Register,
+    facts: &Facts,
+    working: &BTreeSet<&'static str>,
+    arch: &'static Arch,
+    plan: &mut Fileless,
+) -> Result<()> {
     if let Some(native) = facts.native.get(arch.target) {
         return Err(refuse(native, facts, arch));
     }
-    let theirs = match stance(facts, arch) {
+    let theirs = match stance(request, facts, arch) {
         // It needs no boot file to be as good as one of ours, which would have none.
         Stance::Adopt(entry) => Some(name_of(&entry)),
-        Stance::InTheWay(theirs) if !request.force => return Err(conflict(arch, &theirs, None)),
-        Stance::InTheWay(_) | Stance::Free => None,
+        Stance::InTheWay(_) if request.force => None,
+        Stance::InTheWay(theirs) => match as_good(request, facts, working, arch) {
+            None => return Err(conflict(arch, &theirs, None)),
+            works => works,
+        },
+        Stance::Free => None,
     };
-    let ours = facts.our_entry(arch).or_else(|| facts.fileless(arch)).map(name_of);
-    match ours.or(theirs) {
+    let fits = |entry: &&Entry| entry.rule.flags.normalised().credentials == request.credentials;
+    let fileless = facts.fileless(arch);
+    match facts.our_entry(arch).filter(fits).or(fileless.filter(fits)).map(name_of).or(theirs) {
         Some(entry) => plan.already.push((arch, entry)),
-        None if facts.table.has(&fileless_name(arch)) => {
+        None if facts.our_entry(arch).is_some() => return Err(with_files(request, arch)),
+        None if fileless.is_none() && facts.table.has(&fileless_name(arch)) => {
             return Err(Error::Conflict {
                 what: format!("the name of our entry, {}, is taken", fileless_name(arch)),
                 hint: "binfmt-nix status shows the entries; remove the one that is not needed".into(),
             });
         }
-        None => plan.missing.push(arch),
+        None => {
+            plan.missing.push(arch);
+            plan.replaces.extend(fileless.map(|entry| (arch.target, entry.rule.clone())));
+        }
     }
     Ok(())
+}
+
+/// One entry of somebody else that takes the same programs, and with which they run, wherever its interpreter came from.
+fn as_good(request: &Register, facts: &Facts, working: &BTreeSet<&str>, arch: &'static Arch) -> Option<String> {
+    let [rival] = facts.rivals.get(arch.target)?.as_slice() else { return None };
+    let rule = &rival.entry.rule;
+    let same = rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern()));
+    let flags = rule.flags.fix_binary && (rule.flags.credentials || !request.credentials);
+    (same && flags && working.contains(arch.target)).then(|| name_of(&rival.entry))
+}
+
+/// An entry that has files is not replaced by one that has none.
+fn with_files(request: &Register, arch: &Arch) -> Error {
+    let with = |credentials| if credentials { "with flag C" } else { "without flag C" };
+    let option = if request.credentials { " --credentials" } else { "" };
+    Error::Conflict {
+        what: format!("{} is registered with files, and {}", arch.target, with(!request.credentials)),
+        hint: format!("with files it can be had {}: register {}{option}", with(request.credentials), arch.target),
+    }
 }

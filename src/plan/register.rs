@@ -73,7 +73,7 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
     if let Some(native) = facts.native.get(arch.target) {
         return Err(refuse(native, facts, arch));
     }
-    let stance = stance(facts, arch);
+    let stance = stance(request, facts, arch);
     match &stance {
         Stance::Adopt(entry) if !request.force => return adopt(request, facts, arch, &entry.rule, parts),
         _ => {}

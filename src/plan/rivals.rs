@@ -25,11 +25,11 @@ pub(super) enum Stance {
 }
 
 /// Judges the entries that the kernel would pick before ours.
-pub(super) fn stance(facts: &Facts, arch: &'static Arch) -> Stance {
+pub(super) fn stance(request: &Register, facts: &Facts, arch: &'static Arch) -> Stance {
     let rivals = facts.rivals.get(arch.target).map_or(&[][..], Vec::as_slice);
     match rivals {
         [] => Stance::Free,
-        [rival] => match objections(facts, arch, rival) {
+        [rival] => match objections(request, facts, arch, rival) {
             whys if whys.is_empty() => Stance::Adopt(Box::new(rival.entry.clone())),
             whys => Stance::InTheWay(format!("{} ({})", describe(&rival.entry), whys.join(", "))),
         },
@@ -41,7 +41,7 @@ pub(super) fn stance(facts: &Facts, arch: &'static Arch) -> Stance {
 }
 
 /// Why an entry is not as good as ours.
-fn objections(facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
+fn objections(request: &Register, facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
     let rule = &rival.entry.rule;
     let mut whys = Vec::new();
     if !rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern())) {
@@ -49,6 +49,9 @@ fn objections(facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
     }
     if !rule.flags.fix_binary {
         whys.push("without flag F it does not work in chroots, containers and the Nix sandbox".to_owned());
+    }
+    if request.credentials && !rule.flags.credentials {
+        whys.push("without flag C setuid programs do not get their rights".to_owned());
     }
     if let Err(why) = &rival.verdict {
         whys.push(format!("its interpreter: {why}"));

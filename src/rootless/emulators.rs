@@ -3,9 +3,8 @@
 //! What is downloaded goes to the user's cache ([`crate::cache`]). Where nothing can be written, it stays in memory.
 
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
@@ -16,7 +15,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::brought;
 use crate::facts::copies::{self, HostCopy};
-use crate::facts::{self, IN_MEMORY};
+use crate::facts::{self, in_memory};
 use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
@@ -41,13 +40,13 @@ impl Emulator {
     /// rule is put in (flag F), so a file in memory has to be open until then.
     pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
         let interpreter = match &self.place {
-            Place::File(path) => path.clone(),
-            Place::Memory(file) => Path::new(IN_MEMORY).join(file.as_raw_fd().to_string()),
+            Place::File(path) => path.as_os_str().as_bytes().to_vec(),
+            Place::Memory(file) => in_memory(file),
         };
         Ok(Rule {
             name: EntryName::new(name)?,
             recognition: Recognition::Magic(self.arch.pattern()),
-            interpreter: interpreter.as_os_str().as_bytes().to_vec(),
+            interpreter,
             flags: Flags {
                 preserve_argv0: self.version >= KNOWS_ARGV0,
                 open_binary: credentials,

@@ -23,10 +23,10 @@ crate::tests! {
     a_sandbox_that_is_silently_off
 }
 
-const TABLE: &str = "/proc/sys/fs/binfmt_misc";
+pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
 /// This world with directories of its own where a machine has its settings.
-fn live() {
+pub(crate) fn live() {
     with_all_users();
     for dir in ["/etc/nix", "/usr/local", "/var/lib", "/home"] {
         if Path::new(dir).exists() {

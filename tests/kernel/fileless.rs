@@ -17,6 +17,10 @@ crate::tests! {
     a_bad_emulator
     a_dry_run
     what_makes_no_sense
+    with_and_without_credentials
+    a_bad_emulator_does_not_replace_a_good_one
+    one_with_files_is_not_replaced
+    an_entry_that_works_will_do
 }
 
 const ENTRY: &str = "binfmt-nix-aarch64";
@@ -129,4 +133,51 @@ fn what_makes_no_sense() {
     let qemu = qemu("aarch64");
     let args = ["register", "aarch64", "--fileless", "--nix", "--qemu", qemu.to_str().unwrap()];
     Tree::new().run(&args).exits(2);
+}
+
+/// Flag C is what was asked for last; in between, nothing is lost.
+fn with_and_without_credentials() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(0).says("instead of ours of that name");
+    assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
+    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(0).prints("runs already");
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    assert_eq!(tree.entry_says(ENTRY, "flags: "), "PF");
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+fn a_bad_emulator_does_not_replace_a_good_one() {
+    let tree = Tree::new().mounted();
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    let liar = crate::common::liar("qemu-aarch64 version 10.0.13", crate::common::Then::Crash);
+    let liar = crate::common::emulators::outside("liar", &liar);
+    tree.register_by("aarch64", &liar, &["--fileless", "--credentials"]).exits(1).says("does not work");
+    assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "PF".to_owned()));
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
+    assert_eq!(tree.entries(), [""; 0]);
+}
+
+fn one_with_files_is_not_replaced() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(3).says("is registered with files");
+    before.is_unchanged_in(&tree);
+}
+
+/// Somebody else's entry has its interpreter in another mount namespace, the machine's say: what counts is that it runs.
+fn an_entry_that_works_will_do() {
+    let emulator = crate::common::emulators::outside("theirs", &std::fs::read(qemu("aarch64")).unwrap());
+    let rule = |flags: &str| crate::common::table::line("theirs", "aarch64", &emulator, flags);
+    let tree = Tree::new().mounted().entry(&rule("PF"));
+    std::fs::remove_file(&emulator).unwrap();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already (entry theirs)");
+    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(3).says("without flag C");
+    before.is_unchanged_in(&tree);
 }

@@ -62,9 +62,15 @@ fn every_command_that_looks() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
-    for args in
-        [&["status"][..], &["doctor"], &["list"], &["list", "--format", "json"], &["nix-conf"], &["nix-conf", "arm"]]
-    {
+    for args in [
+        &["status"][..],
+        &["doctor"],
+        &["list"],
+        &["list", "--format", "json"],
+        &["nix-conf"],
+        &["nix-conf", "arm"],
+        &["nix-conf", "--builder", "build"],
+    ] {
         tree.run(&[&["--json"], args].concat()).exits(0).json();
     }
     before.is_untouched_in(&tree);

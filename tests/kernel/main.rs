@@ -29,6 +29,8 @@ mod server;
 mod boot;
 mod brought;
 mod brought_refused;
+mod builder;
+mod containers;
 mod doctor;
 mod doctor_boot;
 mod doctor_interpreters;
@@ -83,6 +85,8 @@ const MODULES: &[&[Test]] = &[
     boot::TESTS,
     brought::TESTS,
     brought_refused::TESTS,
+    builder::TESTS,
+    containers::TESTS,
     doctor::TESTS,
     doctor_boot::TESTS,
     doctor_interpreters::TESTS,

@@ -2,8 +2,6 @@
 # The doctor, with real Nix: what Nix says is what is explained, and what the doctor says of Nix is what Nix does.
 
 the_doctor() {
-    # The machine that this one is a copy of may be a container.
-    rm -f /.dockerenv
     note before
     check "doctor: a fresh machine has nothing wrong" finds ""
     check "doctor: Nix's refusal is known: nothing runs it, and register repairs that" explains_the_refusal

@@ -19,7 +19,7 @@ outside() {
     mount=$(mktemp -d)
     trap 'rmdir "$mount"' EXIT
     export binary nix corpus mount
-    unshare --mount --propagation private "$here/run" --world
+    unshare --mount --propagation private "$here/${0##*/}" --world
 }
 
 skip() {
@@ -39,6 +39,8 @@ world() {
     local root=$mount/root name
     fresh "$root"
     tar -C "$nix/tree" -c . | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
+    # No unit or init script of sshd: it is started by hand.
+    tar -C "$nix/ssh" -c usr | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
     mkdir -p "$root$home/bin"
     cp "$binary" "$root$tool"
     cp -r "$here" "$root$home/live"
@@ -64,7 +66,7 @@ world() {
     # Bash reads what it is to do from a pipe that is written to once the ids are mapped: only then is it root.
     local gate
     mkfifo /run/gate
-    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/live/run" &
+    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/live/${0##*/}" &
     local pid=$!
     until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.01; done
     echo "0 0 4294967295" > "/proc/$pid/uid_map"
@@ -78,10 +80,13 @@ world() {
 # asked: these tests build.
 fresh() {
     local root=$1 number
+    # This one may be a container.
+    rm -f "$root/.dockerenv"
     rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
         "$root"/{nix,etc/nix,root/.config/nix,root/.nix-*,var/lib/binfmt-nix,usr/local/libexec/binfmt-nix} \
-        "$root"/usr/local/bin/{nix,nix-*,determinate-nixd,binfmt-nix}
+        "$root"/usr/local/bin/{nix,nix-*,determinate-nixd,binfmt-nix} "$root"/etc/ssh/ssh_host_*
     sed -i /^nixbld/d "$root/etc/passwd" "$root/etc/group"
+    grep -q ^sshd: "$root/etc/passwd" || echo 'sshd:x:100999:65534::/run/sshd:/usr/sbin/nologin' >> "$root/etc/passwd"
     for number in 1 2 3 4; do
         echo "nixbld$number:x:3000$number:30000::/var/empty:/usr/sbin/nologin" >> "$root/etc/passwd"
     done

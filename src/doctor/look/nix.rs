@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::place::{milliseconds, started};
+use crate::container::{milliseconds, started};
 use crate::doctor::sandbox::{PATHS, source};
 use crate::doctor::seen::Nix;
 use crate::facts::Facts;

@@ -1,13 +1,11 @@
 //! What there is around the kernel: containers, WSL, SELinux, an emulator of everything.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use binfmt_magic::{Arch, WINDOW};
 
-use crate::binfmt_misc;
+use crate::container;
 use crate::doctor::seen::Place;
 use crate::facts::Facts;
 use crate::host::Host;
@@ -17,53 +15,13 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Place {
     let enforced = host.peek(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
     Place {
         user_namespace: host.is_live() && facts.in_user_namespace,
-        container: container(host),
-        table_is_younger: host.is_live() && table_is_younger(host).unwrap_or(false),
+        container: container::kind(host),
+        table_is_younger: host.is_live() && container::table_is_younger(host).unwrap_or(false),
         wsl: release.contains("microsoft"),
         selinux: enforced,
         emulated: host.is_live() && is_emulated(host, &facts.machine),
         namespaces: if host.is_live() { namespaces(host) } else { None },
     }
-}
-
-/// The kind of container this is, as container managers say it (systemd's CONTAINER_INTERFACE; podman's and docker's
-/// own files).
-fn container(host: &Host) -> Option<String> {
-    if let Some(kind) = host.peek(Path::new("/run/systemd/container")) {
-        return Some(kind.trim().to_owned()).filter(|kind| !kind.is_empty());
-    }
-    if host.exists(Path::new("/run/.containerenv")) {
-        return Some("podman".into());
-    }
-    if host.exists(Path::new("/.dockerenv")) {
-        return Some("docker".into());
-    }
-    let environ = host.peek(Path::new("/proc/1/environ")).unwrap_or_default();
-    environ.split('\0').find_map(|variable| variable.strip_prefix("container=")).map(str::to_owned)
-}
-
-/// The change time of `status` in a new table is when it was mounted; one that was there keeps its age (measured on
-/// 6.18). Process 1 is the container's first.
-fn table_is_younger(host: &Host) -> Option<bool> {
-    let status = host.lstat(&binfmt_misc::path("status")).ok()??;
-    Some(milliseconds(status.ctime(), status.ctime_nsec()) > started(host, "1")?)
-}
-
-/// When a process was started, in milliseconds since 1970, to some 20 of them: field 22 of /proc/PID/stat counts
-/// hundredths of seconds since the boot (proc(5); USER_HZ is 100 wherever Linux runs today), as /proc/uptime does.
-pub(super) fn started(host: &Host, process: &str) -> Option<i64> {
-    let stat = host.peek(&Path::new("/proc").join(process).join("stat"))?;
-    let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    let uptime = host.peek(Path::new("/proc/uptime"))?;
-    let hundredths: i64 = uptime.split_whitespace().next()?.replace('.', "").parse().ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
-    let age = hundredths.saturating_sub(ticks).saturating_mul(10);
-    Some(i64::try_from(now).ok()?.saturating_sub(age))
-}
-
-/// Of a file's times.
-pub(super) fn milliseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.saturating_mul(1000).saturating_add(nanoseconds.saturating_div(1_000_000))
 }
 
 /// In a system that is emulated as a whole every process is the emulator's, and `uname -m` is what that says: the program

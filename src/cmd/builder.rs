@@ -1,0 +1,168 @@
+//! `binfmt-nix nix-conf --builder`: what this host builds for other machines.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::systems;
+use crate::error::{Error, ExitCode, Result};
+use crate::facts::{Facts, Native, native};
+use crate::host::Host;
+use crate::nix::answer::{self, Answer};
+use crate::nix::machines::{self, Builder};
+use crate::status::{self, Working};
+use crate::ui::Ui;
+
+pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let uri = uri(name, host)?;
+    let facts = Facts::gather(host, &[], None)?;
+    let own = native::among(host, &Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
+    let answer = answer::ask(host);
+    let look = Look { host, ui, facts: &facts, own: &own, answer: answer.as_ref() };
+    let native = look.native();
+    let emulated = if named.is_empty() { look.registered() } else { look.named(named)? };
+    let host_key = host_key(host);
+    if host_key.is_none() {
+        ui.note("no host key of sshd was found: others have to know it (ssh-keyscan)");
+    }
+    if emulated.is_empty() {
+        ui.note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
+    }
+    let builder = Builder { uri, max_jobs: host.own_processors(), features: look.features(), host_key };
+    let machines = builder.machines(&native, &emulated);
+    if ui.is_json() {
+        ui.json(&serde_json::json!({ "version": 1, "machines": machines }));
+    } else {
+        for machine in &machines {
+            ui.print(&machine.line);
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// What others call the host.
+fn uri(name: Option<&str>, host: &Host) -> Result<String> {
+    let own = || host.own_name().filter(|name| !name.starts_with("localhost"));
+    let name = match name {
+        // `nix-conf --builder aarch64` means the system, and clap cannot know.
+        Some(name) if Arch::find(name).is_ok() => {
+            return Err(Error::Usage(format!(
+                "{name} is a system; the host comes first: --builder HOST {name}, or --builder ssh-ng://{name}"
+            )));
+        }
+        Some(name) => name.to_owned(),
+        None => own().ok_or_else(|| Error::Usage("this machine has no name of its own: --builder HOST".into()))?,
+    };
+    machines::uri(&name).map_err(|why| Error::Usage(format!("{name:?} cannot be a builder: {why}")))
+}
+
+/// The key that most clients ask for first, of those that sshd makes by itself (sshd_config(5), `HostKey`).
+fn host_key(host: &Host) -> Option<String> {
+    let kinds = ["ed25519", "ecdsa", "rsa"];
+    kinds.iter().find_map(|kind| host.peek(Path::new(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
+}
+
+/// What is known of the host, and who hears of what is left out.
+struct Look<'a> {
+    host: &'a Host,
+    ui: &'a Ui,
+    facts: &'a Facts,
+    own: &'a BTreeMap<&'static str, Native>,
+    answer: Option<&'a Answer>,
+}
+
+impl Look<'_> {
+    fn runs(&self, arch: &Arch) -> bool {
+        self.own.get(arch.target) == Some(&Native::Runs)
+    }
+
+    /// Nix's own system, and those of its extra platforms that the kernel runs. Levels of the processor
+    /// (`x86_64-v3-linux`) are no systems of their own, and Nix 2.36 lists them.
+    fn native(&self) -> Vec<String> {
+        let machine = &self.facts.machine;
+        let default = || {
+            let names = Arch::of_host(machine).map_or(&[][..], |arch| arch.nix_systems);
+            let usual = format!("{machine}-linux");
+            names.iter().find(|name| **name == usual).or(names.first()).map_or(usual.clone(), |name| (*name).to_owned())
+        };
+        let own = self.answer.and_then(|answer| answer.system.clone()).unwrap_or_else(default);
+        let processor = own.split('-').next().unwrap_or_default();
+        let is_native = |name: &String| match Arch::find(name) {
+            Ok(arch) => self.runs(arch),
+            Err(_) => name.strip_prefix(processor).is_some_and(|level| level.starts_with("-v")),
+        };
+        let more = self.answer.map_or_else(
+            || if machine == "x86_64" { vec!["i686-linux".to_owned()] } else { Vec::new() },
+            |answer| answer.extra_platforms.clone(),
+        );
+        let mut systems = vec![own.clone()];
+        systems.extend(more.into_iter().filter(|name| *name != own && is_native(name)));
+        systems
+    }
+
+    /// What runs here in builds, and what Nix takes builds for: nothing else is promised to others.
+    fn registered(&self) -> Vec<String> {
+        let mut systems = Vec::new();
+        let status = status::gather(self.host, self.facts, self.answer);
+        for system in status.systems {
+            let Some(arch) = Arch::by_target(system.system).filter(|arch| !self.runs(arch)) else { continue };
+            if system.state != Working::Works {
+                self.ui.note(&format!("{}: {}, so it is left out", arch.target, system.state));
+                continue;
+            }
+            let refused = self.refused(arch);
+            for name in &refused {
+                self.ui.note(&format!("Nix here refuses {name}, so it is left out; {}", tell(arch)));
+            }
+            systems
+                .extend(arch.nix_systems.iter().filter(|name| !refused.contains(name)).map(|name| (*name).to_owned()));
+        }
+        systems
+    }
+
+    /// What was asked for, whatever this host says.
+    fn named(&self, names: &[String]) -> Result<Vec<String>> {
+        let (archs, all) = systems::named(names)?;
+        let mut systems = Vec::new();
+        for arch in archs {
+            if self.runs(arch) {
+                if all {
+                    continue;
+                }
+                return Err(Error::Native { system: arch.target.to_owned(), machine: self.facts.machine.clone() });
+            }
+            if !all {
+                self.warn_of(arch);
+            }
+            systems.extend(arch.nix_systems.iter().map(|name| (*name).to_owned()));
+        }
+        Ok(systems)
+    }
+
+    fn warn_of(&self, arch: &'static Arch) {
+        let state = status::check(self.host, self.facts, arch).state;
+        if state != Working::Works {
+            self.ui.note(&format!("{} is not registered here yet ({state})", arch.target));
+        }
+        for name in self.refused(arch) {
+            self.ui.note(&format!("Nix here refuses {name} yet; {}", tell(arch)));
+        }
+    }
+
+    fn refused(&self, arch: &'static Arch) -> Vec<&'static str> {
+        self.answer.map_or_else(Vec::new, |answer| answer.missing(arch.nix_systems))
+    }
+
+    fn features(&self) -> Vec<String> {
+        let said = self.answer.and_then(|answer| answer.features.clone());
+        said.unwrap_or_else(|| {
+            let kvm = self.host.may_write(Path::new("/dev/kvm")).then_some("kvm");
+            machines::DEFAULT_FEATURES.into_iter().chain(kvm).map(str::to_owned).collect()
+        })
+    }
+}
+
+fn tell(arch: &Arch) -> String {
+    format!("sudo binfmt-nix register {} tells it", arch.target)
+}

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# In a container of an application: its files are not the machine's, and the table is not mounted in it. A real one is
+# tests/containers; here it is mounts of its own, and podman's mark.
+
+container() {
+    umount "$table" 2>/dev/null || true
+    touch /run/.containerenv
+    note before
+    check "container: where nobody has the table, register exits 3 and offers to stay" dies_with_it
+    check "container: nothing is changed" same before
+    mount -t binfmt_misc binfmt_misc "$table"
+    note before
+    check "container: register exits 0: QEMU is in memory" in_container 0 register aarch64
+    check "container: it said so, and why" says "this is a container (podman)" "in memory, until this machine restarts"
+    check "container: the machine runs the program" runs_by_itself
+    check "container: in a chroot that holds nothing else, too" runs_in_chroot
+    check "container: nothing was written" nothing_written
+    check "container: register again has nothing to do" in_container 0 register aarch64
+    check "container: and says so" says "runs already (entry binfmt-nix-aarch64)"
+    check "container: status sees the machine's entry" seen_in_container
+    check "container: two at once wait for each other" waits_for_the_table
+    check "container: unregister, of another one, takes it away" in_container 0 unregister all
+    check "container: all is as before" same before
+    rm /run/.containerenv
+    check "container: outside, register uses files" registers "proven: a program ran in an empty chroot"
+    note registered
+    touch /run/.containerenv
+    check "container: whose files are not seen inside, where it runs already" in_container 0 register aarch64
+    check "container: and says which entry does it" says "runs already (entry qemu-aarch64)"
+    check "container: unregister leaves it, for it was not made in one" in_container 0 unregister aarch64
+    check "container: and says so" says "aarch64: was not registered"
+    check "container: nothing is changed" same registered
+    check "container: without the right to mount, register exits 6, before it does anything" may_not_mount
+    check "container: status says that it does not see the table" may_not_look
+    rm /run/.containerenv
+    check "container: outside, all is undone" unregisters
+    umount "$table"
+}
+
+# in_container CODE WORD…: with none of the machine's files of ours, and no table until the tool mounts it.
+in_container() {
+    local code=$1
+    shift
+    exits "$code" unshare --mount --propagation private bash -c 'umount "$0" 2>/dev/null
+        for dir in /usr/local /var/lib /etc/binfmt.d; do mkdir -p "$dir" && mount -t tmpfs -o mode=755 none "$dir"; done
+        exec "$@"' "$table" "${as[@]}" "$tool" "$@"
+}
+
+as=()
+# As the containers of docker and podman are by default: root, without the capability.
+without_sys_admin() {
+    local as=(setpriv --bounding-set -sys_admin --inh-caps -sys_admin)
+    in_container "$@"
+}
+
+dies_with_it() {
+    in_container 3 register aarch64 && says "nobody but this container (podman)" "--hold" \
+        "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc"
+}
+
+seen_in_container() {
+    in_container 0 status --json && says '"entry": "binfmt-nix-aarch64"' '"state": "works"' '"by": "binfmt-nix"' &&
+        in_container 0 status --check arm64
+}
+
+waits_for_the_table() {
+    local got=0
+    exec 9< "$table"
+    flock 9
+    in_container 1 unregister aarch64 --wait 0 || got=1
+    exec 9<&-
+    [ "$got" = 0 ] && says "holds $table"
+}
+
+may_not_mount() { without_sys_admin 6 register riscv64 && says "cannot mount binfmt_misc" "--cap-add SYS_ADMIN"; }
+
+may_not_look() { without_sys_admin 0 status && says "the machine's own table is not seen"; }
