@@ -36,6 +36,7 @@
 //! | [`oci`] | images in registries: references, documents, challenges, passwords; pure | HTTP, files |
 //! | [`registries`] | who this machine's user is to registries of images | how to pull |
 //! | [`layout`] | where our things go | |
+//! | [`hold`] | stays, watches the table, puts back what is removed: findings, pace and events are pure | how it is registered |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
 //! | [`probe`] | runs a probe ELF, by itself or shut in, and watches it | why it is asked |
 //! | [`proof`] | what that proves, and why not; which file the kernel runs | how it is printed |
@@ -77,6 +78,7 @@ pub mod explain;
 pub mod facts;
 pub mod fetch;
 pub mod fetcher;
+pub mod hold;
 pub mod host;
 pub mod interpreter;
 pub mod layout;

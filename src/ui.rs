@@ -6,11 +6,13 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Error;
+use crate::hold::event::{Event, Level};
 use crate::plan::Step;
 use crate::text::{clean, clean_json};
 
@@ -23,12 +25,39 @@ const FAILURE: Style = AnsiColor::Red.on_default().bold();
 #[derive(Debug, Clone)]
 pub struct Ui {
     json: bool,
+    /// Each JSON document is one line: there will be more of them.
+    lines: bool,
+    /// Nobody sits before it: what would be talk is events.
+    log: bool,
 }
 
 impl Ui {
     /// With `json`, stdout carries one JSON document and nothing else.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, lines: false, log: false }
+    }
+
+    /// With JSON, stdout carries one document a line, from now on.
+    #[must_use]
+    pub fn in_lines(&self) -> Self {
+        Self { lines: true, ..self.clone() }
+    }
+
+    /// The log of a process that stays: what is said from now on is events.
+    #[must_use]
+    pub fn logging(&self) -> Self {
+        Self { log: true, ..self.clone() }
+    }
+
+    /// An event, on stdout for programs and on stderr for people and journals.
+    pub fn event(&self, event: &Event) {
+        let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        if self.json {
+            self.print(&event.json(&time));
+        } else {
+            // Nobody can be told that stderr is closed.
+            drop(writeln!(anstream::stderr().lock(), "{}", event.logfmt(&time)));
+        }
     }
 
     /// Is stdout for a program?
@@ -38,16 +67,25 @@ impl Ui {
 
     /// A change is about to be made.
     pub fn step(&self, step: &Step) {
+        if self.log {
+            return;
+        }
         say(VERB, &format!("{:>10}", step.verb()), &step.to_string());
     }
 
     /// Something worth knowing.
     pub fn note(&self, text: &str) {
+        if self.log {
+            return self.event(&Event::info("note").with("text", text));
+        }
         say(NOTE, "note:", text);
     }
 
     /// Something that is not as it should be.
     pub fn warn(&self, text: &str) {
+        if self.log {
+            return self.event(&Event::new(Level::Warning, "warning").with("text", text));
+        }
         say(WARNING, "warning:", text);
     }
 
@@ -82,7 +120,8 @@ impl Ui {
 
     /// The result as JSON.
     pub fn json(&self, value: &impl serde::Serialize) {
-        match serde_json::to_string_pretty(value) {
+        let text = if self.lines { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
+        match text {
             Ok(text) => self.print(&clean_json(&text)),
             Err(e) => self.warn(&format!("cannot write JSON: {e}")),
         }
@@ -91,6 +130,9 @@ impl Ui {
     /// What a download moved.
     pub fn fetched(&self, moved: u64, whole: u64, url: &str) {
         let text = format!("{} of {} from {url}", HumanBytes(moved), HumanBytes(whole));
+        if self.log {
+            return self.event(&Event::info("note").with("text", format!("got {text}")));
+        }
         say(VERB, &format!("{:>10}", "got"), &text);
     }
 

@@ -11,7 +11,7 @@ use binfmt_magic::{Arch, Rule};
 use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::facts::in_memory;
+use crate::facts::{IN_MEMORY, in_memory};
 use crate::host::{Host, Inode};
 use crate::probe::{Ran, Trial};
 use crate::{interpreter, probe};
@@ -37,10 +37,12 @@ pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<
     // Whom an entry in memory runs is held by that entry alone: it goes with it, unless it is held here too.
     let before: Vec<_> =
         emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, running(host, one)))).collect();
-    let done = emulators.iter().try_for_each(|one| enter(host, one));
+    let mut entered = Vec::new();
+    let done = emulators.iter().try_for_each(|one| enter(host, one, &mut entered));
     if done.is_err() {
-        for one in emulators {
-            binfmt_misc::remove(host, &one.rule)?;
+        // One that somebody else made meanwhile may read like ours to the letter.
+        for rule in entered {
+            binfmt_misc::remove(host, rule)?;
         }
         for (rule, emulator) in &before {
             put_back(host, rule, emulator.as_ref())?;
@@ -63,13 +65,13 @@ fn put_back(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
     let there = binfmt_misc::look(host)?.has(&String::from_utf8_lossy(rule.name.as_bytes()));
     match emulator {
         Some(emulator) if !there => {
-            binfmt_misc::register(host, &Rule { interpreter: in_memory(emulator), ..rule.clone() })
+            binfmt_misc::register(host, &Rule { interpreter: in_memory(IN_MEMORY, emulator), ..rule.clone() })
         }
         _ => Ok(()),
     }
 }
 
-fn enter(host: &Host, one: &Fileless<'_>) -> Result<()> {
+fn enter<'a>(host: &Host, one: &'a Fileless<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
     let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
     let broken = |why: String| Error::NotWorking { name: name.clone(), why };
     let head = host.first_bytes(one.file, interpreter::HEAD).map_err(|e| broken(e.to_string()))?;
@@ -78,6 +80,7 @@ fn enter(host: &Host, one: &Fileless<'_>) -> Result<()> {
         binfmt_misc::remove(host, old)?;
     }
     binfmt_misc::register(host, &one.rule)?;
+    entered.push(&one.rule);
     let emulator = Inode::of(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
     match probe::run_in_memory(host, one.arch.probe().unwrap_or_default()) {
         Ok(Some(seen)) if seen.program != emulator => Err(broken("another file runs the probe".into())),

@@ -21,6 +21,15 @@ impl Apply<'_> {
         binfmt_misc::check_writable(self.host)
     }
 
+    /// The table, which somebody had unmounted, was mounted again just now. Only then its entries are seen: who looked
+    /// before would take them for gone.
+    pub fn mounted_again(mut self) -> Result<()> {
+        let made = Made::Mount { boot: self.host.boot_id(), id: self.host.mount_id(Path::new(binfmt_misc::DIR)) };
+        self.open_receipt()?;
+        self.begin(made.clone(), None)?;
+        self.end(made)
+    }
+
     /// A mount that cannot go yet stays in the receipt, for the next time.
     pub(super) fn unmount(&mut self) -> Result<()> {
         if let Some(why) = self.keeps_mounted()? {

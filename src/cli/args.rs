@@ -35,12 +35,30 @@ pub struct Register {
     /// Go in above entries of others; nothing of theirs is deleted
     #[arg(long)]
     pub force: bool,
+    /// Stay, watch the kernel's table, and put back what somebody removes
+    #[arg(long)]
+    pub hold: bool,
+    /// What becomes of the entries when SIGTERM, SIGINT or SIGHUP ends --hold
+    #[arg(long, value_enum, value_name = "WHAT", requires = "hold", default_value_t = OnStop::Leave)]
+    pub on_stop: OnStop,
+    /// A file that --hold keeps there while all is in place and proven
+    #[arg(long, value_name = "PATH", requires = "hold")]
+    pub ready_file: Option<PathBuf>,
     /// How long another binfmt-nix is waited for
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
     /// Show what would be done, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+/// What becomes of entries that were held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnStop {
+    /// They stay
+    Leave,
+    /// They are taken away, as unregister does
+    Remove,
 }
 
 /// Arguments of `run`.

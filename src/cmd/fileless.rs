@@ -5,13 +5,14 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{conclude, lock, permission, talk};
+use super::{conclude, hold, lock, permission, talk};
 use crate::apply::fileless::{Fileless, register};
-use crate::binfmt_misc;
+use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
 use crate::error::{ExitCode, Result};
-use crate::facts::{Facts, fileless_name};
+use crate::facts::{Facts, HELD_IN_MEMORY, IN_MEMORY, fileless_name};
+use crate::hold::Registration;
 use crate::host::Host;
 use crate::nix::conf::{self, Guest};
 use crate::outcome::{Outcome, StepLine, SystemLine};
@@ -30,30 +31,61 @@ pub(super) fn run(
     container: Option<&Container>,
     ui: &Ui,
 ) -> Result<ExitCode> {
-    if !args.dry_run {
-        permission::check(host, Some(&args.systems))?;
-    }
-    let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
-    let facts = Facts::gather(host, &request.systems, None)?;
-    let mut plan = fileless::plan(request, &facts, &working(host, request, &facts))?;
-    plan.notes.extend(container.filter(|_| !plan.missing.is_empty()).map(in_container));
+    let mut memory = Memory { args, host, container, emulators: Vec::new() };
     if args.dry_run {
-        return Ok(report(ui, &facts, &plan, &[], false));
+        let (facts, mut plan) = memory.look(request)?;
+        hold::foretell(args, host, &mut plan.notes)?;
+        return Ok(report(ui, &outcome(&facts, &plan, &[], false), false));
     }
-    let wish =
-        Wish { source: request.source.clone(), network: request.network.clone(), all: false, keep: Keep::Memory };
-    let emulators = emulators::obtain(host, ui, &plan.missing, &facts.machine, &wish)?;
-    let mut rules = Vec::new();
-    for emulator in &emulators {
-        if let Place::Memory(file) = &emulator.place {
-            let rule = emulator.rule(&fileless_name(emulator.arch), request.credentials)?;
-            let replaces = plan.replaces.get(emulator.arch.target).cloned();
-            ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() });
-            rules.push(Fileless { arch: emulator.arch, file, rule, replaces });
+    permission::check(host, Some(&args.systems))?;
+    let hold = hold::begin(args, host, container, ui)?;
+    let outcome = memory.register(request, ui)?;
+    let code = report(ui, &outcome, true);
+    let Some(hold) = hold else { return Ok(code) };
+    let log = &ui.logging();
+    hold.stay(host, log, request, &outcome, &mut Again { memory, request, log })
+}
+
+/// Emulators stay open while this process does: what it registers again, it does not bring again.
+struct Memory<'a> {
+    args: &'a cli::Register,
+    host: &'a Host,
+    container: Option<&'a Container>,
+    emulators: Vec<Emulator>,
+}
+
+impl Memory<'_> {
+    fn look(&self, request: &Register) -> Result<(Facts, Plan)> {
+        let facts = Facts::gather(self.host, &request.systems, None)?;
+        let mut plan = fileless::plan(request, &facts, &working(self.host, request, &facts))?;
+        plan.notes.extend(self.container.filter(|_| !plan.missing.is_empty()).map(in_container));
+        Ok((facts, plan))
+    }
+
+    /// Look, plan, apply, check.
+    fn register(&mut self, request: &Register, ui: &Ui) -> Result<Outcome> {
+        let _lock = lock(self.host, ui, self.args.wait)?;
+        let (facts, plan) = self.look(request)?;
+        let has = |arch: &&Arch| self.emulators.iter().any(|one| one.arch.target == arch.target);
+        let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !has(arch)).collect();
+        let wish =
+            Wish { source: request.source.clone(), network: request.network.clone(), all: false, keep: Keep::Memory };
+        if !new.is_empty() {
+            self.emulators.extend(emulators::obtain(self.host, ui, &new, &facts.machine, &wish)?);
         }
+        let place = if self.args.hold { HELD_IN_MEMORY } else { IN_MEMORY };
+        let mut rules = Vec::new();
+        for emulator in self.emulators.iter().filter(|one| plan.missing.iter().any(|a| a.target == one.arch.target)) {
+            if let Place::Memory(file) = &emulator.place {
+                let rule = emulator.rule_by(place, &fileless_name(emulator.arch), request.credentials)?;
+                let replaces = plan.replaces.get(emulator.arch.target).cloned();
+                ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() });
+                rules.push(Fileless { arch: emulator.arch, file, rule, replaces });
+            }
+        }
+        register(self.host, plan.mount, &rules)?;
+        Ok(outcome(&facts, &plan, &self.emulators, true))
     }
-    register(host, plan.mount, &rules)?;
-    Ok(report(ui, &facts, &plan, &emulators, true))
 }
 
 /// The systems that an entry of somebody else runs, in chroots too. Its interpreter's path may be one of another mount
@@ -66,10 +98,38 @@ fn working(host: &Host, request: &Register, facts: &Facts) -> BTreeSet<&'static 
 
 fn in_container(container: &Container) -> String {
     let kind = &container.kind;
-    format!("this is a container ({kind}): QEMU is kept in the machine's memory, and needs nothing of it any more")
+    let until = if container.alone {
+        "all of it ends with the container, for nobody else has the kernel's table mounted"
+    } else {
+        "and needs nothing of it any more"
+    };
+    format!("this is a container ({kind}): QEMU is kept in the machine's memory, {until}")
 }
 
-fn report(ui: &Ui, facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) -> ExitCode {
+/// What `--hold` does again.
+struct Again<'a> {
+    memory: Memory<'a>,
+    request: &'a Register,
+    log: &'a Ui,
+}
+
+impl Registration for Again<'_> {
+    fn mount(&mut self) -> Result<()> {
+        let Memory { args, host, .. } = self.memory;
+        let _lock = lock(host, self.log, args.wait)?;
+        match binfmt_misc::look(host)? {
+            Table::NotMounted => binfmt_misc::mount(host),
+            _ => Ok(()),
+        }
+    }
+
+    fn register(&mut self, systems: &[&'static Arch]) -> Result<Outcome> {
+        let request = Register { systems: systems.to_vec(), ..self.request.clone() };
+        self.memory.register(&request, self.log)
+    }
+}
+
+fn outcome(facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) -> Outcome {
     let version =
         |arch: &Arch| made.iter().find(|one| one.arch.target == arch.target).map(|one| one.version.to_string());
     let new = plan.missing.iter().map(|arch| line(arch, fileless_name(arch), version(arch), done));
@@ -77,7 +137,7 @@ fn report(ui: &Ui, facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) ->
         plan.already.iter().map(|(arch, entry)| SystemLine { already: true, ..line(arch, entry.clone(), None, false) });
     let step = |arch: &&'static Arch| StepLine { verb: "register", what: format!("{} in memory", fileless_name(arch)) };
     let mount = plan.mount.then(|| StepLine { verb: "mount", what: binfmt_misc::DIR.into() });
-    let outcome = Outcome {
+    Outcome {
         version: 1,
         changed: done && !plan.missing.is_empty(),
         steps: mount.into_iter().chain(plan.missing.iter().map(step)).collect(),
@@ -85,8 +145,11 @@ fn report(ui: &Ui, facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) ->
         nix: None,
         notes: notes(facts, plan),
         findings: Vec::new(),
-    };
-    talk(ui, &outcome);
+    }
+}
+
+fn report(ui: &Ui, outcome: &Outcome, done: bool) -> ExitCode {
+    talk(ui, outcome);
     for StepLine { verb, what } in outcome.steps.iter().filter(|_| !done) {
         ui.result(&format!("would {verb:<10} {what}"));
     }
@@ -97,10 +160,10 @@ fn report(ui: &Ui, facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) ->
         }
     }
     if outcome.changed {
-        let names: Vec<_> = plan.missing.iter().map(|arch| arch.target).collect();
+        let names: Vec<_> = outcome.systems.iter().filter(|line| !line.already).map(|line| line.system).collect();
         ui.result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
     }
-    conclude(ui, &outcome)
+    conclude(ui, outcome)
 }
 
 fn line(arch: &'static Arch, entry: String, qemu: Option<String>, proven: bool) -> SystemLine {

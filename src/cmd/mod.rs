@@ -7,6 +7,7 @@ mod explain;
 mod fetch;
 mod fileless;
 mod generate;
+mod hold;
 mod list;
 mod nix_conf;
 mod origin;

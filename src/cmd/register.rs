@@ -1,45 +1,97 @@
 //! `binfmt-nix register SYSTEM…`
 
-use super::{conclude, fileless, lock, origin, permission, show, systems, talk};
+use binfmt_magic::Arch;
+
+use super::{conclude, fileless, hold, lock, origin, permission, show, systems, talk};
 use crate::apply::{Applied, Apply};
+use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
+use crate::hold::Registration;
 use crate::host::Host;
+use crate::layout;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
 use crate::request::{NixChoice, Register};
-use crate::source;
+use crate::source::{self, Network, Source};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     let request = request(args, host)?;
+    let ui = &if args.hold { ui.in_lines() } else { ui.clone() };
     if let Some(container) = container {
-        container.check(host, false)?;
+        container.check(host, args.hold)?;
     }
     // A container's files go with it; who has Nix in there says so.
     if args.fileless || (container.is_some() && !args.nix) {
         return fileless::run(args, &request, host, container, ui);
     }
-    if !args.dry_run {
-        permission::check(host, Some(&args.systems))?;
-    }
-    let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
-    let supply = source::supply(host, ui, &request.source, &request.network)?;
-    let facts = Facts::gather(host, &request.systems, Some(&supply))?;
-    let plan = plan::register::plan(&request, &facts)?;
     if args.dry_run {
+        let (_, mut plan) = look(&request, host, ui)?;
+        hold::foretell(args, host, &mut plan.notes)?;
         return Ok(show(ui, &plan));
     }
-    if plan.steps.is_empty() && plan.systems.iter().all(|planned| is_known(&facts, planned)) {
-        return Ok(report(ui, &plan, &Outcome::planned(&plan)));
+    permission::check(host, Some(&args.systems))?;
+    let hold = hold::begin(args, host, container, ui)?;
+    let (plan, outcome) = register(&request, host, ui, args.wait)?;
+    let code = report(ui, &plan, &outcome);
+    let Some(hold) = hold else { return Ok(code) };
+    let log = &ui.logging();
+    hold.stay(host, log, &request, &outcome, &mut Files { host, log, request: &request, wait: args.wait })
+}
+
+fn look(request: &Register, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
+    let supply = source::supply(host, ui, &request.source, &request.network)?;
+    let facts = Facts::gather(host, &request.systems, Some(&supply))?;
+    let plan = plan::register::plan(request, &facts)?;
+    Ok((facts, plan))
+}
+
+/// Look, plan, apply, check.
+fn register(request: &Register, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Outcome)> {
+    let _lock = lock(host, ui, wait)?;
+    let (facts, plan) = look(request, host, ui)?;
+    let mut outcome = Outcome::planned(&plan);
+    if !plan.steps.is_empty() || !plan.systems.iter().all(|planned| is_known(&facts, planned)) {
+        let applied = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;
+        outcome = outcome.applied(&applied);
+        check(host, &plan, &applied, &mut outcome);
     }
-    let applied = Apply::new(host, ui, facts, request.network).register(&plan)?;
-    let mut outcome = Outcome::planned(&plan).applied(&applied);
-    check(host, &plan, &applied, &mut outcome);
-    Ok(report(ui, &plan, &outcome))
+    Ok((plan, outcome))
+}
+
+/// What `--hold` does again.
+struct Files<'a> {
+    host: &'a Host,
+    log: &'a Ui,
+    request: &'a Register,
+    wait: u64,
+}
+
+impl Registration for Files<'_> {
+    fn mount(&mut self) -> Result<()> {
+        let _lock = lock(self.host, self.log, self.wait)?;
+        if !matches!(binfmt_misc::look(self.host)?, Table::NotMounted) {
+            return Ok(());
+        }
+        binfmt_misc::mount(self.host)?;
+        let facts = Facts::gather(self.host, &[], None)?;
+        Apply::new(self.host, self.log, facts, Network::default()).mounted_again()
+    }
+
+    fn register(&mut self, systems: &[&'static Arch]) -> Result<Outcome> {
+        let mut request = Register { systems: systems.to_vec(), ..self.request.clone() };
+        // What was brought from elsewhere is in its place by now, and is not brought again.
+        if systems.iter().all(|arch| self.host.exists(&layout::interpreter(arch))) {
+            request.source = Source::Auto;
+        }
+        let (_, outcome) = register(&request, self.host, self.log, self.wait)?;
+        talk(self.log, &outcome);
+        Ok(outcome)
+    }
 }
 
 fn request(args: &cli::Register, host: &Host) -> Result<Register> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{conclude, lock, permission, show, systems, talk};
+use super::{conclude, hold, lock, permission, show, systems, talk};
 use crate::apply::Apply;
 use crate::cli;
 use crate::container::Container;
@@ -25,19 +25,26 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Contai
     if !args.dry_run {
         permission::check(host, None)?;
     }
-    let _lock = if args.dry_run { None } else { Some(lock(host, ui, args.wait)?) };
-    let facts = Facts::gather(host, &request.systems, None)?;
-    let plan = plan::unregister::plan(&request, &facts);
+    hold::refuse_undo(host, &request)?;
     if args.dry_run {
-        return Ok(show(ui, &plan));
+        let facts = Facts::gather(host, &request.systems, None)?;
+        return Ok(show(ui, &plan::unregister::plan(&request, &facts)));
     }
+    Ok(report(ui, &undo(&request, host, ui, args.wait)?))
+}
+
+/// Takes away what these systems have here.
+pub(super) fn undo(request: &Unregister, host: &Host, ui: &Ui, wait: u64) -> Result<Outcome> {
+    let _lock = lock(host, ui, wait)?;
+    let facts = Facts::gather(host, &request.systems, None)?;
+    let plan = plan::unregister::plan(request, &facts);
     let mut outcome = Outcome::planned(&plan);
     let spent = facts.receipt.is_spent() && host.exists(Path::new(receipt::PATH));
     if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
         let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
         outcome = outcome.applied(&applied);
     }
-    Ok(report(ui, &outcome))
+    Ok(outcome)
 }
 
 fn report(ui: &Ui, outcome: &Outcome) -> ExitCode {

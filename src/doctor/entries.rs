@@ -2,10 +2,9 @@
 
 use binfmt_magic::{Arch, Entry};
 
-use super::seen::path_of;
 use super::{Case, Check, Seen, Urgency};
 use crate::binfmt_misc::name_of;
-use crate::facts::IN_MEMORY;
+use crate::facts::is_in_memory;
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -114,7 +113,7 @@ fn credentials_missing(seen: &Seen) -> Vec<Case> {
 
 /// An emulator in memory has no path that anything could be said about.
 pub(super) fn has_file(entry: &Entry) -> bool {
-    !path_of(entry).starts_with(IN_MEMORY)
+    !is_in_memory(&entry.rule.interpreter)
 }
 
 #[cfg(test)]

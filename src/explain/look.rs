@@ -13,7 +13,7 @@ use super::loader::{self, Loader, Support};
 use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
-use crate::facts::{IN_MEMORY, kernel};
+use crate::facts::{is_in_memory, kernel};
 use crate::host::{Host, Inode};
 use crate::probe;
 use crate::text::quoted;
@@ -68,7 +68,7 @@ pub fn on(host: &Host, machine: &Machine, file: &Path) -> Explanation {
         // An empty name is the working directory to the kernel itself; only execve(2)'s own must not be empty.
         let given = if path.is_empty() { Path::new(".") } else { given };
         // Those are files of whoever registered them.
-        if given.starts_with(IN_MEMORY) {
+        if is_in_memory(path) {
             return Err(Obstacle { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
         }
         if host.is_live() || given.is_relative() {

@@ -6,7 +6,7 @@ use binfmt_magic::{Arch, Entry};
 
 use super::process::Starts;
 use super::{Explanation, Machine, TableState, Taker, Verdict, look};
-use crate::facts::IN_MEMORY;
+use crate::facts::is_in_memory;
 use crate::host::{Host, Inode};
 use crate::probe;
 
@@ -20,7 +20,7 @@ fn compare(host: &Host, machine: &Machine, explanation: &mut Explanation) {
     for step in &mut explanation.steps {
         let (Taker::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
         let path = Path::new(&interpreter.path);
-        if !interpreter.held || path.starts_with(IN_MEMORY) {
+        if !interpreter.held || is_in_memory(&interpreter.path) {
             continue;
         }
         let there = look::inode(host, &host.at(path));

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use super::IN_MEMORY;
+use super::is_in_memory;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::host::Host;
@@ -54,7 +55,7 @@ pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::resul
 
 /// The same, whatever its release.
 pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::result::Result<Fit, String> {
-    if path.starts_with(IN_MEMORY) {
+    if is_in_memory(path.as_os_str().as_bytes()) {
         return Err("it has no file that could be looked at".into());
     }
     let file = host.open_trusted_through_links(path).map_err(why)?;

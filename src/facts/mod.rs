@@ -12,8 +12,10 @@ pub mod places;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
@@ -41,9 +43,19 @@ pub use rivals::Rival;
 /// once the entry is there.
 pub const IN_MEMORY: &str = "/proc/self/fd";
 
-/// The interpreter that an open file in memory is registered as.
-pub fn in_memory(file: &File) -> Vec<u8> {
-    format!("{IN_MEMORY}/{}", file.as_raw_fd()).into_bytes()
+/// The same, of entries that a `register --hold` made: it puts them back while it runs. (proc(5): the directory of the
+/// thread that asks.)
+pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
+
+/// The interpreter that an open file in memory is registered as, by one of these names of the directory of open files.
+pub fn in_memory(place: &str, file: &File) -> Vec<u8> {
+    format!("{place}/{}", file.as_raw_fd()).into_bytes()
+}
+
+/// Does an interpreter's path say that its file is in memory?
+pub fn is_in_memory(interpreter: impl AsRef<[u8]>) -> bool {
+    let path = Path::new(OsStr::from_bytes(interpreter.as_ref()));
+    [IN_MEMORY, HELD_IN_MEMORY].iter().any(|dir| path.starts_with(dir))
 }
 
 /// A look at the machine.
@@ -170,8 +182,13 @@ impl Facts {
     /// rule are ours to the letter, and so is its interpreter.
     pub fn fileless(&self, arch: &Arch) -> Option<&Entry> {
         let entry = self.table.entry(&fileless_name(arch))?;
-        let ours = entry.rule.interpreter.starts_with(IN_MEMORY.as_bytes());
+        let ours = is_in_memory(&entry.rule.interpreter);
         (ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
+    }
+
+    /// The same, if a `register --hold` made it.
+    pub fn held(&self, arch: &Arch) -> Option<&Entry> {
+        self.fileless(arch).filter(|entry| entry.rule.interpreter.starts_with(HELD_IN_MEMORY.as_bytes()))
     }
 
     /// Our entry for one system.

@@ -16,6 +16,13 @@ pub struct Lock {
     signed: bool,
 }
 
+impl Lock {
+    /// Says more about the holder.
+    pub fn sign(&mut self, more: &str) -> std::io::Result<()> {
+        if self.signed { sign(&mut self.file, more) } else { Ok(()) }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Who takes it next is not taken for us until he has signed.
@@ -36,7 +43,7 @@ impl Host {
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
         self.wait_for(&mut file, &real, patience, waiting)?;
         // On a full disk whoever waits is told less: what is swept next may free it.
-        drop(sign(&mut file));
+        drop(sign(&mut file, ""));
         Ok(Lock { file, signed: true })
     }
 
@@ -82,11 +89,26 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Does anybody hold the lock that [`Host::lock_there`] takes?
+    pub fn is_locked(&self, path: &Path) -> bool {
+        File::open(self.at(path)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Who holds the lock file at `path`, in his own words; looked at without waiting.
+    pub fn holder(&self, path: &Path) -> Option<String> {
+        let mut file = self.open_nofollow(path).ok()?;
+        // Who lets go of it takes his words away; those of one who was killed stay.
+        let words = holder(&mut file)?;
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(words)
+    }
+}
+
 /// Writes who holds the lock, for whoever has to wait.
-fn sign(file: &mut File) -> std::io::Result<()> {
+fn sign(file: &mut File, more: &str) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "process {}", std::process::id())
+    file.write_all(format!("process {}{more}\n", std::process::id()).as_bytes())
 }
 
 /// What is said of a holder who did not sign.
@@ -94,6 +116,6 @@ const UNSIGNED: &str = "a process that did not say which";
 
 fn holder(file: &mut File) -> Option<String> {
     let mut text = String::new();
-    file.rewind().and_then(|()| file.take(64).read_to_string(&mut text)).ok()?;
+    file.rewind().and_then(|()| file.take(1024).read_to_string(&mut text)).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -9,15 +9,18 @@ use signal_hook::flag;
 
 use super::Host;
 
-/// The signal that came, if one did; shared by all clones of a host.
+/// The signal that came, if one did, and whether that is looked at; shared by all clones of a host.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Caught(Arc<AtomicUsize>);
+pub(super) struct Caught(Arc<AtomicUsize>, Arc<AtomicBool>);
 
 impl Host {
     /// From now on SIGINT, SIGTERM and SIGHUP do not end the process, but are
     /// asked for at safe points. A second one ends it at once: the receipt says
     /// what is left then.
     pub fn hold_signals(&self) -> io::Result<()> {
+        if self.caught.1.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let once = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             // In this order: the first signal finds the flag unset.
@@ -32,5 +35,10 @@ impl Host {
     /// The number of the signal that came, if one did.
     pub fn interrupted(&self) -> Option<usize> {
         Some(self.caught.0.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
+    }
+
+    /// The same, and from now on none did: its end has been taken in hand. A second one still ends the process at once.
+    pub fn take_signal(&self) -> Option<usize> {
+        Some(self.caught.0.swap(0, Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 }

@@ -35,6 +35,10 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Plan {
     for entry in request.systems.iter().filter_map(|arch| facts.fileless(arch)) {
         plan.steps.push(Step::Withdraw(name_of(entry)));
     }
+    for entry in request.systems.iter().filter_map(|arch| facts.held(arch)) {
+        let entry = name_of(entry);
+        plan.notes.push(format!("{entry} was made by a register --hold, which puts it back while it runs"));
+    }
     let replaced = facts.replaced.iter().filter(|record| asked_of(record));
     plan.findings.extend(replaced.map(|record| changed_text(&name(facts, &record.made))));
     for kind in [is_entry, is_file, is_interpreter] {

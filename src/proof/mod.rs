@@ -149,7 +149,7 @@ pub fn case<'f>(host: &Host, facts: &'f Facts, arch: &'static Arch) -> Case<'f> 
 
 /// What is wrong with the file that an entry names. Only read, never run.
 fn fault(host: &Host, facts: &Facts, entry: &Entry) -> Option<String> {
-    if path(entry).starts_with(crate::facts::IN_MEMORY) {
+    if crate::facts::is_in_memory(&entry.rule.interpreter) {
         return None;
     }
     let Ok(file) = host.open_given(path(entry)) else {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
-use crate::facts::{Facts, IN_MEMORY, Now, copies};
+use crate::facts::{Facts, IN_MEMORY, Now, copies, is_in_memory};
 use crate::host::{Host, Inode};
 use crate::layout;
 use crate::receipt::Made;
@@ -120,7 +120,7 @@ enum Named {
 
 fn named(host: &Host, entry: &Entry) -> Named {
     let path = path(entry);
-    if path.starts_with(IN_MEMORY) {
+    if is_in_memory(&entry.rule.interpreter) {
         return Named::Unknown;
     }
     match host.open_given(path) {

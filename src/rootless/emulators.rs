@@ -15,7 +15,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::brought;
 use crate::facts::copies::{self, HostCopy};
-use crate::facts::{self, in_memory};
+use crate::facts::{self, IN_MEMORY, in_memory};
 use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
@@ -39,9 +39,14 @@ impl Emulator {
     /// The rule that registers it. The kernel opens the interpreter while the
     /// rule is put in (flag F), so a file in memory has to be open until then.
     pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
+        self.rule_by(IN_MEMORY, name, credentials)
+    }
+
+    /// The same, with a file in memory called by another name of the directory of open files.
+    pub fn rule_by(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
         let interpreter = match &self.place {
             Place::File(path) => path.as_os_str().as_bytes().to_vec(),
-            Place::Memory(file) => in_memory(file),
+            Place::Memory(file) => in_memory(memory, file),
         };
         Ok(Rule {
             name: EntryName::new(name)?,

@@ -12,6 +12,7 @@
 pub(crate) mod done;
 pub(crate) mod emulators;
 pub(crate) mod harness;
+pub(crate) mod held;
 pub(crate) mod ledger;
 pub(crate) mod noise;
 pub(crate) mod runs;

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::tree::{LOCK, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE, Tree};
+use super::tree::{HOLD_LOCK, LOCK, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE, Tree};
 
 /// A tree and its kernel's table at one moment.
 pub(crate) struct Snapshot {
@@ -116,7 +116,7 @@ impl Snapshot {
 
     fn forgiven(&self, the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> BTreeMap<String, Seen> {
         let mut files = self.files.clone();
-        files.retain(|path, _| !the_lock || path != LOCK);
+        files.retain(|path, _| !the_lock || ![LOCK, HOLD_LOCK].contains(&path.as_str()));
         for (path, seen) in &mut files {
             forgive(path, seen);
         }

@@ -22,6 +22,7 @@ pub(crate) const OWN_CONF: &str = "etc/nix/binfmt-nix.conf";
 pub(crate) const NIX_CONF: &str = "etc/nix/nix.conf";
 pub(crate) const RECEIPT: &str = "var/lib/binfmt-nix/receipt.json";
 pub(crate) const LOCK: &str = "run/binfmt-nix.lock";
+pub(crate) const HOLD_LOCK: &str = "run/binfmt-nix-hold.lock";
 pub(crate) const TABLE: &str = "proc/sys/fs/binfmt_misc";
 
 /// A machine below [`ROOT`]. Built from left to right.
@@ -175,8 +176,14 @@ impl Tree {
 
     /// The same, still running.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.start_in(args, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_in(&self, args: &[&str], variables: &[(&str, &str)]) -> Child {
         let root = self.path("");
         let mut command = tool(&[&["--root", root.to_str().unwrap()], args].concat());
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

@@ -21,6 +21,7 @@ crate::tests! {
     a_bad_emulator_does_not_replace_a_good_one
     one_with_files_is_not_replaced
     an_entry_that_works_will_do
+    somebody_is_faster
 }
 
 const ENTRY: &str = "binfmt-nix-aarch64";
@@ -180,4 +181,19 @@ fn an_entry_that_works_will_do() {
     tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already (entry theirs)");
     tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(3).says("without flag C");
     before.is_unchanged_in(&tree);
+}
+
+/// Where the table is not seen when it is looked at, as while QEMU is unpacked, the name may be taken by an entry that
+/// reads like ours.
+fn somebody_is_faster() {
+    let tree = Tree::new().mounted().dir("kept");
+    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    let theirs = tree.table();
+    let none = None::<&str>;
+    mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
+    tree.unmount();
+    tree.register_with("aarch64", &["--fileless"]).exits(1).says("an entry of that name exists");
+    assert!(tree.is_mounted());
+    assert_eq!(tree.table(), theirs);
+    assert!(tree.runs("aarch64"));
 }

@@ -48,6 +48,9 @@ mod fileless;
 mod forced;
 mod from_urls;
 mod full_disk;
+mod hold;
+mod hold_ends;
+mod hold_tells;
 mod host_copies;
 mod hostile_places;
 mod interrupted;
@@ -103,6 +106,9 @@ const MODULES: &[&[Test]] = &[
     forced::TESTS,
     from_urls::TESTS,
     full_disk::TESTS,
+    hold::TESTS,
+    hold_ends::TESTS,
+    hold_tells::TESTS,
     host_copies::TESTS,
     hostile_places::TESTS,
     interrupted::TESTS,

@@ -1,0 +1,100 @@
+//! When the table is looked at. Pure: the clock is whoever asks.
+
+use std::time::{Duration, Instant};
+
+/// So long nothing may have happened: what restarts systemd-binfmt removes all entries and puts many in, one by one,
+/// and ours go in after the last of them.
+const QUIET: Duration = Duration::from_millis(500);
+/// So long that is waited for, if something happens all the time.
+const LONGEST: Duration = Duration::from_secs(10);
+/// After entries were put in: whoever removed them may not have been at his end.
+const AFTERWARDS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
+/// Some things are no event: see [`crate::host::Watch`].
+const EVERY: Duration = Duration::from_secs(30);
+
+/// The looks that are due.
+#[derive(Debug)]
+pub(super) struct Pace {
+    regular: Instant,
+    /// When what is going on began, and when it is over, as far as can be seen.
+    burst: Option<(Instant, Instant)>,
+    afterwards: Vec<Instant>,
+}
+
+impl Pace {
+    /// Somebody looked just now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { regular: after(now, EVERY), burst: None, afterwards: Vec::new() }
+    }
+
+    /// Something happened to the table.
+    pub(super) fn changed(&mut self, now: Instant) {
+        let began = self.burst.map_or(now, |(began, _)| began);
+        self.burst = Some((began, after(now, QUIET).min(after(began, LONGEST))));
+    }
+
+    /// Entries were put in.
+    pub(super) fn registered(&mut self, now: Instant) {
+        self.afterwards = AFTERWARDS.iter().map(|wait| after(now, *wait)).collect();
+    }
+
+    /// Somebody looked.
+    pub(super) fn looked(&mut self, now: Instant) {
+        self.burst = None;
+        self.afterwards.retain(|due| *due > now);
+        self.regular = after(now, EVERY);
+    }
+
+    /// How long there is nothing to do.
+    pub(super) fn idle(&self, now: Instant) -> Duration {
+        let burst = self.burst.map(|(_, over)| over);
+        // Nobody looks while something is going on.
+        let due = burst.unwrap_or_else(|| self.afterwards.iter().copied().fold(self.regular, Instant::min));
+        due.saturating_duration_since(now)
+    }
+}
+
+fn after(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn it_looks_when_it_is_quiet_and_not_too_late() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.idle(start), EVERY);
+        pace.changed(start);
+        pace.changed(start + ms(400));
+        assert_eq!(pace.idle(start + ms(400)), QUIET);
+        for step in 0..100 {
+            pace.changed(start + ms(400 * step));
+        }
+        assert_eq!(pace.idle(start), LONGEST);
+        pace.looked(start + LONGEST);
+        assert_eq!(pace.idle(start + LONGEST), EVERY);
+    }
+
+    #[test]
+    fn it_looks_twice_more_after_it_registered() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        pace.registered(start);
+        let mut now = start;
+        let mut waits = Vec::new();
+        for _ in 0..3 {
+            let idle = pace.idle(now);
+            waits.push(idle);
+            now += idle;
+            pace.looked(now);
+        }
+        assert_eq!(waits, [ms(2000), ms(3000), EVERY]);
+    }
+}

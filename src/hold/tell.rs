@@ -1,0 +1,123 @@
+//! Who is told: the log, the service manager, and whoever looks for the ready file.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::event::Event;
+use super::findings::Finding;
+use crate::error::{Error, Result};
+use crate::host::{Host, Manager};
+use crate::ui::Ui;
+
+/// The ready file's first word: one without it is not ours.
+const MARK: &str = "binfmt-nix";
+
+/// A file that is there while all is in place.
+#[derive(Debug)]
+pub struct ReadyFile {
+    host: Host,
+    path: PathBuf,
+    there: bool,
+}
+
+impl ReadyFile {
+    /// Takes away what a killed run left. The path is this machine's, whatever `--root` says.
+    pub fn new(path: PathBuf) -> Result<Self> {
+        let host = Host::live();
+        if !path.is_absolute() || path.file_name().is_none() {
+            return Err(Error::Usage(format!("--ready-file {}: it takes an absolute path", path.display())));
+        }
+        if let Some(why) = host.distrust_above(&path)? {
+            return Err(why.into());
+        }
+        let ours = |path: &PathBuf| {
+            let bytes = host
+                .open_nofollow(path)
+                .and_then(|file| host.first_bytes(&file, 16).map_err(|e| Error::io("read", path, e)));
+            bytes.is_ok_and(|bytes| bytes.starts_with(MARK.as_bytes()))
+        };
+        if host.exists(&path) && !ours(&path) {
+            return Err(Error::Conflict {
+                what: format!("{} is there, and is no ready file of binfmt-nix", path.display()),
+                hint: "--ready-file names a file that is there only while all is in place".into(),
+            });
+        }
+        host.remove_file(&path)?;
+        Ok(Self { host, path, there: false })
+    }
+
+    fn set(&mut self, there: bool) -> Result<()> {
+        if there == self.there {
+            return Ok(());
+        }
+        if there {
+            self.host.write_atomic(&self.path, format!("{MARK} {}\n", std::process::id()).as_bytes())?;
+        } else {
+            self.host.remove_file(&self.path)?;
+        }
+        self.there = there;
+        Ok(())
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Tell<'a> {
+    /// The log.
+    pub ui: &'a Ui,
+    /// The service manager.
+    pub manager: Manager,
+    /// The ready file, if one was asked for.
+    pub ready: Option<ReadyFile>,
+    told_ready: bool,
+}
+
+impl<'a> Tell<'a> {
+    /// Nothing was told yet.
+    pub fn new(ui: &'a Ui, manager: Manager, ready: Option<ReadyFile>) -> Self {
+        Self { ui, manager, ready, told_ready: false }
+    }
+
+    /// A line of the log.
+    pub fn event(&self, event: &Event) {
+        self.ui.event(event);
+    }
+
+    /// How often the manager wants a sign of life: twice as often it gets one (sd_watchdog_enabled(3)).
+    pub(super) fn watchdog(&self) -> Option<Duration> {
+        self.manager.watchdog.and_then(|often| often.checked_div(2))
+    }
+
+    /// A sign of life.
+    pub(super) fn alive(&self) {
+        if self.manager.watchdog.is_some() {
+            self.manager.tell("WATCHDOG=1");
+        }
+    }
+
+    /// How it is now.
+    pub(super) fn state(&mut self, systems: &[&str], findings: &BTreeSet<Finding>) {
+        let all_in_place = findings.is_empty();
+        if let Some(ready) = &mut self.ready
+            && let Err(error) = ready.set(all_in_place)
+        {
+            self.ui.warn(&error.to_string());
+        }
+        let names: Vec<_> = findings.iter().map(Finding::name).collect();
+        let status = if all_in_place { "all in place".to_owned() } else { names.join(", ") };
+        let ready = if all_in_place && !self.told_ready { "READY=1\n" } else { "" };
+        self.told_ready |= all_in_place;
+        self.manager.tell(&format!("{ready}STATUS=Holds {}: {status}", systems.join(" ")));
+    }
+
+    /// The end was asked for.
+    pub(super) fn stopping(&mut self) {
+        if let Some(ready) = &mut self.ready
+            && let Err(error) = ready.set(false)
+        {
+            self.ui.warn(&error.to_string());
+        }
+        self.manager.tell("STOPPING=1");
+    }
+}
