@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The private machine: an overlay of this one, and how to get in.
+# The private machine: an overlay of this one, and how to get in. For whoever says who he is: $suite is his directory's
+# name and the word for BINFMT_NIX_REQUIRE, and his `bring ROOT`, if he has one, adds to the machine.
 
 outside() {
     [ "$(id -u)" = 0 ] || skip "it needs root"
@@ -19,14 +20,14 @@ outside() {
     mount=$(mktemp -d)
     trap 'rmdir "$mount"' EXIT
     export binary nix corpus mount
-    unshare --mount --propagation private "$here/${0##*/}" --world
+    unshare --mount --propagation private "$here/run" --world
 }
 
 skip() {
     case " ${BINFMT_NIX_REQUIRE:-} " in
-        *[\ ,]live[\ ,]*) echo "tests/live/run is required, but $1" >&2; exit 1 ;;
+        *[\ ,]$suite[\ ,]*) echo "tests/$suite/run is required, but $1" >&2; exit 1 ;;
     esac
-    echo "skipped tests/live/run: $1"
+    echo "skipped tests/$suite/run: $1"
     exit 0
 }
 
@@ -43,10 +44,12 @@ world() {
     tar -C "$nix/ssh" -c usr | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
     mkdir -p "$root$home/bin"
     cp "$binary" "$root$tool"
-    cp -r "$here" "$root$home/live"
+    mkdir -p "$root$home/tests"
+    cp -r "$here/../live" "$here/../$suite" "$root$home/tests"
     for name in amd64 arm64 i386; do
         cp "$corpus/busybox-static-$name/bin/busybox" "$root$home/bin/busybox-$name"
     done
+    ! declare -F bring > /dev/null || bring "$root"
     # It may be a link into /run, which is another one inside.
     cp "$(readlink -f /etc/resolv.conf)" "$mount/resolv.conf"
     rm -f "$root/etc/resolv.conf" && cp "$mount/resolv.conf" "$root/etc/resolv.conf"
@@ -66,7 +69,7 @@ world() {
     # Bash reads what it is to do from a pipe that is written to once the ids are mapped: only then is it root.
     local gate
     mkfifo /run/gate
-    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/live/${0##*/}" &
+    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/tests/$suite/run" &
     local pid=$!
     until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.01; done
     echo "0 0 4294967295" > "/proc/$pid/uid_map"
