@@ -16,7 +16,7 @@ holding() {
         check "hold: the table is a new one" same_table before
     fi
     check "hold: it is ready" holds_on aarch64
-    check "hold: a second one may not hold too" runs 3 --privileged "$image" register riscv64 --hold
+    check "hold: a second one may not hold too" runs 3 --privileged "$image" register riscv64 --hold --wait 1
     echo -1 > "$table/binfmt-nix-aarch64"
     check "hold: an entry that somebody removes is back" comes_back
     check "hold: podman stop ends it with 0, and the entry stays" stopped 0
