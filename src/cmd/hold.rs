@@ -98,14 +98,14 @@ fn how_to_end(holder: &str) -> String {
 
 /// What a hold would put back at once is not unregistered.
 pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<()> {
-    let holder = match here(host, request) {
-        None => elsewhere(host, request)?,
-        holder => holder,
+    let stays = match here(host, request) {
+        Some(holder) => Some((how_to_end(&holder), format!("{holder}, stays"))),
+        None => elsewhere(host, request)?.then(|| (how_to_end(""), "a process in a container stays".to_owned())),
     };
-    let Some(holder) = holder else { return Ok(()) };
+    let Some((how, who)) = stays else { return Ok(()) };
     Err(Error::Conflict {
-        what: format!("{holder}, stays (register --hold) and would put back what is taken away"),
-        hint: format!("end it first: {}", how_to_end(&holder)),
+        what: format!("{who} (register --hold) and would put back what is taken away"),
+        hint: format!("end it first: {how}"),
     })
 }
 
@@ -116,16 +116,16 @@ fn here(host: &Host, request: &request::Unregister) -> Option<String> {
 }
 
 /// One in a container is known by the form of its entries.
-fn elsewhere(host: &Host, request: &request::Unregister) -> Result<Option<String>> {
+fn elsewhere(host: &Host, request: &request::Unregister) -> Result<bool> {
     if !host.is_locked(&in_containers()) {
-        return Ok(None);
+        return Ok(false);
     }
     let table = binfmt_misc::look(host)?;
     let is_held = |arch: &&'static Arch| {
         let entry = table.entry(&facts::fileless_name(arch));
         entry.is_some_and(|entry| entry.rule.interpreter.starts_with(facts::HELD_IN_MEMORY.as_bytes()))
     };
-    Ok(request.systems.iter().any(is_held).then(|| "a process in a container".to_owned()))
+    Ok(request.systems.iter().any(is_held))
 }
 
 impl Begun {
@@ -160,7 +160,7 @@ impl Begun {
 
     /// As `unregister` does.
     fn undo(&self, host: &Host, log: &Ui, request: &Register) -> ExitCode {
-        let request = request::Unregister { systems: request.systems.clone(), all: request.all };
+        let request = request::Unregister { systems: request.systems.clone(), all: request.all, by_hold: true };
         match unregister::undo(&request, host, log, self.wait) {
             Ok(outcome) => {
                 talk(log, &outcome);

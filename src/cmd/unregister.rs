@@ -21,7 +21,7 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Contai
         container.check_table(host)?;
     }
     let (systems, all) = systems::named(&args.systems)?;
-    let request = Unregister { systems, all };
+    let request = Unregister { systems, all, by_hold: false };
     if !args.dry_run {
         permission::check(host, None)?;
     }

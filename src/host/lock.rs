@@ -41,7 +41,7 @@ impl Host {
         self.make_parents(path)?;
         let (dir, name) = self.dir_of(path)?;
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
-        self.wait_for(&mut file, &real, patience, waiting)?;
+        self.wait_for(&mut file, &real, patience, waiting, holder)?;
         // On a full disk whoever waits is told less: what is swept next may free it.
         drop(sign(&mut file, ""));
         Ok(Lock { file, signed: true })
@@ -51,11 +51,18 @@ impl Host {
     pub fn lock_there(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let real = self.at(path);
         let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
-        self.wait_for(&mut file, &real, patience, waiting)?;
+        self.wait_for(&mut file, &real, patience, waiting, |_| None)?;
         Ok(Lock { file, signed: false })
     }
 
-    fn wait_for(&self, file: &mut File, real: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<()> {
+    fn wait_for(
+        &self,
+        file: &mut File,
+        real: &Path,
+        patience: Duration,
+        waiting: &mut dyn FnMut(&str),
+        holder: fn(&mut File) -> Option<String>,
+    ) -> Result<()> {
         let since = Instant::now();
         let mut told = false;
         loop {

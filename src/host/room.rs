@@ -12,7 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{chdir, pivot_root};
+use nix::unistd::{chdir, chroot, pivot_root};
 
 use super::{Host, OpenOptions, Refusal};
 
@@ -89,9 +89,13 @@ impl Host {
         Command::new(room.join(PROGRAM)).env_clear().arg0(arg0).exec()
     }
 
-    /// The same, in a chroot to the room.
+    /// The same, in a chroot to the room; to root without CAP_SYS_CHROOT, in a container, pivot_root(2) gives the same.
     pub fn become_in_chrooted_room(&self, room: &Path, arg0: &str) -> io::Error {
-        self.become_in_chroot(room, &Path::new("/").join(PROGRAM), arg0)
+        let entered = chroot(room).and_then(|()| chdir("/")).map_err(io::Error::from);
+        match entered.or_else(|_| self.make_room_the_root(room)) {
+            Ok(()) => self.become_in_room(Path::new("/"), arg0),
+            Err(e) => e,
+        }
     }
 
     /// Starts this program again, as the first process of a new namespace of processes, and waits for its end.

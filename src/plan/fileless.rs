@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use super::register::{refuse, switched_off};
+use super::register::{RISK, refuse, switched_off};
 use super::rivals::{Stance, conflict, stance};
 use crate::binfmt_misc::{Table, name_of};
 use crate::error::{Error, Result};
@@ -40,6 +40,9 @@ pub fn plan(request: &Register, facts: &Facts, working: &BTreeSet<&'static str>)
             Err(e) if request.all => plan.notes.push(format!("{}: passed over: {e}", arch.target)),
             done => done?,
         }
+    }
+    if request.credentials && !plan.missing.is_empty() {
+        plan.notes.push(RISK.into());
     }
     plan.mount = matches!(facts.table, Table::NotMounted) && !plan.missing.is_empty();
     Ok(plan)

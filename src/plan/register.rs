@@ -170,6 +170,10 @@ pub(super) fn not_ours(facts: &Facts, path: &Path) -> Error {
     }
 }
 
+/// Of `--credentials`.
+pub(super) const RISK: &str = "flag C: whoever may start a setuid program of these systems can write files as its \
+                               owner, because QEMU obeys QEMU_LOG_FILENAME and the like";
+
 /// Said only where something changes: the second time they are known.
 fn notes(request: &Register, facts: &Facts, parts: &mut Parts) {
     if parts.len() == 0 {
@@ -177,11 +181,7 @@ fn notes(request: &Register, facts: &Facts, parts: &mut Parts) {
     }
     parts.notes.extend(facts.notes.iter().cloned());
     if request.credentials {
-        parts.notes.push(
-            "flag C: whoever may start a setuid program of these systems can write files as its owner, \
-             because QEMU obeys QEMU_LOG_FILENAME and the like"
-                .into(),
-        );
+        parts.notes.push(RISK.into());
     }
     if matches!(facts.table, Table::Offline) {
         parts.notes.push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());

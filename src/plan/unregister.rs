@@ -35,7 +35,7 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Plan {
     for entry in request.systems.iter().filter_map(|arch| facts.fileless(arch)) {
         plan.steps.push(Step::Withdraw(name_of(entry)));
     }
-    for entry in request.systems.iter().filter_map(|arch| facts.held(arch)) {
+    for entry in request.systems.iter().filter(|_| !request.by_hold).filter_map(|arch| facts.held(arch)) {
         let entry = name_of(entry);
         plan.notes.push(format!("{entry} was made by a register --hold, which puts it back while it runs"));
     }

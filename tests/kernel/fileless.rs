@@ -141,7 +141,10 @@ fn with_and_without_credentials() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--fileless"]).exits(0);
-    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(0).says("instead of ours of that name");
+    tree.register_with("aarch64", &["--fileless", "--credentials"])
+        .exits(0)
+        .says("instead of ours of that name")
+        .says("flag C:");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
     tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(0).prints("runs already");
     tree.register_with("aarch64", &["--fileless"]).exits(0);

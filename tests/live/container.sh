@@ -8,6 +8,14 @@ container() {
     note before
     check "container: where nobody has the table, register exits 3 and offers to stay" dies_with_it
     check "container: nothing is changed" same before
+    check "container: with --hold it goes on, and the machine runs the program" holds register aarch64 --hold
+    check "container: what it says" grep -q "ends with the container" "$home/held"
+    check "container: status in another one sees it" in_container 0 status --check aarch64
+    check "container: unregister in another one does not fight it" in_container 3 unregister aarch64
+    check "container: and says who it is" says "a process in a container stays (register --hold)"
+    check "container: a second one does not stay beside it" in_container 3 register riscv64 --hold --wait 0
+    check "container: at its end the entries are gone" lets_go gone
+    check "container: the program does not run any more" does_not_run
     mount -t binfmt_misc binfmt_misc "$table"
     note before
     check "container: register exits 0: QEMU is in memory" in_container 0 register aarch64
@@ -20,6 +28,16 @@ container() {
     check "container: status sees the machine's entry" seen_in_container
     check "container: two at once wait for each other" waits_for_the_table
     check "container: unregister, of another one, takes it away" in_container 0 unregister all
+    check "container: all is as before" same before
+    as=(setpriv --bounding-set -all,+sys_admin --inh-caps -all)
+    check "container: with CAP_SYS_ADMIN alone, register exits 0" in_container 0 register aarch64
+    check "container: and status says that it works, in chroots too" in_container 0 status --check aarch64
+    check "container: and so does unregister" in_container 0 unregister all
+    as=()
+    check "container: all is as before" same before
+    check "container: with --hold, in the machine's own table" holds register aarch64 --hold --on-stop remove
+    check "container: an entry that is removed comes back" comes_back
+    check "container: at its end it takes away what it made" lets_go unregistered
     check "container: all is as before" same before
     rm /run/.containerenv
     check "container: outside, register uses files" registers "proven: a program ran in an empty chroot"
@@ -41,10 +59,12 @@ container() {
 in_container() {
     local code=$1
     shift
-    exits "$code" unshare --mount --propagation private bash -c 'umount "$0" 2>/dev/null
-        for dir in /usr/local /var/lib /etc/binfmt.d; do mkdir -p "$dir" && mount -t tmpfs -o mode=755 none "$dir"; done
-        exec "$@"' "$table" "${as[@]}" "$tool" "$@"
+    exits "$code" "${inside[@]}" "$table" "${as[@]}" "$tool" "$@"
 }
+in_a_container() { exec "${clean[@]}" "${inside[@]}" "$table" "$@"; }
+inside=(unshare --mount --propagation private bash -c 'umount "$0" 2>/dev/null
+    for dir in /usr/local /var/lib /etc/binfmt.d; do mkdir -p "$dir" && mount -t tmpfs -o mode=755 none "$dir"; done
+    exec "$@"')
 
 as=()
 # As the containers of docker and podman are by default: root, without the capability.
@@ -75,3 +95,38 @@ waits_for_the_table() {
 may_not_mount() { without_sys_admin 6 register riscv64 && says "cannot mount binfmt_misc" "--cap-add SYS_ADMIN"; }
 
 may_not_look() { without_sys_admin 0 status && says "the machine's own table is not seen"; }
+
+# holds WORD…: in the background, until it says that it does.
+holds() {
+    local words=("$@") tries=0
+    in_a_container "$tool" "${words[@]}" > "$home/held" 2>&1 &
+    until grep -q ' holding ' "$home/held"; do
+        ((tries++ < 300)) || { cat "$home/held"; return 1; }
+        sleep 0.1
+    done
+    runs_by_itself
+}
+
+comes_back() {
+    local tries=0
+    echo -1 > "$table/binfmt-nix-aarch64"
+    until grep -q ' registered ' "$home/held"; do
+        ((tries++ < 300)) || { cat "$home/held"; return 1; }
+        sleep 0.1
+    done
+    runs_by_itself
+}
+
+# lets_go EVENT: ends it as an engine does.
+lets_go() {
+    pkill -TERM -f '^[^ ]*binfmt-nix register aarch64 --hold' || return 1
+    wait_for_none && cat "$home/held" && grep -q " $1 system=aarch64 entry=\| $1 system=aarch64\$" "$home/held"
+}
+
+wait_for_none() {
+    local tries=0
+    while pgrep -f '^[^ ]*binfmt-nix register aarch64 --hold' > /dev/null; do
+        ((tries++ < 300)) || return 1
+        sleep 0.1
+    done
+}
