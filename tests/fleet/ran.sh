@@ -31,7 +31,7 @@ ran() {
     check "github: a program of aarch64 runs" runs
     check "github: nothing is kept for the next start" not_kept
     check "github: once more is no error" action platforms=arm64
-    check "github: image is warned about" action platforms=arm64 image=docker.io/x/binfmt
+    check "github: image is warned about" action platforms=arm64 image=localhost/binfmt
     check "github: in the words that a runner shows" says "::warning::"
     check "github: a platform that is none fails" fails action platforms=linux/no-such
     check "github: and is named" says no-such
