@@ -18,8 +18,8 @@ use crate::nix::conf::{self, Guest};
 use crate::outcome::{Outcome, StepLine, SystemLine};
 use crate::plan::Step;
 use crate::plan::fileless::{self, Fileless as Plan};
-use crate::probe::Trial;
 use crate::probe::room::{self, Room};
+use crate::probe::{self, Trial};
 use crate::request::Register;
 use crate::rootless::emulators::{self, Emulator, Keep, Place, Wish};
 use crate::ui::Ui;
@@ -62,17 +62,22 @@ impl Memory<'_> {
         Ok((facts, plan))
     }
 
+    fn has(&self, arch: &Arch) -> bool {
+        self.emulators.iter().any(|one| one.arch.target == arch.target)
+    }
+
     /// Look, plan, apply, check.
     fn register(&mut self, request: &Register, ui: &Ui) -> Result<Outcome> {
         let _lock = lock(self.host, ui, self.args.wait)?;
-        let (facts, plan) = self.look(request)?;
-        let has = |arch: &&Arch| self.emulators.iter().any(|one| one.arch.target == arch.target);
-        let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !has(arch)).collect();
-        let wish =
-            Wish { source: request.source.clone(), network: request.network.clone(), all: false, keep: Keep::Memory };
+        let (facts, mut plan) = self.look(request)?;
+        let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !self.has(arch)).collect();
+        let (source, network) = (request.source.clone(), request.network.clone());
+        let wish = Wish { source, network, all: request.all, keep: Keep::Memory };
         if !new.is_empty() {
             self.emulators.extend(emulators::obtain(self.host, ui, &new, &facts.machine, &wish)?);
         }
+        // With "all", what nobody has is passed over.
+        plan.missing.retain(|arch| self.has(arch));
         let place = if self.args.hold { HELD_IN_MEMORY } else { IN_MEMORY };
         let mut rules = Vec::new();
         for emulator in self.emulators.iter().filter(|one| plan.missing.iter().any(|a| a.target == one.arch.target)) {
@@ -88,11 +93,15 @@ impl Memory<'_> {
     }
 }
 
-/// The systems that an entry of somebody else runs, in chroots too. Its interpreter's path may be one of another mount
-/// namespace, so that only a program that runs can tell.
+/// The systems that an entry of somebody else runs, in chroots too, where that can be tried. Its interpreter's path may be
+/// one of another mount namespace, so that only a program that runs can tell.
 fn working(host: &Host, request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
     let has_rival = |arch: &&&'static Arch| facts.rivals.get(arch.target).is_some_and(|rivals| !rivals.is_empty());
-    let runs = |arch: &&&'static Arch| matches!(room::run(host, Room::Chroot, arch), Trial::Ran(_));
+    let runs = |arch: &&&'static Arch| match room::run(host, Room::Chroot, arch) {
+        Trial::Ran(_) => true,
+        Trial::Untried(_) => matches!(probe::direct(host, arch), Trial::Ran(_)),
+        Trial::Refused(_) | Trial::Ended(_) => false,
+    };
     request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()
 }
 

@@ -89,13 +89,11 @@ impl Host {
         Command::new(room.join(PROGRAM)).env_clear().arg0(arg0).exec()
     }
 
-    /// The same, in a chroot to the room; to root without CAP_SYS_CHROOT, in a container, pivot_root(2) gives the same.
-    pub fn become_in_chrooted_room(&self, room: &Path, arg0: &str) -> io::Error {
+    /// Makes a room the root directory of this process, as chroot(2) does; to root without CAP_SYS_CHROOT, in a
+    /// container, pivot_root(2) gives the same, unless the container's filter of system calls (docker's) forbids it.
+    pub fn enter_chroot(&self, room: &Path) -> io::Result<()> {
         let entered = chroot(room).and_then(|()| chdir("/")).map_err(io::Error::from);
-        match entered.or_else(|_| self.make_room_the_root(room)) {
-            Ok(()) => self.become_in_room(Path::new("/"), arg0),
-            Err(e) => e,
-        }
+        entered.or_else(|refused| self.make_room_the_root(room).map_err(|_| refused))
     }
 
     /// Starts this program again, as the first process of a new namespace of processes, and waits for its end.

@@ -16,6 +16,7 @@ use crate::facts::{Facts, Native};
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
 use crate::receipt::System;
 use crate::request::Register;
+use crate::source::Source;
 use crate::{boot, layout};
 
 /// Plans a registration.
@@ -34,15 +35,21 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
             Err(e) if request.all && facts.native.contains_key(arch.target) => {
                 parts.notes.push(format!("{}: passed over: {e}", arch.target));
             }
-            Err(Error::NoInterpreter { .. }) if request.all && facts.opened.is_some() => {
+            Err(Error::NoInterpreter { .. })
+                if request.all && (facts.opened.is_some() || request.source == Source::Host) =>
+            {
                 absent.push(arch.target);
             }
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
     }
-    if let (Some(opened), false) = (&facts.opened, absent.is_empty()) {
+    if !absent.is_empty() {
+        let opened = facts.opened.as_deref().unwrap_or("this machine");
         parts.notes.push(format!("{opened} has no emulator for: {}", absent.join(" ")));
+        if parts.systems.is_empty() {
+            return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });
+        }
     }
     tell_nix::plan(request, facts, &mut parts)?;
     notes(request, facts, &mut parts);

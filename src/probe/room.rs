@@ -109,7 +109,10 @@ pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
     let dir = host.furnish_room(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
     let error = match room {
         Room::Open => host.become_in_room(&dir, ARG0),
-        Room::Chroot => host.become_in_chrooted_room(&dir, ARG0),
+        Room::Chroot => {
+            host.enter_chroot(&dir).map_err(|e| unable("enter a chroot", &e))?;
+            host.become_in_room(Path::new("/"), ARG0)
+        }
         Room::Sandbox | Room::Inside => {
             // Inside a container it may be forbidden, and no emulator needs it.
             drop(host.mount_proc(&dir));

@@ -168,11 +168,11 @@ impl Search<'_> {
     }
 }
 
-/// The same, as a file in memory.
-pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator) -> Result<Emulator> {
+/// The same, as a file in memory. A path that was `given` is that of whoever gave it.
+pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator, given: bool) -> Result<Emulator> {
     let Place::File(path) = &emulator.place else { return Ok(emulator) };
     let mut memory = host.memory_to_seal().map_err(|e| no_memory(&e))?;
-    let mut file = host.open_given(path)?;
+    let mut file = if given { host.open_given(path)? } else { host.open_trusted_through_links(path)? };
     std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
     host.seal(&memory).map_err(|e| no_memory(&e))?;
     let fit = copies::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {

@@ -78,7 +78,7 @@ pub struct Wish {
     pub source: Source,
     /// How the network may be used for that.
     pub network: Network,
-    /// Systems that an archive has no emulator for are passed over.
+    /// Systems that an archive, or this machine, has no emulator for are passed over.
     pub all: bool,
     /// Where an emulator that has to be brought is kept.
     pub keep: Keep,
@@ -122,23 +122,33 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
         _ => None,
     };
     if let Some(found) = brought {
-        return if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) };
+        return if wish.keep == Keep::Memory { all_in_memory(host, machine, found, wish) } else { Ok(found) };
     }
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let (mut found, mut missing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
     for arch in archs {
-        match search.find(arch)? {
-            Some(emulator) => found.push(emulator),
-            None => missing.push(*arch),
+        match search.find(arch) {
+            Ok(Some(emulator)) => found.push(emulator),
+            Ok(None) => missing.push(*arch),
+            Err(_) if wish.all && wish.source == Source::Host => absent.push(arch.target),
+            Err(error) => return Err(error),
         }
+    }
+    if let Some(first) = absent.first() {
+        if found.is_empty() {
+            let (binary, tried) = (format!("qemu-{first}"), "none is installed, nor any other".into());
+            return Err(Error::NoInterpreter { binary, tried });
+        }
+        ui.note(&format!("this machine has no emulator for: {}", absent.join(" ")));
     }
     if !missing.is_empty() {
         found.extend(search.download(ui, &missing)?);
     }
-    if wish.keep == Keep::Memory { all_in_memory(host, machine, found) } else { Ok(found) }
+    if wish.keep == Keep::Memory { all_in_memory(host, machine, found, wish) } else { Ok(found) }
 }
 
-fn all_in_memory(host: &Host, machine: &str, found: Vec<Emulator>) -> Result<Vec<Emulator>> {
-    found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator)).collect()
+fn all_in_memory(host: &Host, machine: &str, found: Vec<Emulator>, wish: &Wish) -> Result<Vec<Emulator>> {
+    let given = matches!(wish.source, Source::File(_) | Source::From(_));
+    found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator, given)).collect()
 }
 
 pub(super) struct Search<'a> {

@@ -22,6 +22,7 @@ crate::tests! {
     one_with_files_is_not_replaced
     an_entry_that_works_will_do
     somebody_is_faster
+    all_that_this_machine_has
 }
 
 const ENTRY: &str = "binfmt-nix-aarch64";
@@ -199,4 +200,20 @@ fn somebody_is_faster() {
     assert!(tree.is_mounted());
     assert_eq!(tree.table(), theirs);
     assert!(tree.runs("aarch64"));
+}
+
+/// As in an image that has some.
+fn all_that_this_machine_has() {
+    let tree = Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(qemu("aarch64")).unwrap());
+    for how in [&["--fileless"][..], &[]] {
+        let args = [&["register", "all", "--source", "host"], how].concat();
+        let done = tree.run(&args).exits(0);
+        done.says("has no emulator for: ").says("riscv64").prints("aarch64: registered, proven");
+        assert_eq!(tree.entries().len(), 1);
+        tree.unregister("all").exits(0);
+    }
+    tree.remove("usr/bin/qemu-aarch64");
+    tree.run(&["register", "all", "--source", "host", "--fileless"]).exits(1).says("none is installed");
+    tree.run(&["register", "all", "--source", "host"]).exits(1).says("none is installed");
+    assert_eq!(tree.entries(), [""; 0]);
 }
