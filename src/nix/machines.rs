@@ -1,6 +1,6 @@
 //! Lines of a `machines` file: what this host builds for other machines, as Nix's distributed builds want it. Pure.
 //!
-//! Nix 2.8 to 2.36, `libstore/machines.cc`: lines are cut at `;` and `#`, one that begins with `@` names a file, and
+//! `libstore/machines.cc`, the same from Nix 2.8 on (seen with 2.8, 2.26 and 2.34): lines are cut at `;` and `#`, one that begins with `@` names a file, and
 //! words are split at white space: store URI, systems, ssh key, jobs, speed factor, supported features, mandatory
 //! features, public host key in base64; `-` is the default. Lists have commas. Nothing can be quoted.
 
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-/// How fast the host is with its own programs. Whole numbers: before 2.21, Nix reads nothing else.
+/// How fast the host is with its own programs. Whole numbers: Nix 2.8 reads nothing else.
 pub const NATIVE: u32 = 10;
 /// How fast it is with those of others, by emulation. The free machine with the lowest load divided by this gets a
 /// build, the one with the greater factor if these are alike (`build-remote.cc`): so ours when no native one is free.

@@ -85,4 +85,7 @@ print(unit["contents"])
 END
     sed -i "s|/opt/bin/binfmt-nix|$tool|" "$unit"
     check "ignition: systemd takes the unit" exits 0 systemd-analyze verify "$unit"
+    check "ignition: the unit gets ready, then a program of aarch64 runs; SIGTERM ends it with 0" \
+        exits 0 "$venv/python" "$tree/tests/fleet/unit.py" "$unit" "$home/bin/busybox-arm64" true
+    check "ignition: its entries are gone with it" does_not_run
 }

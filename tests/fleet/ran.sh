@@ -31,11 +31,16 @@ ran() {
     check "github: a program of aarch64 runs" runs
     check "github: nothing is kept for the next start" not_kept
     check "github: once more is no error" action platforms=arm64
-    check "github: image is warned about" action platforms=arm64 image=docker.io/x/binfmt
+    check "github: image is warned about" action platforms=arm64 image=localhost/binfmt
     check "github: in the words that a runner shows" says "::warning::"
     check "github: a platform that is none fails" fails action platforms=linux/no-such
     check "github: and is named" says no-such
     check "github: with other options" action platforms=arm64 "options=--source host"
+    others_entry
+    check "github: an entry of somebody else's, which has no F, is in the way" fails action platforms=arm64
+    check "github: with reset, ours is above it" action platforms=arm64 reset=true
+    check "github: a program of aarch64 runs in an empty chroot" runs_in_chroot
+    echo -1 > "$table/their-own"
     undone
     check "gitlab: without a URL the job fails" fails gitlab
     check "gitlab: and says why" says "where is your binfmt-nix?"
@@ -67,6 +72,18 @@ open(sys.argv[2] + ".variables", "w").writelines(variables)
 open(sys.argv[2], "w").write("\n".join(job["before_script"]))
 END
     exits 0 sh -c ". $home/job.variables; for word; do export \"\$word\"; done; exec sh -e $home/job" sh "$@"
+}
+
+# As distributions made them once: the emulator has to be in every chroot.
+others_entry() {
+    "$tool" unregister all > /dev/null
+    "$tool" list --format register | sed -n 's/^:qemu-aarch64:\(.*\):[^:]*:[A-Z]*$/:their-own:\1:\/usr\/bin\/qemu-aarch64-static:P/p' > "$table/register"
+}
+
+runs_in_chroot() {
+    mkdir -p "$home/room"
+    cp "$home/bin/busybox-arm64" "$home/room/busybox"
+    chroot "$home/room" /busybox true
 }
 
 fails() { ! "$@"; }
