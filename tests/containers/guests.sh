@@ -41,6 +41,7 @@ setuid_programs() {
     check "setuid: a program of root's, run by user 1000, has that user's rights" runs 232 --user 1000 "$guest" /effective
     check "setuid: run by root, it has root's" runs 0 "$guest" /effective
     check "setuid: register --credentials exits 0" runs 0 --privileged "$image" register aarch64 --credentials
+    check "setuid: and says what the risk is" says "QEMU_LOG_FILENAME"
     check "setuid: run by user 1000, it has root's rights" runs 0 --user 1000 "$guest" /effective
     check "setuid: doctor says what the risk is, exits 3" runs 3 --privileged "$image" doctor
     check "setuid: it is told" says credentials-risk "QEMU_LOG_FILENAME"

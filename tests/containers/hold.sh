@@ -32,7 +32,7 @@ holding() {
 
 # holds_on WORD…: a container in the background, until it says that it is ready.
 holds_on() {
-    podman run --detach --name hold --network none --cap-drop all --cap-add SYS_ADMIN --cap-add SYS_CHROOT --read-only \
+    podman run --detach --name hold --network none --cap-drop all --cap-add SYS_ADMIN --read-only \
         "$image" register "$@" --hold || return 1
     until_so said_ready
 }
