@@ -55,6 +55,12 @@ fn print(ui: &Ui, status: &Status, verbose: bool) {
     if status.unfinished {
         ui.note(UNFINISHED);
     }
+    match &status.holder {
+        Some(holder) => ui.note(&format!("{holder}, stays and puts back what is removed (register --hold)")),
+        None => status.systems.iter().filter(|system| system.held).for_each(|system| {
+            ui.note(&format!("{}: a register --hold made it, and puts it back while it runs", system.system));
+        }),
+    }
 }
 
 /// Of [`Status::unfinished`].

@@ -9,7 +9,7 @@ const QUIET: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(10);
 /// After entries were put in: whoever removed them may not have been at his end.
 const AFTERWARDS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
-/// Some things are no event: see [`crate::host::Watch`].
+/// Events can be lost: a full queue loses some (inotify(7), IN_Q_OVERFLOW).
 const EVERY: Duration = Duration::from_secs(30);
 
 /// The looks that are due.

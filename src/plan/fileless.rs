@@ -102,6 +102,10 @@ fn with_files(request: &Register, arch: &Arch) -> Error {
     let option = if request.credentials { " --credentials" } else { "" };
     Error::Conflict {
         what: format!("{} is registered with files, and {}", arch.target, with(!request.credentials)),
-        hint: format!("with files it can be had {}: register {}{option}", with(request.credentials), arch.target),
+        hint: format!(
+            "with files it can be had {}: binfmt-nix register {}{option}",
+            with(request.credentials),
+            arch.target
+        ),
     }
 }

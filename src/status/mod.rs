@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::facts::{Facts, Now};
+use crate::hold::LOCK;
 use crate::host::{Host, TEMP_PREFIX};
 use crate::nix::answer::Answer;
 use crate::nix::{ConfState, OWN_CONF, conf};
@@ -36,6 +37,8 @@ pub struct Status {
     /// under way, was cut short, or had to leave something. The same command
     /// again completes it; `unregister all` takes it away, or says what stays.
     pub unfinished: bool,
+    /// The process that stays and puts back what is removed (`register --hold`), in its own words; null if none is seen.
+    pub holder: Option<String>,
 }
 
 /// One system.
@@ -63,6 +66,8 @@ pub struct SystemStatus {
     pub source: Option<String>,
     /// Who made the entry.
     pub by: Maker,
+    /// A `register --hold` made it, in memory, and puts it back while that runs.
+    pub held: bool,
     /// Nix builds for all of its Nix systems; null if it could not be asked.
     pub nix_knows: Option<bool>,
     /// What is wrong, if something is.
@@ -100,7 +105,12 @@ pub enum Maker {
 /// Looks at every system that has an entry or is in the receipt.
 pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
     let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
-    Status { version: 1, systems, unfinished: has_strays(host, facts) || has_litter(host) }
+    Status {
+        version: 1,
+        systems,
+        unfinished: has_strays(host, facts) || has_litter(host),
+        holder: host.holder(Path::new(LOCK)),
+    }
 }
 
 /// Things that are as we made them, and that no registered system needs.
@@ -147,6 +157,7 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
         interpreter: case.entry.map(|entry| pinned::path(entry).display().to_string()),
         source: known.filter(|system| is_of(facts, system, case.entry)).map(|system| system.source.clone()),
         by: maker(facts, case.entry),
+        held: case.entry.is_some_and(|entry| facts.held(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
         nix_knows: answer.map(|answer| answer.missing(arch.nix_systems).is_empty()),
         detail: detail.or_else(|| untold(host, facts, arch, known?)),
         qemu: pinned.qemu,

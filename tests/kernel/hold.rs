@@ -53,6 +53,7 @@ fn one_without_a_file_is_removed() {
     assert!(tree.entry_says(IN_MEMORY, "interpreter ").starts_with("/proc/thread-self/fd/"));
     let status = tree.run(&["status", "--json"]).exits(0).json();
     assert_eq!((&status["systems"][0]["state"], &status["systems"][0]["by"]), (&"works".into(), &"binfmt-nix".into()));
+    assert_eq!(status["systems"][0]["held"], true, "{status:#}");
     tree.run(&["test", "aarch64"]).prints("proven   it ran in an empty chroot");
     for _ in 0..2 {
         tree.write_kernel(IN_MEMORY, "-1");

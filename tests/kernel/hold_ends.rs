@@ -140,6 +140,7 @@ fn not_unregistered_meanwhile() {
         tree.run(args).exits(3).says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
+    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64, stays"));
     // Another system is not held.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
@@ -162,6 +163,7 @@ fn elsewhere_it_is_known_by_its_form() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
     tree.remove(HOLD_LOCK);
+    tree.run(&["status"]).exits(0).says("aarch64: a register --hold made it, and puts it back while it runs");
     let done = tree.unregister("aarch64").exits(0);
     done.says("binfmt-nix-aarch64 was made by a register --hold, which puts it back while it runs");
     held.says("info registered system=aarch64");

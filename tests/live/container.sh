@@ -5,9 +5,9 @@
 container() {
     umount "$table" 2>/dev/null || true
     touch /run/.containerenv
-    note before
+    note alone
     check "container: where nobody has the table, register exits 3 and offers to stay" dies_with_it
-    check "container: nothing is changed" same before
+    check "container: nothing is changed" same alone
     check "container: with --hold it goes on, and the machine runs the program" holds register aarch64 --hold
     check "container: what it says" grep -q "ends with the container" "$home/held"
     check "container: status in another one sees it" in_container 0 status --check aarch64
@@ -17,7 +17,7 @@ container() {
     check "container: at its end the entries are gone" lets_go gone
     check "container: the program does not run any more" does_not_run
     mount -t binfmt_misc binfmt_misc "$table"
-    note before
+    note inside
     check "container: register exits 0: QEMU is in memory" in_container 0 register aarch64
     check "container: it said so, and why" says "this is a container (podman)" "in memory, until this machine restarts"
     check "container: the machine runs the program" runs_by_itself
@@ -28,17 +28,17 @@ container() {
     check "container: status sees the machine's entry" seen_in_container
     check "container: two at once wait for each other" waits_for_the_table
     check "container: unregister, of another one, takes it away" in_container 0 unregister all
-    check "container: all is as before" same before
+    check "container: all is as before" same inside
     as=(setpriv --bounding-set -all,+sys_admin --inh-caps -all)
     check "container: with CAP_SYS_ADMIN alone, register exits 0" in_container 0 register aarch64
     check "container: and status says that it works, in chroots too" in_container 0 status --check aarch64
     check "container: and so does unregister" in_container 0 unregister all
     as=()
-    check "container: all is as before" same before
+    check "container: all is as before" same inside
     check "container: with --hold, in the machine's own table" holds register aarch64 --hold --on-stop remove
     check "container: an entry that is removed comes back" comes_back
     check "container: at its end it takes away what it made" lets_go unregistered
-    check "container: all is as before" same before
+    check "container: all is as before" same inside
     rm /run/.containerenv
     check "container: outside, register uses files" registers "proven: a program ran in an empty chroot"
     note registered

@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# podman and buildah, and what people do with the images.
+
+# No cgroups, for whoever runs these tests may not have them to give; no network but where it is asked for.
+storage() {
+    export CONTAINERS_STORAGE_CONF=$home/storage.conf CONTAINERS_CONF=$home/containers.conf TMPDIR=$home
+    printf '%s\n' '[storage]' 'driver = "vfs"' "graphroot = \"$home/storage\"" 'runroot = "/run/storage"' \
+        > "$CONTAINERS_STORAGE_CONF"
+    printf '%s\n' '[containers]' 'cgroups = "disabled"' 'log_driver = "k8s-file"' \
+        '[engine]' 'cgroup_manager = "cgroupfs"' 'events_logger = "none"' \
+        > "$CONTAINERS_CONF"
+}
+
+# runs CODE OPTION… IMAGE WORD…: a container that is gone afterwards.
+runs() {
+    local code=$1
+    shift
+    exits "$code" podman run --rm --network none "$@"
+}
+
+# loads SUFFIX: an image, as from a registry.
+loads() {
+    local id
+    id=$(buildah pull --quiet "oci:$home/oci/binfmt-nix$1:$version$1") && buildah tag "$id" "localhost/binfmt-nix:$version$1"
+}
+
+forgets() {
+    podman rmi --all --force && podman system reset --force && rm -rf "$home/storage" && ! compgen -G "$home/storage*/"
+}
+
+note_table() { entries > "$home/$1"; }
+same_table() { entries > "$home/now" && diff -u "$home/$1" "$home/now"; }
+
+entries() {
+    local name
+    for name in $(ls -U "$table"); do
+        [ "$name" = register ] || echo "$name: $(tr '\n' ';' < "$table/$name")"
+    done
+}
+
+where_nobody_has_the_table() {
+    if [ -n "$elsewhere" ]; then
+        echo "        this machine has the table mounted: a machine without is not tried"
+        return 0
+    fi
+    check "no table: register exits 3, and offers to stay" dies_with_the_container
+    check "no table: and leaves none behind" gone
+}
+
+dies_with_the_container() {
+    runs 3 --privileged "$image" register aarch64 && says "nobody but this container (podman)" \
+        "mount -t binfmt_misc binfmt_misc $table" "--hold"
+}
+
+gone() { ! mounted; }
+
+from_an_image_that_is_gone() {
+    check "register: without a network, exits 0" runs 0 --privileged "$image" register aarch64 riscv64
+    check "register: it is proven, and in memory" says "aarch64: registered, proven" "riscv64: registered, proven" "in memory"
+    check "register: no container is left; the image and the storage go" forgets
+    check "register: this machine runs programs of aarch64" says_machine aarch64 arm64
+    check "register: and of riscv64" says_machine riscv64 riscv64
+    check "register: in a chroot that holds nothing else, too" in_a_chroot
+    check "register: there is no file of ours on this machine" no_file
+}
+
+says_machine() { [ "$("$corpus/busybox-static-$2/bin/busybox" uname -m)" = "$1" ]; }
+
+in_a_chroot() {
+    mkdir "$home/room"
+    cp "$corpus/busybox-static-arm64/bin/busybox" "$home/room/busybox"
+    [ "$(chroot "$home/room" /busybox uname -m)" = aarch64 ]
+}
+
+no_file() {
+    [ ! -e /var/lib/binfmt-nix ] && [ ! -e /usr/local/libexec/binfmt-nix ] && ! compgen -G '/etc/binfmt.d/*binfmt-nix*'
+}
+
+seen_from_another_container() {
+    check "look: a fresh image is loaded" loads -qemu
+    check "look: status sees the entries" runs 0 --privileged "$image" status
+    check "look: of both" says aarch64 riscv64 works binfmt-nix-aarch64
+    check "look: status --check exits 0" runs 0 --privileged "$image" status --check aarch64
+    check "look: test proves it" runs 0 --privileged "$image" test aarch64
+    check "look: doctor has nothing to say" runs 0 --privileged "$image" doctor
+    check "look: register again has nothing to do" runs 0 --privileged "$image" register aarch64 riscv64
+    check "look: and says so" says "runs already"
+}
+
+undone_from_another_container() {
+    check "undo: unregister all exits 0" runs 0 --privileged "$image" unregister all
+    check "undo: the table is as before" same_table before
+    check "undo: status --check exits 3" runs 3 --privileged "$image" status --check aarch64
+}
+
+with_few_rights() {
+    local least=(--cap-drop all --cap-add SYS_ADMIN --read-only)
+    # A look into a chroot needs one more.
+    local few=("${least[@]}" --cap-add SYS_CHROOT)
+    check "few rights: register exits 0" runs 0 "${least[@]}" "$image" register aarch64
+    check "few rights: this machine runs programs of aarch64" says_machine aarch64 arm64
+    check "few rights: status --check exits 0" runs 0 "${few[@]}" "$image" status --check aarch64
+    check "few rights: unregister exits 0" runs 0 "${least[@]}" "$image" unregister all
+    check "few rights: the table is as before" same_table before
+    check "no rights: register exits 6, and says what it needs" runs 6 --cap-drop all "$image" register aarch64
+    check "no rights: that is" says "--cap-add SYS_ADMIN"
+    check "no rights: the table is as before" same_table before
+}
+
+# As in a rootless container: root there is nobody here.
+in_another_user_namespace() {
+    local other=(--uidmap 0:100000:65536 --gidmap 0:100000:65536 --privileged)
+    check "user namespace: register exits 6" runs 6 "${other[@]}" "$image" register aarch64
+    check "user namespace: and says why" says "is in a user namespace" "sudo podman run --privileged"
+    check "user namespace: the table is as before" same_table before
+}
+
+# With what an engine puts in: a resolv.conf, no certificates. From the machine's own mirror of Debian.
+a_download_in_an_empty_image() {
+    local mirror
+    check "download: the image without QEMU is loaded" loads ''
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(CODENAME)' 'Created-By: Packages' |
+        awk -v codename="$(. /etc/os-release && echo "$VERSION_CODENAME")" '$2 == "main" && $3 == codename && !found { print $1; found = 1 }')
+    check "download: a host's name is looked up, QEMU is fetched and registered" \
+        exits 0 podman run --rm --privileged --network host "$alone" register aarch64 --mirror "$mirror"
+    check "download: this machine runs programs of aarch64" says_machine aarch64 arm64
+    check "download: unregister exits 0" runs 0 --privileged "$alone" unregister all
+    check "download: the table is as before" same_table before
+}
