@@ -134,6 +134,19 @@ pub fn uri(host: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_host_makes_a_line_that_nix_reads(host in "\\PC{0,12}(://\\PC{0,12})?|[ -~]{0,24}") {
+            let Ok(uri) = uri(&host) else { return Ok(()) };
+            prop_assert!(uri.contains("://") && !uri.contains(['#', ';']) && !uri.starts_with('@'));
+            let builder = Builder { uri, max_jobs: 1, features: Vec::new(), host_key: None };
+            for machine in builder.machines(&strings(&["a-linux"]), &strings(&["b-linux"])) {
+                prop_assert_eq!(machine.line.split_whitespace().count(), 8);
+            }
+        }
+    }
 
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()

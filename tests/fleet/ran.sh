@@ -76,7 +76,8 @@ END
 
 # As distributions made them once: the emulator has to be in every chroot.
 others_entry() {
-    "$tool" unregister all > /dev/null
+    exits 0 "$tool" unregister all > /dev/null
+    mounted || mount -t binfmt_misc binfmt_misc "$table"
     "$tool" list --format register | sed -n 's/^:qemu-aarch64:\(.*\):[^:]*:[A-Z]*$/:their-own:\1:\/usr\/bin\/qemu-aarch64-static:P/p' > "$table/register"
 }
 
