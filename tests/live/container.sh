@@ -98,23 +98,22 @@ may_not_look() { without_sys_admin 0 status && says "the machine's own table is 
 
 # holds WORD…: in the background, until it says that it does.
 holds() {
-    local words=("$@") tries=0
-    in_a_container "$tool" "${words[@]}" > "$home/held" 2>&1 &
-    until grep -q ' holding ' "$home/held"; do
-        ((tries++ < 300)) || { cat "$home/held"; return 1; }
-        sleep 0.1
-    done
-    runs_by_itself
+    in_a_container "$tool" "$@" > "$home/held" 2>&1 &
+    tells holding && runs_by_itself
 }
 
 comes_back() {
-    local tries=0
     echo -1 > "$table/binfmt-nix-aarch64"
-    until grep -q ' registered ' "$home/held"; do
+    tells registered && runs_by_itself
+}
+
+# tells EVENT: who holds does, within half a minute.
+tells() {
+    local tries=0
+    until grep -q " $1 " "$home/held"; do
         ((tries++ < 300)) || { cat "$home/held"; return 1; }
         sleep 0.1
     done
-    runs_by_itself
 }
 
 # lets_go EVENT: ends it as an engine does.
