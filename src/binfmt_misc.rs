@@ -4,7 +4,7 @@
 //! and measured on Linux 6.18. Nothing here knows of QEMU, Nix or receipts,
 //! and nothing here ever writes to `status`: `-1` there deletes every entry.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Entry, Rule};
@@ -111,7 +111,7 @@ pub fn look(host: &Host) -> Result<Table> {
         }
         let file = Path::new(DIR).join(&name);
         // An entry may go while we read: somebody else's business.
-        if let Some(text) = host.read(&file)? {
+        if let Some(text) = read(host, &file)? {
             match Entry::parse(name.as_encoded_bytes(), &text) {
                 Ok(entry) => entries.push(entry),
                 Err(_) => strange.push(name.to_string_lossy().into_owned()),
@@ -120,6 +120,15 @@ pub fn look(host: &Host) -> Result<Table> {
     }
     let enabled = host.peek(&path("status")).is_none_or(|text| text.trim() != "disabled");
     Ok(Table::Mounted { entries, strange, enabled })
+}
+
+/// What an entry says, or `None` if it is gone. Its first word changes its length when somebody enables or disables it
+/// (`bm_entry_read`), so it is read at once.
+fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
+    match host.open_nofollow(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => host.read_once(&opened?).map(Some).map_err(|e| Error::io("read", &host.at(path), e)),
+    }
 }
 
 /// May we register here? Says why not, before anything was changed.
@@ -174,7 +183,7 @@ pub fn register(host: &Host, rule: &Rule) -> Result<()> {
         let why = explain_refusal(&e);
         return Err(Error::Refused { name, why, line });
     }
-    let text = match host.read(&path(&name)) {
+    let text = match read(host, &path(&name)) {
         Ok(text) => text.unwrap_or_default(),
         Err(error) => {
             take_out(host, &name, |_| true)?;
@@ -210,8 +219,7 @@ fn take_out(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<boo
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         opened => opened.map_err(failed)?,
     };
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(failed)?;
+    let text = host.read_once(&file).map_err(failed)?;
     if !ours(&text) {
         return Ok(false);
     }

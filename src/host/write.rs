@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use xattr::FileExt as _;
@@ -12,6 +12,9 @@ use super::dir::Dir;
 use super::temp::{Previous, Ready, Staged, Temp};
 use super::{Host, OpenOptions, failpoint};
 use crate::error::{Error, Result};
+
+/// More than a page, which is the most that such a file has.
+const LONGEST: usize = 1 << 16;
 
 impl Host {
     /// An empty temporary file in the logical directory `dir`.
@@ -66,6 +69,15 @@ impl Host {
     /// Opens a file of the kernel for both, never creating it.
     pub fn open_kernel(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.at(path))
+    }
+
+    /// Exactly one `read(2)` of an open file of the kernel, from its start: it makes the text anew for each, so that two
+    /// could give halves of different ones.
+    pub fn read_once(&self, file: &File) -> io::Result<Vec<u8>> {
+        let mut text = vec![0; LONGEST];
+        let length = file.read_at(&mut text, 0)?;
+        text.truncate(length);
+        Ok(text)
     }
 
     /// Exactly one `write(2)` to a file of the kernel, never creating it.

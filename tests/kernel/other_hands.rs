@@ -1,5 +1,11 @@
 //! What others do to the entry itself between `register` and `unregister`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use binfmt_nix::binfmt_misc;
+use binfmt_nix::host::Host;
+
 use crate::common::Tree;
 use crate::common::table::line;
 use crate::common::tree::{EMULATOR, RECEIPT};
@@ -11,6 +17,7 @@ crate::tests! {
     another_table_was_mounted_above
     files_of_others_in_our_directories
     one_changed_thing_of_two_systems
+    it_is_disabled_and_enabled_all_the_time
 }
 
 fn an_entry_of_our_name_that_is_not_ours_any_more() {
@@ -88,4 +95,29 @@ fn one_changed_thing_of_two_systems() {
     tree.unregister("all").exits(3).says(boot).omits("zz-binfmt-nix-aarch64.conf was changed");
     assert_eq!(tree.entries(), [""; 0]);
     assert!(tree.exists(boot) && !tree.exists("usr/local/libexec/binfmt-nix"));
+}
+
+/// The text of an entry has another length then; halves of two of them would be another entry's.
+fn it_is_disabled_and_enabled_all_the_time() {
+    const LOOKS: usize = 20_000;
+    let entry = line("qemu-aarch64", "aarch64", "/a/way/that/is/longer/than/the/first/piece".as_ref(), "");
+    let tree = Tree::new().mounted().entry(&entry);
+    let host = Host::new(&tree.path("")).unwrap();
+    let rule = binfmt_misc::look(&host).unwrap().entry("qemu-aarch64").unwrap().rule.clone();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                tree.write_kernel("qemu-aarch64", "0");
+                tree.write_kernel("qemu-aarch64", "1");
+            }
+        });
+        let torn = (0..LOOKS).filter(|_| {
+            let table = binfmt_misc::look(&host).unwrap();
+            table.entry("qemu-aarch64").is_none_or(|found| found.rule != rule)
+        });
+        let torn = torn.count();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(torn, 0, "of {LOOKS} looks");
+    });
 }
