@@ -68,8 +68,8 @@ fn the_document() {
     let status = tree.run(&["status", "--json"]).exits(0).json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(keys(&status), are(&["version", "systems", "unfinished"]));
-    let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by nix_knows detail";
+    assert_eq!(keys(&status), are(&["version", "systems", "unfinished", "holder"]));
+    let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by held nix_knows detail";
     let system = of_aarch64(&tree);
     assert_eq!(keys(&system), are(&names.split(' ').collect::<Vec<_>>()));
     assert_eq!(
