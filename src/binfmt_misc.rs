@@ -97,28 +97,25 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
 }
 
-/// Reads the whole table.
+/// Reads the whole table. To open its directory also wakes systemd's automount on it.
 pub fn look(host: &Host) -> Result<Table> {
-    // Looking for `register` also wakes systemd's automount on the directory.
-    if !host.exists(&path("register")) {
-        let there = host.exists(Path::new(DIR));
-        return Ok(if there || host.is_live() { Table::NotMounted } else { Table::Offline });
+    let Some(files) = host.texts(Path::new(DIR), |name| name != "register")? else {
+        return Ok(if host.is_live() { Table::NotMounted } else { Table::Offline });
+    };
+    if !files.iter().any(|(name, _)| name == "register") {
+        return Ok(Table::NotMounted);
     }
-    let (mut entries, mut strange) = (Vec::new(), Vec::new());
-    for name in host.list(Path::new(DIR))? {
-        if name == "register" || name == "status" {
-            continue;
-        }
-        let file = Path::new(DIR).join(&name);
-        // An entry may go while we read: somebody else's business.
-        if let Some(text) = read(host, &file)? {
-            match Entry::parse(name.as_encoded_bytes(), &text) {
+    let (mut entries, mut strange, mut enabled) = (Vec::new(), Vec::new(), true);
+    for (name, text) in files {
+        match text {
+            None => {}
+            Some(text) if name == "status" => enabled = text.trim_ascii() != b"disabled",
+            Some(text) => match Entry::parse(name.as_encoded_bytes(), &text) {
                 Ok(entry) => entries.push(entry),
                 Err(_) => strange.push(name.to_string_lossy().into_owned()),
-            }
+            },
         }
     }
-    let enabled = host.peek(&path("status")).is_none_or(|text| text.trim() != "disabled");
     Ok(Table::Mounted { entries, strange, enabled })
 }
 

@@ -82,6 +82,18 @@ impl Dir {
         }
     }
 
+    /// The names in it, in the file system's order.
+    pub(super) fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.file)? {
+            let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     /// Opens what has the name, for reading; a link is an error.
     pub(super) fn read(&self, name: &OsStr) -> io::Result<File> {
         Ok(rustix::fs::openat(&self.file, name, AS_IT_IS, Mode::empty())?.into())

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use binfmt_nix::binfmt_misc;
+use binfmt_nix::binfmt_misc::{self, Table};
 use binfmt_nix::host::Host;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::common::Tree;
 use crate::common::table::line;
-use crate::common::tree::{EMULATOR, RECEIPT};
+use crate::common::tree::{EMULATOR, RECEIPT, TABLE};
 
 crate::tests! {
     an_entry_of_our_name_that_is_not_ours_any_more
@@ -18,6 +19,7 @@ crate::tests! {
     files_of_others_in_our_directories
     one_changed_thing_of_two_systems
     it_is_disabled_and_enabled_all_the_time
+    it_is_unmounted_and_mounted_all_the_time
 }
 
 fn an_entry_of_our_name_that_is_not_ours_any_more() {
@@ -120,4 +122,28 @@ fn it_is_disabled_and_enabled_all_the_time() {
         stop.store(true, Ordering::Relaxed);
         assert_eq!(torn, 0, "of {LOOKS} looks");
     });
+}
+
+/// A table with entries is never seen as an empty one: who believed that would register them again.
+fn it_is_unmounted_and_mounted_all_the_time() {
+    const LOOKS: usize = 20_000;
+    let entry = line("qemu-aarch64", "aarch64", "/not/there".as_ref(), "");
+    let tree = Tree::new().mounted().entry(&entry);
+    let host = Host::new(&tree.path("")).unwrap();
+    let (table, none) = (tree.path(TABLE), None::<&str>);
+    let kept = std::fs::File::open(&table).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                umount2(&table, MntFlags::MNT_DETACH).unwrap();
+                mount(none, &table, Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
+            }
+        });
+        let looks = (0..LOOKS).map(|_| binfmt_misc::look(&host).unwrap());
+        let torn = looks.filter(|look| matches!(look, Table::Mounted { .. }) && look.is_empty()).count();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(torn, 0, "of {LOOKS} looks");
+    });
+    drop(kept);
 }
