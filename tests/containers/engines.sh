@@ -115,6 +115,21 @@ with_few_rights() {
     check "no rights: the table is as before" same_table before
 }
 
+all_that_is_in_the_image() {
+    check "all: register all --source host exits 0" runs 0 --privileged "$image" register all --source host
+    check "all: whatever the image has is registered" has_all
+    check "all: this machine runs programs of s390x" says_machine s390x s390x
+    check "all: unregister exits 0" runs 0 --privileged "$image" unregister all
+    check "all: the table is as before" same_table before
+}
+
+has_all() {
+    local file
+    for file in $(grep -o 'qemu-.*' "$home/layer"); do
+        [ -e "$table/binfmt-nix-${file#qemu-}" ] || { echo "not registered: $file"; return 1; }
+    done
+}
+
 # As in a rootless container: root there is nobody here.
 in_another_user_namespace() {
     local other=(--uidmap 0:100000:65536 --gidmap 0:100000:65536 --privileged)
