@@ -13,7 +13,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::hold::event::{Event, Level};
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
-use crate::host::{Host, Lock};
+use crate::host::{Host, Lock, Manager, Watcher};
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
 use crate::ui::Ui;
@@ -22,6 +22,8 @@ use crate::ui::Ui;
 pub(super) struct Begun {
     lock: Lock,
     ready: Option<ReadyFile>,
+    manager: Manager,
+    watcher: Watcher,
     on_stop: OnStop,
     wait: u64,
     /// Nobody else has the table mounted.
@@ -48,8 +50,10 @@ pub(super) fn begin(
     };
     let lock = lock.map_err(one_is_enough)?;
     let ready = args.ready_file.clone().map(ReadyFile::new).transpose()?;
+    let manager = host.manager().map_err(|e| Error::io("reach the manager at", Path::new("NOTIFY_SOCKET"), e))?;
+    let watcher = host.watcher()?;
     let alone = container.is_some_and(|container| container.alone);
-    Ok(Some(Begun { lock, ready, on_stop: args.on_stop, wait: args.wait, alone }))
+    Ok(Some(Begun { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, alone }))
 }
 
 /// What a hold in a container locks: no file but those of the table is seen by others.
@@ -141,40 +145,39 @@ impl Begun {
         let held: Vec<_> = outcome.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
         // On a full disk whoever has to wait is told less.
         drop(self.lock.sign(&hold::signature(&held)));
-        let manager = host.manager().map_err(|e| Error::io("reach the manager at", Path::new("NOTIFY_SOCKET"), e))?;
-        let mut hold = Hold::new(host, Tell::new(log, manager, self.ready.take()), outcome)?;
+        let Self { lock: _lock, ready, manager, watcher, on_stop, wait, alone } = self;
+        let mut hold = Hold::new(host, Tell::new(log, manager, ready), watcher, outcome)?;
         hold.stay(registration);
         let (tell, wanted) = hold.end();
-        match self.on_stop {
+        match on_stop {
             OnStop::Leave => {
                 // With the last mount they go.
-                let name = if self.alone { "gone" } else { "left" };
+                let name = if alone { "gone" } else { "left" };
                 for (one, _) in wanted.iter().filter(|(_, there)| *there) {
                     tell.event(&Event::info(name).with("system", one.arch.target).with("entry", &one.entry));
                 }
                 Ok(ExitCode::Ok)
             }
-            OnStop::Remove => Ok(self.undo(host, log, request)),
+            OnStop::Remove => Ok(undo(host, log, request, wait)),
         }
     }
+}
 
-    /// As `unregister` does.
-    fn undo(&self, host: &Host, log: &Ui, request: &Register) -> ExitCode {
-        let request = request::Unregister { systems: request.systems.clone(), all: request.all, by_hold: true };
-        match unregister::undo(&request, host, log, self.wait) {
-            Ok(outcome) => {
-                talk(log, &outcome);
-                for line in outcome.systems.iter().filter(|line| !line.already) {
-                    log.event(&Event::info("unregistered").with("system", line.system));
-                }
-                if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+/// As `unregister` does.
+fn undo(host: &Host, log: &Ui, request: &Register, wait: u64) -> ExitCode {
+    let request = request::Unregister { systems: request.systems.clone(), all: request.all, by_hold: true };
+    match unregister::undo(&request, host, log, wait) {
+        Ok(outcome) => {
+            talk(log, &outcome);
+            for line in outcome.systems.iter().filter(|line| !line.already) {
+                log.event(&Event::info("unregistered").with("system", line.system));
             }
-            Err(error) => {
-                let event =
-                    Event::new(Level::Error, "failed").with("what", "unregister").with("error", error.to_string());
-                log.event(&error.hint().map_or(event.clone(), |hint| event.with("hint", hint)));
-                error.exit_code()
-            }
+            if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+        }
+        Err(error) => {
+            let event = Event::new(Level::Error, "failed").with("what", "unregister").with("error", error.to_string());
+            log.event(&error.hint().map_or(event.clone(), |hint| event.with("hint", hint)));
+            error.exit_code()
         }
     }
 }

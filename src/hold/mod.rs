@@ -16,7 +16,7 @@ use binfmt_magic::Arch;
 
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::{Host, Watch, Woken};
+use crate::host::{Host, Watch, Watcher, Woken};
 use crate::outcome::Outcome;
 use event::{Event, Level};
 use findings::{Finding, Wanted};
@@ -61,8 +61,8 @@ pub struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     /// Begins to watch what was registered. What it may have lost since then, the first look finds.
-    pub fn new(host: &'a Host, tell: Tell<'a>, registered: &Outcome) -> Result<Self> {
-        let watch = host.watch(Path::new(binfmt_misc::DIR))?;
+    pub fn new(host: &'a Host, tell: Tell<'a>, watcher: Watcher, registered: &Outcome) -> Result<Self> {
+        let watch = host.watch(Path::new(binfmt_misc::DIR), watcher)?;
         let mut hold = Self {
             host,
             tell,

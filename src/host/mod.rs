@@ -42,7 +42,7 @@ pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use texts::Texts;
 pub use trust::Distrust;
-pub use watch::{Watch, Woken};
+pub use watch::{Watch, Watcher, Woken};
 pub use worker::{Heard, Worker};
 
 use std::ffi::OsString;

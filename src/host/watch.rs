@@ -45,10 +45,25 @@ pub struct Watch {
     signals: UnixStream,
 }
 
+/// What a directory can be watched with.
+#[derive(Debug)]
+pub struct Watcher(Inotify);
+
 impl Host {
+    /// What [`Host::watch`] needs and may not get: a user may have so many of them and no more (inotify(7),
+    /// `max_user_instances`).
+    pub fn watcher(&self) -> Result<Watcher> {
+        let init = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+        let failed = |e: Errno| Error::Unsupported {
+            what: format!("cannot watch directories: {}", e.desc()),
+            hint: "root has used up its inotify instances: sysctl fs.inotify.max_user_instances allows more".into(),
+        };
+        init.map(Watcher).map_err(failed)
+    }
+
     /// Begins to watch a directory. From now on no signal that [`Host::hold_signals`] catches is lost between a question
     /// whether one came and a wait: each makes a pipe readable that the wait looks at.
-    pub fn watch(&self, path: &Path) -> Result<Watch> {
+    pub fn watch(&self, path: &Path, Watcher(events): Watcher) -> Result<Watch> {
         let real = self.at(path);
         let failed = |e: io::Error| Error::io("watch", &real, e);
         let (signals, end) = UnixStream::pair().map_err(failed)?;
@@ -56,7 +71,6 @@ impl Host {
             let end: OwnedFd = end.try_clone().map_err(failed)?.into();
             pipe::register(signal, end).map_err(failed)?;
         }
-        let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|e| failed(e.into()))?;
         let dir = File::open(&real).map_err(failed)?;
         let mounts = File::open("/proc/self/mountinfo").map_err(failed)?;
         let watch = Watch { path: real.clone(), dir, events, mounts, signals };

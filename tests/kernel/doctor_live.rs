@@ -43,7 +43,7 @@ pub(crate) fn live() {
     mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
 }
 
-fn usual_proc() {
+pub(crate) fn usual_proc() {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
 }

@@ -21,6 +21,7 @@ crate::tests! {
     elsewhere_it_is_known_by_its_form
     a_dry_run
     what_makes_no_sense
+    what_it_needs_cannot_be_had
 }
 
 const ENTRY: &str = "qemu-aarch64";
@@ -206,4 +207,23 @@ fn what_makes_no_sense() {
         tree.run(&[&register[..], options].concat()).exits(2);
     }
     assert_eq!(tree.entries(), [""; 0]);
+}
+
+/// What it needs to stay it has before it registers: if that cannot be had, nothing is changed.
+fn what_it_needs_cannot_be_had() {
+    crate::common::world::with_all_users();
+    crate::doctor_live::usual_proc();
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    let (limit, register) = ("/proc/sys/user/max_inotify_instances", ["register", "aarch64", "--hold"]);
+    let usual = std::fs::read_to_string(limit).unwrap();
+    std::fs::write(limit, "0").unwrap();
+    tree.run(&register).exits(6).says("cannot watch directories").says("max_user_instances");
+    std::fs::write(limit, usual.trim()).unwrap();
+    before.is_restored_in(&tree);
+    let long = format!("/{}", "x".repeat(200));
+    let done: crate::common::done::Done =
+        tree.start_in(&register, &[("NOTIFY_SOCKET", &long)]).wait_with_output().unwrap().into();
+    done.exits(1).says("NOTIFY_SOCKET");
+    before.is_restored_in(&tree);
 }
