@@ -1,0 +1,3 @@
+//! `status`: what each entry runs.
+
+mod report;
