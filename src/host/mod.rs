@@ -41,7 +41,6 @@ pub use namespace::{Mapper, Range, Refusal};
 pub use process::{Blocked, Finished};
 pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use texts::Texts;
-pub use trust::Distrust;
 pub use watch::{Watch, Watcher, Woken};
 pub use worker::{Heard, Worker};
 
