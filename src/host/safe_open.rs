@@ -21,7 +21,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::io::Errno;
 
 use super::Host;
-use super::dir::Dir;
+use super::dir_fd::Dir;
 use super::trust::judge;
 use crate::error::{Distrust, Error, Result};
 
