@@ -20,7 +20,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::dir::Dir;
+use super::dir_fd::Dir;
 use super::trust::judge;
 use super::{Distrust, Host};
 use crate::error::{Error, Result};
