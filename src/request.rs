@@ -45,6 +45,6 @@ pub struct Unregister {
     pub systems: Vec<&'static Arch>,
     /// `all` was said: those that are not registered are passed over.
     pub all: bool,
-    /// It is the `register --hold` that asks, at its own end.
+    /// It is the `register --watch` that asks, at its own end.
     pub by_hold: bool,
 }

@@ -41,7 +41,7 @@ pub use rivals::Rival;
 /// once the entry is there.
 pub const IN_MEMORY: &str = "/proc/self/fd";
 
-/// The same, of entries that a `register --hold` made: it puts them back while it runs. (proc(5): the directory of the
+/// The same, of entries that a `register --watch` made: it puts them back while it runs. (proc(5): the directory of the
 /// thread that asks.)
 pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
 
@@ -184,7 +184,7 @@ impl Facts {
         (ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
     }
 
-    /// The same, if a `register --hold` made it.
+    /// The same, if a `register --watch` made it.
     pub fn held(&self, arch: &Arch) -> Option<&Entry> {
         self.fileless(arch).filter(|entry| entry.rule.interpreter.starts_with(HELD_IN_MEMORY.as_bytes()))
     }
