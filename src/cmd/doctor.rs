@@ -12,8 +12,8 @@ use crate::facts::Facts;
 use crate::host::Host;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
+use crate::qemu::obtain::source::{self, Network, Source};
 use crate::request::{NixChoice, Register};
-use crate::source::{self, Network, Source};
 use crate::ui::Ui;
 use crate::{boot, layout};
 
