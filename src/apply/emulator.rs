@@ -10,8 +10,8 @@ use super::undo::Undo;
 use super::{Apply, io};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::copies;
 use crate::host::{Inode, Seal, Staged};
+use crate::qemu::candidate;
 use crate::receipt::Made;
 use crate::{interpreter, layout};
 
@@ -46,7 +46,7 @@ impl Apply<'_> {
         }
         interpreter::judge(&head, &self.facts.machine).map_err(unfit)?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        let version = copies::version(self.host, arch, &ready.program()).map_err(unfit)?;
+        let version = candidate::version(self.host, arch, &ready.program()).map_err(unfit)?;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }

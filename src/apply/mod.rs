@@ -25,8 +25,9 @@ use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::daemon::{self, Restart};
 use crate::plan::{Plan, Step};
+use crate::qemu::obtain::source::Network;
 use crate::receipt::{Receipt, Record};
-use crate::source::Network;
+
 use crate::ui::Ui;
 use undo::Undo;
 

@@ -13,8 +13,8 @@ use crate::host::Host;
 use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
+use crate::qemu::obtain::source::{self, Network, Source};
 use crate::request::{NixChoice, Register};
-use crate::source::{self, Network, Source};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> {

@@ -12,7 +12,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::facts::{self, Native, native};
 use crate::host::Host;
 use crate::layout;
-use crate::rootless::emulators::{self, Emulator, Keep, Wish};
+use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;
 use crate::rootless::ids::{self, Mapping};
 use crate::rootless::{ability, environment, inherited};

@@ -12,8 +12,8 @@ use crate::host::Host;
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan;
+use crate::qemu::obtain::source::Network;
 use crate::request::Unregister;
-use crate::source::Network;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {

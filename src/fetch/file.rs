@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fetcher;
 use crate::host::Host;
 use crate::mirrors;
-use crate::source::Network;
+use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 
 /// A file that is wanted.

@@ -1,4 +1,4 @@
-//! `register --hold`: stays, watches the table, and puts back what somebody removes.
+//! `register --watch`: stays, watches the table, and puts back what somebody removes.
 //!
 //! What is decided is in [`findings`] (what is not as it should be) and `pace` (when to look); what is said is in
 //! [`event`], which is a contract. Registering itself is what the command did before, done once more: [`Registration`].

@@ -14,9 +14,9 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Native};
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
+use crate::qemu::obtain::source::Source;
 use crate::receipt::System;
 use crate::request::Register;
-use crate::source::Source;
 use crate::{boot, layout};
 
 /// Plans a registration.

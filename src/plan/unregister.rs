@@ -38,7 +38,7 @@ pub fn plan(request: &Unregister, facts: &Facts) -> Plan {
     }
     for entry in request.systems.iter().filter(|_| !request.by_hold).filter_map(|arch| facts.held(arch)) {
         let entry = name_of(entry);
-        plan.notes.push(format!("{entry} was made by a register --hold, which puts it back while it runs"));
+        plan.notes.push(format!("{entry} was made by a register --watch, which puts it back while it runs"));
     }
     let replaced = facts.replaced.iter().filter(|record| asked_of(record));
     plan.findings.extend(replaced.map(|record| changed_text(&name(facts, &record.made))));

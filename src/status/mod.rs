@@ -37,7 +37,7 @@ pub struct Status {
     /// under way, was cut short, or had to leave something. The same command
     /// again completes it; `unregister all` takes it away, or says what stays.
     pub unfinished: bool,
-    /// The process that stays and puts back what is removed (`register --hold`), in its own words; null if none is seen.
+    /// The process that stays and puts back what is removed (`register --watch`), in its own words; null if none is seen.
     pub holder: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct SystemStatus {
     pub source: Option<String>,
     /// Who made the entry.
     pub by: Maker,
-    /// A `register --hold` made it, in memory, and puts it back while that runs.
+    /// A `register --watch` made it, in memory, and puts it back while that runs.
     pub held: bool,
     /// Nix builds for all of its Nix systems; null if it could not be asked.
     pub nix_knows: Option<bool>,
@@ -81,7 +81,7 @@ pub enum Working {
     /// A program was run just now: in an empty chroot, where that could be tried.
     Works,
     /// A program was run just now, but does not run in an empty chroot: nor in containers, nor in builds.
-    Partly,
+    Partial,
     /// There is an entry, and no program could be tried.
     NotProven,
     /// A program was started and failed.
@@ -228,7 +228,7 @@ fn try_out(host: &Host, case: &Case) -> Tried {
     let why = case.shut_in(&shut_in).why;
     let (state, in_chroot, detail) = match shut_in {
         Trial::Untried(_) => (Working::Works, None, format!("in a chroot it could not be tried: {why}")),
-        _ => (Working::Partly, Some(false), format!("not in chroots, containers and builds: {why}")),
+        _ => (Working::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
     };
     Tried { state, detail: Some(detail), in_chroot, running: program }
 }
@@ -277,7 +277,7 @@ impl fmt::Display for Working {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Works => "works",
-            Self::Partly => "partly",
+            Self::Partial => "partial",
             Self::NotProven => "untried",
             Self::Broken => "broken",
             Self::Missing => "missing",

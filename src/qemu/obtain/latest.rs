@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::time::SystemTime;
 
-use super::Network;
 use super::open::{Opened, What};
+use super::source::Network;
 use crate::catalog::{Catalog, Package};
 use crate::debian::{Date, DebianError, Offer, Wanted};
 use crate::digest::Sha256;
