@@ -11,7 +11,7 @@ use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{self, Native, native};
 use crate::host::Host;
-use crate::interpreter;
+use crate::layout;
 use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;
 use crate::rootless::ids::{self, Mapping};
@@ -32,7 +32,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
     let emulators = emulators::obtain(host, ui, &archs, &machine, &Wish { source, network, all: args.all, keep })?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
-    let rule = |emulator: &Emulator| emulator.rule(&interpreter::binary(emulator.arch), false);
+    let rule = |emulator: &Emulator| emulator.rule(&layout::emulator_name(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
     let older = inherited::rules(&above, &ours);
     let (program, words) = command(args, host);

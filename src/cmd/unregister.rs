@@ -9,10 +9,10 @@ use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
+use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan;
 use crate::qemu::obtain::source::Network;
-use crate::receipt;
 use crate::request::Unregister;
 use crate::ui::Ui;
 
@@ -39,7 +39,7 @@ pub(super) fn undo(request: &Unregister, host: &Host, ui: &Ui, wait: u64) -> Res
     let facts = Facts::gather(host, &request.systems, None)?;
     let plan = plan::unregister::plan(request, &facts);
     let mut outcome = Outcome::planned(&plan);
-    let spent = facts.receipt.is_spent() && host.exists(Path::new(receipt::PATH));
+    let spent = facts.receipt.is_spent() && host.exists(Path::new(layout::RECEIPT));
     if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
         let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
         outcome = outcome.applied(&applied);

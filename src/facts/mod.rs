@@ -220,8 +220,8 @@ impl Facts {
 
     /// Emulators are large: one that the receipt vouches for is not read again.
     fn look_at_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
-        let own = std::iter::once(PathBuf::from(nix::OWN_CONF));
-        let boot = systems.iter().map(|arch| boot::file(arch));
+        let own = std::iter::once(PathBuf::from(layout::NIX_OWN_CONF));
+        let boot = systems.iter().map(|arch| layout::boot_rule(arch));
         let interpreters = systems.iter().map(|arch| layout::interpreter(arch));
         for path in own.chain(boot).chain(interpreters) {
             let vouched = self.records().find_map(|(record, now)| match &record.made {

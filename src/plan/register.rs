@@ -98,7 +98,7 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
     // All that can be refused was refused before the first step is added.
     let boot = if request.persist {
         let text = boot::text(&rule(arch, &name, &path, flags)?)?;
-        write(facts, boot::file(arch), text, Some(arch))?
+        write(facts, layout::boot_rule(arch), text, Some(arch))?
     } else {
         None
     };
