@@ -45,7 +45,7 @@ world() {
     mkdir -p "$root$home/bin"
     cp "$binary" "$root$tool"
     mkdir -p "$root$home/tests"
-    cp -r "$here/../live" "$here/../$suite" "$root$home/tests"
+    cp -r "$here/../e2e" "$here/../$suite" "$root$home/tests"
     for name in amd64 arm64 i386; do
         cp "$corpus/busybox-static-$name/bin/busybox" "$root$home/bin/busybox-$name"
     done

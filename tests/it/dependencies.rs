@@ -1,6 +1,5 @@
 //! What the program is made of: the rules of `.deny.toml`, held against the locked dependencies without cargo-deny.
 
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

@@ -39,7 +39,7 @@ play() {
         esac
     done
     exits 0 env LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=false "$venv/python" -m ansible playbook -i localhost, \
-        -e "ansible_python_interpreter=$venv/python" "${words[@]}" "$tree/tests/fleet/playbook.yml"
+        -e "ansible_python_interpreter=$venv/python" "${words[@]}" "$tree/tests/packaging/playbook.yml"
 }
 
 changes() {
@@ -86,6 +86,6 @@ END
     sed -i "s|/opt/bin/binfmt-nix|$tool|" "$unit"
     check "ignition: systemd takes the unit" exits 0 systemd-analyze verify "$unit"
     check "ignition: the unit gets ready, then a program of aarch64 runs; SIGTERM ends it with 0" \
-        exits 0 "$venv/python" "$tree/tests/fleet/unit.py" "$unit" "$home/bin/busybox-arm64" true
+        exits 0 "$venv/python" "$tree/tests/packaging/unit.py" "$unit" "$home/bin/busybox-arm64" true
     check "ignition: its entries are gone with it" does_not_run
 }

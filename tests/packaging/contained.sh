@@ -60,8 +60,8 @@ END
 
 daemonset() {
     local manifest=packaging/kubernetes/binfmt-nix.yaml
-    mapfile -t words < <("$venv/python" tests/fleet/container.py "$manifest" run)
-    mapfile -t probe < <("$venv/python" tests/fleet/container.py "$manifest" probe)
+    mapfile -t words < <("$venv/python" tests/packaging/container.py "$manifest" run)
+    mapfile -t probe < <("$venv/python" tests/packaging/container.py "$manifest" probe)
     check "kubernetes: a program of aarch64 does not run" arm64_does_not
     check "kubernetes: the container starts, with what the manifest says" exits 0 podman run -d --name pod "${words[@]}"
     check "kubernetes: its readiness probe says that it is ready" soon exits 0 podman exec pod "${probe[@]}"

@@ -13,7 +13,7 @@ action_is_built() {
 
 built_by_action() {
     env "${profile[@]/#/CARGO_PROFILE_RELEASE_}" CARGO_TARGET_DIR="$PWD/target/fleet/cargo" ONLY=get \
-        "$venv/python" tests/fleet/steps.py packaging/github/action.yml > target/fleet/built 2>&1
+        "$venv/python" tests/packaging/steps.py packaging/github/action.yml > target/fleet/built 2>&1
     local got=$?
     cat target/fleet/built
     return "$got"
@@ -54,7 +54,7 @@ ran() {
 
 # The action, with these inputs; what it printed stays in $home/said.
 action() {
-    exits 0 "$venv/python" "$tree/tests/fleet/steps.py" "$tree/packaging/github/action.yml" "binary=$tool" "$@"
+    exits 0 "$venv/python" "$tree/tests/packaging/steps.py" "$tree/packaging/github/action.yml" "binary=$tool" "$@"
 }
 
 only_arm64() {

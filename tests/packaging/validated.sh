@@ -20,15 +20,15 @@ validated() {
     sed 's/^\.binfmt-nix:/job:\n  script: [uname]/' packaging/gitlab/binfmt-nix.yml > target/fleet/job.yml
     check "gitlab: valid" schema_of_gitlab target/fleet/job.yml
     check "gitlab: an unknown key is refused" spoiled s/before_script/before_scripts/ target/fleet/job.yml schema_of_gitlab
-    check "ansible: the playbook's syntax" env LC_ALL=C.UTF-8 "$venv/ansible-playbook" --syntax-check -i localhost, tests/fleet/playbook.yml
+    check "ansible: the playbook's syntax" env LC_ALL=C.UTF-8 "$venv/ansible-playbook" --syntax-check -i localhost, tests/packaging/playbook.yml
     check "cloud-init: valid" cloud_init packaging/cloud-init/user-data
     check "cloud-init: a misspelled key is refused" spoiled s/permissions:/permission:/ packaging/cloud-init/user-data cloud_init
     check "ignition: valid" "$unpacked/usr/bin/ignition-validate" packaging/ignition/binfmt-nix.ign
     check "ignition: a digest that is none is refused" spoiled s/sha256-0/sha256-/ packaging/ignition/binfmt-nix.ign \
         "$unpacked/usr/bin/ignition-validate"
-    check "ignition: the Butane file says the same" "$venv/python" tests/fleet/butane.py packaging/ignition/binfmt-nix.{bu,ign}
-    check "ignition: that comparison can fail" spoiled 's/--hold/--bold/' packaging/ignition/binfmt-nix.ign \
-        "$venv/python" tests/fleet/butane.py packaging/ignition/binfmt-nix.bu
+    check "ignition: the Butane file says the same" "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.{bu,ign}
+    check "ignition: that comparison can fail" spoiled 's/--watch/--bold/' packaging/ignition/binfmt-nix.ign \
+        "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.bu
 }
 
 strict() { "$venv/kubernetes-validate" --strict -k "$1.0" "$2"; }

@@ -1,14 +1,14 @@
 //! In a container of an application that has a user namespace of its own, which is what this world is. Others are in
-//! tests/live and tests/containers.
+//! tests/e2e and tests/containers.
 
 use std::fs;
 use std::path::Path;
 
 use nix::mount::umount;
 
+use crate::diagnose::doctor::running_host::{TABLE, live};
 use crate::support::output::{Done, tool};
 use crate::support::qemu;
-use crate::diagnose::doctor::running_host::{TABLE, live};
 
 #[track_caller]
 fn run(words: &[&str]) -> Done {

@@ -1,6 +1,6 @@
 //! The kernel's table, boot rules, and tables of one command (`run`).
 
-mod boot;
-mod containers;
-mod userns;
-mod userns_errors;
+pub(crate) mod boot;
+pub(crate) mod containers;
+pub(crate) mod userns;
+pub(crate) mod userns_errors;

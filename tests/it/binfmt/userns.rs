@@ -11,8 +11,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::output::{Done, TOOL, tool};
 use crate::support::emulators::busybox;
+use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};
 

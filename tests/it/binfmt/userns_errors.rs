@@ -7,10 +7,10 @@ use std::process::Command;
 use nix::mount::{MntFlags, umount2};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
+use crate::binfmt::userns::{bind, done, joe, memory, running, shown};
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::qemu;
 use crate::support::sandbox::SCRATCH;
-use crate::binfmt::userns::{bind, done, joe, memory, running, shown};
 
 #[sandboxed]
 fn what_this_machine_runs_itself() {

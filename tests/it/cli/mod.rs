@@ -1,8 +1,8 @@
 //! The command line: arguments, formats, and text for terminals.
 
-mod command_line;
-mod json;
-mod permission;
-mod system_names;
-mod terminal_escapes;
-mod terminal_properties;
+pub(crate) mod command_line;
+pub(crate) mod json;
+pub(crate) mod permission;
+pub(crate) mod system_names;
+pub(crate) mod terminal_escapes;
+pub(crate) mod terminal_properties;

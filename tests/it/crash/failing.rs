@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use crate::support::fault::{self, Change, Fault};
 use crate::support::output::Done;
 use crate::support::runs::{Run, gone, to_their_end};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
-use crate::support::fault::{self, Change, Fault};
 
 /// Their names for the failpoints, and what is said of them.
 const ERRORS: [(&str, &[&str]); 3] = [

@@ -1,10 +1,10 @@
 //! A run that is killed at each of its changes, one after the other.
 
+use crate::support::fault::{self, Change, Fault};
+use crate::support::invariants::Whole;
 use crate::support::runs::{Run, gone, to_their_end, tree_after};
 use crate::support::snapshot::Snapshot;
-use crate::support::invariants::Whole;
 use crate::support::{Tree, fault_table};
-use crate::support::fault::{self, Change, Fault};
 
 /// What is killed, and in which state.
 struct Case {

@@ -1,6 +1,6 @@
 //! `doctor`, `explain`, `status` and `test`.
 
-mod doctor;
-mod explain;
-mod status;
-mod verify;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod status;
+pub(crate) mod verify;

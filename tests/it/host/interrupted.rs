@@ -1,14 +1,14 @@
-//! Ctrl-C, at any moment: what was begun is undone by the process itself. (In a download: see `live/crash.sh`.)
+//! Ctrl-C, at any moment: what was begun is undone by the process itself. (In a download: see `e2e/crash.sh`.)
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::host::killed::{duration, seed, signalled};
 use crate::support::rng::Noise;
 use crate::support::runs::{Run, gone, to_their_end};
 use crate::support::{Tree, fault_table, qemu};
-use crate::host::killed::{duration, seed, signalled};
 
 /// So many signals in each test, of each of the three.
 const SIGNALS: usize = 9;

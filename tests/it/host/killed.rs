@@ -1,6 +1,6 @@
 //! A run that is killed, at any moment: the next run finishes what it began, or takes it back to the last byte.
 //!
-//! Here the moments are random; at every single change: `tests/crash/`. A failure names its seed, and
+//! Here the moments are random; at every single change: `tests/it/crash/`. A failure names its seed, and
 //! BINFMT_NIX_TEST_SEED repeats it, as far as time can be repeated.
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::support::invariants::Whole;
 use crate::support::rng::Noise;
 use crate::support::runs::{Run, gone, to_their_end, tree_after};
 use crate::support::snapshot::Snapshot;
-use crate::support::invariants::Whole;
 use crate::support::{Tree, fault_table};
 
 /// So many runs are killed in each test.

@@ -1,11 +1,11 @@
 //! What a machine can do to a change: faults, limits, links, other processes.
 
-mod answer_properties;
-mod full_disk;
-mod interrupted;
-mod killed;
-mod leftovers;
-mod locking;
-mod read_only;
-mod untrusted_paths;
-mod unusual_hosts;
+pub(crate) mod answer_properties;
+pub(crate) mod full_disk;
+pub(crate) mod interrupted;
+pub(crate) mod killed;
+pub(crate) mod leftovers;
+pub(crate) mod locking;
+pub(crate) mod read_only;
+pub(crate) mod untrusted_paths;
+pub(crate) mod unusual_hosts;

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use crate::support::output::{Done, tool};
 use crate::support::emulators::{busybox, other_qemu, outside};
-use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, RECEIPT};
+use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
+use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, RECEIPT};
 use crate::support::{Then, Tree, liar, qemu, skip};
 
 /// An ostree host: /usr is read-only, and this part of it lives in /var.

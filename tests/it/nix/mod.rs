@@ -1,6 +1,6 @@
 //! nix.conf, and lines for machines files.
 
-mod builder;
-mod conf;
-mod conf_properties;
-mod nix_conf_readonly;
+pub(crate) mod builder;
+pub(crate) mod conf;
+pub(crate) mod conf_properties;
+pub(crate) mod nix_conf_readonly;

@@ -5,10 +5,10 @@ use std::{env, fs};
 
 use binfmt_magic::Arch;
 
-use crate::support::output::{Done, tool};
 use crate::support::emulators::outside;
-use crate::support::tree::EMULATOR;
+use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
+use crate::support::tree::EMULATOR;
 use crate::support::{Then, Tree, liar, qemu};
 
 /// Exit status 1, the file and the reason are named, and nothing was touched but the lock.

@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::{lchown, symlink};
 use std::path::Path;
 
-use crate::support::output::{Done, TOOL, tool};
 use crate::support::emulators::busybox;
-use crate::support::table::line;
+use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
+use crate::support::table::line;
 use crate::support::{Then, Tree, liar, qemu};
 
-use crate::qemu::host_copies::not_used;
 use crate::binfmt::userns::{joe, memory, shown};
+use crate::qemu::host_copies::not_used;
 
 const OUTPUT: &str = "nix/store/00000000000000000000000000000000-qemu-user-static-x86_64-unknown-linux-musl-10.0.13";
 const PROFILES: &str = "nix/var/nix/profiles";

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 
+use crate::host::killed::seed;
 use crate::support::rng::Noise;
 use crate::support::runs::Run;
+use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
 use crate::support::tree::TABLE;
-use crate::support::sandbox::SCRATCH;
 use crate::support::{Tree, fault_table};
-use crate::host::killed::seed;
 
 /// So many of our runs while it is at work.
 const ROUNDS: usize = 50;

@@ -4,10 +4,10 @@ use std::fs;
 
 use binfmt_magic::Arch;
 
+use crate::binfmt::userns::usual_proc;
 use crate::support::qemu;
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, Tree};
-use crate::binfmt::userns::usual_proc;
 
 /// A machine with all of Debian's qemu-user.
 fn with_all() -> (Tree, Vec<&'static str>) {

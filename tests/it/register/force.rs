@@ -2,10 +2,10 @@
 
 use binfmt_magic::Rule;
 
+use crate::register::conflicts::{THEIR_BOOT, distribution};
 use crate::support::Tree;
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR};
-use crate::register::conflicts::{THEIR_BOOT, distribution};
 
 #[sandboxed]
 fn above_one_that_holds_the_name() {

@@ -8,8 +8,8 @@ use binfmt_magic::{Arch, Entry, Rule};
 
 use crate::support::Tree;
 use crate::support::emulators::busybox;
-use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE};
 use crate::support::sandbox::{SCRATCH, itself};
+use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE};
 
 #[sandboxed]
 fn a_foreign_program_runs_afterwards() {

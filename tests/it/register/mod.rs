@@ -1,16 +1,16 @@
 //! `register` and `unregister`.
 
-mod concurrent_changes;
-mod concurrent_writers;
-mod conflicts;
-mod every_system;
-mod force;
-mod in_memory;
-mod lifecycle;
-mod options;
-mod receipt_properties;
-mod receipts;
-mod upgrade;
-mod watch;
-mod watch_events;
-mod watch_shutdown;
+pub(crate) mod concurrent_changes;
+pub(crate) mod concurrent_writers;
+pub(crate) mod conflicts;
+pub(crate) mod every_system;
+pub(crate) mod force;
+pub(crate) mod in_memory;
+pub(crate) mod lifecycle;
+pub(crate) mod options;
+pub(crate) mod receipt_properties;
+pub(crate) mod receipts;
+pub(crate) mod upgrade;
+pub(crate) mod watch;
+pub(crate) mod watch_events;
+pub(crate) mod watch_shutdown;

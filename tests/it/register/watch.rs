@@ -1,4 +1,4 @@
-//! `register --hold`: what somebody removes is put back, and what he decided is told and left.
+//! `register --watch`: what somebody removes is put back, and what he decided is told and left.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use nix::mount::{MntFlags, umount2};
 
 use crate::support::Tree;
-use crate::support::watcher::{Held, until};
 use crate::support::table::line;
 use crate::support::tree::{LOCK, TABLE};
+use crate::support::watcher::{Held, until};
 
 const ENTRY: &str = "qemu-aarch64";
 const IN_MEMORY: &str = "binfmt-nix-aarch64";
@@ -33,7 +33,7 @@ fn one_entry_is_removed() {
 #[sandboxed]
 fn one_without_a_file_is_removed() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     // It is known by its form, and by another binfmt-nix as well.
     assert!(tree.entry_says(IN_MEMORY, "interpreter ").starts_with("/proc/thread-self/fd/"));
     let status = tree.run(&["status", "--json"]).exits(0).json();
@@ -51,7 +51,7 @@ fn one_without_a_file_is_removed() {
 /// Whatever the emulator came from is gone by then: for one in memory, nothing has to be brought again.
 #[sandboxed]
 fn the_table_is_flushed() {
-    for options in [&[][..], &["--fileless"]] {
+    for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted();
         let theirs = theirs("theirs", "s390x");
         let tree = tree.entry(&theirs);
@@ -72,7 +72,7 @@ fn the_table_is_flushed() {
 #[sandboxed]
 fn it_goes_in_above_those_that_came_meanwhile() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless", "--force"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory", "--force"]);
     let lock = File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel("status", "-1");
@@ -121,7 +121,7 @@ fn another_takes_its_name() {
 #[sandboxed]
 fn it_can_not_be_put_back_until_it_can() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     let lock = File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel(IN_MEMORY, "-1");
@@ -183,7 +183,7 @@ fn somebody_switches_the_table_off() {
 /// Nobody else has it mounted, so that without the hold all entries would be gone.
 #[sandboxed]
 fn the_table_is_unmounted() {
-    for options in [&[][..], &["--fileless"]] {
+    for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted().entry(&theirs("theirs", "s390x"));
         let mut held = Held::begin(&tree, "aarch64", options);
         let before = tree.table();

@@ -1,10 +1,8 @@
-
-
-mod attempts;
-mod frames;
+pub(crate) mod attempts;
+pub(crate) mod frames;
 pub(crate) mod hostile_workers;
-mod needs;
-mod network;
+pub(crate) mod needs;
+pub(crate) mod network;
 pub(crate) mod old_kernel;
-mod process;
+pub(crate) mod process;
 pub(crate) mod rights;

@@ -6,8 +6,8 @@ use std::{env, fs};
 
 use binfmt_magic::Arch;
 
-use super::skip;
 use super::sandbox::{DYNAMIC, SCRATCH};
+use super::skip;
 
 /// The real static QEMU of a system, from the directory that BINFMT_NIX_TEST_QEMU names.
 pub(crate) fn qemu(system: &str) -> PathBuf {

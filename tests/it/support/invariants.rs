@@ -32,7 +32,6 @@ impl Whole {
     }
 
     /// There are no other states in which it is.
-    #[allow(dead_code, reason = "asked in tests/crash alone")]
     pub(crate) fn nothing_else(self) -> Self {
         Self { all: true, ..self }
     }
@@ -132,7 +131,6 @@ impl Tree {
     }
 
     /// Systems that Nix takes builds for, and that do not run.
-    #[allow(dead_code, reason = "asked in tests/crash alone")]
     pub(crate) fn promised_in_vain(&self) -> Vec<&str> {
         let [conf, own] = now(self).map(|text| String::from_utf8(text.unwrap_or_default()).unwrap());
         let told =

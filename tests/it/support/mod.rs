@@ -34,5 +34,8 @@ pub(crate) use tree::Tree;
 
 /// Settings of proptest with so many cases. Nothing is written beside the sources.
 pub(crate) fn config(cases: u32) -> proptest::prelude::ProptestConfig {
-    proptest::prelude::ProptestConfig { failure_persistence: None, ..proptest::prelude::ProptestConfig::with_cases(cases) }
+    proptest::prelude::ProptestConfig {
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::with_cases(cases)
+    }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, umount2};
 
 use super::emulators::outside;
-use super::tree::ROOT;
 use super::sandbox::SCRATCH;
+use super::tree::ROOT;
 use super::{Tree, qemu};
 
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,8 +10,8 @@ use std::process::{Command, Output};
 use binfmt_magic::{Arch, EntryName, Recognition, Rule};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::tree::{TABLE, Tree};
 use super::sandbox::{SCRATCH, itself};
+use super::tree::{TABLE, Tree};
 
 /// What a probe is started as: it prints these 16 bytes.
 const ARG0: &str = "0123456789abcdef";

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use crate::diagnose::doctor::reports::{finding, finds, registered, repaired};
+use crate::register::conflicts::{THEIR_BOOT, distribution};
 use crate::support::table::line;
 use crate::support::tree::BOOT;
 use crate::support::{Tree, qemu};
-use crate::diagnose::doctor::reports::{finding, finds, registered, repaired};
-use crate::register::conflicts::{THEIR_BOOT, distribution};
 
 #[sandboxed]
 fn nothing_holds_ours() {

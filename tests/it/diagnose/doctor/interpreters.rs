@@ -6,12 +6,12 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::support::table::line;
-use crate::support::tree::EMULATOR;
-use crate::support::sandbox::with_all_users;
-use crate::support::{Then, Tree, liar, qemu};
 use crate::diagnose::doctor::reports::{finding, finds, obey, registered, repaired};
 use crate::register::conflicts::{THEIRS, distribution};
+use crate::support::sandbox::with_all_users;
+use crate::support::table::line;
+use crate::support::tree::EMULATOR;
+use crate::support::{Then, Tree, liar, qemu};
 
 fn adopted(flags: &str) -> Tree {
     let tree = distribution(flags);

@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::Tree;
-use crate::support::output::{Done, tool};
-use crate::support::emulators::busybox;
-use crate::support::table::{line, probe};
-use crate::support::sandbox::SCRATCH;
 use crate::diagnose::doctor::reports::{finds, obey, registered};
 use crate::register::conflicts::distribution;
+use crate::support::Tree;
+use crate::support::emulators::busybox;
+use crate::support::output::{Done, tool};
+use crate::support::sandbox::SCRATCH;
+use crate::support::table::{line, probe};
 
 /// What `doctor -` says of a text.
 #[track_caller]

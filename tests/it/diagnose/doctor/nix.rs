@@ -1,9 +1,9 @@
 //! `doctor` and Nix's settings: what they promise, what they lost, what is in the sandbox.
 
-use crate::support::Tree;
-use crate::support::tree::{NIX_CONF, OWN_CONF};
 use crate::diagnose::doctor::reports::{finding, finds, fixed, obey, registered, repaired};
 use crate::register::conflicts::distribution;
+use crate::support::Tree;
+use crate::support::tree::{NIX_CONF, OWN_CONF};
 
 #[sandboxed]
 fn i686_was_lost() {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
+use crate::diagnose::doctor::reports::{finding, finds, fixed, registered, repaired};
+use crate::register::conflicts::distribution;
 use crate::support::table::line;
 use crate::support::tree::{BOOT, TABLE};
 use crate::support::{Tree, qemu};
-use crate::diagnose::doctor::reports::{finding, finds, fixed, registered, repaired};
-use crate::register::conflicts::distribution;
 
 const NATIVE: &str = "x86_64";
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
-use crate::support::output::{Done, tool};
-use crate::support::table::line;
-use crate::support::sandbox::with_all_users;
-use crate::support::{qemu, skip};
-use crate::diagnose::doctor::reports::{finding, ids};
 use crate::binfmt::userns::memory;
+use crate::diagnose::doctor::reports::{finding, ids};
+use crate::support::output::{Done, tool};
+use crate::support::sandbox::with_all_users;
+use crate::support::table::line;
+use crate::support::{qemu, skip};
 
 pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 

@@ -6,11 +6,11 @@ use std::process::Stdio;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::support::output::{Done, tool};
+use crate::diagnose::explain::execve::judge::{TABLE, clear, enter, mount_table, native, write};
 use crate::support::emulators::outside;
+use crate::support::output::{Done, tool};
 use crate::support::table::{line, probe};
 use crate::support::{Tree, qemu};
-use crate::diagnose::explain::execve::judge::{TABLE, clear, enter, mount_table, native, write};
 
 #[track_caller]
 pub(crate) fn explain(args: &[&str]) -> Done {

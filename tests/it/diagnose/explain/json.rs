@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::diagnose::explain::execve::judge::{TABLE, enter, mount_table, native, unmount_table, write};
+use crate::diagnose::explain::explain_text::{dynamic, enter_ours, explain};
 use crate::support::emulators::outside;
 use crate::support::table::probe;
-use crate::diagnose::explain::explain_text::{dynamic, enter_ours, explain};
-use crate::diagnose::explain::execve::judge::{TABLE, enter, mount_table, native, unmount_table, write};
 
 /// Every field and every value of an enumeration, wherever it is in the document.
 fn names(value: &Value, place: &str, found: &mut BTreeSet<String>) {

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::diagnose::explain::execve::judge::{clear, mount_table};
+use crate::diagnose::explain::explain_text::{enter_ours, explain};
 use crate::support::emulators::{busybox, outside};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};
-use crate::diagnose::explain::explain_text::{enter_ours, explain};
-use crate::diagnose::explain::execve::judge::{clear, mount_table};
 
 /// A process that waits for its standard input, which stays open; killed when it is dropped.
 struct Waiting(Child);

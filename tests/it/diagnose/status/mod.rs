@@ -1,3 +1,3 @@
 //! `status`: what each entry runs.
 
-mod report;
+pub(crate) mod report;

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::output::{Done, TOOL};
+use crate::binfmt::userns::usual_proc;
 use crate::support::emulators::{dynamic, outside};
+use crate::support::output::{Done, TOOL};
 use crate::support::qemu;
 use crate::support::runs::other;
+use crate::support::sandbox::itself;
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
-use crate::support::sandbox::itself;
-use crate::binfmt::userns::usual_proc;
 
 const PROVEN: [(&str, &str); 4] =
     [("direct", "proven"), ("argv0", "proven"), ("chroot", "proven"), ("sandbox", "proven")];

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::output::Done;
+use crate::diagnose::verify::checks::{FORCE, fails, fails_wholly, machine, tested, with};
 use crate::support::emulators::{busybox, outside};
+use crate::support::output::Done;
 use crate::support::table::line;
 use crate::support::{Then, liar};
-use crate::diagnose::verify::checks::{FORCE, fails, fails_wholly, machine, tested, with};
 
 #[sandboxed]
 fn above_ours() {

@@ -12,8 +12,8 @@ use lzma_rust2::{XzOptions, XzWriter};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::support::emulators::{busybox, outside};
-use crate::support::tree::{EMULATOR, RECEIPT};
 use crate::support::sandbox::SCRATCH;
+use crate::support::tree::{EMULATOR, RECEIPT};
 use crate::support::{Tree, qemu, skip};
 
 /// A tar archive of these files.
@@ -219,7 +219,7 @@ fn a_bundle() {
 fn in_memory() {
     let tree = Tree::new();
     let usr = tree.snapshot_of("usr");
-    tree.run(&["register", "aarch64", "--fileless", "--from", two().to_str().unwrap()]).exits(0);
+    tree.run(&["register", "aarch64", "--in-memory", "--from", two().to_str().unwrap()]).exits(0);
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0);
     assert!(!tree.runs_somehow("aarch64"));

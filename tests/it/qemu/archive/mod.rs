@@ -1,8 +1,6 @@
-
-
-mod bundles;
-mod from_archive;
-mod from_archive_errors;
-mod layer_properties;
-mod properties;
+pub(crate) mod bundles;
+pub(crate) mod from_archive;
+pub(crate) mod from_archive_errors;
+pub(crate) mod layer_properties;
+pub(crate) mod properties;
 pub(crate) mod worker;

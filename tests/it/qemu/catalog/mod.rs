@@ -1,5 +1,5 @@
 //! The catalogue of pinned packages, and its generator.
 
-mod generator;
-mod layouts;
-mod properties;
+pub(crate) mod generator;
+pub(crate) mod layouts;
+pub(crate) mod properties;

@@ -3,14 +3,13 @@
 //! gpg, gpgv and dpkg are asked for the same things where they are; without them the tests of `control` say so and
 //! pass, or fail if `BINFMT_NIX_REQUIRE` names `gpg` or `dpkg`.
 
-
-mod chain;
-mod debian_tools;
-mod forge;
-mod forged;
-mod packages_index;
-mod properties;
-mod recorded_lists;
+pub(crate) mod chain;
+pub(crate) mod debian_tools;
+pub(crate) mod forge;
+pub(crate) mod forged;
+pub(crate) mod packages_index;
+pub(crate) mod properties;
+pub(crate) mod recorded_lists;
 pub(crate) mod worker;
 
 use std::io::Read as _;

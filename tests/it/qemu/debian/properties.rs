@@ -1,6 +1,6 @@
 //! Debian's signed lists: none is believed by chance, and what a believed one says is within bounds.
 
-use binfmt_nix::debian::{Answer, Keys, LARGEST_INDEX, Package, Question, Release, Version, answer};
+use binfmt_nix::debian::{Answer, Date, Keys, LARGEST_INDEX, Package, Question, Release, Version, answer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -8,7 +8,6 @@ use super::NOW;
 use super::forge::{Forger, UNTIL, framed, release, stanza};
 use crate::support::config;
 use crate::support::texts::{files, texts};
-
 
 const FRAMES: &[&str] = &[
     "-----BEGIN PGP SIGNED MESSAGE-----",

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use binfmt_nix::download::Mirror;
 
+use super::{fault_table, fetch, fetch_as, impatient};
 use crate::support::package::Deb;
 use crate::support::server::{Manner, Server};
-use super::{fetch, fetch_as, impatient, fault_table};
 
 /// Asks a mirror of this manner for a guest; what the error says of it.
 fn complaint(manner: Manner) -> String {

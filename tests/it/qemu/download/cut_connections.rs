@@ -1,9 +1,9 @@
 //! Connections that end in the midst of a range: the next server goes on there, and no byte of a whole block is moved twice.
 
+use super::{fault_table, fetch};
 use crate::support::package::{Deb, MEMBERS, program};
 use crate::support::rng::Noise;
 use crate::support::server::{Manner, Server};
-use super::{fetch, fault_table};
 
 fn targets() -> [&'static str; 3] {
     MEMBERS.map(|(target, _)| target)

@@ -9,9 +9,9 @@ use std::thread;
 
 use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 
+use super::{fetch_as, patient};
 use crate::support::package::Deb;
 use crate::support::server::{Manner, Server};
-use super::{fetch_as, patient};
 
 const URL: &str = "BINFMT_NIX_TEST_CHILD_URL";
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use binfmt_nix::digest::Sha256;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::binfmt::userns::{joe, shown};
 use crate::qemu::archive::from_archive::{every_kind, gz, real, tar, two};
 use crate::qemu::archive::from_archive_errors::harms;
-use crate::support::output::{Done, TOOL};
 use crate::support::emulators::busybox;
+use crate::support::output::{Done, TOOL};
+use crate::support::server::{Manner, Server};
 use crate::support::tree::{EMULATOR, RECEIPT};
 use crate::support::{Tree, skip};
-use crate::binfmt::userns::{joe, shown};
-use crate::support::server::{Manner, Server};
 
 /// What a run keeps of downloads that were cut short.
 const CACHE: &str = "var/cache/binfmt-nix";

@@ -2,9 +2,9 @@
 
 use binfmt_nix::download::Mirror;
 
+use super::{Outcome, fetch};
 use crate::support::package::{Deb, MEMBERS, program};
 use crate::support::server::{Manner, Server};
-use super::{Outcome, fetch};
 
 fn assert_good(outcome: &Outcome, targets: &[&str]) {
     assert_eq!(outcome.verified, targets, "{:?}", outcome.result);

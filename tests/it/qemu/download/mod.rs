@@ -3,18 +3,18 @@
 //! Most tests use a small `.deb` made here. Those in `real` want Debian's own amd64 package, named
 //! by `BINFMT_NIX_TEST_DEB`; without it they say so and pass, or fail if `BINFMT_NIX_REQUIRE` names `deb`.
 
-mod apt_properties;
-mod bad_mirrors;
-mod cut_connections;
+pub(crate) mod apt_properties;
+pub(crate) mod bad_mirrors;
+pub(crate) mod cut_connections;
 pub(crate) mod environment;
-mod fallback;
-mod from_urls;
-mod good_mirrors;
-mod real_package;
-mod tls;
-mod whole_files;
-mod worker_errors;
-mod wrong_bytes;
+pub(crate) mod fallback;
+pub(crate) mod from_urls;
+pub(crate) mod good_mirrors;
+pub(crate) mod real_package;
+pub(crate) mod tls;
+pub(crate) mod whole_files;
+pub(crate) mod worker_errors;
+pub(crate) mod wrong_bytes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use binfmt_nix::digest::Sha256;
 
 use super::fetch;
 use crate::support::server::{Manner, Server};
+use crate::support::skip;
 
 /// Debian's package.
 fn deb() -> Arc<Vec<u8>> {
@@ -55,7 +56,7 @@ fn the_catalogue_is_what_the_package_says() {
 #[test]
 fn the_catalogue_is_what_all_packages_say() {
     let Some(dir) = std::env::var_os("BINFMT_NIX_TEST_DEBS") else {
-        return skip("debs", "BINFMT_NIX_TEST_DEBS names no directory with all packages of the catalogue");
+        skip("debs", "BINFMT_NIX_TEST_DEBS names no directory with all packages of the catalogue");
     };
     let catalog = Catalog::embedded().unwrap();
     let open = |package: &Package| {

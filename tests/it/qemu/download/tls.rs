@@ -10,9 +10,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::{Outcome, fetch_with, patient};
 use crate::support::package::Deb;
 use crate::support::server::{Manner, Server};
-use super::{Outcome, fetch_with, patient};
 
 /// An authority that nobody knows, and what a server needs to be trusted by those who trust it.
 fn authority() -> (String, Arc<ServerConfig>) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::{Client, DownloadError, Event, Fetched, FileUrl, Part, Roots, Wanted, whole};
 
+use super::{fault_table, impatient, patient};
 use crate::support::rng::Noise;
 use crate::support::server::{Manner, Server};
-use super::{impatient, fault_table, patient};
 
 const LENGTH: usize = 90_000;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use binfmt_nix::catalog::Package;
 
+use super::fault_table;
 use super::fetch;
 use crate::support::package::{Deb, program};
-use super::fault_table;
 use crate::support::rng::Noise;
 use crate::support::server::{Manner, Server};
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::image::Image;
 use super::fault_table;
+use super::image::Image;
 use super::server::{Answer, Request, Server};
 use super::tool::Tool;
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::image::Image;
 use super::fault_table;
+use super::image::Image;
 use super::server::{Answer, Request, Server};
 use super::tool::{Tool, base64};
 

@@ -4,8 +4,8 @@ use binfmt_nix::digest::Sha256;
 use serde_json::json;
 use tar::EntryType;
 
-use super::image::{Image, Member, descriptor, emulator, file, layer, tar};
 use super::fault_table;
+use super::image::{Image, Member, descriptor, emulator, file, layer, tar};
 use super::server::Server;
 use super::tool::Tool;
 

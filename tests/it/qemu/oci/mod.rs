@@ -3,21 +3,21 @@
 //! This program plays all parts: the harness, the tool, and its two children, which are honest. A real registry is
 //! for `registry` in BINFMT_NIX_REQUIRE.
 
-mod broken_registries;
-mod confinement;
-mod credentials;
-mod frames;
-mod image;
-mod layers;
-mod properties;
-mod real_credentials;
-mod real_registry;
-mod registry;
-mod server;
-mod tls;
-mod tokens;
+pub(crate) mod broken_registries;
+pub(crate) mod confinement;
+pub(crate) mod credentials;
+pub(crate) mod frames;
+pub(crate) mod image;
+pub(crate) mod layers;
+pub(crate) mod properties;
+pub(crate) mod real_credentials;
+pub(crate) mod real_registry;
+pub(crate) mod registry;
+pub(crate) mod server;
+pub(crate) mod tls;
+pub(crate) mod tokens;
 pub(crate) mod tool;
-mod wrong_bytes;
+pub(crate) mod wrong_bytes;
 
 use std::process::ExitCode;
 

@@ -13,8 +13,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::image::{Image, NAME};
 use super::fault_table;
+use super::image::{Image, NAME};
 use super::server::{Answer, Request, Server, read, write};
 use super::tool::{Tool, base64};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::credentials::{basic, closed, logged_in, tokens, told, with_tokens};
-use super::image::Image;
 use super::fault_table;
+use super::image::Image;
 use super::server::{Answer, Request, Server};
 use super::tool::{Tool, base64};
 

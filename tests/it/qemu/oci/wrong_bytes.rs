@@ -5,8 +5,8 @@ use binfmt_nix::digest::Sha256;
 use binfmt_nix::oci::{LARGEST_DOCUMENT, MOST_LAYERS};
 use serde_json::json;
 
-use super::image::{Image, descriptor, digest, emulator, file, layer};
 use super::fault_table;
+use super::image::{Image, descriptor, digest, emulator, file, layer};
 use super::server::{Answer, Server};
 use super::tool::Tool;
 

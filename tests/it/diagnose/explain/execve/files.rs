@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::judge::{Judge, clear, enter, file, file_with, interpreter, mount_table, native, noexec};
-use crate::support::skip;
 use crate::support::sandbox::SCRATCH;
+use crate::support::skip;
 
 /// A program of x86_64 with these program headers: type, offset and size each; `rest` lies behind them.
 fn program(headers: &[(u32, u64, u64)], rest: &[u8]) -> Vec<u8> {

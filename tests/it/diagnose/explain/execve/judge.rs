@@ -16,8 +16,8 @@ use binfmt_nix::explain::{self, Explanation, Machine, Verdict};
 use binfmt_nix::host::Host;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::support::skip;
 use crate::support::sandbox::SCRATCH;
+use crate::support::skip;
 
 /// The table of this world: the kernel's own path, so that the tool needs no `--root`.
 pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
