@@ -6,42 +6,41 @@
 //! is started gets a fixed environment: nobody's `PATH` steers a root tool.
 #![expect(clippy::disallowed_methods, reason = "this module is the door that the rest of the crate has to use")]
 
-mod around;
-mod dir;
-mod dirs;
+mod dir_fd;
+mod directories;
+mod env;
 mod failpoint;
-mod given;
-mod lent;
+mod isolation;
+mod kernel_files;
 mod lock;
-mod manager;
-mod memory;
+mod memfd;
+mod metadata;
 mod mount;
-mod namespace;
-mod oneself;
+mod namespaces;
 mod process;
+mod procfs;
 mod program;
-mod room;
-mod running;
+mod safe_open;
+mod sd_notify;
 mod signals;
-mod temp;
-mod texts;
+mod staging;
+mod temp_program;
 mod trust;
+mod user_files;
 mod watch;
-mod way;
 mod worker;
 mod write;
 
-pub use given::Given;
-pub use lent::Lent;
+pub use kernel_files::Texts;
 pub use lock::Lock;
-pub use manager::Manager;
 #[doc(hidden)]
 pub use mount::mount;
-pub use namespace::{Mapper, Range, Refusal};
+pub use namespaces::{Mapper, Range, Refusal};
 pub use process::{Blocked, Finished};
-pub use temp::{Previous, Ready, Staged, TEMP_PREFIX};
-pub use texts::Texts;
-pub use trust::Distrust;
+pub use sd_notify::Manager;
+pub use staging::{Previous, Ready, Staged, TEMP_PREFIX};
+pub use temp_program::Lent;
+pub use user_files::Given;
 pub use watch::{Watch, Watcher, Woken};
 pub use worker::{Heard, Worker};
 
@@ -151,7 +150,7 @@ impl Host {
         absent_is_none(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
     }
 
-    /// Like [`Host::read`], by the checked way (see `way`) and through no link.
+    /// Like [`Host::read`], by the checked way (see `safe_open`) and through no link.
     pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match self.open_trusted(path) {
@@ -204,7 +203,7 @@ impl Host {
         regular(file, &real)
     }
 
-    /// Opens a program by the checked way (see `way`): nobody but root, or who
+    /// Opens a program by the checked way (see `safe_open`): nobody but root, or who
     /// runs us, can change it or put another in its place.
     pub fn open_trusted(&self, path: &Path) -> Result<File> {
         let real = self.at(path);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::memory::{rewound, scratch};
+use super::memfd::{rewound, scratch};
 use super::{Host, Inode};
 
 /// Long enough for a loaded machine, short enough for a person who waits.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use xattr::FileExt as _;
 
-use super::dir::Dir;
-use super::temp::{Previous, Ready, Staged, Temp};
+use super::dir_fd::Dir;
+use super::staging::{Previous, Ready, Staged, Temp};
 use super::{Host, OpenOptions, failpoint};
 use crate::error::{Error, Result};
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::dir::Dir;
+use super::dir_fd::Dir;
 use super::failpoint;
 
 /// Temporary names start like this; what a killed run left under one is swept.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::Host;
-use super::dir::Dir;
+use super::dir_fd::Dir;
 use crate::error::{Error, Result};
 
 /// Names, and the texts of those that were wanted.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Host, OpenOptions, temp};
+use super::{Host, OpenOptions, staging};
 use crate::error::{Error, Result};
 
 impl Host {
@@ -44,7 +44,7 @@ impl Host {
             _ if path.file_name().is_none() => return Err(io(io::ErrorKind::InvalidInput.into())),
             _ => {}
         }
-        let temp = path.with_file_name(temp::name());
+        let temp = path.with_file_name(staging::name());
         let file = OpenOptions::new().write(true).create_new(true).open(&temp).map_err(io)?;
         Ok(Given { file, temp: Some(temp), path: path.to_owned() })
     }

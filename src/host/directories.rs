@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use super::Host;
-use super::dir::Dir;
-use super::temp::{self, TEMP_PREFIX};
+use super::dir_fd::Dir;
+use super::staging::{self, TEMP_PREFIX};
 use crate::error::{Error, Result};
 
 impl Host {
@@ -49,7 +49,7 @@ impl Host {
     /// or none is, whenever the process is killed.
     pub fn make_dir_with(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         let (above, dir) = self.dir_of(path)?;
-        let temp = temp::name();
+        let temp = staging::name();
         let filled = above.make(&temp).and_then(|made| {
             super::write::replace(&made, OsStr::new(name), bytes)?;
             above.rename(&temp, dir)
@@ -70,7 +70,7 @@ impl Host {
             return Ok(false);
         }
         let (above, dir) = self.dir_of(path)?;
-        let temp = temp::name();
+        let temp = staging::name();
         let renamed = above.rename(dir, &temp);
         // A rename whose fsync failed was done all the same.
         if above.has(&temp).unwrap_or(true) {
