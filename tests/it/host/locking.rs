@@ -162,7 +162,7 @@ fn eight_at_once() {
         before.is_restored_in(&tree);
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
-    fault_table::line("runs of eight at once, in and out, that wait for each other", CROWDS * EIGHT.len());
+    fault_table::line("`register` and `unregister`, eight at once, that wait for each other", CROWDS * EIGHT.len());
 }
 
 #[sandboxed]
@@ -182,5 +182,5 @@ fn eight_that_do_not_wait() {
         before.is_restored_in(&tree);
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
-    fault_table::line("runs of eight at once, in and out, that do not wait", CROWDS * EIGHT.len());
+    fault_table::line("`register` and `unregister`, eight at once, that do not wait", CROWDS * EIGHT.len());
 }

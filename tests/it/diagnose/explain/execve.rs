@@ -14,7 +14,7 @@ use judge::{Dice, Judge, clear, enter, mount_table, unmount_table, write};
 
 #[sandboxed]
 fn lines_of_scripts() {
-    fault_table::at_least("scripts of every kind, started as `explain` says", 1000, scripts::lines());
+    fault_table::at_least("scripts of every kind, started as `explain` predicts", 1000, scripts::lines());
 }
 
 #[sandboxed]
@@ -29,7 +29,7 @@ fn interpreters_of_interpreters() {
 
 #[sandboxed]
 fn programs_of_this_machine() {
-    fault_table::at_least("damaged programs of this machine, started as `explain` says", 350, files::damaged());
+    fault_table::at_least("damaged programs of this machine, started as `explain` predicts", 350, files::damaged());
 }
 
 #[sandboxed]
@@ -92,7 +92,7 @@ fn every_guest_and_every_header_under_every_set_of_entries() {
     for errno in ["ENOEXEC", "ENOENT", "EACCES", "ENOTDIR", "ELOOP"] {
         assert!(judge.refused.get(errno).is_some_and(|times| *times >= 10), "{errno}: {numbers}");
     }
-    fault_table::at_least("files under sets of entries, started as `explain` says", 30_000, judge.agreed);
+    fault_table::at_least("files with sets of entries, started as `explain` predicts", 30_000, judge.agreed);
 }
 
 fn try_all(judge: &mut Judge, files: Vec<PathBuf>) {

@@ -114,7 +114,7 @@ fn a_lie_costs_only_itself() {
         got.unwrap();
         assert!(kept == *content, "bit {bit}");
     }
-    fault_table::line("whole files of which one bit was flipped", 128);
+    fault_table::line("whole files with one flipped bit", 128);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn what_is_no_such_file_is_told() {
         let complaint = complaint(manner, wanted);
         assert!(complaint.contains(words), "{words}: {complaint}");
     }
-    fault_table::line("servers that give no such file, or do not end", 17);
+    fault_table::line("servers that deliver another file, or never end", 17);
 }
 
 #[test]

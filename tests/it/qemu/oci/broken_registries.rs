@@ -29,7 +29,7 @@ fn that_say_no() {
             }
         }
     }
-    fault_table::line("registries that say no", answers);
+    fault_table::line("registries that refuse the request", answers);
 }
 
 /// Whoever closes early says no more than that it ended.
@@ -62,7 +62,7 @@ fn that_end_too_early() {
             );
         }
     }
-    fault_table::line("registries that end before they gave all", ends);
+    fault_table::line("registries that end the response too early", ends);
 }
 
 /// At 64 places of what it sends, each time.

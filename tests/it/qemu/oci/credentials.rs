@@ -127,7 +127,7 @@ fn redirects_lose_what_was_told() {
             ways += 1;
         }
     }
-    fault_table::line("redirects to other servers, which hear of no password and no token", ways);
+    fault_table::line("redirects to other servers, without password and token", ways);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn strange_realms() {
         ("javascript:alert(1)", "no URL"),
         ("\u{202e}x", "no URL"),
     ];
-    fault_table::line("registries that would have us ask where nobody should", odd.len());
+    fault_table::line("registries with a token server that must not be asked", odd.len());
     for (realm, words) in odd {
         let (image, server) = closed(format!("Bearer realm=\"{realm}\""), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);

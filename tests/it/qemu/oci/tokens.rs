@@ -124,7 +124,7 @@ fn strange_tokens() {
         Answer { reset: Some(30), ..Answer::ok("{}") },
         Answer::status(302).header("Location: /token"),
     ];
-    fault_table::line("servers of tokens that give none, or no end of it", odd.len());
+    fault_table::line("token servers that deliver no token, or an endless one", odd.len());
     for answer in odd {
         let tokens = Server::start(move |_| answer.clone());
         let (image, server) = with_tokens(&tokens);
