@@ -35,7 +35,7 @@ pub use pulling::{Piece, PullError, Unpulled};
 pub use reason::Reason;
 pub use registry::{Given, Stopped, pull};
 pub use roots::Roots;
-pub use turns::{Turn, Turns};
+pub use turns::{ROUNDS, Turn, Turns};
 pub use url::{FileUrl, NotAUrl};
 pub use whole::{Part, Wanted, whole};
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Reason;
 
-/// How often the mirrors that may do better are asked again.
-const MORE_ROUNDS: u32 = 2;
+/// The number of times that one mirror is asked at most. The receiver of a worker's messages enforces it as well.
+pub const ROUNDS: u32 = 3;
 /// Nobody is waited for longer, whatever it asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -47,7 +47,7 @@ impl Turns {
 
     /// The next turn, if there is one more.
     pub fn turn(&mut self) -> Option<Turn> {
-        while self.round <= MORE_ROUNDS {
+        while self.round < ROUNDS {
             let mirror = self.next;
             let Some(&asked_for) = self.last.get(mirror) else {
                 self.round = self.round.saturating_add(1);

@@ -11,8 +11,8 @@ outside() {
     cd "$here/../.."
     binary=${1:-}
     if [ -z "$binary" ]; then
-        cargo build --quiet
-        binary=${CARGO_TARGET_DIR:-target}/debug/binfmt-nix
+        packaging/release > /dev/null
+        binary=target/dist/binfmt-nix
     fi
     nix=${BINFMT_NIX_TEST_NIX:-target/test-data/nix}
     corpus=${BINFMT_NIX_TEST_CORPUS:-$nix/../corpus}

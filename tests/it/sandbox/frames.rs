@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use binfmt_nix::catalog::{Block, Catalog, Member, Package, Span};
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{Event, Fetched, Mirror, Reason};
+use binfmt_nix::download::{Event, Fetched, Mirror, ROUNDS, Reason};
 use binfmt_nix::fetcher::wire::{self, Lack, Word};
 use binfmt_nix::fetcher::{Receiver, Stop};
 use proptest::collection::vec;
@@ -253,4 +253,35 @@ fn a_text_cannot_steer_a_terminal() {
         }
         assert!(shown.contains("all is well\u{fffd}note: \u{fffd}") && !shown.contains(char::is_control), "{shown:?}");
     }
+}
+
+/// A mirror that fails for a reason that may pass is asked three times, and not once more.
+#[test]
+fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
+    let (package, mirrors) = (package(), mirrors());
+    let plan = package.plan(&["arm"]).unwrap();
+    // How many failures it reported before the end, and the end.
+    let failures = |input: &[u8]| {
+        let mut receiver = Receiver::new(&plan, &mirrors);
+        let mut gave_up = 0;
+        let result = receiver.take(input, &mut |_, _| Ok(()), &mut |event| {
+            gave_up += usize::from(matches!(event, Event::GaveUp { .. }));
+        });
+        (gave_up, result)
+    };
+    // The fuzz target `fetcher_words` found this one: more failures than mirrors, and then a broken frame.
+    let found = include_bytes!("../../fuzz/corpus/fetcher_words/gives_up_three_times");
+    let (gave_up, result) = failures(&found[1..]);
+    assert!(gave_up == 3 && matches!(result, Err(Stop::Garbled(_))), "{gave_up}: {result:?}");
+
+    let mut input = Vec::new();
+    wire::say(&mut input, &Word::Ready { lacks: vec![] }).unwrap();
+    for _ in 0..10 {
+        wire::say(&mut input, &Word::Asking).unwrap();
+        wire::say(&mut input, &Word::GaveUp(Reason::Broken("reset".into()))).unwrap();
+    }
+    let (gave_up, result) = failures(&input);
+    assert_eq!(gave_up, mirrors.len() * ROUNDS as usize);
+    let Err(Stop::Garbled(why)) = result else { panic!("{result:?}") };
+    assert_eq!(why.to_string(), "that it asks a mirror that there is not");
 }

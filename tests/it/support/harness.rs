@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use std::{env, panic};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -63,16 +65,31 @@ pub(crate) fn main() -> ExitCode {
     let args = Arguments::from_args();
     let mount = tempfile::tempdir().unwrap();
     let dir = mount.path().to_owned();
+    let durations = Arc::new(Mutex::new(Vec::new()));
     let mut tests = TESTS.to_vec();
     tests.sort_by_key(|test| test.path);
     let trials = tests.into_iter().map(|test| {
         let dir = dir.clone();
+        let durations = durations.clone();
         Trial::ignorable_test(test.name(), move || {
+            let start = Instant::now();
             let outcome = if test.sandboxed { sandbox::run(test.name(), &dir) } else { in_thread(test.run) };
+            durations.lock().unwrap().push((start.elapsed(), test.name()));
             completion(outcome)
         })
     });
-    libtest_mimic::run(&args, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&args, trials.collect());
+    print_slowest(durations.lock().unwrap().clone());
+    conclusion.exit_code()
+}
+
+/// If `BINFMT_NIX_TEST_SLOWEST` is a number: prints that many tests, the slowest first.
+fn print_slowest(mut durations: Vec<(Duration, &str)>) {
+    let count = env::var("BINFMT_NIX_TEST_SLOWEST").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    durations.sort_by(|a, b| b.cmp(a));
+    for (duration, name) in durations.into_iter().take(count) {
+        println!("{:8.2} s  {name}", duration.as_secs_f64());
+    }
 }
 
 fn completion(outcome: Outcome) -> Result<Completion, Failed> {

@@ -142,10 +142,12 @@ fn a_suite_that_has_none_is_believed() {
 #[test]
 fn one_list_cannot_take_the_place_of_another() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
-    *mirror.file("backports/InRelease") = mirror.file("trixie/InRelease").clone();
+    let list = mirror.file("trixie/InRelease").clone();
+    *mirror.file("backports/InRelease") = list;
     assert_eq!(mirror.refused(), "refused the unverified dists/trixie-backports/InRelease: it is the list of trixie");
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
-    *mirror.file("trixie/InRelease") = mirror.file("backports/InRelease").clone();
+    let list = mirror.file("backports/InRelease").clone();
+    *mirror.file("trixie/InRelease") = list;
     assert_eq!(mirror.refused(), "refused the unverified dists/trixie/InRelease: it is the list of trixie-backports");
 }
 
