@@ -32,7 +32,9 @@ fn the_package_is_found_among_others() {
 /// All whose name begins with `qemu`, of the lists of 2026-11-24: trixie's, its backports', and trixie's for arm64.
 #[test]
 fn debians_own_stanzas_are_read() {
-    let of = |architecture| Package::find_packed(&include_bytes!("lists/qemu.Packages.xz")[..], architecture).unwrap();
+    let of = |architecture| {
+        Package::find_packed(&include_bytes!("../../../recorded/debian/qemu.Packages.xz")[..], architecture).unwrap()
+    };
     let newest = of("amd64").unwrap();
     assert_eq!(newest.path, "pool/main/q/qemu/qemu-user_11.1.3+ds-1~bpo13+1_amd64.deb");
     assert_eq!((newest.version.as_str(), newest.size), ("1:11.1.3+ds-1~bpo13+1", 70_501_080));
