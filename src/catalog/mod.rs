@@ -16,6 +16,7 @@ mod announced;
 pub(crate) mod ar;
 mod archives;
 mod elf;
+mod error;
 pub mod generate;
 mod invalid;
 mod plan;
@@ -24,7 +25,7 @@ mod wanted;
 mod xz;
 
 pub use archives::{Archive, Archives};
-pub use invalid::CatalogError;
+pub use error::{CatalogError, InvalidBlock, InvalidEntry, InvalidMember};
 pub use plan::{Cut, Plan, Run};
 pub use vouched::Vouched;
 pub use wanted::{NoVersion, VersionWanted};

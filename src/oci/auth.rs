@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::login::InvalidAuth;
 use super::{Credentials, Reference};
 
 /// The variable that names the only file.
@@ -52,9 +53,20 @@ struct Entry {
     identitytoken: String,
 }
 
-/// What a file has for an image, and the program that it names for the registry. The error never has the file's text.
-pub fn in_file(text: &[u8], image: &Reference) -> Result<(Credentials, Option<String>), String> {
-    let file: File = serde_json::from_slice(text).map_err(|e| format!("line {} is no JSON of its kind", e.line()))?;
+/// A file is not one that `podman login` or `docker login` writes. The error never has the file's text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAuthFile {
+    /// It is not JSON of this shape.
+    #[error("line {0} is no JSON of its kind")]
+    Json(usize),
+    /// The entry for the image cannot be decoded.
+    #[error(transparent)]
+    Auth(#[from] InvalidAuth),
+}
+
+/// What a file has for an image, and the program that it names for the registry.
+pub fn in_file(text: &[u8], image: &Reference) -> Result<(Credentials, Option<String>), InvalidAuthFile> {
+    let file: File = serde_json::from_slice(text).map_err(|e| InvalidAuthFile::Json(e.line()))?;
     let host = |key: &String| is_of(key, image.host());
     let helpers = file.cred_helpers.into_iter().filter(|(key, _)| host(key)).map(|(_, helper)| helper);
     let helper = helpers.chain([file.creds_store]).find(|helper| !helper.is_empty());
@@ -152,7 +164,7 @@ mod tests {
     fn what_is_broken_is_not_quoted() {
         let image: Reference = "oci://r.example/x:t".parse().unwrap();
         for file in [r#"{"auths": {"r.example": {"auth": "secret"}}}"#, r#"{"auths": "secret"}"#, "secret"] {
-            assert!(!in_file(file.as_bytes(), &image).unwrap_err().contains("secret"), "{file}");
+            assert!(!in_file(file.as_bytes(), &image).unwrap_err().to_string().contains("secret"), "{file}");
         }
     }
 
