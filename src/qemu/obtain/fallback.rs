@@ -51,7 +51,7 @@ impl Elsewhere<'_> {
     /// Whether other publishers are asked after such a failure: nobody gave the right bytes, or any.
     pub fn may_help(error: &Error) -> bool {
         use DownloadError::{Failed, NoMirror, Unverified};
-        matches!(error, Error::Download(NoMirror { .. } | Failed { .. } | Unverified { .. }))
+        matches!(error.as_failure(), Some(NoMirror { .. } | Failed { .. } | Unverified { .. }))
     }
 
     /// An emulator for each of these systems, or the error that led here.
