@@ -5,7 +5,7 @@ use std::fmt;
 
 use binfmt_magic::Arch;
 use object::Endianness;
-use object::elf::{ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
+use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader as _};
 
 pub use crate::layout::emulator_name as binary;
@@ -13,6 +13,9 @@ pub use crate::layout::emulator_name as binary;
 /// How much of a file [`judge`] wants to see: the program headers of every QEMU
 /// we know end before byte 1024.
 pub const HEAD: u64 = 4096;
+
+/// What every ELF file begins with (elf(5)).
+pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
 
 /// A QEMU release. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +54,7 @@ pub fn judge(head: &[u8], machine: &str) -> Result<(), String> {
     let Some(host) = Arch::of_host(machine) else {
         return Err(format!("this tool does not know the host machine {machine}"));
     };
-    if !head.starts_with(b"\x7fELF") {
+    if !head.starts_with(ELF_MAGIC) {
         return Err("it is not an ELF program".into());
     }
     if !host.headers().iter().any(|sample| same_machine(sample, head)) {
@@ -77,6 +80,29 @@ pub fn has_fixed_address(head: &[u8]) -> bool {
         Ok(header.e_type(header.endian()?) == ET_EXEC)
     }
     is_exec::<FileHeader64<Endianness>>(head).or_else(|_| is_exec::<FileHeader32<Endianness>>(head)).unwrap_or(false)
+}
+
+/// The machine, as `uname -m` says it, that the static program beginning with `head` runs on. The program headers are right behind
+/// the ELF header in everything that linkers write.
+pub(crate) fn host_of(head: &[u8]) -> Result<&'static str, String> {
+    let told = |error: object::read::Error| error.to_string();
+    let header = FileHeader64::<Endianness>::parse(head).map_err(told)?;
+    let endian = header.endian().map_err(told)?;
+    if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
+        return Err("it is no program".to_owned());
+    }
+    let segments = header.program_headers(endian, head).map_err(told)?;
+    if segments.is_empty() {
+        return Err("it has no segments".to_owned());
+    }
+    if segments.iter().any(|s| s.p_type(endian) == PT_INTERP) {
+        return Err("it is dynamically linked".to_owned());
+    }
+    match header.e_machine(endian) {
+        EM_X86_64 => Ok("x86_64"),
+        EM_AARCH64 => Ok("aarch64"),
+        other => Err(format!("it is for the machine {other}")),
+    }
 }
 
 /// Class, byte order and `e_machine` agree, and it is a program, not an object.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{origin, systems};
+use super::{named_systems, origin};
 use crate::archive::{Listed, Manifest, bundle};
 use crate::catalog::{Member, Package};
 use crate::cli;
@@ -28,7 +28,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
             "the archive itself goes to stdout by -o -, so neither JSON nor a terminal can".into(),
         ));
     }
-    let (systems, all) = systems::named(&args.systems)?;
+    let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     let package = package(args, host, ui, &network, &machine)?;

@@ -8,7 +8,6 @@
 //! taken, every link on the way being root's own; what merely lies in the store is named, and never started.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
@@ -68,8 +67,8 @@ impl<'a> Search<'a> {
         Self { store: store.collect(), ..Self::usual(host, machine) }
     }
 
-    /// All candidates for one system that exist, judged; at most one of them is to be taken. The entries are those of
-    /// others that run its programs.
+    /// All candidates for one system that exist, judged; at most one of them is to be taken. `interpreters` are those of
+    /// other entries that run its programs.
     pub fn find(&self, arch: &Arch, interpreters: &[&Path]) -> Vec<HostCopy> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
@@ -111,10 +110,8 @@ impl<'a> Search<'a> {
     /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
     fn registered(&self, interpreters: &[&Path]) -> impl Iterator<Item = PathBuf> {
         let root = self.host.at(Path::new("/"));
-        let paths: Vec<_> = interpreters
-            .iter()
-            .filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?)))
-            .collect();
+        let paths: Vec<_> =
+            interpreters.iter().filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?))).collect();
         paths.into_iter()
     }
 
