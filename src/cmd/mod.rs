@@ -29,7 +29,7 @@ use crate::container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::kernel;
 use crate::fetcher;
-use crate::host::{Host, Lock};
+use crate::host::{self, Host, Lock};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
@@ -65,7 +65,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Test(args) => test::run(args, &host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
-        Command::Gen(args) => generate::run(args, &host, ui),
+        Command::Gen(args) => generate::run(args, ui),
         Command::DownloadConfined => fetcher::run(),
         Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
         Command::VerifyConfined { parent, question } => fetcher::run_verifier(*parent, question),
@@ -74,12 +74,12 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
             fetcher::run_layers_unpacker(*parent, lengths, targets)
         }
         Command::MapIds { pid, uids, gids, programs } => {
-            let mapped = host.map_ids_of(*pid, uids, gids, programs);
+            let mapped = host::namespaces::map_ids_of(*pid, uids, gids, programs);
             mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))
         }
         Command::EnterRoom { room, system } => room::enter(&host, room, system),
         Command::BecomeInChroot { dir, program, arg0 } => {
-            Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
+            Err(Error::io("become", program, host::process::exec_in_chroot(dir, program, arg0)))
         }
     }
 }
@@ -115,7 +115,7 @@ fn stay_inside(host: &Host) -> Result<()> {
 /// The lock, told about while it is waited for. Who has it sweeps up what killed
 /// runs left: nobody else's temporary files can be there.
 fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
     let patience = Duration::from_secs(seconds);
     // The containers of a machine have no file in common but its table; and no file of ours.

@@ -11,7 +11,7 @@ use binfmt_magic::Arch;
 use super::is_in_memory;
 use crate::digest::Sha256;
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::interpreter::{self, OLDEST_GOOD, Version};
 
 /// One candidate, opened once: judged and copied through that very handle.
@@ -38,8 +38,9 @@ pub struct Fit {
 
 /// The file that the user named. He vouches for it: its owner and age are his
 /// choice, and symbolic links are followed.
-pub fn given(host: &Host, arch: &Arch, machine: &str, path: &Path) -> HostCopy {
-    let verdict = host.open_given(path).map_err(|e| e.to_string()).and_then(|file| fit(host, arch, machine, file));
+pub fn given(arch: &Arch, machine: &str, path: &Path) -> HostCopy {
+    let verdict =
+        host::user_files::open_regular(path).map_err(|e| e.to_string()).and_then(|file| fit(arch, machine, file));
     let path = path.to_owned();
     HostCopy { path, verdict }
 }
@@ -59,7 +60,7 @@ pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> st
         return Err("it has no file that could be looked at".into());
     }
     let file = host.open_trusted_through_links(path).map_err(why)?;
-    fit(host, arch, machine, file)
+    fit(arch, machine, file)
 }
 
 /// What speaks against what cannot be opened.
@@ -71,7 +72,7 @@ pub fn why(error: Error) -> String {
 }
 
 /// What the bytes say, and what it answers when it is started.
-pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
+pub fn fit(arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
     let mut head = Vec::new();
     let io = |e: std::io::Error| e.to_string();
     file.rewind().map_err(io)?;
@@ -79,15 +80,15 @@ pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::resu
     interpreter::judge(&head, machine)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let version = version(host, arch, &open)?;
+    let version = version(arch, &open)?;
     file.rewind().map_err(io)?;
     let sha256 = Sha256::of_reader(&mut file).map_err(io)?;
     Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(&head), file })
 }
 
 /// Asks an emulator for its release, by running it.
-pub fn version(host: &Host, arch: &Arch, program: &Path) -> std::result::Result<Version, String> {
-    let answer = host.run(program, &["--version"]).map_err(|e| cannot_run(&e))?;
+pub fn version(arch: &Arch, program: &Path) -> std::result::Result<Version, String> {
+    let answer = host::process::run_program(program, &["--version"]).map_err(|e| cannot_run(&e))?;
     if !answer.status.success() {
         return Err(format!("--version ended with {}: {}", answer.status, answer.stderr.trim()));
     }

@@ -15,7 +15,7 @@ use binfmt_magic::Arch;
 
 use super::copies::{self, Fit, HostCopy};
 use super::{Rival, known_bad};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::{interpreter, layout};
 
 /// Debian, Fedora, Arch, Alpine and Void use one of the two names in the first; NixOS the second, Nix elsewhere the next
@@ -56,7 +56,8 @@ impl<'a> Search<'a> {
     /// In these, and in the profiles of who runs us, if he is not root: for what runs as him, and for nobody else.
     pub fn of_user(host: &'a Host, machine: &'a str) -> Self {
         let absolute = |home: &PathBuf| home.is_absolute();
-        let home = host.env("HOME").filter(|_| host.own_user().0 != 0).map(PathBuf::from).filter(absolute);
+        let home =
+            host::env::var("HOME").filter(|_| host::env::effective_ids().0 != 0).map(PathBuf::from).filter(absolute);
         Self { home, ..Self::usual(host, machine) }
     }
 
