@@ -89,7 +89,7 @@ impl Container {
                      since Linux 6.7 they go with the last mount"
                 ),
                 hint: "on the machine: mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc; or keep this \
-                       container running: register SYSTEM --hold"
+                       container running: register SYSTEM --watch"
                     .into(),
             });
         }

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use crate::source::{Network, Source};
+use crate::qemu::obtain::source::{Network, Source};
 
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]
@@ -45,6 +45,6 @@ pub struct Unregister {
     pub systems: Vec<&'static Arch>,
     /// `all` was said: those that are not registered are passed over.
     pub all: bool,
-    /// It is the `register --hold` that asks, at its own end.
+    /// It is the `register --watch` that asks, at its own end.
     pub by_hold: bool,
 }

@@ -184,7 +184,7 @@ impl Progress {
 /// The words by which `status`, `test`, `doctor` and `explain` say how it is.
 const VERDICTS: [(&[&str], Style); 3] = [
     (&["works", "proven", "runs", "nothing is wrong"], VERB),
-    (&["partly", "fragile", "untried", "cannot be told"], WARNING),
+    (&["partial", "fragile", "untried", "cannot be told"], WARNING),
     (&["broken", "missing", "FAILED", "does not start", "does not run"], FAILURE),
 ];
 

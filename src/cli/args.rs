@@ -31,18 +31,18 @@ pub struct Register {
     pub no_persist: bool,
     /// Write nothing to disk: QEMU stays in memory until a restart
     #[arg(long, conflicts_with_all = ["nix", "no_persist"])]
-    pub fileless: bool,
+    pub in_memory: bool,
     /// Go in above entries of others; nothing of theirs is deleted
     #[arg(long)]
     pub force: bool,
     /// Stay, watch the kernel's table, and put back what somebody removes
     #[arg(long)]
-    pub hold: bool,
-    /// What becomes of the entries when SIGTERM, SIGINT or SIGHUP ends --hold
-    #[arg(long, value_enum, value_name = "WHAT", requires = "hold", default_value_t = OnStop::Leave)]
+    pub watch: bool,
+    /// What becomes of the entries when SIGTERM, SIGINT or SIGHUP ends --watch
+    #[arg(long, value_enum, value_name = "WHAT", requires = "watch", default_value_t = OnStop::Leave)]
     pub on_stop: OnStop,
-    /// A file that --hold keeps there while all is in place and proven
-    #[arg(long, value_name = "PATH", requires = "hold")]
+    /// A file that --watch keeps there while all is in place and proven
+    #[arg(long, value_name = "PATH", requires = "watch")]
     pub ready_file: Option<PathBuf>,
     /// How long another binfmt-nix is waited for
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]

@@ -1,4 +1,4 @@
-//! `binfmt-nix register --fileless`: for hosts where nothing may be written.
+//! `binfmt-nix register --in-memory`: for hosts where nothing may be written.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,8 +20,8 @@ use crate::plan::Step;
 use crate::plan::fileless::{self, Fileless as Plan};
 use crate::probe::room::{self, Room};
 use crate::probe::{self, Trial};
+use crate::qemu::obtain::{self as emulators, Emulator, Keep, Place, Wish};
 use crate::request::Register;
-use crate::rootless::emulators::{self, Emulator, Keep, Place, Wish};
 use crate::ui::Ui;
 
 pub(super) fn run(
@@ -78,7 +78,7 @@ impl Memory<'_> {
         }
         // With "all", what nobody has is passed over.
         plan.missing.retain(|arch| self.has(arch));
-        let place = if self.args.hold { HELD_IN_MEMORY } else { IN_MEMORY };
+        let place = if self.args.watch { HELD_IN_MEMORY } else { IN_MEMORY };
         let mut rules = Vec::new();
         for emulator in self.emulators.iter().filter(|one| plan.missing.iter().any(|a| a.target == one.arch.target)) {
             if let Place::Memory(file) = &emulator.place {
@@ -115,7 +115,7 @@ fn in_container(container: &Container) -> String {
     format!("this is a container ({kind}): QEMU is kept in the machine's memory, {until}")
 }
 
-/// What `--hold` does again.
+/// What `--watch` does again.
 struct Again<'a> {
     memory: Memory<'a>,
     request: &'a Register,

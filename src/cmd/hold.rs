@@ -1,4 +1,4 @@
-//! `binfmt-nix register … --hold`: what comes before staying, and after it.
+//! `binfmt-nix register … --watch`: what comes before staying, and after it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::hold::event::{Event, Level};
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
-use crate::host::{self, Host, Lock, Manager, Watcher};
+use crate::host::{Host, Lock, Manager, Watcher};
+use crate::layout;
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
 use crate::ui::Ui;
@@ -37,15 +38,15 @@ pub(super) fn begin(
     container: Option<&Container>,
     ui: &Ui,
 ) -> Result<Option<Begun>> {
-    if !args.hold {
+    if !args.watch {
         return Ok(None);
     }
     check(host)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --hold, {holder}"));
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --watch, {holder}"));
     let patience = Duration::from_secs(args.wait);
     let lock = match container {
-        None => host.lock(Path::new(hold::LOCK), patience, &mut waiting),
+        None => host.lock(Path::new(layout::HOLD_LOCK), patience, &mut waiting),
         Some(_) => host.lock_there(&in_containers(), patience, &mut waiting),
     };
     let lock = lock.map_err(one_is_enough)?;
@@ -64,7 +65,7 @@ fn in_containers() -> PathBuf {
 
 /// `--dry-run` says so.
 pub(super) fn foretell(args: &cli::Register, host: &Host, notes: &mut Vec<String>) -> Result<()> {
-    if args.hold {
+    if args.watch {
         check(host)?;
         let end = match args.on_stop {
             OnStop::Leave => "leaves the entries",
@@ -79,7 +80,7 @@ pub(super) fn foretell(args: &cli::Register, host: &Host, notes: &mut Vec<String
 
 fn check(host: &Host) -> Result<()> {
     match binfmt_misc::look(host)? {
-        Table::Offline => Err(Error::Usage("a tree below --root has no kernel, and --hold needs its table".into())),
+        Table::Offline => Err(Error::Usage("a tree below --root has no kernel, and --watch needs its table".into())),
         _ => Ok(()),
     }
 }
@@ -87,7 +88,7 @@ fn check(host: &Host) -> Result<()> {
 fn one_is_enough(error: Error) -> Error {
     match error {
         Error::Locked { holder, .. } => Error::Conflict {
-            what: format!("{holder} stays already (register --hold), and one does for all systems"),
+            what: format!("{holder} stays already (register --watch), and one does for all systems"),
             hint: format!("end it, and start one with all of them: {}", how_to_end(&holder)),
         },
         other => other,
@@ -109,14 +110,14 @@ pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<
     };
     let Some((how, who)) = stays else { return Ok(()) };
     Err(Error::Conflict {
-        what: format!("{who} (register --hold) and would put back what is taken away"),
+        what: format!("{who} (register --watch) and would put back what is taken away"),
         hint: format!("end it first: {how}"),
     })
 }
 
 /// On the machine, who holds has signed for which systems.
 fn here(host: &Host, request: &request::Unregister) -> Option<String> {
-    let holder = host.holder(Path::new(hold::LOCK))?;
+    let holder = host.holder(Path::new(layout::HOLD_LOCK))?;
     request.systems.iter().any(|arch| is_held(&holder, arch.target)).then_some(holder)
 }
 
@@ -153,7 +154,7 @@ impl Begun {
         match on_stop {
             OnStop::Leave => {
                 // With the last mount they go.
-                let name = if alone { "gone" } else { "left" };
+                let name = if alone { "expired" } else { "left" };
                 for (one, _) in wanted.iter().filter(|(_, there)| *there) {
                     tell.event(&Event::info(name).with("system", one.arch.target).with("entry", &one.entry));
                 }

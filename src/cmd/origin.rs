@@ -9,7 +9,7 @@ use crate::download::NotAUrl;
 use crate::error::{Error, Result};
 use crate::mirrors;
 use crate::oci::NotAnImage;
-use crate::source::{From, Network, Place, Release, Source};
+use crate::qemu::obtain::source::{From, Network, Place, Release, Source};
 
 /// What the options say, for so many systems.
 pub(super) fn wanted(origin: &cli::Origin, systems: usize) -> Result<(Source, Network)> {

@@ -15,18 +15,18 @@ use crate::layout;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
+use crate::qemu::obtain::source::{self, Network, Source};
 use crate::request::{NixChoice, Register};
-use crate::source::{self, Network, Source};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
-    let request = request(args)?;
-    let ui = &if args.hold { ui.in_lines() } else { ui.clone() };
+    let request = request(args, host)?;
+    let ui = &if args.watch { ui.in_lines() } else { ui.clone() };
     if let Some(container) = container {
-        container.check(host, args.hold)?;
+        container.check(host, args.watch)?;
     }
     // A container's files go with it; who has Nix in there says so.
-    if args.fileless || (container.is_some() && !args.nix) {
+    if args.in_memory || (container.is_some() && !args.nix) {
         return fileless::run(args, &request, host, container, ui);
     }
     if args.dry_run {
@@ -63,7 +63,7 @@ fn register(request: &Register, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan
     Ok((plan, outcome))
 }
 
-/// What `--hold` does again.
+/// What `--watch` does again.
 struct Files<'a> {
     host: &'a Host,
     log: &'a Ui,

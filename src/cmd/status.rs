@@ -56,9 +56,9 @@ fn print(ui: &Ui, status: &Status, verbose: bool) {
         ui.note(UNFINISHED);
     }
     match &status.holder {
-        Some(holder) => ui.note(&format!("{holder}, stays and puts back what is removed (register --hold)")),
+        Some(holder) => ui.note(&format!("{holder}, stays and puts back what is removed (register --watch)")),
         None => status.systems.iter().filter(|system| system.held).for_each(|system| {
-            ui.note(&format!("{}: a register --hold made it, and puts it back while it runs", system.system));
+            ui.note(&format!("{}: a register --watch made it, and puts it back while it runs", system.system));
         }),
     }
 }

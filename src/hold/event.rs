@@ -32,7 +32,7 @@
 //! | `warning` | warning | `text` | something of it that is not as it should be |
 //! | `stopping` | info | `signal` | the end was asked for |
 //! | `left` | info | `system`, `entry`, perhaps `text` | the entry stays |
-//! | `gone` | info | `system`, `entry` | nobody else has the table mounted, so the entry ends with this process |
+//! | `expired` | info | `system`, `entry` | nobody else has the table mounted, so the entry ends with this process |
 //! | `unregistered` | info | `system` | it was taken away |
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! `register --hold`: stays, watches the table, and puts back what somebody removes.
+//! `register --watch`: stays, watches the table, and puts back what somebody removes.
 //!
 //! What is decided is in [`findings`] (what is not as it should be) and `pace` (when to look); what is said is in
 //! [`event`], which is a contract. Registering itself is what the command did before, done once more: [`Registration`].
@@ -23,9 +23,6 @@ use findings::{Finding, Wanted};
 use pace::Pace;
 
 pub use tell::{ReadyFile, Tell};
-
-/// One hold at a time on a machine; never deleted, so that two processes always meet there.
-pub const LOCK: &str = "/run/binfmt-nix-hold.lock";
 
 /// What the holder writes into the lock, behind his number.
 pub fn signature(systems: &[&str]) -> String {

@@ -32,7 +32,7 @@ pub fn plan(request: &Register, facts: &Facts, working: &BTreeSet<&'static str>)
         return Err(switched_off(facts));
     }
     if matches!(facts.table, Table::Offline) {
-        return Err(Error::Usage("a tree below --root has no kernel, and --fileless needs one".into()));
+        return Err(Error::Usage("a tree below --root has no kernel, and --in-memory needs one".into()));
     }
     let mut plan = Fileless::default();
     for arch in &request.systems {

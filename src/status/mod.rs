@@ -15,15 +15,15 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::facts::{Facts, Now};
-use crate::hold::LOCK;
 use crate::host::{Host, TEMP_PREFIX};
+use crate::layout::{HOLD_LOCK, NIX_OWN_CONF};
 use crate::nix::answer::Answer;
-use crate::nix::{ConfState, OWN_CONF, conf};
+use crate::nix::{ConfState, conf};
 use crate::probe::room::{self, Room};
 use crate::probe::{Ran, Trial};
 use crate::proof::pinned::{self, OnDisk, Pinned};
 use crate::proof::why::Case;
-use crate::receipt::{self, Made, Record, System};
+use crate::receipt::{Made, Record, System};
 use crate::{layout, probe, proof};
 
 /// The machine's foreign systems.
@@ -37,7 +37,7 @@ pub struct Status {
     /// under way, was cut short, or had to leave something. The same command
     /// again completes it; `unregister all` takes it away, or says what stays.
     pub unfinished: bool,
-    /// The process that stays and puts back what is removed (`register --hold`), in its own words; null if none is seen.
+    /// The process that stays and puts back what is removed (`register --watch`), in its own words; null if none is seen.
     pub holder: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct SystemStatus {
     pub source: Option<String>,
     /// Who made the entry.
     pub by: Maker,
-    /// A `register --hold` made it, in memory, and puts it back while that runs.
+    /// A `register --watch` made it, in memory, and puts it back while that runs.
     pub held: bool,
     /// Nix builds for all of its Nix systems; null if it could not be asked.
     pub nix_knows: Option<bool>,
@@ -81,7 +81,7 @@ pub enum Working {
     /// A program was run just now: in an empty chroot, where that could be tried.
     Works,
     /// A program was run just now, but does not run in an empty chroot: nor in containers, nor in builds.
-    Partly,
+    Partial,
     /// There is an entry, and no program could be tried.
     NotProven,
     /// A program was started and failed.
@@ -109,7 +109,7 @@ pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
         version: 1,
         systems,
         unfinished: has_strays(host, facts) || has_litter(host),
-        holder: host.holder(Path::new(LOCK)),
+        holder: host.holder(Path::new(HOLD_LOCK)),
     }
 }
 
@@ -122,12 +122,12 @@ fn has_strays(host: &Host, facts: &Facts) -> bool {
         (None, _) => !systems.is_empty(),
     };
     let strays = facts.records().any(|(record, now)| *now == Now::Ours && !needed(record));
-    strays || (systems.is_empty() && host.exists(Path::new(receipt::PATH)))
+    strays || (systems.is_empty() && host.exists(Path::new(layout::RECEIPT)))
 }
 
 /// Temporary files, which the next run that changes something sweeps.
 fn has_litter(host: &Host) -> bool {
-    let dirs = layout::homes().into_iter().chain(Path::new(receipt::DIR).parent());
+    let dirs = layout::homes().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
     let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
     dirs.into_iter().any(|dir| host.list(dir).is_ok_and(|names| names.iter().any(ours)))
 }
@@ -228,7 +228,7 @@ fn try_out(case: &Case) -> Tried {
     let why = case.shut_in(&shut_in).why;
     let (state, in_chroot, detail) = match shut_in {
         Trial::Untried(_) => (Working::Works, None, format!("in a chroot it could not be tried: {why}")),
-        _ => (Working::Partly, Some(false), format!("not in chroots, containers and builds: {why}")),
+        _ => (Working::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
     };
     Tried { state, detail: Some(detail), in_chroot, running: program }
 }
@@ -268,7 +268,7 @@ fn untold(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<Str
         ConfState::Absent => false,
         ConfState::Editable(text) => conf::includes(text, conf::OWN),
     };
-    let own = host.peek(Path::new(OWN_CONF)).unwrap_or_default();
+    let own = host.peek(Path::new(NIX_OWN_CONF)).unwrap_or_default();
     let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
     (known.nix && !told).then(|| format!("Nix is not told of it; binfmt-nix register {} tells it", arch.target))
 }
@@ -277,7 +277,7 @@ impl fmt::Display for Working {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Works => "works",
-            Self::Partly => "partly",
+            Self::Partial => "partial",
             Self::NotProven => "untried",
             Self::Broken => "broken",
             Self::Missing => "missing",

@@ -1,4 +1,4 @@
-//! A `register --hold` that runs, and what it has said so far.
+//! A `register --watch` that runs, and what it has said so far.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::Child;
@@ -28,7 +28,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// `register SYSTEM --hold` with its real QEMU, once it holds.
+    /// `register SYSTEM --watch` with its real QEMU, once it holds.
     #[track_caller]
     pub(crate) fn begin(tree: &Tree, system: &str, options: &[&str]) -> Self {
         let mut held = Self::begin_in(tree, system, options, &[]);
@@ -42,9 +42,9 @@ impl Held {
         Self::start(tree, &[&[system, "--qemu", qemu.to_str().unwrap()], options].concat(), variables)
     }
 
-    /// `register --hold` with these words.
+    /// `register --watch` with these words.
     pub(crate) fn start(tree: &Tree, words: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = tree.start_in(&[&["register", "--hold"], words].concat(), variables);
+        let mut child = tree.start_in(&[&["register", "--watch"], words].concat(), variables);
         let (sender, said) = channel();
         listen(true, child.stdout.take().unwrap(), sender.clone());
         listen(false, child.stderr.take().unwrap(), sender);

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A container that stays: `register --hold`. (What it does when the whole table is emptied, tests/live shows on a table of
+# A container that stays: `register --watch`. (What it does when the whole table is emptied, tests/live shows on a table of
 # its own: this one is the machine's.)
 
 holding() {
@@ -16,7 +16,7 @@ holding() {
         check "hold: the table is a new one" same_table before
     fi
     check "hold: it is ready" holds_on aarch64
-    check "hold: a second one may not hold too" runs 3 --privileged "$image" register riscv64 --hold --wait 1
+    check "hold: a second one may not hold too" runs 3 --privileged "$image" register riscv64 --watch --wait 1
     echo -1 > "$table/binfmt-nix-aarch64"
     check "hold: an entry that somebody removes is back" comes_back
     check "hold: podman stop ends it with 0, and the entry stays" stopped 0
@@ -33,7 +33,7 @@ holding() {
 # holds_on WORD…: a container in the background, until it says that it is ready.
 holds_on() {
     podman run --detach --name hold --network none --cap-drop all --cap-add SYS_ADMIN --read-only \
-        "$image" register "$@" --hold || return 1
+        "$image" register "$@" --watch || return 1
     until_so said_ready
 }
 

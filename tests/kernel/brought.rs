@@ -223,7 +223,7 @@ fn a_bundle() {
 fn in_memory() {
     let tree = Tree::new();
     let usr = tree.snapshot_of("usr");
-    tree.run(&["register", "aarch64", "--fileless", "--from", two().to_str().unwrap()]).exits(0);
+    tree.run(&["register", "aarch64", "--in-memory", "--from", two().to_str().unwrap()]).exits(0);
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0);
     assert!(!tree.runs_somehow("aarch64"));

@@ -1,4 +1,4 @@
-//! `register --fileless`: nothing but the kernel's table changes.
+//! `register --in-memory`: nothing but the kernel's table changes.
 
 use nix::mount::{MsFlags, mount};
 
@@ -30,7 +30,7 @@ const ENTRY: &str = "binfmt-nix-aarch64";
 fn nothing_is_written() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot_of("");
-    let done = tree.register_with("aarch64", &["--fileless"]).exits(0);
+    let done = tree.register_with("aarch64", &["--in-memory"]).exits(0);
     done.prints("aarch64: registered, proven: a program ran; it is in memory").says("ends when the machine restarts");
     assert_eq!(tree.entries(), [ENTRY]);
     assert_eq!(tree.entry_says(ENTRY, "flags: "), "PF");
@@ -55,7 +55,7 @@ fn where_nothing_can_be_written() {
         mount(none, &real, none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).unwrap();
     }
     tree.register("aarch64").exits(1).says("read-only file system");
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
     assert_eq!(tree.entries(), [""; 0]);
@@ -64,8 +64,8 @@ fn where_nothing_can_be_written() {
 fn all_is_as_before_afterwards() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
-    tree.register_with("riscv64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    tree.register_with("riscv64", &["--in-memory"]).exits(0);
     tree.unregister("aarch64").exits(0);
     assert!(tree.runs("riscv64") && tree.entries() == ["binfmt-nix-riscv64"]);
     tree.unregister("all").exits(0);
@@ -74,15 +74,15 @@ fn all_is_as_before_afterwards() {
 
 fn a_second_time() {
     let tree = Tree::new();
-    tree.register_with("aarch64", &["--fileless"]).exits(0).says("is mounted until then, too");
-    tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("is mounted until then, too");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already");
     assert_eq!(tree.entries(), [ENTRY]);
 }
 
 fn a_normal_registration_takes_over() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
     tree.register("aarch64").exits(0).prints("aarch64: registered, proven");
     assert_eq!(tree.entries(), ["qemu-aarch64"]);
     assert!(tree.runs("aarch64") && tree.exists(EMULATOR));
@@ -95,7 +95,7 @@ fn beside_a_normal_one() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     let registered = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already (entry qemu-aarch64)");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already (entry qemu-aarch64)");
     registered.is_unchanged_in(&tree);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
@@ -105,9 +105,9 @@ fn an_entry_of_somebody_else() {
     let theirs = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
     let tree = Tree::new().mounted().entry(theirs);
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless"]).exits(3).says("theirs").says("--force");
+    tree.register_with("aarch64", &["--in-memory"]).exits(3).says("theirs").says("--force");
     before.is_unchanged_in(&tree);
-    tree.register_with("aarch64", &["--fileless", "--force"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory", "--force"]).exits(0);
     assert_eq!(tree.entries(), [ENTRY, "theirs"]);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
@@ -118,22 +118,22 @@ fn a_bad_emulator() {
     let before = tree.snapshot();
     let liar = crate::common::liar("qemu-aarch64 version 10.0.13", crate::common::Then::Crash);
     let liar = crate::common::emulators::outside("liar", &liar);
-    tree.register_by("aarch64", &liar, &["--fileless"]).exits(1).says("does not work");
+    tree.register_by("aarch64", &liar, &["--in-memory"]).exits(1).says("does not work");
     before.is_restored_in(&tree);
 }
 
 fn a_dry_run() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let done = tree.register_with("aarch64", &["--fileless", "--dry-run"]).exits(0);
+    let done = tree.register_with("aarch64", &["--in-memory", "--dry-run"]).exits(0);
     done.prints(&format!("would mount      /{TABLE}")).prints("would register   binfmt-nix-aarch64 in memory");
     before.is_untouched_in(&tree);
 }
 
 fn what_makes_no_sense() {
-    Tree::offline().register_with("aarch64", &["--fileless"]).exits(2).says("--root");
+    Tree::offline().register_with("aarch64", &["--in-memory"]).exits(2).says("--root");
     let qemu = qemu("aarch64");
-    let args = ["register", "aarch64", "--fileless", "--nix", "--qemu", qemu.to_str().unwrap()];
+    let args = ["register", "aarch64", "--in-memory", "--nix", "--qemu", qemu.to_str().unwrap()];
     Tree::new().run(&args).exits(2);
 }
 
@@ -141,14 +141,14 @@ fn what_makes_no_sense() {
 fn with_and_without_credentials() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
-    tree.register_with("aarch64", &["--fileless", "--credentials"])
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory", "--credentials"])
         .exits(0)
         .says("instead of ours of that name")
         .says("flag C:");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
-    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(0).prints("runs already");
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(0).prints("runs already");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
     assert_eq!(tree.entry_says(ENTRY, "flags: "), "PF");
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0);
@@ -157,10 +157,10 @@ fn with_and_without_credentials() {
 
 fn a_bad_emulator_does_not_replace_a_good_one() {
     let tree = Tree::new().mounted();
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
     let liar = crate::common::liar("qemu-aarch64 version 10.0.13", crate::common::Then::Crash);
     let liar = crate::common::emulators::outside("liar", &liar);
-    tree.register_by("aarch64", &liar, &["--fileless", "--credentials"]).exits(1).says("does not work");
+    tree.register_by("aarch64", &liar, &["--in-memory", "--credentials"]).exits(1).says("does not work");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "PF".to_owned()));
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
@@ -171,7 +171,7 @@ fn one_with_files_is_not_replaced() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(3).says("is registered with files");
+    tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(3).says("is registered with files");
     before.is_unchanged_in(&tree);
 }
 
@@ -182,8 +182,8 @@ fn an_entry_that_works_will_do() {
     let tree = Tree::new().mounted().entry(&rule("PF"));
     std::fs::remove_file(&emulator).unwrap();
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--fileless"]).exits(0).prints("runs already (entry theirs)");
-    tree.register_with("aarch64", &["--fileless", "--credentials"]).exits(3).says("without flag C");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already (entry theirs)");
+    tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(3).says("without flag C");
     before.is_unchanged_in(&tree);
 }
 
@@ -191,12 +191,12 @@ fn an_entry_that_works_will_do() {
 /// reads like ours.
 fn somebody_is_faster() {
     let tree = Tree::new().mounted().dir("kept");
-    tree.register_with("aarch64", &["--fileless"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
     let theirs = tree.table();
     let none = None::<&str>;
     mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
     tree.unmount();
-    tree.register_with("aarch64", &["--fileless"]).exits(1).says("an entry of that name exists");
+    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
     assert!(tree.is_mounted());
     assert_eq!(tree.table(), theirs);
     assert!(tree.runs("aarch64"));
@@ -205,7 +205,7 @@ fn somebody_is_faster() {
 /// As in an image that has some.
 fn all_that_this_machine_has() {
     let tree = Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(qemu("aarch64")).unwrap());
-    for how in [&["--fileless"][..], &[]] {
+    for how in [&["--in-memory"][..], &[]] {
         let args = [&["register", "all", "--source", "host"], how].concat();
         let done = tree.run(&args).exits(0);
         done.says("has no emulator for: ").says("riscv64").prints("aarch64: registered, proven");
@@ -213,7 +213,7 @@ fn all_that_this_machine_has() {
         tree.unregister("all").exits(0);
     }
     tree.remove("usr/bin/qemu-aarch64");
-    tree.run(&["register", "all", "--source", "host", "--fileless"]).exits(1).says("none is installed");
+    tree.run(&["register", "all", "--source", "host", "--in-memory"]).exits(1).says("none is installed");
     tree.run(&["register", "all", "--source", "host"]).exits(1).says("none is installed");
     assert_eq!(tree.entries(), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! `register --hold`: what somebody removes is put back, and what he decided is told and left.
+//! `register --watch`: what somebody removes is put back, and what he decided is told and left.
 
 use std::fs::File;
 use std::path::Path;
@@ -48,7 +48,7 @@ fn one_entry_is_removed() {
 
 fn one_without_a_file_is_removed() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     // It is known by its form, and by another binfmt-nix as well.
     assert!(tree.entry_says(IN_MEMORY, "interpreter ").starts_with("/proc/thread-self/fd/"));
     let status = tree.run(&["status", "--json"]).exits(0).json();
@@ -65,7 +65,7 @@ fn one_without_a_file_is_removed() {
 
 /// Whatever the emulator came from is gone by then: for one in memory, nothing has to be brought again.
 fn the_table_is_flushed() {
-    for options in [&[][..], &["--fileless"]] {
+    for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted();
         let theirs = theirs("theirs", "s390x");
         let tree = tree.entry(&theirs);
@@ -85,7 +85,7 @@ fn the_table_is_flushed() {
 /// As a restarted systemd-binfmt does: it removes all and puts its own in, one by one. The lock keeps the hold out.
 fn it_goes_in_above_those_that_came_meanwhile() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless", "--force"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory", "--force"]);
     let lock = File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel("status", "-1");
@@ -131,7 +131,7 @@ fn another_takes_its_name() {
 
 fn it_can_not_be_put_back_until_it_can() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     let lock = File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel(IN_MEMORY, "-1");
@@ -189,7 +189,7 @@ fn somebody_switches_the_table_off() {
 
 /// Nobody else has it mounted, so that without the hold all entries would be gone.
 fn the_table_is_unmounted() {
-    for options in [&[][..], &["--fileless"]] {
+    for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted().entry(&theirs("theirs", "s390x"));
         let mut held = Held::begin(&tree, "aarch64", options);
         let before = tree.table();

@@ -1,4 +1,4 @@
-//! How a `register --hold` ends, and what there is besides it.
+//! How a `register --watch` ends, and what there is besides it.
 
 use nix::sys::signal::Signal;
 
@@ -50,7 +50,7 @@ fn entries_go() {
 fn entries_in_memory_go() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    let held = Held::begin(&tree, "aarch64", &["--fileless", "--on-stop", "remove"]);
+    let held = Held::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
     held.ends_by(Signal::SIGTERM).exits(0).says("info unregistered system=aarch64");
     before.is_restored_in(&tree);
 }
@@ -70,7 +70,7 @@ fn a_mount_of_ours_goes() {
 fn each_signal_ends_it() {
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
         let tree = Tree::new().mounted();
-        let held = Held::begin(&tree, "aarch64", &["--fileless", "--on-stop", "remove"]);
+        let held = Held::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
         held.ends_by(signal).exits(0).says(&format!("stopping signal={}", signal as i32));
         assert_eq!(tree.entries(), [""; 0]);
         crate::common::runs::gone(tree);
@@ -106,9 +106,9 @@ fn killed() {
 
 fn killed_without_files() {
     let tree = Tree::new().mounted();
-    drop(Held::begin(&tree, "aarch64", &["--fileless"]).ends_by(Signal::SIGKILL));
+    drop(Held::begin(&tree, "aarch64", &["--in-memory"]).ends_by(Signal::SIGKILL));
     assert!(tree.runs("aarch64"));
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     held.prints("runs already (entry binfmt-nix-aarch64)");
     tree.write_kernel("binfmt-nix-aarch64", "-1");
     held.says("info registered system=aarch64");
@@ -120,12 +120,12 @@ fn a_second_one() {
     let held = Held::begin(&tree, "aarch64", &[]);
     let before = tree.snapshot();
     let pid = held.pid();
-    let second = tree.register_with("riscv64", &["--hold", "--wait", "0"]).exits(3);
+    let second = tree.register_with("riscv64", &["--watch", "--wait", "0"]).exits(3);
     second.says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
     before.is_unchanged_in(&tree);
     // One that waits takes over.
     let mut second = Held::begin_in(&tree, "riscv64", &[], &[]);
-    second.says("waiting for another register --hold");
+    second.says("waiting for another register --watch");
     held.ends_by(Signal::SIGTERM).exits(0);
     second.says("info holding systems=riscv64");
     assert!(tree.runs("aarch64") && tree.runs("riscv64"));
@@ -152,7 +152,7 @@ fn unregistered_afterwards() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let tree = Tree::new().mounted();
         let before = tree.snapshot();
-        drop(Held::begin(&tree, "aarch64", &["--fileless"]).ends_by(signal));
+        drop(Held::begin(&tree, "aarch64", &["--in-memory"]).ends_by(signal));
         tree.unregister("aarch64").exits(0);
         before.is_restored_in(&tree);
         crate::common::runs::gone(tree);
@@ -162,20 +162,20 @@ fn unregistered_afterwards() {
 /// A container has a /run of its own: there the lock of another one's hold is not seen.
 fn elsewhere_it_is_known_by_its_form() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--fileless"]);
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     tree.remove(HOLD_LOCK);
-    tree.run(&["status"]).exits(0).says("aarch64: a register --hold made it, and puts it back while it runs");
+    tree.run(&["status"]).exits(0).says("aarch64: a register --watch made it, and puts it back while it runs");
     let done = tree.unregister("aarch64").exits(0);
-    done.says("binfmt-nix-aarch64 was made by a register --hold, which puts it back while it runs");
+    done.says("binfmt-nix-aarch64 was made by a register --watch, which puts it back while it runs");
     held.says("info registered system=aarch64");
     until("it runs", || tree.runs("aarch64"));
 }
 
 fn a_dry_run() {
-    for options in [&[][..], &["--fileless"]] {
+    for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new();
         let before = tree.snapshot();
-        let options = [options, &["--hold", "--dry-run"]].concat();
+        let options = [options, &["--watch", "--dry-run"]].concat();
         let done = tree.register_with("aarch64", &options).exits(0).prints("would register");
         done.says("it would stay then").says("leaves the entries");
         let options = [&options[..], &["--on-stop", "remove", "--json"]].concat();
@@ -189,7 +189,7 @@ fn a_dry_run() {
 fn what_makes_no_sense() {
     let offline = Tree::offline();
     let before = offline.snapshot();
-    for options in [&["--hold"][..], &["--hold", "--fileless"], &["--hold", "--dry-run"]] {
+    for options in [&["--watch"][..], &["--watch", "--in-memory"], &["--watch", "--dry-run"]] {
         offline.register_with("aarch64", options).exits(2).says("has no kernel");
     }
     before.is_untouched_in(&offline);
@@ -200,9 +200,9 @@ fn what_makes_no_sense() {
     for options in [
         &["--on-stop", "leave"][..],
         &["--ready-file", "/x"],
-        &["--hold", "--on-stop", "burn"],
-        &["--hold", "--ready-file", "relative"],
-        &["--hold", "--ready-file", "/"],
+        &["--watch", "--on-stop", "burn"],
+        &["--watch", "--ready-file", "relative"],
+        &["--watch", "--ready-file", "/"],
     ] {
         tree.run(&[&register[..], options].concat()).exits(2);
     }
@@ -215,7 +215,7 @@ fn what_it_needs_cannot_be_had() {
     crate::doctor_live::usual_proc();
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    let (limit, register) = ("/proc/sys/user/max_inotify_instances", ["register", "aarch64", "--hold"]);
+    let (limit, register) = ("/proc/sys/user/max_inotify_instances", ["register", "aarch64", "--watch"]);
     let usual = std::fs::read_to_string(limit).unwrap();
     std::fs::write(limit, "0").unwrap();
     tree.run(&register).exits(6).says("cannot watch directories").says("max_user_instances");

@@ -1,4 +1,4 @@
-//! Whom a `register --hold` tells what: the ready file, the service manager, programs that read its JSON.
+//! Whom a `register --watch` tells what: the ready file, the service manager, programs that read its JSON.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -68,7 +68,7 @@ fn a_ready_file_that_was_left() {
     assert!(is_ready());
     let liar = crate::common::emulators::outside("liar", b"no emulator");
     tree.unregister("aarch64").exits(0);
-    tree.register_by("aarch64", &liar, &["--hold", "--ready-file", &ready()]).exits(1);
+    tree.register_by("aarch64", &liar, &["--watch", "--ready-file", &ready()]).exits(1);
     assert!(!is_ready());
 }
 
@@ -76,13 +76,13 @@ fn what_is_no_ready_file() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     std::fs::write(ready(), "precious").unwrap();
-    tree.register_with("aarch64", &["--hold", "--ready-file", &ready()]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is no ready file");
     assert_eq!(std::fs::read_to_string(ready()).unwrap(), "precious");
     let link = format!("{SCRATCH}/link");
     std::fs::write(ready(), "binfmt-nix 1\n").unwrap();
     std::os::unix::fs::symlink(ready(), &link).unwrap();
-    tree.register_with("aarch64", &["--hold", "--ready-file", &link]).exits(3).says("is no ready file");
-    tree.register_with("aarch64", &["--hold", "--ready-file", SCRATCH]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is no ready file");
     before.is_unchanged_in(&tree);
 }
 
@@ -90,7 +90,7 @@ fn a_ready_file_where_others_can_write() {
     let tree = Tree::new().mounted().dir("open").mode("open", 0o777);
     let before = tree.snapshot();
     let path = tree.path("open/ready");
-    let done = tree.register_with("aarch64", &["--hold", "--ready-file", path.to_str().unwrap()]).exits(1);
+    let done = tree.register_with("aarch64", &["--watch", "--ready-file", path.to_str().unwrap()]).exits(1);
     done.says("may be written by others");
     before.is_unchanged_in(&tree);
 }

@@ -131,9 +131,9 @@ fn what_works_outside_alone() {
     for (interpreter, flags, why) in [(real, "P", "theirs has no flag F"), (dynamic(), "FP", "dynamically linked")] {
         let tree = machine().mounted().entry(&line("theirs", "aarch64", &interpreter, flags));
         let system = of_aarch64(&tree);
-        assert_eq!((&system["state"], &system["in_chroot"]), (&"partly".into(), &false.into()), "{system:#}");
+        assert_eq!((&system["state"], &system["in_chroot"]), (&"partial".into(), &false.into()), "{system:#}");
         assert!(system["detail"].as_str().unwrap().contains(why), "{system:#}");
-        tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: partly: not in chroots").prints(why);
+        tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: partial: not in chroots").prints(why);
         tree.write_kernel("theirs", "-1");
         gone(tree);
     }

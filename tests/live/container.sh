@@ -8,13 +8,13 @@ container() {
     note alone
     check "container: where nobody has the table, register exits 3 and offers to stay" dies_with_it
     check "container: nothing is changed" same alone
-    check "container: with --hold it goes on, and the machine runs the program" holds register aarch64 --hold
+    check "container: with --watch it goes on, and the machine runs the program" holds register aarch64 --watch
     check "container: what it says" grep -q "ends with the container" "$home/held"
     check "container: status in another one sees it" in_container 0 status --check aarch64
     check "container: unregister in another one does not fight it" in_container 3 unregister aarch64
-    check "container: and says who it is" says "a process in a container stays (register --hold)"
-    check "container: a second one does not stay beside it" in_container 3 register riscv64 --hold --wait 0
-    check "container: at its end the entries are gone" lets_go gone
+    check "container: and says who it is" says "a process in a container stays (register --watch)"
+    check "container: a second one does not stay beside it" in_container 3 register riscv64 --watch --wait 0
+    check "container: at its end the entries are gone" lets_go expired
     check "container: the program does not run any more" does_not_run
     mount -t binfmt_misc binfmt_misc "$table"
     note inside
@@ -35,7 +35,7 @@ container() {
     check "container: and so does unregister" in_container 0 unregister all
     as=()
     check "container: all is as before" same inside
-    check "container: with --hold, in the machine's own table" holds register aarch64 --hold --on-stop remove
+    check "container: with --watch, in the machine's own table" holds register aarch64 --watch --on-stop remove
     check "container: an entry that is removed comes back" comes_back
     check "container: at its end it takes away what it made" lets_go unregistered
     check "container: all is as before" same inside
@@ -74,7 +74,7 @@ without_sys_admin() {
 }
 
 dies_with_it() {
-    in_container 3 register aarch64 && says "nobody but this container (podman)" "--hold" \
+    in_container 3 register aarch64 && says "nobody but this container (podman)" "--watch" \
         "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc"
 }
 
@@ -118,13 +118,13 @@ tells() {
 
 # lets_go EVENT: ends it as an engine does.
 lets_go() {
-    pkill -TERM -f '^[^ ]*binfmt-nix register aarch64 --hold' || return 1
+    pkill -TERM -f '^[^ ]*binfmt-nix register aarch64 --watch' || return 1
     wait_for_none && cat "$home/held" && grep -q " $1 system=aarch64 entry=\| $1 system=aarch64\$" "$home/held"
 }
 
 wait_for_none() {
     local tries=0
-    while pgrep -f '^[^ ]*binfmt-nix register aarch64 --hold' > /dev/null; do
+    while pgrep -f '^[^ ]*binfmt-nix register aarch64 --watch' > /dev/null; do
         ((tries++ < 300)) || return 1
         sleep 0.1
     done

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Nothing is written to disk: `register --fileless`.
+# Nothing is written to disk: `register --in-memory`.
 
 fileless() {
     check "fileless: register exits 0, proven, and says until when" in_memory
@@ -16,7 +16,7 @@ fileless() {
 }
 
 in_memory() {
-    exits 0 "$tool" register aarch64 --fileless && says "in memory, until this machine restarts" \
+    exits 0 "$tool" register aarch64 --in-memory && says "in memory, until this machine restarts" \
         "extra-extra-platforms = aarch64-linux" "is mounted until then"
 }
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use super::is_in_memory;
 use crate::digest::Sha256;
 use crate::error::Error;
-use crate::host::{self, Host};
+use crate::facts::is_in_memory;
+use crate::host::Host;
 use crate::interpreter::{self, OLDEST_GOOD, Version};
 
 /// One candidate, opened once: judged and copied through that very handle.
