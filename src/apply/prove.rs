@@ -8,7 +8,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Blocked, Host, Inode, TEMP_PREFIX};
+use crate::host::{self, Blocked, Host, Inode, TEMP_PREFIX};
 use crate::layout;
 use crate::probe::{self, ARG0, Trial};
 

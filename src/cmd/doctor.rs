@@ -9,7 +9,7 @@ use crate::doctor::report::Report;
 use crate::doctor::{self, Finding, Fix, Seen, look, messages};
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};

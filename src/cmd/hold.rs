@@ -13,7 +13,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::hold::event::{Event, Level};
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
-use crate::host::{Host, Lock, Manager, Watcher};
+use crate::host::{self, Host, Lock, Manager, Watcher};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
@@ -42,7 +42,7 @@ pub(super) fn begin(
         return Ok(None);
     }
     check(host)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --watch, {holder}"));
     let patience = Duration::from_secs(args.wait);
     let lock = match container {

@@ -20,7 +20,7 @@ use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
-    let request = request(args, host)?;
+    let request = request(args)?;
     let ui = &if args.watch { ui.in_lines() } else { ui.clone() };
     if let Some(container) = container {
         container.check(host, args.watch)?;

@@ -10,7 +10,7 @@ use crate::binfmt_misc;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{self, Native, native};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout;
 use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;

@@ -260,7 +260,7 @@ impl Facts {
             let found = match &supply.source {
                 Source::Auto if installed => continue,
                 Source::Auto | Source::Host => search.find(arch, rivals),
-                Source::File(path) => vec![candidate::given(host, arch, &self.machine, path)],
+                Source::File(path) => vec![candidate::given(arch, &self.machine, path)],
                 Source::Download(_) | Source::From(_) => continue,
             };
             if wide {

@@ -18,7 +18,7 @@ use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::facts::{Facts, IN_MEMORY, Now, is_in_memory};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::layout;
 use crate::qemu::candidate;
 use crate::receipt::Made;
@@ -93,7 +93,7 @@ fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
 /// It was executed as our own user by the kernel already, so that to run it once more risks nothing new.
 fn ask(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let open = PathBuf::from(IN_MEMORY).join(file.as_raw_fd().to_string());
-    let qemu = candidate::version(host, arch, &open).ok().map(|version| version.to_string());
+    let qemu = candidate::version(arch, &open).ok().map(|version| version.to_string());
     let sum = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
     (qemu, sum.ok())
 }

@@ -8,7 +8,7 @@ use crate::container::{milliseconds, started};
 use crate::doctor::sandbox::{PATHS, source};
 use crate::doctor::seen::Nix;
 use crate::facts::Facts;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout::NIX_DIR;
 use crate::nix::settings::Settings;
 use crate::nix::{ConfState, answer};

@@ -116,7 +116,7 @@ impl Search<'_> {
     pub(super) fn kept(&self, arch: &'static Arch, sha256: Sha256) -> Option<Emulator> {
         let path = self.cache.as_ref()?.emulator(sha256, arch.target);
         self.host.open_trusted(&path).ok()?;
-        let version = candidate::version(self.host, arch, &path).ok()?;
+        let version = candidate::version(arch, &path).ok()?;
         Some(emulator(arch, Place::File(path), version))
     }
 
@@ -174,8 +174,8 @@ pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator, given: b
     let mut memory = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
     let mut file = if given { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
     std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
-    host.seal(&memory).map_err(|e| no_memory(&e))?;
-    let fit = candidate::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
+    host::memfd::seal_program(&memory).map_err(|e| no_memory(&e))?;
+    let fit = candidate::fit(emulator.arch, machine, memory).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: interpreter::binary(emulator.arch),
         why,

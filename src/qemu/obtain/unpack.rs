@@ -62,7 +62,7 @@ fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Br
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(there.first().map(|path| (arch.target, candidate::given(host, arch, machine, path))));
+        copies.extend(there.first().map(|path| (arch.target, candidate::given(arch, machine, path))));
     }
     Ok(Brought { copies, note: None })
 }
@@ -115,7 +115,7 @@ fn unpacked(
             let is = digest(&mut file, path)?;
             same(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
         }
-        let verdict = candidate::fit(host, arch, machine, file);
+        let verdict = candidate::fit(arch, machine, file);
         copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
     }
     Ok(Brought { copies, note })
