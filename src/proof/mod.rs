@@ -155,8 +155,8 @@ fn fault(facts: &Facts, entry: &Entry) -> Option<String> {
     let Ok(file) = host::user_files::open_regular(path(entry)) else {
         return host::user_files::path_is_missing(path(entry)).then(|| "there is no such file".into());
     };
-    let head = host::user_files::first_bytes(&file, interpreter::HEAD).ok()?;
-    interpreter::judge(&head, &facts.machine).err()
+    let head = host.first_bytes(&file, interpreter::HEAD).ok()?;
+    interpreter::judge(&head, &facts.machine).err().map(|why| why.to_string())
 }
 
 fn started(case: &Case, trial: &Trial) -> Proof {

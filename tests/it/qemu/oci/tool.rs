@@ -182,7 +182,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
                 fit.version.to_string()
             }
-            Err(why) => why,
+            Err(why) => why.to_string(),
         };
         outcome.versions.insert(target.to_owned(), version);
     }
