@@ -10,7 +10,7 @@ use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
 use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
 use crate::facts::{Facts, Native, native};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::interpreter::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::{boot, interpreter, probe};
