@@ -12,7 +12,7 @@ use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{Given, Host};
+use crate::host::{self, Given, Host};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
     latest,
@@ -29,7 +29,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
-    let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
+    let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     let package = package(args, host, ui, &network, &machine)?;
     let members = members(package, &systems, all)?;

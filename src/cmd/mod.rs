@@ -30,7 +30,7 @@ use crate::download;
 use crate::error::{Error, ExitCode, Result};
 use crate::fetcher;
 use crate::host::env::kernel;
-use crate::host::{Host, Lock};
+use crate::host::{self, Host, Lock};
 use crate::layout;
 use crate::mirrors;
 use crate::outcome::Outcome;
@@ -190,20 +190,20 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
     let run = |systems: &[String]| {
         let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", quoted(system))).collect();
         let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
-        format!("{} run {systems} -- COMMAND", quoted(&host.own_path().to_string_lossy()))
+        format!("{} run {systems} -- COMMAND", quoted(&host::env::own_path().to_string_lossy()))
     };
-    Err(Error::NotRoot { line: line_as_root(host), rootless: rootless.map(run) })
+    Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
 
-fn line_as_root(host: &Host) -> String {
+fn line_as_root() -> String {
     // sudo drops them unless told otherwise.
     let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE, mirrors::NETRC]);
-    let set: Vec<&str> = counted.filter(|name| host.env(name).is_some()).collect();
+    let set: Vec<&str> = counted.filter(|name| host::env::var(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));
     }
-    words.push(quoted(&host.own_path().to_string_lossy()));
+    words.push(quoted(&host::env::own_path().to_string_lossy()));
     words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
     words.join(" ")
 }

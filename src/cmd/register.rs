@@ -94,9 +94,9 @@ impl Registration for Files<'_> {
     }
 }
 
-fn request(args: &cli::Register, host: &Host) -> Result<Register> {
+fn request(args: &cli::Register) -> Result<Register> {
     let (systems, all) = named_systems(&args.systems)?;
-    let (source, network) = origin::wanted(&args.origin, host, systems.len())?;
+    let (source, network) = origin::wanted(&args.origin, systems.len())?;
     Ok(Register {
         systems,
         all,

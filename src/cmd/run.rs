@@ -10,7 +10,7 @@ use crate::binfmt_misc;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{Native, native};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout;
 use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
 fn asked(args: &cli::Run, machine: &str) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
     let (archs, all) = named_systems(names)?;
-    let native = native::among(host, &archs, machine);
+    let native = native::among(&archs, machine);
     if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
     }

@@ -14,7 +14,7 @@ use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::env::kernel;
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::in_memory::is_in_memory;
 use crate::probe;
 use crate::text::quoted;

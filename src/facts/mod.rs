@@ -19,8 +19,8 @@ use crate::catalog::{Catalog, Member, Package};
 use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
-use crate::host::Host;
 use crate::host::env::kernel;
+use crate::host::{self, Host};
 use crate::in_memory::{HELD_IN_MEMORY, is_in_memory};
 use crate::interpreter::Version;
 use crate::layout;
@@ -241,7 +241,7 @@ impl Facts {
             let found = match &supply.source {
                 Source::Auto if installed => continue,
                 Source::Auto | Source::Host => search.find(arch, &rivals),
-                Source::File(path) => vec![candidate::given(host, arch, &self.machine, path)],
+                Source::File(path) => vec![candidate::given(arch, &self.machine, path)],
                 Source::Download(_) | Source::From(_) => continue,
             };
             if wide {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::facts::Facts;
 use crate::facts::maker::{Maker, maker};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::interpreter;
 use crate::probe::room::{self, Room};
 use crate::probe::{self, Ran, Trial};
@@ -148,14 +148,14 @@ pub fn case<'f>(facts: &'f Facts, arch: &'static Arch) -> Case<'f> {
 }
 
 /// What is wrong with the file that an entry names. Only read, never run.
-fn fault(host: &Host, facts: &Facts, entry: &Entry) -> Option<String> {
+fn fault(facts: &Facts, entry: &Entry) -> Option<String> {
     if crate::in_memory::is_in_memory(&entry.rule.interpreter) {
         return None;
     }
     let Ok(file) = host::user_files::open_regular(path(entry)) else {
         return host::user_files::path_is_missing(path(entry)).then(|| "there is no such file".into());
     };
-    let head = host.first_bytes(&file, interpreter::HEAD).ok()?;
+    let head = host::user_files::first_bytes(&file, interpreter::HEAD).ok()?;
     interpreter::judge(&head, &facts.machine).err().map(|why| why.to_string())
 }
 

@@ -18,7 +18,7 @@ use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::facts::{Facts, Now};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::in_memory::{IN_MEMORY, is_in_memory};
 use crate::layout;
 use crate::qemu::candidate;

@@ -12,7 +12,7 @@ use binfmt_magic::Arch;
 
 use crate::digest::Sha256;
 use crate::error::{Distrust, Error};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::in_memory::is_in_memory;
 use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, Version};
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 use crate::qemu::known_bad;
 use crate::{interpreter, layout};
