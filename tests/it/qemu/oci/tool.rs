@@ -140,7 +140,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     let host = Host::live();
     let image: Reference = image.parse().map_err(|e| Error::Usage(format!("{e}")))?;
     let stall = env::var(STALL).unwrap().parse().unwrap();
-    let login = oci::login(&host, &image);
+    let login = oci::login(&image);
     let order = PullOrder {
         image: &image,
         platform: Platform::of_machine(machine).unwrap(),
