@@ -100,16 +100,11 @@ enum ProbeError {
 }
 
 /// Starts the probe, and compares what it is run by with what was verified.
-fn watch(
-    host: &Host,
-    room: &Path,
-    emulator: Option<(Inode, Sha256)>,
-    keeps_argv0: bool,
-) -> std::result::Result<(), ProbeError> {
+fn watch(room: &Path, emulator: Option<(Inode, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
     let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(ProbeError::Native)?;
-    let ran = match probe::watch(host, child)? {
+    let ran = match probe::watch(child)? {
         Trial::Ran(ran) => ran,
         Trial::Refused(e) => return Err(ProbeError::Refused(e)),
         Trial::Ended(why) | Trial::Untried(why) => return Err(ProbeError::Ended(why)),

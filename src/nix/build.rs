@@ -57,7 +57,7 @@ pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
     // Both are of no use any more; whoever may not delete them leaves it to the garbage collector.
     drop(run(&store, &["--delete", &derivation, &builder]));
     match built {
-        Ok(done) => judge(&done.stderr, &builder, host.own_user().0 == 0, sandboxed(host)),
+        Ok(done) => judge(&done.stderr, &builder, host::env::effective_ids().0 == 0, sandboxed(host)),
         Err(why) => Built::Failed(why.to_string()),
     }
 }
@@ -93,10 +93,9 @@ struct NixCommandError {
     source: std::io::Error,
 }
 
-fn run(host: &Host, program: &Path, words: &[&str]) -> Result<Finished, NixCommandError> {
+fn run(program: &Path, words: &[&str]) -> Result<Finished, NixCommandError> {
     let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
-    let done = host
-        .run_for_caller(program, words)
+    let done = host::process::run_for_caller(program, words)
         .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors wherever they go.
     Ok(Finished { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })

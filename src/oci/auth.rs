@@ -34,7 +34,7 @@ pub fn login(image: &Reference) -> Login {
             hints.extend(named.then(|| format!("{NAMED} names {shown}, which is not there")));
             continue;
         }
-        match found(host, &place, image) {
+        match found(&place, image) {
             Ok((Credentials::Nobody, None)) => {}
             Ok((Credentials::Nobody, Some(helper))) => {
                 hints.push(format!(
