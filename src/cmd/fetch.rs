@@ -6,14 +6,13 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{origin, systems};
+use super::{named_systems, origin};
 use crate::archive::{Listed, Manifest, bundle};
 use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
-use crate::facts;
-use crate::host::{Given, Host};
+use crate::host::{self, Given, Host};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
     latest,
@@ -29,17 +28,20 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
             "the archive itself goes to stdout by -o -, so neither JSON nor a terminal can".into(),
         ));
     }
-    let (systems, all) = systems::named(&args.systems)?;
-    let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
+    let (systems, all) = named_systems(&args.systems)?;
+    let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     let package = package(args, host, ui, &network, &machine)?;
     let members = members(package, &systems, all)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
-    let mut output = if to_stdout { None } else { Some(host.create_given(&args.output)?) };
+    let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let mut files: Vec<(&Member, File)> = Vec::new();
     for member in members {
-        files.push((member, host.scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e))?));
+        files.push((
+            member,
+            host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e))?,
+        ));
     }
     let open = files.iter_mut().map(|(member, file)| (member.target.as_str(), file)).collect();
     let (_, note) = fetch::into_files(host, ui, package, open, &network)?;
@@ -80,7 +82,7 @@ fn package(args: &cli::Fetch, host: &Host, ui: &Ui, network: &Network, machine: 
 
 /// By any name of it.
 fn machine(named: Option<&str>) -> String {
-    let Some(name) = named else { return facts::kernel().0 };
+    let Some(name) = named else { return crate::host::env::kernel().0 };
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
 }
 

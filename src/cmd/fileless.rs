@@ -5,15 +5,16 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{conclude, hold, lock, permission, talk};
+use super::{check_permission, conclude, hold, lock, talk};
 use crate::apply::fileless::{Fileless, register};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
 use crate::error::{ExitCode, Result};
-use crate::facts::{Facts, HELD_IN_MEMORY, IN_MEMORY, fileless_name};
+use crate::facts::{Facts, fileless_name};
 use crate::hold::Registration;
 use crate::host::Host;
+use crate::in_memory::{HELD_IN_MEMORY, IN_MEMORY};
 use crate::nix::conf::{self, Guest};
 use crate::outcome::{Outcome, StepLine, SystemLine};
 use crate::plan::Step;
@@ -37,7 +38,7 @@ pub(super) fn run(
         hold::foretell(args, host, &mut plan.notes)?;
         return Ok(report(ui, &outcome(&facts, &plan, &[], false), false));
     }
-    permission::check(host, Some(&args.systems))?;
+    check_permission(host, Some(&args.systems))?;
     let hold = hold::begin(args, host, container, ui)?;
     let outcome = memory.register(request, ui)?;
     let code = report(ui, &outcome, true);
@@ -57,7 +58,7 @@ struct Memory<'a> {
 impl Memory<'_> {
     fn look(&self, request: &Register) -> Result<(Facts, Plan)> {
         let facts = Facts::gather(self.host, &request.systems, None)?;
-        let mut plan = fileless::plan(request, &facts, &working(self.host, request, &facts))?;
+        let mut plan = fileless::plan(request, &facts, &working(request, &facts))?;
         plan.notes.extend(self.container.filter(|_| !plan.missing.is_empty()).map(in_container));
         Ok((facts, plan))
     }
@@ -84,7 +85,8 @@ impl Memory<'_> {
             if let Place::Memory(file) = &emulator.place {
                 let rule = emulator.rule_by(place, &fileless_name(emulator.arch), request.credentials)?;
                 let replaces = plan.replaces.get(emulator.arch.target).cloned();
-                ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() });
+                let step = Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() };
+                ui.step(step.verb(), &step);
                 rules.push(Fileless { arch: emulator.arch, file, rule, replaces });
             }
         }
@@ -95,11 +97,11 @@ impl Memory<'_> {
 
 /// The systems that an entry of somebody else runs, in chroots too, where that can be tried. Its interpreter's path may be
 /// one of another mount namespace, so that only a program that runs can tell.
-fn working(host: &Host, request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
+fn working(request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
     let has_rival = |arch: &&&'static Arch| facts.rivals.get(arch.target).is_some_and(|rivals| !rivals.is_empty());
-    let runs = |arch: &&&'static Arch| match room::run(host, Room::Chroot, arch) {
+    let runs = |arch: &&&'static Arch| match room::run(Room::Chroot, arch) {
         Trial::Ran(_) => true,
-        Trial::Untried(_) => matches!(probe::direct(host, arch), Trial::Ran(_)),
+        Trial::Untried(_) => matches!(probe::direct(arch), Trial::Ran(_)),
         Trial::Refused(_) | Trial::Ended(_) => false,
     };
     request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use super::{conclude, fileless, hold, lock, origin, permission, show, systems, talk};
+use super::{check_permission, conclude, fileless, hold, lock, named_systems, origin, show, talk};
 use crate::apply::{Applied, Apply};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
@@ -20,7 +20,7 @@ use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
-    let request = request(args, host)?;
+    let request = request(args)?;
     let ui = &if args.watch { ui.in_lines() } else { ui.clone() };
     if let Some(container) = container {
         container.check(host, args.watch)?;
@@ -34,7 +34,7 @@ pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Containe
         hold::foretell(args, host, &mut plan.notes)?;
         return Ok(show(ui, &plan));
     }
-    permission::check(host, Some(&args.systems))?;
+    check_permission(host, Some(&args.systems))?;
     let hold = hold::begin(args, host, container, ui)?;
     let (plan, outcome) = register(&request, host, ui, args.wait)?;
     let code = report(ui, &plan, &outcome);
@@ -94,9 +94,9 @@ impl Registration for Files<'_> {
     }
 }
 
-fn request(args: &cli::Register, host: &Host) -> Result<Register> {
-    let (systems, all) = systems::named(&args.systems)?;
-    let (source, network) = origin::wanted(&args.origin, host, systems.len())?;
+fn request(args: &cli::Register) -> Result<Register> {
+    let (systems, all) = named_systems(&args.systems)?;
+    let (source, network) = origin::wanted(&args.origin, systems.len())?;
     Ok(Register {
         systems,
         all,

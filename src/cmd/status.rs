@@ -6,10 +6,11 @@ use super::table;
 use crate::cli;
 use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
+use crate::facts::maker::Maker;
 use crate::facts::{Facts, Native, native};
 use crate::host::Host;
 use crate::nix::answer;
-use crate::status::{self, Maker, Status, SystemStatus, Working};
+use crate::status::{self, Status, SystemStatus, Working};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Status, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
@@ -33,10 +34,10 @@ pub(super) fn run(args: &cli::Status, host: &Host, container: Option<&Container>
 fn check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    if let Some(Native::Runs) = native::among(host, &[arch], &facts.machine).get(arch.target) {
+    if let Some(Native::Runs) = native::among(&[arch], &facts.machine).get(arch.target) {
         return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
     }
-    let checked = status::check(host, &facts, arch);
+    let checked = status::check(&facts, arch);
     if ui.is_json() {
         ui.json(&checked);
     } else {

@@ -21,8 +21,8 @@ const NOW: Date = Date(1_795_521_600);
 
 /// Lists that Debian signed, as a mirror gave them on 2026-11-24.
 const LISTS: [(&str, &[u8]); 2] = [
-    ("trixie", include_bytes!("lists/trixie.InRelease.xz")),
-    ("trixie-backports", include_bytes!("lists/trixie-backports.InRelease.xz")),
+    ("trixie", include_bytes!("../../../recorded/debian/trixie.InRelease.xz")),
+    ("trixie-backports", include_bytes!("../../../recorded/debian/trixie-backports.InRelease.xz")),
 ];
 
 /// The stored list of a suite.
