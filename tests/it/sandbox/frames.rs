@@ -283,5 +283,5 @@ fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
     let (gave_up, result) = failures(&input);
     assert_eq!(gave_up, mirrors.len() * ROUNDS as usize);
     let Err(Stop::Garbled(why)) = result else { panic!("{result:?}") };
-    assert_eq!(why.to_string(), "that it asks a mirror that there is not");
+    assert_eq!(why.to_string(), "said what it must not: that it asks a mirror that there is not");
 }
