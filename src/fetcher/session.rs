@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::confine::{Profile, confine, die_with};
 use super::wire::{self, Frames, Garbled, Lack, Piece};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// A job with many certificates has some hundred kilobytes.
 const LONGEST_JOB: u64 = 64 << 20;
@@ -44,7 +44,7 @@ pub(crate) struct Confined {
 /// Closes all files but the standard ones, runs `prepare` with the rights that there still are, and gives them up.
 pub(crate) fn begin<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result<(Confined, T)> {
     let host = Host::live();
-    host.forget_files().map_err(failed("close the files of"))?;
+    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
     let prepared = prepare();
     let lacks = confine(&host, profile).map_err(failed("confine"))?;
     Ok((Confined { lacks }, prepared))
