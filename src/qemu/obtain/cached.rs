@@ -13,7 +13,6 @@ use crate::cache::{self, Cache};
 use crate::catalog::{Archives, Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts;
 use crate::fetch;
 use crate::host::{Host, Lock, Staged};
 use crate::interpreter::{self, Version};
@@ -40,7 +39,7 @@ impl Search<'_> {
             ui,
             network: &self.wish.network,
             machine: self.machine,
-            kernel: facts::kernel().1,
+            kernel: crate::host::env::kernel().1,
             archives: Archives::embedded()?,
         };
         let mut made = Vec::new();
@@ -179,7 +178,7 @@ pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator, given: b
     let fit = candidate::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: interpreter::binary(emulator.arch),
-        why,
+        why: why.to_string(),
     })?;
     Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
 }

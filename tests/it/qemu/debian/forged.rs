@@ -10,7 +10,7 @@ fn text() -> String {
 }
 
 fn read(file: &str, keys: &Keys) -> Result<Release, String> {
-    Release::read(file.as_bytes(), "amd64", keys, NOW)
+    Release::read(file.as_bytes(), "amd64", keys, NOW).map_err(|e| e.to_string())
 }
 
 /// What is wrong with a list by one whose certificate is believed.

@@ -5,8 +5,9 @@ use binfmt_nix::debian::Package;
 use super::forge::{stanza, xz};
 
 fn find(list: &str) -> Result<Option<Package>, String> {
-    let read = Package::find(list.as_bytes(), "amd64");
-    assert_eq!(Package::find_packed(xz(list.as_bytes()).as_slice(), "amd64"), read);
+    let read = Package::find(list.as_bytes(), "amd64").map_err(|e| e.to_string());
+    let packed = Package::find_packed(xz(list.as_bytes()).as_slice(), "amd64");
+    assert_eq!(packed.map_err(|e| e.to_string()), read);
     read
 }
 
@@ -87,7 +88,7 @@ fn strange_stanzas_are_refused() {
 #[test]
 fn what_is_broken_or_without_end_is_refused() {
     let packed = xz(good().repeat(50).as_bytes());
-    let find = |xz: &[u8]| Package::find_packed(xz, "amd64");
+    let find = |xz: &[u8]| Package::find_packed(xz, "amd64").map_err(|e| e.to_string());
     assert!(find(&packed).is_ok());
     assert!(find(&[packed.as_slice(), b"x"].concat()).is_err());
     assert!(find(good().as_bytes()).is_err());

@@ -1,6 +1,6 @@
 //! Debian's own lists of a day.
 
-use binfmt_nix::debian::{Date, Keys, Release};
+use binfmt_nix::debian::{Date, InvalidRelease, Keys, Release};
 use proptest::prelude::*;
 
 use super::{NOW, list};
@@ -8,13 +8,13 @@ use super::{NOW, list};
 /// The certificate of Debian 12's archive, whose signature comes first.
 const AUTOMATIC_12: &str = "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8";
 
-fn read(file: &[u8]) -> Result<Release, String> {
+fn read(file: &[u8]) -> Result<Release, InvalidRelease> {
     Release::read(file, "amd64", &Keys::of_debian(), NOW)
 }
 
 #[track_caller]
 fn refused(file: &[u8]) -> String {
-    read(file).unwrap_err()
+    read(file).unwrap_err().to_string()
 }
 
 #[test]
@@ -30,7 +30,12 @@ fn they_are_believed() {
     assert_eq!(stable.index.sha256.to_string(), digest);
     let other = Release::read(&list("trixie"), "arm64", &Keys::of_debian(), NOW).unwrap();
     assert_eq!(other.index.size, 9_614_816);
-    assert!(Release::read(&list("trixie"), "alpha", &Keys::of_debian(), NOW).unwrap_err().contains("no SHA-256 of"));
+    assert!(
+        Release::read(&list("trixie"), "alpha", &Keys::of_debian(), NOW)
+            .unwrap_err()
+            .to_string()
+            .contains("no SHA-256 of")
+    );
 }
 
 /// `gpg --list-packets` says who signed: the archive's keys of 12 and 13, and 13's stable key for 13 itself.
@@ -60,12 +65,13 @@ fn expired_keys_sign_nothing() {
     let at = |date: &str| Release::read(&list("trixie"), "amd64", &Keys::of_debian(), Date::parse(date).unwrap());
     assert_eq!(at("Sun, 19 Jan 2031 11:44:20 UTC").unwrap().key, AUTOMATIC_12);
     assert_eq!(at("Sun, 19 Jan 2031 11:44:21 UTC").unwrap().key, "04B54C3CDCA79751B16BC6B5225629DF75B188BD");
-    let error = at("Wed, 28 Mar 2035 12:50:29 UTC").unwrap_err();
+    let error = at("Wed, 28 Mar 2035 12:50:29 UTC").unwrap_err().to_string();
     assert!(error.contains("or the key expired on 2035-03-28 12:50:29 UTC"), "{error}");
     // No signature is older than its list.
     assert!(
         at("Fri, 20 Nov 2026 09:00:00 UTC")
             .unwrap_err()
+            .to_string()
             .contains("was made on 2026-11-21 09:16:20 UTC, and this machine's clock shows 2026-11-20")
     );
 }
