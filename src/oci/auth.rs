@@ -62,8 +62,8 @@ enum AuthFileError {
     Invalid(#[from] InvalidAuthFile),
 }
 
-fn found(host: &Host, path: &Path, image: &Reference) -> Result<(Credentials, Option<String>), AuthFileError> {
-    let file = host.open_given(path).map_err(|e| AuthFileError::Read(e.into()))?;
+fn found(path: &Path, image: &Reference) -> Result<(Credentials, Option<String>), AuthFileError> {
+    let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
     let mut text = Vec::new();
     file.take(LONGEST).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
     Ok(in_file(&text, image)?)
