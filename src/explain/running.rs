@@ -1,4 +1,4 @@
-//! A look at a process that runs.
+//! Gathers the facts about a running process.
 
 use std::ffi::OsStr;
 use std::io;
@@ -51,8 +51,8 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
     })
 }
 
-fn see(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> Seen {
-    // Words are those of the program that runs, not of the one that is emulated.
+fn see(pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
+    // The auxiliary vector's word size is that of the running program, not of the emulated one.
     let size = if head.get(4) == Some(&1) { 4 } else { 8 };
     let vector = host::procfs::read_proc_file(pid, "auxv").unwrap_or_default();
     let execfn =
@@ -76,7 +76,7 @@ fn first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
     host::user_files::first_bytes(&file, WINDOW as u64).ok()
 }
 
-/// The entry with that interpreter; if there are several, the one that takes the program.
+/// The entry with that interpreter; of several, the one that takes the program.
 fn origin(
     machine: &Machine,
     seen: &Seen,
@@ -109,9 +109,9 @@ fn notes(pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>) -> Vec<Stri
     );
     note(
         seen.execfn.is_none(),
-        "its memory cannot be read (root may), so the file is told by its arguments, which a process can change",
+        "its memory cannot be read (root may), so the file is inferred from its arguments, which a process can change",
     );
-    note(emulated && seen.preserves == Some(false), "without flag P, nobody keeps the program's own argv[0]");
+    note(emulated && seen.preserves == Some(false), "without flag P, the program's own argv[0] is not preserved");
     note(
         emulated && seen.preserves.is_none(),
         "its auxiliary vector cannot be read, so flag P is not known; the first argument may be its argv[0]",

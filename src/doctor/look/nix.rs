@@ -1,4 +1,4 @@
-//! What Nix's files say, what Nix says, and when its daemon was started.
+//! Gathers the facts about Nix: its files, its effective settings, and when its daemon was started.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -35,11 +35,11 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     })
 }
 
-/// A daemon of this machine, not of a container on it. The first process is the daemon; those that serve one client each
-/// have a later number.
+/// Finds the daemon of this machine, not of a container on it. The daemon has the lowest process id; the processes that
+/// serve one client each have higher ones.
 fn daemon(host: &Host) -> Option<u32> {
-    // Not by its mount namespace: Nix may give itself one of its own (2.8 does, seen here).
-    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
+    // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
+    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace(process, kind));
     let mine = Some(home("self")).filter(|_| host.is_live())?;
     let processes = host.list_dir(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
@@ -52,7 +52,7 @@ fn daemon(host: &Host) -> Option<u32> {
     })
 }
 
-/// By the init system that runs it, as `register` would.
+/// The command that restarts the daemon, for the init system of the machine, as `register` does it.
 fn restart(host: &Host, pid: u32) -> String {
     let root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
     if host.exists(Path::new("/run/systemd/system")) {
@@ -64,20 +64,20 @@ fn restart(host: &Host, pid: u32) -> String {
     }
 }
 
-/// A file that was changed after the process was started.
+/// Finds a file that was changed after the process was started.
 fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
     let since = started(host, &pid.to_string())?;
-    // A daemon that was restarted right after the change is not older.
+    // A daemon that was restarted right after the change is not outdated.
     let is_later = |meta: std::fs::Metadata| milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
     let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
     files.iter().find(later).cloned()
 }
 
-/// Settings that a daemon takes from trusted users alone, and that have to do with emulation (Nix 2.36, `daemon.cc`).
+/// Settings about emulation that a daemon accepts only from trusted users (Nix 2.36, `daemon.cc`).
 const RESTRICTED: [&str; 6] =
     ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
 
-/// The users' own nix.conf files that will not be listened to.
+/// The settings in users' own nix.conf files that the daemon ignores.
 fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
     let trusted = settings.list(&["trusted-users"], &["root"]);
     let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
@@ -98,7 +98,7 @@ fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)>
     wanted.collect()
 }
 
-/// group(5): `name:password:number:user,user`. A user's first group is not looked for.
+/// group(5): `name:password:number:user,user`. A user's primary group is not considered.
 fn is_member(groups: &str, group: &str, user: &str) -> bool {
     groups.lines().any(|line| {
         let fields: Vec<&str> = line.split(':').collect();
