@@ -39,7 +39,7 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
 /// serve one client each have higher ones.
 fn daemon(host: &Host) -> Option<u32> {
     // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
-    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace(process, kind));
+    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
     let mine = Some(home("self")).filter(|_| host.is_live())?;
     let processes = host.list_dir(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
