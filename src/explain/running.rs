@@ -51,7 +51,7 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
     })
 }
 
-fn see(pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
+fn see(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> Seen {
     // The auxiliary vector's word size is that of the running program, not of the emulated one.
     let size = if head.get(4) == Some(&1) { 4 } else { 8 };
     let vector = host::procfs::read_proc_file(pid, "auxv").unwrap_or_default();
