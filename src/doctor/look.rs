@@ -10,7 +10,7 @@ use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
 use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
 use crate::facts::{Facts, Native, native};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::interpreter::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::{boot, interpreter, probe};
@@ -104,7 +104,7 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
             crate::error::Error::Distrusted(why) => Some(why.to_string()),
             _ => None,
         }),
-        label: host.label(path),
+        label: host.selinux_label(path),
         ..Interpreter::default()
     };
     let Some(arch) = taken_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
@@ -139,6 +139,6 @@ fn try_out(arch: &Arch, entry: &Entry) -> Option<Trial> {
         return Some(Trial::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
     }
     let there = host::user_files::open_regular(path_of(entry)).ok().filter(|_| has_file(entry));
-    let there = there.and_then(|file| Some(Inode::of(&file.metadata().ok()?)));
+    let there = there.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
     Some(if there.is_none_or(|there| there == seen.program) { Trial::Ran } else { Trial::RanStale })
 }

@@ -14,7 +14,7 @@ use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::env::kernel;
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::in_memory::is_in_memory;
 use crate::probe;
 use crate::text::quoted;
@@ -159,6 +159,6 @@ fn forbidden(path: &Path, e: &io::Error) -> Obstacle {
 }
 
 /// The identity of the file at a path, for comparison.
-pub(super) fn inode(path: &Path) -> Option<Inode> {
-    host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| Inode::of(&meta))
+pub(super) fn inode(path: &Path) -> Option<FileId> {
+    host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| FileId::from_metadata(&meta))
 }

@@ -6,7 +6,7 @@ use binfmt_magic::{Arch, Entry};
 
 use super::process::Starts;
 use super::{Explanation, Machine, TableState, Taker, Verdict, look};
-use crate::host::{Host, Inode};
+use crate::host::{FileId, Host};
 use crate::in_memory::is_in_memory;
 use crate::probe;
 
@@ -58,7 +58,7 @@ fn reveal(host: &Host, explanation: &mut Explanation) {
 }
 
 /// Starts the entry's interpreter to see its file: the kernel does not show which file it holds.
-pub(super) fn starts(machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
+pub(super) fn starts(machine: &Machine, entry: &Entry, executes: FileId) -> Starts {
     let taken = |arch: &&Arch| {
         let probe = arch.probe().unwrap_or_default();
         machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))

@@ -18,7 +18,7 @@ use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::facts::{Facts, Now};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::in_memory::{IN_MEMORY, is_in_memory};
 use crate::layout;
 use crate::qemu::candidate;
@@ -134,7 +134,7 @@ fn named(entry: &Entry) -> Named {
 
 impl Named {
     fn may_be(&self, running: &File) -> bool {
-        let inode = |file: &File| file.metadata().map(|meta| Inode::of(&meta)).ok();
+        let inode = |file: &File| file.metadata().map(|meta| FileId::from_metadata(&meta)).ok();
         match self {
             Self::File(file) => inode(file) == inode(running),
             Self::Nothing => false,

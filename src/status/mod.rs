@@ -98,7 +98,7 @@ pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
         version: 1,
         systems,
         unfinished: has_strays(host, facts) || has_litter(host),
-        holder: host.holder(Path::new(HOLD_LOCK)),
+        holder: host.lock_owner(Path::new(HOLD_LOCK)),
     }
 }
 
@@ -118,7 +118,7 @@ fn has_strays(host: &Host, facts: &Facts) -> bool {
 fn has_litter(host: &Host) -> bool {
     let dirs = layout::homes().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
     let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
-    dirs.into_iter().any(|dir| host.list(dir).is_ok_and(|names| names.iter().any(ours)))
+    dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(ours)))
 }
 
 fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
@@ -248,7 +248,7 @@ fn untold(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<Str
         ConfState::Absent => false,
         ConfState::Editable(text) => conf::includes(text, conf::OWN),
     };
-    let own = host.peek(Path::new(NIX_OWN_CONF)).unwrap_or_default();
+    let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
     let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
     (known.nix && !told).then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }

@@ -15,7 +15,7 @@ use crate::nix::{ConfState, answer};
 
 pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     facts.nix.trace.as_ref()?;
-    let settings = Settings::read(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.peek(path));
+    let settings = Settings::read(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
     let words = settings.of(PATHS).1.into_iter().flat_map(|line| &line.words);
     let sources = words.map(|word| source(word).0).filter(|source| source.starts_with('/'));
     let missing: BTreeSet<String> =
@@ -39,13 +39,13 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
 /// serve one client each have higher ones.
 fn daemon(host: &Host) -> Option<u32> {
     // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
-    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace(process, kind));
+    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
     let mine = Some(home("self")).filter(|_| host.is_live())?;
-    let processes = host.list(Path::new("/proc")).ok()?;
+    let processes = host.list_dir(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers.into_iter().find(|pid| {
-        let words = host.peek(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let words = host.read_lossy(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
         let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
         is_daemon && home(&pid.to_string()) == mine
@@ -80,18 +80,18 @@ const RESTRICTED: [&str; 6] =
 /// The settings in users' own nix.conf files that the daemon ignores.
 fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
     let trusted = settings.list(&["trusted-users"], &["root"]);
-    let groups = host.peek(Path::new("/etc/group")).unwrap_or_default();
+    let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
     let is_trusted = |user: &str| {
         trusted.iter().any(|word| match word.strip_prefix('@') {
             Some(group) => is_member(&groups, group, user),
             None => word == "*" || word == user,
         })
     };
-    let users = host.list(Path::new("/home")).unwrap_or_default();
+    let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
     let wanted = users.filter_map(|user| {
         let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
-        let own = Settings::read(&file, &|path| host.peek(path));
+        let own = Settings::read(&file, &|path| host.read_lossy(path));
         let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
         Some((user.to_owned(), line.file, line.name))
     });

@@ -11,8 +11,8 @@ use crate::facts::Facts;
 use crate::host::{self, Host};
 
 pub(super) fn look(host: &Host, facts: &Facts) -> Place {
-    let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
-    let enforced = host.peek(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
+    let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
+    let enforced = host.read_lossy(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
     Place {
         user_namespace: host.is_live() && facts.in_user_namespace,
         container: container::kind(host),
@@ -41,7 +41,7 @@ fn is_emulated(machine: &str) -> bool {
 /// Whether the namespaces of Nix's sandbox can be created: a mount and a process namespace, and a new /proc. `None` without
 /// unshare(1).
 fn namespaces(host: &Host) -> Option<bool> {
-    let unshare = host.trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
+    let unshare = host.find_trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
     let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "/bin/true"];
     if host::env::effective_ids().0 != 0 {
         args.splice(0..0, ["--user", "--map-root-user"]);
@@ -51,16 +51,16 @@ fn namespaces(host: &Host) -> Option<bool> {
 
 /// Whether binfmt_misc is loaded, built in, or a module of the running kernel. `None` without /proc.
 pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
-    let loaded = host.peek(Path::new("/proc/filesystems"))?;
+    let loaded = host.read_lossy(Path::new("/proc/filesystems"))?;
     if loaded.lines().any(|line| line.split_whitespace().last() == Some("binfmt_misc")) {
         return Some(true);
     }
-    let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
     let dirs = ["/lib/modules", "/usr/lib/modules", "/run/booted-system/kernel-modules/lib/modules"];
     let lists = dirs
         .iter()
         .flat_map(|dir| ["modules.dep", "modules.builtin"].map(|list| Path::new(dir).join(release.trim()).join(list)));
-    Some(lists.filter_map(|list| host.peek(&list)).any(|list| list.contains("/binfmt_misc.ko")))
+    Some(lists.filter_map(|list| host.read_lossy(&list)).any(|list| list.contains("/binfmt_misc.ko")))
 }
 
 /// Finds foreign setuid programs called sudo in the unpacked images of docker, podman and containerd: one a system.
@@ -72,9 +72,9 @@ pub(super) fn foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
     ];
     let mut found = BTreeMap::new();
     for (dir, inner) in LAYERS {
-        for layer in host.list(Path::new(dir)).unwrap_or_default() {
+        for layer in host.list_dir(Path::new(dir)).unwrap_or_default() {
             let sudo = Path::new(dir).join(layer).join(inner).join("usr/bin/sudo");
-            if !host.is_plain_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
+            if !host.is_regular_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
                 continue;
             }
             let head = host::user_files::read_first_bytes(&host.at(&sudo), WINDOW as u64).unwrap_or_default();
