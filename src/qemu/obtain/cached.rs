@@ -159,7 +159,8 @@ impl Search<'_> {
         let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
         self.fetch(ui, package, files)?;
         let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
-            // Sealed first: what is hashed then cannot change any host::memfd::seal_program(&file).map_err(|e| no_memory(&e))?;
+            // Sealed before it is hashed, so that the hashed bytes cannot change any more.
+            host::memfd::seal_program(&file).map_err(|e| no_memory(&e))?;
             fetch::check(&mut file, member)?;
             Ok(emulator(arch, Place::Memory(file), version))
         };
