@@ -22,7 +22,7 @@ pub(super) fn run(args: &Explain, host: &Host, ui: &Ui) -> Result<ExitCode> {
 
 fn file_of(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
     // A missing file is an error, not a finding.
-    host::user_files::stat_path(file)?;
+    crate::host::user_files::stat_path(file)?;
     let machine = Machine::look(host)?;
     let mut explanation = explain::on(host, &machine, file);
     explain::try_out(host, &machine, &mut explanation);
