@@ -7,13 +7,14 @@ use crate::apply::Apply;
 use crate::cli;
 use crate::doctor::report::Report;
 use crate::doctor::{self, Finding, Fix, Seen, look, messages};
+use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
 use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
-use crate::qemu::obtain::source::{self, Network, Source};
+use crate::qemu::obtain::source::{self, Source};
 use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 

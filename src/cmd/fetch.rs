@@ -11,13 +11,14 @@ use crate::archive::{Listed, Manifest, bundle};
 use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
+use crate::download::Network;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::host::{Given, Host};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
     latest,
-    source::{self, Network, Release, Source},
+    source::{self, Release, Source},
 };
 use crate::ui::Ui;
 use crate::{fetch, mirrors};

@@ -5,12 +5,12 @@ use std::path::Path;
 use crate::catalog::NoVersion;
 use crate::cli;
 use crate::digest::Sha256;
-use crate::download::NotAUrl;
+use crate::download::{Network, NotAUrl};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::mirrors;
 use crate::oci::NotAnImage;
-use crate::qemu::obtain::source::{From, Network, Place, Release, Source};
+use crate::qemu::obtain::source::{From, Place, Release, Source};
 
 /// What the options say, for so many systems.
 pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Result<(Source, Network)> {

@@ -7,6 +7,7 @@ use crate::apply::{Applied, Apply};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
+use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::hold::Registration;
@@ -15,7 +16,7 @@ use crate::layout;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
-use crate::qemu::obtain::source::{self, Network, Source};
+use crate::qemu::obtain::source::{self, Source};
 use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 

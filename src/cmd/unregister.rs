@@ -6,13 +6,13 @@ use super::{conclude, hold, lock, permission, show, systems, talk};
 use crate::apply::Apply;
 use crate::cli;
 use crate::container::Container;
+use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan;
-use crate::qemu::obtain::source::Network;
 use crate::request::Unregister;
 use crate::ui::Ui;
 

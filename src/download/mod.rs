@@ -48,6 +48,15 @@ use crate::catalog::{Member, Plan};
 use members::Cutter;
 use ranges::Stop;
 
+/// How the network may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// The mirror that is asked first.
+    pub mirror: Option<BaseUrl>,
+    /// Nothing may be downloaded.
+    pub offline: bool,
+}
+
 /// How often one mirror is asked again, after it moved at least one block and then broke.
 const TURNS: usize = 3;
 

@@ -1,10 +1,10 @@
 //! Pulls an image from a registry into memory.
 
+use crate::download::Network;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, PullOrder, Pulled};
 use crate::host::Host;
 use crate::oci::{Platform, Reference};
-use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 use crate::{mirrors, registries};
 

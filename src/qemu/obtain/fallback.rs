@@ -7,11 +7,11 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::open::open;
-use super::source::{From, Network, Place};
+use super::source::{From, Place};
 use super::unpack;
 use crate::catalog::{Archive, Archives, Vouched};
 use crate::digest::Sha256;
-use crate::download::{DownloadError, FileUrl};
+use crate::download::{DownloadError, FileUrl, Network};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::qemu::candidate::Fit;

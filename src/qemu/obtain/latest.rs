@@ -7,11 +7,10 @@ use std::fs::File;
 use std::time::SystemTime;
 
 use super::open::{Opened, What};
-use super::source::Network;
 use crate::catalog::{Catalog, Package};
 use crate::debian::{Date, DebianError, Offer, Wanted};
 use crate::digest::Sha256;
-use crate::download::{DownloadError, FileUrl, Mirror};
+use crate::download::{DownloadError, FileUrl, Mirror, Network};
 use crate::error::{Error, Result};
 use crate::fetch::file;
 use crate::fetcher;

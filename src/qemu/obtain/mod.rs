@@ -19,6 +19,7 @@ use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 use crate::cache::Cache;
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
+use crate::download::Network;
 use crate::error::{Error, Result};
 use crate::facts::{IN_MEMORY, in_memory};
 use crate::host::Host;
@@ -28,7 +29,7 @@ use crate::qemu::candidate::{self, HostCopy};
 use crate::receipt::Receipt;
 use crate::ui::Ui;
 use open::{Opened, What};
-use source::{Network, Place as Origin, Release, Source};
+use source::{Place as Origin, Release, Source};
 
 /// An emulator that can be registered.
 #[derive(Debug)]

@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use super::source::{From, Network, Place};
+use super::source::{From, Place};
 use crate::archive::LARGEST_TOTAL;
 use crate::digest::Sha256;
+use crate::download::Network;
 use crate::error::{Error, Result};
 use crate::fetch::{self, file::Wanted};
 use crate::fetcher::Layers;

@@ -11,7 +11,7 @@ use super::latest;
 use super::open::{self, Opened};
 use crate::catalog::{Catalog, Package, VersionWanted};
 use crate::digest::Sha256;
-use crate::download::{BaseUrl, FileUrl};
+use crate::download::{FileUrl, Network};
 use crate::error::Result;
 use crate::host::Host;
 use crate::oci::Reference;
@@ -61,15 +61,6 @@ pub enum Place {
     Url(FileUrl),
     /// In a registry of images.
     Image(Box<Reference>),
-}
-
-/// How the network may be used.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Network {
-    /// The mirror that is asked first.
-    pub mirror: Option<BaseUrl>,
-    /// Not at all.
-    pub offline: bool,
 }
 
 /// A source, and what of it had to be opened.
