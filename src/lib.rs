@@ -14,9 +14,11 @@
 //! | [`facts`] | the machine, read once | what will be done about it |
 //! | [`plan`] | all decisions; pure | the machine itself |
 //! | [`apply`] | does steps, journals, takes back | why a step is in the plan |
+//! | [`unregister`] | facts, plan and changes of `unregister` | the command line |
 //! | [`receipt`] | what was made here; versioned | how to undo it |
 //! | [`host`] | the one door: files, processes, mounts | what any file means |
 //! | [`binfmt_misc`] | the kernel's table | QEMU, Nix, receipts |
+//! | [`in_memory`] | names of interpreters that live in memory | whose they are |
 //! | [`container`] | whether this is one, and how long the table lasts in it | what is registered |
 //! | [`boot`] | binfmt.d files | QEMU, Nix |
 //! | [`nix`] | nix.conf, Nix's answers, its daemon | the kernel |
@@ -78,6 +80,7 @@ pub mod fetch;
 pub mod fetcher;
 pub mod hold;
 pub mod host;
+pub mod in_memory;
 pub mod interpreter;
 pub mod layout;
 pub mod mirrors;
@@ -96,3 +99,4 @@ pub mod rootless;
 pub mod status;
 pub mod text;
 pub mod ui;
+pub mod unregister;

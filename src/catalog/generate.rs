@@ -81,6 +81,7 @@ pub fn generate<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, Gen
 fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, GenerateError> {
     let (size, sha256, sha1) = digests(deb)?;
     let data = ar::find(deb, DATA)?;
+    let data = Span { offset: data.start, length: data.end.saturating_sub(data.start) };
     if data.end() > size {
         return Err(GenerateError::format("it ends too early"));
     }

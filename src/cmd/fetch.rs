@@ -13,7 +13,6 @@ use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::download::Network;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts;
 use crate::host::{Given, Host};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
@@ -81,7 +80,7 @@ fn package(args: &cli::Fetch, host: &Host, ui: &Ui, network: &Network, machine: 
 
 /// By any name of it.
 fn machine(named: Option<&str>) -> String {
-    let Some(name) = named else { return facts::kernel().0 };
+    let Some(name) = named else { return crate::host::env::kernel().0 };
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
 }
 

@@ -9,7 +9,7 @@ use super::{origin, systems};
 use crate::binfmt_misc;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::{self, Native, native};
+use crate::facts::{Native, native};
 use crate::host::Host;
 use crate::layout;
 use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
@@ -23,7 +23,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if !host.is_live() {
         return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
     }
-    let (machine, kernel) = facts::kernel();
+    let (machine, kernel) = crate::host::env::kernel();
     ability::of_machine(kernel, host.exists(Path::new("/proc/self")))?;
     let mut archs = asked(args, host, &machine)?;
     let mapping = mapping(host, args.map_root)?;

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::facts::Rival;
 use crate::host::Host;
 use crate::qemu::candidate::{self, Fit, HostCopy};
 use crate::qemu::known_bad;
@@ -71,7 +70,7 @@ impl<'a> Search<'a> {
 
     /// All candidates for one system that exist, judged; at most one of them is to be taken. The entries are those of
     /// others that run its programs.
-    pub fn find(&self, arch: &Arch, entries: &[Rival]) -> Vec<HostCopy> {
+    pub fn find(&self, arch: &Arch, interpreters: &[&Path]) -> Vec<HostCopy> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
         let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<Fit, String>| {
@@ -87,7 +86,7 @@ impl<'a> Search<'a> {
         };
         let own = self.home.iter().flat_map(|home| OWN.map(|profile| home.join(profile)));
         let dirs = DIRS.iter().map(PathBuf::from).chain(own);
-        for path in dirs.flat_map(|dir| names(&dir, arch)).chain(self.registered(entries)) {
+        for path in dirs.flat_map(|dir| names(&dir, arch)).chain(self.registered(interpreters)) {
             look(path, &|path, real| self.judge(arch, path, real));
         }
         for path in self.store.iter().map(|dir| dir.join("bin").join(interpreter::binary(arch))) {
@@ -110,11 +109,10 @@ impl<'a> Search<'a> {
     }
 
     /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
-    fn registered(&self, entries: &[Rival]) -> impl Iterator<Item = PathBuf> {
+    fn registered(&self, interpreters: &[&Path]) -> impl Iterator<Item = PathBuf> {
         let root = self.host.at(Path::new("/"));
-        let paths: Vec<_> = entries
+        let paths: Vec<_> = interpreters
             .iter()
-            .map(|rival| Path::new(OsStr::from_bytes(&rival.entry.rule.interpreter)))
             .filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?)))
             .collect();
         paths.into_iter()
