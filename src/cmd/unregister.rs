@@ -3,7 +3,6 @@
 use super::{conclude, hold, lock, permission, show, systems, talk};
 use crate::cli;
 use crate::container::Container;
-use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;

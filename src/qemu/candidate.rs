@@ -72,17 +72,32 @@ pub fn why(error: Error) -> String {
 
 /// What the bytes say, and what it answers when it is started.
 pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
-    let mut head = Vec::new();
-    let io = |e: std::io::Error| e.to_string();
-    file.rewind().map_err(io)?;
-    (&mut file).take(interpreter::HEAD).read_to_end(&mut head).map_err(io)?;
-    interpreter::judge(&head, machine)?;
+    let head = static_head(machine, &mut file)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let version = version(host, arch, &open)?;
-    file.rewind().map_err(io)?;
-    let sha256 = Sha256::of_reader(&mut file).map_err(io)?;
-    Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(&head), file })
+    hashed(&head, file, version)
+}
+
+/// The same for an emulator whose publisher says its release, and which need not run on this machine.
+pub fn fit_of_release(machine: &str, mut file: File, release: Version) -> std::result::Result<Fit, String> {
+    let head = static_head(machine, &mut file)?;
+    hashed(&head, file, release)
+}
+
+/// The first bytes of a static program for this machine.
+fn static_head(machine: &str, file: &mut File) -> std::result::Result<Vec<u8>, String> {
+    let mut head = Vec::new();
+    file.rewind().map_err(|e| e.to_string())?;
+    file.take(interpreter::HEAD).read_to_end(&mut head).map_err(|e| e.to_string())?;
+    interpreter::judge(&head, machine)?;
+    Ok(head)
+}
+
+fn hashed(head: &[u8], mut file: File, version: Version) -> std::result::Result<Fit, String> {
+    file.rewind().map_err(|e| e.to_string())?;
+    let sha256 = Sha256::of_reader(&mut file).map_err(|e| e.to_string())?;
+    Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(head), file })
 }
 
 /// Asks an emulator for its release, by running it.
