@@ -34,8 +34,7 @@
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
 //! | [`netrc`] | whose passwords are for which mirror; pure | where the files are |
-//! | [`oci`] | images in registries: references, documents, challenges, passwords; pure | HTTP, files |
-//! | [`registries`] | who this machine's user is to registries of images | how to pull |
+//! | [`oci`] | images in registries: references, documents, challenges, passwords | HTTP |
 //! | [`layout`] | where our things go | |
 //! | [`hold`] | stays, watches the table, puts back what is removed: findings, pace and events are pure | how it is registered |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
@@ -93,7 +92,6 @@ pub mod probe;
 pub mod proof;
 pub mod qemu;
 pub mod receipt;
-pub mod registries;
 pub mod request;
 pub mod rootless;
 pub mod status;

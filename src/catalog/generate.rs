@@ -15,11 +15,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use sha1::Digest as _;
 
 use super::announced::Announced;
-use super::elf;
 use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION, Vouched};
 use super::{ar, invalid, xz};
 use crate::digest::Sha256;
-use crate::interpreter::Version;
+use crate::interpreter::{ELF_MAGIC, HEAD, Version, host_of};
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
@@ -182,15 +181,16 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<Option<(
     let mut head = Vec::new();
     let mut announced = Announced::by(target);
     let size = pour(&mut entry, |bytes| {
-        head.extend(bytes.iter().take(elf::HEAD.saturating_sub(head.len())));
+        head.extend(bytes.iter().take(usize::try_from(HEAD).unwrap_or(0).saturating_sub(head.len())));
         sha256.update(bytes);
         announced.see(bytes);
     })?;
-    if !head.starts_with(elf::MAGIC) {
+    if !head.starts_with(ELF_MAGIC) {
         return Ok(None);
     }
-    let unfit = |why| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
-    let kind = Kind { host: elf::host_of(&head).map_err(unfit)?, version: announced.version().map_err(unfit)? };
+    let unfit = |why: &dyn std::error::Error| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
+    let host = host_of(&head).map_err(|e| unfit(&e))?;
+    let kind = Kind { host, version: announced.version().map_err(|e| unfit(&e))? };
     let member = Member { target: target.to_owned(), offset, size, sha256: finished(sha256) };
     Ok(Some((kind, member)))
 }

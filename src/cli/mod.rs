@@ -1,7 +1,6 @@
 //! The command line: clap types only. Doc comments are the help texts.
 
 mod args;
-mod doctor;
 mod origin;
 
 use std::path::PathBuf;
@@ -9,7 +8,6 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use args::*;
-pub use doctor::Doctor;
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux

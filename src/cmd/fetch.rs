@@ -7,7 +7,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{origin, systems};
+use super::{named_systems, origin};
 use crate::archive::{Listed, Manifest, bundle};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
@@ -29,7 +29,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
             "the archive itself goes to stdout by -o -, so neither JSON nor a terminal can".into(),
         ));
     }
-    let (systems, all) = systems::named(&args.systems)?;
+    let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;

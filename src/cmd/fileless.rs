@@ -5,7 +5,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{conclude, hold, lock, permission, talk};
+use super::{check_permission, conclude, hold, lock, talk};
 use crate::apply::fileless::{Fileless, register};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
@@ -39,7 +39,7 @@ pub(super) fn run(
         hold::foretell(args, host, &mut plan.notes)?;
         return Ok(report(ui, &outcome(&facts, &plan, &[], false), false));
     }
-    permission::check(host, Some(&args.systems))?;
+    check_permission(host, Some(&args.systems))?;
     let hold = hold::begin(args, host, container, ui)?;
     let outcome = memory.register(request, ui)?;
     let code = report(ui, &outcome, true);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use super::{origin, systems};
+use super::{named_systems, origin};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
@@ -56,7 +56,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
 
 fn asked(args: &cli::Run, host: &Host, machine: &str) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
-    let (archs, all) = systems::named(names)?;
+    let (archs, all) = named_systems(names)?;
     let native = native::among(host, &archs, machine);
     if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });

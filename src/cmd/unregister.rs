@@ -1,6 +1,6 @@
 //! `binfmt-nix unregister SYSTEM…`
 
-use super::{conclude, hold, lock, permission, show, systems, talk};
+use super::{check_permission, conclude, hold, lock, named_systems, show, talk};
 use crate::cli;
 use crate::container::Container;
 use crate::error::{ExitCode, Result};
@@ -16,10 +16,10 @@ pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Contai
     if let Some(container) = container {
         container.check_table(host)?;
     }
-    let (systems, all) = systems::named(&args.systems)?;
+    let (systems, all) = named_systems(&args.systems)?;
     let request = Unregister { systems, all, by_hold: false };
     if !args.dry_run {
-        permission::check(host, None)?;
+        check_permission(host, None)?;
     }
     hold::refuse_undo(host, &request)?;
     if args.dry_run {

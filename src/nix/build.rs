@@ -48,7 +48,7 @@ pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
     let derivation = match instantiated {
         Ok(done) if done.status.success() => done.stdout.trim().to_owned(),
         Ok(done) => return Built::Untried(format!("nix-instantiate: {}", last(&done.stderr))),
-        Err(why) => return Built::Untried(why),
+        Err(why) => return Built::Untried(why.to_string()),
     };
     let store = tool("nix-store");
     let builder = run(host, &store, &["--query", "--binding", "builder", &derivation]).map(|done| done.stdout);
@@ -58,7 +58,7 @@ pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
     drop(run(host, &store, &["--delete", &derivation, &builder]));
     match built {
         Ok(done) => judge(&done.stderr, &builder, host.own_user().0 == 0, sandboxed(host)),
-        Err(why) => Built::Failed(why),
+        Err(why) => Built::Failed(why.to_string()),
     }
 }
 
@@ -85,9 +85,19 @@ fn sandboxed(host: &Host) -> bool {
     answer::ask(host).is_some_and(|answer| answer.sandbox == "true")
 }
 
-fn run(host: &Host, program: &Path, words: &[&str]) -> Result<Finished, String> {
+/// A command of Nix cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", program.display())]
+struct NixCommandError {
+    program: PathBuf,
+    source: std::io::Error,
+}
+
+fn run(host: &Host, program: &Path, words: &[&str]) -> Result<Finished, NixCommandError> {
     let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
-    let done = host.run_for_caller(program, words).map_err(|e| format!("{}: {e}", program.display()))?;
+    let done = host
+        .run_for_caller(program, words)
+        .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors wherever they go.
     Ok(Finished { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })
 }

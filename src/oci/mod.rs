@@ -1,4 +1,5 @@
-//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure.
+//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure, except [`login`],
+//! which reads the auth files.
 //!
 //! An image is a chain of digests: the reference names an index or a manifest, the index names the manifest of each
 //! platform, and that names the layers (image-spec v1.1, `image-index.md` and `manifest.md`; the same shapes are
@@ -13,14 +14,16 @@ mod chain;
 mod challenge;
 mod document;
 mod host;
+mod invalid;
 mod login;
 mod platform;
 mod reference;
 
-pub use auth::{NAMED, in_file, places};
+pub use auth::{InvalidAuthFile, NAMED, in_file, login, places};
 pub use chain::{Bad, Chain, LARGEST_DOCUMENT, Want};
 pub use challenge::{Challenge, may_know, pull_scope};
-pub use document::{Document, Layer, Listed, MOST_LAYERS};
-pub use login::{Credentials, Login};
+pub use document::{Document, InvalidDocument, Layer, Listed, MOST_LAYERS, NoPlatformError};
+pub use invalid::{InvalidReference, NotAnImage};
+pub use login::{Credentials, InvalidAuth, Login};
 pub use platform::Platform;
-pub use reference::{NotAnImage, Reference};
+pub use reference::Reference;

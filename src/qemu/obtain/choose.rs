@@ -80,7 +80,7 @@ impl Supply {
         let bad = available.copies.iter().find_map(|copy| Some((copy, copy.verdict.as_ref().err()?)));
         match bad {
             Some((copy, why)) => {
-                Error::Unfit { path: copy.path.clone(), binary: layout::emulator_name(arch), why: why.clone() }
+                Error::Unfit { path: copy.path.clone(), binary: layout::emulator_name(arch), why: why.to_string() }
             }
             None => no_emulator(arch, format!("{} has none", self.origin_name())),
         }

@@ -222,7 +222,7 @@ fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> R
     let fit = candidate::fit(host, emulator.arch, machine, file).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: layout::emulator_name(emulator.arch),
-        why,
+        why: why.to_string(),
     })?;
     Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
 }

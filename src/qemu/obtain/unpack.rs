@@ -18,7 +18,7 @@ use crate::fetcher::{self, Layers, Sink, Unpacked};
 use crate::host::env::kernel;
 use crate::host::{Host, Inode};
 use crate::interpreter;
-use crate::qemu::candidate::{self, Fit, HostCopy};
+use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ fn unpacked(
     archs: &[&'static Arch],
     machine: &str,
     path: &Path,
-    validate: &dyn Fn(&Arch, File) -> std::result::Result<Fit, String>,
+    validate: &dyn Fn(&Arch, File) -> std::result::Result<Fit, CandidateError>,
     unpack: impl FnOnce(&[&str], &mut Sink<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
 ) -> Result<Brought> {
     // Known before a large archive is read.
