@@ -8,7 +8,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Blocked, Host, Inode, TEMP_PREFIX};
+use crate::host::{self, Blocked, Host, Inode, TEMP_PREFIX};
 use crate::layout;
 use crate::probe::{self, ARG0, Trial};
 
@@ -18,7 +18,7 @@ pub const BECOME: &str = "become-in-chroot";
 /// Evaluates the rule, as the kernel will, against the interpreter and against
 /// what this machine runs by itself: a match would make the kernel start the
 /// interpreter to start the interpreter (ELOOP), for every program.
-pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
+pub(super) fn harmless(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let bricking = |what: &str| Error::Bricking { name: name.clone(), what: what.to_owned() };
     if rule.matches(interpreter_head) {
@@ -26,7 +26,7 @@ pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Res
     }
     let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
     for (path, what) in natives {
-        let head = host.head(Path::new(path), binfmt_magic::WINDOW as u64);
+        let head = host::user_files::read_first_bytes(Path::new(path), binfmt_magic::WINDOW as u64);
         if head.is_ok_and(|head| rule.matches(&head)) {
             return Err(bricking(what));
         }
@@ -49,7 +49,7 @@ pub(super) fn runs(
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
     let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
     let dir = empty_room(host, probe)?;
-    let seen = watch(host, &host.at(&dir), emulator, keeps_argv0);
+    let seen = watch(&host.at(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
     seen.map_err(|e| broken(e.to_string()))
 }
@@ -100,16 +100,11 @@ enum ProbeError {
 }
 
 /// Starts the probe, and compares what it is run by with what was verified.
-fn watch(
-    host: &Host,
-    room: &Path,
-    emulator: Option<(Inode, Sha256)>,
-    keeps_argv0: bool,
-) -> std::result::Result<(), ProbeError> {
+fn watch(room: &Path, emulator: Option<(Inode, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
     let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(ProbeError::Native)?;
-    let ran = match probe::watch(host, child)? {
+    let ran = match probe::watch(child)? {
         Trial::Ran(ran) => ran,
         Trial::Refused(e) => return Err(ProbeError::Refused(e)),
         Trial::Ended(why) | Trial::Untried(why) => return Err(ProbeError::Ended(why)),

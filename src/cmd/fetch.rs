@@ -14,7 +14,7 @@ use crate::digest::{Hashed, Sha256};
 use crate::download::Network;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel;
-use crate::host::{Given, Host};
+use crate::host::{self, Given, Host};
 use crate::interpreter::Version;
 use crate::outcome::Bundle;
 use crate::qemu::obtain::source::{Release, Source};
@@ -30,11 +30,11 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
-    let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
+    let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
-    let mut output = if to_stdout { None } else { Some(host.create_given(&args.output)?) };
+    let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let source = source(args)?;
     let emulators = obtain(Context { host, ui, network: &network }, &source, &machine, &systems, all)?;
     let manifest = manifest(&machine, &emulators);
@@ -100,7 +100,8 @@ fn obtain(
             found.push(emulator(arch, file, fit.sha256, fit.version)?);
         }
     }
-    let mut create = |_: &Arch, _| host.scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e));
+    let mut create =
+        |_: &Arch, _| host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e));
     let downloads = supply.download(context, &missing, &mut create)?;
     for one in downloads.emulators {
         found.push(emulator(one.arch, one.file, one.sha256, one.version)?);

@@ -17,7 +17,7 @@ use crate::request::Register;
 use crate::ui::Ui;
 
 /// What the options say, for so many systems.
-pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Result<(Source, Network)> {
+pub(super) fn wanted(origin: &cli::Origin, systems: usize) -> Result<(Source, Network)> {
     let network = |mirror| Network { mirror, offline: origin.offline };
     if let Some(path) = &origin.from {
         return Ok((Source::From(from(path, origin)?), network(None)));
@@ -39,7 +39,7 @@ pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Resul
         (None, cli::Source::Fallback) => Source::Fallback,
         (None, cli::Source::Download) => Source::Download(Release::Pinned),
     };
-    Ok((source, network(mirrors::named(host, origin.mirror.as_deref())?)))
+    Ok((source, network(mirrors::named(origin.mirror.as_deref())?)))
 }
 
 /// The error for `--qemu-version` with `--source fallback`.

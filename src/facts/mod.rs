@@ -19,8 +19,8 @@ use crate::catalog::{Catalog, Package};
 use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
-use crate::host::Host;
 use crate::host::env::kernel;
+use crate::host::{self, Host};
 use crate::in_memory::{HELD_IN_MEMORY, is_in_memory};
 use crate::interpreter::Version;
 use crate::layout;
@@ -89,12 +89,12 @@ impl Facts {
             missing_dirs: layout::dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::look(host)?,
             nix: nix::look(host)?,
-            native: native::among(host, systems, &machine),
+            native: native::among(systems, &machine),
             rivals: BTreeMap::new(),
             available: BTreeMap::new(),
             supply: None,
             notes: Vec::new(),
-            in_user_namespace: host.is_in_user_namespace(),
+            in_user_namespace: host::namespaces::is_in_user_namespace(),
             machine,
             kernel,
             table,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::login::InvalidAuth;
 use super::{Credentials, Login, Reference};
-use crate::host::Host;
+use crate::host;
 
 /// The variable that names the only file.
 pub const NAMED: &str = "REGISTRY_AUTH_FILE";
@@ -24,17 +24,17 @@ const LONGEST: u64 = 1 << 20;
 
 /// What the auth files say of an image's registry, and nothing of what they say of others. A file that cannot be read,
 /// or means nothing, is as good as none; but when the registry refuses us, it is named.
-pub fn login(host: &Host, image: &Reference) -> Login {
+pub fn login(image: &Reference) -> Login {
     let mut hints = Vec::new();
-    let variable = |name: &str| host.env(name);
-    for place in places(&variable, host.own_user().0) {
+    let variable = |name: &str| host::env::var(name);
+    for place in places(&variable, host::env::effective_ids().0) {
         let shown = place.display();
-        if !host.is_there_given(&place) {
+        if !host::user_files::path_exists(&place) {
             let named = variable(NAMED).is_some();
             hints.extend(named.then(|| format!("{NAMED} names {shown}, which is not there")));
             continue;
         }
-        match found(host, &place, image) {
+        match found(&place, image) {
             Ok((Credentials::Nobody, None)) => {}
             Ok((Credentials::Nobody, Some(helper))) => {
                 hints.push(format!(
@@ -62,8 +62,8 @@ enum AuthFileError {
     Invalid(#[from] InvalidAuthFile),
 }
 
-fn found(host: &Host, path: &Path, image: &Reference) -> Result<(Credentials, Option<String>), AuthFileError> {
-    let file = host.open_given(path).map_err(|e| AuthFileError::Read(e.into()))?;
+fn found(path: &Path, image: &Reference) -> Result<(Credentials, Option<String>), AuthFileError> {
+    let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
     let mut text = Vec::new();
     file.take(LONGEST).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
     Ok(in_file(&text, image)?)

@@ -12,7 +12,7 @@ use binfmt_magic::Arch;
 
 use super::{ARG0, Trial, judge, watch};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{Blocked, Host, Refusal};
+use crate::host::{self, Blocked, Host, Refusal};
 use crate::rootless::ability;
 use crate::rootless::enter::limits;
 
@@ -46,7 +46,7 @@ impl Room {
 }
 
 /// Starts the probe of a system in a room.
-pub fn run(host: &Host, room: Room, arch: &Arch) -> Trial {
+pub fn run(room: Room, arch: &Arch) -> Trial {
     let words = [ENTER, room.name(), arch.target].map(OsStr::new);
     let child = match Blocked::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
@@ -55,7 +55,7 @@ pub fn run(host: &Host, room: Room, arch: &Arch) -> Trial {
     let trial = match room {
         // The probe is not this child, but a child of it.
         Room::Sandbox | Room::Inside => wait(child),
-        Room::Open | Room::Chroot => watch(host, child),
+        Room::Open | Room::Chroot => watch(child),
     };
     trial.unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}")))
 }
@@ -99,33 +99,33 @@ pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
     let refused = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
     match room {
-        Room::Open | Room::Chroot => host.leave_for_own_mounts().map_err(refused)?,
+        Room::Open | Room::Chroot => host::isolation::unshare_mounts().map_err(refused)?,
         Room::Sandbox => {
-            host.leave_for_sandbox().map_err(refused)?;
-            return follow(host, system);
+            host::isolation::unshare_sandbox().map_err(refused)?;
+            return follow(system);
         }
-        Room::Inside => host.end_with_parent().map_err(|e| unable("be ended with its parent", &e))?,
+        Room::Inside => host::isolation::die_with_parent().map_err(|e| unable("be ended with its parent", &e))?,
     }
-    let dir = host.furnish_room(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
+    let dir = host::isolation::mount_probe_root(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
     let error = match room {
-        Room::Open => host.become_in_room(&dir, ARG0),
+        Room::Open => host::isolation::exec_probe(&dir, ARG0),
         Room::Chroot => {
-            host.enter_chroot(&dir).map_err(|e| unable("enter a chroot", &e))?;
-            host.become_in_room(Path::new("/"), ARG0)
+            host::isolation::enter_chroot(&dir).map_err(|e| unable("enter a chroot", &e))?;
+            host::isolation::exec_probe(Path::new("/"), ARG0)
         }
         Room::Sandbox | Room::Inside => {
             // Inside a container it may be forbidden, and no emulator needs it.
-            drop(host.mount_proc(&dir));
-            host.make_room_the_root(&dir).map_err(|e| unable("change the root directory", &e))?;
-            host.become_in_room(Path::new("/"), ARG0)
+            drop(host::isolation::mount_proc(&dir));
+            host::isolation::pivot_to(&dir).map_err(|e| unable("change the root directory", &e))?;
+            host::isolation::exec_probe(Path::new("/"), ARG0)
         }
     };
     Err(Error::Command { command: "the probe".into(), source: error })
 }
 
 /// Ends as the process inside ends, which has said why.
-fn follow(host: &Host, system: &str) -> Result<ExitCode> {
-    let ended = host.continue_inside(&[ENTER, Room::Inside.name(), system]);
+fn follow(system: &str) -> Result<ExitCode> {
+    let ended = host::isolation::respawn_as_init(&[ENTER, Room::Inside.name(), system]);
     let status = ended.map_err(|e| unable("start this program in a namespace of processes", &e))?;
     let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
     match known.into_iter().find(|code| status.code() == Some(*code as i32)) {

@@ -85,9 +85,9 @@ impl Supply {
         let file = host.open_trusted(&path).ok()?;
         let origin = name.to_owned();
         Some(match self.purpose {
-            Purpose::Caller => Cached { version: candidate::version(host, arch, &path).ok()?, path, origin, fit: None },
+            Purpose::Caller => Cached { version: candidate::version(arch, &path).ok()?, path, origin, fit: None },
             Purpose::Machine | Purpose::Bundle => {
-                let fit = candidate::fit(host, arch, &self.machine, file).ok()?;
+                let fit = candidate::fit(arch, &self.machine, file).ok()?;
                 Cached { version: fit.version, path, origin, fit: Some(fit) }
             }
         })

@@ -80,7 +80,7 @@ impl Supply {
         match self.download_package(context, archs, create) {
             Err(error) if fallback::may_help(&error) => match self.source {
                 Source::Fallback => self.download_fallback(context, archs, create, error),
-                _ if self.has_fallback(archs)? => Err(Error::other(FallbackMayHelp::of(error, context.host, archs))),
+                _ if self.has_fallback(archs)? => Err(Error::other(FallbackMayHelp::of(error, archs))),
                 _ => Err(error),
             },
             done => done,

@@ -14,7 +14,7 @@ use super::open::What;
 use super::source::Source;
 use super::{Available, Caching, Context, Order, Purpose, Supply, Wanted};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::in_memory::{IN_MEMORY, in_memory};
 use crate::interpreter::{KNOWS_ARGV0, Version};
 use crate::layout;
@@ -163,7 +163,7 @@ impl Supply {
     /// Downloads emulators into the cache, or into memory where nothing can be kept.
     fn bring(&self, context: Context<'_>, archs: &[&'static Arch], caching: Caching) -> Result<Vec<Emulator>> {
         let host = context.host;
-        host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+        host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
         let Some(cache) = self.cache.as_ref().filter(|_| caching == Caching::Fill) else {
             return self.bring_into_memory(context, archs);
         };
@@ -181,16 +181,15 @@ impl Supply {
     }
 
     fn bring_into_memory(&self, context: Context<'_>, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
-        let host = context.host;
         let mut create = |_: &Arch, _| {
-            let file = host.memory_to_seal().map_err(|e| no_memory(&e))?;
-            Ok(ToSeal { host, file })
+            let file = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+            Ok(ToSeal { file })
         };
         let downloads = self.download(context, archs, &mut create)?;
         if let Some(note) = &downloads.note {
             context.ui.note(note);
         }
-        let emulator = |Downloaded { arch, file, version, .. }: Downloaded<ToSeal<'_>>| Emulator {
+        let emulator = |Downloaded { arch, file, version, .. }: Downloaded<ToSeal>| Emulator {
             arch,
             place: Place::Memory(file.file),
             version,
@@ -200,18 +199,17 @@ impl Supply {
 }
 
 /// A file in memory that is sealed when it is complete.
-struct ToSeal<'a> {
-    host: &'a Host,
+struct ToSeal {
     file: File,
 }
 
-impl Destination for ToSeal<'_> {
+impl Destination for ToSeal {
     fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
     fn complete(&mut self) -> io::Result<()> {
-        self.host.seal(&self.file)
+        host::memfd::seal_program(&self.file)
     }
 }
 
@@ -219,7 +217,7 @@ impl Destination for ToSeal<'_> {
 fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
     let Place::File(path) = &emulator.place else { return Ok(emulator) };
     let file = copy_into_memory(host, path, named)?;
-    let fit = candidate::fit(host, emulator.arch, machine, file).map_err(|why| Error::Unfit {
+    let fit = candidate::fit(emulator.arch, machine, file).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: layout::emulator_name(emulator.arch),
         why: why.to_string(),
@@ -228,10 +226,10 @@ fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> R
 }
 
 fn copy_into_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
-    let mut memory = host.memory_to_seal().map_err(|e| no_memory(&e))?;
-    let mut file = if named { host.open_given(path)? } else { host.open_trusted_through_links(path)? };
+    let mut memory = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+    let mut file = if named { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
     io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
-    host.seal(&memory).map_err(|e| no_memory(&e))?;
+    host::memfd::seal_program(&memory).map_err(|e| no_memory(&e))?;
     Ok(memory)
 }
 

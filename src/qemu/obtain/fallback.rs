@@ -14,7 +14,7 @@ use crate::catalog::{Archive, Archives, Vouched};
 use crate::digest::Sha256;
 use crate::download::{DownloadError, FileUrl};
 use crate::error::{Error, ExitCode, Failure, Result};
-use crate::host::Host;
+use crate::host;
 use crate::qemu::candidate::Fit;
 use crate::text::quoted;
 
@@ -60,14 +60,14 @@ pub struct FallbackMayHelp {
 
 impl FallbackMayHelp {
     /// Adds the command that asks other publishers.
-    pub fn of(error: Error, host: &Host, archs: &[&'static Arch]) -> Self {
+    pub fn of(error: Error, archs: &[&'static Arch]) -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let words = with_fallback(&words).unwrap_or_else(|| {
             let systems = archs.iter().map(|arch| arch.target.to_owned());
             ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
         });
-        let sudo = host.env("SUDO_COMMAND").map(|_| "sudo".to_owned());
-        let own_path = host.own_path().to_string_lossy().into_owned();
+        let sudo = host::env::var("SUDO_COMMAND").map(|_| "sudo".to_owned());
+        let own_path = host::env::own_path().to_string_lossy().into_owned();
         let quoted = [own_path].into_iter().chain(words).map(|word| quoted(&word));
         let command: Vec<_> = sudo.into_iter().chain(quoted).collect();
         Self { error, command: command.join(" ") }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 use crate::qemu::known_bad;
 use crate::{interpreter, layout};
@@ -53,8 +53,8 @@ impl<'a> Search<'a> {
         // A store that cannot be listed holds nothing that could be taken.
         let names = if everywhere { host.list(Path::new(STORE)).unwrap_or_default() } else { Vec::new() };
         let store = names.iter().filter(|name| is_static_qemu(name)).map(|name| Path::new(STORE).join(name));
-        let is_user = for_caller && host.own_user().0 != 0;
-        let home = host.env("HOME").filter(|_| is_user).map(PathBuf::from).filter(|home| home.is_absolute());
+        let is_user = for_caller && host::env::effective_ids().0 != 0;
+        let home = host::env::var("HOME").filter(|_| is_user).map(PathBuf::from).filter(|home| home.is_absolute());
         Self { host, machine, home, store: store.collect() }
     }
 

@@ -228,7 +228,7 @@ impl Supply {
                 available.copies = search.find(arch, &[]);
             }
             Source::Host => available.copies = search.find(arch, &wanted.interpreters),
-            Source::File(path) => available.copies = vec![candidate::given(host, arch, &self.machine, path)],
+            Source::File(path) => available.copies = vec![candidate::given(arch, &self.machine, path)],
             Source::Auto | Source::Fallback | Source::Download(_) | Source::From(_) => {}
         }
         if available.good_copy().is_none() && !matches!(self.source, Source::Host | Source::File(_)) {

@@ -16,7 +16,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Layers, Sink, Unpacked};
 use crate::host::env::kernel;
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::interpreter;
 use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 
@@ -32,7 +32,7 @@ pub struct Brought {
 /// The emulators of these systems that are in a directory, an archive, or a file that is one; at least one.
 pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opened) -> Result<Brought> {
     let mut brought = match &opened.what {
-        What::Directory(dir) => in_directory(host, archs, machine, dir)?,
+        What::Directory(dir) => in_directory(archs, machine, dir)?,
         What::Layers(layers) => in_layers(host, archs, machine, layers, &opened.shown)?,
         What::Archive(file) => in_archive(host, archs, machine, file, opened)?,
     };
@@ -47,14 +47,14 @@ pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opene
     Ok(brought)
 }
 
-fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Brought> {
+fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Brought> {
     let mut copies = BTreeMap::new();
     for arch in archs {
         let name = interpreter::binary(arch);
         let paths = [dir.join(&name), dir.join(format!("{name}-static"))];
-        let there: Vec<_> = paths.iter().filter(|path| host.is_there_given(path)).collect();
+        let there: Vec<_> = paths.iter().filter(|path| host::user_files::path_exists(path)).collect();
         let inode = |path: &Path| {
-            let meta = host.open_given(path)?.metadata();
+            let meta = host::user_files::open_regular(path)?.metadata();
             meta.map(|meta| Inode::of(&meta)).map_err(|e| Error::io("look at", path, e))
         };
         if let [one, other] = there.as_slice()
@@ -63,7 +63,7 @@ fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path)
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(there.first().map(|path| (arch.target, candidate::given(host, arch, machine, path))));
+        copies.extend(there.first().map(|path| (arch.target, candidate::given(arch, machine, path))));
     }
     Ok(Brought { copies, note: None })
 }
@@ -75,7 +75,7 @@ fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &Fil
     let release = opened.release.filter(|_| kernel().0 != machine);
     let validate = |arch: &Arch, file: File| match release {
         Some(release) => candidate::fit_of_release(machine, file, release),
-        None => candidate::fit(host, arch, machine, file),
+        None => candidate::fit(arch, machine, file),
     };
     unpacked(host, archs, machine, path, &validate, |targets, keep, go_on| {
         fetcher::unpack(archive, path, targets, keep, go_on)
@@ -87,7 +87,7 @@ fn in_layers(host: &Host, archs: &[&'static Arch], machine: &str, layers: &Layer
     let path = Path::new(shown);
     let file = layers.file.try_clone().map_err(|e| Error::io("read", path, e))?;
     let layers = Layers { file, lengths: layers.lengths.clone() };
-    let validate = |arch: &Arch, file: File| candidate::fit(host, arch, machine, file);
+    let validate = |arch: &Arch, file: File| candidate::fit(arch, machine, file);
     unpacked(host, archs, machine, path, &validate, |targets, keep, go_on| {
         fetcher::unpack_layers(layers, shown, targets, keep, go_on)
     })
@@ -103,12 +103,12 @@ fn unpacked(
     unpack: impl FnOnce(&[&str], &mut Sink<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
 ) -> Result<Brought> {
     // Known before a large archive is read.
-    drop(host.memory_to_seal().map_err(|e| no_memory(&e))?);
+    drop(host::memfd::create_sealable().map_err(|e| no_memory(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     let mut keep = |target: &str, bytes: &[u8]| {
         if !files.contains_key(target) {
-            files.insert(target.to_owned(), host.memory_to_seal()?);
+            files.insert(target.to_owned(), host::memfd::create_sealable()?);
         }
         files.get_mut(target).ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
     };
@@ -121,7 +121,7 @@ fn unpacked(
     for arch in archs.iter().filter(|arch| unpacked.targets.iter().any(|target| target == arch.target)) {
         let empty = || Error::Archive { path: path.to_owned(), why: format!("its qemu-{} is empty", arch.target) };
         let mut file = files.remove(arch.target).ok_or_else(empty)?;
-        host.seal(&file).map_err(|e| Error::io("unpack", path, e))?;
+        host::memfd::seal_program(&file).map_err(|e| Error::io("unpack", path, e))?;
         let listed = unpacked.manifest.as_ref().and_then(|manifest| manifest.of(arch.target));
         if let Some(wanted) = listed.map(|listed| listed.sha256) {
             let is = digest(&mut file, path)?;
