@@ -4,7 +4,7 @@
 //! becomes the probe. So it needs no root where ordinary users may have namespaces, and it leaves nothing behind.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitStatus;
 
@@ -18,6 +18,10 @@ use crate::rootless::enter::limits;
 
 /// The hidden command: it enters a room and becomes the probe of a system there.
 pub const ENTER: &str = "enter-room";
+
+/// What the hidden command writes to its standard error if the kernel does not start the probe: a line of this word and
+/// the errno, before the line for people.
+const EXEC_ERRNO: &str = "exec-errno=";
 
 /// How a probe is shut in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,26 +74,23 @@ fn wait(child: Blocked) -> io::Result<Trial> {
 }
 
 /// What it means that the hidden command ended by itself: its exit status is that of an error, and its complaint the
-/// error's text.
+/// error's text, after the errno if there is one.
 pub(super) fn refusal(status: ExitStatus, complaints: &str) -> Trial {
-    let why = complaints.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let errno = complaints.lines().find_map(|line| line.strip_prefix(EXEC_ERRNO)?.parse().ok());
+    let mut lines = complaints.lines().filter(|line| !line.starts_with(EXEC_ERRNO));
+    let why = lines.next().unwrap_or_default().trim_start_matches("error: ");
     let code = |code: ExitCode| Some(code as i32);
     match status.code() {
         given if given == code(ExitCode::Unsupported) => Trial::Untried(why.to_owned()),
         given if given == code(ExitCode::NotExecutable) || given == code(ExitCode::NoCommand) => {
-            errno(why).map_or_else(|| Trial::Ended(why.to_owned()), Trial::Refused)
+            let refused = errno.map(|errno| Trial::Refused(io::Error::from_raw_os_error(errno)));
+            refused.unwrap_or_else(|| Trial::Ended(why.to_owned()))
         }
         _ => Trial::Ended(format!(
             "the emulator ended with {status}{}{complaints}",
             if why.is_empty() { "" } else { ": " }
         )),
     }
-}
-
-/// The number in `No such file or directory (os error 2)`, as Rust's library writes it.
-fn errno(text: &str) -> Option<io::Error> {
-    let (_, number) = text.rsplit_once("(os error ")?;
-    number.trim_end_matches(')').parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// The hidden command's part. Returns only if something fails, or if another process did it.
@@ -120,6 +121,10 @@ pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
             host::isolation::exec_probe(Path::new("/"), ARG0)
         }
     };
+    if let Some(errno) = error.raw_os_error() {
+        // Without the errno, the parent still has the exit status and the text.
+        drop(writeln!(io::stderr().lock(), "{EXEC_ERRNO}{errno}"));
+    }
     Err(Error::Command { command: "the probe".into(), source: error })
 }
 
@@ -136,4 +141,26 @@ fn follow(system: &str) -> Result<ExitCode> {
 
 fn unable(what: &str, source: &io::Error) -> Error {
     Error::Unsupported { what: format!("cannot {what}: {source}"), hint: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn ended(code: ExitCode, complaints: &str) -> Trial {
+        refusal(ExitStatus::from_raw((code as i32) << 8), complaints)
+    }
+
+    #[test]
+    fn the_errno_of_a_refused_probe_is_kept() {
+        let complaints = "exec-errno=8\nerror: cannot run the probe: some words";
+        let refused = ended(ExitCode::NotExecutable, complaints);
+        assert!(matches!(&refused, Trial::Refused(e) if e.raw_os_error() == Some(8)), "{refused:?}");
+        let ended_by_itself = ended(ExitCode::NotExecutable, "error: cannot run the probe: (os error 8)");
+        assert!(matches!(&ended_by_itself, Trial::Ended(why) if why == "cannot run the probe: (os error 8)"));
+        let untried = ended(ExitCode::Unsupported, "error: cannot enter a chroot");
+        assert!(matches!(&untried, Trial::Untried(why) if why == "cannot enter a chroot"), "{untried:?}");
+    }
 }
