@@ -14,7 +14,7 @@ use crate::digest::{Hashed, Sha256};
 use crate::download::Network;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel;
-use crate::host::{self, Given, Host};
+use crate::host::{self, Host, OutputFile};
 use crate::interpreter::Version;
 use crate::outcome::Bundle;
 use crate::qemu::obtain::source::{Release, Source};
@@ -32,7 +32,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let source = source(args)?;
@@ -44,10 +44,10 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         None => write(io::stdout().lock(), &manifest, files),
     };
     let sha256 = written.map_err(|e| Error::io("write", &args.output, e))?;
-    if let Some(signal) = host.interrupted() {
+    if let Some(signal) = host.pending_signal() {
         return Err(Error::Interrupted { signal });
     }
-    output.map_or(Ok(()), Given::place)?;
+    output.map_or(Ok(()), OutputFile::place)?;
     report(ui, &Bundle { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
     Ok(ExitCode::Ok)
 }

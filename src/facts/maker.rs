@@ -14,13 +14,13 @@ use crate::binfmt_misc::name_of;
 pub enum Maker {
     /// This tool, on this machine.
     BinfmtNix,
-    /// Somebody else.
+    /// Another tool.
     Others,
-    /// Nobody: there is no entry.
+    /// No entry exists.
     Nobody,
 }
 
-/// Who made it.
+/// The maker of an entry.
 pub fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
     match entry.map(name_of) {
         None => Maker::Nobody,

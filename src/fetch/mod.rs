@@ -58,7 +58,7 @@ fn with_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> Result<T
 
 /// A signal ends it.
 fn go_on(host: &Host) -> impl FnMut() -> Result<()> {
-    || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+    || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
 fn manner() -> Manner {

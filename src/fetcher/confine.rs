@@ -124,7 +124,7 @@ fn limit() -> io::Result<()> {
 /// Becomes nobody, if there is one in this user namespace, and who we are may
 /// become another: an ordinary user stays, and Landlock keeps his files closed.
 fn drop_user(host: &Host) -> Result<(), Lack> {
-    let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    let map = host.read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
     if !Uid::effective().is_root() || !is_mapped(NOBODY, &map) {
         return Ok(());
     }

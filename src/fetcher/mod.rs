@@ -51,7 +51,7 @@ use nix::sys::signal::Signal;
 use crate::catalog::{Member, Plan};
 use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, FileUrl, Mirror, Part, Wanted};
 use crate::error::{Error, Result};
-use crate::host::{Heard, Worker};
+use crate::host::{Worker, WorkerOutput};
 use crate::text::one_line;
 use wire::{Job, Lack, What};
 
@@ -153,16 +153,16 @@ fn hear<T>(
     let mut silent = 0;
     while silent < LONGEST_SILENCE {
         go_on()?;
-        match worker.turn(&mut buffer, TURN).map_err(broken)? {
-            Heard::Nothing => silent = silent.saturating_add(1),
-            Heard::Bytes(length) => {
+        match worker.poll(&mut buffer, TURN).map_err(broken)? {
+            WorkerOutput::Idle => silent = silent.saturating_add(1),
+            WorkerOutput::Bytes(length) => {
                 silent = 0;
                 if let Some(all) = take(buffer.get(..length).unwrap_or_default())? {
                     return Ok(all);
                 }
             }
-            Heard::End => {
-                let (status, complaints) = worker.end().map_err(broken)?;
+            WorkerOutput::Eof => {
+                let (status, complaints) = worker.wait_for_exit().map_err(broken)?;
                 return Err(process(death(status, &complaints)));
             }
         }

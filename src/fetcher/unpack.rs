@@ -30,7 +30,7 @@ pub fn unpack(
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Unpacked, Option<String>)> {
     let args = args(None, targets);
-    unpacked(Worker::start_with(UNPACK, &args, archive), path, targets, sink, go_on)
+    unpacked(Worker::start_with_file(UNPACK, &args, archive), path, targets, sink, go_on)
 }
 
 /// The same of an image, as the emulators are in its merged layers. `shown` is the image, for messages.
@@ -43,7 +43,7 @@ pub fn unpack_layers(
 ) -> Result<(Unpacked, Option<String>)> {
     let lengths: Vec<_> = layers.lengths.iter().map(u64::to_string).collect();
     let args = args(Some(lengths.join(",")), targets);
-    unpacked(Worker::start_with(UNPACK_LAYERS, &args, layers.file), Path::new(shown), targets, sink, go_on)
+    unpacked(Worker::start_with_file(UNPACK_LAYERS, &args, layers.file), Path::new(shown), targets, sink, go_on)
 }
 
 /// Whose child it is, how long the layers are if there are some, and what is wanted.

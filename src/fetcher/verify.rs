@@ -41,7 +41,7 @@ pub fn read(
     let asked = serde_json::to_string(question).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let args = [std::process::id().to_string(), asked];
     let (mut frames, mut ready) = (Frames::default(), None);
-    let answer = hear(Worker::start_with(VERIFY, &args, file), &process, go_on, &mut |bytes| {
+    let answer = hear(Worker::start_with_file(VERIFY, &args, file), &process, go_on, &mut |bytes| {
         take(&mut frames, &mut ready, bytes).map_err(|garbled| process(garbled.to_string()))
     })?;
     Ok((answer, note(&ready.unwrap_or_default(), "verifies Debian's lists")))

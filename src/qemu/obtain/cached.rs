@@ -14,7 +14,7 @@ use super::{Context, Purpose, Supply};
 use crate::cache::{self, Cache};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Host, Lock, Staged};
+use crate::host::{Host, Lock, StagedFile};
 use crate::interpreter::Version;
 use crate::layout;
 use crate::qemu::candidate::{self, Fit};
@@ -117,8 +117,8 @@ impl Supply {
         }
         for Downloaded { arch, file, version, key, .. } in downloads.emulators {
             let path = cache.emulator(key, arch.target);
-            let ready = file.finish().map_err(|e| Error::io("write", &path, e))?;
-            context.host.place(ready, &path)?;
+            let ready = file.into_program().map_err(|e| Error::io("write", &path, e))?;
+            context.host.place_program(ready, &path)?;
             context.host.open_trusted(&path).map_err(|_| not_kept(arch))?;
             found.push((arch, path, version));
         }
@@ -134,7 +134,7 @@ impl Supply {
             let io = |e| Error::io("write", &path, e);
             let mut file = *file;
             file.rewind().and_then(|()| std::io::copy(&mut file, staged.file())).map_err(io)?;
-            context.host.place(staged.finish().map_err(io)?, &path)
+            context.host.place_program(staged.into_program().map_err(io)?, &path)
         };
         if let Err(error) = open_cache(context, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
             context.ui.note(&not_kept_because(&error));
@@ -146,7 +146,7 @@ impl Supply {
 pub(super) fn open_cache(context: Context<'_>, cache: &Cache) -> Result<Lock> {
     let mut waiting = |holder: &str| context.ui.note(&format!("waiting for another download, {holder}"));
     let lock = context.host.lock(&cache.dir().join(cache::LOCK), PATIENCE, &mut waiting)?;
-    context.host.sweep(cache.dir())?;
+    context.host.remove_stale_temp_files(cache.dir())?;
     Ok(lock)
 }
 
@@ -155,13 +155,13 @@ pub(super) fn not_kept_because(error: &Error) -> String {
     format!("nothing is kept for the next time: {error}")
 }
 
-fn stage(host: &Host, cache: &Cache, key: Sha256) -> Result<Staged> {
+fn stage(host: &Host, cache: &Cache, key: Sha256) -> Result<StagedFile> {
     let dir = cache.of(key);
     if !host.exists(&dir) {
         host.make_dir(&dir)?;
     }
-    host.sweep(&dir)?;
-    host.stage(&dir)
+    host.remove_stale_temp_files(&dir)?;
+    host.stage_file(&dir)
 }
 
 fn not_kept(arch: &Arch) -> Error {

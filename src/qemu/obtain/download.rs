@@ -14,7 +14,7 @@ use crate::catalog::Archives;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::host::Staged;
+use crate::host::StagedFile;
 use crate::interpreter::Version;
 
 /// A file that gets an emulator.
@@ -28,7 +28,7 @@ pub trait Destination {
     }
 }
 
-impl Destination for Staged {
+impl Destination for StagedFile {
     fn file(&mut self) -> &mut File {
         Self::file(self)
     }

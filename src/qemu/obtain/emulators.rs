@@ -163,7 +163,7 @@ impl Supply {
     /// Downloads emulators into the cache, or into memory where nothing can be kept.
     fn bring(&self, context: Context<'_>, archs: &[&'static Arch], caching: Caching) -> Result<Vec<Emulator>> {
         let host = context.host;
-        host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+        host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
         let Some(cache) = self.cache.as_ref().filter(|_| caching == Caching::Fill) else {
             return self.bring_into_memory(context, archs);
         };

@@ -51,7 +51,7 @@ impl<'a> Search<'a> {
     /// `for_caller` the profiles of the caller, if it is not root: they are only for what runs as the caller itself.
     pub fn new(host: &'a Host, machine: &'a str, everywhere: bool, for_caller: bool) -> Self {
         // A store that cannot be listed holds nothing that could be taken.
-        let names = if everywhere { host.list(Path::new(STORE)).unwrap_or_default() } else { Vec::new() };
+        let names = if everywhere { host.list_dir(Path::new(STORE)).unwrap_or_default() } else { Vec::new() };
         let store = names.iter().filter(|name| is_static_qemu(name)).map(|name| Path::new(STORE).join(name));
         let is_user = for_caller && host::env::effective_ids().0 != 0;
         let home = host::env::var("HOME").filter(|_| is_user).map(PathBuf::from).filter(|home| home.is_absolute());
@@ -67,7 +67,7 @@ impl<'a> Search<'a> {
             if !self.host.exists(&path) {
                 return;
             }
-            let real = self.host.resolve(&path).unwrap_or_else(|_| path.clone());
+            let real = self.host.resolve_symlinks(&path).unwrap_or_else(|_| path.clone());
             // Debian's -static names are links to the other ones; profiles share what they lead to.
             if !seen.contains(&real) && real != layout::interpreter(arch) {
                 found.push(HostCopy { verdict: judge(&path, &real), path });

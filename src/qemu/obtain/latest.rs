@@ -40,7 +40,7 @@ pub fn find(context: Context<'_>, machine: &str, keep: bool) -> Result<Latest> {
             machine,
             Date::from(SystemTime::now()),
             &mut |wanted| get(context, mirror, wanted, keep),
-            &mut || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
+            &mut || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
             Ok((offer, _)) if is_old(&offer, machine)? => {
