@@ -47,7 +47,7 @@ pub fn into_files(
 fn with_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> Result<T>) -> Result<T> {
     let bar = ui.progress();
     let done = work(&mut |event: Event<'_>| match event {
-        Event::Asking { url } => bar.from(url),
+        Event::Asking { url, .. } => bar.from(url),
         Event::Moved { bytes, of } => bar.moved(bytes, of),
         Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
         Event::Verified { .. } => {}

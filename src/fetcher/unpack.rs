@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use super::listen::{Deaf, Listener, Unpacked};
-use super::pull::Layers;
 use super::{hear, note};
 use crate::error::{Error, Result};
 use crate::host::Worker;
@@ -14,6 +13,15 @@ use crate::host::Worker;
 pub const UNPACK: &str = "unpack-confined";
 /// The same, for layers.
 pub const UNPACK_LAYERS: &str = "unpack-layers-confined";
+
+/// The layers of an image, in memory, each as its digest says.
+#[derive(Debug)]
+pub struct Layers {
+    /// One after the other, base first.
+    pub file: File,
+    /// How long each is.
+    pub lengths: Vec<u64>,
+}
 
 /// Takes an emulator's bytes as they come: whose programs it runs, and some bytes.
 pub type Sink<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;

@@ -1,4 +1,4 @@
-//! Who we are: program, user, and what our caller told us.
+//! Facts about this process: its program, its user and the caller's environment.
 
 use std::io;
 use std::path::PathBuf;

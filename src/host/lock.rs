@@ -17,7 +17,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Says more about the holder.
+    /// Adds text to the record of the current holder.
     pub fn write_owner(&mut self, more: &str) -> std::io::Result<()> {
         if self.signed { write_owner(&mut self.file, more) } else { Ok(()) }
     }
@@ -25,7 +25,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Who takes it next is not taken for us until he has signed.
+        // Clear our name, so that the next holder is not mistaken for us before it has written its own.
         if self.signed {
             drop(self.file.set_len(0));
         }
@@ -34,7 +34,7 @@ impl Drop for Lock {
 
 impl Host {
     /// Takes the lock file at `path`, waiting up to `patience` for another
-    /// process that holds it. `waiting` is told once, with the holder's words.
+    /// process that holds it. `waiting` is called once, with the holder's record.
     pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let real = self.at(path);
         let failed = |e| Error::io("lock", &real, e);
@@ -42,12 +42,12 @@ impl Host {
         let (dir, name) = self.open_parent_checked(path)?;
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
         self.wait_for_lock(&mut file, &real, patience, waiting, read_owner)?;
-        // On a full disk whoever waits is told less: what is swept next may free it.
+        // On a full disk a waiting process sees less. The files that we remove next may free space.
         drop(write_owner(&mut file, ""));
         Ok(Lock { file, signed: true })
     }
 
-    /// Locks what is at `path` itself, a directory say: nobody can sign there.
+    /// Locks the file or directory at `path` itself. The holder is not recorded.
     pub fn lock_path(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let real = self.at(path);
         let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
@@ -74,7 +74,7 @@ impl Host {
                     return Err(Error::Locked { path: real.to_owned(), holder });
                 }
                 Err(TryLockError::WouldBlock) => {
-                    // Who has just taken it has not signed yet.
+                    // A new holder may not have written its record yet.
                     match read_owner(file) {
                         Some(holder) if !told => {
                             waiting(&holder);
@@ -97,28 +97,28 @@ impl Host {
 }
 
 impl Host {
-    /// Does anybody hold the lock that [`Host::lock_path`] takes?
+    /// Whether a process holds the lock that [`Host::lock_path`] takes.
     pub fn is_locked(&self, path: &Path) -> bool {
         File::open(self.at(path)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Who holds the lock file at `path`, in his own words; looked at without waiting.
+    /// The current holder of the lock, as recorded in the file; does not block.
     pub fn lock_owner(&self, path: &Path) -> Option<String> {
         let mut file = self.open_nofollow(path).ok()?;
-        // Who lets go of it takes his words away; those of one who was killed stay.
+        // A holder that exits cleanly clears its record; one that was killed leaves it behind.
         let words = read_owner(&mut file)?;
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(words)
     }
 }
 
-/// Writes who holds the lock, for whoever has to wait.
+/// Writes the holder to the lock file, for processes that wait.
 fn write_owner(file: &mut File, more: &str) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("process {}{more}\n", std::process::id()).as_bytes())
 }
 
-/// What is said of a holder who did not sign.
+/// Describes a holder that left no record.
 const UNSIGNED: &str = "a process that did not say which";
 
 fn read_owner(file: &mut File) -> Option<String> {

@@ -38,8 +38,8 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_patience(clean_command(program).args(args), PATIENCE)
 }
 
-/// The same for what Nix does as our caller, with what he told his Nix, and in his home if he is not root; killed
-/// after two minutes.
+/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless root. Killed after two
+/// minutes.
 pub fn run_for_caller(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let home = (super::env::effective_ids().0 != 0).then_some("HOME");
     let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
@@ -57,8 +57,8 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
     }
 }
 
-/// Becomes a command of our caller's, found by his PATH, with his
-/// environment and these variables besides. Returns only if that fails.
+/// Replaces this process by a command of the caller, found by the caller's PATH,
+/// with the caller's environment and these variables. Returns only if that fails.
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
     let variables = variables.iter().map(|(name, value)| (name, value));
     let error = Command::new(program).args(args).envs(variables).exec();

@@ -1,4 +1,4 @@
-//! Ctrl-C and friends: what has been begun is taken back before the end.
+//! Catches Ctrl-C, SIGTERM and SIGHUP, so that changes are rolled back before the process ends.
 
 use std::io;
 use std::sync::Arc;
