@@ -44,4 +44,6 @@ pub enum Source {
     Host,
     /// The one that this release pins
     Download,
+    /// As auto; if no Debian mirror works, an archive of another publisher
+    Fallback,
 }
