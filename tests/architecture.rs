@@ -69,7 +69,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("nix/build.rs", &["facts", "plan", "probe", "ui"]),
     ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
     ("request.rs", &["cli", "host", "facts"]),
-    ("cli", &["host", "facts", "plan", "receipt"]),
+    ("cli", &["facts", "plan", "receipt"]),
     ("source", &["plan", "apply", "receipt", "nix", "binfmt_misc", "boot", "rootless", "cli", "cmd"]),
     ("fetch", &["facts", "plan", "apply", "receipt", "layout", "nix", "rootless", "cli", "cmd"]),
     ("cache.rs", &["facts", "plan", "apply", "receipt", "catalog", "download", "ui", "cli", "cmd"]),

@@ -8,12 +8,12 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Blocked, Host, Inode, TEMP_PREFIX};
+use crate::host::{Blocked, Host, INTERNAL, Inode, TEMP_PREFIX};
 use crate::probe::{self, ARG0, Trial};
 use crate::{layout, receipt};
 
-/// The hidden command of this program that enters a chroot and becomes the probe.
-pub const BECOME: &str = "become-in-chroot";
+/// The `internal` subcommand that enters a chroot and becomes the probe.
+pub const BECOME: &str = "chroot-exec";
 
 /// Evaluates the rule, as the kernel will, against the interpreter and against
 /// what this machine runs by itself: a match would make the kernel start the
@@ -83,7 +83,7 @@ fn watch(
     emulator: Option<(Inode, Sha256)>,
     keeps_argv0: bool,
 ) -> std::result::Result<(), String> {
-    let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
+    let words = [OsStr::new(INTERNAL), OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
     let ran = match probe::watch(host, child).map_err(unwatched)? {

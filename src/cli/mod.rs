@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod internal;
 mod origin;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub use args::*;
 pub use doctor::Doctor;
+pub use internal::{Internal, Worker};
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux
@@ -58,66 +60,7 @@ pub enum Command {
     /// Write files that are made from other files
     #[command(hide = true)]
     Gen(Gen),
-    /// Do the download that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::COMMAND)]
-    DownloadConfined,
-    /// Unpack the archive that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::UNPACK)]
-    UnpackConfined {
-        /// The process that wants it
-        parent: u32,
-        /// The systems, by QEMU's names
-        targets: Vec<String>,
-    },
-    /// Say what is in the signed list that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::VERIFY)]
-    VerifyConfined {
-        /// The process that wants it
-        parent: u32,
-        /// What it wants to know, as JSON
-        question: String,
-    },
-    /// Pull the image that is named on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::PULL)]
-    PullConfined,
-    /// Unpack the layers that are on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::UNPACK_LAYERS)]
-    UnpackLayersConfined {
-        /// The process that wants it
-        parent: u32,
-        /// How long each layer is, with commas between them
-        lengths: String,
-        /// The systems, by QEMU's names
-        targets: Vec<String>,
-    },
-    /// Map ids of a new user namespace from outside of it
-    #[command(hide = true, name = crate::rootless::MAP_IDS)]
-    MapIds {
-        /// The process in it
-        pid: u32,
-        /// Its user ids
-        uids: String,
-        /// Its group ids
-        gids: String,
-        /// newuidmap and newgidmap, if they have to do it
-        programs: Vec<PathBuf>,
-    },
-    /// Be shut in, and become the probe of a system there
-    #[command(hide = true, name = crate::probe::room::ENTER)]
-    EnterRoom {
-        /// How it is shut in
-        room: String,
-        /// The system
-        system: String,
-    },
-    /// Enter a chroot and become a program there
-    #[command(hide = true, name = crate::apply::BECOME)]
-    BecomeInChroot {
-        /// The chroot
-        dir: PathBuf,
-        /// The program in it
-        program: PathBuf,
-        /// Its first argument, the name it is started by
-        arg0: String,
-    },
+    /// Start this program as a worker of its own
+    #[command(hide = true)]
+    Internal(Internal),
 }

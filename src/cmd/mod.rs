@@ -28,27 +28,18 @@ use crate::cli::{Cli, Command};
 use crate::container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::kernel;
-use crate::fetcher;
 use crate::host::{Host, Lock};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::probe::room;
 use crate::receipt;
 use crate::ui::Ui;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
-    // It must not have opened or asked for anything yet.
-    match &cli.command {
-        Command::DownloadConfined => return fetcher::run(),
-        Command::UnpackConfined { parent, targets } => return fetcher::run_unpacker(*parent, targets),
-        Command::VerifyConfined { parent, question } => return fetcher::run_verifier(*parent, question),
-        Command::PullConfined => return fetcher::run_puller(),
-        Command::UnpackLayersConfined { parent, lengths, targets } => {
-            return fetcher::run_layers_unpacker(*parent, lengths, targets);
-        }
-        _ => {}
+    // A worker must not have opened or asked for anything yet.
+    if let Command::Internal(internal) = &cli.command {
+        return internal.worker.run(&cli.root);
     }
     let host = Host::new(&cli.root)?;
     stay_inside(&host)?;
@@ -66,21 +57,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
         Command::Gen(args) => generate::run(args, &host, ui),
-        Command::DownloadConfined => fetcher::run(),
-        Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
-        Command::VerifyConfined { parent, question } => fetcher::run_verifier(*parent, question),
-        Command::PullConfined => fetcher::run_puller(),
-        Command::UnpackLayersConfined { parent, lengths, targets } => {
-            fetcher::run_layers_unpacker(*parent, lengths, targets)
-        }
-        Command::MapIds { pid, uids, gids, programs } => {
-            let mapped = host.map_ids_of(*pid, uids, gids, programs);
-            mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))
-        }
-        Command::EnterRoom { room, system } => room::enter(&host, room, system),
-        Command::BecomeInChroot { dir, program, arg0 } => {
-            Err(Error::io("become", program, host.become_in_chroot(dir, program, arg0)))
-        }
+        Command::Internal(internal) => internal.worker.run(&cli.root),
     }
 }
 

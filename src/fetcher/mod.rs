@@ -55,8 +55,8 @@ use crate::host::{Heard, Worker};
 use crate::text::one_line;
 use wire::{Job, Lack, What};
 
-/// The hidden command of this program that is the child.
-pub const COMMAND: &str = "download-confined";
+/// The `internal` subcommand that is the child.
+pub const COMMAND: &str = "download";
 
 /// What the library asks before it believes `HTTP_PROXY`: a CGI program's could come from a request.
 const UNDER_CGI: &str = "REQUEST_METHOD";

@@ -10,10 +10,10 @@ use super::{hear, note};
 use crate::error::{Error, Result};
 use crate::host::Worker;
 
-/// The hidden command of this program that is the child.
-pub const UNPACK: &str = "unpack-confined";
+/// The `internal` subcommand that is the child.
+pub const UNPACK: &str = "unpack";
 /// The same, for layers.
-pub const UNPACK_LAYERS: &str = "unpack-layers-confined";
+pub const UNPACK_LAYERS: &str = "unpack-layers";
 
 /// Takes an emulator's bytes as they come: whose programs it runs, and some bytes.
 pub type Sink<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;

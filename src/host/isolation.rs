@@ -14,7 +14,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::{Host, OpenOptions, Refusal};
+use super::{Host, INTERNAL, OpenOptions, Refusal};
 
 /// What a room may hide while it is there: the first directory that exists.
 const PLACES: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
@@ -96,9 +96,9 @@ impl Host {
         entered.or_else(|refused| self.make_room_the_root(room).map_err(|_| refused))
     }
 
-    /// Starts this program again, as the first process of a new namespace of processes, and waits for its end.
+    /// Starts this program again as this worker, the first process of a new namespace of processes, and waits for its end.
     pub fn continue_inside(&self, words: &[&str]) -> io::Result<ExitStatus> {
-        Command::new("/proc/self/exe").args(words).env_clear().status()
+        Command::new("/proc/self/exe").arg(INTERNAL).args(words).env_clear().status()
     }
 
     /// Has the kernel kill this process when the one that started it ends.

@@ -43,7 +43,7 @@ pub use temp_program::Lent;
 pub use trust::Distrust;
 pub use user_files::Given;
 pub use watch::{Watch, Watcher, Woken};
-pub use worker::{Heard, Worker};
+pub use worker::{Heard, INTERNAL, Worker};
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};

@@ -12,12 +12,12 @@ use binfmt_magic::Arch;
 
 use super::{ARG0, Trial, judge, watch};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{Blocked, Host, Refusal};
+use crate::host::{Blocked, Host, INTERNAL, Refusal};
 use crate::rootless::ability;
 use crate::rootless::enter::limits;
 
-/// The hidden command: it enters a room and becomes the probe of a system there.
-pub const ENTER: &str = "enter-room";
+/// The `internal` subcommand: it enters a room and becomes the probe of a system there.
+pub const ENTER: &str = "probe";
 
 /// How a probe is shut in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Room {
 
 /// Starts the probe of a system in a room.
 pub fn run(host: &Host, room: Room, arch: &Arch) -> Trial {
-    let words = [ENTER, room.name(), arch.target].map(OsStr::new);
+    let words = [INTERNAL, ENTER, room.name(), arch.target].map(OsStr::new);
     let child = match Blocked::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
         Err(e) => return Trial::Untried(format!("this program cannot start itself: {e}")),

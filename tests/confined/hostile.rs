@@ -11,6 +11,7 @@ use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 use binfmt_nix::error::{Error, ExitCode as Code};
 use binfmt_nix::fetcher::wire::{self, Job, Word};
 use binfmt_nix::fetcher::{self, Manner};
+use binfmt_nix::host::INTERNAL;
 use nix::sys::signal::{Signal, raise};
 
 crate::tests! {
@@ -102,7 +103,7 @@ fn honest(mut text: String) -> ExitCode {
     let mut job: Job = serde_json::from_str(&text).unwrap();
     job.parent = process::id();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .arg(fetcher::COMMAND)
+        .args([INTERNAL, fetcher::COMMAND])
         .env(HONEST, "1")
         .stdin(Stdio::piped())
         .spawn()

@@ -36,6 +36,7 @@ use std::env;
 use std::process::ExitCode;
 
 use binfmt_nix::fetcher;
+use binfmt_nix::host::INTERNAL;
 use plays::{Test, skip, tests};
 
 const MODULES: &[&[Test]] = &[
@@ -56,9 +57,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [fetcher::COMMAND] => hostile::child(),
-        [fetcher::UNPACK, parent, targets @ ..] => unpacked::child(parent, targets),
-        [fetcher::VERIFY, parent, question] => verified::child(parent, question),
+        [INTERNAL, fetcher::COMMAND] => hostile::child(),
+        [INTERNAL, fetcher::UNPACK, parent, targets @ ..] => unpacked::child(parent, targets),
+        [INTERNAL, fetcher::VERIFY, parent, question] => verified::child(parent, question),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
         _ => plays::harness(MODULES),

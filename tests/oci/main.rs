@@ -35,7 +35,7 @@ mod tool;
 use std::env;
 use std::process::ExitCode;
 
-use binfmt_nix::{cli::Cli, cmd, fetcher, ui::Ui};
+use binfmt_nix::{cli::Cli, cmd, fetcher, host::INTERNAL, ui::Ui};
 use clap::Parser as _;
 use plays::{Test, skip, tests};
 
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => command(),
+        [INTERNAL, fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => command(),
         [tool::ROLE, image, machine, dir, targets @ ..] => tool::role(image, machine, dir, targets),
         _ => plays::harness(MODULES),
     }
