@@ -11,24 +11,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::Rule;
 
 use crate::error::Result;
 use crate::host::Host;
-
-/// The administrator's directory, where our files go.
-pub const DIR: &str = "/etc/binfmt.d";
+use crate::layout::BINFMT_D;
 
 /// In order of precedence: binfmt.d(5).
-const DIRS: [&str; 4] = [DIR, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
+const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
 
 /// Where Debian's update-binfmts keeps its entries.
 const UPDATE_BINFMTS: &str = "/var/lib/binfmts";
-
-/// Our file for one system.
-pub fn file(arch: &Arch) -> PathBuf {
-    Path::new(DIR).join(format!("zz-binfmt-nix-{}.conf", arch.target))
-}
 
 /// The content of our file.
 pub fn text(rule: &Rule) -> Result<Vec<u8>> {

@@ -8,6 +8,8 @@ use object::Endianness;
 use object::elf::{ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader as _};
 
+pub use crate::layout::emulator_name as binary;
+
 /// How much of a file [`judge`] wants to see: the program headers of every QEMU
 /// we know end before byte 1024.
 pub const HEAD: u64 = 4096;
@@ -41,11 +43,6 @@ impl Version {
         let patch = numbers.next().map_or(Some(0), Result::ok)?;
         Some(Self(major, minor, patch))
     }
-}
-
-/// The file name of a target's emulator.
-pub fn binary(arch: &Arch) -> String {
-    format!("qemu-{}", arch.target)
 }
 
 /// Why the file that starts with `head` cannot be an interpreter on `machine`

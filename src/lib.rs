@@ -26,9 +26,8 @@
 //! | [`debian`] | which QEMU Debian offers today, by its signature; pure | where bytes come from, who reads them |
 //! | [`download`] | HTTP, ranges, digests before decoding | install paths |
 //! | [`fetcher`] | the processes that download and unpack, and have no rights | what they do it for |
-//! | [`source`] | where emulators come from: the kinds, and opening what is elsewhere | what is in it |
+//! | [`qemu`] | which static QEMU a system gets, from where, verified how | what it is registered as |
 //! | [`fetch`] | downloads emulators and archives into open files, with a progress bar | what becomes of the files |
-//! | [`elsewhere`] | other publishers, if no mirror of Debian gives it | what becomes of it |
 //! | [`cache`] | what was downloaded, by digest | who wants it |
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
@@ -72,7 +71,6 @@ pub mod debian;
 pub mod digest;
 pub mod doctor;
 pub mod download;
-pub mod elsewhere;
 pub mod error;
 pub mod explain;
 pub mod facts;
@@ -90,11 +88,11 @@ pub mod outcome;
 pub mod plan;
 pub mod probe;
 pub mod proof;
+pub mod qemu;
 pub mod receipt;
 pub mod registries;
 pub mod request;
 pub mod rootless;
-pub mod source;
 pub mod status;
 pub mod text;
 pub mod ui;

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use crate::source::{Network, Source};
+use crate::qemu::obtain::source::{Network, Source};
 
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]

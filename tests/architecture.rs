@@ -70,7 +70,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
     ("request.rs", &["cli", "host", "facts"]),
     ("cli", &["facts", "plan", "receipt"]),
-    ("source", &["plan", "apply", "receipt", "nix", "binfmt_misc", "boot", "rootless", "cli", "cmd"]),
+    ("qemu", &["plan", "apply", "nix", "binfmt_misc", "boot", "rootless", "request", "cli", "cmd"]),
     ("fetch", &["facts", "plan", "apply", "receipt", "layout", "nix", "rootless", "cli", "cmd"]),
     ("cache.rs", &["facts", "plan", "apply", "receipt", "catalog", "download", "ui", "cli", "cmd"]),
     ("netrc.rs", &["host", "download", "error", "facts", "plan", "ui"]),

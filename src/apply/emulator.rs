@@ -10,8 +10,8 @@ use super::undo::Undo;
 use super::{Apply, io};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::copies;
 use crate::host::{Inode, Seal, Staged};
+use crate::qemu::candidate;
 use crate::receipt::Made;
 use crate::{interpreter, layout};
 
@@ -38,7 +38,7 @@ impl Apply<'_> {
     /// The last look before it gets its name: the very bytes that were wanted, a
     /// static program of this machine, that says it is the emulator wanted.
     pub(super) fn admit(&mut self, arch: &'static Arch, mut staged: Staged, wanted: Sha256, from: &Path) -> Result<()> {
-        let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: interpreter::binary(arch), why };
+        let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: layout::emulator_name(arch), why };
         let place = self.host.at(&layout::interpreter(arch));
         let (head, sha256) = head_and_digest(staged.file()).map_err(io("read", &place))?;
         if sha256 != wanted {
@@ -46,7 +46,7 @@ impl Apply<'_> {
         }
         interpreter::judge(&head, &self.facts.machine).map_err(unfit)?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        let version = copies::version(self.host, arch, &ready.program()).map_err(unfit)?;
+        let version = candidate::version(self.host, arch, &ready.program()).map_err(unfit)?;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Apply<'_> {
         let inode = Inode::of(&file.metadata().map_err(io("look at", &path))?);
         let placed = |made: &Made| matches!(made, Made::Interpreter { path: at, sha256: was, .. } if *at == path && *was != sha256);
         if self.receipt.records.iter().any(|record| placed(&record.made)) {
-            let (binary, path) = (interpreter::binary(arch), self.host.at(&path));
+            let (binary, path) = (layout::emulator_name(arch), self.host.at(&path));
             return Err(Error::Unfit { path, binary, why: "somebody has put another file in its place".into() });
         }
         Ok(Installed { head, inode, sha256 })

@@ -7,8 +7,8 @@ use binfmt_magic::Arch;
 
 use super::{Apply, io};
 use crate::catalog::Archives;
-use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
+use crate::qemu::obtain::fallback::Elsewhere;
 use crate::{fetch, layout};
 
 impl Apply<'_> {

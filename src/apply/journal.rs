@@ -8,13 +8,14 @@ use binfmt_magic::Arch;
 use super::Apply;
 use super::undo::Undo;
 use crate::error::Result;
+use crate::layout;
 use crate::plan::Plan;
-use crate::receipt::{self, Made, Receipt, Record, State};
+use crate::receipt::{Made, Receipt, Record, State};
 
 impl Apply<'_> {
     /// Makes room for the receipt.
     pub(super) fn open_receipt(&mut self) -> Result<()> {
-        let dir = Path::new(receipt::DIR);
+        let dir = Path::new(layout::RECEIPT_DIR);
         let above: Vec<_> = dir.ancestors().skip(1).filter(|dir| !self.host.exists(dir)).collect();
         for dir in above.into_iter().rev() {
             self.host.make_dir(dir)?;
@@ -104,7 +105,7 @@ impl Apply<'_> {
     /// Nothing of ours is left but the receipt and directories: they go too.
     pub(super) fn close_receipt(&mut self) -> Result<()> {
         let dirs: Vec<_> = self.receipt.records.drain(..).filter_map(|record| record.made.into_dir()).collect();
-        let receipts = Path::new(receipt::DIR);
+        let receipts = Path::new(layout::RECEIPT_DIR);
         Receipt::remove(self.host, dirs.iter().any(|dir| dir == receipts))?;
         for dir in dirs.iter().rev().filter(|dir| *dir != receipts) {
             self.host.remove_dir(dir)?;

@@ -25,8 +25,9 @@ use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::daemon::{self, Restart};
 use crate::plan::{Plan, Step};
-use crate::receipt::{self, Receipt, Record};
-use crate::source::Network;
+use crate::qemu::obtain::source::Network;
+use crate::receipt::{Receipt, Record};
+
 use crate::ui::Ui;
 use undo::Undo;
 
@@ -74,7 +75,7 @@ impl<'a> Apply<'a> {
     pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, network: Network) -> Self {
         Self {
             receipt: facts.receipt.clone(),
-            on_disk: host.exists(Path::new(receipt::PATH)).then(|| facts.receipt.clone()),
+            on_disk: host.exists(Path::new(layout::RECEIPT)).then(|| facts.receipt.clone()),
             before: Vec::new(),
             staged: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
@@ -176,7 +177,7 @@ impl<'a> Apply<'a> {
     /// Nobody but root may be able to change what root will run, or what Nix and
     /// the next boot read. Each write finds that out by itself, but too late.
     fn check_trust(&self, plan: &Plan) -> Result<()> {
-        let homes = [layout::INTERPRETERS, receipt::DIR].map(|home| Path::new(home).join("x"));
+        let homes = [layout::INTERPRETERS, layout::RECEIPT_DIR].map(|home| Path::new(home).join("x"));
         let written = plan.steps.iter().filter_map(|step| match step {
             Step::MakeDir(path) | Step::Write { path, .. } | Step::Include(path) => Some(path),
             _ => None,

@@ -9,8 +9,8 @@ use binfmt_magic::{Arch, Rule};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::{Blocked, Host, INTERNAL, Inode, TEMP_PREFIX};
+use crate::layout;
 use crate::probe::{self, ARG0, Trial};
-use crate::{layout, receipt};
 
 /// The `internal` subcommand that enters a chroot and becomes the probe.
 pub const BECOME: &str = "chroot-exec";
@@ -57,7 +57,7 @@ pub(super) fn runs(
 /// A new directory with nothing but the probe, below a directory of ours: /tmp
 /// may be mounted noexec.
 fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
-    let homes = [layout::INTERPRETERS, receipt::DIR].map(Path::new);
+    let homes = [layout::INTERPRETERS, layout::RECEIPT_DIR].map(Path::new);
     let home = homes.iter().find(|home| host.exists(home)).unwrap_or(&homes[0]);
     let dir = home.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
     host.make_dir(&dir)?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Block, Catalog, Member, Package, VERSION, VersionWanted, Vouched};
+use crate::error::{Error, ExitCode, Failure};
 use crate::interpreter::Version;
 
 /// No `.deb` of QEMU is near this size (Debian's has 71 MB).
@@ -51,6 +52,21 @@ pub enum CatalogError {
         /// The releases there are, the default one first.
         known: Vec<String>,
     },
+}
+
+impl Failure for CatalogError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoSuchVersion { .. } => ExitCode::Usage,
+            Self::Json(_) | Self::Version { .. } | Self::Invalid { .. } | Self::NoSuchMember { .. } => ExitCode::Failed,
+        }
+    }
+}
+
+impl From<CatalogError> for Error {
+    fn from(error: CatalogError) -> Self {
+        Self::other(error)
+    }
 }
 
 fn known_ones(known: &[String]) -> String {

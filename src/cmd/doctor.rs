@@ -10,12 +10,12 @@ use crate::doctor::{self, Finding, Fix, Seen, look, messages};
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
+use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
+use crate::qemu::obtain::source::{self, Network, Source};
 use crate::request::{NixChoice, Register};
-use crate::source::{self, Network, Source};
 use crate::ui::Ui;
-use crate::{boot, layout};
 
 pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if args.fix {
@@ -121,7 +121,7 @@ fn register(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
 
 fn request(facts: &Facts, arch: &'static Arch, network: Network) -> Register {
     let known = facts.receipt.systems.get(arch.target);
-    let file = boot::file(arch);
+    let file = layout::boot_rule(arch);
     let held = facts.boot.rules().iter().find(|(path, _)| *path == file).map(|(_, rule)| rule.flags);
     let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(held);
     let [_, second] = layout::entries(arch);

@@ -15,7 +15,10 @@ use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::host::{Given, Host};
 use crate::outcome::Bundle;
-use crate::source::{self, Network, Release, Source, latest};
+use crate::qemu::obtain::{
+    latest,
+    source::{self, Network, Release, Source},
+};
 use crate::ui::Ui;
 use crate::{fetch, mirrors};
 

@@ -20,8 +20,8 @@ use crate::plan::Step;
 use crate::plan::fileless::{self, Fileless as Plan};
 use crate::probe::room::{self, Room};
 use crate::probe::{self, Trial};
+use crate::qemu::obtain::{self as emulators, Emulator, Keep, Place, Wish};
 use crate::request::Register;
-use crate::rootless::emulators::{self, Emulator, Keep, Place, Wish};
 use crate::ui::Ui;
 
 pub(super) fn run(

@@ -14,6 +14,7 @@ use crate::facts;
 use crate::hold::event::{Event, Level};
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
 use crate::host::{Host, Lock, Manager, Watcher};
+use crate::layout;
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
 use crate::ui::Ui;
@@ -45,7 +46,7 @@ pub(super) fn begin(
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --watch, {holder}"));
     let patience = Duration::from_secs(args.wait);
     let lock = match container {
-        None => host.lock(Path::new(hold::LOCK), patience, &mut waiting),
+        None => host.lock(Path::new(layout::HOLD_LOCK), patience, &mut waiting),
         Some(_) => host.lock_there(&in_containers(), patience, &mut waiting),
     };
     let lock = lock.map_err(one_is_enough)?;
@@ -115,7 +116,7 @@ pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<
 
 /// On the machine, who holds has signed for which systems.
 fn here(host: &Host, request: &request::Unregister) -> Option<String> {
-    let holder = host.holder(Path::new(hold::LOCK))?;
+    let holder = host.holder(Path::new(layout::HOLD_LOCK))?;
     request.systems.iter().any(|arch| is_held(&holder, arch.target)).then_some(holder)
 }
 

@@ -9,8 +9,8 @@ use super::table;
 use crate::cli::{Format, List};
 use crate::digest::hex;
 use crate::error::{ExitCode, Result};
+use crate::layout;
 use crate::ui::Ui;
-use crate::{interpreter, layout};
 
 pub(super) fn run(args: &List, ui: &Ui) -> Result<ExitCode> {
     match args.format {
@@ -81,7 +81,7 @@ impl Listing {
 
 fn rule(arch: &Arch) -> Result<Rule> {
     Ok(Rule {
-        name: EntryName::new(interpreter::binary(arch))?,
+        name: EntryName::new(layout::emulator_name(arch))?,
         recognition: Recognition::Magic(arch.pattern()),
         interpreter: layout::interpreter(arch).as_os_str().as_bytes().to_vec(),
         flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },

@@ -32,7 +32,6 @@ use crate::host::{Host, Lock};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::receipt;
 use crate::ui::Ui;
 
 /// Does what the command line says.
@@ -100,7 +99,7 @@ fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
         return host.lock_there(Path::new(binfmt_misc::DIR), patience, &mut waiting);
     }
     let lock = host.lock(layout::LOCK.as_ref(), patience, &mut waiting)?;
-    let receipts = Path::new(receipt::DIR).parent();
+    let receipts = Path::new(layout::RECEIPT_DIR).parent();
     for dir in layout::homes().into_iter().chain(receipts) {
         host.sweep(dir)?;
     }

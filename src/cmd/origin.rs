@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::mirrors;
 use crate::oci::NotAnImage;
-use crate::source::{From, Network, Place, Release, Source};
+use crate::qemu::obtain::source::{From, Network, Place, Release, Source};
 
 /// What the options say, for so many systems.
 pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Result<(Source, Network)> {

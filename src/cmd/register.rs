@@ -15,8 +15,8 @@ use crate::layout;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
+use crate::qemu::obtain::source::{self, Network, Source};
 use crate::request::{NixChoice, Register};
-use crate::source::{self, Network, Source};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {

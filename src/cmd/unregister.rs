@@ -9,11 +9,11 @@ use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
+use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan;
-use crate::receipt;
+use crate::qemu::obtain::source::Network;
 use crate::request::Unregister;
-use crate::source::Network;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
@@ -39,7 +39,7 @@ pub(super) fn undo(request: &Unregister, host: &Host, ui: &Ui, wait: u64) -> Res
     let facts = Facts::gather(host, &request.systems, None)?;
     let plan = plan::unregister::plan(request, &facts);
     let mut outcome = Outcome::planned(&plan);
-    let spent = facts.receipt.is_spent() && host.exists(Path::new(receipt::PATH));
+    let spent = facts.receipt.is_spent() && host.exists(Path::new(layout::RECEIPT));
     if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
         let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
         outcome = outcome.applied(&applied);

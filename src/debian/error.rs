@@ -1,6 +1,7 @@
 //! Why nothing that Debian signed says which QEMU is the latest, for people.
 
 use super::Date;
+use crate::error::{Error, ExitCode, Failure};
 
 /// There is no offer that can be believed.
 #[derive(Debug, thiserror::Error)]
@@ -79,5 +80,21 @@ impl DebianError {
     /// Whether something came that cannot be believed (exit code 5).
     pub fn is_unverified(&self) -> bool {
         matches!(self, Self::Unverified { .. } | Self::Expired { .. } | Self::Future { .. })
+    }
+}
+
+impl Failure for DebianError {
+    fn hint(&self) -> Option<String> {
+        Some(self.hint())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.is_unverified() { ExitCode::Unverified } else { ExitCode::Failed }
+    }
+}
+
+impl From<DebianError> for Error {
+    fn from(error: DebianError) -> Self {
+        Self::other(error)
     }
 }

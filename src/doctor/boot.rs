@@ -7,7 +7,7 @@ use binfmt_magic::Arch;
 use super::entries::has_file;
 use super::{Case, Check, Seen, Urgency};
 use crate::binfmt_misc::{Table, name_of};
-use crate::boot;
+use crate::layout;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "not-persistent", urgency: Urgency::Fragile, run: not_persistent },
@@ -51,7 +51,7 @@ fn overrides(seen: &Seen) -> Vec<Case> {
     let rules = seen.boot.rules();
     let mut cases = Vec::new();
     for arch in Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)) {
-        let file = boot::file(arch);
+        let file = layout::boot_rule(arch);
         let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
         let later = rules.iter().skip(ours).filter(|(path, _)| *path != file && in_a_later_file(path, &file));
         for (path, rule) in later {
@@ -81,9 +81,9 @@ fn in_a_later_file(path: &Path, ours: &Path) -> bool {
 fn hide(seen: &Seen, path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     let real = seen.shell.path(path);
-    if path.starts_with(boot::DIR) {
+    if path.starts_with(layout::BINFMT_D) {
         seen.shell.root(format_args!("mv {real} {real}.off"))
     } else {
-        seen.shell.root(format_args!("ln -s /dev/null {}", seen.shell.path(&Path::new(boot::DIR).join(name))))
+        seen.shell.root(format_args!("ln -s /dev/null {}", seen.shell.path(&Path::new(layout::BINFMT_D).join(name))))
     }
 }

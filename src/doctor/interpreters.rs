@@ -182,7 +182,7 @@ fn replaced_by_root(seen: &Seen, entry: &Entry, case: Case) -> Case {
         .repair(seen.shell.root(format_args!("chmod go-w {dirs}")))
 }
 
-/// Releases that threads with maintainers in them call broken ([`known_bad`](crate::facts::known_bad)), and those before
+/// Releases that threads with maintainers in them call broken ([`known_bad`](crate::qemu::known_bad)), and those before
 /// 7.2, which fail under today's kernels and guests (tonistiigi/binfmt#215).
 fn known_bad(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter_map(|(arch, entry, file)| {

@@ -9,8 +9,9 @@ use super::entries::has_file;
 use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
 use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
-use crate::facts::{Facts, Native, copies, known_bad, native};
+use crate::facts::{Facts, Native, native};
 use crate::host::{Host, Inode};
+use crate::qemu::{candidate, known_bad};
 use crate::{boot, interpreter, probe};
 
 mod nix;
@@ -107,7 +108,7 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
     };
     let Some(arch) = taken_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
     // Nothing is started that somebody else could have put there.
-    if let Ok(fit) = copies::judge_any_age(&host, arch, machine, path) {
+    if let Ok(fit) = candidate::judge_any_age(&host, arch, machine, path) {
         found.version = Some(fit.version);
         let flaw = known_bad::flaw(fit.version, machine, arch.target, fit.fixed_address);
         found.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));

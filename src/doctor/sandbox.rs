@@ -115,7 +115,7 @@ fn inside_emulation(seen: &Seen) -> Vec<Case> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let filters = nix.settings.word(&["filter-syscalls"]).is_none_or(|value| value == "true");
     let case = || {
-        let dir = seen.shell.path(crate::nix::CONF_DIR.as_ref());
+        let dir = seen.shell.path(crate::layout::NIX_DIR.as_ref());
         let conf = seen.shell.path(&nix.conf);
         let line = format!("sh -c 'mkdir -p {dir} && echo filter-syscalls = false >> {conf}'");
         let case = Case::general(

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::{PullError, Reason};
+use crate::error::{Error, ExitCode, Failure};
 
 /// A download that gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,22 @@ impl DownloadError {
             Self::Pull(error) => error.is_unverified(),
             error => matches!(error, Self::Unverified { .. } | Self::Inconsistent { .. }),
         }
+    }
+}
+
+impl Failure for DownloadError {
+    fn hint(&self) -> Option<String> {
+        Some(self.hint())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.is_unverified() { ExitCode::Unverified } else { ExitCode::Failed }
+    }
+}
+
+impl From<DownloadError> for Error {
+    fn from(error: DownloadError) -> Self {
+        Self::other(error)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::Error;
-use crate::catalog::CatalogError;
 
 /// The process's exit status. Part of the public interface: see the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +38,7 @@ impl Error {
     /// What this failure means to a script.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::UnknownSystem(_)
-            | Self::Usage(_)
-            | Self::Native { .. }
-            | Self::Catalog(CatalogError::NoSuchVersion { .. }) => ExitCode::Usage,
+            Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,
             Self::Conflict { .. } => ExitCode::Findings,
             Self::NotRoot { .. } => ExitCode::NotPermitted,
             Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NoCommand,
@@ -52,8 +48,7 @@ impl Error {
             Self::Interrupted { .. } => ExitCode::Interrupted,
             Self::Unsupported { .. } => ExitCode::Unsupported,
             Self::Digest { .. } => ExitCode::Unverified,
-            Self::Download(e) if e.is_unverified() => ExitCode::Unverified,
-            Self::Debian(e) if e.is_unverified() => ExitCode::Unverified,
+            Self::Other(failure) => failure.exit_code(),
             Self::Io { .. }
             | Self::Locked { .. }
             | Self::Bricking { .. }
@@ -65,10 +60,7 @@ impl Error {
             | Self::Distrusted(_)
             | Self::Receipt { .. }
             | Self::Rule(_)
-            | Self::Download(_)
-            | Self::Debian(_)
-            | Self::Offline { .. }
-            | Self::Catalog(_) => ExitCode::Failed,
+            | Self::Offline { .. } => ExitCode::Failed,
         }
     }
 }

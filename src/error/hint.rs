@@ -34,8 +34,7 @@ impl Error {
                 "--from takes a .deb, an .apk, a tar archive (plain or packed by gzip, xz, zstd), a directory, or a program"
                     .into()
             }
-            Self::Download(e) => e.hint(),
-            Self::Debian(e) => e.hint(),
+            Self::Other(failure) => return failure.hint(),
             Self::Offline { .. } => {
                 "on a machine with a network, binfmt-nix fetch SYSTEM -o FILE writes what --from FILE takes here".into()
             }
@@ -45,8 +44,7 @@ impl Error {
             | Self::Usage(_)
             | Self::Bricking { .. }
             | Self::Refused { .. }
-            | Self::Rule(_)
-            | Self::Catalog(_) => {
+            | Self::Rule(_) => {
                 return None;
             }
         })

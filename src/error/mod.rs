@@ -1,6 +1,11 @@
-//! Everything that can go wrong, what repairs it, and the exit code it means.
+//! The error of the whole crate: its text, the hint that repairs it, and its exit code.
+//!
+//! This room knows no room that uses it. A room with errors of its own implements [`Failure`] for them, and
+//! converts them to [`Error::Other`]; [`Error::as_failure`] gives them back to a caller that distinguishes them.
 
 mod code;
+mod distrust;
+mod failure;
 mod hint;
 
 use std::io;
@@ -9,9 +14,10 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{RuleError, UnknownSystem};
 
 use crate::digest::Sha256;
-use crate::host::Distrust;
 
 pub use code::ExitCode;
+pub use distrust::Distrust;
+pub use failure::Failure;
 
 /// What functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -168,21 +174,15 @@ pub enum Error {
     /// A rule is not one that the kernel takes.
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// The download failed.
-    #[error(transparent)]
-    Download(#[from] crate::download::DownloadError),
     /// `--offline`, and this is not on this machine.
     #[error("{what} would have to be downloaded, and --offline forbids that")]
     Offline {
         /// what is not here
         what: String,
     },
-    /// Nothing that Debian signed says which QEMU is the latest.
-    #[error(transparent)]
-    Debian(#[from] crate::debian::DebianError),
-    /// The embedded catalogue, or the package it is made from, is wrong.
-    #[error(transparent)]
-    Catalog(#[from] crate::catalog::CatalogError),
+    /// A failure of another room, which knows its own hint and exit code.
+    #[error("{0}")]
+    Other(Box<dyn Failure>),
 }
 
 impl Error {

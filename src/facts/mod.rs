@@ -2,13 +2,9 @@
 //!
 //! Looking changes nothing: `--dry-run` and `status` stop after it.
 
-pub mod brought;
-pub mod copies;
-pub mod known_bad;
 pub mod made;
 pub mod native;
 mod orphans;
-pub mod places;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,13 +26,15 @@ use crate::host::Host;
 use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::{self, Nix};
+use crate::qemu::candidate;
+use crate::qemu::obtain::installed::{self, Search};
+use crate::qemu::obtain::source::{Source, Supply};
+use crate::qemu::obtain::unpack;
 use crate::receipt::{Made, Receipt, Record};
-use crate::source::{Source, Supply};
 
-pub use copies::HostCopy;
+pub use crate::qemu::candidate::HostCopy;
 pub use made::Now;
 pub use native::Native;
-pub use places::Search;
 pub use rivals::Rival;
 
 /// The interpreters of entries that need no file: the number is of no meaning
@@ -222,8 +220,8 @@ impl Facts {
 
     /// Emulators are large: one that the receipt vouches for is not read again.
     fn look_at_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
-        let own = std::iter::once(PathBuf::from(nix::OWN_CONF));
-        let boot = systems.iter().map(|arch| boot::file(arch));
+        let own = std::iter::once(PathBuf::from(layout::NIX_OWN_CONF));
+        let boot = systems.iter().map(|arch| layout::boot_rule(arch));
         let interpreters = systems.iter().map(|arch| layout::interpreter(arch));
         for path in own.chain(boot).chain(interpreters) {
             let vouched = self.records().find_map(|(record, now)| match &record.made {
@@ -247,7 +245,7 @@ impl Facts {
             let foreign = |arch: &&&Arch| !self.native.contains_key(arch.target);
             let systems: Vec<&'static Arch> = systems.iter().filter(foreign).copied().collect();
             if !systems.is_empty() {
-                let brought = brought::bring(host, &systems, &self.machine, opened)?;
+                let brought = unpack::bring(host, &systems, &self.machine, opened)?;
                 self.copies = brought.copies.into_iter().map(|(target, copy)| (target, vec![copy])).collect();
                 self.notes.extend(brought.note);
             }
@@ -262,11 +260,11 @@ impl Facts {
             let found = match &supply.source {
                 Source::Auto if installed => continue,
                 Source::Auto | Source::Host => search.find(arch, rivals),
-                Source::File(path) => vec![copies::given(host, arch, &self.machine, path)],
+                Source::File(path) => vec![candidate::given(host, arch, &self.machine, path)],
                 Source::Download(_) | Source::From(_) => continue,
             };
             if wide {
-                self.notes.extend(places::reasons(&found).into_iter().map(|why| format!("{}: {why}", arch.target)));
+                self.notes.extend(installed::reasons(&found).into_iter().map(|why| format!("{}: {why}", arch.target)));
             }
             self.copies.insert(arch.target, found);
         }

@@ -13,15 +13,16 @@ use crate::binfmt_misc::{Table, name_of};
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
-use crate::nix::{OWN_CONF, conf};
+use crate::layout::NIX_OWN_CONF;
+use crate::nix::conf;
 use crate::receipt::{Made, Receipt, Record, State, System};
-use crate::{boot, interpreter, layout};
+use crate::{boot, layout};
 
 /// A receipt that says what bears our marks. What it cannot know again, such as
 /// where an emulator came from, it leaves open.
 pub(super) fn receipt(host: &Host, table: &Table) -> Result<Receipt> {
     let mut receipt = Receipt::default();
-    let own_conf = read(host, Path::new(OWN_CONF))?.filter(|text| conf::is_own_file(text));
+    let own_conf = read(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
     let told = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     for arch in Arch::ALL {
         let found = of_system(host, arch, table)?;
@@ -29,7 +30,7 @@ pub(super) fn receipt(host: &Host, table: &Table) -> Result<Receipt> {
             continue;
         }
         let system = System {
-            entry: entry_name(&found).unwrap_or_else(|| interpreter::binary(arch)),
+            entry: entry_name(&found).unwrap_or_else(|| layout::emulator_name(arch)),
             interpreter: layout::interpreter(arch),
             qemu: String::new(),
             source: "found in place".into(),
@@ -41,7 +42,7 @@ pub(super) fn receipt(host: &Host, table: &Table) -> Result<Receipt> {
         receipt.records.extend(found.into_iter().map(|made| record(made, Some(arch))));
     }
     if own_conf.is_some() {
-        receipt.records.extend(file(host, OWN_CONF.into())?.map(|made| record(made, None)));
+        receipt.records.extend(file(host, NIX_OWN_CONF.into())?.map(|made| record(made, None)));
     }
     if receipt.records.iter().any(|record| matches!(record.made, Made::Interpreter { .. })) {
         receipt.records.insert(0, record(Made::Dir { path: layout::INTERPRETERS.into() }, None));
@@ -67,7 +68,7 @@ fn of_system(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Made
             found.push(Made::Entry { name: name_of(entry), line });
         }
     }
-    let path = boot::file(arch);
+    let path = layout::boot_rule(arch);
     let rule = read(host, &path)?.and_then(|text| boot::own_rule(&text));
     if rule.is_some_and(|rule| rule.interpreter == emulator.as_os_str().as_bytes()) {
         found.extend(file(host, path)?);

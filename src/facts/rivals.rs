@@ -6,10 +6,11 @@ use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
 
-use super::{Facts, copies};
+use super::Facts;
 use crate::binfmt_misc::name_of;
 use crate::host::Host;
 use crate::interpreter::Version;
+use crate::qemu::candidate;
 
 /// An entry that the kernel picks and that is not ours.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) fn find(facts: &Facts, arch: &'static Arch) -> Vec<Rival> {
         names.push(name);
         let path = Path::new(OsStr::from_bytes(&entry.rule.interpreter));
         // The kernel's paths are real ones, whatever `--root` says.
-        let verdict = copies::judge(&Host::live(), arch, &facts.machine, path).map(|fit| fit.version);
+        let verdict = candidate::judge(&Host::live(), arch, &facts.machine, path).map(|fit| fit.version);
         let entry = entry.clone();
         rivals.push(Rival { entry, verdict });
     }

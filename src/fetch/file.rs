@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fetcher;
 use crate::host::Host;
 use crate::mirrors;
-use crate::source::Network;
+use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 
 /// A file that is wanted.
@@ -57,7 +57,7 @@ pub fn get(host: &Host, ui: &Ui, network: &Network, wanted: &Wanted<'_>) -> Resu
     match kept {
         Some((sha256, partial)) => match resume(host, ui, wanted, sha256, partial) {
             // The cache helps where it can, and is in nobody's way where it cannot.
-            Err(Error::Download(DownloadError::Write { .. })) => in_memory(host, ui, wanted),
+            Err(error) if is_unwritten(&error) => in_memory(host, ui, wanted),
             done => done,
         },
         None => in_memory(host, ui, wanted),
@@ -92,7 +92,7 @@ fn resume(host: &Host, ui: &Ui, wanted: &Wanted<'_>, sha256: Sha256, mut partial
             let file = if wanted.keep { partial.file } else { partial.end(host, sha256)? };
             Ok(Got { file: rewound(file, wanted)?, url: fetched.url, note })
         }
-        Err(error @ (Error::Digest { .. } | Error::Download(DownloadError::Write { .. }))) => {
+        Err(error) if matches!(error, Error::Digest { .. }) || is_unwritten(&error) => {
             partial.end(host, sha256)?;
             Err(error)
         }
@@ -103,6 +103,11 @@ fn resume(host: &Host, ui: &Ui, wanted: &Wanted<'_>, sha256: Sha256, mut partial
             Err(error)
         }
     }
+}
+
+/// Whether what came could not be written.
+fn is_unwritten(error: &Error) -> bool {
+    matches!(error.as_failure(), Some(DownloadError::Write { .. }))
 }
 
 /// Asks for the bytes after the first `there` ones.

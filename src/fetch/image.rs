@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::fetcher::{self, PullOrder, Pulled};
 use crate::host::Host;
 use crate::oci::{Platform, Reference};
-use crate::source::Network;
+use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 use crate::{mirrors, registries};
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fetcher::{self, Manner};
 use crate::host::Host;
 use crate::mirrors;
-use crate::source::Network;
+use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 
 /// Downloads these members of a package, by QEMU target, in a process of its own.

@@ -24,9 +24,6 @@ use pace::Pace;
 
 pub use tell::{ReadyFile, Tell};
 
-/// One hold at a time on a machine; never deleted, so that two processes always meet there.
-pub const LOCK: &str = "/run/binfmt-nix-hold.lock";
-
 /// What the holder writes into the lock, behind his number.
 pub fn signature(systems: &[&str]) -> String {
     format!(", which holds {}", systems.join(" "))

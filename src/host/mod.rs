@@ -40,7 +40,6 @@ pub use process::{Blocked, Finished};
 pub use sd_notify::Manager;
 pub use staging::{Previous, Ready, Staged, TEMP_PREFIX};
 pub use temp_program::Lent;
-pub use trust::Distrust;
 pub use user_files::Given;
 pub use watch::{Watch, Watcher, Woken};
 pub use worker::{Heard, INTERNAL, Worker};

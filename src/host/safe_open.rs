@@ -20,10 +20,10 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::Host;
 use super::dir_fd::Dir;
 use super::trust::judge;
-use super::{Distrust, Host};
-use crate::error::{Error, Result};
+use crate::error::{Distrust, Error, Result};
 
 /// So many links are followed by the kernel too (path_resolution(7)).
 const MOST_LINKS: u32 = 40;

@@ -5,28 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Host;
-use crate::error::{Error, Result};
-
-/// Why a file or directory is not to be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
-    /// Its owner is neither root nor who runs us.
-    #[error("{path} belongs to user {uid}, who could change it")]
-    Owner {
-        /// the file or directory
-        path: PathBuf,
-        /// its owner
-        uid: u32,
-    },
-    /// Mode bits let others in.
-    #[error("{path} may be written by others (mode {mode:04o})")]
-    Writable {
-        /// the file or directory
-        path: PathBuf,
-        /// its permission bits
-        mode: u32,
-    },
-}
+use crate::error::{Distrust, Error, Result};
 
 impl Host {
     /// Checks an open file and every directory that leads to `path`, from the

@@ -14,15 +14,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::host::Host;
+use crate::layout::{NIX_CONFS, NIX_DIR};
 use answer::Answer;
-
-/// Where Nix keeps its configuration. `NIX_CONF_DIR` is not asked: the daemon
-/// does not get the caller's environment.
-pub const CONF_DIR: &str = "/etc/nix";
-/// What may be its nix.conf for people to edit: the second where Determinate Nix owns the first.
-pub const CONFS: [&str; 2] = ["/etc/nix/nix.conf", "/etc/nix/nix.custom.conf"];
-/// Our own file, beside the nix.conf that includes it.
-pub const OWN_CONF: &str = "/etc/nix/binfmt-nix.conf";
 
 /// What a machine shows of Nix.
 #[derive(Debug, Clone)]
@@ -52,8 +45,7 @@ pub enum ConfState {
 /// Looks for Nix. An unreadable nix.conf is an error: nothing is planned around
 /// a file that could not be seen.
 pub fn look(host: &Host) -> Result<Nix> {
-    let traces =
-        ["/nix/store", CONF_DIR, "/nix/var/nix/profiles/default/bin/nix", "/usr/bin/nix", "/usr/local/bin/nix"];
+    let traces = ["/nix/store", NIX_DIR, "/nix/var/nix/profiles/default/bin/nix", "/usr/bin/nix", "/usr/local/bin/nix"];
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
     let conf = editable_conf(host);
     let state = state(host, &conf)?;
@@ -64,7 +56,7 @@ pub fn look(host: &Host) -> Result<Nix> {
 /// Determinate Nix owns nix.conf and rewrites it; people's settings go to the
 /// nix.custom.conf that it includes (nix-installer 3.21).
 fn editable_conf(host: &Host) -> PathBuf {
-    let [plain, custom] = CONFS.map(Path::new);
+    let [plain, custom] = NIX_CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];
     let included = host.peek(plain).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
     let its_own = included && determinate.iter().any(|path| host.exists(Path::new(path)));
@@ -73,7 +65,7 @@ fn editable_conf(host: &Host) -> PathBuf {
 
 fn state(host: &Host, conf: &Path) -> Result<ConfState> {
     let leave = |why: &str| Ok(ConfState::LeaveAlone(why.to_owned()));
-    let dir = Path::new(CONF_DIR);
+    let dir = Path::new(NIX_DIR);
     if host.lstat(dir)?.is_some_and(|meta| meta.is_symlink()) {
         return leave("its directory is a symbolic link");
     }

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::interpreter::{self, Version};
 use crate::layout;
+use crate::qemu::obtain::source::Source;
 use crate::request::Register;
-use crate::source::Source;
 
 /// An emulator, and how it gets to its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -130,7 +130,7 @@ impl fmt::Display for Step {
         match self {
             Self::MakeDir(path) | Self::RemoveDir(path) => write!(f, "{}/", path.display()),
             Self::Fetch(archs) => {
-                let names: Vec<_> = archs.iter().map(|arch| crate::interpreter::binary(arch)).collect();
+                let names: Vec<_> = archs.iter().map(|arch| crate::layout::emulator_name(arch)).collect();
                 write!(f, "{}", names.join(" "))
             }
             Self::Copy { from, .. } => write!(f, "{}", from.display()),

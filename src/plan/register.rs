@@ -14,9 +14,9 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Native};
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
+use crate::qemu::obtain::source::Source;
 use crate::receipt::System;
 use crate::request::Register;
-use crate::source::Source;
 use crate::{boot, layout};
 
 /// Plans a registration.
@@ -98,7 +98,7 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
     // All that can be refused was refused before the first step is added.
     let boot = if request.persist {
         let text = boot::text(&rule(arch, &name, &path, flags)?)?;
-        write(facts, boot::file(arch), text, Some(arch))?
+        write(facts, layout::boot_rule(arch), text, Some(arch))?
     } else {
         None
     };

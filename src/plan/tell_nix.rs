@@ -11,8 +11,9 @@ use super::parts::Parts;
 use super::register::write;
 use crate::error::Result;
 use crate::facts::Facts;
+use crate::layout::NIX_OWN_CONF;
+use crate::nix::ConfState;
 use crate::nix::conf::{self, Guest};
-use crate::nix::{ConfState, OWN_CONF};
 use crate::receipt::System;
 use crate::request::{NixChoice, Register};
 
@@ -40,7 +41,7 @@ pub(super) fn plan(request: &Register, facts: &Facts, parts: &mut Parts) -> Resu
         parts.findings.extend(by_hand(facts, &guests, why));
         return Ok(());
     }
-    parts.nix.extend(write(facts, PathBuf::from(OWN_CONF), conf::own_file(&guests).into_bytes(), None)?);
+    parts.nix.extend(write(facts, PathBuf::from(NIX_OWN_CONF), conf::own_file(&guests).into_bytes(), None)?);
     let included = matches!(&facts.nix.state, ConfState::Editable(text) if conf::includes(text, conf::OWN));
     if !included {
         parts.nix.push(Step::Include(facts.nix.conf.clone()));

@@ -13,8 +13,9 @@ use super::{Plan, Planned, Step};
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::facts::{Facts, Now};
-use crate::nix::{OWN_CONF, conf};
-use crate::receipt::{self, Made, Record, System};
+use crate::layout::{self, NIX_OWN_CONF};
+use crate::nix::conf;
+use crate::receipt::{Made, Record, System};
 use crate::request::Unregister;
 
 /// Plans an undo. Nix comes first, then the kernel, the boot file, the emulator.
@@ -68,12 +69,12 @@ fn is_interpreter(made: &Made) -> bool {
 
 /// These go last of all, with the receipt.
 fn is_above_receipt(path: &Path) -> bool {
-    Path::new(receipt::DIR).starts_with(path)
+    Path::new(layout::RECEIPT_DIR).starts_with(path)
 }
 
 /// Our own file loses the lines of these systems; with the last of them it goes.
 fn nix(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
-    let told = |record: &Record| matches!(&record.made, Made::File { path, .. } if path == Path::new(OWN_CONF));
+    let told = |record: &Record| matches!(&record.made, Made::File { path, .. } if path == Path::new(NIX_OWN_CONF));
     let before = plan.steps.len();
     let guests = guests(rest);
     if guests.is_empty() {
@@ -81,11 +82,11 @@ fn nix(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
         undo(facts, plan, told);
     } else if facts.receipt.records.iter().any(told) {
         let text = conf::own_file(&guests).into_bytes();
-        if facts.files.get(Path::new(OWN_CONF)) != Some(&Some(Sha256::of(&text))) {
-            let path = OWN_CONF.into();
+        if facts.files.get(Path::new(NIX_OWN_CONF)) != Some(&Some(Sha256::of(&text))) {
+            let path = NIX_OWN_CONF.into();
             let changed = facts.records().any(|(record, now)| told(record) && *now == Now::Changed);
             if changed {
-                plan.findings.push(changed_text(&facts.real(Path::new(OWN_CONF)).display()));
+                plan.findings.push(changed_text(&facts.real(Path::new(NIX_OWN_CONF)).display()));
             } else {
                 plan.steps.push(Step::Write { path, text, arch: None });
             }

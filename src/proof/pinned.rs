@@ -17,9 +17,10 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
-use crate::facts::{Facts, IN_MEMORY, Now, copies, is_in_memory};
+use crate::facts::{Facts, IN_MEMORY, Now, is_in_memory};
 use crate::host::{Host, Inode};
 use crate::layout;
+use crate::qemu::candidate;
 use crate::receipt::Made;
 
 /// The file that the kernel runs.
@@ -92,7 +93,7 @@ fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
 /// It was executed as our own user by the kernel already, so that to run it once more risks nothing new.
 fn ask(host: &Host, arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let open = PathBuf::from(IN_MEMORY).join(file.as_raw_fd().to_string());
-    let qemu = copies::version(host, arch, &open).ok().map(|version| version.to_string());
+    let qemu = candidate::version(host, arch, &open).ok().map(|version| version.to_string());
     let sum = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
     (qemu, sum.ok())
 }
@@ -103,7 +104,7 @@ fn on_disk(host: &Host, facts: &Facts, arch: &Arch, entry: &Entry, running: &Fil
         Named::File(mut file) => {
             // Whoever runs this must not be made to run what a stranger put there. The kernel's paths are real ones,
             // whatever `--root` says.
-            let fit = copies::judge(&Host::live(), arch, &facts.machine, path(entry)).ok();
+            let fit = candidate::judge(&Host::live(), arch, &facts.machine, path(entry)).ok();
             let qemu = fit.map(|fit| fit.version.to_string());
             Some(OnDisk { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use binfmt_magic::{Arch, Rule};
 
 use super::{Made, Receipt, Record, System};
-use crate::{boot, layout, nix};
+use crate::layout;
 
 pub(super) fn check(receipt: &Receipt) -> Result<(), String> {
     receipt.systems.iter().try_for_each(|(target, system)| check_system(target, system))?;
@@ -30,13 +30,15 @@ fn check_record(record: &Record) -> Result<(), String> {
             demand(arch.is_some_and(|arch| is_entry(arch, name, line)), || format!("it names the entry {name:?}"))
         }
         Made::Dir { path } => demand(layout::dirs().any(|dir| dir == path), || names(path)),
-        Made::Include { path, .. } => demand(nix::CONFS.iter().any(|conf| path == Path::new(conf)), || names(path)),
+        Made::Include { path, .. } => {
+            demand(layout::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || names(path))
+        }
         Made::Interpreter { path, .. } => {
             demand(arch.is_some_and(|arch| *path == layout::interpreter(arch)), || names(path))
         }
         Made::File { path, .. } => {
-            let own_conf = path == Path::new(nix::OWN_CONF);
-            demand(own_conf || arch.is_some_and(|arch| *path == boot::file(arch)), || names(path))
+            let own_conf = path == Path::new(layout::NIX_OWN_CONF);
+            demand(own_conf || arch.is_some_and(|arch| *path == layout::boot_rule(arch)), || names(path))
         }
     };
     what.map_err(|what| format!("{what}, which binfmt-nix does not make there"))

@@ -15,13 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::{Host, Seal};
-
-/// Directory of the tool's state.
-pub const DIR: &str = "/var/lib/binfmt-nix";
-/// The receipt itself, mode 0644: it holds no secrets, and `status` reads it.
-pub const PATH: &str = "/var/lib/binfmt-nix/receipt.json";
-
-const FILE: &str = "receipt.json";
+use crate::layout::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
 
 /// The version of the schema below.
 const VERSION: u32 = 1;
@@ -174,10 +168,10 @@ impl Receipt {
     /// Reads the machine's receipt, if there is one.
     pub fn load(host: &Host) -> Result<Option<Self>> {
         // It names what root will take away: one that others could write is not believed.
-        match host.read_trusted(Path::new(PATH))? {
+        match host.read_trusted(Path::new(RECEIPT))? {
             None => Ok(None),
             Some(bytes) => {
-                Self::parse(&bytes).map(Some).map_err(|why| Error::Receipt { path: host.at(Path::new(PATH)), why })
+                Self::parse(&bytes).map(Some).map_err(|why| Error::Receipt { path: host.at(Path::new(RECEIPT)), why })
             }
         }
     }
@@ -203,24 +197,24 @@ impl Receipt {
 
     /// Writes it, through to the disk.
     pub fn save(&self, host: &Host) -> Result<()> {
-        host.write_atomic(Path::new(PATH), &self.text(host)?)
+        host.write_atomic(Path::new(RECEIPT), &self.text(host)?)
     }
 
     /// Writes the first one, together with its directory.
     pub fn save_with_directory(&self, host: &Host) -> Result<()> {
-        host.make_dir_with(Path::new(DIR), FILE, &self.text(host)?)
+        host.make_dir_with(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.text(host)?)
     }
 
     /// Removes it: with its directory, if that is ours and nothing else is in it.
     pub fn remove(host: &Host, with_directory: bool) -> Result<()> {
-        if with_directory && host.remove_dir_with(Path::new(DIR), FILE)? {
+        if with_directory && host.remove_dir_with(Path::new(RECEIPT_DIR), RECEIPT_NAME)? {
             return Ok(());
         }
-        host.remove_file(Path::new(PATH))
+        host.remove_file(Path::new(RECEIPT))
     }
 
     fn text(&self, host: &Host) -> Result<Vec<u8>> {
-        let refused = |e: serde_json::Error| Error::Receipt { path: host.at(Path::new(PATH)), why: e.to_string() };
+        let refused = |e: serde_json::Error| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: e.to_string() };
         let mut text = serde_json::to_vec_pretty(self).map_err(refused)?;
         text.push(b'\n');
         Ok(text)

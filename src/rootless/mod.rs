@@ -12,8 +12,6 @@
 pub const MAP_IDS: &str = "map-ids";
 
 pub mod ability;
-mod bring;
-pub mod emulators;
 pub mod enter;
 pub mod environment;
 pub mod ids;

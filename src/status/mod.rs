@@ -15,15 +15,15 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::facts::{Facts, Now};
-use crate::hold::LOCK;
 use crate::host::{Host, TEMP_PREFIX};
+use crate::layout::{HOLD_LOCK, NIX_OWN_CONF};
 use crate::nix::answer::Answer;
-use crate::nix::{ConfState, OWN_CONF, conf};
+use crate::nix::{ConfState, conf};
 use crate::probe::room::{self, Room};
 use crate::probe::{Ran, Trial};
 use crate::proof::pinned::{self, OnDisk, Pinned};
 use crate::proof::why::Case;
-use crate::receipt::{self, Made, Record, System};
+use crate::receipt::{Made, Record, System};
 use crate::{layout, probe, proof};
 
 /// The machine's foreign systems.
@@ -109,7 +109,7 @@ pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
         version: 1,
         systems,
         unfinished: has_strays(host, facts) || has_litter(host),
-        holder: host.holder(Path::new(LOCK)),
+        holder: host.holder(Path::new(HOLD_LOCK)),
     }
 }
 
@@ -122,12 +122,12 @@ fn has_strays(host: &Host, facts: &Facts) -> bool {
         (None, _) => !systems.is_empty(),
     };
     let strays = facts.records().any(|(record, now)| *now == Now::Ours && !needed(record));
-    strays || (systems.is_empty() && host.exists(Path::new(receipt::PATH)))
+    strays || (systems.is_empty() && host.exists(Path::new(layout::RECEIPT)))
 }
 
 /// Temporary files, which the next run that changes something sweeps.
 fn has_litter(host: &Host) -> bool {
-    let dirs = layout::homes().into_iter().chain(Path::new(receipt::DIR).parent());
+    let dirs = layout::homes().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
     let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
     dirs.into_iter().any(|dir| host.list(dir).is_ok_and(|names| names.iter().any(ours)))
 }
@@ -268,7 +268,7 @@ fn untold(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<Str
         ConfState::Absent => false,
         ConfState::Editable(text) => conf::includes(text, conf::OWN),
     };
-    let own = host.peek(Path::new(OWN_CONF)).unwrap_or_default();
+    let own = host.peek(Path::new(NIX_OWN_CONF)).unwrap_or_default();
     let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
     (known.nix && !told).then(|| format!("Nix is not told of it; binfmt-nix register {} tells it", arch.target))
 }

@@ -120,7 +120,7 @@ fn a_full_disk_is_told_in_the_same_words() {
             (error.to_string().as_str(), error.exit_code() as u8),
             ("cannot write qemu-aarch64: No space left on device (os error 28)", 1)
         );
-        let Error::Download(DownloadError::Write { source, .. }) = error else { panic!("{error}") };
+        let Some(DownloadError::Write { source, .. }) = error.as_failure() else { panic!("{error}") };
         assert_eq!(source.raw_os_error(), Some(Errno::ENOSPC as i32));
     }
 }

@@ -44,7 +44,7 @@ fn without_the_package() {
     for (code, words) in answers {
         assert_says(Manner::Status(code, "X: y".to_owned()), words);
     }
-    ledger::line("mirrors without the package, or that say so", answers.len());
+    ledger::line("mirrors without the package, or with an error status", answers.len());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn that_give_another_range() {
     assert!(!complaint(Manner::Says(Some("\u{202e}"))).contains('\u{202e}'));
     assert!(!complaint(Manner::Says(Some("\x1b[2J"))).contains('\x1b'));
     assert_says(Manner::Says(None), "no Content-Range");
-    ledger::line("mirrors that give another range, or say nonsense of it", ranges.len() + 3);
+    ledger::line("mirrors that deliver another range, or describe it wrongly", ranges.len() + 3);
 }
 
 #[test]
@@ -81,14 +81,14 @@ fn that_redirect_badly() {
     assert_says(to("/again"), "more than 5 redirects");
     // Not to be followed, so this is no package either.
     assert_says(Manner::Status(302, "X: y".to_owned()), "302");
-    ledger::line("mirrors that redirect to where nobody should follow", 4);
+    ledger::line("mirrors with a redirect that must not be followed", 4);
 }
 
 #[test]
 fn that_never_answer() {
     assert_says(Manner::Silent, "no answer for 0.6 s");
     assert_says(Manner::HeadOnly, "no answer for 0.6 s");
-    ledger::line("mirrors that are silent", 2);
+    ledger::line("mirrors that never answer", 2);
 }
 
 #[test]

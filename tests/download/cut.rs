@@ -45,7 +45,7 @@ fn at_each_border_of_a_block() {
             cut_at(&deb, at);
         }
     }
-    ledger::line("downloads whose connection ended at a block's border", borders.len() * 3);
+    ledger::line("downloads whose connection ended at a block boundary", borders.len() * 3);
 }
 
 #[test]
@@ -56,5 +56,5 @@ fn anywhere() {
     for _ in 0..64 {
         cut_at(&deb, noise.below(whole));
     }
-    ledger::line("downloads whose connection ended somewhere", 64);
+    ledger::line("downloads whose connection ended at a random byte", 64);
 }

@@ -23,7 +23,7 @@ fn every_flipped_bit_of_the_body_is_found() {
         assert!(outcome.unverified(), "bit {bit}: {:?}", outcome.result);
         assert!(outcome.complaint().contains("SHA-256"));
     }
-    ledger::line("downloads of which one bit was flipped", 256);
+    ledger::line("downloads with one flipped bit", 256);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_flipped_bit_of_the_head_never_gives_a_wrong_file() {
             Err(_) => assert!(outcome.verified.is_empty()),
         }
     }
-    ledger::line("answers of which one bit of the head was flipped", 128);
+    ledger::line("responses with one flipped bit in the header", 128);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn a_lie_costs_only_itself() {
         got.unwrap();
         assert!(kept == *content, "bit {bit}");
     }
-    ledger::line("whole files of which one bit was flipped", 128);
+    ledger::line("whole files with one flipped bit", 128);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn what_is_no_such_file_is_told() {
         let complaint = complaint(manner, wanted);
         assert!(complaint.contains(words), "{words}: {complaint}");
     }
-    ledger::line("servers that give no such file, or do not end", 17);
+    ledger::line("servers that deliver another file, or never end", 17);
 }
 
 #[test]

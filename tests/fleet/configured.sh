@@ -60,7 +60,7 @@ assert config["runcmd"] == [[file["path"]]] and file["permissions"] == "0755", c
 open(sys.argv[2], "w").write(file["content"])
 END
     check "cloud-init: without a URL it fails" fails exits 0 sh "$home/script"
-    check "cloud-init: and says why" says "where is your binfmt-nix?"
+    check "cloud-init: and says why" says "the URL of your binfmt-nix"
     sed -i "s|^url=.*|url=file://$tool|" "$home/script"
     check "cloud-init: without a digest it fails" fails exits 0 sh "$home/script"
     sed -i "s|^sha256=.*|sha256=$other_digest|" "$home/script"

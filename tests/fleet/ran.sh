@@ -43,7 +43,7 @@ ran() {
     echo -1 > "$table/their-own"
     undone
     check "gitlab: without a URL the job fails" fails gitlab
-    check "gitlab: and says why" says "where is your binfmt-nix?"
+    check "gitlab: and says why" says "the URL of your binfmt-nix"
     check "gitlab: with another digest the job fails" fails gitlab "BINFMT_NIX_URL=file://$tool" "BINFMT_NIX_SHA256=$other_digest"
     check "gitlab: that is why" says "did NOT match"
     check "gitlab: that registered nothing" does_not_run

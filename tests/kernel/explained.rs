@@ -23,7 +23,7 @@ crate::tests! {
 }
 
 fn lines_of_scripts() {
-    ledger::at_least("scripts of every kind, started as `explain` says", 1000, scripts::lines());
+    ledger::at_least("scripts of every kind, started as `explain` predicts", 1000, scripts::lines());
 }
 
 fn arguments_of_scripts() {
@@ -35,7 +35,7 @@ fn interpreters_of_interpreters() {
 }
 
 fn programs_of_this_machine() {
-    ledger::at_least("damaged programs of this machine, started as `explain` says", 350, files::damaged());
+    ledger::at_least("damaged programs of this machine, started as `explain` predicts", 350, files::damaged());
 }
 
 fn what_may_not_be_executed() {
@@ -95,7 +95,7 @@ fn every_guest_and_every_header_under_every_set_of_entries() {
     for errno in ["ENOEXEC", "ENOENT", "EACCES", "ENOTDIR", "ELOOP"] {
         assert!(judge.refused.get(errno).is_some_and(|times| *times >= 10), "{errno}: {numbers}");
     }
-    ledger::at_least("files under sets of entries, started as `explain` says", 30_000, judge.agreed);
+    ledger::at_least("files with sets of entries, started as `explain` predicts", 30_000, judge.agreed);
 }
 
 fn try_all(judge: &mut Judge, files: Vec<PathBuf>) {

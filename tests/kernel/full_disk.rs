@@ -65,7 +65,7 @@ fn taken(prepare: impl Fn(&Tree)) -> (u64, u64) {
 fn at_every_file() {
     let (_, inodes) = taken(|_| {});
     let rooms = (0..18).map(|more| format!("nr_inodes={}", inodes + more));
-    tried_with("`register`, with room for ever more files", rooms, |_| {}, "aarch64");
+    tried_with("`register`, on a disk with room for more and more files", rooms, |_| {}, "aarch64");
 }
 
 fn at_every_page() {
@@ -73,7 +73,7 @@ fn at_every_page() {
     let qemu = fs::metadata(qemu("aarch64")).unwrap().len().div_ceil(4096);
     let rooms = [0, 1, 2, 100, qemu - 1, qemu, qemu + 1, qemu + 2, qemu + 3, qemu + 4, qemu + 5, qemu + 6, qemu + 20];
     let rooms = rooms.into_iter().map(|more| format!("size={}", (pages + more) * 4096));
-    tried_with("`register`, with ever more room", rooms, |_| {}, "aarch64");
+    tried_with("`register`, on a disk with more and more room", rooms, |_| {}, "aarch64");
 }
 
 /// What another system has stays as it is.
@@ -81,7 +81,7 @@ fn for_a_second_system() {
     let first = |tree: &Tree| drop(tree.register("riscv64").exits(0));
     let (_, inodes) = taken(first);
     let rooms = (0..10).step_by(2).map(|more| format!("nr_inodes={}", inodes + more));
-    tried_with("`register` of a second system, with room for ever more files", rooms, first, "aarch64");
+    tried_with("`register` of a second system, on a disk with room for more and more files", rooms, first, "aarch64");
 }
 
 /// Undoing needs room for the receipt. Without it, it is said; with it, the next time does the rest.

@@ -74,7 +74,7 @@ fn of_every_kind_in_every_directory() {
             gone(tree);
         }
     }
-    ledger::line("leftovers of killed runs, swept by the next run", planted);
+    ledger::line("leftovers of killed runs, removed by the next run", planted);
 }
 
 fn what_only_looks_like_it_stays() {
@@ -107,7 +107,7 @@ fn what_only_looks_like_it_stays() {
             assert_eq!(tree.text(&format!("{dir}/{name}")), "somebody's");
         }
     }
-    ledger::line("files of others whose names look similar, left alone", DIRS.len() * (others.len() + 1) + 2);
+    ledger::line("other tools' files with similar names, kept", DIRS.len() * (others.len() + 1) + 2);
 }
 
 /// The name that an upgrade keeps the old emulator by; sweeping it takes no byte of the emulator in use.

@@ -166,7 +166,7 @@ fn eight_at_once() {
         before.is_restored_in(&tree);
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
-    ledger::line("runs of eight at once, in and out, that wait for each other", CROWDS * EIGHT.len());
+    ledger::line("`register` and `unregister`, eight at once, that wait for each other", CROWDS * EIGHT.len());
 }
 
 fn eight_that_do_not_wait() {
@@ -185,5 +185,5 @@ fn eight_that_do_not_wait() {
         before.is_restored_in(&tree);
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
-    ledger::line("runs of eight at once, in and out, that do not wait", CROWDS * EIGHT.len());
+    ledger::line("`register` and `unregister`, eight at once, that do not wait", CROWDS * EIGHT.len());
 }

@@ -152,7 +152,7 @@ fn with_names_of_its_own() {
     beside(&tree, &foreigner, &[], &[0]);
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    ledger::line("runs while a foreign tool deletes and makes entries of its own", ROUNDS);
+    ledger::line("runs while another tool deletes and adds its own entries", ROUNDS);
 }
 
 fn of_our_name() -> Vec<(&'static str, String)> {
@@ -167,7 +167,7 @@ fn with_our_name() {
     beside(&tree, &foreigner, &["--force"], &[0, 1]);
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    ledger::line("runs while a foreign tool deletes and makes an entry of our name", ROUNDS);
+    ledger::line("runs while another tool deletes and adds an entry with our name", ROUNDS);
 }
 
 /// Whoever comes first has the name: neither deletes what is the other's by now.
@@ -179,7 +179,7 @@ fn with_our_name_at_times() {
     // It names what took the place of ours.
     tree.unregister("all").exits_with(&[0, 3]);
     before.is_restored_in(&tree);
-    ledger::line("runs while a foreign tool holds our name most of the time", ROUNDS);
+    ledger::line("runs while another tool has an entry with our name most of the time", ROUNDS);
 }
 
 /// As a restart of systemd-binfmt does.
@@ -190,7 +190,7 @@ fn that_flushes_the_table() {
     beside(&tree, &foreigner, &[], &[0, 1]);
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    ledger::line("runs while a foreign tool deletes all entries and makes its own", ROUNDS);
+    ledger::line("runs while another tool deletes all entries and adds its own", ROUNDS);
 }
 
 /// All mounts of a namespace show one table: with ours would go what theirs is in, if ours were the last.
@@ -209,5 +209,5 @@ fn through_a_mount_of_its_own() {
     }
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    ledger::line("runs while a foreign tool writes the table through another mount", ROUNDS);
+    ledger::line("runs while another tool writes the table through another mount", ROUNDS);
 }

@@ -41,7 +41,7 @@ fn that_say_no() {
             }
         }
     }
-    ledger::line("registries that say no", answers);
+    ledger::line("registries that refuse the request", answers);
 }
 
 /// Whoever closes early says no more than that it ended.
@@ -73,7 +73,7 @@ fn that_end_too_early() {
             );
         }
     }
-    ledger::line("registries that end before they gave all", ends);
+    ledger::line("registries that end the response too early", ends);
 }
 
 /// At 64 places of what it sends, each time.

@@ -132,7 +132,7 @@ fn redirects_lose_what_was_told() {
             ways += 1;
         }
     }
-    ledger::line("redirects to other servers, which hear of no password and no token", ways);
+    ledger::line("redirects to other servers, without password and token", ways);
 }
 
 fn strange_realms() {
@@ -149,7 +149,7 @@ fn strange_realms() {
         ("javascript:alert(1)", "no URL"),
         ("\u{202e}x", "no URL"),
     ];
-    ledger::line("registries that would have us ask where nobody should", odd.len());
+    ledger::line("registries with a token server that must not be asked", odd.len());
     for (realm, words) in odd {
         let (image, server) = closed(format!("Bearer realm=\"{realm}\""), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);

@@ -92,7 +92,7 @@ fn that_are_not_taken() {
             "no tar archive, but application/",
         ),
     ];
-    ledger::line("layers that hold ways out, links, devices, two of a kind, or nothing", odd_layers + none.len());
+    ledger::line("layers with path escapes, links, devices, duplicates, or no emulator", odd_layers + none.len());
     for (kind, layer, words) in none {
         let image = Image::typed(&[(kind, layer)]);
         Tool::pulls(Server::honest(&image).image(&image.index)).fails(1, words);

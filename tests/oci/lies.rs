@@ -77,7 +77,7 @@ fn a_flipped_bit() {
             flipped_bits += 1;
         }
     }
-    ledger::line("images in whose index, manifest or layers one bit was flipped", flipped_bits);
+    ledger::line("images with one flipped bit in index, manifest or layers", flipped_bits);
 }
 
 fn another_document_or_layer() {
@@ -91,7 +91,7 @@ fn another_document_or_layer() {
         (&image.layers[0], &other.layers[0]),
         (&image.layers[0], &image.layers[1]),
     ];
-    ledger::line("registries that give another document or layer than they are asked for", instead.len() + 1);
+    ledger::line("registries that deliver another document or layer", instead.len() + 1);
     for (asked, given) in instead {
         let blob = image.blobs.get(given).or_else(|| other.blobs.get(given)).unwrap().clone();
         let asked = asked.clone();
@@ -175,7 +175,7 @@ fn sizes_beyond_all_bounds() {
         json!([{ "mediaType": "x", "digest": "x", "size": -1 }]),
         json!([{ "mediaType": "x", "digest": "x", "size": 1e30 }]),
     ];
-    ledger::line("images with sizes beyond all bounds, or wrong ones", lists.len() + 3 + 2 + 2 + 1);
+    ledger::line("images with sizes that are wrong or beyond the limits", lists.len() + 3 + 2 + 2 + 1);
     for list in lists {
         let image = Image::listing(&list);
         let server = Server::honest(&image);

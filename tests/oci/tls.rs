@@ -198,7 +198,7 @@ fn realms_that_may_know() {
 fn realms_that_must_not() {
     let strangers =
         ["thief.test", "auth.fox.test", "registry.fox.test.thief.test", "xregistry.fox.test", "auth.docker.io"];
-    ledger::line("registries that would have our password told to others", strangers.len());
+    ledger::line("registries with a token server that must not get the password", strangers.len());
     for server in strangers {
         let (told, outcome) = realm("registry.fox.test", server);
         assert_eq!((told, outcome.code), (vec![None], 1), "{server}");

@@ -127,7 +127,7 @@ fn strange_tokens() {
         Answer { reset: Some(30), ..Answer::ok("{}") },
         Answer::status(302).header("Location: /token"),
     ];
-    ledger::line("servers of tokens that give none, or no end of it", odd.len());
+    ledger::line("token servers that deliver no token, or an endless one", odd.len());
     for answer in odd {
         let tokens = Server::start(move |_| answer.clone());
         let (image, server) = with_tokens(&tokens);

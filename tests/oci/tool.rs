@@ -12,12 +12,12 @@ use binfmt_magic::Arch;
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::ClientOptions;
 use binfmt_nix::error::{Error, Result};
-use binfmt_nix::facts::brought::bring;
 use binfmt_nix::fetcher::{self, Layers, PullOrder};
 use binfmt_nix::host::Host;
 use binfmt_nix::oci::{Platform, Reference};
+use binfmt_nix::qemu::obtain::open::{Opened, What};
+use binfmt_nix::qemu::obtain::unpack::bring;
 use binfmt_nix::registries;
-use binfmt_nix::source::open::{Opened, What};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 

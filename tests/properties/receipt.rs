@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use binfmt_magic::Arch;
+use binfmt_nix::layout;
 use binfmt_nix::receipt::{Made, Receipt};
-use binfmt_nix::{boot, layout, nix};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -26,8 +26,8 @@ fn read(value: &Value) -> Option<Receipt> {
 
 /// Every file and directory that this tool ever makes.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
-    let files = Arch::ALL.iter().flat_map(|arch| [layout::interpreter(arch), boot::file(arch)]);
-    let shared = nix::CONFS.iter().chain([&nix::OWN_CONF]).map(PathBuf::from);
+    let files = Arch::ALL.iter().flat_map(|arch| [layout::interpreter(arch), layout::boot_rule(arch)]);
+    let shared = layout::NIX_CONFS.iter().chain([&layout::NIX_OWN_CONF]).map(PathBuf::from);
     files.chain(shared).chain(layout::dirs().map(Path::to_owned)).collect()
 });
 

@@ -9,12 +9,13 @@ use crate::doctor::sandbox::{PATHS, source};
 use crate::doctor::seen::Nix;
 use crate::facts::Facts;
 use crate::host::Host;
+use crate::layout::NIX_DIR;
 use crate::nix::settings::Settings;
-use crate::nix::{CONF_DIR, ConfState, answer};
+use crate::nix::{ConfState, answer};
 
 pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     facts.nix.trace.as_ref()?;
-    let settings = Settings::read(&Path::new(CONF_DIR).join("nix.conf"), &|path| host.peek(path));
+    let settings = Settings::read(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.peek(path));
     let words = settings.of(PATHS).1.into_iter().flat_map(|line| &line.words);
     let sources = words.map(|word| source(word).0).filter(|source| source.starts_with('/'));
     let missing: BTreeSet<String> =

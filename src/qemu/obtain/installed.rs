@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use super::copies::{self, Fit, HostCopy};
-use super::{Rival, known_bad};
+use crate::facts::Rival;
 use crate::host::Host;
+use crate::qemu::candidate::{self, Fit, HostCopy};
+use crate::qemu::known_bad;
 use crate::{interpreter, layout};
 
 /// Debian, Fedora, Arch, Alpine and Void use one of the two names in the first; NixOS the second, Nix elsewhere the next
@@ -101,7 +102,7 @@ impl<'a> Search<'a> {
             Some(thread) if why.contains("signal") => format!("{why} (known: {thread})"),
             _ => why,
         };
-        let fit = copies::judge(self.host, arch, self.machine, path).map_err(crash)?;
+        let fit = candidate::judge(self.host, arch, self.machine, path).map_err(crash)?;
         match known_bad::flaw(fit.version, self.machine, arch.target, fit.fixed_address) {
             Some(flaw) => Err(format!("QEMU {} {} ({})", fit.version, flaw.what, flaw.thread)),
             None => Ok(fit),
@@ -122,7 +123,7 @@ impl<'a> Search<'a> {
     /// Why one that lies in the store is not taken.
     fn unclaimed(&self, path: &Path) -> String {
         match self.host.open_trusted_through_links(path) {
-            Err(error) => copies::why(error),
+            Err(error) => candidate::why(error),
             Ok(_) => "whoever may build with Nix can put a program into the store, and no profile of root's leads to \
                       this one; --qemu PATH takes it"
                 .to_owned(),

@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::time::SystemTime;
 
-use super::Network;
 use super::open::{Opened, What};
+use super::source::Network;
 use crate::catalog::{Catalog, Package};
 use crate::debian::{Date, DebianError, Offer, Wanted};
 use crate::digest::Sha256;
@@ -56,13 +56,18 @@ pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str, keep: bool) 
                 let urls = mirrors.iter().filter_map(|mirror| mirror.file(&offer.path)).collect();
                 return Ok(Latest { offer, urls, note });
             }
-            Err(error @ (Error::Download(_) | Error::Debian(_) | Error::Digest { .. })) => {
-                why_not(ui, &mut why_nothing, error);
-            }
+            Err(error) if is_of_mirror(&error) => why_not(ui, &mut why_nothing, error),
             Err(error) => return Err(error),
         }
     }
     Err(why_nothing.unwrap_or_else(|| DownloadError::NoMirror { package: "Debian's lists".into() }.into()))
+}
+
+/// Whether another mirror may do better.
+fn is_of_mirror(error: &Error) -> bool {
+    matches!(error, Error::Digest { .. })
+        || error.as_failure::<DownloadError>().is_some()
+        || error.as_failure::<DebianError>().is_some()
 }
 
 /// The last reason is the error; those before it are told.

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
+use super::open::open;
+use super::source::{From, Network, Place};
+use super::unpack;
 use crate::catalog::{Archive, Archives, Vouched};
 use crate::digest::Sha256;
 use crate::download::{DownloadError, FileUrl};
 use crate::error::{Error, Result};
-use crate::facts::brought;
-use crate::facts::copies::Fit;
 use crate::host::Host;
-use crate::source::open::open;
-use crate::source::{From, Network, Place};
+use crate::qemu::candidate::Fit;
 use crate::ui::Ui;
 
 /// An emulator that came from elsewhere.
@@ -51,7 +51,7 @@ impl Elsewhere<'_> {
     /// Whether other publishers are asked after such a failure: nobody gave the right bytes, or any.
     pub fn may_help(error: &Error) -> bool {
         use DownloadError::{Failed, NoMirror, Unverified};
-        matches!(error, Error::Download(NoMirror { .. } | Failed { .. } | Unverified { .. }))
+        matches!(error.as_failure(), Some(NoMirror { .. } | Failed { .. } | Unverified { .. }))
     }
 
     /// An emulator for each of these systems, or the error that led here.
@@ -87,7 +87,7 @@ impl Elsewhere<'_> {
         ));
         let from = From { place: Place::Url(url), sha256: Some(archive.sha256) };
         let opened = open(self.host, self.ui, &from, self.network, self.machine)?;
-        let mut brought = brought::bring(self.host, archs, self.machine, &opened)?;
+        let mut brought = unpack::bring(self.host, archs, self.machine, &opened)?;
         let mut found = Vec::new();
         for arch in archs {
             let copy = brought.copies.remove(arch.target);

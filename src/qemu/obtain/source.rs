@@ -4,12 +4,11 @@
 //! so that from there on an archive is an archive, wherever it was. Only the pinned packages are downloaded later, as a step
 //! of the plan, for only their blocks that are needed are moved.
 
-pub mod latest;
-pub mod open;
-
 use std::fmt;
 use std::path::PathBuf;
 
+use super::latest;
+use super::open::{self, Opened};
 use crate::catalog::{Catalog, Package, VersionWanted};
 use crate::digest::Sha256;
 use crate::download::{BaseUrl, FileUrl};
@@ -17,7 +16,6 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::oci::Reference;
 use crate::ui::Ui;
-use open::Opened;
 
 /// Where an emulator comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

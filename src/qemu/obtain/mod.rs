@@ -2,27 +2,33 @@
 //!
 //! What is downloaded goes to the user's cache ([`crate::cache`]). Where nothing can be written, it stays in memory.
 
+mod cached;
+pub mod fallback;
+pub mod installed;
+pub mod latest;
+pub mod open;
+pub mod source;
+pub mod unpack;
+
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
-use super::bring;
 use crate::cache::Cache;
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::brought;
-use crate::facts::copies::{self, HostCopy};
-use crate::facts::{self, IN_MEMORY, in_memory};
+use crate::facts::{IN_MEMORY, in_memory};
 use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
+use crate::qemu::candidate::{self, HostCopy};
 use crate::receipt::Receipt;
-use crate::source::open::{Opened, What};
-use crate::source::{self, Network, Place as Origin, Release, Source, latest};
 use crate::ui::Ui;
+use open::{Opened, What};
+use source::{Network, Place as Origin, Release, Source};
 
 /// An emulator that can be registered.
 #[derive(Debug)]
@@ -113,7 +119,7 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
         (Source::From(from), _) => {
             // What came from elsewhere is kept by the digest it was named by.
             let kept = from.sha256.filter(|_| !matches!(from.place, Origin::Path(_)));
-            Some(search.brought(ui, archs, kept, || source::open::open(host, ui, from, &wish.network, machine))?)
+            Some(search.brought(ui, archs, kept, || open::open(host, ui, from, &wish.network, machine))?)
         }
         (_, Some(latest)) if package.is_none() => {
             let kept = Some(latest.sha256());
@@ -148,7 +154,7 @@ pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish
 
 fn all_in_memory(host: &Host, machine: &str, found: Vec<Emulator>, wish: &Wish) -> Result<Vec<Emulator>> {
     let given = matches!(wish.source, Source::File(_) | Source::From(_));
-    found.into_iter().map(|emulator| bring::in_memory(host, machine, emulator, given)).collect()
+    found.into_iter().map(|emulator| cached::in_memory(host, machine, emulator, given)).collect()
 }
 
 pub(super) struct Search<'a> {
@@ -173,7 +179,7 @@ impl Search<'_> {
             return Ok(known);
         }
         let opened = open()?;
-        let mut brought = brought::bring(self.host, archs, self.machine, &opened)?;
+        let mut brought = unpack::bring(self.host, archs, self.machine, &opened)?;
         if let Some(note) = &brought.note {
             ui.note(note);
         }
@@ -215,7 +221,7 @@ impl Search<'_> {
             // Of an archive, all are looked for at once.
             Source::Download(Release::Pinned) => Ok(self.cached(arch).or_else(|| self.kept_from_elsewhere(arch))),
             Source::Download(_) | Source::From(_) => Ok(self.cached(arch)),
-            Source::File(path) => copy(arch, copies::given(self.host, arch, self.machine, path)).map(Some),
+            Source::File(path) => copy(arch, candidate::given(self.host, arch, self.machine, path)).map(Some),
         }
     }
 
@@ -239,7 +245,7 @@ impl Search<'_> {
 
     /// The newest good one of the host.
     fn of_host(&self, arch: &'static Arch) -> Result<Emulator> {
-        let mut judged = facts::Search::of_user(self.host, self.machine).find(arch, &[]);
+        let mut judged = installed::Search::of_user(self.host, self.machine).find(arch, &[]);
         // The one that is good is the last.
         judged.sort_by_key(|copy| copy.verdict.is_ok());
         let none = || Error::NoInterpreter { binary: interpreter::binary(arch), tried: "none is installed".into() };

@@ -10,14 +10,14 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::copies::{self, HostCopy};
+use super::open::{Opened, What};
 use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Layers, Sink, Unpacked};
 use crate::host::{Host, Inode};
 use crate::interpreter;
-use crate::source::open::{Opened, What};
+use crate::qemu::candidate::{self, HostCopy};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path)
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(there.first().map(|path| (arch.target, copies::given(host, arch, machine, path))));
+        copies.extend(there.first().map(|path| (arch.target, candidate::given(host, arch, machine, path))));
     }
     Ok(Brought { copies, note: None })
 }
@@ -115,7 +115,7 @@ fn unpacked(
             let is = digest(&mut file, path)?;
             same(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
         }
-        let verdict = copies::fit(host, arch, machine, file);
+        let verdict = candidate::fit(host, arch, machine, file);
         copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
     }
     Ok(Brought { copies, note })

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use super::{From, Network, Place};
+use super::source::{From, Network, Place};
 use crate::archive::LARGEST_TOTAL;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};

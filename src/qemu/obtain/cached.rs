@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use binfmt_magic::Arch;
 
-use super::emulators::{Emulator, Place, Search, emulator};
+use super::fallback::Elsewhere;
+use super::{Emulator, Place, Search, emulator};
 use crate::cache::{self, Cache};
 use crate::catalog::{Archives, Member, Package};
 use crate::digest::Sha256;
-use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
-use crate::facts::{self, copies};
+use crate::facts;
 use crate::fetch;
 use crate::host::{Host, Lock, Staged};
 use crate::interpreter::{self, Version};
+use crate::qemu::candidate;
 use crate::ui::Ui;
 
 /// So long another download into the same cache is waited for.
@@ -115,7 +116,7 @@ impl Search<'_> {
     pub(super) fn kept(&self, arch: &'static Arch, sha256: Sha256) -> Option<Emulator> {
         let path = self.cache.as_ref()?.emulator(sha256, arch.target);
         self.host.open_trusted(&path).ok()?;
-        let version = copies::version(self.host, arch, &path).ok()?;
+        let version = candidate::version(self.host, arch, &path).ok()?;
         Some(emulator(arch, Place::File(path), version))
     }
 
@@ -175,7 +176,7 @@ pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator, given: b
     let mut file = if given { host.open_given(path)? } else { host.open_trusted_through_links(path)? };
     std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
     host.seal(&memory).map_err(|e| no_memory(&e))?;
-    let fit = copies::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
+    let fit = candidate::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: interpreter::binary(emulator.arch),
         why,

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use super::is_in_memory;
 use crate::digest::Sha256;
 use crate::error::Error;
+use crate::facts::is_in_memory;
 use crate::host::Host;
 use crate::interpreter::{self, OLDEST_GOOD, Version};
 
