@@ -23,6 +23,9 @@ mod unregister;
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use list::Listing;
+
 use crate::binfmt_misc;
 use crate::cli::{Cli, Command};
 use crate::container;

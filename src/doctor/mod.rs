@@ -31,6 +31,7 @@ pub use seen::Seen;
 
 /// How soon something should be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Urgency {
     /// The machine may stop working.
@@ -56,6 +57,7 @@ pub struct Check {
 
 /// A situation that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// The check's name.
     pub id: &'static str,
@@ -68,6 +70,7 @@ pub struct Finding {
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Case {
     /// The systems it concerns; none: all, or Nix itself.
     pub systems: Vec<&'static str>,
@@ -84,6 +87,7 @@ pub struct Case {
 
 /// What can be done safely, by the usual way: look, plan, apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fix {
     /// Register what the receipt says is registered once more.

@@ -66,6 +66,7 @@ pub struct Host {
 /// change time, which no program can set (inode(7)). The device number is left
 /// out, as it may differ after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Seal {
     ino: u64,
     size: u64,

@@ -1,5 +1,7 @@
 //! What a registry wants to hear before it answers: `WWW-Authenticate` (RFC 9110 §11.6.1), and whom we tell.
 
+use std::fmt::Write as _;
+
 use http_auth::{ChallengeRef, parser::ChallengeParser};
 
 use super::host::is_loopback;
@@ -56,7 +58,8 @@ fn readable(value: &[u8]) -> String {
         match elements.last_mut() {
             Some(_) if byte == b',' && !quoted => elements.push(String::new()),
             Some(element) if byte.is_ascii() || !quoted => element.push(char::from(byte)),
-            Some(element) => element.push_str(&format!("%{byte:02X}")),
+            // A String takes everything.
+            Some(element) => drop(write!(element, "%{byte:02X}")),
             None => {}
         }
     }
@@ -69,7 +72,9 @@ fn without_token68(element: &str) -> String {
         let text = text.trim_end_matches('=');
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
     };
+    let is_scheme = |word: &str| !word.contains(['=', '"']);
     match element.split_once(' ').map(|(scheme, rest)| (scheme, rest.trim_start_matches(' '))) {
+        Some((scheme, _)) if !is_scheme(scheme) => element.to_owned(),
         Some((scheme, rest)) if is_token68(rest) => scheme.to_owned(),
         Some((scheme, rest)) => format!("{scheme} {rest}"),
         None => element.to_owned(),

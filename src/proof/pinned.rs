@@ -36,6 +36,7 @@ pub struct Pinned {
 
 /// What the path of an interpreter names, while the kernel runs another file.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OnDisk {
     /// There is a file.
     pub exists: bool,

@@ -22,6 +22,7 @@ const VERSION: u32 = 1;
 
 /// Everything that is there because of us.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     version: u32,
@@ -33,6 +34,7 @@ pub struct Receipt {
 
 /// A registered system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct System {
     /// The kernel entry that runs its programs.
@@ -53,6 +55,7 @@ pub struct System {
 
 /// One thing that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// How far its making got.
@@ -66,6 +69,7 @@ pub struct Record {
 
 /// How far the making of a thing got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It may or may not be there.
@@ -77,6 +81,7 @@ pub enum State {
 /// The things that this tool makes. None of them existed before: what others
 /// made is never replaced, so undoing is taking away.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Made {
     /// A directory.

@@ -28,6 +28,7 @@ use crate::{layout, probe, proof};
 
 /// The machine's foreign systems.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     /// Of this format: 1.
     pub version: u32,
@@ -43,6 +44,7 @@ pub struct Status {
 
 /// One system.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SystemStatus {
     /// QEMU's name of it.
     pub system: &'static str,
@@ -76,6 +78,7 @@ pub struct SystemStatus {
 
 /// Whether a system's programs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Working {
     /// A program was run just now: in an empty chroot, where that could be tried.
@@ -92,6 +95,7 @@ pub enum Working {
 
 /// Who made an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Maker {
     /// This tool, on this machine.
@@ -174,6 +178,7 @@ fn is_of(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
 
 /// What `status --check --json` prints: one system by itself, as fast as can be. Neither Nix nor any file is asked.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
     /// Of this format: 1.
     pub version: u32,
