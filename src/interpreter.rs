@@ -45,29 +45,53 @@ impl Version {
     }
 }
 
-/// Why the file that starts with `head` cannot be an interpreter on `machine`
-/// (`uname -m`), or nothing if it can.
-pub fn judge(head: &[u8], machine: &str) -> Result<(), String> {
+/// Why a file cannot be an interpreter on this host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BinaryError {
+    /// The table of architectures does not have the host.
+    #[error("this tool does not know the host machine {0}")]
+    UnknownHost(String),
+    /// The file does not begin as an ELF file does.
+    #[error("it is not an ELF program")]
+    NotElf,
+    /// The program is for another machine.
+    #[error("it is a program for another machine than this {0} host")]
+    OtherMachine(String),
+    /// The program needs a loader and libraries.
+    #[error("it is dynamically linked: inside a chroot, container or Nix sandbox its loader and libraries are missing")]
+    Dynamic,
+    /// The ELF headers are damaged.
+    #[error("its program headers cannot be read: {0}")]
+    Headers(#[from] object::read::Error),
+}
+
+/// The answer to `--version` is not that of the emulator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("--version answered {line:?}, not \"{binary} version …\"")]
+pub struct InvalidVersionLine {
+    /// The first line of the answer.
+    pub line: String,
+    /// The file name of the emulator.
+    pub binary: String,
+}
+
+/// Checks that the file that starts with `head` can be an interpreter on
+/// `machine` (`uname -m`).
+pub fn judge(head: &[u8], machine: &str) -> Result<(), BinaryError> {
     let Some(host) = Arch::of_host(machine) else {
-        return Err(format!("this tool does not know the host machine {machine}"));
+        return Err(BinaryError::UnknownHost(machine.to_owned()));
     };
     if !head.starts_with(b"\x7fELF") {
-        return Err("it is not an ELF program".into());
+        return Err(BinaryError::NotElf);
     }
     if !host.headers().iter().any(|sample| same_machine(sample, head)) {
-        return Err(format!("it is a program for another machine than this {machine} host"));
+        return Err(BinaryError::OtherMachine(machine.to_owned()));
     }
     let interpreted = match head.get(4) {
         Some(1) => asks_for_loader::<FileHeader32<Endianness>>(head),
         _ => asks_for_loader::<FileHeader64<Endianness>>(head),
     };
-    match interpreted {
-        Ok(false) => Ok(()),
-        Ok(true) => Err("it is dynamically linked: inside a chroot, container or Nix sandbox its loader and \
-                         libraries are missing"
-            .into()),
-        Err(e) => Err(format!("its program headers cannot be read: {e}")),
-    }
+    if interpreted? { Err(BinaryError::Dynamic) } else { Ok(()) }
 }
 
 /// Whether a program that was judged runs only at the address that it was linked for.
@@ -94,10 +118,10 @@ fn asks_for_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::R
 
 /// Reads the first line of `qemu-TARGET --version`, which is
 /// `qemu-TARGET version X.Y.Z (…)` (QEMU `linux-user/main.c`).
-pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<Version, String> {
+pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<Version, InvalidVersionLine> {
     let line = output.lines().next().unwrap_or_default();
     let mut words = line.split_whitespace();
-    let odd = || format!("--version answered {line:?}, not \"{binary} version …\"");
+    let odd = || InvalidVersionLine { line: line.to_owned(), binary: binary.to_owned() };
     let (name, word, version) = (words.next(), words.next(), words.next());
     if name != Some(binary) || word != Some("version") {
         return Err(odd());

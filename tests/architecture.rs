@@ -117,8 +117,8 @@ fn no_line_of_the_table_of_faults_is_orphaned() {
         let [what, times, _, command]: [&str; 4] = line.try_into().unwrap();
         let mut words = command.trim_matches('`').split(' ').rev();
         let (test, target) = (words.next().unwrap(), words.next().unwrap());
-        let (module, name) = test.split_once("::").unwrap();
-        let file = root.join("tests").join(target).join(module).with_extension("rs");
+        let (module, name) = test.rsplit_once("::").unwrap();
+        let file = root.join("tests").join(target).join(module.replace("::", "/")).with_extension("rs");
         let source = fs::read_to_string(&file).unwrap_or_default();
         // Formatting may have broken the words over two lines, never within them.
         let kept = source.contains(&format!("\"{what}\"")) && source.contains(&format!("fn {name}()"));
@@ -142,7 +142,7 @@ fn every_check_of_the_doctor_is_shown() {
     });
     let ids: Vec<String> = ids.chain(["does-not-run".to_owned()]).collect();
     assert!(ids.len() > 38, "{ids:#?}");
-    let shown = files(&root.join("tests/kernel")).iter().map(read).collect::<String>();
+    let shown = files(&root.join("tests/it")).iter().map(read).collect::<String>();
     let facts: String =
         sources.iter().map(read).filter_map(|text| Some(text.split_once("#[test]")?.1.to_owned())).collect();
     let hidden: Vec<_> = ids

@@ -5,11 +5,11 @@
 
 use crate::Arch;
 
-/// No row goes by that name.
+/// No row has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown system {name:?}{}", hint(.suggestions))]
 pub struct UnknownSystem {
-    /// What was asked for.
+    /// The name that was looked up.
     pub name: String,
     /// Names that are spelled alike, nearest first; at most three, of different rows.
     pub suggestions: Vec<&'static str>,

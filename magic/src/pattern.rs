@@ -91,7 +91,7 @@ impl Pattern {
     ///
     /// Two rules for one guest often differ in bits that no compiler sets (the last mask byte of ppc64le, the
     /// OS ABI). They are alike if they answer alike for the [headers](Arch::headers) of **every** row, and for files
-    /// that differ from those in being no programs.
+    /// that differ from those because they are not programs.
     pub fn same_programs(&self, other: &Self) -> bool {
         let alike = |head: &Vec<u8>| self.matches(head) == other.matches(head);
         Arch::ALL.iter().flat_map(Arch::headers).all(|head| alike(&head) && no_programs(&head).iter().all(alike))
@@ -104,20 +104,20 @@ impl Pattern {
     }
 }
 
-/// The byte that makes a file none of a pattern's.
+/// The byte because of which a file does not match a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Difference {
-    /// Where in the file it is.
+    /// The position in the file.
     pub offset: usize,
-    /// What the file has there; `None` if it ends before, which counts as 0.
+    /// The value in the file; `None` if the file ends before, which counts as 0.
     pub found: Option<u8>,
-    /// What the rule has there.
+    /// The value in the rule.
     pub wanted: u8,
-    /// Which of its bits count.
+    /// The bits that are compared.
     pub mask: u8,
 }
 
-/// Files that differ from a program in one respect, and are none of this kind: no ELF, another class or byte order, an
+/// Files that differ from a program in one respect, and are not programs of this kind: no ELF, another class or byte order, an
 /// object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
 fn no_programs(head: &[u8]) -> Vec<Vec<u8>> {
     let e_type = if head.get(5) == Some(&2) { 17 } else { 16 };

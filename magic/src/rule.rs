@@ -13,7 +13,7 @@ pub const NAME_MAX: usize = 255;
 pub struct Rule {
     /// The file below `/proc/sys/fs/binfmt_misc` that stands for it.
     pub name: EntryName,
-    /// How its programs are told from others.
+    /// How its programs are recognised.
     pub recognition: Recognition,
     /// The path of the interpreter.
     pub interpreter: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Rule {
 impl Rule {
     /// Would the kernel take a file that begins with `head` for one of this rule's programs?
     ///
-    /// A rule by extension says nothing about content, so the answer is no.
+    /// A rule by extension does not depend on the content, so the answer is `false`.
     pub fn matches(&self, head: &[u8]) -> bool {
         self.pattern().is_some_and(|pattern| pattern.matches(head))
     }
@@ -40,7 +40,7 @@ impl Rule {
         }
     }
 
-    /// The pattern, if programs are told by their content.
+    /// The pattern, if programs are recognised by their content.
     pub fn pattern(&self) -> Option<&Pattern> {
         match &self.recognition {
             Recognition::Magic(pattern) => Some(pattern),
@@ -48,7 +48,7 @@ impl Rule {
         }
     }
 
-    /// What the kernel demands of the fields that are open to everybody.
+    /// Checks the public fields as the kernel does.
     pub(crate) fn check(&self) -> Result<(), RuleError> {
         if self.interpreter.is_empty() || self.interpreter.contains(&0) {
             return Err(RuleError::Interpreter);
@@ -131,7 +131,7 @@ impl TryFrom<&str> for EntryName {
     }
 }
 
-/// Why bytes are no rule, no line or no entry.
+/// Why bytes are not a valid rule, line or entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
@@ -152,7 +152,7 @@ pub enum RuleError {
     Name {
         /// The name, printable.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// Neither `M` nor `E`.
@@ -189,7 +189,7 @@ pub enum RuleError {
     /// The interpreter is empty or can not be a path.
     #[error("the interpreter of the rule is empty or holds a NUL byte")]
     Interpreter,
-    /// A letter that is no flag, or anything else after the flags.
+    /// A letter that is not a flag, or other text after the flags.
     #[error("{:?} is not one of the flags P, O, C and F", char::from(*.0))]
     Flag(u8),
     /// Not the text that the kernel shows for an entry.

@@ -115,7 +115,7 @@ fn every_program_is_matched_by_its_row_and_no_other() {
             assert_eq!(if rows.is_empty() { "-" } else { &rows }, *expected, "{}", file.display());
             *programs.entry(*expected).or_insert(0) += 1;
         } else {
-            assert_eq!(rows, "", "{} is no program", file.display());
+            assert_eq!(rows, "", "{} is not a program", file.display());
             objects += 1;
         }
     }

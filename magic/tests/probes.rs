@@ -36,7 +36,7 @@ fn each_probe_prints_its_name_and_exits_with_0() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
-/// Why some rows are not QEMU's rules, or are although they are strange: what QEMU itself says to such a program.
+/// Why some rows differ from QEMU's rules, or agree with a strange one: how QEMU itself reacts to such a program.
 #[test]
 fn qemu_takes_what_the_rows_claim() {
     let Some(qemus) = common::directory("BINFMT_NIX_TEST_QEMU", "qemu") else { return };

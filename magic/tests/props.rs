@@ -50,7 +50,7 @@ proptest! {
         prop_assert!(Arch::ALL.iter().filter(|arch| arch.pattern().matches(&bytes)).count() < 2);
     }
 
-    /// Bytes that come near to being a line, so that more than the first check is reached.
+    /// Bytes that resemble a line, so that more than the first check is reached.
     #[test]
     fn a_line_that_is_read_can_be_printed_and_means_the_same(line in prop_oneof![near_lines(), damaged_lines()]) {
         if let Ok(rule) = Rule::parse(&line)

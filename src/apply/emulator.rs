@@ -44,9 +44,9 @@ impl Apply<'_> {
         if sha256 != wanted {
             return Err(unfit("its bytes changed on the way".into()));
         }
-        interpreter::judge(&head, &self.facts.machine).map_err(unfit)?;
+        interpreter::judge(&head, &self.facts.machine).map_err(|e| unfit(e.to_string()))?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        let version = candidate::version(self.host, arch, &ready.program()).map_err(unfit)?;
+        let version = candidate::version(self.host, arch, &ready.program()).map_err(|e| unfit(e.to_string()))?;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }

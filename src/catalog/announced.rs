@@ -7,10 +7,21 @@
 
 use memchr::memmem;
 
-use crate::interpreter::{self, Version};
+use crate::interpreter::{self, InvalidVersionLine, Version};
 
 /// The answer's first line, and more.
 const LINE: usize = 256;
+
+/// A program does not hold the answer of an emulator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AnnouncedVersionError {
+    /// There is no such text in it.
+    #[error("it does not hold what QEMU answers to --version")]
+    Missing,
+    /// The text is not the answer.
+    #[error(transparent)]
+    Answer(#[from] InvalidVersionLine),
+}
 
 /// Looks for the answer in a program that comes in pieces.
 pub(super) struct Announced {
@@ -42,12 +53,12 @@ impl Announced {
         self.seen.drain(..at.unwrap_or(cut));
     }
 
-    pub(super) fn version(&self) -> Result<Version, String> {
+    pub(super) fn version(&self) -> Result<Version, AnnouncedVersionError> {
         if !self.found {
-            return Err("it does not hold what QEMU answers to --version".to_owned());
+            return Err(AnnouncedVersionError::Missing);
         }
         let line = self.seen.get(..LINE).unwrap_or(&self.seen);
-        interpreter::parse_version(&String::from_utf8_lossy(line), &self.binary)
+        Ok(interpreter::parse_version(&String::from_utf8_lossy(line), &self.binary)?)
     }
 }
 
@@ -55,7 +66,7 @@ impl Announced {
 mod tests {
     use super::*;
 
-    fn of(pieces: &[&[u8]]) -> Result<Version, String> {
+    fn of(pieces: &[&[u8]]) -> Result<Version, AnnouncedVersionError> {
         let mut announced = Announced::by("arm");
         for piece in pieces {
             announced.see(piece);

@@ -188,8 +188,9 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<Option<(
     if !head.starts_with(elf::MAGIC) {
         return Ok(None);
     }
-    let unfit = |why| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
-    let kind = Kind { host: elf::host_of(&head).map_err(unfit)?, version: announced.version().map_err(unfit)? };
+    let unfit = |why: &dyn std::error::Error| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
+    let host = elf::host_of(&head).map_err(|e| unfit(&e))?;
+    let kind = Kind { host, version: announced.version().map_err(|e| unfit(&e))? };
     let member = Member { target: target.to_owned(), offset, size, sha256: finished(sha256) };
     Ok(Some((kind, member)))
 }

@@ -99,7 +99,7 @@ pub enum Command {
     /// outside: use a store of your own (nix build --store ~/store), or binfmt-nix-register(8).
     ///
     /// Inside, setuid programs such as sudo do not get their rights, supplementary groups show as nogroup but still
-    /// count, and files of other users show as owned by nobody. If the machine forbids user namespaces, the error names
+    /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error names
     /// the setting and the change; packaging/apparmor has a profile for Ubuntu.
     Run(Run),
     /// Download emulators into an archive, for register --from

@@ -10,6 +10,41 @@ const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
 
+/// A file is not one text that is signed in the clear.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCleartext {
+    /// It is not UTF-8.
+    #[error("it is no text")]
+    NotText,
+    /// It has a control character.
+    #[error("it has the character {:04x} in it", u32::from(*.0))]
+    Control(char),
+    /// It ends before the signature.
+    #[error("it ends too early")]
+    Ends,
+    /// Something is before the text.
+    #[error("it does not begin with {BEGIN}")]
+    Begin,
+    /// A header has another name than the few that are allowed.
+    #[error("it has an unsigned line among the headers")]
+    Header,
+    /// Nothing is signed.
+    #[error("it has no text")]
+    NoText,
+    /// The text has an unescaped dash at the beginning of a line.
+    #[error("it has a frame in its text")]
+    Frame,
+    /// The signature cannot be decoded.
+    #[error("its signature is no base64")]
+    Base64,
+    /// The signature is not closed.
+    #[error("its signature has no end")]
+    NoEnd,
+    /// Something is behind the signature.
+    #[error("something follows its signature")]
+    Follows,
+}
+
 /// A text and what is said to be its signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cleartext {
@@ -26,15 +61,15 @@ impl Cleartext {
     }
 
     /// Takes a file apart, or says what is strange in it.
-    pub(super) fn read(file: &[u8]) -> Result<Self, String> {
-        let file = std::str::from_utf8(file).map_err(|_| "it is no text")?;
+    pub(super) fn read(file: &[u8]) -> Result<Self, InvalidCleartext> {
+        let file = std::str::from_utf8(file).map_err(|_| InvalidCleartext::NotText)?;
         // Others take more than these for the end of a line, or show less than there is.
         if let Some(control) = file.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
-            return Err(format!("it has the character {:04x} in it", u32::from(control)));
+            return Err(InvalidCleartext::Control(control));
         }
-        let mut lines = file.strip_suffix('\n').ok_or("it ends too early")?.split('\n');
+        let mut lines = file.strip_suffix('\n').ok_or(InvalidCleartext::Ends)?.split('\n');
         if lines.next() != Some(BEGIN) {
-            return Err(format!("it does not begin with {BEGIN}"));
+            return Err(InvalidCleartext::Begin);
         }
         headers(&mut lines, &["Hash"])?;
         let text = text(&mut lines)?;
@@ -42,34 +77,34 @@ impl Cleartext {
         let signatures = armored(&mut lines)?;
         match lines.next() {
             None => Ok(Self { text, signatures }),
-            Some(_) => Err("something follows its signature".to_owned()),
+            Some(_) => Err(InvalidCleartext::Follows),
         }
     }
 }
 
 /// The lines up to an empty one, all of which have one of these names. They are not signed, and mean nothing here.
-fn headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -> Result<(), String> {
+fn headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -> Result<(), InvalidCleartext> {
     for line in lines {
         if line.is_empty() {
             return Ok(());
         }
         if !line.split_once(": ").is_some_and(|(name, _)| names.contains(&name)) {
-            return Err("it has an unsigned line among the headers".to_owned());
+            return Err(InvalidCleartext::Header);
         }
     }
-    Err("it ends too early".to_owned())
+    Err(InvalidCleartext::Ends)
 }
 
 /// What was signed: without the blanks at the ends of lines, and without the dashes that keep lines from being frames.
-fn text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, String> {
+fn text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, InvalidCleartext> {
     let mut text: Option<String> = None;
     for line in lines {
         if line == SIGNATURE {
-            return text.ok_or_else(|| "it has no text".to_owned());
+            return text.ok_or(InvalidCleartext::NoText);
         }
         let line = match line.strip_prefix("- ") {
             Some(escaped) => escaped,
-            None if line.starts_with('-') => return Err("it has a frame in its text".to_owned()),
+            None if line.starts_with('-') => return Err(InvalidCleartext::Frame),
             None => line,
         };
         let line = line.trim_end_matches([' ', '\t']);
@@ -81,15 +116,15 @@ fn text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, String>
             }
         }
     }
-    Err("it ends too early".to_owned())
+    Err(InvalidCleartext::Ends)
 }
 
 /// Base64, and perhaps a checksum, which is to be ignored (RFC 9580 §6.1).
-fn armored<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, String> {
+fn armored<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, InvalidCleartext> {
     let (mut digits, mut checksum) = (String::new(), false);
     for line in lines {
         if line == END {
-            return STANDARD.decode(digits).map_err(|_| "its signature is no base64".to_owned());
+            return STANDARD.decode(digits).map_err(|_| InvalidCleartext::Base64);
         }
         if checksum {
             break;
@@ -99,7 +134,7 @@ fn armored<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Str
             digits.push_str(line);
         }
     }
-    Err("its signature has no end".to_owned())
+    Err(InvalidCleartext::NoEnd)
 }
 
 #[cfg(test)]

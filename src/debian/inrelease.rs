@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cleartext::Cleartext;
-use super::keys::Keys;
-use super::stanza::{Line, once};
+use super::cleartext::{Cleartext, InvalidCleartext};
+use super::keys::{Keys, SignaturesError};
+use super::stanza::{InvalidStanza, Line, once};
 use super::{Date, LARGEST_INDEX, LARGEST_RELEASE};
 use crate::digest::Sha256;
 
@@ -36,6 +36,52 @@ pub struct Release {
     pub key: String,
 }
 
+/// A file is not a signed list of a suite's files.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRelease {
+    /// It is too long.
+    #[error("it has more than {LARGEST_RELEASE} bytes")]
+    Long,
+    /// It is not one signed text.
+    #[error(transparent)]
+    Cleartext(#[from] InvalidCleartext),
+    /// No trusted key signed it.
+    #[error(transparent)]
+    Signature(#[from] SignaturesError),
+    /// The text is not a control file.
+    #[error(transparent)]
+    Stanza(#[from] InvalidStanza),
+    /// The text has an empty line.
+    #[error("it has more than one part")]
+    Parts,
+    /// `Codename` is missing.
+    #[error("it does not say which suite it is (Codename)")]
+    NoCodename,
+    /// `Date` is missing.
+    #[error("it does not say when it was made (Date)")]
+    NoDate,
+    /// A date cannot be read.
+    #[error("it has a date that is none")]
+    Date,
+    /// The digest of the list of packages is missing.
+    #[error("it has no SHA-256 of {0}")]
+    NotListed(String),
+    /// A line of `SHA256` is not digest, size, and path.
+    #[error("it has a line in its SHA256 that is none")]
+    Listing,
+    /// The size or the digest of the list of packages cannot be read.
+    #[error("it has no size or digest for {0}")]
+    NoSize(String),
+    /// The list of packages is empty or too long.
+    #[error("its {path} has {size} bytes")]
+    Size {
+        /// where it is, below the suite's directory
+        path: String,
+        /// how many bytes are listed
+        size: u64,
+    },
+}
+
 /// Where the list of an architecture's packages is, below the suite's directory.
 pub(super) fn index(architecture: &str) -> String {
     format!("main/binary-{architecture}/Packages.xz")
@@ -44,22 +90,22 @@ pub(super) fn index(architecture: &str) -> String {
 impl Release {
     /// Reads a file, if one of these keys signed it. Whether it is in time, and the suite that was wanted, is not asked
     /// here.
-    pub fn read(file: &[u8], architecture: &str, keys: &Keys, now: Date) -> Result<Self, String> {
+    pub fn read(file: &[u8], architecture: &str, keys: &Keys, now: Date) -> Result<Self, InvalidRelease> {
         if file.len() as u64 > LARGEST_RELEASE {
-            return Err(format!("it has more than {LARGEST_RELEASE} bytes"));
+            return Err(InvalidRelease::Long);
         }
         let signed = Cleartext::read(file)?;
         let key = keys.signer(&signed.signatures, &signed.signed(), now)?;
         Self::parse(&signed.text, &index(architecture), key)
     }
 
-    fn parse(text: &str, wanted: &str, key: String) -> Result<Self, String> {
+    fn parse(text: &str, wanted: &str, key: String) -> Result<Self, InvalidRelease> {
         let (mut codename, mut date, mut until, mut by_hash, mut list, mut index) =
             (None, None, None, None, None, None);
         let mut listing = false;
         for line in text.split('\n') {
             match Line::of(line)? {
-                Line::End => return Err("it has more than one part".to_owned()),
+                Line::End => return Err(InvalidRelease::Parts),
                 Line::More(entry) if listing => {
                     if let Some(listed) = entry_of(entry, wanted)? {
                         once(&mut index, wanted, listed)?;
@@ -80,33 +126,33 @@ impl Release {
             }
         }
         Ok(Self {
-            codename: codename.ok_or("it does not say which suite it is (Codename)")?,
-            date: date.ok_or("it does not say when it was made (Date)")?,
+            codename: codename.ok_or(InvalidRelease::NoCodename)?,
+            date: date.ok_or(InvalidRelease::NoDate)?,
             valid_until: until,
             by_hash: by_hash.unwrap_or(false),
-            index: index.ok_or_else(|| format!("it has no SHA-256 of {wanted}"))?,
+            index: index.ok_or_else(|| InvalidRelease::NotListed(wanted.to_owned()))?,
             key,
         })
     }
 }
 
-fn moment(value: &str) -> Result<Date, String> {
-    Date::parse(value).ok_or_else(|| "it has a date that is none".to_owned())
+fn moment(value: &str) -> Result<Date, InvalidRelease> {
+    Date::parse(value).ok_or(InvalidRelease::Date)
 }
 
 /// What a line says of this file: digest, size, path.
-fn entry_of(entry: &str, wanted: &str) -> Result<Option<Listed>, String> {
+fn entry_of(entry: &str, wanted: &str) -> Result<Option<Listed>, InvalidRelease> {
     let words: Vec<_> = entry.split_whitespace().collect();
     let [sha256, size, path] = *words.as_slice() else {
-        return Err("it has a line in its SHA256 that is none".to_owned());
+        return Err(InvalidRelease::Listing);
     };
     if path != wanted {
         return Ok(None);
     }
     let listed = (|| Some(Listed { size: digits(size)?, sha256: sha256.parse().ok()? }))();
-    let listed = listed.ok_or_else(|| format!("it has no size or digest for {wanted}"))?;
+    let listed = listed.ok_or_else(|| InvalidRelease::NoSize(wanted.to_owned()))?;
     if listed.size == 0 || listed.size > LARGEST_INDEX {
-        return Err(format!("its {wanted} has {} bytes", listed.size));
+        return Err(InvalidRelease::Size { path: wanted.to_owned(), size: listed.size });
     }
     Ok(Some(listed))
 }

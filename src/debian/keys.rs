@@ -44,6 +44,75 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys(Vec<Key>);
 
+/// None of the signatures of a text is good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignaturesError {
+    /// The packets cannot be read.
+    #[error("its signature is broken")]
+    Packets,
+    /// There is no signature, or far too many.
+    #[error("it has {0} signatures")]
+    Count(usize),
+    /// There is a packet of another kind.
+    #[error("something that is no signature is among its signatures")]
+    NotSignature,
+    /// Each signature has its fault.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Faults(Vec<SignatureError>),
+}
+
+/// What is wrong with one signature. Keys are named by their fingerprints.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The packet cannot be read.
+    #[error("one of its signatures is broken")]
+    Broken,
+    /// The version or the algorithm is not known here.
+    #[error("one of its signatures is of a kind that is not known")]
+    Kind,
+    /// The issuer is not named.
+    #[error("one of its signatures does not say whose it is")]
+    NoIssuer,
+    /// The key is not trusted.
+    #[error("the key {0} is none of Debian's that is known here")]
+    UnknownKey(String),
+    /// The hash algorithm is too weak, or not known.
+    #[error("the signature of {key} is by a hash that proves nothing (number {hash})")]
+    Hash {
+        /// the key
+        key: String,
+        /// the number of the algorithm (RFC 9580 §9.5)
+        hash: u8,
+    },
+    /// The text has another signature.
+    #[error("the signature of {0} is not one of this text")]
+    Wrong(String),
+    /// The signature is for something else than a text.
+    #[error("the signature of {0} is not for a text")]
+    NotText(String),
+    /// The signature does not say when it was made.
+    #[error("the signature of {0} has no date")]
+    NoDate(String),
+    /// The signature is older than the key, or newer than the clock.
+    #[error("the signature of {key} was made on {made}, and this machine's clock shows {now}")]
+    Made {
+        /// the key
+        key: String,
+        /// when it was made
+        made: Date,
+        /// the clock of this machine
+        now: Date,
+    },
+    /// The signature or the key has expired.
+    #[error("the signature of {key} or the key expired on {end}")]
+    Expired {
+        /// the key
+        key: String,
+        /// when it expired
+        end: Date,
+    },
+}
+
 impl Keys {
     /// Those of Debian's archive.
     pub fn of_debian() -> Self {
@@ -63,16 +132,16 @@ impl Keys {
     }
 
     /// Whose of these signatures over a text is good: the fingerprint of its certificate. Or what is wrong with each.
-    pub(super) fn signer(&self, signatures: &[u8], text: &[u8], now: Date) -> Result<String, String> {
+    pub(super) fn signer(&self, signatures: &[u8], text: &[u8], now: Date) -> Result<String, SignaturesError> {
         const MOST: usize = 16;
-        let packets = packet::packets(signatures).map_err(|Broken| "its signature is broken".to_owned())?;
+        let packets = packet::packets(signatures).map_err(|Broken| SignaturesError::Packets)?;
         if packets.is_empty() || packets.len() > MOST {
-            return Err(format!("it has {} signatures", packets.len()));
+            return Err(SignaturesError::Count(packets.len()));
         }
         let mut faults = Vec::new();
         for (kind, body) in packets {
             if kind != packet::SIGNATURE {
-                return Err("something that is no signature is among its signatures".to_owned());
+                return Err(SignaturesError::NotSignature);
             }
             match self.one(body, text, now) {
                 Ok(key) => return Ok(hex(&key.certificate).to_uppercase()),
@@ -80,38 +149,38 @@ impl Keys {
             }
         }
         faults.dedup();
-        Err(faults.join("; "))
+        Err(SignaturesError::Faults(faults))
     }
 
-    fn one(&self, body: &[u8], text: &[u8], now: Date) -> Result<&Key, String> {
-        let signature = Signature::read(body).map_err(|Broken| "one of its signatures is broken")?;
-        let signature = signature.ok_or("one of its signatures is of a kind that is not known")?;
-        let issuer = signature.issuer.ok_or("one of its signatures does not say whose it is")?;
+    fn one(&self, body: &[u8], text: &[u8], now: Date) -> Result<&Key, SignatureError> {
+        let signature = Signature::read(body).map_err(|Broken| SignatureError::Broken)?;
+        let signature = signature.ok_or(SignatureError::Kind)?;
+        let issuer = signature.issuer.ok_or(SignatureError::NoIssuer)?;
         let shown = hex(&issuer).to_uppercase();
         let key = self.0.iter().find(|key| key.public.fingerprint == issuer);
-        let key = key.ok_or_else(|| format!("the key {shown} is none of Debian's that is known here"))?;
+        let key = key.ok_or_else(|| SignatureError::UnknownKey(shown.clone()))?;
         signature.verify(&key.public, text).map_err(|void| match void {
-            Void::Hash(hash) => format!("the signature of {shown} is by a hash that proves nothing (number {hash})"),
-            Void::Wrong => format!("the signature of {shown} is not one of this text"),
+            Void::Hash(hash) => SignatureError::Hash { key: shown.clone(), hash },
+            Void::Wrong => SignatureError::Wrong(shown.clone()),
         })?;
         if signature.kind != OF_TEXT || signature.strange {
-            return Err(format!("the signature of {shown} is not for a text"));
+            return Err(SignatureError::NotText(shown));
         }
-        key.in_time(&signature, now).map_err(|why| format!("the signature of {shown} {why}"))?;
+        key.check_time(&signature, now, shown)?;
         Ok(key)
     }
 }
 
 impl Key {
     /// Made while there was the key, and neither has expired.
-    fn in_time(&self, signature: &Signature<'_>, now: Date) -> Result<(), String> {
-        let created = signature.created.map(u64::from).ok_or("has no date")?;
+    fn check_time(&self, signature: &Signature<'_>, now: Date, shown: String) -> Result<(), SignatureError> {
+        let Some(created) = signature.created.map(u64::from) else { return Err(SignatureError::NoDate(shown)) };
         if created < self.public.created.into() || created > now.0.saturating_add(SLACK) {
-            return Err(format!("was made on {}, and this machine's clock shows {now}", Date(created)));
+            return Err(SignatureError::Made { key: shown, made: Date(created), now });
         }
         let end = signature.expires.filter(|after| *after > 0).map(|after| created.saturating_add(after.into()));
         match [end, self.expires].into_iter().flatten().min() {
-            Some(end) if end <= now.0 => Err(format!("or the key expired on {}", Date(end))),
+            Some(end) if end <= now.0 => Err(SignatureError::Expired { key: shown, end: Date(end) }),
             _ => Ok(()),
         }
     }

@@ -35,11 +35,13 @@ use crate::error::{Error, Result};
 use crate::interpreter;
 use crate::text::one_line;
 
+pub use cleartext::InvalidCleartext;
 pub use date::Date;
 pub use error::DebianError;
-pub use inrelease::{Listed, Release};
-pub use keys::{Key, Keys};
-pub use packages::Package;
+pub use inrelease::{InvalidRelease, Listed, Release};
+pub use keys::{Key, Keys, SignatureError, SignaturesError};
+pub use packages::{InvalidPackages, Package};
+pub use stanza::InvalidStanza;
 pub use version::{NotAVersion, Version};
 
 /// The package that has the emulators.
@@ -199,7 +201,7 @@ fn of_suite(
         Answer::Refused(why) => return Err(refused(&wanted, why).into()),
         Answer::Release(_) => return Err(strange()),
     };
-    let version = package.check(architecture).map_err(|why| refused(&wanted, why))?;
+    let version = package.check(architecture).map_err(|why| refused(&wanted, why.to_string()))?;
     let qemu = version.of_qemu().ok_or_else(|| refused(&wanted, format!("{version} is no release of QEMU")))?;
     let Package { path, size, sha256, .. } = package;
     let Release { date, valid_until, key, .. } = release;
@@ -265,12 +267,15 @@ pub fn answer(question: &Question, file: &mut impl Read, keys: &Keys) -> Answer 
         Question::Release { architecture, now } => {
             let mut bytes = Vec::new();
             let read = file.take(LARGEST_RELEASE.saturating_add(1)).read_to_end(&mut bytes);
-            let release = read.map_err(|e| format!("it cannot be read: {e}"));
-            let release = release.and_then(|_| Release::read(&bytes, architecture, keys, *now));
-            release.map_or_else(Answer::Refused, Answer::Release)
+            if let Err(e) = read {
+                return Answer::Refused(format!("it cannot be read: {e}"));
+            }
+            let release = Release::read(&bytes, architecture, keys, *now);
+            release.map_or_else(|why| Answer::Refused(why.to_string()), Answer::Release)
         }
         Question::Package { architecture } => {
-            Package::find_packed(file, architecture).map_or_else(Answer::Refused, Answer::Package)
+            let package = Package::find_packed(file, architecture);
+            package.map_or_else(|why| Answer::Refused(why.to_string()), Answer::Package)
         }
     }
 }

@@ -6,7 +6,8 @@ use lzma_rust2::XzReader;
 use serde::{Deserialize, Serialize};
 
 use super::inrelease::digits;
-use super::stanza::{Line, once};
+use super::stanza::{InvalidStanza, Line, once};
+use super::version::NotAVersion;
 use super::{NAME, Version};
 use crate::digest::Sha256;
 
@@ -35,16 +36,48 @@ pub struct Package {
     pub version: String,
 }
 
+/// A file is not a list of packages that can be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPackages {
+    /// It cannot be read or unpacked.
+    #[error("it cannot be read: {0}")]
+    Read(String),
+    /// A line has no end.
+    #[error("it ends within a line, or has one of more than {LONGEST_LINE} bytes")]
+    Line,
+    /// It is too long.
+    #[error("it unpacks to {MOST_UNPACKED} bytes or more")]
+    Long,
+    /// It is not a control file.
+    #[error(transparent)]
+    Stanza(#[from] InvalidStanza),
+    /// One of the fields that are read goes on in the next line.
+    #[error("it has a field of more lines than one, which has one")]
+    Lines,
+    /// The package lacks a field.
+    #[error("its {NAME} has no {0}")]
+    NoField(&'static str),
+    /// The version of the package is not one.
+    #[error("its {NAME} has {0}")]
+    Version(#[from] NotAVersion),
+    /// The package is not in the pool.
+    #[error("its {NAME} lies where no package does")]
+    Path,
+    /// The package is empty or too large.
+    #[error("its {NAME} has {0} bytes")]
+    Size(u64),
+}
+
 impl Package {
     /// The newest `qemu-user` in a list that is packed by xz; nothing if it has none.
-    pub fn find_packed(xz: impl Read, architecture: &str) -> Result<Option<Self>, String> {
+    pub fn find_packed(xz: impl Read, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
         let unpacked = XzReader::new_mem_limit(BufReader::with_capacity(128 << 10, xz), true, DECODER_KIB);
         Self::find(BufReader::with_capacity(64 << 10, unpacked), architecture)
     }
 
     /// The same in a list as it is. It is read line by line, to its end, where a checksum is.
-    pub fn find(list: impl BufRead, architecture: &str) -> Result<Option<Self>, String> {
-        let broken = |e: io::Error| format!("it cannot be read: {e}");
+    pub fn find(list: impl BufRead, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
+        let broken = |e: io::Error| InvalidPackages::Read(e.to_string());
         let mut list = list.take(MOST_UNPACKED);
         let (mut best, mut stanza, mut line) = (None, Stanza::default(), Vec::new());
         loop {
@@ -54,7 +87,7 @@ impl Package {
                 break;
             }
             let Some(text) = line.strip_suffix(b"\n") else {
-                return Err(format!("it ends within a line, or has one of more than {LONGEST_LINE} bytes"));
+                return Err(InvalidPackages::Line);
             };
             match Line::of(&String::from_utf8_lossy(text))? {
                 Line::End => better(&mut best, std::mem::take(&mut stanza), architecture)?,
@@ -63,15 +96,15 @@ impl Package {
             }
         }
         if list.limit() == 0 {
-            return Err(format!("it unpacks to {MOST_UNPACKED} bytes or more"));
+            return Err(InvalidPackages::Long);
         }
         better(&mut best, stanza, architecture)?;
         Ok(best.map(|(_, package)| package))
     }
 
     /// Its version, if all is as it can be: whoever reads the list is not believed more than the list.
-    pub fn check(&self, architecture: &str) -> Result<Version, String> {
-        let version = self.version.parse().map_err(|e| format!("its {NAME} has {e}"))?;
+    pub fn check(&self, architecture: &str) -> Result<Version, InvalidPackages> {
+        let version = self.version.parse()?;
         let file = self.path.rsplit('/').next().unwrap_or_default();
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
         let sound = self.path.len() <= LONGEST_PATH
@@ -83,17 +116,17 @@ impl Package {
             && file.starts_with("qemu-user_")
             && file.ends_with(&format!("_{architecture}.deb"));
         if !sound {
-            return Err(format!("its {NAME} lies where no package does"));
+            return Err(InvalidPackages::Path);
         }
         if self.size == 0 || self.size > LARGEST_PACKAGE {
-            return Err(format!("its {NAME} has {} bytes", self.size));
+            return Err(InvalidPackages::Size(self.size));
         }
         Ok(version)
     }
 }
 
 /// Several versions may be listed while one takes the place of the other.
-fn better(best: &mut Option<(Version, Package)>, stanza: Stanza, architecture: &str) -> Result<(), String> {
+fn better(best: &mut Option<(Version, Package)>, stanza: Stanza, architecture: &str) -> Result<(), InvalidPackages> {
     if let Some(package) = stanza.package(architecture)? {
         let version = package.check(architecture)?;
         if best.as_ref().is_none_or(|(known, _)| version > *known) {
@@ -118,7 +151,7 @@ struct Stanza {
 }
 
 impl Stanza {
-    fn field(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn field(&mut self, name: &str, value: &str) -> Result<(), InvalidStanza> {
         let places = [
             ("Package", &mut self.package),
             ("Architecture", &mut self.architecture),
@@ -132,15 +165,15 @@ impl Stanza {
         place.map_or(Ok(()), |(name, place)| once(place, name, value.to_owned()))
     }
 
-    fn more(&self) -> Result<(), String> {
-        if self.wanted { Err("it has a field of more lines than one, which has one".to_owned()) } else { Ok(()) }
+    fn more(&self) -> Result<(), InvalidPackages> {
+        if self.wanted { Err(InvalidPackages::Lines) } else { Ok(()) }
     }
 
-    fn package(self, architecture: &str) -> Result<Option<Package>, String> {
+    fn package(self, architecture: &str) -> Result<Option<Package>, InvalidPackages> {
         if self.package.as_deref() != Some(NAME) || self.architecture.as_deref() != Some(architecture) {
             return Ok(None);
         }
-        let lacks = |field: &str| format!("its {NAME} has no {field}");
+        let lacks = InvalidPackages::NoField;
         let size = self.size.as_deref().and_then(digits);
         let sha256 = self.sha256.and_then(|sha256| sha256.parse().ok());
         Ok(Some(Package {

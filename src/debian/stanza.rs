@@ -1,5 +1,19 @@
 //! Lines of Debian's control files: deb822(5). Pure.
 
+/// A line, or a field, that a control file does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidStanza {
+    /// The line has no colon.
+    #[error("it has a line that is none of a control file")]
+    Line,
+    /// Nothing, or something unprintable, is before the colon.
+    #[error("it has a field without a name")]
+    Name,
+    /// A field is repeated.
+    #[error("it has {0} twice")]
+    Twice(String),
+}
+
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line<'a> {
@@ -13,23 +27,23 @@ pub(super) enum Line<'a> {
 
 impl<'a> Line<'a> {
     /// Tells a line without its end.
-    pub(super) fn of(line: &'a str) -> Result<Self, String> {
+    pub(super) fn of(line: &'a str) -> Result<Self, InvalidStanza> {
         if line.trim_matches([' ', '\t']).is_empty() {
             return Ok(Self::End);
         }
         if let Some(more) = line.strip_prefix([' ', '\t']) {
             return Ok(Self::More(more));
         }
-        let (name, value) = line.split_once(':').ok_or("it has a line that is none of a control file")?;
+        let (name, value) = line.split_once(':').ok_or(InvalidStanza::Line)?;
         let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_name { Ok(Self::Field(name, value.trim())) } else { Err("it has a field without a name".to_owned()) }
+        if is_name { Ok(Self::Field(name, value.trim())) } else { Err(InvalidStanza::Name) }
     }
 }
 
 /// Keeps a value whose field may be there once.
-pub(super) fn once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
+pub(super) fn once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), InvalidStanza> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(format!("it has {name} twice")),
+        Some(_) => Err(InvalidStanza::Twice(name.to_owned())),
     }
 }

@@ -11,6 +11,7 @@ use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
 use crate::facts::{Facts, Native, native};
 use crate::host::{Host, Inode};
+use crate::interpreter::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::{boot, interpreter, probe};
 
@@ -94,9 +95,9 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
     let unfit = interpreter::judge(&head, machine).err();
     let mut found = Interpreter {
         exists: true,
-        dynamic: unfit.as_ref().is_some_and(|why| why.contains("dynamically linked")),
+        dynamic: unfit == Some(BinaryError::Dynamic),
         // A script is a fair interpreter of other things than foreign programs.
-        unfit: unfit.filter(|_| taken_by(entry).next().is_some()),
+        unfit: unfit.filter(|_| taken_by(entry).next().is_some()).map(|why| why.to_string()),
         executable: host.has_mode(path, 0o111),
         noexec: host.noexec_mount(path),
         distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {

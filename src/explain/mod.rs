@@ -5,7 +5,7 @@
 //! the interpreter, if there is one. It is pure: what is on the disk comes by a function that the caller brings.
 //! [`on`] is the one that looks at the machine, [`process`] says what a process that runs came from.
 //!
-//! `tests/kernel/explained.rs` holds the answers against what execve(2) does.
+//! `tests/it/diagnose/explain/execve.rs` holds the answers against what execve(2) does.
 //!
 //! What it cannot see: a security module that forbids it, and a file that some process has open for writing (ETXTBSY).
 

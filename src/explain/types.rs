@@ -1,7 +1,7 @@
 //! The answer, as `explain --json` prints it, and what it is made from.
 //!
 //! Fields are added, not changed, within one `version`. The names of fields and values are held by
-//! `tests/kernel/explain_json.rs`.
+//! `tests/it/diagnose/explain/json.rs`.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use super::Facts;
 use crate::binfmt_misc::name_of;
 use crate::host::Host;
 use crate::interpreter::Version;
-use crate::qemu::candidate;
+use crate::qemu::candidate::{self, CandidateError};
 
 /// An entry that the kernel picks and that is not ours.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Rival {
     /// The entry.
     pub entry: Entry,
     /// Its interpreter's release, or why we would not use that ourselves.
-    pub verdict: std::result::Result<Version, String>,
+    pub verdict: Result<Version, CandidateError>,
 }
 
 /// The entries of others that win for at least one kind of program of `arch`.

@@ -17,7 +17,7 @@ use clap::CommandFactory as _;
 
 use crate::cli::Cli;
 
-/// The whole command line, without what clap adds and nobody needs a page for.
+/// The whole command line, without the subcommand `help` that clap adds.
 fn command_line() -> clap::Command {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();

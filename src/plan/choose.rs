@@ -50,7 +50,7 @@ pub(super) fn choose(request: &Register, facts: &Facts, arch: &'static Arch) -> 
             }
         }
         Source::Host => best_copy(facts, arch, installed.sum)
-            .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried }),
+            .map_err(|tried| Error::NoInterpreter { binary: interpreter::binary(arch), tried: tried.to_string() }),
         // What had to be opened was.
         Source::Download(_) | Source::From(_) => fetch(request, facts, arch, installed.sum),
         Source::File(path) => best_copy(facts, arch, installed.sum).map_err(|_| unfit(facts, arch, path)),
@@ -92,8 +92,20 @@ impl Installed {
     }
 }
 
+/// No emulator of this machine can be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", if whys.is_empty() { "none is installed".to_owned() } else { whys.join("; ") })]
+struct NoFitCopyError {
+    /// A path and the reason, for each file that was considered.
+    whys: Vec<String>,
+}
+
 /// The newest fit copy; or why there is none.
-fn best_copy(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> std::result::Result<Choice, String> {
+fn best_copy(
+    facts: &Facts,
+    arch: &'static Arch,
+    installed: Option<Sha256>,
+) -> std::result::Result<Choice, NoFitCopyError> {
     let copies = facts.copies.get(arch.target).map_or(&[][..], Vec::as_slice);
     let fit = copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
     let Some((copy, fit)) = fit.max_by_key(|(_, fit)| fit.version) else {
@@ -101,8 +113,7 @@ fn best_copy(facts: &Facts, arch: &'static Arch, installed: Option<Sha256>) -> s
             let why = copy.verdict.as_ref().err()?;
             Some(format!("{}: {why}", copy.path.display()))
         });
-        let whys: Vec<_> = whys.collect();
-        return Err(if whys.is_empty() { "none is installed".into() } else { whys.join("; ") });
+        return Err(NoFitCopyError { whys: whys.collect() });
     };
     Ok(Choice {
         how: if installed == Some(fit.sha256) { How::Keep } else { How::Copy(copy.path.clone()) },
@@ -138,7 +149,7 @@ fn published(package: &Package) -> String {
 
 fn unfit(facts: &Facts, arch: &'static Arch, path: &Path) -> Error {
     let mut judged = facts.copies.get(arch.target).into_iter().flatten();
-    let why = judged.find_map(|copy| copy.verdict.as_ref().err().cloned());
+    let why = judged.find_map(|copy| copy.verdict.as_ref().err().map(ToString::to_string));
     Error::Unfit { path: path.to_owned(), binary: interpreter::binary(arch), why: why.unwrap_or_default() }
 }
 

@@ -161,7 +161,7 @@ fn fault(host: &Host, facts: &Facts, entry: &Entry) -> Option<String> {
         return host.is_nowhere(path(entry)).then(|| "there is no such file".into());
     };
     let head = host.first_bytes(&file, interpreter::HEAD).ok()?;
-    interpreter::judge(&head, &facts.machine).err()
+    interpreter::judge(&head, &facts.machine).err().map(|why| why.to_string())
 }
 
 fn started(case: &Case, trial: &Trial) -> Proof {

@@ -4,15 +4,17 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
 use crate::digest::Sha256;
-use crate::error::Error;
+use crate::error::{Distrust, Error};
 use crate::facts::is_in_memory;
 use crate::host::Host;
-use crate::interpreter::{self, OLDEST_GOOD, Version};
+use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, Version};
 
 /// One candidate, opened once: judged and copied through that very handle.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub struct HostCopy {
     /// Its path, as it was looked for.
     pub path: PathBuf,
     /// Fit to be copied; or what speaks against it.
-    pub verdict: std::result::Result<Fit, String>,
+    pub verdict: Result<Fit, CandidateError>,
 }
 
 /// A static QEMU for this host and the target.
@@ -36,67 +38,164 @@ pub struct Fit {
     pub file: File,
 }
 
+/// Why a file is not taken as an emulator.
+#[derive(Debug, thiserror::Error)]
+pub enum CandidateError {
+    /// The path names an open file of another process.
+    #[error("it has no file that could be looked at")]
+    InMemory,
+    /// Users besides root can change the file.
+    #[error(transparent)]
+    Distrusted(Distrust),
+    /// The file cannot be opened.
+    #[error("{0}")]
+    Open(Box<Error>),
+    /// The file cannot be read.
+    #[error("{0}")]
+    Read(#[from] std::io::Error),
+    /// The file is not a static program of this host.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    /// The program does not answer as the emulator does.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The program crashes, which is known.
+    #[error("{error} (known: {thread})")]
+    KnownCrash {
+        /// how it ended
+        error: VersionError,
+        /// where the crash is reported
+        thread: &'static str,
+    },
+    /// The release is too old to be taken unasked.
+    #[error("its release {0} is older than {OLDEST_GOOD}")]
+    Old(Version),
+    /// The release is known to break its guests.
+    #[error("QEMU {version} {what} ({thread})")]
+    Flawed {
+        /// the release
+        version: Version,
+        /// what happens, as it follows the release in a sentence
+        what: &'static str,
+        /// where the flaw is reported
+        thread: &'static str,
+    },
+    /// Another candidate of the same release comes first.
+    #[error("it is QEMU {version}, as {} is, which comes first", first.display())]
+    Later {
+        /// the release of both
+        version: Version,
+        /// the candidate that is taken
+        first: PathBuf,
+    },
+    /// Another candidate is newer.
+    #[error("it is QEMU {version}, and {} is {newest}", newer.display())]
+    Older {
+        /// its release
+        version: Version,
+        /// the candidate that is taken
+        newer: PathBuf,
+        /// its release
+        newest: Version,
+    },
+    /// No profile of root leads to this file in the Nix store.
+    #[error(
+        "whoever may build with Nix can put a program into the store, and no profile of root's leads to this one; \
+         --qemu PATH takes it"
+    )]
+    Unclaimed,
+}
+
+impl From<Error> for CandidateError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Distrusted(why) => Self::Distrusted(why),
+            other => Self::Open(Box::new(other)),
+        }
+    }
+}
+
+/// Why an emulator does not tell its release.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// The program cannot be started.
+    #[error("cannot run it: {}{}", .0, noexec(.0))]
+    Start(std::io::Error),
+    /// The program failed.
+    #[error("--version ended with {status}: {stderr}")]
+    Failed {
+        /// how it ended
+        status: ExitStatus,
+        /// what it wrote to standard error
+        stderr: String,
+    },
+    /// The program answers as another one.
+    #[error(transparent)]
+    Answer(#[from] InvalidVersionLine),
+}
+
+impl VersionError {
+    /// Whether a signal ended the program.
+    pub fn is_crash(&self) -> bool {
+        matches!(self, Self::Failed { status, .. } if status.signal().is_some())
+    }
+}
+
+fn noexec(e: &std::io::Error) -> &'static str {
+    match e.kind() {
+        std::io::ErrorKind::PermissionDenied => "; is its file system mounted noexec?",
+        _ => "",
+    }
+}
+
 /// The file that the user named. He vouches for it: its owner and age are his
 /// choice, and symbolic links are followed.
 pub fn given(host: &Host, arch: &Arch, machine: &str, path: &Path) -> HostCopy {
-    let verdict = host.open_given(path).map_err(|e| e.to_string()).and_then(|file| fit(host, arch, machine, file));
+    let verdict = host
+        .open_given(path)
+        .map_err(|e| CandidateError::Open(Box::new(e)))
+        .and_then(|file| fit(host, arch, machine, file));
     let path = path.to_owned();
     HostCopy { path, verdict }
 }
 
 /// Trust first, then what the bytes say, and only then is it started.
-pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::result::Result<Fit, String> {
+pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Result<Fit, CandidateError> {
     let fit = judge_any_age(host, arch, machine, path)?;
     if fit.version < OLDEST_GOOD {
-        return Err(format!("its release {} is older than {OLDEST_GOOD}", fit.version));
+        return Err(CandidateError::Old(fit.version));
     }
     Ok(fit)
 }
 
 /// The same, whatever its release.
-pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> std::result::Result<Fit, String> {
+pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Result<Fit, CandidateError> {
     if is_in_memory(path.as_os_str().as_bytes()) {
-        return Err("it has no file that could be looked at".into());
+        return Err(CandidateError::InMemory);
     }
-    let file = host.open_trusted_through_links(path).map_err(why)?;
+    let file = host.open_trusted_through_links(path)?;
     fit(host, arch, machine, file)
 }
 
-/// What speaks against what cannot be opened.
-pub fn why(error: Error) -> String {
-    match error {
-        Error::Distrusted(why) => why.to_string(),
-        other => other.to_string(),
-    }
-}
-
 /// What the bytes say, and what it answers when it is started.
-pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> std::result::Result<Fit, String> {
+pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> Result<Fit, CandidateError> {
     let mut head = Vec::new();
-    let io = |e: std::io::Error| e.to_string();
-    file.rewind().map_err(io)?;
-    (&mut file).take(interpreter::HEAD).read_to_end(&mut head).map_err(io)?;
+    file.rewind()?;
+    (&mut file).take(interpreter::HEAD).read_to_end(&mut head)?;
     interpreter::judge(&head, machine)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let version = version(host, arch, &open)?;
-    file.rewind().map_err(io)?;
-    let sha256 = Sha256::of_reader(&mut file).map_err(io)?;
+    file.rewind()?;
+    let sha256 = Sha256::of_reader(&mut file)?;
     Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(&head), file })
 }
 
 /// Asks an emulator for its release, by running it.
-pub fn version(host: &Host, arch: &Arch, program: &Path) -> std::result::Result<Version, String> {
-    let answer = host.run(program, &["--version"]).map_err(|e| cannot_run(&e))?;
+pub fn version(host: &Host, arch: &Arch, program: &Path) -> Result<Version, VersionError> {
+    let answer = host.run(program, &["--version"]).map_err(VersionError::Start)?;
     if !answer.status.success() {
-        return Err(format!("--version ended with {}: {}", answer.status, answer.stderr.trim()));
+        return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() });
     }
-    interpreter::parse_version(&answer.stdout, &interpreter::binary(arch))
-}
-
-fn cannot_run(e: &std::io::Error) -> String {
-    match e.kind() {
-        std::io::ErrorKind::PermissionDenied => format!("cannot run it: {e}; is its file system mounted noexec?"),
-        _ => format!("cannot run it: {e}"),
-    }
+    Ok(interpreter::parse_version(&answer.stdout, &interpreter::binary(arch))?)
 }

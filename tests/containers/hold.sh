@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A container that stays: `register --watch`. (What it does when the whole table is emptied, tests/live shows on a table of
+# A container that stays: `register --watch`. (What it does when the whole table is emptied, tests/e2e shows on a table of
 # its own: this one is the machine's.)
 
 holding() {

@@ -151,7 +151,7 @@ const fn mask32(endian: Endian) -> [u8; 40] {
     mask
 }
 
-/// The flags are those of Debian's C libraries (revisions 2 and 6); ABI versions 0 and 3 are theirs too, 1 comes with
+/// The flags are those of Debian's C libraries (revisions 2 and 6); ABI versions 0 and 3 are from there too, 1 comes with
 /// PLTs in programs, 5 with `--hash-style=gnu`.
 const fn seen(e_flags: &'static [u32]) -> Seen {
     Seen { e_flags, abi_versions: &[0, 1, 3, 5] }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[allow(dead_code, reason = "not every test that includes this file needs a directory")]
 /// The directory that an environment variable names.
 ///
-/// Without it the test is skipped and says so, unless `BINFMT_NIX_REQUIRE` (words) demands `what`: then it fails.
+/// Without it the test is skipped and prints the reason, unless `BINFMT_NIX_REQUIRE` (words) demands `what`: then it fails.
 pub(crate) fn directory(variable: &str, what: &str) -> Option<PathBuf> {
     let directory = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     if directory.is_none() {

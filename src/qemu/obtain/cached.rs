@@ -179,7 +179,7 @@ pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator, given: b
     let fit = candidate::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: interpreter::binary(emulator.arch),
-        why,
+        why: why.to_string(),
     })?;
     Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
 }

@@ -92,7 +92,7 @@ impl Elsewhere<'_> {
         for arch in archs {
             let copy = brought.copies.remove(arch.target);
             let copy = copy.ok_or_else(|| unfit(archive, format!("it has no qemu-{}", arch.target)))?;
-            let fit = copy.verdict.map_err(|why| unfit(archive, why))?;
+            let fit = copy.verdict.map_err(|why| unfit(archive, why.to_string()))?;
             found.push(Found { arch, fit, url: opened.shown.clone(), archive: archive.sha256 });
         }
         Ok(found)

@@ -15,7 +15,7 @@ use binfmt_magic::Arch;
 
 use crate::facts::Rival;
 use crate::host::Host;
-use crate::qemu::candidate::{self, Fit, HostCopy};
+use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 use crate::qemu::known_bad;
 use crate::{interpreter, layout};
 
@@ -74,7 +74,7 @@ impl<'a> Search<'a> {
     pub fn find(&self, arch: &Arch, entries: &[Rival]) -> Vec<HostCopy> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
-        let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<Fit, String>| {
+        let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<Fit, CandidateError>| {
             if !self.host.exists(&path) {
                 return;
             }
@@ -97,14 +97,16 @@ impl<'a> Search<'a> {
         found
     }
 
-    fn judge(&self, arch: &Arch, path: &Path, real: &Path) -> Result<Fit, String> {
-        let crash = |why: String| match known_bad::crash(self.machine, real) {
-            Some(thread) if why.contains("signal") => format!("{why} (known: {thread})"),
-            _ => why,
+    fn judge(&self, arch: &Arch, path: &Path, real: &Path) -> Result<Fit, CandidateError> {
+        let crash = |error| match (known_bad::crash(self.machine, real), error) {
+            (Some(thread), CandidateError::Version(error)) if error.is_crash() => {
+                CandidateError::KnownCrash { error, thread }
+            }
+            (_, error) => error,
         };
         let fit = candidate::judge(self.host, arch, self.machine, path).map_err(crash)?;
         match known_bad::flaw(fit.version, self.machine, arch.target, fit.fixed_address) {
-            Some(flaw) => Err(format!("QEMU {} {} ({})", fit.version, flaw.what, flaw.thread)),
+            Some(flaw) => Err(CandidateError::Flawed { version: fit.version, what: flaw.what, thread: flaw.thread }),
             None => Ok(fit),
         }
     }
@@ -121,13 +123,8 @@ impl<'a> Search<'a> {
     }
 
     /// Why one that lies in the store is not taken.
-    fn unclaimed(&self, path: &Path) -> String {
-        match self.host.open_trusted_through_links(path) {
-            Err(error) => candidate::why(error),
-            Ok(_) => "whoever may build with Nix can put a program into the store, and no profile of root's leads to \
-                      this one; --qemu PATH takes it"
-                .to_owned(),
-        }
+    fn unclaimed(&self, path: &Path) -> CandidateError {
+        self.host.open_trusted_through_links(path).map_or_else(CandidateError::from, |_| CandidateError::Unclaimed)
     }
 }
 
@@ -158,12 +155,11 @@ fn contest(found: &mut [HostCopy]) {
         return;
     };
     for (_, copy) in found.iter_mut().enumerate().filter(|(number, _)| *number != taken) {
-        let path = path.display();
         if let Ok(fit) = &copy.verdict {
             copy.verdict = Err(if fit.version == version {
-                format!("it is QEMU {version}, as {path} is, which comes first")
+                CandidateError::Later { version, first: path.clone() }
             } else {
-                format!("it is QEMU {}, and {path} is {version}", fit.version)
+                CandidateError::Older { version: fit.version, newer: path.clone(), newest: version }
             });
         }
     }

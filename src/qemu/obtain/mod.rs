@@ -24,7 +24,7 @@ use crate::facts::{IN_MEMORY, in_memory};
 use crate::host::Host;
 use crate::interpreter::{self, KNOWS_ARGV0, Version};
 use crate::layout;
-use crate::qemu::candidate::{self, HostCopy};
+use crate::qemu::candidate::{self, CandidateError, HostCopy};
 use crate::receipt::Receipt;
 use crate::ui::Ui;
 use open::{Opened, What};
@@ -189,7 +189,11 @@ impl Search<'_> {
                 absent.push(arch.target);
                 continue;
             };
-            let unfit = |why| Error::Unfit { path: at.clone(), binary: interpreter::binary(arch), why };
+            let unfit = |why: CandidateError| Error::Unfit {
+                path: at.clone(),
+                binary: interpreter::binary(arch),
+                why: why.to_string(),
+            };
             let fit = verdict.map_err(unfit)?;
             let place = match &opened.what {
                 What::Directory(_) => Place::File(at),
@@ -266,6 +270,6 @@ fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {
     let (path, binary) = (copy.path, interpreter::binary(arch));
     match copy.verdict {
         Ok(fit) => Ok(emulator(arch, Place::File(path), fit.version)),
-        Err(why) => Err(Error::Unfit { path, binary, why }),
+        Err(why) => Err(Error::Unfit { path, binary, why: why.to_string() }),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use binfmt_nix::debian::{Date, Keys, LARGEST_INDEX, Release};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../debian/forge.rs"]
+#[path = "../../it/qemu/debian/forge.rs"]
 #[allow(dead_code, reason = "the tests of signatures need more of it")]
 mod forge;
 

@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# The private machine: an overlay of this one, and how to get in. For whoever says who he is: $suite is his directory's
+# name and the word for BINFMT_NIX_REQUIRE, and his `bring ROOT`, if he has one, adds to the machine.
+
+outside() {
+    [ "$(id -u)" = 0 ] || skip "it needs root"
+    local release
+    IFS=.- read -r -a release < <(uname -r)
+    ((release[0] * 1000 + release[1] >= 6007)) || skip "it needs Linux 6.7, for a table of its own"
+    command -v apt-get >/dev/null || [ -n "${BINFMT_NIX_TEST_NIX:-}" ] || skip "it needs Debian, for its nix-bin"
+    cd "$here/../.."
+    binary=${1:-}
+    if [ -z "$binary" ]; then
+        cargo build --quiet
+        binary=${CARGO_TARGET_DIR:-target}/debug/binfmt-nix
+    fi
+    nix=${BINFMT_NIX_TEST_NIX:-target/test-data/nix}
+    corpus=${BINFMT_NIX_TEST_CORPUS:-$nix/../corpus}
+    BINFMT_NIX_TEST_CORPUS=$corpus "$here/../fetch-nix" "$nix"
+    mount=$(mktemp -d)
+    trap 'rmdir "$mount"' EXIT
+    export binary nix corpus mount
+    unshare --mount --propagation private "$here/run" --world
+}
+
+skip() {
+    case " ${BINFMT_NIX_REQUIRE:-} " in
+        *[\ ,]$suite[\ ,]*) echo "tests/$suite/run is required, but $1" >&2; exit 1 ;;
+    esac
+    echo "skipped tests/$suite/run: $1"
+    exit 0
+}
+
+# Makes the machine and goes in. The overlay is made and entered (by pivot_root: Nix's sandbox refuses a chroot)
+# before the user namespace is, which may not see through the mounts that it was born with.
+world() {
+    mount -t tmpfs -o mode=755 live "$mount"
+    mkdir "$mount/upper" "$mount/work" "$mount/root"
+    mount -t overlay -o "lowerdir=/,upperdir=$mount/upper,workdir=$mount/work" live "$mount/root"
+    local root=$mount/root name
+    fresh "$root"
+    tar -C "$nix/tree" -c . | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
+    # No unit or init script of sshd: it is started by hand.
+    tar -C "$nix/ssh" -c usr | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
+    mkdir -p "$root$home/bin"
+    cp "$binary" "$root$tool"
+    mkdir -p "$root$home/tests"
+    cp -r "$here/../e2e" "$here/../$suite" "$root$home/tests"
+    for name in amd64 arm64 i386; do
+        cp "$corpus/busybox-static-$name/bin/busybox" "$root$home/bin/busybox-$name"
+    done
+    ! declare -F bring > /dev/null || bring "$root"
+    # It may be a link into /run, which is another one inside.
+    cp "$(readlink -f /etc/resolv.conf)" "$mount/resolv.conf"
+    rm -f "$root/etc/resolv.conf" && cp "$mount/resolv.conf" "$root/etc/resolv.conf"
+    for name in proc sys dev; do
+        mkdir -p "$root/$name"
+        mount --rbind "/$name" "$root/$name"
+    done
+    mkdir -p "$root/run" "$root/tmp" "$root/.old"
+    mount -t tmpfs -o mode=755 live "$root/run"
+    mount -t tmpfs -o mode=1777 live "$root/tmp"
+    cd "$root"
+    pivot_root . .old
+    cd /
+    umount --lazy /.old
+    rmdir /.old
+
+    # Bash reads what it is to do from a pipe that is written to once the ids are mapped: only then is it root.
+    local gate
+    mkfifo /run/gate
+    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/tests/$suite/run" &
+    local pid=$!
+    until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.01; done
+    echo "0 0 4294967295" > "/proc/$pid/uid_map"
+    echo "0 0 4294967295" > "/proc/$pid/gid_map"
+    echo > /run/gate
+    wait "$pid"
+}
+
+# Whatever of QEMU, Nix and this tool this machine has, the copy has not. What there is of Nix is what a multi-user
+# installation has: build users and a line in nix.conf. One ordinary user has subordinate ids. No binary cache is
+# asked: these tests build.
+fresh() {
+    local root=$1 number
+    # This one may be a container.
+    rm -f "$root/.dockerenv"
+    rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
+        "$root"/{nix,etc/nix,root/.config/nix,root/.nix-*,var/lib/binfmt-nix,usr/local/libexec/binfmt-nix} \
+        "$root"/usr/local/bin/{nix,nix-*,determinate-nixd,binfmt-nix} "$root"/etc/ssh/ssh_host_*
+    sed -i /^nixbld/d "$root/etc/passwd" "$root/etc/group"
+    grep -q ^sshd: "$root/etc/passwd" || echo 'sshd:x:100999:65534::/run/sshd:/usr/sbin/nologin' >> "$root/etc/passwd"
+    for number in 1 2 3 4; do
+        echo "nixbld$number:x:3000$number:30000::/var/empty:/usr/sbin/nologin" >> "$root/etc/passwd"
+    done
+    echo "nixbld:x:30000:nixbld1,nixbld2,nixbld3,nixbld4" >> "$root/etc/group"
+    grep -q '^[^:]*:[^:]*:1000:' "$root/etc/passwd" || echo 'joe:x:1000:1000::/home/joe:/bin/sh' >> "$root/etc/passwd"
+    echo 1000:100000:65536 | tee "$root/etc/subuid" > "$root/etc/subgid"
+    mkdir "$root/etc/nix"
+    printf '%s\n' '# as installed' 'build-users-group = nixbld' 'substituters =' > "$root/etc/nix/nix.conf"
+}

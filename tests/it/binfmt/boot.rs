@@ -1,0 +1,95 @@
+//! The boot file, and files of that name which are not ours.
+
+use crate::support::Tree;
+use crate::support::tree::{BOOT, EMULATOR};
+
+#[sandboxed]
+fn one_that_is_not_ours() {
+    let tree = Tree::new().file(BOOT, ":theirs:E::x::/bin/true:\n");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says(BOOT).says("mv ");
+    before.is_unchanged_in(&tree);
+    tree.register_with("aarch64", &["--no-persist"]).exits(0);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+/// Whoever copies the line must not move the file of the machine that he sits at.
+#[sandboxed]
+fn what_it_says_to_type_is_about_the_tree() {
+    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    tree.register("aarch64").exits(3).says(&format!("mv /tree/{BOOT} /tree/{BOOT}.old"));
+}
+
+/// `ln -s /dev/null` is how binfmt.d(5) has a file switched off.
+#[sandboxed]
+fn a_link_in_its_place() {
+    let tree = Tree::new().dir("etc/binfmt.d").link(BOOT, "/dev/null");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says(BOOT);
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_directory_in_its_place() {
+    let tree = Tree::new().dir(BOOT);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says(BOOT);
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn edited_by_somebody() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.append(BOOT, "# mine\n");
+    let edited = tree.text(BOOT);
+    tree.register("aarch64").exits(3).says(BOOT);
+    tree.unregister("aarch64").exits(3).says(BOOT).says("left as it is");
+    assert_eq!(tree.text(BOOT), edited);
+    assert!(!tree.exists(EMULATOR) && !tree.runs("aarch64"));
+    // Once it is gone, so is every trace.
+    tree.remove(BOOT);
+    tree.unregister("all").exits(0);
+    assert!(!tree.exists("etc/binfmt.d") && !tree.exists("var/lib/binfmt-nix") && !tree.is_mounted());
+}
+
+#[sandboxed]
+fn deleted_by_somebody() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let text = tree.text(BOOT);
+    tree.remove("etc/binfmt.d");
+    let table = tree.table();
+    tree.run(&["register", "aarch64"]).exits(0);
+    assert_eq!((tree.text(BOOT), tree.table()), (text, table));
+}
+
+#[sandboxed]
+fn deleted_and_undone() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    tree.remove(BOOT);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+/// What the kernel makes of it after a restart is what it has now, but for the path, which has no root before it.
+#[sandboxed]
+fn its_line_makes_the_same_entry() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let now = tree.table();
+    let text = tree.text(BOOT);
+    let line = text.lines().find(|line| !line.starts_with('#')).unwrap();
+    tree.write_kernel("status", "-1");
+    tree.enter(&line.replace(":/usr", ":/tree/usr"));
+    assert_eq!(tree.table(), now);
+}
+
+#[sandboxed]
+fn nobody_reads_it_here() {
+    let tree = Tree::new().without("usr/lib/systemd");
+    tree.register("aarch64").exits(0).says("nothing on this system reads /etc/binfmt.d");
+}

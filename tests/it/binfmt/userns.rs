@@ -1,0 +1,288 @@
+//! `run`: a table for one command, made by a user who is not root, and by root; nothing else sees it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::emulators::busybox;
+use crate::support::output::{Done, TOOL, tool};
+use crate::support::sandbox::SCRATCH;
+use crate::support::{qemu, skip};
+
+/// The user of these tests, with a home of his own.
+const JOE: u32 = 1000;
+
+fn home() -> PathBuf {
+    Path::new(SCRATCH).join("joe")
+}
+
+/// A file that joe can read and execute, wherever the original is.
+pub(crate) fn shown(file: &Path) -> PathBuf {
+    let copy = Path::new(SCRATCH).join(file.file_name().unwrap());
+    if !copy.exists() {
+        fs::copy(file, &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    copy
+}
+
+/// The machine's /proc is shown read-only in this world; to these tests it is as everywhere.
+pub(crate) fn usual_proc() {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
+}
+
+/// An empty directory, or one that hides another.
+pub(crate) fn memory(place: &Path) {
+    fs::create_dir_all(place).unwrap();
+    mount(None::<&str>, place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
+}
+
+pub(crate) fn bind(from: &Path, to: &Path) {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
+}
+
+/// A program, run by joe.
+pub(crate) fn joe(program: &Path) -> Command {
+    usual_proc();
+    if !home().exists() {
+        fs::create_dir(home()).unwrap();
+        if let Err(error) = chown(home(), Some(JOE), Some(JOE)) {
+            skip("users", format!("an ordinary user's namespace has one user: {error}"));
+        }
+        fs::set_permissions(SCRATCH, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home()).env("SHELL", "/bin/sh");
+    command.uid(JOE).gid(JOE).current_dir(home()).stdin(Stdio::null());
+    command
+}
+
+/// `run` with the real QEMU of a system, as joe.
+pub(crate) fn running(system: &str, words: &[&str]) -> Command {
+    let mut command = joe(&shown(Path::new(TOOL)));
+    let qemu = shown(&qemu(system));
+    command.args(["run", "--system", system, "--qemu"]).arg(qemu).arg("--").args(words);
+    command
+}
+
+#[track_caller]
+fn prints(command: &mut Command, expected: &str) {
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+pub(crate) fn done(command: &mut Command) -> Done {
+    command.output().unwrap().into()
+}
+
+/// The tool as root of this world.
+pub(crate) fn from_archive(args: &[&str]) -> Done {
+    usual_proc();
+    done(&mut tool(args))
+}
+
+fn arm64() -> String {
+    shown(&busybox()).to_str().unwrap().to_owned()
+}
+
+#[sandboxed]
+fn a_program_runs() {
+    prints(&mut running("aarch64", &[&arm64(), "uname", "-m"]), "aarch64\n");
+    assert_eq!(fs::read_dir(home()).unwrap().count(), 0, "it left something behind");
+}
+
+/// Outside and inside: the same ids, directory, variables; his files are his, and he has no more rights than before.
+#[sandboxed]
+fn the_caller_stays_who_he_is() {
+    let look = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
+                grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status; ls /proc/self/task | wc -l";
+    let outside = joe(Path::new("/bin/sh")).args(["-c", look]).output().unwrap();
+    let outside = String::from_utf8(outside.stdout).unwrap();
+    assert!(
+        outside.starts_with("1000\n1000\n/scratch/joe\n") && outside.contains("CapEff:\t0000000000000000"),
+        "{outside}"
+    );
+    prints(&mut running("aarch64", &["sh", "-c", look]), &outside);
+}
+
+/// All ids of his namespace are there, so the files of others are others'.
+#[sandboxed]
+fn root_stays_root() {
+    usual_proc();
+    let look = "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /scratch";
+    let outside = Command::new("/bin/sh").args(["-c", look]).output().unwrap();
+    let count = String::from_utf8(outside.stdout).unwrap();
+    let mapped = count.lines().nth(1).unwrap().split(' ').next_back().unwrap();
+    let mut command = tool(&["run", "--system", "aarch64", "--qemu"]);
+    command.arg(qemu("aarch64")).args(["--", "/bin/sh", "-c", look]);
+    prints(&mut command, &format!("0\n 0 0 {mapped}\n0\n"));
+    let mut command = tool(&["run", "--system", "aarch64", "--qemu"]);
+    command.arg(qemu("aarch64")).arg("--").arg(busybox()).args(["uname", "-m"]);
+    prints(&mut command, "aarch64\n");
+}
+
+#[sandboxed]
+fn words_go_through_as_they_are() {
+    let words = ["printf", "%s.", "--system", "-x", "a b", "", "--", "$HOME"];
+    prints(&mut running("aarch64", &words), "--system.-x.a b..--.$HOME.");
+}
+
+#[sandboxed]
+fn the_status_is_the_commands() {
+    let status = |script: &str| running("aarch64", &["sh", "-c", script]).status().unwrap();
+    assert_eq!(status("exit 7").code(), Some(7));
+    assert_eq!(status("kill -TERM $$").signal(), Some(15));
+    let foreign = |script: &str| running("aarch64", &[&arm64(), "sh", "-c", script]).status().unwrap();
+    assert_eq!(foreign("exit 9").code(), Some(9));
+    assert_eq!(foreign("kill -KILL $$").signal(), Some(9));
+}
+
+#[sandboxed]
+fn a_command_that_is_not_there() {
+    done(&mut running("aarch64", &["no-such-command"])).exits(127).says("cannot run no-such-command: No such file");
+    done(&mut running("aarch64", &["/etc/passwd"])).exits(126).says("cannot run /etc/passwd: Permission denied");
+}
+
+#[sandboxed]
+fn without_a_command_it_is_the_shell() {
+    let mut command = running("aarch64", &[]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), format!("{} uname -m", arm64()).as_bytes()).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"aarch64\n");
+}
+
+/// It has become the command: there is nobody between.
+#[sandboxed]
+fn signals_reach_the_command() {
+    let mut command =
+        running("aarch64", &["sh", "-c", "trap 'echo got it; exit 3' INT; echo ready; while :; do sleep 0.02; done"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert_eq!((line.as_str(), child.wait().unwrap().code()), ("ready\ngot it\n", Some(3)));
+}
+
+const TABLE: &str = "/proc/sys/fs/binfmt_misc";
+
+#[sandboxed]
+fn its_table_is_its_own() {
+    let mut listing = running("aarch64", &["ls", TABLE]);
+    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE));
+    let listing = done(&mut listing).exits(0);
+    assert_eq!(listing.out, "qemu-aarch64\nregister\nstatus\n");
+    let entry = done(&mut running("aarch64", &["cat", &format!("{TABLE}/qemu-aarch64")])).exits(0);
+    entry.prints("enabled\n").prints("flags: PF\n").prints("magic 7f454c4602010100");
+    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE)), before);
+}
+
+fn names(dir: &str) -> BTreeSet<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Each sees its own system, and no other's.
+#[sandboxed]
+fn fifty_at_once() {
+    let systems = ["aarch64", "riscv64", "s390x", "ppc64le", "arm", "mips", "m68k", "alpha", "hppa", "sparc64"];
+    let start = |system: &&str| {
+        let look = format!("sleep 0.3; ls {TABLE}");
+        running(system, &["sh", "-c", &look]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<_> = (0..5).flat_map(|_| systems.iter().map(|system| (*system, start(system)))).collect();
+    assert_eq!(children.len(), 50);
+    for (system, child) in children {
+        let Output { stdout, .. } = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(stdout).unwrap(), format!("qemu-{system}\nregister\nstatus\n"));
+    }
+}
+
+/// `run` in a `run`: the outer table's entries are in the inner one, in their order, below its own.
+#[sandboxed]
+fn what_works_outside_works_inside() {
+    let tool = shown(Path::new(TOOL));
+    let riscv = shown(&qemu("riscv64"));
+    let inner =
+        [tool.to_str().unwrap(), "run", "--system", "riscv64", "--qemu", riscv.to_str().unwrap(), "--verbose", "--"];
+    let outer = |words: &[&str]| done(&mut running("aarch64", &[&inner[..], words].concat()));
+    outer(&[&arm64(), "uname", "-m"]).exits(0).prints("aarch64").says("that are here too: 1");
+    let listed = outer(&["ls", "-U", TABLE]).exits(0);
+    let entries: Vec<_> = listed.out.lines().filter(|name| name.starts_with("qemu")).collect();
+    assert_eq!(entries, ["qemu-riscv64", "qemu-aarch64"]);
+}
+
+/// An entry whose interpreter is gone runs outside (flag F), and cannot be opened again.
+#[sandboxed]
+fn what_cannot_be_taken_over_is_named() {
+    mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
+    let gone = Path::new(SCRATCH).join("gone");
+    fs::copy("/bin/true", &gone).unwrap();
+    fs::write(format!("{TABLE}/register"), format!(":gone:E::gone::{}:F", gone.display())).unwrap();
+    fs::write(format!("{TABLE}/register"), ":there:E::there::/bin/true:F").unwrap();
+    fs::remove_file(gone).unwrap();
+    let mut command = joe(&shown(Path::new(TOOL)));
+    command.args(["run", "-v", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "ls", "-U", TABLE]);
+    let said =
+        done(&mut command).exits(0).says("that are here too: 1").says("gone is not there: ").says("No such file");
+    assert_eq!(
+        said.out.lines().filter(|name| !name.starts_with(['r', 's'])).collect::<Vec<_>>(),
+        ["qemu-aarch64", "there"]
+    );
+    umount2(TABLE, MntFlags::empty()).unwrap();
+}
+
+#[sandboxed]
+fn nix_is_told() {
+    let print = ["sh", "-c", "printf %s \"$NIX_CONFIG\""];
+    prints(&mut running("aarch64", &print), "extra-extra-platforms = aarch64-linux");
+    let mut command = running("aarch64", &print);
+    prints(command.env("NIX_CONFIG", "cores = 1"), "cores = 1\nextra-extra-platforms = aarch64-linux");
+}
+
+/// Whoever starts Nix and means the machine's own store is told that its daemon builds outside.
+#[sandboxed]
+fn a_daemon_is_out_of_reach() {
+    let nix = Path::new(SCRATCH).join("nix");
+    fs::copy("/bin/true", &nix).unwrap();
+    let nix = nix.to_str().unwrap();
+    if !Path::new("/nix").exists() {
+        fs::create_dir("/nix").unwrap();
+    }
+    memory(Path::new("/nix"));
+    fs::create_dir_all("/nix/var/nix/daemon-socket").unwrap();
+    fs::write("/nix/var/nix/daemon-socket/socket", "").unwrap();
+    let told = "done by its nix-daemon, outside of this namespace";
+    done(&mut running("aarch64", &[nix, "build"])).exits(0).says(told).says("--store ~/store").says("register aarch64");
+    done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(told);
+    done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(told);
+    done(&mut running("aarch64", &["true"])).exits(0).omits(told);
+}
+
+/// A sandbox like Nix's, made by the command, has the table too.
+#[sandboxed]
+fn namespaces_of_the_commands_own() {
+    let unshare = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"];
+    prints(&mut running("aarch64", &[&unshare[..], &[&arm64(), "uname", "-m"]].concat()), "aarch64\n");
+}
+
+#[sandboxed]
+fn several_systems() {
+    let mut command = joe(&shown(Path::new(TOOL)));
+    memory(Path::new("/usr/local/bin"));
+    for system in ["aarch64", "riscv64"] {
+        fs::copy(qemu(system), format!("/usr/local/bin/qemu-{system}")).unwrap();
+    }
+    command.args(["run", "-s", "arm64", "-s", "linux/riscv64", "--source", "host", "--", "ls", TABLE]);
+    prints(&mut command, "qemu-aarch64\nqemu-riscv64\nregister\nstatus\n");
+}

@@ -1,0 +1,8 @@
+//! The command line: arguments, formats, and text for terminals.
+
+pub(crate) mod command_line;
+pub(crate) mod json;
+pub(crate) mod permission;
+pub(crate) mod system_names;
+pub(crate) mod terminal_escapes;
+pub(crate) mod terminal_properties;

@@ -1,0 +1,75 @@
+//! Names that mean nothing, or nothing that can be registered: exit status 2, and nothing is touched.
+
+use std::process::Command;
+
+use crate::support::output::{Done, tool};
+use crate::support::table::{line, probe};
+use crate::support::tree::LOCK;
+use crate::support::{Tree, skip};
+
+fn usage(tree: &Tree, args: &[&str]) -> Done {
+    let before = tree.snapshot();
+    let done = tree.run(args).exits(2);
+    before.is_unchanged_in(tree);
+    done
+}
+
+#[sandboxed]
+fn an_unknown_system_gets_suggestions() {
+    let tree = Tree::new();
+    for verb in ["register", "unregister", "nix-conf"] {
+        let done = usage(&tree, &[verb, "aarch46"]).says("aarch46").says("aarch64");
+        assert_eq!(done.out, "");
+    }
+    usage(&tree, &["register", "risc64"]).says("riscv64");
+    usage(&tree, &["register", "quite-another-thing"]).says("quite-another-thing").says("binfmt-nix list");
+    usage(&tree, &["register", ""]);
+    assert!(!tree.exists(LOCK));
+}
+
+#[sandboxed]
+fn the_hosts_own_system_is_refused() {
+    let tree = Tree::new();
+    let machine = std::env::consts::ARCH;
+    usage(&tree, &["register", machine]).says(machine).says("without an emulator");
+    usage(&tree, &["register", &format!("{machine}-linux"), "--force"]);
+}
+
+#[sandboxed]
+fn one_bad_system_stops_all() {
+    let tree = Tree::new();
+    usage(&tree, &["register", "aarch64", "nonsense"]).says("nonsense");
+    usage(&tree, &["register", "aarch64", std::env::consts::ARCH, "--no-nix"]);
+    usage(&tree, &["register", "all", "aarch64"]).says("all");
+    usage(&tree, &["register"]);
+}
+
+/// Whatever entries there are: the running probe is itself what was started.
+#[sandboxed]
+fn what_the_host_runs_by_itself_is_refused() {
+    let tree = Tree::new();
+    let started = Command::new(probe("i386")).output();
+    if !cfg!(target_arch = "x86_64") || !started.is_ok_and(|output| output.status.success()) {
+        skip("ia32", "this machine does not run i386 programs by itself");
+    }
+    usage(&tree, &["register", "i386"]).says("i386").says("without an emulator");
+    usage(&tree, &["register", "i686-linux", "--force"]);
+    // A switched-off emulator changes nothing.
+    let tree = tree.mounted().entry(&line("theirs", "i386", "/bin/true".as_ref(), ""));
+    tree.write_kernel("theirs", "0");
+    usage(&tree, &["register", "i386"]).says("without an emulator");
+}
+
+#[sandboxed]
+fn a_root_that_is_not_there() {
+    let done = Done::from(tool(&["--root", "/tree/nowhere", "register", "aarch64"]).output().unwrap());
+    done.exits(1).says("/tree/nowhere").omits("panicked");
+}
+
+#[sandboxed]
+fn a_root_that_is_no_directory() {
+    let tree = Tree::new().file("file", "");
+    let before = tree.snapshot();
+    Done::from(tool(&["--root", "/tree/file", "register", "aarch64"]).output().unwrap()).exits(1).says("/tree/file");
+    before.is_untouched_in(&tree);
+}

@@ -1,0 +1,204 @@
+//! `doctor` and the files that entries lead to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+
+use crate::diagnose::doctor::reports::{finding, finds, obey, registered, repaired};
+use crate::register::conflicts::{THEIRS, distribution};
+use crate::support::sandbox::with_all_users;
+use crate::support::table::line;
+use crate::support::tree::EMULATOR;
+use crate::support::{Then, Tree, liar, qemu};
+
+fn adopted(flags: &str) -> Tree {
+    let tree = distribution(flags);
+    drop(tree.register("aarch64").exits(0));
+    tree
+}
+
+/// What distributions ship: without a boot file that could hold it, it would be another finding.
+fn theirs(program: &[u8], flags: &str) -> Tree {
+    let tree = Tree::without_nix().mounted().program(THEIRS, program);
+    let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), flags);
+    tree.file(crate::register::conflicts::THEIR_BOOT, format!("{entry}\n")).entry(&entry)
+}
+
+/// Its boot file can hold nothing either, then.
+#[sandboxed]
+fn theirs_is_gone_and_f_holds_it() {
+    let tree = adopted("PF");
+    tree.remove(THEIRS);
+    assert!(tree.runs("aarch64"));
+    let before = ["interpreter-missing", "not-persistent"];
+    repaired(&tree, &before, "interpreter-missing", Some("aarch64"), &[]);
+}
+
+#[sandboxed]
+fn theirs_is_gone_and_nothing_holds_it() {
+    let tree = adopted("PF");
+    tree.write_kernel("qemu-aarch64", "-1");
+    tree.enter(&line("qemu-aarch64", "aarch64", Path::new("/tree/nowhere"), "P"));
+    assert!(!tree.runs_somehow("aarch64"));
+    let before = ["interpreter-missing", "no-fix-binary"];
+    repaired(&tree, &before, "interpreter-missing", Some("aarch64"), &[]);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn ours_is_gone() {
+    let tree = registered();
+    tree.remove(EMULATOR);
+    assert!(tree.runs("aarch64"));
+    let found = finds(&tree, &["interpreter-missing", "not-persistent"]);
+    assert!(!finding(&found, "interpreter-missing")["fix"].is_null());
+    obey(&tree, finding(&found, "interpreter-missing"), Some("aarch64"));
+    finds(&tree, &[]);
+}
+
+/// Restored from a backup: the same bytes, another inode.
+#[sandboxed]
+fn ours_was_replaced_by_the_same() {
+    let make = || {
+        let tree = registered();
+        let bytes = tree.read(EMULATOR);
+        tree.remove(EMULATOR);
+        tree.program(EMULATOR, bytes)
+    };
+    let tree = make();
+    let found = finds(&tree, &["interpreter-stale"]);
+    assert_eq!(finding(&found, "interpreter-stale")["systems"], serde_json::json!(["aarch64"]));
+    crate::support::runs::gone(tree);
+    let tree = make();
+    tree.run(&["doctor", "--fix"]).exits(0).prints("repaired: interpreter-stale");
+    finds(&tree, &[]);
+    assert!(tree.runs("aarch64"));
+}
+
+/// What `register` refuses, `--fix` does not do.
+#[sandboxed]
+fn ours_was_replaced_by_a_stranger() {
+    let tree = registered();
+    tree.remove(EMULATOR);
+    let other = fs::read(crate::support::emulators::other_qemu("aarch64")).unwrap();
+    let tree = tree.program(EMULATOR, &other);
+    finds(&tree, &["interpreter-stale"]);
+    tree.run(&["register", "aarch64"]).exits(3);
+    tree.run(&["doctor", "--fix"]).exits(3).says("is not as binfmt-nix wrote it").prints("interpreter-stale");
+    assert_eq!(tree.read(EMULATOR), other);
+    assert!(tree.runs("aarch64"), "the kernel has the one that was proven");
+}
+
+/// As a package manager does it: another file under the same name.
+#[sandboxed]
+fn theirs_was_upgraded() {
+    let tree = adopted("PF");
+    let next = fs::read(crate::support::emulators::other_qemu("aarch64")).unwrap();
+    let tree = tree.program("usr/bin/next", next);
+    fs::rename(tree.path("usr/bin/next"), tree.path(THEIRS)).unwrap();
+    let found = finds(&tree, &["interpreter-stale"]);
+    let repair = finding(&found, "interpreter-stale")["repair"].to_string();
+    assert!(repair.contains("restart systemd-binfmt"), "{repair}");
+    // What that does for this rule.
+    let entry = tree.text(crate::register::conflicts::THEIR_BOOT);
+    tree.write_kernel("qemu-aarch64", "-1");
+    tree.enter(entry.trim());
+    finds(&tree, &[]);
+}
+
+#[sandboxed]
+fn dynamically_linked() {
+    let program = fs::read("/bin/ls").unwrap();
+    let tree = theirs(&program, "PF");
+    let found = finds(&tree, &["interpreter-dynamic"]);
+    obey(&tree, finding(&found, "interpreter-dynamic"), Some("aarch64"));
+    finds(&tree, &[]);
+    assert!(tree.runs("aarch64"));
+}
+
+/// A program of the very system that it is to emulate.
+#[sandboxed]
+fn not_of_this_machine() {
+    let program = binfmt_magic::Arch::find("riscv64").unwrap().probe().unwrap();
+    let tree = theirs(program, "PF");
+    repaired(&tree, &["interpreter-unfit"], "interpreter-unfit", Some("aarch64"), &[]);
+}
+
+#[sandboxed]
+fn not_executable() {
+    let tree = adopted("PF");
+    let tree = tree.mode(THEIRS, 0o644);
+    repaired(&tree, &["interpreter-not-executable"], "interpreter-not-executable", None, &[]);
+}
+
+/// A file system of its own, registered and then remounted: programs die of a segmentation fault.
+#[sandboxed]
+fn remounted_noexec() {
+    // mount(8) passes on the owner that it reads in mountinfo, who has no number here.
+    with_all_users();
+    let tree = Tree::without_nix().mounted().dir("opt");
+    let place = tree.path("opt");
+    mount(None::<&str>, &place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
+    let tree = tree.program("opt/qemu", fs::read(qemu("aarch64")).unwrap());
+    let entry = line("qemu-aarch64", "aarch64", &tree.path("opt/qemu"), "PF");
+    let tree = tree.file("etc/binfmt.d/q.conf", format!("{entry}\n")).entry(&entry);
+    finds(&tree, &[]);
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOEXEC;
+    mount(None::<&str>, &place, None::<&str>, flags, None::<&str>).unwrap();
+    assert!(!tree.runs_somehow("aarch64"));
+    repaired(&tree, &["interpreter-noexec"], "interpreter-noexec", None, &[]);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn writable_by_others() {
+    let tree = adopted("PF");
+    let tree = tree.mode(THEIRS, 0o777);
+    repaired(&tree, &["interpreter-writable"], "interpreter-writable", None, &[]);
+    assert_eq!(tree.mode_of(THEIRS), 0o755);
+}
+
+#[sandboxed]
+fn in_a_directory_of_others() {
+    let tree = adopted("PF");
+    fs::set_permissions(tree.path("usr/bin"), fs::Permissions::from_mode(0o777)).unwrap();
+    repaired(&tree, &["interpreter-writable"], "interpreter-writable", None, &[]);
+}
+
+/// A real one, which says that it is another release.
+fn renumbered(number: &str) -> Vec<u8> {
+    let mut bytes = fs::read(qemu("aarch64")).unwrap();
+    let was = b"version 10.0.13";
+    let at = bytes.windows(was.len()).position(|found| found == was).unwrap();
+    bytes[at..at + was.len()].copy_from_slice(format!("version {number}").as_bytes());
+    bytes
+}
+
+#[sandboxed]
+fn known_to_be_bad() {
+    let tree = theirs(&renumbered("9.02.00"), "PF");
+    assert!(tree.runs("aarch64"));
+    let found = finds(&tree, &["qemu-known-bad"]);
+    assert!(finding(&found, "qemu-known-bad")["why"].as_str().unwrap().contains("/1913"), "{found:#}");
+    repaired(&tree, &["qemu-known-bad"], "qemu-known-bad", Some("aarch64"), &[]);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn too_old() {
+    let tree = theirs(&renumbered("6.02.00"), "PF");
+    let found = finds(&tree, &["qemu-known-bad"]);
+    assert!(finding(&found, "qemu-known-bad")["why"].as_str().unwrap().contains("before 7.2.0"), "{found:#}");
+}
+
+#[sandboxed]
+fn it_does_not_run() {
+    let tree = theirs(&liar("qemu-aarch64 version 10.0.0", Then::Crash), "PF");
+    let found = finds(&tree, &["does-not-run"]);
+    // Whether it can be looked at before it dies is a matter of luck.
+    let why = finding(&found, "does-not-run")["why"].as_str().unwrap();
+    assert!(why.contains("signal") || why.contains("as soon as"), "{why}");
+    repaired(&tree, &["does-not-run"], "does-not-run", Some("aarch64"), &[]);
+}

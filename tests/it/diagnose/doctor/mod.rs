@@ -1,0 +1,9 @@
+//! `doctor`: each check, its cause and its repair.
+
+pub(crate) mod boot;
+pub(crate) mod interpreters;
+pub(crate) mod messages;
+pub(crate) mod nix;
+pub(crate) mod reports;
+pub(crate) mod rules;
+pub(crate) mod running_host;

@@ -1,0 +1,144 @@
+//! `doctor` and Nix's settings: what they promise, what they lost, what is in the sandbox.
+
+use crate::diagnose::doctor::reports::{finding, finds, fixed, obey, registered, repaired};
+use crate::register::conflicts::distribution;
+use crate::support::Tree;
+use crate::support::tree::{NIX_CONF, OWN_CONF};
+
+#[sandboxed]
+fn i686_was_lost() {
+    let tree = registered();
+    tree.write(NIX_CONF, "sandbox = true\nextra-platforms = aarch64-linux\n!include binfmt-nix.conf\n");
+    needs_ia32();
+    repaired(&tree, &["nix-lost-i686"], "nix-lost-i686", None, &[]);
+    assert_eq!(tree.text(NIX_CONF).lines().nth(1), Some("extra-extra-platforms = aarch64-linux"));
+}
+
+/// Without it nobody misses i686-linux, and the doctor is silent.
+fn needs_ia32() {
+    let probe = crate::support::table::probe("i386");
+    if !std::process::Command::new(probe).output().is_ok_and(|output| output.status.success()) {
+        crate::support::skip("ia32", "this kernel does not run 32-bit programs");
+    }
+}
+
+#[sandboxed]
+fn i686_was_lost_in_an_included_file() {
+    needs_ia32();
+    let tree = registered();
+    tree.write(NIX_CONF, "!include mine.conf\n!include binfmt-nix.conf\n");
+    tree.write("etc/nix/mine.conf", "# mine\n\nextra-platforms = aarch64-linux\n");
+    repaired(&tree, &["nix-lost-i686"], "nix-lost-i686", None, &[]);
+    assert!(tree.text("etc/nix/mine.conf").contains("extra-extra-platforms"));
+}
+
+#[sandboxed]
+fn i686_was_lost_in_a_generated_file() {
+    needs_ia32();
+    let tree = Tree::new().file("nix/store/x-nix.conf", "extra-platforms = i386-linux\n");
+    let tree = tree.without(NIX_CONF).link(NIX_CONF, "../../nix/store/x-nix.conf");
+    let found = finds(&tree, &["nix-lost-i686"]);
+    assert!(finding(&found, "nix-lost-i686")["repair"][0].as_str().unwrap().starts_with("# "), "{found:#}");
+}
+
+#[sandboxed]
+fn i686_was_given_up_and_named_again() {
+    let tree = registered();
+    tree.write(NIX_CONF, "extra-platforms = i686-linux\n!include binfmt-nix.conf\n");
+    finds(&tree, &[]);
+}
+
+#[sandboxed]
+fn a_platform_without_an_emulator() {
+    let tree = Tree::new().mounted().nix_conf("extra-extra-platforms = riscv64-linux\n");
+    repaired(&tree, &["nix-promises-too-much"], "nix-promises-too-much", Some("riscv64"), &[]);
+    assert!(tree.runs("riscv64"));
+}
+
+/// What blogs and CI recipes say: one line, and nothing else.
+#[sandboxed]
+fn the_usual_recipe() {
+    needs_ia32();
+    let tree = Tree::new().mounted().nix_conf("extra-platforms = aarch64-linux arm-linux\n");
+    let found = finds(&tree, &["nix-promises-too-much", "nix-lost-i686"]);
+    obey(&tree, finding(&found, "nix-promises-too-much"), Some("aarch64"));
+    finds(&tree, &["nix-lost-i686"]);
+}
+
+#[sandboxed]
+fn our_line_is_gone() {
+    let make = || {
+        let tree = registered();
+        tree.write(NIX_CONF, "sandbox = true\n");
+        tree
+    };
+    fixed(make, &["nix-not-told"], "nix-not-told");
+}
+
+#[sandboxed]
+fn our_file_is_gone() {
+    let make = || registered().without(OWN_CONF);
+    fixed(make, &["nix-not-told"], "nix-not-told");
+}
+
+#[sandboxed]
+fn a_later_line_replaces_ours() {
+    let tree = registered();
+    tree.append(NIX_CONF, "extra-platforms = i686-linux\n");
+    repaired(&tree, &["nix-not-told"], "nix-not-told", None, &[]);
+    assert!(tree.text(NIX_CONF).ends_with("extra-extra-platforms = i686-linux\n"));
+}
+
+#[sandboxed]
+fn an_emulator_that_nix_does_not_know() {
+    let tree = distribution("PF");
+    repaired(&tree, &["nix-not-told"], "nix-not-told", None, &[]);
+    assert!(tree.text(OWN_CONF).contains("aarch64-linux"));
+}
+
+#[sandboxed]
+fn a_sandbox_path_with_a_hash() {
+    let tree = Tree::new().dir("opt/qemu").nix_conf("sandbox = true\nextra-sandbox-paths = /opt/qemu#1/qemu\n");
+    repaired(&tree, &["sandbox-path-cut"], "sandbox-path-cut", None, &[]);
+    let tree = tree.nix_conf("extra-sandbox-paths = /opt/qemu # the usual one\n");
+    finds(&tree, &[]);
+}
+
+#[sandboxed]
+fn a_sandbox_path_with_a_blank() {
+    let tree = Tree::new().dir("opt/my").nix_conf("extra-sandbox-paths = /opt/my qemu/qemu-arm\n");
+    let found = finds(&tree, &["sandbox-path-cut"]);
+    assert!(finding(&found, "sandbox-path-cut")["what"].as_str().unwrap().contains("qemu/qemu-arm"), "{found:#}");
+    repaired(&tree, &["sandbox-path-cut"], "sandbox-path-cut", None, &[]);
+    let tree = tree.nix_conf("extra-sandbox-paths = \"/opt/my\"\n");
+    finds(&tree, &["sandbox-path-cut"]);
+}
+
+#[sandboxed]
+fn a_sandbox_path_that_is_missing() {
+    let tree = Tree::new().dir("opt").nix_conf("a = b\nextra-sandbox-paths = /opt /x/qemu.1=/opt/qemu.1 /opt/no?\n");
+    repaired(&tree, &["sandbox-path-missing"], "sandbox-path-missing", None, &[]);
+    assert!(tree.text(NIX_CONF).ends_with("= /opt /x/qemu.1=/opt/qemu.1? /opt/no?\n"), "{}", tree.text(NIX_CONF));
+}
+
+const JOES: &str = "home/joe/.config/nix/nix.conf";
+
+#[sandboxed]
+fn a_user_whom_nix_does_not_trust() {
+    let tree = Tree::new().file(JOES, "extra-platforms = aarch64-linux\n");
+    let found = finds(&tree, &["user-not-trusted"]);
+    let what = finding(&found, "user-not-trusted")["what"].as_str().unwrap();
+    assert!(what.contains("joe") && what.contains("extra-platforms"), "{what}");
+    tree.write(JOES, "experimental-features = nix-command\n");
+    finds(&tree, &[]);
+}
+
+#[sandboxed]
+fn a_user_whom_nix_trusts() {
+    for trusted in ["root joe", "*", "root @wheel"] {
+        let tree =
+            Tree::new().file(JOES, "extra-platforms = aarch64-linux\n").file("etc/group", "wheel:x:10:ann,joe\n");
+        let tree = tree.nix_conf(format!("trusted-users = {trusted}\n"));
+        finds(&tree, &[]);
+    }
+}

@@ -1,0 +1,142 @@
+//! `doctor` on a running machine, which this world is: its own table, Nix's daemon, namespaces.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount};
+use serde_json::Value;
+
+use crate::binfmt::userns::memory;
+use crate::diagnose::doctor::reports::{finding, ids};
+use crate::support::output::{Done, tool};
+use crate::support::sandbox::with_all_users;
+use crate::support::table::line;
+use crate::support::{qemu, skip};
+
+pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
+
+/// This world with directories of its own where a machine has its settings.
+pub(crate) fn live() {
+    with_all_users();
+    for dir in ["/etc/nix", "/usr/local", "/var/lib", "/home"] {
+        if Path::new(dir).exists() {
+            memory(Path::new(dir));
+        }
+    }
+    // A machine without /etc/nix gets a whole /etc, which these tests need nothing of.
+    if !Path::new("/etc/nix").exists() {
+        memory(Path::new("/etc"));
+        fs::create_dir("/etc/nix").unwrap();
+    }
+    memory(Path::new("/run"));
+    usual_proc();
+    mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
+}
+
+pub(crate) fn usual_proc() {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
+}
+
+#[track_caller]
+fn doctor(words: &[&str]) -> Done {
+    tool(&[&["doctor"], words].concat()).stdin(Stdio::null()).output().unwrap().into()
+}
+
+#[track_caller]
+fn finds(expected: &[&str]) -> Value {
+    let found = doctor(&["--json"]).exits(if expected.is_empty() { 0 } else { 3 }).json();
+    assert_eq!(ids(&found), expected, "{found:#}");
+    found
+}
+
+fn enter(line: &str) {
+    fs::write(Path::new(TABLE).join("register"), line).unwrap();
+}
+
+/// With an entry, it is one that outside is not seen.
+#[sandboxed]
+fn a_table_of_ones_own() {
+    live();
+    finds(&[]);
+    fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
+    enter(&line("qemu-aarch64", "aarch64", &qemu_here(), "PF"));
+    let found = finds(&["own-table"]);
+    assert!(finding(&found, "own-table")["what"].as_str().unwrap().contains("user namespace"), "{found:#}");
+    fs::write(Path::new(TABLE).join("qemu-aarch64"), "-1").unwrap();
+    fs::write("/etc/nix/nix.conf", "").unwrap();
+    finds(&[]);
+}
+
+#[sandboxed]
+fn a_rootless_container() {
+    live();
+    fs::write("/run/.containerenv", "").unwrap();
+    fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
+    enter(&line("qemu-aarch64", "aarch64", &qemu_here(), "PF"));
+    let found = finds(&["own-table"]);
+    assert!(finding(&found, "own-table")["what"].as_str().unwrap().contains("podman"), "{found:#}");
+}
+
+/// Where only root could have put it.
+fn qemu_here() -> PathBuf {
+    let path = PathBuf::from("/usr/local/qemu-aarch64");
+    fs::copy(qemu("aarch64"), &path).unwrap();
+    path
+}
+
+/// Whatever is called so is the daemon to everybody who looks for it.
+fn daemon() -> Child {
+    let sleep = Path::new("/usr/bin/sleep");
+    let mut command = Command::new(sleep);
+    command.arg("60").arg0("nix-daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+#[sandboxed]
+fn a_daemon_that_was_not_restarted() {
+    live();
+    fs::write("/etc/nix/nix.conf", "").unwrap();
+    let mut running = daemon();
+    finds(&[]);
+    std::thread::sleep(Duration::from_millis(500));
+    fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
+    let found = finds(&["daemon-not-restarted"]);
+    assert!(finding(&found, "daemon-not-restarted")["what"].as_str().unwrap().contains(&running.id().to_string()));
+    // Nobody here can restart it: that is said, and it is found again.
+    doctor(&["--fix"]).exits(3).says("restart it").prints("daemon-not-restarted");
+    running.kill().unwrap();
+    running.wait().unwrap();
+    finds(&[]);
+}
+
+/// The limit is this namespace's own.
+#[sandboxed]
+fn a_sandbox_that_is_silently_off() {
+    live();
+    fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
+    let limit = "/proc/sys/user/max_pid_namespaces";
+    let before = fs::read_to_string(limit).unwrap();
+    if !Path::new("/usr/bin/unshare").exists() {
+        skip("unshare", "there is no /usr/bin/unshare");
+    }
+    finds(&[]);
+    fs::write(limit, "0").unwrap();
+    finds(&["sandbox-silently-off"]);
+    fs::write("/etc/nix/nix.conf", "sandbox = true\nsandbox-fallback = false\n").unwrap();
+    finds(&[]);
+    fs::write("/etc/nix/nix.conf", "sandbox = false\n").unwrap();
+    finds(&[]);
+    fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
+    let found = finds(&["sandbox-silently-off"]);
+    let repair = finding(&found, "sandbox-silently-off")["repair"][0].as_str().unwrap().to_owned();
+    for setting in repair.split_whitespace().filter(|word| word.starts_with("user.")) {
+        let (name, value) = setting.split_once('=').unwrap();
+        fs::write(format!("/proc/sys/{}", name.replace('.', "/")), value).unwrap();
+    }
+    assert_ne!(before.trim(), "0");
+    finds(&[]);
+}

@@ -1,0 +1,151 @@
+//! `explain` as people see it: texts, exit codes, and what helps.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::mount::{MsFlags, mount};
+
+use crate::diagnose::explain::execve::judge::{TABLE, clear, enter, mount_table, native, write};
+use crate::support::emulators::outside;
+use crate::support::output::{Done, tool};
+use crate::support::table::{line, probe};
+use crate::support::{Tree, qemu};
+
+#[track_caller]
+pub(crate) fn explain(args: &[&str]) -> Done {
+    tool(&[&["explain"], args].concat()).stdin(Stdio::null()).output().unwrap().into()
+}
+
+#[track_caller]
+pub(crate) fn enter_ours(name: &str, system: &str, interpreter: &Path, flags: &str) {
+    enter(line(name, system, interpreter, flags).as_bytes()).unwrap();
+}
+
+#[sandboxed]
+fn what_a_person_reads() {
+    mount_table();
+    let emulator = outside("emulator", native());
+    enter_ours("arm64", "aarch64", &emulator, "PF");
+    enter_ours("hexagon", "hexagon", Path::new("/missing"), "");
+    write(&format!("{TABLE}/hexagon"), b"0").unwrap();
+    enter(b":dos:E::exe::/missing:").unwrap();
+    let program = probe("aarch64");
+    let done = explain(&[program.to_str().unwrap()]).exits(0);
+    let text = [
+        "/scratch/probe-aarch64",
+        "    ELF, 64-bit, little-endian, program",
+        "    for AArch64; the system is aarch64",
+        "    static: it needs no loader",
+        "the table of this user namespace, newest entry first",
+        "    dos            the name has no extension, so not .exe",
+        "    hexagon        is disabled, and byte 4 (class) is 02, not 01",
+        "    arm64    PF    takes it",
+        "entry arm64 starts /scratch/emulator",
+        "    it can be opened here",
+        "    in a sandbox, chroot or container: it starts, too",
+        "    P: the program keeps its own argv[0]",
+        "    F: the kernel holds the interpreter since its registration",
+        "/scratch/emulator",
+    ];
+    assert_eq!(done.out.lines().take(text.len()).collect::<Vec<_>>(), text, "{}", done.out);
+    let done = done.prints("runs by emulation\n    entry arm64 runs it by /scratch/emulator\n");
+    assert!(done.out.lines().all(|line| line.chars().count() <= 80), "{}", done.out);
+    // The file that it was registered with is held; another one is there now.
+    fs::remove_file(&emulator).unwrap();
+    outside("emulator", native());
+    explain(&[program.to_str().unwrap()])
+        .exits(0)
+        .prints("the kernel holds another file than the one that is there by now");
+    explain(&["/scratch/nothing"]).exits(1).says("cannot look at /scratch/nothing: No such file");
+    explain(&[]).exits(2);
+    explain(&["--pid", "1", "/bin/sh"]).exits(2);
+}
+
+#[sandboxed]
+fn what_helps() {
+    let program = probe("riscv64");
+    let program = program.to_str().unwrap();
+    let no_table = explain(&[program]).exits(3).prints("the kernel's table is not mounted here");
+    no_table.prints("sudo binfmt-nix register riscv64").prints(&format!("binfmt-nix run -s riscv64 -- {program}"));
+    mount_table();
+    let done = explain(&[program]).exits(3).prints("the table of this user namespace has no entries");
+    done.prints("does not start: execve fails with ENOEXEC").prints("sudo binfmt-nix register riscv64");
+    let emulator = outside("emulator", native());
+    enter_ours("riscv", "riscv64", &emulator, "F");
+    write(&format!("{TABLE}/riscv"), b"0").unwrap();
+    explain(&[program])
+        .exits(3)
+        .prints("is disabled; else it would")
+        .prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/riscv");
+    write(&format!("{TABLE}/riscv"), b"1").unwrap();
+    write(&format!("{TABLE}/status"), b"0").unwrap();
+    let off = explain(&[program]).exits(3).prints("is switched off").prints("would take it, but is not asked");
+    off.prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+    write(&format!("{TABLE}/status"), b"1").unwrap();
+    explain(&[program]).exits(0).omits("what helps");
+    clear();
+    enter_ours("riscv", "riscv64", Path::new("/scratch/gone"), "");
+    let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
+    gone.prints("sudo binfmt-nix register --force riscv64");
+    clear();
+    // The program's own loader, which QEMU looks for.
+    let elf = outside("dynamic", &dynamic());
+    enter_ours("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
+    let missing = explain(&[elf.to_str().unwrap()]).exits(3).prints("its loader /lib/ld-none.so.1 is not here");
+    missing.prints("does not find the program's loader").prints("QEMU_LD_PREFIX=DIR /scratch/dynamic");
+    outside("windows", b"#!/bin/sh\r\necho\n");
+    explain(&["/scratch/windows"]).exits(3).prints("sed -i 's/\\r$//' /scratch/windows");
+    outside("plain text", b"echo hello\n");
+    explain(&["/scratch/plain text"]).exits(3).prints("sh '/scratch/plain text'");
+    let mut marked = fs::read(probe("riscv64")).unwrap();
+    marked[8..11].copy_from_slice(b"AI\x02");
+    outside("marked", &marked);
+    let appimage = explain(&["/scratch/marked"]).exits(3).prints("bytes 8 to 10 mark it as an AppImage");
+    appimage
+        .prints(r"printf '\0\0\0' | dd of=/scratch/marked bs=1 seek=8 conv=notrunc")
+        .prints("the system is riscv64");
+    // Its own interpreter is one of its programs.
+    enter_ours("own", "riscv64", Path::new(program), "");
+    explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 > /proc/sys/fs/binfmt_misc/own");
+}
+
+/// A program for riscv64 whose loader nobody has.
+pub(crate) fn dynamic() -> Vec<u8> {
+    let path = b"/lib/ld-none.so.1\0";
+    let mut bytes = fs::read(probe("riscv64")).unwrap()[..64].to_vec();
+    bytes[32..40].copy_from_slice(&64_u64.to_le_bytes());
+    bytes[54..56].copy_from_slice(&56_u16.to_le_bytes());
+    bytes[56..58].copy_from_slice(&1_u16.to_le_bytes());
+    let mut header = [0; 56];
+    header[0] = 3;
+    header[8] = 120;
+    header[32] = u8::try_from(path.len()).unwrap();
+    [&bytes, &header[..], path].concat()
+}
+
+/// Interpreters are looked for below `--root`, and so is the table.
+#[sandboxed]
+fn the_tree_of_another_root() {
+    let tree = Tree::new().mounted().program("emulators/arm", native());
+    tree.enter(&line("arm", "arm", Path::new("/emulators/arm"), ""));
+    let program = probe("arm");
+    tree.run(&["explain", program.to_str().unwrap()]).exits(0).prints("entry arm runs it by /emulators/arm");
+    explain(&[program.to_str().unwrap()]).exits(3);
+    tree.remove("emulators/arm");
+    tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
+}
+
+/// As in a container: the table is in force, and something else is mounted where it is to be seen.
+#[sandboxed]
+fn entries_that_cannot_be_seen() {
+    let emulator = qemu("riscv64");
+    let program = probe("riscv64");
+    let program = program.to_str().unwrap();
+    mount_table();
+    enter_ours("riscv", "riscv64", &emulator, "PF");
+    mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
+    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("what helps");
+    explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
+}

@@ -1,0 +1,129 @@
+//! `explain` on any bytes, under any table: it never panics, and what it says holds together.
+
+use std::collections::BTreeSet;
+
+use binfmt_magic::{Arch, Entry, EntryName, Flags, Pattern, Recognition, Rule};
+use binfmt_nix::binfmt_misc::Table;
+use binfmt_nix::explain::process::{Seen, read};
+use binfmt_nix::explain::{Explanation, Looked, Machine, Obstacle, TableState, Taker, Verdict, explain};
+use nix::errno::Errno;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use crate::support::config;
+
+/// The files that there are; what a path leads to is chosen by its last byte.
+fn paths() -> impl Strategy<Value = Vec<u8>> {
+    select(vec!["/a", "/b", "/c", "d", "/e.exe", "/f.x/y", "/g", ""]).prop_map(|path| path.as_bytes().to_vec())
+}
+
+/// Programs of every guest with some bytes changed, scripts that name the files there are, and anything else.
+fn heads() -> impl Strategy<Value = Vec<u8>> {
+    let changes = vec((any::<Index>(), any::<u8>()), 0..6);
+    let damaged = (any::<Index>(), changes, any::<Index>()).prop_map(|(row, changes, end)| {
+        let mut head = Arch::ALL[row.index(Arch::ALL.len())].probe().unwrap().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(head.len());
+            head[at] = byte;
+        }
+        head.truncate(end.index(head.len() * 3));
+        head
+    });
+    let blank = || prop::string::string_regex("[ \t]{0,260}").unwrap();
+    let script = (blank(), paths(), blank(), vec(any::<u8>(), 0..20))
+        .prop_map(|(before, path, after, rest)| [b"#!", before.as_bytes(), &path, after.as_bytes(), &rest].concat());
+    prop_oneof![3 => damaged, 2 => script, 1 => vec(any::<u8>(), 0..300)]
+}
+
+fn looks() -> impl Strategy<Value = Result<(Vec<u8>, bool), Option<Errno>>> {
+    let errno = select(vec![Some(Errno::ENOENT), Some(Errno::EACCES), Some(Errno::ELOOP), None]);
+    prop_oneof![6 => (heads(), prop::bool::weighted(0.2)).prop_map(Ok), 1 => errno.prop_map(Err)]
+}
+
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let pattern = (any::<Index>(), 0..40_usize, 1..20_usize, prop::option::of(any::<[u8; 20]>())).prop_map(
+        |(row, offset, size, mask)| {
+            let head = Arch::ALL[row.index(Arch::ALL.len())].headers().swap_remove(0);
+            let magic: Vec<u8> = head.into_iter().cycle().skip(offset).take(size).collect();
+            Recognition::Magic(Pattern::new(offset, magic, mask.map(|mask| mask[..size].to_vec())).unwrap())
+        },
+    );
+    let extension = select(vec!["exe", "x/y", "a"]).prop_map(|suffix| Recognition::Extension(suffix.into()));
+    let flags = any::<[bool; 4]>().prop_map(|[preserve_argv0, open_binary, credentials, fix_binary]| {
+        Flags { preserve_argv0, open_binary, credentials, fix_binary }.normalised()
+    });
+    let one = (prop_oneof![5 => pattern, 1 => extension], paths(), flags, prop::bool::weighted(0.8));
+    vec(one, 0..8).prop_map(|all| {
+        let entry = |(number, (recognition, interpreter, flags, enabled))| {
+            let name = EntryName::new(format!("entry-{number}")).unwrap();
+            Entry { enabled, rule: Rule { name, recognition, interpreter, flags } }
+        };
+        all.into_iter().enumerate().map(entry).collect()
+    })
+}
+
+fn tables() -> impl Strategy<Value = Table> {
+    let mounted = (entries(), prop::bool::weighted(0.9), vec("[a-z]{1,5}", 0..2))
+        .prop_map(|(entries, enabled, strange)| Table::Mounted { entries, strange, enabled });
+    prop_oneof![8 => mounted, 1 => Just(Table::NotMounted), 1 => Just(Table::Offline)]
+}
+
+fn looked(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<Looked, Obstacle> {
+    let obstacle = |errno| Obstacle { errno, why: "is odd".into(), repair: Some("do".into()) };
+    let (bytes, forbidden) = found.clone().map_err(obstacle)?;
+    let head = bytes.iter().copied().take(256).collect();
+    let read = move |at: u64, size: usize| {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        bytes.iter().skip(at).take(size).copied().collect()
+    };
+    Ok(Looked { head, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
+}
+
+fn holds_together(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {
+    prop_assert_eq!(said.runs, matches!(said.verdict, Verdict::Native | Verdict::Emulated));
+    prop_assert_eq!(said.errno.is_some(), said.verdict == Verdict::Refused);
+    prop_assert!(said.steps.len() <= 6 && !said.why.is_empty());
+    for step in &said.steps {
+        prop_assert_eq!(step.entries.len(), table.entries().len());
+        let taken: Vec<_> = step.entries.iter().filter(|entry| entry.taken).collect();
+        prop_assert!(taken.iter().all(|entry| entry.enabled && entry.matches));
+        prop_assert!(step.entries.iter().all(|entry| entry.matches == entry.differs.is_none()));
+        let first = step.entries.iter().find(|entry| entry.enabled && entry.matches);
+        let expected = first.filter(|_| said.table == TableState::InForce).map(|entry| entry.name.clone());
+        prop_assert_eq!(taken.first().map(|entry| entry.name.clone()), expected.clone());
+        let by_entry = if let Taker::Entry { name } = &step.taken_by { Some(name.clone()) } else { None };
+        prop_assert_eq!(by_entry, expected);
+        prop_assert_eq!(step.interpreter.is_some(), matches!(step.taken_by, Taker::Entry { .. } | Taker::Script));
+    }
+    let emulated = said.steps.iter().any(|step| matches!(step.taken_by, Taker::Entry { .. }));
+    prop_assert!(said.verdict != Verdict::Native || !emulated);
+    prop_assert!(serde_json::to_string(said).is_ok());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config(1000))]
+
+    #[test]
+    fn an_explanation_holds_together(
+        file in paths(), files in vec(looks(), 8), table in tables(),
+        machine in select(vec!["x86_64", "aarch64", "i686", "s390x", "mips", "vax"]),
+    ) {
+        let machine = Machine::imagined(machine, table);
+        let look = |path: &[u8]| looked(&files[usize::from(path.last().copied().unwrap_or(0)) % files.len()]);
+        holds_together(&explain(&file, &machine, &look), &machine.table)?;
+    }
+
+    #[test]
+    fn a_process_is_read(
+        executes: Vec<u8>, arguments in vec(vec(any::<u8>(), 0..4), 0..5), execfn: Option<Vec<u8>>,
+        is_itself: Option<bool>, preserves: Option<bool>, interpreters in vec(vec(any::<u8>(), 0..4), 0..3),
+    ) {
+        let interpreters: Vec<&[u8]> = interpreters.iter().map(Vec::as_slice).collect();
+        let seen = Seen { executes, arguments: arguments.clone(), execfn, is_itself, preserves };
+        let found = read(&seen, &interpreters);
+        let known: BTreeSet<_> = arguments.into_iter().collect();
+        prop_assert!(found.arguments.iter().chain(&found.argv0).all(|argument| known.contains(argument)));
+    }
+}

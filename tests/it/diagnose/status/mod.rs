@@ -1,0 +1,3 @@
+//! `status`: what each entry runs.
+
+pub(crate) mod report;

@@ -1,0 +1,188 @@
+//! `status`: what the kernel really runs, in a table, as a document, and as an exit status.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use binfmt_nix::digest::Sha256;
+use serde_json::{Value, json};
+
+use crate::binfmt::userns::usual_proc;
+use crate::diagnose::verify::checks::as_a_stranger;
+use crate::support::emulators::{dynamic, outside};
+use crate::support::runs::{gone, other};
+use crate::support::table::line;
+use crate::support::tree::{EMULATOR, Tree};
+use crate::support::{Then, liar, qemu};
+
+/// One whose /proc is as everywhere, so that there are namespaces to be had.
+fn machine() -> Tree {
+    usual_proc();
+    Tree::new()
+}
+
+#[track_caller]
+fn of_aarch64(tree: &Tree) -> Value {
+    tree.run(&["status", "--json"]).exits(0).json()["systems"][0].clone()
+}
+
+fn sha256(path: &Path) -> Value {
+    json!(Sha256::of_reader(&mut fs::File::open(path).unwrap()).unwrap())
+}
+
+#[sandboxed]
+fn one_line_a_system() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    let theirs = outside("theirs", &fs::read(qemu("riscv64")).unwrap());
+    tree.enter(&line("theirs", "riscv64", &theirs, "F"));
+    let done = tree.run(&["status"]).exits(0);
+    let lines = "SYSTEM   STATE  ENTRY         FLAGS  QEMU     BY          NIX
+aarch64  works  qemu-aarch64  PF     10.0.13  binfmt-nix  ?
+riscv64  works  theirs        F      10.0.13  others      ?
+riscv64: /scratch/theirs
+";
+    assert!(done.out.starts_with(lines), "{}", done.out);
+    let ours = tree.path(EMULATOR);
+    let details = tree.run(&["status", "-v"]).exits(0).prints(&format!("aarch64: {}", ours.display()));
+    details.prints(sha256(&ours).as_str().unwrap()).prints("  from ");
+}
+
+/// Each of its names is promised.
+#[sandboxed]
+fn the_document() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(keys(&status), are(&["version", "systems", "unfinished", "holder"]));
+    let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by held nix_knows detail";
+    let system = of_aarch64(&tree);
+    assert_eq!(keys(&system), are(&names.split(' ').collect::<Vec<_>>()));
+    assert_eq!(
+        (&system["qemu"], &system["sha256"], &system["on_disk"], &system["in_chroot"]),
+        (&"10.0.13".into(), &sha256(&qemu("aarch64")), &Value::Null, &true.into())
+    );
+    let checked = tree.run(&["status", "--check", "aarch64", "--json"]).exits(0).json();
+    assert_eq!(checked, json!({"version": 1, "system": "aarch64", "state": "works", "detail": null}));
+}
+
+/// Both releases and both digests.
+#[sandboxed]
+fn a_file_that_was_replaced() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    fs::copy(other(), tree.path("new")).unwrap();
+    fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
+    let system = of_aarch64(&tree);
+    assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
+    assert_eq!(system["sha256"], sha256(&qemu("aarch64")));
+    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&other())}));
+    let detail = system["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("still runs the file") && detail.contains("10.0.13") && detail.contains("10.0.12"),
+        "{detail}"
+    );
+    tree.run(&["status", "--check", "aarch64"]).exits(0).prints("aarch64: works: by another file");
+    // As systemd-binfmt does it.
+    tree.write_kernel("qemu-aarch64", "-1");
+    tree.enter(&line("qemu-aarch64", "aarch64", &tree.path(EMULATOR), "FP"));
+    let system = of_aarch64(&tree);
+    assert_eq!((&system["qemu"], &system["on_disk"]), (&"10.0.12".into(), &Value::Null), "{system:#}");
+}
+
+#[sandboxed]
+fn a_file_that_was_removed() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    tree.remove(EMULATOR);
+    let system = of_aarch64(&tree);
+    assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
+    assert_eq!(system["on_disk"], json!({"exists": false, "qemu": null, "sha256": null}));
+}
+
+/// As a distribution's upgrade does it. What a stranger may have put there is read, and never run.
+#[sandboxed]
+fn a_file_of_others_that_was_replaced() {
+    let theirs = outside("theirs", &fs::read(qemu("aarch64")).unwrap());
+    let tree = machine().mounted().entry(&line("theirs", "aarch64", &theirs, "FP"));
+    let witness = Path::new("/scratch/witness");
+    let script = format!("#!/bin/sh\necho ran > {}\n", witness.display());
+    fs::remove_file(&theirs).unwrap();
+    outside("theirs", script.as_bytes());
+    let system = of_aarch64(&tree);
+    assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
+    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": null, "sha256": sha256(&theirs)}));
+    assert!(!witness.exists());
+}
+
+#[sandboxed]
+fn what_works_outside_alone() {
+    let real = outside("real", &fs::read(qemu("aarch64")).unwrap());
+    for (interpreter, flags, why) in [(real, "P", "theirs has no flag F"), (dynamic(), "FP", "dynamically linked")] {
+        let tree = machine().mounted().entry(&line("theirs", "aarch64", &interpreter, flags));
+        let system = of_aarch64(&tree);
+        assert_eq!((&system["state"], &system["in_chroot"]), (&"partial".into(), &false.into()), "{system:#}");
+        assert!(system["detail"].as_str().unwrap().contains(why), "{system:#}");
+        tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: partial: not in chroots").prints(why);
+        tree.write_kernel("theirs", "-1");
+        gone(tree);
+    }
+}
+
+#[sandboxed]
+fn what_could_not_be_shut_in() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
+    fs::write("/proc/sys/user/max_mnt_namespaces", "0").unwrap();
+    let system = of_aarch64(&tree);
+    assert_eq!((&system["state"], &system["in_chroot"]), (&"works".into(), &Value::Null), "{system:#}");
+    assert!(system["detail"].as_str().unwrap().contains("could not be tried"), "{system:#}");
+}
+
+#[sandboxed]
+fn what_is_broken() {
+    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
+    let tree = machine().mounted().entry(&line("theirs", "aarch64", &shirker, "FP"));
+    let system = of_aarch64(&tree);
+    assert_eq!((&system["state"], &system["in_chroot"]), (&"broken".into(), &Value::Null), "{system:#}");
+    assert_eq!(system["detail"], "the emulator ended without running anything");
+    tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: broken: the emulator ended");
+}
+
+#[sandboxed]
+fn a_check_is_one_line() {
+    let tree = machine();
+    tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: missing");
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    for name in ["aarch64", "arm64", "linux/arm64"] {
+        let done = tree.run(&["status", "--check", name]).exits(0);
+        assert_eq!((done.out.as_str(), done.err.as_str()), ("aarch64: works\n", ""));
+    }
+    before.is_untouched_in(&tree);
+    for (entry, why) in [("qemu-aarch64", "is disabled"), ("status", "switched off")] {
+        tree.write_kernel(entry, "0");
+        let done = tree.run(&["status", "--check", "aarch64"]).exits(3).prints(why);
+        assert_eq!((done.out.lines().count(), done.err.as_str()), (1, ""));
+        tree.write_kernel(entry, "1");
+    }
+}
+
+#[sandboxed]
+fn an_ordinary_user_checks_too() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    assert_eq!(as_a_stranger(tree, &["status", "--check", "arm64"]).exits(0).out, "aarch64: works\n");
+}
+
+#[sandboxed]
+fn a_check_of_what_makes_no_sense() {
+    let tree = machine();
+    tree.run(&["status", "--check", "x86_64"]).exits(2).says("run on this");
+    tree.run(&["status", "--check", "arm46"]).exits(2).says("did you mean");
+    tree.run(&["status", "--check"]).exits(2);
+    tree.run(&["status", "--check", "arm", "-v"]).exits(2);
+}

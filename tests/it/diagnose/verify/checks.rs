@@ -1,0 +1,264 @@
+//! `test`: each of its lines is shown true, and shown false by breaking the very thing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::binfmt::userns::usual_proc;
+use crate::support::emulators::{dynamic, outside};
+use crate::support::output::{Done, TOOL};
+use crate::support::qemu;
+use crate::support::runs::other;
+use crate::support::sandbox::itself;
+use crate::support::table::line;
+use crate::support::tree::{EMULATOR, Tree};
+
+const PROVEN: [(&str, &str); 4] =
+    [("direct", "proven"), ("argv0", "proven"), ("chroot", "proven"), ("sandbox", "proven")];
+
+/// What came of each proof for aarch64, and all that was said of it.
+#[track_caller]
+pub(crate) fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
+    let report = tree.run(&["test", "aarch64", "--json"]).exits(code).json();
+    let system = report["systems"][0].clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let proofs = system["proofs"].as_array().unwrap().iter();
+    let proofs: Vec<_> = proofs.map(|proof| (text(&proof["what"]), text(&proof["result"]))).collect();
+    assert_eq!(report["proven"], proofs.iter().all(|(_, result)| result == "proven"), "{report:#}");
+    (proofs, system)
+}
+
+/// These failed, and the others did not; this is why, and this repairs it.
+#[track_caller]
+pub(crate) fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
+    let (proofs, system) = tested(tree, 3);
+    let expected = PROVEN.map(|(what, _)| (what, if failed.contains(&what) { "failed" } else { "proven" }));
+    assert_eq!(proofs, expected.map(|(what, result)| (what.to_owned(), result.to_owned())), "{system:#}");
+    let proof = system["proofs"].as_array().unwrap().iter().find(|proof| proof["what"] == failed[0]).unwrap();
+    assert!(proof["text"].as_str().unwrap().contains(why), "{proof:#}");
+    assert!(proof["repair"].as_str().unwrap().contains(repair), "{proof:#}");
+}
+
+/// One whose /proc is as everywhere, so that there are namespaces to be had.
+pub(crate) fn machine() -> Tree {
+    usual_proc();
+    Tree::new()
+}
+
+const NOTHING: [&str; 4] = ["direct", "argv0", "chroot", "sandbox"];
+pub(crate) const FORCE: &str = "sudo binfmt-nix register aarch64 --force";
+
+/// A machine on which somebody else registered this file.
+pub(crate) fn with(interpreter: &Path, flags: &str) -> Tree {
+    machine().mounted().entry(&line("theirs", "aarch64", interpreter, flags))
+}
+
+/// The real QEMU, where only its own entry looks for it.
+fn real() -> PathBuf {
+    outside("real", &fs::read(qemu("aarch64")).unwrap())
+}
+
+#[sandboxed]
+fn everything_is_proven() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    let done = tree.run(&["test", "arm64"]).exits(0);
+    let lines = "aarch64: qemu-aarch64, flags PF, QEMU 10.0.13, by binfmt-nix
+  proven   a program ran
+  proven   it kept its argv[0]
+  proven   it ran in an empty chroot
+  proven   it ran in a sandbox like Nix's
+";
+    assert_eq!((done.out.as_str(), done.err.as_str()), (lines, ""));
+    before.is_untouched_in(&tree);
+}
+
+#[sandboxed]
+fn whoever_made_the_entry() {
+    let tree = with(&real(), "FP");
+    assert_eq!(tested(&tree, 0).1["by"], "others");
+    tree.run(&["test", "all"]).exits(0).prints("aarch64: theirs, flags PF, QEMU 10.0.13, by others");
+}
+
+/// The tool, as a user who is not root.
+pub(crate) fn as_a_stranger(tree: Tree, args: &[&str]) -> Done {
+    // Where there is none, a stranger has no id, and who has no id may have no namespace.
+    let _tree = tree.file("theirs", "").owner("theirs", 65534);
+    itself("stranger").unwrap().arg(TOOL).args(["--root", "/tree"]).args(args).output().unwrap().into()
+}
+
+#[sandboxed]
+fn an_ordinary_user_proves_it_too() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    let done = as_a_stranger(tree, &["test", "aarch64"]).exits(0);
+    done.prints("QEMU 10.0.13").prints("it ran in an empty chroot").prints("it ran in a sandbox like Nix's");
+}
+
+/// What cannot be tried is not proven, and said.
+#[sandboxed]
+fn where_nobody_may_be_shut_in() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
+    fs::write("/proc/sys/user/max_mnt_namespaces", "0").unwrap();
+    let done = tree.run(&["test", "aarch64"]).exits(3);
+    done.prints("proven   it kept its argv[0]")
+        .prints("untried  in an empty chroot could not be tried: cannot make a user namespace")
+        .prints("untried  in a sandbox like Nix's could not be tried: cannot make a user namespace")
+        .prints("max_user_namespaces is 0");
+}
+
+/// Each of its names is promised.
+#[sandboxed]
+fn the_document() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    let report = tree.run(&["--json", "test", "aarch64"]).exits(0).json();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(keys(&report), are(&["version", "proven", "systems"]));
+    let system = &report["systems"][0];
+    assert_eq!(
+        keys(system),
+        are(&["system", "entry", "flags", "interpreter", "qemu", "by", "proofs", "notes"]),
+        "{report:#}"
+    );
+    assert_eq!(keys(&system["proofs"][0]), are(&["what", "result", "text", "repair"]));
+    let proofs = system["proofs"].as_array().unwrap().iter().map(|proof| &proof["what"]).collect::<Vec<_>>();
+    assert_eq!(proofs, PROVEN.map(|(what, _)| what));
+    assert_eq!((&system["qemu"], &system["notes"]), (&"10.0.13".into(), &serde_json::json!([])));
+    assert_eq!((&system["entry"], &system["by"]), (&"qemu-aarch64".into(), &"binfmt-nix".into()));
+}
+
+#[sandboxed]
+fn without_flag_f() {
+    let tree = with(&real(), "P");
+    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real in there", FORCE);
+    // What repairs it does.
+    tree.register_with("aarch64", &["--force"]).exits(0);
+    assert_eq!(tested(&tree, 0).1["entry"], "qemu-aarch64");
+}
+
+#[sandboxed]
+fn without_flag_p() {
+    let tree = with(&real(), "F");
+    fails(&tree, &["argv0"], "it lost its argv[0]; it saw \"/proc/self/fd/", FORCE);
+    fails(&tree, &["argv0"], "theirs has no flag P", FORCE);
+}
+
+#[sandboxed]
+fn flag_c_is_told_of() {
+    for (flags, told) in [("CFP", true), ("OFP", false)] {
+        let tree = with(&real(), flags);
+        let (proofs, system) = tested(&tree, 0);
+        assert_eq!(proofs.len(), 4);
+        assert_eq!(system["notes"].to_string().contains("theirs has flag C"), told, "{system:#}");
+        tree.write_kernel("theirs", "-1");
+        crate::support::runs::gone(tree);
+    }
+}
+
+#[sandboxed]
+fn a_dynamic_interpreter() {
+    let tree = with(&dynamic(), "FP");
+    fails(&tree, &["chroot", "sandbox"], "it is dynamically linked", FORCE);
+}
+
+/// It still runs, and which release that is is told; so is what is there now.
+#[sandboxed]
+fn a_file_that_was_replaced() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    fs::copy(other(), tree.path("new")).unwrap();
+    fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
+    let (_, system) = tested(&tree, 0);
+    let note = system["notes"][0].as_str().unwrap();
+    assert_eq!(system["qemu"], "10.0.13");
+    assert!(
+        note.contains("still runs") && note.contains("(QEMU 10.0.13)") && note.contains("(QEMU 10.0.12)"),
+        "{note}"
+    );
+    tree.remove(EMULATOR);
+    assert!(tested(&tree, 0).1["notes"][0].as_str().unwrap().contains("which was removed since"));
+}
+
+#[sandboxed]
+fn a_disabled_entry() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    tree.write_kernel("qemu-aarch64", "0");
+    let (proofs, system) = tested(&tree, 3);
+    assert!(proofs.iter().all(|(_, result)| result == "failed"), "{system:#}");
+    let done = tree.run(&["test", "aarch64"]).exits(3).prints("qemu-aarch64 is disabled");
+    done.prints("repair: echo 1 | sudo tee /proc/sys/fs/binfmt_misc/qemu-aarch64");
+    tree.write_kernel("qemu-aarch64", "1");
+    tested(&tree, 0);
+}
+
+#[sandboxed]
+fn a_table_that_is_switched_off() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    tree.write_kernel("status", "0");
+    let done = tree.run(&["test", "aarch64"]).exits(3).prints("the whole table is switched off");
+    done.prints("repair: echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+    tree.write_kernel("status", "1");
+    tested(&tree, 0);
+}
+
+#[sandboxed]
+fn an_interpreter_that_is_gone() {
+    let file = real();
+    let tree = with(&file, "P");
+    fs::remove_file(file).unwrap();
+    fails_wholly(&tree, "theirs names /scratch/real: there is no such file");
+}
+
+#[sandboxed]
+fn an_interpreter_that_may_not_be_executed() {
+    let file = real();
+    let tree = with(&file, "P");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    fails_wholly(&tree, "theirs names /scratch/real, which may not be executed");
+}
+
+#[track_caller]
+pub(crate) fn fails_wholly(tree: &Tree, why: &str) {
+    fails(tree, &NOTHING, why, FORCE);
+}
+
+#[sandboxed]
+fn nothing_is_registered() {
+    let tree = machine();
+    tree.run(&["test", "aarch64"]).exits(3).prints("binfmt_misc is not mounted here");
+    tree.run(&["test", "all"]).exits(3).says("nothing was proven");
+    let tree = tree.mounted();
+    tree.run(&["test", "aarch64"])
+        .exits(3)
+        .prints("no entry takes them")
+        .prints("repair: sudo binfmt-nix register aarch64");
+    assert_eq!(tree.run(&["test", "all", "--json"]).exits(3).json()["proven"], false);
+}
+
+#[sandboxed]
+fn what_makes_no_sense() {
+    let tree = machine();
+    tree.run(&["test"]).exits(2);
+    tree.run(&["test", "x86_64"]).exits(2).says("run on this");
+    tree.run(&["test", "arm46"]).exits(2).says("did you mean");
+    tree.run(&["test", "all", "aarch64"]).exits(2).says("stands alone");
+    crate::support::runs::gone(tree);
+    Tree::offline().run(&["test", "aarch64"]).exits(2).says("no kernel");
+}
+
+#[sandboxed]
+fn nix_is_not_there() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    tree.run(&["test", "aarch64", "--nix"]).exits(3).prints("untried  as a builder of Nix could not be tried: --root");
+}

@@ -1,0 +1,95 @@
+//! `test` and emulators that lie; and that its probes are really shut in.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::diagnose::verify::checks::{FORCE, fails, fails_wholly, machine, tested, with};
+use crate::support::emulators::{busybox, outside};
+use crate::support::output::Done;
+use crate::support::table::line;
+use crate::support::{Then, liar};
+
+#[sandboxed]
+fn above_ours() {
+    let tree = machine();
+    tree.register("aarch64").exits(0);
+    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
+    tree.enter(&line("theirs", "aarch64", &shirker, "FP"));
+    fails_wholly(&tree, "the emulator ended without running anything");
+    let (_, system) = tested(&tree, 3);
+    assert_eq!((&system["entry"], &system["by"]), (&"theirs".into(), &"others".into()));
+    assert_eq!(system["notes"][0], "theirs, which is not ours, lies above our qemu-aarch64");
+    tree.write_kernel("theirs", "-1");
+    tested(&tree, 0);
+}
+
+#[sandboxed]
+fn one_that_crashes() {
+    let tree = with(&outside("crasher", &liar("qemu-aarch64 version 10.0.13", Then::Crash)), "FP");
+    fails_wholly(&tree, "the emulator ended with signal: 4");
+}
+
+/// As QEMU did before 6.0.
+#[sandboxed]
+fn one_that_forgets_names() {
+    for (release, why) in
+        [("10.0.13", "the emulator does not pass it on"), ("5.2.0", "QEMU 5.2.0 does not know flag P")]
+    {
+        let forgetful = liar(&format!("qemu-aarch64 version {release}"), Then::Forget);
+        let tree = with(&outside(&format!("forgetful-{release}"), &forgetful), "FP");
+        fails(&tree, &["argv0"], why, FORCE);
+        tree.write_kernel("theirs", "-1");
+        crate::support::runs::gone(tree);
+    }
+}
+
+/// busybox, by the name of `yes`.
+#[sandboxed]
+fn one_that_never_ends() {
+    let busybox = busybox().to_string_lossy().replace("arm64", "amd64");
+    let tree = with(&outside("yes", &fs::read(busybox).unwrap()), "FP");
+    fails_wholly(&tree, "it writes without end");
+    tree.run(&["status", "--check", "aarch64"]).exits(3).prints("it writes without end");
+}
+
+/// While an emulator dawdles, it is looked at from outside.
+#[sandboxed]
+fn they_are_really_shut_in() {
+    let dawdler = outside("dawdler", &liar("qemu-aarch64 version 10.0.13", Then::Dawdle));
+    let tree = with(&dawdler, "FP");
+    let child = tree.start(&["test", "aarch64"]);
+    let mut seen: BTreeSet<(Vec<String>, Vec<String>)> = BTreeSet::new();
+    while Path::new("/proc").join(child.id().to_string()).join("exe").exists() {
+        seen.extend(processes_of(&dawdler).filter_map(|pid| surroundings(&pid)));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Done::from(child.wait_with_output().unwrap()).exits(3).prints("it ran in a sandbox like Nix's");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let chroot = (words("mnt"), words("probe"));
+    let sandbox = (words("ipc mnt net pid user uts"), words("probe proc"));
+    assert!(seen.contains(&chroot) && seen.contains(&sandbox), "{seen:#?}");
+}
+
+fn processes_of(program: &Path) -> impl Iterator<Item = PathBuf> {
+    let all = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    all.filter(move |pid| {
+        fs::read_link(pid.join("exe")).is_ok_and(|exe| exe.ends_with(program.strip_prefix("/").unwrap()))
+    })
+}
+
+/// The namespaces in which a process differs from us, and the names in its root directory.
+fn surroundings(pid: &Path) -> Option<(Vec<String>, Vec<String>)> {
+    let namespace = |pid: &Path, name: &str| fs::read_link(pid.join("ns").join(name)).ok();
+    let mut differs = Vec::new();
+    for name in ["ipc", "mnt", "net", "pid", "user", "uts"] {
+        if namespace(pid, name)? != namespace(Path::new("/proc/self"), name)? {
+            differs.push(name.to_owned());
+        }
+    }
+    let names = fs::read_dir(pid.join("root")).ok()?.flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    Some((differs, names))
+}

@@ -1,0 +1,101 @@
+//! Answers and heads of files that are read for one or two facts.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+use binfmt_nix::boot;
+use binfmt_nix::download::BaseUrl;
+use binfmt_nix::host::mount;
+use binfmt_nix::interpreter::{Version, judge, parse_version};
+use binfmt_nix::nix::answer;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::support::config;
+use crate::support::texts::{files, texts};
+
+const VERSIONS: &[&str] = &["qemu-arm", " ", "version", "10.0.13", "7.2", ".", "4294967296", "-rc1", "(Debian", ","];
+const SETTINGS: &[&str] = &["extra-platforms", "sandbox", " = ", "=", "aarch64-linux", " ", "true", "relaxed"];
+const RULES: &[&str] = &["#", ";", ":", ":a:M:0:abc::/bin/x:F", ":b:E::x::/bin/x:", "\\x7f", "/bin/x", "PF", " "];
+const MOUNTS: &[&str] =
+    &["36", " ", "35", "98:0", "/", "/proc/sys/fs/binfmt_misc", "\\040", "\\134", "\\0", "rw", "- ext4"];
+const URLS: &[&str] =
+    &["http", "https", "HTTPS", "file", "://", "/", "@", ":", "user", "host.example", "[::1]", "?", "#", " "];
+
+proptest! {
+    #![proptest_config(config(512))]
+
+    #[test]
+    fn a_version_is_read_or_refused(output in texts(VERSIONS)) {
+        let _ = Version::parse(&output);
+        if let Ok(version) = parse_version(&output, "qemu-arm") {
+            prop_assert_eq!(Version::parse(&version.to_string()), Some(version));
+        }
+    }
+
+    #[test]
+    fn versions_are_read_back(major: u32, minor: u32, patch: u32, rest in "[^0-9]{0,9}") {
+        let line = format!("qemu-arm version {major}.{minor}.{patch} {rest}");
+        prop_assert_eq!(parse_version(&line, "qemu-arm"), Ok(Version(major, minor, patch)));
+    }
+
+    #[test]
+    fn an_answer_of_nix_names_only_what_it_printed(output in texts(SETTINGS)) {
+        if let Some(answer) = answer::parse(&output) {
+            prop_assert!(answer.extra_platforms.iter().all(|word| output.contains(word)));
+            prop_assert!(output.contains(&answer.sandbox));
+        }
+    }
+
+    #[test]
+    fn a_boot_file_gives_rules_that_can_be_written(content in files(RULES)) {
+        for rule in boot::parse(&String::from_utf8_lossy(&content)) {
+            let text = boot::text(&rule).unwrap();
+            prop_assert_eq!(boot::own_rule(&text), Some(rule));
+        }
+        if let Some(rule) = boot::own_rule(&content) {
+            prop_assert_eq!(boot::text(&rule).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_mount_point_is_what_the_kernel_escaped(id in "[0-9]{1,9}", name in "[ -~\t\n]{0,20}", rest in texts(MOUNTS)) {
+        let _ = mount(&rest);
+        let point = format!("/{name}");
+        // In the kernel's order: seq_path escapes " \t\n\\".
+        let escaped = point.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+        let line = format!("{id} 35 98:0 /root {escaped} rw - ext4 /dev/x rw");
+        prop_assert_eq!(mount(&line), Some((id.as_str(), Path::new(&point).to_owned())));
+    }
+
+    #[test]
+    fn a_mirror_is_a_web_url_and_shows_no_password(text in texts(URLS)) {
+        if let Ok(base) = text.parse::<BaseUrl>() {
+            let shown = base.to_string();
+            let (scheme, rest) = shown.split_once("://").unwrap();
+            prop_assert!(matches!(scheme, "http" | "https"));
+            prop_assert!(!rest.split('/').next().unwrap().contains('@'));
+            prop_assert!(shown.chars().all(|c| c.is_ascii_graphic()) && !shown.contains(['?', '#']));
+        }
+    }
+
+    /// Whatever is changed in a program's head: nothing panics, and a program of another machine never passes.
+    #[test]
+    fn a_damaged_program_is_judged(row: Index, changes in vec((any::<Index>(), any::<u8>()), 0..8), end: Index) {
+        let arch = &Arch::ALL[row.index(Arch::ALL.len())];
+        let probe = arch.probe().unwrap();
+        let mut head = probe.to_vec();
+        for (at, byte) in changes {
+            let at = at.index(head.len());
+            head[at] = byte;
+        }
+        let whole = &head[..end.index(head.len() + 1)];
+        for machine in ["x86_64", "aarch64", "i686", "ppc64le", "s390x", "vax"] {
+            let _ = judge(whole, machine);
+        }
+        if arch.target != "x86_64" && head[..20] == probe[..20] {
+            prop_assert!(judge(whole, "x86_64").is_err());
+        }
+    }
+}

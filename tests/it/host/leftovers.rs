@@ -1,0 +1,157 @@
+//! What runs that were killed have left behind: the next one that changes something takes it away, and nothing else.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use nix::sys::statvfs::statvfs;
+
+use crate::support::runs::gone;
+use crate::support::snapshot::Snapshot;
+use crate::support::tree::{EMULATOR, ROOT};
+use crate::support::{Tree, fault_table, qemu};
+
+/// All directories that hold temporary names while a run is at work.
+const DIRS: [&str; 5] = ["usr/local/libexec/binfmt-nix", "var/lib/binfmt-nix", "var/lib", "etc/binfmt.d", "etc/nix"];
+
+/// Names as a killed run leaves them: of this and of earlier releases.
+const NAMES: [&str; 6] = [
+    ".binfmt-nix-4242-0",
+    ".binfmt-nix-4242-17",
+    ".binfmt-nix-Ab12xY",
+    ".binfmt-nix-previous-qemu-aarch64",
+    ".binfmt-nix-new",
+    ".binfmt-nix-",
+];
+
+/// Plants a file, an empty file, a link, a directory and a directory with something in it under each name in turn.
+fn plant(tree: &Tree, dir: &str) -> usize {
+    for (number, name) in NAMES.iter().enumerate() {
+        let path = format!("{dir}/{name}");
+        match number % 5 {
+            0 => tree.write(&path, vec![7; 100_000]),
+            1 => tree.write(&path, ""),
+            2 => std::os::unix::fs::symlink("/etc/passwd", tree.path(&path)).unwrap(),
+            3 => fs::create_dir(tree.path(&path)).unwrap(),
+            _ => tree.write(&format!("{path}/sub/receipt.json"), "half of it"),
+        }
+    }
+    NAMES.len()
+}
+
+/// A tree in which all directories are there, and aarch64 is registered.
+fn registered() -> (Tree, Snapshot, Snapshot) {
+    let tree = DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir));
+    let fresh = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    (tree, fresh, before)
+}
+
+#[sandboxed]
+fn of_every_kind_in_every_directory() {
+    let mut planted = 0;
+    for dir in DIRS {
+        for args in [&["register", "aarch64"][..], &["unregister", "aarch64"], &["unregister", "riscv64"]] {
+            let (tree, fresh, before) = registered();
+            planted += plant(&tree, dir);
+            assert_eq!(tree.status()["unfinished"], true, "{dir}");
+            tree.run(&["status"]).exits(0).says("was cut short").prints("works");
+            tree.run(args).exits(0).omits("panicked");
+            if args == ["unregister", "aarch64"] {
+                fresh.is_restored_in(&tree);
+            } else {
+                before.is_restored_in(&tree);
+            }
+            assert_eq!(tree.status()["unfinished"], false, "{dir}");
+            tree.run(&["status"]).exits(0).omits("cut short");
+            gone(tree);
+        }
+    }
+    fault_table::line("leftovers of killed runs, removed by the next run", planted);
+}
+
+#[sandboxed]
+fn what_only_looks_like_it_stays() {
+    let others = [
+        "binfmt-nix-1",
+        ".binfmt-nix",
+        ".binfmt-nix.conf",
+        ".binfmt_nix-1",
+        ".Binfmt-nix-1",
+        ".tmpAb12",
+        "x.binfmt-nix-1",
+    ];
+    let (tree, ..) = registered();
+    for dir in DIRS {
+        for name in others {
+            tree.write(&format!("{dir}/{name}"), "somebody's");
+        }
+        // Not even in a directory that is not ours to sweep.
+        tree.write(&format!("{dir}/sub/.binfmt-nix-1"), "somebody's");
+    }
+    tree.write("etc/.binfmt-nix-1", "somebody's");
+    tree.write("usr/local/libexec/.binfmt-nix-1", "somebody's");
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64"]).exits(0);
+    tree.run(&["unregister", "riscv64"]).exits(0);
+    before.is_unchanged_in(&tree);
+    tree.unregister("all").exits(0);
+    for dir in DIRS {
+        for name in others.iter().chain(&["sub/.binfmt-nix-1"]) {
+            assert_eq!(tree.text(&format!("{dir}/{name}")), "somebody's");
+        }
+    }
+    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (others.len() + 1) + 2);
+}
+
+/// The name that an upgrade keeps the old emulator by; sweeping it takes no byte of the emulator in use.
+#[sandboxed]
+fn a_second_name_of_what_is_in_use() {
+    let (tree, fresh, _) = registered();
+    let second = tree.path("usr/local/libexec/binfmt-nix/.binfmt-nix-4242-3");
+    fs::hard_link(tree.path(EMULATOR), second).unwrap();
+    tree.run(&["register", "aarch64"]).exits(0);
+    assert_eq!(fs::metadata(tree.path(EMULATOR)).unwrap().nlink(), 1);
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    fresh.is_restored_in(&tree);
+}
+
+/// A download that was killed when the disk was full: what it holds is free before the next one needs it.
+#[sandboxed]
+fn a_disk_that_they_filled() {
+    let tree = DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir));
+    let fresh = tree.snapshot();
+    let taken = statvfs(ROOT).unwrap();
+    let taken = (taken.blocks() - taken.blocks_free()) * 4096;
+    let emulator = fs::metadata(qemu("aarch64")).unwrap().len();
+    // Enough for one emulator and the small files, and not for two.
+    tree.limit(&format!("size={}", taken + emulator * 3 / 2));
+    let left = "usr/local/libexec/binfmt-nix/.binfmt-nix-4242-0";
+    tree.write(left, "");
+    let full = std::iter::repeat_n(vec![7; 1 << 16], 10_000);
+    let mut file = fs::File::create(tree.path(left)).unwrap();
+    let error = full.map(|chunk| std::io::Write::write_all(&mut file, &chunk)).find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    drop(file);
+    tree.register("aarch64").exits(0);
+    assert!(!tree.exists(left) && tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    fresh.is_restored_in(&tree);
+}
+
+/// Said, and nothing is begun.
+#[sandboxed]
+fn one_that_cannot_be_removed() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    let (tree, ..) = registered();
+    let left = tree.path("var/lib/binfmt-nix/.binfmt-nix-4242-0");
+    fs::create_dir(&left).unwrap();
+    mount(None::<&str>, &left, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let before = tree.snapshot();
+    tree.register("riscv64").exits(1).says(".binfmt-nix-4242-0").says("busy");
+    before.is_unchanged_in(&tree);
+    umount2(&left, MntFlags::empty()).unwrap();
+    tree.register("riscv64").exits(0);
+    assert!(!left.exists());
+}

@@ -1,0 +1,11 @@
+//! What a machine can do to a change: faults, limits, links, other processes.
+
+pub(crate) mod answer_properties;
+pub(crate) mod full_disk;
+pub(crate) mod interrupted;
+pub(crate) mod killed;
+pub(crate) mod leftovers;
+pub(crate) mod locking;
+pub(crate) mod read_only;
+pub(crate) mod untrusted_paths;
+pub(crate) mod unusual_hosts;

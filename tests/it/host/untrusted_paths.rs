@@ -1,0 +1,231 @@
+//! Places that others could change, and others who do: nothing is written through what is not only root's, and no file
+//! is left registered but the one that was verified.
+
+use std::fs;
+use std::os::unix::fs::{lchown, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use crate::support::emulators::{busybox, other_qemu, outside};
+use crate::support::output::{Done, tool};
+use crate::support::sandbox::SCRATCH;
+use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, RECEIPT};
+use crate::support::{Then, Tree, liar, qemu, skip};
+
+/// An ostree host: /usr is read-only, and this part of it lives in /var.
+#[sandboxed]
+fn a_link_of_roots_is_followed() {
+    let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0).prints("registered, proven");
+    assert!(tree.exists("var/usrlocal/libexec/binfmt-nix/qemu-aarch64") && tree.runs("aarch64"));
+    tree.register("aarch64").exits(0).prints("already registered");
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_chain_of_links_is_followed() {
+    let tree = Tree::new().without("usr/local").dir("srv/a/b/local");
+    let tree = tree.link("usr/local", "./../srv/way/../b/local").link("srv/way", "a/b").link("srv/b", "a/b");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0).prints("registered, proven");
+    assert!(tree.exists("srv/a/b/local/libexec/binfmt-nix/qemu-aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[track_caller]
+fn not_safe(tree: &Tree, why: &str) {
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(1).says("not safe").says(why).says("chown root, chmod go-w");
+    before.is_unchanged_in(tree);
+}
+
+#[sandboxed]
+fn a_link_of_another_user_is_not() {
+    let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
+    if let Err(error) = lchown(tree.path("usr/local"), Some(1000), Some(1000)) {
+        skip("users", format!("an ordinary user's namespace has one user: {error}"));
+    }
+    not_safe(&tree, "/tree/usr/local belongs to user 1000");
+}
+
+#[sandboxed]
+fn a_link_into_a_place_that_others_may_write() {
+    let tree = Tree::new().without("usr/local").dir("srv/open/local").link("usr/local", "../srv/open/local");
+    not_safe(&tree.mode("srv/open", 0o777), "/tree/srv/open may be written by others");
+}
+
+#[sandboxed]
+fn links_in_a_circle() {
+    let tree = Tree::new().without("usr/local").link("usr/local", "there").link("usr/there", "local");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(1).says("/tree/usr/local");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn what_the_next_boot_reads() {
+    not_safe(&Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775), "etc/binfmt.d may be written by others");
+    let tree = Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775);
+    tree.register_with("aarch64", &["--no-persist"]).exits(0);
+}
+
+#[sandboxed]
+fn what_nix_reads() {
+    not_safe(&Tree::new().mode("etc/nix", 0o777), "etc/nix may be written by others");
+    not_safe(&Tree::new().mode("etc", 0o777), "etc may be written by others");
+    Tree::new().mode("etc/nix", 0o777).register_with("aarch64", &["--no-nix"]).exits(0);
+}
+
+#[sandboxed]
+fn where_the_lock_is() {
+    not_safe(&Tree::new().mode("run", 0o777), "run may be written by others");
+}
+
+/// It says what root will remove.
+#[track_caller]
+fn not_believed(tree: &Tree, why: &str) {
+    let before = tree.snapshot();
+    for command in [&["register", "riscv64", "--qemu", "/x"][..], &["unregister", "all"], &["status"]] {
+        tree.run(command).exits(1).says(why);
+    }
+    before.is_unchanged_in(tree);
+}
+
+fn registered() -> Tree {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree
+}
+
+#[sandboxed]
+fn a_receipt_that_others_may_write() {
+    let mut tree = registered();
+    for (path, mode) in [(RECEIPT, 0o644), ("var/lib/binfmt-nix", 0o755), ("var", 0o755)] {
+        tree = tree.mode(path, mode | 0o020);
+        not_believed(&tree, &format!("{path} may be written by others"));
+        tree = tree.mode(path, mode);
+    }
+    tree.unregister("all").exits(0);
+}
+
+#[sandboxed]
+fn a_receipt_of_another_user() {
+    let tree = registered().owner(RECEIPT, 1000);
+    not_believed(&tree, "receipt.json belongs to user 1000");
+    let tree = tree.owner(RECEIPT, 0).owner("var/lib", 1000);
+    not_believed(&tree, "var/lib belongs to user 1000");
+}
+
+#[sandboxed]
+fn a_receipt_that_is_a_link() {
+    let tree = registered();
+    let text = tree.read(RECEIPT);
+    tree.remove(RECEIPT);
+    not_believed(&tree.file("srv/receipt", text).link(RECEIPT, "../../../srv/receipt"), "receipt.json");
+}
+
+/// Somebody puts another file in the place of the emulator, again and again. He is root here, as nobody else could; who
+/// wins is a matter of luck, but a registration that says it works runs the file that was verified.
+#[sandboxed]
+fn a_file_that_is_swapped_all_the_time() {
+    let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
+    for _ in 0..20 {
+        let tree = Tree::new();
+        let end = AtomicBool::new(false);
+        let done = thread::scope(|scope| {
+            scope.spawn(|| swap(&tree.path(EMULATOR), &bad, &end));
+            let done = tree.register("aarch64").omits("panicked");
+            end.store(true, Ordering::Relaxed);
+            done
+        });
+        if done.out.contains("proven") {
+            assert!(tree.runs("aarch64"), "{done:#?}");
+        } else {
+            done.exits(1);
+            assert_eq!(tree.entries(), [""; 0]);
+            assert!(!tree.exists(BOOT) && !tree.text(NIX_CONF).contains("binfmt-nix"));
+        }
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+/// At the worst of moments: when the file was placed, and is verified, registered and tried. The other one would work as
+/// well, so that only its bytes tell.
+#[sandboxed]
+fn a_file_that_is_swapped_once() {
+    let (good, other, program) = (qemu("aarch64"), other_qemu("aarch64"), busybox());
+    let (mut refused, mut proven) = (0, 0);
+    for round in 0..40 {
+        let tree = Tree::new();
+        let beside = tree.path("beside");
+        fs::copy(&other, &beside).unwrap();
+        let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
+        while !tree.exists(if round < 20 { EMULATOR } else { BOOT }) {
+            thread::yield_now();
+        }
+        sleep(Duration::from_millis(3) * (round % 20));
+        fs::rename(&beside, tree.path(EMULATOR)).unwrap();
+        let done = Done::from(registering.wait_with_output().unwrap()).omits("panicked");
+        if done.out.contains("proven") {
+            proven += 1;
+            let mut running = Command::new(&program).args(["sleep", "60"]).spawn().unwrap();
+            let runs = fs::read(format!("/proc/{}/exe", running.id())).unwrap();
+            running.kill().and_then(|()| running.wait()).unwrap();
+            assert!(runs == fs::read(&good).unwrap(), "in round {round} another file was registered: {done:#?}");
+        } else {
+            refused += 1;
+            done.exits(1);
+            assert_eq!(tree.entries(), [""; 0]);
+        }
+        tree.run(&["unregister", "all"]);
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+    assert!(refused > 0 && proven > 0, "always too early or too late: {refused} times refused, {proven} times proven");
+}
+
+fn swap(place: &Path, bad: &Path, end: &AtomicBool) {
+    let beside = place.with_file_name("swapped");
+    while !end.load(Ordering::Relaxed) {
+        if place.exists() {
+            // The directory may go at any moment: then there is nothing to do.
+            drop(symlink(bad, &beside).and_then(|()| fs::rename(&beside, place)));
+            drop(fs::copy(bad, &beside).and_then(|_| fs::rename(&beside, place)));
+        }
+    }
+}
+
+/// No program is found by PATH, no file is made in TMPDIR, and nobody's HOME is read.
+#[sandboxed]
+fn an_environment_of_somebody_else() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let planted = Path::new(SCRATCH).join("planted");
+    let temporary = Path::new(SCRATCH).join("temporary");
+    fs::create_dir(&planted).unwrap();
+    fs::create_dir(&temporary).unwrap();
+    let witness = planted.join("witness");
+    for name in ["qemu-aarch64", "qemu-aarch64-static", "nix", "modprobe", "restorecon", "systemctl", "sh", "mount"] {
+        let script = outside(name, format!("#!/bin/sh\necho {name} >> {}\n", witness.display()).as_bytes());
+        fs::rename(script, planted.join(name)).unwrap();
+    }
+    let qemu = qemu("aarch64");
+    let as_somebody = |args: &[&str]| -> Done {
+        let mut command = tool(&[&["--root", "/tree"], args].concat());
+        command.env("PATH", &planted).env("TMPDIR", &temporary).env("HOME", &planted).env("IFS", "/");
+        command.env("NIX_CONF_DIR", &planted).env("NIX_USER_CONF_FILES", planted.join("nix.conf"));
+        command.output().unwrap().into()
+    };
+    as_somebody(&["register", "aarch64", "--source", "host"]).exits(1).says("none is installed");
+    as_somebody(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]).exits(0).prints("registered, proven");
+    as_somebody(&["status"]).exits(0);
+    as_somebody(&["unregister", "aarch64"]).exits(0);
+    before.is_restored_in(&tree);
+    assert!(!witness.exists(), "{}", fs::read_to_string(witness).unwrap());
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+}

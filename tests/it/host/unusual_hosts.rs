@@ -1,0 +1,217 @@
+//! Machines that are not as they should be: kernels, mounts and file systems in the way.
+
+use nix::mount::{MsFlags, mount};
+
+use crate::support::output::{Done, tool};
+use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, TABLE};
+use crate::support::{Tree, qemu};
+
+/// Mounts a part of the tree on itself, with these flags.
+fn remounted(tree: Tree, path: &str, flags: MsFlags) -> Tree {
+    let (real, none) = (tree.path(path), None::<&str>);
+    mount(Some(&real), &real, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).unwrap();
+    mount(none, &real, none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags, none).unwrap();
+    tree
+}
+
+#[sandboxed]
+fn a_table_that_is_read_only() {
+    let tree = Tree::new().mounted();
+    mount(
+        None::<&str>,
+        &tree.path(TABLE),
+        None::<&str>,
+        MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY,
+        None::<&str>,
+    )
+    .unwrap();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(6).says("binfmt_misc").says("--privileged");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_table_that_is_switched_off() {
+    let tree = Tree::new().mounted();
+    tree.write_kernel("status", "0");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says("switched off").says("echo 1 >");
+    before.is_unchanged_in(&tree);
+    tree.write_kernel("status", "1");
+    tree.register("aarch64").exits(0);
+}
+
+#[sandboxed]
+fn an_image_of_a_machine() {
+    let tree = Tree::offline();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0).says("no entry is registered now").prints("aarch64: registered, not proven");
+    assert!(!tree.exists("proc"));
+    assert!(tree.exists(EMULATOR) && tree.text(BOOT).contains(":/usr/local/libexec/binfmt-nix/qemu-aarch64:PF"));
+    assert!(tree.text(NIX_CONF).contains("!include"));
+    let registered = tree.snapshot();
+    tree.register("aarch64").exits(0).prints("already registered");
+    registered.is_unchanged_in(&tree);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn an_image_with_all_it_takes_and_nothing_more() {
+    let tree = Tree::on("mode=755");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--nix"]).exits(0);
+    tree.unregister("aarch64").exits(0);
+    let left = tree.snapshot_of("");
+    let left: Vec<_> = left.iter().map(|(path, _)| path.as_str()).filter(|path| !path.is_empty()).collect();
+    assert_eq!(left, ["run", "run/binfmt-nix.lock"]);
+    tree.remove("run");
+    before.is_restored_in(&tree);
+}
+
+#[track_caller]
+fn read_only(path: &str) {
+    let tree = remounted(Tree::new().dir("etc/binfmt.d").dir("var/lib/binfmt-nix"), path, MsFlags::MS_RDONLY);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(1).says("read-only file system").says("remount it writable");
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_read_only_etc() {
+    read_only("etc/binfmt.d");
+}
+
+#[sandboxed]
+fn a_read_only_usr_local() {
+    read_only("usr/local");
+}
+
+#[sandboxed]
+fn a_read_only_var() {
+    read_only("var");
+}
+
+#[sandboxed]
+fn a_place_without_execution() {
+    let tree = remounted(Tree::new(), "usr/local", MsFlags::MS_NOEXEC);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(1).says("usr/local");
+    before.is_restored_in(&tree);
+}
+
+/// NixOS-like: all of /etc is generated. With --no-persist the rest can be done.
+#[sandboxed]
+fn nix_conf_in_a_read_only_tree() {
+    let tree = remounted(Tree::new(), "etc", MsFlags::MS_RDONLY);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-persist"]).exits(3).says("extra-extra-platforms = aarch64-linux");
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn run_is_missing() {
+    let tree = Tree::new().without("run");
+    tree.register("aarch64").exits(0);
+    assert_eq!(tree.mode_of("run"), 0o755);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn run_is_a_link_to_var() {
+    let tree = Tree::new().without("run").dir("var/run").link("run", "var/run");
+    let before = tree.snapshot_of("etc");
+    tree.register("aarch64").exits(0);
+    tree.unregister("aarch64").exits(0);
+    assert_eq!(before, tree.snapshot_of("etc"));
+}
+
+#[sandboxed]
+fn a_file_where_a_directory_has_to_be() {
+    for path in ["etc/binfmt.d", "usr/local/libexec", "var/lib/binfmt-nix"] {
+        let tree = Tree::new().file(path, "x");
+        let before = tree.snapshot();
+        let done = tree.register("aarch64").omits("panicked");
+        assert!(done.err.contains(path), "{done:#?}");
+        before.is_restored_in(&tree);
+    }
+}
+
+/// A link that leads nowhere is not made a directory of.
+#[sandboxed]
+fn a_link_where_a_directory_has_to_be() {
+    let tree = Tree::new().link("etc/binfmt.d", "/nowhere/binfmt.d");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(1).says("etc/binfmt.d");
+    before.is_restored_in(&tree);
+}
+
+/// The kernel's line has delimiters, and no way to escape one in a path.
+#[sandboxed]
+fn a_root_with_a_colon_and_a_space() {
+    let root = "/tree/a b:c";
+    let tree = Tree::new().dir("a b:c/proc/sys/fs/binfmt_misc").dir("a b:c/etc/nix");
+    let before = tree.snapshot();
+    let qemu = qemu("aarch64");
+    let args = ["--root", root, "register", "aarch64", "--qemu", qemu.to_str().unwrap()];
+    Done::from(tool(&args).output().unwrap()).exits(0);
+    assert!(tree.runs("aarch64"));
+    Done::from(tool(&args).output().unwrap()).exits(0).prints("already registered");
+    Done::from(tool(&["--root", root, "unregister", "all"]).output().unwrap()).exits(0);
+    tree.remove("a b:c/run");
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_root_that_is_a_link() {
+    std::os::unix::fs::symlink("/tree", "/scratch/link").unwrap();
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let qemu = qemu("aarch64");
+    let args = ["--root", "/scratch/link", "register", "aarch64", "--qemu", qemu.to_str().unwrap()];
+    Done::from(tool(&args).output().unwrap()).exits(0);
+    assert!(tree.runs("aarch64"));
+    tree.register("aarch64").exits(0).prints("already registered");
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_reader_that_has_seen_enough() {
+    let tree = Tree::new();
+    for args in [&["list"][..], &["list", "--json"], &["status"], &["unregister", "all"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut tool = tool(&[&["--root", "/tree"], args].concat());
+        Done::from(tool.stdout(writer).output().unwrap()).exits(0).omits("panicked");
+    }
+    // The work is done all the same.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let qemu = qemu("aarch64");
+    let mut tool = tool(&["--root", "/tree", "register", "aarch64", "--qemu", qemu.to_str().unwrap()]);
+    assert!(tool.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap().success());
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn no_stdout_at_all() {
+    let tree = Tree::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut tool = tool(&["--root", "/tree", "status", "--json"]);
+    let done = Done::from(tool.stdout(full).output().unwrap()).omits("panicked");
+    drop((done, tree));
+}
+
+/// This world has no network at all: told at once, with what helps, and nothing is changed.
+#[sandboxed]
+fn a_mirror_that_cannot_be_reached() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let mirror = "http://127.0.0.1:9/debian";
+    let done = tree.run(&["register", "aarch64", "--source", "download", "--mirror", mirror]).exits(1);
+    done.says(mirror).says("--mirror").says("--qemu");
+    before.is_restored_in(&tree);
+}

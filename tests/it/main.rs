@@ -1,0 +1,68 @@
+//! The integration tests: one program, whose folders mirror the rooms of `src/`.
+//!
+//! A `#[sandboxed]` test runs the tool on the real kernel, in namespaces of its own. Since Linux 6.7 a user namespace
+//! has its own binfmt_misc table, so these tests need no root, change nothing on the machine, and run side by side:
+//! see `support/sandbox.rs`. A `#[test]` runs in a thread of this program.
+//!
+//! The program also plays other parts: it starts itself again as the confined workers of the tool, honest and
+//! dishonest ones.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `BINFMT_NIX_TEST_QEMU` | directory with static `qemu-TARGET` files |
+//! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
+//! | `BINFMT_NIX_TEST_DEB` | Debian's amd64 package of the pinned QEMU |
+//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `users`, `registry`, `gpg`, `dpkg`: what must not be skipped |
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
+#![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[macro_use]
+extern crate binfmt_nix_test_macros;
+
+mod support;
+
+mod dependencies;
+
+mod binfmt;
+mod cli;
+mod crash;
+mod diagnose;
+mod host;
+mod nix;
+mod qemu;
+mod register;
+mod sandbox;
+
+use std::env;
+use std::process::ExitCode;
+
+use binfmt_nix::fetcher;
+use binfmt_nix::host::INTERNAL;
+
+use crate::qemu::{archive, debian, download, oci};
+use crate::sandbox::{hostile_workers, old_kernel, rights};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [INTERNAL, fetcher::COMMAND] => hostile_workers::child(),
+        [INTERNAL, fetcher::UNPACK, parent, targets @ ..] => archive::worker::child(parent, targets),
+        [INTERNAL, fetcher::VERIFY, parent, question] => debian::worker::child(parent, question),
+        [INTERNAL, fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => oci::command(),
+        [oci::tool::ROLE, image, machine, dir, targets @ ..] => oci::tool::role(image, machine, dir, targets),
+        [rights::ROLE, how, place] => rights::child(how, place),
+        [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
+        [download::environment::ROLE] => download::environment::child(),
+        _ => support::harness::main(),
+    }
+}

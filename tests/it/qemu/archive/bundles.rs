@@ -1,0 +1,115 @@
+//! `fetch`: what it writes is always the same, whole or not there, and `register --from` takes it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use binfmt_nix::catalog::Catalog;
+use binfmt_nix::digest::Sha256;
+
+use crate::support::server::{Manner, Server};
+use crate::support::skip;
+
+fn mirror(manner: Manner) -> Server {
+    let Some(path) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
+        skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
+    };
+    Server::start(&Arc::new(fs::read(path).unwrap()), manner)
+}
+
+fn tool(args: &[&str], dir: &Path) -> Output {
+    // No mirror is asked but the test's own.
+    let dead = "http://127.0.0.1:1";
+    let only = [("HTTP_PROXY", dead), ("HTTPS_PROXY", dead), ("NO_PROXY", "127.0.0.1")];
+    Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(args).env_clear().envs(only).current_dir(dir).output().unwrap()
+}
+
+/// The tool in this directory; it ends with this status.
+#[track_caller]
+fn done(args: &[&str], dir: &Path, code: i32) -> (Vec<u8>, String) {
+    let output = tool(args, dir);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    (output.stdout, said)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// However they are asked for, and wherever it goes.
+#[test]
+fn the_same_bytes_each_time() {
+    let (server, dir) = (mirror(Manner::Ranges), tempfile::tempdir().unwrap());
+    let url = server.url();
+    let fetch = |systems: &[&str], to: &str, code: i32| {
+        done(&[&["fetch", "--host", "amd64", "--mirror", &url, "-o", to], systems].concat(), dir.path(), code)
+    };
+    let (out, _) = fetch(&["aarch64", "arm"], "a.tar.gz", 0);
+    fetch(&["linux/arm/v7", "arm64", "aarch64-linux"], "b.tar.gz", 0);
+    let (piped, said) = fetch(&["arm", "aarch64"], "-", 0);
+    let whole = fs::read(dir.path().join("a.tar.gz")).unwrap();
+    assert!(whole == fs::read(dir.path().join("b.tar.gz")).unwrap() && whole == piped, "{said}");
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains(&Sha256::of(&whole).to_string()), "{out}");
+    assert_eq!(names(dir.path()), ["a.tar.gz", "b.tar.gz"]);
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(whole.as_slice()));
+    let mut members = Vec::new();
+    for entry in tar.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let header = entry.header();
+        assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        members.push((name, Sha256::of_reader(&mut entry).unwrap()));
+    }
+    let catalog = Catalog::embedded().unwrap();
+    let pinned = |target| catalog.package_for("x86_64").unwrap().member(target).unwrap().sha256;
+    assert_eq!(members[0].0, "MANIFEST.json");
+    let wanted = ["aarch64", "arm"].map(|target| (format!("qemu-{target}"), pinned(target)));
+    assert_eq!(members[1..], wanted);
+}
+
+#[test]
+fn it_is_taken_without_a_network() {
+    let (server, dir) = (mirror(Manner::Ranges), tempfile::tempdir().unwrap());
+    let url = server.url();
+    let (out, _) =
+        done(&["--json", "fetch", "riscv64", "--host", "x86_64", "--mirror", &url, "-o", "q"], dir.path(), 0);
+    let said: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&said["version"], &said["manifest"]["files"][0]["target"]), (&1.into(), &"riscv64".into()));
+    if !cfg!(target_arch = "x86_64") {
+        skip("qemu", "these emulators are for x86_64");
+    }
+    let sum = said["sha256"].as_str().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let taken = ["--root", "root", "register", "all", "--no-nix", "--from", "q", "--sha256", sum];
+    done(&taken, dir.path(), 0);
+    let receipt = fs::read_to_string(root.join("var/lib/binfmt-nix/receipt.json")).unwrap();
+    assert!(receipt.contains("_amd64.deb of Debian\"") && receipt.contains("qemu-riscv64"), "{receipt}");
+}
+
+#[test]
+fn what_is_there_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("old"), "old").unwrap();
+    fs::create_dir(dir.path().join("dir")).unwrap();
+    // One bit of what comes is wrong.
+    let (server, nobody) = (mirror(Manner::Flip(100_000, true)), "http://127.0.0.1:1/debian");
+    let fetch = |to: &str, url: &str, code: i32| {
+        done(&["fetch", "aarch64", "--host", "x86_64", "--mirror", url, "-o", to], dir.path(), code).1
+    };
+    fetch("old", nobody, 1);
+    fetch("old", &server.url(), 5);
+    for place in ["dir", ".", "/dev/null", "nowhere/x"] {
+        fetch(place, nobody, 1);
+    }
+    assert_eq!(names(dir.path()), ["dir", "old"]);
+    assert_eq!(fs::read(dir.path().join("old")).unwrap(), b"old");
+    let other = done(&["fetch", "aarch64", "--host", "sparc64", "-o", "x"], dir.path(), 6).1;
+    assert!(other.contains("for x86_64 and for aarch64"), "{other}");
+}

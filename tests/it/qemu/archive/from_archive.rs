@@ -1,0 +1,239 @@
+//! `--from`: emulators in archives and directories.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Write as _};
+use std::path::{Path, PathBuf};
+
+use binfmt_nix::archive::{Listed, Manifest, bundle};
+use binfmt_nix::digest::Sha256;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use lzma_rust2::{XzOptions, XzWriter};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+use crate::support::emulators::{busybox, outside};
+use crate::support::sandbox::SCRATCH;
+use crate::support::tree::{EMULATOR, RECEIPT};
+use crate::support::{Tree, qemu, skip};
+
+/// A tar archive of these files.
+pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content) in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, path, *content).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(bytes).unwrap();
+    gz.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut xz = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).unwrap();
+    xz.write_all(bytes).unwrap();
+    xz.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// deb(5), without what nobody looks at.
+fn deb(name: &str, data: &[u8]) -> Vec<u8> {
+    let mut deb = b"!<arch>\n".to_vec();
+    writeln!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, data.len()).unwrap();
+    [deb, data.to_vec()].concat()
+}
+
+/// A tar archive in every packing; an .apk is several gzip members.
+pub(crate) fn every_kind(tar: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let (first, second) = tar.split_at(700);
+    vec![
+        ("q.tar.gz", gz(tar)),
+        ("q.tar.xz", xz(tar)),
+        ("q.tar.zst", zst(tar)),
+        ("q.apk", [gz(first), gz(second)].concat()),
+        ("q.deb", deb("data.tar.xz", &xz(tar))),
+        ("q.zst.deb", deb("data.tar.zst", &zst(tar))),
+    ]
+}
+
+pub(crate) fn real(system: &str) -> Vec<u8> {
+    fs::read(qemu(system)).unwrap()
+}
+
+/// A .tar.gz of two real emulators, by the two names that they go by.
+pub(crate) fn two() -> PathBuf {
+    let (aarch64, riscv64) = (real("aarch64"), real("riscv64"));
+    let tar = tar(&[("usr/bin/qemu-aarch64-static", &aarch64), ("./x/bin/qemu-riscv64", &riscv64)]);
+    outside("qemu.tar.gz", &gz(&tar))
+}
+
+#[track_caller]
+fn works(from: &Path) {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64", "--from", from.to_str().unwrap()]).exits(0).prints("proven");
+    assert!(tree.runs("aarch64"));
+    assert!(tree.read(EMULATOR) == real("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_tar_gz() {
+    works(&two());
+}
+
+/// Each way to pack it.
+#[sandboxed]
+fn every_kind_of_archive() {
+    for (kind, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
+        works(&outside(kind, &archive));
+    }
+}
+
+#[sandboxed]
+fn a_debian_package() {
+    let Some(deb) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
+        skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
+    };
+    works(Path::new(&deb));
+    // It is what the catalogue pins, however it came here.
+    let tree = Tree::new();
+    tree.run(&["register", "aarch64", "--from", Path::new(&deb).to_str().unwrap()]).exits(0);
+    assert!(tree.text(RECEIPT).contains(": qemu-user_10.0.13+ds-0+deb13u1_amd64.deb of Debian\""));
+}
+
+#[sandboxed]
+fn a_directory() {
+    let dir = Path::new(SCRATCH).join("bin");
+    fs::create_dir(&dir).unwrap();
+    fs::copy(qemu("aarch64"), dir.join("qemu-aarch64-static")).unwrap();
+    works(&dir);
+    // As Debian has it: one is the other's link.
+    fs::rename(dir.join("qemu-aarch64-static"), dir.join("qemu-aarch64")).unwrap();
+    std::os::unix::fs::symlink("qemu-aarch64", dir.join("qemu-aarch64-static")).unwrap();
+    works(&dir);
+    fs::remove_file(dir.join("qemu-aarch64-static")).unwrap();
+    fs::copy(qemu("riscv64"), dir.join("qemu-aarch64-static")).unwrap();
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let dir = dir.to_str().unwrap();
+    tree.run(&["register", "aarch64", "--from", dir]).exits(1).says("two emulators for aarch64");
+    tree.run(&["register", "ppc", "--from", dir]).exits(1).says("has none");
+    let sum = "0".repeat(64);
+    tree.run(&["register", "aarch64", "--from", dir, "--sha256", &sum]).exits(2).says("names a directory");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_program() {
+    works(&outside("whatever", &real("aarch64")));
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let file = outside("whatever", &real("aarch64"));
+    tree.run(&["register", "aarch64", "riscv64", "--from", file.to_str().unwrap()]).exits(1).says("one system");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn several_systems_and_undo() {
+    let file = two();
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "arm64", "riscv64", "--from", file.to_str().unwrap()]).exits(0);
+    assert!(tree.runs("aarch64") && tree.runs("riscv64"));
+    // After a restart it needs no archive.
+    fs::remove_file(&file).unwrap();
+    tree.run(&["register", "arm64", "riscv64"]).exits(0).prints("already registered");
+    tree.run(&["unregister", "aarch64", "riscv64"]).exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn all_that_it_has() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let done = tree.run(&["register", "all", "--from", two().to_str().unwrap()]).exits(0);
+    done.says("has no emulator for").says("ppc64le").prints("aarch64: registered").prints("riscv64: registered");
+    assert!(tree.runs("aarch64") && tree.runs("riscv64"));
+    tree.unregister("all").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn twice_changes_nothing() {
+    let tree = Tree::new();
+    let file = two();
+    let args = ["register", "aarch64", "--from", file.to_str().unwrap()];
+    tree.run(&args).exits(0);
+    let before = tree.snapshot();
+    tree.run(&args).exits(0).prints("already registered");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_dry_run_writes_nothing() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64", "-n", "--from", two().to_str().unwrap()]).exits(0).prints("would copy");
+    before.is_untouched_in(&tree);
+}
+
+/// In each way that people write it.
+#[sandboxed]
+fn a_digest_that_agrees() {
+    let file = two();
+    let sum = Sha256::of_reader(&mut File::open(&file).unwrap()).unwrap().to_string();
+    let tree = Tree::new();
+    for sum in [sum.to_uppercase(), format!("sha256:{sum}"), sum] {
+        tree.run(&["register", "aarch64", "--from", file.to_str().unwrap(), "--sha256", &sum]).exits(0);
+    }
+    assert!(tree.runs("aarch64"));
+}
+
+pub(crate) fn a_manifest(host: &str, content: &[u8]) -> Manifest {
+    let (target, name) = ("aarch64".to_owned(), "qemu-aarch64".to_owned());
+    let listed = Listed { target, name, size: content.len() as u64, sha256: Sha256::of(content) };
+    Manifest { version: 1, host: host.to_owned(), qemu: "10.0.13".to_owned(), files: vec![listed] }
+}
+
+pub(crate) fn bundled(manifest: &Manifest, content: &[u8]) -> Vec<u8> {
+    bundle::write(Vec::new(), manifest, vec![Cursor::new(content)]).unwrap()
+}
+
+#[sandboxed]
+fn a_bundle() {
+    let real = real("aarch64");
+    works(&outside("bundle", &bundled(&a_manifest("x86_64", &real), &real)));
+}
+
+#[sandboxed]
+fn in_memory() {
+    let tree = Tree::new();
+    let usr = tree.snapshot_of("usr");
+    tree.run(&["register", "aarch64", "--in-memory", "--from", two().to_str().unwrap()]).exits(0);
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    assert!(!tree.runs_somehow("aarch64"));
+    // The mount stays, as nobody knows of it.
+    assert_eq!(tree.snapshot_of("usr"), usr);
+}
+
+#[sandboxed]
+fn run_from_an_archive() {
+    let (archive, busybox) = (two(), busybox());
+    let archive = archive.to_str().unwrap();
+    let run = |words: &[&str]| crate::binfmt::userns::from_archive(&[&["run", "--from", archive], words].concat());
+    let busybox = busybox.to_str().unwrap();
+    run(&["-s", "aarch64", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64");
+    run(&["--all", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64").says("has no emulator for");
+    run(&["-s", "ppc", "--", busybox, "true"]).exits(1).says("qemu-ppc");
+}

@@ -1,0 +1,180 @@
+//! `--from` with what is broken, or is not what was named: a clear refusal, and nothing is placed.
+
+use std::fs;
+
+use binfmt_magic::Arch;
+use binfmt_nix::digest::Sha256;
+use tar::EntryType;
+
+use crate::qemu::archive::from_archive::{a_manifest, bundled, every_kind, gz, real, tar, two};
+use crate::support::emulators::outside;
+use crate::support::{Then, Tree, liar};
+
+/// One of these statuses, this reason, and nothing was touched but the lock.
+#[track_caller]
+fn refused(archive: &[u8], options: &[&str], codes: &[i32], why: &str) {
+    let file = outside("archive", archive);
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let args = ["register", "aarch64", "--from", file.to_str().unwrap()];
+    let done = tree.run(&[&args, options].concat()).exits_with(codes).says(why).omits("panicked");
+    assert_eq!(done.out, "");
+    before.is_unchanged_in(&tree);
+}
+
+/// It is not even asked what kind of file it is.
+#[sandboxed]
+fn a_digest_that_does_not() {
+    let other = "0".repeat(64);
+    for content in [fs::read(two()).unwrap(), b"odd".to_vec(), Vec::new()] {
+        let is = Sha256::of(&content).to_string();
+        refused(&content, &["--sha256", &other], &[5], &is);
+    }
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64", "--sha256", &other]).exits(2);
+    tree.run(&["register", "aarch64", "--from", two().to_str().unwrap(), "--sha256", "odd"]).exits(2);
+    before.is_untouched_in(&tree);
+}
+
+#[sandboxed]
+fn what_it_has_not() {
+    refused(&gz(&tar(&[("qemu-arm", b"x")])), &[], &[1], "no usable qemu-aarch64");
+    refused(&gz(&tar(&[])), &[], &[1], "has none");
+    refused(b"odd", &[], &[1], "no tar archive");
+    refused(b"", &[], &[1], "it is empty");
+    // Of several, one is enough.
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let file = two();
+    tree.run(&["register", "aarch64", "ppc", "--from", file.to_str().unwrap()]).exits(1).says("qemu-ppc");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_truncated_one() {
+    let whole = fs::read(two()).unwrap();
+    for parts in [1, 10, 500, 999] {
+        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
+    }
+    refused(&whole[..whole.len() - 1], &[], &[1], "");
+}
+
+#[sandboxed]
+fn a_flipped_bit() {
+    let whole = fs::read(two()).unwrap();
+    for parts in [5, 300, 700, 995] {
+        let mut broken = whole.clone();
+        broken[whole.len() * parts / 1000] ^= 4;
+        refused(&broken, &[], &[1], "");
+    }
+}
+
+/// It has the name, and is something else.
+#[sandboxed]
+fn a_wrong_member() {
+    let of = |content: &[u8]| gz(&tar(&[("usr/bin/qemu-aarch64", content)]));
+    refused(&of(&real("riscv64")), &[], &[1], "qemu-riscv64");
+    refused(&of(b"#!/bin/sh\n"), &[], &[1], "not an ELF");
+    refused(&of(b""), &[], &[1], "is empty");
+    refused(&of(&liar("qemu-arm version 1.2.3", Then::Crash)), &[], &[1], "--version");
+    let file = outside("liar", &of(&liar("qemu-aarch64 version 10.0.13 (liar)", Then::Crash)));
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64", "--from", file.to_str().unwrap()]).exits(1).says("nothing was changed");
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn two_members() {
+    let real = real("aarch64");
+    let two = tar(&[("a/qemu-aarch64", &real), ("b/qemu-aarch64-static", &real)]);
+    refused(&gz(&two), &[], &[1], "a/qemu-aarch64 and b/qemu-aarch64-static");
+}
+
+/// One member as its header says it.
+fn odd(path: &str, kind: EntryType) -> Vec<u8> {
+    sized(path, kind, 0)
+}
+
+fn sized(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+    header.as_old_mut().linkname[..11].copy_from_slice(b"/etc/shadow");
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_cksum();
+    [header.as_bytes().as_slice(), &[0; 1024]].concat()
+}
+
+#[sandboxed]
+fn a_way_out() {
+    for path in ["/usr/bin/qemu-aarch64", "../../usr/bin/qemu-aarch64", "usr/../../qemu-aarch64-static"] {
+        refused(&odd(path, EntryType::Regular), &[], &[1], "outside");
+    }
+}
+
+#[sandboxed]
+fn links_and_devices() {
+    for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo] {
+        refused(&odd("usr/bin/qemu-aarch64", kind), &[], &[1], "not a file");
+    }
+    refused(&odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), &[], &[1], "sparse");
+}
+
+#[sandboxed]
+fn a_bundle_for_another_machine() {
+    let real = real("aarch64");
+    refused(&bundled(&a_manifest("aarch64", &real), &real), &[], &[6], "fetch --host x86_64");
+}
+
+#[sandboxed]
+fn a_bundle_that_is_not_as_it_says() {
+    let real = real("aarch64");
+    let mut manifest = a_manifest("x86_64", &real);
+    manifest.files[0].sha256 = Sha256::of(b"other");
+    refused(&bundled(&manifest, &real), &[], &[5], "nothing of it was used");
+    let mut manifest = a_manifest("x86_64", &real);
+    manifest.files[0].name = "qemu-riscv64".into();
+    refused(&bundled(&manifest, &real), &[], &[1], "which it has not");
+    manifest.files[0].target = "riscv64".into();
+    manifest.files[0].name = "qemu-aarch64".into();
+    refused(&bundled(&manifest, &real), &[], &[1], "does not know");
+}
+
+#[sandboxed]
+fn every_kind_of_harm_in_every_kind_of_archive() {
+    let real = real("aarch64");
+    let good = tar(&[("usr/bin/qemu-aarch64", &real)]);
+    let other = "0".repeat(64);
+    for (_, archive) in every_kind(&good) {
+        let middle = archive.len() / 2;
+        let mut flipped = archive.clone();
+        flipped[middle] ^= 16;
+        for broken in [&archive[..middle], &archive[..archive.len() - 9], &flipped] {
+            refused(broken, &[], &[1], "error: cannot");
+        }
+        refused(&archive, &["--sha256", &other], &[5], "nothing of it was used");
+    }
+    for (harm, why) in harms() {
+        for (_, archive) in every_kind(&harm) {
+            refused(&archive, &[], &[1], why);
+        }
+    }
+}
+
+/// Tar archives with something wrong in them, and what is said of it.
+pub(crate) fn harms() -> [(Vec<u8>, &'static str); 9] {
+    let real = real("aarch64");
+    [
+        (odd("../qemu-aarch64", EntryType::Regular), "outside"),
+        (odd("/usr/bin/qemu-aarch64", EntryType::Regular), "outside"),
+        (odd("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
+        (odd("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
+        (odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),
+        (sized("usr/bin/qemu-aarch64", EntryType::Regular, 1 << 40), "more than"),
+        (tar(&[("a/qemu-aarch64", b"1"), ("b/qemu-aarch64", b"2")]), "two emulators"),
+        (tar(&[("usr/bin/qemu-arm", &real)]), "has none"),
+        (tar(&[("usr/bin/qemu-aarch64", Arch::find("riscv64").unwrap().probe().unwrap())]), "another machine"),
+    ]
+}

@@ -1,0 +1,126 @@
+//! Processes that unpack for us and break the rules: each is found out, named, and gone. An honest one is confined.
+
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use binfmt_nix::error::Error;
+use binfmt_nix::fetcher::wire::{self, Found};
+use binfmt_nix::fetcher::{self, Unpacked};
+use nix::sys::signal::{Signal, raise};
+
+use crate::support::skip;
+
+/// The other side: what is in the archive says how it behaves.
+pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
+    let mut play = [0; 5];
+    let mut stdin = io::stdin().lock();
+    stdin.read_exact(&mut play).unwrap();
+    let mut out = io::stdout();
+    let mut say = |word| wire::say(&mut out, &word).unwrap();
+    match &play {
+        b"mute " => {}
+        b"moans" => {
+            eprintln!("oh \u{1b}[31mno\nwhat now");
+            return ExitCode::from(3);
+        }
+        b"dies " => raise(Signal::SIGABRT).unwrap(),
+        b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
+        b"hasty" => say(Found::Done),
+        b"gives" => {
+            say(Found::Ready { lacks: vec![] });
+            say(Found::Begin { target: "arm".into(), size: 5 << 20 });
+            while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
+        }
+        b"other" => {
+            say(Found::Ready { lacks: vec![] });
+            say(Found::Begin { target: "ppc".into(), size: 5 });
+        }
+        b"sleep" => sleep(Duration::from_secs(60)),
+        _ => {
+            let targets: Vec<_> = targets.iter().map(|target| (*target).to_owned()).collect();
+            let done = fetcher::run_unpacker(parent.parse().unwrap(), &targets);
+            return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+    }
+    out.flush().unwrap();
+    ExitCode::SUCCESS
+}
+
+fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Result<Unpacked, Error>, Vec<u8>) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(archive).unwrap();
+    file.rewind().unwrap();
+    let mut came = Vec::new();
+    let mut sink = |_: &str, bytes: &[u8]| {
+        came.extend_from_slice(bytes);
+        Ok(())
+    };
+    let done = fetcher::unpack(file, Path::new("the-archive"), &["arm", "aarch64"], &mut sink, go_on);
+    match done {
+        Ok((_, Some(note))) => skip("kernel", note),
+        Ok((unpacked, None)) => (Ok(unpacked), came),
+        Err(error) => (Err(error), came),
+    }
+}
+
+#[track_caller]
+fn complaint(archive: &[u8]) -> String {
+    let error = unpacked(archive, &mut || Ok(())).0.unwrap_err();
+    assert_eq!(error.exit_code() as u8, 1);
+    let text = error.to_string();
+    text.strip_prefix("cannot take an emulator from the-archive: ").unwrap().to_owned()
+}
+
+fn tar() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(2000);
+    tar.append_data(&mut header, "usr/bin/qemu-arm-static", [8; 2000].as_slice()).unwrap();
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn an_honest_one() {
+    let (unpacked, came) = unpacked(&tar(), &mut || Ok(()));
+    assert_eq!(unpacked.unwrap(), Unpacked { targets: vec!["arm".to_owned()], manifest: None });
+    assert_eq!(came, [8; 2000]);
+}
+
+#[test]
+fn that_break_the_rules() {
+    for play in ["raves", "hasty", "gives", "other"] {
+        let said = complaint(play.as_bytes());
+        assert!(said.starts_with("the process that unpacks it said what it must not"), "{play}: {said}");
+    }
+}
+
+#[test]
+fn that_end_too_early() {
+    assert_eq!(complaint(b"mute "), "the process that unpacks it ended too early, with exit status: 0");
+    let said = complaint(b"moans");
+    assert!(said.contains("exit status: 3: oh") && !said.contains('\u{1b}'), "{said}");
+    assert!(complaint(b"dies ").contains("was killed by signal 6 SIGABRT"));
+}
+
+/// Whoever asks for an end gets it at once.
+#[test]
+fn that_do_not_end() {
+    let since = Instant::now();
+    let mut turns = 0;
+    let mut go_on = || {
+        turns += 1;
+        if turns < 4 { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) }
+    };
+    let error = unpacked(b"sleep", &mut go_on).0.unwrap_err();
+    assert!(matches!(error, Error::Interrupted { signal: 2 }) && since.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn that_read_what_is_broken() {
+    let mut broken = tar();
+    broken[3] ^= 1;
+    assert!(complaint(&broken).contains("no tar archive"));
+}

@@ -1,0 +1,262 @@
+//! The same questions to Debian's own programs: gpg, gpgv, dpkg, date.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use binfmt_nix::debian::{Date, Keys, Release, Version};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::forge::{Forger, release};
+use super::{NOW, list};
+use crate::support::skip;
+
+/// Skips the test if the program is missing. `what` is its key in BINFMT_NIX_REQUIRE.
+fn needs(program: &str, what: &'static str) {
+    if !Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success()) {
+        skip(what, format!("there is no {program}"));
+    }
+}
+
+fn done(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn certificates() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys");
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn gpg(home: &TempDir) -> Command {
+    let mut gpg = Command::new("gpg");
+    gpg.arg("--homedir").arg(home.path()).args([
+        "--batch",
+        "--quiet",
+        "--passphrase",
+        "",
+        "--pinentry-mode",
+        "loopback",
+    ]);
+    gpg
+}
+
+/// gpg checks each certificate's signatures of itself, and says the same of every key: its name, its end, what it is
+/// for.
+#[test]
+fn gpg_sees_the_same_keys() {
+    needs("gpg", "gpg");
+    let home = tempfile::tempdir().unwrap();
+    done(gpg(&home).arg("--import").args(certificates()));
+    let listed = done(gpg(&home).args(["--list-keys", "--with-colons", "--with-subkey-fingerprint"])).stdout;
+    let (mut seen, mut certificate, mut row) = (Vec::new(), String::new(), None);
+    for line in String::from_utf8(listed).unwrap().lines() {
+        let fields: Vec<_> = line.split(':').collect();
+        match fields[0] {
+            "pub" | "sub" => {
+                assert!(!["r", "e", "i"].contains(&fields[1]), "{line}");
+                row = fields[11].contains('s').then(|| fields[6].parse().ok().map(Date));
+                if fields[0] == "pub" {
+                    certificate.clear();
+                }
+            }
+            "fpr" => {
+                if certificate.is_empty() {
+                    fields[9].clone_into(&mut certificate);
+                }
+                seen.extend(row.take().map(|expires| (fields[9].to_owned(), certificate.clone(), expires)));
+            }
+            _ => {}
+        }
+    }
+    let mut ours = Keys::of_debian().list();
+    ours.sort();
+    seen.sort();
+    assert_eq!(ours, seen);
+}
+
+#[test]
+fn gpgv_believes_the_same_lists() {
+    needs("gpgv", "gpg");
+    let dir = tempfile::tempdir().unwrap();
+    let keyring = dir.path().join("keyring.pgp");
+    let keys: Vec<u8> = certificates().iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    fs::write(&keyring, keys).unwrap();
+    let believed = |list: &[u8]| {
+        let file = dir.path().join("InRelease");
+        fs::write(&file, list).unwrap();
+        Command::new("gpgv").arg("--keyring").arg(&keyring).arg(&file).output().unwrap().status.success()
+    };
+    for suite in ["trixie", "trixie-backports"] {
+        let good = list(suite);
+        let changed = String::from_utf8(good.clone()).unwrap().replacen("Codename: trixie", "Codename: trixif", 1);
+        assert_eq!((believed(&good), believed(changed.as_bytes())), (true, false));
+    }
+    let forger = Forger::new(1);
+    assert!(!believed(forger.sign(&release("trixie", None, true, b"x")).as_bytes()));
+}
+
+/// What a hand may do to a list that keeps it a list: the second is put in the place of the first. A wrong checksum of
+/// the armor is not among them: gpg still minds it, where RFC 9580 (§6.1) says that nobody should; so it is with `Hash`
+/// (§7).
+const EDITS: &[(&str, &str)] = &[
+    ("\n", " \n"),
+    ("\n", "\t \n"),
+    ("\n", "\n\n"),
+    ("\n", "\r\n"),
+    ("\n", "\n- "),
+    ("\n", "\n-"),
+    ("\n", "\nComment: x\n"),
+    ("\n", "\nHash: SHA512\n"),
+    ("\n ", "\n"),
+    (": ", ":  "),
+    ("SHA256", "SHA1"),
+    ("SHA256\n", ""),
+    ("=", ""),
+    ("A", "B"),
+    ("-----", "----- "),
+    ("-----BEGIN PGP SIGNATURE-----\n", "-----BEGIN PGP SIGNATURE-----\nVersion: 1\n"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    /// Whatever is believed here, gpgv believes too, and it says the same.
+    #[test]
+    fn gpgv_believes_what_is_believed_here(
+        edits in prop::collection::vec((prop::sample::select(EDITS), any::<prop::sample::Index>()), 1..3),
+    ) {
+        needs("gpgv", "gpg");
+        let forger = Forger { made: 1_700_000_000, signed: 1_700_000_001, key_expires: 0, ..Forger::new(3) };
+        let keys = Keys::of(&[&forger.certificate()]);
+        let mut list = forger.sign(&release("trixie", None, true, b"x"));
+        for ((from, to), at) in edits {
+            let places: Vec<_> = list.match_indices(from).map(|(place, _)| place).collect();
+            if let Some(place) = places.get(at.index(places.len().max(1))) {
+                list.replace_range(*place..place + from.len(), to);
+            }
+        }
+        let Ok(read) = Release::read(list.as_bytes(), "amd64", &keys, NOW) else { return Ok(()) };
+        if list.lines().nth(1) != Some("Hash: SHA256") {
+            return Ok(());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (keyring, file) = (dir.path().join("keyring.pgp"), dir.path().join("InRelease"));
+        fs::write(&keyring, forger.certificate()).unwrap();
+        fs::write(&file, &list).unwrap();
+        let text = done(Command::new("gpgv").arg("--keyring").arg(&keyring).args(["--output", "-"]).arg(&file)).stdout;
+        let text = String::from_utf8(text).unwrap();
+        let again = forger.sign(text.strip_suffix('\n').unwrap_or(&text));
+        prop_assert_eq!(Release::read(again.as_bytes(), "amd64", &keys, NOW), Ok(read), "{}", list);
+    }
+}
+
+/// Keys of gpg's making: RSA and Ed25519, with every hash.
+#[test]
+fn lists_that_gpg_signs_are_read() {
+    needs("gpg", "gpg");
+    needs("gpg-agent", "gpg");
+    let now = Date::from(std::time::SystemTime::now());
+    let text = release("trixie", None, true, b"x").replace("a list", "a list \t") + "\n";
+    for algorithm in ["rsa2048", "rsa4096", "ed25519"] {
+        let home = tempfile::tempdir().unwrap();
+        done(gpg(&home).args(["--quick-gen-key", "Nobody <nobody@example.org>", algorithm, "sign", "1y"]));
+        let certificate = done(gpg(&home).arg("--export")).stdout;
+        let keys = Keys::of(&[&certificate]);
+        assert_eq!(keys.list().len(), 1, "{algorithm}");
+        for (hash, good) in [("SHA1", false), ("SHA256", true), ("SHA384", true), ("SHA512", true), ("SHA224", false)] {
+            let file = home.path().join("Release");
+            fs::write(&file, &text).unwrap();
+            let sign = ["--yes", "--digest-algo", hash, "--clearsign"];
+            done(gpg(&home).args(sign).arg(&file));
+            let signed = fs::read(home.path().join("Release.asc")).unwrap();
+            let read = Release::read(&signed, "amd64", &keys, now);
+            assert_eq!(read.is_ok(), good, "{algorithm} {hash}: {read:?}");
+            assert!(
+                Release::read(&signed, "amd64", &Keys::of_debian(), now)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("none of Debian's")
+            );
+        }
+    }
+}
+
+/// gpg believes what the tests forge, so that it is refused for what was done to it alone.
+#[test]
+fn gpgv_would_believe_a_forger_that_it_knows() {
+    needs("gpgv", "gpg");
+    let dir = tempfile::tempdir().unwrap();
+    for seed in 1..20 {
+        let forger = Forger { made: 1_700_000_000, signed: 1_700_000_001, key_expires: 0, ..Forger::new(seed) };
+        let (keyring, file) = (dir.path().join("keyring.pgp"), dir.path().join("InRelease"));
+        fs::write(&keyring, forger.certificate()).unwrap();
+        let good = forger.sign(&format!("- {}\nblanks \t", release("trixie", None, true, b"x")));
+        for (list, is_good) in [(good.clone(), true), (good.replacen("blanks", "blinks", 1), false)] {
+            fs::write(&file, &list).unwrap();
+            let gpgv = Command::new("gpgv").arg("--keyring").arg(&keyring).arg(&file).output().unwrap();
+            assert_eq!(gpgv.status.success(), is_good, "{seed}: {}", String::from_utf8_lossy(&gpgv.stderr));
+            let error = Release::read(list.as_bytes(), "amd64", &Keys::of(&[&forger.certificate()]), NOW)
+                .unwrap_err()
+                .to_string();
+            // Signed, but no list.
+            assert_eq!(error.contains("is not one of this text"), !is_good, "{error}");
+        }
+    }
+}
+
+fn versions() -> impl Strategy<Value = String> {
+    let part = "[0-9]{1,3}([.+~a-zB-D-]?[0-9a-z~+.]{0,4}){0,3}";
+    let revision = prop_oneof![Just(String::new()), "-[0-9a-z~+.]{1,5}"];
+    let epoch = prop_oneof![4 => Just(String::new()), 1 => "[0-9]:", 1 => Just("0:".to_owned())];
+    (epoch, part, revision).prop_map(|(epoch, upstream, revision)| format!("{epoch}{upstream}{revision}"))
+}
+
+/// Two that have much in common.
+fn pairs() -> impl Strategy<Value = (String, String)> {
+    let near = (versions(), any::<prop::sample::Index>(), "[0-9a-z~+.-]{0,2}").prop_map(|(version, at, piece)| {
+        let at = at.index(version.len());
+        let other = format!("{}{piece}{}", &version[..at], &version[at + 1..]);
+        (version, other)
+    });
+    prop_oneof![(versions(), versions()), near]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+
+    #[test]
+    fn dpkg_orders_them_so_too((a, b) in pairs()) {
+        needs("dpkg", "dpkg");
+        let (Ok(one), Ok(other)) = (a.parse::<Version>(), b.parse::<Version>()) else { return Ok(()) };
+        let dpkg = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap();
+        let holds = |how| dpkg(how).status.success();
+        prop_assert_eq!(one < other, holds("lt"), "{} < {}", a, b);
+        prop_assert_eq!(one == other, holds("eq"), "{} = {}", a, b);
+        prop_assert_eq!(one.cmp(&other), other.cmp(&one).reverse());
+    }
+}
+
+/// A moment of every month of some hundred years.
+#[test]
+fn date_writes_the_same_moments() {
+    let moments: Vec<u64> = (0..1600).map(|i| i * 2_629_746 + i * i).collect();
+    let lines: Vec<_> = moments.iter().map(|moment| format!("@{moment}")).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), lines.join("\n")).unwrap();
+    let date = |format: &str| {
+        let mut date = Command::new("date");
+        date.env("LC_ALL", "C").args(["--utc", format, "--file"]).arg(file.path());
+        String::from_utf8(done(&mut date).stdout).unwrap()
+    };
+    for (line, moment) in date("+%a, %d %b %Y %H:%M:%S UTC").lines().zip(&moments) {
+        assert_eq!(Date::parse(line), Some(Date(*moment)), "{line}");
+    }
+    for (line, moment) in date("+%Y-%m-%d %H:%M:%S UTC").lines().zip(&moments) {
+        assert_eq!(line, Date(*moment).to_string());
+    }
+}

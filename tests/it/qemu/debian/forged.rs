@@ -1,0 +1,176 @@
+//! Lists that somebody else signed, or somebody who is believed, but not so.
+
+use binfmt_nix::debian::{Keys, Release};
+
+use super::NOW;
+use super::forge::{Forger, UNTIL, framed, from_now, packet, release, subpacket};
+
+fn text() -> String {
+    release("trixie", None, true, b"index")
+}
+
+fn read(file: &str, keys: &Keys) -> Result<Release, String> {
+    Release::read(file.as_bytes(), "amd64", keys, NOW).map_err(|e| e.to_string())
+}
+
+/// What is wrong with a list by one whose certificate is believed.
+#[track_caller]
+fn refused(forger: &Forger) -> String {
+    read(&forger.sign(&text()), &Keys::of(&[&forger.certificate()])).unwrap_err()
+}
+
+#[test]
+fn only_those_who_are_believed_sign() {
+    let (one, other) = (Forger::new(1), Forger::new(2));
+    let list = one.sign(&text());
+    assert_eq!(read(&list, &Keys::of(&[&one.certificate()])).unwrap().key, one.name());
+    let unknown = format!("the key {} is none of Debian's that is known here", one.name());
+    assert_eq!(read(&list, &Keys::of(&[&other.certificate()])), Err(unknown.clone()));
+    assert_eq!(read(&list, &Keys::of_debian()), Err(unknown));
+    // One good signature is enough, wherever it stands.
+    let both = framed(&text(), &[one.over(&text()), other.over(&text())].concat());
+    assert_eq!(read(&both, &Keys::of(&[&other.certificate()])).unwrap().key, other.name());
+    assert_eq!(read(&both, &Keys::of(&[&one.certificate()])).unwrap().key, one.name());
+}
+
+/// By Debian's name, but not by its key.
+#[test]
+fn a_name_is_no_signature() {
+    let (one, other) = (Forger::new(1), Forger::new(2));
+    let at = |packet: &[u8], name: &str| {
+        let name: Vec<u8> = (0..20).map(|i| u8::from_str_radix(&name[2 * i..2 * i + 2], 16).unwrap()).collect();
+        packet.windows(20).position(|window| window == name).unwrap()
+    };
+    let mut signature = one.over(&text());
+    let (from, name) = (at(&signature, &one.name()), other.certificate());
+    let theirs = other.over(&text());
+    let to = at(&theirs, &other.name());
+    signature[from..from + 20].copy_from_slice(&theirs[to..to + 20]);
+    let error = read(&framed(&text(), &signature), &Keys::of(&[&name])).unwrap_err();
+    assert_eq!(error, format!("the signature of {} is not one of this text", other.name()));
+}
+
+#[test]
+fn hashes_that_prove_nothing_are_refused() {
+    for (hash, good) in [(1, false), (2, false), (3, false), (8, true), (9, true), (10, true), (11, false), (0, false)]
+    {
+        let forger = Forger { hash, ..Forger::new(1) };
+        let read = read(&forger.sign(&text()), &Keys::of(&[&forger.certificate()]));
+        assert_eq!(read.is_ok(), good, "{hash}: {read:?}");
+        if !good {
+            let wanted = format!("the signature of {} is by a hash that proves nothing (number {hash})", forger.name());
+            assert_eq!(read, Err(wanted));
+        }
+    }
+}
+
+#[test]
+fn all_has_its_time() {
+    let now = u32::try_from(NOW.0).unwrap();
+    let one = Forger::new(1);
+    let early = Forger { signed: one.made - 1, ..one.clone() };
+    assert!(refused(&early).contains("and this machine's clock shows 2026-11-24 12:00:00 UTC"));
+    let late = Forger { signed: now + 90_000, ..one.clone() };
+    assert!(refused(&late).contains("and this machine's clock shows 2026-11-24 12:00:00 UTC"));
+    let ended = Forger { expires: Some(999), ..one.clone() };
+    assert!(refused(&ended).contains("expired on"), "{}", refused(&ended));
+    let old = Forger { key_expires: 1_000_000, ..one.clone() };
+    assert!(refused(&old).contains(&format!("or the key expired on {}", from_now(0))));
+    for good in [
+        Forger { signed: now + 80_000, ..one.clone() },
+        Forger { expires: Some(1001), ..one.clone() },
+        Forger { expires: Some(0), ..one.clone() },
+        Forger { key_expires: 1_000_001, ..one.clone() },
+        Forger { key_expires: 0, ..one },
+    ] {
+        let read = read(&good.sign(&text()), &Keys::of(&[&good.certificate()]));
+        assert!(read.is_ok(), "{good:?}: {read:?}");
+    }
+}
+
+#[test]
+fn only_signatures_of_texts_count() {
+    for kind in [0, 2, 0x10, 0x13, 0x18, 0x40, 0x50] {
+        assert!(refused(&Forger { kind, ..Forger::new(1) }).contains("is not for a text"), "{kind}");
+    }
+    // A notation that must be understood, and one that need not be.
+    let strange = Forger { more: subpacket(0x94, b"x"), ..Forger::new(1) };
+    assert!(refused(&strange).contains("is not for a text"));
+    let plain = Forger { more: subpacket(0x14, b"x"), ..Forger::new(1) };
+    assert!(read(&plain.sign(&text()), &Keys::of(&[&plain.certificate()])).is_ok());
+    let twice = Forger { more: subpacket(2, &[0; 4]), ..Forger::new(1) };
+    assert_eq!(refused(&twice), "one of its signatures is broken");
+    let newer = Forger { version: 6, ..Forger::new(1) };
+    assert_eq!(refused(&newer), "one of its signatures is of a kind that is not known");
+    // A key that may certify, and not sign.
+    assert!(refused(&Forger { flags: 1, ..Forger::new(1) }).contains("none of Debian's"));
+}
+
+#[test]
+fn nothing_but_signatures_is_among_them() {
+    let one = Forger::new(1);
+    let keys = Keys::of(&[&one.certificate()]);
+    let signature = one.over(&text());
+    for strange in [packet(11, b"t"), packet(10, b"PGP"), packet(8, &signature), vec![0xcb, 0xe0], vec![0x8b], vec![0]]
+    {
+        assert!(read(&framed(&text(), &[strange, signature.clone()].concat()), &keys).is_err());
+    }
+    assert!(read(&framed(&text(), &[]), &keys).is_err());
+    assert!(read(&framed(&text(), &signature.repeat(17)), &keys).unwrap_err().contains("17 signatures"));
+    assert!(read(&framed(&text(), &signature.repeat(16)), &keys).is_ok());
+    for end in 0..signature.len() {
+        assert!(read(&framed(&text(), &signature[..end]), &keys).is_err(), "{end}");
+    }
+}
+
+/// Each bit of a signature counts, but for those that are not hashed: an empty list, and a part of the hash.
+#[test]
+fn each_bit_of_a_signature_counts() {
+    let one = Forger { algorithm: 27, ..Forger::new(1) };
+    let keys = Keys::of(&[&one.certificate()]);
+    let good = one.over(&text());
+    let free = good.len() - 66..good.len() - 64;
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut harmed = good.clone();
+            harmed[at] ^= 1 << bit;
+            let read = read(&framed(&text(), &harmed), &keys);
+            assert_eq!(read.is_ok(), free.contains(&at), "byte {at}, bit {bit}: {read:?}");
+        }
+    }
+}
+
+/// Signed, but no list.
+#[test]
+fn what_is_signed_must_be_a_list() {
+    let one = Forger::new(1);
+    let keys = Keys::of(&[&one.certificate()]);
+    let good = release("trixie", Some(UNTIL), true, b"index");
+    assert!(read(&one.sign(&good), &keys).is_ok());
+    for (from, to, why) in [
+        ("Codename: trixie\n", "", "which suite"),
+        ("Codename: trixie\n", "Codename: trixie\nCodename: trixie\n", "twice"),
+        ("Codename: trixie\n", "Codename: trixie\ncodename: sid\n", "twice"),
+        ("Codename: trixie\n", "Codename: trixie\n\nCodename: sid\n", "more than one part"),
+        ("Codename: trixie\n", "Codename trixie\n", "none of a control file"),
+        ("Codename: trixie\n", "Codename: trixie\n: x\n", "without a name"),
+        ("Date: Mon", "Dates: Mon", "when it was made"),
+        ("Date: Mon, 23", "Date: Mon, 32", "a date that is none"),
+        ("Until: Mon, 30", "Until: Mon, 31", "a date that is none"),
+        ("SHA256:\n", "SHA512:\n", "no SHA-256 of"),
+        ("SHA256:\n", "SHA256:\nDescription: x\n", "no SHA-256 of"),
+        ("SHA256:\n", "SHA256:\n 0 1 main/binary-amd64/Packages.xz\n", "no size or digest"),
+        ("SHA256:\n", "SHA256:\n x\n", "a line in its SHA256 that is none"),
+        (" 5 main/binary-amd64/Packages.xz", " +5 main/binary-amd64/Packages.xz", "no size or digest"),
+        (" 5 main/binary-amd64/Packages.xz", " 0 main/binary-amd64/Packages.xz", "has 0 bytes"),
+        (" 5 main/binary-amd64/Packages.xz", " 67108865 main/binary-amd64/Packages.xz", "has 67108865 bytes"),
+        (" 5 main/binary-amd64/Packages.xz", " 5 main/binary-amd64/Packages", "no SHA-256 of"),
+    ] {
+        let harmed = good.replacen(from, to, 1);
+        assert_ne!(harmed, good);
+        let error = read(&one.sign(&harmed), &keys).unwrap_err();
+        assert!(error.contains(why), "{error}: {harmed}");
+    }
+    let line = good.lines().last().unwrap();
+    assert!(read(&one.sign(&format!("{good}\n{line}")), &keys).unwrap_err().contains("twice"));
+}

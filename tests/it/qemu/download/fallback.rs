@@ -1,0 +1,124 @@
+//! Other publishers' archives, where no mirror gave what was wanted: from real servers, with real emulators.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use binfmt_magic::Arch;
+use binfmt_nix::catalog::{Archive, Archives, Vouched};
+use binfmt_nix::digest::Sha256;
+use binfmt_nix::download::DownloadError;
+use binfmt_nix::error::{Error, ExitCode};
+use binfmt_nix::host::Host;
+use binfmt_nix::qemu::obtain::fallback::{Elsewhere, Found};
+use binfmt_nix::qemu::obtain::source::Network;
+use binfmt_nix::ui::Ui;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::server::{Manner, Server};
+use crate::support::skip;
+
+/// An archive of real emulators, named as this publisher names them.
+fn packed(prefix: &str, targets: &[&str]) -> Vec<u8> {
+    let Some(dir) = std::env::var_os("BINFMT_NIX_TEST_QEMU") else {
+        skip("qemu", "BINFMT_NIX_TEST_QEMU names no directory of static QEMUs");
+    };
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for target in targets {
+        let mut file = fs::File::open(Path::new(&dir).join(format!("qemu-{target}"))).unwrap();
+        tar.append_file(format!("{prefix}{target}"), &mut file).unwrap();
+    }
+    let mut gz = tar.into_inner().unwrap();
+    gz.flush().unwrap();
+    gz.finish().unwrap()
+}
+
+fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> Archive {
+    Archive {
+        host: "x86_64".into(),
+        publisher: "somebody/qemu".into(),
+        qemu_version: "10.0.13".into(),
+        url: format!("http://{}/qemu.tar.gz", server.address),
+        sha256: Sha256::of(packed),
+        size: None,
+        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        prefix: "qemu-".into(),
+        vouched: Vouched::Others,
+        assumes_argv0: false,
+    }
+}
+
+fn get(archives: Vec<Archive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<Found>, Error> {
+    let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
+    let elsewhere = Elsewhere {
+        host: &Host::live(),
+        ui: &Ui::new(false),
+        network: &Network::default(),
+        machine: "x86_64",
+        kernel,
+        archives: &Archives { version: 1, archives },
+    };
+    let before = DownloadError::NoMirror { package: "qemu-user.deb".into() }.into();
+    assert!(Elsewhere::may_help(&before));
+    elsewhere.get(&archs, before)
+}
+
+fn is_the_real_one(found: &Found) {
+    let dir = std::env::var_os("BINFMT_NIX_TEST_QEMU").unwrap();
+    let real = fs::read(Path::new(&dir).join(format!("qemu-{}", found.arch.target))).unwrap();
+    let (mut file, mut bytes) = (&found.fit.file, Vec::new());
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    assert!(bytes == real && found.fit.sha256 == Sha256::of(&real));
+    assert_eq!(found.fit.version.to_string(), "10.0.13");
+}
+
+#[test]
+fn one_archive_is_moved_for_all_that_it_has() {
+    let both = packed("qemu-", &["aarch64", "riscv64"]);
+    let server = Server::start(&Arc::new(both.clone()), Manner::Ranges);
+    let archive = listed(&server, &both, &["aarch64", "riscv64"]);
+    let found = get(vec![archive], &["aarch64", "riscv64"], (6, 18)).unwrap();
+    assert_eq!(found.len(), 2);
+    found.iter().for_each(is_the_real_one);
+    assert!(found[0].url.contains(&server.address));
+    assert!(server.sent() - (both.len() as u64) < 200);
+}
+
+#[test]
+fn the_next_publisher_is_asked() {
+    let one = packed("qemu-user-linux-amd64-", &["aarch64"]);
+    let gone = Server::start(&Arc::new(one.clone()), Manner::Status(404, "X: y".into()));
+    let liar = Server::start(&Arc::new(one.clone()), Manner::Flip(70_000, true));
+    let good = Server::start(&Arc::new(one.clone()), Manner::Ranges);
+    let archives = [&gone, &liar, &good].map(|server| listed(server, &one, &["aarch64"])).to_vec();
+    let found = get(archives, &["aarch64"], (6, 18)).unwrap();
+    is_the_real_one(&found[0]);
+    assert!(found[0].url.contains(&good.address));
+}
+
+/// What led here is what is told.
+#[test]
+fn nobody_has_it() {
+    let one = packed("qemu-", &["aarch64"]);
+    let liar = Server::start(&Arc::new(one.clone()), Manner::Flip(70_000, true));
+    let other = packed("qemu-", &["riscv64"]);
+    let wrong = Server::start(&Arc::new(other.clone()), Manner::Ranges);
+    for archives in [vec![], vec![listed(&liar, &one, &["aarch64"])], vec![listed(&wrong, &other, &["aarch64"])]] {
+        let error = get(archives, &["aarch64"], (6, 18)).unwrap_err();
+        assert!(error.to_string().contains("no mirror to ask"), "{error}");
+        assert_eq!(error.exit_code(), ExitCode::Failed);
+    }
+}
+
+#[test]
+fn a_build_that_needs_flag_p() {
+    let one = packed("qemu-", &["aarch64"]);
+    let server = Server::start(&Arc::new(one.clone()), Manner::Ranges);
+    let archive = Archive { assumes_argv0: true, ..listed(&server, &one, &["aarch64"]) };
+    assert!(get(vec![archive.clone()], &["aarch64"], (5, 11)).is_err());
+    assert_eq!(server.requests().len(), 0);
+    assert!(get(vec![archive], &["aarch64"], (5, 12)).is_ok());
+}

@@ -1,0 +1,286 @@
+//! `--from URL`: what is fetched, compared, kept for the next time, and what is refused.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use binfmt_nix::digest::Sha256;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::binfmt::userns::{joe, shown};
+use crate::qemu::archive::from_archive::{every_kind, gz, real, tar, two};
+use crate::qemu::archive::from_archive_errors::harms;
+use crate::support::emulators::busybox;
+use crate::support::output::{Done, TOOL};
+use crate::support::server::{Manner, Server};
+use crate::support::tree::{EMULATOR, RECEIPT};
+use crate::support::{Tree, skip};
+
+/// What a run keeps of downloads that were cut short.
+const CACHE: &str = "var/cache/binfmt-nix";
+
+fn tree() -> Tree {
+    Tree::new().dir("var/cache")
+}
+
+fn serve(bytes: &[u8], manner: Manner) -> Server {
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    if !up.is_ok_and(|up| up.success()) {
+        skip("kernel", "ip cannot set up a loopback in this world");
+    }
+    Server::start(&Arc::new(bytes.to_vec()), manner)
+}
+
+fn archive() -> (Vec<u8>, String) {
+    let archive = fs::read(two()).unwrap();
+    let sha256 = Sha256::of(&archive).to_string();
+    (archive, sha256)
+}
+
+fn register(tree: &Tree, server: &Server, options: &[&str]) -> Done {
+    let url = format!("http://{}/x/qemu.tar.gz", server.address);
+    tree.run(&[&["register", "aarch64", "--from", &url], options].concat())
+}
+
+#[sandboxed]
+fn what_is_at_a_url() {
+    let (archive, sha256) = archive();
+    let server = serve(&archive, Manner::Ranges);
+    let tree = tree();
+    let before = tree.snapshot();
+    register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
+    assert!(tree.runs("aarch64"));
+    assert!(tree.read(EMULATOR) == real("aarch64"));
+    assert!(tree.text(RECEIPT).contains(&format!("http://{}/x/qemu.tar.gz", server.address)));
+    let head = server.sent() - archive.len() as u64;
+    assert!(head < 200, "{head} bytes besides the file");
+    assert!(!tree.exists(CACHE));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+/// Each moves its own bytes, and no others.
+#[sandboxed]
+fn every_kind_of_file_at_a_url() {
+    let real = real("aarch64");
+    let mut kinds = every_kind(&tar(&[("usr/bin/qemu-aarch64", &real)]));
+    kinds.push(("qemu-aarch64", real));
+    for (kind, file) in kinds {
+        let server = serve(&file, Manner::Ranges);
+        let tree = tree();
+        let sha256 = Sha256::of(&file).to_string();
+        register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
+        assert!(tree.runs("aarch64"), "{kind}");
+        let head = server.sent() - file.len() as u64;
+        assert!(head < 200, "{kind}: {head} bytes besides the file");
+        tree.unregister("aarch64").exits(0);
+    }
+}
+
+#[sandboxed]
+fn what_was_cut_short_goes_on_there() {
+    let (archive, sha256) = archive();
+    let half = archive.len() / 2;
+    let tree = tree();
+    let before = tree.snapshot();
+    // It is asked again where it stopped: three times in a row, and three rounds of that.
+    let broken = serve(&archive, Manner::Cut(half / 100));
+    register(&tree, &broken, &["--sha256", &sha256]).exits(1).says("goes on there");
+    let there = tree.read(&format!("{CACHE}/{sha256}/download")).len();
+    assert!(there > 0 && archive.starts_with(&tree.read(&format!("{CACHE}/{sha256}/download"))));
+    let good = serve(&archive, Manner::Ranges);
+    register(&tree, &good, &["--sha256", &sha256]).exits(0).prints("proven");
+    assert!(good.sent() < (archive.len() - there + 300) as u64, "what was there is not moved again");
+    assert!(!tree.exists(CACHE));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn what_was_killed_goes_on_there() {
+    let (archive, sha256) = archive();
+    let tree = tree();
+    let before = tree.snapshot();
+    let slow = serve(&archive, Manner::Slow(100_000));
+    let url = format!("http://{}/x/qemu.tar.gz", slow.address);
+    let partial = format!("{CACHE}/{sha256}/download");
+    let mut run = tree.start(&["register", "aarch64", "--from", &url, "--sha256", &sha256]);
+    while !tree.exists(&partial) || tree.read(&partial).len() < 500_000 {
+        assert!(run.try_wait().unwrap().is_none(), "it ended too early");
+        thread::sleep(Duration::from_millis(2));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let there = tree.read(&partial).len();
+    let good = serve(&archive, Manner::Ranges);
+    register(&tree, &good, &["--sha256", &sha256]).exits(0).prints("proven");
+    assert!(good.sent() < (archive.len() - there + 300) as u64);
+    assert!(!tree.exists(CACHE));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn what_is_kept_is_shown_and_pruned() {
+    let (archive, sha256) = archive();
+    let tree = tree();
+    let before = tree.snapshot();
+    tree.run(&["cache"]).exits(0).prints("0 files");
+    register(&tree, &serve(&archive, Manner::Cut(9000)), &["--sha256", &sha256]).exits(1);
+    let shown = tree.run(&["cache"]).exits(0).prints("1 files").prints("download");
+    assert!(shown.out.contains(&sha256[..12]));
+    let json = tree.run(&["cache", "--json"]).exits(0).json();
+    assert_eq!(json["files"][0]["sha256"].as_str(), Some(sha256.as_str()));
+    tree.run(&["cache", "prune"]).exits(0).prints("removed");
+    assert!(!tree.exists(CACHE));
+    tree.run(&["cache"]).exits(0).prints("0 files");
+    before.is_restored_in(&tree);
+}
+
+/// What there is may be of another file, or spoilt: then all of it comes once more, and no worse is done.
+#[sandboxed]
+fn another_file_under_that_digest() {
+    let (archive, sha256) = archive();
+    let partial = format!("{CACHE}/{sha256}/download");
+    let other = vec![7; archive.len()];
+    for left in [&other[..5000], &other[..], &[&other[..], b"more"].concat()] {
+        let tree = tree().file(&partial, left).mode(&partial, 0o600);
+        register(&tree, &serve(&archive, Manner::Ranges), &["--sha256", &sha256]).exits(0).prints("proven");
+        assert!(!tree.exists(CACHE));
+        tree.unregister("aarch64").exits(0);
+    }
+    let tree = tree();
+    let before = tree.snapshot();
+    let done = register(&tree, &serve(&other, Manner::Ranges), &["--sha256", &sha256]).exits(5).says(&sha256);
+    assert!(done.says("127.0.0.1").err.contains("refused unverified bytes"));
+    assert!(!tree.exists(CACHE));
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn without_a_digest() {
+    let (archive, _) = archive();
+    let server = serve(&archive, Manner::Ranges);
+    let tree = tree();
+    let before = tree.snapshot();
+    register(&tree, &server, &[]).exits(2).says("--sha256 HEX").says("--insecure-no-digest");
+    before.is_untouched_in(&tree);
+    assert_eq!(server.requests().len(), 0);
+    register(&tree, &server, &["--insecure-no-digest"]).exits(0).prints("proven");
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+    tree.run(&["register", "aarch64", "--from", "/x", "--insecure-no-digest"]).exits(2);
+    tree.run(&["register", "aarch64", "--from", "ftp://x/y", "--insecure-no-digest"]).exits(2).says("https://");
+}
+
+/// It helps where it can, and is in nobody's way where it cannot.
+#[sandboxed]
+fn a_cache_that_is_full() {
+    let (archive, sha256) = archive();
+    let server = serve(&archive, Manner::Ranges);
+    let tree = tree();
+    let cache = tree.path("var/cache");
+    mount(None::<&str>, &cache, Some("tmpfs"), MsFlags::empty(), Some("size=1M,mode=755")).unwrap();
+    register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    umount2(&cache, MntFlags::empty()).unwrap();
+}
+
+/// apt's and Nix's, for the server that they are for, and never told to people.
+#[sandboxed]
+fn a_password() {
+    let (archive, sha256) = archive();
+    let (server, other) = (serve(&archive, Manner::Ranges), serve(&archive, Manner::Ranges));
+    let logins = format!("machine http://{} login joe password p@ss\n", server.address);
+    for file in ["etc/apt/auth.conf.d/company.conf", "etc/nix/netrc"] {
+        let tree = tree().file(file, &logins);
+        for server in [&server, &other] {
+            register(&tree, server, &["--sha256", &sha256]).exits(0).omits("p@ss").omits("p%40ss").omits("joe");
+            assert!(!tree.text(RECEIPT).contains("joe"));
+            tree.unregister("aarch64").exits(0);
+        }
+    }
+    // joe:p@ss
+    assert_eq!(server.logins(), ["Basic am9lOnBAc3M="; 2]);
+    assert_eq!(other.logins(), [""; 2]);
+    let moved = serve(&archive, Manner::Status(302, format!("Location: http://{}/x/qemu.tar.gz", other.address)));
+    let logins = format!("machine http://{} login joe password p@ss\n", moved.address);
+    let tree = tree().file("etc/nix/netrc", &logins);
+    register(&tree, &moved, &["--sha256", &sha256]).exits(0);
+    assert_eq!(moved.logins(), ["Basic am9lOnBAc3M="]);
+    assert_eq!(other.logins(), [""; 3], "a redirect takes no password along");
+}
+
+#[sandboxed]
+fn offline() {
+    let (archive, sha256) = archive();
+    let server = serve(&archive, Manner::Ranges);
+    let tree = tree();
+    let before = tree.snapshot();
+    register(&tree, &server, &["--sha256", &sha256, "--offline"]).exits(1).says("--offline").says("binfmt-nix fetch");
+    let mirror = format!("http://{}/debian", server.address);
+    let download = ["register", "aarch64", "--source", "download", "--mirror", &mirror, "--offline"];
+    tree.run(&download).exits(1).says("qemu-aarch64 10.0.13").says("--offline");
+    assert_eq!(server.requests().len(), 0);
+    before.is_restored_in(&tree);
+    // What is here needs no network.
+    tree.run(&["register", "aarch64", "--from", two().to_str().unwrap(), "--offline"]).exits(0).prints("proven");
+    tree.run(&["register", "aarch64", "--offline"]).exits(0).prints("already registered");
+}
+
+#[sandboxed]
+fn no_such_file() {
+    let (archive, sha256) = archive();
+    let tree = tree();
+    let before = tree.snapshot();
+    for (code, words) in [(404, "404"), (416, "416"), (429, "too many requests"), (403, "forbidden")] {
+        let server = serve(&archive, Manner::Status(code, "Retry-After: 0".into()));
+        register(&tree, &server, &["--sha256", &sha256]).exits(1).says(words).says(&server.address);
+    }
+    assert!(!tree.exists(CACHE));
+    before.is_restored_in(&tree);
+}
+
+/// What is wrong with an archive is found wherever it came from.
+#[sandboxed]
+fn every_harm_in_every_kind() {
+    let tree = tree();
+    let before = tree.snapshot();
+    for (harm, why) in harms() {
+        for (_, archive) in every_kind(&harm) {
+            let sha256 = Sha256::of(&archive).to_string();
+            let server = serve(&archive, Manner::Ranges);
+            register(&tree, &server, &["--sha256", &sha256]).exits(1).says(why).omits("panicked");
+        }
+    }
+    for (_, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
+        let sha256 = Sha256::of(&archive).to_string();
+        let middle = archive.len() as u64 * 4;
+        let cut = archive.len() / 2;
+        register(&tree, &serve(&archive, Manner::Flip(middle, true)), &["--sha256", &sha256]).exits(5);
+        register(&tree, &serve(&archive[..cut], Manner::Ranges), &["--sha256", &sha256]).exits(5);
+    }
+    assert!(!tree.exists(CACHE));
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_command_is_run_and_the_second_time_nothing_is_asked() {
+    let archive = gz(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))]));
+    let sha256 = Sha256::of(&archive).to_string();
+    let server = serve(&archive, Manner::Ranges);
+    let url = format!("http://{}/qemu.tar.gz", server.address);
+    let busybox = shown(&busybox());
+    let run = || -> Done {
+        let mut run = joe(&shown(Path::new(TOOL)));
+        run.args(["run", "-s", "aarch64", "--from", &url, "--sha256", &sha256, "--"]).arg(&busybox);
+        run.args(["uname", "-m"]).output().unwrap().into()
+    };
+    run().exits(0).prints("aarch64");
+    let asked = server.requests().len();
+    run().exits(0).prints("aarch64");
+    assert_eq!(server.requests().len(), asked);
+}

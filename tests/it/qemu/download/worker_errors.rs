@@ -1,0 +1,147 @@
+//! A download in another process is the same: bytes, texts, hints and exit codes are those of [`download`] here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use binfmt_nix::catalog::{Catalog, Member, Plan};
+use binfmt_nix::digest::Sha256;
+use binfmt_nix::download::{Client, ClientOptions, DownloadError, Event, Mirror, Proxies, Roots, download};
+use binfmt_nix::error::Error;
+use binfmt_nix::fetcher;
+use nix::errno::Errno;
+
+use crate::support::server::{Manner, Server};
+use crate::support::skip;
+
+/// What was told of a download, but for how far it was.
+#[derive(Debug, PartialEq)]
+struct Told {
+    events: Vec<String>,
+    error: Option<(String, Option<String>, u8)>,
+}
+
+fn options() -> ClientOptions {
+    let patience = Duration::from_millis(400);
+    let pause = Duration::from_millis(1);
+    ClientOptions { stall: patience, slowest: 100_000, pause, proxies: Proxies::None, ..ClientOptions::default() }
+}
+
+fn confined() -> fetcher::Manner {
+    fetcher::Manner { options: options(), extra_roots: Vec::new() }
+}
+
+fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
+    let error = result.err().map(|error| (error.to_string(), error.hint(), error.exit_code() as u8));
+    Told { events, error }
+}
+
+fn note(events: &mut Vec<String>, event: Event<'_>) {
+    match event {
+        Event::Moved { .. } => {}
+        event => events.push(format!("{event:?}")),
+    }
+}
+
+fn here(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
+    let client = Client::new(&options(), Roots::of_this_machine()).unwrap();
+    let mut events = Vec::new();
+    let result = download(plan, mirrors, &client, &mut |_, _| Ok(()), &mut |event| note(&mut events, event));
+    told(events, result.map(drop).map_err(Error::from))
+}
+
+fn there(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
+    let manner = confined();
+    let mut events = Vec::new();
+    let result =
+        fetcher::fetch(plan, mirrors, &manner, &mut |_, _| Ok(()), &mut |event| note(&mut events, event), &mut || {
+            Ok(())
+        });
+    told(events, result.map(drop))
+}
+
+#[test]
+fn failures_are_told_in_the_same_words() {
+    let catalog = Catalog::embedded().unwrap();
+    let package = catalog.package_for("x86_64").unwrap();
+    let plan = package.plan(&["aarch64"]).unwrap();
+    let junk = Arc::new(vec![7; usize::try_from(package.size).unwrap()]);
+    let manners = [
+        Manner::Status(404, "X: y".to_owned()),
+        Manner::Status(302, "Location: ftp://there.invalid/".to_owned()),
+        Manner::Ranges,
+        Manner::Cut(5000),
+        Manner::Says(Some("bytes \u{1}1-2/3")),
+        Manner::With("Content-Encoding: gzip\r\n"),
+        Manner::Whole(17),
+        Manner::Silent,
+    ];
+    let servers: Vec<_> = manners.iter().map(|manner| Server::start(&junk, manner.clone())).collect();
+    let mut lists: Vec<Vec<Mirror>> = servers.iter().map(|server| vec![server.mirror()]).collect();
+    lists.push(servers.iter().map(Server::mirror).collect());
+    lists.push(vec![]);
+    for url in ["http://127.0.0.1:1/debian", "https://127.0.0.1:1/debian", "http://nowhere.invalid/debian"] {
+        lists.push(vec![Mirror::Archive(url.parse().unwrap())]);
+    }
+    for mirrors in lists {
+        let (here, there) = (here(&plan, &mirrors), there(&plan, &mirrors));
+        assert!(here.error.is_some());
+        assert_eq!(here, there);
+    }
+}
+
+/// A mirror that has the package.
+fn mirror() -> Server {
+    let Some(path) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
+        skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
+    };
+    Server::start(&Arc::new(std::fs::read(path).unwrap()), Manner::Ranges)
+}
+
+#[test]
+fn a_full_disk_is_told_in_the_same_words() {
+    let server = mirror();
+    let catalog = Catalog::embedded().unwrap();
+    let plan = catalog.package_for("x86_64").unwrap().plan(&["aarch64"]).unwrap();
+    let mirrors = [server.mirror()];
+    let mut written = 0;
+    let mut sink = |_: &Member, bytes: &[u8]| {
+        written += bytes.len();
+        if written < 1 << 20 { Ok(()) } else { Err(Errno::ENOSPC.into()) }
+    };
+    let client = Client::new(&options(), Roots::of_this_machine()).unwrap();
+    let here = Error::from(download(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
+    let there = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
+    for error in [here, there] {
+        assert_eq!(
+            (error.to_string().as_str(), error.exit_code() as u8),
+            ("cannot write qemu-aarch64: No space left on device (os error 28)", 1)
+        );
+        let Some(DownloadError::Write { source, .. }) = error.as_failure() else { panic!("{error}") };
+        assert_eq!(source.raw_os_error(), Some(Errno::ENOSPC as i32));
+    }
+}
+
+#[test]
+fn members_are_the_pinned_ones() {
+    let server = mirror();
+    let catalog = Catalog::embedded().unwrap();
+    let package = catalog.package_for("x86_64").unwrap();
+    let plan = package.plan(&["aarch64", "arm", "riscv64"]).unwrap();
+    let mirrors = [server.mirror()];
+    let mut files = vec![];
+    let mut sink = |member: &Member, bytes: &[u8]| {
+        if files.last().is_none_or(|(target, _)| *target != member.target) {
+            files.push((member.target.clone(), Vec::new()));
+        }
+        files.last_mut().unwrap().1.extend_from_slice(bytes);
+        Ok(())
+    };
+    let (fetched, note) = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap();
+    assert_eq!(fetched.moved, plan.bytes());
+    if let Some(note) = note {
+        skip("kernel", note);
+    }
+    let sums: Vec<_> = files.iter().map(|(target, bytes)| (target.as_str(), Sha256::of(bytes))).collect();
+    let pinned: Vec<_> = plan.members().iter().map(|member| (member.target.as_str(), member.sha256)).collect();
+    assert_eq!(sums, pinned);
+}

@@ -1,0 +1,205 @@
+//! `--qemu` with what is no QEMU: a clear refusal before anything changes; or one that lies, which is found out.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use binfmt_magic::Arch;
+
+use crate::support::emulators::outside;
+use crate::support::output::{Done, tool};
+use crate::support::sandbox::SCRATCH;
+use crate::support::tree::EMULATOR;
+use crate::support::{Then, Tree, liar, qemu};
+
+/// Exit status 1, the file and the reason are named, and nothing was touched but the lock.
+#[track_caller]
+fn refused(file: &Path, why: &str) {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let done = tree.register_by("aarch64", file, &[]).exits(1).says(file.to_str().unwrap()).says(why);
+    assert_eq!(done.out, "");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_dynamic_program() {
+    refused(&env::current_exe().unwrap(), "dynamically linked");
+}
+
+#[sandboxed]
+fn a_program_of_another_machine() {
+    let foreign = Arch::find("riscv64").unwrap().probe().unwrap();
+    refused(&outside("foreign", foreign), "another machine");
+}
+
+#[sandboxed]
+fn a_script() {
+    refused(&outside("script", b"#!/bin/sh\necho qemu-aarch64 version 10.0.13\n"), "not an ELF");
+}
+
+#[sandboxed]
+fn an_empty_file() {
+    refused(&outside("empty", b""), "not an ELF");
+}
+
+#[sandboxed]
+fn a_truncated_elf() {
+    refused(&outside("elf", b"\x7fELF\x02\x01\x01"), "");
+}
+
+#[sandboxed]
+fn only_an_elf_header() {
+    refused(&outside("header", &liar("x", Then::Crash)[..64]), "");
+}
+
+#[sandboxed]
+fn a_directory() {
+    refused(Path::new(SCRATCH), "not a regular file");
+}
+
+#[sandboxed]
+fn a_missing_file() {
+    refused(Path::new("/scratch/nowhere/qemu-aarch64"), "No such file");
+}
+
+/// A pipe that nobody writes to must not be waited for.
+#[sandboxed]
+fn a_pipe() {
+    let path = Path::new(SCRATCH).join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused(&path, "not a regular file");
+}
+
+#[sandboxed]
+fn a_device() {
+    refused(Path::new("/dev/zero"), "not a regular file");
+}
+
+#[sandboxed]
+fn the_qemu_of_another_system() {
+    refused(&qemu("riscv64"), "qemu-riscv64");
+}
+
+#[sandboxed]
+fn a_static_program_that_is_no_qemu() {
+    let own = Arch::of_host(env::consts::ARCH).unwrap().probe().unwrap();
+    refused(&outside("probe", own), "--version");
+}
+
+#[sandboxed]
+fn one_that_crashes_at_once() {
+    let mut program = liar("", Then::Crash);
+    program[0xb0..0xb2].copy_from_slice(&[0x0f, 0x0b]);
+    refused(&outside("qemu-aarch64", &program), "--version ended with signal");
+}
+
+#[sandboxed]
+fn one_with_another_text() {
+    for text in [
+        "",
+        "qemu-aarch64",
+        "qemu-aarch64 version",
+        "qemu-aarch64 version x.y",
+        "\x1b[2J\u{7f}",
+        "qemu-arm version 9.0.0",
+    ] {
+        let tree = Tree::new();
+        let before = tree.snapshot();
+        let file = outside("qemu-aarch64", &liar(text, Then::Crash));
+        tree.register_by("aarch64", &file, &[]).exits(1).says("--version").omits("\x1b[2J");
+        before.is_unchanged_in(&tree);
+    }
+}
+
+/// It says that it is QEMU, and gets as far as the kernel's table: then its entry is taken out again.
+#[track_caller]
+fn found_out(then: Then, why: &str) {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", then));
+    tree.register_by("aarch64", &file, &[]).exits(1).says("taken out again").says(why).says("nothing was changed");
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn one_that_crashes_on_programs() {
+    found_out(Then::Crash, "signal");
+}
+
+#[sandboxed]
+fn one_that_does_nothing_with_programs() {
+    found_out(Then::Shirk, "does not work");
+}
+
+#[sandboxed]
+fn a_cut_qemu() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let whole = fs::read(qemu("aarch64")).unwrap();
+    for size in [4096, whole.len() / 4, whole.len() / 2] {
+        tree.register_by("aarch64", &outside("cut", &whole[..size]), &[]).exits(1).says("cut");
+        before.is_restored_in(&tree);
+    }
+}
+
+#[sandboxed]
+fn a_link_is_followed() {
+    let link = Path::new(SCRATCH).join("link");
+    std::os::unix::fs::symlink(qemu("aarch64"), &link).unwrap();
+    let tree = Tree::new();
+    tree.register_by("aarch64", &link, &[]).exits(0);
+    assert!(fs::symlink_metadata(tree.path(EMULATOR)).unwrap().is_file());
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn a_relative_path() {
+    let qemu = qemu("aarch64");
+    let tree = Tree::new();
+    let mut tool = tool(&["--root", "/tree", "register", "aarch64", "--qemu", "./qemu-aarch64"]);
+    let output = tool.current_dir(qemu.parent().unwrap()).output().unwrap();
+    Done::from(output).exits(0);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn a_name_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = PathBuf::from(std::ffi::OsStr::from_bytes(b"/scratch/qemu-\xff\n"));
+    fs::copy(qemu("aarch64"), &name).unwrap();
+    let tree = Tree::new();
+    let mut tool = tool(&["--root", "/tree", "register", "aarch64", "--qemu"]);
+    Done::from(tool.arg(&name).output().unwrap()).exits(0);
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn it_is_copied() {
+    let file = outside("qemu", &fs::read(qemu("aarch64")).unwrap());
+    let tree = Tree::new();
+    tree.register_by("aarch64", &file, &[]).exits(0);
+    fs::remove_file(&file).unwrap();
+    assert!(tree.runs("aarch64"));
+    tree.write_kernel("status", "-1");
+    tree.run(&["register", "aarch64"]).exits(0);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn it_goes_with_one_system() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64", "riscv64", "--qemu", "/x"]).exits(2).says("--qemu");
+    tree.run(&["register", "all", "--qemu", "/x"]).exits(2).says("--qemu");
+    before.is_untouched_in(&tree);
+}
+
+#[sandboxed]
+fn it_excludes_a_source() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64", "--qemu", "/x", "--source", "host"]).exits(2).says("--source");
+    before.is_untouched_in(&tree);
+}

@@ -1,0 +1,8 @@
+pub(crate) mod archive;
+pub(crate) mod catalog;
+pub(crate) mod debian;
+pub(crate) mod download;
+pub(crate) mod emulator_files;
+pub(crate) mod host_copies;
+pub(crate) mod nix_copies;
+pub(crate) mod oci;

@@ -1,0 +1,173 @@
+//! Registries that want to know who we are, and some that want to know more than they should.
+
+use serde_json::json;
+
+use super::fault_table;
+use super::image::Image;
+use super::server::{Answer, Request, Server};
+use super::tool::{Tool, base64};
+
+const PASSWORD: &str = "fox:den-of-the-fox";
+
+/// A registry that answers with this challenge whoever does not say this.
+pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
+    let image = Image::good();
+    let server = Server::bent(image.clone(), move |request, answer| {
+        if request.header("authorization") != Some(says) {
+            *answer = Answer::status(401).header(format!("WWW-Authenticate: {challenge}"));
+        }
+    });
+    (image, server)
+}
+
+/// One whose tokens come from this server.
+pub(crate) fn with_tokens(tokens: &Server) -> (Image, Server) {
+    let realm = format!("http://{}/token?a=b", tokens.address);
+    closed(
+        format!(r#"Bearer realm="{realm}",service="the fox",scope="repository:fox/qemu:pull""#),
+        "Bearer t.o-k_e/n+1==",
+    )
+}
+
+pub(crate) fn tokens() -> Server {
+    Server::start(|_| Answer::ok(r#"{"token": "t.o-k_e/n+1==", "expires_in": 60}"#))
+}
+
+pub(crate) fn logged_in(tool: Tool, server: &Server) -> Tool {
+    tool.logged_in(&json!({ &server.address: { "auth": base64(PASSWORD) } }))
+}
+
+pub(crate) fn told(request: &Request) -> Option<&str> {
+    request.header("authorization")
+}
+
+pub(crate) fn basic() -> String {
+    format!("Basic {}", base64(PASSWORD))
+}
+
+#[test]
+fn a_password_is_told_when_it_is_wanted() {
+    let (image, server) = closed(r#"Basic realm="x""#.into(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
+    assert_eq!(basic(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
+    logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
+    let requests = server.requests();
+    assert_eq!((told(&requests[0]), told(&requests[1])), (None, Some(&*basic())));
+    // Whoever does not want it, is not told.
+    let open = Server::honest(&image);
+    logged_in(Tool::pulls(open.image(&image.index)), &open).succeeds();
+    assert!(open.requests().iter().all(|request| told(request).is_none()));
+}
+
+#[test]
+fn without_a_password() {
+    let (image, server) = closed("Basic realm=x".into(), "nothing");
+    let hint = Tool::pulls(server.image(&image.index)).fails(1, "it wants a password").hint;
+    assert!(hint.contains("podman login") && hint.contains("REGISTRY_AUTH_FILE"), "{hint}");
+    // A wrong one.
+    let hint = logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, "it wants a password").hint;
+    assert!(hint.contains("auth.json has for 127.0.0.1"), "{hint}");
+    // Another registry's.
+    let other =
+        Tool::pulls(server.image(&image.index)).logged_in(&json!({ "r.example": { "auth": base64(PASSWORD) } }));
+    let before = server.requests().len();
+    other.fails(1, "it wants a password");
+    assert!(server.requests()[before..].iter().all(|request| told(request).is_none()));
+}
+
+#[test]
+fn what_the_auth_files_say_is_told_on() {
+    let (image, server) = closed("Basic realm=x".into(), "nothing");
+    let with = |text: &str| {
+        let tool = Tool::pulls(server.image(&image.index));
+        let file = tool.dir.path().join("config.json");
+        std::fs::write(&file, text).unwrap();
+        let docker = tool.dir.path().to_str().unwrap().to_owned();
+        tool.with("DOCKER_CONFIG", &docker).fails(1, "it wants a password").hint
+    };
+    let gone = Tool::pulls(server.image(&image.index)).with("REGISTRY_AUTH_FILE", "/nonexistent/x");
+    assert!(
+        gone.fails(1, "it wants a password")
+            .hint
+            .ends_with("REGISTRY_AUTH_FILE names /nonexistent/x, which is not there")
+    );
+    assert!(with(r#"{"credsStore": "pass"}"#).ends_with("docker-credential-pass, which is not run from here"));
+    let hint = with(r#"{"auths": {"x": {"auth": "den-of-the-fox"}}, "#);
+    assert!(hint.contains("config.json was of no use: line 1"), "{hint}");
+}
+
+/// The token, and the password too.
+#[test]
+fn redirects_lose_what_was_told() {
+    let mut ways = 0;
+    for code in [301, 302, 303, 307, 308] {
+        let image = Image::good();
+        let cdn = Server::start({
+            let image = image.clone();
+            move |request| Answer::ok(image.blobs[request.path.rsplit('/').next().unwrap()].clone())
+        });
+        let tokens = tokens();
+        let challenges = [
+            ("Basic realm=x".to_owned(), basic()),
+            (format!(r#"Bearer realm="http://{}/token""#, tokens.address), "Bearer t.o-k_e/n+1==".to_owned()),
+        ];
+        for (challenge, says) in challenges {
+            let before = cdn.requests().len();
+            let to = format!("http://{}", cdn.address);
+            let server = Server::bent(image.clone(), move |request, answer| {
+                *answer = if told(request) == Some(&says) {
+                    Answer::status(code).header(format!("Location: {to}{}", request.path))
+                } else {
+                    Answer::status(401).header(format!("WWW-Authenticate: {challenge}"))
+                };
+            });
+            logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
+            let came = cdn.requests();
+            assert_eq!(came.len() - before, 4);
+            assert!(came.iter().all(|request| told(request).is_none()), "{came:?}");
+            ways += 1;
+        }
+    }
+    fault_table::line("redirects to other servers, without password and token", ways);
+}
+
+#[test]
+fn strange_realms() {
+    let odd = [
+        ("", "no URL"),
+        ("token", "no URL"),
+        ("file:///etc/shadow", "no URL"),
+        ("ftp://127.0.0.1/", "no URL"),
+        ("https://u:p@127.0.0.1/", "no URL"),
+        ("http://", "no URL"),
+        ("http://192.0.2.1/token", "without TLS"),
+        ("http://r.example/token", "without TLS"),
+        ("http://127.0.0.1.r.example/", "without TLS"),
+        ("javascript:alert(1)", "no URL"),
+        ("\u{202e}x", "no URL"),
+    ];
+    fault_table::line("registries with a token server that must not be asked", odd.len());
+    for (realm, words) in odd {
+        let (image, server) = closed(format!("Bearer realm=\"{realm}\""), "nothing");
+        logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[test]
+fn strange_challenges() {
+    let odd = [
+        ("", "without a word"),
+        ("\"", "without a word"),
+        ("Negotiate YQ==", "log in by negotiate"),
+        ("Digest realm=x, Negotiate", "log in by digest or negotiate"),
+        ("Bearer realm=\"x", "no URL"),
+        ("Bearer a=1, a=2", "without a word"),
+    ];
+    for (challenge, words) in odd {
+        let (image, server) = closed(challenge.into(), "nothing");
+        logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);
+    }
+    let endless = "x".repeat(3_000_000);
+    let (image, server) = closed(format!("Bearer realm=\"{endless}\""), "nothing");
+    assert!(Tool::pulls(server.image(&image.index)).fails(1, "").error.len() < 1000);
+}

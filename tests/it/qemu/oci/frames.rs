@@ -1,0 +1,155 @@
+//! What the parent makes of any bytes at all that its child says: an error, or layers that are as the digests say.
+
+use binfmt_nix::fetcher::wire::{self, Lack};
+use binfmt_nix::fetcher::{Follower, Lost, Pulling};
+use binfmt_nix::oci::{Bad, Platform, Reference};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::image::Image;
+
+fn reference(image: &Image) -> Reference {
+    format!("oci://r.example/x@{}", image.index).parse().unwrap()
+}
+
+/// What comes of these bytes in pieces of that size: the layers' bytes, and whether it was all.
+fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, Lost>) {
+    let mut follower = Follower::new(&reference(&Image::good()), Platform::of_machine("x86_64").unwrap());
+    let mut came = Vec::new();
+    for piece in said.chunks(size) {
+        let taken = follower.take(piece, &mut |bytes| {
+            came.extend_from_slice(bytes);
+            Ok(())
+        });
+        if !matches!(taken, Ok(None)) {
+            return (came, taken);
+        }
+    }
+    (came, Ok(None))
+}
+
+fn say(word: &Pulling) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::say(&mut out, word).unwrap();
+    out
+}
+
+fn give(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::give(&mut out, bytes).unwrap();
+    out
+}
+
+/// The words of an honest child, in their order.
+fn honest() -> Vec<Vec<u8>> {
+    let image = Image::good();
+    let document = |digest| {
+        let bytes = &image.blobs[digest];
+        [say(&Pulling::Document { size: bytes.len() as u64 }), give(bytes)]
+    };
+    let mut said = vec![say(&Pulling::Ready { lacks: vec![Lack::User] })];
+    said.extend(document(&image.index));
+    said.extend(document(&image.manifest));
+    said.extend(image.layers.iter().map(|digest| give(&image.blobs[digest])));
+    said.push(say(&Pulling::Done { moved: 7 }));
+    said
+}
+
+fn layers() -> Vec<u8> {
+    let image = Image::good();
+    image.layers.iter().flat_map(|digest| image.blobs[digest].clone()).collect()
+}
+
+/// Whatever it is, there is never more than the layers, nor an end without them.
+fn holds(said: &[u8], size: usize) {
+    let (came, end) = followed(said, size);
+    assert!(came.len() <= layers().len());
+    match end {
+        Ok(Some(_)) => assert!(came == layers()),
+        Ok(None) => {}
+        Err(Lost::Garbled(why)) => assert!(!why.to_string().contains(char::is_control)),
+        Err(Lost::Piece(what, why)) => assert!(!format!("{what}{why}").contains(char::is_control)),
+        Err(Lost::NoClient(why)) => assert!(!why.contains(char::is_control)),
+        Err(Lost::Sink(error)) => panic!("{error}"),
+    }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
+#[test]
+fn any_bytes() {
+    proptest!(config(500), |(said in vec(any::<u8>(), 0..300), size in 1..50_usize)| holds(&said, size));
+}
+
+#[test]
+fn any_frames() {
+    let word = select(vec![
+        &br#"{"Ready":{"lacks":[]}}"#[..],
+        br#"{"Document":{"size":3}}"#,
+        br#"{"Document":{"size":99999999999}}"#,
+        br#"{"Done":{"moved":1}}"#,
+        br#"{"NoClient":"\u001b[31m"}"#,
+        br#"{"Failed":{"Closed":"\u001b"}}"#,
+        br#"{"Failed":{"Bad":{"Refused":"\u202e"}}}"#,
+        br#"{"Failed":{"Tokens":{"server":"\n","reason":{"Broken":"\n"}}}}"#,
+    ]);
+    let frame = (select(b"bwx".to_vec()), prop_oneof![word.prop_map(<[u8]>::to_vec), vec(any::<u8>(), 0..40)]);
+    proptest!(config(1000), |(frames in vec(frame, 0..8), size in 1..200_usize)| {
+        let said: Vec<_> = frames.into_iter().flat_map(|(kind, bytes)| {
+            let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+            [&[kind][..], &length, &bytes].concat()
+        }).collect();
+        holds(&said, size);
+    });
+}
+
+/// One is left out, said twice, in another's place, or has a wrong byte.
+#[test]
+fn frames_that_nearly_are_an_image() {
+    proptest!(config(300), |(at in 0..8_usize, to in 0..8_usize, way in 0..4, bit in any::<u32>())| {
+        let mut said = honest();
+        match way {
+            0 => drop(said.remove(at)),
+            1 => said.insert(to, said[at].clone()),
+            2 => said.swap(at, to),
+            _ => {
+                let byte = bit as usize % said[at].len();
+                said[at][byte] ^= 1 << (bit % 8);
+            }
+        }
+        holds(&said.concat(), 4096);
+    });
+}
+
+#[test]
+fn an_image_in_any_pieces() {
+    proptest!(config(100), |(size in 1..5000_usize)| {
+        let (came, end) = followed(&honest().concat(), size);
+        prop_assert!(came == layers());
+        prop_assert!(matches!(end, Ok(Some(7))));
+    });
+}
+
+/// A child that was taken over says what it likes; the digests are the parent's own business.
+#[test]
+fn lies() {
+    let digest = |at: usize, byte: usize| {
+        let mut said = honest();
+        let length = said[at].len();
+        said[at][5 + byte % (length - 5)] ^= 1;
+        matches!(followed(&said.concat(), 4096).1, Err(Lost::Piece(_, why))
+            if matches!(*why, binfmt_nix::download::Piece::Bad(Bad::Digest { .. })))
+    };
+    // The index, the manifest and both layers.
+    for at in [2, 4, 5, 6] {
+        assert!([0, 7, 99, 1000].iter().all(|byte| digest(at, *byte)), "{at}");
+    }
+    let garbled = |said: &[Vec<u8>]| matches!(followed(&said.concat(), 4096).1, Err(Lost::Garbled(_)));
+    let said = honest();
+    assert!(garbled(&said[1..]) && garbled(&[&said[..1], &said[7..]].concat()));
+    assert!(garbled(&[&said[..6], &said[7..]].concat()) && garbled(&[&said[..1], &said[5..]].concat()));
+    assert!(garbled(&[&said[..2], &said[3..]].concat()));
+}

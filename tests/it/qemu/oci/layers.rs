@@ -1,0 +1,111 @@
+//! Layers: of every kind, on top of each other, and such as nothing is taken out of.
+
+use binfmt_nix::digest::Sha256;
+use serde_json::json;
+use tar::EntryType;
+
+use super::fault_table;
+use super::image::{Image, Member, descriptor, emulator, file, layer, tar};
+use super::server::Server;
+use super::tool::Tool;
+
+#[test]
+fn of_every_kind() {
+    let members = || [file("usr/bin/qemu-aarch64-static", &emulator())];
+    let kinds = [
+        ("application/vnd.oci.image.layer.v1.tar", tar(&members())),
+        ("application/vnd.oci.image.layer.v1.tar+gzip", layer(&members())),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", zst(&tar(&members()))),
+        ("application/vnd.docker.image.rootfs.diff.tar.gzip", layer(&members())),
+    ];
+    for (kind, layer) in kinds {
+        let image = Image::typed(&[(kind, layer)]);
+        let outcome = Tool::pulls(Server::honest(&image).image(&image.index)).succeeds();
+        assert_eq!(outcome.emulators["aarch64"], Sha256::of(&emulator()), "{kind}");
+    }
+    // Docker's own manifest: the same shape, other names.
+    let layer = layer(&members());
+    let docker = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": descriptor("application/vnd.docker.container.image.v1+json", b"{}"),
+        "layers": [descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", &layer)],
+    });
+    let mut image = Image::with_manifest(docker.to_string().as_bytes());
+    image.keep(layer);
+    Tool::pulls(Server::honest(&image).image(&image.index)).succeeds();
+}
+
+/// One raw block (RFC 8878 §3.1.1.2), which is as good as any.
+fn zst(content: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
+    out.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+    let blocks: Vec<_> = content.chunks(100_000).collect();
+    for (number, block) in blocks.iter().enumerate() {
+        let last = u32::from(number + 1 == blocks.len());
+        let header = last | (u32::try_from(block.len()).unwrap() << 3);
+        out.extend(&header.to_le_bytes()[..3]);
+        out.extend(*block);
+    }
+    out
+}
+
+/// They are what they should be, and still nothing is taken out of them.
+#[test]
+fn that_are_not_taken() {
+    use EntryType as Kind;
+    let link = |path, kind| vec![Member(path, kind, Vec::new())];
+    let odd = [
+        (vec![file("../../usr/bin/qemu-aarch64", b"x")], "outside"),
+        (vec![file("/usr/bin/qemu-aarch64", b"x")], "outside"),
+        (link("usr/bin/qemu-aarch64", Kind::Symlink), "not a file"),
+        (link("usr/bin/qemu-aarch64", Kind::Link), "not a file"),
+        (link("usr/bin/qemu-aarch64", Kind::Char), "not a file"),
+        (link("usr/bin/qemu-aarch64", Kind::Fifo), "not a file"),
+        (vec![file("a/qemu-aarch64", b"x"), file("b/qemu-aarch64-static", b"x")], "two emulators"),
+        (vec![file("a/.wh..", b"")], "hides nothing"),
+        (vec![file("etc/motd", b"x")], "has none"),
+    ];
+    let odd_layers = odd.len();
+    for (members, words) in odd {
+        let image = Image::of(&[layer(&[file("a", b"b")]), layer(&members)]);
+        Tool::pulls(Server::honest(&image).image(&image.index)).fails(1, words);
+    }
+    let none: [(&str, Vec<u8>, &str); 4] = [
+        (
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            b"no tar at all".to_vec(),
+            "layer 1 of 1: it is no tar archive",
+        ),
+        (
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            layer(&[file("x", &emulator())])[..9000].to_vec(),
+            "no tar archive",
+        ),
+        ("application/vnd.oci.image.layer.v1.tar+encrypted", b"x".to_vec(), "no tar archive, but application/"),
+        (
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            b"x".to_vec(),
+            "no tar archive, but application/",
+        ),
+    ];
+    fault_table::line("layers with path escapes, links, devices, duplicates, or no emulator", odd_layers + none.len());
+    for (kind, layer, words) in none {
+        let image = Image::typed(&[(kind, layer)]);
+        Tool::pulls(Server::honest(&image).image(&image.index)).fails(1, words);
+    }
+}
+
+#[test]
+fn that_hide_others() {
+    let of = |layers: &[Vec<u8>]| {
+        let image = Image::of(layers);
+        Tool::pulls(Server::honest(&image).image(&image.index)).run().emulators
+    };
+    let lower = || layer(&[file("usr/bin/qemu-aarch64", b"old"), file("usr/bin/qemu-arm", b"arm")]);
+    let upper = of(&[lower(), layer(&[file("opt/qemu-aarch64-static", b"new")])]);
+    assert_eq!(upper.into_values().collect::<Vec<_>>(), [Sha256::of(b"new"), Sha256::of(b"arm")]);
+    for hiding in ["usr/bin/.wh..wh..opq", "usr/.wh.bin", ".wh.usr"] {
+        let left = of(&[lower(), layer(&[file(hiding, b""), file("usr/bin/qemu-arm", b"kept")])]);
+        assert_eq!(left.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), Sha256::of(b"kept"))], "{hiding}");
+    }
+}

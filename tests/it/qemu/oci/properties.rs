@@ -1,0 +1,105 @@
+//! Images of registries: what names them, what they say of themselves, and what registries want to hear.
+
+use binfmt_nix::digest::Sha256;
+use binfmt_nix::oci::{Bad, Chain, Challenge, Document, Platform, Reference, Want, in_file, may_know, pull_scope};
+use proptest::prelude::*;
+
+fn image() -> Reference {
+    "oci://r.example/a/b:t".parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(crate::support::config(500))]
+
+    #[test]
+    fn what_names_an_image_is_read_back(text in "(oci://)?[a-z0-9.:\\[\\]-]{0,20}/[a-z0-9._/-]{0,20}(:[A-Za-z0-9._-]{1,10})?(@sha256:[0-9a-f]{64})?") {
+        if let Ok(image) = text.parse::<Reference>() {
+            let shown = image.to_string();
+            prop_assert_eq!(shown.parse::<Reference>().unwrap(), image.clone());
+            // Nothing of it can be anything else in a URL.
+            let rest = image.base().split_once("://").unwrap().1.to_owned();
+            prop_assert!(rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:[]-_/".contains(&byte)), "{}", rest);
+            prop_assert!(!rest.contains("..") && !rest.contains("//"));
+        }
+    }
+
+    #[test]
+    fn any_text_is_refused_or_plain(text in "oci://\\PC{0,60}") {
+        if let Ok(image) = text.parse::<Reference>() {
+            prop_assert!(image.to_string().is_ascii());
+        }
+    }
+
+    #[test]
+    fn challenges_have_no_strange_words(value in prop::collection::vec(any::<u8>(), 0..200)) {
+        for challenge in Challenge::parse(&value) {
+            prop_assert!(!challenge.scheme.is_empty() && challenge.scheme.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+
+    #[test]
+    fn a_challenge_is_read_as_it_was_meant(
+        scheme in "[A-Za-z]{1,8}",
+        parameters in prop::collection::btree_map("[a-z]{1,8}", "[ !#-\\[\\]-~\"\\\\]{0,12}", 0..5),
+    ) {
+        let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+        let written: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+        let challenges = Challenge::parse(format!("Basic, {scheme} {}, Other", written.join(", ")).as_bytes());
+        let [basic, read, other] = challenges.as_slice() else { panic!("{challenges:?}") };
+        prop_assert_eq!((basic.scheme.as_str(), other.scheme.as_str()), ("basic", "other"));
+        prop_assert_eq!(&read.scheme, &scheme.to_lowercase());
+        for (name, value) in &parameters {
+            prop_assert_eq!(read.parameter(name), Some(value.as_str()));
+        }
+    }
+
+    #[test]
+    fn nothing_but_pulling_is_asked_for(asked in "\\PC{0,40}|repository:[a-z/:, ]{0,20}:[a-z,*]{0,9}") {
+        let scope = pull_scope(Some(&asked), "a/b");
+        prop_assert!(scope.starts_with("repository:") && scope.ends_with(":pull"));
+        prop_assert!(scope.matches(':').count() == 2 && !scope.contains(' '));
+    }
+
+    /// Whoever may know a password is on the way up or down from the registry, by whole labels.
+    #[test]
+    fn a_password_does_not_leave_the_domain(registry in "([a-c]\\.){1,3}[a-c]", realm in "([a-c]\\.){0,4}[a-c]") {
+        if may_know(&registry, &realm) {
+            let (a, b) = (format!(".{registry}"), format!(".{realm}"));
+            prop_assert!(a.ends_with(&b) || b.ends_with(&a));
+            prop_assert!(realm.contains('.'));
+        }
+    }
+
+    #[test]
+    fn auth_files_are_not_quoted(text in "\\PC{0,40}", key in "[a-z./:]{0,20}", secret in "[g-z]{12}") {
+        let whole = format!("{{\"auths\": {{\"{key}\": {{\"auth\": \"{secret}\"}}, \"r.example\": {{\"auth\": \"{secret}!\"}}}} {text}");
+        for text in [text.as_str(), &whole, &format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{secret}!\"}}}}}}")] {
+            if let Err(why) = in_file(text.as_bytes(), &image()) {
+                prop_assert!(!why.contains(&secret), "{}", why);
+            }
+        }
+    }
+
+    #[test]
+    fn no_document_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..400_usize) {
+        drop(Document::parse(&bytes));
+        let digest = Sha256::of(b"x");
+        let mut text = format!(
+            r#"{{"schemaVersion": 2, "manifests": [{{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:{digest}", "size": 5, "platform": {{"os": "linux", "architecture": "amd64"}}}}]}}"#
+        ).into_bytes();
+        for (offset, byte) in bytes.into_iter().take(9).enumerate() {
+            if let Some(place) = text.get_mut(at + offset) {
+                *place = byte;
+            }
+        }
+        let mut chain = Chain::new(&image(), Platform::of_machine("x86_64").unwrap());
+        match chain.document(&text) {
+            Ok(()) => {
+                let listed = matches!(chain.want(), Want::Document { digest: Some(_), size: Some(1..) });
+                prop_assert!(listed);
+            },
+            Err(Bad::Refused(why)) => prop_assert!(!why.is_empty()),
+            Err(bad) => prop_assert!(false, "{}", bad),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Real registries that want to know who we are, and that speak TLS.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rcgen::{CertificateParams, KeyPair, SigningKey as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::real_registry::usual;
+use super::registry::Registry;
+use super::server::{Answer, Server};
+use super::tls::Elsewhere;
+use super::tool::{Tool, base64};
+
+/// `htpasswd -nbB fox den-of-the-fox`.
+const HTPASSWD: &str = include_str!("htpasswd");
+
+/// The same registry's files, behind a password.
+#[test]
+fn with_a_password() {
+    let (open, files) = (Registry::open(), tempfile::tempdir().unwrap());
+    let digest = usual(&open, "fox/qemu:v1");
+    fs::write(files.path().join("htpasswd"), HTPASSWD).unwrap();
+    let auth = json!({ "htpasswd": { "realm": "fox", "path": files.path().join("htpasswd") } });
+    let closed = with_the_files_of(&open, &files, &json!({}), &auth);
+    let image = format!("oci://{}/fox/qemu@{digest}", closed.address);
+    Tool::pulls(&image).fails(1, "it wants a password");
+    let login = |password: &str| json!({ &closed.address: { "auth": base64(password) } });
+    Tool::pulls(&image).logged_in(&login("fox:wrong")).fails(1, "it wants a password");
+    Tool::pulls(&image).logged_in(&login("fox:den-of-the-fox")).succeeds();
+}
+
+fn with_the_files_of(open: &Registry, files: &TempDir, http: &Value, auth: &Value) -> Registry {
+    let closed = Registry::start(files, http, auth);
+    fs::remove_dir_all(closed.dir.path().join("data")).ok();
+    std::os::unix::fs::symlink(open.dir.path().join("data"), closed.dir.path().join("data")).unwrap();
+    closed
+}
+
+/// docs/spec/auth/jwt.md: the registry believes tokens that are signed by a certificate it was given.
+#[test]
+fn with_tokens() {
+    let (open, files) = (Registry::open(), tempfile::tempdir().unwrap());
+    let digest = usual(&open, "fox/qemu:v1");
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["tokens.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(files.path().join("tokens.pem"), certificate.pem()).unwrap();
+    let header = json!({ "typ": "JWT", "alg": "ES256", "x5c": [STANDARD.encode(certificate.der())] });
+    let tokens = Server::start(move |request| {
+        let known = request.header("authorization") == Some(&format!("Basic {}", base64("fox:den-of-the-fox")));
+        let right = request.path == "/token?scope=repository%3Afox%2Fqemu%3Apull&service=registry.test";
+        let access = json!([{ "type": "repository", "name": "fox/qemu", "actions": ["pull"] }]);
+        let none = json!([]);
+        let token = token(&key, &header, if known && right { &access } else { &none });
+        Answer::ok(json!({ "token": token }).to_string())
+    });
+    let auth = json!({ "token": {
+        "realm": format!("http://{}/token", tokens.address), "service": "registry.test", "issuer": "fox",
+        "rootcertbundle": files.path().join("tokens.pem"),
+    } });
+    let closed = with_the_files_of(&open, &files, &json!({}), &auth);
+    let image = format!("oci://{}/fox/qemu@{digest}", closed.address);
+    Tool::pulls(&image).fails(1, "it wants a password");
+    let login = json!({ &closed.address: { "auth": base64("fox:den-of-the-fox") } });
+    Tool::pulls(&image).logged_in(&login).succeeds();
+    assert_eq!(tokens.requests().len(), 2);
+}
+
+fn token(key: &KeyPair, header: &Value, access: &Value) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({
+        "iss": "fox", "sub": "fox", "aud": "registry.test", "jti": "1",
+        "iat": now, "nbf": now - 60, "exp": now + 600, "access": access,
+    });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(header), part(&claims));
+    let signature = raw(&key.sign(signed.as_bytes()).unwrap());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Of ASN.1 two integers, to two numbers of 32 bytes (RFC 7518 §3.4).
+fn raw(der: &[u8]) -> Vec<u8> {
+    let mut rest = &der[2..];
+    let mut raw = Vec::new();
+    for _ in 0..2 {
+        let length = usize::from(rest[1]);
+        let number: Vec<_> = rest[2..2 + length].iter().copied().skip_while(|byte| *byte == 0).collect();
+        raw.extend(vec![0; 32 - number.len()]);
+        raw.extend(number);
+        rest = &rest[2 + length..];
+    }
+    raw
+}
+
+/// By a certificate of an authority that only `SSL_CERT_FILE` knows.
+#[test]
+fn with_tls() {
+    let (open, elsewhere) = (Registry::open(), Elsewhere::new());
+    let digest = usual(&open, "fox/qemu:v1");
+    let (certificate, key) = elsewhere.certificate("registry.test");
+    fs::write(elsewhere.dir.path().join("server.pem"), certificate.pem()).unwrap();
+    fs::write(elsewhere.dir.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let at = |name: &str| elsewhere.dir.path().join(name);
+    let http = json!({ "tls": { "certificate": at("server.pem"), "key": at("key.pem") } });
+    let closed = with_the_files_of(&open, &elsewhere.dir, &http, &json!({}));
+    elsewhere.lead("registry.test", &closed.address);
+    elsewhere.pulls(&format!("oci://registry.test/fox/qemu@{digest}")).succeeds();
+    Tool::pulls(format!("oci://{}/fox/qemu@{digest}", closed.address)).fails(1, "HTTP status 400");
+}

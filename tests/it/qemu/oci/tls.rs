@@ -1,0 +1,205 @@
+//! Registries elsewhere, which speak TLS. A proxy of the test's own leads to them by their names: names are nobody's here.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::fault_table;
+use super::image::{Image, NAME};
+use super::server::{Answer, Request, Server, read, write};
+use super::tool::{Tool, base64};
+
+/// An authority that nobody knows, and a proxy that leads to servers by their names.
+pub(crate) struct Elsewhere {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) dir: TempDir,
+    places: Arc<Mutex<BTreeMap<String, String>>>,
+    proxy: String,
+}
+
+impl Elsewhere {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("roots.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        let places = Arc::new(Mutex::new(BTreeMap::new()));
+        let proxy = proxy(Arc::clone(&places));
+        Self { issuer: Issuer::new(params, key), dir, places, proxy }
+    }
+
+    /// That name on port 443 leads there.
+    pub(crate) fn lead(&self, name: &str, to: &str) {
+        self.places.lock().unwrap().insert(format!("{name}:443"), to.to_owned());
+    }
+
+    /// A certificate for a server of that name, and its key.
+    pub(crate) fn certificate(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// A server of that name.
+    fn serve(&self, name: &str, manner: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Served {
+        let (certificate, key) = self.certificate(name);
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from(certificate)],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.lead(name, &listener.local_addr().unwrap().to_string());
+        let log = Served::default();
+        let (manner, kept, config) = (Arc::new(manner), log.clone(), Arc::new(config));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (manner, kept) = (Arc::clone(&manner), kept.clone());
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                thread::spawn(move || {
+                    let mut input = BufReader::new(StreamOwned::new(connection, stream));
+                    while let Ok(Some(request)) = read(&mut input) {
+                        kept.0.lock().unwrap().push(request.clone());
+                        if !matches!(write(input.get_mut(), &manner(&request)), Ok(true)) {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        log
+    }
+
+    /// The tool, which trusts the authority, and goes through the proxy.
+    pub(crate) fn pulls(&self, image: &str) -> Tool {
+        self.doubts(image).with("SSL_CERT_FILE", self.roots().to_str().unwrap())
+    }
+
+    /// It does not trust it.
+    fn doubts(&self, image: &str) -> Tool {
+        Tool::pulls(image).with("HTTPS_PROXY", &format!("http://{}", self.proxy))
+    }
+
+    fn roots(&self) -> PathBuf {
+        // The child that reads it may be another user.
+        std::fs::set_permissions(self.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        self.dir.path().join("roots.pem")
+    }
+}
+
+/// What a server was asked.
+#[derive(Clone, Default)]
+struct Served(Arc<Mutex<Vec<Request>>>);
+
+impl Served {
+    fn told(&self) -> Vec<Option<String>> {
+        let requests = self.0.lock().unwrap();
+        requests.iter().map(|request| request.header("authorization").map(str::to_owned)).collect()
+    }
+}
+
+/// RFC 9110 §9.3.6.
+fn proxy(places: Arc<Mutex<BTreeMap<String, String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let places = Arc::clone(&places);
+            thread::spawn(move || -> io::Result<()> {
+                let mut input = BufReader::new(client.try_clone()?);
+                let request = read(&mut input)?.unwrap_or_default();
+                let place = places.lock().unwrap().get(&request.path).cloned();
+                let Some(place) = place.filter(|_| request.method == "CONNECT") else {
+                    return write(&mut &client, &Answer::status(502)).map(drop);
+                };
+                let server = TcpStream::connect(place)?;
+                (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+                let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+                thread::spawn(move || io::copy(&mut from, &mut to));
+                io::copy(&mut input, &mut &server).map(drop)
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_authority_of_ones_own() {
+    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+    let reference = format!("oci://registry.test/{NAME}@{}", image.index);
+    elsewhere.serve("registry.test", move |request| image.answer(request));
+    elsewhere.pulls(&reference).succeeds();
+    elsewhere.doubts(&reference).fails(1, "certificate");
+}
+
+#[test]
+fn https_is_not_left_for_http() {
+    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+    let plain = Server::honest(&image);
+    let to = format!("http://{}", plain.address);
+    elsewhere
+        .serve("registry.test", move |request| Answer::status(307).header(format!("Location: {to}{}", request.path)));
+    let reference = format!("oci://registry.test/{NAME}@{}", image.index);
+    elsewhere.pulls(&reference).fails(1, "redirects to http:, which is not followed");
+    // Nor are we made to ask this machine for tokens.
+    let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{}/token""#, plain.address);
+    elsewhere.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
+    elsewhere.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, where nobody is asked");
+    assert!(plain.requests().is_empty());
+}
+
+/// What a server of tokens is told by somebody who is logged in at the registry, and what came of it.
+fn realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, super::tool::Outcome) {
+    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+    let tokens = elsewhere.serve(realm, |request| {
+        let known = request.header("authorization").is_some();
+        Answer::ok(format!(r#"{{"token": "{}"}}"#, if known { "for-the-fox" } else { "for-nobody" }))
+    });
+    let index = image.index.clone();
+    let asked = elsewhere.serve(registry, move |request| match request.header("authorization") {
+        Some("Bearer for-the-fox") => image.answer(request),
+        _ => Answer::status(401).header(format!(r#"WWW-Authenticate: Bearer realm="https://{realm}/token""#)),
+    });
+    let login = json!({ registry: { "auth": base64("fox:den-of-the-fox") } });
+    let outcome = elsewhere.pulls(&format!("oci://{registry}/{NAME}@{index}")).logged_in(&login).run();
+    assert!(asked.told().iter().flatten().all(|told| told.starts_with("Bearer for-")));
+    (tokens.told(), outcome)
+}
+
+#[test]
+fn realms_that_may_know() {
+    let basic = format!("Basic {}", base64("fox:den-of-the-fox"));
+    for (registry, server) in [("registry.fox.test", "auth.registry.fox.test"), ("registry.fox.test", "fox.test")] {
+        let (told, outcome) = realm(registry, server);
+        assert_eq!((told, outcome.code), (vec![Some(basic.clone())], 0), "{server}: {outcome:?}");
+    }
+}
+
+/// They are asked for a token for nobody, and that is said if it will not do.
+#[test]
+fn realms_that_must_not() {
+    let strangers =
+        ["thief.test", "auth.fox.test", "registry.fox.test.thief.test", "xregistry.fox.test", "auth.docker.io"];
+    fault_table::line("registries with a token server that must not get the password", strangers.len());
+    for server in strangers {
+        let (told, outcome) = realm("registry.fox.test", server);
+        assert_eq!((told, outcome.code), (vec![None], 1), "{server}");
+        let withheld = format!("to be told to {server}, which is not of its own domain: that was not done");
+        assert!(outcome.error.contains(&withheld), "{outcome:?}");
+    }
+}

@@ -1,0 +1,195 @@
+//! The tool's part: pulls an image as it would, with the children it would, and says what came of it.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use binfmt_magic::Arch;
+use binfmt_nix::digest::Sha256;
+use binfmt_nix::download::ClientOptions;
+use binfmt_nix::error::{Error, Result};
+use binfmt_nix::fetcher::{self, Layers, PullOrder};
+use binfmt_nix::host::Host;
+use binfmt_nix::oci::{Platform, Reference};
+use binfmt_nix::qemu::obtain::open::{Opened, What};
+use binfmt_nix::qemu::obtain::unpack::bring;
+use binfmt_nix::registries;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+pub(crate) const ROLE: &str = "as-the-tool";
+/// How long nothing may come, in milliseconds.
+const STALL: &str = "BINFMT_NIX_TEST_STALL";
+
+/// What came of a pull.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// The exit code that the error means.
+    pub(crate) code: u8,
+    pub(crate) error: String,
+    pub(crate) hint: String,
+    pub(crate) pinned: String,
+    pub(crate) manifest: String,
+    pub(crate) moved: u64,
+    /// How far it said to be, at the end.
+    pub(crate) progress: (u64, u64),
+    /// The digests of the emulators that were in it.
+    pub(crate) emulators: BTreeMap<String, Sha256>,
+    /// What they answered to `--version`, or why they will not do.
+    pub(crate) versions: BTreeMap<String, String>,
+}
+
+/// How the tool is started.
+pub(crate) struct Tool {
+    image: String,
+    machine: &'static str,
+    variables: Vec<(String, String)>,
+    pub(crate) dir: TempDir,
+}
+
+impl Tool {
+    pub(crate) fn pulls(image: impl Into<String>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().to_str().unwrap().to_owned();
+        Self { image: image.into(), machine: "x86_64", variables: Vec::new(), dir }
+            .with(STALL, "8000")
+            .with("HOME", &home)
+            .with("XDG_RUNTIME_DIR", &home)
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn on(self, machine: &'static str) -> Self {
+        Self { machine, ..self }
+    }
+
+    /// With a file that `podman login` could have written.
+    pub(crate) fn logged_in(self, auths: &serde_json::Value) -> Self {
+        let file = self.dir.path().join("auth.json");
+        fs::write(&file, serde_json::json!({ "auths": auths }).to_string()).unwrap();
+        self.with("REGISTRY_AUTH_FILE", file.to_str().unwrap())
+    }
+
+    pub(crate) fn emulator(&self, target: &str) -> PathBuf {
+        self.dir.path().join(format!("qemu-{target}"))
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args([ROLE, &self.image, self.machine, self.dir.path().to_str().unwrap(), "aarch64", "arm"])
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// What comes of it; never a panic, never more than a line of strange text, never a password.
+    pub(crate) fn run(&self) -> Outcome {
+        let since = Instant::now();
+        let output = self.command().output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let outcome: Outcome = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"));
+        assert!(said.is_empty(), "{said}");
+        let all = format!("{outcome:?}");
+        for secret in ["den-of-the-fox", &base64("fox:den-of-the-fox"), "identity-of-the-fox"] {
+            assert!(!all.contains(secret), "{all}");
+        }
+        assert!(!outcome.error.contains(char::is_control), "{all}");
+        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+        outcome
+    }
+
+    /// It fails with this exit code, saying this, and leaves nothing.
+    #[track_caller]
+    pub(crate) fn fails(&self, code: u8, words: &str) -> Outcome {
+        let outcome = self.run();
+        assert!(outcome.code == code && outcome.error.contains(words), "not {code} {words:?}: {outcome:?}");
+        assert!(outcome.emulators.is_empty() && !self.emulator("aarch64").exists());
+        outcome
+    }
+
+    /// It succeeds.
+    #[track_caller]
+    pub(crate) fn succeeds(&self) -> Outcome {
+        let outcome = self.run();
+        assert!(outcome.code == 0, "{outcome:?}");
+        outcome
+    }
+}
+
+/// What the tool's own process does.
+pub(crate) fn role(image: &str, machine: &str, dir: &str, targets: &[&str]) -> ExitCode {
+    let mut outcome = Outcome::default();
+    if let Err(error) = pull(image, machine, Path::new(dir), targets, &mut outcome) {
+        outcome.emulators.clear();
+        (outcome.code, outcome.error) = (error.exit_code() as u8, error.to_string());
+        outcome.hint = error.hint().unwrap_or_default();
+    }
+    println!("{}", serde_json::to_string(&outcome).unwrap());
+    ExitCode::SUCCESS
+}
+
+fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut Outcome) -> Result<()> {
+    let host = Host::live();
+    let image: Reference = image.parse().map_err(|e| Error::Usage(format!("{e}")))?;
+    let stall = env::var(STALL).unwrap().parse().unwrap();
+    let login = registries::login(&host, &image);
+    let order = PullOrder {
+        image: &image,
+        platform: Platform::of_machine(machine).unwrap(),
+        login: &login,
+        options: ClientOptions {
+            stall: Duration::from_millis(stall),
+            slowest: 100_000,
+            pause: Duration::from_millis(1),
+            ..ClientOptions::default()
+        },
+        extra_roots: b"",
+    };
+    let mut tell = |progress: fetcher::Progress| {
+        assert!(progress.bytes <= progress.of);
+        outcome.progress = (progress.bytes, progress.of);
+    };
+    let (pulled, note) = fetcher::pull(&host, &order, &mut tell, &mut || Ok(()))?;
+    assert_eq!(note, None, "the process that pulls gave up all rights");
+    (outcome.pinned, outcome.manifest) = (pulled.pinned.to_string(), pulled.manifest.to_string());
+    outcome.moved = pulled.moved;
+    let again = || Layers { file: pulled.layers.file.try_clone().unwrap(), lengths: pulled.layers.lengths.clone() };
+    let mut came: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut sink = |target: &str, bytes: &[u8]| {
+        came.entry(target.to_owned()).or_default().extend_from_slice(bytes);
+        Ok(())
+    };
+    fetcher::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
+    outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of(bytes))).collect();
+    let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
+    let opened = Opened { shown: "the image".to_owned(), what: What::Layers(again()), note: None };
+    for (target, copy) in bring(&host, &archs, machine, &opened)?.copies {
+        let version = match copy.verdict {
+            Ok(mut fit) => {
+                let mut bytes = Vec::new();
+                fit.file.rewind().unwrap();
+                fit.file.read_to_end(&mut bytes).unwrap();
+                let path = dir.join(format!("qemu-{target}"));
+                fs::write(&path, &bytes).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+                fit.version.to_string()
+            }
+            Err(why) => why.to_string(),
+        };
+        outcome.versions.insert(target.to_owned(), version);
+    }
+    Ok(())
+}
+
+pub(crate) fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}

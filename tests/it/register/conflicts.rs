@@ -1,0 +1,215 @@
+//! Entries of others: as good as ours, they are used; otherwise both lines are shown; and they are never touched.
+
+use std::fs;
+
+use crate::support::table::line;
+use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF};
+use crate::support::{Then, Tree, liar, qemu};
+
+pub(crate) const THEIRS: &str = "usr/bin/qemu-aarch64-static";
+pub(crate) const THEIR_BOOT: &str = "usr/lib/binfmt.d/qemu-aarch64.conf";
+
+/// The distribution's own: an emulator, an entry with these flags, and a boot file.
+pub(crate) fn distribution(flags: &str) -> Tree {
+    let tree = Tree::new().mounted().program(THEIRS, fs::read(qemu("aarch64")).unwrap());
+    let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), flags);
+    tree.file(THEIR_BOOT, format!("{entry}\n")).entry(&entry)
+}
+
+/// Exit status 3, both lines, the way out; nothing was touched but the lock.
+#[track_caller]
+fn in_the_way(tree: &Tree, why: &str) {
+    let before = tree.snapshot();
+    let done = tree.register("aarch64").exits(3).says(why).says("theirs: :").says("ours:   :").says("--force");
+    assert_eq!(done.out, "");
+    before.is_unchanged_in(tree);
+    tree.register_with("aarch64", &["--dry-run"]).exits(3).says("theirs: :");
+    before.is_unchanged_in(tree);
+}
+
+#[sandboxed]
+fn a_good_one_is_adopted() {
+    let tree = distribution("PF");
+    let table = tree.table();
+    let done = tree.register("aarch64").exits(0).says("left as it is").prints("runs through an entry of this system");
+    done.prints("proven: a program ran");
+    assert_eq!(tree.table(), table);
+    assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT));
+    assert_eq!(
+        tree.settings(),
+        ["extra-extra-platforms = aarch64-linux".to_owned(), format!("extra-sandbox-paths = /tree/{THEIRS}?")]
+    );
+}
+
+#[sandboxed]
+fn an_adopted_one_is_left_by_undo() {
+    let tree = distribution("F");
+    let before = tree.snapshot();
+    let done = tree.register_with("aarch64", &["--json"]).exits(0).json();
+    assert_eq!(done["systems"][0]["adopted"], true, "{done:#}");
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+    assert!(tree.runs_somehow("aarch64"));
+}
+
+#[sandboxed]
+fn adopted_twice_is_nothing_new() {
+    let tree = distribution("PF");
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64"]).exits(0);
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn adopted_without_nix() {
+    let tree = distribution("PF");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-nix"]).exits(0);
+    assert_eq!(tree.text(NIX_CONF), "sandbox = true\n");
+    assert!(!tree.exists(OWN_CONF));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+/// Debian's own way: one value a line.
+#[sandboxed]
+fn held_by_update_binfmts() {
+    let tree = distribution("PF").without(THEIR_BOOT);
+    let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), "PF");
+    let fields: Vec<_> = entry.split(':').collect();
+    let admin = format!("qemu-user-static\nmagic\n0\n{}\n{}\n/tree/{THEIRS}\n\n\nyes\n", fields[4], fields[5]);
+    let tree = tree.file("var/lib/binfmts/qemu-aarch64", admin);
+    tree.register("aarch64").exits(0).prints("runs through an entry of this system");
+}
+
+#[sandboxed]
+fn one_without_f() {
+    in_the_way(&distribution("P"), "without flag F");
+}
+
+#[sandboxed]
+fn one_with_credentials() {
+    in_the_way(&distribution("OC"), "without flag F");
+}
+
+#[sandboxed]
+fn one_that_no_boot_file_holds() {
+    in_the_way(&distribution("PF").without(THEIR_BOOT), "no boot file");
+}
+
+#[sandboxed]
+fn one_whose_boot_file_names_another_interpreter() {
+    let other = line("qemu-aarch64", "aarch64", "/usr/bin/another".as_ref(), "F");
+    in_the_way(&distribution("PF").file(THEIR_BOOT, other), "no boot file");
+}
+
+#[sandboxed]
+fn one_with_a_wider_rule() {
+    // Whatever is a 64-bit little-endian ELF for machine 0xb7, objects and libraries of any kind included.
+    let rule = r":qemu-aarch64:M:18:\xb7\x00:";
+    let tree = Tree::new().mounted().program(THEIRS, fs::read(qemu("aarch64")).unwrap());
+    let line = format!("{rule}:{}:PF", tree.path(THEIRS).display());
+    in_the_way(&tree.file(THEIR_BOOT, &line).entry(&line), "other programs");
+}
+
+#[sandboxed]
+fn one_whose_interpreter_is_gone() {
+    in_the_way(&distribution("PF").without(THEIRS), "its interpreter");
+}
+
+#[sandboxed]
+fn one_whose_interpreter_others_may_write() {
+    in_the_way(&distribution("PF").mode(THEIRS, 0o757), "may be written by others");
+}
+
+#[sandboxed]
+fn one_whose_interpreter_is_no_qemu() {
+    let tree = Tree::new().mounted().program(THEIRS, liar("something else", Then::Crash));
+    let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), "PF");
+    in_the_way(&tree.file(THEIR_BOOT, &entry).entry(&entry), "its interpreter");
+}
+
+/// It looks good, and says that it is QEMU.
+#[sandboxed]
+fn one_that_does_not_work() {
+    let tree = Tree::new().mounted().program(THEIRS, liar("qemu-aarch64 version 10.0.0", Then::Crash));
+    let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), "PF");
+    let tree = tree.file(THEIR_BOOT, &entry).entry(&entry);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says("does not work").says("--force");
+    before.is_restored_in(&tree);
+    tree.register_with("aarch64", &["--force"]).exits(0);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn two_of_them() {
+    let tree = distribution("PF");
+    // A newer one that wins for System V programs alone, so that the older one still has the GNU ones.
+    let rule = r":sysv:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:";
+    let tree = tree.entry(&format!("{rule}:/tree/{THEIRS}:PF"));
+    in_the_way(&tree, "sysv");
+}
+
+/// Registering again brings our own.
+#[sandboxed]
+fn an_adopted_one_that_goes() {
+    let tree = distribution("PF");
+    tree.register("aarch64").exits(0);
+    tree.write_kernel("qemu-aarch64", "-1");
+    tree.remove(THEIR_BOOT);
+    let without_theirs = tree.table();
+    tree.register("aarch64").exits(0).prints("aarch64: registered, proven");
+    assert!(tree.exists(EMULATOR) && tree.runs("aarch64"));
+    assert!(tree.settings()[1].contains(EMULATOR));
+    tree.unregister("aarch64").exits(0);
+    assert_eq!(tree.table(), without_theirs);
+    assert!(tree.exists(THEIRS) && !tree.exists(EMULATOR) && !tree.exists(OWN_CONF));
+}
+
+#[sandboxed]
+fn those_for_other_things_are_untouched() {
+    let riscv64 = line("qemu-riscv64", "riscv64", "/bin/true".as_ref(), "");
+    let tree = Tree::new()
+        .mounted()
+        .entry(":WSLInterop:M::MZ::/init:PF".replace("/init", "/bin/true").as_str())
+        .entry(":java:E::jar::/usr/bin/jexec:")
+        .entry(",with spaces,E,,exe,,/usr/bin/wine,")
+        .entry(&riscv64);
+    tree.write_kernel("java", "0");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    assert_eq!(tree.table()[1..], *before.table());
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_switched_off_one_is_passed_by() {
+    let tree = distribution("PF");
+    tree.write_kernel("qemu-aarch64", "0");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    // It holds the name that ours would have.
+    assert_eq!(tree.entries(), ["binfmt-nix-aarch64", "qemu-aarch64"]);
+    assert!(tree.runs("aarch64") && tree.text(BOOT).contains(":binfmt-nix-aarch64:M:"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_strange_one_that_holds_the_name() {
+    let tree = Tree::new().mounted().entry(":qemu-aarch64:E::aarch64::/bin/true:");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    assert_eq!(tree.entries(), ["binfmt-nix-aarch64", "qemu-aarch64"]);
+    tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+    // Both names gone: nothing is overwritten.
+    tree.enter(":binfmt-nix-aarch64:E::aarch64::/bin/true:");
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says("binfmt-nix-aarch64");
+    before.is_unchanged_in(&tree);
+}

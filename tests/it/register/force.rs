@@ -1,0 +1,96 @@
+//! `--force`: ours goes in above theirs, which stay, and are back when ours goes.
+
+use binfmt_magic::Rule;
+
+use crate::register::conflicts::{THEIR_BOOT, distribution};
+use crate::support::Tree;
+use crate::support::table::line;
+use crate::support::tree::{BOOT, EMULATOR};
+
+#[sandboxed]
+fn above_one_that_holds_the_name() {
+    let tree = distribution("P");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--force"]).exits(0).prints("entry binfmt-nix-aarch64");
+    assert_eq!(tree.entries(), ["binfmt-nix-aarch64", "qemu-aarch64"]);
+    assert_eq!(tree.table()[1..], *before.table());
+    let boot = tree.text(BOOT);
+    let rule = boot.lines().find(|line| !line.starts_with('#')).unwrap();
+    assert_eq!(Rule::parse(rule.as_bytes()).unwrap().name.as_str(), Some("binfmt-nix-aarch64"));
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn above_one_of_another_name() {
+    let theirs = line("arm64", "aarch64", "/bin/true".as_ref(), "");
+    let tree = Tree::new().mounted().entry(&theirs);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(3).says("arm64");
+    tree.register_with("aarch64", &["--force"]).exits(0).prints("entry qemu-aarch64");
+    assert_eq!(tree.entries(), ["qemu-aarch64", "arm64"]);
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn above_one_that_would_be_adopted() {
+    let tree = distribution("PF");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--force"]).exits(0).prints("aarch64: registered, proven");
+    assert_eq!(tree.entries(), ["binfmt-nix-aarch64", "qemu-aarch64"]);
+    assert_eq!(tree.entry_says("binfmt-nix-aarch64", "interpreter "), format!("/tree/{EMULATOR}"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn forced_twice_is_nothing_new() {
+    let tree = distribution("P");
+    tree.register_with("aarch64", &["--force"]).exits(0);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--force"]).exits(0).prints("already registered");
+    before.is_unchanged_in(&tree);
+}
+
+/// Ours is above theirs: nobody is in the way of anybody.
+#[sandboxed]
+fn again_without_force() {
+    let tree = distribution("P");
+    tree.register_with("aarch64", &["--force"]).exits(0);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0).prints("already registered");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn theirs_that_comes_later_is_in_the_way() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    let theirs = line("later", "aarch64", "/bin/true".as_ref(), "");
+    tree.enter(&theirs);
+    tree.register("aarch64").exits(3).says("later");
+    tree.register_with("aarch64", &["--force"]).exits(0);
+    assert_eq!(tree.entries(), ["qemu-aarch64", "later"]);
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0).says("stays");
+    assert_eq!(tree.entries(), ["later"]);
+    // The mount that we made holds their entry, so it stays; and goes with it.
+    tree.write_kernel("later", "-1");
+    tree.unregister("all").exits(0);
+    before.is_restored_in(&tree);
+}
+
+/// Not the host's own, not a file that is not ours, not a bad emulator.
+#[sandboxed]
+fn what_force_does_not_do() {
+    let tree = Tree::new().file(BOOT, "# somebody's\n").file(THEIR_BOOT, "");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--force"]).exits(3).says(BOOT);
+    tree.run(&["register", std::env::consts::ARCH, "--force"]).exits(2);
+    tree.run(&["register", "aarch64", "--force", "--qemu", "/bin/sh"]).exits(1);
+    before.is_unchanged_in(&tree);
+}

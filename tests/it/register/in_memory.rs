@@ -1,0 +1,216 @@
+//! `register --in-memory`: nothing but the kernel's table changes.
+
+use nix::mount::{MsFlags, mount};
+
+use crate::support::emulators::busybox;
+use crate::support::tree::{EMULATOR, TABLE};
+use crate::support::{Tree, qemu};
+
+const ENTRY: &str = "binfmt-nix-aarch64";
+
+#[sandboxed]
+fn nothing_is_written() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot_of("");
+    let done = tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    done.prints("aarch64: registered, proven: a program ran; it is in memory").says("ends when the machine restarts");
+    assert_eq!(tree.entries(), [ENTRY]);
+    assert_eq!(tree.entry_says(ENTRY, "flags: "), "PF");
+    assert!(tree.entry_says(ENTRY, "interpreter ").starts_with("/proc/self/fd/"));
+    assert!(tree.runs("aarch64"));
+    let after: Vec<_> = tree.snapshot_of("").into_iter().filter(|(path, _)| path != "run/binfmt-nix.lock").collect();
+    assert_eq!(after, before);
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    let system = &status["systems"][0];
+    assert_eq!((&system["state"], &system["by"]), (&"works".into(), &"binfmt-nix".into()), "{status:#}");
+    assert_eq!((&system["detail"], &system["qemu"]), (&().into(), &"10.0.13".into()), "{status:#}");
+    let output = std::process::Command::new(busybox()).args(["uname", "-m"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "aarch64\n");
+}
+
+/// All of the tree but /run and the table.
+#[sandboxed]
+fn where_nothing_can_be_written() {
+    let tree = Tree::new().mounted();
+    for dir in ["etc", "usr", "var", "nix"] {
+        let (real, none) = (tree.path(dir), None::<&str>);
+        mount(Some(&real), &real, none, MsFlags::MS_BIND, none).unwrap();
+        mount(none, &real, none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).unwrap();
+    }
+    tree.register("aarch64").exits(1).says("read-only file system");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
+    assert_eq!(tree.entries(), [""; 0]);
+}
+
+#[sandboxed]
+fn all_is_as_before_afterwards() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    tree.register_with("riscv64", &["--in-memory"]).exits(0);
+    tree.unregister("aarch64").exits(0);
+    assert!(tree.runs("riscv64") && tree.entries() == ["binfmt-nix-riscv64"]);
+    tree.unregister("all").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_second_time() {
+    let tree = Tree::new();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("is mounted until then, too");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already");
+    assert_eq!(tree.entries(), [ENTRY]);
+}
+
+#[sandboxed]
+fn a_normal_registration_takes_over() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    tree.register("aarch64").exits(0).prints("aarch64: registered, proven");
+    assert_eq!(tree.entries(), ["qemu-aarch64"]);
+    assert!(tree.runs("aarch64") && tree.exists(EMULATOR));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn beside_a_normal_one() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    let registered = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already (entry qemu-aarch64)");
+    registered.is_unchanged_in(&tree);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn an_entry_of_somebody_else() {
+    let theirs = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
+    let tree = Tree::new().mounted().entry(theirs);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory"]).exits(3).says("theirs").says("--force");
+    before.is_unchanged_in(&tree);
+    tree.register_with("aarch64", &["--in-memory", "--force"]).exits(0);
+    assert_eq!(tree.entries(), [ENTRY, "theirs"]);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_bad_emulator() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::emulators::outside("liar", &liar);
+    tree.register_by("aarch64", &liar, &["--in-memory"]).exits(1).says("does not work");
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_dry_run() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let done = tree.register_with("aarch64", &["--in-memory", "--dry-run"]).exits(0);
+    done.prints(&format!("would mount      /{TABLE}")).prints("would register   binfmt-nix-aarch64 in memory");
+    before.is_untouched_in(&tree);
+}
+
+#[sandboxed]
+fn what_makes_no_sense() {
+    Tree::offline().register_with("aarch64", &["--in-memory"]).exits(2).says("--root");
+    let qemu = qemu("aarch64");
+    let args = ["register", "aarch64", "--in-memory", "--nix", "--qemu", qemu.to_str().unwrap()];
+    Tree::new().run(&args).exits(2);
+}
+
+/// Flag C is what was asked for last; in between, nothing is lost.
+#[sandboxed]
+fn with_and_without_credentials() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    tree.register_with("aarch64", &["--in-memory", "--credentials"])
+        .exits(0)
+        .says("instead of ours of that name")
+        .says("flag C:");
+    assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
+    tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(0).prints("runs already");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    assert_eq!(tree.entry_says(ENTRY, "flags: "), "PF");
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_bad_emulator_does_not_replace_a_good_one() {
+    let tree = Tree::new().mounted();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::emulators::outside("liar", &liar);
+    tree.register_by("aarch64", &liar, &["--in-memory", "--credentials"]).exits(1).says("does not work");
+    assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "PF".to_owned()));
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
+    assert_eq!(tree.entries(), [""; 0]);
+}
+
+#[sandboxed]
+fn one_with_files_is_not_replaced() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(3).says("is registered with files");
+    before.is_unchanged_in(&tree);
+}
+
+/// Somebody else's entry has its interpreter in another mount namespace, the machine's say: what counts is that it runs.
+#[sandboxed]
+fn an_entry_that_works_will_do() {
+    let emulator = crate::support::emulators::outside("theirs", &std::fs::read(qemu("aarch64")).unwrap());
+    let rule = |flags: &str| crate::support::table::line("theirs", "aarch64", &emulator, flags);
+    let tree = Tree::new().mounted().entry(&rule("PF"));
+    std::fs::remove_file(&emulator).unwrap();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already (entry theirs)");
+    tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(3).says("without flag C");
+    before.is_unchanged_in(&tree);
+}
+
+/// Where the table is not seen when it is looked at, as while QEMU is unpacked, the name may be taken by an entry that
+/// reads like ours.
+#[sandboxed]
+fn somebody_is_faster() {
+    let tree = Tree::new().mounted().dir("kept");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0);
+    let theirs = tree.table();
+    let none = None::<&str>;
+    mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
+    tree.unmount();
+    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
+    assert!(tree.is_mounted());
+    assert_eq!(tree.table(), theirs);
+    assert!(tree.runs("aarch64"));
+}
+
+/// As in an image that has some.
+#[sandboxed]
+fn all_that_this_machine_has() {
+    let tree = Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(qemu("aarch64")).unwrap());
+    for how in [&["--in-memory"][..], &[]] {
+        let args = [&["register", "all", "--source", "host"], how].concat();
+        let done = tree.run(&args).exits(0);
+        done.says("has no emulator for: ").says("riscv64").prints("aarch64: registered, proven");
+        assert_eq!(tree.entries().len(), 1);
+        tree.unregister("all").exits(0);
+    }
+    tree.remove("usr/bin/qemu-aarch64");
+    tree.run(&["register", "all", "--source", "host", "--in-memory"]).exits(1).says("none is installed");
+    tree.run(&["register", "all", "--source", "host"]).exits(1).says("none is installed");
+    assert_eq!(tree.entries(), [""; 0]);
+}

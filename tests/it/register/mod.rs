@@ -1,0 +1,16 @@
+//! `register` and `unregister`.
+
+pub(crate) mod concurrent_changes;
+pub(crate) mod concurrent_writers;
+pub(crate) mod conflicts;
+pub(crate) mod every_system;
+pub(crate) mod force;
+pub(crate) mod in_memory;
+pub(crate) mod lifecycle;
+pub(crate) mod options;
+pub(crate) mod receipt_properties;
+pub(crate) mod receipts;
+pub(crate) mod upgrade;
+pub(crate) mod watch;
+pub(crate) mod watch_events;
+pub(crate) mod watch_shutdown;

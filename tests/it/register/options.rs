@@ -1,0 +1,199 @@
+//! What the switches of `register` change.
+
+use crate::support::Tree;
+use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF};
+
+#[sandboxed]
+fn a_dry_run_touches_nothing() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--dry-run"])
+        .exits(0)
+        .prints("would register")
+        .prints(BOOT)
+        .prints("qemu-aarch64 (flags PF)")
+        .omits("undo with");
+    tree.register_with("aarch64", &["-n", "--json"]).exits(0);
+    before.is_untouched_in(&tree);
+    assert!(!tree.exists(LOCK) && !tree.is_mounted());
+}
+
+#[sandboxed]
+fn a_dry_run_of_undo_touches_nothing() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.run(&["unregister", "aarch64", "--dry-run"]).exits(0).prints("would withdraw").prints(EMULATOR);
+    tree.run(&["unregister", "all", "-n"]).exits(0);
+    before.is_untouched_in(&tree);
+}
+
+#[sandboxed]
+fn a_dry_run_of_nothing_to_do_says_so() {
+    let tree = Tree::new();
+    tree.run(&["unregister", "aarch64", "--dry-run"]).exits(0).prints("nothing to do");
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--dry-run"]).exits(0).prints("nothing to do");
+    before.is_untouched_in(&tree);
+}
+
+/// The same verbs on the same things, in the same order.
+#[sandboxed]
+fn a_dry_run_shows_all_the_steps_that_follow() {
+    let tree = Tree::new();
+    let planned = tree.register_with("aarch64", &["--dry-run", "--json"]).exits(0).json();
+    let done = tree.register_with("aarch64", &["--json"]).exits(0).json();
+    assert_eq!(planned["steps"], done["steps"]);
+    assert_eq!((&planned["changed"], &done["changed"]), (&false.into(), &true.into()));
+}
+
+#[sandboxed]
+fn a_dry_run_refuses_what_the_run_would() {
+    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--dry-run"]).exits(3).says(BOOT);
+    tree.run(&["register", "x86_64", "--dry-run"]).exits(2);
+    before.is_untouched_in(&tree);
+}
+
+#[sandboxed]
+fn no_nix_leaves_nix_alone() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-nix"]).exits(0);
+    assert_eq!(tree.text(NIX_CONF), "sandbox = true\n");
+    assert!(!tree.exists(OWN_CONF));
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn no_nix_does_not_untell() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.register_with("riscv64", &["--no-nix"]).exits(0);
+    assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux");
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-nix"]).exits(0);
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn nix_can_be_told_later() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-nix"]).exits(0);
+    tree.run(&["register", "aarch64"]).exits(0);
+    assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux");
+    let told = tree.snapshot();
+    tree.run(&["register", "aarch64"]).exits(0);
+    told.is_unchanged_in(&tree);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn no_trace_of_nix_is_noted() {
+    let tree = Tree::without_nix();
+    tree.register("aarch64").exits(0).says("no trace of Nix").says("--nix");
+    assert!(!tree.exists("etc/nix"));
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn nix_tells_a_nix_that_is_not_there() {
+    let tree = Tree::without_nix();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--nix"]).exits(0);
+    assert_eq!(tree.text(NIX_CONF), "!include binfmt-nix.conf\n");
+    assert_eq!((tree.mode_of("etc/nix"), tree.mode_of(NIX_CONF)), (0o755, 0o644));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn no_persist_writes_no_boot_file() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-persist"]).exits(0);
+    assert!(!tree.exists("etc/binfmt.d"));
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_boot_file_can_be_written_later() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-persist"]).exits(0);
+    let table = tree.table();
+    tree.run(&["register", "aarch64"]).exits(0);
+    assert!(tree.exists(BOOT));
+    assert_eq!(tree.table(), table);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn no_persist_does_not_take_a_boot_file_away() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--no-persist"]).exits(0).prints("already registered");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn credentials_say_what_they_risk() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register_with("aarch64", &["--credentials"]).exits(0).says("QEMU_LOG_FILENAME").says("setuid");
+    assert_eq!(tree.entry_says("qemu-aarch64", "flags: "), "POCF");
+    assert!(tree.text(BOOT).lines().any(|line| line.ends_with(":POCF") || line.ends_with(":PCF")));
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn credentials_can_be_taken_back() {
+    let tree = Tree::new();
+    tree.register_with("aarch64", &["--credentials"]).exits(0);
+    tree.run(&["register", "aarch64"]).exits(0).prints("aarch64: registered").omits("QEMU_LOG_FILENAME");
+    assert_eq!(tree.entry_says("qemu-aarch64", "flags: "), "PF");
+    assert!(tree.text(BOOT).trim_end().ends_with(":PF"));
+    assert_eq!(tree.entries(), ["qemu-aarch64"]);
+}
+
+#[sandboxed]
+fn nix_conf_prints_the_lines() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    let lines = "extra-extra-platforms = aarch64-linux\n\
+                 extra-sandbox-paths = /usr/local/libexec/binfmt-nix/qemu-aarch64?\n";
+    assert_eq!(tree.run(&["nix-conf", "arm64"]).exits(0).out, lines);
+    assert_eq!(tree.run(&["nix-conf"]).exits(0).says("nothing is registered").out, "");
+    before.is_untouched_in(&tree);
+    tree.register("aarch64").exits(0);
+    assert_eq!(tree.run(&["nix-conf"]).exits(0).out, lines);
+}
+
+#[sandboxed]
+fn status_knows_what_works() {
+    let tree = Tree::new();
+    tree.run(&["status"]).exits(0).prints("no other system is registered");
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    let system = &status["systems"][0];
+    assert_eq!((&system["system"], &system["state"]), (&"aarch64".into(), &"works".into()), "{status:#}");
+    assert_eq!((&system["by"], &system["flags"]), (&"binfmt-nix".into(), &"PF".into()), "{status:#}");
+    assert_eq!(system["interpreter"], tree.path(EMULATOR).to_str().unwrap());
+    assert_eq!(status["systems"].as_array().unwrap().len(), 1);
+    before.is_untouched_in(&tree);
+    tree.write_kernel("qemu-aarch64", "-1");
+    tree.run(&["status"]).exits(0).prints("missing").says("binfmt-nix register aarch64");
+}

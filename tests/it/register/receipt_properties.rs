@@ -1,0 +1,132 @@
+//! Receipts: what is let through names nothing but our own things, as `unregister` takes away what it names, as root.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use binfmt_magic::Arch;
+use binfmt_nix::layout;
+use binfmt_nix::receipt::{Made, Receipt};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::config;
+use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
+
+/// What `register` wrote on real machines.
+const REAL: [&str; 2] =
+    [include_str!("../../fuzz/corpus/receipt/two-systems"), include_str!("../../fuzz/corpus/receipt/adopted")];
+
+static VALUES: LazyLock<Vec<Value>> =
+    LazyLock::new(|| REAL.iter().map(|text| serde_json::from_str(text).unwrap()).collect());
+
+fn read(value: &Value) -> Option<Receipt> {
+    Receipt::parse(value.to_string().as_bytes()).ok()
+}
+
+/// Every file and directory that this tool ever makes.
+static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
+    let files = Arch::ALL.iter().flat_map(|arch| [layout::interpreter(arch), layout::boot_rule(arch)]);
+    let shared = layout::NIX_CONFS.iter().chain([&layout::NIX_OWN_CONF]).map(PathBuf::from);
+    files.chain(shared).chain(layout::dirs().map(Path::to_owned)).collect()
+});
+
+fn check(receipt: &Receipt) {
+    for record in &receipt.records {
+        match &record.made {
+            Made::Entry { name, .. } => {
+                let arch = Arch::by_target(record.target.as_deref().unwrap()).unwrap();
+                assert!(layout::entries(arch).contains(name), "{name}");
+            }
+            made => assert!(made.path().is_none_or(|path| OURS.contains(path)), "{made:?}"),
+        }
+    }
+    let json = serde_json::to_vec(receipt).unwrap();
+    assert_eq!(Receipt::parse(&json).as_ref(), Ok(receipt));
+}
+
+#[test]
+fn real_ones_are_read() {
+    VALUES.iter().for_each(|value| check(&read(value).unwrap()));
+}
+
+#[test]
+fn no_path_leads_elsewhere() {
+    let mut tried = 0;
+    for whole in VALUES.iter() {
+        for place in places(whole).into_iter().filter(|place| place.starts_with("/records") && place.ends_with("/path"))
+        {
+            let real = whole.pointer(&place).unwrap().as_str().unwrap();
+            for path in [
+                "/etc/passwd".to_owned(),
+                "/".to_owned(),
+                String::new(),
+                "relative".to_owned(),
+                format!("{real}/../../passwd"),
+                format!("{real}\0"),
+                format!("{real}x"),
+                real.trim_start_matches('/').to_owned(),
+                "/usr/local/libexec/binfmt-nix/../../bin/sh".to_owned(),
+                "/home".to_owned(),
+            ] {
+                assert!(read(&with(whole, &place, json!(path))).is_none(), "{place}: {path}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 80);
+}
+
+#[test]
+fn absurd_values_are_refused_or_harmless() {
+    for whole in VALUES.iter() {
+        for place in places(whole) {
+            for value in absurd().into_iter().chain(numbers()) {
+                if let Some(receipt) = read(&with(whole, &place, value)) {
+                    check(&receipt);
+                }
+            }
+        }
+        // One system's things under another's name.
+        for place in places(whole).into_iter().filter(|place| place.ends_with("/target")) {
+            assert!(read(&with(whole, &place, json!("riscv64"))).is_none(), "{place}");
+            assert!(read(&with(whole, &place, json!(null))).is_none(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn a_field_is_there_once_and_no_other_is() {
+    for (whole, text) in VALUES.iter().zip(REAL) {
+        for changed in lacking_and_odd(whole) {
+            if let Some(receipt) = read(&changed) {
+                // A target, a seal or an id may be left out; a system need not be listed.
+                check(&receipt);
+                assert!(changed.get("more").is_none(), "{changed}");
+            }
+        }
+        for doubled in twice(text) {
+            assert!(Receipt::parse(doubled.as_bytes()).is_err(), "{doubled}");
+        }
+    }
+}
+
+#[test]
+fn half_a_receipt_is_none() {
+    for text in REAL.map(str::trim_end) {
+        for end in 0..text.len() {
+            assert!(Receipt::parse(&text.as_bytes()[..end]).is_err(), "{end}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1024))]
+
+    #[test]
+    fn what_is_let_through_names_only_ours(value in prop_oneof![damaged(&VALUES[0]), damaged(&VALUES[1])]) {
+        if let Some(receipt) = read(&value) {
+            check(&receipt);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A receipt that cannot be read: it is refused with the way out, and nothing is changed; and what interrupted runs leave.
+
+use binfmt_nix::digest::Sha256;
+use serde_json::{Value, json};
+
+use crate::support::Tree;
+use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT};
+
+/// A machine on which aarch64 is registered, and the receipt says this.
+fn with_receipt(text: impl AsRef<[u8]>) -> Tree {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.write(RECEIPT, text);
+    tree
+}
+
+#[track_caller]
+fn refused(tree: &Tree, why: &str) {
+    let before = tree.snapshot();
+    let commands: [&[&str]; 4] =
+        [&["register", "aarch64"], &["register", "riscv64"], &["unregister", "aarch64"], &["unregister", "all"]];
+    for args in commands {
+        let done = tree.run(args).exits(1).says(RECEIPT).says(why).omits("panicked");
+        assert_eq!(done.out, "");
+        before.is_unchanged_in(tree);
+    }
+    tree.run(&["register", "riscv64", "--dry-run"]).exits(1).says(RECEIPT);
+    tree.run(&["nix-conf"]).exits(1).says(RECEIPT);
+    before.is_unchanged_in(tree);
+    assert!(tree.runs("aarch64"));
+}
+
+const WAY_OUT: &str = "aside and register again";
+
+#[sandboxed]
+fn it_is_not_json() {
+    refused(&with_receipt("garbage\n"), WAY_OUT);
+}
+
+#[sandboxed]
+fn it_is_empty() {
+    refused(&with_receipt(""), WAY_OUT);
+}
+
+#[sandboxed]
+fn it_is_half_written() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let whole = tree.text(RECEIPT);
+    for end in [1, whole.len() / 2, whole.len() - 3] {
+        tree.write(RECEIPT, &whole[..end]);
+        refused(&tree, WAY_OUT);
+    }
+}
+
+#[sandboxed]
+fn it_is_of_a_later_version() {
+    refused(&with_receipt(r#"{"version": 2, "whatever": []}"#), "version 2");
+}
+
+#[sandboxed]
+fn it_has_fields_of_a_later_version() {
+    refused(&with_receipt(r#"{"version": 1, "systems": {}, "records": [], "more": 1}"#), "more");
+}
+
+#[sandboxed]
+fn it_is_a_list() {
+    refused(&with_receipt("[]"), WAY_OUT);
+}
+
+#[sandboxed]
+fn it_is_not_text() {
+    refused(&with_receipt(b"{\"version\": 1, \"\xff"), WAY_OUT);
+}
+
+#[sandboxed]
+fn it_is_a_directory() {
+    let tree = Tree::new().dir(RECEIPT);
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(1).says(RECEIPT);
+    before.is_unchanged_in(&tree);
+}
+
+/// The receipt with one record more is refused.
+#[track_caller]
+fn refused_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
+    let whole = tree.text(RECEIPT);
+    let mut receipt: Value = serde_json::from_str(&whole).unwrap();
+    let record = json!({ "state": "done", "target": target, "made": made });
+    receipt["records"].as_array_mut().unwrap().push(record);
+    tree.write(RECEIPT, receipt.to_string());
+    refused(tree, why);
+    tree.write(RECEIPT, whole);
+}
+
+/// Whatever the record says of it, `unregister all` takes no such file away.
+#[sandboxed]
+fn it_names_files_of_others() {
+    let tree = Tree::new().file("etc/passwd", "root\n");
+    tree.register("aarch64").exits(0);
+    let sha256 = Sha256::of(b"root\n").to_string();
+    for path in [
+        "/etc/passwd",
+        "etc/passwd",
+        "/usr/local/libexec/binfmt-nix/../../../../etc/passwd",
+        "/etc/binfmt.d/zz-binfmt-nix-../../passwd",
+        "/etc/nix/../passwd",
+    ] {
+        let of_aarch64 = [
+            json!({ "file": { "path": path, "sha256": sha256 } }),
+            json!({ "interpreter": { "path": path, "sha256": sha256, "seal": null } }),
+        ];
+        let shared = [
+            json!({ "file": { "path": path, "sha256": sha256 } }),
+            json!({ "include": { "path": path, "created": true, "newline_added": false } }),
+            json!({ "dir": { "path": path } }),
+        ];
+        for made in of_aarch64 {
+            refused_with(&tree, Some("aarch64"), &made, "passwd");
+        }
+        for made in shared {
+            refused_with(&tree, None, &made, "does not make there");
+        }
+    }
+    // Nor one of ours, under the wrong system.
+    let made = json!({ "file": { "path": "/etc/binfmt.d/zz-binfmt-nix-arm.conf", "sha256": sha256 } });
+    refused_with(&tree, Some("aarch64"), &made, WAY_OUT);
+}
+
+#[sandboxed]
+fn it_names_entries_of_others() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let line = |name: &str, interpreter: &str| format!(":{name}:M:0:abc::{interpreter}:F");
+    for (name, line) in [
+        ("python3", line("python3", "/usr/bin/python3")),
+        ("qemu-aarch64", line("qemu-aarch64", "/usr/bin/qemu-aarch64")),
+        ("qemu-aarch64", line("python3", "/usr/local/libexec/binfmt-nix/qemu-aarch64")),
+        ("status", "-1".to_owned()),
+        ("../status", "-1".to_owned()),
+    ] {
+        let made = json!({ "entry": { "name": name, "line": line } });
+        refused_with(&tree, Some("aarch64"), &made, "it names the entry");
+    }
+}
+
+#[sandboxed]
+fn it_names_systems_that_nobody_knows() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    refused_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
+    let text = tree.text(RECEIPT).replacen("\"aarch64\": {", "\"pdp11\": {", 1);
+    tree.write(RECEIPT, text);
+    refused(&tree, "pdp11");
+}
+
+/// The way out that the message names leads out.
+/// What is to the letter as we make it is ours, receipt or not.
+#[sandboxed]
+fn it_may_be_moved_aside() {
+    let tree = with_receipt("garbage");
+    std::fs::rename(tree.path(RECEIPT), tree.path("var/lib/old.json")).unwrap();
+    tree.register("aarch64").exits(0).prints("proven");
+    assert!(tree.runs("aarch64"));
+    tree.unregister("aarch64").exits(0);
+    assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT) && !tree.exists(OWN_CONF) && !tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn it_was_lost() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.register("riscv64").exits(0);
+    tree.remove("var/lib/binfmt-nix");
+    tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
+    assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT) && !tree.runs("aarch64"));
+    assert!(tree.runs("riscv64") && tree.text(OWN_CONF).contains("= riscv64-linux"));
+    // A file that was changed is not to the letter, and nobody's to take away.
+    tree.remove("var/lib/binfmt-nix");
+    tree.append(OWN_CONF, "keep-outputs = true\n");
+    let edited = tree.text(OWN_CONF);
+    tree.unregister("riscv64").exits(0);
+    assert_eq!(tree.text(OWN_CONF), edited);
+}
+
+#[sandboxed]
+fn temporary_files_of_a_killed_run_are_swept() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let left = ["usr/local/libexec/binfmt-nix/.binfmt-nix-Ab12", "var/lib/binfmt-nix/.binfmt-nix-Cd34"];
+    for path in left {
+        tree.write(path, "half");
+    }
+    tree.write("usr/local/libexec/binfmt-nix/.binfmt-nix-probe-1/probe", "x");
+    tree.register("riscv64").exits(0);
+    for path in left.iter().chain(&["usr/local/libexec/binfmt-nix/.binfmt-nix-probe-1"]) {
+        assert!(!tree.exists(path), "{path}");
+    }
+}
+
+/// As if the machine had lost power when all was done but said: every record is still begun, no system is listed.
+fn cut_short(tree: &Tree) {
+    let mut receipt: Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
+    for record in receipt["records"].as_array_mut().unwrap() {
+        record["state"] = "begun".into();
+    }
+    receipt["systems"] = json!({});
+    tree.write(RECEIPT, receipt.to_string());
+}
+
+#[sandboxed]
+fn a_run_that_was_killed_before_its_last_record() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    cut_short(&tree);
+    tree.run(&["status"]).exits(0).says("its registration was cut short").says("binfmt-nix unregister all");
+    tree.register("aarch64").exits(0).prints("proven: a program ran");
+    assert!(tree.runs("aarch64"));
+    let registered = tree.snapshot();
+    tree.register("aarch64").exits(0).prints("already registered, proven");
+    registered.is_unchanged_in(&tree);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn undo_of_a_run_that_was_killed() {
+    // After which of its things it was killed.
+    for gone in [&[][..], &[NIX_CONF], &[NIX_CONF, OWN_CONF], &[OWN_CONF, BOOT], &[BOOT, EMULATOR]] {
+        let tree = Tree::new();
+        let before = tree.snapshot();
+        tree.register("aarch64").exits(0);
+        cut_short(&tree);
+        for path in gone {
+            match *path {
+                NIX_CONF => tree.write(NIX_CONF, "sandbox = true\n"),
+                path => tree.remove(path),
+            }
+        }
+        tree.unregister("all").exits(0);
+        before.is_restored_in(&tree);
+    }
+}

@@ -1,0 +1,106 @@
+//! Another emulator for a system that is registered.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::support::emulators::{other_qemu, outside};
+use crate::support::tree::EMULATOR;
+use crate::support::{Then, Tree, liar, qemu};
+
+#[sandboxed]
+fn a_new_emulator_takes_over() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let old = fs::metadata(tree.path(EMULATOR)).unwrap().ino();
+    let other = other_qemu("aarch64");
+    tree.register_by("aarch64", &other, &[]).exits(0).prints("aarch64: registered, proven");
+    assert_ne!(fs::metadata(tree.path(EMULATOR)).unwrap().ino(), old);
+    assert_eq!(tree.read(EMULATOR), fs::read(&other).unwrap());
+    assert_eq!(tree.entries(), ["qemu-aarch64"]);
+    assert!(tree.runs("aarch64"));
+    // What status compares is the file that really runs.
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    assert_eq!((&status["systems"][0]["state"], &status["systems"][0]["detail"]), (&"works".into(), &().into()));
+    let before = tree.snapshot();
+    tree.register_by("aarch64", &other, &[]).exits(0).prints("already registered");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn and_can_be_undone_exactly() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    tree.register_by("aarch64", &other_qemu("aarch64"), &["--credentials"]).exits(0);
+    tree.register("aarch64").exits(0);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}
+
+#[track_caller]
+fn the_old_one_stays(bad: &Path) {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    tree.register_by("aarch64", bad, &[]).exits(1);
+    before.is_restored_in(&tree);
+    assert!(tree.runs("aarch64"));
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(status["systems"][0]["detail"], serde_json::Value::Null, "{status:#}");
+    let before = tree.snapshot();
+    tree.run(&["register", "aarch64"]).exits(0).prints("already registered, proven");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn one_that_does_not_work_leaves_the_old_one() {
+    the_old_one_stays(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
+}
+
+#[sandboxed]
+fn one_that_is_no_qemu_leaves_the_old_one() {
+    the_old_one_stays(&outside("liar", b"#!/bin/sh\n"));
+}
+
+/// Its inode is pinned by an entry only as long as there is one: no temporary file, no second name.
+#[sandboxed]
+fn nothing_is_left_of_the_old_one() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    tree.register_by("aarch64", &other_qemu("aarch64"), &[]).exits(0);
+    let names = fs::read_dir(tree.path(EMULATOR).parent().unwrap()).unwrap();
+    assert_eq!(names.count(), 1);
+    assert_eq!(fs::metadata(tree.path(EMULATOR)).unwrap().nlink(), 1);
+}
+
+/// The kernel still runs the old file; status says so, and undo leaves what is not ours.
+#[sandboxed]
+fn the_file_was_replaced_by_somebody() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let theirs = tree.path("usr/local/libexec/binfmt-nix/theirs");
+    fs::copy(other_qemu("aarch64"), &theirs).unwrap();
+    fs::rename(&theirs, tree.path(EMULATOR)).unwrap();
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    let detail = status["systems"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("still runs"), "{detail}");
+    tree.run(&["register", "aarch64"]).exits(3).says(EMULATOR);
+    tree.unregister("aarch64").exits(3).says(EMULATOR);
+    assert!(tree.exists(EMULATOR) && !tree.runs("aarch64"));
+    assert_eq!(tree.entries(), [""; 0]);
+}
+
+#[sandboxed]
+fn the_file_was_removed_by_somebody() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    tree.remove(EMULATOR);
+    assert!(tree.runs("aarch64"));
+    tree.register_by("aarch64", &qemu("aarch64"), &[]).exits(0).prints("registered, proven");
+    assert!(tree.exists(EMULATOR) && tree.runs("aarch64"));
+    tree.remove(EMULATOR);
+    tree.unregister("aarch64").exits(0);
+    before.is_restored_in(&tree);
+}

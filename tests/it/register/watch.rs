@@ -1,0 +1,238 @@
+//! `register --watch`: what somebody removes is put back, and what he decided is told and left.
+
+use std::fs::File;
+use std::path::Path;
+
+use nix::mount::{MntFlags, umount2};
+
+use crate::support::Tree;
+use crate::support::table::line;
+use crate::support::tree::{LOCK, TABLE};
+use crate::support::watcher::{Held, until};
+
+const ENTRY: &str = "qemu-aarch64";
+const IN_MEMORY: &str = "binfmt-nix-aarch64";
+
+/// An entry of somebody else's, which takes that system's programs.
+fn theirs(name: &str, system: &str) -> String {
+    line(name, system, Path::new("/bin/true"), "")
+}
+
+#[sandboxed]
+fn one_entry_is_removed() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    for _ in 0..2 {
+        tree.write_kernel(ENTRY, "-1");
+        held.says("warning removed system=aarch64 entry=qemu-aarch64");
+        held.says("info registered system=aarch64 entry=qemu-aarch64");
+        assert!(tree.runs("aarch64"));
+    }
+}
+
+#[sandboxed]
+fn one_without_a_file_is_removed() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
+    // It is known by its form, and by another binfmt-nix as well.
+    assert!(tree.entry_says(IN_MEMORY, "interpreter ").starts_with("/proc/thread-self/fd/"));
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    assert_eq!((&status["systems"][0]["state"], &status["systems"][0]["by"]), (&"works".into(), &"binfmt-nix".into()));
+    assert_eq!(status["systems"][0]["held"], true, "{status:#}");
+    tree.run(&["test", "aarch64"]).prints("proven   it ran in an empty chroot");
+    for _ in 0..2 {
+        tree.write_kernel(IN_MEMORY, "-1");
+        held.says("removed system=aarch64");
+        held.says("registered system=aarch64 entry=binfmt-nix-aarch64");
+        assert!(tree.runs("aarch64"));
+    }
+}
+
+/// Whatever the emulator came from is gone by then: for one in memory, nothing has to be brought again.
+#[sandboxed]
+fn the_table_is_flushed() {
+    for options in [&[][..], &["--in-memory"]] {
+        let tree = Tree::new().mounted();
+        let theirs = theirs("theirs", "s390x");
+        let tree = tree.entry(&theirs);
+        let mut held = Held::begin(&tree, "aarch64", options);
+        for _ in 0..2 {
+            tree.write_kernel("status", "-1");
+            held.says("removed system=aarch64");
+            held.says("registered system=aarch64");
+            assert!(tree.runs("aarch64"));
+            assert_eq!(tree.entries().len(), 1);
+        }
+        drop(held);
+        crate::support::runs::gone(tree);
+    }
+}
+
+/// As a restarted systemd-binfmt does: it removes all and puts its own in, one by one. The lock keeps the hold out.
+#[sandboxed]
+fn it_goes_in_above_those_that_came_meanwhile() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory", "--force"]);
+    let lock = File::open(tree.path(LOCK)).unwrap();
+    lock.lock().unwrap();
+    tree.write_kernel("status", "-1");
+    for (name, system) in [("one", "s390x"), ("two", "aarch64"), ("three", "riscv64")] {
+        tree.enter(&theirs(name, system));
+    }
+    lock.unlock().unwrap();
+    held.says("registered system=aarch64");
+    assert_eq!(tree.entries(), [IN_MEMORY, "three", "two", "one"]);
+    assert!(tree.runs("aarch64"));
+}
+
+/// What somebody did to another system of the same hold is not undone on the way.
+#[sandboxed]
+fn one_of_two_systems() {
+    let tree = Tree::new().mounted();
+    tree.register("aarch64").exits(0);
+    tree.register("riscv64").exits(0);
+    let mut held = Held::start(&tree, &["aarch64", "riscv64"], &[]);
+    held.says("info holding systems=\"aarch64 riscv64\"");
+    tree.write_kernel("qemu-riscv64", "0");
+    held.says("warning disabled system=riscv64 entry=qemu-riscv64");
+    tree.write_kernel(ENTRY, "-1");
+    held.says("info registered system=aarch64");
+    assert!(tree.runs("aarch64") && !tree.runs("riscv64"));
+    tree.write_kernel("qemu-riscv64", "1");
+    held.says("info resolved what=disabled system=riscv64 entry=qemu-riscv64");
+}
+
+/// A registration with files has a second name.
+#[sandboxed]
+fn another_takes_its_name() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    let lock = File::open(tree.path(LOCK)).unwrap();
+    lock.lock().unwrap();
+    tree.write_kernel(ENTRY, "-1");
+    tree.enter(&theirs(ENTRY, "s390x"));
+    lock.unlock().unwrap();
+    held.says("removed system=aarch64 entry=qemu-aarch64");
+    held.says("registered system=aarch64 entry=binfmt-nix-aarch64");
+    assert_eq!(tree.entries(), [IN_MEMORY, ENTRY]);
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn it_can_not_be_put_back_until_it_can() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
+    let lock = File::open(tree.path(LOCK)).unwrap();
+    lock.lock().unwrap();
+    tree.write_kernel(IN_MEMORY, "-1");
+    tree.enter(&theirs(IN_MEMORY, "s390x"));
+    lock.unlock().unwrap();
+    held.says("removed system=aarch64");
+    let failed = held.says("error failed what=register error=\"the name of our entry, binfmt-nix-aarch64, is taken\"");
+    assert!(failed.contains("hint=\"binfmt-nix status shows the entries"), "{failed}");
+    assert_eq!(tree.entries(), [IN_MEMORY]);
+    tree.write_kernel(IN_MEMORY, "-1");
+    held.says("info registered system=aarch64");
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn somebody_elses_newer_entry() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    tree.enter(&theirs("theirs", "aarch64"));
+    held.says("warning shadowed system=aarch64 entry=qemu-aarch64 by=theirs");
+    assert_eq!(tree.entries(), ["theirs", ENTRY]);
+    tree.write_kernel("theirs", "-1");
+    held.says("info resolved what=shadowed system=aarch64 entry=qemu-aarch64 by=theirs");
+    assert!(tree.runs("aarch64"));
+    let done = held.ends_by(nix::sys::signal::SIGTERM).exits(0);
+    assert_eq!(done.err.matches(" shadowed ").count(), 1, "{done:#?}");
+    done.omits(" registered ");
+}
+
+#[sandboxed]
+fn somebody_disables_it() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    tree.write_kernel(ENTRY, "0");
+    held.says("warning disabled system=aarch64 entry=qemu-aarch64");
+    assert_eq!(tree.entries(), [ENTRY]);
+    assert!(!tree.runs("aarch64"));
+    tree.write_kernel(ENTRY, "1");
+    held.says("info resolved what=disabled");
+    held.ends_by(nix::sys::signal::SIGTERM).exits(0).omits(" registered ");
+}
+
+#[sandboxed]
+fn somebody_switches_the_table_off() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    tree.write_kernel("status", "0");
+    held.says("warning switched-off");
+    // While it is off nothing is put in.
+    tree.write_kernel(ENTRY, "-1");
+    held.says("warning removed system=aarch64");
+    assert_eq!(tree.entries(), [""; 0]);
+    tree.write_kernel("status", "1");
+    held.says("info resolved what=switched-off");
+    held.says("info registered system=aarch64");
+    assert!(tree.runs("aarch64"));
+}
+
+/// Nobody else has it mounted, so that without the hold all entries would be gone.
+#[sandboxed]
+fn the_table_is_unmounted() {
+    for options in [&[][..], &["--in-memory"]] {
+        let tree = Tree::new().mounted().entry(&theirs("theirs", "s390x"));
+        let mut held = Held::begin(&tree, "aarch64", options);
+        let before = tree.table();
+        for _ in 0..2 {
+            umount2(&tree.path(TABLE), MntFlags::MNT_DETACH).unwrap();
+            held.says("warning unmounted");
+            held.says("info mounted");
+            assert_eq!(tree.table(), before);
+            assert!(tree.runs("aarch64"));
+        }
+        held.ends_by(nix::sys::signal::SIGTERM).exits(0).omits(" removed ").omits(" registered ");
+        crate::support::runs::gone(tree);
+    }
+}
+
+#[sandboxed]
+fn it_was_unmounted_and_is_flushed() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    umount2(&tree.path(TABLE), MntFlags::MNT_DETACH).unwrap();
+    held.says("info mounted");
+    tree.write_kernel("status", "-1");
+    held.says("info registered system=aarch64");
+    assert!(tree.runs("aarch64"));
+}
+
+/// One that is as good as ours is used; when it is gone, ours goes in.
+#[sandboxed]
+fn an_entry_of_this_system() {
+    let system = Path::new("/tree/usr/bin/qemu-aarch64");
+    let tree =
+        Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(crate::support::qemu("aarch64")).unwrap());
+    let entry = line("debian", "aarch64", system, "PF");
+    let tree = tree.entry(&entry).file("usr/lib/binfmt.d/debian.conf", &entry);
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    assert_eq!(tree.entries(), ["debian"]);
+    tree.write_kernel("debian", "-1");
+    held.says("removed system=aarch64 entry=debian");
+    held.says("registered system=aarch64 entry=qemu-aarch64");
+    assert!(tree.runs("aarch64"));
+}
+
+#[sandboxed]
+fn a_table_that_was_not_mounted() {
+    let tree = Tree::new();
+    let mut held = Held::begin(&tree, "aarch64", &[]);
+    assert!(tree.is_mounted() && tree.runs("aarch64"));
+    umount2(&tree.path(TABLE), MntFlags::empty()).unwrap_err();
+    umount2(&tree.path(TABLE), MntFlags::MNT_DETACH).unwrap();
+    held.says("info mounted");
+    until("it runs", || tree.runs("aarch64"));
+}

@@ -1,0 +1,209 @@
+//! Whom a `register --watch` tells what: the ready file, the service manager, programs that read its JSON.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::Tree;
+use crate::support::sandbox::SCRATCH;
+use crate::support::table::line;
+use crate::support::watcher::{Held, until};
+
+const ENTRY: &str = "qemu-aarch64";
+
+fn ready() -> String {
+    format!("{SCRATCH}/ready")
+}
+
+fn is_ready() -> bool {
+    Path::new(&ready()).exists()
+}
+
+#[sandboxed]
+fn a_ready_file() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin(&tree, "aarch64", &["--ready-file", &ready()]);
+    until("it is ready", is_ready);
+    assert!(std::fs::read_to_string(ready()).unwrap().starts_with("binfmt-nix "));
+    tree.write_kernel(ENTRY, "0");
+    until("it is not ready: disabled", || !is_ready());
+    tree.write_kernel(ENTRY, "1");
+    until("it is ready again", is_ready);
+    tree.enter(&line("theirs", "aarch64", Path::new("/bin/true"), ""));
+    until("it is not ready: shadowed", || !is_ready());
+    tree.write_kernel("theirs", "-1");
+    until("it is ready again", is_ready);
+    let lock = std::fs::File::open(tree.path(crate::support::tree::LOCK)).unwrap();
+    lock.lock().unwrap();
+    tree.write_kernel(ENTRY, "-1");
+    held.says("waiting for another binfmt-nix");
+    lock.unlock().unwrap();
+    held.says("info registered system=aarch64");
+    until("it is ready again", is_ready);
+    held.ends_by(Signal::SIGTERM).exits(0);
+    assert!(!is_ready());
+}
+
+#[sandboxed]
+fn a_ready_file_that_was_left() {
+    let tree = Tree::new().mounted();
+    let held = Held::begin(&tree, "aarch64", &["--ready-file", &ready()]);
+    until("it is ready", is_ready);
+    drop(held.ends_by(Signal::SIGKILL));
+    assert!(is_ready());
+    let liar = crate::support::emulators::outside("liar", b"no emulator");
+    tree.unregister("aarch64").exits(0);
+    tree.register_by("aarch64", &liar, &["--watch", "--ready-file", &ready()]).exits(1);
+    assert!(!is_ready());
+}
+
+#[sandboxed]
+fn what_is_no_ready_file() {
+    let tree = Tree::new().mounted();
+    let before = tree.snapshot();
+    std::fs::write(ready(), "precious").unwrap();
+    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is no ready file");
+    assert_eq!(std::fs::read_to_string(ready()).unwrap(), "precious");
+    let link = format!("{SCRATCH}/link");
+    std::fs::write(ready(), "binfmt-nix 1\n").unwrap();
+    std::os::unix::fs::symlink(ready(), &link).unwrap();
+    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is no ready file");
+    before.is_unchanged_in(&tree);
+}
+
+#[sandboxed]
+fn a_ready_file_where_others_can_write() {
+    let tree = Tree::new().mounted().dir("open").mode("open", 0o777);
+    let before = tree.snapshot();
+    let path = tree.path("open/ready");
+    let done = tree.register_with("aarch64", &["--watch", "--ready-file", path.to_str().unwrap()]).exits(1);
+    done.says("may be written by others");
+    before.is_unchanged_in(&tree);
+}
+
+/// What a manager has got by now; waits for a datagram that has this text.
+#[track_caller]
+fn hears(socket: &UnixDatagram, text: &str) -> String {
+    let mut datagram = [0; 4096];
+    loop {
+        let length = socket.recv(&mut datagram).unwrap_or_else(|error| panic!("{text} does not come: {error}"));
+        let said = String::from_utf8_lossy(&datagram[..length]).into_owned();
+        if said.contains(text) {
+            return said;
+        }
+    }
+}
+
+fn manager() -> (UnixDatagram, String) {
+    let path = format!("{SCRATCH}/notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    (socket, path)
+}
+
+#[sandboxed]
+fn a_service_manager() {
+    let (socket, path) = manager();
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
+    // Ready is said once, and not before a program ran.
+    assert_eq!(hears(&socket, ""), "READY=1\nSTATUS=Holds aarch64: all in place");
+    assert!(tree.runs("aarch64"));
+    tree.write_kernel(ENTRY, "0");
+    assert_eq!(hears(&socket, "disabled"), "STATUS=Holds aarch64: disabled");
+    tree.write_kernel(ENTRY, "1");
+    assert_eq!(hears(&socket, "all in place"), "STATUS=Holds aarch64: all in place");
+    tree.write_kernel(ENTRY, "-1");
+    held.says("info registered");
+    drop(held.ends_by(Signal::SIGTERM).exits(0));
+    hears(&socket, "STOPPING=1");
+}
+
+#[sandboxed]
+fn a_service_manager_in_no_file_system() {
+    // A network namespace has its own names.
+    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name("manager").unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let tree = Tree::new().mounted();
+    let _held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", "@manager")]);
+    hears(&socket, "READY=1");
+}
+
+#[sandboxed]
+fn a_service_manager_that_does_not_read() {
+    let (socket, path) = manager();
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"x", &path).is_ok() {}
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
+    held.says("info holding");
+    tree.write_kernel(ENTRY, "-1");
+    held.says("info registered");
+    held.ends_by(Signal::SIGTERM).exits(0);
+    drop(socket);
+}
+
+#[sandboxed]
+fn a_watchdog() {
+    let (socket, path) = manager();
+    let tree = Tree::new().mounted();
+    let watchdog = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "200000")];
+    let held = Held::begin_in(&tree, "aarch64", &[], &watchdog);
+    for _ in 0..3 {
+        assert_eq!(hears(&socket, "WATCHDOG"), "WATCHDOG=1");
+    }
+    held.ends_by(Signal::SIGTERM).exits(0);
+    // One that is for another process.
+    let other = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")];
+    let held = Held::begin_in(&tree, "aarch64", &[], &other);
+    hears(&socket, "READY=1");
+    held.ends_by(Signal::SIGTERM).exits(0);
+    let mut datagram = [0; 4096];
+    socket.set_nonblocking(true).unwrap();
+    while let Ok(length) = socket.recv(&mut datagram) {
+        assert!(!datagram[..length].starts_with(b"WATCHDOG"));
+    }
+}
+
+/// Each line of stdout is one document: what `register` prints, and then events.
+#[sandboxed]
+fn programs() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin_in(&tree, "aarch64", &["--json", "--on-stop", "remove"], &[]);
+    held.prints("\"holding\"");
+    tree.write_kernel(ENTRY, "-1");
+    held.prints("\"registered\"");
+    let done = held.ends_by(Signal::SIGTERM).exits(0);
+    let lines: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (outcome, events) = lines.split_first().unwrap();
+    assert_eq!((&outcome["version"], &outcome["changed"]), (&1.into(), &true.into()), "{outcome:#}");
+    assert_eq!(outcome["systems"][0]["proven"], true, "{outcome:#}");
+    for event in events {
+        assert_eq!(event["version"], 1, "{event:#}");
+        let time = event["time"].as_str().unwrap();
+        assert!(time.len() == 20 && time.starts_with("20") && time.ends_with('Z'), "{event:#}");
+    }
+    let told = |event: &Value| event["event"] != "note" && event["event"] != "warning";
+    let told: Vec<_> = events.iter().filter(|event| told(event)).collect();
+    let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["holding", "removed", "registered", "stopping", "unregistered"], "{events:#?}");
+    let removed = told[1];
+    assert_eq!((&removed["level"], &removed["system"]), (&"warning".into(), &"aarch64".into()), "{removed:#}");
+    assert_eq!(removed["entry"], ENTRY, "{removed:#}");
+    done.omits(" info ");
+}
+
+#[sandboxed]
+fn the_time_is_told() {
+    let tree = Tree::new().mounted();
+    let mut held = Held::begin_in(&tree, "aarch64", &[], &[]);
+    let line = held.says(" info holding ");
+    let time = line.split(' ').next().unwrap();
+    assert!(time.len() == 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{line}");
+}

@@ -1,0 +1,167 @@
+//! Children that do what no child of ours does. The parent is real, and starts this program as it would start the tool;
+//! the URL of the first mirror says which child is to be played.
+
+use std::io::{self, Read as _, Write as _};
+use std::process::{self, Command, ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use binfmt_nix::catalog::Catalog;
+use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
+use binfmt_nix::error::{Error, ExitCode as Code};
+use binfmt_nix::fetcher::wire::{self, Job, Word};
+use binfmt_nix::fetcher::{self, Manner};
+use binfmt_nix::host::INTERNAL;
+use nix::sys::signal::{Signal, raise};
+
+/// Before this one stands in the URL, the play; set for a child that is to be honest.
+const HONEST: &str = "BINFMT_NIX_TEST_HONEST";
+
+/// A download whose child plays this; it is interrupted after `patience`. How many bytes the sink was given, too.
+fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
+    let catalog = Catalog::embedded().unwrap();
+    let package = catalog.package_for("x86_64").unwrap();
+    let plan = package.plan(&["aarch64"]).unwrap();
+    let mirrors = [Mirror::Archive(format!("http://play.invalid/{play}").parse().unwrap())];
+    let options = ClientOptions { proxies: Proxies::None, ..ClientOptions::default() };
+    let manner = Manner { options, extra_roots: extra_roots.to_vec() };
+    let (since, mut given) = (Instant::now(), 0);
+    let mut go_on = || if since.elapsed() < patience { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) };
+    let mut sink = |_: &_, bytes: &[u8]| {
+        given += bytes.len() as u64;
+        Ok(())
+    };
+    let error = fetcher::fetch(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
+    assert!(since.elapsed() < patience + Duration::from_secs(5), "{error} after {:?}", since.elapsed());
+    (error, given)
+}
+
+fn complaint(play: &str) -> String {
+    let (error, given) = played(play, b"", Duration::from_secs(20));
+    assert_eq!((error.exit_code(), given), (Code::Failed, 0));
+    assert!(error.hint().unwrap().contains("please report it"));
+    error.to_string()
+}
+
+/// What this program is when it is started as the tool starts its own child.
+pub(crate) fn child() -> ExitCode {
+    if std::env::var_os(HONEST).is_some() {
+        return fetcher::run().map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
+    }
+    // The beginning of the job: the deaf one reads no more of it.
+    let mut beginning = vec![0; 2000];
+    let length = io::stdin().lock().read(&mut beginning).unwrap();
+    let text = String::from_utf8_lossy(&beginning[..length]).into_owned();
+    let play = text.split_once("http://play.invalid/").and_then(|(_, rest)| rest.split('"').next());
+    let mut out = io::stdout();
+    let mut say = |word| wire::say(&mut out, &word).unwrap();
+    match play {
+        None => return honest(text),
+        Some("mute") => {}
+        Some("moaning") => {
+            eprintln!("oh \u{1b}[31mno\nwhat now");
+            return ExitCode::from(3);
+        }
+        Some("dying") => raise(Signal::SIGABRT).unwrap(),
+        Some("mad") => out.write_all(b"Hello, world! How are you?").unwrap(),
+        Some("boasting") => out.write_all(b"b\xff\xff\xff\xff").unwrap(),
+        Some("generous" | "stingy") => {
+            say(Word::Ready { lacks: vec![] });
+            say(Word::Asking);
+            if play == Some("stingy") {
+                say(Word::Verified);
+            }
+            while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
+        }
+        Some("chattering") => {
+            say(Word::Ready { lacks: vec![] });
+            say(Word::Asking);
+            while wire::say(&mut out, &Word::Moved { bytes: 1, of: 2 }).is_ok() {}
+        }
+        Some(_) => sleep(Duration::from_secs(60)),
+    }
+    out.flush().unwrap();
+    ExitCode::SUCCESS
+}
+
+/// The tool's own child, one generation further down.
+fn honest(mut text: String) -> ExitCode {
+    io::stdin().read_to_string(&mut text).unwrap();
+    let mut job: Job = serde_json::from_str(&text).unwrap();
+    job.parent = process::id();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([INTERNAL, fetcher::COMMAND])
+        .env(HONEST, "1")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&serde_json::to_vec(&job).unwrap()).unwrap();
+    if child.wait().unwrap().success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[test]
+fn that_say_nothing_and_end() {
+    assert_eq!(complaint("mute"), "the process that downloads ended too early, with exit status: 0");
+}
+
+#[test]
+fn that_complain() {
+    let said = complaint("moaning");
+    assert_eq!(
+        said,
+        "the process that downloads ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now"
+    );
+}
+
+#[test]
+fn that_are_killed() {
+    assert_eq!(complaint("dying"), "the process that downloads was killed by signal 6 SIGABRT");
+}
+
+#[test]
+fn that_say_nonsense() {
+    assert_eq!(complaint("mad"), "the process that downloads said what it must not: a frame of the kind 72");
+}
+
+#[test]
+fn that_promise_too_much() {
+    let said = complaint("boasting");
+    assert_eq!(said, "the process that downloads said what it must not: a frame of 4294967295 bytes");
+}
+
+#[test]
+fn that_give_too_much() {
+    let (error, given) = played("generous", b"", Duration::from_secs(20));
+    let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
+    assert_eq!(error.to_string(), wanted);
+    assert!(given > 0 && given <= 16_661_520, "{given}");
+}
+
+#[test]
+fn that_give_too_little() {
+    let said = complaint("stingy");
+    let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
+    assert_eq!(said, wanted);
+}
+
+#[track_caller]
+fn interrupted(play: &str, extra_roots: &[u8]) {
+    let (error, _) = played(play, extra_roots, Duration::from_millis(300));
+    assert!(matches!(error, Error::Interrupted { signal: 2 }), "{error}");
+}
+
+#[test]
+fn that_are_silent() {
+    interrupted("silent", b"");
+}
+
+/// It never reads the rest of its job, which is longer than any pipe.
+#[test]
+fn that_are_deaf() {
+    interrupted("deaf", &vec![b'x'; 4 << 20]);
+}
+
+#[test]
+fn that_talk_without_end() {
+    interrupted("chattering", b"");
+}

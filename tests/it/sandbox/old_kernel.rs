@@ -1,0 +1,74 @@
+//! A kernel without Landlock and seccomp: the download goes on, and the user is told. A filter of our own, that gives
+//! ENOSYS for their system calls as such a kernel does, stands for it.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Output};
+use std::sync::Arc;
+
+use nix::libc;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+
+use crate::support::server::{Manner, Server};
+use crate::support::skip;
+
+/// The role of a process that becomes the tool on such a kernel.
+pub(crate) const ROLE: &str = "on-an-old-kernel";
+
+const NEWER: [libc::c_long; 4] = [
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
+    libc::SYS_seccomp,
+];
+
+pub(crate) fn child(words: &[&str]) -> ExitCode {
+    let none: BTreeMap<_, _> = NEWER.map(|call| (call, vec![])).into();
+    let machine = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let filter = SeccompFilter::new(none, SeccompAction::Allow, absent, machine).unwrap();
+    apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    eprintln!("{}", Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(words).exec());
+    ExitCode::FAILURE
+}
+
+/// A download by the tool, started by `program` with these words before its own.
+fn registered(program: &str, before: &[&str]) -> Output {
+    let Some(path) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
+        skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
+    };
+    let server = Server::start(&Arc::new(std::fs::read(path).unwrap()), Manner::Ranges);
+    let root = tempfile::tempdir().unwrap();
+    let done = Command::new(program)
+        .args(before)
+        .arg("--root")
+        .arg(root.path())
+        .args(["--json", "register", "aarch64", "--source", "download", "--no-nix", "--mirror", &server.url()])
+        .env_clear()
+        .env("NO_PROXY", "127.0.0.1")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(root.path().join("usr/local/libexec/binfmt-nix/qemu-aarch64").exists());
+    done
+}
+
+#[test]
+fn a_note_says_what_it_lacks() {
+    let itself = std::env::current_exe().unwrap();
+    let done = registered(itself.to_str().unwrap(), &[ROLE]);
+    let note = "this kernel or container has no Landlock and no seccomp filters: the process that downloads could \
+                not give up all its rights";
+    for text in [done.stderr, done.stdout] {
+        assert_eq!(String::from_utf8(text).unwrap().matches(note).count(), 1);
+    }
+}
+
+#[test]
+fn a_kernel_that_has_all_needs_no_note() {
+    let done = registered(env!("CARGO_BIN_EXE_binfmt-nix"), &[]);
+    let said = String::from_utf8(done.stderr).unwrap();
+    if said.contains("this kernel or container has no") {
+        skip("kernel", said);
+    }
+}

@@ -1,0 +1,155 @@
+//! The tool itself, in the midst of a download from a server that is silent: its child, seen from outside.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use tempfile::TempDir;
+
+use crate::support::skip;
+
+/// A tool that waits for its child, which waits for a server.
+struct Stalled {
+    tool: Child,
+    child: Pid,
+    root: TempDir,
+}
+
+impl Stalled {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/debian", listener.local_addr().unwrap());
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        let asked = thread::spawn(move || listener.accept().unwrap().0);
+        // Its caller left a file open, which is nobody's business.
+        let mut tool = Command::new("/bin/sh")
+            .args(["-c", "exec \"$0\" \"$@\" 7< /etc/hostname 9< /", env!("CARGO_BIN_EXE_binfmt-nix")])
+            .arg("--root")
+            .arg(root.path())
+            .args(["register", "aarch64", "--source", "download", "--no-nix", "--mirror", &url])
+            .env_clear()
+            .env("NO_PROXY", "127.0.0.1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let soon = Instant::now() + Duration::from_secs(20);
+        while !asked.is_finished() {
+            assert!(Instant::now() < soon && tool.try_wait().unwrap().is_none(), "no download has begun");
+            sleep(Duration::from_millis(2));
+        }
+        // The connection stays open until the test ends.
+        std::mem::forget(asked.join().unwrap());
+        let id = tool.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let child = Pid::from_raw(children.trim().parse().unwrap());
+        Self { tool, child, root }
+    }
+
+    fn status(&self, field: &str) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child)).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    }
+
+    fn done(self) -> Output {
+        self.tool.wait_with_output().unwrap()
+    }
+}
+
+/// A process that is there, and no zombie.
+fn lives(id: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn gone_within(id: Pid, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while lives(id) && Instant::now() < deadline {
+        sleep(Duration::from_millis(1));
+    }
+    !lives(id)
+}
+
+#[test]
+fn it_is_confined() {
+    let stalled = Stalled::new();
+    let (privileges, filter) = (stalled.status("NoNewPrivs"), stalled.status("Seccomp"));
+    let capabilities = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| stalled.status(set));
+    kill(stalled.child, Signal::SIGKILL).unwrap();
+    assert_eq!((privileges.as_str(), filter.as_str()), ("1", "2"));
+    assert_eq!(capabilities, ["0000000000000000"; 4]);
+    stalled.done();
+}
+
+#[test]
+fn it_is_nobody_and_holds_nothing() {
+    if !geteuid().is_root() {
+        skip("users", "not root: there is no other user to become, and what the child holds is hidden");
+    }
+    let stalled = Stalled::new();
+    let ids = ["Uid", "Gid", "Groups"].map(|field| stalled.status(field));
+    let held: Vec<_> = fs::read_dir(format!("/proc/{}/fd", stalled.child))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_link(entry.path()).unwrap()))
+        .map(|(number, file)| (number.parse::<u32>().unwrap(), file.to_string_lossy().into_owned()))
+        .collect();
+    let root = fs::read_link(format!("/proc/{}/root", stalled.child)).unwrap();
+    // So many as the tool itself has, it must have let go.
+    let inherited = fs::read_link(format!("/proc/{}/fd/7", stalled.tool.id())).unwrap();
+    kill(stalled.child, Signal::SIGKILL).unwrap();
+    stalled.done();
+    let nobody = "65534\t65534\t65534\t65534";
+    assert_eq!(ids, [nobody, nobody, ""]);
+    assert_eq!((root.as_path(), inherited.as_path()), (Path::new("/"), Path::new("/etc/hostname")));
+    for (number, file) in &held {
+        let wanted: &[&str] = if *number < 3 { &["pipe:"] } else { &["socket:", "anon_inode:[event"] };
+        assert!(wanted.iter().any(|kind| file.starts_with(kind)), "{held:?}");
+    }
+    assert!(held.len() > 3, "{held:?}");
+}
+
+#[test]
+fn it_ends_with_its_parent() {
+    let mut stalled = Stalled::new();
+    // It cannot do anything about it itself.
+    kill(stalled.child, Signal::SIGSTOP).unwrap();
+    let lock = File::open(stalled.root.path().join("run/binfmt-nix.lock")).unwrap();
+    assert!(lock.try_lock().is_err());
+    stalled.tool.kill().unwrap();
+    stalled.tool.wait().unwrap();
+    lock.try_lock().unwrap();
+    assert!(gone_within(stalled.child, Duration::from_secs(1)));
+}
+
+#[test]
+fn a_signal_ends_both() {
+    let stalled = Stalled::new();
+    let (child, since) = (stalled.child, Instant::now());
+    kill(Pid::from_raw(i32::try_from(stalled.tool.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(stalled.done().status.code(), Some(143));
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    assert!(!lives(child));
+}
+
+#[test]
+fn its_death_is_told() {
+    let stalled = Stalled::new();
+    kill(stalled.child, Signal::SIGKILL).unwrap();
+    let installed = stalled.root.path().join("usr");
+    let root = stalled.root.path().to_owned();
+    let Stalled { tool, root: _kept, .. } = stalled;
+    let done = tool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{said}");
+    assert!(!installed.exists() && root.exists(), "{said}");
+}

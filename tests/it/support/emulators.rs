@@ -1,0 +1,111 @@
+//! Emulators: real ones, and programs that only say so.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use binfmt_magic::Arch;
+
+use super::sandbox::{DYNAMIC, SCRATCH};
+use super::skip;
+
+/// The real static QEMU of a system, from the directory that BINFMT_NIX_TEST_QEMU names.
+pub(crate) fn qemu(system: &str) -> PathBuf {
+    if !cfg!(target_arch = "x86_64") {
+        skip("qemu", "these tests emulate aarch64 and others on x86_64");
+    }
+    let Some(dir) = env::var_os("BINFMT_NIX_TEST_QEMU").filter(|dir| !dir.is_empty()) else {
+        skip("qemu", "BINFMT_NIX_TEST_QEMU does not name a directory with static QEMUs");
+    };
+    let target = Arch::find(system).unwrap().target;
+    let path = Path::new(&dir).join(format!("qemu-{target}"));
+    if !path.exists() {
+        skip("qemu", format!("there is no {}", path.display()));
+    }
+    path
+}
+
+/// A real static program for aarch64, from the directory that BINFMT_NIX_TEST_CORPUS names.
+pub(crate) fn busybox() -> PathBuf {
+    let Some(corpus) = env::var_os("BINFMT_NIX_TEST_CORPUS").filter(|dir| !dir.is_empty()) else {
+        skip("corpus", "BINFMT_NIX_TEST_CORPUS is not set");
+    };
+    let busybox = Path::new(&corpus).join("busybox-static-arm64/bin/busybox");
+    if busybox.exists() { busybox } else { skip("corpus", format!("there is no {}", busybox.display())) }
+}
+
+/// The same QEMU in other bytes: a later release, to whoever compares digests.
+pub(crate) fn other_qemu(system: &str) -> PathBuf {
+    let mut bytes = fs::read(qemu(system)).unwrap();
+    bytes.extend_from_slice(b"other");
+    outside("other-qemu", &bytes)
+}
+
+/// A program outside the tree.
+pub(crate) fn outside(name: &str, content: &[u8]) -> PathBuf {
+    let path = Path::new(SCRATCH).join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// A dynamically linked emulator for aarch64: this test program, which starts the real one.
+pub(crate) fn dynamic() -> PathBuf {
+    outside("emulator", &fs::read(qemu("aarch64")).unwrap());
+    let path = Path::new(SCRATCH).join(DYNAMIC);
+    std::os::unix::fs::symlink(env::current_exe().unwrap(), &path).unwrap();
+    path
+}
+
+/// Where a liar's code starts, in the probe whose headers it borrows.
+const CODE: usize = 0xb0;
+
+/// What a liar does when it is to emulate.
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    /// It dies of an illegal instruction.
+    Crash,
+    /// It exits with 0 and has done nothing.
+    Shirk,
+    /// It prints 16 bytes of the program's path, as if that had printed its argv[0].
+    Forget,
+    /// The same, half a second later.
+    Dawdle,
+}
+
+/// A static program of x86_64 that answers `--version` with this text, and emulates nothing.
+pub(crate) fn liar(version: &str, then: Then) -> Vec<u8> {
+    if !cfg!(target_arch = "x86_64") {
+        skip("qemu", "these tests emulate aarch64 and others on x86_64");
+    }
+    let jump = match then {
+        Then::Crash => 33,
+        Then::Shirk => 24,
+        Then::Forget => 35,
+        Then::Dawdle => 59,
+    };
+    let text = format!("{version}\n");
+    let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+    let mut program = Arch::find("x86_64").unwrap().probe().unwrap()[..CODE].to_vec();
+    // cmp qword [rsp], 2; jne +jump: one argument is `--version`, two come from the kernel
+    program.extend([0x48, 0x83, 0x3c, 0x24, 0x02, 0x75, jump]);
+    // mov eax, 1; mov edi, 1; lea rsi, [rip + 76]; mov edx, length; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 76, 0, 0, 0, 0xba]);
+    program.extend(length);
+    program.extend([0x0f, 0x05]);
+    // mov eax, 60; xor edi, edi; syscall; ud2
+    program.extend([0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05, 0x0f, 0x0b]);
+    // mov eax, 1; mov edi, 1; mov rsi, [rsp + 16]; mov edx, 16; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8b, 0x74, 0x24, 16, 0xba, 16, 0, 0, 0, 0x0f, 0x05]);
+    // jmp back to mov eax, 60
+    program.extend([0xeb, 0xdd]);
+    // mov eax, 35; lea rdi, [rip + 6]; xor esi, esi; syscall; jmp back to the write
+    program.extend([0xb8, 35, 0, 0, 0, 0x48, 0x8d, 0x3d, 6, 0, 0, 0, 0x31, 0xf6, 0x0f, 0x05, 0xeb, 0xd6]);
+    program.extend([0; 8]);
+    program.extend(500_000_000_u64.to_le_bytes());
+    program.extend(text.bytes());
+    let size = u64::try_from(program.len()).unwrap().to_le_bytes();
+    program[0x60..0x68].copy_from_slice(&size);
+    program[0x68..0x70].copy_from_slice(&size);
+    program
+}

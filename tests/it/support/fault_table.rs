@@ -1,0 +1,77 @@
+//! The table in `packaging/FAULTS.md`, kept by the tests that produce its numbers.
+//!
+//! A test that did something so many times says so. If the table has another number there, the test fails;
+//! with BINFMT_NIX_TEST_BLESS=1 it writes its own number into that one line instead.
+
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/FAULTS.md");
+const BLESS: &str = "BINFMT_NIX_TEST_BLESS";
+
+/// How a world tells its harness a line: in a world nothing of the repository can be written.
+pub(crate) const MARK: &str = "ledger\t";
+
+/// `what` was done exactly so many times, on every machine.
+#[track_caller]
+pub(crate) fn line(what: &str, times: usize) {
+    note(what, &times.to_string());
+}
+
+/// `what` was done so many times, and at least `floor` times on every machine.
+#[track_caller]
+pub(crate) fn at_least(what: &str, floor: usize, times: usize) {
+    assert!(times >= floor, "{what}: {times} times instead of {floor}");
+    note(what, &format!("≥ {floor}"));
+}
+
+#[track_caller]
+fn note(what: &str, times: &str) {
+    if env::var_os("BINFMT_NIX_TEST_ROLE").is_some() {
+        println!("{MARK}{what}\t{times}");
+    } else {
+        compare(what, times).unwrap_or_else(|why| panic!("{why}"));
+    }
+}
+
+/// The number of `what` in the table is this one; or it is made so.
+pub(crate) fn compare(what: &str, times: &str) -> Result<(), String> {
+    let bless = env::var_os(BLESS).is_some_and(|value| value == "1");
+    let failed = |error: std::io::Error| format!("{TABLE}: {error}");
+    let mut file = OpenOptions::new().read(true).write(bless).open(TABLE).map_err(failed)?;
+    let mut text = String::new();
+    // Several tests, and several test programs, come at once.
+    lock(&file, bless).and_then(|()| file.read_to_string(&mut text)).map_err(failed)?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let Some(line) = lines.iter_mut().find(|line| cells(line).first().is_some_and(|cell| *cell == what)) else {
+        return Err(format!("{TABLE} has no line for this: | {what} | {times} | nothing | `the command` |"));
+    };
+    let mut found = cells(line);
+    match found.get_mut(1) {
+        Some(number) if *number == times => Ok(()),
+        Some(number) if bless => {
+            *number = times;
+            *line = format!("| {} |", found.join(" | "));
+            rewrite(&mut file, &lines).map_err(failed)
+        }
+        Some(number) => Err(format!("{what}: {times} times, and {TABLE} says {number}; {BLESS}=1 writes it there")),
+        None => Err(format!("{TABLE} has no number for this: {what}")),
+    }
+}
+
+fn lock(file: &File, exclusive: bool) -> std::io::Result<()> {
+    if exclusive { file.lock() } else { file.lock_shared() }
+}
+
+/// In place: the lock is the file's.
+fn rewrite(file: &mut File, lines: &[String]) -> std::io::Result<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    file.write_all((lines.join("\n") + "\n").as_bytes())
+}
+
+fn cells(line: &str) -> Vec<&str> {
+    let inner = line.strip_prefix("| ").and_then(|rest| rest.strip_suffix(" |"));
+    inner.map(|inner| inner.split(" | ").collect()).unwrap_or_default()
+}

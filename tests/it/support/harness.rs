@@ -1,0 +1,103 @@
+//! The harness: finds the tests that carry one of the attributes of `tests/macros`, and runs them.
+
+use std::any::Any;
+use std::process::ExitCode;
+use std::{env, panic};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use super::sandbox;
+
+/// Every function with an attribute of `tests/macros`.
+#[linkme::distributed_slice]
+#[allow(unsafe_code, reason = "linkme names the section of the slice")]
+pub(crate) static TESTS: [Test];
+
+/// A test.
+#[derive(Clone, Copy)]
+pub(crate) struct Test {
+    /// its module and its function, with the name of the test program
+    path: &'static str,
+    run: fn(),
+    /// whether it wants namespaces of its own
+    sandboxed: bool,
+}
+
+impl Test {
+    pub(crate) const fn in_thread(path: &'static str, run: fn()) -> Self {
+        Self { path, run, sandboxed: false }
+    }
+
+    pub(crate) const fn in_sandbox(path: &'static str, run: fn()) -> Self {
+        Self { path, run, sandboxed: true }
+    }
+
+    fn name(self) -> &'static str {
+        self.path.split_once("::").map_or(self.path, |(_, name)| name)
+    }
+}
+
+/// The outcome of a test.
+pub(crate) enum Outcome {
+    Passed,
+    Skipped { what: String, why: String },
+    Failed(String),
+}
+
+/// The reason why a test cannot run on this machine.
+pub(crate) struct Skip {
+    pub(crate) what: &'static str,
+    pub(crate) why: String,
+}
+
+/// Ends the current test, because the machine lacks something. The test fails if BINFMT_NIX_REQUIRE names `what`.
+pub(crate) fn skip(what: &'static str, why: impl Into<String>) -> ! {
+    panic::resume_unwind(Box::new(Skip { what, why: why.into() }))
+}
+
+/// Runs the tests that the command line selects; or only one of them, if this process is its sandbox.
+pub(crate) fn main() -> ExitCode {
+    if let Some(code) = sandbox::play(|wanted| TESTS.iter().find(|test| test.name() == wanted).map(|test| test.run)) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let args = Arguments::from_args();
+    let mount = tempfile::tempdir().unwrap();
+    let dir = mount.path().to_owned();
+    let mut tests = TESTS.to_vec();
+    tests.sort_by_key(|test| test.path);
+    let trials = tests.into_iter().map(|test| {
+        let dir = dir.clone();
+        Trial::ignorable_test(test.name(), move || {
+            let outcome = if test.sandboxed { sandbox::run(test.name(), &dir) } else { in_thread(test.run) };
+            completion(outcome)
+        })
+    });
+    libtest_mimic::run(&args, trials.collect()).exit_code()
+}
+
+fn completion(outcome: Outcome) -> Result<Completion, Failed> {
+    match outcome {
+        Outcome::Passed => Ok(Completion::Completed),
+        Outcome::Skipped { what, why } => {
+            let required = env::var("BINFMT_NIX_REQUIRE").unwrap_or_default();
+            if required.split([' ', ',']).any(|word| word == what) {
+                return Err(format!("{what} is required, but {why}").into());
+            }
+            Ok(Completion::ignored_with(why))
+        }
+        Outcome::Failed(why) => Err(why.into()),
+    }
+}
+
+fn in_thread(test: fn()) -> Outcome {
+    let Err(payload) = panic::catch_unwind(test) else { return Outcome::Passed };
+    match payload.downcast::<Skip>() {
+        Ok(skip) => Outcome::Skipped { what: skip.what.to_owned(), why: skip.why },
+        Err(payload) => Outcome::Failed(message(&*payload)),
+    }
+}
+
+fn message(payload: &dyn Any) -> String {
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "panicked".into())
+}

@@ -1,0 +1,42 @@
+//! What the tests are written in.
+//!
+//! ```ignore
+//! let tree = Tree::new().nix_conf("sandbox = true\n");
+//! let before = tree.snapshot();
+//! tree.register("aarch64").exits(0).prints("aarch64: registered, proven");
+//! assert!(tree.runs("aarch64"));
+//! tree.unregister("aarch64").exits(0);
+//! before.is_restored_in(&tree);
+//! ```
+
+pub(crate) mod emulators;
+pub(crate) mod fault;
+pub(crate) mod fault_table;
+pub(crate) mod harness;
+pub(crate) mod invariants;
+pub(crate) mod json;
+pub(crate) mod output;
+pub(crate) mod package;
+pub(crate) mod packing;
+pub(crate) mod rng;
+pub(crate) mod runs;
+pub(crate) mod sandbox;
+pub(crate) mod schema;
+pub(crate) mod server;
+pub(crate) mod snapshot;
+pub(crate) mod table;
+pub(crate) mod texts;
+pub(crate) mod tree;
+pub(crate) mod watcher;
+
+pub(crate) use emulators::{Then, liar, qemu};
+pub(crate) use harness::skip;
+pub(crate) use tree::Tree;
+
+/// Settings of proptest with so many cases. Nothing is written beside the sources.
+pub(crate) fn config(cases: u32) -> proptest::prelude::ProptestConfig {
+    proptest::prelude::ProptestConfig {
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::with_cases(cases)
+    }
+}

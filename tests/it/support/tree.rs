@@ -1,0 +1,212 @@
+//! The tree that a test's `--root` names: a small machine in memory.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use nix::mount::{MsFlags, mount};
+
+use super::output::{Done, tool};
+use super::snapshot::Snapshot;
+use super::{qemu, skip};
+
+/// Where every tree is.
+pub(crate) const ROOT: &str = "/tree";
+
+/// The tool's own places.
+pub(crate) const EMULATOR: &str = "usr/local/libexec/binfmt-nix/qemu-aarch64";
+pub(crate) const BOOT: &str = "etc/binfmt.d/zz-binfmt-nix-aarch64.conf";
+pub(crate) const OWN_CONF: &str = "etc/nix/binfmt-nix.conf";
+pub(crate) const NIX_CONF: &str = "etc/nix/nix.conf";
+pub(crate) const RECEIPT: &str = "var/lib/binfmt-nix/receipt.json";
+pub(crate) const LOCK: &str = "run/binfmt-nix.lock";
+pub(crate) const HOLD_LOCK: &str = "run/binfmt-nix-hold.lock";
+pub(crate) const TABLE: &str = "proc/sys/fs/binfmt_misc";
+
+/// A machine below [`ROOT`]. Built from left to right.
+pub(crate) struct Tree(());
+
+impl Tree {
+    /// A machine with systemd, with Nix, and with a kernel whose table is not mounted yet.
+    pub(crate) fn new() -> Self {
+        Self::on("mode=755").furnished()
+    }
+
+    /// An image of one: nothing runs in it.
+    pub(crate) fn offline() -> Self {
+        Self::on("mode=755").without_kernel().nix_conf("")
+    }
+
+    /// A machine with systemd and a kernel, and no trace of Nix.
+    pub(crate) fn without_nix() -> Self {
+        Self::on("mode=755").without_kernel().dir(TABLE)
+    }
+
+    /// Nothing but the directory, on a tmpfs with these options.
+    pub(crate) fn on(options: &str) -> Self {
+        fs::create_dir_all(ROOT).unwrap();
+        mount(None::<&str>, ROOT, Some("tmpfs"), MsFlags::empty(), Some(options)).unwrap();
+        Self(())
+    }
+
+    pub(crate) fn furnished(self) -> Self {
+        self.without_kernel().dir(TABLE).dir("nix/store").nix_conf("sandbox = true\n")
+    }
+
+    fn without_kernel(self) -> Self {
+        self.file("usr/lib/systemd/systemd-binfmt", "").dir("usr/bin").dir("usr/local").dir("run").dir("var/lib")
+    }
+
+    pub(crate) fn nix_conf(self, text: impl AsRef<[u8]>) -> Self {
+        self.file(NIX_CONF, text)
+    }
+
+    /// A file of mode 0644, its directories included.
+    pub(crate) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.write(path, content);
+        self.mode(path, 0o644)
+    }
+
+    /// The same, of mode 0755.
+    pub(crate) fn program(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.file(path, content).mode(path, 0o755)
+    }
+
+    pub(crate) fn dir(self, path: &str) -> Self {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(self.path(path)).unwrap();
+        self
+    }
+
+    pub(crate) fn link(self, path: &str, to: &str) -> Self {
+        symlink(to, self.path(path)).unwrap();
+        self
+    }
+
+    pub(crate) fn mode(self, path: &str, mode: u32) -> Self {
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
+    /// Gives it to another user, if this world has any.
+    pub(crate) fn owner(self, path: &str, uid: u32) -> Self {
+        match std::os::unix::fs::chown(self.path(path), Some(uid), Some(uid)) {
+            Ok(()) => self,
+            Err(error) => skip("users", format!("an ordinary user's namespace has one user: {error}")),
+        }
+    }
+
+    pub(crate) fn without(self, path: &str) -> Self {
+        self.remove(path);
+        self
+    }
+
+    /// Writes in a tree that is built.
+    #[track_caller]
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let real = self.path(path);
+        let dir = real.parent().unwrap_or(Path::new(ROOT));
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).unwrap();
+        fs::write(real, content).unwrap();
+    }
+
+    #[track_caller]
+    pub(crate) fn append(&self, path: &str, content: &str) {
+        let mut file = fs::OpenOptions::new().append(true).open(self.path(path)).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    pub(crate) fn remove(&self, path: &str) {
+        let real = self.path(path);
+        if real.is_dir() { fs::remove_dir_all(real) } else { fs::remove_file(real) }.unwrap();
+    }
+
+    #[expect(clippy::unused_self, reason = "there is no path without a tree")]
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        Path::new(ROOT).join(path)
+    }
+
+    #[track_caller]
+    pub(crate) fn read(&self, path: &str) -> Vec<u8> {
+        fs::read(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn text(&self, path: &str) -> String {
+        String::from_utf8(self.read(path)).unwrap()
+    }
+
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.path(path)).is_ok()
+    }
+
+    /// The settings that Nix reads in our own file.
+    #[track_caller]
+    pub(crate) fn settings(&self) -> Vec<String> {
+        self.text(OWN_CONF).lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    /// Its permission bits.
+    #[track_caller]
+    pub(crate) fn mode_of(&self, path: &str) -> u32 {
+        fs::symlink_metadata(self.path(path)).unwrap().mode() & 0o7777
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::of(self)
+    }
+
+    /// Gives it less room, or more.
+    pub(crate) fn limit(&self, options: &str) {
+        mount(None::<&str>, &self.path(""), None::<&str>, MsFlags::MS_REMOUNT, Some(options)).unwrap();
+    }
+
+    /// What is below one directory: names, and what the files hold or where the links point.
+    pub(crate) fn snapshot_of(&self, dir: &str) -> Vec<(String, Vec<u8>)> {
+        Snapshot::of(self).below(dir)
+    }
+
+    /// The tool on this tree.
+    #[track_caller]
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        self.start(args).wait_with_output().unwrap().into()
+    }
+
+    /// The same, still running.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.start_in(args, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_in(&self, args: &[&str], variables: &[(&str, &str)]) -> Child {
+        let root = self.path("");
+        let mut command = tool(&[&["--root", root.to_str().unwrap()], args].concat());
+        command.envs(variables.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// `register`, with the real QEMU of that system.
+    #[track_caller]
+    pub(crate) fn register(&self, system: &str) -> Done {
+        self.register_with(system, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn register_with(&self, system: &str, options: &[&str]) -> Done {
+        self.register_by(system, &qemu(system), options)
+    }
+
+    /// `register --qemu FILE`.
+    #[track_caller]
+    pub(crate) fn register_by(&self, system: &str, qemu: &Path, options: &[&str]) -> Done {
+        let qemu = qemu.to_str().unwrap();
+        self.run(&[&["register", system, "--qemu", qemu], options].concat())
+    }
+
+    #[track_caller]
+    pub(crate) fn unregister(&self, system: &str) -> Done {
+        self.run(&["unregister", system])
+    }
+}

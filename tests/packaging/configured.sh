@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# What configures machines: the Ansible role, cloud-init's script, Ignition's unit.
+
+configured() {
+    ansible_role
+    cloud_script
+    ignition_unit
+}
+
+ansible_role() {
+    local ours=("binfmt_nix_url=file://$tool" "binfmt_nix_sha256=$digest" binfmt_nix_path=/opt/binfmt-nix)
+    check "ansible: without a URL it fails, and says why" fails play
+    check "ansible: that there is no default" says "there is no default"
+    check "ansible: with another digest it fails" fails play "${ours[0]}" "binfmt_nix_sha256=$other_digest" "${ours[2]}"
+    check "ansible: that is why" says "checksum"
+    check "ansible: before, --check says what would change" changes 1 --check "${ours[@]}"
+    check "ansible: --check changed nothing" nothing_at /opt/binfmt-nix
+    check "ansible: it installs and registers: two changes" changes 2 "${ours[@]}"
+    check "ansible: a program of aarch64 runs" runs
+    check "ansible: a second run changes nothing" changes 0 "${ours[@]}"
+    check "ansible: --check says so, too" changes 0 --check "${ours[@]}"
+    echo -1 > "$table/qemu-aarch64"
+    check "ansible: an entry that is gone: --check sees it" changes 1 --check "${ours[@]}"
+    check "ansible: --check did not register it" does_not_run
+    check "ansible: a run puts it back" changes 1 "${ours[@]}"
+    check "ansible: a program of aarch64 runs again" runs
+    check "ansible: absent takes it away" changes 1 binfmt_nix_state=absent "${ours[@]}"
+    check "ansible: a program of aarch64 does not run" does_not_run
+    check "ansible: absent again changes nothing" changes 0 binfmt_nix_state=absent "${ours[@]}"
+}
+
+# The role with these variables, and --check if that comes first.
+play() {
+    local word words=()
+    for word; do
+        case $word in
+            --*) words+=("$word") ;;
+            *) words+=(-e "$word") ;;
+        esac
+    done
+    exits 0 env LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=false "$venv/python" -m ansible playbook -i localhost, \
+        -e "ansible_python_interpreter=$venv/python" "${words[@]}" "$tree/tests/packaging/playbook.yml"
+}
+
+changes() {
+    local number=$1
+    shift
+    play "$@" && says " changed=$number "
+}
+
+nothing_at() { [ ! -e "$1" ] && does_not_run; }
+
+cloud_script() {
+    local data=$tree/packaging/cloud-init/user-data
+    "$venv/python" - "$data" "$home/script" << 'END'
+import sys, yaml
+config = yaml.safe_load(open(sys.argv[1]))
+[file] = config["write_files"]
+assert config["runcmd"] == [[file["path"]]] and file["permissions"] == "0755", config
+open(sys.argv[2], "w").write(file["content"])
+END
+    check "cloud-init: without a URL it fails" fails exits 0 sh "$home/script"
+    check "cloud-init: and says why" says "the URL of your binfmt-nix"
+    sed -i "s|^url=.*|url=file://$tool|" "$home/script"
+    check "cloud-init: without a digest it fails" fails exits 0 sh "$home/script"
+    sed -i "s|^sha256=.*|sha256=$other_digest|" "$home/script"
+    check "cloud-init: with another digest it fails" fails exits 0 sh "$home/script"
+    check "cloud-init: that is why" says "did NOT match"
+    check "cloud-init: nothing was installed" nothing_at /usr/local/bin/binfmt-nix
+    sed -i "s|^sha256=.*|sha256=$digest|" "$home/script"
+    check "cloud-init: with both it installs and registers" exits 0 sh "$home/script"
+    check "cloud-init: a program of aarch64 runs" runs
+    check "cloud-init: and will after a restart" compgen -G '/etc/binfmt.d/*binfmt-nix*'
+    undone
+}
+
+ignition_unit() {
+    local unit=$home/binfmt-nix.service
+    "$venv/python" - "$tree/packaging/ignition/binfmt-nix.ign" > "$unit" << 'END'
+import json, sys
+config = json.load(open(sys.argv[1]))
+[unit], [file] = config["systemd"]["units"], config["storage"]["files"]
+assert unit["enabled"] and f"ExecStart={file['path']} " in unit["contents"], config
+print(unit["contents"])
+END
+    sed -i "s|/opt/bin/binfmt-nix|$tool|" "$unit"
+    check "ignition: systemd takes the unit" exits 0 systemd-analyze verify "$unit"
+    check "ignition: the unit gets ready, then a program of aarch64 runs; SIGTERM ends it with 0" \
+        exits 0 "$venv/python" "$tree/tests/packaging/unit.py" "$unit" "$home/bin/busybox-arm64" true
+    check "ignition: its entries are gone with it" does_not_run
+}

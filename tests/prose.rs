@@ -1,0 +1,146 @@
+//! The language of the project: no text uses a word of `tests/words.txt`, and every link in a document leads to a file.
+
+#![expect(clippy::disallowed_methods, reason = "tests read the sources")]
+#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Everything that people read.
+const TEXTS: &[&str] =
+    &["src", "magic", "tests", "packaging", "README.md", ".github", ".ci", ".clippy.toml", ".deny.toml", "Cargo.toml"];
+
+/// Not texts of the project: the list itself, recorded output of other programs, and what builds and fuzzers write.
+const EXCLUDED: &[&str] = &["tests/words.txt", "tests/recorded", "tests/fuzz/target", "tests/fuzz/artifacts"];
+
+/// Hits in code that are not reworded yet. This number may only fall.
+const IN_CODE: usize = 820;
+const CODE: &[&str] = &["src/", "magic/", "tests/"];
+
+#[test]
+fn no_text_uses_a_word_of_the_list() {
+    let list: Vec<Banned> = fs::read_to_string(root().join("tests/words.txt"))
+        .unwrap()
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(Banned::parse)
+        .collect();
+    assert!(list.len() > 30, "{} words", list.len());
+    let hits: Vec<String> = texts()
+        .into_iter()
+        .flat_map(|(name, text)| {
+            hits(&text, &list).into_iter().map(move |(line, word)| format!("{name}:{line}: {word}"))
+        })
+        .collect();
+    let (code, documents): (Vec<_>, Vec<_>) =
+        hits.into_iter().partition(|hit| CODE.iter().any(|part| hit.starts_with(part)));
+    assert!(documents.is_empty(), "{documents:#?}");
+    assert!(code.len() <= IN_CODE, "{} hits, at most {IN_CODE} are allowed: {code:#?}", code.len());
+}
+
+#[test]
+fn every_link_of_a_document_leads_to_a_file() {
+    let mut broken = Vec::new();
+    for (name, text) in
+        texts().into_iter().filter(|(name, _)| Path::new(name).extension().is_some_and(|ext| ext == "md"))
+    {
+        let folder = root().join(&name).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let path = link.split('#').next().unwrap_or_default();
+            if !link.contains("://") && !folder.join(path).exists() {
+                broken.push(format!("{name}: {link}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn words_are_found_as_a_whole_over_lines_and_with_their_exceptions() {
+    let list = ["blue", "is red | there is red"].map(Banned::parse);
+    let found = |text: &str| hits(text, &list);
+    assert_eq!(found("// It is\n// red, Blue?"), [(1, "is red".to_owned()), (2, "blue".to_owned())]);
+    assert_eq!(found("bluer as_blue is. Red, there is\n    /// red"), []);
+    assert_eq!(found("Where there is red, this is red."), [(1, "is red".to_owned())]);
+}
+
+/// A word or phrase, and the longer phrases in which it is allowed.
+struct Banned {
+    phrase: Vec<String>,
+    allowed: Vec<Vec<String>>,
+}
+
+impl Banned {
+    fn parse(line: &str) -> Self {
+        let mut phrases = line.split(" | ").map(|phrase| words(phrase).collect::<Vec<_>>());
+        Self { phrase: phrases.next().unwrap(), allowed: phrases.collect() }
+    }
+
+    /// Whether the phrase starts at this word, outside of an allowed phrase.
+    fn is_at(&self, start: usize, text: &[String]) -> bool {
+        let end = start + self.phrase.len();
+        let allowed = |longer: &Vec<String>| {
+            (end.saturating_sub(longer.len())..=start).any(|at| text.get(at..at + longer.len()) == Some(longer))
+        };
+        text.get(start..end) == Some(&self.phrase) && !self.allowed.iter().any(allowed)
+    }
+}
+
+/// The lines that contain a phrase of the list, and the phrase.
+fn hits(text: &str, list: &[Banned]) -> Vec<(usize, String)> {
+    let mut numbers = Vec::new();
+    let mut all = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_start().trim_start_matches(['/', '#', '!', '*']).trim_end_matches('\\');
+        all.extend(words(line));
+        numbers.resize(all.len(), number);
+    }
+    let mut starting: HashMap<&str, Vec<&Banned>> = HashMap::new();
+    for banned in list {
+        starting.entry(banned.phrase.first().unwrap()).or_default().push(banned);
+    }
+    let at = |(at, word): (usize, &String)| {
+        let here = starting.get(word.as_str()).into_iter().flatten().filter(|banned| banned.is_at(at, &all));
+        here.map(|banned| (numbers.get(at).copied().unwrap_or_default(), banned.phrase.join(" "))).collect::<Vec<_>>()
+    };
+    all.iter().enumerate().flat_map(at).collect()
+}
+
+/// The words of a text in lower case; each other character that is not a space is a word of its own.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let is_inner = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start();
+        let first = rest.chars().next()?;
+        let end = rest.find(|c| !is_inner(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(if end == 0 { first.len_utf8() } else { end });
+        rest = after;
+        Some(word.to_lowercase())
+    })
+}
+
+/// Names, relative to the root, and contents of all texts.
+fn texts() -> Vec<(String, String)> {
+    let root = root();
+    let files = TEXTS.iter().flat_map(|part| files(&root.join(part)));
+    let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    files.filter_map(|path| Some((name(&path), fs::read_to_string(&path).ok()?))).collect()
+}
+
+fn files(path: &Path) -> Vec<PathBuf> {
+    if EXCLUDED.iter().any(|excluded| path == root().join(excluded)) {
+        return Vec::new();
+    }
+    if path.is_dir() {
+        let mut entries: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        return entries.iter().flat_map(|entry| files(entry)).collect();
+    }
+    vec![path.to_owned()]
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
