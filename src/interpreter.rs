@@ -5,7 +5,7 @@ use std::fmt;
 
 use binfmt_magic::Arch;
 use object::Endianness;
-use object::elf::{ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
+use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader as _};
 
 pub use crate::layout::emulator_name as binary;
@@ -13,6 +13,9 @@ pub use crate::layout::emulator_name as binary;
 /// How much of a file [`judge`] wants to see: the program headers of every QEMU
 /// we know end before byte 1024.
 pub const HEAD: u64 = 4096;
+
+/// What every ELF file begins with (elf(5)).
+pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
 
 /// A QEMU release. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +68,26 @@ pub enum BinaryError {
     Headers(#[from] object::read::Error),
 }
 
+/// Why an ELF file is not a static program of a host that is known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StaticProgramError {
+    /// Its headers cannot be read.
+    #[error("{0}")]
+    Headers(#[from] object::read::Error),
+    /// It is an object, a library without an entry, or a core dump.
+    #[error("it is not a program")]
+    NotProgram,
+    /// There is nothing to load.
+    #[error("it has no segments")]
+    NoSegments,
+    /// It needs a loader.
+    #[error("it is dynamically linked")]
+    Dynamic,
+    /// It is for a machine that has no packages here.
+    #[error("it is for the machine {0}")]
+    OtherMachine(object::elf::Machine),
+}
+
 /// The answer to `--version` is not that of the emulator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("--version answered {line:?}, not \"{binary} version …\"")]
@@ -81,7 +104,7 @@ pub fn judge(head: &[u8], machine: &str) -> Result<(), BinaryError> {
     let Some(host) = Arch::of_host(machine) else {
         return Err(BinaryError::UnknownHost(machine.to_owned()));
     };
-    if !head.starts_with(b"\x7fELF") {
+    if !head.starts_with(ELF_MAGIC) {
         return Err(BinaryError::NotElf);
     }
     if !host.headers().iter().any(|sample| same_machine(sample, head)) {
@@ -101,6 +124,28 @@ pub fn has_fixed_address(head: &[u8]) -> bool {
         Ok(header.e_type(header.endian()?) == ET_EXEC)
     }
     is_exec::<FileHeader64<Endianness>>(head).or_else(|_| is_exec::<FileHeader32<Endianness>>(head)).unwrap_or(false)
+}
+
+/// The machine, as `uname -m` says it, that the static program beginning with `head` runs on. The program headers are right behind
+/// the ELF header in everything that linkers write.
+pub(crate) fn host_of(head: &[u8]) -> Result<&'static str, StaticProgramError> {
+    let header = FileHeader64::<Endianness>::parse(head)?;
+    let endian = header.endian()?;
+    if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
+        return Err(StaticProgramError::NotProgram);
+    }
+    let segments = header.program_headers(endian, head)?;
+    if segments.is_empty() {
+        return Err(StaticProgramError::NoSegments);
+    }
+    if segments.iter().any(|s| s.p_type(endian) == PT_INTERP) {
+        return Err(StaticProgramError::Dynamic);
+    }
+    match header.e_machine(endian) {
+        EM_X86_64 => Ok("x86_64"),
+        EM_AARCH64 => Ok("aarch64"),
+        other => Err(StaticProgramError::OtherMachine(other)),
+    }
 }
 
 /// Class, byte order and `e_machine` agree, and it is a program, not an object.

@@ -14,9 +14,11 @@
 //! | [`facts`] | the machine, read once | what will be done about it |
 //! | [`plan`] | all decisions; pure | the machine itself |
 //! | [`apply`] | does steps, journals, takes back | why a step is in the plan |
+//! | [`unregister`] | facts, plan and changes of `unregister` | the command line |
 //! | [`receipt`] | what was made here; versioned | how to undo it |
 //! | [`host`] | the one door: files, processes, mounts | what any file means |
 //! | [`binfmt_misc`] | the kernel's table | QEMU, Nix, receipts |
+//! | [`in_memory`] | names of interpreters that live in memory | whose they are |
 //! | [`container`] | whether this is one, and how long the table lasts in it | what is registered |
 //! | [`boot`] | binfmt.d files | QEMU, Nix |
 //! | [`nix`] | nix.conf, Nix's answers, its daemon | the kernel |
@@ -32,8 +34,7 @@
 //! | [`rootless`] | a table for one command: namespaces, cache | receipts' undo, nix.conf |
 //! | [`mirrors`] | which mirrors this machine uses | how to download |
 //! | [`netrc`] | whose passwords are for which mirror; pure | where the files are |
-//! | [`oci`] | images in registries: references, documents, challenges, passwords; pure | HTTP, files |
-//! | [`registries`] | who this machine's user is to registries of images | how to pull |
+//! | [`oci`] | images in registries: references, documents, challenges, passwords | HTTP |
 //! | [`layout`] | where our things go | |
 //! | [`hold`] | stays, watches the table, puts back what is removed: findings, pace and events are pure | how it is registered |
 //! | [`outcome`] | what a command did: the JSON contract | how it was done |
@@ -80,6 +81,7 @@ pub mod fetcher;
 mod generated;
 pub mod hold;
 pub mod host;
+pub mod in_memory;
 pub mod interpreter;
 pub mod layout;
 pub mod mirrors;
@@ -92,9 +94,9 @@ pub mod probe;
 pub mod proof;
 pub mod qemu;
 pub mod receipt;
-pub mod registries;
 pub mod request;
 pub mod rootless;
 pub mod status;
 pub mod text;
 pub mod ui;
+pub mod unregister;

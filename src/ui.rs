@@ -4,6 +4,8 @@
 //! terminal (anstream); a closed pipe is no error; what comes from the system
 //! goes through [`text`](crate::text) before it reaches a terminal.
 
+pub mod event;
+
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::SystemTime;
@@ -12,9 +14,8 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Error;
-use crate::hold::event::{Event, Level};
-use crate::plan::Step;
 use crate::text::{clean, clean_json};
+use event::{Event, Level};
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
@@ -65,12 +66,12 @@ impl Ui {
         self.json
     }
 
-    /// A change is about to be made.
-    pub fn step(&self, step: &Step) {
+    /// Reports a change that is about to be made: what is done, and to what.
+    pub fn step(&self, verb: &str, what: &dyn Display) {
         if self.log {
             return;
         }
-        say(VERB, &format!("{:>10}", step.verb()), &step.to_string());
+        say(VERB, &format!("{verb:>10}"), &what.to_string());
     }
 
     /// Something worth knowing.

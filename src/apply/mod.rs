@@ -150,7 +150,7 @@ impl<'a> Apply<'a> {
     fn step(&mut self, step: &Step) -> Result<()> {
         // A daemon that does not run is not restarted: that step speaks afterwards.
         if *step != Step::RestartDaemon {
-            self.ui.step(step);
+            self.ui.step(step.verb(), step);
         }
         match step {
             Step::MakeDir(path) => self.make_dir(path),

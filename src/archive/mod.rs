@@ -97,8 +97,8 @@ pub fn unpack(archive: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sin
     let Some(data) = names.iter().find_map(|name| ar::find(archive, name).ok()) else {
         return Err(ArchiveError::refused("it is an ar archive without a data.tar, so no Debian package"));
     };
-    archive.seek(SeekFrom::Start(data.offset)).map_err(broken)?;
-    tarball::unpack(packed::open(archive.take(data.length), MOST_UNPACKED)?, targets, sink)
+    archive.seek(SeekFrom::Start(data.start)).map_err(broken)?;
+    tarball::unpack(packed::open(archive.take(data.end.saturating_sub(data.start)), MOST_UNPACKED)?, targets, sink)
 }
 
 /// No archive at all, but what would be in it.

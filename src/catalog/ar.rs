@@ -3,9 +3,6 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::Span;
-use super::generate::GenerateError;
-
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
 /// A `.deb` has three members, and signed ones a few more.
@@ -13,38 +10,39 @@ const MOST_MEMBERS: u64 = 64;
 const HEADER_END: &[u8] = b"`\n";
 
 /// Where the member of this name lies.
-pub(crate) fn find(deb: &mut (impl Read + Seek), name: &str) -> Result<Span, GenerateError> {
+pub(crate) fn find(deb: &mut (impl Read + Seek), name: &str) -> io::Result<Range<u64>> {
     let mut magic = [0; MAGIC.len()];
     deb.seek(SeekFrom::Start(0))?;
     deb.read_exact(&mut magic)?;
     if &magic != MAGIC {
-        return Err(GenerateError::format("it is no ar archive"));
+        return Err(broken("it is no ar archive"));
     }
     let mut at = MAGIC.len() as u64;
     for _ in 0..MOST_MEMBERS {
         let header = read_header(deb, name)?;
-        let (found, length) =
-            parse(&header).ok_or_else(|| GenerateError::format(format!("the ar header at byte {at} is broken")))?;
+        let (found, length) = parse(&header).ok_or_else(|| broken(format!("the ar header at byte {at} is broken")))?;
         let offset = at.saturating_add(HEADER as u64);
         if found == name {
-            return Ok(Span { offset, length });
+            return Ok(offset..offset.saturating_add(length));
         }
         // Members begin at even bytes.
         at = offset.saturating_add(length.next_multiple_of(2));
         deb.seek(SeekFrom::Start(at))?;
     }
-    Err(GenerateError::format(format!("none of its first {MOST_MEMBERS} members is {name}")))
+    Err(broken(format!("none of its first {MOST_MEMBERS} members is {name}")))
 }
 
-fn read_header(deb: &mut impl Read, name: &str) -> Result<[u8; HEADER], GenerateError> {
+fn read_header(deb: &mut impl Read, name: &str) -> io::Result<[u8; HEADER]> {
     let mut header = [0; HEADER];
     match deb.read_exact(&mut header) {
         Ok(()) => Ok(header),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(GenerateError::format(format!("it has no member {name}")))
-        }
-        Err(e) => Err(e.into()),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(broken(format!("it has no member {name}"))),
+        Err(e) => Err(e),
     }
+}
+
+fn broken(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
 /// Name and size. GNU ar ends names with a slash, dpkg-deb does not.

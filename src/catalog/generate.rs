@@ -15,11 +15,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use sha1::Digest as _;
 
 use super::announced::Announced;
-use super::elf;
 use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION, Vouched};
 use super::{ar, invalid, xz};
 use crate::digest::Sha256;
-use crate::interpreter::Version;
+use crate::interpreter::{ELF_MAGIC, HEAD, Version, host_of};
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
@@ -81,6 +80,7 @@ pub fn generate<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, Gen
 fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, GenerateError> {
     let (size, sha256, sha1) = digests(deb)?;
     let data = ar::find(deb, DATA)?;
+    let data = Span { offset: data.start, length: data.end.saturating_sub(data.start) };
     if data.end() > size {
         return Err(GenerateError::format("it ends too early"));
     }
@@ -181,15 +181,15 @@ fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<Option<(
     let mut head = Vec::new();
     let mut announced = Announced::by(target);
     let size = pour(&mut entry, |bytes| {
-        head.extend(bytes.iter().take(elf::HEAD.saturating_sub(head.len())));
+        head.extend(bytes.iter().take(usize::try_from(HEAD).unwrap_or(0).saturating_sub(head.len())));
         sha256.update(bytes);
         announced.see(bytes);
     })?;
-    if !head.starts_with(elf::MAGIC) {
+    if !head.starts_with(ELF_MAGIC) {
         return Ok(None);
     }
     let unfit = |why: &dyn std::error::Error| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
-    let host = elf::host_of(&head).map_err(|e| unfit(&e))?;
+    let host = host_of(&head).map_err(|e| unfit(&e))?;
     let kind = Kind { host, version: announced.version().map_err(|e| unfit(&e))? };
     let member = Member { target: target.to_owned(), offset, size, sha256: finished(sha256) };
     Ok(Some((kind, member)))

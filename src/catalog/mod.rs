@@ -15,18 +15,15 @@
 mod announced;
 pub(crate) mod ar;
 mod archives;
-mod elf;
 pub mod generate;
 mod invalid;
 mod plan;
-mod vouched;
 mod wanted;
 mod xz;
 
 pub use archives::{Archive, Archives};
 pub use invalid::CatalogError;
 pub use plan::{Cut, Plan, Run};
-pub use vouched::Vouched;
 pub use wanted::{NoVersion, VersionWanted};
 
 use std::sync::OnceLock;
@@ -222,3 +219,16 @@ impl Member {
 
 #[cfg(test)]
 mod tests;
+
+/// Whose word it is that these are the right bytes. Every byte is compared with its digest, whoever vouches for it: this
+/// says where the digest itself is from. Ordered, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Vouched {
+    /// This project had the bytes, compared them with the publisher's signed index, and made the digests itself.
+    HashedHere,
+    /// Nobody here had the bytes. The digest is the one that unrelated projects demand whenever they download them.
+    Others,
+    /// Nobody here had the bytes. The digest is the publisher's own word, from its source code.
+    Publisher,
+}

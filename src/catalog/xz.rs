@@ -3,9 +3,8 @@
 //! The .xz File Format 1.2.1 (tukaani.org/xz/xz-file-format.txt): stream footer §2.1.2, index §4,
 //! multibyte integers §1.2. Checksums in it are left to the decoder, which reads it all again.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
-use super::generate::GenerateError;
 use super::{STREAM_HEADER, Span};
 
 const FOOTER: u64 = 12;
@@ -20,33 +19,37 @@ pub(super) struct Place {
 }
 
 /// The blocks of the one xz stream that fills this part of the file.
-pub(super) fn blocks(deb: &mut (impl Read + Seek), stream: Span) -> Result<Vec<Place>, GenerateError> {
+pub(super) fn blocks(deb: &mut (impl Read + Seek), stream: Span) -> io::Result<Vec<Place>> {
     let header = bytes(deb, stream.offset, STREAM_HEADER.len() as u64)?;
     if header != STREAM_HEADER {
-        return Err(GenerateError::format("data.tar.xz is no xz with CRC64"));
+        return Err(broken("data.tar.xz is no xz with CRC64"));
     }
     let footer_at = stream.end().saturating_sub(FOOTER);
     let index_length = index_length(&bytes(deb, footer_at, FOOTER)?)
         .filter(|&length| length <= MAX_INDEX)
-        .ok_or_else(|| GenerateError::format("data.tar.xz does not end as xz does"))?;
+        .ok_or_else(|| broken("data.tar.xz does not end as xz does"))?;
     let index_at = footer_at.saturating_sub(index_length);
     let index = bytes(deb, index_at, index_length)?;
     let places = parse(&index, stream.offset.saturating_add(STREAM_HEADER.len() as u64))
-        .ok_or_else(|| GenerateError::format("the index of data.tar.xz is broken"))?;
+        .ok_or_else(|| broken("the index of data.tar.xz is broken"))?;
     match places.last() {
         Some(last) if last.span.end() == index_at => Ok(places),
-        _ => Err(GenerateError::format("data.tar.xz is not one xz stream")),
+        _ => Err(broken("data.tar.xz is not one xz stream")),
     }
 }
 
-fn bytes(deb: &mut (impl Read + Seek), at: u64, length: u64) -> Result<Vec<u8>, GenerateError> {
+fn bytes(deb: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<Vec<u8>> {
     deb.seek(SeekFrom::Start(at))?;
     let mut bytes = Vec::new();
     if deb.take(length).read_to_end(&mut bytes)? as u64 == length {
         Ok(bytes)
     } else {
-        Err(GenerateError::format("it ends too early"))
+        Err(broken("it ends too early"))
     }
+}
+
+fn broken(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// What a stream's last bytes say: a CRC32, the index's length, flags, magic.

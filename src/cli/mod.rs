@@ -3,7 +3,6 @@
 //! The first paragraph of a comment is what `-h` prints; all of it is printed by `--help`, and is in the man page.
 
 mod args;
-mod doctor;
 mod internal;
 mod origin;
 
@@ -12,7 +11,6 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use args::*;
-pub use doctor::Doctor;
 pub use internal::{Internal, Worker};
 pub use origin::{Origin, Source};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::systems;
+use super::named_systems;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{Facts, Native, native};
 use crate::host::Host;
@@ -124,7 +124,7 @@ impl Look<'_> {
 
     /// What was asked for, whatever this host says.
     fn named(&self, names: &[String]) -> Result<Vec<String>> {
-        let (archs, all) = systems::named(names)?;
+        let (archs, all) = named_systems(names)?;
         let mut systems = Vec::new();
         for arch in archs {
             if self.runs(arch) {

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use super::{lock, permission};
+use super::{check_permission, lock};
 use crate::apply::Apply;
 use crate::cli;
 use crate::doctor::report::Report;
@@ -19,7 +19,7 @@ use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if args.fix {
-        permission::check(host, None)?;
+        check_permission(host, None)?;
     }
     let _lock = if args.fix { Some(lock(host, ui, args.wait)?) } else { None };
     let (seen, findings) = look_at(host)?;

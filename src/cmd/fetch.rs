@@ -6,13 +6,12 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{origin, systems};
+use super::{named_systems, origin};
 use crate::archive::{Listed, Manifest, bundle};
 use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
-use crate::facts;
 use crate::host::{Given, Host};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
@@ -29,7 +28,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
             "the archive itself goes to stdout by -o -, so neither JSON nor a terminal can".into(),
         ));
     }
-    let (systems, all) = systems::named(&args.systems)?;
+    let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     let package = package(args, host, ui, &network, &machine)?;
@@ -80,7 +79,7 @@ fn package(args: &cli::Fetch, host: &Host, ui: &Ui, network: &Network, machine: 
 
 /// By any name of it.
 fn machine(named: Option<&str>) -> String {
-    let Some(name) = named else { return facts::kernel().0 };
+    let Some(name) = named else { return crate::host::env::kernel().0 };
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
 }
 

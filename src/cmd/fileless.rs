@@ -5,15 +5,16 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{conclude, hold, lock, permission, talk};
+use super::{check_permission, conclude, hold, lock, talk};
 use crate::apply::fileless::{Fileless, register};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
 use crate::error::{ExitCode, Result};
-use crate::facts::{Facts, HELD_IN_MEMORY, IN_MEMORY, fileless_name};
+use crate::facts::{Facts, fileless_name};
 use crate::hold::Registration;
 use crate::host::Host;
+use crate::in_memory::{HELD_IN_MEMORY, IN_MEMORY};
 use crate::nix::conf::{self, Guest};
 use crate::outcome::{Outcome, StepLine, SystemLine};
 use crate::plan::Step;
@@ -37,7 +38,7 @@ pub(super) fn run(
         hold::foretell(args, host, &mut plan.notes)?;
         return Ok(report(ui, &outcome(&facts, &plan, &[], false), false));
     }
-    permission::check(host, Some(&args.systems))?;
+    check_permission(host, Some(&args.systems))?;
     let hold = hold::begin(args, host, container, ui)?;
     let outcome = memory.register(request, ui)?;
     let code = report(ui, &outcome, true);
@@ -84,7 +85,8 @@ impl Memory<'_> {
             if let Place::Memory(file) = &emulator.place {
                 let rule = emulator.rule_by(place, &fileless_name(emulator.arch), request.credentials)?;
                 let replaces = plan.replaces.get(emulator.arch.target).cloned();
-                ui.step(&Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() });
+                let step = Step::Register { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() };
+                ui.step(step.verb(), &step);
                 rules.push(Fileless { arch: emulator.arch, file, rule, replaces });
             }
         }

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use binfmt_magic::Arch;
 
-use super::{talk, unregister};
+use super::{lock, talk};
 use crate::binfmt_misc::{self, Table};
 use crate::cli::{self, OnStop};
 use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
-use crate::hold::event::{Event, Level};
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
 use crate::host::{Host, Lock, Manager, Watcher};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
 use crate::ui::Ui;
+use crate::ui::event::{Event, Level};
+use crate::unregister::unregister;
 
 /// Nobody else holds now, and the ready file can be made.
 pub(super) struct Begun {
@@ -128,7 +129,7 @@ fn elsewhere(host: &Host, request: &request::Unregister) -> Result<bool> {
     let table = binfmt_misc::look(host)?;
     let is_held = |arch: &&'static Arch| {
         let entry = table.entry(&facts::fileless_name(arch));
-        entry.is_some_and(|entry| entry.rule.interpreter.starts_with(facts::HELD_IN_MEMORY.as_bytes()))
+        entry.is_some_and(|entry| entry.rule.interpreter.starts_with(crate::in_memory::HELD_IN_MEMORY.as_bytes()))
     };
     Ok(request.systems.iter().any(is_held))
 }
@@ -167,7 +168,8 @@ impl Begun {
 /// As `unregister` does.
 fn undo(host: &Host, log: &Ui, request: &Register, wait: u64) -> ExitCode {
     let request = request::Unregister { systems: request.systems.clone(), all: request.all, by_hold: true };
-    match unregister::undo(&request, host, log, wait) {
+    let undone = lock(host, log, wait).and_then(|_lock| unregister(&request, host, log));
+    match undone {
         Ok(outcome) => {
             talk(log, &outcome);
             for line in outcome.systems.iter().filter(|line| !line.already) {

@@ -11,11 +11,9 @@ mod hold;
 mod list;
 mod nix_conf;
 mod origin;
-mod permission;
 mod register;
 mod run;
 mod status;
-mod systems;
 mod table;
 mod test;
 mod unregister;
@@ -26,15 +24,20 @@ use std::time::Duration;
 #[cfg(test)]
 pub(crate) use list::Listing;
 
+use binfmt_magic::Arch;
+
 use crate::binfmt_misc;
 use crate::cli::{Cli, Command};
 use crate::container;
+use crate::download;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::kernel;
+use crate::host::env::kernel;
 use crate::host::{Host, Lock};
 use crate::layout;
+use crate::mirrors;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
+use crate::text::quoted;
 use crate::ui::Ui;
 
 /// Does what the command line says.
@@ -138,4 +141,49 @@ fn conclude(ui: &Ui, outcome: &Outcome) -> ExitCode {
         ui.json(outcome);
     }
     if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+}
+
+/// The systems that these names mean, each once; `true` if "all" was said.
+fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
+    if names.iter().any(|name| name == "all") {
+        if names.len() > 1 {
+            return Err(Error::Usage("\"all\" stands alone".into()));
+        }
+        return Ok((Arch::ALL.iter().collect(), true));
+    }
+    let mut systems: Vec<&'static Arch> = Vec::new();
+    for name in names {
+        let arch = Arch::find(name)?;
+        if !systems.iter().any(|known| known.target == arch.target) {
+            systems.push(arch);
+        }
+    }
+    Ok((systems, false))
+}
+
+/// The running machine is changed by root only. A tree below `--root` may
+/// belong to anyone. `rootless` are the systems that `run` could do it for.
+fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
+    if !host.is_live() || nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let run = |systems: &[String]| {
+        let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", quoted(system))).collect();
+        let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
+        format!("{} run {systems} -- COMMAND", quoted(&host.own_path().to_string_lossy()))
+    };
+    Err(Error::NotRoot { line: line_as_root(host), rootless: rootless.map(run) })
+}
+
+fn line_as_root(host: &Host) -> String {
+    // sudo drops them unless told otherwise.
+    let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE, mirrors::NETRC]);
+    let set: Vec<&str> = counted.filter(|name| host.env(name).is_some()).collect();
+    let mut words = vec!["sudo".to_owned()];
+    if !set.is_empty() {
+        words.push(format!("--preserve-env={}", set.join(",")));
+    }
+    words.push(quoted(&host.own_path().to_string_lossy()));
+    words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
+    words.join(" ")
 }

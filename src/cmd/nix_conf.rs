@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
-use super::{builder, systems};
+use super::{builder, named_systems};
 use crate::cli;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
@@ -22,7 +22,7 @@ pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode>
     let archs: Vec<&'static Arch> = if args.systems.is_empty() {
         receipt.systems.keys().filter_map(|target| Arch::by_target(target)).collect()
     } else {
-        systems::named(&args.systems)?.0
+        named_systems(&args.systems)?.0
     };
     if archs.is_empty() {
         ui.note("nothing is registered; name the systems: binfmt-nix nix-conf aarch64");

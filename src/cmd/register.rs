@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use super::{conclude, fileless, hold, lock, origin, permission, show, systems, talk};
+use super::{check_permission, conclude, fileless, hold, lock, named_systems, origin, show, talk};
 use crate::apply::{Applied, Apply};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
@@ -34,7 +34,7 @@ pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Containe
         hold::foretell(args, host, &mut plan.notes)?;
         return Ok(show(ui, &plan));
     }
-    permission::check(host, Some(&args.systems))?;
+    check_permission(host, Some(&args.systems))?;
     let hold = hold::begin(args, host, container, ui)?;
     let (plan, outcome) = register(&request, host, ui, args.wait)?;
     let code = report(ui, &plan, &outcome);
@@ -95,7 +95,7 @@ impl Registration for Files<'_> {
 }
 
 fn request(args: &cli::Register, host: &Host) -> Result<Register> {
-    let (systems, all) = systems::named(&args.systems)?;
+    let (systems, all) = named_systems(&args.systems)?;
     let (source, network) = origin::wanted(&args.origin, host, systems.len())?;
     Ok(Register {
         systems,

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{origin, systems};
+use super::{named_systems, origin};
 use crate::binfmt_misc;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::{self, Native, native};
+use crate::facts::{Native, native};
 use crate::host::Host;
 use crate::layout;
 use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
@@ -23,7 +23,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if !host.is_live() {
         return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
     }
-    let (machine, kernel) = facts::kernel();
+    let (machine, kernel) = crate::host::env::kernel();
     ability::of_machine(kernel, host.exists(Path::new("/proc/self")))?;
     let mut archs = asked(args, host, &machine)?;
     let mapping = mapping(host, args.map_root)?;
@@ -49,7 +49,7 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
 
 fn asked(args: &cli::Run, host: &Host, machine: &str) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
-    let (archs, all) = systems::named(names)?;
+    let (archs, all) = named_systems(names)?;
     let native = native::among(host, &archs, machine);
     if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });

@@ -6,10 +6,11 @@ use super::table;
 use crate::cli;
 use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
+use crate::facts::maker::Maker;
 use crate::facts::{Facts, Native, native};
 use crate::host::Host;
 use crate::nix::answer;
-use crate::status::{self, Maker, Status, SystemStatus, Working};
+use crate::status::{self, Status, SystemStatus, Working};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Status, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use super::systems;
+use super::named_systems;
 use crate::binfmt_misc::Table;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
@@ -12,7 +12,7 @@ use crate::proof::{self, Report, SystemReport, Verdict};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Test, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let (asked, all) = systems::named(&args.systems)?;
+    let (asked, all) = named_systems(&args.systems)?;
     let facts = Facts::gather(host, &[], None)?;
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage("nothing runs in this tree: it has no kernel whose table could be tried".into()));

@@ -4,7 +4,7 @@ use binfmt_magic::{Arch, Entry};
 
 use super::{Case, Check, Seen, Urgency};
 use crate::binfmt_misc::name_of;
-use crate::facts::is_in_memory;
+use crate::in_memory::is_in_memory;
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
 
 pub(super) const CHECKS: &[Check] = &[

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::{PullError, Reason};
+use super::Reason;
 use crate::error::{Error, ExitCode, Failure};
 
 /// A download that gave nothing.
@@ -54,9 +54,6 @@ pub enum DownloadError {
         /// The system's reason.
         source: io::Error,
     },
-    /// An image could not be pulled.
-    #[error(transparent)]
-    Pull(#[from] Box<PullError>),
     /// The process that downloads could not do it.
     #[error("the process that downloads {0}")]
     Process(String),
@@ -93,7 +90,6 @@ impl DownloadError {
             Self::Inconsistent { .. } => {
                 format!("this is an error in binfmt-nix, please report it; {qemu}")
             }
-            Self::Pull(error) => error.hint(),
             Self::Write { .. } => "check the space left and the rights there".to_owned(),
             Self::Process(_) => format!("run it again; if that does not help, please report it, {qemu}"),
         }
@@ -101,10 +97,7 @@ impl DownloadError {
 
     /// Whether bytes came that are not the pinned ones (exit code 5), rather than none (1).
     pub fn is_unverified(&self) -> bool {
-        match self {
-            Self::Pull(error) => error.is_unverified(),
-            error => matches!(error, Self::Unverified { .. } | Self::Inconsistent { .. }),
-        }
+        matches!(self, Self::Unverified { .. } | Self::Inconsistent { .. })
     }
 }
 

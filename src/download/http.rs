@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use reqwest::blocking::{Client as Reqwest, ClientBuilder, RequestBuilder, Response};
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RANGE,
+    RANGE, RETRY_AFTER,
 };
 use reqwest::redirect::{Action, Attempt, Policy};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{ClientOptions, DownloadError, Proxies, Reason, Roots};
+use super::{ClientOptions, DownloadError, Proxies, Reason};
 use crate::text::one_line;
 
 const AGENT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
@@ -184,6 +186,67 @@ impl Body {
             return Err(Reason::Slow { bytes: self.got, took });
         }
         Ok(())
+    }
+}
+
+/// Why a mirror is not read any further.
+pub(super) enum Stop {
+    /// The mirror's fault: another one may do better.
+    Mirror(Reason),
+    /// Not the mirror's fault.
+    Ours(DownloadError),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Mirror(reason)
+    }
+}
+
+/// A server that is busy may say for how long, in seconds (RFC 9110 §10.2.3); a date is not looked at.
+pub(super) fn status(answer: &Answer, code: u16) -> Reason {
+    match code {
+        429 | 503 => {
+            let after = answer.header(&RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+            Reason::Busy { code, after }
+        }
+        code => Reason::Status { code },
+    }
+}
+
+/// Reads up to `most` bytes; whether that was all.
+pub(super) fn read_all(body: &mut Body, most: u64, into: &mut Vec<u8>, moved: &mut u64) -> Result<bool, Reason> {
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let length = body.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(true);
+        }
+        *moved = moved.saturating_add(length as u64);
+        let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(into.len());
+        into.extend_from_slice(buffer.get(..length.min(room)).unwrap_or_default());
+        if length > room {
+            return Ok(false);
+        }
+    }
+}
+
+/// Certificates of authorities. None at all stands for Mozilla's list as of this build.
+#[derive(Debug, Clone, Default)]
+pub struct Roots(Vec<CertificateDer<'static>>);
+
+impl Roots {
+    /// Those that this machine trusts: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the
+    /// distribution's. What cannot be read is left out.
+    pub fn of_this_machine() -> Self {
+        Self(rustls_native_certs::load_native_certs().certs)
+    }
+
+    /// Those certificates too, in PEM; what is none of them is left out.
+    #[must_use]
+    pub fn and(mut self, pem: &[u8]) -> Self {
+        self.0.extend(CertificateDer::pem_slice_iter(pem).flatten());
+        self
     }
 }
 

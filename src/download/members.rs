@@ -1,14 +1,17 @@
-//! Cuts members out of decoded blocks, and checks each against its digest.
+//! Decodes verified blocks, cuts members out of them, and checks each against its digest.
 //!
 //! Memory: one block as it came, the decoder's dictionary, one small buffer.
 
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 use sha2::Digest as _;
 
-use super::{DownloadError, Event, decode};
-use crate::catalog::{Block, Cut, Member, Plan};
+use super::{DownloadError, Event};
+use crate::catalog::{Block, Cut, Member, Plan, STREAM_HEADER};
 use crate::digest::Sha256;
+
+/// Debian's blocks need 8 MiB; a block that wants more than this does not get it.
+const MOST_KIB: u32 = 48 << 10;
 
 /// Takes the plan's blocks in order, gives its members.
 pub(super) struct Cutter<'a> {
@@ -31,7 +34,7 @@ impl<'a> Cutter<'a> {
         bytes: &[u8],
         progress: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DownloadError> {
-        let mut content = decode::content(bytes);
+        let mut content = content(bytes);
         let mut at = 0;
         for cut in self.plan.cuts(block) {
             self.skip(&mut content, cut, cut.at.saturating_sub(at))?;
@@ -99,4 +102,13 @@ fn fill<'b>(
 
 fn inconsistent(member: &Member, why: String) -> DownloadError {
     DownloadError::Inconsistent { target: member.target.clone(), why }
+}
+
+/// Decodes this block, and nothing behind it. The caller bounds how much is read.
+///
+/// A block alone is no xz stream, but becomes one with a stream's first 12 bytes before it. Its
+/// end (index and footer) is missing, so reading beyond the content gives an error.
+fn content(block: &[u8]) -> impl Read {
+    let stream = Cursor::new(STREAM_HEADER).chain(block);
+    lzma_rust2::XzReader::new_mem_limit(stream, false, MOST_KIB)
 }

@@ -11,16 +11,15 @@
 //! runs in a process of its own ([`crate::fetcher`]), which has no file to write to.
 
 mod apt;
-mod decode;
 mod error;
 mod http;
 mod members;
 mod mirror;
+mod package;
 mod pulling;
 mod ranges;
 mod reason;
 mod registry;
-mod roots;
 mod token;
 mod turns;
 mod url;
@@ -29,24 +28,21 @@ mod whole;
 pub use apt::mirrors_from_apt;
 pub(crate) use error::failure;
 pub use error::{DownloadError, Try};
-pub use http::Client;
+pub use http::{Client, Roots};
 pub use mirror::{BaseUrl, Mirror, NotAMirror, mirrors};
+pub use package::download;
 pub use pulling::{Piece, PullError, Unpulled};
 pub use reason::Reason;
 pub use registry::{Given, Stopped, pull};
-pub use roots::Roots;
 pub use turns::{Turn, Turns};
 pub use url::{FileUrl, NotAUrl};
 pub use whole::{Part, Wanted, whole};
 
-use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Member, Plan};
-use members::Cutter;
-use ranges::Stop;
+use crate::catalog::Member;
 
 /// How often one mirror is asked again, after it moved at least one block and then broke.
 const TURNS: usize = 3;
@@ -141,68 +137,4 @@ pub struct Fetched {
     pub url: String,
     /// How many bytes of bodies came, from all mirrors together.
     pub moved: u64,
-}
-
-/// Downloads the plan's members, and gives their bytes to `sink`: all of one member, in order, then
-/// all of the next, in the plan's order.
-///
-/// A member is good only if this function returns `Ok`, or `progress` said [`Event::Verified`] of it;
-/// what else was given is worthless, and for the caller to forget.
-pub fn download(
-    plan: &Plan<'_>,
-    mirrors: &[Mirror],
-    client: &Client,
-    sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-    progress: &mut dyn FnMut(Event<'_>),
-) -> Result<Fetched, DownloadError> {
-    let package = plan.package();
-    let mut job = Job { plan, client, cutter: Cutter::new(plan, sink), next: 0, block: Vec::new(), moved: 0, progress };
-    let mut turns = Turns::new(mirrors.len(), client.pause());
-    let mut tries = Vec::new();
-    while let Some(turn) = turns.turn() {
-        std::thread::sleep(turn.wait);
-        let Some(mirror) = mirrors.get(turn.mirror) else { continue };
-        let url = mirror.shown(package);
-        (job.progress)(Event::Asking { url: &url });
-        match ask(&mut job, &mirror.url(package)) {
-            Ok(()) => {
-                let moved = job.moved;
-                return Ok(Fetched { url, moved });
-            }
-            Err(Stop::Ours(error)) => return Err(error),
-            Err(Stop::Mirror(reason)) => {
-                turns.gave_up(&reason);
-                let event = Event::GaveUp { url: &url, reason: &reason };
-                (job.progress)(event);
-                tries.push(Try { url, reason });
-            }
-        }
-    }
-    Err(failure(package.file_name().to_owned(), true, tries))
-}
-
-/// What is downloaded, and how far it has come.
-struct Job<'a> {
-    plan: &'a Plan<'a>,
-    client: &'a Client,
-    cutter: Cutter<'a>,
-    /// The number of the block that is needed next.
-    next: usize,
-    /// Room for a block as it comes.
-    block: Vec<u8>,
-    /// How many bytes of bodies came.
-    moved: u64,
-    progress: &'a mut dyn FnMut(Event<'_>),
-}
-
-/// Asks one mirror for all that is still needed, again if it broke after having moved something.
-fn ask(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
-    for _ in 1..TURNS {
-        let before = job.next;
-        match ranges::fetch(job, url) {
-            Err(Stop::Mirror(reason)) if job.next > before && reason.is_passing() => {}
-            end => return end,
-        }
-    }
-    ranges::fetch(job, url)
 }

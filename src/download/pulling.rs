@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reason;
 use super::reason::only_printable;
+use crate::error::{Error, ExitCode, Failure};
 use crate::oci::{Bad, Login, Reference};
 
 /// An image that could not be pulled.
@@ -135,5 +136,21 @@ impl PullError {
     /// Whether bytes came that are not the named ones.
     pub fn is_unverified(&self) -> bool {
         matches!(self.why, Unpulled::Piece { why: Piece::Bad(Bad::Digest { .. }), .. })
+    }
+}
+
+impl Failure for PullError {
+    fn hint(&self) -> Option<String> {
+        Some(self.hint())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.is_unverified() { ExitCode::Unverified } else { ExitCode::Failed }
+    }
+}
+
+impl From<PullError> for Error {
+    fn from(error: PullError) -> Self {
+        Self::other(error)
     }
 }

@@ -4,25 +4,11 @@
 //! that ignores `Range`: it is read as far as the last needed block, and then the connection is
 //! closed.
 
-use super::http::{Answer, Ask, Body};
-use super::whole::status;
-use super::{DownloadError, Event, Job, Reason};
+use super::http::{Answer, Ask, Body, Stop, status};
+use super::package::Job;
+use super::{Event, Reason};
 use crate::catalog::{Block, Run};
 use crate::digest::Sha256;
-
-/// Why a mirror is not read any further.
-pub(super) enum Stop {
-    /// The mirror's fault: another one may do better.
-    Mirror(Reason),
-    /// Not the mirror's fault.
-    Ours(DownloadError),
-}
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Self::Mirror(reason)
-    }
-}
 
 /// Gets all blocks that the job still needs.
 pub(super) fn fetch(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {

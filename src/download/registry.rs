@@ -8,10 +8,9 @@ use std::io;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
 
-use super::http::{Answer, Ask, Body};
+use super::http::{Answer, Ask, read_all, status};
 use super::pulling::Piece;
 use super::token::{self, Told};
-use super::whole::status;
 use super::{Client, Reason, TURNS, Turns};
 use crate::oci::{Bad, Chain, Challenge, Credentials, LARGEST_DOCUMENT, Platform, Reference, Want};
 
@@ -213,22 +212,5 @@ fn begin(answer: &Answer, asked: u64, size: u64) -> Result<u64, Reason> {
     match answer.content_length() {
         Some(got) if got != wanted => Err(Reason::Size { got, wanted }),
         _ => Ok(at),
-    }
-}
-
-/// Reads up to `most` bytes; whether that was all.
-pub(super) fn read_all(body: &mut Body, most: u64, into: &mut Vec<u8>, moved: &mut u64) -> Result<bool, Reason> {
-    let mut buffer = [0; 16 << 10];
-    loop {
-        let length = body.read(&mut buffer)?;
-        if length == 0 {
-            return Ok(true);
-        }
-        *moved = moved.saturating_add(length as u64);
-        let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(into.len());
-        into.extend_from_slice(buffer.get(..length.min(room)).unwrap_or_default());
-        if length > room {
-            return Ok(false);
-        }
     }
 }

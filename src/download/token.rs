@@ -5,9 +5,8 @@ use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 
-use super::http::{Answer, Ask};
+use super::http::{Answer, Ask, read_all};
 use super::pulling::Piece;
-use super::registry::read_all;
 use super::{Client, Reason};
 use crate::oci::{Challenge, Credentials, Reference, may_know, pull_scope};
 use crate::text::one_line;

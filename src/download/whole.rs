@@ -5,12 +5,10 @@
 
 use std::io;
 
-use reqwest::header::RETRY_AFTER;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::http::{Answer, Ask};
-use super::ranges::Stop;
+use super::http::{Answer, Ask, Stop, status};
 use super::{Client, DownloadError, Event, Fetched, FileUrl, Reason, TURNS, Try, Turns, failure};
 use crate::digest::Sha256;
 
@@ -194,16 +192,5 @@ impl Job<'_> {
             return Ok(());
         }
         Err(Reason::Digest { first: 0, last: self.at.saturating_sub(1), got, wanted })
-    }
-}
-
-/// A server that is busy may say for how long, in seconds (RFC 9110 §10.2.3); a date is not looked at.
-pub(super) fn status(answer: &Answer, code: u16) -> Reason {
-    match code {
-        429 | 503 => {
-            let after = answer.header(&RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
-            Reason::Busy { code, after }
-        }
-        code => Reason::Status { code },
     }
 }

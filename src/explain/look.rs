@@ -13,8 +13,9 @@ use super::loader::{self, Loader, Support};
 use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
-use crate::facts::{is_in_memory, kernel};
+use crate::host::env::kernel;
 use crate::host::{Host, Inode};
+use crate::in_memory::is_in_memory;
 use crate::probe;
 use crate::text::quoted;
 

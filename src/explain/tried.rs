@@ -6,8 +6,8 @@ use binfmt_magic::{Arch, Entry};
 
 use super::process::Starts;
 use super::{Explanation, Machine, TableState, Taker, Verdict, look};
-use crate::facts::is_in_memory;
 use crate::host::{Host, Inode};
+use crate::in_memory::is_in_memory;
 use crate::probe;
 
 /// Finds out which file an entry holds, and whether there are entries that cannot be seen from here.

@@ -3,15 +3,12 @@
 //! Looking changes nothing: `--dry-run` and `status` stop after it.
 
 pub mod made;
+pub mod maker;
 pub mod native;
 mod orphans;
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::fs::File;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
@@ -23,6 +20,8 @@ use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
+use crate::host::env::kernel;
+use crate::in_memory::{HELD_IN_MEMORY, is_in_memory};
 use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::{self, Nix};
@@ -36,25 +35,6 @@ pub use crate::qemu::candidate::HostCopy;
 pub use made::Now;
 pub use native::Native;
 pub use rivals::Rival;
-
-/// The interpreters of entries that need no file: the number is of no meaning
-/// once the entry is there.
-pub const IN_MEMORY: &str = "/proc/self/fd";
-
-/// The same, of entries that a `register --watch` made: it puts them back while it runs. (proc(5): the directory of the
-/// thread that asks.)
-pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
-
-/// The interpreter that an open file in memory is registered as, by one of these names of the directory of open files.
-pub fn in_memory(place: &str, file: &File) -> Vec<u8> {
-    format!("{place}/{}", file.as_raw_fd()).into_bytes()
-}
-
-/// Does an interpreter's path say that its file is in memory?
-pub fn is_in_memory(interpreter: impl AsRef<[u8]>) -> bool {
-    let path = Path::new(OsStr::from_bytes(interpreter.as_ref()));
-    [IN_MEMORY, HELD_IN_MEMORY].iter().any(|dir| path.starts_with(dir))
-}
 
 /// A look at the machine.
 #[derive(Debug)]
@@ -257,9 +237,10 @@ impl Facts {
         for arch in systems {
             let installed = self.files.contains_key(&layout::interpreter(arch));
             let rivals = self.rivals.get(arch.target).filter(|_| wide).map_or(&[][..], Vec::as_slice);
+            let rivals: Vec<_> = rivals.iter().map(Rival::interpreter).collect();
             let found = match &supply.source {
                 Source::Auto if installed => continue,
-                Source::Auto | Source::Host => search.find(arch, rivals),
+                Source::Auto | Source::Host => search.find(arch, &rivals),
                 Source::File(path) => vec![candidate::given(host, arch, &self.machine, path)],
                 Source::Download(_) | Source::From(_) => continue,
             };
@@ -275,15 +256,4 @@ impl Facts {
 /// The name of an entry of an emulator in memory.
 pub fn fileless_name(arch: &Arch) -> String {
     format!("binfmt-nix-{}", arch.target)
-}
-
-/// `uname -m`, and the release's first two numbers.
-pub fn kernel() -> (String, (u32, u32)) {
-    let Ok(uname) = ::nix::sys::utsname::uname() else {
-        return Default::default();
-    };
-    let release = uname.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    (uname.machine().to_string_lossy().into_owned(), version)
 }

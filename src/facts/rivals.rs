@@ -21,6 +21,13 @@ pub struct Rival {
     pub verdict: Result<Version, CandidateError>,
 }
 
+impl Rival {
+    /// The path of its interpreter.
+    pub fn interpreter(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.entry.rule.interpreter))
+    }
+}
+
 /// The entries of others that win for at least one kind of program of `arch`.
 pub(super) fn find(facts: &Facts, arch: &'static Arch) -> Vec<Rival> {
     let mut names: Vec<String> = Vec::new();

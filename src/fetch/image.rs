@@ -3,10 +3,11 @@
 use crate::error::{Error, Result};
 use crate::fetcher::{self, PullOrder, Pulled};
 use crate::host::Host;
+use crate::mirrors;
+use crate::oci;
 use crate::oci::{Platform, Reference};
 use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
-use crate::{mirrors, registries};
 
 use super::{go_on, manner};
 
@@ -26,7 +27,7 @@ pub fn pull(
         hint: "take the emulator out of the image by hand, and name it: --qemu PATH".into(),
     })?;
     host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
-    let login = registries::login(host, image);
+    let login = oci::login(host, image);
     let order = PullOrder {
         image,
         platform,

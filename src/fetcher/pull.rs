@@ -6,7 +6,7 @@ use std::io::Write as _;
 use super::pulled::{Follower, Lost, PullJob};
 use super::{UNDER_CGI, hear, note};
 use crate::digest::Sha256;
-use crate::download::{self, ClientOptions, DownloadError, PullError, Unpulled};
+use crate::download::{self, ClientOptions, PullError, Unpulled};
 use crate::error::{Error, Result};
 use crate::host::{Host, Worker};
 use crate::oci::{Login, Platform, Reference};
@@ -70,8 +70,7 @@ pub fn pull(
     tell: &mut dyn FnMut(Progress),
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Pulled, Option<String>)> {
-    let failed =
-        |why: Unpulled| Error::from(DownloadError::from(Box::new(PullError::new(order.image, order.login, why))));
+    let failed = |why: Unpulled| Error::from(PullError::new(order.image, order.login, why));
     let process = |why: String| failed(Unpulled::Process(why));
     let job = serde_json::to_vec(&job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let mut file = host.scratch().map_err(|e| failed(Unpulled::Room(e)))?;

@@ -2,9 +2,9 @@
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use super::event::{Event, Level};
 use crate::binfmt_misc::{Table, name_of, same_rule};
-use crate::facts::is_in_memory;
+use crate::in_memory::is_in_memory;
+use crate::ui::event::{Event, Level};
 
 /// An entry that is to be there.
 #[derive(Debug, Clone)]

@@ -3,7 +3,6 @@
 //! What is decided is in [`findings`] (what is not as it should be) and `pace` (when to look); what is said is in
 //! [`event`], which is a contract. Registering itself is what the command did before, done once more: [`Registration`].
 
-pub mod event;
 pub mod findings;
 mod pace;
 mod tell;
@@ -18,7 +17,7 @@ use crate::binfmt_misc;
 use crate::error::{Error, Result};
 use crate::host::{Host, Watch, Watcher, Woken};
 use crate::outcome::Outcome;
-use event::{Event, Level};
+use crate::ui::event::{Event, Level};
 use findings::{Finding, Wanted};
 use pace::Pace;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::event::Event;
 use super::findings::Finding;
 use crate::error::{Error, Result};
 use crate::host::{Host, Manager};
 use crate::ui::Ui;
+use crate::ui::event::Event;
 
 /// The ready file's first word: one without it is not ours.
 const MARK: &str = "binfmt-nix";

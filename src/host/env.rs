@@ -37,3 +37,14 @@ impl Host {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
 }
+
+/// `uname -m`, and the release's first two numbers.
+pub fn kernel() -> (String, (u32, u32)) {
+    let Ok(uname) = nix::sys::utsname::uname() else {
+        return Default::default();
+    };
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (uname.machine().to_string_lossy().into_owned(), version)
+}

@@ -8,7 +8,7 @@
 
 mod dir_fd;
 mod directories;
-mod env;
+pub mod env;
 mod failpoint;
 mod isolation;
 mod kernel_files;

@@ -1,18 +1,61 @@
-//! The files in which `podman login` and `docker login` keep passwords (containers-auth.json(5)), and which entry of
+//! The credentials of this machine's user for registries of images.
+//!
+//! Reads the files in which `podman login` and `docker login` keep passwords (containers-auth.json(5)), and which entry of
 //! theirs is for an image.
 //!
 //! Programs that keep passwords (`credHelpers`, `credsStore`) are not run: this tool may be root, and they are whatever
 //! the `PATH` has. That there is one is said when a registry refuses us.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Credentials, Reference};
+use super::{Credentials, Login, Reference};
+use crate::host::Host;
 
 /// The variable that names the only file.
 pub const NAMED: &str = "REGISTRY_AUTH_FILE";
+
+/// More than the file of anybody who has logged in everywhere.
+const LONGEST: u64 = 1 << 20;
+
+/// What the auth files say of an image's registry, and nothing of what they say of others. A file that cannot be read,
+/// or means nothing, is as good as none; but when the registry refuses us, it is named.
+pub fn login(host: &Host, image: &Reference) -> Login {
+    let mut hints = Vec::new();
+    let variable = |name: &str| host.env(name);
+    for place in places(&variable, host.own_user().0) {
+        let shown = place.display();
+        if !host.is_there_given(&place) {
+            let named = variable(NAMED).is_some();
+            hints.extend(named.then(|| format!("{NAMED} names {shown}, which is not there")));
+            continue;
+        }
+        match read(host, &place).and_then(|text| in_file(&text, image)) {
+            Ok((Credentials::Nobody, None)) => {}
+            Ok((Credentials::Nobody, Some(helper))) => {
+                hints.push(format!(
+                    "{shown} leaves passwords to docker-credential-{helper}, which is not run from here"
+                ));
+            }
+            Ok((credentials, _)) => {
+                hints.push(format!("what {shown} has for {} was used", image.host()));
+                return Login { credentials, hint: Some(hints.join("; ")) };
+            }
+            Err(why) => hints.push(format!("{shown} was of no use: {why}")),
+        }
+    }
+    Login { credentials: Credentials::Nobody, hint: (!hints.is_empty()).then(|| hints.join("; ")) }
+}
+
+fn read(host: &Host, path: &Path) -> Result<Vec<u8>, String> {
+    let file = host.open_given(path).map_err(|e| e.to_string())?;
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    Ok(text)
+}
 
 /// The files that are looked at, in this order: a variable that names one names the only one.
 ///

@@ -1,4 +1,5 @@
-//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure.
+//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure, except [`login`],
+//! which reads the auth files.
 //!
 //! An image is a chain of digests: the reference names an index or a manifest, the index names the manifest of each
 //! platform, and that names the layers (image-spec v1.1, `image-index.md` and `manifest.md`; the same shapes are
@@ -17,7 +18,7 @@ mod login;
 mod platform;
 mod reference;
 
-pub use auth::{NAMED, in_file, places};
+pub use auth::{NAMED, in_file, login, places};
 pub use chain::{Bad, Chain, LARGEST_DOCUMENT, Want};
 pub use challenge::{Challenge, may_know, pull_scope};
 pub use document::{Document, Layer, Listed, MOST_LAYERS};

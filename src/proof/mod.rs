@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
 use crate::facts::Facts;
+use crate::facts::maker::{Maker, maker};
 use crate::host::Host;
 use crate::interpreter;
 use crate::probe::room::{self, Room};
 use crate::probe::{self, Ran, Trial};
-use crate::status::{Maker, maker};
 use pinned::{Pinned, path};
 use why::{Case, Cause};
 
@@ -154,7 +154,7 @@ pub fn case<'f>(host: &Host, facts: &'f Facts, arch: &'static Arch) -> Case<'f> 
 
 /// What is wrong with the file that an entry names. Only read, never run.
 fn fault(host: &Host, facts: &Facts, entry: &Entry) -> Option<String> {
-    if crate::facts::is_in_memory(&entry.rule.interpreter) {
+    if crate::in_memory::is_in_memory(&entry.rule.interpreter) {
         return None;
     }
     let Ok(file) = host.open_given(path(entry)) else {

@@ -12,8 +12,8 @@ use binfmt_magic::Arch;
 
 use crate::digest::Sha256;
 use crate::error::{Distrust, Error};
-use crate::facts::is_in_memory;
 use crate::host::Host;
+use crate::in_memory::is_in_memory;
 use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, Version};
 
 /// One candidate, opened once: judged and copied through that very handle.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
+use crate::facts::maker::{Maker, maker};
 use crate::facts::{Facts, Now};
 use crate::host::{Host, TEMP_PREFIX};
 use crate::layout::{HOLD_LOCK, NIX_OWN_CONF};
@@ -91,19 +92,6 @@ pub enum Working {
     Broken,
     /// Something was made for it, but no entry runs its programs.
     Missing,
-}
-
-/// Who made an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Maker {
-    /// This tool, on this machine.
-    BinfmtNix,
-    /// Somebody else.
-    Others,
-    /// Nobody: there is no entry.
-    Nobody,
 }
 
 /// Looks at every system that has an entry or is in the receipt.
@@ -238,15 +226,6 @@ fn try_out(host: &Host, case: &Case) -> Tried {
     Tried { state, detail: Some(detail), in_chroot, running: program }
 }
 
-/// Who made it.
-pub fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
-    match entry.map(name_of) {
-        None => Maker::Nobody,
-        Some(name) if facts.our_entries().any(|ours| ours == name) => Maker::BinfmtNix,
-        Some(_) => Maker::Others,
-    }
-}
-
 fn missing(arch: &Arch) -> String {
     let system = arch.target;
     format!(
@@ -286,16 +265,6 @@ impl fmt::Display for Working {
             Self::NotProven => "untried",
             Self::Broken => "broken",
             Self::Missing => "missing",
-        })
-    }
-}
-
-impl fmt::Display for Maker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BinfmtNix => "binfmt-nix",
-            Self::Others => "others",
-            Self::Nobody => "nobody",
         })
     }
 }

@@ -13,7 +13,6 @@ use crate::cache::{self, Cache};
 use crate::catalog::{Archives, Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts;
 use crate::fetch;
 use crate::host::{Host, Lock, Staged};
 use crate::interpreter::{self, Version};
@@ -40,7 +39,7 @@ impl Search<'_> {
             ui,
             network: &self.wish.network,
             machine: self.machine,
-            kernel: facts::kernel().1,
+            kernel: crate::host::env::kernel().1,
             archives: Archives::embedded()?,
         };
         let mut made = Vec::new();

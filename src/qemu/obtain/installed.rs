@@ -8,12 +8,10 @@
 //! taken, every link on the way being root's own; what merely lies in the store is named, and never started.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::facts::Rival;
 use crate::host::Host;
 use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 use crate::qemu::known_bad;
@@ -69,9 +67,9 @@ impl<'a> Search<'a> {
         Self { store: store.collect(), ..Self::usual(host, machine) }
     }
 
-    /// All candidates for one system that exist, judged; at most one of them is to be taken. The entries are those of
-    /// others that run its programs.
-    pub fn find(&self, arch: &Arch, entries: &[Rival]) -> Vec<HostCopy> {
+    /// All candidates for one system that exist, judged; at most one of them is to be taken. `interpreters` are those of
+    /// other entries that run its programs.
+    pub fn find(&self, arch: &Arch, interpreters: &[&Path]) -> Vec<HostCopy> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
         let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<Fit, CandidateError>| {
@@ -87,7 +85,7 @@ impl<'a> Search<'a> {
         };
         let own = self.home.iter().flat_map(|home| OWN.map(|profile| home.join(profile)));
         let dirs = DIRS.iter().map(PathBuf::from).chain(own);
-        for path in dirs.flat_map(|dir| names(&dir, arch)).chain(self.registered(entries)) {
+        for path in dirs.flat_map(|dir| names(&dir, arch)).chain(self.registered(interpreters)) {
             look(path, &|path, real| self.judge(arch, path, real));
         }
         for path in self.store.iter().map(|dir| dir.join("bin").join(interpreter::binary(arch))) {
@@ -112,13 +110,10 @@ impl<'a> Search<'a> {
     }
 
     /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
-    fn registered(&self, entries: &[Rival]) -> impl Iterator<Item = PathBuf> {
+    fn registered(&self, interpreters: &[&Path]) -> impl Iterator<Item = PathBuf> {
         let root = self.host.at(Path::new("/"));
-        let paths: Vec<_> = entries
-            .iter()
-            .map(|rival| Path::new(OsStr::from_bytes(&rival.entry.rule.interpreter)))
-            .filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?)))
-            .collect();
+        let paths: Vec<_> =
+            interpreters.iter().filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?))).collect();
         paths.into_iter()
     }
 

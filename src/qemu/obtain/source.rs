@@ -85,7 +85,7 @@ pub struct Supply {
 
 /// Opens what has to be opened before anything else is looked at.
 pub fn supply(host: &Host, ui: &Ui, source: &Source, network: &Network) -> Result<Supply> {
-    let machine = crate::facts::kernel().0;
+    let machine = crate::host::env::kernel().0;
     let chosen = match source {
         Source::Download(Release::Version(_)) => package(&machine, source)?,
         _ => None,

@@ -1,5 +1,6 @@
 //! The tool's part: pulls an image as it would, with the children it would, and says what came of it.
 
+use binfmt_nix::oci;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +18,6 @@ use binfmt_nix::host::Host;
 use binfmt_nix::oci::{Platform, Reference};
 use binfmt_nix::qemu::obtain::open::{Opened, What};
 use binfmt_nix::qemu::obtain::unpack::bring;
-use binfmt_nix::registries;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -140,7 +140,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     let host = Host::live();
     let image: Reference = image.parse().map_err(|e| Error::Usage(format!("{e}")))?;
     let stall = env::var(STALL).unwrap().parse().unwrap();
-    let login = registries::login(&host, &image);
+    let login = oci::login(&host, &image);
     let order = PullOrder {
         image: &image,
         platform: Platform::of_machine(machine).unwrap(),

@@ -1,0 +1,27 @@
+//! `unregister`: facts, plan, changes. The caller holds the lock.
+
+use std::path::Path;
+
+use crate::apply::Apply;
+use crate::error::Result;
+use crate::facts::Facts;
+use crate::host::Host;
+use crate::layout;
+use crate::outcome::Outcome;
+use crate::plan;
+use crate::qemu::obtain::source::Network;
+use crate::request::Unregister;
+use crate::ui::Ui;
+
+/// Removes what these systems have on this machine.
+pub fn unregister(request: &Unregister, host: &Host, ui: &Ui) -> Result<Outcome> {
+    let facts = Facts::gather(host, &request.systems, None)?;
+    let plan = plan::unregister::plan(request, &facts);
+    let mut outcome = Outcome::planned(&plan);
+    let spent = facts.receipt.is_spent() && host.exists(Path::new(layout::RECEIPT));
+    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
+        let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
+        outcome = outcome.applied(&applied);
+    }
+    Ok(outcome)
+}
