@@ -27,7 +27,7 @@ pub struct Outcome {
     pub steps: Vec<StepLine>,
     /// The systems that the command was about.
     pub systems: Vec<SystemLine>,
-    /// What Nix answered after it was told; absent if it was not asked.
+    /// What Nix answered after it was configured; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<Answer>,
     /// Things worth knowing.
@@ -125,7 +125,7 @@ pub struct SystemLine {
     pub already: bool,
     /// A program of this system was seen running, in an empty chroot.
     pub proven: bool,
-    /// The kernel entry belongs to somebody else.
+    /// The kernel entry belongs to another tool.
     pub adopted: bool,
     /// The kernel entry.
     #[serde(skip_serializing_if = "Option::is_none")]

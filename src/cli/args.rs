@@ -204,7 +204,7 @@ pub struct Test {
     /// Build a derivation of the system with Nix, in its sandbox
     ///
     /// The derivation is new and its builder is a program of the system; `sandbox` is forced on. What Nix puts into its
-    /// store is deleted afterwards, except for a lock file. A user whom the nix-daemon does not trust needs `sandbox =
+    /// store is deleted afterwards, except for a lock file. A user that the nix-daemon does not trust needs `sandbox =
     /// true` in nix.conf for a proof.
     #[arg(long)]
     pub nix: bool,

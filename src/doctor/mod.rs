@@ -40,7 +40,7 @@ pub enum Urgency {
     Broken,
     /// They will not after a restart, an upgrade, or in a chroot.
     Fragile,
-    /// It works; somebody may use it for harm, or some programs will be surprised.
+    /// It works, but it may be used for harm, or surprise some programs.
     Risk,
 }
 

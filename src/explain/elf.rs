@@ -37,7 +37,7 @@ pub struct Elf {
     pub is_appimage: bool,
     /// QEMU's name of the system whose program it is.
     pub system: Option<&'static str>,
-    /// Whether it needs a loader; null if that cannot be told.
+    /// Whether it needs a loader; null if that is not known.
     pub linking: Option<Linking>,
 }
 

@@ -24,9 +24,9 @@ pub struct Process {
     pub why: String,
     /// What execve(2) was called with: the program, or a script for it; null if that cannot be read.
     pub called_with: Option<String>,
-    /// The program that runs in it, if that can be told.
+    /// The program that runs in it; null if that is not known.
     pub program: Option<String>,
-    /// The program's own argv\[0\]; null if nobody kept it.
+    /// The program's own argv\[0\]; null if it was not kept.
     pub argv0: Option<String>,
     /// The program's other arguments.
     pub arguments: Vec<String>,
@@ -49,9 +49,9 @@ pub enum How {
     Script,
     /// An emulator that the kernel started for a program.
     Emulated,
-    /// An emulator that somebody started himself, with the program as its argument.
+    /// An emulator that was started directly, with the program as its argument.
     ByHand,
-    /// It cannot be told.
+    /// It is not known.
     Unknown,
 }
 

@@ -76,7 +76,7 @@ pub enum TableState {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
-    /// As the kernel was told of it; rules by extension look at that.
+    /// The path that the kernel was given; rules by extension look at that.
     pub path: String,
     /// What its first bytes are.
     pub what: What,
@@ -123,7 +123,7 @@ pub enum Taker {
     Script,
     /// The kernel's own loader of programs.
     Elf,
-    /// Nobody.
+    /// Nothing.
     Nobody,
 }
 

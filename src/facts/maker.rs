@@ -15,9 +15,9 @@ use crate::binfmt_misc::name_of;
 pub enum Maker {
     /// This tool, on this machine.
     BinfmtNix,
-    /// Somebody else.
+    /// Another tool.
     Others,
-    /// Nobody: there is no entry.
+    /// No tool: there is no entry.
     Nobody,
 }
 

@@ -74,7 +74,7 @@ pub struct Proof {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// A program is started as anybody does.
+    /// A program is started directly.
     Direct,
     /// It is started with another name than its file's.
     Argv0,

@@ -45,9 +45,9 @@ pub struct System {
     pub qemu: String,
     /// Where the emulator came from, for people.
     pub source: String,
-    /// The entry is somebody else's; only Nix was told by us.
+    /// The entry is another tool's; only Nix was configured by us.
     pub adopted: bool,
-    /// Nix was to be told.
+    /// Nix was to be configured.
     pub nix: bool,
     /// A foreign program was seen running through the entry.
     pub proven: bool,
@@ -79,7 +79,7 @@ pub enum State {
 }
 
 /// The things that this tool makes. None of them existed before: what others
-/// made is never replaced, so undoing is taking away.
+/// made is never replaced, so undoing is removing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -35,11 +35,11 @@ pub struct Status {
     pub version: u32,
     /// One for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
-    /// Something of ours is there that belongs to no registered system: a run is
+    /// Something that this tool made belongs to no registered system: a run is
     /// under way, was cut short, or had to leave something. The same command
-    /// again completes it; `unregister all` takes it away, or says what stays.
+    /// again completes it; `unregister all` removes it, or reports what stays.
     pub unfinished: bool,
-    /// The process that stays and puts back what is removed (`register --watch`), in its own words; null if none is seen.
+    /// The process that registers again what is removed (`register --watch`), in its own words; null if none is seen.
     pub holder: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub struct SystemStatus {
     pub source: Option<String>,
     /// Who made the entry.
     pub by: Maker,
-    /// A `register --watch` made it, in memory, and puts it back while that runs.
+    /// A `register --watch` made it, in memory, and registers it again while that runs.
     pub held: bool,
     /// Nix builds for all of its Nix systems; null if it could not be asked.
     pub nix_knows: Option<bool>,
