@@ -11,7 +11,7 @@ use binfmt_magic::{Entry, Rule};
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// Where the table is mounted on every Linux.
 pub const DIR: &str = "/proc/sys/fs/binfmt_misc";
@@ -124,7 +124,7 @@ pub fn look(host: &Host) -> Result<Table> {
 fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     match host.open_nofollow(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => host.read_once(&opened?).map(Some).map_err(|e| Error::io("read", &host.at(path), e)),
+        opened => host::kernel_files::read_once(&opened?).map(Some).map_err(|e| Error::io("read", &host.at(path), e)),
     }
 }
 
@@ -148,7 +148,7 @@ pub fn mount(host: &Host) -> Result<()> {
     if host.is_live() && !host.exists(Path::new(DIR)) {
         for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
             // Whether that helped, the mount shows.
-            drop(host.run(Path::new(program), &["binfmt_misc"]));
+            drop(host::process::run_program(Path::new(program), &["binfmt_misc"]));
         }
     }
     host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| cannot_mount(host, errno))
@@ -216,11 +216,11 @@ fn take_out(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<boo
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         opened => opened.map_err(failed)?,
     };
-    let text = host.read_once(&file).map_err(failed)?;
+    let text = host::kernel_files::read_once(&file).map_err(failed)?;
     if !ours(&text) {
         return Ok(false);
     }
-    host.write_once(&mut file, b"-1", &path).map_err(failed)?;
+    host::kernel_files::write_once(&mut file, b"-1", &path).map_err(failed)?;
     Ok(true)
 }
 

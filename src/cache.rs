@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// What there is of the bytes themselves.
 const PARTIAL: &str = "download";
@@ -44,10 +44,12 @@ pub struct Kept {
 impl Cache {
     /// That of who runs us; none if he has no home.
     pub fn of_user(host: &Host) -> Option<Self> {
-        let absolute = |name: &str| host.env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute = |name: &str| host::env::var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let dir = match absolute("XDG_CACHE_HOME") {
             Some(named) => named.join("binfmt-nix"),
-            None if !host.is_live() || (host.own_user().0 == 0 && !host.is_in_user_namespace()) => {
+            None if !host.is_live()
+                || (host::env::effective_ids().0 == 0 && !host::namespaces::is_in_user_namespace()) =>
+            {
                 let dir = PathBuf::from(OF_ROOT);
                 // What is above is not ours to make: it would stay.
                 host.exists(dir.parent()?).then_some(dir)?

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// Kinds that are run as machines, with an init and a life of their own (systemd's CONTAINER_INTERFACE names them).
 const MACHINES: [&str; 5] = ["lxc", "lxc-libvirt", "openvz", "systemd-nspawn", "wsl"];
@@ -34,7 +34,8 @@ pub struct Container {
 /// the machine's (Linux 6.7, commit 21ca59b365c0), so there nothing is mounted.
 pub fn enter(host: &Host, kernel: (u32, u32)) -> Option<Container> {
     let kind = application(host)?;
-    let mut container = Container { kind, own_users: host.is_in_user_namespace(), alone: false, unseen: None };
+    let mut container =
+        Container { kind, own_users: host::namespaces::is_in_user_namespace(), alone: false, unseen: None };
     let young = if host.exists(&binfmt_misc::path("register")) {
         table_is_younger(host)
     } else if container.own_users {
@@ -99,8 +100,8 @@ impl Container {
 /// Says whether nobody else had mounted it: the change time of `status` in a new table is when it was mounted; one that
 /// was there keeps its age (measured on 6.18).
 fn mount_for_ourselves(host: &Host) -> std::result::Result<Option<bool>, Errno> {
-    let before = host.coarse_now();
-    host.keep_mounts_to_ourselves()?;
+    let before = host::metadata::file_timestamp_now();
+    host::mount::make_mounts_private()?;
     host.mount_binfmt_misc(Path::new(binfmt_misc::DIR))?;
     let status = host.lstat(&binfmt_misc::path("status")).ok().flatten();
     Ok(status.map(|status| (status.ctime(), status.ctime_nsec()) >= before))
@@ -129,7 +130,7 @@ fn kind_for_us(host: &Host) -> Option<String> {
     if !host.is_live() || host.has_the_machines_namespaces() {
         return None;
     }
-    host.env("container").or_else(|| host.env("KUBERNETES_SERVICE_HOST").map(|_| "kubernetes".into()))
+    host::env::var("container").or_else(|| host::env::var("KUBERNETES_SERVICE_HOST").map(|_| "kubernetes".into()))
 }
 
 /// The table was mounted after the container's first process had started.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::download::{self, BaseUrl, FileUrl, Mirror};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::netrc::{self, Login};
 
 /// The variable that names a mirror, as `--mirror` does.
@@ -19,8 +19,8 @@ pub const NETRC: &str = "NETRC";
 
 /// The mirror that the user named, on the command line or else in the
 /// environment.
-pub fn named(host: &Host, option: Option<&str>) -> Result<Option<BaseUrl>> {
-    let url = option.map(str::to_owned).or_else(|| host.env(VARIABLE));
+pub fn named(option: Option<&str>) -> Result<Option<BaseUrl>> {
+    let url = option.map(str::to_owned).or_else(|| host::env::var(VARIABLE));
     url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
 }
 
@@ -44,8 +44,10 @@ fn authorized<T: Clone + Into<String> + FromStr>(url: T, logins: &[Login]) -> T 
 
 /// The user's own, then apt's (apt_auth.conf(5)), then those that Nix downloads with (`netrc-file` in nix.conf(5)).
 fn logins(host: &Host) -> Vec<Login> {
-    let given = |path: &Path| host.read_given(path).map(|text| String::from_utf8_lossy(&text).into_owned());
-    let own = host.env(NETRC).map(PathBuf::from).or_else(|| Some(Path::new(&host.env("HOME")?).join(".netrc")));
+    let given =
+        |path: &Path| host::user_files::read_if_readable(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let own =
+        host::env::var(NETRC).map(PathBuf::from).or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
     let own = own.as_deref().and_then(given);
     let dir = Path::new("/etc/apt/auth.conf.d");
     let mut names = host.list(dir).unwrap_or_default();
@@ -57,8 +59,8 @@ fn logins(host: &Host) -> Vec<Login> {
 }
 
 /// The certificates that Nix was told of (PEM): they count too.
-pub fn extra_roots(host: &Host) -> Vec<u8> {
-    let named = host.env(NIX_ROOTS).and_then(|path| host.read_given(Path::new(&path)));
+pub fn extra_roots() -> Vec<u8> {
+    let named = host::env::var(NIX_ROOTS).and_then(|path| host::user_files::read_if_readable(Path::new(&path)));
     named.unwrap_or_default()
 }
 

@@ -46,7 +46,7 @@ impl Apply<'_> {
         }
         interpreter::judge(&head, &self.facts.machine).map_err(|e| unfit(e.to_string()))?;
         let ready = staged.finish().map_err(io("write", &place))?;
-        let version = candidate::version(self.host, arch, &ready.program()).map_err(|e| unfit(e.to_string()))?;
+        let version = candidate::version(arch, &ready.program()).map_err(|e| unfit(e.to_string()))?;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }

@@ -11,7 +11,7 @@ use binfmt_magic::{Arch, Rule};
 use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::in_memory::{IN_MEMORY, in_memory};
 use crate::probe::{Ran, Trial};
 use crate::{interpreter, probe};
@@ -35,8 +35,7 @@ pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<
         binfmt_misc::mount(host)?;
     }
     // Whom an entry in memory runs is held by that entry alone: it goes with it, unless it is held here too.
-    let before: Vec<_> =
-        emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, running(host, one)))).collect();
+    let before: Vec<_> = emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, running(one)))).collect();
     let mut entered = Vec::new();
     let done = emulators.iter().try_for_each(|one| enter(host, one, &mut entered));
     if done.is_err() {
@@ -55,9 +54,9 @@ pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<
 }
 
 /// The emulator of the entry that is to be replaced, if that is what runs these programs.
-fn running(host: &Host, one: &Fileless<'_>) -> Option<File> {
-    let Trial::Ran(Ran { program: Some(program), .. }) = probe::direct(host, one.arch) else { return None };
-    host.is_our_memory(&program).then_some(program)
+fn running(one: &Fileless<'_>) -> Option<File> {
+    let Trial::Ran(Ran { program: Some(program), .. }) = probe::direct(one.arch) else { return None };
+    host::memfd::is_own_memfd(&program).then_some(program)
 }
 
 /// Registers what was replaced once more, unless it never went.
@@ -74,15 +73,15 @@ fn put_back(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
 fn enter<'a>(host: &Host, one: &'a Fileless<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
     let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
     let broken = |why: String| Error::NotWorking { name: name.clone(), why };
-    let head = host.first_bytes(one.file, interpreter::HEAD).map_err(|e| broken(e.to_string()))?;
-    prove::harmless(host, &one.rule, &head)?;
+    let head = host::user_files::first_bytes(one.file, interpreter::HEAD).map_err(|e| broken(e.to_string()))?;
+    prove::harmless(&one.rule, &head)?;
     if let Some(old) = &one.replaces {
         binfmt_misc::remove(host, old)?;
     }
     binfmt_misc::register(host, &one.rule)?;
     entered.push(&one.rule);
     let emulator = Inode::of(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
-    match probe::run_in_memory(host, one.arch.probe().unwrap_or_default()) {
+    match probe::run_in_memory(one.arch.probe().unwrap_or_default()) {
         Ok(Some(seen)) if seen.program != emulator => Err(broken("another file runs the probe".into())),
         Ok(Some(seen)) if seen.status.success() => Ok(()),
         Ok(Some(seen)) => Err(broken(format!("the probe ended with {}: {}", seen.status, seen.complaints.trim()))),

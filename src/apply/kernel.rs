@@ -8,11 +8,12 @@ use super::undo::Undo;
 use super::{Apply, prove};
 use crate::binfmt_misc::{self, name_of};
 use crate::error::{Error, Result};
+use crate::host;
 use crate::receipt::Made;
 
 impl Apply<'_> {
     pub(super) fn mount(&mut self) -> Result<()> {
-        let boot = self.host.boot_id();
+        let boot = host::procfs::boot_id();
         self.begin(Made::Mount { boot: boot.clone(), id: None }, None)?;
         binfmt_misc::mount(self.host)?;
         let id = self.host.mount_id(Path::new(binfmt_misc::DIR));
@@ -24,7 +25,7 @@ impl Apply<'_> {
     /// The table, which somebody had unmounted, was mounted again just now. Only then its entries are seen: who looked
     /// before would take them for gone.
     pub fn mounted_again(mut self) -> Result<()> {
-        let made = Made::Mount { boot: self.host.boot_id(), id: self.host.mount_id(Path::new(binfmt_misc::DIR)) };
+        let made = Made::Mount { boot: host::procfs::boot_id(), id: self.host.mount_id(Path::new(binfmt_misc::DIR)) };
         self.open_receipt()?;
         self.begin(made.clone(), None)?;
         self.end(made)
@@ -65,7 +66,7 @@ impl Apply<'_> {
     pub(super) fn enter(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
         binfmt_misc::check_writable(self.host)?;
         let installed = self.installed(arch)?;
-        prove::harmless(self.host, rule, &installed.head)?;
+        prove::harmless(rule, &installed.head)?;
         let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
         let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
         let made = Made::Entry { name: name.clone(), line };

@@ -8,7 +8,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Blocked, Host, INTERNAL, Inode, TEMP_PREFIX};
+use crate::host::{self, Blocked, Host, INTERNAL, Inode, TEMP_PREFIX};
 use crate::layout;
 use crate::probe::{self, ARG0, Trial};
 
@@ -18,7 +18,7 @@ pub const BECOME: &str = "chroot-exec";
 /// Evaluates the rule, as the kernel will, against the interpreter and against
 /// what this machine runs by itself: a match would make the kernel start the
 /// interpreter to start the interpreter (ELOOP), for every program.
-pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
+pub(super) fn harmless(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let bricking = |what: &str| Error::Bricking { name: name.clone(), what: what.to_owned() };
     if rule.matches(interpreter_head) {
@@ -26,7 +26,7 @@ pub(super) fn harmless(host: &Host, rule: &Rule, interpreter_head: &[u8]) -> Res
     }
     let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
     for (path, what) in natives {
-        let head = host.head(Path::new(path), binfmt_magic::WINDOW as u64);
+        let head = host::user_files::read_first_bytes(Path::new(path), binfmt_magic::WINDOW as u64);
         if head.is_ok_and(|head| rule.matches(&head)) {
             return Err(bricking(what));
         }
@@ -49,9 +49,9 @@ pub(super) fn runs(
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
     let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
     let dir = empty_room(host, probe)?;
-    let seen = watch(host, &host.at(&dir), emulator, keeps_argv0);
+    let seen = watch(&host.at(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
-    seen.map_err(broken)
+    seen.map_err(|e| broken(e.to_string()))
 }
 
 /// A new directory with nothing but the probe, below a directory of ours: /tmp
@@ -76,41 +76,50 @@ fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     }
 }
 
+/// Why a new entry does not work.
+#[derive(Debug, thiserror::Error)]
+enum ProbeError {
+    /// This program cannot be started again.
+    #[error("a native program cannot be started any more: {0}")]
+    Native(io::Error),
+    /// The kernel does not start the probe.
+    #[error("the probe cannot be started: {0}")]
+    Refused(io::Error),
+    /// The probe ended, or could not be tried.
+    #[error("{0}")]
+    Ended(String),
+    /// The emulator gives another name to the program.
+    #[error("the probe was given argv[0] {0:?} instead of {ARG0:?}")]
+    Argv0(String),
+    /// Another emulator runs.
+    #[error("the kernel runs the probe with another file than the one that was verified")]
+    OtherFile,
+    /// The process cannot be looked at.
+    #[error("the probe cannot be watched: {0}")]
+    Watch(#[from] io::Error),
+}
+
 /// Starts the probe, and compares what it is run by with what was verified.
-fn watch(
-    host: &Host,
-    room: &Path,
-    emulator: Option<(Inode, Sha256)>,
-    keeps_argv0: bool,
-) -> std::result::Result<(), String> {
+fn watch(room: &Path, emulator: Option<(Inode, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
     let words = [OsStr::new(INTERNAL), OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
-    let child = started.map_err(|e| format!("a native program cannot be started any more: {e}"))?;
-    let ran = match probe::watch(host, child).map_err(unwatched)? {
+    let child = started.map_err(ProbeError::Native)?;
+    let ran = match probe::watch(child)? {
         Trial::Ran(ran) => ran,
-        Trial::Refused(e) => return Err(format!("the probe cannot be started: {e}")),
-        Trial::Ended(why) | Trial::Untried(why) => return Err(why),
+        Trial::Refused(e) => return Err(ProbeError::Refused(e)),
+        Trial::Ended(why) | Trial::Untried(why) => return Err(ProbeError::Ended(why)),
     };
     if keeps_argv0 && !ran.keeps_argv0() {
-        return Err(format!("the probe was given argv[0] {:?} instead of {ARG0:?}", ran.argv0));
+        return Err(ProbeError::Argv0(ran.argv0));
     }
     let verified = match (ran.program, emulator) {
         (Some(mut running), Some((expected, sha256))) => {
-            let inode = Inode::of(&running.metadata().map_err(unwatched)?);
-            inode == expected && Sha256::of_reader(&mut running).map_err(unwatched)? == sha256
+            let inode = Inode::of(&running.metadata()?);
+            inode == expected && Sha256::of_reader(&mut running)? == sha256
         }
         // Somebody else's entry: there is nothing to compare with.
         (_, None) => true,
         (None, Some(_)) => false,
     };
-    if verified {
-        Ok(())
-    } else {
-        Err("the kernel runs the probe with another file than the one that was verified".into())
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-fn unwatched(e: io::Error) -> String {
-    format!("the probe cannot be watched: {e}")
+    if verified { Ok(()) } else { Err(ProbeError::OtherFile) }
 }

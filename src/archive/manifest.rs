@@ -37,19 +37,26 @@ pub struct Listed {
     pub sha256: Sha256,
 }
 
+/// The text of a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InvalidManifest {
+    /// It is not JSON of this shape.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("it has version {0}, this binfmt-nix knows version {known}", known = Manifest::VERSION)]
+    Version(u32),
+}
+
 impl Manifest {
     /// The version that this program reads and writes.
     pub const VERSION: u32 = 1;
 
     /// Reads it, and forgets what it lists besides these targets.
-    pub(super) fn parse(text: &[u8], targets: &[&str]) -> Result<Self, String> {
-        let mut manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    pub(super) fn parse(text: &[u8], targets: &[&str]) -> Result<Self, InvalidManifest> {
+        let mut manifest: Self = serde_json::from_slice(text)?;
         if manifest.version != Self::VERSION {
-            return Err(format!(
-                "it has version {}, this binfmt-nix knows version {}",
-                manifest.version,
-                Self::VERSION
-            ));
+            return Err(InvalidManifest::Version(manifest.version));
         }
         manifest.files.retain(|listed| targets.contains(&listed.target.as_str()));
         Ok(manifest)

@@ -15,7 +15,7 @@ use binfmt_magic::Arch;
 use serde::{Deserialize, Serialize};
 
 use super::invalid::{demand, is_name, is_version};
-use super::{CatalogError, Vouched};
+use super::{CatalogError, InvalidEntry, Vouched};
 use crate::digest::Sha256;
 use crate::interpreter::{KERNEL_TELLS_ARGV0, Version};
 
@@ -127,7 +127,7 @@ fn check(list: &Archives) -> Result<(), CatalogError> {
     let (mut urls, mut digests, mut builds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for archive in &list.archives {
         let Archive { host, publisher, qemu_version, url, .. } = archive;
-        let twice = |what: &str| format!("{what} is there twice");
+        let twice = |what: &str| InvalidEntry::Twice(what.to_owned());
         let checked = check_archive(archive)
             .and_then(|()| demand(urls.insert(url), || twice("the URL")))
             .and_then(|()| demand(digests.insert(archive.sha256.to_string()), || twice("the digest")))
@@ -141,35 +141,29 @@ fn check(list: &Archives) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn check_archive(archive: &Archive) -> Result<(), String> {
+fn check_archive(archive: &Archive) -> Result<(), InvalidEntry> {
     check_url(archive)?;
-    demand(is_name(&archive.host), || "the host is not a machine's name".to_owned())?;
-    demand(is_version(&archive.qemu_version), || "QEMU's version is not one".to_owned())?;
+    demand(is_name(&archive.host), || InvalidEntry::Host)?;
+    demand(is_version(&archive.qemu_version), || InvalidEntry::Version)?;
     demand(archive.publisher.split('/').count() == 2 && archive.publisher.split('/').all(is_plain), || {
-        "the publisher is not a repository".to_owned()
+        InvalidEntry::Publisher
     })?;
-    demand(archive.size.is_none_or(|size| (1..=LARGEST).contains(&size)), || "it has no such size".to_owned())?;
-    demand(archive.prefix.starts_with("qemu-") && is_plain(&archive.prefix), || {
-        "the programs' names do not begin as QEMU's do".to_owned()
-    })?;
-    demand(!archive.targets.is_empty(), || "it has no guest".to_owned())?;
+    demand(archive.size.is_none_or(|size| (1..=LARGEST).contains(&size)), || InvalidEntry::ArchiveSize)?;
+    demand(archive.prefix.starts_with("qemu-") && is_plain(&archive.prefix), || InvalidEntry::Prefix)?;
+    demand(!archive.targets.is_empty(), || InvalidEntry::NoTarget)?;
     archive.targets.iter().try_for_each(|target| {
-        demand(Arch::ALL.iter().any(|arch| arch.target == target), || format!("{target:?} is no guest that we know"))
+        demand(Arch::ALL.iter().any(|arch| arch.target == target), || InvalidEntry::UnknownTarget(target.clone()))
     })
 }
 
 /// No port, no user, no query, nothing that climbs; and the file's name says what it is.
-fn check_url(archive: &Archive) -> Result<(), String> {
+fn check_url(archive: &Archive) -> Result<(), InvalidEntry> {
     let rest = archive.url.strip_prefix("https://").unwrap_or_default();
     let file = archive.file_name();
     let mut parts = rest.split('/');
     let host = parts.next().unwrap_or_default();
-    demand(host.contains('.') && is_plain(host) && rest.contains('/') && parts.all(is_plain), || {
-        "the URL is not a plain https one".to_owned()
-    })?;
-    demand(KINDS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || {
-        "the file's name is not one of an archive".to_owned()
-    })
+    demand(host.contains('.') && is_plain(host) && rest.contains('/') && parts.all(is_plain), || InvalidEntry::Url)?;
+    demand(KINDS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || InvalidEntry::FileName)
 }
 
 /// A part of a URL or a name: no part is empty or begins with a dot. `%` is for the slash in a tag's name.

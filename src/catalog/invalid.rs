@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Block, Catalog, Member, Package, VERSION, VersionWanted, Vouched};
-use crate::error::{Error, ExitCode, Failure};
+use super::error::{CatalogError, InvalidBlock, InvalidEntry, InvalidMember};
+use super::{Block, Catalog, Member, Package, VERSION, Vouched};
 use crate::interpreter::Version;
 
 /// No `.deb` of QEMU is near this size (Debian's has 71 MB).
@@ -14,65 +14,6 @@ const MAX_BLOCK: u64 = 32 << 20;
 /// What a block may unpack to (Debian's: 24 MiB).
 const MAX_UNPACKED: u64 = 128 << 20;
 
-/// A catalogue that can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// It is not JSON, or not of this form.
-    #[error("cannot read the catalogue of packages")]
-    Json(#[source] serde_json::Error),
-    /// It is of a version that this program does not know.
-    #[error("the catalogue has version {found}, this program reads version {VERSION}")]
-    Version {
-        /// The version it says it has.
-        found: u32,
-    },
-    /// A value in it can't be right.
-    #[error("the catalogue is wrong about {package}: {why}")]
-    Invalid {
-        /// The path of the package.
-        package: String,
-        /// What is wrong, for people.
-        why: String,
-    },
-    /// A guest was asked for that the package does not hold.
-    #[error("{package} holds no qemu-{target}")]
-    NoSuchMember {
-        /// QEMU's name of the guest.
-        target: String,
-        /// The file name of the package.
-        package: String,
-    },
-    /// A release was asked for that no package is of.
-    #[error("no QEMU {wanted} is known for {host} hosts; {}", known_ones(known))]
-    NoSuchVersion {
-        /// What was asked for.
-        wanted: VersionWanted,
-        /// The machine.
-        host: String,
-        /// The releases there are, the default one first.
-        known: Vec<String>,
-    },
-}
-
-impl Failure for CatalogError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::NoSuchVersion { .. } => ExitCode::Usage,
-            Self::Json(_) | Self::Version { .. } | Self::Invalid { .. } | Self::NoSuchMember { .. } => ExitCode::Failed,
-        }
-    }
-}
-
-impl From<CatalogError> for Error {
-    fn from(error: CatalogError) -> Self {
-        Self::other(error)
-    }
-}
-
-fn known_ones(known: &[String]) -> String {
-    if known.is_empty() { "none is".to_owned() } else { format!("known are {}", known.join(", ")) }
-}
-
 pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
     if catalog.version != VERSION {
         return Err(CatalogError::Version { found: catalog.version });
@@ -80,8 +21,9 @@ pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
     let mut seen = BTreeSet::new();
     for package in &catalog.packages {
         let (host, version) = (&package.host, &package.qemu_version);
-        let unique = demand(seen.insert((host, version)), || {
-            format!("a second package of QEMU {version} for the host {host}").escape_debug().to_string()
+        let unique = demand(seen.insert((host, version)), || InvalidEntry::Second {
+            host: host.clone(),
+            version: version.clone(),
         });
         unique
             .and_then(|()| check_package(package))
@@ -90,58 +32,62 @@ pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn check_package(package: &Package) -> Result<(), String> {
+fn check_package(package: &Package) -> Result<(), InvalidEntry> {
     check_path(&package.path)?;
-    demand(is_name(&package.host), || "the host is not a machine's name".to_owned())?;
-    demand(is_version(&package.qemu_version), || "QEMU's version is not one".to_owned())?;
-    demand(package.vouched == Vouched::HashedHere, || "blocks have digests only if they were hashed here".to_owned())?;
-    demand(is_sha1(&package.sha1), || "the SHA-1 is not one".to_owned())?;
-    demand(package.size <= MAX_PACKAGE, || format!("{} bytes are more than any such package has", package.size))?;
-    demand(package.data.end() <= package.size, || "data.tar.xz goes beyond the end".to_owned())?;
+    demand(is_name(&package.host), || InvalidEntry::Host)?;
+    demand(is_version(&package.qemu_version), || InvalidEntry::Version)?;
+    demand(package.vouched == Vouched::HashedHere, || InvalidEntry::NotHashedHere)?;
+    demand(is_sha1(&package.sha1), || InvalidEntry::Sha1)?;
+    demand(package.size <= MAX_PACKAGE, || InvalidEntry::PackageSize(package.size))?;
+    demand(package.data.end() <= package.size, || InvalidEntry::DataBeyondEnd)?;
     let unpacked = check_blocks(package)?;
     check_members(&package.members, unpacked)
 }
 
-fn check_path(path: &str) -> Result<(), String> {
+fn check_path(path: &str) -> Result<(), InvalidEntry> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~:".contains(c);
     let good = path.starts_with("pool/")
         && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
-    demand(good, || "the path is not one below a mirror's pool/".to_owned())
+    demand(good, || InvalidEntry::Path)
 }
 
-fn check_blocks(package: &Package) -> Result<u64, String> {
+fn check_blocks(package: &Package) -> Result<u64, InvalidEntry> {
     let mut at = package.data.offset;
     let mut unpacked = 0;
     for (number, block) in package.blocks.iter().enumerate() {
-        check_lengths(block).map_err(|why| format!("block {number} {why}"))?;
-        demand(block.offset >= at, || format!("block {number} overlaps what is before it"))?;
-        demand(block.end() <= package.data.end(), || format!("block {number} goes beyond data.tar.xz"))?;
-        demand(block.unpacked_offset == unpacked, || {
-            format!("block {number} does not unpack to where the one before it ends")
-        })?;
+        check_lengths(block).map_err(|why| InvalidEntry::Block { number, why })?;
+        demand(block.offset >= at, || InvalidEntry::Block { number, why: InvalidBlock::Overlap })?;
+        demand(block.end() <= package.data.end(), || InvalidEntry::Block { number, why: InvalidBlock::BeyondData })?;
+        demand(block.unpacked_offset == unpacked, || InvalidEntry::Block { number, why: InvalidBlock::Gap })?;
         at = block.end();
         unpacked = block.unpacked_end();
     }
     Ok(unpacked)
 }
 
-fn check_lengths(block: &Block) -> Result<(), String> {
-    demand((1..=MAX_BLOCK).contains(&block.length), || format!("has {} bytes", block.length))?;
-    demand((1..=MAX_UNPACKED).contains(&block.unpacked_length), || {
-        format!("unpacks to {} bytes", block.unpacked_length)
-    })
+fn check_lengths(block: &Block) -> Result<(), InvalidBlock> {
+    if !(1..=MAX_BLOCK).contains(&block.length) {
+        return Err(InvalidBlock::Length(block.length));
+    }
+    if !(1..=MAX_UNPACKED).contains(&block.unpacked_length) {
+        return Err(InvalidBlock::Unpacked(block.unpacked_length));
+    }
+    Ok(())
 }
 
-fn check_members(members: &[Member], unpacked: u64) -> Result<(), String> {
+fn check_members(members: &[Member], unpacked: u64) -> Result<(), InvalidEntry> {
     let mut targets = BTreeSet::new();
     let mut at = 0;
     for member in members {
         let target = &member.target;
-        demand(is_name(target), || format!("{target:?} is not a guest's name"))?;
-        demand(targets.insert(target), || format!("qemu-{target} is there twice"))?;
-        demand(member.size > 0, || format!("qemu-{target} is empty"))?;
-        demand(member.offset >= at, || format!("qemu-{target} overlaps what is before it"))?;
-        demand(member.end() <= unpacked, || format!("qemu-{target} goes beyond the last block"))?;
+        demand(is_name(target), || InvalidEntry::TargetName(target.clone()))?;
+        demand(targets.insert(target), || InvalidEntry::Twice(format!("qemu-{target}")))?;
+        demand(member.size > 0, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Empty })?;
+        demand(member.offset >= at, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Overlap })?;
+        demand(member.end() <= unpacked, || InvalidEntry::Member {
+            target: target.clone(),
+            why: InvalidMember::BeyondBlocks,
+        })?;
         at = member.end();
     }
     Ok(())
@@ -163,7 +109,7 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.chars().all(plain)
 }
 
-pub(super) fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn demand(holds: bool, why: impl FnOnce() -> InvalidEntry) -> Result<(), InvalidEntry> {
     if holds { Ok(()) } else { Err(why()) }
 }
 

@@ -15,6 +15,7 @@
 mod announced;
 pub(crate) mod ar;
 mod archives;
+mod error;
 pub mod generate;
 mod invalid;
 mod plan;
@@ -22,7 +23,7 @@ mod wanted;
 mod xz;
 
 pub use archives::{Archive, Archives};
-pub use invalid::CatalogError;
+pub use error::{CatalogError, InvalidBlock, InvalidEntry, InvalidMember};
 pub use plan::{Cut, Plan, Run};
 pub use wanted::{NoVersion, VersionWanted};
 

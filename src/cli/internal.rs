@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use crate::error::{Error, ExitCode, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::probe::room;
 use crate::{apply, fetcher, probe, rootless};
 
@@ -85,7 +85,7 @@ pub enum Worker {
 }
 
 impl Worker {
-    /// Does the worker's part. A confined worker has opened nothing before; the others act on the machine below `root`.
+    /// Does the worker's part. A confined worker has opened nothing before; the probe acts on the machine below `root`.
     pub fn run(&self, root: &Path) -> Result<ExitCode> {
         match self {
             Self::Download => fetcher::run(),
@@ -94,13 +94,13 @@ impl Worker {
             Self::Verify { parent, question } => fetcher::run_verifier(*parent, question),
             Self::Pull => fetcher::run_puller(),
             Self::MapIds { pid, uids, gids, programs } => {
-                let mapped = Host::new(root)?.map_ids_of(*pid, uids, gids, programs);
+                let mapped = host::namespaces::map_ids_of(*pid, uids, gids, programs);
                 let failed = |e| Error::io("map the ids of process", pid.to_string().as_ref(), e);
                 mapped.map(|()| ExitCode::Ok).map_err(failed)
             }
             Self::Probe { room, system } => room::enter(&Host::new(root)?, room, system),
             Self::ChrootExec { dir, program, arg0 } => {
-                Err(Error::io("execute", program, Host::new(root)?.become_in_chroot(dir, program, arg0)))
+                Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))
             }
         }
     }

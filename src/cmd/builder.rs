@@ -8,7 +8,7 @@ use binfmt_magic::Arch;
 use super::named_systems;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{Facts, Native, native};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::nix::answer::{self, Answer};
 use crate::nix::machines::{self, Builder};
 use crate::outcome::NixMachines;
@@ -16,9 +16,9 @@ use crate::status::{self, Working};
 use crate::ui::Ui;
 
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let uri = uri(name, host)?;
+    let uri = uri(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    let own = native::among(host, &Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
+    let own = native::among(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
     let answer = answer::ask(host);
     let look = Look { host, ui, facts: &facts, own: &own, answer: answer.as_ref() };
     let native = look.native();
@@ -30,7 +30,7 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     if emulated.is_empty() {
         ui.note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
     }
-    let builder = Builder { uri, max_jobs: host.own_processors(), features: look.features(), host_key };
+    let builder = Builder { uri, max_jobs: host::env::processor_count(), features: look.features(), host_key };
     let machines = builder.machines(&native, &emulated);
     if ui.is_json() {
         ui.json(&NixMachines { version: 1, machines });
@@ -43,8 +43,8 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
 }
 
 /// What others call the host.
-fn uri(name: Option<&str>, host: &Host) -> Result<String> {
-    let own = || host.own_name().filter(|name| !name.starts_with("localhost"));
+fn uri(name: Option<&str>) -> Result<String> {
+    let own = || host::env::host_name().filter(|name| !name.starts_with("localhost"));
     let name = match name {
         // `nix-conf --builder aarch64` means the system, and clap cannot know.
         Some(name) if Arch::find(name).is_ok() => {
@@ -142,7 +142,7 @@ impl Look<'_> {
     }
 
     fn warn_of(&self, arch: &'static Arch) {
-        let state = status::check(self.host, self.facts, arch).state;
+        let state = status::check(self.facts, arch).state;
         if state != Working::Works {
             self.ui.note(&format!("{} is not registered here yet ({state})", arch.target));
         }

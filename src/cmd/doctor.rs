@@ -9,7 +9,7 @@ use crate::doctor::report::Report;
 use crate::doctor::{self, Finding, Fix, Seen, look, messages};
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
@@ -23,7 +23,7 @@ pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> 
     }
     let _lock = if args.fix { Some(lock(host, ui, args.wait)?) } else { None };
     let (seen, findings) = look_at(host)?;
-    if let Some(text) = text(args, host)? {
+    if let Some(text) = text(args)? {
         return Ok(explain(ui, &seen, findings, &text));
     }
     let report = if args.fix { repair(host, ui, &findings)? } else { Report::new(&seen, findings) };
@@ -31,10 +31,10 @@ pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> 
 }
 
 /// The text that was brought, if one was: the words of the command line, or what is on standard input.
-fn text(args: &cli::Doctor, host: &Host) -> Result<Option<String>> {
+fn text(args: &cli::Doctor) -> Result<Option<String>> {
     match args.message.as_slice() {
         [] => Ok(None),
-        [dash] if dash == "-" => host.standard_input(LONGEST).map(Some),
+        [dash] if dash == "-" => host::user_files::read_stdin_tail(LONGEST).map(Some),
         words => Ok(Some(words.join(" "))),
     }
 }
@@ -100,7 +100,7 @@ fn repair(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<Report> {
 
 /// What `register` would do, with what was asked for when it was registered, as far as that still shows.
 fn register(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
-    let network = Network { mirror: mirrors::named(host, None)?, offline: false };
+    let network = Network { mirror: mirrors::named(None)?, offline: false };
     let supply = source::supply(host, ui, &Source::Auto, &network)?;
     let mut facts = Facts::gather(host, &[arch], Some(&supply))?;
     let request = request(&facts, arch, network);

@@ -21,8 +21,7 @@ pub(super) fn run(args: &Explain, host: &Host, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn file_of(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    // What is not there is no finding.
-    host.look_at_given(file)?;
+    // What is not there is no host::user_files::stat_path(file)?;
     let machine = Machine::look(host)?;
     let mut explanation = explain::on(host, &machine, file);
     explain::try_out(host, &machine, &mut explanation);

@@ -12,7 +12,7 @@ use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{Given, Host};
+use crate::host::{self, Given, Host};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
     latest,
@@ -29,16 +29,19 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
-    let network = Network { mirror: mirrors::named(host, args.mirror.as_deref())?, offline: false };
+    let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
     let package = package(args, host, ui, &network, &machine)?;
     let members = members(package, &systems, all)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
-    let mut output = if to_stdout { None } else { Some(host.create_given(&args.output)?) };
+    let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let mut files: Vec<(&Member, File)> = Vec::new();
     for member in members {
-        files.push((member, host.scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e))?));
+        files.push((
+            member,
+            host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e))?,
+        ));
     }
     let open = files.iter_mut().map(|(member, file)| (member.target.as_str(), file)).collect();
     let (_, note) = fetch::into_files(host, ui, package, open, &network)?;

@@ -58,7 +58,7 @@ struct Memory<'a> {
 impl Memory<'_> {
     fn look(&self, request: &Register) -> Result<(Facts, Plan)> {
         let facts = Facts::gather(self.host, &request.systems, None)?;
-        let mut plan = fileless::plan(request, &facts, &working(self.host, request, &facts))?;
+        let mut plan = fileless::plan(request, &facts, &working(request, &facts))?;
         plan.notes.extend(self.container.filter(|_| !plan.missing.is_empty()).map(in_container));
         Ok((facts, plan))
     }
@@ -97,11 +97,11 @@ impl Memory<'_> {
 
 /// The systems that an entry of somebody else runs, in chroots too, where that can be tried. Its interpreter's path may be
 /// one of another mount namespace, so that only a program that runs can tell.
-fn working(host: &Host, request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
+fn working(request: &Register, facts: &Facts) -> BTreeSet<&'static str> {
     let has_rival = |arch: &&&'static Arch| facts.rivals.get(arch.target).is_some_and(|rivals| !rivals.is_empty());
-    let runs = |arch: &&&'static Arch| match room::run(host, Room::Chroot, arch) {
+    let runs = |arch: &&&'static Arch| match room::run(Room::Chroot, arch) {
         Trial::Ran(_) => true,
-        Trial::Untried(_) => matches!(probe::direct(host, arch), Trial::Ran(_)),
+        Trial::Untried(_) => matches!(probe::direct(arch), Trial::Ran(_)),
         Trial::Refused(_) | Trial::Ended(_) => false,
     };
     request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()

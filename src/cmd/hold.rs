@@ -12,7 +12,7 @@ use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
-use crate::host::{Host, Lock, Manager, Watcher};
+use crate::host::{self, Host, Lock, Manager, Watcher};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
@@ -43,7 +43,7 @@ pub(super) fn begin(
         return Ok(None);
     }
     check(host)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --watch, {holder}"));
     let patience = Duration::from_secs(args.wait);
     let lock = match container {
@@ -52,8 +52,9 @@ pub(super) fn begin(
     };
     let lock = lock.map_err(one_is_enough)?;
     let ready = args.ready_file.clone().map(ReadyFile::new).transpose()?;
-    let manager = host.manager().map_err(|e| Error::io("reach the manager at", Path::new("NOTIFY_SOCKET"), e))?;
-    let watcher = host.watcher()?;
+    let manager =
+        host::sd_notify::connect().map_err(|e| Error::io("reach the manager at", Path::new("NOTIFY_SOCKET"), e))?;
+    let watcher = host::watch::create_watcher()?;
     let alone = container.is_some_and(|container| container.alone);
     Ok(Some(Begun { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, alone }))
 }

@@ -32,7 +32,7 @@ use crate::container;
 use crate::download;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel;
-use crate::host::{Host, Lock};
+use crate::host::{self, Host, Lock};
 use crate::layout;
 use crate::mirrors;
 use crate::outcome::Outcome;
@@ -61,7 +61,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Test(args) => test::run(args, &host, ui),
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
-        Command::Gen(args) => generate::run(args, &host, ui),
+        Command::Gen(args) => generate::run(args, ui),
         Command::Internal(internal) => internal.worker.run(&cli.root),
     }
 }
@@ -97,7 +97,7 @@ fn stay_inside(host: &Host) -> Result<()> {
 /// The lock, told about while it is waited for. Who has it sweeps up what killed
 /// runs left: nobody else's temporary files can be there.
 fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
     let patience = Duration::from_secs(seconds);
     // The containers of a machine have no file in common but its table; and no file of ours.
@@ -170,20 +170,20 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
     let run = |systems: &[String]| {
         let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", quoted(system))).collect();
         let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
-        format!("{} run {systems} -- COMMAND", quoted(&host.own_path().to_string_lossy()))
+        format!("{} run {systems} -- COMMAND", quoted(&host::env::own_path().to_string_lossy()))
     };
-    Err(Error::NotRoot { line: line_as_root(host), rootless: rootless.map(run) })
+    Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
 
-fn line_as_root(host: &Host) -> String {
+fn line_as_root() -> String {
     // sudo drops them unless told otherwise.
     let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE, mirrors::NETRC]);
-    let set: Vec<&str> = counted.filter(|name| host.env(name).is_some()).collect();
+    let set: Vec<&str> = counted.filter(|name| host::env::var(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));
     }
-    words.push(quoted(&host.own_path().to_string_lossy()));
+    words.push(quoted(&host::env::own_path().to_string_lossy()));
     words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
     words.join(" ")
 }

@@ -7,13 +7,12 @@ use crate::cli;
 use crate::digest::Sha256;
 use crate::download::NotAUrl;
 use crate::error::{Error, Result};
-use crate::host::Host;
 use crate::mirrors;
 use crate::oci::NotAnImage;
 use crate::qemu::obtain::source::{From, Network, Place, Release, Source};
 
 /// What the options say, for so many systems.
-pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Result<(Source, Network)> {
+pub(super) fn wanted(origin: &cli::Origin, systems: usize) -> Result<(Source, Network)> {
     let network = |mirror| Network { mirror, offline: origin.offline };
     if let Some(path) = &origin.from {
         return Ok((Source::From(from(path, origin)?), network(None)));
@@ -31,7 +30,7 @@ pub(super) fn wanted(origin: &cli::Origin, host: &Host, systems: usize) -> Resul
         (None, cli::Source::Host) => Source::Host,
         (None, cli::Source::Download) => Source::Download(Release::Pinned),
     };
-    Ok((source, network(mirrors::named(host, origin.mirror.as_deref())?)))
+    Ok((source, network(mirrors::named(origin.mirror.as_deref())?)))
 }
 
 /// What `--qemu-version` says.

@@ -20,7 +20,7 @@ use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
-    let request = request(args, host)?;
+    let request = request(args)?;
     let ui = &if args.watch { ui.in_lines() } else { ui.clone() };
     if let Some(container) = container {
         container.check(host, args.watch)?;
@@ -94,9 +94,9 @@ impl Registration for Files<'_> {
     }
 }
 
-fn request(args: &cli::Register, host: &Host) -> Result<Register> {
+fn request(args: &cli::Register) -> Result<Register> {
     let (systems, all) = named_systems(&args.systems)?;
-    let (source, network) = origin::wanted(&args.origin, host, systems.len())?;
+    let (source, network) = origin::wanted(&args.origin, systems.len())?;
     Ok(Register {
         systems,
         all,

@@ -10,7 +10,7 @@ use crate::binfmt_misc;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{Native, native};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout;
 use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
 use crate::rootless::enter::enter;
@@ -25,32 +25,32 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     }
     let (machine, kernel) = crate::host::env::kernel();
     ability::of_machine(kernel, host.exists(Path::new("/proc/self")))?;
-    let mut archs = asked(args, host, &machine)?;
+    let mut archs = asked(args, &machine)?;
     let mapping = mapping(host, args.map_root)?;
     let above = binfmt_misc::look(host)?;
-    let (source, network) = origin::wanted(&args.origin, host, archs.len())?;
+    let (source, network) = origin::wanted(&args.origin, archs.len())?;
     let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
     let emulators = emulators::obtain(host, ui, &archs, &machine, &Wish { source, network, all: args.all, keep })?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
     let rule = |emulator: &Emulator| emulator.rule(&layout::emulator_name(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
     let older = inherited::rules(&above, &ours);
-    let (program, words) = command(args, host);
+    let (program, words) = command(args);
     reachable(host, ui, &program, &words, &archs);
     // As who we are out here.
-    let variables = variables(host, &archs, args.map_root);
+    let variables = variables(&archs, args.map_root);
     let lost = enter(host, &mapping, &older, &ours)?;
     if args.verbose {
         told(ui, older.len(), &lost);
     }
-    let source = host.become_command(&program, &words, &variables);
+    let source = host::process::exec_caller_command(&program, &words, &variables);
     Err(Error::Command { command: program.to_string_lossy().into_owned(), source })
 }
 
-fn asked(args: &cli::Run, host: &Host, machine: &str) -> Result<Vec<&'static Arch>> {
+fn asked(args: &cli::Run, machine: &str) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
     let (archs, all) = named_systems(names)?;
-    let native = native::among(host, &archs, machine);
+    let native = native::among(&archs, machine);
     if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
     }
@@ -58,9 +58,12 @@ fn asked(args: &cli::Run, host: &Host, machine: &str) -> Result<Vec<&'static Arc
 }
 
 fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
-    let (uid, gid) = host.own_user();
+    let (uid, gid) = host::env::effective_ids();
     if uid == 0 {
-        return Ok(Mapping::Everybody { uids: host.own_ids("uid_map"), gids: host.own_ids("gid_map") });
+        return Ok(Mapping::Everybody {
+            uids: host::namespaces::own_id_ranges("uid_map"),
+            gids: host::namespaces::own_id_ranges("gid_map"),
+        });
     }
     if !map_root {
         return Ok(Mapping::Oneself);
@@ -75,17 +78,17 @@ fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
     Ok(Mapping::Subordinate { uids: ranges("/etc/subuid", uid)?, gids: ranges("/etc/subgid", gid)? })
 }
 
-fn command(args: &cli::Run, host: &Host) -> (OsString, Vec<OsString>) {
+fn command(args: &cli::Run) -> (OsString, Vec<OsString>) {
     match args.command.split_first() {
         Some((program, words)) => (program.clone(), words.to_vec()),
-        None => (host.env("SHELL").unwrap_or_else(|| "/bin/sh".into()).into(), Vec::new()),
+        None => (host::env::var("SHELL").unwrap_or_else(|| "/bin/sh".into()).into(), Vec::new()),
     }
 }
 
-fn variables(host: &Host, archs: &[&'static Arch], map_root: bool) -> Vec<(&'static str, String)> {
+fn variables(archs: &[&'static Arch], map_root: bool) -> Vec<(&'static str, String)> {
     let systems: Vec<&str> = archs.iter().flat_map(|arch| arch.nix_systems).copied().collect();
-    let nix = environment::nix_config(host.env("NIX_CONFIG").as_deref(), &systems);
-    let (uid, gid) = host.own_user();
+    let nix = environment::nix_config(host::env::var("NIX_CONFIG").as_deref(), &systems);
+    let (uid, gid) = host::env::effective_ids();
     let containers = if map_root { Vec::from(environment::for_containers(uid, gid)) } else { Vec::new() };
     nix.map(|value| ("NIX_CONFIG", value)).into_iter().chain(containers).collect()
 }
@@ -94,9 +97,10 @@ fn variables(host: &Host, archs: &[&'static Arch], map_root: bool) -> Vec<(&'sta
 fn reachable(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
     let own_store = words.iter().any(|word| word.to_string_lossy().starts_with("--store"));
-    let told = host.env("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
+    let told = host::env::var("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
     let daemon = host.exists(Path::new("/nix/var/nix/daemon-socket/socket"));
-    if (name == "nix" || name.starts_with("nix-")) && daemon && !own_store && !told && host.own_user().0 != 0 {
+    if (name == "nix" || name.starts_with("nix-")) && daemon && !own_store && !told && host::env::effective_ids().0 != 0
+    {
         let systems: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
         ui.note(&format!(
             "the builds of this machine's store are done by its nix-daemon, outside of this namespace, so they are not \

@@ -34,10 +34,10 @@ pub(super) fn run(args: &cli::Status, host: &Host, container: Option<&Container>
 fn check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    if let Some(Native::Runs) = native::among(host, &[arch], &facts.machine).get(arch.target) {
+    if let Some(Native::Runs) = native::among(&[arch], &facts.machine).get(arch.target) {
         return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
     }
-    let checked = status::check(host, &facts, arch);
+    let checked = status::check(&facts, arch);
     if ui.is_json() {
         ui.json(&checked);
     } else {

@@ -17,7 +17,7 @@ pub(super) fn run(args: &cli::Test, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage("nothing runs in this tree: it has no kernel whose table could be tried".into()));
     }
-    let systems = foreign(host, &facts, asked, all)?;
+    let systems = foreign(&facts, asked, all)?;
     let report = proof::prove(host, &facts, &systems, args.nix);
     if ui.is_json() {
         ui.json(&report);
@@ -28,8 +28,8 @@ pub(super) fn run(args: &cli::Test, host: &Host, ui: &Ui) -> Result<ExitCode> {
 }
 
 /// Those that this machine does not run by itself; of all, those that something is registered for.
-fn foreign(host: &Host, facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
-    let native = native::among(host, &asked, &facts.machine);
+fn foreign(facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
+    let native = native::among(&asked, &facts.machine);
     if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
     }

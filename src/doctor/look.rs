@@ -10,7 +10,7 @@ use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
 use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
 use crate::facts::{Facts, Native, native};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::interpreter::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::{boot, interpreter, probe};
@@ -21,14 +21,14 @@ mod place;
 /// Looks at everything.
 pub fn look(host: &Host, facts: &Facts) -> Seen {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
-    let natives = native::among(host, &all, &facts.machine);
+    let natives = native::among(&all, &facts.machine);
     let natives = natives.into_iter().filter(|(_, native)| *native == Native::Runs).map(|(target, _)| target).collect();
     let writable = match facts.table {
         Table::Mounted { .. } => Some(host.may_write(&binfmt_misc::path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
     let root = || host.at(Path::new("/")).components().collect();
-    let shell = Shell { root: (!host.is_live()).then(root), is_root: host.own_user().0 == 0 };
+    let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
     let mut seen = Seen {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
@@ -36,7 +36,7 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
         table: facts.table.clone(),
         has_binfmt_misc: place::has_binfmt_misc(host),
         // Whoever is not root could not write it anywhere.
-        writable: writable.filter(|_| host.own_user().0 == 0),
+        writable: writable.filter(|_| host::env::effective_ids().0 == 0),
         place: place::look(host, facts),
         natives,
         ours: facts.our_entries().collect(),
@@ -51,7 +51,7 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
         forget_the_machine_outside(&mut seen);
     }
     seen.interpreters = interpreters(&seen);
-    seen.trials = trials(host, &seen);
+    seen.trials = trials(&seen);
     keep_readable_rules(&mut seen);
     seen
 }
@@ -69,7 +69,7 @@ fn keep_readable_rules(seen: &mut Seen) {
     let there = |path: &[u8]| {
         use std::os::unix::ffi::OsStrExt as _;
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        Host::live().is_there_given(&seen.shell.real(path)) || Host::live().is_there_given(path)
+        host::user_files::path_exists(&seen.shell.real(path)) || host::user_files::path_exists(path)
     };
     let rules = seen.boot.rules().iter();
     let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || there(&rule.interpreter)).cloned().collect();
@@ -89,8 +89,8 @@ fn interpreters(seen: &Seen) -> BTreeMap<Vec<u8>, Interpreter> {
 
 fn judge(machine: &str, entry: &Entry) -> Interpreter {
     let (host, path) = (Host::live(), path_of(entry));
-    let Ok(head) = host.head(path, interpreter::HEAD) else {
-        return Interpreter { exists: host.is_there_given(path), executable: true, ..Interpreter::default() };
+    let Ok(head) = host::user_files::read_first_bytes(path, interpreter::HEAD) else {
+        return Interpreter { exists: host::user_files::path_exists(path), executable: true, ..Interpreter::default() };
     };
     let unfit = interpreter::judge(&head, machine).err();
     let mut found = Interpreter {
@@ -118,16 +118,16 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
 }
 
 /// Starts a program of each system that has an entry, and looks at what runs it.
-fn trials(host: &Host, seen: &Seen) -> BTreeMap<&'static str, Trial> {
+fn trials(seen: &Seen) -> BTreeMap<&'static str, Trial> {
     if !seen.is_in_force() {
         return BTreeMap::new();
     }
-    let tried = seen.emulated().filter_map(|(arch, entry)| Some((arch.target, try_out(host, arch, entry)?)));
+    let tried = seen.emulated().filter_map(|(arch, entry)| Some((arch.target, try_out(arch, entry)?)));
     tried.collect()
 }
 
-fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> Option<Trial> {
-    let seen = match probe::run_in_memory(host, arch.probe()?) {
+fn try_out(arch: &Arch, entry: &Entry) -> Option<Trial> {
+    let seen = match probe::run_in_memory(arch.probe()?) {
         // Nothing may be started from memory here (sysctl vm.memfd_noexec), or the interpreter not at all, which its
         // file says.
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
@@ -138,7 +138,7 @@ fn try_out(host: &Host, arch: &Arch, entry: &Entry) -> Option<Trial> {
     if !seen.status.success() {
         return Some(Trial::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
     }
-    let there = host.open_given(path_of(entry)).ok().filter(|_| has_file(entry));
+    let there = host::user_files::open_regular(path_of(entry)).ok().filter(|_| has_file(entry));
     let there = there.and_then(|file| Some(Inode::of(&file.metadata().ok()?)));
     Some(if there.is_none_or(|there| there == seen.program) { Trial::Ran } else { Trial::RanStale })
 }

@@ -14,7 +14,7 @@ use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::env::kernel;
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::in_memory::is_in_memory;
 use crate::probe;
 use crate::text::quoted;
@@ -39,9 +39,9 @@ impl Machine {
     pub fn look(host: &Host) -> Result<Self> {
         let name = kernel().0;
         let table = binfmt_misc::look(host)?;
-        let loaders = loader::of(&name, |other| compat(host, other, &table));
-        let prefixes = host.env("QEMU_LD_PREFIX").map_or_else(usual_prefixes, |prefix| vec![prefix]);
-        let in_user_namespace = host.is_in_user_namespace();
+        let loaders = loader::of(&name, |other| compat(other, &table));
+        let prefixes = host::env::var("QEMU_LD_PREFIX").map_or_else(usual_prefixes, |prefix| vec![prefix]);
+        let in_user_namespace = host::namespaces::is_in_user_namespace();
         Ok(Self { name, loaders, table, in_user_namespace, prefixes })
     }
 
@@ -64,7 +64,7 @@ pub fn on(host: &Host, machine: &Machine, file: &Path) -> Explanation {
     let look = |path: &[u8]| {
         let given = Path::new(OsStr::from_bytes(path));
         if path == named {
-            return look(host, given);
+            return look(given);
         }
         // An empty name is the working directory to the kernel itself; only execve(2)'s own must not be empty.
         let given = if path.is_empty() { Path::new(".") } else { given };
@@ -73,18 +73,18 @@ pub fn on(host: &Host, machine: &Machine, file: &Path) -> Explanation {
             return Err(Obstacle { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
         }
         if host.is_live() || given.is_relative() {
-            return look(host, given);
+            return look(given);
         }
         // Joining paths would lose a slash at the end, with which a file is not found.
         let below = [host.at(Path::new("/")).as_os_str().as_bytes(), path].concat();
-        look(host, Path::new(OsStr::from_bytes(&below)))
+        look(Path::new(OsStr::from_bytes(&below)))
     };
     explain(named, machine, &look)
 }
 
 /// Whether the machine runs the 32-bit programs of its processor. x32 has IA-32's loader with another machine number, so
 /// IA-32's probe can tell of it, too.
-fn compat(host: &Host, other: &str, table: &Table) -> Support {
+fn compat(other: &str, table: &Table) -> Support {
     let arch = Arch::by_target(if other == "x32" { "i386" } else { other });
     let mut probe = arch.and_then(Arch::probe).unwrap_or_default().to_vec();
     if other == "x32" {
@@ -99,7 +99,7 @@ fn compat(host: &Host, other: &str, table: &Table) -> Support {
     let Some(probe) = ways.into_iter().find(|probe| table.is_switched_off() || table.winner(probe).is_none()) else {
         return Support::Unknown("an entry of the table takes them".into());
     };
-    match probe::run_in_memory(host, &probe) {
+    match probe::run_in_memory(&probe) {
         // It was started, whatever became of it.
         Ok(None) => Support::Yes,
         Ok(Some(seen)) if seen.native => Support::Yes,
@@ -114,12 +114,12 @@ fn set(bytes: &mut [u8], at: usize, to: &[u8]) {
 }
 
 /// What `do_open_execat` finds: a regular file that may be executed, on a mount that allows it.
-fn look(host: &Host, path: &Path) -> std::result::Result<Looked, Obstacle> {
-    let file = host.open_program(path).map_err(|e| obstacle(&e))?;
+fn look(path: &Path) -> std::result::Result<Looked, Obstacle> {
+    let file = host::user_files::open_program(path).map_err(|e| obstacle(&e))?;
     let mut head = vec![0; WINDOW];
     let read = file.read_at(&mut head, 0).unwrap_or_default();
     head.truncate(read);
-    let obstacle = host.may_execute(path).err().map(|e| forbidden(host, path, &e));
+    let obstacle = host::user_files::check_executable(path).err().map(|e| forbidden(path, &e));
     let read = move |offset, size| {
         let mut bytes = vec![0; size];
         let read = file.read_at(&mut bytes, offset).unwrap_or_default();
@@ -146,10 +146,10 @@ fn obstacle(e: &io::Error) -> Obstacle {
     Obstacle { errno: e.raw_os_error().map(Errno::from_raw), why, repair: None }
 }
 
-fn forbidden(host: &Host, path: &Path, e: &io::Error) -> Obstacle {
+fn forbidden(path: &Path, e: &io::Error) -> Obstacle {
     let shown = quoted(&path.to_string_lossy());
     let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
-    if host.is_noexec(path) {
+    if host::user_files::is_on_noexec_mount(path) {
         let why = "is on a file system that is mounted noexec".into();
         let repair =
             format!("sudo mount -o remount,exec \"$(findmnt -nro TARGET -T {shown})\"    # or copy it elsewhere");
@@ -159,6 +159,6 @@ fn forbidden(host: &Host, path: &Path, e: &io::Error) -> Obstacle {
 }
 
 /// Which file a path is, for comparing.
-pub(super) fn inode(host: &Host, path: &Path) -> Option<Inode> {
-    host.open_program(path).ok()?.metadata().ok().map(|meta| Inode::of(&meta))
+pub(super) fn inode(path: &Path) -> Option<Inode> {
+    host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| Inode::of(&meta))
 }

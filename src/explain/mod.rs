@@ -26,7 +26,7 @@ pub use entries::{Differs, EntryLine};
 pub use loader::{Loader, Support};
 pub use look::{Machine, on};
 pub use running::process as of_process;
-pub use script::Script;
+pub use script::{InvalidScriptLine, Script};
 pub use tried::try_out;
 pub use types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, Step, TableState, Taker, Verdict, What};
 pub use walk::explain;

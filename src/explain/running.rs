@@ -12,7 +12,7 @@ use super::tried::starts;
 use super::{Machine, look, on, text};
 use crate::binfmt_misc::name_of;
 use crate::error::{Error, Result};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 
 const AT_FLAGS: u64 = 8;
 const AT_EXECFN: u64 = 31;
@@ -20,18 +20,19 @@ const AT_EXECFN: u64 = 31;
 /// Explains a process of this machine.
 pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
     let failed = |e: io::Error| Error::io("look at process", pid.to_string().as_ref(), e);
-    let (file, link) = host.program_of(pid).map_err(failed)?;
+    let (file, link) = host::procfs::executable_of(pid).map_err(failed)?;
     let executes = Inode::of(&file.metadata().map_err(failed)?);
-    let head = host.first_bytes(&file, WINDOW as u64).map_err(failed)?;
-    let seen = see(host, pid, executes, &head, link.into_os_string().into_vec());
+    let head = host::user_files::first_bytes(&file, WINDOW as u64).map_err(failed)?;
+    let seen = see(pid, executes, &head, link.into_os_string().into_vec());
     let entries = machine.table.entries();
     let interpreters: Vec<&[u8]> = entries.iter().map(|entry| entry.rule.interpreter.as_slice()).collect();
     let found = read(&seen, &interpreters);
-    let program = found.program.as_deref().map(|path| host.path_of(pid, Path::new(OsStr::from_bytes(path))));
+    let program =
+        found.program.as_deref().map(|path| host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
     let now = program.filter(|_| found.verdict != How::ByHand).map(|path| on(host, machine, &path));
-    let head = found.program.as_deref().and_then(|path| first_bytes(host, pid, path));
+    let head = found.program.as_deref().and_then(|path| first_bytes(pid, path));
     let entry = match found.verdict {
-        How::Emulated => origin(host, machine, &seen, executes, (found.program.as_deref(), head.as_deref())),
+        How::Emulated => origin(machine, &seen, executes, (found.program.as_deref(), head.as_deref())),
         _ => None,
     };
     Ok(Process {
@@ -40,7 +41,7 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
         executes: text(&seen.executes),
         verdict: found.verdict,
         why: found.why(&seen),
-        notes: notes(host, pid, &seen, &found, entry.as_ref()),
+        notes: notes(pid, &seen, &found, entry.as_ref()),
         called_with: seen.execfn.as_deref().map(text),
         program: found.program.as_deref().map(text),
         argv0: found.argv0.as_deref().map(text),
@@ -50,13 +51,14 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
     })
 }
 
-fn see(host: &Host, pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
+fn see(pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
     // Words are those of the program that runs, not of the one that is emulated.
     let size = if head.get(4) == Some(&1) { 4 } else { 8 };
-    let vector = host.told_of(pid, "auxv").unwrap_or_default();
-    let execfn = auxiliary(&vector, size, AT_EXECFN).and_then(|address| host.string_of(pid, address).ok());
-    let arguments = host.told_of(pid, "cmdline").unwrap_or_default();
-    let itself = |path: &Vec<u8>| look::inode(host, &host.path_of(pid, Path::new(OsStr::from_bytes(path))));
+    let vector = host::procfs::read_proc_file(pid, "auxv").unwrap_or_default();
+    let execfn =
+        auxiliary(&vector, size, AT_EXECFN).and_then(|address| host::procfs::read_process_string(pid, address).ok());
+    let arguments = host::procfs::read_proc_file(pid, "cmdline").unwrap_or_default();
+    let itself = |path: &Vec<u8>| look::inode(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
     Seen {
         executes: link,
         arguments: arguments
@@ -68,14 +70,14 @@ fn see(host: &Host, pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Se
     }
 }
 
-fn first_bytes(host: &Host, pid: u32, path: &[u8]) -> Option<Vec<u8>> {
-    let file = host.open_program(&host.path_of(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
-    host.first_bytes(&file, WINDOW as u64).ok()
+fn first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
+    let file =
+        host::user_files::open_program(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
+    host::user_files::first_bytes(&file, WINDOW as u64).ok()
 }
 
 /// The entry with that interpreter; if there are several, the one that takes the program.
 fn origin(
-    host: &Host,
     machine: &Machine,
     seen: &Seen,
     executes: Inode,
@@ -86,10 +88,10 @@ fn origin(
     let winner = machine.table.winner_for(path?, head.unwrap_or_default()).filter(|_| head.is_some());
     let takes = |entry: &Entry| winner.is_some_and(|winner| std::ptr::eq(winner, entry));
     let entry = entries().find(|entry| takes(entry)).or_else(|| entries().next())?;
-    Some(Origin { name: name_of(entry), takes_it_now: takes(entry), starts: starts(host, machine, entry, executes) })
+    Some(Origin { name: name_of(entry), takes_it_now: takes(entry), starts: starts(machine, entry, executes) })
 }
 
-fn notes(host: &Host, pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>) -> Vec<String> {
+fn notes(pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |is: bool, text: &str| {
         if is {
@@ -98,11 +100,11 @@ fn notes(host: &Host, pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>
     };
     let emulated = read.verdict == How::Emulated;
     note(
-        host.shares(pid, "user").is_ok_and(|shares| !shares),
+        host::procfs::same_namespace(pid, "user").is_ok_and(|shares| !shares),
         "it is in another user namespace, which may have a table of its own; the entries here need not be its",
     );
     note(
-        host.shares(pid, "mnt").is_ok_and(|shares| !shares),
+        host::procfs::same_namespace(pid, "mnt").is_ok_and(|shares| !shares),
         "it sees other mounts: its paths are looked up in its own root",
     );
     note(

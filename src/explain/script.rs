@@ -18,12 +18,26 @@ pub struct Script {
     pub path: Vec<u8>,
 }
 
+/// A `#!` line that the kernel does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidScriptLine {
+    /// The window has only blanks.
+    #[error("there is nothing but blanks behind #!")]
+    Blanks,
+    /// The path may go on behind the window.
+    #[error("the path behind #! does not end within 256 bytes")]
+    Endless,
+    /// The line has no path.
+    #[error("no path is behind #!")]
+    NoPath,
+}
+
 /// The line of a file that begins with `#!`, or why the kernel does not take it; `None` for any other file.
-pub(super) fn parse(head: &[u8]) -> Option<Result<Script, &'static str>> {
+pub(super) fn parse(head: &[u8]) -> Option<Result<Script, InvalidScriptLine>> {
     head.starts_with(b"#!").then(|| read(head))
 }
 
-fn read(head: &[u8]) -> Result<Script, &'static str> {
+fn read(head: &[u8]) -> Result<Script, InvalidScriptLine> {
     // The very last byte of the window is never looked at: it becomes the end.
     const LAST: usize = WINDOW - 1;
     let at = |place: usize| if place < WINDOW { head.get(place).copied().unwrap_or(0) } else { 0 };
@@ -32,15 +46,15 @@ fn read(head: &[u8]) -> Result<Script, &'static str> {
     let mut end = if let Some(end) = line_end {
         end
     } else {
-        let name = (2..=LAST).find(|place| !blank(place)).ok_or("there is nothing but blanks behind #!")?;
+        let name = (2..=LAST).find(|place| !blank(place)).ok_or(InvalidScriptLine::Blanks)?;
         // Without a line end, a blank or a NUL behind it, the path may have been cut off.
         let closed = (name..=LAST).any(|place| blank(&place) || at(place) == 0);
-        closed.then_some(LAST).ok_or("the path behind #! does not end within 256 bytes")?
+        closed.then_some(LAST).ok_or(InvalidScriptLine::Endless)?
     };
     while end.checked_sub(1).is_some_and(|before| blank(&before)) {
         end = end.saturating_sub(1);
     }
-    let name = (2..=end).find(|place| !blank(place)).filter(|name| *name != end).ok_or("no path is behind #!")?;
+    let name = (2..=end).find(|place| !blank(place)).filter(|name| *name != end).ok_or(InvalidScriptLine::NoPath)?;
     let separator = (name..=end).find(|place| blank(place) || at(*place) == 0);
     let argument =
         separator.filter(|place| at(*place) != 0).and_then(|place| (place..=end).find(|place| !blank(place)));
@@ -54,13 +68,15 @@ fn read(head: &[u8]) -> Result<Script, &'static str> {
 mod tests {
     use super::*;
 
-    fn line(head: &[u8]) -> Result<(String, Option<String>), &'static str> {
-        parse(head).map_or(Err("no script"), |line| line.map(|script| (script.interpreter, script.argument)))
+    type Words = Option<Result<(String, Option<String>), InvalidScriptLine>>;
+
+    fn line(head: &[u8]) -> Words {
+        parse(head).map(|line| line.map(|script| (script.interpreter, script.argument)))
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is compared with one that may fail")]
-    fn script(path: &str, argument: &str) -> Result<(String, Option<String>), &'static str> {
-        Ok((path.into(), (!argument.is_empty()).then(|| argument.into())))
+    fn script(path: &str, argument: &str) -> Words {
+        Some(Ok((path.into(), (!argument.is_empty()).then(|| argument.into()))))
     }
 
     #[test]
@@ -71,17 +87,17 @@ mod tests {
         assert_eq!(line(b"#!/bin/sh\r\n"), script("/bin/sh\r", ""));
         assert_eq!(line(b"#!/bin/sh\0x\n"), script("/bin/sh", ""));
         assert_eq!(line(b"#!/bin/sh a\0b\n"), script("/bin/sh", "a"));
-        assert_eq!(line(b" #!/bin/sh\n"), Err("no script"));
-        assert!(line(b"#!\n").is_err() && line(b"#! \t\n").is_err());
+        assert_eq!(line(b" #!/bin/sh\n"), None);
+        assert!(line(b"#!\n").is_some_and(|line| line.is_err()) && line(b"#! \t\n").is_some_and(|line| line.is_err()));
     }
 
     #[test]
     fn a_path_may_not_be_cut_off_but_an_argument_may() {
         let long = |length: usize, rest: &str| [b"#!/", "a".repeat(length).as_bytes(), rest.as_bytes()].concat();
-        assert_eq!(line(&long(300, "")), Err("the path behind #! does not end within 256 bytes"));
-        assert_eq!(line(&long(252, "\n")).map(|line| line.0.len()), Ok(253));
-        assert!(line(&long(253, "\n")).is_err());
+        assert_eq!(line(&long(300, "")), Some(Err(InvalidScriptLine::Endless)));
+        assert_eq!(line(&long(252, "\n")).map(|line| line.map(|line| line.0.len())), Some(Ok(253)));
+        assert!(line(&long(253, "\n")).is_some_and(|line| line.is_err()));
         let cut = line(&[b"#!/i ".as_slice(), &[b'x'; 300]].concat());
-        assert_eq!(cut.map(|line| line.1.map(|argument| argument.len())), Ok(Some(250)));
+        assert_eq!(cut.map(|line| line.map(|line| line.1.map(|argument| argument.len()))), Some(Ok(Some(250))));
     }
 }

@@ -23,9 +23,9 @@ fn compare(host: &Host, machine: &Machine, explanation: &mut Explanation) {
         if !interpreter.held || is_in_memory(&interpreter.path) {
             continue;
         }
-        let there = look::inode(host, &host.at(path));
+        let there = look::inode(&host.at(path));
         if let (Some(entry), Some(there)) = (machine.table.entry(name), there) {
-            interpreter.is_the_file = match starts(host, machine, entry, there) {
+            interpreter.is_the_file = match starts(machine, entry, there) {
                 Starts::Same => Some(true),
                 Starts::Other => Some(false),
                 Starts::Unknown => None,
@@ -43,7 +43,7 @@ fn reveal(host: &Host, explanation: &mut Explanation) {
         return;
     };
     let probe = Arch::by_target(system).and_then(Arch::probe).unwrap_or_default();
-    if let Ok(Some(seen)) = probe::run_in_memory(host, probe)
+    if let Ok(Some(seen)) = probe::run_in_memory(probe)
         && !seen.native
         && seen.status.success()
     {
@@ -58,7 +58,7 @@ fn reveal(host: &Host, explanation: &mut Explanation) {
 }
 
 /// What an entry starts is seen by starting it: the kernel does not tell which file it holds.
-pub(super) fn starts(host: &Host, machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
+pub(super) fn starts(machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
     let taken = |arch: &&Arch| {
         let probe = arch.probe().unwrap_or_default();
         machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))
@@ -66,7 +66,7 @@ pub(super) fn starts(host: &Host, machine: &Machine, entry: &Entry, executes: In
     let Some(probe) = Arch::ALL.iter().find(taken).and_then(Arch::probe) else {
         return Starts::Unknown;
     };
-    match probe::run_in_memory(host, probe) {
+    match probe::run_in_memory(probe) {
         Ok(Some(seen)) if seen.program == executes => Starts::Same,
         Ok(Some(_)) => Starts::Other,
         Ok(None) | Err(_) => Starts::Unknown,

@@ -4,6 +4,7 @@ use binfmt_magic::{Entry, WINDOW};
 use nix::errno::Errno;
 
 use super::loader::{self, Taken};
+use super::script::InvalidScriptLine;
 use super::types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, Step, TableState, Taker, Verdict, What};
 use super::{Machine, Script, elf, entries, repair, script, text};
 use crate::binfmt_misc::{Table, name_of};
@@ -111,7 +112,7 @@ impl Walk<'_> {
         (Step { taken_by, interpreter: Some(interpreter), ..step }, next)
     }
 
-    fn by_line(&self, line: Result<Script, &'static str>, step: Step) -> (Step, Next) {
+    fn by_line(&self, line: Result<Script, InvalidScriptLine>, step: Step) -> (Step, Next) {
         match line {
             Ok(script) => {
                 let opened = (self.look)(&script.path);
@@ -119,7 +120,7 @@ impl Walk<'_> {
                 let step = Step { taken_by: Taker::Script, interpreter: Some(interpreter), ..step };
                 (step, Next::Interpreter(script.path, opened, false))
             }
-            Err(why) => (step, Next::End(End::Fails(Errno::ENOEXEC, why.into()))),
+            Err(why) => (step, Next::End(End::Fails(Errno::ENOEXEC, why.to_string()))),
         }
     }
 

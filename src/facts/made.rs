@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
-use crate::host::{Host, Seal};
+use crate::host::{self, Host, Seal};
 use crate::nix::conf;
 use crate::receipt::{Made, Receipt, Record, State};
 
@@ -77,7 +77,7 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
         // A mount that is not the very one we made is somebody else's.
         // Nobody had mounted it when ours was begun.
         Made::Mount { boot, id } => match host.mount_id(Path::new(binfmt_misc::DIR)) {
-            Some(found) if host.boot_id() == *boot && id.as_ref().is_none_or(|id| *id == found) => Now::Ours,
+            Some(found) if host::procfs::boot_id() == *boot && id.as_ref().is_none_or(|id| *id == found) => Now::Ours,
             _ => Now::Gone,
         },
         Made::Entry { name, line } => entry(name, line, table),

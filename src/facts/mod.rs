@@ -19,8 +19,8 @@ use crate::catalog::{Catalog, Member, Package};
 use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
-use crate::host::Host;
 use crate::host::env::kernel;
+use crate::host::{self, Host};
 use crate::in_memory::{HELD_IN_MEMORY, is_in_memory};
 use crate::interpreter::Version;
 use crate::layout;
@@ -97,14 +97,14 @@ impl Facts {
             missing_dirs: layout::dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::look(host)?,
             nix: nix::look(host)?,
-            native: native::among(host, systems, &machine),
+            native: native::among(systems, &machine),
             rivals: BTreeMap::new(),
             copies: BTreeMap::new(),
             notes: Vec::new(),
             chosen: supply.and_then(|supply| supply.package),
             opened: supply.and_then(|supply| Some(supply.opened.as_ref()?.shown.clone())),
             any_release: supply.is_some_and(Supply::any_release),
-            in_user_namespace: host.is_in_user_namespace(),
+            in_user_namespace: host::namespaces::is_in_user_namespace(),
             machine,
             kernel,
             table,
@@ -241,7 +241,7 @@ impl Facts {
             let found = match &supply.source {
                 Source::Auto if installed => continue,
                 Source::Auto | Source::Host => search.find(arch, &rivals),
-                Source::File(path) => vec![candidate::given(host, arch, &self.machine, path)],
+                Source::File(path) => vec![candidate::given(arch, &self.machine, path)],
                 Source::Download(_) | Source::From(_) => continue,
             };
             if wide {

@@ -6,7 +6,6 @@ use std::io;
 
 use binfmt_magic::Arch;
 
-use crate::host::Host;
 use crate::probe;
 
 /// Why a guest is not registered on this host.
@@ -19,11 +18,11 @@ pub enum Native {
 }
 
 /// The targets among `systems` that run natively on this `machine`, or may.
-pub fn among(host: &Host, systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, Native> {
-    systems.iter().filter_map(|arch| Some((arch.target, judge(host, arch, machine)?))).collect()
+pub fn among(systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, Native> {
+    systems.iter().filter_map(|arch| Some((arch.target, judge(arch, machine)?))).collect()
 }
 
-fn judge(host: &Host, arch: &Arch, machine: &str) -> Option<Native> {
+fn judge(arch: &Arch, machine: &str) -> Option<Native> {
     if Arch::of_host(machine).is_some_and(|own| own.target == arch.target) {
         return Some(Native::Runs);
     }
@@ -32,7 +31,7 @@ fn judge(host: &Host, arch: &Arch, machine: &str) -> Option<Native> {
     if !matches!((machine, arch.target), ("x86_64", "i386") | ("aarch64", "arm")) {
         return None;
     }
-    match probe::run_in_memory(host, arch.probe()?) {
+    match probe::run_in_memory(arch.probe()?) {
         // An emulator may be registered already: native is what *is* the probe.
         Ok(Some(seen)) => seen.native.then_some(Native::Runs),
         Ok(None) => None,

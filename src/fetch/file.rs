@@ -12,7 +12,7 @@ use crate::digest::Sha256;
 use crate::download::{self, DownloadError, Fetched, FileUrl, Part};
 use crate::error::{Error, Result};
 use crate::fetcher;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::mirrors;
 use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
@@ -52,7 +52,7 @@ pub fn get(host: &Host, ui: &Ui, network: &Network, wanted: &Wanted<'_>) -> Resu
     if network.offline {
         return Err(Error::Offline { what: wanted.name.to_owned() });
     }
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let kept = wanted.sha256.and_then(|sha256| Some((sha256, Cache::of_user(host)?.partial(host, sha256)?)));
     match kept {
         Some((sha256, partial)) => match resume(host, ui, wanted, sha256, partial) {
@@ -65,7 +65,7 @@ pub fn get(host: &Host, ui: &Ui, network: &Network, wanted: &Wanted<'_>) -> Resu
 }
 
 fn in_memory(host: &Host, ui: &Ui, wanted: &Wanted<'_>) -> Result<Got> {
-    let mut file = host.scratch().map_err(|e| Error::io("keep in memory", wanted.name.as_ref(), e))?;
+    let mut file = host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", wanted.name.as_ref(), e))?;
     let (fetched, note) = ask(host, ui, wanted, &mut file, 0)?;
     if let Some(sha256) = wanted.sha256 {
         compare(&mut file, wanted, sha256)?;
@@ -137,7 +137,7 @@ fn ask(host: &Host, ui: &Ui, wanted: &Wanted<'_>, file: &mut File, there: u64) -
             }
         }
     };
-    let done = with_bar(ui, |tell| fetcher::file(&asked, &urls, &manner(host), &mut write, tell, &mut go_on(host)))?;
+    let done = with_bar(ui, |tell| fetcher::file(&asked, &urls, &manner(), &mut write, tell, &mut go_on(host)))?;
     ui.fetched(done.0.moved, there.saturating_add(done.0.moved), &done.0.url);
     Ok(done)
 }

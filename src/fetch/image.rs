@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::fetcher::{self, PullOrder, Pulled};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::mirrors;
 use crate::oci;
 use crate::oci::{Platform, Reference};
@@ -26,18 +26,13 @@ pub fn pull(
         what: format!("it is not known what images call {machine} machines"),
         hint: "take the emulator out of the image by hand, and name it: --qemu PATH".into(),
     })?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host.own_path(), e))?;
-    let login = oci::login(host, image);
-    let order = PullOrder {
-        image,
-        platform,
-        login: &login,
-        options: manner(host).options,
-        extra_roots: &mirrors::extra_roots(host),
-    };
+    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    let login = oci::login(image);
+    let order =
+        PullOrder { image, platform, login: &login, options: manner().options, extra_roots: &mirrors::extra_roots() };
     let bar = ui.progress();
     bar.from(&image.to_string());
-    let pulled = fetcher::pull(host, &order, &mut |progress| bar.moved(progress.bytes, progress.of), &mut go_on(host));
+    let pulled = fetcher::pull(&order, &mut |progress| bar.moved(progress.bytes, progress.of), &mut go_on(host));
     bar.end();
     let (pulled, note) = pulled?;
     let whole = pulled.layers.lengths.iter().sum();

@@ -38,7 +38,7 @@ pub fn into_files(
         files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
     };
     let (fetched, note) =
-        with_bar(ui, |tell| fetcher::fetch(&plan, &mirrors, &manner(host), &mut write, tell, &mut go_on(host)))?;
+        with_bar(ui, |tell| fetcher::fetch(&plan, &mirrors, &manner(), &mut write, tell, &mut go_on(host)))?;
     ui.fetched(fetched.moved, package.size, &fetched.url);
     Ok((fetched, note))
 }
@@ -61,8 +61,8 @@ fn go_on(host: &Host) -> impl FnMut() -> Result<()> {
     || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
-fn manner(host: &Host) -> Manner {
-    Manner { extra_roots: mirrors::extra_roots(host), ..Manner::default() }
+fn manner() -> Manner {
+    Manner { extra_roots: mirrors::extra_roots(), ..Manner::default() }
 }
 
 /// Reads a downloaded file whole, and compares it with its digest.

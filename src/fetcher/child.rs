@@ -16,7 +16,7 @@ use super::wire::{self, Job, What, Word};
 use crate::catalog::Catalog;
 use crate::download::{self, Client, DownloadError, Event, Fetched, Part, Roots};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::text::one_line;
 
 /// A job with many certificates has some hundred kilobytes.
@@ -30,7 +30,7 @@ pub(super) const TICK: Duration = Duration::from_millis(40);
 pub fn run() -> Result<ExitCode> {
     let failed = |what| move |e: io::Error| Error::io(what, Path::new("/proc/self"), e);
     let host = Host::live();
-    host.forget_files().map_err(failed("close the files of"))?;
+    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
     let roots = Roots::of_this_machine();
     let lacks = confine(&host, Work::Download).map_err(failed("confine"))?;
     let job: Job = read().map_err(failed("read the job of"))?;

@@ -8,7 +8,7 @@ use super::{UNDER_CGI, hear, note};
 use crate::digest::Sha256;
 use crate::download::{self, ClientOptions, PullError, Unpulled};
 use crate::error::{Error, Result};
-use crate::host::{Host, Worker};
+use crate::host::{self, Worker};
 use crate::oci::{Login, Platform, Reference};
 
 /// The `internal` subcommand that is the child.
@@ -65,7 +65,6 @@ pub struct Pulled {
 /// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what came, and what the user should
 /// know of this kernel.
 pub fn pull(
-    host: &Host,
     order: &PullOrder<'_>,
     tell: &mut dyn FnMut(Progress),
     go_on: &mut dyn FnMut() -> Result<()>,
@@ -73,7 +72,7 @@ pub fn pull(
     let failed = |why: Unpulled| Error::from(PullError::new(order.image, order.login, why));
     let process = |why: String| failed(Unpulled::Process(why));
     let job = serde_json::to_vec(&job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
-    let mut file = host.scratch().map_err(|e| failed(Unpulled::Room(e)))?;
+    let mut file = host::memfd::create_scratch().map_err(|e| failed(Unpulled::Room(e)))?;
     let variables = [download::VARIABLES, &[UNDER_CGI]].concat();
     let mut follower = Follower::new(order.image, order.platform.clone());
     let moved = hear(Worker::start(PULL, &variables, job), &process, go_on, &mut |bytes| {

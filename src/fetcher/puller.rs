@@ -10,13 +10,13 @@ use super::pulled::{PullJob, Pulling};
 use super::wire;
 use crate::download::{Client, DownloadError, Given, Roots, Stopped, pull};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// Does the job that is on standard input. In the order of `child`, and for its reasons.
 pub fn run() -> Result<ExitCode> {
     let failed = |what| move |e: io::Error| Error::io(what, Path::new("/proc/self"), e);
     let host = Host::live();
-    host.forget_files().map_err(failed("close the files of"))?;
+    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
     let roots = Roots::of_this_machine();
     let lacks = confine(&host, Work::Download).map_err(failed("confine"))?;
     let job: PullJob = read().map_err(failed("read the job of"))?;

@@ -10,7 +10,7 @@ use super::confine::{Work, confine, die_with};
 use super::wire::{self, Found};
 use crate::archive::{self, ArchiveError, Piece, Sink};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::text::one_line;
 
 /// Unpacks the emulators of these targets for the process `parent`.
@@ -32,7 +32,7 @@ fn confined(
 ) -> Result<ExitCode> {
     let failed = |what| move |e: io::Error| Error::io(what, Path::new("/proc/self"), e);
     let host = Host::live();
-    host.forget_files().map_err(failed("close the files of"))?;
+    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
     let lacks = confine(&host, Work::Unpack).map_err(failed("confine"))?;
     die_with(parent).map_err(failed("follow the parent of"))?;
     let mut archive = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed("read the archive of"))?);

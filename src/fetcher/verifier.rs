@@ -8,14 +8,14 @@ use super::confine::{Work, confine, die_with};
 use super::wire::{self, Verdict};
 use crate::debian::{self, Answer, Keys, Question};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::text::one_line;
 
 /// Answers a question, which is JSON, for the process `parent`.
 pub fn run(parent: u32, question: &str) -> Result<ExitCode> {
     let failed = |what| move |e: io::Error| Error::io(what, Path::new("/proc/self"), e);
     let host = Host::live();
-    host.forget_files().map_err(failed("close the files of"))?;
+    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
     let lacks = confine(&host, Work::Unpack).map_err(failed("confine"))?;
     die_with(parent).map_err(failed("follow the parent of"))?;
     let question: Question = serde_json::from_str(question).map_err(|e| failed("read the question of")(e.into()))?;

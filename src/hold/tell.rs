@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::findings::Finding;
 use crate::error::{Error, Result};
-use crate::host::{Host, Manager};
+use crate::host::{self, Host, Manager};
 use crate::ui::Ui;
 use crate::ui::event::Event;
 
@@ -34,7 +34,7 @@ impl ReadyFile {
         let ours = |path: &PathBuf| {
             let bytes = host
                 .open_nofollow(path)
-                .and_then(|file| host.first_bytes(&file, 16).map_err(|e| Error::io("read", path, e)));
+                .and_then(|file| host::user_files::first_bytes(&file, 16).map_err(|e| Error::io("read", path, e)));
             bytes.is_ok_and(|bytes| bytes.starts_with(MARK.as_bytes()))
         };
         if host.exists(&path) && !ours(&path) {

@@ -3,39 +3,37 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Host, Inode};
+use super::Inode;
 
-impl Host {
-    /// The identity of the program that is running now.
-    pub fn own_inode(&self) -> io::Result<Inode> {
-        std::fs::metadata("/proc/self/exe").map(|meta| Inode::of(&meta))
-    }
+/// The identity of the program that is running now.
+pub fn own_file_id() -> io::Result<Inode> {
+    std::fs::metadata("/proc/self/exe").map(|meta| Inode::of(&meta))
+}
 
-    /// One environment variable of our caller, if it is valid UTF-8 and not empty.
-    pub fn env(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
-    }
+/// One environment variable of our caller, if it is valid UTF-8 and not empty.
+pub fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
 
-    /// The user and group that we act as.
-    pub fn own_user(&self) -> (u32, u32) {
-        (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
-    }
+/// The user and group that we act as.
+pub fn effective_ids() -> (u32, u32) {
+    (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
 
-    /// The absolute path of the running program, for lines that users copy.
-    pub fn own_path(&self) -> PathBuf {
-        std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
-    }
+/// The absolute path of the running program, for lines that users copy.
+pub fn own_path() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
+}
 
-    /// What the machine calls itself.
-    pub fn own_name(&self) -> Option<String> {
-        let name = nix::sys::utsname::uname().ok()?.nodename().to_str()?.to_owned();
-        (!name.is_empty()).then_some(name)
-    }
+/// What the machine calls itself.
+pub fn host_name() -> Option<String> {
+    let name = nix::sys::utsname::uname().ok()?.nodename().to_str()?.to_owned();
+    (!name.is_empty()).then_some(name)
+}
 
-    /// How many processors we may use.
-    pub fn own_processors(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-    }
+/// How many processors we may use.
+pub fn processor_count() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// `uname -m`, and the release's first two numbers.

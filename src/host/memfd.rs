@@ -9,43 +9,39 @@ use std::os::unix::fs::PermissionsExt as _;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::Host;
+/// A file in memory that holds a program. It is executed as
+/// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
+/// Children inherit it: an emulator opens that very path.
+pub fn create_program(bytes: &[u8]) -> io::Result<File> {
+    let mut file = memory(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
 
-impl Host {
-    /// A file in memory that holds a program. It is executed as
-    /// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
-    /// Children inherit it: an emulator opens that very path.
-    pub fn program_in_memory(&self, bytes: &[u8]) -> io::Result<File> {
-        let mut file = memory(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
-        file.write_all(bytes)?;
-        Ok(file)
-    }
+/// A file in memory for a program that is yet to be written, and then sealed.
+pub fn create_sealable() -> io::Result<File> {
+    memory(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
+}
 
-    /// A file in memory for a program that is yet to be written, and then sealed.
-    pub fn memory_to_seal(&self) -> io::Result<File> {
-        memory(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
-    }
+/// An empty file in memory, for what is no program.
+pub fn create_scratch() -> io::Result<File> {
+    scratch()
+}
 
-    /// An empty file in memory, for what is no program.
-    pub fn scratch(&self) -> io::Result<File> {
-        scratch()
-    }
+/// Is this a file in memory that this program made, whichever process of it?
+pub fn is_own_memfd(file: &File) -> bool {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    std::fs::read_link(link).is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:binfmt-nix"))
+}
 
-    /// Is this a file in memory that this program made, whichever process of it?
-    pub fn is_our_memory(&self, file: &File) -> bool {
-        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-        std::fs::read_link(link).is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:binfmt-nix"))
-    }
-
-    /// Makes a program of it that nobody can change any more, we neither: the
-    /// kernel runs it for others, and it would stay writable while it runs
-    /// (fcntl(2), F_ADD_SEALS).
-    pub fn seal(&self, file: &File) -> io::Result<()> {
-        file.set_permissions(Permissions::from_mode(0o555))?;
-        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
-        fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok(())
-    }
+/// Makes a program of it that nobody can change any more, we neither: the
+/// kernel runs it for others, and it would stay writable while it runs
+/// (fcntl(2), F_ADD_SEALS).
+pub fn seal_program(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o555))?;
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(())
 }
 
 /// For what a program prints.

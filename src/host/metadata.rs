@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::Host;
-use super::mount::mount;
+use super::mount::parse_mountinfo_line;
 
 impl Host {
     /// Is the file system that holds `path` mounted noexec? Its mount point, then.
@@ -47,18 +47,18 @@ impl Host {
         };
         FIRST.iter().all(is_first)
     }
+}
 
-    /// The clock that stamps files: seconds and nanoseconds since 1970, as of the last tick.
-    pub fn coarse_now(&self) -> (i64, i64) {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        (now.tv_sec, now.tv_nsec)
-    }
+/// The clock that stamps files: seconds and nanoseconds since 1970, as of the last tick.
+pub fn file_timestamp_now() -> (i64, i64) {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    (now.tv_sec, now.tv_nsec)
 }
 
 /// The mount that a path is on: the longest of those above it.
 fn mount_point(real: &Path) -> Option<PathBuf> {
     let real = real.canonicalize().ok()?;
     let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let points = text.lines().filter_map(|line| Some(mount(line)?.1));
+    let points = text.lines().filter_map(|line| Some(parse_mountinfo_line(line)?.1));
     points.filter(|point| real.starts_with(point)).max_by_key(|point| point.as_os_str().len())
 }

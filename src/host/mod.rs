@@ -10,31 +10,28 @@ mod dir_fd;
 mod directories;
 pub mod env;
 mod failpoint;
-mod isolation;
-mod kernel_files;
+pub mod isolation;
+pub mod kernel_files;
 mod lock;
-mod memfd;
-mod metadata;
-mod mount;
-mod namespaces;
-mod process;
-mod procfs;
-mod program;
+pub mod memfd;
+pub mod metadata;
+pub mod mount;
+pub mod namespaces;
+pub mod process;
+pub mod procfs;
 mod safe_open;
-mod sd_notify;
+pub mod sd_notify;
 mod signals;
 mod staging;
-mod temp_program;
+pub mod temp_program;
 mod trust;
-mod user_files;
-mod watch;
+pub mod user_files;
+pub mod watch;
 mod worker;
 mod write;
 
 pub use kernel_files::Texts;
 pub use lock::Lock;
-#[doc(hidden)]
-pub use mount::mount;
 pub use namespaces::{Mapper, Range, Refusal};
 pub use process::{Blocked, Finished};
 pub use sd_notify::Manager;
@@ -46,7 +43,7 @@ pub use worker::{Heard, INTERNAL, Worker};
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -214,22 +211,6 @@ impl Host {
         trust::judge(&real, &meta).map_or(Ok(file), |why| Err(why.into()))
     }
 
-    /// Opens a file that the user named, as he names it: outside the root
-    /// prefix, symbolic links followed.
-    pub fn open_given(&self, path: &Path) -> Result<File> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(nix::libc::O_NONBLOCK)
-            .open(path)
-            .map_err(|e| Error::io("open", path, e))?;
-        regular(file, path)
-    }
-
-    /// Does a path that somebody named lead nowhere? Outside the root prefix, symbolic links followed.
-    pub fn is_nowhere(&self, path: &Path) -> bool {
-        matches!(path.try_exists(), Ok(false))
-    }
-
     /// Is it a regular file, and no symbolic link to one?
     pub fn is_plain_file(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(self.at(path)).is_ok_and(|meta| meta.is_file())
@@ -244,28 +225,6 @@ impl Host {
         let meta = file.metadata().map_err(|e| Error::io("look at", &self.at(path), e))?;
         let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.at(path), e))?;
         Ok(Some((sum, Seal::of(&meta))))
-    }
-
-    /// The first `n` bytes of a file of the running machine.
-    pub fn head(&self, path: &Path, n: u64) -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        File::open(path)?.take(n).read_to_end(&mut head)?;
-        Ok(head)
-    }
-
-    /// The first `n` bytes of an open file.
-    pub fn first_bytes(&self, file: &File, n: u64) -> io::Result<Vec<u8>> {
-        let mut file = file;
-        let mut bytes = Vec::new();
-        file.rewind()?;
-        file.take(n).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// A file that an environment variable of the user names; `None` if it
-    /// cannot be read.
-    pub fn read_given(&self, path: &Path) -> Option<Vec<u8>> {
-        std::fs::read(path).ok()
     }
 }
 

@@ -21,14 +21,6 @@ impl Host {
         nix::mount::mount(Some("binfmt_misc"), &self.at(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
-    /// Moves this process into a mount namespace of its own: what it mounts from now on nobody else sees, and it ends
-    /// with the process (mount_namespaces(7)).
-    pub fn keep_mounts_to_ourselves(&self) -> std::result::Result<(), Errno> {
-        const NONE: Option<&str> = None;
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        nix::mount::mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-    }
-
     /// Takes the topmost mount on `path` away; `false` if it is in use.
     pub fn unmount(&self, path: &Path) -> Result<bool> {
         let real = self.at(path);
@@ -61,13 +53,10 @@ impl Host {
         let real = self.at(path);
         let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         // Later lines lie on top of earlier ones.
-        text.lines().rev().find_map(|line| mount(line).filter(|(_, point)| *point == real)).map(|(id, _)| id.to_owned())
-    }
-
-    /// Tells one boot of the machine from the next.
-    pub fn boot_id(&self) -> String {
-        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        id.trim().to_owned()
+        text.lines()
+            .rev()
+            .find_map(|line| parse_mountinfo_line(line).filter(|(_, point)| *point == real))
+            .map(|(id, _)| id.to_owned())
     }
 
     /// Is the file system that holds `path` read-only?
@@ -77,9 +66,17 @@ impl Host {
     }
 }
 
+/// Moves this process into a mount namespace of its own: what it mounts from now on nobody else sees, and it ends
+/// with the process (mount_namespaces(7)).
+pub fn make_mounts_private() -> std::result::Result<(), Errno> {
+    const NONE: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    nix::mount::mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+}
+
 /// First and fifth field of a line of /proc/PID/mountinfo (proc(5)): the mount's
 /// number and its mount point, whose octal escapes are undone.
-pub fn mount(line: &str) -> Option<(&str, PathBuf)> {
+pub fn parse_mountinfo_line(line: &str) -> Option<(&str, PathBuf)> {
     let mut fields = line.split(' ');
     Some((fields.next()?, PathBuf::from(unescape(fields.nth(3)?))))
 }
@@ -95,7 +92,7 @@ mod tests {
     #[test]
     fn finds_mount_points_with_spaces() {
         let line = "36 35 98:0 / /mnt/a\\040b rw - ext4 /dev/x rw";
-        assert_eq!(mount(line), Some(("36", PathBuf::from("/mnt/a b"))));
-        assert_eq!(mount("36 35"), None);
+        assert_eq!(parse_mountinfo_line(line), Some(("36", PathBuf::from("/mnt/a b"))));
+        assert_eq!(parse_mountinfo_line("36 35"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! A user and mount namespace of this process's own, in which it is root over
 //! nothing but its own mounts.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -23,60 +24,58 @@ pub struct Refusal {
 /// outside, how many.
 pub type Range = (u32, u32, u32);
 
-impl Host {
-    /// Whether we are in another user namespace than the machine's own, which maps every user to himself
-    /// (user_namespaces(7)).
-    pub fn is_in_user_namespace(&self) -> bool {
-        let map = Self::live().peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
-        !map.split_whitespace().eq(["0", "0", "4294967295"])
-    }
+/// Whether we are in another user namespace than the machine's own, which maps every user to himself
+/// (user_namespaces(7)).
+pub fn is_in_user_namespace() -> bool {
+    let map = Host::live().peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
+}
 
-    /// Moves this process into a new user and mount namespace. It has no ids
-    /// there until they are mapped.
-    ///
-    /// The kernel refuses that to a process with a second thread (EINVAL).
-    pub fn leave_for_own_namespaces(&self) -> std::result::Result<(), Refusal> {
-        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(refused("make a user namespace"))
-    }
+/// Moves this process into a new user and mount namespace. It has no ids
+/// there until they are mapped.
+///
+/// The kernel refuses that to a process with a second thread (EINVAL).
+pub fn unshare_users_and_mounts() -> std::result::Result<(), Refusal> {
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(refused("make a user namespace"))
+}
 
-    /// Moves this process into a user namespace below the present one: it has a
-    /// uid of its own again, and the mounts and the table of the present one.
-    pub fn leave_for_own_users(&self) -> std::result::Result<(), Refusal> {
-        unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("make a second user namespace"))
-    }
+/// Moves this process into a user namespace below the present one: it has a
+/// uid of its own again, and the mounts and the table of the present one.
+pub fn unshare_users() -> std::result::Result<(), Refusal> {
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("make a second user namespace"))
+}
 
-    /// Maps ids of this process's own, new user namespace. Without privilege
-    /// outside, one uid and one gid can be mapped, the caller's own, and only if
-    /// setgroups(2) is given up first.
-    pub fn map_ids(&self, uids: &[Range], gids: &[Range], give_up_setgroups: bool) -> std::result::Result<(), Refusal> {
-        let map = |ranges: &[Range]| {
-            let lines = ranges.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n"));
-            lines.collect::<String>()
-        };
-        if give_up_setgroups {
-            self.tell_proc("setgroups", "deny").map_err(refused("give up setgroups"))?;
-        }
-        self.tell_proc("uid_map", &map(uids)).map_err(refused("map the user id"))?;
-        self.tell_proc("gid_map", &map(gids)).map_err(refused("map the group id"))
+/// Maps ids of this process's own, new user namespace. Without privilege
+/// outside, one uid and one gid can be mapped, the caller's own, and only if
+/// setgroups(2) is given up first.
+pub fn map_own_ids(uids: &[Range], gids: &[Range], give_up_setgroups: bool) -> std::result::Result<(), Refusal> {
+    let map = |ranges: &[Range]| {
+        let lines = ranges.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n"));
+        lines.collect::<String>()
+    };
+    if give_up_setgroups {
+        write_own_proc_file("setgroups", "deny").map_err(refused("give up setgroups"))?;
     }
+    write_own_proc_file("uid_map", &map(uids)).map_err(refused("map the user id"))?;
+    write_own_proc_file("gid_map", &map(gids)).map_err(refused("map the group id"))
+}
 
-    /// The ids that this process's user namespace has, each as it is seen from
-    /// inside, so that a namespace below can have the same.
-    pub fn own_ids(&self, map: &str) -> Vec<Range> {
-        let text = self.peek(&Path::new("/proc/self").join(map)).unwrap_or_default();
-        let range = |line: &str| {
-            let mut numbers = line.split_whitespace().map(str::parse);
-            let (inside, _, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
-            Some((inside, inside, count))
-        };
-        text.lines().filter_map(range).collect()
-    }
+/// The ids that this process's user namespace has, each as it is seen from
+/// inside, so that a namespace below can have the same.
+pub fn own_id_ranges(map: &str) -> Vec<Range> {
+    let text = Host::live().peek(&Path::new("/proc/self").join(map)).unwrap_or_default();
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        let (inside, _, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some((inside, inside, count))
+    };
+    text.lines().filter_map(range).collect()
+}
 
-    fn tell_proc(&self, name: &str, text: &str) -> io::Result<()> {
-        let path = Path::new("/proc/self").join(name);
-        let mut file = super::OpenOptions::new().write(true).open(&path)?;
-        self.write_once(&mut file, text.as_bytes(), &path)
-    }
+fn write_own_proc_file(name: &str, text: &str) -> io::Result<()> {
+    let path = Path::new("/proc/self").join(name);
+    let mut file = OpenOptions::new().write(true).open(&path)?;
+    super::kernel_files::write_once(&mut file, text.as_bytes(), &path)
 }
 
 /// A process that stays outside of the new namespace, where it may map ids.
@@ -86,57 +85,44 @@ pub struct Mapper {
     gate: ChildStdin,
 }
 
-impl Host {
-    /// Starts this program as `command`, whose part is [`Host::map_ids_of`]: it
-    /// will map these ids for this process, by itself or by newuidmap(1) and
-    /// newgidmap(1), which `programs` are.
-    pub fn mapper(
-        &self,
-        command: &str,
-        programs: Option<[&Path; 2]>,
-        uids: &[Range],
-        gids: &[Range],
-    ) -> Result<Mapper> {
-        let words =
-            |ranges: &[Range]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
-        let mut mapper = Command::new("/proc/self/exe");
-        mapper
-            .env_clear()
-            .args([INTERNAL, command])
-            .arg(std::process::id().to_string())
-            .args([words(uids), words(gids)]);
-        mapper.args(programs.into_iter().flatten());
-        let started = mapper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let failed = |e| Error::io("start", &self.own_path(), e);
-        let mut child = started.map_err(failed)?;
-        let gate = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        Ok(Mapper { child, gate })
-    }
+/// Starts this program as `command`, whose part is [`Host::map_ids_of`]: it
+/// will map these ids for this process, by itself or by newuidmap(1) and
+/// newgidmap(1), which `programs` are.
+pub fn start_mapper(command: &str, programs: Option<[&Path; 2]>, uids: &[Range], gids: &[Range]) -> Result<Mapper> {
+    let words = |ranges: &[Range]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
+    let mut mapper = Command::new("/proc/self/exe");
+    mapper.env_clear().args([INTERNAL, command]).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
+    mapper.args(programs.into_iter().flatten());
+    let started = mapper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let failed = |e| Error::io("start", &super::env::own_path(), e);
+    let mut child = started.map_err(failed)?;
+    let gate = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+    Ok(Mapper { child, gate })
+}
 
-    /// The mapper's own part: waits until the process `pid` is in its new
-    /// namespace, and maps the ids. `programs` do it, if there are any.
-    pub fn map_ids_of(&self, pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io::Result<()> {
-        // Nothing is read if the other one ended instead.
-        if io::stdin().read(&mut [0])? == 0 {
-            return Ok(());
-        }
-        let maps = [("uid_map", uids, programs.first()), ("gid_map", gids, programs.get(1))];
-        for (map, ranges, program) in maps {
-            let ranges: Vec<&str> = ranges.split(' ').collect();
-            if let Some(program) = program {
-                let done = Command::new(program).arg(pid.to_string()).args(&ranges).env_clear().status()?;
-                if !done.success() {
-                    return Err(io::Error::other(format!("{} ended with {done}", program.display())));
-                }
-            } else {
-                let path = Path::new("/proc").join(pid.to_string()).join(map);
-                let mut file = super::OpenOptions::new().write(true).open(&path)?;
-                let lines: String = ranges.chunks(3).map(|range| range.join(" ") + "\n").collect();
-                self.write_once(&mut file, lines.as_bytes(), &path)?;
-            }
-        }
-        Ok(())
+/// The mapper's own part: waits until the process `pid` is in its new
+/// namespace, and maps the ids. `programs` do it, if there are any.
+pub fn map_ids_of(pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io::Result<()> {
+    // Nothing is read if the other one ended instead.
+    if io::stdin().read(&mut [0])? == 0 {
+        return Ok(());
     }
+    let maps = [("uid_map", uids, programs.first()), ("gid_map", gids, programs.get(1))];
+    for (map, ranges, program) in maps {
+        let ranges: Vec<&str> = ranges.split(' ').collect();
+        if let Some(program) = program {
+            let done = Command::new(program).arg(pid.to_string()).args(&ranges).env_clear().status()?;
+            if !done.success() {
+                return Err(io::Error::other(format!("{} ended with {done}", program.display())));
+            }
+        } else {
+            let path = Path::new("/proc").join(pid.to_string()).join(map);
+            let mut file = OpenOptions::new().write(true).open(&path)?;
+            let lines: String = ranges.chunks(3).map(|range| range.join(" ") + "\n").collect();
+            super::kernel_files::write_once(&mut file, lines.as_bytes(), &path)?;
+        }
+    }
+    Ok(())
 }
 
 impl Mapper {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Inode;
 use super::memfd::{rewound, scratch};
-use super::{Host, Inode};
 
 /// Long enough for a loaded machine, short enough for a person who waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,60 +33,58 @@ pub struct Finished {
     pub stderr: String,
 }
 
-impl Host {
-    /// Runs a program of the machine to its end; killed after 30 seconds.
-    pub fn run(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
-        run(command(program).args(args), PATIENCE)
-    }
+/// Runs a program of the machine to its end; killed after 30 seconds.
+pub fn run_program(program: &Path, args: &[&str]) -> io::Result<Finished> {
+    run(command(program).args(args), PATIENCE)
+}
 
-    /// The same for what Nix does as our caller, with what he told his Nix, and in his home if he is not root; killed
-    /// after two minutes.
-    pub fn run_for_caller(&self, program: &Path, args: &[&str]) -> io::Result<Finished> {
-        let home = (self.own_user().0 != 0).then_some("HOME");
-        let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
-        let told = names.filter_map(|name| Some((name, self.env(name)?)));
-        run(command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
-    }
+/// The same for what Nix does as our caller, with what he told his Nix, and in his home if he is not root; killed
+/// after two minutes.
+pub fn run_for_caller(program: &Path, args: &[&str]) -> io::Result<Finished> {
+    let home = (super::env::effective_ids().0 != 0).then_some("HOME");
+    let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
+    let told = names.filter_map(|name| Some((name, super::env::var(name)?)));
+    run(command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
+}
 
-    /// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
-    /// Returns only if that fails.
-    pub fn become_in_chroot(&self, dir: &Path, program: &Path, arg0: &str) -> io::Error {
-        let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
-        match entered {
-            Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
-            Err(e) => e.into(),
+/// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
+/// Returns only if that fails.
+pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
+    let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
+    match entered {
+        Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
+        Err(e) => e.into(),
+    }
+}
+
+/// Becomes a command of our caller's, found by his PATH, with his
+/// environment and these variables besides. Returns only if that fails.
+pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    let error = Command::new(program).args(args).envs(variables).exec();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
+    match error.kind() {
+        // execvp(3): some directory of PATH cannot be searched, and no other one has it.
+        io::ErrorKind::PermissionDenied if !program.as_encoded_bytes().contains(&b'/') && !found() => {
+            nix::errno::Errno::ENOENT.into()
         }
+        _ => error,
     }
+}
 
-    /// Becomes a command of our caller's, found by his PATH, with his
-    /// environment and these variables besides. Returns only if that fails.
-    pub fn become_command(&self, program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
-        let variables = variables.iter().map(|(name, value)| (name, value));
-        let error = Command::new(program).args(args).envs(variables).exec();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
-        match error.kind() {
-            // execvp(3): some directory of PATH cannot be searched, and no other one has it.
-            io::ErrorKind::PermissionDenied if !program.as_encoded_bytes().contains(&b'/') && !found() => {
-                nix::errno::Errno::ENOENT.into()
-            }
-            _ => error,
-        }
+/// Closes all files that this process was started with, but for its first three. For a process that has opened none
+/// itself yet, and has one thread: what it opened would be closed too.
+pub fn close_inherited_fds() -> io::Result<()> {
+    let open = std::fs::read_dir("/proc/self/fd")?;
+    // Numbers alone: an entry would keep the directory open.
+    let numbers: Vec<i32> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|n| *n > 2).collect();
+    for number in numbers {
+        // The directory's own is among them, and closed already.
+        let _: nix::Result<()> = nix::unistd::close(number);
     }
-
-    /// Closes all files that this process was started with, but for its first three. For a process that has opened none
-    /// itself yet, and has one thread: what it opened would be closed too.
-    pub fn forget_files(&self) -> io::Result<()> {
-        let open = std::fs::read_dir("/proc/self/fd")?;
-        // Numbers alone: an entry would keep the directory open.
-        let numbers: Vec<i32> =
-            open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|n| *n > 2).collect();
-        for number in numbers {
-            // The directory's own is among them, and closed already.
-            let _: nix::Result<()> = nix::unistd::close(number);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// A child whose standard output is a full pipe: it stops at its first write,

@@ -5,52 +5,54 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Host;
-
 /// The longest path that execve(2) takes.
 const PATH_MAX: usize = 4096;
 
-impl Host {
-    /// The file that a process executes, and how the kernel names it.
-    pub fn program_of(&self, pid: u32) -> io::Result<(File, PathBuf)> {
-        let link = of(pid, "exe");
-        Ok((File::open(&link)?, std::fs::read_link(&link)?))
-    }
+/// The file that a process executes, and how the kernel names it.
+pub fn executable_of(pid: u32) -> io::Result<(File, PathBuf)> {
+    let link = of(pid, "exe");
+    Ok((File::open(&link)?, std::fs::read_link(&link)?))
+}
 
-    /// A file of /proc/PID.
-    pub fn told_of(&self, pid: u32, name: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(of(pid, name))?.take(1 << 20).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
+/// A file of /proc/PID.
+pub fn read_proc_file(pid: u32, name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(of(pid, name))?.take(1 << 20).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
-    /// A string in the memory of a process, without the NUL at its end.
-    pub fn string_of(&self, pid: u32, address: u64) -> io::Result<Vec<u8>> {
-        let memory = File::open(of(pid, "mem"))?;
-        let mut bytes = vec![0; PATH_MAX];
-        // The string may lie just before the end of what is mapped: then less is read.
-        let read = memory.read_at(&mut bytes, address)?;
-        bytes.truncate(read);
-        match bytes.iter().position(|byte| *byte == 0) {
-            Some(end) => bytes.truncate(end),
-            None => return Err(io::ErrorKind::InvalidData.into()),
-        }
-        Ok(bytes)
+/// A string in the memory of a process, without the NUL at its end.
+pub fn read_process_string(pid: u32, address: u64) -> io::Result<Vec<u8>> {
+    let memory = File::open(of(pid, "mem"))?;
+    let mut bytes = vec![0; PATH_MAX];
+    // The string may lie just before the end of what is mapped: then less is read.
+    let read = memory.read_at(&mut bytes, address)?;
+    bytes.truncate(read);
+    match bytes.iter().position(|byte| *byte == 0) {
+        Some(end) => bytes.truncate(end),
+        None => return Err(io::ErrorKind::InvalidData.into()),
     }
+    Ok(bytes)
+}
 
-    /// Where a path of a process's is found from here.
-    pub fn path_of(&self, pid: u32, path: &Path) -> PathBuf {
-        path.strip_prefix("/").map_or_else(|_| of(pid, "cwd").join(path), |inside| of(pid, "root").join(inside))
-    }
+/// Where a path of a process's is found from here.
+pub fn path_as_seen_by(pid: u32, path: &Path) -> PathBuf {
+    path.strip_prefix("/").map_or_else(|_| of(pid, "cwd").join(path), |inside| of(pid, "root").join(inside))
+}
 
-    /// Is a process in the same namespace of this kind (`user`, `mnt`) as we are?
-    pub fn shares(&self, pid: u32, namespace: &str) -> io::Result<bool> {
-        let name = format!("ns/{namespace}");
-        let own = std::fs::read_link(Path::new("/proc/self").join(&name))?;
-        Ok(std::fs::read_link(of(pid, &name))? == own)
-    }
+/// Is a process in the same namespace of this kind (`user`, `mnt`) as we are?
+pub fn same_namespace(pid: u32, namespace: &str) -> io::Result<bool> {
+    let name = format!("ns/{namespace}");
+    let own = std::fs::read_link(Path::new("/proc/self").join(&name))?;
+    Ok(std::fs::read_link(of(pid, &name))? == own)
 }
 
 fn of(pid: u32, name: &str) -> PathBuf {
     Path::new("/proc").join(pid.to_string()).join(name)
+}
+
+/// Tells one boot of the machine from the next.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }

@@ -10,8 +10,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use super::Host;
-
 /// The manager, if one wants to hear of us.
 #[derive(Debug)]
 pub struct Manager {
@@ -20,22 +18,20 @@ pub struct Manager {
     pub watchdog: Option<Duration>,
 }
 
-impl Host {
-    /// The manager that `NOTIFY_SOCKET` names.
-    pub fn manager(&self) -> io::Result<Manager> {
-        let socket = match std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) {
-            None => None,
-            Some(name) => {
-                let socket = UnixDatagram::unbound()?;
-                socket.set_nonblocking(true)?;
-                Some((socket, address(&name)?))
-            }
-        };
-        let number = |name: &str| self.env(name).and_then(|text| text.parse::<u64>().ok());
-        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
-        let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0 && socket.is_some());
-        Ok(Manager { socket, watchdog: watchdog.map(Duration::from_micros) })
-    }
+/// The manager that `NOTIFY_SOCKET` names.
+pub fn connect() -> io::Result<Manager> {
+    let socket = match std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) {
+        None => None,
+        Some(name) => {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_nonblocking(true)?;
+            Some((socket, address(&name)?))
+        }
+    };
+    let number = |name: &str| super::env::var(name).and_then(|text| text.parse::<u64>().ok());
+    let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0 && socket.is_some());
+    Ok(Manager { socket, watchdog: watchdog.map(Duration::from_micros) })
 }
 
 impl Manager {

@@ -1,53 +1,55 @@
 //! Files that the user names, as he names them: outside the root prefix, symbolic links followed.
 
-use std::fs::File;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Host, OpenOptions, staging};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use rustix::fs::{Access, AtFlags, CWD};
+
+use super::{regular, staging};
 use crate::error::{Error, Result};
 
-impl Host {
-    /// Is it a directory?
-    pub fn is_dir_given(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|meta| meta.is_dir())
-    }
+/// Is it a directory?
+pub fn is_dir(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_dir())
+}
 
-    /// The last `longest` bytes of what is on standard input, as text.
-    pub fn standard_input(&self, longest: u64) -> Result<String> {
-        let io = |e| Error::io("read", Path::new("/dev/stdin"), e);
-        let (mut kept, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
-        let longest = usize::try_from(longest).unwrap_or(usize::MAX);
-        let mut input = io::stdin().lock();
-        loop {
-            let read = io::Read::read(&mut input, &mut chunk).map_err(io)?;
-            kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            kept.drain(..kept.len().saturating_sub(longest));
-            if read == 0 {
-                return Ok(String::from_utf8_lossy(&kept).into_owned());
-            }
+/// The last `longest` bytes of what is on standard input, as text.
+pub fn read_stdin_tail(longest: u64) -> Result<String> {
+    let io = |e| Error::io("read", Path::new("/dev/stdin"), e);
+    let (mut kept, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    let longest = usize::try_from(longest).unwrap_or(usize::MAX);
+    let mut input = io::stdin().lock();
+    loop {
+        let read = io::Read::read(&mut input, &mut chunk).map_err(io)?;
+        kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        kept.drain(..kept.len().saturating_sub(longest));
+        if read == 0 {
+            return Ok(String::from_utf8_lossy(&kept).into_owned());
         }
     }
+}
 
-    /// Is there anything by that name?
-    pub fn is_there_given(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok()
-    }
+/// Is there anything by that name?
+pub fn path_exists(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok()
+}
 
-    /// A file that gets the name `path` once it is complete. What is no regular file is not replaced: /dev/null, say.
-    pub fn create_given(&self, path: &Path) -> Result<Given> {
-        let io = |e| Error::io("write", path, e);
-        match std::fs::symlink_metadata(path) {
-            Ok(meta) if !meta.is_file() => {
-                return Err(io(io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and no regular file")));
-            }
-            _ if path.file_name().is_none() => return Err(io(io::ErrorKind::InvalidInput.into())),
-            _ => {}
+/// A file that gets the name `path` once it is complete. What is no regular file is not replaced: /dev/null, say.
+pub fn create_output(path: &Path) -> Result<Given> {
+    let io = |e| Error::io("write", path, e);
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_file() => {
+            return Err(io(io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and no regular file")));
         }
-        let temp = path.with_file_name(staging::name());
-        let file = OpenOptions::new().write(true).create_new(true).open(&temp).map_err(io)?;
-        Ok(Given { file, temp: Some(temp), path: path.to_owned() })
+        _ if path.file_name().is_none() => return Err(io(io::ErrorKind::InvalidInput.into())),
+        _ => {}
     }
+    let temp = path.with_file_name(staging::name());
+    let file = OpenOptions::new().write(true).create_new(true).open(&temp).map_err(io)?;
+    Ok(Given { file, temp: Some(temp), path: path.to_owned() })
 }
 
 /// A file that is being written under a temporary name. Dropped unplaced, it is deleted.
@@ -83,4 +85,68 @@ impl Drop for Given {
             drop(std::fs::remove_file(temp));
         }
     }
+}
+
+/// Opens a file that the user named, as he names it: outside the root
+/// prefix, symbolic links followed.
+pub fn open_regular(path: &Path) -> Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|e| Error::io("open", path, e))?;
+    regular(file, path)
+}
+
+/// Does a path that somebody named lead nowhere? Outside the root prefix, symbolic links followed.
+pub fn path_is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
+}
+
+/// The first `n` bytes of a file of the running machine.
+pub fn read_first_bytes(path: &Path, n: u64) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(n).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// The first `n` bytes of an open file.
+pub fn first_bytes(file: &File, n: u64) -> io::Result<Vec<u8>> {
+    let mut file = file;
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(n).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file that an environment variable of the user names; `None` if it
+/// cannot be read.
+pub fn read_if_readable(path: &Path) -> Option<Vec<u8>> {
+    std::fs::read(path).ok()
+}
+
+/// Opens a regular file of the running machine for reading. What is something else is not opened at all: that could
+/// block, or do something.
+pub fn open_program(path: &Path) -> io::Result<File> {
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(no_file());
+    }
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+}
+
+/// Fails if a file that the user named is not there, or not to be looked at.
+pub fn stat_path(path: &Path) -> Result<()> {
+    std::fs::metadata(path).map(drop).map_err(|e| Error::io("look at", path, e))
+}
+
+/// Would the kernel let us execute it: its mode, and its mount (access(2))?
+pub fn check_executable(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
+/// Is it on a file system that is mounted noexec?
+pub fn is_on_noexec_mount(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOEXEC))
 }

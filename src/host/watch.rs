@@ -50,17 +50,6 @@ pub struct Watch {
 pub struct Watcher(Inotify);
 
 impl Host {
-    /// What [`Host::watch`] needs and may not get: a user may have so many of them and no more (inotify(7),
-    /// `max_user_instances`).
-    pub fn watcher(&self) -> Result<Watcher> {
-        let init = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
-        let failed = |e: Errno| Error::Unsupported {
-            what: format!("cannot watch directories: {}", e.desc()),
-            hint: "root has used up its inotify instances: sysctl fs.inotify.max_user_instances allows more".into(),
-        };
-        init.map(Watcher).map_err(failed)
-    }
-
     /// Begins to watch a directory. From now on no signal that [`Host::hold_signals`] catches is lost between a question
     /// whether one came and a wait: each makes a pipe readable that the wait looks at.
     pub fn watch(&self, path: &Path, Watcher(events): Watcher) -> Result<Watch> {
@@ -77,6 +66,17 @@ impl Host {
         watch.add().map_err(failed)?;
         Ok(watch)
     }
+}
+
+/// What [`Host::watch`] needs and may not get: a user may have so many of them and no more (inotify(7),
+/// `max_user_instances`).
+pub fn create_watcher() -> Result<Watcher> {
+    let init = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+    let failed = |e: Errno| Error::Unsupported {
+        what: format!("cannot watch directories: {}", e.desc()),
+        hint: "root has used up its inotify instances: sysctl fs.inotify.max_user_instances allows more".into(),
+    };
+    init.map(Watcher).map_err(failed)
 }
 
 impl Watch {

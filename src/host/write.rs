@@ -2,19 +2,16 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use xattr::FileExt as _;
 
 use super::dir_fd::Dir;
 use super::staging::{Previous, Ready, Staged, Temp};
-use super::{Host, OpenOptions, failpoint};
+use super::{Host, failpoint};
 use crate::error::{Error, Result};
-
-/// More than a page, which is the most that such a file has.
-const LONGEST: usize = 1 << 16;
 
 impl Host {
     /// An empty temporary file in the logical directory `dir`.
@@ -60,39 +57,10 @@ impl Host {
         let (dir, name) = self.dir_of(path)?;
         let file = dir.open_or_create(name, 0o600).map_err(|e| Error::io("open", &real, e))?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
-        if meta.is_file() && meta.nlink() == 1 && meta.uid() == self.own_user().0 {
+        if meta.is_file() && meta.nlink() == 1 && meta.uid() == super::env::effective_ids().0 {
             return Ok(file);
         }
         Err(Error::io("open", &real, io::Error::new(io::ErrorKind::InvalidInput, "it is not a file of our own")))
-    }
-
-    /// Opens a file of the kernel for both, never creating it.
-    pub fn open_kernel(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.at(path))
-    }
-
-    /// Exactly one `read(2)` of an open file of the kernel, from its start: it makes the text anew for each, so that two
-    /// could give halves of different ones.
-    pub fn read_once(&self, file: &File) -> io::Result<Vec<u8>> {
-        let mut text = vec![0; LONGEST];
-        let length = file.read_at(&mut text, 0)?;
-        text.truncate(length);
-        Ok(text)
-    }
-
-    /// Exactly one `write(2)` to a file of the kernel, never creating it.
-    pub fn write_kernel(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(self.at(path))?;
-        self.write_once(&mut file, bytes, path)
-    }
-
-    /// Exactly one `write(2)` to an open file of the kernel.
-    pub fn write_once(&self, file: &mut File, bytes: &[u8], path: &Path) -> io::Result<()> {
-        failpoint::before("tell the kernel", path)?;
-        match file.write(bytes)? {
-            n if n == bytes.len() => Ok(()),
-            _ => Err(io::ErrorKind::WriteZero.into()),
-        }
     }
 
     /// Gives a new file the SELinux label that the policy has for its place, on
@@ -100,7 +68,7 @@ impl Host {
     pub fn relabel(&self, path: &Path) {
         if self.is_live() && self.exists(Path::new("/sys/fs/selinux/enforce")) {
             // Without restorecon the label is the directory's, which is the default.
-            drop(self.run(Path::new("/usr/sbin/restorecon"), &["-F", &path.to_string_lossy()]));
+            drop(super::process::run_program(Path::new("/usr/sbin/restorecon"), &["-F", &path.to_string_lossy()]));
         }
     }
 

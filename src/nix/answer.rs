@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// The effective settings that matter here, as Nix printed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,7 +32,7 @@ pub fn ask(host: &Host) -> Option<Answer> {
     spellings.iter().find_map(|words| {
         let mut args = vec!["--extra-experimental-features", "nix-command"];
         args.extend_from_slice(words);
-        let finished = host.run(&program, &args).ok()?;
+        let finished = host::process::run_program(&program, &args).ok()?;
         finished.status.success().then(|| parse(&finished.stdout)).flatten()
     })
 }

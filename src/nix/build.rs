@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::answer;
-use crate::host::{Finished, Host};
+use crate::host::{self, Finished, Host};
 
 /// What came of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,28 +37,28 @@ pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
         return untried("there is no nix here that only root could have put there");
     };
     let tool = |name: &str| nix.with_file_name(name);
-    let lent = match host.lend("probe", probe) {
+    let lent = match host::temp_program::create_program("probe", probe) {
         Ok(lent) => lent,
         Err(e) => return Built::Untried(format!("the probe cannot be given to Nix: {e}")),
     };
     let Some(expression) = expression(host, system, &lent.program) else {
         return untried("the probe's path cannot be written for Nix");
     };
-    let instantiated = run(host, &tool("nix-instantiate"), &["--expr", &expression]);
+    let instantiated = run(&tool("nix-instantiate"), &["--expr", &expression]);
     let derivation = match instantiated {
         Ok(done) if done.status.success() => done.stdout.trim().to_owned(),
         Ok(done) => return Built::Untried(format!("nix-instantiate: {}", last(&done.stderr))),
-        Err(why) => return Built::Untried(why),
+        Err(why) => return Built::Untried(why.to_string()),
     };
     let store = tool("nix-store");
-    let builder = run(host, &store, &["--query", "--binding", "builder", &derivation]).map(|done| done.stdout);
+    let builder = run(&store, &["--query", "--binding", "builder", &derivation]).map(|done| done.stdout);
     let builder = builder.unwrap_or_default().trim().to_owned();
-    let built = run(host, &store, &[&["--realise", derivation.as_str()], OPTIONS].concat());
+    let built = run(&store, &[&["--realise", derivation.as_str()], OPTIONS].concat());
     // Both are of no use any more; whoever may not delete them leaves it to the garbage collector.
-    drop(run(host, &store, &["--delete", &derivation, &builder]));
+    drop(run(&store, &["--delete", &derivation, &builder]));
     match built {
-        Ok(done) => judge(&done.stderr, &builder, host.own_user().0 == 0, sandboxed(host)),
-        Err(why) => Built::Failed(why),
+        Ok(done) => judge(&done.stderr, &builder, host::env::effective_ids().0 == 0, sandboxed(host)),
+        Err(why) => Built::Failed(why.to_string()),
     }
 }
 
@@ -85,9 +85,18 @@ fn sandboxed(host: &Host) -> bool {
     answer::ask(host).is_some_and(|answer| answer.sandbox == "true")
 }
 
-fn run(host: &Host, program: &Path, words: &[&str]) -> Result<Finished, String> {
+/// A command of Nix cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", program.display())]
+struct NixCommandError {
+    program: PathBuf,
+    source: std::io::Error,
+}
+
+fn run(program: &Path, words: &[&str]) -> Result<Finished, NixCommandError> {
     let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
-    let done = host.run_for_caller(program, words).map_err(|e| format!("{}: {e}", program.display()))?;
+    let done = host::process::run_for_caller(program, words)
+        .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors wherever they go.
     Ok(Finished { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// What became of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,29 +21,29 @@ pub fn restart(host: &Host) -> Restart {
         return Restart::NotRunning;
     }
     if host.exists(Path::new("/run/systemd/system")) {
-        return by_systemd(host);
+        return by_systemd();
     }
     let Some(pid) = running(host) else {
         return Restart::NotRunning;
     };
     if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
-        return by(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
+        return by("/sbin/rc-service", &["nix-daemon", "restart"]);
     }
     Restart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts: restart it"))
 }
 
-fn by_systemd(host: &Host) -> Restart {
+fn by_systemd() -> Restart {
     let systemctl = Path::new("/usr/bin/systemctl");
     // `try-restart` leaves a stopped unit alone, but to say so we have to ask.
-    match host.run(systemctl, &["is-active", "--quiet", "nix-daemon.service"]) {
-        Ok(answer) if answer.status.success() => by(host, "/usr/bin/systemctl", &["restart", "nix-daemon.service"]),
+    match host::process::run_program(systemctl, &["is-active", "--quiet", "nix-daemon.service"]) {
+        Ok(answer) if answer.status.success() => by("/usr/bin/systemctl", &["restart", "nix-daemon.service"]),
         _ => Restart::NotRunning,
     }
 }
 
-fn by(host: &Host, program: &str, args: &[&str]) -> Restart {
+fn by(program: &str, args: &[&str]) -> Restart {
     let line = format!("{program} {}", args.join(" "));
-    match host.run(Path::new(program), args) {
+    match host::process::run_program(Path::new(program), args) {
         Ok(done) if done.status.success() => Restart::Done(line),
         Ok(done) => Restart::ByHand(format!("{line} failed ({}): {}", done.status, done.stderr.trim())),
         Err(e) => Restart::ByHand(format!("{line} failed: {e}")),

@@ -115,10 +115,21 @@ fn is_word(text: &str) -> bool {
     text != "-" && !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | ';' | '#'))
 }
 
-/// The store of a host by its name, or the URI that was given. `Err`: why it is neither.
-pub fn uri(host: &str) -> Result<String, String> {
+/// A text is not the name of a host or the URI of a store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBuilder {
+    /// Nix would read a part of it as something else.
+    #[error("a machines line is cut at white space, ';' and '#', and nothing in it can be quoted")]
+    Cut,
+    /// It is neither.
+    #[error("it is neither a host's name nor a store's URI")]
+    NotHost,
+}
+
+/// The store of a host by its name, or the URI that was given.
+pub fn uri(host: &str) -> Result<String, InvalidBuilder> {
     if !host.chars().all(|c| c.is_ascii_graphic()) || host.contains([';', '#']) {
-        return Err("a machines line is cut at white space, ';' and '#', and nothing in it can be quoted".into());
+        return Err(InvalidBuilder::Cut);
     }
     if host.contains("://") && !host.starts_with(['@', ':']) {
         return Ok(host.to_owned());
@@ -127,7 +138,7 @@ pub fn uri(host: &str) -> Result<String, String> {
     let user = host.strip_suffix(name).unwrap_or_default();
     // Nix 2.36 and ssh take no name that could be an option; `/` begins a path.
     if name.is_empty() || user == "@" || host.starts_with('-') || name.starts_with('-') || host.contains('/') {
-        return Err("it is neither a host's name nor a store's URI".into());
+        return Err(InvalidBuilder::NotHost);
     }
     Ok(format!("ssh-ng://{host}"))
 }

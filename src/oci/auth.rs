@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::login::InvalidAuth;
 use super::{Credentials, Login, Reference};
-use crate::host::Host;
+use crate::host;
 
 /// The variable that names the only file.
 pub const NAMED: &str = "REGISTRY_AUTH_FILE";
@@ -23,17 +24,17 @@ const LONGEST: u64 = 1 << 20;
 
 /// What the auth files say of an image's registry, and nothing of what they say of others. A file that cannot be read,
 /// or means nothing, is as good as none; but when the registry refuses us, it is named.
-pub fn login(host: &Host, image: &Reference) -> Login {
+pub fn login(image: &Reference) -> Login {
     let mut hints = Vec::new();
-    let variable = |name: &str| host.env(name);
-    for place in places(&variable, host.own_user().0) {
+    let variable = |name: &str| host::env::var(name);
+    for place in places(&variable, host::env::effective_ids().0) {
         let shown = place.display();
-        if !host.is_there_given(&place) {
+        if !host::user_files::path_exists(&place) {
             let named = variable(NAMED).is_some();
             hints.extend(named.then(|| format!("{NAMED} names {shown}, which is not there")));
             continue;
         }
-        match read(host, &place).and_then(|text| in_file(&text, image)) {
+        match found(&place, image) {
             Ok((Credentials::Nobody, None)) => {}
             Ok((Credentials::Nobody, Some(helper))) => {
                 hints.push(format!(
@@ -50,11 +51,22 @@ pub fn login(host: &Host, image: &Reference) -> Login {
     Login { credentials: Credentials::Nobody, hint: (!hints.is_empty()).then(|| hints.join("; ")) }
 }
 
-fn read(host: &Host, path: &Path) -> Result<Vec<u8>, String> {
-    let file = host.open_given(path).map_err(|e| e.to_string())?;
+/// An auth file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum AuthFileError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(Box<dyn std::error::Error>),
+    /// It has another form.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAuthFile),
+}
+
+fn found(path: &Path, image: &Reference) -> Result<(Credentials, Option<String>), AuthFileError> {
+    let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
     let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).map_err(|e| e.to_string())?;
-    Ok(text)
+    file.take(LONGEST).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
+    Ok(in_file(&text, image)?)
 }
 
 /// The files that are looked at, in this order: a variable that names one names the only one.
@@ -95,9 +107,20 @@ struct Entry {
     identitytoken: String,
 }
 
-/// What a file has for an image, and the program that it names for the registry. The error never has the file's text.
-pub fn in_file(text: &[u8], image: &Reference) -> Result<(Credentials, Option<String>), String> {
-    let file: File = serde_json::from_slice(text).map_err(|e| format!("line {} is no JSON of its kind", e.line()))?;
+/// A file is not one that `podman login` or `docker login` writes. The error never has the file's text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAuthFile {
+    /// It is not JSON of this shape.
+    #[error("line {0} is no JSON of its kind")]
+    Json(usize),
+    /// The entry for the image cannot be decoded.
+    #[error(transparent)]
+    Auth(#[from] InvalidAuth),
+}
+
+/// What a file has for an image, and the program that it names for the registry.
+pub fn in_file(text: &[u8], image: &Reference) -> Result<(Credentials, Option<String>), InvalidAuthFile> {
+    let file: File = serde_json::from_slice(text).map_err(|e| InvalidAuthFile::Json(e.line()))?;
     let host = |key: &String| is_of(key, image.host());
     let helpers = file.cred_helpers.into_iter().filter(|(key, _)| host(key)).map(|(_, helper)| helper);
     let helper = helpers.chain([file.creds_store]).find(|helper| !helper.is_empty());
@@ -195,7 +218,7 @@ mod tests {
     fn what_is_broken_is_not_quoted() {
         let image: Reference = "oci://r.example/x:t".parse().unwrap();
         for file in [r#"{"auths": {"r.example": {"auth": "secret"}}}"#, r#"{"auths": "secret"}"#, "secret"] {
-            assert!(!in_file(file.as_bytes(), &image).unwrap_err().contains("secret"), "{file}");
+            assert!(!in_file(file.as_bytes(), &image).unwrap_err().to_string().contains("secret"), "{file}");
         }
     }
 

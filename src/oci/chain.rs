@@ -125,7 +125,7 @@ impl Chain {
         let is = Sha256::of(bytes);
         same(is, digest.unwrap_or(is))?;
         self.top.get_or_insert(is);
-        match Document::parse(bytes).map_err(Bad::Refused)? {
+        match Document::parse(bytes).map_err(|e| Bad::Refused(e.to_string()))? {
             Document::Index(listed) if size.is_none() => self.choose(listed),
             Document::Index(_) => Err(Bad::Refused("it is an index in an index".into())),
             Document::Manifest(layers) => {
@@ -137,7 +137,7 @@ impl Chain {
     }
 
     fn choose(&mut self, listed: Vec<Listed>) -> Result<(), Bad> {
-        let chosen = Listed::choose(listed, &self.platform).map_err(Bad::Refused)?;
+        let chosen = Listed::choose(listed, &self.platform).map_err(|e| Bad::Refused(e.to_string()))?;
         if !(1..=LARGEST_DOCUMENT).contains(&chosen.size) {
             return Err(Bad::Refused(format!("it lists a manifest of {} bytes", chosen.size)));
         }

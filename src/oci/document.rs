@@ -61,6 +61,51 @@ pub struct Layer {
     pub size: u64,
 }
 
+/// A document is not an index or a manifest that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDocument {
+    /// It is not JSON of this shape.
+    #[error("it cannot be read: {0}")]
+    Json(String),
+    /// It is of an older or a newer schema.
+    #[error("it has the schema version {0}, and only 2 is known")]
+    Schema(u64),
+    /// It has the parts of both (CVE-2021-41190).
+    #[error("it could be an index and a manifest")]
+    Both,
+    /// It has another media type, or the parts of neither.
+    #[error("it is no image, but {0}")]
+    Neither(String),
+    /// It has no layer, or too many.
+    #[error("it has {0} layers, not 1 to {MOST_LAYERS}")]
+    Layers(usize),
+    /// Its layers are too large together.
+    #[error("its layers have {0} bytes, more than {LARGEST_TOTAL}")]
+    Total(u64),
+    /// A layer has another media type.
+    #[error("it has a layer that is no tar archive, but {0}")]
+    LayerType(String),
+    /// The digest of a layer is not a SHA-256.
+    #[error("it has a layer with the digest {0}")]
+    LayerDigest(String),
+    /// A layer is empty.
+    #[error("it has an empty layer")]
+    EmptyLayer,
+}
+
+/// An index has no manifest for the platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it has nothing for {platform}, {}", others(names))]
+pub struct NoPlatformError {
+    platform: Platform,
+    /// The platforms that it has.
+    names: Vec<String>,
+}
+
+fn others(names: &[String]) -> String {
+    if names.is_empty() { "nor for any other platform".to_owned() } else { format!("but for {}", names.join(", ")) }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Text {
@@ -89,10 +134,10 @@ struct PlatformText {
 
 impl Document {
     /// Reads it; what is wrong with it, for people.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text: Text = serde_json::from_slice(bytes).map_err(|e| format!("it cannot be read: {e}"))?;
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDocument> {
+        let text: Text = serde_json::from_slice(bytes).map_err(|e| InvalidDocument::Json(e.to_string()))?;
         if text.schema_version != 2 {
-            return Err(format!("it has the schema version {}, and only 2 is known", text.schema_version));
+            return Err(InvalidDocument::Schema(text.schema_version));
         }
         let media_type = text.media_type.as_deref();
         match (text.manifests, text.layers) {
@@ -104,8 +149,8 @@ impl Document {
                     .collect(),
             )),
             (None, Some(layers)) if media_type.is_none_or(|is| MANIFESTS.contains(&is)) => layers_of(layers),
-            (Some(_), Some(_)) => Err("it could be an index and a manifest".into()),
-            _ => Err(format!("it is no image, but {}", one_line(media_type.unwrap_or("something else")))),
+            (Some(_), Some(_)) => Err(InvalidDocument::Both),
+            _ => Err(InvalidDocument::Neither(one_line(media_type.unwrap_or("something else")))),
         }
     }
 }
@@ -117,23 +162,23 @@ fn listed(entry: Descriptor) -> Option<Listed> {
     Some(Listed { digest: sha256(&entry.digest)?, size: entry.size, os, architecture, variant })
 }
 
-fn layers_of(layers: Vec<Descriptor>) -> Result<Document, String> {
+fn layers_of(layers: Vec<Descriptor>) -> Result<Document, InvalidDocument> {
     if layers.is_empty() || layers.len() > MOST_LAYERS {
-        return Err(format!("it has {} layers, not 1 to {MOST_LAYERS}", layers.len()));
+        return Err(InvalidDocument::Layers(layers.len()));
     }
     let total = layers.iter().fold(0_u64, |total, layer| total.saturating_add(layer.size));
     if total > LARGEST_TOTAL {
-        return Err(format!("its layers have {total} bytes, more than {LARGEST_TOTAL}"));
+        return Err(InvalidDocument::Total(total));
     }
     let layer = |layer: Descriptor| {
         if !LAYERS.contains(&&*layer.media_type) {
-            return Err(format!("it has a layer that is no tar archive, but {}", one_line(&layer.media_type)));
+            return Err(InvalidDocument::LayerType(one_line(&layer.media_type)));
         }
         let digest = sha256(&layer.digest);
-        let digest = digest.ok_or_else(|| format!("it has a layer with the digest {}", one_line(&layer.digest)))?;
-        if layer.size == 0 { Err("it has an empty layer".into()) } else { Ok(Layer { digest, size: layer.size }) }
+        let digest = digest.ok_or_else(|| InvalidDocument::LayerDigest(one_line(&layer.digest)))?;
+        if layer.size == 0 { Err(InvalidDocument::EmptyLayer) } else { Ok(Layer { digest, size: layer.size }) }
     };
-    layers.into_iter().map(layer).collect::<Result<_, String>>().map(Document::Manifest)
+    layers.into_iter().map(layer).collect::<Result<_, _>>().map(Document::Manifest)
 }
 
 fn sha256(digest: &str) -> Option<Sha256> {
@@ -142,14 +187,11 @@ fn sha256(digest: &str) -> Option<Sha256> {
 
 impl Listed {
     /// The first one for this platform; else which ones there are, for people.
-    pub(super) fn choose(listed: Vec<Self>, platform: &Platform) -> Result<Self, String> {
+    pub(super) fn choose(listed: Vec<Self>, platform: &Platform) -> Result<Self, NoPlatformError> {
         let known = |one: &Self| one.os != "unknown";
         let names: Vec<_> = listed.iter().filter(|one| known(one)).take(20).map(Self::shown).collect();
         let chosen = listed.into_iter().find(|one| platform.is(&one.os, &one.architecture, one.variant.as_deref()));
-        chosen.ok_or_else(|| match names.as_slice() {
-            [] => format!("it has nothing for {platform}, nor for any other platform"),
-            names => format!("it has nothing for {platform}, but for {}", names.join(", ")),
-        })
+        chosen.ok_or_else(|| NoPlatformError { platform: platform.clone(), names })
     }
 
     fn shown(&self) -> String {

@@ -33,6 +33,11 @@ pub struct Login {
     pub hint: Option<String>,
 }
 
+/// The `auth` of an entry cannot be decoded. Its text is not shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its auth is not the base64 of user:password")]
+pub struct InvalidAuth;
+
 impl Credentials {
     /// The value of `Authorization` (RFC 7617), where there is a password.
     pub fn basic(&self) -> Option<String> {
@@ -45,7 +50,7 @@ impl Credentials {
     }
 
     /// Of a file's `auth`: base64 of user, colon, password.
-    pub(super) fn of_basic(text: &str) -> Result<Self, String> {
+    pub(super) fn of_basic(text: &str) -> Result<Self, InvalidAuth> {
         let text = STANDARD.decode(text.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         // Docker pads passwords with zero bytes (docker/cli, `config/configfile/file.go`: `decodeAuth`).
         let text = text.as_deref().map(|text| text.trim_end_matches('\0'));
@@ -54,7 +59,7 @@ impl Credentials {
             Some((user, password)) if !user.is_empty() => {
                 Ok(Self::Password { user: user.into(), password: password.into() })
             }
-            _ => Err("its auth is not the base64 of user:password".into()),
+            _ => Err(InvalidAuth),
         }
     }
 }
@@ -81,7 +86,7 @@ mod tests {
         let shown = format!("{fox:?} {:?}", Credentials::Identity("secret".into()));
         assert_eq!(shown, "Password(…) Identity(…)");
         for odd in ["", "Zm94", "OmRlbg==", "not base64"] {
-            let error = Credentials::of_basic(odd).err().unwrap_or_default();
+            let error = Credentials::of_basic(odd).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(!error.is_empty() && (odd.is_empty() || !error.contains(odd)), "{odd}");
         }
     }

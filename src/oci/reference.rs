@@ -6,18 +6,19 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::host::{is_host, is_loopback, without_port};
+use super::invalid::{InvalidReference, NotAnImage};
 use crate::digest::Sha256;
 
 /// How docker calls its registry, and every image there (distribution/reference, `normalize.go`: `defaultDomain` and
 /// `legacyDefaultDomain`).
-const DOCKER: &str = "docker.io";
+pub(super) const DOCKER: &str = "docker.io";
 const DOCKERS_OLD_NAME: &str = "index.docker.io";
 /// Where that registry really is (moby, `registry/config.go`: `DefaultRegistryHost`): no server speaks the protocol at
 /// docker.io itself, so the name is part of what `docker.io` means.
 const DOCKERS_HOST: &str = "registry-1.docker.io";
 
 /// Most clients refuse longer names (distribution-spec v1.1, "Pulling manifests").
-const LONGEST: usize = 255;
+pub(super) const LONGEST: usize = 255;
 
 /// An image, or one digest of it, in a registry.
 ///
@@ -29,14 +30,6 @@ pub struct Reference {
     name: String,
     tag: Option<String>,
     digest: Option<Sha256>,
-}
-
-/// The text names no image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} names no image: {why}")]
-pub struct NotAnImage {
-    text: String,
-    why: String,
 }
 
 impl Reference {
@@ -103,35 +96,34 @@ impl FromStr for Reference {
     }
 }
 
-fn parse(text: &str) -> Result<Reference, String> {
+fn parse(text: &str) -> Result<Reference, InvalidReference> {
     let rest = text.strip_prefix(Reference::SCHEME);
-    let rest = rest.ok_or("it must be like oci://registry.example/qemu@sha256:…")?;
+    let rest = rest.ok_or(InvalidReference::Scheme)?;
     let (rest, digest) = match rest.split_once('@') {
         Some((rest, digest)) => (rest, Some(parse_digest(digest)?)),
         None => (rest, None),
     };
-    let no_host = || format!("the registry comes first, as in {}{DOCKER}/library/busybox", Reference::SCHEME);
-    let (host, path) = rest.split_once('/').ok_or_else(no_host)?;
+    let (host, path) = rest.split_once('/').ok_or(InvalidReference::NoHost)?;
     let host = host.to_ascii_lowercase();
     // Docker's rule for what a host is (distribution/reference, `normalize.go`: `splitDockerDomain`).
     if !host.contains(['.', ':']) && host != "localhost" {
-        return Err(no_host());
+        return Err(InvalidReference::NoHost);
     }
     if !is_host(&host) {
-        return Err("its registry is no host, or host:port".into());
+        return Err(InvalidReference::Host);
     }
     let (name, tag) = match path.split_once(':') {
         Some((name, tag)) => (name, Some(tag)),
         None => (path, None),
     };
     if !name.split('/').all(is_part) {
-        return Err("a repository's name has lower-case letters, digits, and . _ - between them".into());
+        return Err(InvalidReference::Name);
     }
     if tag.is_some_and(|tag| !is_tag(tag)) {
-        return Err("a tag has up to 128 letters, digits, and . _ -".into());
+        return Err(InvalidReference::Tag);
     }
     if tag.is_none() && digest.is_none() {
-        return Err("it has no digest (@sha256:…), nor a tag (:v1)".into());
+        return Err(InvalidReference::NoVersion);
     }
     let (host, name) = match host.as_str() {
         DOCKER | DOCKERS_OLD_NAME if !name.contains('/') => (DOCKER.into(), format!("library/{name}")),
@@ -139,14 +131,14 @@ fn parse(text: &str) -> Result<Reference, String> {
         _ => (host, name.to_owned()),
     };
     if name.len().saturating_add(host.len()) > LONGEST {
-        return Err(format!("a registry and a repository have up to {LONGEST} letters together"));
+        return Err(InvalidReference::Long);
     }
     Ok(Reference { host, name, tag: tag.map(str::to_owned), digest })
 }
 
-fn parse_digest(text: &str) -> Result<Sha256, String> {
-    let hex = text.strip_prefix("sha256:").ok_or("its digest must be sha256:, and 64 hexadecimal digits")?;
-    hex.parse().map_err(|_| "its digest has to have 64 digits, 0-9 and a-f".into())
+fn parse_digest(text: &str) -> Result<Sha256, InvalidReference> {
+    let hex = text.strip_prefix("sha256:").ok_or(InvalidReference::DigestKind)?;
+    hex.parse().map_err(|_| InvalidReference::Digest)
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`: a part of a repository's name (distribution-spec v1.1, "Pulling manifests").

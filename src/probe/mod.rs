@@ -13,7 +13,7 @@ use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use crate::host::{Blocked, Host, Inode};
+use crate::host::{self, Blocked, Inode};
 
 /// What a probe is started as; it prints the 16 bytes at its `argv[0]`.
 pub const ARG0: &str = "binfmt-nix-argv0";
@@ -33,12 +33,12 @@ pub struct Seen {
 
 /// Executes a probe; `None` if it ended before it could be looked at. An error
 /// of kind "exec format" means that nothing runs such programs.
-pub fn run_in_memory(host: &Host, probe: &[u8]) -> io::Result<Option<Seen>> {
-    let file = host.program_in_memory(probe)?;
+pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<Seen>> {
+    let file = host::memfd::create_program(probe)?;
     let itself = Inode::of(&file.metadata()?);
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let mut child = Blocked::spawn(&path, &[], None)?;
-    let Some(running) = child.program(host.own_inode()?)? else {
+    let Some(running) = child.program(host::env::own_file_id()?)? else {
         return Ok(None);
     };
     let program = Inode::of(&running.metadata()?);
@@ -78,24 +78,24 @@ impl Ran {
 }
 
 /// Starts a program of `arch` as anybody does.
-pub fn direct(host: &Host, arch: &Arch) -> Trial {
+pub fn direct(arch: &Arch) -> Trial {
     let Some(bytes) = arch.probe() else {
         return Trial::Untried("there is no probe for it".into());
     };
     // With vm.memfd_noexec=2 there are no programs in memory (sysctl/vm.rst), but there are in a tmpfs.
-    let Ok(file) = host.program_in_memory(bytes) else {
-        return room::run(host, room::Room::Open, arch);
+    let Ok(file) = host::memfd::create_program(bytes) else {
+        return room::run(room::Room::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     match Blocked::spawn(&path, &[], Some(ARG0)) {
-        Ok(child) => watch(host, child).unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}"))),
+        Ok(child) => watch(child).unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}"))),
         Err(e) => Trial::Refused(e),
     }
 }
 
 /// Looks at the process while it is stopped at its first write, and lets it go on.
-pub fn watch(host: &Host, mut child: Blocked) -> io::Result<Trial> {
-    let program = child.program(host.own_inode()?)?;
+pub fn watch(mut child: Blocked) -> io::Result<Trial> {
+    let program = child.program(host::env::own_file_id()?)?;
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
     if program.is_none() && !status.success() {

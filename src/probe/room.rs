@@ -4,7 +4,7 @@
 //! becomes the probe. So it needs no root where ordinary users may have namespaces, and it leaves nothing behind.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitStatus;
 
@@ -12,12 +12,16 @@ use binfmt_magic::Arch;
 
 use super::{ARG0, Trial, judge, watch};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{Blocked, Host, INTERNAL, Refusal};
+use crate::host::{self, Blocked, Host, INTERNAL, Refusal};
 use crate::rootless::ability;
 use crate::rootless::enter::limits;
 
 /// The `internal` subcommand: it enters a room and becomes the probe of a system there.
 pub const ENTER: &str = "probe";
+
+/// What the hidden command writes to its standard error if the kernel does not start the probe: a line of this word and
+/// the errno, before the line for people.
+const EXEC_ERRNO: &str = "exec-errno=";
 
 /// How a probe is shut in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +50,7 @@ impl Room {
 }
 
 /// Starts the probe of a system in a room.
-pub fn run(host: &Host, room: Room, arch: &Arch) -> Trial {
+pub fn run(room: Room, arch: &Arch) -> Trial {
     let words = [INTERNAL, ENTER, room.name(), arch.target].map(OsStr::new);
     let child = match Blocked::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
@@ -55,7 +59,7 @@ pub fn run(host: &Host, room: Room, arch: &Arch) -> Trial {
     let trial = match room {
         // The probe is not this child, but a child of it.
         Room::Sandbox | Room::Inside => wait(child),
-        Room::Open | Room::Chroot => watch(host, child),
+        Room::Open | Room::Chroot => watch(child),
     };
     trial.unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}")))
 }
@@ -70,26 +74,23 @@ fn wait(child: Blocked) -> io::Result<Trial> {
 }
 
 /// What it means that the hidden command ended by itself: its exit status is that of an error, and its complaint the
-/// error's text.
+/// error's text, after the errno if there is one.
 pub(super) fn refusal(status: ExitStatus, complaints: &str) -> Trial {
-    let why = complaints.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let errno = complaints.lines().find_map(|line| line.strip_prefix(EXEC_ERRNO)?.parse().ok());
+    let mut lines = complaints.lines().filter(|line| !line.starts_with(EXEC_ERRNO));
+    let why = lines.next().unwrap_or_default().trim_start_matches("error: ");
     let code = |code: ExitCode| Some(code as i32);
     match status.code() {
         given if given == code(ExitCode::Unsupported) => Trial::Untried(why.to_owned()),
         given if given == code(ExitCode::NotExecutable) || given == code(ExitCode::NoCommand) => {
-            errno(why).map_or_else(|| Trial::Ended(why.to_owned()), Trial::Refused)
+            let refused = errno.map(|errno| Trial::Refused(io::Error::from_raw_os_error(errno)));
+            refused.unwrap_or_else(|| Trial::Ended(why.to_owned()))
         }
         _ => Trial::Ended(format!(
             "the emulator ended with {status}{}{complaints}",
             if why.is_empty() { "" } else { ": " }
         )),
     }
-}
-
-/// The number in `No such file or directory (os error 2)`, as Rust's library writes it.
-fn errno(text: &str) -> Option<io::Error> {
-    let (_, number) = text.rsplit_once("(os error ")?;
-    number.trim_end_matches(')').parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// The hidden command's part. Returns only if something fails, or if another process did it.
@@ -99,33 +100,37 @@ pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
     let refused = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
     match room {
-        Room::Open | Room::Chroot => host.leave_for_own_mounts().map_err(refused)?,
+        Room::Open | Room::Chroot => host::isolation::unshare_mounts().map_err(refused)?,
         Room::Sandbox => {
-            host.leave_for_sandbox().map_err(refused)?;
-            return follow(host, system);
+            host::isolation::unshare_sandbox().map_err(refused)?;
+            return follow(system);
         }
-        Room::Inside => host.end_with_parent().map_err(|e| unable("be ended with its parent", &e))?,
+        Room::Inside => host::isolation::die_with_parent().map_err(|e| unable("be ended with its parent", &e))?,
     }
-    let dir = host.furnish_room(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
+    let dir = host::isolation::mount_probe_root(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
     let error = match room {
-        Room::Open => host.become_in_room(&dir, ARG0),
+        Room::Open => host::isolation::exec_probe(&dir, ARG0),
         Room::Chroot => {
-            host.enter_chroot(&dir).map_err(|e| unable("enter a chroot", &e))?;
-            host.become_in_room(Path::new("/"), ARG0)
+            host::isolation::enter_chroot(&dir).map_err(|e| unable("enter a chroot", &e))?;
+            host::isolation::exec_probe(Path::new("/"), ARG0)
         }
         Room::Sandbox | Room::Inside => {
             // Inside a container it may be forbidden, and no emulator needs it.
-            drop(host.mount_proc(&dir));
-            host.make_room_the_root(&dir).map_err(|e| unable("change the root directory", &e))?;
-            host.become_in_room(Path::new("/"), ARG0)
+            drop(host::isolation::mount_proc(&dir));
+            host::isolation::pivot_to(&dir).map_err(|e| unable("change the root directory", &e))?;
+            host::isolation::exec_probe(Path::new("/"), ARG0)
         }
     };
+    if let Some(errno) = error.raw_os_error() {
+        // Without the errno, the parent still has the exit status and the text.
+        drop(writeln!(io::stderr().lock(), "{EXEC_ERRNO}{errno}"));
+    }
     Err(Error::Command { command: "the probe".into(), source: error })
 }
 
 /// Ends as the process inside ends, which has said why.
-fn follow(host: &Host, system: &str) -> Result<ExitCode> {
-    let ended = host.continue_inside(&[ENTER, Room::Inside.name(), system]);
+fn follow(system: &str) -> Result<ExitCode> {
+    let ended = host::isolation::respawn_as_init(&[ENTER, Room::Inside.name(), system]);
     let status = ended.map_err(|e| unable("start this program in a namespace of processes", &e))?;
     let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
     match known.into_iter().find(|code| status.code() == Some(*code as i32)) {
@@ -136,4 +141,26 @@ fn follow(host: &Host, system: &str) -> Result<ExitCode> {
 
 fn unable(what: &str, source: &io::Error) -> Error {
     Error::Unsupported { what: format!("cannot {what}: {source}"), hint: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn ended(code: ExitCode, complaints: &str) -> Trial {
+        refusal(ExitStatus::from_raw((code as i32) << 8), complaints)
+    }
+
+    #[test]
+    fn the_errno_of_a_refused_probe_is_kept() {
+        let complaints = "exec-errno=8\nerror: cannot run the probe: some words";
+        let refused = ended(ExitCode::NotExecutable, complaints);
+        assert!(matches!(&refused, Trial::Refused(e) if e.raw_os_error() == Some(8)), "{refused:?}");
+        let ended_by_itself = ended(ExitCode::NotExecutable, "error: cannot run the probe: (os error 8)");
+        assert!(matches!(&ended_by_itself, Trial::Ended(why) if why == "cannot run the probe: (os error 8)"));
+        let untried = ended(ExitCode::Unsupported, "error: cannot enter a chroot");
+        assert!(matches!(&untried, Trial::Untried(why) if why == "cannot enter a chroot"), "{untried:?}");
+    }
 }

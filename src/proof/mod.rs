@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::binfmt_misc::name_of;
 use crate::facts::Facts;
 use crate::facts::maker::{Maker, maker};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::interpreter;
 use crate::probe::room::{self, Room};
 use crate::probe::{self, Ran, Trial};
@@ -107,18 +107,18 @@ pub fn prove(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bo
 }
 
 fn one(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> SystemReport {
-    let case = case(host, facts, arch);
-    let mut direct = probe::direct(host, arch);
+    let case = case(facts, arch);
+    let mut direct = probe::direct(arch);
     let running = if let Trial::Ran(ran) = &mut direct { ran.program.take() } else { None };
     let pinned = match (case.entry, running) {
-        (Some(entry), Some(running)) => pinned::look(host, facts, arch, entry, running),
+        (Some(entry), Some(running)) => pinned::look(facts, arch, entry, running),
         _ => Pinned::default(),
     };
     let mut proofs = vec![started(&case, &direct)];
     if let Trial::Ran(ran) = &direct {
         proofs.push(named(&case, ran, pinned.qemu.as_deref()));
         for (what, room) in [(What::Chroot, Room::Chroot), (What::Sandbox, Room::Sandbox)] {
-            proofs.push(shut_in(&case, what, &room::run(host, room, arch)));
+            proofs.push(shut_in(&case, what, &room::run(room, arch)));
         }
     } else {
         proofs.extend([What::Argv0, What::Chroot, What::Sandbox].map(Proof::for_nothing));
@@ -139,28 +139,28 @@ fn one(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> Syste
 }
 
 /// What there is to know of a system before its probe is started.
-pub fn case<'f>(host: &Host, facts: &'f Facts, arch: &'static Arch) -> Case<'f> {
+pub fn case<'f>(facts: &'f Facts, arch: &'static Arch) -> Case<'f> {
     let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
     Case {
         arch,
         table: &facts.table,
         entry,
         ours: maker(facts, entry) == Maker::BinfmtNix,
-        fault: entry.and_then(|entry| fault(host, facts, entry)),
+        fault: entry.and_then(|entry| fault(facts, entry)),
         kernel: facts.kernel,
-        root: host.own_user().0 == 0,
+        root: host::env::effective_ids().0 == 0,
     }
 }
 
 /// What is wrong with the file that an entry names. Only read, never run.
-fn fault(host: &Host, facts: &Facts, entry: &Entry) -> Option<String> {
+fn fault(facts: &Facts, entry: &Entry) -> Option<String> {
     if crate::in_memory::is_in_memory(&entry.rule.interpreter) {
         return None;
     }
-    let Ok(file) = host.open_given(path(entry)) else {
-        return host.is_nowhere(path(entry)).then(|| "there is no such file".into());
+    let Ok(file) = host::user_files::open_regular(path(entry)) else {
+        return host::user_files::path_is_missing(path(entry)).then(|| "there is no such file".into());
     };
-    let head = host.first_bytes(&file, interpreter::HEAD).ok()?;
+    let head = host::user_files::first_bytes(&file, interpreter::HEAD).ok()?;
     interpreter::judge(&head, &facts.machine).err().map(|why| why.to_string())
 }
 

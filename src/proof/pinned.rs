@@ -18,7 +18,7 @@ use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::facts::{Facts, Now};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::in_memory::{IN_MEMORY, is_in_memory};
 use crate::layout;
 use crate::qemu::candidate;
@@ -53,18 +53,18 @@ pub fn path(entry: &Entry) -> &Path {
 }
 
 /// What runs, and what would if the entry were made again now. `running` was executed a moment ago.
-pub fn look(host: &Host, facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> Pinned {
-    let on_disk = on_disk(host, facts, arch, entry, &running);
+pub fn look(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> Pinned {
+    let on_disk = on_disk(facts, arch, entry, &running);
     if let (None, Some(known)) = (&on_disk, known(facts, arch, entry)) {
         return known;
     }
-    let (qemu, sha256) = ask(host, arch, running);
+    let (qemu, sha256) = ask(arch, running);
     Pinned { qemu, sha256, on_disk }
 }
 
 /// Without asking either file: is there another one by now?
-pub fn is_stale(host: &Host, entry: &Entry, running: &File) -> bool {
-    !named(host, entry).may_be(running)
+pub fn is_stale(entry: &Entry, running: &File) -> bool {
+    !named(entry).may_be(running)
 }
 
 /// One line about the difference.
@@ -93,15 +93,15 @@ fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
 }
 
 /// It was executed as our own user by the kernel already, so that to run it once more risks nothing new.
-fn ask(host: &Host, arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
+fn ask(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let open = PathBuf::from(IN_MEMORY).join(file.as_raw_fd().to_string());
-    let qemu = candidate::version(host, arch, &open).ok().map(|version| version.to_string());
+    let qemu = candidate::version(arch, &open).ok().map(|version| version.to_string());
     let sum = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
     (qemu, sum.ok())
 }
 
-fn on_disk(host: &Host, facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<OnDisk> {
-    match named(host, entry) {
+fn on_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<OnDisk> {
+    match named(entry) {
         named if named.may_be(running) => None,
         Named::File(mut file) => {
             // Whoever runs this must not be made to run what a stranger put there. The kernel's paths are real ones,
@@ -121,12 +121,12 @@ enum Named {
     Unknown,
 }
 
-fn named(host: &Host, entry: &Entry) -> Named {
+fn named(entry: &Entry) -> Named {
     let path = path(entry);
     if is_in_memory(&entry.rule.interpreter) {
         return Named::Unknown;
     }
-    match host.open_given(path) {
+    match host::user_files::open_regular(path) {
         Ok(file) => Named::File(file),
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Named::Nothing,
         Err(_) => Named::Unknown,

@@ -12,7 +12,7 @@ use binfmt_magic::Arch;
 
 use crate::digest::Sha256;
 use crate::error::{Distrust, Error};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::in_memory::is_in_memory;
 use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, Version};
 
@@ -150,11 +150,10 @@ fn noexec(e: &std::io::Error) -> &'static str {
 
 /// The file that the user named. He vouches for it: its owner and age are his
 /// choice, and symbolic links are followed.
-pub fn given(host: &Host, arch: &Arch, machine: &str, path: &Path) -> HostCopy {
-    let verdict = host
-        .open_given(path)
+pub fn given(arch: &Arch, machine: &str, path: &Path) -> HostCopy {
+    let verdict = host::user_files::open_regular(path)
         .map_err(|e| CandidateError::Open(Box::new(e)))
-        .and_then(|file| fit(host, arch, machine, file));
+        .and_then(|file| fit(arch, machine, file));
     let path = path.to_owned();
     HostCopy { path, verdict }
 }
@@ -174,26 +173,26 @@ pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Re
         return Err(CandidateError::InMemory);
     }
     let file = host.open_trusted_through_links(path)?;
-    fit(host, arch, machine, file)
+    fit(arch, machine, file)
 }
 
 /// What the bytes say, and what it answers when it is started.
-pub fn fit(host: &Host, arch: &Arch, machine: &str, mut file: File) -> Result<Fit, CandidateError> {
+pub fn fit(arch: &Arch, machine: &str, mut file: File) -> Result<Fit, CandidateError> {
     let mut head = Vec::new();
     file.rewind()?;
     (&mut file).take(interpreter::HEAD).read_to_end(&mut head)?;
     interpreter::judge(&head, machine)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let version = version(host, arch, &open)?;
+    let version = version(arch, &open)?;
     file.rewind()?;
     let sha256 = Sha256::of_reader(&mut file)?;
     Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(&head), file })
 }
 
 /// Asks an emulator for its release, by running it.
-pub fn version(host: &Host, arch: &Arch, program: &Path) -> Result<Version, VersionError> {
-    let answer = host.run(program, &["--version"]).map_err(VersionError::Start)?;
+pub fn version(arch: &Arch, program: &Path) -> Result<Version, VersionError> {
+    let answer = host::process::run_program(program, &["--version"]).map_err(VersionError::Start)?;
     if !answer.status.success() {
         return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() });
     }

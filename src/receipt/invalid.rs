@@ -2,32 +2,64 @@
 //! names what this tool never makes is refused. Pure.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule};
 
-use super::{Made, Receipt, Record, System};
+use super::{Made, Receipt, Record, System, VERSION};
 use crate::layout;
 
-pub(super) fn check(receipt: &Receipt) -> Result<(), String> {
+/// A text is not a receipt that can be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReceipt {
+    /// It is not JSON of this shape.
+    #[error("{0}")]
+    Json(String),
+    /// It is of another version.
+    #[error("it has version {0}, this binfmt-nix knows version {VERSION}; use the binfmt-nix that wrote it")]
+    Version(u32),
+    /// It names a system that the table of architectures does not have.
+    #[error("it names the system {0:?}, which this binfmt-nix does not know")]
+    UnknownSystem(String),
+    /// It names another interpreter or entry for a system than this tool makes.
+    #[error("it says that {target} runs through {entry:?}, {}", interpreter.display())]
+    System {
+        /// the system, by QEMU's name
+        target: String,
+        /// its entry
+        entry: String,
+        /// its interpreter
+        interpreter: PathBuf,
+    },
+    /// It names an entry that this tool does not make.
+    #[error("it names the entry {0:?}, which binfmt-nix does not make there")]
+    Entry(String),
+    /// It names a file or directory that this tool does not make.
+    #[error("it names {}, which binfmt-nix does not make there", .0.display())]
+    Path(PathBuf),
+}
+
+pub(super) fn check(receipt: &Receipt) -> Result<(), InvalidReceipt> {
     receipt.systems.iter().try_for_each(|(target, system)| check_system(target, system))?;
     receipt.records.iter().try_for_each(check_record)
 }
 
-fn check_system(target: &str, system: &System) -> Result<(), String> {
+fn check_system(target: &str, system: &System) -> Result<(), InvalidReceipt> {
     let arch = known(target)?;
     let ours = system.interpreter == layout::interpreter(arch) && layout::entries(arch).contains(&system.entry);
-    demand(ours || system.adopted, || {
-        format!("it says that {target} runs through {:?}, {}", system.entry, system.interpreter.display())
+    demand(ours || system.adopted, || InvalidReceipt::System {
+        target: target.to_owned(),
+        entry: system.entry.clone(),
+        interpreter: system.interpreter.clone(),
     })
 }
 
-fn check_record(record: &Record) -> Result<(), String> {
+fn check_record(record: &Record) -> Result<(), InvalidReceipt> {
     let arch = record.target.as_deref().map(known).transpose()?;
-    let what = match &record.made {
-        Made::Mount { .. } => return Ok(()),
+    match &record.made {
+        Made::Mount { .. } => Ok(()),
         Made::Entry { name, line } => {
-            demand(arch.is_some_and(|arch| is_entry(arch, name, line)), || format!("it names the entry {name:?}"))
+            demand(arch.is_some_and(|arch| is_entry(arch, name, line)), || InvalidReceipt::Entry(name.clone()))
         }
         Made::Dir { path } => demand(layout::dirs().any(|dir| dir == path), || names(path)),
         Made::Include { path, .. } => {
@@ -40,8 +72,7 @@ fn check_record(record: &Record) -> Result<(), String> {
             let own_conf = path == Path::new(layout::NIX_OWN_CONF);
             demand(own_conf || arch.is_some_and(|arch| *path == layout::boot_rule(arch)), || names(path))
         }
-    };
-    what.map_err(|what| format!("{what}, which binfmt-nix does not make there"))
+    }
 }
 
 /// A line that cannot be read back (a root that is no UTF-8 was in it) is that of no entry.
@@ -53,15 +84,14 @@ fn is_entry(arch: &Arch, name: &String, line: &str) -> bool {
             .map_or(true, |rule| rule.name.as_bytes() == name.as_bytes() && rule.interpreter.ends_with(emulator))
 }
 
-fn known(target: &str) -> Result<&'static Arch, String> {
-    Arch::by_target(target)
-        .ok_or_else(|| format!("it names the system {target:?}, which this binfmt-nix does not know"))
+fn known(target: &str) -> Result<&'static Arch, InvalidReceipt> {
+    Arch::by_target(target).ok_or_else(|| InvalidReceipt::UnknownSystem(target.to_owned()))
 }
 
-fn names(path: &Path) -> String {
-    format!("it names {}", path.display())
+fn names(path: &Path) -> InvalidReceipt {
+    InvalidReceipt::Path(path.to_owned())
 }
 
-fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+fn demand(holds: bool, why: impl FnOnce() -> InvalidReceipt) -> Result<(), InvalidReceipt> {
     if holds { Ok(()) } else { Err(why()) }
 }

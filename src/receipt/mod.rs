@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 use crate::host::{Host, Seal};
 use crate::layout::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
 
+pub use invalid::InvalidReceipt;
+
 /// The version of the schema below.
 const VERSION: u32 = 1;
 
@@ -176,26 +178,26 @@ impl Receipt {
         match host.read_trusted(Path::new(RECEIPT))? {
             None => Ok(None),
             Some(bytes) => {
-                Self::parse(&bytes).map(Some).map_err(|why| Error::Receipt { path: host.at(Path::new(RECEIPT)), why })
+                let refused =
+                    |why: InvalidReceipt| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: why.to_string() };
+                Self::parse(&bytes).map(Some).map_err(refused)
             }
         }
     }
 
     /// Reads a receipt's text. One that names what this tool never makes is refused: to undo it would take away what
     /// is somebody else's.
-    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, InvalidReceipt> {
         #[derive(Deserialize)]
         struct Header {
             version: u32,
         }
-        let header: Header = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let json = |e: serde_json::Error| InvalidReceipt::Json(e.to_string());
+        let header: Header = serde_json::from_slice(bytes).map_err(json)?;
         if header.version != VERSION {
-            let version = header.version;
-            return Err(format!(
-                "it has version {version}, this binfmt-nix knows version {VERSION}; use the binfmt-nix that wrote it"
-            ));
+            return Err(InvalidReceipt::Version(header.version));
         }
-        let receipt: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let receipt: Self = serde_json::from_slice(bytes).map_err(json)?;
         invalid::check(&receipt)?;
         Ok(receipt)
     }

@@ -11,19 +11,19 @@ use super::ability::{self, Limits};
 use super::ids::Mapping;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::{Host, Mapper, Refusal};
+use crate::host::{self, Host, Mapper, Refusal};
 
 /// Makes a namespace with a table that holds these rules, the older ones first,
 /// and moves into it. Returns those of the older ones that could not be kept,
 /// and why.
 pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> Result<Vec<String>> {
     let explained = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
-    let (uid, gid) = host.own_user();
+    let (uid, gid) = host::env::effective_ids();
     let mapper = mapper(host, mapping)?;
-    host.leave_for_own_namespaces().map_err(explained)?;
+    host::namespaces::unshare_users_and_mounts().map_err(explained)?;
     match mapper {
         Some(mapper) => mapper.map()?,
-        None => host.map_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?,
+        None => host::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?,
     }
     mount(host)?;
     let mut lost = Vec::new();
@@ -36,8 +36,8 @@ pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> 
         binfmt_misc::register(host, rule)?;
     }
     if *mapping == Mapping::Oneself {
-        host.leave_for_own_users().map_err(explained)?;
-        host.map_ids(&[(uid, 0, 1)], &[(gid, 0, 1)], false).map_err(explained)?;
+        host::namespaces::unshare_users().map_err(explained)?;
+        host::namespaces::map_own_ids(&[(uid, 0, 1)], &[(gid, 0, 1)], false).map_err(explained)?;
     }
     Ok(lost)
 }
@@ -46,11 +46,13 @@ pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> 
 fn mapper(host: &Host, mapping: &Mapping) -> Result<Option<Mapper>> {
     match mapping {
         Mapping::Oneself => Ok(None),
-        Mapping::Everybody { uids, gids } => host.mapper(MAP_IDS, None, uids, gids).map(Some),
+        Mapping::Everybody { uids, gids } => host::namespaces::start_mapper(MAP_IDS, None, uids, gids).map(Some),
         Mapping::Subordinate { uids, gids } => {
             let programs = [["/usr/bin/newuidmap"], ["/usr/bin/newgidmap"]];
             match programs.map(|places| host.trusted_program(&places)) {
-                [Some(uid), Some(gid)] => host.mapper(MAP_IDS, Some([&uid, &gid]), uids, gids).map(Some),
+                [Some(uid), Some(gid)] => {
+                    host::namespaces::start_mapper(MAP_IDS, Some([&uid, &gid]), uids, gids).map(Some)
+                }
                 _ => Err(Error::Unsupported {
                     what: "--map-root needs /usr/bin/newuidmap and /usr/bin/newgidmap".into(),
                     hint: "install them: the package is called uidmap (Debian), shadow-utils (Fedora), shadow (Arch)"

@@ -125,18 +125,18 @@ fn has_litter(host: &Host) -> bool {
 }
 
 fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
-    let case = proof::case(host, facts, arch);
+    let case = proof::case(facts, arch);
     let known = facts.receipt.systems.get(arch.target);
     let begun = known.is_none() && has_something_of(facts, arch);
     if case.entry.is_none() && known.is_none() && !begun {
         return None;
     }
     let mut tried = match case.entry {
-        Some(_) => try_out(host, &case),
+        Some(_) => try_out(&case),
         None => Tried::nothing(Working::Missing, (!begun).then(|| missing(arch))),
     };
     let pinned = match (case.entry, tried.running.take()) {
-        (Some(entry), Some(running)) => pinned::look(host, facts, arch, entry, running),
+        (Some(entry), Some(running)) => pinned::look(facts, arch, entry, running),
         _ => Pinned::default(),
     };
     let stale = case.entry.and_then(|entry| pinned::stale(entry, &pinned));
@@ -179,11 +179,11 @@ pub struct Checked {
 }
 
 /// Looks at one system.
-pub fn check(host: &Host, facts: &Facts, arch: &'static Arch) -> Checked {
-    let case = proof::case(host, facts, arch);
-    let tried = try_out(host, &case);
+pub fn check(facts: &Facts, arch: &'static Arch) -> Checked {
+    let case = proof::case(facts, arch);
+    let tried = try_out(&case);
     let is_stale = match (case.entry, &tried.running) {
-        (Some(entry), Some(running)) => pinned::is_stale(host, entry, running),
+        (Some(entry), Some(running)) => pinned::is_stale(entry, running),
         _ => false,
     };
     let stale = is_stale.then(|| "by another file than its path names now; status says which".to_owned());
@@ -208,12 +208,12 @@ impl Tried {
 }
 
 /// What runs in the chroot runs outside, too. Only if it does not, that is tried.
-fn try_out(host: &Host, case: &Case) -> Tried {
-    let shut_in = room::run(host, Room::Chroot, case.arch);
+fn try_out(case: &Case) -> Tried {
+    let shut_in = room::run(Room::Chroot, case.arch);
     if let Trial::Ran(Ran { program, .. }) = shut_in {
         return Tried { state: Working::Works, detail: None, in_chroot: Some(true), running: program };
     }
-    let direct = probe::direct(host, case.arch);
+    let direct = probe::direct(case.arch);
     let Trial::Ran(Ran { program, .. }) = direct else {
         let state = if matches!(direct, Trial::Untried(_)) { Working::NotProven } else { Working::Broken };
         return Tried::nothing(state, Some(case.direct(&direct).why));

@@ -8,7 +8,7 @@ use crate::container::{milliseconds, started};
 use crate::doctor::sandbox::{PATHS, source};
 use crate::doctor::seen::Nix;
 use crate::facts::Facts;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::layout::NIX_DIR;
 use crate::nix::settings::Settings;
 use crate::nix::{ConfState, answer};
@@ -54,7 +54,7 @@ fn daemon(host: &Host) -> Option<u32> {
 
 /// By the init system that runs it, as `register` would.
 fn restart(host: &Host, pid: u32) -> String {
-    let root = |line: &str| if host.own_user().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
+    let root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
     if host.exists(Path::new("/run/systemd/system")) {
         root("systemctl restart nix-daemon")
     } else if host.exists(Path::new("/run/openrc")) {

@@ -8,7 +8,7 @@ use binfmt_magic::{Arch, WINDOW};
 use crate::container;
 use crate::doctor::seen::Place;
 use crate::facts::Facts;
-use crate::host::Host;
+use crate::host::{self, Host};
 
 pub(super) fn look(host: &Host, facts: &Facts) -> Place {
     let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
@@ -19,16 +19,16 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Place {
         table_is_younger: host.is_live() && container::table_is_younger(host).unwrap_or(false),
         wsl: release.contains("microsoft"),
         selinux: enforced,
-        emulated: host.is_live() && is_emulated(host, &facts.machine),
+        emulated: host.is_live() && is_emulated(&facts.machine),
         namespaces: if host.is_live() { namespaces(host) } else { None },
     }
 }
 
 /// In a system that is emulated as a whole every process is the emulator's, and `uname -m` is what that says: the program
 /// of the process that started us is of another machine.
-fn is_emulated(host: &Host, machine: &str) -> bool {
+fn is_emulated(machine: &str) -> bool {
     let parent = Path::new("/proc").join(nix::unistd::getppid().to_string()).join("exe");
-    let Ok(head) = host.head(&parent, WINDOW as u64) else { return false };
+    let Ok(head) = host::user_files::read_first_bytes(&parent, WINDOW as u64) else { return false };
     let Some(own) = Arch::of_host(machine) else { return false };
     // A 32-bit personality changes `uname -m` within a family, and emulates nothing.
     let family = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
@@ -43,10 +43,10 @@ fn is_emulated(host: &Host, machine: &str) -> bool {
 fn namespaces(host: &Host) -> Option<bool> {
     let unshare = host.trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
     let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "/bin/true"];
-    if host.own_user().0 != 0 {
+    if host::env::effective_ids().0 != 0 {
         args.splice(0..0, ["--user", "--map-root-user"]);
     }
-    host.run(&unshare, &args).ok().map(|done| done.status.success())
+    host::process::run_program(&unshare, &args).ok().map(|done| done.status.success())
 }
 
 /// Loaded, built in, or a module of the running kernel. `None` where there is no /proc to ask.
@@ -77,7 +77,7 @@ pub(super) fn foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
             if !host.is_plain_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
                 continue;
             }
-            let head = host.head(&host.at(&sudo), WINDOW as u64).unwrap_or_default();
+            let head = host::user_files::read_first_bytes(&host.at(&sudo), WINDOW as u64).unwrap_or_default();
             if let Some(arch) = Arch::ALL.iter().find(|arch| arch.pattern().matches(&head)) {
                 found.entry(arch.target).or_insert(sudo);
             }

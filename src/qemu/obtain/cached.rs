@@ -14,7 +14,7 @@ use crate::catalog::{Archives, Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::host::{Host, Lock, Staged};
+use crate::host::{self, Host, Lock, Staged};
 use crate::interpreter::{self, Version};
 use crate::qemu::candidate;
 use crate::ui::Ui;
@@ -58,7 +58,7 @@ impl Search<'_> {
                 hint: "--qemu PATH names a static one that you have".into(),
             });
         };
-        self.host.hold_signals().map_err(|e| Error::io("hold signals of", &self.host.own_path(), e))?;
+        self.host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
         let opened = self.cache.as_ref().map(|cache| (cache, self.open_cache(ui, cache)));
         match opened {
             Some((cache, Ok(_lock))) => {
@@ -115,7 +115,7 @@ impl Search<'_> {
     pub(super) fn kept(&self, arch: &'static Arch, sha256: Sha256) -> Option<Emulator> {
         let path = self.cache.as_ref()?.emulator(sha256, arch.target);
         self.host.open_trusted(&path).ok()?;
-        let version = candidate::version(self.host, arch, &path).ok()?;
+        let version = candidate::version(arch, &path).ok()?;
         Some(emulator(arch, Place::File(path), version))
     }
 
@@ -154,13 +154,12 @@ impl Search<'_> {
         let mut made = Vec::new();
         for arch in archs {
             let (member, version) = self.pin(arch).ok_or_else(|| gone(arch))?;
-            made.push((*arch, member, version, self.host.memory_to_seal().map_err(|e| no_memory(&e))?));
+            made.push((*arch, member, version, host::memfd::create_sealable().map_err(|e| no_memory(&e))?));
         }
         let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
         self.fetch(ui, package, files)?;
         let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
-            // Sealed first: what is hashed then cannot change any more.
-            self.host.seal(&file).map_err(|e| no_memory(&e))?;
+            // Sealed first: what is hashed then cannot change any host::memfd::seal_program(&file).map_err(|e| no_memory(&e))?;
             fetch::check(&mut file, member)?;
             Ok(emulator(arch, Place::Memory(file), version))
         };
@@ -171,11 +170,11 @@ impl Search<'_> {
 /// The same, as a file in memory. A path that was `given` is that of whoever gave it.
 pub(super) fn in_memory(host: &Host, machine: &str, emulator: Emulator, given: bool) -> Result<Emulator> {
     let Place::File(path) = &emulator.place else { return Ok(emulator) };
-    let mut memory = host.memory_to_seal().map_err(|e| no_memory(&e))?;
-    let mut file = if given { host.open_given(path)? } else { host.open_trusted_through_links(path)? };
+    let mut memory = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+    let mut file = if given { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
     std::io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
-    host.seal(&memory).map_err(|e| no_memory(&e))?;
-    let fit = candidate::fit(host, emulator.arch, machine, memory).map_err(|why| Error::Unfit {
+    host::memfd::seal_program(&memory).map_err(|e| no_memory(&e))?;
+    let fit = candidate::fit(emulator.arch, machine, memory).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: interpreter::binary(emulator.arch),
         why: why.to_string(),

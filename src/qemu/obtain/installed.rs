@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 use crate::qemu::known_bad;
 use crate::{interpreter, layout};
@@ -55,7 +55,8 @@ impl<'a> Search<'a> {
     /// In these, and in the profiles of who runs us, if he is not root: for what runs as him, and for nobody else.
     pub fn of_user(host: &'a Host, machine: &'a str) -> Self {
         let absolute = |home: &PathBuf| home.is_absolute();
-        let home = host.env("HOME").filter(|_| host.own_user().0 != 0).map(PathBuf::from).filter(absolute);
+        let home =
+            host::env::var("HOME").filter(|_| host::env::effective_ids().0 != 0).map(PathBuf::from).filter(absolute);
         Self { home, ..Self::usual(host, machine) }
     }
 

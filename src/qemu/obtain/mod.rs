@@ -225,7 +225,7 @@ impl Search<'_> {
             // Of an archive, all are looked for at once.
             Source::Download(Release::Pinned) => Ok(self.cached(arch).or_else(|| self.kept_from_elsewhere(arch))),
             Source::Download(_) | Source::From(_) => Ok(self.cached(arch)),
-            Source::File(path) => copy(arch, candidate::given(self.host, arch, self.machine, path)).map(Some),
+            Source::File(path) => copy(arch, candidate::given(arch, self.machine, path)).map(Some),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch::{self, file::Wanted};
 use crate::fetcher::Layers;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::ui::Ui;
 
 /// Something open that may hold emulators.
@@ -41,7 +41,7 @@ pub enum What {
 pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str) -> Result<Opened> {
     let mut shown = from.to_string();
     let (what, note) = match &from.place {
-        Place::Path(path) => (local(host, path, from.sha256)?, None),
+        Place::Path(path) => (local(path, from.sha256)?, None),
         Place::Url(url) => {
             let name = shown.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or(&shown);
             let wanted = Wanted {
@@ -66,23 +66,23 @@ pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str)
     Ok(Opened { shown, what, note })
 }
 
-fn local(host: &Host, path: &Path, sha256: Option<Sha256>) -> Result<What> {
-    match (host.is_dir_given(path), sha256) {
+fn local(path: &Path, sha256: Option<Sha256>) -> Result<What> {
+    match (host::user_files::is_dir(path), sha256) {
         (true, Some(_)) => Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
         (true, None) => Ok(What::Directory(path.to_owned())),
-        (false, None) => Ok(What::Archive(host.open_given(path)?)),
-        (false, Some(wanted)) => Ok(What::Archive(pinned(host, host.open_given(path)?, path, wanted)?)),
+        (false, None) => Ok(What::Archive(host::user_files::open_regular(path)?)),
+        (false, Some(wanted)) => Ok(What::Archive(pinned(host::user_files::open_regular(path)?, path, wanted)?)),
     }
 }
 
 /// A copy that nobody can change any more, if it is what was named.
-fn pinned(host: &Host, archive: File, path: &Path, wanted: Sha256) -> Result<File> {
+fn pinned(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     let io = |e| Error::io("read", path, e);
     if archive.metadata().map_err(io)?.len() > LARGEST_TOTAL {
         let why = format!("it has more than {LARGEST_TOTAL} bytes, too many to be kept in memory and compared");
         return Err(Error::Archive { path: path.to_owned(), why });
     }
-    let mut copy = host.scratch().map_err(|e| Error::io("keep in memory", path, e))?;
+    let mut copy = host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", path, e))?;
     io::copy(&mut archive.take(LARGEST_TOTAL), &mut copy).map_err(io)?;
     let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
     copy.rewind().map_err(io)?;

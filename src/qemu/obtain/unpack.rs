@@ -15,7 +15,7 @@ use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Layers, Sink, Unpacked};
-use crate::host::{Host, Inode};
+use crate::host::{self, Host, Inode};
 use crate::interpreter;
 use crate::qemu::candidate::{self, HostCopy};
 
@@ -31,7 +31,7 @@ pub struct Brought {
 /// The emulators of these systems that are in a directory, an archive, or a file that is one; at least one.
 pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opened) -> Result<Brought> {
     let mut brought = match &opened.what {
-        What::Directory(dir) => in_directory(host, archs, machine, dir)?,
+        What::Directory(dir) => in_directory(archs, machine, dir)?,
         What::Layers(layers) => in_layers(host, archs, machine, layers, &opened.shown)?,
         What::Archive(file) => in_archive(host, archs, machine, file, Path::new(&opened.shown))?,
     };
@@ -46,14 +46,14 @@ pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opene
     Ok(brought)
 }
 
-fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Brought> {
+fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Brought> {
     let mut copies = BTreeMap::new();
     for arch in archs {
         let name = interpreter::binary(arch);
         let paths = [dir.join(&name), dir.join(format!("{name}-static"))];
-        let there: Vec<_> = paths.iter().filter(|path| host.is_there_given(path)).collect();
+        let there: Vec<_> = paths.iter().filter(|path| host::user_files::path_exists(path)).collect();
         let inode = |path: &Path| {
-            let meta = host.open_given(path)?.metadata();
+            let meta = host::user_files::open_regular(path)?.metadata();
             meta.map(|meta| Inode::of(&meta)).map_err(|e| Error::io("look at", path, e))
         };
         if let [one, other] = there.as_slice()
@@ -62,7 +62,7 @@ fn in_directory(host: &Host, archs: &[&'static Arch], machine: &str, dir: &Path)
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(there.first().map(|path| (arch.target, candidate::given(host, arch, machine, path))));
+        copies.extend(there.first().map(|path| (arch.target, candidate::given(arch, machine, path))));
     }
     Ok(Brought { copies, note: None })
 }
@@ -91,12 +91,12 @@ fn unpacked(
     unpack: impl FnOnce(&[&str], &mut Sink<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
 ) -> Result<Brought> {
     // Known before a large archive is read.
-    drop(host.memory_to_seal().map_err(|e| no_memory(&e))?);
+    drop(host::memfd::create_sealable().map_err(|e| no_memory(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     let mut keep = |target: &str, bytes: &[u8]| {
         if !files.contains_key(target) {
-            files.insert(target.to_owned(), host.memory_to_seal()?);
+            files.insert(target.to_owned(), host::memfd::create_sealable()?);
         }
         files.get_mut(target).ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
     };
@@ -109,13 +109,13 @@ fn unpacked(
     for arch in archs.iter().filter(|arch| unpacked.targets.iter().any(|target| target == arch.target)) {
         let empty = || Error::Archive { path: path.to_owned(), why: format!("its qemu-{} is empty", arch.target) };
         let mut file = files.remove(arch.target).ok_or_else(empty)?;
-        host.seal(&file).map_err(|e| Error::io("unpack", path, e))?;
+        host::memfd::seal_program(&file).map_err(|e| Error::io("unpack", path, e))?;
         let listed = unpacked.manifest.as_ref().and_then(|manifest| manifest.of(arch.target));
         if let Some(wanted) = listed.map(|listed| listed.sha256) {
             let is = digest(&mut file, path)?;
             same(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
         }
-        let verdict = candidate::fit(host, arch, machine, file);
+        let verdict = candidate::fit(arch, machine, file);
         copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
     }
     Ok(Brought { copies, note })

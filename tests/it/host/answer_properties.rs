@@ -5,7 +5,7 @@ use std::path::Path;
 use binfmt_magic::Arch;
 use binfmt_nix::boot;
 use binfmt_nix::download::BaseUrl;
-use binfmt_nix::host::mount;
+use binfmt_nix::host::mount::parse_mountinfo_line;
 use binfmt_nix::interpreter::{Version, judge, parse_version};
 use binfmt_nix::nix::answer;
 use proptest::collection::vec;
@@ -61,12 +61,12 @@ proptest! {
 
     #[test]
     fn a_mount_point_is_what_the_kernel_escaped(id in "[0-9]{1,9}", name in "[ -~\t\n]{0,20}", rest in texts(MOUNTS)) {
-        let _ = mount(&rest);
+        let _ = parse_mountinfo_line(&rest);
         let point = format!("/{name}");
         // In the kernel's order: seq_path escapes " \t\n\\".
         let escaped = point.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
         let line = format!("{id} 35 98:0 /root {escaped} rw - ext4 /dev/x rw");
-        prop_assert_eq!(mount(&line), Some((id.as_str(), Path::new(&point).to_owned())));
+        prop_assert_eq!(parse_mountinfo_line(&line), Some((id.as_str(), Path::new(&point).to_owned())));
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     let host = Host::live();
     let image: Reference = image.parse().map_err(|e| Error::Usage(format!("{e}")))?;
     let stall = env::var(STALL).unwrap().parse().unwrap();
-    let login = oci::login(&host, &image);
+    let login = oci::login(&image);
     let order = PullOrder {
         image: &image,
         platform: Platform::of_machine(machine).unwrap(),
@@ -157,7 +157,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         assert!(progress.bytes <= progress.of);
         outcome.progress = (progress.bytes, progress.of);
     };
-    let (pulled, note) = fetcher::pull(&host, &order, &mut tell, &mut || Ok(()))?;
+    let (pulled, note) = fetcher::pull(&order, &mut tell, &mut || Ok(()))?;
     assert_eq!(note, None, "the process that pulls gave up all rights");
     (outcome.pinned, outcome.manifest) = (pulled.pinned.to_string(), pulled.manifest.to_string());
     outcome.moved = pulled.moved;
