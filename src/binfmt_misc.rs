@@ -99,7 +99,7 @@ pub fn path(name: &str) -> PathBuf {
 
 /// Reads the whole table. To open its directory also wakes systemd's automount on it.
 pub fn look(host: &Host) -> Result<Table> {
-    let Some(files) = host.texts(Path::new(DIR), |name| name != "register")? else {
+    let Some(files) = host.read_kernel_dir(Path::new(DIR), |name| name != "register")? else {
         return Ok(if host.is_live() { Table::NotMounted } else { Table::Offline });
     };
     if !files.iter().any(|(name, _)| name == "register") {
@@ -175,7 +175,7 @@ pub fn cannot_mount(host: &Host, errno: Errno) -> Error {
 pub fn register(host: &Host, rule: &Rule) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let line = rule.to_line()?;
-    if let Err(e) = host.write_kernel(&path("register"), &line) {
+    if let Err(e) = host.write_kernel_file(&path("register"), &line) {
         let line = String::from_utf8_lossy(&line).into_owned();
         let why = explain_refusal(&e);
         return Err(Error::Refused { name, why, line });
@@ -212,7 +212,7 @@ pub fn remove(host: &Host, rule: &Rule) -> Result<bool> {
 fn take_out(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
     let path = path(name);
     let failed = |e| Error::io("remove the entry", &host.at(&path), e);
-    let mut file = match host.open_kernel(&path) {
+    let mut file = match host.open_kernel_file(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         opened => opened.map_err(failed)?,
     };

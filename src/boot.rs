@@ -70,7 +70,7 @@ impl Boot {
 pub fn look(host: &Host) -> Result<Boot> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for dir in DIRS.map(Path::new) {
-        for name in host.list(dir)? {
+        for name in host.list_dir(dir)? {
             if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
                 let path = dir.join(&name);
                 files.entry(name).or_insert(path);
@@ -79,7 +79,7 @@ pub fn look(host: &Host) -> Result<Boot> {
     }
     let mut rules = Vec::new();
     for path in files.into_values() {
-        let text = host.peek(&path).unwrap_or_default();
+        let text = host.read_lossy(&path).unwrap_or_default();
         rules.extend(parse(&text).map(|rule| (path.clone(), rule)));
     }
     rules.extend(update_binfmts(host)?);
@@ -105,9 +105,9 @@ pub fn parse(text: &str) -> impl Iterator<Item = Rule> {
 fn update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
     let dir = Path::new(UPDATE_BINFMTS);
     let mut rules = Vec::new();
-    for name in host.list(dir)? {
+    for name in host.list_dir(dir)? {
         let path = dir.join(&name);
-        let Some(text) = host.peek(&path) else { continue };
+        let Some(text) = host.read_lossy(&path) else { continue };
         let values: Vec<&str> = text.lines().collect();
         if let ["magic", offset, magic, mask, interpreter, ..] = values.get(1..).unwrap_or_default() {
             let line = format!(":{}:M:{offset}:{magic}:{mask}:{interpreter}:", name.to_string_lossy());

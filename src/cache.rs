@@ -81,7 +81,7 @@ impl Cache {
         let path = dir.join(PARTIAL);
         let open = || -> Result<File> {
             host.make_parents(&path)?;
-            host.open_growing(&path)
+            host.open_private_file(&path)
         };
         let file = open().ok()?;
         match file.try_lock() {
@@ -93,9 +93,9 @@ impl Cache {
     /// All that is kept, in the order of digests and names.
     pub fn list(&self, host: &Host) -> Result<Vec<Kept>> {
         let mut kept = Vec::new();
-        for name in host.list(&self.dir)? {
+        for name in host.list_dir(&self.dir)? {
             let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
-            for name in host.list(&self.of(sha256))? {
+            for name in host.list_dir(&self.of(sha256))? {
                 let Some(meta) = host.lstat(&self.of(sha256).join(&name))? else { continue };
                 let name = name.to_string_lossy().into_owned();
                 kept.push(Kept { sha256, name, size: meta.len(), since: meta.modified().ok() });

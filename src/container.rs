@@ -110,24 +110,24 @@ fn mount_for_ourselves(host: &Host) -> std::result::Result<Option<bool>, Errno> 
 /// The kind of container this is, as container managers say it (systemd's CONTAINER_INTERFACE; podman's and docker's
 /// own files).
 pub fn kind(host: &Host) -> Option<String> {
-    if let Some(kind) = host.peek(Path::new("/run/systemd/container")) {
+    if let Some(kind) = host.read_lossy(Path::new("/run/systemd/container")) {
         return Some(kind.trim().to_owned()).filter(|kind| !kind.is_empty());
     }
     if host.exists(Path::new("/run/.containerenv")) {
         return Some("podman".into());
     }
     // A virtual machine may be made of an image's files, and have this one too.
-    if host.exists(Path::new("/.dockerenv")) && !(host.is_live() && host.has_the_machines_namespaces()) {
+    if host.exists(Path::new("/.dockerenv")) && !(host.is_live() && host.in_initial_namespaces()) {
         return Some("docker".into());
     }
-    let environ = host.peek(Path::new("/proc/1/environ")).unwrap_or_default();
+    let environ = host.read_lossy(Path::new("/proc/1/environ")).unwrap_or_default();
     let told = environ.split('\0').find_map(|variable| variable.strip_prefix("container="));
     told.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| kind_for_us(host))
 }
 
 /// What only our own environment says: where the container has the machine's processes, or is a pod's.
 fn kind_for_us(host: &Host) -> Option<String> {
-    if !host.is_live() || host.has_the_machines_namespaces() {
+    if !host.is_live() || host.in_initial_namespaces() {
         return None;
     }
     host::env::var("container").or_else(|| host::env::var("KUBERNETES_SERVICE_HOST").map(|_| "kubernetes".into()))
@@ -142,9 +142,9 @@ pub fn table_is_younger(host: &Host) -> Option<bool> {
 /// When a process was started, in milliseconds since 1970, to some 20 of them: field 22 of /proc/PID/stat counts
 /// hundredths of seconds since the boot (proc(5); USER_HZ is 100 wherever Linux runs today), as /proc/uptime does.
 pub fn started(host: &Host, process: &str) -> Option<i64> {
-    let stat = host.peek(&Path::new("/proc").join(process).join("stat"))?;
+    let stat = host.read_lossy(&Path::new("/proc").join(process).join("stat"))?;
     let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    let uptime = host.peek(Path::new("/proc/uptime"))?;
+    let uptime = host.read_lossy(Path::new("/proc/uptime"))?;
     let hundredths: i64 = uptime.split_whitespace().next()?.replace('.', "").parse().ok()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
     let age = hundredths.saturating_sub(ticks).saturating_mul(10);

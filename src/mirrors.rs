@@ -50,11 +50,11 @@ fn logins(host: &Host) -> Vec<Login> {
         host::env::var(NETRC).map(PathBuf::from).or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
     let own = own.as_deref().and_then(given);
     let dir = Path::new("/etc/apt/auth.conf.d");
-    let mut names = host.list(dir).unwrap_or_default();
+    let mut names = host.list_dir(dir).unwrap_or_default();
     names.sort();
     let others = [Path::new("/etc/apt/auth.conf").to_owned()].into_iter();
     let others = others.chain(names.iter().map(|name| dir.join(name))).chain([Path::new("/etc/nix/netrc").to_owned()]);
-    let texts = own.into_iter().chain(others.filter_map(|path| host.peek(&path)));
+    let texts = own.into_iter().chain(others.filter_map(|path| host.read_lossy(&path)));
     texts.flat_map(|text| netrc::parse(&text)).collect()
 }
 
@@ -67,11 +67,11 @@ pub fn extra_roots() -> Vec<u8> {
 fn apts(host: &Host) -> Vec<BaseUrl> {
     let dir = Path::new("/etc/apt/sources.list.d");
     let mut files = vec![Path::new("/etc/apt/sources.list").to_owned()];
-    let mut names = host.list(dir).unwrap_or_default();
+    let mut names = host.list_dir(dir).unwrap_or_default();
     names.sort();
     files.extend(names.iter().map(|name| dir.join(name)));
     let texts: Vec<(String, String)> =
-        files.iter().filter_map(|path| Some((path.to_string_lossy().into_owned(), host.peek(path)?))).collect();
+        files.iter().filter_map(|path| Some((path.to_string_lossy().into_owned(), host.read_lossy(path)?))).collect();
     let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    download::mirrors_from_apt(&texts, &mut |path| host.peek(Path::new(path)))
+    download::mirrors_from_apt(&texts, &mut |path| host.read_lossy(Path::new(path)))
 }

@@ -10,7 +10,7 @@ use super::undo::Undo;
 use super::{Apply, io};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Inode, Seal, Staged};
+use crate::host::{FileId, FileStamp, StagedFile};
 use crate::qemu::candidate;
 use crate::receipt::Made;
 use crate::{interpreter, layout};
@@ -18,7 +18,7 @@ use crate::{interpreter, layout};
 /// An emulator in its place, read once more.
 pub(super) struct Installed {
     pub(super) head: Vec<u8>,
-    pub(super) inode: Inode,
+    pub(super) inode: FileId,
     pub(super) sha256: Sha256,
 }
 
@@ -28,7 +28,7 @@ impl Apply<'_> {
         let copies = self.facts.copies.get(arch.target).into_iter().flatten();
         let fit = copies.filter(|copy| copy.path == from).find_map(|copy| copy.verdict.as_ref().ok());
         let Some(fit) = fit else { return Ok(()) };
-        let mut staged = self.host.stage(Path::new(layout::INTERPRETERS))?;
+        let mut staged = self.host.stage_file(Path::new(layout::INTERPRETERS))?;
         let (mut source, judged) = (&fit.file, fit.sha256);
         source.rewind().map_err(io("read", from))?;
         std::io::copy(&mut source, staged.file()).map_err(io("copy", from))?;
@@ -37,7 +37,13 @@ impl Apply<'_> {
 
     /// The last look before it gets its name: the very bytes that were wanted, a
     /// static program of this machine, that says it is the emulator wanted.
-    pub(super) fn admit(&mut self, arch: &'static Arch, mut staged: Staged, wanted: Sha256, from: &Path) -> Result<()> {
+    pub(super) fn admit(
+        &mut self,
+        arch: &'static Arch,
+        mut staged: StagedFile,
+        wanted: Sha256,
+        from: &Path,
+    ) -> Result<()> {
         let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: layout::emulator_name(arch), why };
         let place = self.host.at(&layout::interpreter(arch));
         let (head, sha256) = head_and_digest(staged.file()).map_err(io("read", &place))?;
@@ -45,8 +51,8 @@ impl Apply<'_> {
             return Err(unfit("its bytes changed on the way".into()));
         }
         interpreter::judge(&head, &self.facts.machine).map_err(|e| unfit(e.to_string()))?;
-        let ready = staged.finish().map_err(io("write", &place))?;
-        let version = candidate::version(arch, &ready.program()).map_err(|e| unfit(e.to_string()))?;
+        let ready = staged.into_program().map_err(io("write", &place))?;
+        let version = candidate::version(arch, &ready.exec_path()).map_err(|e| unfit(e.to_string()))?;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }
@@ -63,13 +69,13 @@ impl Apply<'_> {
         let qemu = Some(version.to_string());
         let made = Made::Interpreter { path: path.clone(), sha256, seal: None, qemu: qemu.clone() };
         self.begin(made, Some(arch))?;
-        self.undo_by(match self.host.keep(&path)? {
+        self.undo_by(match self.host.keep_backup(&path)? {
             Some(previous) => Undo::Restore(path.clone(), previous),
             None => Undo::RemoveFile(path.clone()),
         });
-        self.host.place(ready, &path)?;
-        self.host.relabel(&path);
-        let seal = self.host.lstat(&path)?.map(|meta| Seal::of(&meta));
+        self.host.place_program(ready, &path)?;
+        self.host.restore_selinux_label(&path);
+        let seal = self.host.lstat(&path)?.map(|meta| FileStamp::from_metadata(&meta));
         self.end(Made::Interpreter { path, sha256, seal, qemu })
     }
 
@@ -79,7 +85,7 @@ impl Apply<'_> {
         let path = layout::interpreter(arch);
         let mut file: File = self.host.open_trusted(&path)?;
         let (head, sha256) = head_and_digest(&mut file).map_err(io("read", &path))?;
-        let inode = Inode::of(&file.metadata().map_err(io("look at", &path))?);
+        let inode = FileId::from_metadata(&file.metadata().map_err(io("look at", &path))?);
         let placed = |made: &Made| matches!(made, Made::Interpreter { path: at, sha256: was, .. } if *at == path && *was != sha256);
         if self.receipt.records.iter().any(|record| placed(&record.made)) {
             let (binary, path) = (layout::emulator_name(arch), self.host.at(&path));

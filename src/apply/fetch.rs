@@ -25,7 +25,7 @@ impl Apply<'_> {
         let members: Vec<_> = archs.iter().filter_map(|arch| Some((*arch, package.member(arch.target)?))).collect();
         let mut staged = Vec::new();
         for (arch, member) in members {
-            staged.push((arch, member, self.host.stage(Path::new(layout::INTERPRETERS))?));
+            staged.push((arch, member, self.host.stage_file(Path::new(layout::INTERPRETERS))?));
         }
         let files = staged.iter_mut().map(|(_, member, staged)| (member.target.as_str(), staged.file())).collect();
         let (fetched, note) = fetch::into_files(self.host, self.ui, package, files, &self.network)?;
@@ -48,7 +48,7 @@ impl Apply<'_> {
         };
         for found in elsewhere.get(archs, before)? {
             let from = Path::new(&found.url);
-            let mut staged = self.host.stage(Path::new(layout::INTERPRETERS))?;
+            let mut staged = self.host.stage_file(Path::new(layout::INTERPRETERS))?;
             let mut source = &found.fit.file;
             source.rewind().and_then(|()| std::io::copy(&mut source, staged.file())).map_err(io("copy", from))?;
             self.admit(found.arch, staged, found.fit.sha256, from)?;

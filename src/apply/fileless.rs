@@ -11,7 +11,7 @@ use binfmt_magic::{Arch, Rule};
 use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::in_memory::{IN_MEMORY, in_memory};
 use crate::probe::{Ran, Trial};
 use crate::{interpreter, probe};
@@ -80,7 +80,7 @@ fn enter<'a>(host: &Host, one: &'a Fileless<'_>, entered: &mut Vec<&'a Rule>) ->
     }
     binfmt_misc::register(host, &one.rule)?;
     entered.push(&one.rule);
-    let emulator = Inode::of(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
+    let emulator = FileId::from_metadata(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
     match probe::run_in_memory(one.arch.probe().unwrap_or_default()) {
         Ok(Some(seen)) if seen.program != emulator => Err(broken("another file runs the probe".into())),
         Ok(Some(seen)) if seen.status.success() => Ok(()),

@@ -34,7 +34,7 @@ impl Apply<'_> {
             None => Undo::RemoveFile(path.clone()),
         });
         self.host.write_atomic(&path, text)?;
-        self.host.relabel(&path);
+        self.host.restore_selinux_label(&path);
         self.end(made)
     }
 

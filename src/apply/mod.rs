@@ -20,7 +20,7 @@ use crate::binfmt_misc::{self, Table};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
-use crate::host::{Host, Ready};
+use crate::host::{Host, StagedProgram};
 use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::daemon::{self, Restart};
@@ -46,7 +46,7 @@ pub struct Apply<'a> {
     /// Its records as they were before what is being made was begun.
     before: Vec<Record>,
     /// Emulators that are complete but have not got their names yet.
-    staged: BTreeMap<&'static str, (Ready, Sha256, Version)>,
+    staged: BTreeMap<&'static str, (StagedProgram, Sha256, Version)>,
     /// Those that came from elsewhere than was planned: their release, and from where.
     elsewhere: BTreeMap<&'static str, (Version, String)>,
     /// How to take back what was done, each with the records as they were before.
@@ -144,7 +144,7 @@ impl<'a> Apply<'a> {
 
     /// An undo goes on to its end, which is near; a registration asks here.
     pub(super) fn go_on(&self) -> Result<()> {
-        self.host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+        self.host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -183,7 +183,7 @@ impl<'a> Apply<'a> {
             _ => None,
         });
         for path in homes.iter().chain(written) {
-            if let Some(why) = self.host.distrust_above(path)? {
+            if let Some(why) = self.host.check_creation_trust(path)? {
                 return Err(why.into());
             }
         }

@@ -8,7 +8,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{self, Blocked, Host, INTERNAL, Inode, TEMP_PREFIX};
+use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
 use crate::layout;
 use crate::probe::{self, ARG0, Trial};
 
@@ -43,7 +43,7 @@ pub(super) fn runs(
     host: &Host,
     arch: &'static Arch,
     name: &str,
-    emulator: Option<(Inode, Sha256)>,
+    emulator: Option<(FileId, Sha256)>,
     keeps_argv0: bool,
 ) -> Result<()> {
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
@@ -61,11 +61,11 @@ fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     let home = homes.iter().find(|home| host.exists(home)).unwrap_or(&homes[0]);
     let dir = home.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
     host.make_dir(&dir)?;
-    let placed = host.stage(&dir).and_then(|mut staged| {
+    let placed = host.stage_file(&dir).and_then(|mut staged| {
         let path = dir.join("probe");
-        let filled = io::Write::write_all(staged.file(), probe).and_then(|()| staged.finish());
+        let filled = io::Write::write_all(staged.file(), probe).and_then(|()| staged.into_program());
         let ready = filled.map_err(|e| Error::io("write", &host.at(&path), e))?;
-        host.place(ready, &path)
+        host.place_program(ready, &path)
     });
     match placed {
         Ok(()) => Ok(dir),
@@ -100,9 +100,9 @@ enum ProbeError {
 }
 
 /// Starts the probe, and compares what it is run by with what was verified.
-fn watch(room: &Path, emulator: Option<(Inode, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
+fn watch(room: &Path, emulator: Option<(FileId, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
     let words = [OsStr::new(INTERNAL), OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
-    let started = Blocked::spawn(Path::new("/proc/self/exe"), &words, None);
+    let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(ProbeError::Native)?;
     let ran = match probe::watch(child)? {
         Trial::Ran(ran) => ran,
@@ -114,7 +114,7 @@ fn watch(room: &Path, emulator: Option<(Inode, Sha256)>, keeps_argv0: bool) -> s
     }
     let verified = match (ran.program, emulator) {
         (Some(mut running), Some((expected, sha256))) => {
-            let inode = Inode::of(&running.metadata()?);
+            let inode = FileId::from_metadata(&running.metadata()?);
             inode == expected && Sha256::of_reader(&mut running)? == sha256
         }
         // Somebody else's entry: there is nothing to compare with.

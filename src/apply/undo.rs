@@ -8,7 +8,7 @@ use binfmt_magic::Rule;
 use super::Apply;
 use crate::binfmt_misc::{self, same_rule};
 use crate::error::{Error, Result};
-use crate::host::Previous;
+use crate::host::Backup;
 
 /// How to take back one step. Each is right, too, if the step came to nothing.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) enum Undo {
     RemoveDir(PathBuf),
     RemoveFile(PathBuf),
     /// Give an earlier emulator its name back.
-    Restore(PathBuf, Previous),
+    Restore(PathBuf, Backup),
     /// Write an earlier content.
     Rewrite(PathBuf, Vec<u8>),
     /// Take our line out of a nix.conf.
@@ -76,7 +76,7 @@ impl Apply<'_> {
         match undo {
             Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
             Undo::RemoveFile(path) => host.remove_file(&path),
-            Undo::Restore(path, previous) => host.put_back(previous, &path),
+            Undo::Restore(path, previous) => host.restore_backup(previous, &path),
             Undo::Rewrite(path, bytes) if host.read(&path)?.as_ref() == Some(&bytes) => Ok(()),
             Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
             Undo::Exclude { path, newline_added, created } => self.take_line_out(&path, newline_added, created),

@@ -61,7 +61,7 @@ fn uri(name: Option<&str>) -> Result<String> {
 /// The key that most clients ask for first, of those that sshd makes by itself (sshd_config(5), `HostKey`).
 fn host_key(host: &Host) -> Option<String> {
     let kinds = ["ed25519", "ecdsa", "rsa"];
-    kinds.iter().find_map(|kind| host.peek(Path::new(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
+    kinds.iter().find_map(|kind| host.read_lossy(Path::new(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
 }
 
 /// What is known of the host, and who hears of what is left out.

@@ -12,7 +12,7 @@ use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{self, Given, Host};
+use crate::host::{self, Host, OutputFile};
 use crate::outcome::Bundle;
 use crate::qemu::obtain::{
     latest,
@@ -33,7 +33,7 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let machine = machine(args.host.as_deref());
     let package = package(args, host, ui, &network, &machine)?;
     let members = members(package, &systems, all)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let mut files: Vec<(&Member, File)> = Vec::new();
@@ -59,10 +59,10 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         None => write(io::stdout().lock(), &manifest, files),
     };
     let sha256 = written.map_err(|e| Error::io("write", &args.output, e))?;
-    if let Some(signal) = host.interrupted() {
+    if let Some(signal) = host.pending_signal() {
         return Err(Error::Interrupted { signal });
     }
-    output.map_or(Ok(()), Given::place)?;
+    output.map_or(Ok(()), OutputFile::place)?;
     report(ui, &Bundle { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
     Ok(ExitCode::Ok)
 }

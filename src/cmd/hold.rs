@@ -12,7 +12,7 @@ use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
 use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
-use crate::host::{self, Host, Lock, Manager, Watcher};
+use crate::host::{self, Host, InotifyInstance, Lock, ServiceManager};
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::request::{self, Register};
@@ -24,8 +24,8 @@ use crate::unregister::unregister;
 pub(super) struct Begun {
     lock: Lock,
     ready: Option<ReadyFile>,
-    manager: Manager,
-    watcher: Watcher,
+    manager: ServiceManager,
+    watcher: InotifyInstance,
     on_stop: OnStop,
     wait: u64,
     /// Nobody else has the table mounted.
@@ -43,12 +43,12 @@ pub(super) fn begin(
         return Ok(None);
     }
     check(host)?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --watch, {holder}"));
     let patience = Duration::from_secs(args.wait);
     let lock = match container {
         None => host.lock(Path::new(layout::HOLD_LOCK), patience, &mut waiting),
-        Some(_) => host.lock_there(&in_containers(), patience, &mut waiting),
+        Some(_) => host.lock_path(&in_containers(), patience, &mut waiting),
     };
     let lock = lock.map_err(one_is_enough)?;
     let ready = args.ready_file.clone().map(ReadyFile::new).transpose()?;
@@ -118,7 +118,7 @@ pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<
 
 /// On the machine, who holds has signed for which systems.
 fn here(host: &Host, request: &request::Unregister) -> Option<String> {
-    let holder = host.holder(Path::new(layout::HOLD_LOCK))?;
+    let holder = host.lock_owner(Path::new(layout::HOLD_LOCK))?;
     request.systems.iter().any(|arch| is_held(&holder, arch.target)).then_some(holder)
 }
 
@@ -147,7 +147,7 @@ impl Begun {
     ) -> Result<ExitCode> {
         let held: Vec<_> = outcome.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
         // On a full disk whoever has to wait is told less.
-        drop(self.lock.sign(&hold::signature(&held)));
+        drop(self.lock.write_owner(&hold::signature(&held)));
         let Self { lock: _lock, ready, manager, watcher, on_stop, wait, alone } = self;
         let mut hold = Hold::new(host, Tell::new(log, manager, ready), watcher, outcome)?;
         hold.stay(registration);

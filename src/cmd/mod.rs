@@ -85,7 +85,7 @@ fn stay_inside(host: &Host) -> Result<()> {
         return Ok(());
     }
     let mut places = layout::homes().into_iter().chain([Path::new(layout::LOCK), Path::new(binfmt_misc::DIR)]);
-    match places.find_map(|place| Some((place, host.leads_out(place)?))) {
+    match places.find_map(|place| Some((place, host.target_outside_root(place)?))) {
         None => Ok(()),
         Some((place, outside)) => Err(Error::Conflict {
             what: format!("{} leads out of the tree, to {}", host.at(place).display(), outside.display()),
@@ -97,17 +97,17 @@ fn stay_inside(host: &Host) -> Result<()> {
 /// The lock, told about while it is waited for. Who has it sweeps up what killed
 /// runs left: nobody else's temporary files can be there.
 fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
     let patience = Duration::from_secs(seconds);
     // The containers of a machine have no file in common but its table; and no file of ours.
     if container::is_one(host) {
-        return host.lock_there(Path::new(binfmt_misc::DIR), patience, &mut waiting);
+        return host.lock_path(Path::new(binfmt_misc::DIR), patience, &mut waiting);
     }
     let lock = host.lock(layout::LOCK.as_ref(), patience, &mut waiting)?;
     let receipts = Path::new(layout::RECEIPT_DIR).parent();
     for dir in layout::homes().into_iter().chain(receipts) {
-        host.sweep(dir)?;
+        host.remove_stale_temp_files(dir)?;
     }
     Ok(lock)
 }

@@ -68,10 +68,10 @@ fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
     if !map_root {
         return Ok(Mapping::Oneself);
     }
-    let passwd = host.peek(Path::new("/etc/passwd")).unwrap_or_default();
+    let passwd = host.read_lossy(Path::new("/etc/passwd")).unwrap_or_default();
     let name = ids::user_name(&passwd, uid);
     let ranges = |file: &str, own: u32| {
-        let text = host.peek(Path::new(file)).unwrap_or_default();
+        let text = host.read_lossy(Path::new(file)).unwrap_or_default();
         let ranges = ids::subordinate(&text, name, uid, own);
         if ranges.len() > 1 { Ok(ranges) } else { Err(ids::none(file, name, uid)) }
     };

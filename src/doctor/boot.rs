@@ -1,4 +1,4 @@
-//! What will be there after the next boot.
+//! Checks of the boot rules: which entries exist after the next boot.
 
 use std::path::Path;
 
@@ -14,11 +14,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "boot-file-overrides", urgency: Urgency::Fragile, run: overrides },
 ];
 
-/// An entry that no boot file holds is gone after a restart, and after `systemctl restart systemd-binfmt`
-/// (tonistiigi/binfmt#85, #146, #249, multiarch/qemu-user-static#160). Nobody but the user knows whether that was wanted
-/// (`--no-persist`), so it is not repaired unasked.
+/// An entry without a boot rule is gone after a restart, and after `systemctl restart systemd-binfmt`
+/// (tonistiigi/binfmt#85, #146, #249, multiarch/qemu-user-static#160). The user may have wanted that
+/// (`--no-persist`), so `--fix` does not change it.
 fn not_persistent(seen: &Seen) -> Vec<Case> {
-    // In a user namespace or a container nothing lasts, and the machine's own boot files are out of sight.
+    // In a user namespace or a container nothing survives, and the machine's own boot rules are not visible.
     if !matches!(seen.table, Table::Mounted { .. }) || seen.place.user_namespace || seen.place.container.is_some() {
         return Vec::new();
     }
@@ -28,10 +28,10 @@ fn not_persistent(seen: &Seen) -> Vec<Case> {
         }
         let what = format!("no file registers the entry {} at boot", name_of(entry));
         let why = if seen.boot.has_reader {
-            "after a restart of the machine, or of systemd-binfmt, it is gone"
+            "the entry is gone after a restart of the machine or of systemd-binfmt"
         } else {
-            "after a restart of the machine it is gone; and nothing here reads /etc/binfmt.d (systemd's or OpenRC's \
-             binfmt service does)"
+            "the entry is gone after a restart of the machine; and nothing here reads /etc/binfmt.d (systemd's or \
+             OpenRC's binfmt service does)"
         };
         let force = if seen.is_ours(entry) { "" } else { " --force" };
         let line = seen.shell.tool(format_args!("register {}{force}", arch.target));
@@ -46,7 +46,7 @@ fn is_held(seen: &Seen, name: &[u8]) -> bool {
 
 /// Files are sorted by name over all directories, each rule is deleted and added again in that order (systemd
 /// `src/binfmt/binfmt.c`): of the same name, the later file's stays; of the same programs, the later file's is the newest
-/// and wins (measured with systemd 252). Ours is called zz-… to be late, and a file can be later still.
+/// and wins (measured with systemd 252). Ours is called zz-… to sort late, but another file can sort later.
 fn overrides(seen: &Seen) -> Vec<Case> {
     let rules = seen.boot.rules();
     let mut cases = Vec::new();
@@ -62,7 +62,7 @@ fn overrides(seen: &Seen) -> Vec<Case> {
             }
             let what = format!("{} is read after {} at boot", path.display(), file.display());
             let why = format!(
-                "its rule {} takes these programs too, or has the name of ours: from the next restart on, it wins",
+                "its rule {} takes these programs too, or has the same name as ours: from the next restart on, it wins",
                 String::from_utf8_lossy(rule.name.as_bytes())
             );
             cases.push(Case::of(arch, what, why).repair(hide(seen, path)));
@@ -72,7 +72,7 @@ fn overrides(seen: &Seen) -> Vec<Case> {
     cases
 }
 
-/// Debian's update-binfmts keeps a list of its own, which another service reads.
+/// Whether systemd-binfmt reads `path` after `ours`. (Debian's update-binfmts has its own list, for another service.)
 fn in_a_later_file(path: &Path, ours: &Path) -> bool {
     path.file_name() > ours.file_name() && path.extension().is_some_and(|ext| ext == "conf")
 }

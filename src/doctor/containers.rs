@@ -1,4 +1,4 @@
-//! Machines within machines: whose table this is, and how long it lasts.
+//! Checks of containers, user namespaces and WSL: which table is visible here, and how long it lasts.
 
 use super::{Case, Check, Seen, Urgency};
 use crate::binfmt_misc::Table;
@@ -11,7 +11,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Since Linux 6.7 a table belongs to a user namespace, and the entries end with it (commit 21ca59b365c0): a rootless
-/// container says "installing: arm64 OK", and outside there is nothing (tonistiigi/binfmt#261, podman#26966).
+/// container prints "installing: arm64 OK", but the host has no entry (tonistiigi/binfmt#261, podman#26966).
 fn own_table(seen: &Seen) -> Vec<Case> {
     let own = seen.place.user_namespace && matches!(seen.table, Table::Mounted { .. }) && !seen.table.is_empty();
     let case = || {
@@ -20,27 +20,27 @@ fn own_table(seen: &Seen) -> Vec<Case> {
             None => "a user namespace".to_owned(),
         };
         Case::general(
-            format!("this is {where_}, with a table of its own or its parent's"),
-            "entries that are made here are seen here alone, and end with it; those of the machine are made outside, \
-             and work in here too if they have flag F",
+            format!("this is {where_}, with its own table or its parent's"),
+            "entries that are registered here are visible only here, and end with it; entries of the machine are \
+             registered outside, and work in here too if they have flag F",
         )
         .repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
     };
     own.then(case).into_iter().collect()
 }
 
-/// A container mounted the table itself, because the machine never had: since Linux 6.7 the entries end with the last
-/// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Seen by the
-/// table being younger than the container. A privileged container of a machine without a mounted table is not at hand:
-/// tried on facts.
+/// A container mounted the table itself, because the machine never did: since Linux 6.7 the entries end with the last
+/// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Recognised
+/// by a table that is younger than the container. No test machine has a privileged container without a mounted table on
+/// the host: tested on facts.
 fn dies_with_container(seen: &Seen) -> Vec<Case> {
     let place = &seen.place;
     let Some(kind) = place.container.as_ref().filter(|_| !place.user_namespace) else { return Vec::new() };
     let dies = place.table_is_younger && seen.kernel >= (6, 7) && !seen.table.is_empty();
     let case = || {
         Case::general(
-            format!("the kernel's table was mounted by this container ({kind}), and by nobody else"),
-            "its entries are gone when the container ends: since Linux 6.7 they go with the last mount",
+            format!("only this container ({kind}) mounted the kernel's table"),
+            "its entries are gone when the container ends: since Linux 6.7 they end with the last mount",
         )
         .repair(
             "sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container",
@@ -49,9 +49,9 @@ fn dies_with_container(seen: &Seen) -> Vec<Case> {
     dies.then(case).into_iter().collect()
 }
 
-/// LXC, LXD, Incus and Proxmox give a container no right to register, by AppArmor even where the kernel would (lxc#4520,
-/// lxd#13607, lxd#16658, incus#474). Entries with F that the host makes work inside. Such a container is not at hand:
-/// tried on facts, and in a tree that says it is one.
+/// LXC, LXD, Incus and Proxmox do not let a container register: AppArmor forbids it even where the kernel would allow it
+/// (lxc#4520, lxd#13607, lxd#16658, incus#474). Entries of the host with F work inside. No test machine is such a
+/// container: tested on facts, and in a tree that looks like one.
 fn lxc(seen: &Seen) -> Vec<Case> {
     let refused = seen.place.container.as_deref() == Some("lxc")
         && (matches!(seen.table, Table::NotMounted) || seen.writable == Some(false))
@@ -59,16 +59,16 @@ fn lxc(seen: &Seen) -> Vec<Case> {
     let case = || {
         Case::general(
             "this is an LXC container, which may not register anything",
-            "AppArmor and the kernel leave the table to the host; entries with flag F that the host makes work in here",
+            "AppArmor and the kernel reserve the table for the host; the host's entries with flag F work in here",
         )
         .repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
     };
     refused.then(case).into_iter().collect()
 }
 
-/// systemd-binfmt empties the table when it starts, and takes WSL's own entry with it: .exe files stop working (WSL#8843,
-/// #8952, #10389, #9722). The line is the one that WSL's init writes. WSL is not at hand: tried on facts, and in a tree
-/// that says it is one.
+/// systemd-binfmt empties the table when it starts, including WSL's own entry: .exe files stop working (WSL#8843, #8952,
+/// #10389, #9722). The line is the one that WSL's init writes. No test machine runs WSL: tested on facts, and in a tree
+/// that looks like it.
 fn wsl(seen: &Seen) -> Vec<Case> {
     let gone = seen.place.wsl
         && matches!(seen.table, Table::Mounted { .. })
@@ -77,8 +77,8 @@ fn wsl(seen: &Seen) -> Vec<Case> {
     let case = || {
         Case::general(
             "WSL's own entry, WSLInterop, is gone",
-            "somebody emptied the table (systemd-binfmt does when it starts), so Windows programs do not start any \
-             more; a file of binfmt.d brings it back, and keeps it",
+            "the table was emptied (systemd-binfmt does that when it starts), so Windows programs no longer start; a \
+             boot rule restores the entry permanently",
         )
         .repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
         .repair("sudo systemctl restart systemd-binfmt")

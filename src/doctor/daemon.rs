@@ -1,4 +1,4 @@
-//! Nix's daemon, and whom it listens to.
+//! Checks of the Nix daemon: whether it read its current settings, and whether it accepts a user's settings.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "user-not-trusted", urgency: Urgency::Broken, run: not_trusted },
 ];
 
-/// Settings are read when the daemon starts (Nix manual, nix.conf: "restart the daemon"; one that is older than its files
-/// still refuses what they allow).
+/// The daemon reads its settings when it starts (Nix manual, nix.conf: "restart the daemon"). A daemon that is older than
+/// its files still refuses what they allow.
 fn not_restarted(seen: &Seen) -> Vec<Case> {
     let older = seen.nix.as_ref().and_then(|nix| Some((nix, nix.daemon_is_older.as_ref()?)));
     let case = |(nix, (pid, file)): (&Nix, &(u32, PathBuf))| {
         let what = format!("the nix-daemon (process {pid}) was started before {} was changed", file.display());
-        let why = "it reads its settings only when it starts: builds are refused or let in by the old ones";
+        let why = "it reads its settings only when it starts: the old ones decide which builds it accepts";
         nix.reread(Case { fix: Some(Fix::RestartDaemon), ..Case::general(what, why) })
     };
     older.map(case).into_iter().collect()
@@ -24,13 +24,13 @@ fn not_restarted(seen: &Seen) -> Vec<Case> {
 
 /// Where a daemon builds, a user's own nix.conf counts only if root trusts the user: else "ignoring the client-specified
 /// setting 'extra-platforms', because it is a restricted setting and you are not a trusted user" (Nix 2.36, `daemon.cc`;
-/// aarch64-build-box#39). To trust a user is to make him root (Nix manual, `trusted-users`), so that is not proposed.
+/// aarch64-build-box#39). A trusted user is equivalent to root (Nix manual, `trusted-users`), so that is not proposed.
 fn not_trusted(seen: &Seen) -> Vec<Case> {
     let Some(nix) = seen.nix.as_ref().filter(|nix| nix.has_daemon) else { return Vec::new() };
     let cases = nix.untrusted.iter().map(|(user, file, setting)| {
-        let what = format!("{} sets {setting}, and Nix does not listen to {user} there", file.display());
-        let why = "the daemon takes this setting from root and from trusted-users alone, and ignores it with a \
-                   warning. What root registers counts for everybody";
+        let what = format!("{} sets {setting}, and Nix ignores that setting of {user}", file.display());
+        let why = "the daemon accepts this setting only from root and from trusted-users, and ignores it with a \
+                   warning. What root registers applies to all users";
         let line = seen.shell.tool("register SYSTEM");
         Case::general(what, why).repair(format!("{line}   # or put the line into {}", nix.conf.display()))
     });

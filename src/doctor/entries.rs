@@ -1,4 +1,4 @@
-//! The flags of entries that run programs.
+//! Checks of the flags of entries that run programs.
 
 use binfmt_magic::{Arch, Entry};
 
@@ -15,44 +15,44 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "credentials-missing", urgency: Urgency::Risk, run: credentials_missing },
 ];
 
-/// Without F the kernel looks for the interpreter in the chroot of whoever starts the program: it works on the host,
-/// and not in a container or in Nix's sandbox (nixpkgs#160300, multiarch/qemu-user-static's README, pmbootstrap).
+/// Without F the kernel looks for the interpreter in the root directory of the calling process: programs run on the
+/// host, but not in a container or in Nix's sandbox (nixpkgs#160300, multiarch/qemu-user-static's README, pmbootstrap).
 fn no_fix_binary(seen: &Seen) -> Vec<Case> {
     let without = seen.emulated().filter(|(_, entry)| !entry.rule.flags.fix_binary);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
         let what = format!("the entry {} has no flag F", name_of(entry));
-        let why = "in a chroot, a container or Nix's sandbox its interpreter is looked for inside, and is not there: \
-                   \"No such file or directory\" or \"Exec format error\"";
+        let why = "in a chroot, a container or Nix's sandbox the kernel looks for the interpreter inside, where it is \
+                   missing: \"No such file or directory\" or \"Exec format error\"";
         over(seen, arch, Case::of(arch, what, why))
     };
     without.map(case).collect()
 }
 
-/// Ours goes in above an entry of somebody else's only by the user's word.
+/// Adds the repair that takes precedence over another tool's entry. Only the user may decide that.
 fn over(seen: &Seen, arch: &'static Arch, case: Case) -> Case {
     case.repair(seen.shell.tool(format_args!("register {} --force", arch.target)))
 }
 
-/// P without support: QEMU is told of P by the auxiliary vector only since Linux 5.12 (commit 2347961b11d4), and looks
-/// there since 6.0 (commit 6e1c0d7b951e). Else it takes the program's argv[0] for the program's first argument. A kernel
-/// that old is not at hand: that half is tried on facts.
+/// P without support. Linux reports P in the auxiliary vector since 5.12 (commit 2347961b11d4), and QEMU reads it since
+/// 6.0 (commit 6e1c0d7b951e). Otherwise QEMU passes the program's argv[0] as the program's first argument. No test machine
+/// has so old a kernel: that half is tested on facts.
 fn argv0_not_understood(seen: &Seen) -> Vec<Case> {
     let with = seen.emulated().filter(|(_, entry)| entry.rule.flags.preserve_argv0);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
         let because = if seen.kernel < KERNEL_TELLS_ARGV0 {
-            format!("Linux {}.{} does not tell QEMU of it (5.12 does)", seen.kernel.0, seen.kernel.1)
+            format!("Linux {}.{} does not report it to QEMU (5.12 does)", seen.kernel.0, seen.kernel.1)
         } else {
             let version = version(seen, entry).filter(|version| *version < KNOWS_ARGV0)?;
-            format!("QEMU {version} does not know it (6.0 does)")
+            format!("QEMU {version} does not support it (6.0 does)")
         };
         let what = format!("the entry {} has flag P, and {because}", name_of(entry));
-        let why = "programs get their own name as a first argument besides: \"cannot open\", \"applet not found\"";
+        let why = "programs get their own name as an additional first argument: \"cannot open\", \"applet not found\"";
         Some(over(seen, arch, Case::of(arch, what, why)))
     };
     with.filter_map(case).collect()
 }
 
-/// Support without P: programs that look at their name are told another (busybox, login shells, CUPS: docker/for-mac#6127,
+/// Support without P: programs that read their name get another one (busybox, login shells, CUPS: docker/for-mac#6127,
 /// alpine abuild#10182). The QEMU of tonistiigi's image even mangles all arguments then (alpine-lima#81,
 /// rancher-desktop#2680).
 fn argv0_lost(seen: &Seen) -> Vec<Case> {
@@ -75,16 +75,16 @@ fn version(seen: &Seen, entry: &Entry) -> Option<Version> {
 }
 
 /// With C a foreign setuid program is started with its owner's rights, and so is QEMU, which obeys its caller's
-/// QEMU_LOG_FILENAME (measured) and was never meant for it: tonistiigi/binfmt#342, qemu-devel 2025-08. Who has such
-/// programs in containers needs it.
+/// QEMU_LOG_FILENAME (measured) and was never designed for it: tonistiigi/binfmt#342, qemu-devel 2025-08. Containers with
+/// such programs need it.
 fn credentials_risk(seen: &Seen) -> Vec<Case> {
     let with = seen.emulated().filter(|(_, entry)| entry.rule.flags.credentials);
     let needless = with.filter(|(arch, _)| !seen.foreign_sudo.contains_key(arch.target));
     let case = |(arch, entry): (&'static Arch, &Entry)| {
         let name = name_of(entry);
         let what = format!("the entry {name} has flag C, and nothing that needs it was found");
-        let why = "whoever may start a foreign setuid program can write files as its owner, because QEMU runs with \
-                   its rights and obeys QEMU_LOG_FILENAME and the like";
+        let why = "every user who may start a foreign setuid program can write files as its owner, because QEMU runs \
+                   with its rights and obeys QEMU_LOG_FILENAME and similar variables";
         let case = Case::of(arch, what, why);
         if seen.is_ours(entry) {
             case.repair(seen.shell.tool(format_args!("unregister {}", arch.target))).repair(seen.shell.register(arch))
@@ -95,15 +95,15 @@ fn credentials_risk(seen: &Seen) -> Vec<Case> {
     needless.map(case).collect()
 }
 
-/// C missing where an image of a container has a foreign sudo: "effective uid is not 0" (podman#20443,
+/// C is missing although a container image has a foreign sudo: "effective uid is not 0" (podman#20443,
 /// multiarch/qemu-user-static#17, armbian#8985).
 fn credentials_missing(seen: &Seen) -> Vec<Case> {
     let without = seen.emulated().filter(|(_, entry)| !entry.rule.flags.credentials);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
         let sudo = seen.foreign_sudo.get(arch.target)?;
         let what = format!("the entry {} has no flag C, and {} is a setuid program", name_of(entry), sudo.display());
-        let why = "sudo in such a container says \"effective uid is not 0\"; with C, whoever may start it can write \
-                   files as root, so this is yours to decide";
+        let why = "sudo in such a container fails with \"effective uid is not 0\"; with C, every user who may start it \
+                   can write files as root, so decide yourself";
         let force = if seen.is_ours(entry) { "" } else { " --force" };
         let line = seen.shell.tool(format_args!("register {} --credentials{force}", arch.target));
         Some(Case::of(arch, what, why).repair(line))
@@ -111,7 +111,7 @@ fn credentials_missing(seen: &Seen) -> Vec<Case> {
     without.filter_map(case).collect()
 }
 
-/// An emulator in memory has no path that anything could be said about.
+/// Whether the interpreter is a file. An emulator in memory has no path to check.
 pub(super) fn has_file(entry: &Entry) -> bool {
     !is_in_memory(&entry.rule.interpreter)
 }

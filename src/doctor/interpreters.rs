@@ -1,5 +1,5 @@
-//! The files that entries lead to. With F the kernel holds the file that was there at registration; the path in the
-//! entry says nothing about that one (`fs/binfmt_misc.c`, `bm_register_write`; measured on 6.18).
+//! Checks of the interpreters. With F the kernel holds the file that existed at registration; the path in the entry may
+//! lead to another file by now (`fs/binfmt_misc.c`, `bm_register_write`; measured on 6.18).
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::binfmt_misc::name_of;
 use crate::interpreter::OLDEST_GOOD;
 use crate::text::quoted;
 
-/// What does not run, and nothing else says why.
+/// The check for programs that do not run although no other check has the cause.
 pub(super) const UNEXPLAINED: &str = "does-not-run";
 
 pub(super) const CHECKS: &[Check] = &[
@@ -28,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: UNEXPLAINED, urgency: Urgency::Broken, run: does_not_run },
 ];
 
-/// The entries that run something and have a file, each with what is known of it.
+/// The entries that run programs and have a file, with the facts about that file.
 fn files(seen: &Seen) -> impl Iterator<Item = (&'static Arch, &Entry, &Interpreter)> {
     let with_file = seen.emulated().filter(|(_, entry)| has_file(entry));
     with_file.filter_map(|(arch, entry)| Some((arch, entry, seen.interpreter(entry)?)))
@@ -38,7 +38,7 @@ fn there(seen: &Seen) -> impl Iterator<Item = (&'static Arch, &Entry, &Interpret
     files(seen).filter(|(_, _, file)| file.exists)
 }
 
-/// What replaces the interpreter of an entry: registering ours again, or ours above theirs.
+/// Adds the repair that replaces an interpreter: register ours again, or take precedence over another tool's entry.
 fn replaced(seen: &Seen, arch: &'static Arch, entry: &Entry, case: Case) -> Case {
     if seen.is_ours(entry) {
         case.again(seen, arch)
@@ -51,35 +51,35 @@ fn shown(entry: &Entry) -> std::path::Display<'_> {
     path_of(entry).display()
 }
 
-/// Nothing at the path. Without F every start ends in ENOENT; with F the kernel still has the old file, until the next
-/// boot, when registering fails with ENOENT (measured; tonistiigi/binfmt#138).
+/// The path does not exist. Without F every execution fails with ENOENT. With F the kernel has the old file until the
+/// next boot, when registration fails with ENOENT (measured; tonistiigi/binfmt#138).
 fn missing(seen: &Seen) -> Vec<Case> {
     let cases = files(seen).filter(|(_, _, file)| !file.exists).map(|(arch, entry, _)| {
         let what = format!("{}, the interpreter of the entry {}, does not exist", shown(entry), name_of(entry));
         let why = if entry.rule.flags.fix_binary {
-            "the kernel still has the file that was there at registration, and nobody will after a restart"
+            "the kernel still has the file that existed at registration, but not after a restart"
         } else {
-            "every program of this system ends in \"No such file or directory\""
+            "every program of this system fails with \"No such file or directory\""
         };
         replaced(seen, arch, entry, Case::of(arch, what, why))
     });
     cases.collect()
 }
 
-/// F holds the interpreter alone: its loader and its libraries are looked for where the program is started
+/// F holds only the interpreter: the kernel looks for its loader and libraries in the calling process's root
 /// (docker/docs#14140, usimd/pi-gen-action#181: Ubuntu 24.04's qemu-user-binfmt).
 fn dynamic(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter(|(_, entry, file)| file.dynamic && entry.rule.flags.fix_binary);
     let case = |(arch, entry, _): (&'static Arch, &Entry, &Interpreter)| {
         let what = format!("{}, the interpreter of the entry {}, is dynamically linked", shown(entry), name_of(entry));
-        let why = "flag F holds this one file; in a chroot, a container or Nix's sandbox its loader and libraries are \
-                   missing: \"No such file or directory\" of files that are there";
+        let why = "flag F holds only this file; in a chroot, a container or Nix's sandbox its loader and libraries are \
+                   missing: \"No such file or directory\" for files that exist";
         replaced(seen, arch, entry, Case::of(arch, what, why))
     };
     cases.map(case).collect()
 }
 
-/// No program of this machine at all: the kernel would need an interpreter for the interpreter.
+/// Not a program of this machine: the kernel would need an interpreter for the interpreter.
 fn unfit(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter(|(_, _, file)| !file.dynamic).filter_map(|(arch, entry, file)| {
         let why = file.unfit.as_ref()?;
@@ -89,24 +89,24 @@ fn unfit(seen: &Seen) -> Vec<Case> {
     cases.collect()
 }
 
-/// EACCES at registration with F, and at each start without (measured).
+/// EACCES at registration with F, and at each execution without (measured).
 fn not_executable(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter(|(_, _, file)| !file.executable).map(|(arch, entry, _)| {
         let what = format!("{}, the interpreter of the entry {}, is not executable", shown(entry), name_of(entry));
-        let why = "starting its programs ends in \"Permission denied\", and so does registering it at boot";
+        let why = "its programs fail with \"Permission denied\", and so does its registration at boot";
         let line = format!("chmod a+x {}", quoted(&path_of(entry).to_string_lossy()));
         Case::of(arch, what, why).repair(seen.shell.root(line))
     });
     cases.collect()
 }
 
-/// EACCES at registration (measured); if the file system is remounted so afterwards, programs die of SIGSEGV (measured
-/// on 6.18), which nobody would guess.
+/// EACCES at registration (measured). If the file system is remounted noexec afterwards, programs die of SIGSEGV
+/// (measured on 6.18), a symptom that does not show the cause.
 fn noexec(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter_map(|(arch, entry, file)| {
         let mount = file.noexec.as_ref()?;
         let what = format!("{} is on a file system that is mounted noexec, {}", shown(entry), mount.display());
-        let why = "registering it ends in \"Permission denied\", and where it was registered before, its programs die \
+        let why = "its registration fails with \"Permission denied\", and if it was registered before, its programs die \
                    of a segmentation fault";
         let line = format!("mount -o remount,exec {}", quoted(&mount.to_string_lossy()));
         Some(Case::of(arch, what, why).repair(seen.shell.root(line)))
@@ -114,17 +114,17 @@ fn noexec(seen: &Seen) -> Vec<Case> {
     cases.collect()
 }
 
-/// An upgrade put another file in the place of the one that F holds, which goes on running (powerarm's packaging notes;
-/// `start` instead of `restart` of systemd-binfmt leaves it). Seen by running a program that blocks, and comparing
-/// /proc/PID/exe with the file.
+/// An upgrade replaced the file that F holds, and the kernel keeps running the old one (powerarm's packaging notes;
+/// `start` instead of `restart` of systemd-binfmt does not change it). Found by running a program that blocks, and
+/// comparing /proc/PID/exe with the file.
 fn stale(seen: &Seen) -> Vec<Case> {
     let ran_stale =
         |(arch, _, _): &(&'static Arch, &Entry, &Interpreter)| seen.trials.get(arch.target) == Some(&Trial::RanStale);
     let cases = there(seen).filter(ran_stale).map(|(arch, entry, _)| {
-        let what = format!("the kernel does not run the file that now is {}", shown(entry));
+        let what = format!("the kernel does not run the file that is now {}", shown(entry));
         let why = format!(
-            "the entry {} holds the one that was there when it was registered; what replaced it is not used, and an \
-             upgrade has no effect, until it is registered again",
+            "the entry {} holds the file that existed when it was registered; the new file is not used, and an \
+             upgrade has no effect, until the entry is registered again",
             name_of(entry)
         );
         let case = Case::of(arch, what, why);
@@ -141,7 +141,7 @@ fn stale(seen: &Seen) -> Vec<Case> {
 
 /// Types that every confined domain may execute and map; others, such as those of container layers or home directories,
 /// give "Permission denied" in some (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`,
-/// lima#2627 `nfs_t`). SELinux is not at hand: tried on facts.
+/// lima#2627 `nfs_t`). No test machine has SELinux: tested on facts.
 fn label(seen: &Seen) -> Vec<Case> {
     const GOOD: [&str; 5] = ["bin_t", "lib_t", "usr_t", "unconfined_exec_t", "qemu_exec_t"];
     if !seen.place.selinux {
@@ -153,7 +153,7 @@ fn label(seen: &Seen) -> Vec<Case> {
             return None;
         }
         let what = format!("{} has SELinux's type {kind}, not bin_t", shown(entry));
-        let why = "services and containers may not execute it: \"Permission denied\", though root's shell can";
+        let why = "services and containers may not execute it (\"Permission denied\"), although root's shell can";
         let path = quoted(&path_of(entry).to_string_lossy());
         let case = Case::of(arch, what, why).repair(seen.shell.root(format_args!("chcon -t bin_t {path}")));
         let again = entry.rule.flags.fix_binary && seen.is_ours(entry);
@@ -162,12 +162,13 @@ fn label(seen: &Seen) -> Vec<Case> {
     cases.collect()
 }
 
-/// Whoever may change the interpreter runs his own program as whoever starts a foreign one, root included.
+/// A user who may change the interpreter runs code as every user who starts a foreign program, root included.
 fn writable(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter_map(|(arch, entry, file)| {
         let why = file.distrust.as_ref()?;
-        let what = format!("the interpreter of the entry {} can be changed by others", name_of(entry));
-        let why = format!("{why}: who does runs as everybody who starts a {} program, and root may", arch.target);
+        let what = format!("the interpreter of the entry {} can be changed by other users", name_of(entry));
+        let why =
+            format!("{why}: a changed file runs as every user who starts a {} program, and root may", arch.target);
         Some(replaced_by_root(seen, entry, Case::of(arch, what, why)))
     });
     cases.collect()
@@ -182,7 +183,7 @@ fn replaced_by_root(seen: &Seen, entry: &Entry, case: Case) -> Case {
         .repair(seen.shell.root(format_args!("chmod go-w {dirs}")))
 }
 
-/// Releases that threads with maintainers in them call broken ([`known_bad`](crate::qemu::known_bad)), and those before
+/// Releases that maintainers call broken in a thread ([`known_bad`](crate::qemu::known_bad)), and those before
 /// 7.2, which fail under today's kernels and guests (tonistiigi/binfmt#215).
 fn known_bad(seen: &Seen) -> Vec<Case> {
     let cases = there(seen).filter_map(|(arch, entry, file)| {
@@ -195,7 +196,7 @@ fn known_bad(seen: &Seen) -> Vec<Case> {
             ),
             None => return None,
         };
-        let what = format!("{} is QEMU {version}, which is known to be bad", shown(entry));
+        let what = format!("{} is QEMU {version}, which has known bugs", shown(entry));
         let case = Case::of(arch, what, why);
         let force = if seen.is_ours(entry) { "" } else { " --force" };
         let line = seen.shell.tool(format_args!("register {} --source download{force}", arch.target));
@@ -204,11 +205,11 @@ fn known_bad(seen: &Seen) -> Vec<Case> {
     cases.collect()
 }
 
-/// A program was started through the entry, and did not come to its end.
+/// A program was started through the entry and did not finish.
 fn does_not_run(seen: &Seen) -> Vec<Case> {
     let cases = seen.emulated().filter_map(|(arch, entry)| match seen.trials.get(arch.target)? {
         Trial::Failed(why) => {
-            let what = format!("a program was started through the entry {}, and did not run", name_of(entry));
+            let what = format!("a program was started through the entry {} and did not run", name_of(entry));
             Some(replaced(seen, arch, entry, Case::of(arch, what, why.clone())))
         }
         Trial::Ran | Trial::RanStale => None,

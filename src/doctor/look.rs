@@ -1,4 +1,4 @@
-//! The one look that the checks judge: the only part of the doctor that asks the machine.
+//! Gathers the facts that the checks judge. This is the only part of the doctor that reads the machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
 use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
 use crate::facts::{Facts, Native, native};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::interpreter::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::{boot, interpreter, probe};
@@ -18,7 +18,7 @@ use crate::{boot, interpreter, probe};
 mod nix;
 mod place;
 
-/// Looks at everything.
+/// Gathers all facts.
 pub fn look(host: &Host, facts: &Facts) -> Seen {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
     let natives = native::among(&all, &facts.machine);
@@ -35,7 +35,7 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
         shell,
         table: facts.table.clone(),
         has_binfmt_misc: place::has_binfmt_misc(host),
-        // Whoever is not root could not write it anywhere.
+        // An ordinary user could not write it on any machine.
         writable: writable.filter(|_| host::env::effective_ids().0 == 0),
         place: place::look(host, facts),
         natives,
@@ -56,15 +56,15 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
     seen
 }
 
-/// A system that is emulated as a whole sees the kernel's table of the machine that emulates it, whose entries run this
-/// very program: they are no business of its own.
+/// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose entries
+/// run this very program and do not belong to the system.
 fn forget_the_machine_outside(seen: &mut Seen) {
     seen.table = Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true };
     seen.boot = boot::Boot::of(Vec::new(), false);
     seen.place.container = None;
 }
 
-/// A rule of a boot file whose interpreter is not there is refused at boot, if it has flag F (ENOENT, measured).
+/// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT, measured).
 fn keep_readable_rules(seen: &mut Seen) {
     let there = |path: &[u8]| {
         use std::os::unix::ffi::OsStrExt as _;
@@ -76,7 +76,7 @@ fn keep_readable_rules(seen: &mut Seen) {
     seen.boot = boot::Boot::of(rules, seen.boot.has_reader);
 }
 
-/// The kernel's paths are real ones, whatever `--root` says.
+/// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
 fn interpreters(seen: &Seen) -> BTreeMap<Vec<u8>, Interpreter> {
     let mut found = BTreeMap::new();
     for entry in seen.table.entries().iter().filter(|entry| has_file(entry)) {
@@ -96,7 +96,7 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
     let mut found = Interpreter {
         exists: true,
         dynamic: unfit == Some(BinaryError::Dynamic),
-        // A script is a fair interpreter of other things than foreign programs.
+        // A script is a valid interpreter for files other than foreign programs.
         unfit: unfit.filter(|_| taken_by(entry).next().is_some()).map(|why| why.to_string()),
         executable: host.has_mode(path, 0o111),
         noexec: host.noexec_mount(path),
@@ -104,11 +104,11 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
             crate::error::Error::Distrusted(why) => Some(why.to_string()),
             _ => None,
         }),
-        label: host.label(path),
+        label: host.selinux_label(path),
         ..Interpreter::default()
     };
     let Some(arch) = taken_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
-    // Nothing is started that somebody else could have put there.
+    // A file that another user could have put there is not started.
     if let Ok(fit) = candidate::judge_any_age(&host, arch, machine, path) {
         found.version = Some(fit.version);
         let flaw = known_bad::flaw(fit.version, machine, arch.target, fit.fixed_address);
@@ -117,7 +117,7 @@ fn judge(machine: &str, entry: &Entry) -> Interpreter {
     found
 }
 
-/// Starts a program of each system that has an entry, and looks at what runs it.
+/// Starts a program of each system that has an entry, and finds out which file runs it.
 fn trials(seen: &Seen) -> BTreeMap<&'static str, Trial> {
     if !seen.is_in_force() {
         return BTreeMap::new();
@@ -128,8 +128,8 @@ fn trials(seen: &Seen) -> BTreeMap<&'static str, Trial> {
 
 fn try_out(arch: &Arch, entry: &Entry) -> Option<Trial> {
     let seen = match probe::run_in_memory(arch.probe()?) {
-        // Nothing may be started from memory here (sysctl vm.memfd_noexec), or the interpreter not at all, which its
-        // file says.
+        // Programs in memory may not be started here (sysctl vm.memfd_noexec), or the interpreter may not be executed,
+        // which the check of its file reports.
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
         Err(e) => return Some(Trial::Failed(format!("it could not be started: {e}"))),
         Ok(None) => return Some(Trial::Failed("it ended as soon as it was started".into())),
@@ -139,6 +139,6 @@ fn try_out(arch: &Arch, entry: &Entry) -> Option<Trial> {
         return Some(Trial::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
     }
     let there = host::user_files::open_regular(path_of(entry)).ok().filter(|_| has_file(entry));
-    let there = there.and_then(|file| Some(Inode::of(&file.metadata().ok()?)));
+    let there = there.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
     Some(if there.is_none_or(|there| there == seen.program) { Trial::Ran } else { Trial::RanStale })
 }

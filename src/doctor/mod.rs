@@ -1,13 +1,13 @@
-//! What is wrong on this machine, why, and the command that repairs it.
+//! `doctor`: finds problems on this machine, their cause, and the command that repairs them.
 //!
 //! ```text
 //! look (asks the machine once) ─ Seen ─▶ each check (pure) ─▶ findings, most urgent first
 //! text ─▶ messages (pure) ─▶ what it means, with Seen and the findings: here and now
 //! ```
 //!
-//! A check knows one situation and nothing of the others, and its documentation says where that is described. What a
-//! check proposes is what a person would type; what can be done without asking is said apart, as a [`Fix`], which goes
-//! through the plan of `register` or `unregister`, and so never does what those refuse.
+//! A check covers one situation and knows no other check. Its documentation cites where the situation is described. The
+//! repair of a finding is a command for the user. A [`Fix`] is what `--fix` may do without asking. It goes through the plan
+//! of `register` or `unregister`, so it never does what those refuse.
 
 mod boot;
 mod containers;
@@ -38,32 +38,32 @@ pub enum Urgency {
     Danger,
     /// Programs or builds do not work now.
     Broken,
-    /// They will not after a restart, an upgrade, or in a chroot.
+    /// They will stop working after a restart or an upgrade, or do not work in a chroot.
     Fragile,
-    /// It works, but it may be used for harm, or surprise some programs.
+    /// Programs work, but there is a security risk, or some programs misbehave.
     Risk,
 }
 
 /// One situation.
 #[derive(Debug)]
 pub struct Check {
-    /// Its name, which stays.
+    /// The stable name of the check.
     pub id: &'static str,
     /// How bad it is.
     pub urgency: Urgency,
-    /// Whether it is so, and where.
+    /// The function that finds the situation.
     run: fn(&Seen) -> Vec<Case>,
 }
 
-/// A situation that was found.
+/// A situation that a check found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
-    /// The check's name.
+    /// The name of the check.
     pub id: &'static str,
     /// How bad it is.
     pub urgency: Urgency,
-    /// What it is.
+    /// The situation, its cause and its repair.
     #[serde(flatten)]
     pub case: Case,
 }
@@ -72,37 +72,37 @@ pub struct Finding {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Case {
-    /// The systems it concerns; none: all, or Nix itself.
+    /// The systems that are affected; empty if all are, or Nix itself.
     pub systems: Vec<&'static str>,
-    /// What is so.
+    /// The situation.
     pub what: String,
-    /// Why that is wrong.
+    /// Why it is a problem.
     pub why: String,
-    /// The lines that repair it, to be typed.
+    /// The commands that repair it.
     pub repair: Vec<String>,
-    /// What `--fix` does about it; none: it takes a person's decision.
+    /// What `--fix` does about it; absent if the user has to decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
 }
 
-/// What can be done safely, by the usual way: look, plan, apply.
+/// A repair that is safe to make without asking, through facts, plan and apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fix {
-    /// Register what the receipt says is registered once more.
+    /// Register these systems of the receipt again.
     Register(Vec<&'static str>),
     /// Restart the nix-daemon.
     RestartDaemon,
 }
 
 impl Case {
-    /// Of one system.
+    /// A finding about one system.
     fn of(arch: &Arch, what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { systems: vec![arch.target], ..Self::general(what, why) }
     }
 
-    /// Of none.
+    /// A finding about no particular system.
     fn general(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), why: why.into(), ..Self::default() }
     }
@@ -112,7 +112,7 @@ impl Case {
         self
     }
 
-    /// `--fix` registers these again, if they are ours.
+    /// Lets `--fix` register the system again, if it is ours.
     fn again(self, seen: &Seen, arch: &Arch) -> Self {
         let known = seen.registered.get(arch.target).is_some_and(|system| !system.adopted);
         let fix = known.then(|| Fix::Register(vec![arch.target]));
@@ -120,7 +120,7 @@ impl Case {
     }
 }
 
-/// Every check there is.
+/// Every check.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
     let topics = [
         kernel::CHECKS,
@@ -136,7 +136,7 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
     topics.into_iter().flatten()
 }
 
-/// All that is wrong, the worst first.
+/// All findings, the most urgent first.
 pub fn examine(seen: &Seen) -> Vec<Finding> {
     let found = |check: &'static Check| (check.run)(seen).into_iter().map(move |case| (check, case));
     let mut findings: Vec<Finding> =
@@ -146,7 +146,7 @@ pub fn examine(seen: &Seen) -> Vec<Finding> {
     findings
 }
 
-/// A program that does not run is no news where something else says why.
+/// Drops "does not run" for systems for which another finding has the cause.
 fn excuse(findings: &mut Vec<Finding>) {
     let explained: Vec<&str> = findings
         .iter()

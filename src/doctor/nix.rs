@@ -1,5 +1,5 @@
-//! What Nix promises, and what the kernel keeps. Nix never looks at binfmt_misc (2.36, `derivation-building-goal.cc`): it
-//! takes builds for what `extra-platforms` lists.
+//! Checks that Nix's platforms and the kernel's table agree. Nix never reads binfmt_misc (2.36,
+//! `derivation-building-goal.cc`): it accepts builds for the systems in `extra-platforms`.
 
 use binfmt_magic::Arch;
 
@@ -18,7 +18,7 @@ pub(super) const PLATFORMS: &[&str] = &["extra-platforms"];
 const I686: &str = "i686-linux";
 
 impl Seen {
-    /// What Nix has in `extra-platforms`, by its own word or its files.
+    /// The effective `extra-platforms`, as Nix reports it, or by its files.
     pub(super) fn platforms(&self, nix: &Nix) -> Vec<String> {
         let default: &[&str] = if self.machine == "x86_64" { &[I686] } else { &[] };
         nix.answered.clone().unwrap_or_else(|| nix.settings.list(PLATFORMS, default))
@@ -26,7 +26,7 @@ impl Seen {
 }
 
 /// `extra-platforms` is the setting's real name, so `extra-platforms = aarch64-linux` replaces the default, and Wine,
-/// Steam and all else that wants i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506, #168192). The
+/// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506, #168192). The
 /// appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
 fn lost_i686(seen: &Seen) -> Vec<Case> {
     let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "x86_64" && seen.natives.contains("i386")) else {
@@ -36,24 +36,24 @@ fn lost_i686(seen: &Seen) -> Vec<Case> {
         return Vec::new();
     }
     let Some(line) = replacing(nix) else { return Vec::new() };
-    let what = format!("line {} of {} takes {I686} away from Nix", line.number, line.file.display());
-    let why = "extra-platforms is the setting's own name: it replaces Nix's default, which has i686-linux in it; \
+    let what = format!("line {} of {} removes {I686} from Nix's platforms", line.number, line.file.display());
+    let why = "extra-platforms is the setting itself: it replaces Nix's default, which contains i686-linux; \
                extra-extra-platforms appends";
     let case = Case { systems: vec!["i386"], ..Case::general(what, why) };
     vec![appending(seen, nix, line, case)]
 }
 
-/// The last line that sets the platforms anew.
+/// The last line that replaces the platforms.
 fn replacing(nix: &Nix) -> Option<&Line> {
     let (replaces, lines) = nix.settings.of(PLATFORMS);
     lines.into_iter().next().filter(|_| replaces)
 }
 
-/// The command that makes an appending line of it, where the file is anybody's to edit.
+/// The command that turns the line into an appending one, if the file can be edited.
 fn appending(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
     if nix.left_alone {
         return case.repair(format!(
-            "# {} is generated: write extra-extra-platforms = {} where that is done",
+            "# {} is generated: write extra-extra-platforms = {} in its source",
             line.file.display(),
             line.words.join(" ")
         ));
@@ -64,14 +64,15 @@ fn appending(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
 }
 
 impl Nix {
-    /// What has to be done after a change of its settings.
+    /// The command that is needed after a change of the settings.
     pub(super) fn reread(&self, case: Case) -> Case {
         Case { repair: [case.repair, self.restart.iter().cloned().collect()].concat(), ..case }
     }
 }
 
-/// Platforms without an emulator: Nix takes the build, and its builder ends in "Exec format error" (nixpkgs#110540,
-/// nixos-generators#59, #202). Where the table itself is not there or off, that is said instead.
+/// Platforms without an emulator: Nix accepts the build, and its builder fails with "Exec format error" (nixpkgs#110540,
+/// nixos-generators#59, #202). If the table itself is missing or switched off, another check
+/// reports that instead.
 fn promises_too_much(seen: &Seen) -> Vec<Case> {
     let Some(nix) = seen.nix.as_ref().filter(|_| seen.is_in_force()) else { return Vec::new() };
     let platforms = seen.platforms(nix);
@@ -79,21 +80,21 @@ fn promises_too_much(seen: &Seen) -> Vec<Case> {
         let promised: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
         let said = promised.first().filter(|_| seen.winner(arch).is_none())?;
-        // The default holds it on every x86_64 machine; without IA-32 in the kernel only a 32-bit build finds out.
+        // It is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
         let by_default = *said == I686 && replacing(nix).is_none();
         if by_default || seen.registered.contains_key(arch.target) {
             return None;
         }
-        let what = format!("Nix takes builds for {}, and nothing runs their programs", promised.join(" "));
-        let why = "Nix believes its configuration and never asks the kernel: such a build starts, and ends in \"Exec \
+        let what = format!("Nix accepts builds for {}, but nothing runs their programs", promised.join(" "));
+        let why = "Nix relies on its configuration and never asks the kernel: such a build starts, and fails with \"Exec \
                    format error\"";
         Some(Case::of(arch, what, why).repair(seen.shell.register(arch)))
     });
     cases.collect()
 }
 
-/// The reverse: programs run, and Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
-/// (nixos-generators#219, raspberry-pi-nix#129). `--no-nix` is the user's word, and no finding.
+/// The reverse: programs run, but Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
+/// (nixos-generators#219, raspberry-pi-nix#129). `--no-nix` is the user's choice, and not a finding.
 fn not_told(seen: &Seen) -> Vec<Case> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let platforms = seen.platforms(nix);
@@ -104,11 +105,11 @@ fn not_told(seen: &Seen) -> Vec<Case> {
         if missing.len() < arch.nix_systems.len().max(1) || known.is_some_and(|system| !system.nix) {
             return None;
         }
-        let what = format!("{} programs run, and Nix refuses builds for {}", arch.target, missing.join(" "));
-        let why = "what it may build for is what extra-platforms lists; it never asks the kernel";
+        let what = format!("{} programs run, but Nix refuses builds for {}", arch.target, missing.join(" "));
+        let why = "it builds only for the systems in extra-platforms; it never asks the kernel";
         if nix.answered.is_some() && told_by_files(seen, nix, &missing) {
-            let why = "its files in /etc/nix do, but a nix.conf of root's own, which is read later, or NIX_CONFIG sets \
-                       extra-platforms anew; extra-extra-platforms there would append";
+            let why = "its files in /etc/nix list the system, but root's own nix.conf, which is read later, or NIX_CONFIG \
+                       replaces extra-platforms; extra-extra-platforms there would append";
             return Some(
                 Case::of(arch, what, why).repair(seen.shell.root("grep -n platforms /root/.config/nix/nix.conf")),
             );
@@ -129,15 +130,15 @@ fn not_told(seen: &Seen) -> Vec<Case> {
     cases.collect()
 }
 
-/// Nix's own files name these, whatever else it read.
+/// Whether the files in /etc/nix name these systems, regardless of other settings.
 fn told_by_files(seen: &Seen, nix: &Nix, systems: &[&str]) -> bool {
     let by_files = seen.platforms(&Nix { answered: None, ..nix.clone() });
     systems.iter().all(|system| by_files.iter().any(|platform| platform == system))
 }
 
 /// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
-/// and gives up if the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid
-/// argument"; nixpkgs#171297). Such a machine is not at hand: tried on facts.
+/// and fails if the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid
+/// argument"; nixpkgs#171297). No test machine is like that: tested on facts.
 fn no_aarch32(seen: &Seen) -> Vec<Case> {
     let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "aarch64" && !seen.natives.contains("arm")) else {
         return Vec::new();
@@ -150,9 +151,9 @@ fn no_aarch32(seen: &Seen) -> Vec<Case> {
     if promised.is_empty() {
         return Vec::new();
     }
-    let what = format!("Nix takes builds for {}, and this processor has no 32-bit mode", promised.join(" "));
-    let why = "Nix asks the kernel for a 32-bit personality first, which an arm64 kernel refuses here (\"cannot set \
-               32-bit personality\"): no emulator is ever reached";
+    let what = format!("Nix accepts builds for {}, but this processor has no 32-bit mode", promised.join(" "));
+    let why = "Nix first requests a 32-bit personality, which the arm64 kernel refuses here (\"cannot set \
+               32-bit personality\"): no emulator is ever started";
     let case = Case { systems: vec!["arm"], ..Case::general(what, why) };
     vec![
         case.repair(seen.shell.tool("unregister arm"))

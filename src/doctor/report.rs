@@ -1,4 +1,4 @@
-//! What `doctor` says: text at 80 columns for people, and a document for programs.
+//! The output of `doctor`: text at 80 columns for people, and a JSON document for programs.
 
 use std::fmt::Write as _;
 
@@ -11,22 +11,22 @@ use super::{Finding, Seen, Urgency};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Of this format: 1.
+    /// The version of this format: 1.
     pub version: u32,
-    /// How many checks were made.
+    /// The number of checks that were run.
     pub checks: usize,
-    /// What was looked at, in one line.
+    /// What was examined, in one line.
     pub looked_at: String,
-    /// What is wrong, the worst first; if there is anything, the exit status is 3.
+    /// The findings, the most urgent first; if there is any, the exit status is 3.
     pub findings: Vec<Finding>,
-    /// The checks that found something before `--fix`, and find nothing now.
+    /// The checks that found something before `--fix` and find nothing now.
     pub fixed: Vec<&'static str>,
-    /// What the messages mean that are in the text that was brought.
+    /// The explanations of the messages in the given text.
     pub meanings: Vec<Meaning>,
 }
 
 impl Report {
-    /// Of these findings.
+    /// Creates the report of these findings.
     pub fn new(seen: &Seen, findings: Vec<Finding>) -> Self {
         Self {
             version: 1,
@@ -38,17 +38,17 @@ impl Report {
         }
     }
 
-    /// Of a text that has messages which are known: what is behind them is in their meanings.
+    /// Creates the report of a text with known messages; their causes are in the meanings.
     pub fn of_text(seen: &Seen, meanings: Vec<Meaning>) -> Self {
         Self { meanings, ..Self::new(seen, Vec::new()) }
     }
 
-    /// Nothing to say but that all is well.
+    /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty() && self.meanings.is_empty()
     }
 
-    /// For people.
+    /// The report as text for people.
     pub fn text(&self) -> String {
         if !self.meanings.is_empty() {
             return self.meanings.iter().map(Meaning::text).collect::<Vec<_>>().join("\n");
@@ -97,7 +97,7 @@ impl Finding {
         let what = wrap(&format!("{}: {}{of}: {}", self.urgency.word(), self.id, self.case.what), 2);
         let mut text = format!("{what}\n{}\n", indent(&wrap(&self.case.why, 0), 2));
         for line in &self.case.repair {
-            // To be copied: never broken.
+            // A command to copy is never broken into lines.
             let _ = writeln!(text, "    {line}");
         }
         text
@@ -130,14 +130,14 @@ fn looked_at(seen: &Seen) -> String {
     format!("looked at {table}, their interpreters, {} boot rules, {nix}", seen.boot.rules().len())
 }
 
-/// The widest line for people.
+/// The maximum width of a line of text.
 const WIDTH: usize = 80;
 
-/// Breaks a text at blanks; lines after the first are indented.
+/// Wraps a text at blanks; lines after the first are indented by `hang`.
 pub fn wrap(text: &str, hang: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
-    // Where a whole block is indented afterwards, it is by two.
+    // A block that is indented afterwards is indented by two.
     let width = WIDTH.saturating_sub(2);
     for word in text.split_whitespace() {
         let longer = line.chars().count().saturating_add(1).saturating_add(word.chars().count());
@@ -154,7 +154,7 @@ pub fn wrap(text: &str, hang: usize) -> String {
     lines.join("\n")
 }
 
-/// Moves every line to the right.
+/// Indents every line.
 pub fn indent(text: &str, by: usize) -> String {
     text.lines().map(|line| format!("{}{line}", " ".repeat(by))).collect::<Vec<_>>().join("\n")
 }

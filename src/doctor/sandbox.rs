@@ -1,4 +1,4 @@
-//! Nix's sandbox: what it is to hold, and whether there is one.
+//! Checks of Nix's sandbox: its paths, and whether it is used at all.
 
 use super::seen::Nix;
 use super::{Case, Check, Seen, Urgency};
@@ -16,15 +16,14 @@ pub(super) const CHECKS: &[Check] = &[
 pub(crate) const PATHS: &[&str] = &["sandbox-paths", "build-sandbox-paths", "build-chroot-dirs"];
 const SANDBOX: &[&str] = &["sandbox", "build-use-sandbox", "build-use-chroot"];
 
-/// The words of a `TARGET=SOURCE?` (2.36, `parsedDerivations` and `sandbox-paths`): the source, and whether it may be
-/// missing.
+/// Parses `TARGET=SOURCE?` (2.36, `parsedDerivations` and `sandbox-paths`): the source, and whether it may be missing.
 pub(crate) fn source(word: &str) -> (&str, bool) {
     let (word, optional) = word.strip_suffix('?').map_or((word, false), |word| (word, true));
     (word.split_once('=').map_or(word, |(_, source)| source), optional)
 }
 
 /// `#` starts a comment anywhere and blanks end a word (2.36, `libutil/configuration.cc`), quotes or not: such a path
-/// cannot be written, and what is left of it is taken for a path.
+/// cannot be written, and Nix uses the remaining piece as a path.
 fn cut(seen: &Seen) -> Vec<Case> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let odd = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
@@ -33,10 +32,10 @@ fn cut(seen: &Seen) -> Vec<Case> {
         let what = if line.cut {
             format!("a path in {of} ends at its #")
         } else {
-            format!("{of} has {}, which is a piece of a path", line.words.iter().find(odd)?)
+            format!("{of} has {}, which is only a piece of a path", line.words.iter().find(odd)?)
         };
-        let why = "in Nix's configuration # starts a comment anywhere and blanks end a word, whatever the quotes: such \
-                   a path cannot be written there. With flag F the sandbox needs no path at all";
+        let why = "in Nix's configuration # starts a comment anywhere and blanks end a word, even inside quotes: such a \
+                   path cannot be written there. With flag F the sandbox needs no path at all";
         Some(drop_line(seen, nix, line, Case::general(what, why)))
     });
     cases.collect()
@@ -44,7 +43,7 @@ fn cut(seen: &Seen) -> Vec<Case> {
 
 fn drop_line(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
     if nix.left_alone {
-        return case.repair(format!("# {} is generated: take it out where that is done", line.file.display()));
+        return case.repair(format!("# {} is generated: remove the path from its source", line.file.display()));
     }
     let edit = format!("sed -i '{}s/^/#/' {}", line.number, seen.shell.path(&line.file));
     nix.reread(case.repair(seen.shell.root(edit)))
@@ -62,17 +61,17 @@ fn missing(seen: &Seen) -> Vec<Case> {
         });
         for word in gone {
             let what = format!(
-                "{word}, which line {} of {} wants in the sandbox, does not exist",
+                "{word}, which line {} of {} adds to the sandbox, does not exist",
                 line.number,
                 line.file.display()
             );
-            let why = "every build fails on it, for every system; with a ? at its end it may be missing";
+            let why = "every build fails because of it, for every system; with a ? at its end it may be missing";
             let case = Case::general(what, why);
-            // What means something to sed is any character.
+            // Characters that are special to sed become `.`, any character.
             let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|'], ".");
             let script = format!("{}s|{old}|{word}?|", line.number);
             let edit = format!("sed -i {} {}", quoted(&script), seen.shell.path(&line.file));
-            let by_hand = format!("# write {word}? in its place, where {} is made", line.file.display());
+            let by_hand = format!("# write {word}? instead, in the source of {}", line.file.display());
             let odd = word.contains(['&', '|', '\\']);
             let line = if nix.left_alone || odd { by_hand } else { seen.shell.root(edit) };
             cases.push(nix.reread(case.repair(line)));
@@ -81,8 +80,8 @@ fn missing(seen: &Seen) -> Vec<Case> {
     cases
 }
 
-/// `sandbox = true` with `sandbox-fallback` (the default): where the kernel gives no namespaces, Nix builds without a
-/// sandbox and says so only with --debug (2.36, `linux-derivation-builder`: "auto-disabling sandboxing because the
+/// `sandbox = true` with `sandbox-fallback` (the default): if the kernel refuses namespaces, Nix builds without a
+/// sandbox and logs that only with --debug (2.36, `linux-derivation-builder`: "auto-disabling sandboxing because the
 /// prerequisite namespaces are not available").
 fn silently_off(seen: &Seen) -> Vec<Case> {
     let Some(nix) = &seen.nix else { return Vec::new() };
@@ -100,9 +99,9 @@ fn silently_off(seen: &Seen) -> Vec<Case> {
             )
         };
         Case::general(
-            "Nix builds without a sandbox here, and does not say so",
-            "this machine gives no namespaces, and sandbox-fallback lets Nix go on without: builds see the whole \
-             machine. sandbox-fallback = false makes an error of it",
+            "Nix builds without a sandbox here, and does not report it",
+            "this machine refuses namespaces, and sandbox-fallback lets Nix continue without them: builds see the \
+             whole machine. With sandbox-fallback = false it is an error",
         )
         .repair(line)
     };
@@ -110,7 +109,7 @@ fn silently_off(seen: &Seen) -> Vec<Case> {
 }
 
 /// Nix run by an emulator: QEMU refuses to load a seccomp filter, and `sandbox = false` does not help (NixOS/nix#5258,
-/// nix-installer#324). Tried on facts, and seen by hand with this tool built for arm64, run by QEMU.
+/// nix-installer#324). Tested on facts, and by hand with this tool built for arm64, run by QEMU.
 fn inside_emulation(seen: &Seen) -> Vec<Case> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let filters = nix.settings.word(&["filter-syscalls"]).is_none_or(|value| value == "true");
@@ -120,7 +119,7 @@ fn inside_emulation(seen: &Seen) -> Vec<Case> {
         let line = format!("sh -c 'mkdir -p {dir} && echo filter-syscalls = false >> {conf}'");
         let case = Case::general(
             format!("this whole system ({}) runs in an emulator, and Nix filters system calls", seen.machine),
-            "QEMU cannot load the filter: each build ends in \"unable to load seccomp BPF program: Invalid argument\"",
+            "QEMU cannot load the filter: each build fails with \"unable to load seccomp BPF program: Invalid argument\"",
         );
         nix.reread(case.repair(seen.shell.root(line)))
     };

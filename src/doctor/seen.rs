@@ -1,4 +1,4 @@
-//! What the checks judge: plain data, so that each of them can be tried on a machine that is not there.
+//! The facts that the checks judge: plain data, so that tests can describe machines that are not available.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -14,115 +14,115 @@ use crate::interpreter::Version;
 use crate::nix::settings::Settings;
 use crate::receipt::System;
 
-/// A machine, as far as the checks want to know it.
+/// The facts about a machine that the checks need.
 #[derive(Debug)]
 pub struct Seen {
     /// `uname -m`.
     pub machine: String,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
-    /// How lines for a shell are written here.
+    /// How commands for a shell are written on this machine.
     pub shell: Shell,
     /// The kernel's table.
     pub table: Table,
-    /// The kernel has binfmt_misc, loaded or as a module; none: that cannot be seen.
+    /// Whether the kernel has binfmt_misc, loaded or as a module; `None` if unknown.
     pub has_binfmt_misc: Option<bool>,
-    /// `register` can be written; none: it was not tried.
+    /// Whether `register` can be written; `None` if it was not tried.
     pub writable: Option<bool>,
-    /// What else there is around the kernel.
+    /// The environment of the kernel.
     pub place: Place,
-    /// Targets that the machine runs by itself.
+    /// Targets that the machine runs natively.
     pub natives: BTreeSet<&'static str>,
     /// Names of our entries.
     pub ours: BTreeSet<String>,
-    /// What the receipt says is registered.
+    /// The registered systems, by the receipt.
     pub registered: BTreeMap<String, System>,
-    /// What the kernel's entries lead to, by the path in them.
+    /// The files of the entries' interpreters, by the path in the entry.
     pub interpreters: BTreeMap<Vec<u8>, Interpreter>,
-    /// What became of a program of each system that has an entry.
+    /// The result of running a program, for each system that has an entry.
     pub trials: BTreeMap<&'static str, Trial>,
-    /// What registers entries at boot.
+    /// The rules that are registered at boot.
     pub boot: Boot,
     /// Foreign setuid programs called sudo in the images of containers.
     pub foreign_sudo: BTreeMap<&'static str, PathBuf>,
-    /// Nix; none: no trace of it.
+    /// Nix; `None` if it was not found.
     pub nix: Option<Nix>,
 }
 
-/// What a kernel runs in.
+/// The environment of a kernel.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
 pub struct Place {
-    /// Not the machine's own user namespace.
+    /// Whether this is not the machine's own user namespace.
     pub user_namespace: bool,
-    /// The container's kind.
+    /// The kind of the container, if this is one.
     pub container: Option<String>,
-    /// The table was mounted after the container had started.
+    /// Whether the table was mounted after the container had started.
     pub table_is_younger: bool,
     /// Windows Subsystem for Linux.
     pub wsl: bool,
-    /// SELinux is in force.
+    /// Whether SELinux is enforcing.
     pub selinux: bool,
-    /// This very program runs through an emulator.
+    /// Whether this program itself runs through an emulator.
     pub emulated: bool,
-    /// The namespaces that Nix's sandbox needs can be made; none: it was not tried.
+    /// Whether the namespaces that Nix's sandbox needs can be created; `None` if it was not tried.
     pub namespaces: Option<bool>,
 }
 
-/// An interpreter's file.
+/// The file of an interpreter.
 #[derive(Debug, Clone, Default)]
 pub struct Interpreter {
-    /// There is a file by that name.
+    /// Whether the path exists.
     pub exists: bool,
-    /// Why it is no static program of this machine.
+    /// Why it is not a static program of this machine.
     pub unfit: Option<String>,
-    /// It asks for a loader.
+    /// Whether it needs a loader.
     pub dynamic: bool,
-    /// Somebody has the right to execute it.
+    /// Whether its mode has an execute bit.
     pub executable: bool,
-    /// It lies on a file system that is mounted noexec: its mount point.
+    /// The mount point of its file system, if that is mounted noexec.
     pub noexec: Option<PathBuf>,
-    /// Why others could change it.
+    /// Why users other than root could change it.
     pub distrust: Option<String>,
-    /// SELinux's label.
+    /// The SELinux label.
     pub label: Option<String>,
-    /// The release that it answers with.
+    /// The release that it reports.
     pub version: Option<Version>,
-    /// What its release is known for: "aborts on …", and the thread.
+    /// The known bug of its release ("aborts on …"), and the thread about it.
     pub flaw: Option<(&'static str, &'static str)>,
 }
 
-/// What became of a foreign program.
+/// The result of running a foreign program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trial {
     /// It ran.
     Ran,
-    /// It ran, and not through the file that now has the interpreter's path.
+    /// It ran, but not through the file that is at the interpreter's path now.
     RanStale,
-    /// It did not.
+    /// It did not run, for this reason.
     Failed(String),
 }
 
-/// Nix, as it is configured.
+/// The configuration of Nix.
 #[derive(Debug, Clone, Default)]
 pub struct Nix {
-    /// What its files say.
+    /// The settings in its files.
     pub settings: Settings,
-    /// `extra-platforms` as Nix itself answers; none: it could not be asked.
+    /// `extra-platforms` as Nix itself reports it; `None` if Nix could not be asked.
     pub answered: Option<Vec<String>>,
-    /// The nix.conf that people edit.
+    /// The nix.conf that users edit.
     pub conf: PathBuf,
-    /// It is not ours to change.
+    /// Whether this tool must not change nix.conf.
     pub left_alone: bool,
-    /// Builds go through a daemon of root's.
+    /// Whether root's daemon does the builds.
     pub has_daemon: bool,
-    /// How a daemon that runs is restarted; none: none runs, and the next one reads what is there.
+    /// The command that restarts the running daemon; `None` if none runs, because the next one reads the current files.
     pub restart: Option<String>,
-    /// A running daemon that is older than a file of its settings: its number, and that file.
+    /// The running daemon's process id and the settings file that is newer than the daemon, if there is one.
     pub daemon_is_older: Option<(u32, PathBuf)>,
-    /// Users whose own nix.conf wants what only trusted users may: name, file, setting.
+    /// Users whose own nix.conf has a setting for trusted users only: name, file, setting.
     pub untrusted: Vec<(String, PathBuf, String)>,
-    /// Sources of sandbox paths that do not exist.
+    /// The sources of sandbox paths that do not exist.
     pub missing: BTreeSet<String>,
 }
 
@@ -149,12 +149,12 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Is it an entry of ours?
+    /// Whether this tool made the entry.
     pub fn is_ours(&self, entry: &Entry) -> bool {
         self.ours.contains(&name_of(entry))
     }
 
-    /// The systems that run through an entry, each with it; those that the machine runs by itself are none.
+    /// The systems that run through an entry, with that entry. Native systems are not included.
     pub fn emulated(&self) -> impl Iterator<Item = (&'static Arch, &Entry)> {
         let foreign = Arch::ALL.iter().filter(|arch| !self.natives.contains(arch.target));
         foreign.filter_map(|arch| Some((arch, self.winner(arch)?)))
@@ -165,17 +165,17 @@ impl Seen {
         arch.headers().iter().find_map(|head| self.table.winner(head))
     }
 
-    /// The table is there, and is looked at.
+    /// Whether the table exists and is in force.
     pub fn is_in_force(&self) -> bool {
         matches!(self.table, Table::Mounted { enabled: true, .. })
     }
 
-    /// An entry's interpreter, if it was looked at.
+    /// The interpreter of an entry, if it was examined.
     pub fn interpreter(&self, entry: &Entry) -> Option<&Interpreter> {
         self.interpreters.get(&entry.rule.interpreter)
     }
 
-    /// The systems that are registered, and are known.
+    /// The registered systems that this version knows.
     pub fn registered(&self) -> impl Iterator<Item = (&'static Arch, &System)> {
         self.registered.iter().filter_map(|(target, system)| Some((Arch::by_target(target)?, system)))
     }
@@ -186,13 +186,12 @@ pub fn path_of(entry: &Entry) -> &Path {
     Path::new(OsStr::from_bytes(&entry.rule.interpreter))
 }
 
-/// The systems whose programs an entry takes.
+/// The systems whose programs an entry matches.
 pub fn taken_by(entry: &Entry) -> impl Iterator<Item = &'static Arch> {
     Arch::ALL.iter().filter(|arch| arch.headers().iter().any(|head| entry.rule.matches(head)))
 }
 
-/// The system that an entry means, by its own name or its interpreter's: what comes before `qemu-` and after the
-/// target is dropped, as in `/run/binfmt/qemu-aarch64-static`.
+/// The system in the name of an entry or of its interpreter. The text before `qemu-` and after the target is dropped, as in `/run/binfmt/qemu-aarch64-static`.
 pub fn meant_by(entry: &Entry) -> Option<&'static Arch> {
     let file = path_of(entry).file_name().map(|name| name.to_string_lossy().into_owned());
     let names = file.into_iter().chain([name_of(entry)]);

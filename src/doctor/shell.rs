@@ -1,4 +1,4 @@
-//! Lines that a person can copy into a shell. Pure.
+//! Commands that a user can paste into a shell. Pure.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use binfmt_magic::Arch;
 use crate::binfmt_misc;
 use crate::text::quoted;
 
-/// How lines for a shell are written on a machine.
+/// How commands for a shell are written on a machine.
 #[derive(Debug, Clone, Default)]
 pub struct Shell {
-    /// Below which directory the machine is, if it is not the running one.
+    /// The directory that contains the machine's tree, if it is not the running machine.
     pub root: Option<PathBuf>,
-    /// The reader is root already.
+    /// Whether the user is root already.
     pub is_root: bool,
 }
 
 impl Shell {
-    /// A command that root has to give.
+    /// A command that needs root.
     pub fn root(&self, line: impl Display) -> String {
         if self.is_root { line.to_string() } else { format!("sudo {line}") }
     }
 
-    /// This tool, with these words.
+    /// A command of this tool, with these arguments.
     pub fn tool(&self, words: impl Display) -> String {
         match &self.root {
             Some(root) => format!("binfmt-nix --root {} {words}", quoted(&root.to_string_lossy())),
@@ -31,23 +31,23 @@ impl Shell {
         }
     }
 
-    /// Registers a system, once more or for the first time.
+    /// The command that registers a system, again or for the first time.
     pub fn register(&self, arch: &Arch) -> String {
         self.tool(format_args!("register {}", arch.target))
     }
 
-    /// Writes a word to a file of the kernel's table.
+    /// The command that writes a word to a file of the kernel's table.
     pub fn put(&self, word: &str, file: &str) -> String {
         let path = self.path(&binfmt_misc::path(file));
         if self.is_root { format!("echo {word} > {path}") } else { format!("echo {word} | sudo tee {path}") }
     }
 
-    /// A path of the machine, as a shell reads it.
+    /// A path of the machine, quoted for a shell.
     pub fn path(&self, path: &Path) -> String {
         quoted(&self.real(path).to_string_lossy())
     }
 
-    /// Where a path of the machine really is.
+    /// The real path of a path of the machine.
     pub fn real(&self, path: &Path) -> PathBuf {
         match &self.root {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),

@@ -1,4 +1,4 @@
-//! Checks of situations that cannot be made on the machines these tests run on.
+//! Tests of situations that cannot be created on the test machines.
 
 use binfmt_magic::{Arch, Entry, Rule};
 
@@ -48,7 +48,7 @@ fn line(name: &str, system: &str, flags: &str) -> String {
     String::from_utf8(rule.and_then(|rule| rule.to_line().ok()).unwrap_or_default()).unwrap_or_default()
 }
 
-/// SELinux is in force on none of them.
+/// No test machine has SELinux.
 #[test]
 fn a_label_that_services_may_not_execute() {
     let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
@@ -64,24 +64,24 @@ fn a_label_that_services_may_not_execute() {
     assert!(label("system_u:object_r:container_file_t:s0", false).is_empty());
 }
 
-/// NixOS's i686-linux, on a machine that does not run 32-bit programs by itself: `e_machine` 6.
+/// NixOS's i686-linux, on a machine that does not run 32-bit programs natively: `e_machine` 6.
 #[test]
 fn a_rule_for_i686_that_asks_for_an_i486() {
     let rule = r":i686-linux:M::\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x06\x00:\xff\xff\xff\xff\xff\xfe\xfe\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/run/binfmt/i686-linux:";
     assert_eq!(ids(&with(&[rule.to_owned()])), ["never-matches"]);
     let mut native = with(&[rule.to_owned()]);
     native.natives.insert("i386");
-    assert!(ids(&native).is_empty(), "nobody needs it");
+    assert!(ids(&native).is_empty(), "the machine does not need it");
 }
 
-/// One peer's rules for n32 are those for o32.
+/// One peer's rules for n32 equal those for o32.
 #[test]
 fn rules_that_are_the_same_twice() {
     let seen = with(&[line("qemu-mipsn32", "mips", "F"), line("qemu-mips", "mips", "F")]);
     assert_eq!(ids(&seen), ["overlap"]);
 }
 
-/// A cause that is known says more than that it failed.
+/// A finding with the cause replaces "does not run".
 #[test]
 fn what_is_explained_is_not_said_twice() {
     let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
@@ -91,7 +91,7 @@ fn what_is_explained_is_not_said_twice() {
     assert_eq!(ids(&seen), ["interpreter-missing"]);
 }
 
-/// Whatever a check proposes, a person sees which line it is.
+/// Every finding has a cause and a command.
 #[test]
 fn every_finding_has_a_line_that_repairs_it() {
     let mut seen = with(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);

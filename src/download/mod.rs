@@ -34,7 +34,7 @@ pub use package::download;
 pub use pulling::{Piece, PullError, Unpulled};
 pub use reason::Reason;
 pub use registry::{Given, Stopped, pull};
-pub use turns::{Turn, Turns};
+pub use turns::{MOST_ASKS, Turn, Turns};
 pub use url::{FileUrl, NotAUrl};
 pub use whole::{Part, Wanted, whole};
 
@@ -105,6 +105,8 @@ impl Default for ClientOptions {
 pub enum Event<'a> {
     /// A mirror is asked.
     Asking {
+        /// Its number in the list.
+        mirror: usize,
         /// For this URL (without a password).
         url: &'a str,
     },

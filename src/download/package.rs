@@ -27,7 +27,7 @@ pub fn download(
         std::thread::sleep(turn.wait);
         let Some(mirror) = mirrors.get(turn.mirror) else { continue };
         let url = mirror.shown(package);
-        (job.progress)(Event::Asking { url: &url });
+        (job.progress)(Event::Asking { mirror: turn.mirror, url: &url });
         match ask(&mut job, &mirror.url(package)) {
             Ok(()) => {
                 let moved = job.moved;

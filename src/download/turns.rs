@@ -1,5 +1,4 @@
-//! Who is asked next, and how long is waited before. Pure: the process that downloads and the one that listens to
-//! it count alike, so neither needs to be told.
+//! Which mirror is asked next, and how long to wait before. Pure.
 //!
 //! All are asked in their order, so that a mirror that fails costs no wait while there is another. Only when none
 //! gave it, those that failed for a reason that passes are asked again, after a pause.
@@ -10,6 +9,8 @@ use super::Reason;
 
 /// How often the mirrors that may do better are asked again.
 const MORE_ROUNDS: u32 = 2;
+/// How often one mirror is asked at most.
+pub const MOST_ASKS: usize = 3;
 /// Nobody is waited for longer, whatever it asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -71,11 +72,6 @@ impl Turns {
             let wait = reason.wait().unwrap_or_default();
             *last = (reason.is_passing() && wait <= LONGEST_WAIT).then_some(wait);
         }
-    }
-
-    /// Whose turn it is.
-    pub fn at_work(&self) -> Option<usize> {
-        self.at_work
     }
 
     fn pause(&self) -> Duration {

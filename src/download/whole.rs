@@ -55,7 +55,7 @@ pub fn whole(
         std::thread::sleep(turn.wait);
         let Some(url) = urls.get(turn.mirror) else { continue };
         let shown = url.to_string();
-        (job.progress)(Event::Asking { url: &shown });
+        (job.progress)(Event::Asking { mirror: turn.mirror, url: &shown });
         match job.ask(&url.0) {
             Ok(()) => return Ok(Fetched { url: shown, moved: job.moved }),
             Err(Stop::Ours(error)) => return Err(error),

@@ -1,4 +1,4 @@
-//! ELF headers: as the kernel reads them, and in words.
+//! ELF headers, read as the kernel reads them, and described in words.
 
 use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
@@ -11,7 +11,7 @@ mod names;
 pub(super) const ET_EXEC: u16 = 2;
 pub(super) const ET_DYN: u16 = 3;
 const PT_INTERP: u64 = 3;
-/// More bytes of program headers are refused (measured on 6.18; older kernels take no more than a page).
+/// The maximum size of the program headers (measured on 6.18; older kernels accept one page).
 const MOST_HEADERS: usize = 65536;
 const PATH_MAX: u64 = 4096;
 
@@ -19,29 +19,29 @@ const PATH_MAX: u64 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Elf {
-    /// 32 or 64; null if neither.
+    /// The class, 32 or 64; null for any other value.
     pub bits: Option<u32>,
-    /// `little` or `big`; null if neither.
+    /// The byte order, `little` or `big`; null for any other value.
     pub endian: Option<&'static str>,
-    /// Whose system calls it makes: `Linux` for 0 and 3.
+    /// The operating system whose system calls it makes: `Linux` for 0 and 3.
     pub os_abi: String,
-    /// Of `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
+    /// The kind of file, from `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
     pub kind: &'static str,
     /// The processor: `AArch64`.
     pub machine: String,
-    /// Its number.
+    /// The number of the processor, `e_machine`.
     pub e_machine: u16,
-    /// What sets it apart from others of this processor: `n32`, `EABI5, hard float`.
+    /// The variant of the processor: `n32`, `EABI5, hard float`.
     pub abi: Option<String>,
-    /// Bytes 8 to 10 mark it as an AppImage, so that no usual rule takes it.
+    /// Whether bytes 8 to 10 mark it as an AppImage, which ordinary rules do not match.
     pub is_appimage: bool,
-    /// QEMU's name of the system whose program it is.
+    /// QEMU's name of the system that the program is for.
     pub system: Option<&'static str>,
-    /// Whether it needs a loader; null if that is not known.
+    /// Whether it needs a loader; null if unknown.
     pub linking: Option<Linking>,
 }
 
-/// The fields of a header that the kernel looks at.
+/// The header fields that the kernel reads.
 #[derive(Debug)]
 pub(super) struct Header {
     bits: Bits,
@@ -62,7 +62,7 @@ pub(super) struct Programs {
     endian: Endian,
 }
 
-/// Where a file says which loader it wants.
+/// The position of the loader's path in a file.
 #[derive(Debug)]
 pub(super) struct Place {
     offset: u64,
@@ -72,7 +72,7 @@ pub(super) struct Place {
 type Read<'r> = dyn Fn(u64, usize) -> Vec<u8> + 'r;
 
 impl Header {
-    /// Reads it as a loader for this class and byte order does, whatever the file says of itself.
+    /// Reads the header as a loader for this class and byte order does, whatever class the file declares.
     pub(super) fn read(head: &[u8], bits: Bits, endian: Endian) -> Self {
         let field = |wide: usize, narrow: usize, size: usize| match bits {
             Bits::B64 => number(head, wide, size, endian),
@@ -91,7 +91,7 @@ impl Header {
         }
     }
 
-    /// How many bytes it has.
+    /// The size in bytes.
     pub(super) fn size(bits: Bits) -> usize {
         if bits == Bits::B64 { 64 } else { 52 }
     }
@@ -141,14 +141,14 @@ fn program_size(bits: Bits) -> usize {
     if bits == Bits::B64 { 56 } else { 32 }
 }
 
-/// A number; what lies behind the end counts as 0.
+/// A number; bytes after the end count as 0.
 fn number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
     let digits = (at..at.saturating_add(size)).map(|at| u64::from(bytes.get(at).copied().unwrap_or(0)));
     let value = |value: u64, digit: u64| value << 8 | digit;
     if endian == Endian::Big { digits.fold(0, value) } else { digits.rev().fold(0, value) }
 }
 
-/// Who a file is by its own account; `None` if it is no ELF file.
+/// Describes a file by its own header; `None` if it is not an ELF file.
 pub(super) fn identify(file: &Looked, look: &Look) -> Option<Elf> {
     let head = file.head.as_slice();
     let (bits, endian) = kind(head)?;
@@ -181,7 +181,7 @@ fn system(head: &[u8]) -> Option<&'static str> {
     of(head).or_else(unmarked)
 }
 
-/// Whether a file needs a loader, by its own account.
+/// Whether a file needs a loader, by its own header.
 pub(super) fn linking(file: &Looked, look: &Look) -> Option<Linking> {
     let (Some(bits), Some(endian)) = kind(&file.head)? else { return None };
     let programs = Header::read(&file.head, bits, endian).programs(&*file.read)?;

@@ -1,4 +1,4 @@
-//! The table's entries held against a file, one by one.
+//! Compares the table's entries with a file, one by one.
 
 use binfmt_magic::{Entry, Recognition, extension};
 use serde::Serialize;
@@ -10,48 +10,48 @@ use crate::binfmt_misc::{Table, name_of};
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EntryLine {
-    /// Its name.
+    /// The name of the entry.
     pub name: String,
-    /// It is looked at; false if 0 was written to it.
+    /// Whether it is enabled; false if 0 was written to it.
     pub enabled: bool,
-    /// The file is one of its programs.
+    /// Whether it matches the file.
     pub matches: bool,
-    /// It is the one that the kernel picks.
+    /// Whether the kernel picks it.
     pub taken: bool,
-    /// Why the file is none of its programs.
+    /// Why it does not match the file.
     pub differs: Option<Differs>,
-    /// What it would start.
+    /// The interpreter that it would start.
     pub interpreter: String,
-    /// How.
+    /// The flags, in the kernel's order.
     pub flags: String,
 }
 
-/// The first thing in which a file is not what an entry wants.
+/// The first difference between a file and what an entry requires.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "in", rename_all = "kebab-case")]
 pub enum Differs {
     /// A byte of the file.
     Byte {
-        /// where it is
+        /// the position in the file
         offset: usize,
-        /// what the file has; null if it ends before, which counts as 0
+        /// the value in the file; null if the file ends before, which counts as 0
         has: Option<u8>,
         /// what the rule has
         wants: u8,
-        /// which of its bits count
+        /// the bits that are compared
         mask: u8,
     },
     /// The extension of its name.
     Extension {
-        /// what follows the last dot of the path
+        /// the text after the last dot of the path
         has: Option<String>,
         /// what the rule has
         wants: String,
     },
 }
 
-/// All entries, in the order in which the kernel looks at them.
+/// All entries, in the order in which the kernel tries them.
 pub(super) fn compare(table: &Table, path: &[u8], head: &[u8]) -> Vec<EntryLine> {
     let winner = winner(table, path, head);
     let line = |entry: &Entry| EntryLine {
@@ -66,7 +66,7 @@ pub(super) fn compare(table: &Table, path: &[u8], head: &[u8]) -> Vec<EntryLine>
     table.entries().iter().map(line).collect()
 }
 
-/// The entry that takes the file, if the table is looked at at all.
+/// The entry that takes the file, if the table is in force.
 pub(super) fn winner<'t>(table: &'t Table, path: &[u8], head: &[u8]) -> Option<&'t Entry> {
     table.winner_for(path, head).filter(|_| !table.is_switched_off())
 }

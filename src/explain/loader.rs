@@ -1,4 +1,5 @@
-//! The programs that the kernel runs by itself, as `load_elf_binary` of Linux's `fs/binfmt_elf.c` tells them (6.18).
+//! The programs that the kernel runs without an interpreter, as `load_elf_binary` of Linux's `fs/binfmt_elf.c` recognises
+//! them (6.18).
 
 use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
@@ -6,48 +7,48 @@ use nix::errno::Errno;
 use super::elf::{ET_DYN, ET_EXEC, Header};
 use super::{Look, Looked, text};
 
-/// One loader of the kernel: its own, or one for the 32-bit programs of its processor.
+/// One ELF loader of the kernel: the native one, or the one for 32-bit programs of the processor.
 #[derive(Debug, Clone)]
 pub struct Loader {
-    /// The machines it takes.
+    /// The machine numbers that it accepts.
     pub machines: Vec<u16>,
-    /// How it reads headers; it does not ask a file for its class.
+    /// The class with which it reads headers, whatever class the file declares.
     pub bits: Bits,
-    /// In which byte order.
+    /// The byte order with which it reads headers.
     pub endian: Endian,
     /// Bits of `e_flags`, of which one must be set: `EF_ARM_EABIMASK` on arm64.
     pub wants_flags: u32,
-    /// It does ask for the class (`elf_check_arch` of RISC-V and s390, say).
+    /// Whether it checks the class of the file (as `elf_check_arch` of RISC-V and s390 does).
     pub checks_class: bool,
-    /// The kernel and its processor have it.
+    /// Whether the kernel and its processor have this loader.
     pub support: Support,
 }
 
 /// Whether the kernel has a loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Support {
-    /// A program was run just now, or there is no kernel without it.
+    /// A program was run just now, or every kernel has it.
     Yes,
-    /// A program was refused just now.
+    /// A program was rejected just now.
     No,
     /// It could not be tried.
     Unknown(String),
 }
 
-/// What the kernel's own loaders do with a file.
+/// The result of the kernel's ELF loaders for a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// One of them runs it; the loader that it names comes with it.
+    /// One of them runs it, with the program's own loader if it names one.
     Runs,
-    /// None knows it; for a program of this machine, what is wrong with it.
+    /// None accepts it; for a program of this machine, the reason.
     NotOurs(Option<&'static str>),
-    /// One of them knows it, and execve(2) fails.
+    /// One of them accepts it, but execve(2) fails.
     Fails(Errno, String),
     /// It may be run.
     Unknown(String),
 }
 
-/// The loaders of a machine (`uname -m`), where `compat` says which others than its own it has.
+/// The loaders of a machine (`uname -m`); `compat` tells whether it has the 32-bit ones.
 pub(super) fn of(machine: &str, compat: impl Fn(&str) -> Support) -> Vec<Loader> {
     let little = |machines: &[u16], bits, support| Loader {
         machines: machines.to_vec(),
@@ -84,7 +85,7 @@ fn own(arch: &Arch) -> Loader {
     }
 }
 
-/// Holds a file against each loader.
+/// Tries each loader on a file.
 pub(super) fn take(loaders: &[Loader], file: &Looked, look: &Look) -> Taken {
     let mut wrong = None;
     for loader in loaders.iter().filter(|loader| loader.support != Support::No) {
@@ -121,7 +122,7 @@ impl Loader {
         }
     }
 
-    /// Is it an ELF file of this machine?
+    /// Whether it is an ELF file of this machine.
     fn knows(&self, head: &[u8], header: &Header) -> bool {
         head.starts_with(b"\x7fELF")
             && self.machines.contains(&header.machine)
@@ -129,7 +130,7 @@ impl Loader {
             && (!self.checks_class || head.get(4) == Some(&(self.bits as u8)))
     }
 
-    /// A dynamic program: the loader has to be a program of the same kind.
+    /// Checks the loader of a dynamic program: it has to be a program of the same kind.
     fn with(&self, path: &[u8], look: &Look) -> Taken {
         let shown = text(path);
         let loader = match look(path) {
@@ -140,11 +141,11 @@ impl Loader {
             Ok(loader) => loader,
         };
         if (loader.read)(0, Header::size(self.bits)).len() < Header::size(self.bits) {
-            return Taken::Fails(Errno::EIO, format!("its loader {shown} is no program: it is too short"));
+            return Taken::Fails(Errno::EIO, format!("its loader {shown} is not a program: it is too short"));
         }
         let header = Header::read(&loader.head, self.bits, self.endian);
         if !self.knows(&loader.head, &header) || header.programs(&*loader.read).is_none() {
-            return Taken::Fails(Errno::ELIBBAD, format!("its loader {shown} is no program of this machine"));
+            return Taken::Fails(Errno::ELIBBAD, format!("its loader {shown} is not a program of this machine"));
         }
         Taken::Runs
     }

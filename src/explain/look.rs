@@ -1,4 +1,4 @@
-//! The machine, looked at once, and its files.
+//! Gathers the facts for an explanation: the machine, read once, and its files.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,28 +14,28 @@ use super::{Explanation, Looked, Obstacle, explain};
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::env::kernel;
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::in_memory::is_in_memory;
 use crate::probe;
 use crate::text::quoted;
 
-/// What an explanation needs to know of a machine.
+/// The facts about a machine that an explanation needs.
 #[derive(Debug)]
 pub struct Machine {
     /// `uname -m`.
     pub name: String,
-    /// The programs that it runs by itself.
+    /// The kernel's ELF loaders.
     pub loaders: Vec<Loader>,
     /// The kernel's table.
     pub table: Table,
-    /// Not the machine's own user namespace.
+    /// Whether this is not the machine's own user namespace.
     pub in_user_namespace: bool,
-    /// Directories in which QEMU looks for loaders, before it does so at the root.
+    /// Directories in which QEMU looks for loaders before it uses the root directory.
     pub prefixes: Vec<String>,
 }
 
 impl Machine {
-    /// Looks at it.
+    /// Gathers the facts of this machine.
     pub fn look(host: &Host) -> Result<Self> {
         let name = kernel().0;
         let table = binfmt_misc::look(host)?;
@@ -45,7 +45,7 @@ impl Machine {
         Ok(Self { name, loaders, table, in_user_namespace, prefixes })
     }
 
-    /// One of this name with this table, which has all that such machines can have.
+    /// A machine of this kind with this table and every loader that such machines can have.
     pub fn imagined(name: &str, table: Table) -> Self {
         let loaders = loader::of(name, |_| Support::Yes);
         Self { name: name.into(), loaders, table, in_user_namespace: false, prefixes: Vec::new() }
@@ -66,31 +66,31 @@ pub fn on(host: &Host, machine: &Machine, file: &Path) -> Explanation {
         if path == named {
             return look(given);
         }
-        // An empty name is the working directory to the kernel itself; only execve(2)'s own must not be empty.
+        // The kernel resolves an empty name to the working directory; only execve(2)'s own argument must not be empty.
         let given = if path.is_empty() { Path::new(".") } else { given };
-        // Those are files of whoever registered them.
+        // These files belong to the process that registered them.
         if is_in_memory(path) {
             return Err(Obstacle { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
         }
         if host.is_live() || given.is_relative() {
             return look(given);
         }
-        // Joining paths would lose a slash at the end, with which a file is not found.
+        // Joining paths would drop a trailing slash, which makes a file not found.
         let below = [host.at(Path::new("/")).as_os_str().as_bytes(), path].concat();
         look(Path::new(OsStr::from_bytes(&below)))
     };
     explain(named, machine, &look)
 }
 
-/// Whether the machine runs the 32-bit programs of its processor. x32 has IA-32's loader with another machine number, so
-/// IA-32's probe can tell of it, too.
+/// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number, so
+/// IA-32's probe answers for x32, too.
 fn compat(other: &str, table: &Table) -> Support {
     let arch = Arch::by_target(if other == "x32" { "i386" } else { other });
     let mut probe = arch.and_then(Arch::probe).unwrap_or_default().to_vec();
     if other == "x32" {
         set(&mut probe, 18, &62_u16.to_le_bytes());
     }
-    // The loaders do not look at the padding of `e_ident`; rules do.
+    // The loaders ignore the padding of `e_ident`; rules compare it.
     let ways = [[0, 0], [0, 1], [1, 0], [0x80, 0x80]].map(|padding| {
         let mut probe = probe.clone();
         set(&mut probe, 14, &padding);
@@ -100,7 +100,7 @@ fn compat(other: &str, table: &Table) -> Support {
         return Support::Unknown("an entry of the table takes them".into());
     };
     match probe::run_in_memory(&probe) {
-        // It was started, whatever became of it.
+        // It was started; its result does not matter.
         Ok(None) => Support::Yes,
         Ok(Some(seen)) if seen.native => Support::Yes,
         Ok(Some(_)) => Support::Unknown("another program was started for one".into()),
@@ -113,7 +113,7 @@ fn set(bytes: &mut [u8], at: usize, to: &[u8]) {
     bytes.iter_mut().skip(at).zip(to).for_each(|(place, byte)| *place = *byte);
 }
 
-/// What `do_open_execat` finds: a regular file that may be executed, on a mount that allows it.
+/// Opens a file as `do_open_execat` does: a regular file that may be executed, on a mount that allows it.
 fn look(path: &Path) -> std::result::Result<Looked, Obstacle> {
     let file = host::user_files::open_program(path).map_err(|e| obstacle(&e))?;
     let mut head = vec![0; WINDOW];
@@ -132,12 +132,12 @@ fn look(path: &Path) -> std::result::Result<Looked, Obstacle> {
 fn obstacle(e: &io::Error) -> Obstacle {
     let why = match e.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT) => "does not exist".into(),
-        // The kernel reads what its caller may only execute.
+        // The kernel reads files that the caller may only execute.
         Some(Errno::EACCES) => {
             return Obstacle { errno: None, why: "cannot be read by you; root sees more".into(), repair: None };
         }
         None if e.kind() == io::ErrorKind::InvalidInput => {
-            let why = "is no regular file".into();
+            let why = "is not a regular file".into();
             return Obstacle { errno: Some(Errno::EACCES), why, repair: None };
         }
         Some(errno) => format!("cannot be opened: {}", errno.desc()),
@@ -158,7 +158,7 @@ fn forbidden(path: &Path, e: &io::Error) -> Obstacle {
     Obstacle { errno, why: "is not executable".into(), repair: Some(format!("chmod +x {shown}")) }
 }
 
-/// Which file a path is, for comparing.
-pub(super) fn inode(path: &Path) -> Option<Inode> {
-    host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| Inode::of(&meta))
+/// The identity of the file at a path, for comparison.
+pub(super) fn inode(path: &Path) -> Option<FileId> {
+    host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| FileId::from_metadata(&meta))
 }

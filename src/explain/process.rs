@@ -1,8 +1,8 @@
-//! Where a process came from: whether an emulator runs in it, for which program, and by which entry.
+//! Explains where a process came from: whether it is an emulator, for which program, and through which entry.
 //!
-//! The kernel keeps no record of the entry, nor of the file that an entry with flag F holds. What it does tell: the file
-//! that the process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and
-//! whether flag P was set (`AT_FLAGS`, Linux 5.12). The rest is compared, and what stays a guess is called one.
+//! The kernel keeps no record of the entry, nor of the file that an entry with flag F holds. It shows the file that the
+//! process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and whether
+//! flag P was set (`AT_FLAGS`, Linux 5.12). The rest is inferred, and a guess is marked as one.
 
 use serde::Serialize;
 
@@ -12,46 +12,46 @@ use super::{Explanation, text};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Process {
-    /// Of this format: 1.
+    /// The version of this format: 1.
     pub version: u32,
-    /// Its number.
+    /// The process id.
     pub pid: u32,
     /// The file that it executes, as /proc names it.
     pub executes: String,
     /// In a word.
     pub verdict: How,
-    /// In a sentence.
+    /// The answer as a sentence.
     pub why: String,
-    /// What execve(2) was called with: the program, or a script for it; null if that cannot be read.
+    /// The path that execve(2) got: the program, or a script for it; null if it cannot be read.
     pub called_with: Option<String>,
-    /// The program that runs in it; null if that is not known.
+    /// The program that runs in it, if known.
     pub program: Option<String>,
-    /// The program's own argv\[0\]; null if it was not kept.
+    /// The program's own argv\[0\]; null if it was not preserved.
     pub argv0: Option<String>,
     /// The program's other arguments.
     pub arguments: Vec<String>,
-    /// The entry that its emulator came from.
+    /// The entry through which the emulator was started.
     pub entry: Option<Origin>,
-    /// What else there is to know.
+    /// Additional notes.
     pub notes: Vec<String>,
-    /// What would become of its program if it were executed now, by a path at which it is found from here.
+    /// The result of executing its program now, by a path that is valid here.
     pub now: Option<Explanation>,
 }
 
-/// What runs in a process.
+/// The kind of program that runs in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// The program itself.
     Native,
-    /// A script's interpreter, which is a program of this machine.
+    /// The interpreter of a script, a program of this machine.
     Script,
     /// An emulator that the kernel started for a program.
     Emulated,
     /// An emulator that was started directly, with the program as its argument.
     ByHand,
-    /// It is not known.
+    /// The kind is unknown.
     Unknown,
 }
 
@@ -59,43 +59,43 @@ pub enum How {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Origin {
-    /// Its name.
+    /// The name of the entry.
     pub name: String,
-    /// It is the one that would take the program now; else another one has the same interpreter.
+    /// Whether this entry would take the program now; otherwise another entry has the same interpreter.
     pub takes_it_now: bool,
     /// Whether the file that it starts now is the one that the process executes.
     pub starts: Starts,
 }
 
-/// What an entry starts now.
+/// The file that an entry starts now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Starts {
-    /// The very file that the process executes.
+    /// The same file that the process executes.
     Same,
-    /// Another one, so it was registered again, or its interpreter was replaced.
+    /// Another file: the entry was registered again, or its interpreter was replaced.
     Other,
     /// It could not be tried.
     Unknown,
 }
 
-/// What is seen of a process.
+/// The facts about a process.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// How the kernel names the file that it executes.
+    /// The kernel's name of the file that it executes.
     pub executes: Vec<u8>,
     /// All its arguments, as the emulator got them.
     pub arguments: Vec<Vec<u8>>,
-    /// What execve(2) was called with; `None` if its memory cannot be read.
+    /// The path that execve(2) got; `None` if the memory cannot be read.
     pub execfn: Option<Vec<u8>>,
-    /// That file is the one that it executes; `None` if it cannot be found.
+    /// Whether that path is the file that it executes; `None` if the path does not exist.
     pub is_itself: Option<bool>,
-    /// Flag P was set; `None` if that cannot be read.
+    /// Whether flag P was set; `None` if unknown.
     pub preserves: Option<bool>,
 }
 
-/// Who runs in it, and what the arguments mean.
+/// The program in a process, and the meaning of its arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Read {
     /// In a word.
@@ -108,7 +108,7 @@ pub struct Read {
     pub arguments: Vec<Vec<u8>>,
 }
 
-/// Makes sense of what was seen; `interpreters` are those of the entries.
+/// Interprets the facts; `interpreters` are those of the entries.
 pub fn read(seen: &Seen, interpreters: &[&[u8]]) -> Read {
     let first = seen.arguments.first().map_or(&[][..], Vec::as_slice);
     let by_entry = interpreters.contains(&first);
@@ -122,7 +122,7 @@ pub fn read(seen: &Seen, interpreters: &[&[u8]]) -> Read {
         (Some(execfn), Some(true)) => {
             direct(if is_emulator(&seen.executes) { How::ByHand } else { How::Native }, Some(execfn.clone()))
         }
-        // The kernel named the interpreter first: an entry's by its rule, a script's by its line.
+        // The first argument is the interpreter: an entry's by its rule, a script's by its line.
         _ if by_entry => emulated(seen),
         (Some(execfn), Some(false)) if is_emulator(&seen.executes) => {
             Read { program: Some(execfn.clone()), ..emulated(seen) }
@@ -140,7 +140,7 @@ fn emulated(seen: &Seen) -> Read {
     Read { verdict: How::Emulated, program, argv0, arguments: rest.collect() }
 }
 
-/// By its name, which is all there is.
+/// Judges by the file's name, the only fact available.
 fn is_emulator(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.starts_with(b"qemu-") && !name.starts_with(b"qemu-system")
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(verdict(&seen("/bin/cat", "cat x", "/bin/cat", true, false)), How::Native);
         assert_eq!(verdict(&seen("/bin/sh", "/bin/sh ./s", "./s", false, false)), How::Script);
         assert_eq!(verdict(&seen("/q/qemu-arm", "qemu-arm ./a", "/q/qemu-arm", true, false)), How::ByHand);
-        // Its entry is gone by now.
+        // Its entry no longer exists.
         assert_eq!(verdict(&seen("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), How::Emulated);
         assert_eq!(verdict(&Seen::default()), How::Unknown);
     }

@@ -1,4 +1,4 @@
-//! Lines to type.
+//! The commands that make a file run.
 
 use binfmt_magic::Arch;
 
@@ -6,7 +6,7 @@ use super::types::{Explanation, Step, TableState, Taker, Verdict, What};
 use crate::binfmt_misc;
 use crate::text::quoted;
 
-/// What makes a file run that does not; what comes first has to be done first.
+/// The commands that make a file run, in the order in which they are needed.
 pub(super) fn lines(of: &Explanation, obstacle: Option<String>) -> Vec<String> {
     let mut lines: Vec<String> = obstacle.into_iter().collect();
     match of.verdict {
@@ -21,10 +21,10 @@ pub(super) fn lines(of: &Explanation, obstacle: Option<String>) -> Vec<String> {
     lines
 }
 
-/// No one takes this file.
+/// The repair if no entry or loader takes the file.
 fn nobody(of: &Explanation, step: &Step) -> Vec<String> {
     let file = quoted(&of.file);
-    // An entry for it is there, and is not looked at.
+    // An entry for it exists, but is disabled.
     if of.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
         return vec![format!("echo 1 | sudo tee {}", binfmt_misc::path("status").display())];
     }
@@ -32,7 +32,7 @@ fn nobody(of: &Explanation, step: &Step) -> Vec<String> {
         return vec![format!("echo 1 | sudo tee {}", quoted(&binfmt_misc::path(&off.name).to_string_lossy()))];
     }
     match (&step.elf, step.what) {
-        // A copy runs with its mark taken away; the emulator has to be there, too.
+        // A copy without the mark runs; the emulator is needed, too.
         (Some(elf), _) if elf.is_appimage => {
             let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc    # on a copy");
             [vec![unmark], register(elf.system, &file)].concat()
@@ -55,14 +55,14 @@ fn register(system: Option<&str>, file: &str) -> Vec<String> {
     system.map(lines).into_iter().flatten().collect()
 }
 
-/// Its interpreter cannot be executed.
+/// The repair if the interpreter cannot be executed.
 fn interpreter(step: &Step, errno: Option<&str>) -> Option<String> {
     let interpreter = step.interpreter.as_ref()?;
     let windows = step.script.as_ref().is_some_and(|script| {
         script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
     });
     match (&step.taken_by, errno) {
-        // Its interpreter is one of its own programs: then sudo may be one, too, and not start.
+        // The interpreter is matched by its own rule: sudo may be matched, too, and not start.
         (Taker::Entry { name }, Some("ELOOP")) => {
             Some(format!("echo -1 > {}    # in a shell of root", quoted(&binfmt_misc::path(name).to_string_lossy())))
         }
@@ -78,7 +78,7 @@ fn interpreter(step: &Step, errno: Option<&str>) -> Option<String> {
     }
 }
 
-/// The emulator would not find the program's own loader.
+/// The repair if the emulator would not find the program's own loader.
 fn loader(of: &Explanation) -> Option<String> {
     let step = of.steps.iter().rev().find(|step| matches!(step.taken_by, Taker::Entry { .. }))?;
     let arch = Arch::by_target(step.elf.as_ref()?.system?)?;

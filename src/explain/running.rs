@@ -1,4 +1,4 @@
-//! A look at a process that runs.
+//! Gathers the facts about a running process.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ use super::tried::starts;
 use super::{Machine, look, on, text};
 use crate::binfmt_misc::name_of;
 use crate::error::{Error, Result};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 
 const AT_FLAGS: u64 = 8;
 const AT_EXECFN: u64 = 31;
@@ -21,7 +21,7 @@ const AT_EXECFN: u64 = 31;
 pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
     let failed = |e: io::Error| Error::io("look at process", pid.to_string().as_ref(), e);
     let (file, link) = host::procfs::executable_of(pid).map_err(failed)?;
-    let executes = Inode::of(&file.metadata().map_err(failed)?);
+    let executes = FileId::from_metadata(&file.metadata().map_err(failed)?);
     let head = host::user_files::first_bytes(&file, WINDOW as u64).map_err(failed)?;
     let seen = see(pid, executes, &head, link.into_os_string().into_vec());
     let entries = machine.table.entries();
@@ -51,8 +51,8 @@ pub fn process(host: &Host, machine: &Machine, pid: u32) -> Result<Process> {
     })
 }
 
-fn see(pid: u32, executes: Inode, head: &[u8], link: Vec<u8>) -> Seen {
-    // Words are those of the program that runs, not of the one that is emulated.
+fn see(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> Seen {
+    // The auxiliary vector's word size is that of the running program, not of the emulated one.
     let size = if head.get(4) == Some(&1) { 4 } else { 8 };
     let vector = host::procfs::read_proc_file(pid, "auxv").unwrap_or_default();
     let execfn =
@@ -76,11 +76,11 @@ fn first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
     host::user_files::first_bytes(&file, WINDOW as u64).ok()
 }
 
-/// The entry with that interpreter; if there are several, the one that takes the program.
+/// The entry with that interpreter; of several, the one that takes the program.
 fn origin(
     machine: &Machine,
     seen: &Seen,
-    executes: Inode,
+    executes: FileId,
     (path, head): (Option<&[u8]>, Option<&[u8]>),
 ) -> Option<Origin> {
     let interpreter = seen.arguments.first()?;
@@ -109,9 +109,9 @@ fn notes(pid: u32, seen: &Seen, read: &Read, entry: Option<&Origin>) -> Vec<Stri
     );
     note(
         seen.execfn.is_none(),
-        "its memory cannot be read (root may), so the file is told by its arguments, which a process can change",
+        "its memory cannot be read (root may), so the file is inferred from its arguments, which a process can change",
     );
-    note(emulated && seen.preserves == Some(false), "without flag P, nobody keeps the program's own argv[0]");
+    note(emulated && seen.preserves == Some(false), "without flag P, the program's own argv[0] is not preserved");
     note(
         emulated && seen.preserves.is_none(),
         "its auxiliary vector cannot be read, so flag P is not known; the first argument may be its argv[0]",

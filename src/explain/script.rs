@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use super::text;
 
-/// What the first line of a script says.
+/// The content of a script's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Script {
     /// The interpreter's path.
     pub interpreter: String,
-    /// Everything behind it, as one argument.
+    /// The rest of the line, as one argument.
     pub argument: Option<String>,
     /// The path, byte by byte.
     #[serde(skip)]
@@ -32,13 +32,13 @@ pub enum InvalidScriptLine {
     NoPath,
 }
 
-/// The line of a file that begins with `#!`, or why the kernel does not take it; `None` for any other file.
+/// Parses the first line of a file that begins with `#!`, or returns why the kernel rejects it; `None` for other files.
 pub(super) fn parse(head: &[u8]) -> Option<Result<Script, InvalidScriptLine>> {
     head.starts_with(b"#!").then(|| read(head))
 }
 
 fn read(head: &[u8]) -> Result<Script, InvalidScriptLine> {
-    // The very last byte of the window is never looked at: it becomes the end.
+    // The last byte of the window is never read: it becomes the end.
     const LAST: usize = WINDOW - 1;
     let at = |place: usize| if place < WINDOW { head.get(place).copied().unwrap_or(0) } else { 0 };
     let blank = |place: &usize| matches!(at(*place), b' ' | b'\t');
@@ -47,7 +47,7 @@ fn read(head: &[u8]) -> Result<Script, InvalidScriptLine> {
         end
     } else {
         let name = (2..=LAST).find(|place| !blank(place)).ok_or(InvalidScriptLine::Blanks)?;
-        // Without a line end, a blank or a NUL behind it, the path may have been cut off.
+        // Without a line end, a blank or a NUL after it, the path may be truncated.
         let closed = (name..=LAST).any(|place| blank(&place) || at(place) == 0);
         closed.then_some(LAST).ok_or(InvalidScriptLine::Endless)?
     };
@@ -58,7 +58,7 @@ fn read(head: &[u8]) -> Result<Script, InvalidScriptLine> {
     let separator = (name..=end).find(|place| blank(place) || at(*place) == 0);
     let argument =
         separator.filter(|place| at(*place) != 0).and_then(|place| (place..=end).find(|place| !blank(place)));
-    // The kernel ends both with a NUL, and the strings where the first one is.
+    // The kernel terminates both with a NUL, and the strings end at their first NUL.
     let string = |from: usize, to: usize| -> Vec<u8> { (from..to).map(at).take_while(|byte| *byte != 0).collect() };
     let path = string(name, if argument.is_some() { separator.unwrap_or(end) } else { end });
     Ok(Script { interpreter: text(&path), argument: argument.map(|from| text(&string(from, end))), path })

@@ -1,4 +1,4 @@
-//! What the kernel does not show, and a program that is run for a moment does.
+//! Finds facts that the kernel does not show by running a probe for a moment.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use binfmt_magic::{Arch, Entry};
 
 use super::process::Starts;
 use super::{Explanation, Machine, TableState, Taker, Verdict, look};
-use crate::host::{Host, Inode};
+use crate::host::{FileId, Host};
 use crate::in_memory::is_in_memory;
 use crate::probe;
 
-/// Finds out which file an entry holds, and whether there are entries that cannot be seen from here.
+/// Finds out which file an entry holds, and whether invisible entries exist.
 pub fn try_out(host: &Host, machine: &Machine, explanation: &mut Explanation) {
     compare(host, machine, explanation);
     reveal(host, explanation);
@@ -34,7 +34,7 @@ fn compare(host: &Host, machine: &Machine, explanation: &mut Explanation) {
     }
 }
 
-/// In a container the machine's entries are in force, and its table is not to be seen.
+/// In a container the machine's entries are in force, but its table is not visible.
 fn reveal(host: &Host, explanation: &mut Explanation) {
     let last = explanation.steps.last().filter(|step| step.taken_by == Taker::Nobody);
     let system = last.and_then(|step| step.elf.as_ref()?.system);
@@ -57,8 +57,8 @@ fn reveal(host: &Host, explanation: &mut Explanation) {
     }
 }
 
-/// What an entry starts is seen by starting it: the kernel does not tell which file it holds.
-pub(super) fn starts(machine: &Machine, entry: &Entry, executes: Inode) -> Starts {
+/// Starts the entry's interpreter to see its file: the kernel does not show which file it holds.
+pub(super) fn starts(machine: &Machine, entry: &Entry, executes: FileId) -> Starts {
     let taken = |arch: &&Arch| {
         let probe = arch.probe().unwrap_or_default();
         machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))

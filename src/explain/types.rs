@@ -1,4 +1,4 @@
-//! The answer, as `explain --json` prints it, and what it is made from.
+//! The answer, as `explain --json` prints it, and the data that it is made from.
 //!
 //! Fields are added, not changed, within one `version`. The names of fields and values are held by
 //! `tests/it/diagnose/explain/json.rs`.
@@ -14,27 +14,27 @@ use super::{Elf, EntryLine, Script};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explanation {
-    /// Of this format: 1.
+    /// The version of this format: 1.
     pub version: u32,
-    /// The file, as it was named.
+    /// The file, as it was given.
     pub file: String,
-    /// In a word.
+    /// The verdict in a word.
     pub verdict: Verdict,
-    /// It would run.
+    /// Whether it would run.
     pub runs: bool,
-    /// What execve(2) fails with (`ENOEXEC`); null if it starts something.
+    /// The error of execve(2) (`ENOEXEC`); null if it starts a program.
     pub errno: Option<String>,
-    /// In a sentence.
+    /// The verdict in a sentence.
     pub why: String,
     /// The kernel's table.
     pub table: TableState,
-    /// The table, or what stands in for it, is that of a user namespace, not the machine's.
+    /// Whether the table is that of a user namespace instead of the machine's.
     pub in_user_namespace: bool,
-    /// Entries with flags or a type of a newer kernel: what they take is not known.
+    /// Entries with flags or a type of a newer kernel: the files that they match are unknown.
     pub strange: Vec<String>,
     /// The file, then each interpreter that the kernel reads because of the one before.
     pub steps: Vec<Step>,
-    /// Lines to type, each of which makes it run or comes nearer to that.
+    /// Commands that make it run, or are steps towards that.
     pub repairs: Vec<String>,
 }
 
@@ -43,15 +43,15 @@ pub struct Explanation {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The kernel runs it by itself, or by an interpreter that it names.
+    /// The kernel runs it, directly or by the interpreter in its first line.
     Native,
     /// An entry of the table runs it.
     Emulated,
-    /// An entry starts an emulator, which will not find what the program needs.
+    /// An entry starts an emulator, but the program's loader is missing.
     LoaderMissing,
     /// execve(2) fails.
     Refused,
-    /// It depends on something that cannot be seen from here.
+    /// It depends on a fact that is not visible here.
     Unknown,
 }
 
@@ -60,13 +60,13 @@ pub enum Verdict {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TableState {
-    /// It is looked at.
+    /// The table is in force.
     InForce,
     /// Its `status` says "disabled".
     SwitchedOff,
     /// No table is mounted.
     NotMounted,
-    /// No table is mounted, and yet entries are looked at: those of the machine that this container is on.
+    /// No table is mounted, but the entries of the container's host are in force.
     Hidden,
     /// A tree below `--root` without a kernel.
     Offline,
@@ -76,19 +76,19 @@ pub enum TableState {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
-    /// The path that the kernel was given; rules by extension look at that.
+    /// The path that the kernel got; rules by extension compare it.
     pub path: String,
-    /// What its first bytes are.
+    /// The kind of its first bytes.
     pub what: What,
     /// Its ELF header in words.
     pub elf: Option<Elf>,
     /// Its first line.
     pub script: Option<Script>,
-    /// Every entry that is understood, in the kernel's order.
+    /// Every entry that could be parsed, in the kernel's order.
     pub entries: Vec<EntryLine>,
-    /// Who goes on with it.
+    /// The part of the kernel that takes the file.
     pub taken_by: Taker,
-    /// What is started for it, if the kernel does not run it by itself.
+    /// The interpreter that is started for it, if any.
     pub interpreter: Option<Interpreter>,
 }
 
@@ -101,7 +101,7 @@ pub enum What {
     Elf,
     /// `#!`
     Script,
-    /// There are none.
+    /// The file is empty.
     Empty,
     /// No NUL and no control characters.
     Text,
@@ -116,14 +116,14 @@ pub enum What {
 pub enum Taker {
     /// An entry of the table.
     Entry {
-        /// its name
+        /// the name of the entry
         name: String,
     },
     /// The kernel's reader of `#!` lines.
     Script,
     /// The kernel's own loader of programs.
     Elf,
-    /// Nothing.
+    /// Nothing takes it.
     Nobody,
 }
 
@@ -131,23 +131,23 @@ pub enum Taker {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Interpreter {
-    /// Its path.
+    /// The path of the interpreter.
     pub path: String,
     /// The flags of the entry, in the kernel's order; null for a script.
     pub flags: Option<String>,
-    /// The kernel holds it since the registration (flag F), whatever is at its path.
+    /// Whether the kernel holds it since the registration (flag F), whatever is at its path now.
     pub held: bool,
-    /// What the kernel holds is the file that is at its path now; null if that was not tried.
+    /// Whether the kernel holds the file that is at its path now; null if that was not tried.
     pub is_the_file: Option<bool>,
-    /// It can be executed here.
+    /// Whether it can be executed here.
     pub opens: bool,
-    /// Why it cannot.
+    /// The reason why it cannot.
     pub errno: Option<String>,
-    /// The same in words.
+    /// The reason in words.
     pub detail: Option<String>,
     /// Whether it needs a loader and libraries of its own; null if it could not be read.
     pub linking: Option<Linking>,
-    /// It also starts in a chroot, container or sandbox in which it is not visible.
+    /// Whether it also starts in a chroot, container or sandbox that does not contain it.
     pub in_sandbox: bool,
 }
 
@@ -156,13 +156,13 @@ pub struct Interpreter {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Linking {
-    /// It needs nothing.
+    /// It is static.
     Static,
-    /// It names a loader (`PT_INTERP`), which brings in libraries.
+    /// It names a loader (`PT_INTERP`), which loads libraries.
     Dynamic {
-        /// its path
+        /// the path of the loader
         loader: String,
-        /// it is there
+        /// whether the loader exists
         present: bool,
     },
 }
@@ -173,7 +173,7 @@ pub struct Looked {
     pub head: Vec<u8>,
     /// Why it cannot be executed although it can be read: its mode, or its mount.
     pub obstacle: Option<Obstacle>,
-    /// So many bytes from an offset on; fewer where the file ends.
+    /// Reads bytes at an offset; fewer if the file ends.
     pub read: Box<dyn Fn(u64, usize) -> Vec<u8>>,
 }
 
@@ -186,11 +186,11 @@ impl fmt::Debug for Looked {
 /// Why the kernel does not open a file to execute it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
-    /// What execve(2) answers; `None` if that cannot be told.
+    /// The error of execve(2); `None` if unknown.
     pub errno: Option<Errno>,
-    /// In words that follow the path: "is a directory".
+    /// The reason, as words that follow the path: "is a directory".
     pub why: String,
-    /// A line that takes it away.
+    /// The command that removes the cause.
     pub repair: Option<String>,
 }
 

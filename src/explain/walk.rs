@@ -1,4 +1,4 @@
-//! From a file to what the kernel does with it.
+//! Follows execve(2): from a file through its interpreters to the result.
 
 use binfmt_magic::{Entry, WINDOW};
 use nix::errno::Errno;
@@ -9,11 +9,11 @@ use super::types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, St
 use super::{Machine, Script, elf, entries, repair, script, text};
 use crate::binfmt_misc::{Table, name_of};
 
-/// So many interpreters may follow each other; with one more, `exec_binprm` answers ELOOP. (Its comment says four; it
-/// compares with five.)
+/// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (Its comment says four; the
+/// code compares with five.)
 const MOST_REWRITES: usize = 5;
 
-/// Says what execve(2) does with `file` on this machine; `look` finds files.
+/// Explains what execve(2) does with `file` on this machine; `look` opens files.
 pub fn explain(file: &[u8], machine: &Machine, look: &Look) -> Explanation {
     let mut walk = Walk { machine, look, steps: Vec::new(), opens_binary: false };
     let opened = look(file);
@@ -22,7 +22,7 @@ pub fn explain(file: &[u8], machine: &Machine, look: &Look) -> Explanation {
         Err(obstacle) => Some(obstacle.clone()),
     };
     let end = match opened {
-        // What would come of it but for its mode is worth knowing, too.
+        // The result without the problem of its mode is useful, too.
         Ok(looked) => walk.go(file, looked),
         Err(_) => End::Runs,
     };
@@ -33,21 +33,21 @@ struct Walk<'a> {
     machine: &'a Machine,
     look: &'a Look<'a>,
     steps: Vec<Step>,
-    /// An entry with flag O was taken: the file is kept open for the interpreter.
+    /// Whether an entry with flag O was taken: the file is kept open for the interpreter.
     opens_binary: bool,
 }
 
-/// How it ends.
+/// The end of the chain.
 enum End {
     Runs,
     Fails(Errno, String),
     Unknown(String),
 }
 
-/// What one file leads to.
+/// The result for one file of the chain.
 enum Next {
     End(End),
-    /// Its interpreter, and whether the kernel holds it.
+    /// The interpreter of the file, and whether the kernel holds it.
     Interpreter(Vec<u8>, Result<Looked, Obstacle>, bool),
 }
 
@@ -64,7 +64,7 @@ impl Walk<'_> {
             looked = match opened {
                 Ok(Looked { obstacle: Some(obstacle), .. }) if !held => return fails(&next, &obstacle),
                 Ok(looked) => looked,
-                // It was a program when it was registered; no more can be said.
+                // It was a program when it was registered; nothing else is known.
                 Err(_) if held => return End::Runs,
                 Err(obstacle) => return fails(&next, &obstacle),
             };
@@ -79,7 +79,7 @@ impl Walk<'_> {
         End::Fails(Errno::ELOOP, format!("more than {MOST_REWRITES} interpreters would follow each other"))
     }
 
-    /// One turn of `search_binary_handler`: the table, then `#!`, then ELF.
+    /// One iteration of `search_binary_handler`: the table, then `#!`, then ELF.
     fn step(&mut self, path: &[u8], file: &Looked) -> Next {
         let line = script::parse(&file.head);
         let step = Step {
@@ -169,7 +169,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Why nobody takes a file.
+    /// Why nothing takes a file.
     fn nobody(&self, wrong: Option<&'static str>, step: &Step) -> String {
         if let Some(wrong) = wrong {
             return wrong.into();
@@ -215,7 +215,7 @@ impl Walk<'_> {
         explanation
     }
 
-    /// The kernel starts something; whether that can go on is another matter.
+    /// Records an interpreter that the kernel starts; the next iteration finds out whether it can run.
     fn runs(&self) -> (Verdict, Option<Errno>, String) {
         let by_entry = |step: &&Step| matches!(step.taken_by, Taker::Entry { .. });
         let Some(step) = self.steps.iter().rev().find(by_entry) else {

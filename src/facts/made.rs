@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
-use crate::host::{self, Host, Seal};
+use crate::host::{self, FileStamp, Host};
 use crate::nix::conf;
 use crate::receipt::{Made, Receipt, Record, State};
 
@@ -53,7 +53,7 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
     // A link or a directory in the place of our file is somebody else's.
     match (made, made.path()) {
         (Made::Dir { .. }, _) | (_, None) => {}
-        (_, Some(path)) if host.exists(path) && !host.is_plain_file(path) => return Ok(Now::Changed),
+        (_, Some(path)) if host.exists(path) && !host.is_regular_file(path) => return Ok(Now::Changed),
         _ => {}
     }
     Ok(match made {
@@ -63,7 +63,7 @@ fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
         },
         Made::Interpreter { path, sha256, seal, .. } => match host.lstat(path)? {
             None => Now::Gone,
-            Some(meta) if seal.as_ref() == Some(&Seal::of(&meta)) => Now::Ours,
+            Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => Now::Ours,
             Some(_) => same_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
         },
         Made::File { path, sha256 } => match host.fingerprint(path)? {

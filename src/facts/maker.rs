@@ -17,11 +17,11 @@ pub enum Maker {
     BinfmtNix,
     /// Another tool.
     Others,
-    /// No tool: there is no entry.
+    /// No entry exists.
     Nobody,
 }
 
-/// Who made it.
+/// The maker of an entry.
 pub fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
     match entry.map(name_of) {
         None => Maker::Nobody,

@@ -212,7 +212,7 @@ impl Facts {
             });
             let found = match vouched {
                 Some(sum) => Some(Some(sum)),
-                None if host.is_plain_file(&path) => host.fingerprint(&path)?.map(|(sum, _)| Some(sum)),
+                None if host.is_regular_file(&path) => host.fingerprint(&path)?.map(|(sum, _)| Some(sum)),
                 None => host.exists(&path).then_some(None),
             };
             self.files.extend(found.map(|sum| (path, sum)));

@@ -89,10 +89,10 @@ fn file(host: &Host, path: PathBuf) -> Result<Option<Made>> {
     Ok(fingerprint(host, &path)?.map(|(sha256, _)| Made::File { path, sha256 }))
 }
 
-fn fingerprint(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::Seal)>> {
-    if host.is_plain_file(path) { host.fingerprint(path) } else { Ok(None) }
+fn fingerprint(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::FileStamp)>> {
+    if host.is_regular_file(path) { host.fingerprint(path) } else { Ok(None) }
 }
 
 fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
-    if host.is_plain_file(path) { host.read(path) } else { Ok(None) }
+    if host.is_regular_file(path) { host.read(path) } else { Ok(None) }
 }

@@ -52,7 +52,7 @@ pub fn get(host: &Host, ui: &Ui, network: &Network, wanted: &Wanted<'_>) -> Resu
     if network.offline {
         return Err(Error::Offline { what: wanted.name.to_owned() });
     }
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let kept = wanted.sha256.and_then(|sha256| Some((sha256, Cache::of_user(host)?.partial(host, sha256)?)));
     match kept {
         Some((sha256, partial)) => match resume(host, ui, wanted, sha256, partial) {

@@ -26,7 +26,7 @@ pub fn pull(
         what: format!("it is not known what images call {machine} machines"),
         hint: "take the emulator out of the image by hand, and name it: --qemu PATH".into(),
     })?;
-    host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let login = oci::login(image);
     let order =
         PullOrder { image, platform, login: &login, options: manner().options, extra_roots: &mirrors::extra_roots() };

@@ -47,7 +47,7 @@ pub fn into_files(
 fn with_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> Result<T>) -> Result<T> {
     let bar = ui.progress();
     let done = work(&mut |event: Event<'_>| match event {
-        Event::Asking { url } => bar.from(url),
+        Event::Asking { url, .. } => bar.from(url),
         Event::Moved { bytes, of } => bar.moved(bytes, of),
         Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
         Event::Verified { .. } => {}
@@ -58,7 +58,7 @@ fn with_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> Result<T
 
 /// A signal ends it.
 fn go_on(host: &Host) -> impl FnMut() -> Result<()> {
-    || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+    || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
 fn manner() -> Manner {

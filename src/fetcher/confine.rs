@@ -1,4 +1,4 @@
-//! Gives up every right that a download, or unpacking an archive, does not need. For the thread that calls it and those it will
+//! Gives up every right that a [`Profile`] does not name. For the thread that calls it and those it will
 //! start, so before there are others; there is no way back.
 //!
 //! | what | so that | where it cannot be had |
@@ -67,18 +67,41 @@ const LIBRARIES: &[&str] =
 const RESOLVERS: &[&str] =
     &["/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
 
-/// What is left to do afterwards.
+/// The rights that a worker keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// To download.
-    Download,
-    /// To read what is open: no network, no file, no other thread.
-    Unpack,
+pub struct Profile {
+    /// Files, and directories with all that is below them, that may be read.
+    pub files: &'static [&'static [&'static str]],
+    /// Directories of local sockets that may be connected to.
+    pub sockets: &'static [&'static str],
+    /// Whether it may connect to servers.
+    pub network: bool,
+    /// Whether it may start threads.
+    pub threads: bool,
+    /// How many bytes of memory it may have (`RLIMIT_DATA`).
+    pub memory: u64,
+    /// How many files may be open.
+    pub open_files: u64,
+}
+
+impl Profile {
+    /// For a worker that asks servers, and resolves their names.
+    pub const CLIENT: Self = Self {
+        files: &[FILES_READ, LIBRARIES],
+        sockets: RESOLVERS,
+        network: true,
+        threads: true,
+        memory: MEMORY,
+        open_files: OPEN_FILES,
+    };
+    /// For a worker that reads what is open: no network, no file, no other thread.
+    pub const READER: Self =
+        Self { files: &[], sockets: &[], network: false, threads: false, memory: MEMORY, open_files: OPEN_FILES };
 }
 
 /// Gives up all rights. Returns what this kernel could not do.
-pub fn confine(host: &Host, work: Work) -> io::Result<Vec<Lack>> {
-    limit()?;
+pub fn confine(host: &Host, profile: &Profile) -> io::Result<Vec<Lack>> {
+    limit(profile)?;
     let mut lacks = Vec::new();
     lacks.extend(drop_user(host).err());
     let nothing = CapabilitySet::empty();
@@ -87,10 +110,10 @@ pub fn confine(host: &Host, work: Work) -> io::Result<Vec<Lack>> {
     set_dumpable(false)?;
     // A change of user takes this back, so it comes after that (PR_SET_PDEATHSIG in prctl(2)).
     set_pdeathsig(Signal::SIGKILL)?;
-    if !matches!(close_files(work), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
+    if !matches!(close_files(profile), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
         lacks.push(Lack::Landlock);
     }
-    if syscalls::filter(work).is_err() {
+    if syscalls::filter(profile.network, profile.threads).is_err() {
         lacks.push(Lack::Seccomp);
     }
     Ok(lacks)
@@ -104,13 +127,13 @@ pub fn die_with(parent: u32) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::NotFound, "it is not there any more"))
 }
 
-fn limit() -> io::Result<()> {
+fn limit(profile: &Profile) -> io::Result<()> {
     let limits = [
         (Resource::RLIMIT_CORE, 0),
         // Of files; pipes and sockets have no length.
         (Resource::RLIMIT_FSIZE, 0),
-        (Resource::RLIMIT_NOFILE, OPEN_FILES),
-        (Resource::RLIMIT_DATA, MEMORY),
+        (Resource::RLIMIT_NOFILE, profile.open_files),
+        (Resource::RLIMIT_DATA, profile.memory),
     ];
     // Not RLIMIT_NPROC: it counts what others run as nobody; seccomp allows threads alone.
     limits.into_iter().try_for_each(|(what, most)| {
@@ -124,7 +147,7 @@ fn limit() -> io::Result<()> {
 /// Becomes nobody, if there is one in this user namespace, and who we are may
 /// become another: an ordinary user stays, and Landlock keeps his files closed.
 fn drop_user(host: &Host) -> Result<(), Lack> {
-    let map = host.peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    let map = host.read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
     if !Uid::effective().is_root() || !is_mapped(NOBODY, &map) {
         return Ok(());
     }
@@ -146,19 +169,18 @@ fn is_mapped(id: u32, map: &str) -> bool {
 /// Landlock: what the kernel knows of it.
 ///
 /// UDP is left alone, for names are resolved through it; TCP goes to any port, for mirrors may use any.
-fn close_files(work: Work) -> Result<RulesetStatus, RulesetError> {
-    if work == Work::Unpack {
-        let all = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
-        let all = all.handle_access(AccessNet::from_all(ABI::V9))?.scope(Scope::from_all(ABI::V6))?;
-        return Ok(all.create()?.restrict_self()?.ruleset);
-    }
-    let status = Ruleset::default()
-        .handle_access(AccessFs::from_all(ABI::V9))?
-        .handle_access(AccessNet::BindTcp)?
+fn close_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
+    let all = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
+    let all = if profile.network {
+        all.handle_access(AccessNet::BindTcp)?
+    } else {
+        all.handle_access(AccessNet::from_all(ABI::V9))?
+    };
+    let status = all
         .scope(Scope::from_all(ABI::V6))?
         .create()?
-        .add_rules(path_beneath_rules(FILES_READ.iter().chain(LIBRARIES), AccessFs::ReadFile))?
-        .add_rules(path_beneath_rules(RESOLVERS, AccessFs::ResolveUnix))?
+        .add_rules(path_beneath_rules(profile.files.iter().copied().flatten(), AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(profile.sockets, AccessFs::ResolveUnix))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -3,7 +3,9 @@
 
 use std::io;
 
-use super::wire::{Found, Frames, Garbled, Lack, Piece};
+use super::protocol_archive::Found;
+use super::session::Inbox;
+use super::wire::{Garbled, Lack, Piece};
 use crate::archive::{LARGEST_MEMBER, LARGEST_TOTAL, Manifest};
 use crate::text::one_line;
 
@@ -11,9 +13,7 @@ use crate::text::one_line;
 #[derive(Debug)]
 pub struct Listener<'a> {
     targets: &'a [&'a str],
-    frames: Frames,
-    /// What the kernel lacks, once the child said that it is ready.
-    lacks: Option<Vec<Lack>>,
+    inbox: Inbox,
     manifest: Option<Manifest>,
     /// The emulators that are complete.
     complete: Vec<&'a str>,
@@ -52,13 +52,12 @@ impl From<Garbled> for Deaf {
 impl<'a> Listener<'a> {
     /// Nothing was said yet.
     pub fn new(targets: &'a [&'a str]) -> Self {
-        let frames = Frames::default();
-        Self { targets, frames, lacks: None, manifest: None, complete: Vec::new(), coming: None, total: 0 }
+        Self { targets, inbox: Inbox::default(), manifest: None, complete: Vec::new(), coming: None, total: 0 }
     }
 
     /// What this kernel could not take from the child.
     pub fn lacks(&self) -> &[Lack] {
-        self.lacks.as_deref().unwrap_or_default()
+        self.inbox.lacks()
     }
 
     /// Takes what came, and gives emulators' bytes to `sink`, with their targets. Done when it returns something.
@@ -67,7 +66,7 @@ impl<'a> Listener<'a> {
         mut input: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> Result<Option<Unpacked>, Deaf> {
-        while let Some(piece) = self.frames.next_of::<Found>(&mut input)? {
+        while let Some(piece) = self.inbox.next::<Found>(&mut input)? {
             match piece {
                 Piece::Bytes(bytes) => self.bytes(bytes, sink)?,
                 Piece::Word(word) => {
@@ -88,11 +87,6 @@ impl<'a> Listener<'a> {
 
     fn word(&mut self, word: Found) -> Result<Option<Unpacked>, Deaf> {
         match word {
-            Found::Ready { lacks } => match self.lacks.replace(lacks) {
-                None => Ok(None),
-                Some(_) => Err(garbled("twice that it is ready")),
-            },
-            _ if self.lacks.is_none() => Err(garbled("something before it was ready")),
             Found::Refused(why) => Err(Deaf::Refused(one_line(&why))),
             Found::End => self.end().map(|()| None),
             _ if self.coming.is_some() => Err(garbled("something amidst an emulator")),
@@ -135,11 +129,15 @@ fn garbled(what: &str) -> Deaf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetcher::session::Handshake;
     use crate::fetcher::wire;
 
     /// What comes of these words, with so many bytes behind each beginning.
-    fn heard(words: &[Found], bytes: usize) -> Result<Option<Unpacked>, Deaf> {
+    fn heard(ready: bool, words: &[Found], bytes: usize) -> Result<Option<Unpacked>, Deaf> {
         let mut said = Vec::new();
+        if ready {
+            drop(wire::say(&mut said, &Handshake::Ready { lacks: Vec::new() }));
+        }
         for word in words {
             drop(wire::say(&mut said, word));
             if matches!(word, Found::Begin { .. }) && bytes > 0 {
@@ -155,33 +153,30 @@ mod tests {
 
     #[test]
     fn an_honest_child_is_heard() {
-        let ready = Found::Ready { lacks: Vec::new() };
-        let words = [ready, begin("arm", 3), Found::End, begin("riscv64", 3), Found::End, Found::Done];
-        let unpacked = heard(&words, 3).ok().flatten();
+        let words = [begin("arm", 3), Found::End, begin("riscv64", 3), Found::End, Found::Done];
+        let unpacked = heard(true, &words, 3).ok().flatten();
         assert_eq!(unpacked.map(|unpacked| unpacked.targets), Some(vec!["arm".to_owned(), "riscv64".to_owned()]));
-        assert!(matches!(heard(&words[..5], 3), Ok(None)));
+        assert!(matches!(heard(true, &words[..4], 3), Ok(None)));
     }
 
     #[test]
     fn another_is_not() {
-        let ready = || Found::Ready { lacks: Vec::new() };
         let manifest = || Manifest { version: 1, host: String::new(), qemu: String::new(), files: Vec::new() };
-        let lies: [&[Found]; 11] = [
-            &[Found::Done],
-            &[ready(), ready()],
-            &[ready(), Found::End],
-            &[ready(), begin("ppc", 3)],
-            &[ready(), begin("arm", 2)],
-            &[ready(), begin("arm", 4), Found::End],
-            &[ready(), begin("arm", 4), Found::Done],
-            &[ready(), begin("arm", LARGEST_MEMBER + 1)],
-            &[ready(), begin("arm", 3), Found::End, begin("arm", 3)],
-            &[ready(), begin("arm", 3), Found::End, Found::Manifest(manifest())],
-            &[ready(), Found::Manifest(manifest()), Found::Manifest(manifest())],
+        let lies: [&[Found]; 9] = [
+            &[Found::End],
+            &[begin("ppc", 3)],
+            &[begin("arm", 2)],
+            &[begin("arm", 4), Found::End],
+            &[begin("arm", 4), Found::Done],
+            &[begin("arm", LARGEST_MEMBER + 1)],
+            &[begin("arm", 3), Found::End, begin("arm", 3)],
+            &[begin("arm", 3), Found::End, Found::Manifest(manifest())],
+            &[Found::Manifest(manifest()), Found::Manifest(manifest())],
         ];
         for lie in lies {
-            assert!(matches!(heard(lie, 3), Err(Deaf::Garbled(_))), "{lie:?}");
+            assert!(matches!(heard(true, lie, 3), Err(Deaf::Garbled(_))), "{lie:?}");
         }
-        assert!(matches!(heard(&[ready(), Found::Refused("x".into())], 0), Err(Deaf::Refused(_))));
+        assert!(matches!(heard(false, &[Found::Done], 3), Err(Deaf::Garbled(_))));
+        assert!(matches!(heard(true, &[Found::Refused("x".into())], 0), Err(Deaf::Refused(_))));
     }
 }

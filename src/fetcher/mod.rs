@@ -15,13 +15,19 @@
 
 mod child;
 pub mod confine;
+mod confined_download;
 mod course;
 mod listen;
+pub mod protocol_archive;
+pub mod protocol_debian;
+pub mod protocol_download;
+pub mod protocol_oci;
 mod pull;
 mod pulled;
 mod puller;
 mod receive;
 mod receive_file;
+pub mod session;
 mod syscalls;
 mod unpack;
 mod unpacker;
@@ -30,13 +36,14 @@ mod verify;
 pub mod wire;
 
 pub use child::run;
+pub use confined_download::{COMMAND, Manner, fetch, file};
 pub use listen::{Deaf, Listener, Unpacked};
-pub use pull::{Layers, PULL, Progress, PullOrder, Pulled, pull};
-pub use pulled::{Follower, Lost, PullJob, Pulling};
+pub use pull::{PULL, Progress, PullOrder, Pulled, pull};
+pub use pulled::{Follower, Lost};
 pub use puller::run as run_puller;
 pub use receive::{Receiver, Stop};
 pub use receive_file::FileReceiver;
-pub use unpack::{Sink, UNPACK, UNPACK_LAYERS, unpack, unpack_layers};
+pub use unpack::{Layers, Sink, UNPACK, UNPACK_LAYERS, unpack, unpack_layers};
 pub use unpacker::{run as run_unpacker, run_layers as run_layers_unpacker};
 pub use verifier::run as run_verifier;
 pub use verify::{VERIFY, latest, read};
@@ -48,18 +55,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::catalog::{Member, Plan};
-use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, FileUrl, Mirror, Part, Wanted};
 use crate::error::{Error, Result};
-use crate::host::{Heard, Worker};
+use crate::host::{Worker, WorkerOutput};
 use crate::text::one_line;
-use wire::{Job, Lack, What};
-
-/// The `internal` subcommand that is the child.
-pub const COMMAND: &str = "download";
-
-/// What the library asks before it believes `HTTP_PROXY`: a CGI program's could come from a request.
-const UNDER_CGI: &str = "REQUEST_METHOD";
+use wire::Lack;
 
 /// How soon a signal is heard.
 const TURN: Duration = Duration::from_millis(50);
@@ -67,81 +66,8 @@ const TURN: Duration = Duration::from_millis(50);
 /// mirror long before. Counted in turns, so that a process that was stopped for a while is forgiven.
 const LONGEST_SILENCE: u32 = 6000;
 
-/// How something is downloaded.
-#[derive(Debug, Clone, Default)]
-pub struct Manner {
-    /// With which patience, and which proxies.
-    pub options: ClientOptions,
-    /// Certificates (PEM) that are trusted besides the system's.
-    pub extra_roots: Vec<u8>,
-}
-
-/// Downloads the members of a plan, and gives them to `sink`: all bytes of one member, then all of the next, in
-/// the plan's order. Nothing of it is to be trusted before its digest was compared.
-///
-/// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what was fetched, and
-/// what the user should know of this kernel.
-pub fn fetch(
-    plan: &Plan<'_>,
-    mirrors: &[Mirror],
-    manner: &Manner,
-    sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-    tell: &mut dyn FnMut(Event<'_>),
-    go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Fetched, Option<String>)> {
-    let what = What::Members {
-        package: plan.package().sha256,
-        targets: plan.members().iter().map(|member| member.target.clone()).collect(),
-        mirrors: mirrors.to_vec(),
-    };
-    let mut receiver = Receiver::new(plan, mirrors);
-    let fetched = download(what, manner, go_on, &mut |bytes| receiver.take(bytes, sink, tell))?;
-    Ok((fetched, note(receiver.lacks(), "downloads")))
-}
-
-/// Downloads a file whole, from the first of these URLs that gives it. Nothing of it is to be trusted before its digest
-/// was compared. For the rest, as [`fetch`].
-pub fn file(
-    wanted: &Wanted,
-    urls: &[FileUrl],
-    manner: &Manner,
-    sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
-    tell: &mut dyn FnMut(Event<'_>),
-    go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Fetched, Option<String>)> {
-    let what = What::File { wanted: wanted.clone(), urls: urls.to_vec() };
-    let mut receiver = FileReceiver::new(wanted, urls);
-    let fetched = download(what, manner, go_on, &mut |bytes| receiver.take(bytes, sink, tell))?;
-    Ok((fetched, note(receiver.lacks(), "downloads")))
-}
-
-/// What is made of the child's words.
-type Take<'a> = dyn FnMut(&[u8]) -> std::result::Result<Option<Fetched>, Stop> + 'a;
-
-fn download(
-    what: What,
-    manner: &Manner,
-    go_on: &mut dyn FnMut() -> Result<()>,
-    take: &mut Take<'_>,
-) -> Result<Fetched> {
-    let job = Job {
-        parent: std::process::id(),
-        what,
-        options: manner.options.clone(),
-        extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
-    };
-    let job = serde_json::to_vec(&job).map_err(|e| process(format!("cannot be talked with: {e}")))?;
-    let variables = [download::VARIABLES, &[UNDER_CGI]].concat();
-    hear(Worker::start(COMMAND, &variables, job), &process, go_on, &mut |bytes| {
-        take(bytes).map_err(|stop| match stop {
-            Stop::Failed(error) => error.into(),
-            Stop::Garbled(garbled) => process(garbled.to_string()),
-        })
-    })
-}
-
 /// Gives what a child says to `take` until that has all it wants. What goes wrong with the process is told by `process`.
-fn hear<T>(
+pub(crate) fn hear<T>(
     started: io::Result<Worker>,
     process: &dyn Fn(String) -> Error,
     go_on: &mut dyn FnMut() -> Result<()>,
@@ -153,25 +79,21 @@ fn hear<T>(
     let mut silent = 0;
     while silent < LONGEST_SILENCE {
         go_on()?;
-        match worker.turn(&mut buffer, TURN).map_err(broken)? {
-            Heard::Nothing => silent = silent.saturating_add(1),
-            Heard::Bytes(length) => {
+        match worker.poll(&mut buffer, TURN).map_err(broken)? {
+            WorkerOutput::Idle => silent = silent.saturating_add(1),
+            WorkerOutput::Bytes(length) => {
                 silent = 0;
                 if let Some(all) = take(buffer.get(..length).unwrap_or_default())? {
                     return Ok(all);
                 }
             }
-            Heard::End => {
-                let (status, complaints) = worker.end().map_err(broken)?;
+            WorkerOutput::Eof => {
+                let (status, complaints) = worker.wait_for_exit().map_err(broken)?;
                 return Err(process(death(status, &complaints)));
             }
         }
     }
     Err(process("said nothing for five minutes".to_owned()))
-}
-
-fn process(why: String) -> Error {
-    DownloadError::Process(why).into()
 }
 
 /// How the child ended before it had done its work, for people.
@@ -190,7 +112,7 @@ fn death(status: ExitStatus, complaints: &str) -> String {
 }
 
 /// What the user should know of this kernel, if there is something.
-fn note(lacks: &[Lack], work: &str) -> Option<String> {
+pub(crate) fn note(lacks: &[Lack], work: &str) -> Option<String> {
     let missing = |lack: Lack, name| lacks.contains(&lack).then_some(name);
     let missing: Vec<_> = [
         missing(Lack::Landlock, "no Landlock"),

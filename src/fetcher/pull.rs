@@ -1,12 +1,14 @@
 //! Pulls an image from a registry in a process of its own, as downloads are.
 
-use std::fs::File;
 use std::io::Write as _;
 
-use super::pulled::{Follower, Lost, PullJob};
-use super::{UNDER_CGI, hear, note};
+use super::confined_download::variables;
+use super::protocol_oci::PullJob;
+use super::pulled::{Follower, Lost};
+use super::unpack::Layers;
+use super::{hear, note};
 use crate::digest::Sha256;
-use crate::download::{self, ClientOptions, PullError, Unpulled};
+use crate::download::{ClientOptions, PullError, Unpulled};
 use crate::error::{Error, Result};
 use crate::host::{self, Worker};
 use crate::oci::{Login, Platform, Reference};
@@ -38,15 +40,6 @@ pub struct Progress {
     pub of: u64,
 }
 
-/// The layers of an image, in memory, each as its digest says.
-#[derive(Debug)]
-pub struct Layers {
-    /// One after the other, base first.
-    pub file: File,
-    /// How long each is.
-    pub lengths: Vec<u64>,
-}
-
 /// An image.
 #[derive(Debug)]
 pub struct Pulled {
@@ -73,9 +66,8 @@ pub fn pull(
     let process = |why: String| failed(Unpulled::Process(why));
     let job = serde_json::to_vec(&job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let mut file = host::memfd::create_scratch().map_err(|e| failed(Unpulled::Room(e)))?;
-    let variables = [download::VARIABLES, &[UNDER_CGI]].concat();
     let mut follower = Follower::new(order.image, order.platform.clone());
-    let moved = hear(Worker::start(PULL, &variables, job), &process, go_on, &mut |bytes| {
+    let moved = hear(Worker::start(PULL, &variables(), job), &process, go_on, &mut |bytes| {
         let taken = follower.take(bytes, &mut |bytes| file.write_all(bytes));
         if let Some((bytes, of)) = follower.chain().progress() {
             tell(Progress { bytes, of });

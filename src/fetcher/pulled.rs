@@ -1,69 +1,22 @@
-//! The words of the child that pulls, and what the parent makes of them. Pure.
+//! What the parent makes of the words of the child that pulls. Pure.
 //!
 //! As in `receive`, it believes none: it has a [`Chain`] of its own, which compares every byte with the digests that
 //! lead from the reference to it. The child has compared them already; that it says so is worth nothing.
 
 use std::io;
 
-use serde::{Deserialize, Serialize};
-
-use super::wire::{Frames, Garbled, Lack, Piece as Frame};
-use crate::download::{ClientOptions, Piece};
-use crate::oci::{Bad, Chain, Credentials, LARGEST_DOCUMENT, Platform, Reference, Want};
+use super::protocol_oci::Pulling;
+use super::session::Inbox;
+use super::wire::{Garbled, Lack, Piece as Frame};
+use crate::download::Piece;
+use crate::oci::{Bad, Chain, LARGEST_DOCUMENT, Platform, Reference, Want};
 use crate::text::one_line;
-
-/// What the child is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PullJob {
-    /// Whose child it is.
-    pub parent: u32,
-    /// What is pulled.
-    pub image: Reference,
-    /// For which machine.
-    pub platform: Platform,
-    /// Who we are there, and nowhere else.
-    pub credentials: Credentials,
-    /// How.
-    pub options: ClientOptions,
-    /// Certificates (PEM) that are trusted besides the system's.
-    pub extra_roots: String,
-}
-
-/// What the child says that pulls an image. The order is fixed: [`Pulling::Ready`]; for each index and manifest
-/// [`Pulling::Document`] and its bytes; the layers' bytes, base first, of lengths that both sides know; and one of the
-/// last three.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Pulling {
-    /// It has given up its rights, but for those that this kernel cannot take from it.
-    Ready {
-        /// What could not be done.
-        lacks: Vec<Lack>,
-    },
-    /// An index or manifest begins.
-    Document {
-        /// how many bytes it has
-        size: u64,
-    },
-    /// All is there.
-    Done {
-        /// how many bytes of bodies came
-        moved: u64,
-    },
-    /// What comes next could not be had.
-    Failed(Piece),
-    /// The HTTP client could not be set up.
-    NoClient(String),
-}
 
 /// Follows one pull.
 #[derive(Debug)]
 pub struct Follower {
     chain: Chain,
-    frames: Frames,
-    /// What the kernel lacks, once the child said that it is ready.
-    lacks: Option<Vec<Lack>>,
+    inbox: Inbox,
     /// The document that is coming, and how long it will be.
     document: Option<(Vec<u8>, usize)>,
 }
@@ -90,12 +43,12 @@ impl From<Garbled> for Lost {
 impl Follower {
     /// Nothing was said yet.
     pub fn new(image: &Reference, platform: Platform) -> Self {
-        Self { chain: Chain::new(image, platform), frames: Frames::default(), lacks: None, document: None }
+        Self { chain: Chain::new(image, platform), inbox: Inbox::default(), document: None }
     }
 
     /// What this kernel could not take from the child.
     pub fn lacks(&self) -> &[Lack] {
-        self.lacks.as_deref().unwrap_or_default()
+        self.inbox.lacks()
     }
 
     /// How far the pull is.
@@ -110,7 +63,7 @@ impl Follower {
         mut input: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Option<u64>, Lost> {
-        while let Some(frame) = self.frames.next_of::<Pulling>(&mut input)? {
+        while let Some(frame) = self.inbox.next::<Pulling>(&mut input)? {
             match frame {
                 Frame::Bytes(bytes) => self.bytes(bytes, sink)?,
                 Frame::Word(word) => {
@@ -147,11 +100,6 @@ impl Follower {
 
     fn word(&mut self, word: Pulling) -> Result<Option<u64>, Lost> {
         match word {
-            Pulling::Ready { lacks } => match self.lacks.replace(lacks) {
-                None => Ok(None),
-                Some(_) => Err(garbled("twice that it is ready")),
-            },
-            _ if self.lacks.is_none() => Err(garbled("something before it was ready")),
             Pulling::NoClient(why) => Err(Lost::NoClient(one_line(&why))),
             Pulling::Failed(piece) => Err(Lost::Piece(self.chain.wanted(), Box::new(piece.cleaned()))),
             _ if self.document.is_some() => Err(garbled("something amidst a document")),

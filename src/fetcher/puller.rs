@@ -1,31 +1,22 @@
-//! The child that pulls: gives up its rights, reads its job, and gives what the registry has.
+//! The worker that pulls: gives up its rights, reads its job, and gives what the registry has.
 
-use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::io;
 use std::time::Instant;
 
-use super::child::{AT_ONCE, Output, TICK, read};
-use super::confine::{Work, confine, die_with};
-use super::pulled::{PullJob, Pulling};
-use super::wire;
+use super::confine::Profile;
+use super::protocol_oci::{PullJob, Pulling};
+use super::session::{self, Channel, TICK, failed};
 use crate::download::{Client, DownloadError, Given, Roots, Stopped, pull};
-use crate::error::{Error, ExitCode, Result};
-use crate::host::{self, Host};
+use crate::error::{ExitCode, Result};
 
 /// Does the job that is on standard input. In the order of `child`, and for its reasons.
 pub fn run() -> Result<ExitCode> {
-    let failed = |what| move |e: io::Error| Error::io(what, Path::new("/proc/self"), e);
-    let host = Host::live();
-    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
-    let roots = Roots::of_this_machine();
-    let lacks = confine(&host, Work::Download).map_err(failed("confine"))?;
-    let job: PullJob = read().map_err(failed("read the job of"))?;
-    die_with(job.parent).map_err(failed("follow the parent of"))?;
-    let mut voice = Voice { out: BufWriter::with_capacity(AT_ONCE, Output), heard: Instant::now() };
+    let (confined, roots) = session::begin(&Profile::CLIENT, Roots::of_this_machine)?;
+    let job: PullJob = session::read_job()?;
+    let mut voice = Voice { out: confined.follow(job.parent)?, heard: Instant::now() };
     let mut talk = || -> io::Result<()> {
-        voice.say(&Pulling::Ready { lacks: lacks.clone() })?;
         let last = last_word(&job, roots.clone(), &mut voice)?;
-        voice.say(&last)
+        voice.out.tell(&last)
     };
     talk().map_err(failed("write for"))?;
     Ok(ExitCode::Ok)
@@ -47,25 +38,20 @@ fn last_word(job: &PullJob, roots: Roots, voice: &mut Voice) -> io::Result<Pulli
 
 /// For the parent's ears.
 struct Voice {
-    out: BufWriter<Output>,
+    out: Channel,
     /// When it last heard something.
     heard: Instant,
 }
 
 impl Voice {
-    fn say(&mut self, word: &Pulling) -> io::Result<()> {
-        wire::say(&mut self.out, word)?;
-        self.out.flush()
-    }
-
     fn give(&mut self, given: Given<'_>) -> io::Result<()> {
         match given {
             Given::Document(bytes) => {
-                self.say(&Pulling::Document { size: bytes.len() as u64 })?;
-                wire::give(&mut self.out, bytes)
+                self.out.tell(&Pulling::Document { size: bytes.len() as u64 })?;
+                self.out.give(bytes)
             }
             Given::Layer(bytes) => {
-                wire::give(&mut self.out, bytes)?;
+                self.out.give(bytes)?;
                 if self.heard.elapsed() < TICK {
                     return Ok(());
                 }

@@ -6,7 +6,9 @@
 use std::io;
 
 use super::course::{Course, garbled};
-use super::wire::{Frames, Garbled, Lack, Piece, Word};
+use super::protocol_download::Word;
+use super::session::Inbox;
+use super::wire::{Garbled, Lack, Piece};
 use crate::catalog::{Member, Plan};
 use crate::download::{DownloadError, Event, Fetched, Mirror};
 use crate::text::one_line;
@@ -15,7 +17,7 @@ use crate::text::one_line;
 #[derive(Debug)]
 pub struct Receiver<'a> {
     plan: &'a Plan<'a>,
-    frames: Frames,
+    inbox: Inbox,
     course: Course,
     /// How many members are complete.
     complete: usize,
@@ -42,12 +44,12 @@ impl<'a> Receiver<'a> {
     /// Nothing was said yet.
     pub fn new(plan: &'a Plan<'a>, mirrors: &'a [Mirror]) -> Self {
         let shown = mirrors.iter().map(|mirror| mirror.shown(plan.package())).collect();
-        Self { plan, frames: Frames::default(), course: Course::new(shown), complete: 0, given: 0 }
+        Self { plan, inbox: Inbox::default(), course: Course::new(shown), complete: 0, given: 0 }
     }
 
     /// What this kernel could not take from the child.
     pub fn lacks(&self) -> &[Lack] {
-        self.course.lacks()
+        self.inbox.lacks()
     }
 
     /// Takes what came, and gives members' bytes to `sink`, never more of one than it is long. Done when
@@ -58,7 +60,7 @@ impl<'a> Receiver<'a> {
         sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<Fetched>, Stop> {
-        while let Some(piece) = self.frames.next(&mut input)? {
+        while let Some(piece) = self.inbox.next(&mut input)? {
             let done = match piece {
                 Piece::Bytes(bytes) => self.bytes(bytes, sink).map(|()| None)?,
                 Piece::Word(word) => self.word(word, tell)?,
@@ -84,13 +86,8 @@ impl<'a> Receiver<'a> {
     }
 
     fn word(&mut self, word: Word, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Fetched>, Stop> {
-        if let Word::Ready { lacks } = word {
-            return self.course.ready(lacks).map(|()| None);
-        }
-        self.course.is_ready()?;
         match word {
-            Word::Ready { .. } => {}
-            Word::Asking => self.course.ask(tell)?,
+            Word::Asking { mirror } => self.course.ask(mirror, tell)?,
             Word::Moved { bytes, of } => {
                 self.course.at_work()?;
                 tell(Event::Moved { bytes, of });

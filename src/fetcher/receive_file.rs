@@ -3,8 +3,10 @@
 use std::io;
 
 use super::course::{Course, garbled};
+use super::protocol_download::Word;
 use super::receive::Stop;
-use super::wire::{Frames, Lack, Piece, Word};
+use super::session::Inbox;
+use super::wire::{Lack, Piece};
 use crate::download::{DownloadError, Event, Fetched, FileUrl, Part, Wanted};
 use crate::text::one_line;
 
@@ -12,7 +14,7 @@ use crate::text::one_line;
 #[derive(Debug)]
 pub struct FileReceiver<'a> {
     wanted: &'a Wanted,
-    frames: Frames,
+    inbox: Inbox,
     course: Course,
     /// How many of its bytes there are.
     at: u64,
@@ -22,12 +24,12 @@ impl<'a> FileReceiver<'a> {
     /// Nothing was said yet.
     pub fn new(wanted: &'a Wanted, urls: &[FileUrl]) -> Self {
         let course = Course::new(urls.iter().map(ToString::to_string).collect());
-        Self { wanted, frames: Frames::default(), course, at: wanted.there }
+        Self { wanted, inbox: Inbox::default(), course, at: wanted.there }
     }
 
     /// What this kernel could not take from the child.
     pub fn lacks(&self) -> &[Lack] {
-        self.course.lacks()
+        self.inbox.lacks()
     }
 
     /// Takes what came, and gives the file to `sink`, never more than it may have. Done when it returns what was fetched:
@@ -38,7 +40,7 @@ impl<'a> FileReceiver<'a> {
         sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<Fetched>, Stop> {
-        while let Some(piece) = self.frames.next(&mut input)? {
+        while let Some(piece) = self.inbox.next(&mut input)? {
             let done = match piece {
                 Piece::Bytes(bytes) => self.bytes(bytes, sink).map(|()| None)?,
                 Piece::Word(word) => self.word(word, sink, tell)?,
@@ -71,12 +73,8 @@ impl<'a> FileReceiver<'a> {
         sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<Fetched>, Stop> {
-        if let Word::Ready { lacks } = word {
-            return self.course.ready(lacks).map(|()| None);
-        }
-        self.course.is_ready()?;
         match word {
-            Word::Asking => self.course.ask(tell)?,
+            Word::Asking { mirror } => self.course.ask(mirror, tell)?,
             Word::Moved { bytes, of } => {
                 self.course.at_work()?;
                 tell(Event::Moved { bytes, of });
@@ -98,7 +96,7 @@ impl<'a> FileReceiver<'a> {
             }
             Word::Failed => return Err(self.course.failed(self.wanted.name.clone(), self.wanted.mirrored)),
             Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
-            Word::Ready { .. } | Word::Verified | Word::Inconsistent(_) => {
+            Word::Verified | Word::Inconsistent(_) => {
                 return Err(garbled("something of a package, and a file is asked for"));
             }
         }

@@ -1,4 +1,4 @@
-//! The system calls that a download needs, for a seccomp filter. All others give ENOSYS, as on a kernel
+//! The system calls that a worker needs, for a seccomp filter. All others give ENOSYS, as on a kernel
 //! that does not have them: libraries know how to go on without.
 //!
 //! Made from what the program was seen to call on x86_64 with glibc and musl, in debug and release
@@ -11,8 +11,6 @@ use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
 };
-
-use super::confine::Work;
 
 /// Allowed whatever the arguments are.
 const ALLOWED: &[libc::c_long] = &[
@@ -68,7 +66,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_getrandom,
 ];
 
-/// For those who download alone.
+/// With the right to connect to servers.
 const NETWORK: &[libc::c_long] = &[
     // The network. `bind` is for resolvers: glibc binds its netlink socket, musl its UDP socket. There is
     // no `listen`.
@@ -109,10 +107,12 @@ const OLDER: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[libc::c_long] = &[];
 
-/// Installs the filter for this thread and those it will start.
-pub(super) fn filter(work: Work) -> Result<(), seccompiler::Error> {
+/// Installs the filter for this thread and those it will start: with the calls of clients, and of those who start threads,
+/// if they may.
+pub(super) fn filter(network: bool, threads: bool) -> Result<(), seccompiler::Error> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
-    let filter = SeccompFilter::new(rules(work)?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
+    let filter =
+        SeccompFilter::new(rules(network, threads)?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
     let program = BpfProgram::try_from(filter)?;
     seccompiler::apply_filter(&program)
 }
@@ -122,13 +122,13 @@ const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
 /// One way in which a call is allowed: all of its conditions hold.
 type Way = Vec<SeccompCondition>;
 
-fn rules(work: Work) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // Without a rule, a call is allowed as it is.
-    let network = if work == Work::Download { NETWORK } else { &[] };
-    rules.extend(ALLOWED.iter().chain(OLDER).chain(network).map(|call| (*call, Vec::new())));
+    let clients = if network { NETWORK } else { &[] };
+    rules.extend(ALLOWED.iter().chain(OLDER).chain(clients).map(|call| (*call, Vec::new())));
     for (call, ways) in conditional()? {
-        if work == Work::Unpack && [libc::SYS_clone, libc::SYS_socket].contains(&call) {
+        if (call == libc::SYS_clone && !threads) || (call == libc::SYS_socket && !network) {
             continue;
         }
         let ways: Result<Vec<_>, _> = ways.into_iter().map(SeccompRule::new).collect();

@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use super::listen::{Deaf, Listener, Unpacked};
-use super::pull::Layers;
 use super::{hear, note};
 use crate::error::{Error, Result};
 use crate::host::Worker;
@@ -14,6 +13,15 @@ use crate::host::Worker;
 pub const UNPACK: &str = "unpack";
 /// The same, for layers.
 pub const UNPACK_LAYERS: &str = "unpack-layers";
+
+/// The layers of an image, in memory, each as its digest says.
+#[derive(Debug)]
+pub struct Layers {
+    /// One after the other, base first.
+    pub file: File,
+    /// How long each is.
+    pub lengths: Vec<u64>,
+}
 
 /// Takes an emulator's bytes as they come: whose programs it runs, and some bytes.
 pub type Sink<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
@@ -30,7 +38,7 @@ pub fn unpack(
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Unpacked, Option<String>)> {
     let args = args(None, targets);
-    unpacked(Worker::start_with(UNPACK, &args, archive), path, targets, sink, go_on)
+    unpacked(Worker::start_with_file(UNPACK, &args, archive), path, targets, sink, go_on)
 }
 
 /// The same of an image, as the emulators are in its merged layers. `shown` is the image, for messages.
@@ -43,7 +51,7 @@ pub fn unpack_layers(
 ) -> Result<(Unpacked, Option<String>)> {
     let lengths: Vec<_> = layers.lengths.iter().map(u64::to_string).collect();
     let args = args(Some(lengths.join(",")), targets);
-    unpacked(Worker::start_with(UNPACK_LAYERS, &args, layers.file), Path::new(shown), targets, sink, go_on)
+    unpacked(Worker::start_with_file(UNPACK_LAYERS, &args, layers.file), Path::new(shown), targets, sink, go_on)
 }
 
 /// Whose child it is, how long the layers are if there are some, and what is wanted.

@@ -3,7 +3,9 @@
 
 use std::fs::File;
 
-use super::wire::{Frames, Garbled, Lack, Piece, Verdict};
+use super::protocol_debian::Verdict;
+use super::session::Inbox;
+use super::wire::{Garbled, Piece};
 use super::{hear, note};
 use crate::debian::{self, Answer, Date, DebianError, Keys, Offer, Question, Wanted};
 use crate::error::{Error, Result};
@@ -40,54 +42,41 @@ pub fn read(
     let process = |why: String| Error::from(DebianError::Process(why));
     let asked = serde_json::to_string(question).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let args = [std::process::id().to_string(), asked];
-    let (mut frames, mut ready) = (Frames::default(), None);
-    let answer = hear(Worker::start_with(VERIFY, &args, file), &process, go_on, &mut |bytes| {
-        take(&mut frames, &mut ready, bytes).map_err(|garbled| process(garbled.to_string()))
+    let mut inbox = Inbox::default();
+    let answer = hear(Worker::start_with_file(VERIFY, &args, file), &process, go_on, &mut |bytes| {
+        take(&mut inbox, bytes).map_err(|garbled| process(garbled.to_string()))
     })?;
-    Ok((answer, note(&ready.unwrap_or_default(), "verifies Debian's lists")))
+    Ok((answer, note(inbox.lacks(), "verifies Debian's lists")))
 }
 
 /// Takes what came. Done when it returns something.
-fn take(
-    frames: &mut Frames,
-    ready: &mut Option<Vec<Lack>>,
-    mut input: &[u8],
-) -> std::result::Result<Option<Answer>, Garbled> {
-    while let Some(piece) = frames.next_of(&mut input)? {
-        match piece {
-            Piece::Word(Verdict::Ready { lacks }) if ready.is_none() => *ready = Some(lacks),
-            Piece::Word(Verdict::Read(answer)) if ready.is_some() => return Ok(Some(answer)),
-            Piece::Word(_) => return Err(Garbled("a word that had not its turn".to_owned())),
-            Piece::Bytes(_) => return Err(Garbled("bytes of nothing".to_owned())),
-        }
+fn take(inbox: &mut Inbox, mut input: &[u8]) -> std::result::Result<Option<Answer>, Garbled> {
+    match inbox.next(&mut input)? {
+        Some(Piece::Word(Verdict::Read(answer))) => Ok(Some(answer)),
+        Some(Piece::Bytes(_)) => Err(Garbled("bytes of nothing".to_owned())),
+        None => Ok(None),
     }
-    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetcher::session::Handshake;
     use crate::fetcher::wire;
-
-    fn heard(words: &[Verdict]) -> std::result::Result<Option<Answer>, Garbled> {
-        let mut said = Vec::new();
-        for word in words {
-            drop(wire::say(&mut said, word));
-        }
-        take(&mut Frames::default(), &mut None, &said)
-    }
 
     #[test]
     fn each_word_has_its_turn() {
-        let ready = || Verdict::Ready { lacks: Vec::new() };
-        let read = || Verdict::Read(Answer::Package(None));
-        assert_eq!(heard(&[ready(), read()]), Ok(Some(Answer::Package(None))));
-        assert_eq!(heard(&[ready()]), Ok(None));
-        assert!(heard(&[read()]).is_err());
-        assert!(heard(&[ready(), ready()]).is_err());
+        let mut ready = Vec::new();
+        drop(wire::say(&mut ready, &Handshake::Ready { lacks: Vec::new() }));
+        let mut read = Vec::new();
+        drop(wire::say(&mut read, &Verdict::Read(Answer::Package(None))));
+        let heard = |said: &[&[u8]]| take(&mut Inbox::default(), &said.concat());
+        assert_eq!(heard(&[&ready, &read]), Ok(Some(Answer::Package(None))));
+        assert_eq!(heard(&[&ready]), Ok(None));
+        assert!(heard(&[&read]).is_err());
+        assert!(heard(&[&ready, &ready]).is_err());
         let mut bytes = Vec::new();
-        drop(wire::say(&mut bytes, &ready()));
         drop(wire::give(&mut bytes, b"x"));
-        assert!(take(&mut Frames::default(), &mut None, &bytes).is_err());
+        assert!(heard(&[&ready, &bytes]).is_err());
     }
 }

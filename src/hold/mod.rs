@@ -15,7 +15,7 @@ use binfmt_magic::Arch;
 
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::{Host, Watch, Watcher, Woken};
+use crate::host::{DirWatch, Host, InotifyInstance, WakeReason};
 use crate::outcome::Outcome;
 use crate::ui::event::{Event, Level};
 use findings::{Finding, Wanted};
@@ -46,7 +46,7 @@ pub trait Registration {
 pub struct Hold<'a> {
     host: &'a Host,
     tell: Tell<'a>,
-    watch: Watch,
+    watch: DirWatch,
     pace: Pace,
     wanted: Vec<Wanted>,
     /// What was not as it should be, and is told.
@@ -57,7 +57,7 @@ pub struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     /// Begins to watch what was registered. What it may have lost since then, the first look finds.
-    pub fn new(host: &'a Host, tell: Tell<'a>, watcher: Watcher, registered: &Outcome) -> Result<Self> {
+    pub fn new(host: &'a Host, tell: Tell<'a>, watcher: InotifyInstance, registered: &Outcome) -> Result<Self> {
         let watch = host.watch(Path::new(binfmt_misc::DIR), watcher)?;
         let mut hold = Self {
             host,
@@ -79,7 +79,7 @@ impl<'a> Hold<'a> {
         self.tell.event(&Event::info("holding").with("systems", systems.join(" ")).with("pid", pid));
         self.attend(registration);
         loop {
-            if let Some(signal) = self.host.take_signal() {
+            if let Some(signal) = self.host.take_pending_signal() {
                 self.tell.stopping();
                 self.tell.event(&Event::info("stopping").with("signal", signal.to_string()));
                 return signal;
@@ -104,13 +104,13 @@ impl<'a> Hold<'a> {
     /// `true` if it is time to look.
     fn wait(&mut self) -> bool {
         let idle = self.pace.idle(Instant::now());
-        let woken = self.watch.wait(self.tell.watchdog().map_or(idle, |often| idle.min(often)));
+        let woken = self.watch.wait_for_event(self.tell.watchdog().map_or(idle, |often| idle.min(often)));
         match woken {
-            Ok(Woken::Signal) => return false,
+            Ok(WakeReason::Signal) => return false,
             // Other mounts come and go.
-            Ok(Woken::Mounts) if self.host.exists(&binfmt_misc::path("register")) => {}
-            Ok(Woken::Changed | Woken::Mounts) => self.pace.changed(Instant::now()),
-            Ok(Woken::Time) => {}
+            Ok(WakeReason::MountsChanged) if self.host.exists(&binfmt_misc::path("register")) => {}
+            Ok(WakeReason::Changed | WakeReason::MountsChanged) => self.pace.changed(Instant::now()),
+            Ok(WakeReason::Timeout) => {}
             Err(e) => {
                 self.fail("watch", &Error::io("watch", Path::new(binfmt_misc::DIR), e));
                 // Without it there is the clock.
@@ -163,7 +163,7 @@ impl<'a> Hold<'a> {
 
     fn remount(&mut self, registration: &mut dyn Registration) {
         match registration.mount().and_then(|()| {
-            let follow = self.watch.follow();
+            let follow = self.watch.reopen_if_replaced();
             follow.map_err(|e| Error::io("watch", Path::new(binfmt_misc::DIR), e))
         }) {
             Ok(()) => {
@@ -180,7 +180,7 @@ impl<'a> Hold<'a> {
             self.wanted.iter().map(|one| one.arch).filter(|arch| missing.contains(&arch.target)).collect();
         let done = registration.register(&archs);
         // What happened until now was us, or is looked at now.
-        drop(self.watch.forget());
+        drop(self.watch.discard_events());
         let expected = done.and_then(|outcome| self.expect(&outcome));
         match expected {
             Ok(()) => self.pace.registered(Instant::now()),

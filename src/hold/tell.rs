@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::findings::Finding;
 use crate::error::{Error, Result};
-use crate::host::{self, Host, Manager};
+use crate::host::{self, Host, ServiceManager};
 use crate::ui::Ui;
 use crate::ui::event::Event;
 
@@ -28,7 +28,7 @@ impl ReadyFile {
         if !path.is_absolute() || path.file_name().is_none() {
             return Err(Error::Usage(format!("--ready-file {}: it takes an absolute path", path.display())));
         }
-        if let Some(why) = host.distrust_above(&path)? {
+        if let Some(why) = host.check_creation_trust(&path)? {
             return Err(why.into());
         }
         let ours = |path: &PathBuf| {
@@ -67,7 +67,7 @@ pub struct Tell<'a> {
     /// The log.
     pub ui: &'a Ui,
     /// The service manager.
-    pub manager: Manager,
+    pub manager: ServiceManager,
     /// The ready file, if one was asked for.
     pub ready: Option<ReadyFile>,
     told_ready: bool,
@@ -75,7 +75,7 @@ pub struct Tell<'a> {
 
 impl<'a> Tell<'a> {
     /// Nothing was told yet.
-    pub fn new(ui: &'a Ui, manager: Manager, ready: Option<ReadyFile>) -> Self {
+    pub fn new(ui: &'a Ui, manager: ServiceManager, ready: Option<ReadyFile>) -> Self {
         Self { ui, manager, ready, told_ready: false }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Tell<'a> {
     /// A sign of life.
     pub(super) fn alive(&self) {
         if self.manager.watchdog.is_some() {
-            self.manager.tell("WATCHDOG=1");
+            self.manager.notify("WATCHDOG=1");
         }
     }
 
@@ -108,7 +108,7 @@ impl<'a> Tell<'a> {
         let status = if all_in_place { "all in place".to_owned() } else { names.join(", ") };
         let ready = if all_in_place && !self.told_ready { "READY=1\n" } else { "" };
         self.told_ready |= all_in_place;
-        self.manager.tell(&format!("{ready}STATUS=Holds {}: {status}", systems.join(" ")));
+        self.manager.notify(&format!("{ready}STATUS=Holds {}: {status}", systems.join(" ")));
     }
 
     /// The end was asked for.
@@ -118,6 +118,6 @@ impl<'a> Tell<'a> {
         {
             self.ui.warn(&error.to_string());
         }
-        self.manager.tell("STOPPING=1");
+        self.manager.notify("STOPPING=1");
     }
 }

@@ -34,33 +34,33 @@ impl Dir {
     }
 
     /// Opens a directory in this one; "not a directory" for a link too.
-    pub(super) fn child(&self, name: &OsStr) -> io::Result<Self> {
+    pub(super) fn open_child(&self, name: &OsStr) -> io::Result<Self> {
         let file = rustix::fs::openat(&self.file, name, AS_IT_IS | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(Self { file: file.into(), real: self.path(name) })
+        Ok(Self { file: file.into(), real: self.path_of(name) })
     }
 
     /// A second handle.
-    pub(super) fn again(&self) -> io::Result<Self> {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()?, real: self.real.clone() })
     }
 
     /// How it was reached.
-    pub(super) fn real(&self) -> &Path {
+    pub(super) fn real_path(&self) -> &Path {
         &self.real
     }
 
     /// The path of what is in it, for messages.
-    pub(super) fn path(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
         self.real.join(name)
     }
 
     /// `fstat(2)` of the directory.
-    pub(super) fn look(&self) -> io::Result<Metadata> {
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
     /// Where the link `name` leads; `None` if it is no link.
-    pub(super) fn link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
+    pub(super) fn read_link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
         match rustix::fs::readlinkat(&self.file, name, Vec::new()) {
             Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
             Err(Errno::INVAL) => Ok(None),
@@ -69,12 +69,12 @@ impl Dir {
     }
 
     /// The user whose `name` is, be it a link or what it is.
-    pub(super) fn owner(&self, name: &OsStr) -> io::Result<u32> {
+    pub(super) fn owner_of(&self, name: &OsStr) -> io::Result<u32> {
         Ok(rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid)
     }
 
     /// Does anything have this name?
-    pub(super) fn has(&self, name: &OsStr) -> io::Result<bool> {
+    pub(super) fn contains(&self, name: &OsStr) -> io::Result<bool> {
         match rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -83,7 +83,7 @@ impl Dir {
     }
 
     /// The names in it, in the file system's order.
-    pub(super) fn names(&self) -> io::Result<Vec<OsString>> {
+    pub(super) fn list_names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.file)? {
             let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
@@ -95,7 +95,7 @@ impl Dir {
     }
 
     /// Opens what has the name, for reading; a link is an error.
-    pub(super) fn read(&self, name: &OsStr) -> io::Result<File> {
+    pub(super) fn open_file(&self, name: &OsStr) -> io::Result<File> {
         Ok(rustix::fs::openat(&self.file, name, AS_IT_IS, Mode::empty())?.into())
     }
 
@@ -106,21 +106,21 @@ impl Dir {
     }
 
     /// Creates a file that must not be there, for this user alone.
-    pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
-        failpoint::before("create", &self.path(name))?;
+    pub(super) fn create_file(&self, name: &OsStr) -> io::Result<File> {
+        failpoint::before("create", &self.path_of(name))?;
         let flags = AS_IT_IS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
     /// Creates a directory in this one, mode 0755 whatever the umask, or nothing.
-    pub(super) fn make(&self, name: &OsStr) -> io::Result<Self> {
+    pub(super) fn make_dir(&self, name: &OsStr) -> io::Result<Self> {
         let mode = Mode::from_raw_mode(0o755);
-        failpoint::before("mkdir", &self.path(name))?;
+        failpoint::before("mkdir", &self.path_of(name))?;
         rustix::fs::mkdirat(&self.file, name, mode)?;
-        let made = failpoint::before("chmod", &self.path(name)).and_then(|()| {
-            let made = self.child(name)?;
+        let made = failpoint::before("chmod", &self.path_of(name)).and_then(|()| {
+            let made = self.open_child(name)?;
             rustix::fs::fchmod(&made.file, mode)?;
-            self.sync()?;
+            self.sync_dir()?;
             Ok(made)
         });
         if made.is_err() {
@@ -132,41 +132,41 @@ impl Dir {
 
     /// Gives a file or directory another name here, in the place of whatever has it.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        failpoint::before("rename", &self.path(to))?;
+        failpoint::before("rename", &self.path_of(to))?;
         rustix::fs::renameat(&self.file, from, &self.file, to)?;
-        self.sync()
+        self.sync_dir()
     }
 
     /// Gives a file a second name here.
-    pub(super) fn name_too(&self, name: &OsStr, second: &OsStr) -> io::Result<()> {
-        failpoint::before("link", &self.path(second))?;
+    pub(super) fn hard_link(&self, name: &OsStr, second: &OsStr) -> io::Result<()> {
+        failpoint::before("link", &self.path_of(second))?;
         Ok(rustix::fs::linkat(&self.file, name, &self.file, second, AtFlags::empty())?)
     }
 
     /// Removes a name that is no directory's.
-    pub(super) fn unlink(&self, name: &OsStr) -> io::Result<()> {
-        failpoint::before("unlink", &self.path(name))?;
+    pub(super) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        failpoint::before("unlink", &self.path_of(name))?;
         rustix::fs::unlinkat(&self.file, name, AtFlags::empty())?;
-        self.sync()
+        self.sync_dir()
     }
 
     /// Removes an empty directory.
-    pub(super) fn unlink_dir(&self, name: &OsStr) -> io::Result<()> {
-        failpoint::before("rmdir", &self.path(name))?;
+    pub(super) fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
+        failpoint::before("rmdir", &self.path_of(name))?;
         rustix::fs::unlinkat(&self.file, name, AtFlags::REMOVEDIR)?;
-        self.sync()
+        self.sync_dir()
     }
 
     /// Removes a directory and all that is in it.
-    pub(super) fn unlink_tree(&self, name: &OsStr) -> io::Result<()> {
-        failpoint::before("remove", &self.path(name))?;
+    pub(super) fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
+        failpoint::before("remove", &self.path_of(name))?;
         // The library opens what is in it without following links either.
         let anchored = Path::new("/proc/self/fd").join(self.file.as_fd().as_raw_fd().to_string());
         std::fs::remove_dir_all(anchored.join(name))
     }
 
     /// `fsync(2)`: names that were made or taken away are so on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync_dir(&self) -> io::Result<()> {
         failpoint::before("fsync", &self.real)?;
         self.file.sync_all()
     }

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 impl Host {
     /// Creates one directory, mode 0755 whatever the umask.
     pub fn make_dir(&self, path: &Path) -> Result<()> {
-        let (above, name) = self.dir_of(path)?;
-        above.make(name).map(drop).map_err(|e| Error::io("create the directory", &self.at(path), e))
+        let (above, name) = self.open_parent_checked(path)?;
+        above.make_dir(name).map(drop).map_err(|e| Error::io("create the directory", &self.at(path), e))
     }
 
     /// Creates the missing directories above `path`; another process may do the
@@ -28,8 +28,8 @@ impl Host {
 
     /// Removes a directory if it is empty; `false` if something is in it.
     pub fn remove_dir(&self, path: &Path) -> Result<bool> {
-        let Some((above, name)) = self.dir_of_what_is_there(path)? else { return Ok(true) };
-        match above.unlink_dir(name) {
+        let Some((above, name)) = self.open_parent_if_exists(path)? else { return Ok(true) };
+        match above.remove_dir(name) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
@@ -40,63 +40,63 @@ impl Host {
     /// Removes a directory that only we ever wrote to, and what is in it.
     pub fn remove_tree(&self, path: &Path) {
         // Best effort: it is named as ours and is swept again on the next run.
-        if let Ok((above, name)) = self.dir_of(path) {
-            drop(above.unlink_tree(name));
+        if let Ok((above, name)) = self.open_parent_checked(path) {
+            drop(above.remove_tree(name));
         }
     }
 
     /// Creates a directory together with one file in it: either both are there
     /// or none is, whenever the process is killed.
-    pub fn make_dir_with(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-        let (above, dir) = self.dir_of(path)?;
-        let temp = staging::name();
-        let filled = above.make(&temp).and_then(|made| {
-            super::write::replace(&made, OsStr::new(name), bytes)?;
+    pub fn make_dir_with_file(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+        let (above, dir) = self.open_parent_checked(path)?;
+        let temp = staging::unique_name();
+        let filled = above.make_dir(&temp).and_then(|made| {
+            super::write::replace_file(&made, OsStr::new(name), bytes)?;
             above.rename(&temp, dir)
         });
         filled.map_err(|e| {
-            drop(above.unlink_tree(&temp));
+            drop(above.remove_tree(&temp));
             Error::io("create the directory", &self.at(path), e)
         })
     }
 
     /// Removes a directory together with the one file in it; `false` if
     /// something else is in it.
-    pub fn remove_dir_with(&self, path: &Path, name: &str) -> Result<bool> {
+    pub fn remove_dir_with_file(&self, path: &Path, name: &str) -> Result<bool> {
         if !self.exists(path) {
             return Ok(true);
         }
-        if self.list(path)?.iter().any(|found| found != name) {
+        if self.list_dir(path)?.iter().any(|found| found != name) {
             return Ok(false);
         }
-        let (above, dir) = self.dir_of(path)?;
-        let temp = staging::name();
+        let (above, dir) = self.open_parent_checked(path)?;
+        let temp = staging::unique_name();
         let renamed = above.rename(dir, &temp);
         // A rename whose fsync failed was done all the same.
-        if above.has(&temp).unwrap_or(true) {
-            drop(above.unlink_tree(&temp));
+        if above.contains(&temp).unwrap_or(true) {
+            drop(above.remove_tree(&temp));
         }
         renamed.map(|()| true).map_err(|e| Error::io("remove the directory", &self.at(path), e))
     }
 
     /// Removes what killed runs left in `dir`. Only under the lock.
-    pub fn sweep(&self, dir: &Path) -> Result<()> {
+    pub fn remove_stale_temp_files(&self, dir: &Path) -> Result<()> {
         let left = |name: &&std::ffi::OsString| name.as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes());
-        let names = self.list(dir)?;
+        let names = self.list_dir(dir)?;
         let left: Vec<_> = names.iter().filter(left).collect();
         if left.is_empty() {
             return Ok(());
         }
-        let here = self.dir(dir)?;
+        let here = self.open_dir_checked(dir)?;
         for name in left {
-            let removed = if here.child(name).is_ok() { here.unlink_tree(name) } else { here.unlink(name) };
+            let removed = if here.open_child(name).is_ok() { here.remove_tree(name) } else { here.remove_file(name) };
             removed.map_err(|e| Error::io("remove", &self.at(&dir.join(name)), e))?;
         }
         Ok(())
     }
 
     /// The directory that holds `path`, if there is one.
-    pub(super) fn dir_of_what_is_there<'p>(&self, path: &'p Path) -> Result<Option<(Dir, &'p OsStr)>> {
-        if self.exists(path) { self.dir_of(path).map(Some) } else { Ok(None) }
+    pub(super) fn open_parent_if_exists<'p>(&self, path: &'p Path) -> Result<Option<(Dir, &'p OsStr)>> {
+        if self.exists(path) { self.open_parent_checked(path).map(Some) } else { Ok(None) }
     }
 }

@@ -1,13 +1,13 @@
-//! Who we are: program, user, and what our caller told us.
+//! Facts about this process: its program, its user and the caller's environment.
 
 use std::io;
 use std::path::PathBuf;
 
-use super::Inode;
+use super::FileId;
 
 /// The identity of the program that is running now.
-pub fn own_file_id() -> io::Result<Inode> {
-    std::fs::metadata("/proc/self/exe").map(|meta| Inode::of(&meta))
+pub fn own_file_id() -> io::Result<FileId> {
+    std::fs::metadata("/proc/self/exe").map(|meta| FileId::from_metadata(&meta))
 }
 
 /// One environment variable of our caller, if it is valid UTF-8 and not empty.

@@ -14,7 +14,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::{INTERNAL, Refusal};
+use super::{INTERNAL, NamespaceError};
 
 /// What a room may hide while it is there: the first directory that exists.
 const PLACES: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
@@ -23,7 +23,7 @@ const PROGRAM: &str = "probe";
 
 /// Moves this process into a mount namespace. Root needs no more for a chroot; others are given a user namespace,
 /// in which they may have one.
-pub fn unshare_mounts() -> Result<(), Refusal> {
+pub fn unshare_mounts() -> Result<(), NamespaceError> {
     let (uid, _) = super::env::effective_ids();
     if uid == 0 && unshare(CloneFlags::CLONE_NEWNS).is_ok() {
         return Ok(());
@@ -34,7 +34,7 @@ pub fn unshare_mounts() -> Result<(), Refusal> {
 /// Moves this process into the namespaces of Nix's sandbox: private mounts, processes, IPC, host name and network, in
 /// a user namespace, or, for root, without one where there are none (Nix, `linux-derivation-builder.cc`, commit b813ed2602d4).
 /// Only what it starts is in the new namespace of processes (pid_namespaces(7)).
-pub fn unshare_sandbox() -> Result<(), Refusal> {
+pub fn unshare_sandbox() -> Result<(), NamespaceError> {
     let sandbox = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
@@ -43,9 +43,9 @@ pub fn unshare_sandbox() -> Result<(), Refusal> {
     unshare_with_users(sandbox).or_else(|refusal| unshare(sandbox).map_err(|_| refusal))
 }
 
-fn unshare_with_users(flags: CloneFlags) -> Result<(), Refusal> {
+fn unshare_with_users(flags: CloneFlags) -> Result<(), NamespaceError> {
     let (uid, gid) = super::env::effective_ids();
-    let refused = |e: nix::errno::Errno| Refusal { step: "make a user namespace", source: e.into() };
+    let refused = |e: nix::errno::Errno| NamespaceError { step: "make a user namespace", source: e.into() };
     unshare(flags | CloneFlags::CLONE_NEWUSER).map_err(refused)?;
     super::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true)
 }

@@ -14,16 +14,16 @@ use crate::error::{Error, Result};
 const LONGEST: usize = 1 << 16;
 
 /// Names, and the texts of those that were wanted.
-pub type Texts = Vec<(OsString, Option<Vec<u8>>)>;
+pub type DirContents = Vec<(OsString, Option<Vec<u8>>)>;
 
 impl Host {
     /// Opens a file of the kernel for both, never creating it.
-    pub fn open_kernel(&self, path: &Path) -> io::Result<File> {
+    pub fn open_kernel_file(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.at(path))
     }
 
     /// Exactly one `write(2)` to a file of the kernel, never creating it.
-    pub fn write_kernel(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub fn write_kernel_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).open(self.at(path))?;
         write_once(&mut file, bytes, path)
     }
@@ -31,21 +31,21 @@ impl Host {
     /// What is in a directory, in the file system's order, with the texts of the files that are `wanted`, each of one
     /// read(2). All of it is of one directory, whatever is mounted or unmounted there meanwhile; a file that goes
     /// meanwhile is left out. `None` if there is no directory.
-    pub fn texts(&self, path: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<Option<Texts>> {
+    pub fn read_kernel_dir(&self, path: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<Option<DirContents>> {
         let real = self.at(path);
         let dir = match Dir::open(&real) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(|e| Error::io("list", &real, e))?,
         };
         let mut texts = Vec::new();
-        for name in dir.names().map_err(|e| Error::io("list", &real, e))? {
+        for name in dir.list_names().map_err(|e| Error::io("list", &real, e))? {
             if !wanted(&name) {
                 texts.push((name, None));
                 continue;
             }
-            match dir.read(&name).and_then(|file| read_once(&file)) {
+            match dir.open_file(&name).and_then(|file| read_once(&file)) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Error::io("read", &dir.path(&name), e)),
+                Err(e) => return Err(Error::io("read", &dir.path_of(&name), e)),
                 Ok(text) => texts.push((name, Some(text))),
             }
         }

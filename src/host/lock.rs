@@ -17,15 +17,15 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Says more about the holder.
-    pub fn sign(&mut self, more: &str) -> std::io::Result<()> {
-        if self.signed { sign(&mut self.file, more) } else { Ok(()) }
+    /// Adds text to the record of the current holder.
+    pub fn write_owner(&mut self, more: &str) -> std::io::Result<()> {
+        if self.signed { write_owner(&mut self.file, more) } else { Ok(()) }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Who takes it next is not taken for us until he has signed.
+        // Clear our name, so that the next holder is not mistaken for us before it has written its own.
         if self.signed {
             drop(self.file.set_len(0));
         }
@@ -34,34 +34,34 @@ impl Drop for Lock {
 
 impl Host {
     /// Takes the lock file at `path`, waiting up to `patience` for another
-    /// process that holds it. `waiting` is told once, with the holder's words.
+    /// process that holds it. `waiting` is called once, with the holder's record.
     pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let real = self.at(path);
         let failed = |e| Error::io("lock", &real, e);
         self.make_parents(path)?;
-        let (dir, name) = self.dir_of(path)?;
+        let (dir, name) = self.open_parent_checked(path)?;
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
-        self.wait_for(&mut file, &real, patience, waiting, holder)?;
-        // On a full disk whoever waits is told less: what is swept next may free it.
-        drop(sign(&mut file, ""));
+        self.wait_for_lock(&mut file, &real, patience, waiting, read_owner)?;
+        // On a full disk a waiting process sees less. The files that we remove next may free space.
+        drop(write_owner(&mut file, ""));
         Ok(Lock { file, signed: true })
     }
 
-    /// Locks what is at `path` itself, a directory say: nobody can sign there.
-    pub fn lock_there(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
+    /// Locks the file or directory at `path` itself. The holder is not recorded.
+    pub fn lock_path(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let real = self.at(path);
         let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
-        self.wait_for(&mut file, &real, patience, waiting, |_| None)?;
+        self.wait_for_lock(&mut file, &real, patience, waiting, |_| None)?;
         Ok(Lock { file, signed: false })
     }
 
-    fn wait_for(
+    fn wait_for_lock(
         &self,
         file: &mut File,
         real: &Path,
         patience: Duration,
         waiting: &mut dyn FnMut(&str),
-        holder: fn(&mut File) -> Option<String>,
+        read_owner: fn(&mut File) -> Option<String>,
     ) -> Result<()> {
         let since = Instant::now();
         let mut told = false;
@@ -70,12 +70,12 @@ impl Host {
                 Ok(()) => return Ok(()),
                 Err(TryLockError::Error(e)) => return Err(Error::io("lock", real, e)),
                 Err(TryLockError::WouldBlock) if since.elapsed() >= patience => {
-                    let holder = holder(file).unwrap_or_else(|| UNSIGNED.to_owned());
+                    let holder = read_owner(file).unwrap_or_else(|| UNSIGNED.to_owned());
                     return Err(Error::Locked { path: real.to_owned(), holder });
                 }
                 Err(TryLockError::WouldBlock) => {
-                    // Who has just taken it has not signed yet.
-                    match holder(file) {
+                    // A new holder may not have written its record yet.
+                    match read_owner(file) {
                         Some(holder) if !told => {
                             waiting(&holder);
                             told = true;
@@ -86,7 +86,7 @@ impl Host {
                         }
                         _ => {}
                     }
-                    if let Some(signal) = self.interrupted() {
+                    if let Some(signal) = self.pending_signal() {
                         return Err(Error::Interrupted { signal });
                     }
                     std::thread::sleep(Duration::from_millis(50));
@@ -97,31 +97,31 @@ impl Host {
 }
 
 impl Host {
-    /// Does anybody hold the lock that [`Host::lock_there`] takes?
+    /// Whether a process holds the lock that [`Host::lock_path`] takes.
     pub fn is_locked(&self, path: &Path) -> bool {
         File::open(self.at(path)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Who holds the lock file at `path`, in his own words; looked at without waiting.
-    pub fn holder(&self, path: &Path) -> Option<String> {
+    /// The current holder of the lock, as recorded in the file; does not block.
+    pub fn lock_owner(&self, path: &Path) -> Option<String> {
         let mut file = self.open_nofollow(path).ok()?;
-        // Who lets go of it takes his words away; those of one who was killed stay.
-        let words = holder(&mut file)?;
+        // A holder that exits cleanly clears its record; one that was killed leaves it behind.
+        let words = read_owner(&mut file)?;
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(words)
     }
 }
 
-/// Writes who holds the lock, for whoever has to wait.
-fn sign(file: &mut File, more: &str) -> std::io::Result<()> {
+/// Writes the holder to the lock file, for processes that wait.
+fn write_owner(file: &mut File, more: &str) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("process {}{more}\n", std::process::id()).as_bytes())
 }
 
-/// What is said of a holder who did not sign.
+/// Describes a holder that left no record.
 const UNSIGNED: &str = "a process that did not say which";
 
-fn holder(file: &mut File) -> Option<String> {
+fn read_owner(file: &mut File) -> Option<String> {
     let mut text = String::new();
     file.rewind().and_then(|()| file.take(1024).read_to_string(&mut text)).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())

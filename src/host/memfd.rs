@@ -59,7 +59,7 @@ fn memory(flags: MFdFlags, purpose: u32) -> io::Result<File> {
     }
 }
 
-pub(super) fn rewound(file: &mut File) -> io::Result<String> {
+pub(super) fn read_from_start(file: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(1 << 20).read_to_end(&mut bytes)?;

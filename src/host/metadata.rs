@@ -16,7 +16,7 @@ impl Host {
     }
 
     /// The SELinux context of a file.
-    pub fn label(&self, path: &Path) -> Option<String> {
+    pub fn selinux_label(&self, path: &Path) -> Option<String> {
         let label = xattr::get(self.at(path), "security.selinux").ok()??;
         Some(String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned())
     }
@@ -33,17 +33,18 @@ impl Host {
     }
 
     /// Which namespace of this kind ("mnt", "pid") a process is in: `mnt:[4026531841]`.
-    pub fn namespace(&self, process: &str, kind: &str) -> Option<PathBuf> {
+    pub fn namespace_link(&self, process: &str, kind: &str) -> Option<PathBuf> {
         std::fs::read_link(self.at(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
     }
 
     /// Are we in the namespaces that the machine was started with? Their numbers are fixed (Linux's
     /// `include/linux/proc_ns.h`). No container manager shares all of these.
-    pub fn has_the_machines_namespaces(&self) -> bool {
+    pub fn in_initial_namespaces(&self) -> bool {
         const FIRST: [(&str, u32); 4] =
             [("pid", 0xEFFF_FFFC), ("uts", 0xEFFF_FFFE), ("ipc", 0xEFFF_FFFF), ("cgroup", 0xEFFF_FFFB)];
         let is_first = |(kind, number): &(&str, u32)| {
-            self.namespace("self", kind).is_some_and(|link| link.as_os_str() == format!("{kind}:[{number}]").as_str())
+            self.namespace_link("self", kind)
+                .is_some_and(|link| link.as_os_str() == format!("{kind}:[{number}]").as_str())
         };
         FIRST.iter().all(is_first)
     }

@@ -30,16 +30,16 @@ pub mod watch;
 mod worker;
 mod write;
 
-pub use kernel_files::Texts;
+pub use kernel_files::DirContents;
 pub use lock::Lock;
-pub use namespaces::{Mapper, Range, Refusal};
-pub use process::{Blocked, Finished};
-pub use sd_notify::Manager;
-pub use staging::{Previous, Ready, Staged, TEMP_PREFIX};
-pub use temp_program::Lent;
-pub use user_files::Given;
-pub use watch::{Watch, Watcher, Woken};
-pub use worker::{Heard, INTERNAL, Worker};
+pub use namespaces::{IdMapper, IdRange, NamespaceError};
+pub use process::{ProcessOutput, StoppedChild};
+pub use sd_notify::ServiceManager;
+pub use staging::{Backup, StagedFile, StagedProgram, TEMP_PREFIX};
+pub use temp_program::TempProgram;
+pub use user_files::OutputFile;
+pub use watch::{DirWatch, InotifyInstance, WakeReason};
+pub use worker::{INTERNAL, Worker, WorkerOutput};
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
@@ -64,7 +64,7 @@ pub struct Host {
 /// out, as it may differ after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Seal {
+pub struct FileStamp {
     ino: u64,
     size: u64,
     mtime_ns: i128,
@@ -73,23 +73,23 @@ pub struct Seal {
 
 /// Device and inode: which file, whatever its names are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Inode {
+pub struct FileId {
     /// `st_dev`
     pub dev: u64,
     /// `st_ino`
     pub ino: u64,
 }
 
-impl Inode {
+impl FileId {
     /// The identity that `fstat(2)` gave.
-    pub fn of(meta: &Metadata) -> Self {
+    pub fn from_metadata(meta: &Metadata) -> Self {
         Self { dev: meta.dev(), ino: meta.ino() }
     }
 }
 
-impl Seal {
+impl FileStamp {
     /// The seal of what `stat(2)` returned.
-    pub fn of(meta: &Metadata) -> Self {
+    pub fn from_metadata(meta: &Metadata) -> Self {
         let ns =
             |secs: i64, nanos: i64| i128::from(secs).saturating_mul(1_000_000_000).saturating_add(i128::from(nanos));
         Self {
@@ -128,7 +128,7 @@ impl Host {
     }
 
     /// A logical path with all its symbolic links followed.
-    pub fn resolve(&self, path: &Path) -> Result<PathBuf> {
+    pub fn resolve_symlinks(&self, path: &Path) -> Result<PathBuf> {
         let real = self.at(path);
         let resolved = real.canonicalize().map_err(|e| Error::io("find", &real, e))?;
         let inside = resolved.strip_prefix(&self.root).map(|rest| Path::new("/").join(rest));
@@ -137,7 +137,7 @@ impl Host {
 
     /// Below a `--root`: where a symbolic link on the way to `path` leads, if that
     /// is out of the tree.
-    pub fn leads_out(&self, path: &Path) -> Option<PathBuf> {
+    pub fn target_outside_root(&self, path: &Path) -> Option<PathBuf> {
         let there = path.ancestors().find_map(|above| self.at(above).canonicalize().ok())?;
         (!there.starts_with(&self.root)).then_some(there)
     }
@@ -161,14 +161,14 @@ impl Host {
 
     /// Like [`Host::read`], but trouble of any kind is "no answer": for hints
     /// about the machine that only improve a message.
-    pub fn peek(&self, path: &Path) -> Option<String> {
+    pub fn read_lossy(&self, path: &Path) -> Option<String> {
         let bytes = std::fs::read(self.at(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Names in a directory, in the order that the kernel lists them; none if
     /// the directory does not exist.
-    pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+    pub fn list_dir(&self, path: &Path) -> Result<Vec<OsString>> {
         let real = self.at(path);
         let read = absent_is_none(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
         let Some(read) = read else {
@@ -198,33 +198,33 @@ impl Host {
             .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
             .open(&real)
             .map_err(|e| Error::io("open", &real, e))?;
-        regular(file, &real)
+        check_regular(file, &real)
     }
 
     /// Opens a program by the checked way (see `safe_open`): nobody but root, or who
     /// runs us, can change it or put another in its place.
     pub fn open_trusted(&self, path: &Path) -> Result<File> {
         let real = self.at(path);
-        let (dir, name) = self.dir_of(path)?;
-        let file = regular(dir.read(name).map_err(|e| Error::io("open", &real, e))?, &real)?;
+        let (dir, name) = self.open_parent_checked(path)?;
+        let file = check_regular(dir.open_file(name).map_err(|e| Error::io("open", &real, e))?, &real)?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
-        trust::judge(&real, &meta).map_or(Ok(file), |why| Err(why.into()))
+        trust::check_trust(&real, &meta).map_or(Ok(file), |why| Err(why.into()))
     }
 
     /// Is it a regular file, and no symbolic link to one?
-    pub fn is_plain_file(&self, path: &Path) -> bool {
+    pub fn is_regular_file(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(self.at(path)).is_ok_and(|meta| meta.is_file())
     }
 
     /// Digest and seal of a file; `None` if it does not exist.
-    pub fn fingerprint(&self, path: &Path) -> Result<Option<(Sha256, Seal)>> {
+    pub fn fingerprint(&self, path: &Path) -> Result<Option<(Sha256, FileStamp)>> {
         if self.lstat(path)?.is_none() {
             return Ok(None);
         }
         let mut file = self.open_nofollow(path)?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &self.at(path), e))?;
         let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.at(path), e))?;
-        Ok(Some((sum, Seal::of(&meta))))
+        Ok(Some((sum, FileStamp::from_metadata(&meta))))
     }
 }
 
@@ -236,7 +236,7 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn regular(file: File, path: &Path) -> Result<File> {
+fn check_regular(file: File, path: &Path) -> Result<File> {
     let meta = file.metadata().map_err(|e| Error::io("look at", path, e))?;
     if meta.is_file() {
         Ok(file)

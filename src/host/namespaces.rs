@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// What was tried when the kernel refused.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct NamespaceError {
     /// In words: "make a user namespace".
     pub step: &'static str,
     /// The kernel's answer.
@@ -22,12 +22,12 @@ pub struct Refusal {
 
 /// One line of a uid_map or gid_map (user_namespaces(7)): ids inside, ids
 /// outside, how many.
-pub type Range = (u32, u32, u32);
+pub type IdRange = (u32, u32, u32);
 
 /// Whether we are in another user namespace than the machine's own, which maps every user to himself
 /// (user_namespaces(7)).
 pub fn is_in_user_namespace() -> bool {
-    let map = Host::live().peek(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    let map = Host::live().read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
     !map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
@@ -35,21 +35,25 @@ pub fn is_in_user_namespace() -> bool {
 /// there until they are mapped.
 ///
 /// The kernel refuses that to a process with a second thread (EINVAL).
-pub fn unshare_users_and_mounts() -> std::result::Result<(), Refusal> {
+pub fn unshare_users_and_mounts() -> std::result::Result<(), NamespaceError> {
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(refused("make a user namespace"))
 }
 
 /// Moves this process into a user namespace below the present one: it has a
 /// uid of its own again, and the mounts and the table of the present one.
-pub fn unshare_users() -> std::result::Result<(), Refusal> {
+pub fn unshare_users() -> std::result::Result<(), NamespaceError> {
     unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("make a second user namespace"))
 }
 
 /// Maps ids of this process's own, new user namespace. Without privilege
 /// outside, one uid and one gid can be mapped, the caller's own, and only if
 /// setgroups(2) is given up first.
-pub fn map_own_ids(uids: &[Range], gids: &[Range], give_up_setgroups: bool) -> std::result::Result<(), Refusal> {
-    let map = |ranges: &[Range]| {
+pub fn map_own_ids(
+    uids: &[IdRange],
+    gids: &[IdRange],
+    give_up_setgroups: bool,
+) -> std::result::Result<(), NamespaceError> {
+    let map = |ranges: &[IdRange]| {
         let lines = ranges.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n"));
         lines.collect::<String>()
     };
@@ -62,8 +66,8 @@ pub fn map_own_ids(uids: &[Range], gids: &[Range], give_up_setgroups: bool) -> s
 
 /// The ids that this process's user namespace has, each as it is seen from
 /// inside, so that a namespace below can have the same.
-pub fn own_id_ranges(map: &str) -> Vec<Range> {
-    let text = Host::live().peek(&Path::new("/proc/self").join(map)).unwrap_or_default();
+pub fn own_id_ranges(map: &str) -> Vec<IdRange> {
+    let text = Host::live().read_lossy(&Path::new("/proc/self").join(map)).unwrap_or_default();
     let range = |line: &str| {
         let mut numbers = line.split_whitespace().map(str::parse);
         let (inside, _, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
@@ -80,7 +84,7 @@ fn write_own_proc_file(name: &str, text: &str) -> io::Result<()> {
 
 /// A process that stays outside of the new namespace, where it may map ids.
 #[derive(Debug)]
-pub struct Mapper {
+pub struct IdMapper {
     child: Child,
     gate: ChildStdin,
 }
@@ -88,8 +92,14 @@ pub struct Mapper {
 /// Starts this program as `command`, whose part is [`Host::map_ids_of`]: it
 /// will map these ids for this process, by itself or by newuidmap(1) and
 /// newgidmap(1), which `programs` are.
-pub fn start_mapper(command: &str, programs: Option<[&Path; 2]>, uids: &[Range], gids: &[Range]) -> Result<Mapper> {
-    let words = |ranges: &[Range]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
+pub fn start_mapper(
+    command: &str,
+    programs: Option<[&Path; 2]>,
+    uids: &[IdRange],
+    gids: &[IdRange],
+) -> Result<IdMapper> {
+    let words =
+        |ranges: &[IdRange]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
     let mut mapper = Command::new("/proc/self/exe");
     mapper.env_clear().args([INTERNAL, command]).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
     mapper.args(programs.into_iter().flatten());
@@ -97,7 +107,7 @@ pub fn start_mapper(command: &str, programs: Option<[&Path; 2]>, uids: &[Range],
     let failed = |e| Error::io("start", &super::env::own_path(), e);
     let mut child = started.map_err(failed)?;
     let gate = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-    Ok(Mapper { child, gate })
+    Ok(IdMapper { child, gate })
 }
 
 /// The mapper's own part: waits until the process `pid` is in its new
@@ -125,9 +135,9 @@ pub fn map_ids_of(pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io:
     Ok(())
 }
 
-impl Mapper {
+impl IdMapper {
     /// Has the ids mapped, now that this process is in its new namespace.
-    pub fn map(self) -> Result<()> {
+    pub fn map_ids(self) -> Result<()> {
         let Self { child, mut gate } = self;
         let done = gate.write_all(b"\n").and_then(|()| {
             drop(gate);
@@ -146,6 +156,6 @@ impl Mapper {
     }
 }
 
-fn refused<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Refusal {
-    move |e| Refusal { step, source: e.into() }
+fn refused<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> NamespaceError {
+    move |e| NamespaceError { step, source: e.into() }
 }

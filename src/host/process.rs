@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Inode;
-use super::memfd::{rewound, scratch};
+use super::FileId;
+use super::memfd::{read_from_start, scratch};
 
 /// Long enough for a loaded machine, short enough for a person who waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ const MOST_OUTPUT: usize = 64 << 10;
 
 /// A program that has ended.
 #[derive(Debug)]
-pub struct Finished {
+pub struct ProcessOutput {
     /// How it ended.
     pub status: ExitStatus,
     /// What it wrote.
@@ -34,17 +34,17 @@ pub struct Finished {
 }
 
 /// Runs a program of the machine to its end; killed after 30 seconds.
-pub fn run_program(program: &Path, args: &[&str]) -> io::Result<Finished> {
-    run(command(program).args(args), PATIENCE)
+pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
+    run_with_patience(clean_command(program).args(args), PATIENCE)
 }
 
-/// The same for what Nix does as our caller, with what he told his Nix, and in his home if he is not root; killed
-/// after two minutes.
-pub fn run_for_caller(program: &Path, args: &[&str]) -> io::Result<Finished> {
+/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless root. Killed after two
+/// minutes.
+pub fn run_for_caller(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let home = (super::env::effective_ids().0 != 0).then_some("HOME");
     let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
     let told = names.filter_map(|name| Some((name, super::env::var(name)?)));
-    run(command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
+    run_with_patience(clean_command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
 }
 
 /// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
@@ -57,8 +57,8 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
     }
 }
 
-/// Becomes a command of our caller's, found by his PATH, with his
-/// environment and these variables besides. Returns only if that fails.
+/// Replaces this process by a command of the caller, found by the caller's PATH,
+/// with the caller's environment and these variables. Returns only if that fails.
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
     let variables = variables.iter().map(|(name, value)| (name, value));
     let error = Command::new(program).args(args).envs(variables).exec();
@@ -90,20 +90,20 @@ pub fn close_inherited_fds() -> io::Result<()> {
 /// A child whose standard output is a full pipe: it stops at its first write,
 /// for as long as we want to look at it.
 #[derive(Debug)]
-pub struct Blocked {
+pub struct StoppedChild {
     child: Child,
     output: File,
     filler: usize,
     complaints: File,
 }
 
-impl Blocked {
+impl StoppedChild {
     /// Starts `program` and lets it run up to its first write to stdout.
     pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let filler = fill(&write)?;
+        let filler = fill_pipe(&write)?;
         let complaints = scratch()?;
-        let mut command = command(program);
+        let mut command = clean_command(program);
         command.args(args).stdout(write).stderr(complaints.try_clone()?);
         if let Some(arg0) = arg0 {
             command.arg0(arg0);
@@ -114,13 +114,13 @@ impl Blocked {
 
     /// Waits until the child executes something else than the file `not`, and
     /// opens that; `None` if it ended before it did.
-    pub fn program(&mut self, not: Inode) -> io::Result<Option<File>> {
+    pub fn wait_for_program(&mut self, not: FileId) -> io::Result<Option<File>> {
         let link = format!("/proc/{}/exe", self.child.id());
         let deadline = deadline();
         loop {
             // Once the process has ended, its link is gone: then the status tells.
             if let Ok(file) = File::open(&link)
-                && Inode::of(&file.metadata()?) != not
+                && FileId::from_metadata(&file.metadata()?) != not
             {
                 return Ok(Some(file));
             }
@@ -149,13 +149,13 @@ impl Blocked {
                 return Err(io::Error::other("it writes without end"));
             }
         }
-        let status = wait(&mut self.child, deadline)?;
-        let complaints = rewound(&mut self.complaints)?;
+        let status = wait_for_exit(&mut self.child, deadline)?;
+        let complaints = read_from_start(&mut self.complaints)?;
         Ok((status, bytes.split_off(self.filler.min(bytes.len())), complaints))
     }
 }
 
-impl Drop for Blocked {
+impl Drop for StoppedChild {
     fn drop(&mut self) {
         // Nothing can be done about a child that cannot be killed or is gone.
         drop(self.child.kill());
@@ -163,15 +163,15 @@ impl Drop for Blocked {
     }
 }
 
-fn run(command: &mut Command, patience: Duration) -> io::Result<Finished> {
+fn run_with_patience(command: &mut Command, patience: Duration) -> io::Result<ProcessOutput> {
     let (mut out, mut err) = (scratch()?, scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
     let now = Instant::now();
-    let status = wait(&mut child, now.checked_add(patience).unwrap_or(now))?;
-    Ok(Finished { status, stdout: rewound(&mut out)?, stderr: rewound(&mut err)? })
+    let status = wait_for_exit(&mut child, now.checked_add(patience).unwrap_or(now))?;
+    Ok(ProcessOutput { status, stdout: read_from_start(&mut out)?, stderr: read_from_start(&mut err)? })
 }
 
-fn command(program: &Path) -> Command {
+fn clean_command(program: &Path) -> Command {
     // Others than root cannot look into root's, and Nix gives up where it cannot look.
     let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);
@@ -186,7 +186,7 @@ fn command(program: &Path) -> Command {
 }
 
 /// Writes to a pipe until it takes no more; its end is blocking again afterwards.
-fn fill(pipe: &OwnedFd) -> io::Result<usize> {
+fn fill_pipe(pipe: &OwnedFd) -> io::Result<usize> {
     fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut filled: usize = 0;
     loop {
@@ -205,7 +205,7 @@ fn deadline() -> Instant {
     now.checked_add(PATIENCE).unwrap_or(now)
 }
 
-pub(super) fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
+pub(super) fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
     let mut pause = Duration::from_micros(200);
     loop {
         if let Some(status) = child.try_wait()? {

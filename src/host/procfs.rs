@@ -10,20 +10,20 @@ const PATH_MAX: usize = 4096;
 
 /// The file that a process executes, and how the kernel names it.
 pub fn executable_of(pid: u32) -> io::Result<(File, PathBuf)> {
-    let link = of(pid, "exe");
+    let link = proc_path(pid, "exe");
     Ok((File::open(&link)?, std::fs::read_link(&link)?))
 }
 
 /// A file of /proc/PID.
 pub fn read_proc_file(pid: u32, name: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(of(pid, name))?.take(1 << 20).read_to_end(&mut bytes)?;
+    File::open(proc_path(pid, name))?.take(1 << 20).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// A string in the memory of a process, without the NUL at its end.
 pub fn read_process_string(pid: u32, address: u64) -> io::Result<Vec<u8>> {
-    let memory = File::open(of(pid, "mem"))?;
+    let memory = File::open(proc_path(pid, "mem"))?;
     let mut bytes = vec![0; PATH_MAX];
     // The string may lie just before the end of what is mapped: then less is read.
     let read = memory.read_at(&mut bytes, address)?;
@@ -37,17 +37,18 @@ pub fn read_process_string(pid: u32, address: u64) -> io::Result<Vec<u8>> {
 
 /// Where a path of a process's is found from here.
 pub fn path_as_seen_by(pid: u32, path: &Path) -> PathBuf {
-    path.strip_prefix("/").map_or_else(|_| of(pid, "cwd").join(path), |inside| of(pid, "root").join(inside))
+    path.strip_prefix("/")
+        .map_or_else(|_| proc_path(pid, "cwd").join(path), |inside| proc_path(pid, "root").join(inside))
 }
 
 /// Is a process in the same namespace of this kind (`user`, `mnt`) as we are?
 pub fn same_namespace(pid: u32, namespace: &str) -> io::Result<bool> {
     let name = format!("ns/{namespace}");
     let own = std::fs::read_link(Path::new("/proc/self").join(&name))?;
-    Ok(std::fs::read_link(of(pid, &name))? == own)
+    Ok(std::fs::read_link(proc_path(pid, &name))? == own)
 }
 
-fn of(pid: u32, name: &str) -> PathBuf {
+fn proc_path(pid: u32, name: &str) -> PathBuf {
     Path::new("/proc").join(pid.to_string()).join(name)
 }
 

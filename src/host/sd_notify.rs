@@ -12,14 +12,14 @@ use std::time::Duration;
 
 /// The manager, if one wants to hear of us.
 #[derive(Debug)]
-pub struct Manager {
+pub struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// It wants a sign of life at least this often.
     pub watchdog: Option<Duration>,
 }
 
 /// The manager that `NOTIFY_SOCKET` names.
-pub fn connect() -> io::Result<Manager> {
+pub fn connect() -> io::Result<ServiceManager> {
     let socket = match std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) {
         None => None,
         Some(name) => {
@@ -31,12 +31,12 @@ pub fn connect() -> io::Result<Manager> {
     let number = |name: &str| super::env::var(name).and_then(|text| text.parse::<u64>().ok());
     let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
     let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0 && socket.is_some());
-    Ok(Manager { socket, watchdog: watchdog.map(Duration::from_micros) })
+    Ok(ServiceManager { socket, watchdog: watchdog.map(Duration::from_micros) })
 }
 
-impl Manager {
+impl ServiceManager {
     /// Tells it lines such as `READY=1`. One that has gone, or reads too slowly, misses them.
-    pub fn tell(&self, lines: &str) {
+    pub fn notify(&self, lines: &str) {
         if let Some((socket, address)) = &self.socket {
             drop(socket.send_to_addr(lines.as_bytes(), address));
         }

@@ -1,4 +1,4 @@
-//! Ctrl-C and friends: what has been begun is taken back before the end.
+//! Catches Ctrl-C, SIGTERM and SIGHUP, so that changes are rolled back before the process ends.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ impl Host {
     /// From now on SIGINT, SIGTERM and SIGHUP do not end the process, but are
     /// asked for at safe points. A second one ends it at once: the receipt says
     /// what is left then.
-    pub fn hold_signals(&self) -> io::Result<()> {
+    pub fn catch_signals(&self) -> io::Result<()> {
         if self.caught.1.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
@@ -33,12 +33,12 @@ impl Host {
     }
 
     /// The number of the signal that came, if one did.
-    pub fn interrupted(&self) -> Option<usize> {
+    pub fn pending_signal(&self) -> Option<usize> {
         Some(self.caught.0.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 
     /// The same, and from now on none did: its end has been taken in hand. A second one still ends the process at once.
-    pub fn take_signal(&self) -> Option<usize> {
+    pub fn take_pending_signal(&self) -> Option<usize> {
         Some(self.caught.0.swap(0, Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 }

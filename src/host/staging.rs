@@ -17,7 +17,7 @@ pub const TEMP_PREFIX: &str = ".binfmt-nix-";
 
 /// A temporary name that is free: the lock is held, what killed runs left was
 /// swept, and each name is given once.
-pub(super) fn name() -> OsString {
+pub(super) fn unique_name() -> OsString {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     format!("{TEMP_PREFIX}{}-{}", std::process::id(), GIVEN.fetch_add(1, Ordering::Relaxed)).into()
 }
@@ -33,15 +33,15 @@ pub(super) struct Temp {
 impl Temp {
     /// An empty file, which nobody else may read yet.
     pub(super) fn create(dir: Dir) -> io::Result<(Self, File)> {
-        let name = name();
-        let file = dir.create(&name)?;
+        let name = unique_name();
+        let file = dir.create_file(&name)?;
         Ok((Self { dir, name, placed: false }, file))
     }
 
     /// A second name of the file `name`.
     pub(super) fn second_name(dir: Dir, name: &OsStr) -> io::Result<Self> {
-        let second = self::name();
-        dir.name_too(name, &second)?;
+        let second = self::unique_name();
+        dir.hard_link(name, &second)?;
         Ok(Self { dir, name: second, placed: false })
     }
 
@@ -50,13 +50,13 @@ impl Temp {
         let placed = self.dir.rename(&self.name, name);
         // Where both were names of one file, rename(2) does nothing; and of an
         // fsync that failed we cannot tell.
-        self.placed = placed.is_ok() && !self.dir.has(&self.name).unwrap_or(true);
+        self.placed = placed.is_ok() && !self.dir.contains(&self.name).unwrap_or(true);
         placed
     }
 
     /// Where it is, for messages.
     pub(super) fn path(&self) -> PathBuf {
-        self.dir.path(&self.name)
+        self.dir.path_of(&self.name)
     }
 }
 
@@ -64,19 +64,19 @@ impl Drop for Temp {
     fn drop(&mut self) {
         if !self.placed {
             // Swept by the next run, if this fails.
-            drop(self.dir.unlink(&self.name));
+            drop(self.dir.remove_file(&self.name));
         }
     }
 }
 
 /// A file that is being filled. Dropped unplaced, it is deleted.
 #[derive(Debug)]
-pub struct Staged {
+pub struct StagedFile {
     pub(super) temp: Temp,
     pub(super) file: File,
 }
 
-impl Staged {
+impl StagedFile {
     /// The handle it was created with.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
@@ -84,35 +84,35 @@ impl Staged {
 
     /// Makes it a finished program: mode 0755, on disk, closed for writing (a
     /// file that is open for writing cannot be executed: ETXTBSY).
-    pub fn finish(self) -> io::Result<Ready> {
+    pub fn into_program(self) -> io::Result<StagedProgram> {
         let Self { temp, file } = self;
         failpoint::before("chmod", &temp.path())?;
         file.set_permissions(Permissions::from_mode(0o755))?;
         failpoint::before("fsync", &temp.path())?;
         file.sync_all()?;
-        let read_only = temp.dir.read(&temp.name)?;
+        let read_only = temp.dir.open_file(&temp.name)?;
         drop(file);
-        Ok(Ready { temp, file: read_only })
+        Ok(StagedProgram { temp, file: read_only })
     }
 }
 
 /// A staged file that is complete and can be executed, under its temporary name.
 #[derive(Debug)]
-pub struct Ready {
+pub struct StagedProgram {
     pub(super) temp: Temp,
     file: File,
 }
 
-impl Ready {
+impl StagedProgram {
     /// The very file, to be executed whatever its name has come to mean; valid
     /// until it is placed or dropped.
-    pub fn program(&self) -> PathBuf {
+    pub fn exec_path(&self) -> PathBuf {
         Path::new("/proc/self/fd").join(self.file.as_raw_fd().to_string())
     }
 }
 
 /// A second name of what will be replaced, to go back to.
 #[derive(Debug)]
-pub struct Previous {
+pub struct Backup {
     pub(super) temp: Temp,
 }

@@ -10,19 +10,19 @@ use crate::error::{Distrust, Error, Result};
 impl Host {
     /// Checks an open file and every directory that leads to `path`, from the
     /// root prefix down.
-    pub fn distrust(&self, path: &Path, file: &File) -> Result<Option<Distrust>> {
+    pub fn check_file_trust(&self, path: &Path, file: &File) -> Result<Option<Distrust>> {
         let real = self.at(path);
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
-        Ok(judge(&real, &meta).or(self.judge_above(path)?))
+        Ok(check_trust(&real, &meta).or(self.check_parents_trust(path)?))
     }
 
     /// The first of `places` on the running machine that leads, through any
     /// symbolic links, to a program which only root could have put there.
-    pub fn trusted_program(&self, places: &[&str]) -> Option<PathBuf> {
+    pub fn find_trusted_program(&self, places: &[&str]) -> Option<PathBuf> {
         let trusted = |place: &&Path| {
             let real = place.canonicalize().ok()?;
             let file = File::open(&real).ok()?;
-            matches!(self.distrust(&real, &file), Ok(None)).then_some(())
+            matches!(self.check_file_trust(&real, &file), Ok(None)).then_some(())
         };
         let mut places = places.iter().map(Path::new).filter(|_| self.is_live());
         // The name is kept: Nix and busybox look at it to know what to be.
@@ -31,10 +31,10 @@ impl Host {
 
     /// Why nothing can be safely made at `path`, if so: a directory above it, as
     /// far as there is one, or a link on the way is not only root's.
-    pub fn distrust_above(&self, path: &Path) -> Result<Option<Distrust>> {
+    pub fn check_creation_trust(&self, path: &Path) -> Result<Option<Distrust>> {
         let mut above = path.ancestors().skip(1);
         let Some(there) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
-        match self.dir(there) {
+        match self.open_dir_checked(there) {
             Err(Error::Distrusted(why)) => Ok(Some(why)),
             other => other.map(|_| None),
         }
@@ -43,13 +43,13 @@ impl Host {
     /// A sticky directory such as /nix/store (1775) lets others add names, but
     /// not replace what root owns: it shields a file that is there and is judged
     /// by itself.
-    fn judge_above(&self, path: &Path) -> Result<Option<Distrust>> {
+    fn check_parents_trust(&self, path: &Path) -> Result<Option<Distrust>> {
         let above: Vec<_> = path.ancestors().skip(1).collect();
         for dir in above.into_iter().rev() {
             let real = self.at(dir);
             let meta = std::fs::metadata(&real).map_err(|e| Error::io("look at", &real, e))?;
             let shields = meta.mode() & 0o1000 != 0;
-            match judge(&real, &meta) {
+            match check_trust(&real, &meta) {
                 None => {}
                 Some(Distrust::Writable { .. }) if shields => {}
                 why => return Ok(why),
@@ -59,9 +59,9 @@ impl Host {
     }
 }
 
-pub(super) fn judge(path: &Path, meta: &Metadata) -> Option<Distrust> {
+pub(super) fn check_trust(path: &Path, meta: &Metadata) -> Option<Distrust> {
     let path = path.to_owned();
-    if is_foreign(meta.uid()) {
+    if is_untrusted_uid(meta.uid()) {
         Some(Distrust::Owner { path, uid: meta.uid() })
     } else if meta.mode() & 0o022 != 0 && !is_private_group(meta) {
         Some(Distrust::Writable { path, mode: meta.mode() & 0o7777 })
@@ -77,6 +77,6 @@ fn is_private_group(meta: &Metadata) -> bool {
 }
 
 /// Neither root nor who runs us.
-pub(super) fn is_foreign(uid: u32) -> bool {
+pub(super) fn is_untrusted_uid(uid: u32) -> bool {
     uid != 0 && uid != nix::unistd::geteuid().as_raw()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::{regular, staging};
+use super::{check_regular, staging};
 use crate::error::{Error, Result};
 
 /// Is it a directory?
@@ -38,7 +38,7 @@ pub fn path_exists(path: &Path) -> bool {
 }
 
 /// A file that gets the name `path` once it is complete. What is no regular file is not replaced: /dev/null, say.
-pub fn create_output(path: &Path) -> Result<Given> {
+pub fn create_output(path: &Path) -> Result<OutputFile> {
     let io = |e| Error::io("write", path, e);
     match std::fs::symlink_metadata(path) {
         Ok(meta) if !meta.is_file() => {
@@ -47,20 +47,20 @@ pub fn create_output(path: &Path) -> Result<Given> {
         _ if path.file_name().is_none() => return Err(io(io::ErrorKind::InvalidInput.into())),
         _ => {}
     }
-    let temp = path.with_file_name(staging::name());
+    let temp = path.with_file_name(staging::unique_name());
     let file = OpenOptions::new().write(true).create_new(true).open(&temp).map_err(io)?;
-    Ok(Given { file, temp: Some(temp), path: path.to_owned() })
+    Ok(OutputFile { file, temp: Some(temp), path: path.to_owned() })
 }
 
 /// A file that is being written under a temporary name. Dropped unplaced, it is deleted.
 #[derive(Debug)]
-pub struct Given {
+pub struct OutputFile {
     file: File,
     temp: Option<PathBuf>,
     path: PathBuf,
 }
 
-impl Given {
+impl OutputFile {
     /// The handle it was created with.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
@@ -78,7 +78,7 @@ impl Given {
     }
 }
 
-impl Drop for Given {
+impl Drop for OutputFile {
     fn drop(&mut self) {
         if let Some(temp) = &self.temp {
             // It has a name that says what it is.
@@ -95,7 +95,7 @@ pub fn open_regular(path: &Path) -> Result<File> {
         .custom_flags(nix::libc::O_NONBLOCK)
         .open(path)
         .map_err(|e| Error::io("open", path, e))?;
-    regular(file, path)
+    check_regular(file, path)
 }
 
 /// Does a path that somebody named lead nowhere? Outside the root prefix, symbolic links followed.

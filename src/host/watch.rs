@@ -13,20 +13,20 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use super::{Host, Inode};
+use super::{FileId, Host};
 use crate::error::{Error, Result};
 
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Woken {
-    /// A signal came: [`Host::interrupted`] says which.
+pub enum WakeReason {
+    /// A signal came: [`Host::pending_signal`] says which.
     Signal,
     /// Something was removed from the directory, or written to a file in it.
     Changed,
     /// Something was mounted or unmounted, wherever.
-    Mounts,
+    MountsChanged,
     /// The time is over.
-    Time,
+    Timeout,
 }
 
 /// A directory that is watched. It is held open, so that its file system lives on when it is unmounted (lazily: while
@@ -36,7 +36,7 @@ pub enum Woken {
 /// `fsnotify_modify`, fs/read_write.c), and so is a removal; an entry of binfmt_misc that appears because something was
 /// written to `register` is none by itself (measured on Linux 6.18).
 #[derive(Debug)]
-pub struct Watch {
+pub struct DirWatch {
     path: PathBuf,
     dir: File,
     events: Inotify,
@@ -47,12 +47,12 @@ pub struct Watch {
 
 /// What a directory can be watched with.
 #[derive(Debug)]
-pub struct Watcher(Inotify);
+pub struct InotifyInstance(Inotify);
 
 impl Host {
-    /// Begins to watch a directory. From now on no signal that [`Host::hold_signals`] catches is lost between a question
+    /// Begins to watch a directory. From now on no signal that [`Host::catch_signals`] catches is lost between a question
     /// whether one came and a wait: each makes a pipe readable that the wait looks at.
-    pub fn watch(&self, path: &Path, Watcher(events): Watcher) -> Result<Watch> {
+    pub fn watch(&self, path: &Path, InotifyInstance(events): InotifyInstance) -> Result<DirWatch> {
         let real = self.at(path);
         let failed = |e: io::Error| Error::io("watch", &real, e);
         let (signals, end) = UnixStream::pair().map_err(failed)?;
@@ -62,7 +62,7 @@ impl Host {
         }
         let dir = File::open(&real).map_err(failed)?;
         let mounts = File::open("/proc/self/mountinfo").map_err(failed)?;
-        let watch = Watch { path: real.clone(), dir, events, mounts, signals };
+        let watch = DirWatch { path: real.clone(), dir, events, mounts, signals };
         watch.add().map_err(failed)?;
         Ok(watch)
     }
@@ -70,20 +70,20 @@ impl Host {
 
 /// What [`Host::watch`] needs and may not get: a user may have so many of them and no more (inotify(7),
 /// `max_user_instances`).
-pub fn create_watcher() -> Result<Watcher> {
+pub fn create_watcher() -> Result<InotifyInstance> {
     let init = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
     let failed = |e: Errno| Error::Unsupported {
         what: format!("cannot watch directories: {}", e.desc()),
         hint: "root has used up its inotify instances: sysctl fs.inotify.max_user_instances allows more".into(),
     };
-    init.map(Watcher).map_err(failed)
+    init.map(InotifyInstance).map_err(failed)
 }
 
-impl Watch {
+impl DirWatch {
     /// Goes over to the directory that is there by now, if it is another one.
-    pub fn follow(&mut self) -> io::Result<()> {
+    pub fn reopen_if_replaced(&mut self) -> io::Result<()> {
         let now = File::open(&self.path)?;
-        if Inode::of(&now.metadata()?) != Inode::of(&self.dir.metadata()?) {
+        if FileId::from_metadata(&now.metadata()?) != FileId::from_metadata(&self.dir.metadata()?) {
             self.dir = now;
             self.add()?;
         }
@@ -91,7 +91,7 @@ impl Watch {
     }
 
     /// Waits, no longer than this.
-    pub fn wait(&self, at_most: Duration) -> io::Result<Woken> {
+    pub fn wait_for_event(&self, at_most: Duration) -> io::Result<WakeReason> {
         let mut sources = [
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
@@ -101,23 +101,23 @@ impl Watch {
         let timeout = PollTimeout::try_from(at_most.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut sources, timeout) {
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(Woken::Signal),
+            Err(Errno::EINTR) => return Ok(WakeReason::Signal),
             Err(e) => return Err(e.into()),
         }
         let [signals, events, mounts] = sources.map(|source| source.revents().is_some_and(|events| !events.is_empty()));
         Ok(match (signals, events, mounts) {
-            (true, ..) => Woken::Signal,
+            (true, ..) => WakeReason::Signal,
             (_, true, _) => {
-                self.forget()?;
-                Woken::Changed
+                self.discard_events()?;
+                WakeReason::Changed
             }
-            (.., true) => Woken::Mounts,
-            _ => Woken::Time,
+            (.., true) => WakeReason::MountsChanged,
+            _ => WakeReason::Timeout,
         })
     }
 
     /// Forgets what has happened so far: who looks next sees what came of it.
-    pub fn forget(&self) -> io::Result<()> {
+    pub fn discard_events(&self) -> io::Result<()> {
         loop {
             match self.events.read_events() {
                 Ok(_) => {}

@@ -33,20 +33,20 @@ pub struct Worker {
     child: Child,
     input: Option<ChildStdin>,
     /// What it has not been told yet.
-    untold: Vec<u8>,
+    pending_input: Vec<u8>,
     output: ChildStdout,
     complaints: File,
 }
 
 /// What came of waiting for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum WorkerOutput {
     /// Nothing yet.
-    Nothing,
+    Idle,
     /// So many bytes.
     Bytes(usize),
     /// It says no more.
-    End,
+    Eof,
 }
 
 impl Worker {
@@ -66,11 +66,11 @@ impl Worker {
             .stderr(theirs)
             .spawn()?;
         let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Self::of(child, Some(input), job, complaints.into())
+        Self::from_child(child, Some(input), job, complaints.into())
     }
 
     /// Starts `/proc/self/exe internal COMMAND ARGS…`, without variables, and with this file to read.
-    pub fn start_with(command: &str, args: &[String], input: File) -> io::Result<Self> {
+    pub fn start_with_file(command: &str, args: &[String], input: File) -> io::Result<Self> {
         let (complaints, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let child = Command::new("/proc/self/exe")
             .args([INTERNAL, command])
@@ -81,17 +81,22 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(theirs)
             .spawn()?;
-        Self::of(child, None, Vec::new(), complaints.into())
+        Self::from_child(child, None, Vec::new(), complaints.into())
     }
 
-    fn of(mut child: Child, input: Option<ChildStdin>, untold: Vec<u8>, complaints: File) -> io::Result<Self> {
+    fn from_child(
+        mut child: Child,
+        input: Option<ChildStdin>,
+        pending_input: Vec<u8>,
+        complaints: File,
+    ) -> io::Result<Self> {
         let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let worker = Self { child, input, untold, output, complaints };
-        worker.never_block()?;
+        let worker = Self { child, input, pending_input, output, complaints };
+        worker.set_nonblocking()?;
         Ok(worker)
     }
 
-    fn never_block(&self) -> io::Result<()> {
+    fn set_nonblocking(&self) -> io::Result<()> {
         fcntl(&self.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         if let Some(input) = &self.input {
             fcntl(input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -102,21 +107,23 @@ impl Worker {
     }
 
     /// Tells it what it can take, and reads what it says into `buffer`; waits up to `patience` for either.
-    pub fn turn(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Heard> {
-        if !self.wait(patience)? {
-            return Ok(Heard::Nothing);
+    pub fn poll(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<WorkerOutput> {
+        if !self.wait_ready(patience)? {
+            return Ok(WorkerOutput::Idle);
         }
-        self.tell()?;
+        self.write_input()?;
         match self.output.read(buffer) {
-            Ok(0) if !buffer.is_empty() => Ok(Heard::End),
-            Ok(length) => Ok(Heard::Bytes(length)),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(Heard::Nothing),
+            Ok(0) if !buffer.is_empty() => Ok(WorkerOutput::Eof),
+            Ok(length) => Ok(WorkerOutput::Bytes(length)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(WorkerOutput::Idle)
+            }
             Err(e) => Err(e),
         }
     }
 
     /// Whether there may be something to do.
-    fn wait(&self, patience: Duration) -> io::Result<bool> {
+    fn wait_ready(&self, patience: Duration) -> io::Result<bool> {
         let output = PollFd::new(self.output.as_fd(), PollFlags::POLLIN);
         let input = self.input.as_ref().map(|input| PollFd::new(input.as_fd(), PollFlags::POLLOUT));
         let mut pipes: Vec<_> = [output].into_iter().chain(input).collect();
@@ -128,28 +135,28 @@ impl Worker {
         }
     }
 
-    fn tell(&mut self) -> io::Result<()> {
+    fn write_input(&mut self) -> io::Result<()> {
         let Some(input) = &mut self.input else {
             return Ok(());
         };
-        let told = match input.write(&self.untold) {
+        let told = match input.write(&self.pending_input) {
             Ok(told) => told,
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(()),
             // It ended; its output says so too.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => self.untold.len(),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => self.pending_input.len(),
             Err(e) => return Err(e),
         };
-        self.untold.drain(..told.min(self.untold.len()));
-        if self.untold.is_empty() {
+        self.pending_input.drain(..told.min(self.pending_input.len()));
+        if self.pending_input.is_empty() {
             self.input = None;
         }
         Ok(())
     }
 
     /// How it ended, and what it complained about; killed if it takes its time.
-    pub fn end(mut self) -> io::Result<(ExitStatus, String)> {
+    pub fn wait_for_exit(mut self) -> io::Result<(ExitStatus, String)> {
         let deadline = Instant::now().checked_add(LAST_BREATH).unwrap_or_else(Instant::now);
-        let status = match process::wait(&mut self.child, deadline) {
+        let status = match process::wait_for_exit(&mut self.child, deadline) {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => self.child.wait()?,
             ended => ended?,
         };

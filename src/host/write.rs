@@ -9,35 +9,35 @@ use std::path::Path;
 use xattr::FileExt as _;
 
 use super::dir_fd::Dir;
-use super::staging::{Previous, Ready, Staged, Temp};
+use super::staging::{Backup, StagedFile, StagedProgram, Temp};
 use super::{Host, failpoint};
 use crate::error::{Error, Result};
 
 impl Host {
     /// An empty temporary file in the logical directory `dir`.
-    pub fn stage(&self, dir: &Path) -> Result<Staged> {
-        let staged = Temp::create(self.dir(dir)?);
+    pub fn stage_file(&self, dir: &Path) -> Result<StagedFile> {
+        let staged = Temp::create(self.open_dir_checked(dir)?);
         let (temp, file) = staged.map_err(|e| Error::io("create a temporary file in", &self.at(dir), e))?;
-        Ok(Staged { temp, file })
+        Ok(StagedFile { temp, file })
     }
 
     /// Gives a finished file its final name, in the directory where it was staged.
-    pub fn place(&self, file: Ready, path: &Path) -> Result<()> {
-        let Ready { mut temp, .. } = file;
+    pub fn place_program(&self, file: StagedProgram, path: &Path) -> Result<()> {
+        let StagedProgram { mut temp, .. } = file;
         let name = path.file_name().unwrap_or_default();
         temp.place(name).map_err(|e| Error::io("place", &self.at(path), e))
     }
 
     /// A second name for what may be at `path`, to go back to.
-    pub fn keep(&self, path: &Path) -> Result<Option<Previous>> {
-        let Some((dir, name)) = self.dir_of_what_is_there(path)? else { return Ok(None) };
+    pub fn keep_backup(&self, path: &Path) -> Result<Option<Backup>> {
+        let Some((dir, name)) = self.open_parent_if_exists(path)? else { return Ok(None) };
         let temp = Temp::second_name(dir, name).map_err(|e| Error::io("keep", &self.at(path), e))?;
-        Ok(Some(Previous { temp }))
+        Ok(Some(Backup { temp }))
     }
 
-    /// Gives what [`Host::keep`] returned its name back, if it lost it.
-    pub fn put_back(&self, previous: Previous, path: &Path) -> Result<()> {
-        let Previous { mut temp } = previous;
+    /// Gives what [`Host::keep_backup`] returned its name back, if it lost it.
+    pub fn restore_backup(&self, previous: Backup, path: &Path) -> Result<()> {
+        let Backup { mut temp } = previous;
         let name = path.file_name().unwrap_or_default();
         temp.place(name).map_err(|e| Error::io("put back", &self.at(path), e))
     }
@@ -46,15 +46,15 @@ impl Host {
     /// directory. An existing file's mode, owner and extended attributes stay;
     /// a new one is 0644.
     pub fn write_atomic(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let (dir, name) = self.dir_of(path)?;
-        replace(&dir, name, bytes).map_err(|e| Error::io("write", &self.at(path), e))
+        let (dir, name) = self.open_parent_checked(path)?;
+        replace_file(&dir, name, bytes).map_err(|e| Error::io("write", &self.at(path), e))
     }
 
     /// Opens a file that is written piece by piece, for this user alone; created if it is not there. A link, or
     /// what has a second name, is refused.
-    pub fn open_growing(&self, path: &Path) -> Result<File> {
+    pub fn open_private_file(&self, path: &Path) -> Result<File> {
         let real = self.at(path);
-        let (dir, name) = self.dir_of(path)?;
+        let (dir, name) = self.open_parent_checked(path)?;
         let file = dir.open_or_create(name, 0o600).map_err(|e| Error::io("open", &real, e))?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
         if meta.is_file() && meta.nlink() == 1 && meta.uid() == super::env::effective_ids().0 {
@@ -65,7 +65,7 @@ impl Host {
 
     /// Gives a new file the SELinux label that the policy has for its place, on
     /// machines with SELinux.
-    pub fn relabel(&self, path: &Path) {
+    pub fn restore_selinux_label(&self, path: &Path) {
         if self.is_live() && self.exists(Path::new("/sys/fs/selinux/enforce")) {
             // Without restorecon the label is the directory's, which is the default.
             drop(super::process::run_program(Path::new("/usr/sbin/restorecon"), &["-F", &path.to_string_lossy()]));
@@ -74,22 +74,22 @@ impl Host {
 
     /// Removes a file; one that is not there is fine.
     pub fn remove_file(&self, path: &Path) -> Result<()> {
-        let Some((dir, name)) = self.dir_of_what_is_there(path)? else { return Ok(()) };
-        match dir.unlink(name) {
+        let Some((dir, name)) = self.open_parent_if_exists(path)? else { return Ok(()) };
+        match dir.remove_file(name) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &self.at(path), e)),
             _ => Ok(()),
         }
     }
 }
 
-pub(super) fn replace(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
-    let before = match dir.read(name) {
+pub(super) fn replace_file(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    let before = match dir.open_file(name) {
         Ok(file) => Some(file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };
-    let (mut temp, mut file) = Temp::create(dir.again()?)?;
-    failpoint::write_all(&mut file, bytes, &dir.path(name))?;
+    let (mut temp, mut file) = Temp::create(dir.try_clone()?)?;
+    failpoint::write_all(&mut file, bytes, &dir.path_of(name))?;
     let mut mode = 0o644;
     if let Some(before) = before {
         let meta = before.metadata()?;
@@ -98,7 +98,7 @@ pub(super) fn replace(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
         copy_xattrs(&before, &file)?;
     }
     file.set_permissions(Permissions::from_mode(mode))?;
-    failpoint::before("fsync", &dir.path(name))?;
+    failpoint::before("fsync", &dir.path_of(name))?;
     file.sync_all()?;
     temp.place(name)
 }

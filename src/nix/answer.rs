@@ -46,7 +46,7 @@ pub(super) fn program(host: &Host) -> Option<PathBuf> {
         "/usr/bin/nix",
         "/usr/local/bin/nix",
     ];
-    host.trusted_program(&places)
+    host.find_trusted_program(&places)
 }
 
 /// Reads `name = value` lines; `None` if the platforms are not among them.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::answer;
-use crate::host::{self, Finished, Host};
+use crate::host::{self, Host, ProcessOutput};
 
 /// What came of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,18 +93,18 @@ struct NixCommandError {
     source: std::io::Error,
 }
 
-fn run(program: &Path, words: &[&str]) -> Result<Finished, NixCommandError> {
+fn run(program: &Path, words: &[&str]) -> Result<ProcessOutput, NixCommandError> {
     let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
     let done = host::process::run_for_caller(program, words)
         .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors wherever they go.
-    Ok(Finished { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })
+    Ok(ProcessOutput { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })
 }
 
 /// A new derivation each time, so that there is something to build.
 fn expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
     let probe = probe.to_str().filter(|path| !path.contains(['"', '\\', '$']))?;
-    let serial = host.peek(&PathBuf::from("/proc/sys/kernel/random/uuid"))?;
+    let serial = host.read_lossy(&PathBuf::from("/proc/sys/kernel/random/uuid"))?;
     Some(format!(
         "derivation {{ name = \"binfmt-nix-probe\"; system = \"{system}\"; serial = \"{}\"; builder = builtins.path {{ \
          path = \"{probe}\"; name = \"binfmt-nix-probe\"; }}; }}",

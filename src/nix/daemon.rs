@@ -52,10 +52,10 @@ fn by(program: &str, args: &[&str]) -> Restart {
 
 /// The process number of a nix-daemon, by the name in /proc/PID/cmdline.
 fn running(host: &Host) -> Option<u32> {
-    let names = host.list(Path::new("/proc")).ok()?;
+    let names = host.list_dir(Path::new("/proc")).ok()?;
     names.iter().find_map(|name| {
         let pid: u32 = name.to_str()?.parse().ok()?;
-        let words = host.peek(&Path::new("/proc").join(name).join("cmdline"))?;
+        let words = host.read_lossy(&Path::new("/proc").join(name).join("cmdline"))?;
         let first = words.split('\0').next()?;
         (Path::new(first).file_name()? == "nix-daemon" || words.starts_with("nix\0daemon")).then_some(pid)
     })

@@ -58,7 +58,7 @@ pub fn look(host: &Host) -> Result<Nix> {
 fn editable_conf(host: &Host) -> PathBuf {
     let [plain, custom] = NIX_CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];
-    let included = host.peek(plain).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
+    let included = host.read_lossy(plain).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
     let its_own = included && determinate.iter().any(|path| host.exists(Path::new(path)));
     if its_own { custom.to_owned() } else { plain.to_owned() }
 }

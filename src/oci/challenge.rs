@@ -23,12 +23,27 @@ impl Challenge {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// All challenges of a header's value that are complete before it is broken. One that names a parameter twice is
-    /// left out.
+    /// All challenges of a header's value, up to where it is broken; of the one that is broken, its scheme. One that
+    /// names a parameter twice is left out.
     pub fn parse(value: &[u8]) -> Vec<Self> {
-        let text = readable(value);
-        let challenges = ChallengeParser::new(&text).map_while(Result::ok).take(MOST).map(|one| Self::from(&one));
-        challenges.filter(|one| !one.names_twice()).collect()
+        let elements = elements(value);
+        let text = elements.join(",");
+        let mut challenges = Vec::new();
+        for one in ChallengeParser::new(&text).take(MOST) {
+            match one {
+                Ok(one) => challenges.push(Self::from(&one)),
+                Err(_) => challenges.extend(elements.iter().filter_map(|one| Self::begun(one)).nth(challenges.len())),
+            }
+        }
+        challenges.retain(|one| !one.names_twice());
+        challenges
+    }
+
+    /// The challenge that an element of the value begins, without parameters.
+    fn begun(element: &str) -> Option<Self> {
+        let (scheme, rest) = element.split_once(' ').unwrap_or((element, ""));
+        let is_token = !scheme.is_empty() && scheme.bytes().all(is_tchar) && !rest.starts_with('=');
+        is_token.then(|| Self { scheme: scheme.to_ascii_lowercase(), parameters: Vec::new() })
     }
 
     fn names_twice(&self) -> bool {
@@ -45,10 +60,10 @@ impl From<&ChallengeRef<'_>> for Challenge {
     }
 }
 
-/// The value without what RFC 9110 allows and [`http_auth`] does not read: a `token68` (§11.2), which no scheme of ours
-/// has; more than one blank behind a scheme (§11.3); and other bytes than ASCII in a quoted string (§5.6.4), which are
-/// percent-encoded as in a URL.
-fn readable(value: &[u8]) -> String {
+/// The elements between commas of a value, without what RFC 9110 allows and [`http_auth`] does not read: a `token68`
+/// (§11.2), which no scheme of ours has; more than one blank behind a scheme (§11.3); and other bytes than ASCII in a
+/// quoted string (§5.6.4), which are percent-encoded as in a URL.
+fn elements(value: &[u8]) -> Vec<String> {
     let mut elements = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);
     for &byte in value {
@@ -63,8 +78,12 @@ fn readable(value: &[u8]) -> String {
             None => {}
         }
     }
-    let elements: Vec<_> = elements.iter().map(|element| without_token68(element.trim_matches([' ', '\t']))).collect();
-    elements.join(",")
+    elements.iter().map(|element| without_token68(element.trim_matches([' ', '\t']))).collect()
+}
+
+/// RFC 9110 §5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn without_token68(element: &str) -> String {
@@ -157,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_broken_ends_it() {
-        assert_eq!(shown(r#"Basic realm="x", Bearer realm="open"#), ["basic realm=x"]);
+        assert_eq!(shown(r#"Basic realm="x", Bearer realm="open"#), ["basic realm=x", "bearer"]);
         assert_eq!(shown("Bearer a=1, a=2"), [""; 0]);
         for odd in ["", "=", "a=b", "\"", "Bearer\u{1}x=y", "Bearer realm=\"a\u{1}b\"", "é"] {
             assert!(Challenge::parse(odd.as_bytes()).iter().all(|one| one.parameters.is_empty()), "{odd:?}");

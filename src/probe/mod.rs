@@ -13,7 +13,7 @@ use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use crate::host::{self, Blocked, Inode};
+use crate::host::{self, FileId, StoppedChild};
 
 /// What a probe is started as; it prints the 16 bytes at its `argv[0]`.
 pub const ARG0: &str = "binfmt-nix-argv0";
@@ -24,7 +24,7 @@ pub struct Seen {
     /// The process was the probe itself, not an emulator.
     pub native: bool,
     /// The file that the process executed.
-    pub program: Inode,
+    pub program: FileId,
     /// How it ended.
     pub status: ExitStatus,
     /// What the emulator complained about.
@@ -35,13 +35,13 @@ pub struct Seen {
 /// of kind "exec format" means that nothing runs such programs.
 pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<Seen>> {
     let file = host::memfd::create_program(probe)?;
-    let itself = Inode::of(&file.metadata()?);
+    let itself = FileId::from_metadata(&file.metadata()?);
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let mut child = Blocked::spawn(&path, &[], None)?;
-    let Some(running) = child.program(host::env::own_file_id()?)? else {
+    let mut child = StoppedChild::spawn(&path, &[], None)?;
+    let Some(running) = child.wait_for_program(host::env::own_file_id()?)? else {
         return Ok(None);
     };
-    let program = Inode::of(&running.metadata()?);
+    let program = FileId::from_metadata(&running.metadata()?);
     let (status, _, complaints) = child.finish()?;
     Ok(Some(Seen { native: program == itself, program, status, complaints }))
 }
@@ -87,15 +87,15 @@ pub fn direct(arch: &Arch) -> Trial {
         return room::run(room::Room::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    match Blocked::spawn(&path, &[], Some(ARG0)) {
+    match StoppedChild::spawn(&path, &[], Some(ARG0)) {
         Ok(child) => watch(child).unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}"))),
         Err(e) => Trial::Refused(e),
     }
 }
 
 /// Looks at the process while it is stopped at its first write, and lets it go on.
-pub fn watch(mut child: Blocked) -> io::Result<Trial> {
-    let program = child.program(host::env::own_file_id()?)?;
+pub fn watch(mut child: StoppedChild) -> io::Result<Trial> {
+    let program = child.wait_for_program(host::env::own_file_id()?)?;
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
     if program.is_none() && !status.success() {

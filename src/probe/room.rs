@@ -12,7 +12,7 @@ use binfmt_magic::Arch;
 
 use super::{ARG0, Trial, judge, watch};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{self, Blocked, Host, INTERNAL, Refusal};
+use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 use crate::rootless::ability;
 use crate::rootless::enter::limits;
 
@@ -52,7 +52,7 @@ impl Room {
 /// Starts the probe of a system in a room.
 pub fn run(room: Room, arch: &Arch) -> Trial {
     let words = [INTERNAL, ENTER, room.name(), arch.target].map(OsStr::new);
-    let child = match Blocked::spawn(Path::new("/proc/self/exe"), &words, None) {
+    let child = match StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
         Err(e) => return Trial::Untried(format!("this program cannot start itself: {e}")),
     };
@@ -64,7 +64,7 @@ pub fn run(room: Room, arch: &Arch) -> Trial {
     trial.unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}")))
 }
 
-fn wait(child: Blocked) -> io::Result<Trial> {
+fn wait(child: StoppedChild) -> io::Result<Trial> {
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
     if status.success() {
@@ -98,7 +98,7 @@ pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
     let room = Room::ALL.into_iter().find(|known| known.name() == room);
     let room = room.ok_or_else(|| Error::Usage(format!("{ENTER} knows no such room")))?;
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
-    let refused = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
+    let refused = |refusal: NamespaceError| ability::explain(refusal.step, &refusal.source, &limits(host));
     match room {
         Room::Open | Room::Chroot => host::isolation::unshare_mounts().map_err(refused)?,
         Room::Sandbox => {

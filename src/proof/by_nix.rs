@@ -1,4 +1,4 @@
-//! The proof that counts most here: a build.
+//! Proves that Nix builds for a system, by a build.
 
 use binfmt_magic::Arch;
 
@@ -6,7 +6,7 @@ use super::{Proof, Verdict, What};
 use crate::host::Host;
 use crate::nix::build::{Built, build};
 
-/// Has Nix build for a system.
+/// Builds a derivation for a system.
 pub(super) fn prove(host: &Host, arch: &Arch) -> Proof {
     let built = match (arch.nix_systems.first(), arch.probe()) {
         _ if !host.is_live() => Built::Untried("--root is about another machine than the one whose Nix this is".into()),
@@ -32,7 +32,7 @@ fn judge(built: Built, system: &str) -> (Verdict, String, Option<String>) {
         Built::Refused(said) => (
             Verdict::Failed,
             format!("{what}: Nix does not build for it: {said}"),
-            Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if it says so)")),
+            Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if register asks for it)")),
         ),
         Built::Failed(said) => (
             Verdict::Failed,

@@ -1,4 +1,4 @@
-//! Do programs of a system run here and now, whoever made the entry? Each proof is a probe that really ran.
+//! `test`: proves that programs of a system run now, whichever tool made the entry. Each proof is a probe that really ran.
 //!
 //! `test --json` prints [`Report`] as it is: fields are added, not changed, within one `version`.
 
@@ -25,11 +25,11 @@ use why::{Case, Cause};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Of this format: 1.
+    /// The version of this format: 1.
     pub version: u32,
-    /// Everything that was asked was proven; if not, the exit status is 3.
+    /// Whether everything was proven; if not, the exit status is 3.
     pub proven: bool,
-    /// One for each system.
+    /// One element for each system.
     pub systems: Vec<SystemReport>,
 }
 
@@ -39,19 +39,19 @@ pub struct Report {
 pub struct SystemReport {
     /// QEMU's name of it.
     pub system: &'static str,
-    /// The entry that the kernel picks; null if none is seen here.
+    /// The entry that the kernel picks; null if none is visible.
     pub entry: Option<String>,
-    /// Its flags, in the kernel's order.
+    /// The flags of the entry, in the kernel's order.
     pub flags: Option<String>,
-    /// Its interpreter's path.
+    /// The path of the entry's interpreter.
     pub interpreter: Option<String>,
     /// The release of the file that the kernel really ran.
     pub qemu: Option<String>,
-    /// Who made the entry.
+    /// The maker of the entry.
     pub by: Maker,
-    /// What was tried, in this order.
+    /// The checks, in order.
     pub proofs: Vec<Proof>,
-    /// Things worth knowing that break none of them.
+    /// Notes that do not make a check fail.
     pub notes: Vec<String>,
 }
 
@@ -59,28 +59,28 @@ pub struct SystemReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
-    /// What.
+    /// The check.
     pub what: What,
-    /// What came of it.
+    /// The result of the check.
     pub result: Verdict,
-    /// In words: what was seen, or why it was not.
+    /// The result in words, or why the check failed.
     pub text: String,
-    /// What to do about it, if it was not proven.
+    /// The repair, if it was not proven.
     pub repair: Option<String>,
 }
 
-/// The things that are tried.
+/// The checks that are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// A program is started directly.
     Direct,
-    /// It is started with another name than its file's.
+    /// It is started with another name than its file has.
     Argv0,
-    /// It is started in a chroot that holds nothing else.
+    /// It is started in an empty chroot.
     Chroot,
-    /// It is started in namespaces and a root directory as Nix's sandbox has them.
+    /// It is started in namespaces and a root directory like those of Nix's sandbox.
     Sandbox,
     /// It is the builder of a derivation.
     Nix,
@@ -91,15 +91,15 @@ pub enum What {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It was seen.
+    /// The check succeeded.
     Proven,
-    /// It was tried, and something else was seen.
+    /// The check failed.
     Failed,
-    /// It could not be tried.
+    /// The check could not be made.
     Untried,
 }
 
-/// Tries all of it.
+/// Makes all checks.
 pub fn prove(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bool) -> Report {
     let systems: Vec<_> = systems.iter().map(|arch| one(host, facts, arch, with_nix)).collect();
     let all = |system: &SystemReport| system.proofs.iter().all(|proof| proof.result == Verdict::Proven);
@@ -138,7 +138,7 @@ fn one(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> Syste
     }
 }
 
-/// What there is to know of a system before its probe is started.
+/// Gathers the facts about a system before its probe is started.
 pub fn case<'f>(facts: &'f Facts, arch: &'static Arch) -> Case<'f> {
     let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
     Case {
@@ -152,7 +152,7 @@ pub fn case<'f>(facts: &'f Facts, arch: &'static Arch) -> Case<'f> {
     }
 }
 
-/// What is wrong with the file that an entry names. Only read, never run.
+/// The problem of the file that an entry names. The file is read, but not started.
 fn fault(facts: &Facts, entry: &Entry) -> Option<String> {
     if crate::in_memory::is_in_memory(&entry.rule.interpreter) {
         return None;

@@ -1,8 +1,8 @@
-//! Which file the kernel really runs for an entry, and whether it is the one that its path names.
+//! Finds the file that the kernel really runs for an entry, and whether it is the file at the entry's path.
 //!
-//! An entry with flag F holds the file that was there when it was registered (`bm_register_write` in Linux's
-//! `fs/binfmt_misc.c`). Its text never shows that a newer one has the path by now. So a probe is stopped, and
-//! `/proc/PID/exe` is opened: that is the file, whatever its names are, and it can be asked for its release.
+//! An entry with flag F holds the file that existed when it was registered (`bm_register_write` in Linux's
+//! `fs/binfmt_misc.c`). The entry's text does not show that a newer file has the path by now. So a probe is
+//! stopped, and `/proc/PID/exe` is opened: that is the file, whatever its name is, and it can report its release.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::binfmt_misc::name_of;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::facts::{Facts, Now};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::in_memory::{IN_MEMORY, is_in_memory};
 use crate::layout;
 use crate::qemu::candidate;
@@ -27,21 +27,21 @@ use crate::receipt::Made;
 /// The file that the kernel runs.
 #[derive(Debug, Default)]
 pub struct Pinned {
-    /// The release that it answers with.
+    /// The release that it reports.
     pub qemu: Option<String>,
     /// Its digest.
     pub sha256: Option<Sha256>,
-    /// What the entry's path names, if that is another file.
+    /// The file at the entry's path, if it is another one.
     pub on_disk: Option<OnDisk>,
 }
 
-/// What the path of an interpreter names, while the kernel runs another file.
+/// The file at the path of an interpreter, while the kernel runs another one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OnDisk {
-    /// There is a file.
+    /// Whether a file exists.
     pub exists: bool,
-    /// Its release; null if it may not be asked, as others than root could have put it there.
+    /// Its release; null if it must not be started, because users other than root could have put it there.
     pub qemu: Option<String>,
     /// Its digest.
     pub sha256: Option<Sha256>,
@@ -52,7 +52,7 @@ pub fn path(entry: &Entry) -> &Path {
     Path::new(OsStr::from_bytes(&entry.rule.interpreter))
 }
 
-/// What runs, and what would if the entry were made again now. `running` was executed a moment ago.
+/// Compares the running file with the one that a new registration would use. `running` was executed a moment ago.
 pub fn look(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> Pinned {
     let on_disk = on_disk(facts, arch, entry, &running);
     if let (None, Some(known)) = (&on_disk, known(facts, arch, entry)) {
@@ -62,7 +62,7 @@ pub fn look(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> Pinned 
     Pinned { qemu, sha256, on_disk }
 }
 
-/// Without asking either file: is there another one by now?
+/// Whether another file is at the path by now. Starts neither file.
 pub fn is_stale(entry: &Entry, running: &File) -> bool {
     !named(entry).may_be(running)
 }
@@ -81,7 +81,7 @@ pub fn stale(entry: &Entry, pinned: &Pinned) -> Option<String> {
     Some(format!("the kernel still runs the file that {path} was when {name} was registered ({runs}), {now}"))
 }
 
-/// Of our own emulators the receipt knows it, and spares asking.
+/// The release of our own emulators from the receipt, without starting them.
 fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
     let place = layout::interpreter(arch);
     let sha256 = facts.records().find_map(|(record, now)| match &record.made {
@@ -92,7 +92,7 @@ fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
     (facts.real(&place) == path(entry)).then_some(Pinned { qemu: Some(qemu), sha256: Some(sha256), on_disk: None })
 }
 
-/// It was executed as our own user by the kernel already, so that to run it once more risks nothing new.
+/// Asks the running file for its release. The kernel already executed it as our own user, so another start adds no risk.
 fn ask(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let open = PathBuf::from(IN_MEMORY).join(file.as_raw_fd().to_string());
     let qemu = candidate::version(arch, &open).ok().map(|version| version.to_string());
@@ -104,8 +104,8 @@ fn on_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<
     match named(entry) {
         named if named.may_be(running) => None,
         Named::File(mut file) => {
-            // Whoever runs this must not be made to run what a stranger put there. The kernel's paths are real ones,
-            // whatever `--root` says.
+            // A file that another user could have put there must not be started. The kernel's paths are those of the
+            // running machine, even with `--root`.
             let fit = candidate::judge(&Host::live(), arch, &facts.machine, path(entry)).ok();
             let qemu = fit.map(|fit| fit.version.to_string());
             Some(OnDisk { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
@@ -114,7 +114,7 @@ fn on_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<
     }
 }
 
-/// What a path names now.
+/// The file at a path now.
 enum Named {
     File(File),
     Nothing,
@@ -135,7 +135,7 @@ fn named(entry: &Entry) -> Named {
 
 impl Named {
     fn may_be(&self, running: &File) -> bool {
-        let inode = |file: &File| file.metadata().map(|meta| Inode::of(&meta)).ok();
+        let inode = |file: &File| file.metadata().map(|meta| FileId::from_metadata(&meta)).ok();
         match self {
             Self::File(file) => inode(file) == inode(running),
             Self::Nothing => false,

@@ -1,4 +1,4 @@
-//! Why a probe did not do what it should, and what repairs that. Pure: what was seen in, words out.
+//! Finds out why a probe failed, and what repairs that. Pure.
 
 use std::io;
 
@@ -10,39 +10,39 @@ use crate::binfmt_misc::{Table, name_of};
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
 use crate::probe::{Ran, Trial};
 
-/// What is known of a system when its probe fails.
+/// The facts about a system whose probe failed.
 #[derive(Debug)]
 pub struct Case<'a> {
     /// The system.
     pub arch: &'static Arch,
     /// The kernel's table.
     pub table: &'a Table,
-    /// The entry that the kernel picks.
+    /// The entry that the kernel picks, if any.
     pub entry: Option<&'a Entry>,
-    /// This tool made it.
+    /// Whether this tool made it.
     pub ours: bool,
-    /// What is wrong with the file that the entry's path names.
+    /// The problem of the file at the entry's path.
     pub fault: Option<String>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
-    /// Root asks.
+    /// Whether the user is root.
     pub root: bool,
 }
 
-/// In words: why, and what repairs it.
+/// A cause and its repair.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// Why.
+    /// The cause.
     pub why: String,
-    /// What to type, if that is known.
+    /// The command that repairs it, if known.
     pub repair: Option<String>,
 }
 
-/// What `status` in the table can say.
+/// The content of the table's `status` file.
 const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
 
 impl Case<'_> {
-    /// A program that was started by itself.
+    /// The cause for a program that was started directly.
     pub fn direct(&self, trial: &Trial) -> Cause {
         if self.table.is_switched_off() {
             return Cause { why: SWITCHED_OFF.into(), repair: Some(self.again()) };
@@ -58,7 +58,7 @@ impl Case<'_> {
         }
     }
 
-    /// The same program, shut in, while it runs outside.
+    /// The cause for a program that runs outside, but not in a chroot or sandbox.
     pub fn shut_in(&self, trial: &Trial) -> Cause {
         let why = match (self.entry, trial) {
             (Some(entry), Trial::Refused(_)) if !entry.rule.flags.fix_binary => format!(
@@ -77,7 +77,7 @@ impl Case<'_> {
         Cause { why, repair: self.repair(trial) }
     }
 
-    /// A program that ran, under another name than it was given.
+    /// The cause for a program that ran with another name than it was given.
     pub fn argv0(&self, ran: &Ran, qemu: Option<&str>) -> Cause {
         let (major, minor) = self.kernel;
         let release = qemu.and_then(Version::parse);
@@ -95,7 +95,7 @@ impl Case<'_> {
         Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.again()) }
     }
 
-    /// The kernel's answer to execve(2).
+    /// The cause for an error of execve(2).
     fn refused(&self, e: &io::Error) -> String {
         let Some(entry) = self.entry else {
             return format!("nothing here runs its programs ({e})");
@@ -107,13 +107,13 @@ impl Case<'_> {
             Some(Errno::EACCES) => {
                 format!("{name} names {path}, which may not be executed: its mode, or a noexec mount")
             }
-            Some(Errno::ENOEXEC) => format!("{name} names {path}, which is no program that this machine runs"),
+            Some(Errno::ENOEXEC) => format!("{name} names {path}, which is not a program that this machine runs"),
             Some(Errno::ELOOP) => format!("{name} names {path}, which itself would need an emulator"),
             _ => format!("{name} is there, and the kernel does not start {path}: {e}"),
         }
     }
 
-    /// An entry that is there and not looked at, or why there is none.
+    /// The reason why no entry is in force: it is disabled, or missing.
     fn off(&self) -> Option<Cause> {
         let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: Some(repair.to_owned()) });
         let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
@@ -141,7 +141,7 @@ impl Case<'_> {
         }
     }
 
-    /// How an entry that works comes about.
+    /// The command that makes a working entry.
     fn again(&self) -> String {
         let system = self.arch.target;
         if self.table.is_switched_off() {

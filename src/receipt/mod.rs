@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{Host, Seal};
+use crate::host::{FileStamp, Host};
 use crate::layout::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
 
 pub use invalid::InvalidReceipt;
@@ -98,7 +98,7 @@ pub enum Made {
         /// of the whole file
         sha256: Sha256,
         /// spares reading it again
-        seal: Option<Seal>,
+        seal: Option<FileStamp>,
         /// its release, as it answered; none if it was found in place
         #[serde(skip_serializing_if = "Option::is_none", default)]
         qemu: Option<String>,
@@ -209,12 +209,12 @@ impl Receipt {
 
     /// Writes the first one, together with its directory.
     pub fn save_with_directory(&self, host: &Host) -> Result<()> {
-        host.make_dir_with(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.text(host)?)
+        host.make_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.text(host)?)
     }
 
     /// Removes it: with its directory, if that is ours and nothing else is in it.
     pub fn remove(host: &Host, with_directory: bool) -> Result<()> {
-        if with_directory && host.remove_dir_with(Path::new(RECEIPT_DIR), RECEIPT_NAME)? {
+        if with_directory && host.remove_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME)? {
             return Ok(());
         }
         host.remove_file(Path::new(RECEIPT))

@@ -11,18 +11,18 @@ use super::ability::{self, Limits};
 use super::ids::Mapping;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
-use crate::host::{self, Host, Mapper, Refusal};
+use crate::host::{self, Host, IdMapper, NamespaceError};
 
 /// Makes a namespace with a table that holds these rules, the older ones first,
 /// and moves into it. Returns those of the older ones that could not be kept,
 /// and why.
 pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> Result<Vec<String>> {
-    let explained = |refusal: Refusal| ability::explain(refusal.step, &refusal.source, &limits(host));
+    let explained = |refusal: NamespaceError| ability::explain(refusal.step, &refusal.source, &limits(host));
     let (uid, gid) = host::env::effective_ids();
     let mapper = mapper(host, mapping)?;
     host::namespaces::unshare_users_and_mounts().map_err(explained)?;
     match mapper {
-        Some(mapper) => mapper.map()?,
+        Some(mapper) => mapper.map_ids()?,
         None => host::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?,
     }
     mount(host)?;
@@ -43,13 +43,13 @@ pub fn enter(host: &Host, mapping: &Mapping, older: &[&Rule], ours: &[Rule]) -> 
 }
 
 /// A process that stays outside, where it has the right to map ids.
-fn mapper(host: &Host, mapping: &Mapping) -> Result<Option<Mapper>> {
+fn mapper(host: &Host, mapping: &Mapping) -> Result<Option<IdMapper>> {
     match mapping {
         Mapping::Oneself => Ok(None),
         Mapping::Everybody { uids, gids } => host::namespaces::start_mapper(MAP_IDS, None, uids, gids).map(Some),
         Mapping::Subordinate { uids, gids } => {
             let programs = [["/usr/bin/newuidmap"], ["/usr/bin/newgidmap"]];
-            match programs.map(|places| host.trusted_program(&places)) {
+            match programs.map(|places| host.find_trusted_program(&places)) {
                 [Some(uid), Some(gid)] => {
                     host::namespaces::start_mapper(MAP_IDS, Some([&uid, &gid]), uids, gids).map(Some)
                 }
@@ -80,7 +80,7 @@ fn mount(host: &Host) -> Result<()> {
 
 /// What a refusal of this machine is explained by.
 pub fn limits(host: &Host) -> Limits {
-    let peek = |path: &str| host.peek(Path::new(path));
+    let peek = |path: &str| host.read_lossy(Path::new(path));
     let status = peek("/proc/self/status");
     let seccomp = |text: &String| {
         text.lines().any(|line| matches!(line.strip_prefix("Seccomp:"), Some(mode) if mode.trim() != "0"))

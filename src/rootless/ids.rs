@@ -1,7 +1,7 @@
 //! Which ids the command's namespace has. Pure.
 
 use crate::error::Error;
-use crate::host::Range;
+use crate::host::IdRange;
 
 /// How the ids of a new user namespace are mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,23 +13,23 @@ pub enum Mapping {
     /// and can do that from outside.
     Everybody {
         /// of uids
-        uids: Vec<Range>,
+        uids: Vec<IdRange>,
         /// of gids
-        gids: Vec<Range>,
+        gids: Vec<IdRange>,
     },
     /// The caller is root inside, and his subordinate ids are the others:
     /// newuidmap(1) does that.
     Subordinate {
         /// of uids
-        uids: Vec<Range>,
+        uids: Vec<IdRange>,
         /// of gids
-        gids: Vec<Range>,
+        gids: Vec<IdRange>,
     },
 }
 
 /// The id 0 inside is the caller's; those from 1 on are his subordinate ids, in
 /// the order of the file (subuid(5): `name-or-uid:first:count`).
-pub fn subordinate(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<Range> {
+pub fn subordinate(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<IdRange> {
     let mut next = 1_u32;
     let mut ranges = vec![(0, own, 1)];
     for line in text.lines() {

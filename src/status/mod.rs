@@ -1,4 +1,4 @@
-//! What runs foreign programs here, and whether it does.
+//! `status`: which entry runs the programs of each system, and whether it works.
 //!
 //! `status --json` prints [`Status`] as it is: fields are added, not changed,
 //! within one `version`.
@@ -31,15 +31,15 @@ use crate::{layout, probe, proof};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
-    /// Of this format: 1.
+    /// The version of this format: 1.
     pub version: u32,
-    /// One for each system that has an entry, or should have one.
+    /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
-    /// Something that this tool made belongs to no registered system: a run is
-    /// under way, was cut short, or had to leave something. The same command
-    /// again completes it; `unregister all` removes it, or reports what stays.
+    /// Whether something of ours exists that belongs to no registered system: a run
+    /// is in progress, was interrupted, or had to leave something. The same command
+    /// completes it; `unregister all` removes it, or reports what remains.
     pub unfinished: bool,
-    /// The process that registers again what is removed (`register --watch`), in its own words; null if none is seen.
+    /// The process that runs `register --watch`, as it describes itself; null if none was found.
     pub holder: Option<String>,
 }
 
@@ -53,25 +53,25 @@ pub struct SystemStatus {
     pub state: Working,
     /// The entry that the kernel picks.
     pub entry: Option<String>,
-    /// Its flags, in the kernel's order.
+    /// The flags of the entry, in the kernel's order.
     pub flags: Option<String>,
-    /// Its interpreter's path.
+    /// The path of the entry's interpreter.
     pub interpreter: Option<String>,
-    /// The release of the file that the kernel really runs, as that file answers; null if no program ran.
+    /// The release of the file that the kernel really runs, as the file reports it; null if no program ran.
     pub qemu: Option<String>,
     /// The digest of that file.
     pub sha256: Option<Sha256>,
-    /// What the interpreter's path names, if that is another file than the kernel runs; null if it is the same.
+    /// The file at the interpreter's path, if the kernel runs another one; null if it is the same.
     pub on_disk: Option<OnDisk>,
-    /// A program ran in a chroot that holds nothing else; null if that could not be tried, or no program ran at all.
+    /// Whether a program ran in an empty chroot; null if that could not be tried, or no program ran at all.
     pub in_chroot: Option<bool>,
-    /// Where it came from, if we brought it.
+    /// The origin of the emulator, if this tool installed it.
     pub source: Option<String>,
-    /// Who made the entry.
+    /// The maker of the entry.
     pub by: Maker,
-    /// A `register --watch` made it, in memory, and registers it again while that runs.
+    /// Whether `register --watch` made it in memory, and registers it again if it is removed.
     pub held: bool,
-    /// Nix builds for all of its Nix systems; null if it could not be asked.
+    /// Whether Nix builds for all of the system's names; null if Nix could not be asked.
     pub nix_knows: Option<bool>,
     /// What is wrong, if something is.
     pub detail: Option<String>,
@@ -82,30 +82,30 @@ pub struct SystemStatus {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Working {
-    /// A program was run just now: in an empty chroot, where that could be tried.
+    /// A program was run just now, in an empty chroot if that could be tried.
     Works,
-    /// A program was run just now, but does not run in an empty chroot: nor in containers, nor in builds.
+    /// A program was run just now, but not in an empty chroot: it does not run in containers and builds.
     Partial,
-    /// There is an entry, and no program could be tried.
+    /// An entry exists, but no program could be tried.
     NotProven,
     /// A program was started and failed.
     Broken,
-    /// Something was made for it, but no entry runs its programs.
+    /// It is registered, but no entry runs its programs.
     Missing,
 }
 
-/// Looks at every system that has an entry or is in the receipt.
+/// Examines every system that has an entry or is in the receipt.
 pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
     let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
     Status {
         version: 1,
         systems,
         unfinished: has_strays(host, facts) || has_litter(host),
-        holder: host.holder(Path::new(HOLD_LOCK)),
+        holder: host.lock_owner(Path::new(HOLD_LOCK)),
     }
 }
 
-/// Things that are as we made them, and that no registered system needs.
+/// Whether unchanged files or entries of ours exist that no registered system needs.
 fn has_strays(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let needed = |record: &Record| match (&record.target, &record.made) {
@@ -117,11 +117,11 @@ fn has_strays(host: &Host, facts: &Facts) -> bool {
     strays || (systems.is_empty() && host.exists(Path::new(layout::RECEIPT)))
 }
 
-/// Temporary files, which the next run that changes something sweeps.
+/// Whether temporary files exist, which the next run that changes something removes.
 fn has_litter(host: &Host) -> bool {
     let dirs = layout::homes().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
     let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
-    dirs.into_iter().any(|dir| host.list(dir).is_ok_and(|names| names.iter().any(ours)))
+    dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(ours)))
 }
 
 fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
@@ -159,16 +159,16 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
     })
 }
 
-/// The emulator of the receipt is the one that the entry names.
+/// Whether the entry's interpreter is the emulator in the receipt.
 fn is_of(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
     entry.is_some_and(|entry| facts.real(&system.interpreter) == pinned::path(entry))
 }
 
-/// What `status --check --json` prints: one system by itself, as fast as can be. Neither Nix nor any file is asked.
+/// What `status --check --json` prints: one system, as fast as possible. Neither Nix nor any file is read.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
-    /// Of this format: 1.
+    /// The version of this format: 1.
     pub version: u32,
     /// QEMU's name of it.
     pub system: &'static str,
@@ -178,7 +178,7 @@ pub struct Checked {
     pub detail: Option<String>,
 }
 
-/// Looks at one system.
+/// Examines one system.
 pub fn check(facts: &Facts, arch: &'static Arch) -> Checked {
     let case = proof::case(facts, arch);
     let tried = try_out(&case);
@@ -187,13 +187,13 @@ pub fn check(facts: &Facts, arch: &'static Arch) -> Checked {
         _ => false,
     };
     let stale = is_stale.then(|| "by another file than its path names now; status says which".to_owned());
-    // A container's host may have the entry.
+    // The host of a container may have the entry.
     let missing = case.entry.is_none() && tried.state == Working::Broken;
     let state = if missing { Working::Missing } else { tried.state };
     Checked { version: 1, system: arch.target, state, detail: tried.detail.or(stale) }
 }
 
-/// What came of trying.
+/// The result of the probe.
 struct Tried {
     state: Working,
     detail: Option<String>,
@@ -207,7 +207,7 @@ impl Tried {
     }
 }
 
-/// What runs in the chroot runs outside, too. Only if it does not, that is tried.
+/// Runs the probe in a chroot. A probe that runs there runs outside, too, so the outside is tried only if it fails.
 fn try_out(case: &Case) -> Tried {
     let shut_in = room::run(Room::Chroot, case.arch);
     if let Trial::Ran(Ran { program, .. }) = shut_in {
@@ -234,7 +234,7 @@ fn missing(arch: &Arch) -> String {
     )
 }
 
-/// Anything that is as we made it.
+/// Whether anything that we made is unchanged.
 fn has_something_of(facts: &Facts, arch: &Arch) -> bool {
     facts.records().any(|(record, now)| *now == Now::Ours && record.target.as_deref() == Some(arch.target))
 }
@@ -244,17 +244,17 @@ fn cut_short(arch: &Arch) -> String {
     format!("its registration was cut short; binfmt-nix register {system} completes it, unregister {system} undoes it")
 }
 
-/// Nix was to be told of it, and its files do not say so; where they are not
-/// ours to change, only Nix knows.
+/// The problem that Nix was configured for the system, but its files do not list
+/// it. If this tool must not change the files, only Nix knows.
 fn untold(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<String> {
     let included = match &facts.nix.state {
         ConfState::LeaveAlone(_) => return None,
         ConfState::Absent => false,
         ConfState::Editable(text) => conf::includes(text, conf::OWN),
     };
-    let own = host.peek(Path::new(NIX_OWN_CONF)).unwrap_or_default();
+    let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
     let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
-    (known.nix && !told).then(|| format!("Nix is not told of it; binfmt-nix register {} tells it", arch.target))
+    (known.nix && !told).then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }
 
 impl fmt::Display for Working {

@@ -1,4 +1,4 @@
-//! What Nix's files say, what Nix says, and when its daemon was started.
+//! Gathers the facts about Nix: its files, its effective settings, and when its daemon was started.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +15,7 @@ use crate::nix::{ConfState, answer};
 
 pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     facts.nix.trace.as_ref()?;
-    let settings = Settings::read(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.peek(path));
+    let settings = Settings::read(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
     let words = settings.of(PATHS).1.into_iter().flat_map(|line| &line.words);
     let sources = words.map(|word| source(word).0).filter(|source| source.starts_with('/'));
     let missing: BTreeSet<String> =
@@ -35,24 +35,24 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
     })
 }
 
-/// A daemon of this machine, not of a container on it. The first process is the daemon; those that serve one client each
-/// have a later number.
+/// Finds the daemon of this machine, not of a container on it. The daemon has the lowest process id; the processes that
+/// serve one client each have higher ones.
 fn daemon(host: &Host) -> Option<u32> {
-    // Not by its mount namespace: Nix may give itself one of its own (2.8 does, seen here).
-    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace(process, kind));
+    // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
+    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
     let mine = Some(home("self")).filter(|_| host.is_live())?;
-    let processes = host.list(Path::new("/proc")).ok()?;
+    let processes = host.list_dir(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers.into_iter().find(|pid| {
-        let words = host.peek(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let words = host.read_lossy(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
         let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
         is_daemon && home(&pid.to_string()) == mine
     })
 }
 
-/// By the init system that runs it, as `register` would.
+/// The command that restarts the daemon, for the init system of the machine, as `register` does it.
 fn restart(host: &Host, pid: u32) -> String {
     let root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
     if host.exists(Path::new("/run/systemd/system")) {
@@ -64,41 +64,41 @@ fn restart(host: &Host, pid: u32) -> String {
     }
 }
 
-/// A file that was changed after the process was started.
+/// Finds a file that was changed after the process was started.
 fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
     let since = started(host, &pid.to_string())?;
-    // A daemon that was restarted right after the change is not older.
+    // A daemon that was restarted right after the change is not outdated.
     let is_later = |meta: std::fs::Metadata| milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
     let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
     files.iter().find(later).cloned()
 }
 
-/// Settings that a daemon takes from trusted users alone, and that have to do with emulation (Nix 2.36, `daemon.cc`).
+/// Settings about emulation that a daemon accepts only from trusted users (Nix 2.36, `daemon.cc`).
 const RESTRICTED: [&str; 6] =
     ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
 
-/// The users' own nix.conf files that will not be listened to.
+/// The settings in users' own nix.conf files that the daemon ignores.
 fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
     let trusted = settings.list(&["trusted-users"], &["root"]);
-    let groups = host.peek(Path::new("/etc/group")).unwrap_or_default();
+    let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
     let is_trusted = |user: &str| {
         trusted.iter().any(|word| match word.strip_prefix('@') {
             Some(group) => is_member(&groups, group, user),
             None => word == "*" || word == user,
         })
     };
-    let users = host.list(Path::new("/home")).unwrap_or_default();
+    let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
     let wanted = users.filter_map(|user| {
         let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
-        let own = Settings::read(&file, &|path| host.peek(path));
+        let own = Settings::read(&file, &|path| host.read_lossy(path));
         let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
         Some((user.to_owned(), line.file, line.name))
     });
     wanted.collect()
 }
 
-/// group(5): `name:password:number:user,user`. A user's first group is not looked for.
+/// group(5): `name:password:number:user,user`. A user's primary group is not considered.
 fn is_member(groups: &str, group: &str, user: &str) -> bool {
     groups.lines().any(|line| {
         let fields: Vec<&str> = line.split(':').collect();

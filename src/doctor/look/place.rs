@@ -1,4 +1,4 @@
-//! What there is around the kernel: containers, WSL, SELinux, an emulator of everything.
+//! Gathers facts about the environment: containers, WSL, SELinux, an emulator of the whole system.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use crate::facts::Facts;
 use crate::host::{self, Host};
 
 pub(super) fn look(host: &Host, facts: &Facts) -> Place {
-    let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
-    let enforced = host.peek(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
+    let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
+    let enforced = host.read_lossy(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
     Place {
         user_namespace: host.is_live() && facts.in_user_namespace,
         container: container::kind(host),
@@ -24,13 +24,13 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Place {
     }
 }
 
-/// In a system that is emulated as a whole every process is the emulator's, and `uname -m` is what that says: the program
-/// of the process that started us is of another machine.
+/// Whether the whole system runs in an emulator. Every process is an emulator then, and `uname -m` is the emulator's
+/// answer: the executable of the parent process is for another machine.
 fn is_emulated(machine: &str) -> bool {
     let parent = Path::new("/proc").join(nix::unistd::getppid().to_string()).join("exe");
     let Ok(head) = host::user_files::read_first_bytes(&parent, WINDOW as u64) else { return false };
     let Some(own) = Arch::of_host(machine) else { return false };
-    // A 32-bit personality changes `uname -m` within a family, and emulates nothing.
+    // A 32-bit personality changes `uname -m` within a family, without emulation.
     let family = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
     let is = |arch: &Arch| arch.headers().iter().any(|sample| sample.get(18..20) == head.get(18..20));
     let kin = family.iter().find(|pair| pair.contains(&own.target));
@@ -38,10 +38,10 @@ fn is_emulated(machine: &str) -> bool {
     head.starts_with(b"\x7fELF") && !is(own) && !kin.into_iter().any(is)
 }
 
-/// Nix needs a mount and a process namespace and a fresh /proc for its sandbox: the same is tried. Without unshare(1)
-/// nothing is known.
+/// Whether the namespaces of Nix's sandbox can be created: a mount and a process namespace, and a new /proc. `None` without
+/// unshare(1).
 fn namespaces(host: &Host) -> Option<bool> {
-    let unshare = host.trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
+    let unshare = host.find_trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
     let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "/bin/true"];
     if host::env::effective_ids().0 != 0 {
         args.splice(0..0, ["--user", "--map-root-user"]);
@@ -49,21 +49,21 @@ fn namespaces(host: &Host) -> Option<bool> {
     host::process::run_program(&unshare, &args).ok().map(|done| done.status.success())
 }
 
-/// Loaded, built in, or a module of the running kernel. `None` where there is no /proc to ask.
+/// Whether binfmt_misc is loaded, built in, or a module of the running kernel. `None` without /proc.
 pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
-    let loaded = host.peek(Path::new("/proc/filesystems"))?;
+    let loaded = host.read_lossy(Path::new("/proc/filesystems"))?;
     if loaded.lines().any(|line| line.split_whitespace().last() == Some("binfmt_misc")) {
         return Some(true);
     }
-    let release = host.peek(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
     let dirs = ["/lib/modules", "/usr/lib/modules", "/run/booted-system/kernel-modules/lib/modules"];
     let lists = dirs
         .iter()
         .flat_map(|dir| ["modules.dep", "modules.builtin"].map(|list| Path::new(dir).join(release.trim()).join(list)));
-    Some(lists.filter_map(|list| host.peek(&list)).any(|list| list.contains("/binfmt_misc.ko")))
+    Some(lists.filter_map(|list| host.read_lossy(&list)).any(|list| list.contains("/binfmt_misc.ko")))
 }
 
-/// Foreign setuid programs called sudo in the unpacked images of docker, podman and containerd: one for each system.
+/// Finds foreign setuid programs called sudo in the unpacked images of docker, podman and containerd: one a system.
 pub(super) fn foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
     const LAYERS: [(&str, &str); 3] = [
         ("/var/lib/containers/storage/overlay", "diff"),
@@ -72,9 +72,9 @@ pub(super) fn foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
     ];
     let mut found = BTreeMap::new();
     for (dir, inner) in LAYERS {
-        for layer in host.list(Path::new(dir)).unwrap_or_default() {
+        for layer in host.list_dir(Path::new(dir)).unwrap_or_default() {
             let sudo = Path::new(dir).join(layer).join(inner).join("usr/bin/sudo");
-            if !host.is_plain_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
+            if !host.is_regular_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
                 continue;
             }
             let head = host::user_files::read_first_bytes(&host.at(&sudo), WINDOW as u64).unwrap_or_default();

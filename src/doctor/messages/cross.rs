@@ -1,18 +1,18 @@
-//! The question of the mission's thread (discourse.nixos.org 35398): why a cross build finds nothing in the binary cache.
+//! Detects a cross build in a log, and explains why the binary cache has nothing for it (discourse.nixos.org 35398).
 
 use super::known::Known;
 use super::names::find_triple;
 
-/// Not an error: a machine that builds the world.
+/// The message about a cross build. It is not an error: the machine builds everything from source.
 pub const CROSS: Known = Known {
     id: "cross-build",
     by: "Nix",
     wordings: &[],
     means: "this is a cross build: buildPlatform is not hostPlatform (pkgsCross, crossSystem; a triple in the names of \
-            derivations). A cross-built program is another derivation than the native one, with another hash, and the \
-            binary cache has what Hydra built natively, on real hardware: of these it has next to nothing, and the \
-            compiler itself is built first. With emulation Nix evaluates the native package (system = {nix}), whose derivations \
-            are the very ones in the cache: it downloads them, and builds under QEMU only what is missing there",
+            derivations). A cross-built program has another derivation and hash than the native one. The binary cache has what \
+            Hydra built natively, on real hardware, and almost no cross builds, so even the compiler is built first. With \
+            emulation Nix evaluates the native package (system = {nix}), whose derivations are the ones in the cache: it \
+            downloads them, and builds under QEMU only what is missing there",
     checks: &[
         "nix-not-told",
         "nix-promises-too-much",
@@ -30,7 +30,7 @@ pub const CROSS: Known = Known {
     covers: &[],
 };
 
-/// Words of cross compilation, or a list of what will be built that has a triple in its names.
+/// Whether the text has words of cross compilation, or a list of derivations to build with a triple in their names.
 pub(super) fn is_cross(text: &str, flat: &str) -> bool {
     let words = ["pkgscross", "crosssystem", "--arg crosssystem", "buildplatform", "hostplatform"];
     let said = words.iter().any(|word| flat.contains(word));

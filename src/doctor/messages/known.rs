@@ -1,7 +1,7 @@
-//! The messages that people bring: as they are printed, by whom, and which checks may know the cause.
+//! The catalogue of known messages: their texts, the program that prints them, and the checks that may find the cause.
 //!
-//! Each line says where its text was seen. All of them are compared in lower case, with blanks run together, so that a
-//! text which a terminal broke over two lines is known too.
+//! Comments cite where a text was seen. Texts are compared in lower case with single blanks, so a text that a terminal
+//! wrapped is recognised too.
 
 mod kernel;
 mod nix;
@@ -10,26 +10,26 @@ mod qemu;
 /// One message, in all its wordings.
 #[derive(Debug)]
 pub struct Known {
-    /// Its name, which stays.
+    /// The stable name of the message.
     pub id: &'static str,
-    /// Who says it.
+    /// The program that prints it.
     pub by: &'static str,
-    /// Any of these: all words of it, in this order.
+    /// The wordings. One of them matches if the text has all its words, in this order.
     pub wordings: &'static [&'static [&'static str]],
-    /// What it means, wherever it is said.
+    /// Its meaning on any machine.
     pub means: &'static str,
-    /// The checks that find what may be behind it.
+    /// The checks that may find its cause.
     pub checks: &'static [&'static str],
-    /// What to do if none of them found anything: lines, with `{register}` for the one that registers the system,
-    /// `{system}` for QEMU's name of it, and `{nix}` for Nix's.
+    /// The commands if no check found a cause: `{register}` becomes the command that registers the system, `{system}`
+    /// QEMU's name of it, and `{nix}` Nix's name.
     pub otherwise: &'static [&'static str],
-    /// What to do in any case, after that.
+    /// The commands to give in any case, after those.
     pub then: &'static [&'static str],
-    /// It says all that a vaguer one does: that one is left out.
+    /// The vaguer messages that it covers, which are dropped.
     pub covers: &'static [&'static str],
 }
 
-/// A program ends because nothing runs it.
+/// The checks for a program that nothing runs.
 const RUNS: &[&str] = &[
     "native-registered",
     "switched-off",
@@ -51,7 +51,7 @@ const RUNS: &[&str] = &[
     "nix-promises-too-much",
 ];
 
-/// All of them, the most exact first.
+/// All messages, the most exact first.
 pub fn all() -> impl Iterator<Item = &'static Known> {
     [nix::KNOWN, qemu::KNOWN, kernel::KNOWN].into_iter().flatten()
 }

@@ -1,7 +1,7 @@
-//! Error messages that people bring: which one it is, about which system, and what it means here and now.
+//! Explains error messages: recognises the message and its system in a text, and says what it means on this machine.
 //!
-//! Recognising is pure and takes any text: a line, or a whole log. What it means here comes from the checks: a message
-//! names those that may be behind it, and their findings are the answer.
+//! Recognition is pure and accepts any text: a line, or a whole log. A message lists the checks that may find its cause;
+//! their findings are the explanation.
 
 mod cross;
 pub mod known;
@@ -19,9 +19,9 @@ pub use names::systems;
 /// A message that was found in a text.
 #[derive(Debug)]
 pub struct Recognised {
-    /// Which.
+    /// The message.
     pub known: &'static Known,
-    /// The systems that the text names, in its order.
+    /// The systems in the text, in order.
     pub systems: Vec<&'static Arch>,
 }
 
@@ -29,21 +29,21 @@ pub struct Recognised {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Meaning {
-    /// The message's name.
+    /// The name of the message.
     pub id: &'static str,
-    /// Who says it.
+    /// The program that prints it.
     pub by: &'static str,
     /// The system it is about.
     pub system: Option<&'static str>,
-    /// What it means anywhere.
+    /// Its meaning on any machine.
     pub means: String,
-    /// What is so on this machine.
+    /// The state of this machine.
     pub here: Vec<String>,
-    /// The lines that repair it, to be typed.
+    /// The commands that repair it.
     pub repair: Vec<String>,
 }
 
-/// The messages in a text; vaguer ones are left out where an exact one says the same.
+/// Finds the messages in a text. Drops vague ones if an exact one covers them.
 pub fn recognise(text: &str) -> Vec<Recognised> {
     let flat = flat(text);
     let systems = systems(text);
@@ -54,17 +54,17 @@ pub fn recognise(text: &str) -> Vec<Recognised> {
     if cross::is_cross(text, &flat) {
         found.insert(0, &CROSS);
     }
-    // Logs are full of them: beside anything else they are not the trouble.
+    // Logs are full of vague messages: beside another message they are not the problem.
     if found.iter().any(|known| !VAGUE.contains(&known.id)) {
         found.retain(|known| !VAGUE.contains(&known.id));
     }
     found.into_iter().map(|known| Recognised { known, systems: systems.clone() }).collect()
 }
 
-/// What is said of any file.
+/// Messages that can be about any file.
 const VAGUE: [&str; 2] = ["no-such-file", "permission-denied"];
 
-/// In lower case, without colours, and all white space and typographic quotes the usual ones.
+/// Normalises a text: lower case, no colours, single blanks, plain quotes.
 fn flat(text: &str) -> String {
     let mut flat = String::with_capacity(text.len());
     let mut colour = false;
@@ -81,7 +81,7 @@ fn flat(text: &str) -> String {
     flat
 }
 
-/// All words are there, one behind the other.
+/// Whether the text contains all words, in this order.
 fn has(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {
@@ -93,7 +93,7 @@ fn has(text: &str, words: &[&str]) -> bool {
     })
 }
 
-/// What a message means on this machine.
+/// Explains a message on this machine.
 pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Meaning {
     let Recognised { known, systems } = recognised;
     let foreign = systems.iter().find(|arch| !seen.natives.contains(arch.target)).copied();
@@ -101,7 +101,7 @@ pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Me
     let behind: Vec<&Finding> = findings.iter().filter(|finding| is_behind(known, arch, finding)).collect();
     let mut here = arch.map_or_else(|| whole(seen), |arch| state(seen, arch));
     if seen.nix.is_none() && known.by == "Nix" {
-        here.push("there is no trace of Nix on this machine".into());
+        here.push("Nix was not found on this machine".into());
     }
     let mut repair: Vec<String> = Vec::new();
     for finding in behind {
@@ -124,14 +124,14 @@ pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Me
     }
 }
 
-/// Does a finding explain the message? One about another system does not.
+/// Whether a finding may be the cause of the message. A finding about another system is not.
 fn is_behind(known: &Known, arch: Option<&Arch>, finding: &Finding) -> bool {
     let same = arch.is_none_or(|arch| finding.case.systems.is_empty() || finding.case.systems.contains(&arch.target));
-    // The machine's own programs are no foreign system's, and stop all.
+    // Registered native programs are not a foreign system, but they break every execution.
     known.checks.contains(&finding.id) && (same || finding.id == "native-registered")
 }
 
-/// What this machine does with programs of other systems, where the text names none.
+/// The state of all foreign systems, for a text that names no system.
 fn whole(seen: &Seen) -> Vec<String> {
     let run: Vec<&str> = seen.emulated().map(|(arch, _)| arch.target).collect();
     vec![match run.as_slice() {
@@ -141,11 +141,11 @@ fn whole(seen: &Seen) -> Vec<String> {
     }]
 }
 
-/// What this machine does with a system's programs and builds.
+/// The state of a system's programs and builds.
 fn state(seen: &Seen, arch: &'static Arch) -> Vec<String> {
     let target = arch.target;
     if seen.natives.contains(target) {
-        return vec![format!("this machine runs {target} programs by itself")];
+        return vec![format!("this machine runs {target} programs natively")];
     }
     let runs = match seen.winner(arch) {
         None => format!("no entry takes {target} programs: nothing runs them"),
@@ -177,7 +177,7 @@ fn state(seen: &Seen, arch: &'static Arch) -> Vec<String> {
     std::iter::once(runs).chain(nix).collect()
 }
 
-/// No check knows the cause: the usual way, or what is left to look at where all is as it should be.
+/// The advice if no check found a cause: the usual repair, or other places to look if everything is in order.
 fn otherwise(known: &Known, seen: &Seen, arch: Option<&'static Arch>) -> (Vec<String>, Option<String>) {
     let wants_register = known.otherwise == ["{register}"];
     match arch {
@@ -187,8 +187,8 @@ fn otherwise(known: &Known, seen: &Seen, arch: Option<&'static Arch>) -> (Vec<St
         }
         Some(arch) if wants_register && !known.then.is_empty() && runs_and_builds(seen, arch) => (Vec::new(), None),
         Some(arch) if wants_register && runs_and_builds(seen, arch) => {
-            let why = "so here and now it would work: try it again. If it still fails, the message comes from another \
-                       machine (a remote builder, a VM of docker's), or was a missing feature (kvm, big-parallel)";
+            let why = "on this machine it works now: try it again. If it still fails, the message comes from another machine \
+                       (a remote builder, docker's VM), or a feature is missing (kvm, big-parallel)";
             (vec![seen.shell.tool("status")], Some(why.into()))
         }
         _ => (known.otherwise.iter().map(|line| fill(line, seen, arch)).collect(), None),
@@ -197,9 +197,10 @@ fn otherwise(known: &Known, seen: &Seen, arch: Option<&'static Arch>) -> (Vec<St
 
 fn runs_and_builds(seen: &Seen, arch: &Arch) -> bool {
     let platforms = seen.nix.as_ref().map(|nix| seen.platforms(nix));
-    let told = platforms.is_none_or(|known| arch.nix_systems.iter().any(|system| known.iter().any(|p| p == system)));
+    let configured =
+        platforms.is_none_or(|known| arch.nix_systems.iter().any(|system| known.iter().any(|p| p == system)));
     let failed = matches!(seen.trials.get(arch.target), Some(super::seen::Trial::Failed(_)));
-    seen.is_in_force() && seen.winner(arch).is_some() && told && !failed
+    seen.is_in_force() && seen.winner(arch).is_some() && configured && !failed
 }
 
 fn fill(line: &str, seen: &Seen, arch: Option<&'static Arch>) -> String {

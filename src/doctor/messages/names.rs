@@ -1,8 +1,8 @@
-//! The systems that a text names. Pure.
+//! Finds the names of systems in a text. Pure.
 
 use binfmt_magic::Arch;
 
-/// In the order of the text, each once. Only what is written as the name of a system counts: `arm` may be any word.
+/// Finds the systems in a text, in order, each once. Only unambiguous forms count, because `arm` may be any word.
 pub fn systems(text: &str) -> Vec<&'static Arch> {
     let mut found: Vec<&'static Arch> = Vec::new();
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_/.-".contains(c)));
@@ -19,7 +19,7 @@ fn named(word: &str) -> Option<&'static Arch> {
     let word = word.trim_matches(['.', '-', '/']);
     let find = |name: &str| Arch::find(name).ok();
     if let Some(platform) = word.strip_prefix("linux/") {
-        // Docker knows levels of amd64 that no table of ours has.
+        // Docker has levels of amd64 (linux/amd64/v4) that our table does not have.
         return find(word).or_else(|| find(&format!("linux/{}", platform.split('/').next()?)));
     }
     if let Some((_, cross)) = word.split_once("pkgsCross.") {

@@ -193,7 +193,7 @@ fn the_same_message_means_another_thing_on_another_machine() {
     assert!(bare.here[0].contains("nothing runs them"), "{bare:#?}");
     let mut native = Seen::default();
     native.natives.extend(["aarch64", "x86_64"]);
-    assert!(answer(text, &native).here[0].contains("by itself"));
+    assert!(answer(text, &native).here[0].contains("natively"));
     let nix = Nix {
         answered: Some(vec!["aarch64-linux".into()]),
         daemon_is_older: Some((7, "/etc/nix/nix.conf".into())),

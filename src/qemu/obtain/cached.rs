@@ -14,7 +14,7 @@ use crate::catalog::{Archives, Member, Package};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::host::{self, Host, Lock, Staged};
+use crate::host::{self, Host, Lock, StagedFile};
 use crate::interpreter::{self, Version};
 use crate::qemu::candidate;
 use crate::ui::Ui;
@@ -58,7 +58,7 @@ impl Search<'_> {
                 hint: "--qemu PATH names a static one that you have".into(),
             });
         };
-        self.host.hold_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+        self.host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
         let opened = self.cache.as_ref().map(|cache| (cache, self.open_cache(ui, cache)));
         match opened {
             Some((cache, Ok(_lock))) => {
@@ -82,12 +82,12 @@ impl Search<'_> {
     fn open_cache(&self, ui: &Ui, cache: &Cache) -> Result<Lock> {
         let mut waiting = |holder: &str| ui.note(&format!("waiting for another download, {holder}"));
         let lock = self.host.lock(&cache.dir().join(cache::LOCK), PATIENCE, &mut waiting)?;
-        self.host.sweep(cache.dir())?;
+        self.host.remove_stale_temp_files(cache.dir())?;
         Ok(lock)
     }
 
     fn fill_cache(&self, ui: &Ui, package: &Package, cache: &Cache, archs: &[&'static Arch]) -> Result<()> {
-        let mut staged: Vec<(&Member, Staged)> = Vec::new();
+        let mut staged: Vec<(&Member, StagedFile)> = Vec::new();
         for member in archs.iter().filter_map(|arch| package.member(arch.target)) {
             staged.push((member, self.stage(cache, member.sha256)?));
         }
@@ -96,19 +96,19 @@ impl Search<'_> {
         for (member, mut staged) in staged {
             let path = cache.emulator(member.sha256, &member.target);
             fetch::check(staged.file(), member)?;
-            let ready = staged.finish().map_err(|e| Error::io("write", &path, e))?;
-            self.host.place(ready, &path)?;
+            let ready = staged.into_program().map_err(|e| Error::io("write", &path, e))?;
+            self.host.place_program(ready, &path)?;
         }
         Ok(())
     }
 
-    fn stage(&self, cache: &Cache, sha256: Sha256) -> Result<Staged> {
+    fn stage(&self, cache: &Cache, sha256: Sha256) -> Result<StagedFile> {
         let dir = cache.of(sha256);
         if !self.host.exists(&dir) {
             self.host.make_dir(&dir)?;
         }
-        self.host.sweep(&dir)?;
-        self.host.stage(&dir)
+        self.host.remove_stale_temp_files(&dir)?;
+        self.host.stage_file(&dir)
     }
 
     /// The emulator of this target that came of what has this digest, if it was kept.
@@ -135,7 +135,7 @@ impl Search<'_> {
             let io = |e| Error::io("write", &path, e);
             let mut file = file;
             file.rewind().and_then(|()| std::io::copy(&mut file, staged.file())).map_err(io)?;
-            self.host.place(staged.finish().map_err(io)?, &path)
+            self.host.place_program(staged.into_program().map_err(io)?, &path)
         };
         if let Err(error) = self.open_cache(ui, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
             ui.note(&format!("nothing is kept for the next time: {error}"));
@@ -159,7 +159,8 @@ impl Search<'_> {
         let files = made.iter_mut().map(|(_, member, _, file)| (member.target.as_str(), file)).collect();
         self.fetch(ui, package, files)?;
         let seal = |(arch, member, version, mut file): (&'static Arch, &Member, Version, File)| {
-            // Sealed first: what is hashed then cannot change any host::memfd::seal_program(&file).map_err(|e| no_memory(&e))?;
+            // Sealed before it is hashed, so that the hashed bytes cannot change any more.
+            host::memfd::seal_program(&file).map_err(|e| no_memory(&e))?;
             fetch::check(&mut file, member)?;
             Ok(emulator(arch, Place::Memory(file), version))
         };

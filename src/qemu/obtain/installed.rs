@@ -63,7 +63,7 @@ impl<'a> Search<'a> {
     /// Everywhere: the store of Nix is listed, once for all systems.
     pub fn wide(host: &'a Host, machine: &'a str) -> Self {
         // What cannot be listed holds nothing that could be taken.
-        let names = host.list(Path::new(STORE)).unwrap_or_default();
+        let names = host.list_dir(Path::new(STORE)).unwrap_or_default();
         let store = names.iter().filter(|name| is_static_qemu(name)).map(|name| Path::new(STORE).join(name));
         Self { store: store.collect(), ..Self::usual(host, machine) }
     }
@@ -77,7 +77,7 @@ impl<'a> Search<'a> {
             if !self.host.exists(&path) {
                 return;
             }
-            let real = self.host.resolve(&path).unwrap_or_else(|_| path.clone());
+            let real = self.host.resolve_symlinks(&path).unwrap_or_else(|_| path.clone());
             // Debian's -static names are links to the other ones; profiles share what they lead to.
             if !seen.contains(&real) && real != layout::interpreter(arch) {
                 found.push(HostCopy { verdict: judge(&path, &real), path });

@@ -40,7 +40,7 @@ pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str, keep: bool) 
             machine,
             Date::from(SystemTime::now()),
             &mut |wanted| get(host, ui, network, mirror, wanted, keep),
-            &mut || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
+            &mut || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
             Ok((offer, _)) if is_old(&offer, machine)? => {

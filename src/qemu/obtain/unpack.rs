@@ -15,7 +15,7 @@ use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Layers, Sink, Unpacked};
-use crate::host::{self, Host, Inode};
+use crate::host::{self, FileId, Host};
 use crate::interpreter;
 use crate::qemu::candidate::{self, HostCopy};
 
@@ -54,7 +54,7 @@ fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Br
         let there: Vec<_> = paths.iter().filter(|path| host::user_files::path_exists(path)).collect();
         let inode = |path: &Path| {
             let meta = host::user_files::open_regular(path)?.metadata();
-            meta.map(|meta| Inode::of(&meta)).map_err(|e| Error::io("look at", path, e))
+            meta.map(|meta| FileId::from_metadata(&meta)).map_err(|e| Error::io("look at", path, e))
         };
         if let [one, other] = there.as_slice()
             && inode(one)? != inode(other)?
@@ -100,7 +100,7 @@ fn unpacked(
         }
         files.get_mut(target).ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
     };
-    let mut go_on = || host.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
+    let mut go_on = || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
     let (unpacked, note) = unpack(&targets, &mut keep, &mut go_on)?;
     if let Some(manifest) = &unpacked.manifest {
         complete(manifest, &unpacked.targets, machine, path)?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use binfmt_nix::catalog::{Block, Catalog, Member, Package, Span};
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::{Event, Fetched, Mirror, Reason};
-use binfmt_nix::fetcher::wire::{self, Lack, Word};
+use binfmt_nix::fetcher::protocol_download::Word;
+use binfmt_nix::fetcher::session::Handshake;
+use binfmt_nix::fetcher::wire::{self, Lack};
 use binfmt_nix::fetcher::{Receiver, Stop};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -51,7 +53,7 @@ fn receive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Option<Fetched
             Ok(())
         };
         let mut tell = |event: Event<'_>| match event {
-            Event::Asking { url } | Event::GaveUp { url, .. } => assert!(url.contains(".example/"), "{url}"),
+            Event::Asking { url, .. } | Event::GaveUp { url, .. } => assert!(url.contains(".example/"), "{url}"),
             Event::Moved { .. } => {}
             Event::Verified { member } => verified.push(member.target.clone()),
         };
@@ -110,11 +112,13 @@ fn reason() -> impl Strategy<Value = Reason> {
     ]
 }
 
+fn handshake() -> impl Strategy<Value = Handshake> {
+    vec(select(vec![Lack::Landlock, Lack::Seccomp, Lack::User]), 0..4).prop_map(|lacks| Handshake::Ready { lacks })
+}
+
 fn word() -> impl Strategy<Value = Word> {
-    let lacks = vec(select(vec![Lack::Landlock, Lack::Seccomp, Lack::User]), 0..4);
     prop_oneof![
-        2 => lacks.prop_map(|lacks| Word::Ready { lacks }),
-        3 => Just(Word::Asking),
+        3 => (0..3_usize).prop_map(|mirror| Word::Asking { mirror }),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(bytes, of)| Word::Moved { bytes, of }),
         2 => reason().prop_map(Word::GaveUp),
         3 => Just(Word::Verified),
@@ -125,7 +129,7 @@ fn word() -> impl Strategy<Value = Word> {
     ]
 }
 
-fn framed(word: &Word) -> Vec<u8> {
+fn framed(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     wire::say(&mut out, word).unwrap();
     out
@@ -140,7 +144,8 @@ fn given(length: usize) -> Vec<u8> {
 /// One frame: mostly one that could be, sometimes a head that lies.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        6 => word().prop_map(|word| framed(&word)),
+        1 => handshake().prop_map(|word| framed(&word)),
+        5 => word().prop_map(|word| framed(&word)),
         3 => select(vec![1_usize, 2, 50, 99, 100, 101, 4999, 5000, 5001]).prop_map(given),
         1 => (any::<u8>(), any::<u32>()).prop_map(|(kind, length)| [&[kind][..], &length.to_le_bytes()].concat()),
         1 => vec(any::<u8>(), 0..40).prop_map(|text| [&b"w"[..], &u32::try_from(text.len()).unwrap().to_le_bytes(), &text].concat()),
@@ -158,10 +163,10 @@ fn any_frames() {
 /// What an honest child would say, frame by frame, after a mirror that gave up.
 fn download() -> Vec<Vec<u8>> {
     let mut frames = vec![
-        framed(&Word::Ready { lacks: vec![] }),
-        framed(&Word::Asking),
+        framed(&Handshake::Ready { lacks: vec![] }),
+        framed(&Word::Asking { mirror: 0 }),
         framed(&Word::GaveUp(Reason::Status { code: 404 })),
-        framed(&Word::Asking),
+        framed(&Word::Asking { mirror: 1 }),
     ];
     for (_, size) in TARGETS {
         frames.push(framed(&Word::Moved { bytes: 1, of: 2 }));
@@ -215,16 +220,18 @@ fn what_is_said_arrives() {
         let plan = package.plan(&["arm"]).unwrap();
         let mut receiver = Receiver::new(&plan, &mirrors);
         let mut heard = None;
-        let words = [Word::Ready { lacks: vec![] }, Word::Asking, Word::GaveUp(reason.clone())];
+        let words = [
+            framed(&Handshake::Ready { lacks: vec![] }),
+            framed(&Word::Asking { mirror: 0 }),
+            framed(&Word::GaveUp(reason.clone())),
+        ];
         for word in words {
             let mut tell = |event: Event<'_>| {
                 if let Event::GaveUp { reason, .. } = event {
                     heard = Some(reason.clone());
                 }
             };
-            receiver
-                .take(&framed(&word), &mut |_, _| Ok(()), &mut tell)
-                .map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
+            receiver.take(&word, &mut |_, _| Ok(()), &mut tell).map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
         }
         prop_assert_eq!(heard, Some(reason));
         Ok(())
@@ -239,7 +246,8 @@ fn a_text_cannot_steer_a_terminal() {
         Word::NoClient(evil.to_owned()),
         Word::Inconsistent(evil.repeat(100)),
     ] {
-        let said = [framed(&Word::Ready { lacks: vec![] }), framed(&Word::Asking), framed(&word)].concat();
+        let said =
+            [framed(&Handshake::Ready { lacks: vec![] }), framed(&Word::Asking { mirror: 0 }), framed(&word)].concat();
         let mut shown = String::new();
         let (package, mirrors) = (package(), mirrors());
         let plan = package.plan(&["arm"]).unwrap();

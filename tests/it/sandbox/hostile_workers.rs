@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use binfmt_nix::catalog::Catalog;
 use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 use binfmt_nix::error::{Error, ExitCode as Code};
-use binfmt_nix::fetcher::wire::{self, Job, Word};
+use binfmt_nix::fetcher::protocol_download::{Job, Word};
+use binfmt_nix::fetcher::session::Handshake;
+use binfmt_nix::fetcher::wire;
 use binfmt_nix::fetcher::{self, Manner};
 use binfmt_nix::host::INTERNAL;
 use nix::sys::signal::{Signal, raise};
@@ -54,7 +56,7 @@ pub(crate) fn child() -> ExitCode {
     let text = String::from_utf8_lossy(&beginning[..length]).into_owned();
     let play = text.split_once("http://play.invalid/").and_then(|(_, rest)| rest.split('"').next());
     let mut out = io::stdout();
-    let mut say = |word| wire::say(&mut out, &word).unwrap();
+    let say = |word: Word| wire::say(&mut io::stdout(), &word).unwrap();
     match play {
         None => return honest(text),
         Some("mute") => {}
@@ -66,16 +68,16 @@ pub(crate) fn child() -> ExitCode {
         Some("mad") => out.write_all(b"Hello, world! How are you?").unwrap(),
         Some("boasting") => out.write_all(b"b\xff\xff\xff\xff").unwrap(),
         Some("generous" | "stingy") => {
-            say(Word::Ready { lacks: vec![] });
-            say(Word::Asking);
+            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            wire::say(&mut out, &Word::Asking { mirror: 0 }).unwrap();
             if play == Some("stingy") {
                 say(Word::Verified);
             }
             while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         Some("chattering") => {
-            say(Word::Ready { lacks: vec![] });
-            say(Word::Asking);
+            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            wire::say(&mut out, &Word::Asking { mirror: 0 }).unwrap();
             while wire::say(&mut out, &Word::Moved { bytes: 1, of: 2 }).is_ok() {}
         }
         Some(_) => sleep(Duration::from_secs(60)),

@@ -1,4 +1,4 @@
-//! What the kernel says, through shells, containers and installers.
+//! Messages of the kernel, through shells, containers and installers.
 
 use super::{Known, RUNS};
 
@@ -11,7 +11,7 @@ pub(super) const KNOWN: &[Known] = &[
             &["register", "already registered"],
             &["failed to add binary format", "file exists"],
         ],
-        means: "an entry of that name is there already, perhaps without flag F (buildx#464): the installer left it as it is",
+        means: "an entry with that name exists already, perhaps without flag F (buildx#464): the installer did not change it",
         checks: &["no-fix-binary", "shadowed", "overlap", "interpreter-stale", "interpreter-missing"],
         otherwise: &["{register}"],
         then: &[],
@@ -28,8 +28,8 @@ pub(super) const KNOWN: &[Known] = &[
             &["binfmt_misc/register", "read-only file system"],
             &["failed to add binary format"],
         ],
-        means: "the kernel did not take an entry: the interpreter is missing or on a noexec mount, the kernel is too old \
-                for flag F (4.8), or this is a container that may not",
+        means: "the kernel rejected an entry: the interpreter is missing or on a noexec mount, the kernel is too old \
+                for flag F (4.8), or this is a container that may not register",
         checks: &[
             "lxc-refuses",
             "table-read-only",
@@ -52,7 +52,7 @@ pub(super) const KNOWN: &[Known] = &[
             &["binfmt_misc", "no such device"],
             &["module binfmt_misc not found"],
         ],
-        means: "the running kernel has no binfmt_misc, or its modules are not there any more since an upgrade",
+        means: "the running kernel has no binfmt_misc, or an upgrade removed its modules",
         checks: &["no-module", "not-mounted"],
         otherwise: &["sudo modprobe binfmt_misc"],
         then: &[],
@@ -67,8 +67,8 @@ pub(super) const KNOWN: &[Known] = &[
             &["no matching manifest for"],
             &["no image found in", "for architecture"],
         ],
-        means: "an image for another system is used, or there is none for the one that was asked for. That is said before \
-                anything runs; whether it will is up to the kernel's table",
+        means: "the image is for another system, or no image exists for the requested one. The message appears before a \
+                program runs; the kernel's table decides whether it can run",
         checks: RUNS,
         otherwise: &["{register}"],
         then: &[],
@@ -83,8 +83,8 @@ pub(super) const KNOWN: &[Known] = &[
             &["exec container process", "exec format error"],
             &["did not complete successfully", "exec format error"],
         ],
-        means: "the first program of a container is for another system, and the kernel has no entry that takes it. With \
-                flag F the machine's own entry works in every container; nothing has to be in the image",
+        means: "the first program of a container is for another system, and the kernel has no entry for it. With flag F \
+                the machine's own entry works in every container; the image needs no emulator",
         checks: RUNS,
         otherwise: &["{register}"],
         then: &[],
@@ -98,7 +98,7 @@ pub(super) const KNOWN: &[Known] = &[
             &["exec /", ": no such file or directory"],
             &["exec container process", "no such file or directory"],
         ],
-        means: "the program is there, and what runs it is not: an entry without flag F, whose interpreter is not in the \
+        means: "the program exists, but what runs it does not: an entry without flag F, whose interpreter is not in the \
                 container; an interpreter that is dynamically linked; or the loader of the program itself",
         checks: &["no-fix-binary", "interpreter-dynamic", "interpreter-missing"],
         otherwise: &["binfmt-nix test {system}"],
@@ -109,8 +109,8 @@ pub(super) const KNOWN: &[Known] = &[
         id: "loop",
         by: "the kernel",
         wordings: &[&["too many levels of symbolic links"]],
-        means: "an entry takes the program, and its interpreter too: the machine's own system is registered, or a script's \
-                interpreter is emulated by itself (ELOOP)",
+        means: "an entry matches the program and its interpreter too (ELOOP): the machine's own system is registered, or \
+                the interpreter of a script is run by itself",
         checks: &["native-registered", "overlap", "interpreter-unfit"],
         otherwise: &[
             "# if nothing starts any more, from a shell that is open:",
@@ -123,8 +123,8 @@ pub(super) const KNOWN: &[Known] = &[
         id: "exec-format",
         by: "the kernel",
         wordings: &[&["exec format error"], &["cannot execute binary file"], &["errno 8"], &["os error 8"]],
-        means: "no entry takes this program, so that the kernel does not know how to run it (ENOEXEC); a script without \
-                its first line #!/… looks the same",
+        means: "no entry matches this program, so the kernel cannot run it (ENOEXEC); a script without a first line #!/… \
+                fails in the same way",
         checks: RUNS,
         otherwise: &["{register}"],
         then: &[],
@@ -134,8 +134,8 @@ pub(super) const KNOWN: &[Known] = &[
         id: "no-such-file",
         by: "the kernel",
         wordings: &[&["required file not found"], &["no such file or directory"], &["cannot execute: required file"]],
-        means: "if the program itself is there, what runs it is not (ENOENT): the interpreter of its entry, or the loader \
-                that it asks for",
+        means: "if the program itself exists, what runs it does not (ENOENT): the interpreter of its entry, or the loader \
+                that it needs",
         checks: &["no-fix-binary", "interpreter-dynamic", "interpreter-missing"],
         otherwise: &["binfmt-nix explain FILE"],
         then: &[],

@@ -1,4 +1,4 @@
-//! What Nix says: its texts of three generations (2.3; 2.4 to 2.29; 2.30 and later).
+//! Messages of Nix, of three generations (2.3; 2.4 to 2.29; 2.30 and later).
 
 use super::Known;
 
@@ -17,8 +17,8 @@ pub(super) const KNOWN: &[Known] = &[
             // The build hook, since 2.4.
             &["failed to find a machine for remote build", "required (system, features)"],
         ],
-        means: "Nix refuses a build: its system is neither this machine's nor in extra-platforms. Nix does not look at \
-                the kernel's table, so it has to be told; and a daemon reads what it is told only when it starts",
+        means: "Nix refuses a build: its system is neither this machine's nor in extra-platforms. Nix does not read \
+                the kernel's table, so it has to be configured; and a daemon reads its settings only when it starts",
         checks: &[
             "nix-not-told",
             "nix-lost-i686",
@@ -41,8 +41,8 @@ pub(super) const KNOWN: &[Known] = &[
             &["ignoring the user-specified setting", "restricted setting"],
             &["ignoring untrusted", "you are not a trusted user"],
         ],
-        means: "a user's own setting, or one on the command line, is not listened to: the daemon takes extra-platforms \
-                and sandbox-paths from root and from trusted-users alone. What root registers counts for everybody",
+        means: "a user's own setting, or one on the command line, is ignored: the daemon accepts extra-platforms and \
+                sandbox-paths only from root and from trusted-users. What root registers applies to all users",
         checks: &["user-not-trusted", "nix-not-told"],
         otherwise: &["{register}"],
         then: &[],
@@ -63,8 +63,8 @@ pub(super) const KNOWN: &[Known] = &[
         id: "nix-personality",
         by: "Nix",
         wordings: &[&["set 32-bit personality"]],
-        means: "Nix asks the kernel for a 32-bit personality before it starts an armv7l (armv6l, armv5tel, i686) builder. \
-                An arm64 processor without AArch32 has none, so that no emulator is ever reached (NixOS/nix#2595)",
+        means: "Nix requests a 32-bit personality before it starts an armv7l (armv6l, armv5tel, i686) builder. An arm64 \
+                processor without AArch32 has none, so no emulator is ever started (NixOS/nix#2595)",
         checks: &["no-aarch32"],
         otherwise: &["# build it on x86_64, where armv7l is emulated, or cross: pkgsCross.armv7l-hf-multiplatform"],
         then: &[],
@@ -78,7 +78,7 @@ pub(super) const KNOWN: &[Known] = &[
             &["cloning builder process: operation not permitted"],
             &["unable to start build process", "operation not permitted"],
         ],
-        means: "the kernel, or the container this runs in, gives Nix no namespaces for its sandbox",
+        means: "the kernel, or the container in which Nix runs, refuses the namespaces for Nix's sandbox",
         checks: &["sandbox-silently-off"],
         otherwise: &["# in a container: start it with --privileged; else: sysctl user.max_user_namespaces=15000"],
         then: &[],
@@ -92,8 +92,8 @@ pub(super) const KNOWN: &[Known] = &[
             &["getting status of '", "no such file or directory"],
             &["bind mount from '", "failed"],
         ],
-        means: "a path that sandbox-paths names does not exist, or was cut at a # or a blank: every build fails on it. A \
-                ? at its end lets it be missing",
+        means: "a path in sandbox-paths does not exist, or was cut at a # or a blank: every build fails because of it. A \
+                path that ends in ? may be missing",
         checks: &["sandbox-path-missing", "sandbox-path-cut"],
         otherwise: &["nix config show sandbox-paths"],
         then: &[],

@@ -1,4 +1,4 @@
-//! What QEMU says, and programs that it runs.
+//! Messages of QEMU and of the programs that it runs.
 
 use super::Known;
 
@@ -10,11 +10,11 @@ pub(super) const KNOWN: &[Known] = &[
             &["qemu-", "could not open '", "no such file or directory"],
             &["could not open '/lib", "no such file or directory"],
         ],
-        means: "emulation works, and the program is dynamically linked: its loader and libraries are looked for here, and \
-                this system has none for it. In a chroot, a container, or as built by Nix it has its own",
+        means: "emulation works, but the program is dynamically linked, and this system does not have its loader and \
+                libraries. In a chroot, in a container, or built by Nix, the program has its own",
         checks: &[],
         otherwise: &[
-            "# static programs run as they are; for others, give QEMU a tree of that system:",
+            "# static programs run unchanged; for others, give QEMU a tree of that system:",
             "QEMU_LD_PREFIX=/path/to/its/root ./program",
         ],
         then: &[],
@@ -24,7 +24,7 @@ pub(super) const KNOWN: &[Known] = &[
         id: "qemu-crash",
         by: "QEMU",
         wordings: &[&["uncaught target signal"]],
-        means: "the emulated program crashed. It may be its own fault; old releases of QEMU crash under today's kernels, \
+        means: "the emulated program crashed. It may have a bug of its own; old releases of QEMU crash under today's kernels, \
                 and some newer ones with Ubuntu 22.04's libc-bin (tonistiigi/binfmt#215, #240)",
         checks: &["qemu-known-bad", "interpreter-noexec", "interpreter-stale", "does-not-run"],
         otherwise: &["# another release of QEMU may run it:", "{register} --qemu-version latest"],
@@ -35,7 +35,7 @@ pub(super) const KNOWN: &[Known] = &[
         id: "qemu-address-space",
         by: "QEMU",
         wordings: &[&["unable to reserve", "address space"], &["unable to find a guest_base"]],
-        means: "QEMU wants the guest's whole address space at once, and gets too little: ulimit -v, a container's limit, \
+        means: "QEMU reserves the guest's whole address space at once, and the limit is too low: ulimit -v, a container's limit, \
                 or vm.mmap_min_addr for guests that begin at address 0",
         checks: &["qemu-known-bad"],
         otherwise: &["ulimit -v unlimited", "# or, for one program: QEMU_RESERVED_VA=0x40000000"],
@@ -51,10 +51,10 @@ pub(super) const KNOWN: &[Known] = &[
             &["qemu", "function not implemented"],
             &["invalid note in pt_gnu_property"],
         ],
-        means: "the program uses something of the kernel that this release of QEMU does not emulate; most programs do \
-                without when they are refused",
+        means: "the program uses a kernel feature that this release of QEMU does not emulate; most programs continue \
+                without it",
         checks: &["qemu-known-bad", "interpreter-stale"],
-        otherwise: &["# a newer QEMU may know it:", "{register} --qemu-version latest"],
+        otherwise: &["# a newer QEMU may support it:", "{register} --qemu-version latest"],
         then: &[],
         covers: &[],
     },
@@ -62,8 +62,8 @@ pub(super) const KNOWN: &[Known] = &[
         id: "argv0-lost",
         by: "busybox and others",
         wordings: &[&["applet not found"]],
-        means: "a program looks at the name that it was started by, and was told another: flag P is missing, or this QEMU \
-                does not understand it",
+        means: "a program reads the name that it was started by, and got another one: flag P is missing, or this QEMU \
+                does not support it",
         checks: &["argv0-lost", "argv0-not-understood"],
         otherwise: &["{register} --force"],
         then: &[],
@@ -73,11 +73,11 @@ pub(super) const KNOWN: &[Known] = &[
         id: "sudo-without-rights",
         by: "sudo",
         wordings: &[&["effective uid is not 0"], &["must be owned by uid 0 and have the setuid bit set"]],
-        means: "a foreign setuid program was started without its rights: that takes flag C. Inside `binfmt-nix run`, and \
-                where no_new_privs is set, it gets none in any case",
+        means: "a foreign setuid program was started without its rights, which need flag C. Inside `binfmt-nix run`, and \
+                with no_new_privs, it never gets them",
         checks: &["credentials-missing"],
         otherwise: &[
-            "# C lets whoever may start it write files as root; if you want that:",
+            "# with C, every user who may start it can write files as root; if you accept that:",
             "{register} --credentials",
         ],
         then: &[],

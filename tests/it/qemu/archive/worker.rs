@@ -7,7 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use binfmt_nix::error::Error;
-use binfmt_nix::fetcher::wire::{self, Found};
+use binfmt_nix::fetcher::protocol_archive::Found;
+use binfmt_nix::fetcher::session::Handshake;
+use binfmt_nix::fetcher::wire;
 use binfmt_nix::fetcher::{self, Unpacked};
 use nix::sys::signal::{Signal, raise};
 
@@ -19,7 +21,7 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
     let mut stdin = io::stdin().lock();
     stdin.read_exact(&mut play).unwrap();
     let mut out = io::stdout();
-    let mut say = |word| wire::say(&mut out, &word).unwrap();
+    let say = |word: Found| wire::say(&mut io::stdout(), &word).unwrap();
     match &play {
         b"mute " => {}
         b"moans" => {
@@ -30,12 +32,12 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
         b"hasty" => say(Found::Done),
         b"gives" => {
-            say(Found::Ready { lacks: vec![] });
+            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
             say(Found::Begin { target: "arm".into(), size: 5 << 20 });
             while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         b"other" => {
-            say(Found::Ready { lacks: vec![] });
+            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
             say(Found::Begin { target: "ppc".into(), size: 5 });
         }
         b"sleep" => sleep(Duration::from_secs(60)),

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use binfmt_nix::debian::{Answer, Date, Question};
 use binfmt_nix::error::Error;
 use binfmt_nix::fetcher;
-use binfmt_nix::fetcher::wire::{self, Verdict};
+use binfmt_nix::fetcher::protocol_debian::Verdict;
+use binfmt_nix::fetcher::session::Handshake;
+use binfmt_nix::fetcher::wire;
 use lzma_rust2::{XzOptions, XzReader, XzWriter};
 use nix::sys::signal::{Signal, raise};
 
@@ -26,8 +28,7 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
     let read = nix::unistd::read(&stdin, &mut play).unwrap();
     nix::unistd::lseek(&stdin, 0, nix::unistd::Whence::SeekSet).unwrap();
     let mut out = io::stdout();
-    let mut say = |word| wire::say(&mut out, &word).unwrap();
-    let ready = || Verdict::Ready { lacks: vec![] };
+    let ready = |out: &mut io::Stdout| wire::say(out, &Handshake::Ready { lacks: vec![] }).unwrap();
     match &play[..read] {
         b"mute " => {}
         b"moans" => {
@@ -36,17 +37,17 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
         }
         b"dies " => raise(Signal::SIGABRT).unwrap(),
         b"panic" => {
-            say(ready());
+            ready(&mut out);
             panic!("there is no such packet");
         }
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
-        b"hasty" => say(Verdict::Read(Answer::Package(None))),
+        b"hasty" => wire::say(&mut out, &Verdict::Read(Answer::Package(None))).unwrap(),
         b"twice" => {
-            say(ready());
-            say(ready());
+            ready(&mut out);
+            ready(&mut out);
         }
         b"gives" => {
-            say(ready());
+            ready(&mut out);
             while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         b"sleep" => sleep(Duration::from_secs(60)),

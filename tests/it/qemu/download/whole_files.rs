@@ -37,7 +37,7 @@ fn get(wanted: &Wanted, urls: &[FileUrl], there: &[u8]) -> (Result<Fetched, Down
         Ok(())
     };
     let mut tell = |event: Event<'_>| {
-        if let Event::Asking { url } | Event::GaveUp { url, .. } = event {
+        if let Event::Asking { url, .. } | Event::GaveUp { url, .. } = event {
             assert!(!url.contains("secret"), "{url}");
         }
     };

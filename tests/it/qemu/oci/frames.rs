@@ -1,7 +1,9 @@
 //! What the parent makes of any bytes at all that its child says: an error, or layers that are as the digests say.
 
+use binfmt_nix::fetcher::protocol_oci::Pulling;
+use binfmt_nix::fetcher::session::Handshake;
 use binfmt_nix::fetcher::wire::{self, Lack};
-use binfmt_nix::fetcher::{Follower, Lost, Pulling};
+use binfmt_nix::fetcher::{Follower, Lost};
 use binfmt_nix::oci::{Bad, Platform, Reference};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -29,7 +31,7 @@ fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, Lost>) {
     (came, Ok(None))
 }
 
-fn say(word: &Pulling) -> Vec<u8> {
+fn say(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     wire::say(&mut out, word).unwrap();
     out
@@ -48,7 +50,7 @@ fn honest() -> Vec<Vec<u8>> {
         let bytes = &image.blobs[digest];
         [say(&Pulling::Document { size: bytes.len() as u64 }), give(bytes)]
     };
-    let mut said = vec![say(&Pulling::Ready { lacks: vec![Lack::User] })];
+    let mut said = vec![say(&Handshake::Ready { lacks: vec![Lack::User] })];
     said.extend(document(&image.index));
     said.extend(document(&image.manifest));
     said.extend(image.layers.iter().map(|digest| give(&image.blobs[digest])));
