@@ -2,11 +2,11 @@
 //!
 //! A directory for each digest, and in it the emulators that came of the bytes that have it (`qemu-TARGET`), or the bytes
 //! themselves, as far as they were downloaded (`download`). Emulators get their names only after they were verified, and nobody but
-//! the user and root can write here (see [`crate::host`]), so they are not hashed again.
+//! the user and root can write here (see [`crate::host`]), so for the user alone they are not hashed again.
 //!
 //! A user's is `$XDG_CACHE_HOME/binfmt-nix`, else `~/.cache/binfmt-nix` (XDG Base Directory Specification 0.8). Root's
-//! is `/var/cache/binfmt-nix` (FHS 3.0 §5.5), for `HOME` may be that of who called sudo. `register` keeps nothing there
-//! once it is done: what it installs has a place of its own.
+//! is `/var/cache/binfmt-nix` (FHS 3.0 §5.5), for `HOME` may be that of who called sudo. `register` uses what is there
+//! and keeps nothing there once it is done: what it installs has a place of its own.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -62,6 +62,11 @@ impl Cache {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether its directory exists.
+    pub fn is_there(&self, host: &Host) -> bool {
+        host.exists(&self.dir)
     }
 
     /// The directory of what has this digest.

@@ -2,7 +2,8 @@
 
 use binfmt_magic::Arch;
 
-use crate::qemu::obtain::source::{Network, Source};
+use crate::download::Network;
+use crate::qemu::obtain::source::Source;
 
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]

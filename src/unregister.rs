@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::apply::Apply;
+use crate::download::Network;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::host::Host;
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::plan;
-use crate::qemu::obtain::source::Network;
 use crate::request::Unregister;
 use crate::ui::Ui;
 

@@ -157,7 +157,7 @@ _binfmt__nix() {
             return 0
             ;;
         binfmt__subcmd__nix__subcmd__fetch)
-            opts="-o -h -V --output --host --qemu-version --mirror --root --json --help --version"
+            opts="-o -h -V --output --host --qemu-version --source --mirror --root --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -177,6 +177,10 @@ _binfmt__nix() {
                     ;;
                 --qemu-version)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -W "download fallback" -- "${cur}"))
                     return 0
                     ;;
                 --mirror)
@@ -262,7 +266,7 @@ _binfmt__nix() {
                     return 0
                     ;;
                 --source)
-                    COMPREPLY=($(compgen -W "auto host download" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto host download fallback" -- "${cur}"))
                     return 0
                     ;;
                 --mirror)
@@ -324,7 +328,7 @@ _binfmt__nix() {
                     return 0
                     ;;
                 --source)
-                    COMPREPLY=($(compgen -W "auto host download" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto host download fallback" -- "${cur}"))
                     return 0
                     ;;
                 --mirror)

@@ -45,7 +45,8 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l sha25
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l qemu-version -d 'Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l source -d 'Choose where QEMU comes from' -r -f -a "auto\t'The installed one, else a good one of the host, else a download'
 host\t'The newest good static QEMU of the host, or the reason against each'
-download\t'The release that this version pins'"
+download\t'The release that this version pins'
+fallback\t'As auto; if no Debian mirror works, an archive of another publisher'"
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l mirror -d 'Try this Debian mirror first (also: BINFMT_NIX_MIRROR)' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l on-stop -d 'Leave or remove the entries when a signal ends --watch' -r -f -a "leave\t'Keep them registered, and exit with status 0'
 remove\t'Unregister them, and exit with the status of that'"
@@ -78,7 +79,8 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l sha256 -d 
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l qemu-version -d 'Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l source -d 'Choose where QEMU comes from' -r -f -a "auto\t'The installed one, else a good one of the host, else a download'
 host\t'The newest good static QEMU of the host, or the reason against each'
-download\t'The release that this version pins'"
+download\t'The release that this version pins'
+fallback\t'As auto; if no Debian mirror works, an archive of another publisher'"
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l mirror -d 'Try this Debian mirror first (also: BINFMT_NIX_MIRROR)' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l all -d 'Emulate every system that this machine does not run natively'
@@ -93,6 +95,8 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s V -l versi
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -s o -l output -d 'Write the archive (.tar.gz) to FILE; "-" is standard output' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l host -d 'Fetch for this kind of machine: x86_64 or aarch64 [default: this]' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l qemu-version -d 'Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l source -d 'Choose where QEMU comes from' -r -f -a "download\t'A package of Debian'
+fallback\t'The same; if no Debian mirror works, an archive of another publisher'"
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l mirror -d 'Try this Debian mirror first (also: BINFMT_NIX_MIRROR)' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l json -d 'Print the result as JSON on standard output'

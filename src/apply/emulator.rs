@@ -25,8 +25,7 @@ pub(super) struct Installed {
 impl Apply<'_> {
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
-        let copies = self.facts.copies.get(arch.target).into_iter().flatten();
-        let fit = copies.filter(|copy| copy.path == from).find_map(|copy| copy.verdict.as_ref().ok());
+        let fit = self.facts.available.get(arch.target).and_then(|available| available.copy_at(from));
         let Some(fit) = fit else { return Ok(()) };
         let mut staged = self.host.stage_file(Path::new(layout::INTERPRETERS))?;
         let (mut source, judged) = (&fit.file, fit.sha256);

@@ -18,6 +18,7 @@ use std::path::Path;
 
 use crate::binfmt_misc::{self, Table};
 use crate::digest::Sha256;
+use crate::download::Network;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::host::{Host, StagedProgram};
@@ -25,7 +26,6 @@ use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::daemon::{self, Restart};
 use crate::plan::{Plan, Step};
-use crate::qemu::obtain::source::Network;
 use crate::receipt::{Receipt, Record};
 
 use crate::ui::Ui;

@@ -137,9 +137,21 @@ pub struct Fetch {
     /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"
     #[arg(long, value_name = "VERSION")]
     pub qemu_version: Option<String>,
+    /// Choose where QEMU comes from
+    #[arg(long, value_enum, default_value_t = FetchSource::Download)]
+    pub source: FetchSource,
     /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
+}
+
+/// The values of `fetch --source`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FetchSource {
+    /// A package of Debian
+    Download,
+    /// The same; if no Debian mirror works, an archive of another publisher
+    Fallback,
 }
 
 /// Arguments of `cache`.

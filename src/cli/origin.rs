@@ -44,10 +44,10 @@ pub struct Origin {
     /// Choose where QEMU comes from
     ///
     /// A download is Debian's qemu-user 10.0.13, verified against digests that are compiled in. Mirrors are tried in this
-    /// order: --mirror or BINFMT_NIX_MIRROR, apt's own mirror on Debian, mirrors.kernel.org, snapshot.debian.org. If
-    /// none of them has the package, archives of other publishers are tried; their digests are pinned too, and the
-    /// origin of each digest is reported. A server that fails temporarily is tried again, and an interrupted download
-    /// of a whole file continues where it stopped.
+    /// order: --mirror or BINFMT_NIX_MIRROR, apt's own mirror on Debian, mirrors.kernel.org, snapshot.debian.org. Only
+    /// with `fallback`, archives of other publishers are tried if none of them has the package; their digests are pinned
+    /// too, and the origin of each digest is reported. A server that fails temporarily is tried again, and an
+    /// interrupted download of a whole file continues where it stopped.
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     pub source: Source,
     /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)
@@ -64,4 +64,6 @@ pub enum Source {
     Host,
     /// The release that this version pins
     Download,
+    /// As auto; if no Debian mirror works, an archive of another publisher
+    Fallback,
 }

@@ -7,13 +7,16 @@ use crate::apply::Apply;
 use crate::cli;
 use crate::doctor::report::Report;
 use crate::doctor::{self, Finding, Fix, Seen, look, messages};
+use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
+use crate::host::env::kernel;
 use crate::host::{self, Host};
 use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
-use crate::qemu::obtain::source::{self, Network, Source};
+use crate::qemu::obtain::source::Source;
+use crate::qemu::obtain::{Caching, Context, Order, Purpose, Supply};
 use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 
@@ -101,8 +104,11 @@ fn repair(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<Report> {
 /// What `register` would do, with what was asked for when it was registered, as far as that still shows.
 fn register(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
     let network = Network { mirror: mirrors::named(None)?, offline: false };
-    let supply = source::supply(host, ui, &Source::Auto, &network)?;
-    let mut facts = Facts::gather(host, &[arch], Some(&supply))?;
+    let (machine, kernel) = kernel();
+    let order =
+        Order { source: &Source::Auto, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
+    let supply = Supply::open(Context { host, ui, network: &network }, &order, &[arch])?;
+    let mut facts = Facts::gather(host, &[arch], Some(supply))?;
     let request = request(&facts, arch, network);
     // What was proven of it is not so now: it is put in and proven once more.
     if let Some(system) = facts.receipt.systems.get_mut(arch.target) {

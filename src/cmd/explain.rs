@@ -21,7 +21,8 @@ pub(super) fn run(args: &Explain, host: &Host, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn file_of(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    // What is not there is no host::user_files::stat_path(file)?;
+    // A missing file is an error, not a finding.
+    crate::host::user_files::stat_path(file)?;
     let machine = Machine::look(host)?;
     let mut explanation = explain::on(host, &machine, file);
     explain::try_out(host, &machine, &mut explanation);

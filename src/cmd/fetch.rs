@@ -1,25 +1,26 @@
 //! `binfmt-nix fetch SYSTEM… -o FILE`
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Seek as _, Write};
+use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
 use binfmt_magic::Arch;
 
 use super::{named_systems, origin};
 use crate::archive::{Listed, Manifest, bundle};
-use crate::catalog::{Member, Package};
 use crate::cli;
 use crate::digest::{Hashed, Sha256};
+use crate::download::Network;
 use crate::error::{Error, ExitCode, Result};
+use crate::host::env::kernel;
 use crate::host::{self, Host, OutputFile};
+use crate::interpreter::Version;
 use crate::outcome::Bundle;
-use crate::qemu::obtain::{
-    latest,
-    source::{self, Network, Release, Source},
-};
+use crate::qemu::obtain::source::{Release, Source};
+use crate::qemu::obtain::{Caching, Choice, Context, Order, Purpose, Supply, Wanted};
 use crate::ui::Ui;
-use crate::{fetch, mirrors};
+use crate::{layout, mirrors};
 
 pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let to_stdout = args.output == Path::new("-");
@@ -31,29 +32,13 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
     let machine = machine(args.host.as_deref());
-    let package = package(args, host, ui, &network, &machine)?;
-    let members = members(package, &systems, all)?;
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
-    let mut files: Vec<(&Member, File)> = Vec::new();
-    for member in members {
-        files.push((
-            member,
-            host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e))?,
-        ));
-    }
-    let open = files.iter_mut().map(|(member, file)| (member.target.as_str(), file)).collect();
-    let (_, note) = fetch::into_files(host, ui, package, open, &network)?;
-    if let Some(note) = note {
-        ui.note(&note);
-    }
-    for (member, file) in &mut files {
-        fetch::check(file, member)?;
-        file.rewind().map_err(|e| Error::io("read", Path::new(&member.target), e))?;
-    }
-    let manifest = manifest(package, &files);
-    let files = files.into_iter().map(|(_, file)| file).collect();
+    let source = source(args)?;
+    let emulators = obtain(Context { host, ui, network: &network }, &source, &machine, &systems, all)?;
+    let manifest = manifest(&machine, &emulators);
+    let files = emulators.into_iter().map(|emulator| emulator.file).collect();
     let written = match &mut output {
         Some(given) => write(given.file(), &manifest, files),
         None => write(io::stdout().lock(), &manifest, files),
@@ -67,17 +52,80 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
-/// The release that is wanted, for that machine.
-fn package(args: &cli::Fetch, host: &Host, ui: &Ui, network: &Network, machine: &str) -> Result<&'static Package> {
-    let release = origin::release(args.qemu_version.as_deref())?;
-    if release == Release::Latest {
-        let latest = latest::find(host, ui, network, machine, false)?;
-        return latest.package(machine)?.ok_or_else(|| Error::Unsupported {
-            what: "the newest QEMU of Debian is newer than any that this binfmt-nix has a list of".into(),
-            hint: "register --qemu-version latest can use it, for that verifies all of its package".into(),
+/// An emulator for the bundle.
+struct Emulator {
+    arch: &'static Arch,
+    file: File,
+    size: u64,
+    sha256: Sha256,
+    version: Version,
+}
+
+fn source(args: &cli::Fetch) -> Result<Source> {
+    match (args.source, origin::release(args.qemu_version.as_deref())?) {
+        (cli::FetchSource::Download, release) => Ok(Source::Download(release)),
+        (cli::FetchSource::Fallback, Release::Pinned) => Ok(Source::Fallback),
+        (cli::FetchSource::Fallback, _) => Err(origin::no_release_of_others()),
+    }
+}
+
+/// Obtains the emulators, in the order of their names, so that the archive does not show how it was asked for.
+fn obtain(
+    context: Context<'_>,
+    source: &Source,
+    machine: &str,
+    systems: &[&'static Arch],
+    all: bool,
+) -> Result<Vec<Emulator>> {
+    let host = context.host;
+    let (purpose, caching) = (Purpose::Bundle, Caching::Read);
+    let supply = Supply::open(context, &Order { source, machine, kernel: kernel().1, purpose, caching }, systems)?;
+    let wanted = |arch: &&'static Arch| Wanted { arch, installed: None, interpreters: Vec::new() };
+    let mut looked = supply.look(host, &systems.iter().map(wanted).collect::<Vec<_>>())?;
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for arch in systems {
+        let available = looked.available.remove(arch.target).unwrap_or_default();
+        let fit = match supply.choose(arch, &available) {
+            Ok(Choice::Installed(_) | Choice::Download(_)) => {
+                missing.push(*arch);
+                continue;
+            }
+            Ok(Choice::Copy(_, fit)) => Some(fit),
+            Ok(Choice::Cached(cached)) => cached.fit.as_ref(),
+            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if all => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(fit) = fit {
+            let file = fit.file.try_clone().map_err(|e| unreadable(arch, e))?;
+            found.push(emulator(arch, file, fit.sha256, fit.version)?);
+        }
+    }
+    let mut create =
+        |_: &Arch, _| host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e));
+    let downloads = supply.download(context, &missing, &mut create)?;
+    for one in downloads.emulators {
+        found.push(emulator(one.arch, one.file, one.sha256, one.version)?);
+    }
+    for note in looked.notes.iter().chain(&downloads.note) {
+        context.ui.note(note);
+    }
+    if found.is_empty() {
+        return Err(Error::NoInterpreter {
+            binary: "QEMU".into(),
+            tried: format!("{} has none", supply.origin_name()),
         });
     }
-    source::package(machine, &Source::Download(release))?.ok_or_else(|| no_download("QEMU", machine))
+    found.sort_by_key(|emulator| emulator.arch.target);
+    Ok(found)
+}
+
+fn emulator(arch: &'static Arch, mut file: File, sha256: Sha256, version: Version) -> Result<Emulator> {
+    let size = file.seek(SeekFrom::End(0)).and_then(|size| file.rewind().map(|()| size));
+    Ok(Emulator { arch, file, size: size.map_err(|e| unreadable(arch, e))?, sha256, version })
+}
+
+fn unreadable(arch: &Arch, source: io::Error) -> Error {
+    Error::io("read", Path::new(arch.target), source)
 }
 
 /// By any name of it.
@@ -86,39 +134,21 @@ fn machine(named: Option<&str>) -> String {
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
 }
 
-/// In the order of their names, so that the archive does not tell how it was asked for.
-fn members<'a>(package: &'a Package, systems: &[&'static Arch], all: bool) -> Result<Vec<&'a Member>> {
-    let mut members = Vec::new();
-    for arch in systems {
-        match package.member(arch.target) {
-            Some(member) => members.push(member),
-            None if all => {}
-            None => return Err(no_download(&format!("qemu-{}", arch.target), &package.host)),
-        }
-    }
-    members.sort_by_key(|member| &member.target);
-    Ok(members)
-}
-
-fn no_download(what: &str, machine: &str) -> Error {
-    Error::Unsupported {
-        what: format!("no download of {what} is known for {machine} hosts"),
-        hint: "there is one for x86_64 and for aarch64 (--host)".into(),
-    }
-}
-
-fn manifest(package: &Package, files: &[(&Member, File)]) -> Manifest {
-    let listed = |(member, _): &(&Member, File)| Listed {
-        target: member.target.clone(),
-        name: format!("qemu-{}", member.target),
-        size: member.size,
-        sha256: member.sha256,
+fn manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
+    let listed = |emulator: &Emulator| Listed {
+        target: emulator.arch.target.to_owned(),
+        name: layout::emulator_name(emulator.arch),
+        size: emulator.size,
+        sha256: emulator.sha256,
     };
+    // Archives of other publishers may have several releases.
+    let releases: BTreeSet<Version> = emulators.iter().map(|emulator| emulator.version).collect();
+    let releases: Vec<_> = releases.iter().map(ToString::to_string).collect();
     Manifest {
         version: Manifest::VERSION,
-        host: package.host.clone(),
-        qemu: package.qemu_version.clone(),
-        files: files.iter().map(listed).collect(),
+        host: machine.to_owned(),
+        qemu: releases.join(", "),
+        files: emulators.iter().map(listed).collect(),
     }
 }
 

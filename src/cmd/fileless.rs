@@ -21,7 +21,8 @@ use crate::plan::Step;
 use crate::plan::fileless::{self, Fileless as Plan};
 use crate::probe::room::{self, Room};
 use crate::probe::{self, Trial};
-use crate::qemu::obtain::{self as emulators, Emulator, Keep, Place, Wish};
+use crate::qemu::obtain::Context;
+use crate::qemu::obtain::emulators::{self, Emulator, Keep, Place};
 use crate::request::Register;
 use crate::ui::Ui;
 
@@ -72,10 +73,12 @@ impl Memory<'_> {
         let _lock = lock(self.host, ui, self.args.wait)?;
         let (facts, mut plan) = self.look(request)?;
         let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !self.has(arch)).collect();
-        let (source, network) = (request.source.clone(), request.network.clone());
-        let wish = Wish { source, network, all: request.all, keep: Keep::Memory };
         if !new.is_empty() {
-            self.emulators.extend(emulators::obtain(self.host, ui, &new, &facts.machine, &wish)?);
+            let context = Context { host: self.host, ui, network: &request.network };
+            let wanted: Vec<_> = new.iter().map(|arch| facts.wanted(arch)).collect();
+            let source = emulators::Request { source: &request.source, all: request.all, keep: Keep::Memory };
+            let machine = (facts.machine.as_str(), facts.kernel);
+            self.emulators.extend(emulators::obtain(context, &wanted, machine, &source)?);
         }
         // With "all", what nobody has is passed over.
         plan.missing.retain(|arch| self.has(arch));

@@ -5,11 +5,16 @@ use std::path::Path;
 use crate::catalog::NoVersion;
 use crate::cli;
 use crate::digest::Sha256;
-use crate::download::NotAUrl;
+use crate::download::{Network, NotAUrl};
 use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::host::env::kernel;
 use crate::mirrors;
 use crate::oci::NotAnImage;
-use crate::qemu::obtain::source::{From, Network, Place, Release, Source};
+use crate::qemu::obtain::source::{From, Place, Release, Source};
+use crate::qemu::obtain::{Caching, Context, Order, Purpose, Supply};
+use crate::request::Register;
+use crate::ui::Ui;
 
 /// What the options say, for so many systems.
 pub(super) fn wanted(origin: &cli::Origin, systems: usize) -> Result<(Source, Network)> {
@@ -25,12 +30,31 @@ pub(super) fn wanted(origin: &cli::Origin, systems: usize) -> Result<(Source, Ne
         (None, cli::Source::Host) if origin.qemu_version.is_some() => {
             return Err(Error::Usage("--qemu-version is about downloads, and --source host forbids them".into()));
         }
+        (None, cli::Source::Fallback) if origin.qemu_version.is_some() => {
+            return Err(no_release_of_others());
+        }
         (None, _) if origin.qemu_version.is_some() => Source::Download(release(origin.qemu_version.as_deref())?),
         (None, cli::Source::Auto) => Source::Auto,
         (None, cli::Source::Host) => Source::Host,
+        (None, cli::Source::Fallback) => Source::Fallback,
         (None, cli::Source::Download) => Source::Download(Release::Pinned),
     };
     Ok((source, network(mirrors::named(origin.mirror.as_deref())?)))
+}
+
+/// The error for `--qemu-version` with `--source fallback`.
+pub(super) fn no_release_of_others() -> Error {
+    Error::Usage(
+        "--qemu-version names a release of Debian's, and --source fallback takes those of other publishers".into(),
+    )
+}
+
+/// The source of a registration, resolved.
+pub(super) fn supply(host: &Host, ui: &Ui, request: &Register) -> Result<Supply> {
+    let (machine, kernel) = kernel();
+    let order =
+        Order { source: &request.source, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
+    Supply::open(Context { host, ui, network: &request.network }, &order, &request.systems)
 }
 
 /// What `--qemu-version` says.

@@ -7,6 +7,7 @@ use crate::apply::{Applied, Apply};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
+use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::hold::Registration;
@@ -15,7 +16,7 @@ use crate::layout;
 use crate::nix::answer::{self, Answer};
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan, Planned, Step};
-use crate::qemu::obtain::source::{self, Network, Source};
+use crate::qemu::obtain::source::Source;
 use crate::request::{NixChoice, Register};
 use crate::ui::Ui;
 
@@ -44,8 +45,8 @@ pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Containe
 }
 
 fn look(request: &Register, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
-    let supply = source::supply(host, ui, &request.source, &request.network)?;
-    let facts = Facts::gather(host, &request.systems, Some(&supply))?;
+    let supply = origin::supply(host, ui, request)?;
+    let facts = Facts::gather(host, &request.systems, Some(supply))?;
     let plan = plan::register::plan(request, &facts)?;
     Ok((facts, plan))
 }

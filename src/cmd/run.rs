@@ -1,18 +1,22 @@
 //! `binfmt-nix run --system SYSTEM -- CMD`
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
 use super::{named_systems, origin};
-use crate::binfmt_misc;
+use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts::{Native, native};
 use crate::host::{self, Host};
+use crate::interpreter::Version;
 use crate::layout;
-use crate::qemu::obtain::{self as emulators, Emulator, Keep, Wish};
+use crate::qemu::obtain::emulators::{self, Emulator, Keep};
+use crate::qemu::obtain::{Context, Wanted};
+use crate::receipt::Receipt;
 use crate::rootless::enter::enter;
 use crate::rootless::ids::{self, Mapping};
 use crate::rootless::{ability, environment, inherited};
@@ -30,7 +34,10 @@ pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let above = binfmt_misc::look(host)?;
     let (source, network) = origin::wanted(&args.origin, archs.len())?;
     let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
-    let emulators = emulators::obtain(host, ui, &archs, &machine, &Wish { source, network, all: args.all, keep })?;
+    let context = Context { host, ui, network: &network };
+    let request = emulators::Request { source: &source, all: args.all, keep };
+    let wanted = wanted(host, &above, &archs)?;
+    let emulators = emulators::obtain(context, &wanted, (&machine, kernel), &request)?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
     let rule = |emulator: &Emulator| emulator.rule(&layout::emulator_name(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
@@ -55,6 +62,23 @@ fn asked(args: &cli::Run, machine: &str) -> Result<Vec<&'static Arch>> {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
     }
     Ok(archs.into_iter().filter(|arch| !native.contains_key(arch.target)).collect())
+}
+
+/// The systems, with what `register` installed for everybody, and with the interpreters of the machine's own entries.
+fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wanted>> {
+    let is_there = |arch: &&&'static Arch| host.open_trusted(&layout::interpreter(arch)).is_ok();
+    let installed: Vec<&str> = archs.iter().filter(is_there).map(|arch| arch.target).collect();
+    let receipt = if installed.is_empty() { None } else { Receipt::load(host)? }.unwrap_or_default();
+    let wanted = archs.iter().map(|arch| {
+        let system = receipt.systems.get(arch.target).filter(|_| installed.contains(&arch.target));
+        let entries = arch.headers().into_iter().filter_map(|head| Some(table.winner(&head)?.rule.interpreter.clone()));
+        Wanted {
+            arch,
+            installed: system.and_then(|system| Version::parse(&system.qemu)),
+            interpreters: entries.map(|path| PathBuf::from(OsString::from_vec(path))).collect(),
+        }
+    });
+    Ok(wanted.collect())
 }
 
 fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {

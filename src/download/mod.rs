@@ -44,6 +44,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Member;
 
+/// How the network may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// The mirror that is asked first.
+    pub mirror: Option<BaseUrl>,
+    /// Nothing may be downloaded.
+    pub offline: bool,
+}
+
 /// How often one mirror is asked again, after it moved at least one block and then broke.
 const TURNS: usize = 3;
 

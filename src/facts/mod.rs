@@ -15,7 +15,7 @@ use binfmt_magic::{Arch, Entry};
 
 use crate::binfmt_misc::{self, Table, name_of};
 use crate::boot::{self, Boot};
-use crate::catalog::{Catalog, Member, Package};
+use crate::catalog::{Catalog, Package};
 use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
@@ -25,13 +25,9 @@ use crate::in_memory::{HELD_IN_MEMORY, is_in_memory};
 use crate::interpreter::Version;
 use crate::layout;
 use crate::nix::{self, Nix};
-use crate::qemu::candidate;
-use crate::qemu::obtain::installed::{self, Search};
-use crate::qemu::obtain::source::{Source, Supply};
-use crate::qemu::obtain::unpack;
+use crate::qemu::obtain::{Available, Supply, Wanted};
 use crate::receipt::{Made, Receipt, Record};
 
-pub use crate::qemu::candidate::HostCopy;
 pub use made::Now;
 pub use native::Native;
 pub use rivals::Rival;
@@ -66,14 +62,10 @@ pub struct Facts {
     pub native: BTreeMap<&'static str, Native>,
     /// Entries of others that the kernel picks before ours, by target.
     pub rivals: BTreeMap<&'static str, Vec<Rival>>,
-    /// Emulators to copy from, by target; looked for only where needed.
-    pub copies: BTreeMap<&'static str, Vec<HostCopy>>,
-    /// The package that is downloaded from, if it is not the usual one: see [`Facts::package`].
-    chosen: Option<&'static Package>,
-    /// What may hold them and was opened, for people.
-    pub opened: Option<String>,
-    /// Nobody asked for its release by name: if it cannot be had, another will do.
-    pub any_release: bool,
+    /// Emulators that are on this machine, by target.
+    pub available: BTreeMap<&'static str, Available>,
+    /// The source of emulators, resolved; none if no emulator is needed.
+    pub supply: Option<Supply>,
     /// What the user should know of how they were looked at.
     pub notes: Vec<String>,
 }
@@ -81,7 +73,7 @@ pub struct Facts {
 impl Facts {
     /// Looks at everything that concerns `systems`. With a source, also at the
     /// emulators that it may mean.
-    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<&Supply>) -> Result<Self> {
+    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<Supply>) -> Result<Self> {
         let (machine, kernel) = kernel();
         let table = binfmt_misc::look(host)?;
         let mut receipt = match Receipt::load(host)? {
@@ -99,11 +91,9 @@ impl Facts {
             nix: nix::look(host)?,
             native: native::among(systems, &machine),
             rivals: BTreeMap::new(),
-            copies: BTreeMap::new(),
+            available: BTreeMap::new(),
+            supply: None,
             notes: Vec::new(),
-            chosen: supply.and_then(|supply| supply.package),
-            opened: supply.and_then(|supply| Some(supply.opened.as_ref()?.shown.clone())),
-            any_release: supply.is_some_and(Supply::any_release),
             in_user_namespace: host::namespaces::is_in_user_namespace(),
             machine,
             kernel,
@@ -117,7 +107,8 @@ impl Facts {
             facts.rivals.insert(arch.target, rivals::find(&facts, arch));
         }
         if let Some(supply) = supply {
-            facts.look_for_copies(host, systems, supply)?;
+            facts.look_for_emulators(host, systems, &supply)?;
+            facts.supply = Some(supply);
         }
         Ok(facts)
     }
@@ -184,20 +175,6 @@ impl Facts {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The package that is downloaded from. The catalogue is large, so who downloads nothing does not read it.
-    pub fn package(&self) -> Result<Option<&'static Package>> {
-        match self.chosen {
-            Some(chosen) => Ok(Some(chosen)),
-            None => Ok(Catalog::embedded()?.package_for(&self.machine)),
-        }
-    }
-
-    /// The emulator that would be downloaded for a target.
-    pub fn pin(&self, arch: &Arch) -> Result<Option<(&'static Member, Version, &'static Package)>> {
-        let found = |package: &'static Package| Some((package.member(arch.target)?, package.version()?, package));
-        Ok(self.package()?.and_then(found))
-    }
-
     /// Emulators are large: one that the receipt vouches for is not read again.
     fn look_at_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
         let own = std::iter::once(PathBuf::from(layout::NIX_OWN_CONF));
@@ -220,37 +197,40 @@ impl Facts {
         Ok(())
     }
 
-    fn look_for_copies(&mut self, host: &Host, systems: &[&'static Arch], supply: &Supply) -> Result<()> {
-        if let Some(opened) = &supply.opened {
-            let foreign = |arch: &&&Arch| !self.native.contains_key(arch.target);
-            let systems: Vec<&'static Arch> = systems.iter().filter(foreign).copied().collect();
-            if !systems.is_empty() {
-                let brought = unpack::bring(host, &systems, &self.machine, opened)?;
-                self.copies = brought.copies.into_iter().map(|(target, copy)| (target, vec![copy])).collect();
-                self.notes.extend(brought.note);
-            }
-            return Ok(());
-        }
-        let machine = self.machine.clone();
-        let wide = supply.source == Source::Host;
-        let search = if wide { Search::wide(host, &machine) } else { Search::usual(host, &machine) };
-        for arch in systems {
-            let installed = self.files.contains_key(&layout::interpreter(arch));
-            let rivals = self.rivals.get(arch.target).filter(|_| wide).map_or(&[][..], Vec::as_slice);
-            let rivals: Vec<_> = rivals.iter().map(Rival::interpreter).collect();
-            let found = match &supply.source {
-                Source::Auto if installed => continue,
-                Source::Auto | Source::Host => search.find(arch, &rivals),
-                Source::File(path) => vec![candidate::given(arch, &self.machine, path)],
-                Source::Download(_) | Source::From(_) => continue,
-            };
-            if wide {
-                self.notes.extend(installed::reasons(&found).into_iter().map(|why| format!("{}: {why}", arch.target)));
-            }
-            self.copies.insert(arch.target, found);
-        }
+    fn look_for_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &Supply) -> Result<()> {
+        let foreign = systems.iter().filter(|arch| !self.native.contains_key(arch.target));
+        let wanted: Vec<_> = foreign.map(|arch| self.wanted(arch)).collect();
+        let looked = supply.look(host, &wanted)?;
+        self.available = looked.available;
+        self.notes.extend(looked.notes);
         Ok(())
     }
+
+    /// What is known of a system's emulators before they are looked for.
+    pub fn wanted(&self, arch: &'static Arch) -> Wanted {
+        let path = layout::interpreter(arch);
+        let rivals = self.rivals.get(arch.target).into_iter().flatten();
+        Wanted {
+            arch,
+            installed: self.installed_release(arch, &path),
+            interpreters: rivals.map(|rival| rival.interpreter().to_owned()).collect(),
+        }
+    }
+
+    /// The release of what is in the emulator's place, if we put it there or the catalogue knows it.
+    fn installed_release(&self, arch: &Arch, path: &Path) -> Option<Version> {
+        let sum = (*self.files.get(path)?)?;
+        if self.made_by_us(path) {
+            return self.receipt.systems.get(arch.target).and(self.installed(arch)).and_then(Version::parse);
+        }
+        catalogued(&self.machine, arch, sum).and_then(Package::version)
+    }
+}
+
+/// The package of the catalogue with exactly this emulator.
+pub fn catalogued(machine: &str, arch: &Arch, sum: Sha256) -> Option<&'static Package> {
+    let has_it = |package: &&Package| package.member(arch.target).is_some_and(|member| member.sha256 == sum);
+    Catalog::embedded().ok()?.all_for(machine).find(has_it)
 }
 
 /// The name of an entry of an emulator in memory.

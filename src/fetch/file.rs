@@ -9,12 +9,12 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use super::{go_on, manner, with_bar};
 use crate::cache::{Cache, Partial};
 use crate::digest::Sha256;
+use crate::download::Network;
 use crate::download::{self, DownloadError, Fetched, FileUrl, Part};
 use crate::error::{Error, Result};
 use crate::fetcher;
 use crate::host::{self, Host};
 use crate::mirrors;
-use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 
 /// A file that is wanted.

@@ -1,12 +1,12 @@
 //! Pulls an image from a registry into memory.
 
+use crate::download::Network;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, PullOrder, Pulled};
 use crate::host::{self, Host};
 use crate::mirrors;
 use crate::oci;
 use crate::oci::{Platform, Reference};
-use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 
 use super::{go_on, manner};

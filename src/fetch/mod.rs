@@ -9,12 +9,12 @@ use std::io::{self, ErrorKind, Seek as _, Write as _};
 
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
+use crate::download::Network;
 use crate::download::{Event, Fetched};
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Manner};
 use crate::host::Host;
 use crate::mirrors;
-use crate::qemu::obtain::source::Network;
 use crate::ui::Ui;
 
 /// Downloads these members of a package, by QEMU target, in a process of its own.

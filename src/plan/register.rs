@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Native};
 use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
-use crate::qemu::obtain::source::Source;
+use crate::qemu::obtain::Supply;
 use crate::receipt::System;
 use crate::request::Register;
 use crate::{boot, layout};
@@ -35,18 +35,14 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
             Err(e) if request.all && facts.native.contains_key(arch.target) => {
                 parts.notes.push(format!("{}: passed over: {e}", arch.target));
             }
-            Err(Error::NoInterpreter { .. })
-                if request.all && (facts.opened.is_some() || request.source == Source::Host) =>
-            {
-                absent.push(arch.target);
-            }
+            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => absent.push(arch.target),
             Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
     }
     if !absent.is_empty() {
-        let opened = facts.opened.as_deref().unwrap_or("this machine");
-        parts.notes.push(format!("{opened} has no emulator for: {}", absent.join(" ")));
+        let origin = facts.supply.as_ref().map_or("this machine", Supply::origin_name);
+        parts.notes.push(format!("{origin} has no emulator for: {}", absent.join(" ")));
         if parts.systems.is_empty() {
             return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });
         }

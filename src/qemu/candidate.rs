@@ -178,16 +178,32 @@ pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Re
 
 /// What the bytes say, and what it answers when it is started.
 pub fn fit(arch: &Arch, machine: &str, mut file: File) -> Result<Fit, CandidateError> {
-    let mut head = Vec::new();
-    file.rewind()?;
-    (&mut file).take(interpreter::HEAD).read_to_end(&mut head)?;
-    interpreter::judge(&head, machine)?;
+    let head = static_head(machine, &mut file)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let version = version(arch, &open)?;
+    hashed(&head, file, version)
+}
+
+/// The same for an emulator whose publisher says its release, and which need not run on this machine.
+pub fn fit_of_release(machine: &str, mut file: File, release: Version) -> Result<Fit, CandidateError> {
+    let head = static_head(machine, &mut file)?;
+    hashed(&head, file, release)
+}
+
+/// The first bytes of a static program for this machine.
+fn static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError> {
+    let mut head = Vec::new();
+    file.rewind()?;
+    file.take(interpreter::HEAD).read_to_end(&mut head)?;
+    interpreter::judge(&head, machine)?;
+    Ok(head)
+}
+
+fn hashed(head: &[u8], mut file: File, version: Version) -> Result<Fit, CandidateError> {
     file.rewind()?;
     let sha256 = Sha256::of_reader(&mut file)?;
-    Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(&head), file })
+    Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(head), file })
 }
 
 /// Asks an emulator for its release, by running it.

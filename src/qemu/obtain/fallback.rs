@@ -1,25 +1,26 @@
-//! Where else emulators can be had if no mirror of Debian gives them: release archives of other publishers.
+//! Release archives of other publishers than Debian, for `--source fallback` when no mirror of Debian gives an emulator.
 //!
-//! They are of another release, and pinned as a whole: all of an archive is moved. Whose word the digest is, is told.
+//! They are of another release, and pinned as a whole: all of an archive is moved. A note says who vouches for the digest.
 
 use std::path::Path;
 
 use binfmt_magic::Arch;
 
+use super::Context;
 use super::open::open;
-use super::source::{From, Network, Place};
+use super::source::{From, Place};
 use super::unpack;
 use crate::catalog::{Archive, Archives, Vouched};
 use crate::digest::Sha256;
 use crate::download::{DownloadError, FileUrl};
-use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::error::{Error, ExitCode, Failure, Result};
+use crate::host;
 use crate::qemu::candidate::Fit;
-use crate::ui::Ui;
+use crate::text::quoted;
 
-/// An emulator that came from elsewhere.
+/// An emulator from such an archive.
 #[derive(Debug)]
-pub struct Found {
+pub struct FallbackEmulator {
     /// Whose programs it runs.
     pub arch: &'static Arch,
     /// What it is.
@@ -30,15 +31,11 @@ pub struct Found {
     pub archive: Sha256,
 }
 
-/// Where somebody looks for emulators, and for which machine.
+/// The archives, and the machine that needs them.
 #[derive(Debug, Clone, Copy)]
-pub struct Elsewhere<'a> {
-    /// The door.
-    pub host: &'a Host,
-    /// For people.
-    pub ui: &'a Ui,
-    /// How the network may be used.
-    pub network: &'a Network,
+pub struct FallbackArchives<'a> {
+    /// The machine, the terminal and the network.
+    pub context: Context<'a>,
     /// `uname -m`.
     pub machine: &'a str,
     /// Major and minor number of the running kernel.
@@ -47,16 +44,69 @@ pub struct Elsewhere<'a> {
     pub archives: &'a Archives,
 }
 
-impl Elsewhere<'_> {
-    /// Whether other publishers are asked after such a failure: nobody gave the right bytes, or any.
-    pub fn may_help(error: &Error) -> bool {
-        use DownloadError::{Failed, NoMirror, Unverified};
-        matches!(error.as_failure(), Some(NoMirror { .. } | Failed { .. } | Unverified { .. }))
+/// Whether another publisher may help after such a failure: no server gave the right bytes, or any.
+pub fn may_help(error: &Error) -> bool {
+    use DownloadError::{Failed, NoMirror, Unverified};
+    matches!(error.as_failure(), Some(NoMirror { .. } | Failed { .. } | Unverified { .. }))
+}
+
+/// A download that failed, and that another publisher may help with. The publisher is not changed unless the user says so.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct FallbackMayHelp {
+    error: Error,
+    command: String,
+}
+
+impl FallbackMayHelp {
+    /// Adds the command that asks other publishers.
+    pub fn of(error: Error, archs: &[&'static Arch]) -> Self {
+        let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let words = with_fallback(&words).unwrap_or_else(|| {
+            let systems = archs.iter().map(|arch| arch.target.to_owned());
+            ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
+        });
+        let sudo = host::env::var("SUDO_COMMAND").map(|_| "sudo".to_owned());
+        let own_path = host::env::own_path().to_string_lossy().into_owned();
+        let quoted = [own_path].into_iter().chain(words).map(|word| quoted(&word));
+        let command: Vec<_> = sudo.into_iter().chain(quoted).collect();
+        Self { error, command: command.join(" ") }
+    }
+}
+
+impl Failure for FallbackMayHelp {
+    fn hint(&self) -> Option<String> {
+        let mirrors = self.error.hint().map(|hint| format!("{hint}\n")).unwrap_or_default();
+        Some(format!("{mirrors}or accept an archive of another publisher, pinned by its digest: {}", self.command))
     }
 
+    fn exit_code(&self) -> ExitCode {
+        self.error.exit_code()
+    }
+}
+
+/// The words of a command line, with `--source fallback` instead of another source.
+fn with_fallback(words: &[String]) -> Option<Vec<String>> {
+    let command = words.iter().position(|word| ["register", "run", "fetch"].contains(&word.as_str()))?;
+    let (before, after) = words.split_at_checked(command.checked_add(1)?)?;
+    let mut after = after.to_vec();
+    let is_other = |value: &str| ["auto", "download"].contains(&value);
+    let apart =
+        after.windows(2).position(|pair| matches!(pair, [name, value] if name == "--source" && is_other(value)));
+    let joined = after.iter().position(|word| word.strip_prefix("--source=").is_some_and(is_other));
+    match (apart, joined) {
+        (Some(at), _) => drop(after.drain(at..=at.checked_add(1)?)),
+        (None, Some(at)) => drop(after.remove(at)),
+        (None, None) => {}
+    }
+    let fallback = ["--source", "fallback"].map(str::to_owned);
+    Some(before.iter().cloned().chain(fallback).chain(after).collect())
+}
+
+impl FallbackArchives<'_> {
     /// An emulator for each of these systems, or the error that led here.
-    pub fn get(&self, archs: &[&'static Arch], before: Error) -> Result<Vec<Found>> {
-        let mut found: Vec<Found> = Vec::new();
+    pub fn get(&self, archs: &[&'static Arch], before: Error) -> Result<Vec<FallbackEmulator>> {
+        let mut found: Vec<FallbackEmulator> = Vec::new();
         for arch in archs {
             let works = |archive: &&Archive| archive.works_on(self.kernel);
             let mut archives = self.archives.archives_for(self.machine, arch.target).filter(works);
@@ -70,30 +120,31 @@ impl Elsewhere<'_> {
                     Ok(more) => found.extend(more),
                     Err(error @ (Error::Interrupted { .. } | Error::Offline { .. })) => return Err(error),
                     // Why is told already.
-                    Err(error) => self.ui.warn(error.to_string().lines().next().unwrap_or_default()),
+                    Err(error) => self.context.ui.warn(error.to_string().lines().next().unwrap_or_default()),
                 }
             }
         }
         Ok(found)
     }
 
-    fn of(&self, archive: &Archive, archs: &[&'static Arch]) -> Result<Vec<Found>> {
+    fn of(&self, archive: &Archive, archs: &[&'static Arch]) -> Result<Vec<FallbackEmulator>> {
         let url: FileUrl = archive.url.parse().map_err(|_| unfit(archive, "its URL is none".into()))?;
-        self.ui.note(&format!(
+        self.context.ui.note(&format!(
             "no mirror of Debian gave it: asking {} for QEMU {}; {}",
             archive.publisher,
             archive.qemu_version,
             whose_word(archive.vouched)
         ));
         let from = From { place: Place::Url(url), sha256: Some(archive.sha256) };
-        let opened = open(self.host, self.ui, &from, self.network, self.machine)?;
-        let mut brought = unpack::bring(self.host, archs, self.machine, &opened)?;
+        let mut opened = open(self.context, &from, self.machine)?;
+        opened.release = archive.version();
+        let mut brought = unpack::bring(self.context.host, archs, self.machine, &opened)?;
         let mut found = Vec::new();
         for arch in archs {
             let copy = brought.copies.remove(arch.target);
             let copy = copy.ok_or_else(|| unfit(archive, format!("it has no qemu-{}", arch.target)))?;
             let fit = copy.verdict.map_err(|why| unfit(archive, why.to_string()))?;
-            found.push(Found { arch, fit, url: opened.shown.clone(), archive: archive.sha256 });
+            found.push(FallbackEmulator { arch, fit, url: opened.shown.clone(), archive: archive.sha256 });
         }
         Ok(found)
     }
@@ -108,5 +159,28 @@ fn whose_word(vouched: Vouched) -> &'static str {
         Vouched::HashedHere => "its bytes were hashed for this binfmt-nix",
         Vouched::Others => "its digest is the one that several other projects demand, and was not checked here",
         Vouched::Publisher => "its digest is the publisher's own word, and was not checked here",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(line: &str) -> Option<String> {
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        with_fallback(&words).map(|words| words.join(" "))
+    }
+
+    #[test]
+    fn the_command_of_the_hint_changes_the_source_alone() {
+        for (line, changed) in [
+            ("register arm", "register --source fallback arm"),
+            ("--json register arm --source download -n", "--json register --source fallback arm -n"),
+            ("fetch arm -o x --source=download", "fetch --source fallback arm -o x"),
+            ("run -s arm -- x --source y", "run --source fallback -s arm -- x --source y"),
+        ] {
+            assert_eq!(with(line).as_deref(), Some(changed));
+        }
+        assert_eq!(with("doctor --fix"), None);
     }
 }

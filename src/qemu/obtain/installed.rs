@@ -47,30 +47,20 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// In the usual places.
-    pub fn usual(host: &'a Host, machine: &'a str) -> Self {
-        Self { host, machine, home: None, store: Vec::new() }
-    }
-
-    /// In these, and in the profiles of who runs us, if he is not root: for what runs as him, and for nobody else.
-    pub fn of_user(host: &'a Host, machine: &'a str) -> Self {
-        let absolute = |home: &PathBuf| home.is_absolute();
-        let home =
-            host::env::var("HOME").filter(|_| host::env::effective_ids().0 != 0).map(PathBuf::from).filter(absolute);
-        Self { home, ..Self::usual(host, machine) }
-    }
-
-    /// Everywhere: the store of Nix is listed, once for all systems.
-    pub fn wide(host: &'a Host, machine: &'a str) -> Self {
-        // What cannot be listed holds nothing that could be taken.
-        let names = host.list_dir(Path::new(STORE)).unwrap_or_default();
+    /// Prepares a search of the usual places. `everywhere` adds the store of Nix, which is listed once for all systems, and
+    /// `for_caller` the profiles of the caller, if it is not root: they are only for what runs as the caller itself.
+    pub fn new(host: &'a Host, machine: &'a str, everywhere: bool, for_caller: bool) -> Self {
+        // A store that cannot be listed holds nothing that could be taken.
+        let names = if everywhere { host.list_dir(Path::new(STORE)).unwrap_or_default() } else { Vec::new() };
         let store = names.iter().filter(|name| is_static_qemu(name)).map(|name| Path::new(STORE).join(name));
-        Self { store: store.collect(), ..Self::usual(host, machine) }
+        let is_user = for_caller && host::env::effective_ids().0 != 0;
+        let home = host::env::var("HOME").filter(|_| is_user).map(PathBuf::from).filter(|home| home.is_absolute());
+        Self { host, machine, home, store: store.collect() }
     }
 
     /// All candidates for one system that exist, judged; at most one of them is to be taken. `interpreters` are those of
     /// other entries that run its programs.
-    pub fn find(&self, arch: &Arch, interpreters: &[&Path]) -> Vec<HostCopy> {
+    pub fn find(&self, arch: &Arch, interpreters: &[PathBuf]) -> Vec<HostCopy> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
         let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<Fit, CandidateError>| {
@@ -111,7 +101,7 @@ impl<'a> Search<'a> {
     }
 
     /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
-    fn registered(&self, interpreters: &[&Path]) -> impl Iterator<Item = PathBuf> {
+    fn registered(&self, interpreters: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
         let root = self.host.at(Path::new("/"));
         let paths: Vec<_> =
             interpreters.iter().filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?))).collect();

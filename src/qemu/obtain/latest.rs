@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::time::SystemTime;
 
+use super::Context;
 use super::open::{Opened, What};
-use super::source::Network;
 use crate::catalog::{Catalog, Package};
 use crate::debian::{Date, DebianError, Offer, Wanted};
 use crate::digest::Sha256;
@@ -15,7 +15,6 @@ use crate::download::{DownloadError, FileUrl, Mirror};
 use crate::error::{Error, Result};
 use crate::fetch::file;
 use crate::fetcher;
-use crate::host::Host;
 use crate::mirrors;
 use crate::ui::Ui;
 
@@ -28,7 +27,8 @@ pub struct Latest {
 }
 
 /// Finds it. Lists whose digest is signed may be kept for the next time.
-pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str, keep: bool) -> Result<Latest> {
+pub fn find(context: Context<'_>, machine: &str, keep: bool) -> Result<Latest> {
+    let Context { host, ui, network } = context;
     if network.offline {
         return Err(Error::Offline { what: "what Debian offers today".into() });
     }
@@ -39,7 +39,7 @@ pub fn find(host: &Host, ui: &Ui, network: &Network, machine: &str, keep: bool) 
         let found = fetcher::latest(
             machine,
             Date::from(SystemTime::now()),
-            &mut |wanted| get(host, ui, network, mirror, wanted, keep),
+            &mut |wanted| get(context, mirror, wanted, keep),
             &mut || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
@@ -94,10 +94,17 @@ impl Latest {
         self.offer.sha256
     }
 
+    /// Its name, for people.
+    pub fn name(&self) -> String {
+        format!("{} of Debian's {}", file_name(&self.offer), self.offer.suite)
+    }
+
     /// Downloads all of it.
-    pub fn open(self, host: &Host, ui: &Ui, network: &Network) -> Result<Opened> {
+    pub fn open(self, context: Context<'_>) -> Result<Opened> {
+        let shown = self.name();
+        let Context { host, ui, network } = context;
         let Self { offer, urls, note } = self;
-        let name = offer.path.rsplit('/').next().unwrap_or(&offer.path);
+        let name = file_name(&offer);
         let size = offer.size;
         let wanted = file::Wanted {
             name,
@@ -109,12 +116,17 @@ impl Latest {
             keep: false,
         };
         let got = file::get(host, ui, network, &wanted)?;
-        let shown = format!("{name} of Debian's {}", offer.suite);
-        Ok(Opened { shown, what: What::Archive(got.file), note: note.or(got.note) })
+        let release = Some(offer.qemu);
+        Ok(Opened { shown, what: What::Archive(got.file), note: note.or(got.note), release })
     }
 }
 
-fn get(host: &Host, ui: &Ui, network: &Network, mirror: &Mirror, wanted: &Wanted, keep: bool) -> Result<File> {
+fn file_name(offer: &Offer) -> &str {
+    offer.path.rsplit('/').next().unwrap_or(&offer.path)
+}
+
+fn get(context: Context<'_>, mirror: &Mirror, wanted: &Wanted, keep: bool) -> Result<File> {
+    let Context { host, ui, network } = context;
     let paths = [Some(&wanted.path), wanted.otherwise.as_ref()];
     let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file(path)).collect();
     let size = wanted.sha256.map(|_| wanted.most);

@@ -1,8 +1,17 @@
-//! Which emulator the command gets: installed, cached, of the host, downloaded.
+//! From a source to emulators: the one pipeline of `register`, `register --in-memory`, `run` and `fetch`.
 //!
-//! What is downloaded goes to the user's cache ([`crate::cache`]). Where nothing can be written, it stays in memory.
+//! ```text
+//! Supply::open ─▶ look (downloads no package) ─▶ choose (pure) ─▶ download
+//! ```
+//!
+//! `auto` takes the installed copy, else a good one of the host, else one in the cache, else the pinned download. An archive
+//! of another publisher is used only by `fallback`. `register` looks while it gathers facts, chooses while it plans, and
+//! downloads while it applies the plan; [`emulators`] does all of it for commands that have no plan.
 
-mod cached;
+pub mod cached;
+pub mod choose;
+pub mod download;
+pub mod emulators;
 pub mod fallback;
 pub mod installed;
 pub mod latest;
@@ -10,266 +19,240 @@ pub mod open;
 pub mod source;
 pub mod unpack;
 
-use std::fs::File;
-use std::os::unix::ffi::OsStrExt as _;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+use binfmt_magic::Arch;
 
 use crate::cache::Cache;
-use crate::catalog::{Member, Package};
+use crate::catalog::{Catalog, Package};
 use crate::digest::Sha256;
-use crate::error::{Error, Result};
+use crate::download::Network;
+use crate::error::Result;
 use crate::host::Host;
-use crate::in_memory::{IN_MEMORY, in_memory};
-use crate::interpreter::{self, KNOWS_ARGV0, Version};
-use crate::layout;
-use crate::qemu::candidate::{self, CandidateError, HostCopy};
-use crate::receipt::Receipt;
+use crate::interpreter::Version;
+use crate::qemu::candidate::{self, Fit, HostCopy};
 use crate::ui::Ui;
-use open::{Opened, What};
-use source::{Network, Place as Origin, Release, Source};
+use cached::Cached;
+use installed::Search;
+use open::Opened;
+use source::{Place, Release, Source};
 
-/// An emulator that can be registered.
-#[derive(Debug)]
-pub struct Emulator {
-    /// Its guest.
-    pub arch: &'static Arch,
-    /// Its file.
-    pub place: Place,
-    /// Its release.
-    pub version: Version,
+pub use choose::Choice;
+
+/// The machine, the terminal and the network that the pipeline uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The machine that is looked at.
+    pub host: &'a Host,
+    /// The terminal.
+    pub ui: &'a Ui,
+    /// How the network may be used.
+    pub network: &'a Network,
 }
 
-impl Emulator {
-    /// The rule that registers it. The kernel opens the interpreter while the
-    /// rule is put in (flag F), so a file in memory has to be open until then.
-    pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
-        self.rule_by(IN_MEMORY, name, credentials)
-    }
-
-    /// The same, with a file in memory called by another name of the directory of open files.
-    pub fn rule_by(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
-        let interpreter = match &self.place {
-            Place::File(path) => path.as_os_str().as_bytes().to_vec(),
-            Place::Memory(file) => in_memory(memory, file),
-        };
-        Ok(Rule {
-            name: EntryName::new(name)?,
-            recognition: Recognition::Magic(self.arch.pattern()),
-            interpreter,
-            flags: Flags {
-                preserve_argv0: self.version >= KNOWS_ARGV0,
-                open_binary: credentials,
-                credentials,
-                fix_binary: true,
-            },
-        })
-    }
+/// What is asked of the pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The source that the user chose.
+    pub source: &'a Source,
+    /// The machine that runs the emulators, as `uname -m` prints it.
+    pub machine: &'a str,
+    /// Major and minor number of the kernel that runs them.
+    pub kernel: (u32, u32),
+    /// Who uses the emulators.
+    pub purpose: Purpose,
+    /// How the user's cache is used.
+    pub caching: Caching,
 }
 
-/// Where an emulator is.
-#[derive(Debug)]
-pub enum Place {
-    /// A file with a name.
-    File(PathBuf),
-    /// Memory, sealed; it is there as long as this is open, or registered.
-    Memory(File),
-}
-
-/// What the user wants of it.
-#[derive(Debug)]
-pub struct Wish {
-    /// Where emulators come from.
-    pub source: Source,
-    /// How the network may be used for that.
-    pub network: Network,
-    /// Systems that an archive, or this machine, has no emulator for are passed over.
-    pub all: bool,
-    /// Where an emulator that has to be brought is kept.
-    pub keep: Keep,
-}
-
-/// Where an emulator is kept.
+/// Who uses the emulators. It decides which files are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// In the user's cache, for the next time.
-    Cached,
-    /// A file that is there is used; a download stays in memory.
-    Nowhere,
-    /// Always in memory, so that it needs no file from then on.
-    Memory,
+pub enum Purpose {
+    /// The caller alone (`run`): its own profiles are searched too.
+    Caller,
+    /// Every user of the machine (`register`): what is in the cache is verified once more.
+    Machine,
+    /// Another machine, perhaps (`fetch`): the host is not searched.
+    Bundle,
 }
 
-/// One emulator for each of the systems.
-pub fn obtain(host: &Host, ui: &Ui, archs: &[&'static Arch], machine: &str, wish: &Wish) -> Result<Vec<Emulator>> {
-    let mut package = source::package(machine, &wish.source)?;
-    let latest = match &wish.source {
-        Source::Download(Release::Latest) => {
-            Some(latest::find(host, ui, &wish.network, machine, wish.keep == Keep::Cached)?)
-        }
-        _ => None,
-    };
-    if let Some(latest) = &latest {
-        package = latest.package(machine)?;
-    }
-    let cache = (wish.keep == Keep::Cached).then(|| Cache::of_user(host)).flatten();
-    let search = Search { host, machine, wish, package, cache };
-    let brought = match (&wish.source, latest) {
-        (Source::From(from), _) => {
-            // What came from elsewhere is kept by the digest it was named by.
-            let kept = from.sha256.filter(|_| !matches!(from.place, Origin::Path(_)));
-            Some(search.brought(ui, archs, kept, || open::open(host, ui, from, &wish.network, machine))?)
-        }
-        (_, Some(latest)) if package.is_none() => {
-            let kept = Some(latest.sha256());
-            Some(search.brought(ui, archs, kept, || latest.open(host, ui, &wish.network))?)
-        }
-        _ => None,
-    };
-    if let Some(found) = brought {
-        return if wish.keep == Keep::Memory { all_in_memory(host, machine, found, wish) } else { Ok(found) };
-    }
-    let (mut found, mut missing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
-    for arch in archs {
-        match search.find(arch) {
-            Ok(Some(emulator)) => found.push(emulator),
-            Ok(None) => missing.push(*arch),
-            Err(_) if wish.all && wish.source == Source::Host => absent.push(arch.target),
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(first) = absent.first() {
-        if found.is_empty() {
-            let (binary, tried) = (format!("qemu-{first}"), "none is installed, nor any other".into());
-            return Err(Error::NoInterpreter { binary, tried });
-        }
-        ui.note(&format!("this machine has no emulator for: {}", absent.join(" ")));
-    }
-    if !missing.is_empty() {
-        found.extend(search.download(ui, &missing)?);
-    }
-    if wish.keep == Keep::Memory { all_in_memory(host, machine, found, wish) } else { Ok(found) }
+/// How the user's cache is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// It is read, and gets what is downloaded.
+    Fill,
+    /// It is read.
+    Read,
+    /// It is neither read nor written.
+    Ignore,
 }
 
-fn all_in_memory(host: &Host, machine: &str, found: Vec<Emulator>, wish: &Wish) -> Result<Vec<Emulator>> {
-    let given = matches!(wish.source, Source::File(_) | Source::From(_));
-    found.into_iter().map(|emulator| cached::in_memory(host, machine, emulator, given)).collect()
+/// A system, and what the caller knows of its emulators.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The system.
+    pub arch: &'static Arch,
+    /// The release of the installed copy, if there is one that may be used.
+    pub installed: Option<Version>,
+    /// Interpreters of other tools' entries for the system. They are candidates of `host`.
+    pub interpreters: Vec<PathBuf>,
 }
 
-pub(super) struct Search<'a> {
-    pub(super) host: &'a Host,
-    pub(super) machine: &'a str,
-    pub(super) wish: &'a Wish,
-    pub(super) package: Option<&'a Package>,
-    pub(super) cache: Option<Cache>,
+/// A source that is resolved: its release is known, and what had to be opened is open.
+#[derive(Debug)]
+pub struct Supply {
+    source: Source,
+    machine: String,
+    kernel: (u32, u32),
+    purpose: Purpose,
+    /// The package that the user chose, if it is not the default of this machine.
+    package: Option<&'static Package>,
+    /// The digest of an archive, by which its emulators are cached, and the archive's name.
+    archive: Option<(Sha256, String)>,
+    opened: Option<Opened>,
+    cache: Option<Cache>,
 }
 
-impl Search<'_> {
-    /// Those of an archive, which are in memory, or of a directory.
-    fn brought(
-        &self,
-        ui: &Ui,
-        archs: &[&'static Arch],
-        kept: Option<Sha256>,
-        open: impl FnOnce() -> Result<Opened>,
-    ) -> Result<Vec<Emulator>> {
-        let known: Vec<_> = archs.iter().filter_map(|arch| self.kept(arch, kept?)).collect();
-        if !known.is_empty() && known.len() == archs.len() {
-            return Ok(known);
-        }
-        let opened = open()?;
-        let mut brought = unpack::bring(self.host, archs, self.machine, &opened)?;
-        if let Some(note) = &brought.note {
-            ui.note(note);
-        }
-        let (mut found, mut absent) = (Vec::new(), Vec::new());
-        for arch in archs {
-            let Some(HostCopy { path: at, verdict }) = brought.copies.remove(arch.target) else {
-                absent.push(arch.target);
-                continue;
-            };
-            let unfit = |why: CandidateError| Error::Unfit {
-                path: at.clone(),
-                binary: interpreter::binary(arch),
-                why: why.to_string(),
-            };
-            let fit = verdict.map_err(unfit)?;
-            let place = match &opened.what {
-                What::Directory(_) => Place::File(at),
-                What::Archive(_) | What::Layers(_) => Place::Memory(fit.file),
-            };
-            found.push(emulator(arch, place, fit.version));
-        }
-        match absent.first() {
-            Some(target) if !self.wish.all => {
-                let tried = format!("{} has none", opened.shown);
-                return Err(Error::NoInterpreter { binary: format!("qemu-{target}"), tried });
+/// The emulators for one system that are on this machine.
+#[derive(Debug, Default)]
+pub struct Available {
+    /// The release of the installed copy.
+    pub installed: Option<Version>,
+    /// Copies on the host, or in what the user named; validated.
+    pub copies: Vec<HostCopy>,
+    /// A copy in the cache.
+    pub cached: Option<Cached>,
+}
+
+/// The result of a search.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What there is, by QEMU's name of the system.
+    pub available: BTreeMap<&'static str, Available>,
+    /// Facts for the user.
+    pub notes: Vec<String>,
+}
+
+impl Supply {
+    /// Resolves a source. An archive is opened unless the cache has all of its emulators for these systems.
+    pub fn open(context: Context<'_>, order: &Order<'_>, archs: &[&'static Arch]) -> Result<Self> {
+        let caches = order.caching != Caching::Ignore;
+        let mut supply = Self {
+            source: order.source.clone(),
+            machine: order.machine.to_owned(),
+            kernel: order.kernel,
+            purpose: order.purpose,
+            package: None,
+            archive: None,
+            opened: None,
+            cache: caches.then(|| Cache::of_user(context.host)).flatten(),
+        };
+        match order.source {
+            Source::From(from) => {
+                // A path may hold something else tomorrow, and its digest is of no use before it is read.
+                let digest = from.sha256.filter(|_| !matches!(from.place, Place::Path(_)));
+                supply.archive = digest.map(|sha256| (sha256, from.to_string()));
+                if !supply.has_all(context.host, archs) {
+                    supply.opened = Some(open::open(context, from, order.machine)?);
+                }
             }
-            Some(_) => ui.note(&format!("{} has no emulator for: {}", opened.shown, absent.join(" "))),
-            None => {}
-        }
-        if let Some(sha256) = kept {
-            self.keep(ui, sha256, &found);
-        }
-        Ok(found)
-    }
-
-    fn find(&self, arch: &'static Arch) -> Result<Option<Emulator>> {
-        match &self.wish.source {
-            Source::Auto => {
-                let cached = || self.cached(arch).or_else(|| self.kept_from_elsewhere(arch));
-                Ok(self.installed(arch)?.or_else(cached).or_else(|| self.of_host(arch).ok()))
+            Source::Download(Release::Version(wanted)) => {
+                supply.package = Some(Catalog::embedded()?.package(order.machine, wanted)?);
             }
-            Source::Host => self.of_host(arch).map(Some),
-            // Of an archive, all are looked for at once.
-            Source::Download(Release::Pinned) => Ok(self.cached(arch).or_else(|| self.kept_from_elsewhere(arch))),
-            Source::Download(_) | Source::From(_) => Ok(self.cached(arch)),
-            Source::File(path) => copy(arch, candidate::given(arch, self.machine, path)).map(Some),
+            Source::Download(Release::Latest) => {
+                let latest = latest::find(context, order.machine, order.caching == Caching::Fill)?;
+                supply.package = latest.package(order.machine)?;
+                if supply.package.is_none() {
+                    supply.archive = Some((latest.sha256(), latest.name()));
+                    if !supply.has_all(context.host, archs) {
+                        supply.opened = Some(latest.open(context)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(supply)
+    }
+
+    /// Finds what there is for these systems on this machine, and in what was opened. Downloads nothing.
+    pub fn look(&self, host: &Host, systems: &[Wanted]) -> Result<Looked> {
+        let mut looked = Looked::default();
+        if let Some(opened) = &self.opened {
+            let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
+            if !archs.is_empty() {
+                let unpacked = unpack::bring(host, &archs, &self.machine, opened)?;
+                for (target, copy) in unpacked.copies {
+                    looked.available.insert(target, Available { copies: vec![copy], ..Available::default() });
+                }
+                looked.notes.extend(unpacked.note);
+            }
+            return Ok(looked);
+        }
+        let everywhere = self.source == Source::Host;
+        let search = Search::new(host, &self.machine, everywhere, self.purpose == Purpose::Caller);
+        for wanted in systems {
+            let available = self.look_for(host, &search, wanted)?;
+            if everywhere {
+                let why = installed::reasons(&available.copies);
+                looked.notes.extend(why.into_iter().map(|why| format!("{}: {why}", wanted.arch.target)));
+            }
+            looked.available.insert(wanted.arch.target, available);
+        }
+        Ok(looked)
+    }
+
+    /// The name of the archive or directory that emulators come from.
+    pub fn archive_name(&self) -> Option<&str> {
+        let opened = self.opened.as_ref().map(|opened| opened.shown.as_str());
+        opened.or_else(|| self.archive.as_ref().map(|(_, name)| name.as_str()))
+    }
+
+    /// What a system without an emulator is missing from.
+    pub fn origin_name(&self) -> &str {
+        match self.source {
+            Source::Host => "this machine",
+            _ => self.archive_name().unwrap_or("the known downloads"),
         }
     }
 
-    /// What `register` installed for everybody.
-    fn installed(&self, arch: &'static Arch) -> Result<Option<Emulator>> {
-        let path = layout::interpreter(arch);
-        if self.host.open_trusted(&path).is_err() {
-            return Ok(None);
+    fn look_for(&self, host: &Host, search: &Search<'_>, wanted: &Wanted) -> Result<Available> {
+        let arch = wanted.arch;
+        let mut available = Available::default();
+        match &self.source {
+            Source::Auto | Source::Fallback if self.purpose != Purpose::Bundle => {
+                available.installed = wanted.installed;
+                if available.installed.is_some() {
+                    return Ok(available);
+                }
+                available.copies = search.find(arch, &[]);
+            }
+            Source::Host => available.copies = search.find(arch, &wanted.interpreters),
+            Source::File(path) => available.copies = vec![candidate::given(arch, &self.machine, path)],
+            Source::Auto | Source::Fallback | Source::Download(_) | Source::From(_) => {}
         }
-        let receipt = Receipt::load(self.host)?.unwrap_or_default();
-        let version = receipt.systems.get(arch.target).and_then(|system| Version::parse(&system.qemu));
-        Ok(version.map(|version| emulator(arch, Place::File(path), version)))
+        if available.good_copy().is_none() && !matches!(self.source, Source::Host | Source::File(_)) {
+            available.cached = self.cached(host, arch)?;
+        }
+        Ok(available)
     }
 
-    pub(super) fn cached(&self, arch: &'static Arch) -> Option<Emulator> {
-        let (member, version) = self.pin(arch)?;
-        let path = self.cache.as_ref()?.emulator(member.sha256, &member.target);
-        self.host.open_trusted(&path).ok()?;
-        Some(emulator(arch, Place::File(path), version))
-    }
-
-    /// The newest good one of the host.
-    fn of_host(&self, arch: &'static Arch) -> Result<Emulator> {
-        let mut judged = installed::Search::of_user(self.host, self.machine).find(arch, &[]);
-        // The one that is good is the last.
-        judged.sort_by_key(|copy| copy.verdict.is_ok());
-        let none = || Error::NoInterpreter { binary: interpreter::binary(arch), tried: "none is installed".into() };
-        copy(arch, judged.pop().ok_or_else(none)?)
-    }
-
-    pub(super) fn pin(&self, arch: &Arch) -> Option<(&Member, Version)> {
-        let package = self.package?;
-        Some((package.member(arch.target)?, Version::parse(&package.qemu_version)?))
+    fn has_all(&self, host: &Host, archs: &[&'static Arch]) -> bool {
+        let has = |arch: &&'static Arch| matches!(self.cached(host, arch), Ok(Some(_)));
+        !archs.is_empty() && archs.iter().all(has)
     }
 }
 
-pub(super) fn emulator(arch: &'static Arch, place: Place, version: Version) -> Emulator {
-    Emulator { arch, place, version }
-}
+impl Available {
+    /// The newest copy that can be used.
+    pub fn good_copy(&self) -> Option<(&HostCopy, &Fit)> {
+        let fit = self.copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
+        fit.max_by_key(|(_, fit)| fit.version)
+    }
 
-fn copy(arch: &'static Arch, copy: HostCopy) -> Result<Emulator> {
-    let (path, binary) = (copy.path, interpreter::binary(arch));
-    match copy.verdict {
-        Ok(fit) => Ok(emulator(arch, Place::File(path), fit.version)),
-        Err(why) => Err(Error::Unfit { path, binary, why: why.to_string() }),
+    /// The file of the copy that was found at this path.
+    pub fn copy_at(&self, path: &std::path::Path) -> Option<&Fit> {
+        let of_host = self.copies.iter().filter(|copy| copy.path == path).find_map(|copy| copy.verdict.as_ref().ok());
+        of_host.or_else(|| self.cached.as_ref().filter(|cached| cached.path == path)?.fit.as_ref())
     }
 }

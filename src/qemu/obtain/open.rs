@@ -6,14 +6,15 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use super::source::{From, Network, Place};
+use super::Context;
+use super::source::{From, Place};
 use crate::archive::LARGEST_TOTAL;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch::{self, file::Wanted};
 use crate::fetcher::Layers;
-use crate::host::{self, Host};
-use crate::ui::Ui;
+use crate::host;
+use crate::interpreter::Version;
 
 /// Something open that may hold emulators.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Opened {
     pub what: What,
     /// What the user should know of how it was fetched.
     pub note: Option<String>,
+    /// The release of its emulators, where its publisher says it.
+    pub release: Option<Version>,
 }
 
 /// What it is.
@@ -38,7 +41,8 @@ pub enum What {
 }
 
 /// Opens it, for this machine (`uname -m`).
-pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str) -> Result<Opened> {
+pub fn open(context: Context<'_>, from: &From, machine: &str) -> Result<Opened> {
+    let Context { host, ui, network } = context;
     let mut shown = from.to_string();
     let (what, note) = match &from.place {
         Place::Path(path) => (local(path, from.sha256)?, None),
@@ -63,7 +67,7 @@ pub fn open(host: &Host, ui: &Ui, from: &From, network: &Network, machine: &str)
             (What::Layers(pulled.layers), note)
         }
     };
-    Ok(Opened { shown, what, note })
+    Ok(Opened { shown, what, note, release: None })
 }
 
 fn local(path: &Path, sha256: Option<Sha256>) -> Result<What> {

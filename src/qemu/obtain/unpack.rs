@@ -15,9 +15,10 @@ use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetcher::{self, Layers, Sink, Unpacked};
+use crate::host::env::kernel;
 use crate::host::{self, FileId, Host};
 use crate::interpreter;
-use crate::qemu::candidate::{self, HostCopy};
+use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opene
     let mut brought = match &opened.what {
         What::Directory(dir) => in_directory(archs, machine, dir)?,
         What::Layers(layers) => in_layers(host, archs, machine, layers, &opened.shown)?,
-        What::Archive(file) => in_archive(host, archs, machine, file, Path::new(&opened.shown))?,
+        What::Archive(file) => in_archive(host, archs, machine, file, opened)?,
     };
     if brought.copies.is_empty() {
         let binary = match archs {
@@ -67,9 +68,18 @@ fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Br
     Ok(Brought { copies, note: None })
 }
 
-fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &File, path: &Path) -> Result<Brought> {
+fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &File, opened: &Opened) -> Result<Brought> {
+    let path = Path::new(&opened.shown);
     let archive = archive.try_clone().map_err(|e| Error::io("read", path, e))?;
-    unpacked(host, archs, machine, path, |targets, keep, go_on| fetcher::unpack(archive, path, targets, keep, go_on))
+    // An emulator for another machine cannot be asked for its release.
+    let release = opened.release.filter(|_| kernel().0 != machine);
+    let validate = |arch: &Arch, file: File| match release {
+        Some(release) => candidate::fit_of_release(machine, file, release),
+        None => candidate::fit(arch, machine, file),
+    };
+    unpacked(host, archs, machine, path, &validate, |targets, keep, go_on| {
+        fetcher::unpack(archive, path, targets, keep, go_on)
+    })
 }
 
 /// Those of an image, as its merged layers have them.
@@ -77,7 +87,8 @@ fn in_layers(host: &Host, archs: &[&'static Arch], machine: &str, layers: &Layer
     let path = Path::new(shown);
     let file = layers.file.try_clone().map_err(|e| Error::io("read", path, e))?;
     let layers = Layers { file, lengths: layers.lengths.clone() };
-    unpacked(host, archs, machine, path, |targets, keep, go_on| {
+    let validate = |arch: &Arch, file: File| candidate::fit(arch, machine, file);
+    unpacked(host, archs, machine, path, &validate, |targets, keep, go_on| {
         fetcher::unpack_layers(layers, shown, targets, keep, go_on)
     })
 }
@@ -88,6 +99,7 @@ fn unpacked(
     archs: &[&'static Arch],
     machine: &str,
     path: &Path,
+    validate: &dyn Fn(&Arch, File) -> std::result::Result<Fit, CandidateError>,
     unpack: impl FnOnce(&[&str], &mut Sink<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
 ) -> Result<Brought> {
     // Known before a large archive is read.
@@ -115,7 +127,7 @@ fn unpacked(
             let is = digest(&mut file, path)?;
             same(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
         }
-        let verdict = candidate::fit(arch, machine, file);
+        let verdict = validate(arch, file);
         copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
     }
     Ok(Brought { copies, note })

@@ -197,3 +197,22 @@ fn status_knows_what_works() {
     tree.write_kernel("qemu-aarch64", "-1");
     tree.run(&["status"]).exits(0).prints("missing").says("binfmt-nix register aarch64");
 }
+
+/// Another publisher is asked only with `--source fallback`; the error names the command.
+#[sandboxed]
+fn a_source_without_a_working_mirror_names_fallback_and_stays_with_its_publisher() {
+    let mirror = "http://127.0.0.1:9/debian";
+    for source in ["auto", "download"] {
+        let tree = Tree::new();
+        let before = tree.snapshot();
+        tree.run(&["register", "aarch64", "--source", source, "--mirror", mirror])
+            .exits(1)
+            .says("register --source fallback aarch64 --mirror http://127.0.0.1:9/debian")
+            .says("--mirror URL")
+            .omits("asking ");
+        before.is_restored_in(&tree);
+    }
+    let tree = Tree::new();
+    tree.run(&["register", "aarch64", "--source", "fallback", "--mirror", mirror]).exits(1).says("asking ");
+    tree.run(&["register", "aarch64", "--source", "fallback", "--qemu-version", "latest"]).exits(2);
+}

@@ -9,10 +9,11 @@ use binfmt_magic::Arch;
 use binfmt_nix::catalog::{Archive, Archives, Vouched};
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::DownloadError;
+use binfmt_nix::download::Network;
 use binfmt_nix::error::{Error, ExitCode};
 use binfmt_nix::host::Host;
-use binfmt_nix::qemu::obtain::fallback::{Elsewhere, Found};
-use binfmt_nix::qemu::obtain::source::Network;
+use binfmt_nix::qemu::obtain::Context;
+use binfmt_nix::qemu::obtain::fallback::{FallbackArchives, FallbackEmulator, may_help};
 use binfmt_nix::ui::Ui;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -50,22 +51,20 @@ fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> Archive {
     }
 }
 
-fn get(archives: Vec<Archive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<Found>, Error> {
+fn get(archives: Vec<Archive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
     let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
-    let elsewhere = Elsewhere {
-        host: &Host::live(),
-        ui: &Ui::new(false),
-        network: &Network::default(),
+    let elsewhere = FallbackArchives {
+        context: Context { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
         machine: "x86_64",
         kernel,
         archives: &Archives { version: 1, archives },
     };
     let before = DownloadError::NoMirror { package: "qemu-user.deb".into() }.into();
-    assert!(Elsewhere::may_help(&before));
+    assert!(may_help(&before));
     elsewhere.get(&archs, before)
 }
 
-fn is_the_real_one(found: &Found) {
+fn is_the_real_one(found: &FallbackEmulator) {
     let dir = std::env::var_os("BINFMT_NIX_TEST_QEMU").unwrap();
     let real = fs::read(Path::new(&dir).join(format!("qemu-{}", found.arch.target))).unwrap();
     let (mut file, mut bytes) = (&found.fit.file, Vec::new());

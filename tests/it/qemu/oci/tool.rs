@@ -170,7 +170,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     fetcher::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
     outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of(bytes))).collect();
     let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
-    let opened = Opened { shown: "the image".to_owned(), what: What::Layers(again()), note: None };
+    let opened = Opened { shown: "the image".to_owned(), what: What::Layers(again()), note: None, release: None };
     for (target, copy) in bring(&host, &archs, machine, &opened)?.copies {
         let version = match copy.verdict {
             Ok(mut fit) => {

@@ -1,0 +1,124 @@
+//! Which of the available emulators a system gets. Pure.
+
+use binfmt_magic::Arch;
+
+use super::cached::Cached;
+use super::source::Source;
+use super::{Available, Supply};
+use crate::catalog::{Archive, Archives, Catalog, Member, Package};
+use crate::error::{Error, Result};
+use crate::interpreter::Version;
+use crate::layout;
+use crate::qemu::candidate::{Fit, HostCopy};
+
+/// The emulator of one system.
+#[derive(Debug)]
+pub enum Choice<'a> {
+    /// The installed copy.
+    Installed(Version),
+    /// A copy of the host, or of what the user named.
+    Copy(&'a HostCopy, &'a Fit),
+    /// A copy in the cache.
+    Cached(&'a Cached),
+    /// A member of a package, which has to be downloaded.
+    Download(Pin),
+}
+
+/// An emulator that the catalogue pins.
+#[derive(Debug, Clone, Copy)]
+pub struct Pin {
+    /// Its member of the package.
+    pub member: &'static Member,
+    /// Its release.
+    pub version: Version,
+    /// The package.
+    pub package: &'static Package,
+}
+
+impl Supply {
+    /// Chooses the emulator of one system.
+    pub fn choose<'a>(&self, arch: &Arch, available: &'a Available) -> Result<Choice<'a>> {
+        let copy = available.good_copy().map(|(copy, fit)| Choice::Copy(copy, fit));
+        let cached = available.cached.as_ref().map(Choice::Cached);
+        match &self.source {
+            Source::Auto | Source::Fallback => {
+                let there = available.installed.map(Choice::Installed).or(copy).or(cached);
+                there.map_or_else(|| self.download_of(arch), Ok)
+            }
+            Source::Host => copy.ok_or_else(|| no_emulator(arch, available.objections())),
+            Source::File(_) => copy.ok_or_else(|| self.unfit(arch, available)),
+            // An archive was opened, or the cache has what was in it.
+            _ if self.archive_name().is_some() => copy.or(cached).ok_or_else(|| self.unfit(arch, available)),
+            Source::Download(_) | Source::From(_) => cached.map_or_else(|| self.download_of(arch), Ok),
+        }
+    }
+
+    /// The emulator that would be downloaded for a system. The catalogue is large, and is read only for this.
+    pub(super) fn pin(&self, arch: &Arch) -> Result<Option<Pin>> {
+        let package = match self.package {
+            Some(chosen) => Some(chosen),
+            None => Catalog::embedded()?.package_for(&self.machine),
+        };
+        let pin = |package: &'static Package| {
+            Some(Pin { member: package.member(arch.target)?, version: package.version()?, package })
+        };
+        Ok(package.and_then(pin))
+    }
+
+    /// The archives of other publishers with an emulator for this system, the best first.
+    pub(super) fn archives(&self, arch: &Arch) -> Result<impl Iterator<Item = &'static Archive>> {
+        let kernel = self.kernel;
+        let archives = Archives::embedded()?.archives_for(&self.machine, arch.target);
+        Ok(archives.filter(move |archive| archive.works_on(kernel)))
+    }
+
+    fn download_of<'a>(&self, arch: &Arch) -> Result<Choice<'a>> {
+        self.pin(arch)?.map(Choice::Download).ok_or_else(|| no_download(arch, &self.machine))
+    }
+
+    fn unfit(&self, arch: &Arch, available: &Available) -> Error {
+        let bad = available.copies.iter().find_map(|copy| Some((copy, copy.verdict.as_ref().err()?)));
+        match bad {
+            Some((copy, why)) => {
+                Error::Unfit { path: copy.path.clone(), binary: layout::emulator_name(arch), why: why.to_string() }
+            }
+            None => no_emulator(arch, format!("{} has none", self.origin_name())),
+        }
+    }
+}
+
+impl Pin {
+    /// The package, for people.
+    pub fn origin(&self) -> String {
+        debian_package(self.package)
+    }
+}
+
+/// A package of the catalogue, for people.
+pub fn debian_package(package: &Package) -> String {
+    format!("{} of Debian", package.file_name())
+}
+
+/// The error for a system that no download is known for.
+pub fn no_download(arch: &Arch, machine: &str) -> Error {
+    Error::Unsupported {
+        what: format!("no download of {} is known for {machine} hosts", layout::emulator_name(arch)),
+        hint: "downloads are known for x86_64 and aarch64 hosts; --qemu PATH names a static QEMU that you have".into(),
+    }
+}
+
+fn no_emulator(arch: &Arch, tried: String) -> Error {
+    Error::NoInterpreter { binary: layout::emulator_name(arch), tried }
+}
+
+impl Available {
+    /// Why none of the copies can be used.
+    fn objections(&self) -> String {
+        let whys = self.copies.iter().filter_map(|copy| {
+            let why = copy.verdict.as_ref().err()?;
+            Some(format!("{}: {why}", copy.path.display()))
+        });
+        let whys: Vec<_> = whys.collect();
+        if whys.is_empty() { "none is installed".into() } else { whys.join("; ") }
+    }
+}

@@ -1,0 +1,156 @@
+//! Downloads emulators into files of the caller, and verifies them.
+
+use std::fs::File;
+use std::io::{self, Seek as _};
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::choose::no_download;
+use super::fallback::{self, FallbackArchives, FallbackMayHelp};
+use super::source::{Release, Source};
+use super::{Context, Supply};
+use crate::catalog::Archives;
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::fetch;
+use crate::host::StagedFile;
+use crate::interpreter::Version;
+
+/// A file that gets an emulator.
+pub trait Destination {
+    /// The open file.
+    fn file(&mut self) -> &mut File;
+
+    /// Makes the file immutable, where that is possible. What is hashed afterwards cannot change any more.
+    fn complete(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Destination for StagedFile {
+    fn file(&mut self) -> &mut File {
+        Self::file(self)
+    }
+}
+
+impl Destination for File {
+    fn file(&mut self) -> &mut File {
+        self
+    }
+}
+
+/// An emulator that was downloaded and verified.
+#[derive(Debug)]
+pub struct Downloaded<D> {
+    /// Its system.
+    pub arch: &'static Arch,
+    /// Its file.
+    pub file: D,
+    /// The digest of the file.
+    pub sha256: Sha256,
+    /// Its release.
+    pub version: Version,
+    /// The server that gave it.
+    pub url: String,
+    /// The digest by which it is cached: its own, or that of the archive it was in.
+    pub key: Sha256,
+    /// It came from an archive of another publisher.
+    pub is_fallback: bool,
+}
+
+/// The result of a download.
+#[derive(Debug)]
+pub struct Downloads<D> {
+    /// One emulator for each system.
+    pub emulators: Vec<Downloaded<D>>,
+    /// A fact about this kernel, for the user.
+    pub note: Option<String>,
+}
+
+impl Supply {
+    /// Downloads one emulator for each system, into files that `create` makes for a system and the digest by which its
+    /// emulator is cached.
+    pub fn download<D: Destination>(
+        &self,
+        context: Context<'_>,
+        archs: &[&'static Arch],
+        create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
+    ) -> Result<Downloads<D>> {
+        match self.download_package(context, archs, create) {
+            Err(error) if fallback::may_help(&error) => match self.source {
+                Source::Fallback => self.download_fallback(context, archs, create, error),
+                _ if self.has_fallback(archs)? => Err(Error::other(FallbackMayHelp::of(error, archs))),
+                _ => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    /// Whether `--source fallback` asks for the same emulators, and has an archive for each.
+    fn has_fallback(&self, archs: &[&'static Arch]) -> Result<bool> {
+        if !matches!(self.source, Source::Auto | Source::Download(Release::Pinned)) {
+            return Ok(false);
+        }
+        for arch in archs {
+            if self.archives(arch)?.next().is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn download_package<D: Destination>(
+        &self,
+        context: Context<'_>,
+        archs: &[&'static Arch],
+        create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
+    ) -> Result<Downloads<D>> {
+        let mut emulators = Vec::new();
+        let mut package = None;
+        for arch in archs {
+            let pin = self.pin(arch)?.ok_or_else(|| no_download(arch, &self.machine))?;
+            package = Some(pin.package);
+            emulators.push((*arch, pin, create(arch, pin.member.sha256)?));
+        }
+        let Some(package) = package else { return Ok(Downloads { emulators: Vec::new(), note: None }) };
+        let files = emulators.iter_mut().map(|(_, pin, file)| (pin.member.target.as_str(), file.file())).collect();
+        let (fetched, note) = fetch::into_files(context.host, context.ui, package, files, context.network)?;
+        let verified = emulators.into_iter().map(|(arch, pin, mut file)| {
+            file.complete().map_err(|e| Error::io("keep", Path::new(&pin.member.target), e))?;
+            fetch::check(file.file(), pin.member)?;
+            let (sha256, url) = (pin.member.sha256, fetched.url.clone());
+            Ok(Downloaded { arch, file, sha256, version: pin.version, url, key: sha256, is_fallback: false })
+        });
+        Ok(Downloads { emulators: verified.collect::<Result<_>>()?, note })
+    }
+
+    fn download_fallback<D: Destination>(
+        &self,
+        context: Context<'_>,
+        archs: &[&'static Arch],
+        create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
+        before: Error,
+    ) -> Result<Downloads<D>> {
+        let archives =
+            FallbackArchives { context, machine: &self.machine, kernel: self.kernel, archives: Archives::embedded()? };
+        let mut emulators = Vec::new();
+        for found in archives.get(archs, before)? {
+            let io = |e| Error::io("copy", Path::new(&found.url), e);
+            let mut file = create(found.arch, found.archive)?;
+            let mut unpacked = &found.fit.file;
+            unpacked.rewind().and_then(|()| io::copy(&mut unpacked, file.file())).map_err(io)?;
+            file.complete().map_err(io)?;
+            emulators.push(Downloaded {
+                arch: found.arch,
+                file,
+                sha256: found.fit.sha256,
+                version: found.fit.version,
+                url: found.url,
+                key: found.archive,
+                is_fallback: true,
+            });
+        }
+        Ok(Downloads { emulators, note: None })
+    }
+}

@@ -1,0 +1,244 @@
+//! The whole pipeline in one call, for commands without a plan: `run` and `register --in-memory`.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+
+use super::cached::{not_kept_because, open_cache};
+use super::choose::Choice;
+use super::download::{Destination, Downloaded};
+use super::open::What;
+use super::source::Source;
+use super::{Available, Caching, Context, Order, Purpose, Supply, Wanted};
+use crate::error::{Error, Result};
+use crate::host::{self, Host};
+use crate::in_memory::{IN_MEMORY, in_memory};
+use crate::interpreter::{KNOWS_ARGV0, Version};
+use crate::layout;
+use crate::qemu::candidate;
+
+/// An emulator that can be registered.
+#[derive(Debug)]
+pub struct Emulator {
+    /// Its guest.
+    pub arch: &'static Arch,
+    /// Its file.
+    pub place: Place,
+    /// Its release.
+    pub version: Version,
+}
+
+/// Where an emulator is.
+#[derive(Debug)]
+pub enum Place {
+    /// A file with a name.
+    File(PathBuf),
+    /// Memory, sealed; it exists as long as this is open, or registered.
+    Memory(File),
+}
+
+/// Where the emulators have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// A file is used where it is; a download goes to the user's cache.
+    Cached,
+    /// A file is used where it is; a download stays in memory.
+    Nowhere,
+    /// In memory, so that no file is needed any more.
+    Memory,
+}
+
+/// What the command asks for.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The source that the user chose.
+    pub source: &'a Source,
+    /// Systems that the source has no emulator for are skipped.
+    pub all: bool,
+    /// Where the emulators have to be.
+    pub keep: Keep,
+}
+
+impl Emulator {
+    /// The rule that registers it. The kernel opens the interpreter while the
+    /// rule is put in (flag F), so a file in memory has to be open until then.
+    pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
+        self.rule_by(IN_MEMORY, name, credentials)
+    }
+
+    /// The same, with a file in memory called by another name of the directory of open files.
+    pub fn rule_by(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
+        let interpreter = match &self.place {
+            Place::File(path) => path.as_os_str().as_bytes().to_vec(),
+            Place::Memory(file) => in_memory(memory, file),
+        };
+        Ok(Rule {
+            name: EntryName::new(name)?,
+            recognition: Recognition::Magic(self.arch.pattern()),
+            interpreter,
+            flags: Flags {
+                preserve_argv0: self.version >= KNOWS_ARGV0,
+                open_binary: credentials,
+                credentials,
+                fix_binary: true,
+            },
+        })
+    }
+}
+
+/// Obtains one emulator for each of the systems.
+pub fn obtain(
+    context: Context<'_>,
+    systems: &[Wanted],
+    machine: (&str, (u32, u32)),
+    request: &Request<'_>,
+) -> Result<Vec<Emulator>> {
+    let (purpose, caching) = match request.keep {
+        Keep::Cached => (Purpose::Caller, Caching::Fill),
+        Keep::Nowhere => (Purpose::Caller, Caching::Ignore),
+        Keep::Memory => (Purpose::Machine, Caching::Read),
+    };
+    let order = Order { source: request.source, machine: machine.0, kernel: machine.1, purpose, caching };
+    let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
+    let supply = Supply::open(context, &order, &archs)?;
+    let mut looked = supply.look(context.host, systems)?;
+    for note in &looked.notes {
+        context.ui.note(note);
+    }
+    let (mut found, mut missing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
+    for arch in archs {
+        let available = looked.available.remove(arch.target).unwrap_or_default();
+        match supply.take(arch, available) {
+            Ok(Some(emulator)) => found.push(emulator),
+            Ok(None) => missing.push(arch),
+            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => absent.push(arch.target),
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(first) = absent.first() {
+        if found.is_empty() && missing.is_empty() {
+            let (binary, tried) = (format!("qemu-{first}"), "none is installed, nor any other".into());
+            return Err(Error::NoInterpreter { binary, tried });
+        }
+        context.ui.note(&format!("{} has no emulator for: {}", supply.origin_name(), absent.join(" ")));
+    }
+    if caching == Caching::Fill {
+        let in_memory = found.iter().filter_map(|one| match &one.place {
+            Place::Memory(file) => Some((one.arch, file)),
+            Place::File(_) => None,
+        });
+        supply.keep(context, &in_memory.collect::<Vec<_>>());
+    }
+    if !missing.is_empty() {
+        found.extend(supply.bring(context, &missing, caching)?);
+    }
+    if request.keep != Keep::Memory {
+        return Ok(found);
+    }
+    let given = matches!(request.source, Source::File(_) | Source::From(_));
+    found.into_iter().map(|emulator| into_memory(context.host, machine.0, emulator, given)).collect()
+}
+
+impl Supply {
+    /// The chosen emulator, if it need not be downloaded.
+    fn take(&self, arch: &'static Arch, mut available: Available) -> Result<Option<Emulator>> {
+        let (path, version) = match self.choose(arch, &available)? {
+            Choice::Installed(version) => (layout::interpreter(arch), version),
+            Choice::Cached(cached) => (cached.path.clone(), cached.version),
+            Choice::Copy(copy, fit) => (copy.path.clone(), fit.version),
+            Choice::Download(_) => return Ok(None),
+        };
+        // What was unpacked has no name, and the path is that of the archive.
+        let unpacked = self.opened.as_ref().is_some_and(|opened| !matches!(opened.what, What::Directory(_)));
+        let place = match available.copies.pop().filter(|_| unpacked).and_then(|copy| copy.verdict.ok()) {
+            Some(fit) => Place::Memory(fit.file),
+            None => Place::File(path),
+        };
+        Ok(Some(Emulator { arch, place, version }))
+    }
+
+    /// Downloads emulators into the cache, or into memory where nothing can be kept.
+    fn bring(&self, context: Context<'_>, archs: &[&'static Arch], caching: Caching) -> Result<Vec<Emulator>> {
+        let host = context.host;
+        host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+        let Some(cache) = self.cache.as_ref().filter(|_| caching == Caching::Fill) else {
+            return self.bring_into_memory(context, archs);
+        };
+        match open_cache(context, cache) {
+            Ok(_lock) => {
+                let files = self.fill(context, cache, archs)?.into_iter();
+                Ok(files.map(|(arch, path, version)| Emulator { arch, place: Place::File(path), version }).collect())
+            }
+            Err(error @ (Error::Locked { .. } | Error::Interrupted { .. })) => Err(error),
+            Err(error) => {
+                context.ui.note(&not_kept_because(&error));
+                self.bring_into_memory(context, archs)
+            }
+        }
+    }
+
+    fn bring_into_memory(&self, context: Context<'_>, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+        let mut create = |_: &Arch, _| {
+            let file = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+            Ok(ToSeal { file })
+        };
+        let downloads = self.download(context, archs, &mut create)?;
+        if let Some(note) = &downloads.note {
+            context.ui.note(note);
+        }
+        let emulator = |Downloaded { arch, file, version, .. }: Downloaded<ToSeal>| Emulator {
+            arch,
+            place: Place::Memory(file.file),
+            version,
+        };
+        Ok(downloads.emulators.into_iter().map(emulator).collect())
+    }
+}
+
+/// A file in memory that is sealed when it is complete.
+struct ToSeal {
+    file: File,
+}
+
+impl Destination for ToSeal {
+    fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    fn complete(&mut self) -> io::Result<()> {
+        host::memfd::seal_program(&self.file)
+    }
+}
+
+/// Copies an emulator into memory. A path that the user `named` is opened as such.
+fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
+    let Place::File(path) = &emulator.place else { return Ok(emulator) };
+    let file = copy_into_memory(host, path, named)?;
+    let fit = candidate::fit(emulator.arch, machine, file).map_err(|why| Error::Unfit {
+        path: path.clone(),
+        binary: layout::emulator_name(emulator.arch),
+        why: why.to_string(),
+    })?;
+    Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
+}
+
+fn copy_into_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
+    let mut memory = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+    let mut file = if named { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
+    io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
+    host::memfd::seal_program(&memory).map_err(|e| no_memory(&e))?;
+    Ok(memory)
+}
+
+/// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
+fn no_memory(source: &io::Error) -> Error {
+    Error::Unsupported {
+        what: format!("cannot keep an emulator in memory: {source}"),
+        hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \
+               vm.memfd_noexec=0"
+            .into(),
+    }
+}
