@@ -35,7 +35,7 @@ pub struct Status {
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
-    /// Whether something of ours exists that belongs to no registered system: a run
+    /// Whether something that this tool made exists that belongs to no registered system: a run
     /// is in progress, was interrupted, or had to leave something. The same command
     /// completes it; `unregister all` removes it, or reports what remains.
     pub unfinished: bool,
