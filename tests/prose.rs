@@ -15,7 +15,7 @@ const TEXTS: &[&str] =
 const EXCLUDED: &[&str] = &["tests/words.txt", "tests/recorded", "tests/fuzz/target", "tests/fuzz/artifacts"];
 
 /// Hits in code that are not reworded yet. This number may only fall.
-const IN_CODE: usize = 820;
+const IN_CODE: usize = 700;
 const CODE: &[&str] = &["src/", "magic/", "tests/"];
 
 #[test]
