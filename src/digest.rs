@@ -9,6 +9,7 @@ use sha2::Digest as _;
 
 /// A SHA-256 digest; in text, 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Sha256([u8; 32]);
 

@@ -77,6 +77,8 @@ pub mod explain;
 pub mod facts;
 pub mod fetch;
 pub mod fetcher;
+#[cfg(test)]
+mod generated;
 pub mod hold;
 pub mod host;
 pub mod in_memory;

@@ -12,10 +12,12 @@ use crate::apply::Applied;
 use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::nix::answer::Answer;
+use crate::nix::machines::Machine;
 use crate::plan::{Plan, Planned};
 
 /// The result of `register` and `unregister`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outcome {
     /// Of this format: 1.
     pub version: u32,
@@ -25,7 +27,7 @@ pub struct Outcome {
     pub steps: Vec<StepLine>,
     /// The systems that the command was about.
     pub systems: Vec<SystemLine>,
-    /// What Nix answered after it was told; absent if it was not asked.
+    /// What Nix answered after it was configured; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<Answer>,
     /// Things worth knowing.
@@ -36,6 +38,7 @@ pub struct Outcome {
 
 /// The result of `fetch`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Bundle {
     /// Of this format: 1.
     pub version: u32,
@@ -49,6 +52,7 @@ pub struct Bundle {
 
 /// The result of `cache` and `cache prune`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CacheList {
     /// Of this format: 1.
     pub version: u32,
@@ -64,6 +68,7 @@ pub struct CacheList {
 
 /// One file of the cache.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CacheLine {
     /// Of the bytes it came from.
     pub sha256: Sha256,
@@ -75,8 +80,29 @@ pub struct CacheLine {
     pub written: Option<u64>,
 }
 
+/// The result of `nix-conf`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct NixLines {
+    /// Of this format: 1.
+    pub version: u32,
+    /// Lines for nix.conf.
+    pub lines: Vec<String>,
+}
+
+/// The result of `nix-conf --builder`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct NixMachines {
+    /// Of this format: 1.
+    pub version: u32,
+    /// Lines for the machines file of other hosts.
+    pub machines: Vec<Machine>,
+}
+
 /// One change.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepLine {
     /// "place", "register", …
     pub verb: &'static str,
@@ -86,6 +112,7 @@ pub struct StepLine {
 
 /// One system.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON shows them")]
 pub struct SystemLine {
     /// QEMU's name of it.
@@ -98,7 +125,7 @@ pub struct SystemLine {
     pub already: bool,
     /// A program of this system was seen running, in an empty chroot.
     pub proven: bool,
-    /// The kernel entry belongs to somebody else.
+    /// The kernel entry belongs to another tool.
     pub adopted: bool,
     /// The kernel entry.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -65,7 +65,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("nix/build.rs", &["facts", "plan", "probe", "ui"]),
     ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
     ("request.rs", &["cli", "host", "facts"]),
-    ("cli", &["host", "facts", "plan", "receipt"]),
+    ("cli", &["facts", "plan", "receipt"]),
     ("qemu", &["plan", "apply", "nix", "binfmt_misc", "boot", "rootless", "request", "cli", "cmd"]),
     ("fetch", &["facts", "plan", "apply", "receipt", "layout", "nix", "rootless", "cli", "cmd"]),
     ("cache.rs", &["facts", "plan", "apply", "receipt", "catalog", "download", "ui", "cli", "cmd"]),

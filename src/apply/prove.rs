@@ -8,12 +8,12 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::host::{self, FileId, Host, StoppedChild, TEMP_PREFIX};
+use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
 use crate::layout;
 use crate::probe::{self, ARG0, Trial};
 
-/// The hidden command of this program that enters a chroot and becomes the probe.
-pub const BECOME: &str = "become-in-chroot";
+/// The `internal` subcommand that enters a chroot and becomes the probe.
+pub const BECOME: &str = "chroot-exec";
 
 /// Evaluates the rule, as the kernel will, against the interpreter and against
 /// what this machine runs by itself: a match would make the kernel start the
@@ -101,7 +101,7 @@ enum ProbeError {
 
 /// Starts the probe, and compares what it is run by with what was verified.
 fn watch(room: &Path, emulator: Option<(FileId, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
-    let words = [OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
+    let words = [OsStr::new(INTERNAL), OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(ProbeError::Native)?;
     let ran = match probe::watch(child)? {

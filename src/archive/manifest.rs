@@ -11,6 +11,7 @@ pub(super) const LONGEST: u64 = 64 << 10;
 
 /// `MANIFEST.json`, a contract: fields are added, not changed, within one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// Of this format: 1.
     pub version: u32,
@@ -24,6 +25,7 @@ pub struct Manifest {
 
 /// One emulator in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Listed {
     /// QEMU's name of the guest.
     pub target: String,

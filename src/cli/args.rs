@@ -17,47 +17,77 @@ pub struct Register {
     /// Where QEMU comes from
     #[command(flatten)]
     pub origin: Origin,
-    /// Give setuid programs their rights (flag C); see the risk in the README
+    /// Give setuid programs their rights (flag C); this is a risk
+    ///
+    /// Foreign setuid programs, such as sudo in a container, then run with the rights of their owner. So does QEMU, and
+    /// it obeys QEMU_LOG_FILENAME and similar variables of its caller: every user who may start a foreign setuid program
+    /// can write files as the program's owner. Builds never need this.
     #[arg(long)]
     pub credentials: bool,
-    /// Tell Nix even if there is no trace of it here
+    /// Configure Nix even if it was not found here
     #[arg(long, overrides_with = "no_nix")]
     pub nix: bool,
-    /// Do not tell Nix
+    /// Do not configure Nix
     #[arg(long)]
     pub no_nix: bool,
-    /// Do not register again after a restart of the machine
+    /// Write no boot rule; the registration ends with a restart
     #[arg(long)]
     pub no_persist: bool,
-    /// Write nothing to disk: QEMU stays in memory until a restart
+    /// Keep QEMU in memory and write nothing to disk
+    ///
+    /// For hosts whose files cannot be written. QEMU is kept in a sealed memory file, and the registration ends with the
+    /// next restart. Nix is not configured; the line for nix.conf is printed.
     #[arg(long, conflicts_with_all = ["nix", "no_persist"])]
     pub in_memory: bool,
-    /// Go in above entries of others; nothing of theirs is deleted
+    /// Register even if another tool's entry handles this system
+    ///
+    /// Our entry takes precedence over the other one, which is kept. unregister removes ours, and the other one is used
+    /// again.
     #[arg(long)]
     pub force: bool,
-    /// Stay, watch the kernel's table, and put back what somebody removes
+    /// Keep running, and register again what is removed
+    ///
+    /// Keeps running in the foreground. If an entry is removed, it is registered again after half a second without
+    /// further changes, so that it ends up above the entries that a restarted systemd-binfmt adds. QEMU in memory stays
+    /// open for that; an installed one is not installed again. An unmounted table is mounted again, and still has its
+    /// entries. Deliberate changes are reported but not reverted: another entry that takes precedence, or a 0 written to
+    /// an entry or to `status`. The table is also checked every 30 seconds, in case an event was missed; failed attempts
+    /// are retried then, and at every change. It needs 6 MB, and no processor time while nothing happens. One instance
+    /// handles all systems; a second one exits with status 3 and names the first.
+    ///
+    /// Before it starts to watch, everything is as without --watch: errors, exit status and output. Findings are
+    /// reported, and it keeps running. SIGTERM, SIGINT or SIGHUP ends it; see --on-stop. A second signal ends it at
+    /// once.
+    ///
+    /// For systemd: Type=notify, with WatchdogSec= if wanted. READY=1 is sent when everything is in place, STATUS= says
+    /// what is not. Each event is a line on standard error, such as `2026-11-24T18:00:00Z info registered
+    /// system=aarch64 entry=qemu-aarch64`. With --json it is a JSON object on standard output, one document a line: first
+    /// the usual result of register, then the events.
     #[arg(long)]
     pub watch: bool,
-    /// What becomes of the entries when SIGTERM, SIGINT or SIGHUP ends --watch
+    /// Leave or remove the entries when a signal ends --watch
     #[arg(long, value_enum, value_name = "WHAT", requires = "watch", default_value_t = OnStop::Leave)]
     pub on_stop: OnStop,
-    /// A file that --watch keeps there while all is in place and proven
+    /// Keep a file at PATH while --watch has everything in place
+    ///
+    /// PATH is absolute, in a directory that only root can write. The file exists while all entries are in place and
+    /// proven, and only then.
     #[arg(long, value_name = "PATH", requires = "watch")]
     pub ready_file: Option<PathBuf>,
-    /// How long another binfmt-nix is waited for
+    /// Wait at most SECONDS for another binfmt-nix to finish
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
-    /// Show what would be done, and do nothing
+    /// Print what would be done, and change nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 }
 
-/// What becomes of entries that were held.
+/// What becomes of watched entries at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnStop {
-    /// They stay
+    /// Keep them registered, and exit with status 0
     Leave,
-    /// They are taken away, as unregister does
+    /// Unregister them, and exit with the status of that
     Remove,
 }
 
@@ -65,25 +95,29 @@ pub enum OnStop {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Run {
-    /// A system by any name; may be repeated
+    /// Emulate this system (any name); may be repeated
     #[arg(long = "system", short, value_name = "SYSTEM", required_unless_present = "all")]
     pub systems: Vec<String>,
-    /// Every system that this machine does not run by itself
+    /// Emulate every system that this machine does not run natively
     #[arg(long, conflicts_with = "systems")]
     pub all: bool,
     /// Where QEMU comes from
     #[command(flatten)]
     pub origin: Origin,
-    /// Write nothing to disk: a downloaded QEMU stays in memory
+    /// Keep a downloaded QEMU in memory instead of the cache
     #[arg(long)]
     pub no_cache: bool,
-    /// Be root inside, with the subordinate ids (for podman and buildah)
+    /// Be root inside, with the subordinate ids (podman, buildah)
+    ///
+    /// Maps the ids of /etc/subuid and /etc/subgid, and needs newuidmap(1). Rootless podman and buildah then work as in
+    /// a namespace of their own: binfmt-nix run --map-root -s aarch64 -- podman run --arch arm64 .... Without this
+    /// option they cannot map ids inside.
     #[arg(long)]
     pub map_root: bool,
-    /// Say what is taken over from the machine's own table, and what is not
+    /// Print which entries of the machine's table are taken over
     #[arg(long, short)]
     pub verbose: bool,
-    /// The command; without one, your shell
+    /// The command and its arguments; default: your shell
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 }
@@ -94,19 +128,19 @@ pub struct Fetch {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
-    /// The archive to write (.tar.gz); "-" is stdout
+    /// Write the archive (.tar.gz) to FILE; "-" is standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// The machine that will use it: x86_64 or aarch64; default: this one
+    /// Fetch for this kind of machine: x86_64 or aarch64 [default: this]
     #[arg(long, value_name = "MACHINE")]
     pub host: Option<String>,
-    /// Another release of QEMU: 11.1.3, 7.2, ..., or "latest"
+    /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"
     #[arg(long, value_name = "VERSION")]
     pub qemu_version: Option<String>,
-    /// Where QEMU comes from
+    /// Choose where QEMU comes from
     #[arg(long, value_enum, default_value_t = FetchSource::Download)]
     pub source: FetchSource,
-    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
 }
@@ -123,7 +157,7 @@ pub enum FetchSource {
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
 pub struct Cache {
-    /// What to do with it; without a word, it is shown
+    /// What to do with the cache; default: show it
     #[command(subcommand)]
     pub what: Option<CacheCommand>,
 }
@@ -131,17 +165,17 @@ pub struct Cache {
 /// What can be done with the cache.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum CacheCommand {
-    /// Remove all of it
+    /// Remove all cached downloads
     Prune,
 }
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A program, a script, or whatever it is
+    /// The program or script to explain
     #[arg(value_name = "FILE", required_unless_present = "pid")]
     pub file: Option<PathBuf>,
-    /// A process that runs, by its number
+    /// Explain the running process N instead of a file
     #[arg(long, value_name = "N", conflicts_with = "file")]
     pub pid: Option<u32>,
 }
@@ -152,10 +186,10 @@ pub struct Unregister {
     /// Systems by any name, or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
-    /// How long another binfmt-nix is waited for
+    /// Wait at most SECONDS for another binfmt-nix to finish
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
-    /// Show what would be done, and do nothing
+    /// Print what would be done, and change nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 }
@@ -163,10 +197,12 @@ pub struct Unregister {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Say in one line whether programs of this system run; exit 3 if they do not
+    /// Check one system in one line; exit 3 if it does not work
+    ///
+    /// For scripts and health checks: takes about 10 ms, and reads neither files nor Nix's settings.
     #[arg(long, value_name = "SYSTEM")]
     pub check: Option<String>,
-    /// Show every path, digest and origin
+    /// Print every path, digest and origin
     #[arg(long, short, conflicts_with = "check")]
     pub verbose: bool,
 }
@@ -174,10 +210,14 @@ pub struct Status {
 /// Arguments of `test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Systems by any name, or "all" that are registered here, by whomever
+    /// Systems by any name, or "all" that have an entry, from any tool
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
-    /// Have the Nix that is installed here build with it, in its sandbox
+    /// Build a derivation of the system with Nix, in its sandbox
+    ///
+    /// The derivation is new and its builder is a program of the system; `sandbox` is forced on. What Nix puts into its
+    /// store is deleted afterwards, except for a lock file. A user that the nix-daemon does not trust needs `sandbox =
+    /// true` in nix.conf for a proof.
     #[arg(long)]
     pub nix: bool,
 }
@@ -185,7 +225,7 @@ pub struct Test {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// How to print them
+    /// Print the list in this format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
@@ -193,25 +233,29 @@ pub struct List {
 /// The values of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// A table of names
     Table,
-    /// Names and rules, for programs
+    /// Names and rules as JSON
     Json,
-    /// Lines for /etc/binfmt.d, with the interpreters' paths of this tool
+    /// Rules for /etc/binfmt.d, with the interpreter paths of this tool
     #[value(name = "binfmt.d")]
     BinfmtD,
-    /// The same lines, as the kernel's register file takes them one by one
+    /// The same rules, to be written to the kernel's register file
     Register,
 }
 
 /// Arguments of `nix-conf`.
 #[derive(Debug, Args)]
 pub struct NixConf {
-    /// Systems by any name; without any, those that are registered
+    /// Systems by any name; default: the registered ones
     #[arg(value_name = "SYSTEM")]
     pub systems: Vec<String>,
-    /// Print this host's lines for the machines file of others; they reach it as
-    /// HOST (or user@HOST, or a store's URI; default: its own name)
+    /// Print lines for the machines file of other hosts
+    ///
+    /// Prints what this host runs natively, and what it emulates: slower and without kvm, so that Nix sends foreign
+    /// builds here when no native machine is free. Other hosts reach this one as HOST, as user@HOST, or by the URI of a
+    /// store; the default is its own name. The user that they log in as must be in trusted-users of this host's
+    /// nix.conf.
     #[arg(long, value_name = "HOST")]
     pub builder: Option<Option<String>>,
 }
@@ -219,17 +263,17 @@ pub struct NixConf {
 /// Arguments of the hidden `gen`.
 #[derive(Debug, Args)]
 pub struct Gen {
-    /// What to make
+    /// What to generate
     #[command(subcommand)]
     pub what: Generated,
 }
 
-/// What `gen` can make.
+/// What `gen` can generate.
 #[derive(Debug, Subcommand)]
 pub enum Generated {
-    /// The catalogue of pinned QEMUs, from qemu-user packages, to stdout
+    /// Print the catalogue of pinned QEMUs for qemu-user packages
     Catalog {
-        /// The .deb files; the first of a host is its default
+        /// The .deb files; the first of each host is its default
         #[arg(required = true, value_name = "DEB")]
         debs: Vec<PathBuf>,
     },
@@ -241,10 +285,13 @@ pub struct Doctor {
     /// An error message to explain; "-" reads it from standard input
     #[arg(value_name = "ERROR TEXT")]
     pub message: Vec<String>,
-    /// Repair what can be repaired safely, as register would
+    /// Repair what can be repaired safely
+    ///
+    /// Does what register would do: removed entries are registered again, the nix-daemon is restarted. Findings that
+    /// need a decision are reported.
     #[arg(long, conflicts_with = "message")]
     pub fix: bool,
-    /// How long another binfmt-nix is waited for
+    /// Wait at most SECONDS for another binfmt-nix to finish
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
 }

@@ -1,6 +1,9 @@
 //! The command line: clap types only. Doc comments are the help texts.
+//!
+//! The first paragraph of a comment is what `-h` prints; all of it is printed by `--help`, and is in the man page.
 
 mod args;
+mod internal;
 mod origin;
 
 use std::path::PathBuf;
@@ -8,22 +11,40 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use args::*;
+pub use internal::{Internal, Worker};
 pub use origin::{Origin, Source};
 
 /// Run programs and Nix builds of other architectures on any Linux
+///
+/// binfmt-nix installs a static QEMU, registers it with the kernel's binfmt_misc, proves that a program of the other
+/// architecture runs, and configures Nix to build for it. From then on such programs run as if they were native: in
+/// Nix's sandbox, in chroots and in containers, now and after every restart.
+///
+/// A system can be given by any of its names: aarch64, arm64, aarch64-linux, linux/arm64, aarch64-unknown-linux-gnu.
+/// binfmt-nix-list(8) prints them all.
+///
+/// Everything that register does is recorded, and unregister undoes exactly that. Data from the network, and archives,
+/// are decoded by a process without rights: it has no user, no files and few system calls (Landlock, seccomp).
 #[derive(Debug, Parser)]
 #[command(name = "binfmt-nix", version, max_term_width = 80, propagate_version = true)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 something is in the way or not as it \
-should be, 4 needs root, 5 unverified bytes, 6 unsupported by this kernel or machine. Of run: \
-126 CMD cannot be executed, 127 there is no CMD; else CMD's own.")]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 conflict or finding, 4 needs root, 5 digest \
+mismatch, 6 unsupported by this kernel or machine. run exits with the status of CMD, or with 126 if CMD cannot be \
+executed and 127 if it does not exist.")]
 pub struct Cli {
     /// Act on the tree below DIR instead of this machine
+    ///
+    /// DIR is the root directory of an installed system that is not running, such as an image that is being built.
+    /// Files are written below it; the kernel's table and the nix-daemon of this machine are left alone. A symbolic
+    /// link that leads out of the tree is an error.
     #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true, global = true)]
     pub root: PathBuf,
-    /// Print the result as JSON on stdout
+    /// Print the result as JSON on standard output
+    ///
+    /// Each document has a version. Within one version, fields are added but not changed. The schemas are in
+    /// packaging/schema. Notes, warnings and errors stay on standard error.
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }
@@ -31,91 +52,110 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make programs of other systems run here, and tell Nix
+    /// Make programs of other systems run here, and configure Nix
+    ///
+    /// Installs an emulator, registers it with the kernel, runs a program of the system in an empty chroot to prove
+    /// that it works, writes a boot rule, so that the registration survives a restart, and adds the system to
+    /// nix.conf. If a step fails, the steps before it are undone. Repeating the command changes nothing.
+    ///
+    /// Another tool's entry that works as well as ours would is used instead of a new one. One that does not is an
+    /// error, unless --force is given.
+    ///
+    /// A nix.conf that is generated (a symbolic link), read-only or bind-mounted is not changed: the lines to add are
+    /// printed, and the exit status is 3. The nix-daemon is restarted where systemd or OpenRC runs it; elsewhere the
+    /// exit status is 3 and the message says to restart it. After that, Nix is asked for its effective settings: a
+    /// later extra-platforms line, or one in a user's nix.conf, replaces ours, and is reported.
+    ///
+    /// In a container of docker, podman or Kubernetes, register changes the machine's table and keeps QEMU in memory,
+    /// as by --in-memory. This needs the right to mount: --privileged, or --cap-drop all --cap-add SYS_ADMIN where no
+    /// AppArmor profile forbids it. unregister works from any other container. An entry that the machine already has
+    /// and that runs programs in chroots is used, so a newer image does not replace the QEMU of an older one:
+    /// unregister first. With --nix, files are used as on a machine, for a container that has Nix in it; unregister in
+    /// that container, or on the machine, removes what is left. Containers that run as machines (LXC, systemd-nspawn)
+    /// are treated as machines. A rootless container has only a table of its own: register fails with exit status 6
+    /// there, and binfmt-nix-run(8) works. Since Linux 6.7 entries end with the last mount of the table: if the machine
+    /// never mounted it, the exit status is 3 and the message says how to mount it, or use --watch.
     Register(Register),
-    /// Take away what register made, exactly
+    /// Undo register completely
+    ///
+    /// Removes exactly what register made: entries, boot rules, emulators, lines of nix.conf, directories. Lines that
+    /// the user added, and files that were changed since, are kept and reported. After the last system nothing of
+    /// binfmt-nix is left on the machine.
+    ///
+    /// While register --watch keeps a system registered, unregister fails with exit status 3 and names the process to
+    /// end.
     Unregister(Unregister),
-    /// Run a command with emulation: without root, without a trace
+    /// Run one command with emulation, as any user, without root
+    ///
+    /// Creates a user namespace and a mount namespace, mounts a binfmt_misc table in them, registers QEMU there, enters
+    /// a second namespace in which the user is the same as before, and executes CMD. Home, directory, terminal, signals
+    /// and exit status are the usual ones. The table ends with the command; nothing on the machine changes except the
+    /// cache of downloads. This needs Linux 6.7 or newer.
+    ///
+    /// Entries of the machine's own table whose interpreter can be opened are copied into the new table. NIX_CONFIG gets
+    /// the line that lets Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
+    /// outside: use a store of your own (nix build --store ~/store), or binfmt-nix-register(8).
+    ///
+    /// Inside, setuid programs such as sudo do not get their rights, supplementary groups show as nogroup but still
+    /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error names
+    /// the setting and the change; packaging/apparmor has a profile for Ubuntu.
     Run(Run),
-    /// Download QEMU into an archive, for register --from
+    /// Download emulators into an archive, for register --from
+    ///
+    /// Writes the pinned emulators and a list of their digests as a .tar.gz, for machines without a network. The same
+    /// release and systems always give the same bytes. Root is not needed.
     Fetch(Fetch),
-    /// Show what downloads are kept, or remove it
+    /// Show the cached downloads, or remove them
+    ///
+    /// The cache holds downloads by their digest, in $XDG_CACHE_HOME/binfmt-nix or ~/.cache/binfmt-nix. Every file is
+    /// verified again before it is used.
     Cache(Cache),
-    /// Say what the kernel does with a program, or did with a process, and why
+    /// Explain why a program runs or does not run
+    ///
+    /// Reads a file as the kernel's execve(2) does, and reports entry by entry what becomes of it, and which command
+    /// makes it run. Scripts are followed to their interpreter, and that one to its own. With --pid, reports whether a
+    /// process is emulated, which program runs in it, and which entry it came from; for the user's own processes this
+    /// needs no root.
+    ///
+    /// What a security module forbids, and files that are open for writing (ETXTBSY), cannot be seen.
     Explain(Explain),
-    /// Find out what is wrong, and what repairs it; explain an error message
+    /// Find out what is wrong and how to repair it
+    ///
+    /// Checks the kernel, the entries, the emulators, the boot rules and Nix. Each finding has its cause and the
+    /// command that repairs it. The exit status is 3 if there is a finding.
+    ///
+    /// With an error message of Nix, the kernel, docker, podman, QEMU or sudo, explains the message for this machine: is
+    /// the system registered, is Nix configured, was its daemon restarted. It also detects that a build of hundreds of
+    /// derivations is a cross build, which finds nothing in the binary cache, and says how to get the native build.
     Doctor(Doctor),
-    /// Show what is registered, by whom, and whether it works
+    /// Show which systems are registered, and whether they work
+    ///
+    /// Prints a line for each system. A state is `works`, `partial` (programs run, but not in chroots, containers and
+    /// builds), `untried`, `broken` or `missing`. Release and digest of QEMU are those of the file that the kernel
+    /// really runs: with flag F that is the file that was there at registration. If the path names another file now,
+    /// both are shown.
     Status(Status),
-    /// Prove that programs of other systems run here, in chroots, in sandboxes
+    /// Prove that programs of other systems run here
+    ///
+    /// Runs a program of each system: directly, with another argv[0], in an empty chroot, and in namespaces like those
+    /// of Nix's sandbox. Each result is `proven`, `FAILED` or `untried`; one that is not proven has its cause and
+    /// repair. The exit status is 0 if all are proven, and 3 otherwise. Root is not needed, nothing is downloaded, and
+    /// nothing is written except by --nix.
     Test(Test),
-    /// Show the known systems, their names and rules
+    /// List the known systems with their names and rules
+    ///
+    /// 33 systems are known. The formats binfmt.d and register print the rules as lines for systemd-binfmt or the
+    /// kernel, with the interpreter paths of binfmt-nix and the flags PF.
     List(List),
-    /// Print nix.conf lines to be put there by hand, or machines lines for others
+    /// Print lines for nix.conf or for a machines file
+    ///
+    /// Prints the lines that register writes, for a nix.conf that is managed by other means. With --builder, prints the
+    /// lines of this host for /etc/nix/machines of other hosts.
     NixConf(NixConf),
-    /// Write files that are made from other files
+    /// Generate files of the source tree
     #[command(hide = true)]
     Gen(Gen),
-    /// Do the download that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::COMMAND)]
-    DownloadConfined,
-    /// Unpack the archive that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::UNPACK)]
-    UnpackConfined {
-        /// The process that wants it
-        parent: u32,
-        /// The systems, by QEMU's names
-        targets: Vec<String>,
-    },
-    /// Say what is in the signed list that is on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::VERIFY)]
-    VerifyConfined {
-        /// The process that wants it
-        parent: u32,
-        /// What it wants to know, as JSON
-        question: String,
-    },
-    /// Pull the image that is named on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::PULL)]
-    PullConfined,
-    /// Unpack the layers that are on standard input, with as few rights as there can be
-    #[command(hide = true, name = crate::fetcher::UNPACK_LAYERS)]
-    UnpackLayersConfined {
-        /// The process that wants it
-        parent: u32,
-        /// How long each layer is, with commas between them
-        lengths: String,
-        /// The systems, by QEMU's names
-        targets: Vec<String>,
-    },
-    /// Map ids of a new user namespace from outside of it
-    #[command(hide = true, name = crate::rootless::MAP_IDS)]
-    MapIds {
-        /// The process in it
-        pid: u32,
-        /// Its user ids
-        uids: String,
-        /// Its group ids
-        gids: String,
-        /// newuidmap and newgidmap, if they have to do it
-        programs: Vec<PathBuf>,
-    },
-    /// Be shut in, and become the probe of a system there
-    #[command(hide = true, name = crate::probe::room::ENTER)]
-    EnterRoom {
-        /// How it is shut in
-        room: String,
-        /// The system
-        system: String,
-    },
-    /// Enter a chroot and become a program there
-    #[command(hide = true, name = crate::apply::BECOME)]
-    BecomeInChroot {
-        /// The chroot
-        dir: PathBuf,
-        /// The program in it
-        program: PathBuf,
-        /// Its first argument, the name it is started by
-        arg0: String,
-    },
+    /// Start this program as a worker of its own
+    #[command(hide = true)]
+    Internal(Internal),
 }

@@ -8,29 +8,49 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 pub struct Origin {
     /// Use this static QEMU (for one system)
+    ///
+    /// The file must be a static QEMU user-mode emulator for the system, and only root may be able to change it.
     #[arg(long, value_name = "PATH", conflicts_with = "source")]
     pub qemu: Option<PathBuf>,
-    /// Take QEMU from this archive (.deb, .apk, .tar.gz, ...), directory, file, or
-    /// image (oci://HOST/NAME@sha256:HEX)
+    /// Take QEMU from a package, archive, directory, file or image
+    ///
+    /// A .deb, an .apk, a .tar.gz, .tar.xz or .tar.zst, a directory, or a program: on this machine, at an https:// URL,
+    /// or in an image of a registry (oci://HOST/NAME@sha256:HEX). Files called qemu-TARGET or qemu-TARGET-static are
+    /// taken, wherever they are in it. With `all`, every system that it has is used. A URL needs --sha256, an image has
+    /// its digest in its name; --insecure-no-digest lifts both. No network is needed for a local path.
     #[arg(long, value_name = "PATH|URL|IMAGE", conflicts_with_all = ["source", "qemu", "mirror"])]
     pub from: Option<PathBuf>,
-    /// Refuse what --from names if it has another SHA-256
+    /// Refuse the file of --from unless it has this SHA-256
+    ///
+    /// A file with another digest is refused before anything in it is read. The exit status is then 5.
     #[arg(long, value_name = "HEX", requires = "from")]
     pub sha256: Option<String>,
-    /// Take what the URL or image of --from gives, whatever that is
+    /// Do not verify the digest of --from
+    ///
+    /// The server, or an attacker on the connection, then chooses the program that root runs.
     #[arg(long, requires = "from")]
     pub insecure_no_digest: bool,
-    /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest", the newest that
-    /// Debian signed
+    /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"
+    ///
+    /// Releases by number have pinned digests. `latest` is the newest release that Debian signed, in trixie-backports
+    /// or trixie: Debian's keys are compiled in, and a list that is too old is refused.
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["from", "qemu"])]
     pub qemu_version: Option<String>,
-    /// Use what is on this machine; download nothing
+    /// Download nothing; use what is on this machine
+    ///
+    /// Uses an installed emulator, a cached download, or a local --from.
     #[arg(long)]
     pub offline: bool,
-    /// Where QEMU comes from
+    /// Choose where QEMU comes from
+    ///
+    /// A download is Debian's qemu-user 10.0.13, verified against digests that are compiled in. Mirrors are tried in this
+    /// order: --mirror or BINFMT_NIX_MIRROR, apt's own mirror on Debian, mirrors.kernel.org, snapshot.debian.org. Only
+    /// with `fallback`, archives of other publishers are tried if none of them has the package; their digests are pinned
+    /// too, and the origin of each digest is reported. A server that fails temporarily is tried again, and an
+    /// interrupted download of a whole file continues where it stopped.
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     pub source: Source,
-    /// Ask this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
 }
@@ -38,11 +58,11 @@ pub struct Origin {
 /// The values of `--source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Source {
-    /// Ours if installed, else a good one on the host, else a download
+    /// The installed one, else a good one of the host, else a download
     Auto,
-    /// The newest good one on the host
+    /// The newest good static QEMU of the host, or the reason against each
     Host,
-    /// The one that this release pins
+    /// The release that this version pins
     Download,
     /// As auto; if no Debian mirror works, an archive of another publisher
     Fallback,

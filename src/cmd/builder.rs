@@ -11,6 +11,7 @@ use crate::facts::{Facts, Native, native};
 use crate::host::{self, Host};
 use crate::nix::answer::{self, Answer};
 use crate::nix::machines::{self, Builder};
+use crate::outcome::NixMachines;
 use crate::status::{self, Working};
 use crate::ui::Ui;
 
@@ -32,7 +33,7 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     let builder = Builder { uri, max_jobs: host::env::processor_count(), features: look.features(), host_key };
     let machines = builder.machines(&native, &emulated);
     if ui.is_json() {
-        ui.json(&serde_json::json!({ "version": 1, "machines": machines }));
+        ui.json(&NixMachines { version: 1, machines });
     } else {
         for machine in &machines {
             ui.print(&machine.line);

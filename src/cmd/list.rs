@@ -42,22 +42,36 @@ fn print_table(ui: &Ui) {
 
 /// `list --json`. Fields are added, not changed, within one `version`.
 #[derive(Serialize)]
-struct Listing {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Listing {
+    /// Of this format: 1.
     version: u32,
+    /// All known systems.
     systems: Vec<Known>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Known {
+    /// QEMU's name of it.
     system: &'static str,
+    /// Nix's names.
     nix_systems: &'static [&'static str],
+    /// The platforms of container images.
     oci_platforms: &'static [&'static str],
+    /// Debian's names.
     debian: &'static [&'static str],
+    /// What `uname -m` prints there.
     uname: &'static [&'static str],
+    /// GNU's names.
     triples: &'static [&'static str],
+    /// The bytes that its programs begin with, in hexadecimal digits.
     magic: String,
+    /// Which bits of them count.
     mask: String,
+    /// Where they begin.
     offset: usize,
+    /// There is a program to prove it with.
     has_probe: bool,
 }
 

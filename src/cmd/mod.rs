@@ -21,6 +21,9 @@ mod unregister;
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use list::Listing;
+
 use binfmt_magic::Arch;
 
 use crate::binfmt_misc;
@@ -28,29 +31,20 @@ use crate::cli::{Cli, Command};
 use crate::container;
 use crate::download;
 use crate::error::{Error, ExitCode, Result};
-use crate::fetcher;
 use crate::host::env::kernel;
 use crate::host::{self, Host, Lock};
 use crate::layout;
 use crate::mirrors;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::probe::room;
 use crate::text::quoted;
 use crate::ui::Ui;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
-    // It must not have opened or asked for anything yet.
-    match &cli.command {
-        Command::DownloadConfined => return fetcher::run(),
-        Command::UnpackConfined { parent, targets } => return fetcher::run_unpacker(*parent, targets),
-        Command::VerifyConfined { parent, question } => return fetcher::run_verifier(*parent, question),
-        Command::PullConfined => return fetcher::run_puller(),
-        Command::UnpackLayersConfined { parent, lengths, targets } => {
-            return fetcher::run_layers_unpacker(*parent, lengths, targets);
-        }
-        _ => {}
+    // A worker must not have opened or asked for anything yet.
+    if let Command::Internal(internal) = &cli.command {
+        return internal.worker.run(&cli.root);
     }
     let host = Host::new(&cli.root)?;
     stay_inside(&host)?;
@@ -68,21 +62,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::List(args) => list::run(args, ui),
         Command::NixConf(args) => nix_conf::run(args, &host, ui),
         Command::Gen(args) => generate::run(args, ui),
-        Command::DownloadConfined => fetcher::run(),
-        Command::UnpackConfined { parent, targets } => fetcher::run_unpacker(*parent, targets),
-        Command::VerifyConfined { parent, question } => fetcher::run_verifier(*parent, question),
-        Command::PullConfined => fetcher::run_puller(),
-        Command::UnpackLayersConfined { parent, lengths, targets } => {
-            fetcher::run_layers_unpacker(*parent, lengths, targets)
-        }
-        Command::MapIds { pid, uids, gids, programs } => {
-            let mapped = host::namespaces::map_ids_of(*pid, uids, gids, programs);
-            mapped.map(|()| ExitCode::Ok).map_err(|e| Error::io("map the ids of process", pid.to_string().as_ref(), e))
-        }
-        Command::EnterRoom { room, system } => room::enter(&host, room, system),
-        Command::BecomeInChroot { dir, program, arg0 } => {
-            Err(Error::io("become", program, host::process::exec_in_chroot(dir, program, arg0)))
-        }
+        Command::Internal(internal) => internal.worker.run(&cli.root),
     }
 }
 

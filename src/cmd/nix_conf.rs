@@ -10,6 +10,7 @@ use crate::error::{ExitCode, Result};
 use crate::host::Host;
 use crate::layout;
 use crate::nix::conf::{self, Guest};
+use crate::outcome::NixLines;
 use crate::receipt::Receipt;
 use crate::ui::Ui;
 
@@ -33,7 +34,7 @@ pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode>
         archs.iter().zip(&paths).map(|(arch, path)| Guest { systems: arch.nix_systems, interpreter: path }).collect();
     let lines = conf::lines(&guests);
     if ui.is_json() {
-        ui.json(&serde_json::json!({ "version": 1, "lines": lines }));
+        ui.json(&NixLines { version: 1, lines });
     } else {
         for line in &lines {
             ui.print(line);

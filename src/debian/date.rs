@@ -9,65 +9,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Date(pub u64);
 
-const DAY: u64 = 86_400;
-const LAST_YEAR: u64 = 9999;
-const MONTHS: [(&str, u64); 12] = [
-    ("Jan", 31),
-    ("Feb", 28),
-    ("Mar", 31),
-    ("Apr", 30),
-    ("May", 31),
-    ("Jun", 30),
-    ("Jul", 31),
-    ("Aug", 31),
-    ("Sep", 30),
-    ("Oct", 31),
-    ("Nov", 30),
-    ("Dec", 31),
-];
+/// The first second that [`humantime`] and [`httpdate`] do not know.
+const AFTER_9999: u64 = 253_402_300_800;
 
 impl Date {
-    /// Reads a date of a Release file. The repository format wants RFC 5322's, in UTC; its day of the week is not
-    /// needed.
+    /// Reads a date of a Release file. The repository format wants RFC 5322's, in UTC, which is HTTP's
+    /// (RFC 9110 §5.6.7) but for the name of the zone, the width of the day, and how many blanks there are. The day
+    /// of the week must be the date's (RFC 5322 §3.3).
     pub fn parse(text: &str) -> Option<Self> {
         let words: Vec<_> = text.split_whitespace().collect();
         let [weekday, day, month, year, time, "UTC" | "GMT" | "+0000"] = *words.as_slice() else { return None };
-        if weekday.len() != 4 || !weekday.ends_with(',') {
-            return None;
-        }
-        let year = number(year).filter(|year| (1970..=LAST_YEAR).contains(year))?;
-        let at = MONTHS.iter().position(|(name, _)| *name == month)?;
-        let day = number(day).filter(|day| (1..=days_of(year).nth(at).unwrap_or(0)).contains(day))?;
-        let before: u64 = (1970..year).flat_map(days_of).chain(days_of(year).take(at)).sum();
-        let seconds = before.checked_add(day)?.checked_sub(1)?.checked_mul(DAY)?;
-        Some(Self(seconds.checked_add(of_day(time)?)?))
+        let time = httpdate::parse_http_date(&format!("{weekday} {day:0>2} {month} {year} {time} GMT"));
+        Some(Self::from(time.ok()?))
     }
 
     /// How long this was before `now`; nothing if it is still to come.
     pub fn age(self, now: Self) -> Duration {
         Duration::from_secs(now.0.saturating_sub(self.0))
     }
-}
-
-/// The seconds of `09:15:44`. There is no leap second in the kernel's clock.
-fn of_day(time: &str) -> Option<u64> {
-    let parts: Vec<_> = time.split(':').map(number).collect::<Option<_>>()?;
-    match *parts.as_slice() {
-        [h @ 0..24, m @ 0..60, s @ 0..60] => h.checked_mul(3600)?.checked_add(m.checked_mul(60)?)?.checked_add(s),
-        _ => None,
-    }
-}
-
-/// Digits alone, and few.
-fn number(digits: &str) -> Option<u64> {
-    let plain = (1..=4).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
-}
-
-/// How many days each month of a year has.
-fn days_of(year: u64) -> impl Iterator<Item = u64> {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    MONTHS.iter().map(move |(name, days)| if leap && *name == "Feb" { 29 } else { *days })
 }
 
 impl From<SystemTime> for Date {
@@ -78,18 +37,14 @@ impl From<SystemTime> for Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut days, second) = (self.0 / DAY, self.0 % DAY);
-        for year in 1970..=LAST_YEAR {
-            for (month, length) in (1..).zip(days_of(year)) {
-                let Some(left) = days.checked_sub(length) else {
-                    let day = days.saturating_add(1);
-                    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-                    return write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC");
-                };
-                days = left;
+        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.0));
+        match time.filter(|_| self.0 < AFTER_9999) {
+            Some(time) => {
+                let text = humantime::format_rfc3339_seconds(time).to_string();
+                f.write_str(&text.replace('T', " ").replace('Z', " UTC"))
             }
+            None => f.write_str("after the year 9999"),
         }
-        write!(f, "after the year {LAST_YEAR}")
     }
 }
 
@@ -116,6 +71,9 @@ mod tests {
             "Sat, 21 Nov 2026 24:15:00 UTC",
             "Sat, 31 Nov 2026 09:15:44 UTC",
             "Sat, 0 Nov 2026 09:15:44 UTC",
+            "Sun, 21 Nov 2026 09:15:44 UTC",
+            "Saturday, 21 Nov 2026 09:15:44 UTC",
+            "Saturday, 21-Nov-26 09:15:44 GMT",
             "Sun, 29 Feb 2100 09:15:44 UTC",
             "Sat, +1 Nov 2026 09:15:44 UTC",
             "Sat, 21 nov 2026 09:15:44 UTC",
@@ -124,6 +82,8 @@ mod tests {
         ] {
             assert_eq!(Date::parse(text), None, "{text}");
         }
+        assert_eq!(Date(AFTER_9999 - 1).to_string(), "9999-12-31 23:59:59 UTC");
+        assert_eq!(Date(AFTER_9999).to_string(), "after the year 9999");
         assert_eq!(Date(u64::MAX).to_string(), "after the year 9999");
     }
 }

@@ -31,6 +31,7 @@ pub use seen::Seen;
 
 /// How soon something should be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Urgency {
     /// The machine may stop working.
@@ -56,6 +57,7 @@ pub struct Check {
 
 /// A situation that a check found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// The name of the check.
     pub id: &'static str,
@@ -68,6 +70,7 @@ pub struct Finding {
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Case {
     /// The systems that are affected; empty if all are, or Nix itself.
     pub systems: Vec<&'static str>,
@@ -84,6 +87,7 @@ pub struct Case {
 
 /// A repair that is safe to make without asking, through facts, plan and apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fix {
     /// Register these systems of the receipt again.

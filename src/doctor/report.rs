@@ -9,6 +9,7 @@ use super::{Finding, Seen, Urgency};
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// The version of this format: 1.
     pub version: u32,

@@ -17,6 +17,7 @@ const PATH_MAX: u64 = 4096;
 
 /// An ELF header in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Elf {
     /// The class, 32 or 64; null for any other value.
     pub bits: Option<u32>,

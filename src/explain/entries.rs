@@ -8,6 +8,7 @@ use crate::binfmt_misc::{Table, name_of};
 
 /// What the kernel does with one entry.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EntryLine {
     /// The name of the entry.
     pub name: String,
@@ -27,6 +28,7 @@ pub struct EntryLine {
 
 /// The first difference between a file and what an entry requires.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "in", rename_all = "kebab-case")]
 pub enum Differs {
     /// A byte of the file.

@@ -10,6 +10,7 @@ use super::{Explanation, text};
 
 /// A process, as `explain --pid --json` prints it. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Process {
     /// The version of this format: 1.
     pub version: u32,
@@ -39,6 +40,7 @@ pub struct Process {
 
 /// The kind of program that runs in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// The program itself.
@@ -55,6 +57,7 @@ pub enum How {
 
 /// The entry of the table that a process came from.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Origin {
     /// The name of the entry.
     pub name: String,
@@ -66,6 +69,7 @@ pub struct Origin {
 
 /// The file that an entry starts now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Starts {
     /// The same file that the process executes.

@@ -7,6 +7,7 @@ use super::text;
 
 /// The content of a script's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Script {
     /// The interpreter's path.
     pub interpreter: String,

@@ -12,6 +12,7 @@ use super::{Elf, EntryLine, Script};
 
 /// What becomes of a file when it is executed.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The version of this format: 1.
     pub version: u32,
@@ -39,6 +40,7 @@ pub struct Explanation {
 
 /// The answer in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The kernel runs it, directly or by the interpreter in its first line.
@@ -55,6 +57,7 @@ pub enum Verdict {
 
 /// The kernel's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TableState {
     /// The table is in force.
@@ -71,6 +74,7 @@ pub enum TableState {
 
 /// One file on the way.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// The path that the kernel got; rules by extension compare it.
     pub path: String,
@@ -90,6 +94,7 @@ pub struct Step {
 
 /// What a file's first bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// `\x7fELF`
@@ -106,6 +111,7 @@ pub enum What {
 
 /// Who takes a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Taker {
     /// An entry of the table.
@@ -123,6 +129,7 @@ pub enum Taker {
 
 /// What is started for a file.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Interpreter {
     /// The path of the interpreter.
     pub path: String,
@@ -146,6 +153,7 @@ pub struct Interpreter {
 
 /// Whether a program needs others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Linking {
     /// It is static.

@@ -10,6 +10,7 @@ use crate::binfmt_misc::name_of;
 
 /// Who made an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Maker {
     /// This tool, on this machine.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::host::Worker;
 
 /// The hidden command of this program that is the child.
-pub const COMMAND: &str = "download-confined";
+pub const COMMAND: &str = "download";
 
 /// What the library asks before it believes `HTTP_PROXY`: a CGI program's could come from a request.
 const UNDER_CGI: &str = "REQUEST_METHOD";

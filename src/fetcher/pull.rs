@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::host::{self, Worker};
 use crate::oci::{Login, Platform, Reference};
 
-/// The hidden command of this program that is the child.
-pub const PULL: &str = "pull-confined";
+/// The `internal` subcommand that is the child.
+pub const PULL: &str = "pull";
 
 /// What is to be pulled, and how.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use super::{hear, note};
 use crate::error::{Error, Result};
 use crate::host::Worker;
 
-/// The hidden command of this program that is the child.
-pub const UNPACK: &str = "unpack-confined";
+/// The `internal` subcommand that is the child.
+pub const UNPACK: &str = "unpack";
 /// The same, for layers.
-pub const UNPACK_LAYERS: &str = "unpack-layers-confined";
+pub const UNPACK_LAYERS: &str = "unpack-layers";
 
 /// The layers of an image, in memory, each as its digest says.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use crate::debian::{self, Answer, Date, DebianError, Keys, Offer, Question, Want
 use crate::error::{Error, Result};
 use crate::host::Worker;
 
-/// The hidden command of this program that is the child.
-pub const VERIFY: &str = "verify-confined";
+/// The `internal` subcommand that is the child.
+pub const VERIFY: &str = "verify";
 
 /// Which `qemu-user` Debian offers for a host machine (`uname -m`), from the files that `get` gives, and what the user
 /// should know of this kernel.

@@ -14,7 +14,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::NamespaceError;
+use super::{INTERNAL, NamespaceError};
 
 /// What a room may hide while it is there: the first directory that exists.
 const PLACES: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
@@ -97,7 +97,7 @@ pub fn enter_chroot(room: &Path) -> io::Result<()> {
 
 /// Starts this program again, as the first process of a new namespace of processes, and waits for its end.
 pub fn respawn_as_init(words: &[&str]) -> io::Result<ExitStatus> {
-    Command::new("/proc/self/exe").args(words).env_clear().status()
+    Command::new("/proc/self/exe").arg(INTERNAL).args(words).env_clear().status()
 }
 
 /// Has the kernel kill this process when the one that started it ends.

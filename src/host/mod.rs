@@ -39,7 +39,7 @@ pub use staging::{Backup, StagedFile, StagedProgram, TEMP_PREFIX};
 pub use temp_program::TempProgram;
 pub use user_files::OutputFile;
 pub use watch::{DirWatch, InotifyInstance, WakeReason};
-pub use worker::{Worker, WorkerOutput};
+pub use worker::{INTERNAL, Worker, WorkerOutput};
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
@@ -63,6 +63,7 @@ pub struct Host {
 /// change time, which no program can set (inode(7)). The device number is left
 /// out, as it may differ after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileStamp {
     ino: u64,
     size: u64,

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::Host;
+use super::{Host, INTERNAL};
 use crate::error::{Error, Result};
 
 /// What was tried when the kernel refused.
@@ -101,7 +101,7 @@ pub fn start_mapper(
     let words =
         |ranges: &[IdRange]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
     let mut mapper = Command::new("/proc/self/exe");
-    mapper.env_clear().arg(command).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
+    mapper.env_clear().args([INTERNAL, command]).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
     mapper.args(programs.into_iter().flatten());
     let started = mapper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let failed = |e| Error::io("start", &super::env::own_path(), e);

@@ -17,6 +17,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::process;
 
+/// The hidden subcommand of this program whose subcommands are the workers.
+pub const INTERNAL: &str = "internal";
+
 /// So much may be on its way from the worker: what any user may ask for (pipe(7), pipe-max-size).
 const ON_THE_WAY: i32 = 1 << 20;
 /// So much of its complaints is kept: one pipe's worth.
@@ -47,14 +50,14 @@ pub enum WorkerOutput {
 }
 
 impl Worker {
-    /// Starts `/proc/self/exe COMMAND`, with these variables of our own caller and no others, and `job` to read.
+    /// Starts `/proc/self/exe internal COMMAND`, with these variables of our own caller and no others, and `job` to read.
     ///
     /// The kernel takes the thread that calls this for the worker's parent (PR_SET_PDEATHSIG in prctl(2)).
     pub fn start(command: &str, variables: &[&str], job: Vec<u8>) -> io::Result<Self> {
         // Its end is not waited for either: a worker that complains at length loses the rest.
         let (complaints, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let mut child = Command::new("/proc/self/exe")
-            .arg(command)
+            .args([INTERNAL, command])
             .env_clear()
             .envs(variables.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .current_dir("/")
@@ -66,11 +69,11 @@ impl Worker {
         Self::from_child(child, Some(input), job, complaints.into())
     }
 
-    /// Starts `/proc/self/exe COMMAND ARGS…`, without variables, and with this file to read.
+    /// Starts `/proc/self/exe internal COMMAND ARGS…`, without variables, and with this file to read.
     pub fn start_with_file(command: &str, args: &[String], input: File) -> io::Result<Self> {
         let (complaints, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let child = Command::new("/proc/self/exe")
-            .arg(command)
+            .args([INTERNAL, command])
             .args(args)
             .env_clear()
             .current_dir("/")

@@ -6,6 +6,7 @@ use crate::host::{self, Host};
 
 /// The effective settings that matter here, as Nix printed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     /// `extra-platforms`, after every file and default.
     pub extra_platforms: Vec<String>,

@@ -30,6 +30,7 @@ const OF_PROCESSOR: [&str; 2] = ["gccarch-", "gcctune-"];
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Machine {
     /// Where its store is.
     pub uri: String,

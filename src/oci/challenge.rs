@@ -1,5 +1,9 @@
 //! What a registry wants to hear before it answers: `WWW-Authenticate` (RFC 9110 §11.6.1), and whom we tell.
 
+use std::fmt::Write as _;
+
+use http_auth::{ChallengeRef, parser::ChallengeParser};
+
 use super::host::is_loopback;
 
 /// More than any server asks in one answer.
@@ -19,116 +23,81 @@ impl Challenge {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// All challenges of a header's value, up to where it is broken. One that says a thing twice is left out.
+    /// All challenges of a header's value, up to where it is broken; of the one that is broken, its scheme. One that
+    /// names a parameter twice is left out.
     pub fn parse(value: &[u8]) -> Vec<Self> {
-        let mut challenges: Vec<Self> = Vec::new();
-        let mut rest = Rest(value);
-        while challenges.len() < MOST {
-            rest.skip(b" \t,");
-            let Some(word) = rest.token() else { break };
-            let before = rest;
-            rest.skip(b" \t");
-            // `scheme` and `name =` begin alike.
-            let value = if rest.eat(b'=') { rest.value() } else { None };
-            match (value, challenges.last_mut()) {
-                (Some(value), Some(challenge)) => challenge.parameters.push((word, value)),
-                (None, _) if before.is_scheme() => {
-                    rest = before;
-                    challenges.push(Self { scheme: word, parameters: Vec::new() });
-                    rest.token68();
-                }
-                _ => break,
+        let elements = elements(value);
+        let text = elements.join(",");
+        let mut challenges = Vec::new();
+        for one in ChallengeParser::new(&text).take(MOST) {
+            match one {
+                Ok(one) => challenges.push(Self::from(&one)),
+                Err(_) => challenges.extend(elements.iter().filter_map(|one| Self::begun(one)).nth(challenges.len())),
             }
         }
-        challenges.retain(|challenge| {
-            let names: Vec<_> = challenge.parameters.iter().map(|(name, _)| name).collect();
-            names.iter().enumerate().all(|(at, name)| !names.iter().take(at).any(|before| before == name))
-        });
+        challenges.retain(|one| !one.names_twice());
         challenges
     }
-}
 
-/// What is left of a header's value.
-#[derive(Clone, Copy)]
-struct Rest<'a>(&'a [u8]);
-
-impl Rest<'_> {
-    fn skip(&mut self, any: &[u8]) {
-        while let [first, rest @ ..] = self.0
-            && any.contains(first)
-        {
-            self.0 = rest;
-        }
+    /// The challenge that an element of the value begins, without parameters.
+    fn begun(element: &str) -> Option<Self> {
+        let (scheme, rest) = element.split_once(' ').unwrap_or((element, ""));
+        let is_token = !scheme.is_empty() && scheme.bytes().all(is_tchar) && !rest.starts_with('=');
+        is_token.then(|| Self { scheme: scheme.to_ascii_lowercase(), parameters: Vec::new() })
     }
 
-    fn eat(&mut self, byte: u8) -> bool {
-        match self.0 {
-            [first, rest @ ..] if *first == byte => {
-                self.0 = rest;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// So many bytes that `fits`, if there are any.
-    fn run(&mut self, fits: impl Fn(u8) -> bool) -> Option<String> {
-        let length = self.0.iter().position(|byte| !fits(*byte)).unwrap_or(self.0.len());
-        let (run, rest) = self.0.split_at_checked(length).filter(|(run, _)| !run.is_empty())?;
-        self.0 = rest;
-        Some(String::from_utf8_lossy(run).into_owned())
-    }
-
-    /// `token` of RFC 9110 §5.6.2, in lower case.
-    fn token(&mut self) -> Option<String> {
-        Some(self.run(is_tchar)?.to_ascii_lowercase())
-    }
-
-    /// A token or a quoted string (§5.6.4), whichever case.
-    fn value(&mut self) -> Option<String> {
-        self.skip(b" \t");
-        if !self.eat(b'"') {
-            return self.run(is_tchar);
-        }
-        let mut bytes = Vec::new();
-        loop {
-            match self.0 {
-                [b'"', rest @ ..] => {
-                    self.0 = rest;
-                    return String::from_utf8(bytes).ok();
-                }
-                [b'\\', byte, rest @ ..] | [byte, rest @ ..] if !byte.is_ascii_control() || *byte == b'\t' => {
-                    bytes.push(*byte);
-                    self.0 = rest;
-                }
-                _ => return None,
-            }
-        }
-    }
-
-    /// After a scheme there is a blank, a comma, or nothing.
-    fn is_scheme(self) -> bool {
-        matches!(self.0, [] | [b' ' | b',', ..])
-    }
-
-    /// Passes over a `token68` (§11.2), which no scheme of ours has: it ends at a comma, or with the value.
-    fn token68(&mut self) {
-        let mut rest = *self;
-        rest.skip(b" ");
-        let is = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-        if rest.run(is).is_some() {
-            rest.skip(b"=");
-            let end = rest;
-            rest.skip(b" \t");
-            if matches!(rest.0, [] | [b',', ..]) {
-                *self = end;
-            }
-        }
+    fn names_twice(&self) -> bool {
+        let mut names: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
+        names.sort();
+        names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
     }
 }
 
+impl From<&ChallengeRef<'_>> for Challenge {
+    fn from(one: &ChallengeRef<'_>) -> Self {
+        let parameters = one.params.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_unescaped()));
+        Self { scheme: one.scheme.to_ascii_lowercase(), parameters: parameters.collect() }
+    }
+}
+
+/// The elements between commas of a value, without what RFC 9110 allows and [`http_auth`] does not read: a `token68`
+/// (§11.2), which no scheme of ours has; more than one blank behind a scheme (§11.3); and other bytes than ASCII in a
+/// quoted string (§5.6.4), which are percent-encoded as in a URL.
+fn elements(value: &[u8]) -> Vec<String> {
+    let mut elements = vec![String::new()];
+    let (mut quoted, mut escaped) = (false, false);
+    for &byte in value {
+        let ends_quote = byte == b'"' && !escaped;
+        quoted ^= ends_quote;
+        escaped = quoted && byte == b'\\' && !escaped;
+        match elements.last_mut() {
+            Some(_) if byte == b',' && !quoted => elements.push(String::new()),
+            Some(element) if byte.is_ascii() || !quoted => element.push(char::from(byte)),
+            // A String takes everything.
+            Some(element) => drop(write!(element, "%{byte:02X}")),
+            None => {}
+        }
+    }
+    elements.iter().map(|element| without_token68(element.trim_matches([' ', '\t']))).collect()
+}
+
+/// RFC 9110 §5.6.2.
 fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn without_token68(element: &str) -> String {
+    let is_token68 = |text: &str| {
+        let text = text.trim_end_matches('=');
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+    };
+    let is_scheme = |word: &str| !word.contains(['=', '"']);
+    match element.split_once(' ').map(|(scheme, rest)| (scheme, rest.trim_start_matches(' '))) {
+        Some((scheme, _)) if !is_scheme(scheme) => element.to_owned(),
+        Some((scheme, rest)) if is_token68(rest) => scheme.to_owned(),
+        Some((scheme, rest)) => format!("{scheme} {rest}"),
+        None => element.to_owned(),
+    }
 }
 
 /// What a token is asked for: to pull, and nothing else, whatever the registry would have us ask. It may know the
@@ -202,6 +171,7 @@ mod tests {
             ["negotiate", "bearer realm=x service=a,b"]
         );
         assert_eq!(shown(",, Basic , Bearer a=b,,c=d"), ["basic", "bearer a=b c=d"]);
+        assert_eq!(shown(r#"Bearer  realm="grün, \"x", Basic"#), ["bearer realm=gr%C3%BCn, \"x", "basic"]);
     }
 
     #[test]

@@ -12,12 +12,12 @@ use binfmt_magic::Arch;
 
 use super::{ARG0, Trial, judge, watch};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{self, Host, NamespaceError, StoppedChild};
+use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 use crate::rootless::ability;
 use crate::rootless::enter::limits;
 
-/// The hidden command: it enters a room and becomes the probe of a system there.
-pub const ENTER: &str = "enter-room";
+/// The `internal` subcommand: it enters a room and becomes the probe of a system there.
+pub const ENTER: &str = "probe";
 
 /// What the hidden command writes to its standard error if the kernel does not start the probe: a line of this word and
 /// the errno, before the line for people.
@@ -51,7 +51,7 @@ impl Room {
 
 /// Starts the probe of a system in a room.
 pub fn run(room: Room, arch: &Arch) -> Trial {
-    let words = [ENTER, room.name(), arch.target].map(OsStr::new);
+    let words = [INTERNAL, ENTER, room.name(), arch.target].map(OsStr::new);
     let child = match StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
         Err(e) => return Trial::Untried(format!("this program cannot start itself: {e}")),

@@ -23,6 +23,7 @@ use why::{Case, Cause};
 
 /// What was proven.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// The version of this format: 1.
     pub version: u32,
@@ -34,6 +35,7 @@ pub struct Report {
 
 /// One system.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SystemReport {
     /// QEMU's name of it.
     pub system: &'static str,
@@ -55,6 +57,7 @@ pub struct SystemReport {
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
     /// The check.
     pub what: What,
@@ -68,6 +71,7 @@ pub struct Proof {
 
 /// The checks that are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// A program is started directly.
@@ -84,6 +88,7 @@ pub enum What {
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The check succeeded.

@@ -37,6 +37,7 @@ pub struct Pinned {
 
 /// The file at the path of an interpreter, while the kernel runs another one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OnDisk {
     /// Whether a file exists.
     pub exists: bool,

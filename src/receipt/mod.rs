@@ -24,6 +24,7 @@ const VERSION: u32 = 1;
 
 /// Everything that is there because of us.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     version: u32,
@@ -35,6 +36,7 @@ pub struct Receipt {
 
 /// A registered system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct System {
     /// The kernel entry that runs its programs.
@@ -45,9 +47,9 @@ pub struct System {
     pub qemu: String,
     /// Where the emulator came from, for people.
     pub source: String,
-    /// The entry is somebody else's; only Nix was told by us.
+    /// The entry is another tool's; only Nix was configured by us.
     pub adopted: bool,
-    /// Nix was to be told.
+    /// Nix was to be configured.
     pub nix: bool,
     /// A foreign program was seen running through the entry.
     pub proven: bool,
@@ -55,6 +57,7 @@ pub struct System {
 
 /// One thing that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// How far its making got.
@@ -68,6 +71,7 @@ pub struct Record {
 
 /// How far the making of a thing got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It may or may not be there.
@@ -77,8 +81,9 @@ pub enum State {
 }
 
 /// The things that this tool makes. None of them existed before: what others
-/// made is never replaced, so undoing is taking away.
+/// made is never replaced, so undoing is removing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Made {
     /// A directory.

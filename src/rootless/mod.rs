@@ -8,7 +8,7 @@
 //! and whatever namespaces it makes itself, have that one. With the last process
 //! all of it is gone; nothing of the machine was changed.
 
-/// The hidden command of this program that maps ids from outside.
+/// The `internal` subcommand that maps ids from outside.
 pub const MAP_IDS: &str = "map-ids";
 
 pub mod ability;

@@ -29,12 +29,13 @@ use crate::{layout, probe, proof};
 
 /// The machine's foreign systems.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     /// The version of this format: 1.
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
-    /// Whether something of ours exists that belongs to no registered system: a run
+    /// Whether something that this tool made exists that belongs to no registered system: a run
     /// is in progress, was interrupted, or had to leave something. The same command
     /// completes it; `unregister all` removes it, or reports what remains.
     pub unfinished: bool,
@@ -44,6 +45,7 @@ pub struct Status {
 
 /// One system.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SystemStatus {
     /// QEMU's name of it.
     pub system: &'static str,
@@ -77,6 +79,7 @@ pub struct SystemStatus {
 
 /// Whether a system's programs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Working {
     /// A program was run just now, in an empty chroot if that could be tried.
@@ -163,6 +166,7 @@ fn is_of(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
 
 /// What `status --check --json` prints: one system, as fast as possible. Neither Nix nor any file is read.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
     /// The version of this format: 1.
     pub version: u32,

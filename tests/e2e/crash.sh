@@ -30,7 +30,7 @@ confined() {
     check "confined: all is as before" same before
 }
 
-is_the_child() { tr '\0' ' ' < "/proc/$child/cmdline" | tee /dev/stderr | grep -qx "/proc/self/exe download-confined "; }
+is_the_child() { tr '\0' ' ' < "/proc/$child/cmdline" | tee /dev/stderr | grep -qx "/proc/self/exe internal download "; }
 
 has_no_rights() {
     local line

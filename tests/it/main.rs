@@ -46,6 +46,7 @@ use std::env;
 use std::process::ExitCode;
 
 use binfmt_nix::fetcher;
+use binfmt_nix::host::INTERNAL;
 
 use crate::qemu::{archive, debian, download, oci};
 use crate::sandbox::{hostile_workers, old_kernel, rights};
@@ -54,10 +55,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [fetcher::COMMAND] => hostile_workers::child(),
-        [fetcher::UNPACK, parent, targets @ ..] => archive::worker::child(parent, targets),
-        [fetcher::VERIFY, parent, question] => debian::worker::child(parent, question),
-        [fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => oci::command(),
+        [INTERNAL, fetcher::COMMAND] => hostile_workers::child(),
+        [INTERNAL, fetcher::UNPACK, parent, targets @ ..] => archive::worker::child(parent, targets),
+        [INTERNAL, fetcher::VERIFY, parent, question] => debian::worker::child(parent, question),
+        [INTERNAL, fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => oci::command(),
         [oci::tool::ROLE, image, machine, dir, targets @ ..] => oci::tool::role(image, machine, dir, targets),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),

@@ -27,6 +27,7 @@ pub struct Recognised {
 
 /// What a message means, here and now.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Meaning {
     /// The name of the message.
     pub id: &'static str,

@@ -13,6 +13,7 @@ use binfmt_nix::fetcher::protocol_download::{Job, Word};
 use binfmt_nix::fetcher::session::Handshake;
 use binfmt_nix::fetcher::wire;
 use binfmt_nix::fetcher::{self, Manner};
+use binfmt_nix::host::INTERNAL;
 use nix::sys::signal::{Signal, raise};
 
 /// Before this one stands in the URL, the play; set for a child that is to be honest.
@@ -91,7 +92,7 @@ fn honest(mut text: String) -> ExitCode {
     let mut job: Job = serde_json::from_str(&text).unwrap();
     job.parent = process::id();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .arg(fetcher::COMMAND)
+        .args([INTERNAL, fetcher::COMMAND])
         .env(HONEST, "1")
         .stdin(Stdio::piped())
         .spawn()

@@ -132,7 +132,7 @@ fn proxies_are_used() {
 /// Started by hand, it says what it wants, and does nothing.
 #[test]
 fn without_a_job_nothing_is_done() {
-    let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).arg("download-confined").output().unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(["internal", "download"]).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot read the job of /proc/self") && done.stdout.is_empty(), "{said}");

@@ -21,6 +21,7 @@ pub(crate) mod packing;
 pub(crate) mod rng;
 pub(crate) mod runs;
 pub(crate) mod sandbox;
+pub(crate) mod schema;
 pub(crate) mod server;
 pub(crate) mod snapshot;
 pub(crate) mod table;

@@ -69,7 +69,7 @@ impl Done {
         self
     }
 
-    /// All of stdout as one JSON document of version 1.
+    /// All of stdout as one JSON document of version 1, which is as its schema says.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         let value: serde_json::Value = match serde_json::from_str(&self.out) {
@@ -77,6 +77,7 @@ impl Done {
             Err(error) => panic!("stdout is not one JSON document: {error}: {self:#?}"),
         };
         assert_eq!(value["version"], 1, "{value:#}");
+        super::schema::holds(&value);
         value
     }
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::output::Done;
-use super::{Tree, qemu};
+use super::{Tree, qemu, schema};
 
 /// So long anything is waited for: what takes longer does not come.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -94,6 +94,9 @@ impl Held {
         let status = self.child.wait().unwrap();
         for (out, line) in &self.said {
             if out { self.out.push(line) } else { self.err.push(line) }
+        }
+        for line in self.out.iter().filter(|line| line.starts_with("{\"")) {
+            schema::holds(&serde_json::from_str(line).unwrap());
         }
         Done { code: status.code(), out: self.out.join("\n"), err: self.err.join("\n") }
     }

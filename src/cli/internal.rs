@@ -1,0 +1,121 @@
+//! The hidden subcommand `internal`, by which the tool starts itself as a worker.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use crate::error::{Error, ExitCode, Result};
+use crate::host::{self, Host};
+use crate::probe::room;
+use crate::{apply, fetcher, probe, rootless};
+
+/// Arguments of the hidden `internal`.
+#[derive(Debug, Args)]
+pub struct Internal {
+    /// The worker to become
+    #[command(subcommand)]
+    pub worker: Worker,
+}
+
+/// The workers.
+#[derive(Debug, Subcommand)]
+pub enum Worker {
+    /// Do the download that standard input describes, confined
+    #[command(name = fetcher::COMMAND)]
+    Download,
+    /// Unpack the archive on standard input, confined
+    #[command(name = fetcher::UNPACK)]
+    Unpack {
+        /// The process that started this one
+        parent: u32,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
+    /// Unpack the image layers on standard input, confined
+    #[command(name = fetcher::UNPACK_LAYERS)]
+    UnpackLayers {
+        /// The process that started this one
+        parent: u32,
+        /// The length of each layer, separated by commas
+        lengths: String,
+        /// The systems, by QEMU's names
+        targets: Vec<String>,
+    },
+    /// Verify the signed list on standard input, confined
+    #[command(name = fetcher::VERIFY)]
+    Verify {
+        /// The process that started this one
+        parent: u32,
+        /// The question, as JSON
+        question: String,
+    },
+    /// Pull the image that standard input names, confined
+    #[command(name = fetcher::PULL)]
+    Pull,
+    /// Map the ids of a new user namespace from outside of it
+    #[command(name = rootless::MAP_IDS)]
+    MapIds {
+        /// The process in the namespace
+        pid: u32,
+        /// Its user ids
+        uids: String,
+        /// Its group ids
+        gids: String,
+        /// Paths of newuidmap and newgidmap, if these have to do it
+        programs: Vec<PathBuf>,
+    },
+    /// Isolate this process and execute the probe of a system
+    #[command(name = probe::room::ENTER)]
+    Probe {
+        /// The kind of isolation
+        room: String,
+        /// The system
+        system: String,
+    },
+    /// Enter a chroot and execute a program there
+    #[command(name = apply::BECOME)]
+    ChrootExec {
+        /// The chroot
+        dir: PathBuf,
+        /// The program in it
+        program: PathBuf,
+        /// Its argv[0]
+        arg0: String,
+    },
+}
+
+impl Worker {
+    /// Does the worker's part. A confined worker has opened nothing before; the probe acts on the machine below `root`.
+    pub fn run(&self, root: &Path) -> Result<ExitCode> {
+        match self {
+            Self::Download => fetcher::run(),
+            Self::Unpack { parent, targets } => fetcher::run_unpacker(*parent, targets),
+            Self::UnpackLayers { parent, lengths, targets } => fetcher::run_layers_unpacker(*parent, lengths, targets),
+            Self::Verify { parent, question } => fetcher::run_verifier(*parent, question),
+            Self::Pull => fetcher::run_puller(),
+            Self::MapIds { pid, uids, gids, programs } => {
+                let mapped = host::namespaces::map_ids_of(*pid, uids, gids, programs);
+                let failed = |e| Error::io("map the ids of process", pid.to_string().as_ref(), e);
+                mapped.map(|()| ExitCode::Ok).map_err(failed)
+            }
+            Self::Probe { room, system } => room::enter(&Host::new(root)?, room, system),
+            Self::ChrootExec { dir, program, arg0 } => {
+                Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use crate::cli::Cli;
+    use crate::host::INTERNAL;
+
+    #[test]
+    fn host_starts_workers_by_the_name_of_the_subcommand() {
+        let cli = Cli::command();
+        assert!(cli.find_subcommand(INTERNAL).is_some_and(clap::Command::is_hide_set));
+    }
+}

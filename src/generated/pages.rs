@@ -1,0 +1,314 @@
+//! The sections of the man pages that the command line does not have.
+
+/// What a page has besides the help texts of its command.
+pub(super) struct Page {
+    /// Its file, without the section.
+    pub(super) name: &'static str,
+    /// EXIT STATUS.
+    pub(super) exit: Entries,
+    /// FILES.
+    pub(super) files: Entries,
+    /// ENVIRONMENT.
+    pub(super) environment: Entries,
+    /// EXAMPLES: a sentence, and the lines to type.
+    pub(super) examples: &'static [(&'static str, &'static [&'static str])],
+    /// Further sections: heading and paragraphs.
+    pub(super) more: &'static [(&'static str, &'static [&'static str])],
+    /// Pages to see besides the one of the program.
+    pub(super) see: &'static [&'static str],
+}
+
+type Entries = &'static [(&'static str, &'static str)];
+
+/// On the page of the program; the exit statuses on every page.
+pub(super) const COMMON: &[(&str, Entries)] = &[
+    (
+        "EXIT STATUS",
+        &[
+            ("0", "Done."),
+            ("1", "Failed; what was begun is undone."),
+            ("2", "Usage error."),
+            ("3", "A conflict, or something is not as it should be; the message says what, and what to do."),
+            ("4", "Root is needed; the exact command is printed."),
+            ("5", "A server, or --from, has other bytes than the expected digest."),
+            ("6", "This kernel or machine cannot do it."),
+            ("130, 129, 143", "Interrupted by SIGINT, SIGHUP or SIGTERM; what was begun is undone."),
+        ],
+    ),
+    (
+        "FILES",
+        &[
+            ("/usr/local/libexec/binfmt-nix/qemu-TARGET", "The emulators."),
+            (
+                "/proc/sys/fs/binfmt_misc/qemu-TARGET",
+                "The kernel's entries; binfmt-nix-TARGET where --force put one above another tool's, or QEMU is in memory.",
+            ),
+            (
+                "/etc/binfmt.d/zz-binfmt-nix-TARGET.conf",
+                "The boot rules, read by systemd-binfmt or OpenRC's binfmt. They sort after the distribution's, and so take precedence over rules of the same name. A file that sorts later still takes precedence over them, and so does systemd-binfmt FILE typed by hand, until systemd-binfmt is restarted.",
+            ),
+            ("/etc/nix/binfmt-nix.conf", "extra-extra-platforms and extra-sandbox-paths for Nix."),
+            ("/etc/nix/nix.conf", "One line at its end: !include binfmt-nix.conf."),
+            ("/var/lib/binfmt-nix/receipt.json", "What was made, for unregister."),
+            ("/run/binfmt-nix.lock", "Held while a command changes the machine."),
+            ("~/.cache/binfmt-nix", "Cached downloads of run and fetch, and of register as root."),
+            (
+                "~/.netrc, /etc/apt/auth.conf, /etc/apt/auth.conf.d, /etc/nix/netrc",
+                "Passwords for mirrors and URLs. A password is sent over plain http only if its line says http://.",
+            ),
+            (
+                "~/.config/containers/auth.json, ~/.docker/config.json",
+                "Passwords for registries, as podman login and docker login write them. Credential helpers are not run.",
+            ),
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &[
+            ("BINFMT_NIX_MIRROR", "The Debian mirror to try first, unless --mirror is given."),
+            ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies for downloads."),
+            ("SSL_CERT_FILE, SSL_CERT_DIR, NIX_SSL_CERT_FILE", "Certificates to trust instead of the system's."),
+            ("NETRC", "The user's file of passwords, instead of ~/.netrc."),
+            (
+                "REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME",
+                "Where the passwords for registries are.",
+            ),
+            ("XDG_CACHE_HOME", "Where the cache is, instead of ~/.cache."),
+            ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM", "Whether the output has colours."),
+        ],
+    ),
+];
+
+const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
+
+/// All pages.
+pub(super) const PAGES: [Page; 12] = [
+    Page {
+        name: "binfmt-nix",
+        examples: &[
+            (
+                "Make programs and Nix builds for aarch64 work on this machine:",
+                &["sudo binfmt-nix register aarch64", "nix build .#packages.aarch64-linux.hello"],
+            ),
+            ("Undo it:", &["sudo binfmt-nix unregister aarch64"]),
+            ("Run one program, without root and without a trace:", &["binfmt-nix run --system aarch64 -- ./a-program"]),
+            (
+                "Find out why something does not work:",
+                &[
+                    "binfmt-nix doctor",
+                    "nix build .#packages.aarch64-linux.hello 2>&1 | binfmt-nix doctor -",
+                    "binfmt-nix explain ./a-program",
+                ],
+            ),
+        ],
+        more: &[
+            (
+                "CONTAINERS",
+                &[
+                    "In a container of docker, podman or Kubernetes, register changes the machine's table and keeps QEMU in the machine's memory. binfmt-nix-register(8) says what it needs.",
+                    "packaging/container/build builds two images, one of them with the emulators of the usual systems, so that no network is needed. packaging/kubernetes and packaging/compose keep one running with register --watch.",
+                ],
+            ),
+            (
+                "LIMITATIONS",
+                &[
+                    "On Linux before 5.12 QEMU cannot see flag P, so programs do not keep their argv[0].",
+                    "Builds of a store that a nix-daemon owns run in the daemon: run cannot emulate for them, register can.",
+                    "An extra-platforms line in a user's own nix.conf replaces the system's.",
+                ],
+            ),
+        ],
+        see: &["nix.conf(5)", "binfmt.d(5)", "systemd-binfmt.service(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-register",
+        files: &[("/run/binfmt-nix-hold.lock", "Held by the process that runs register --watch.")],
+        environment: &[(
+            "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
+            "Set by systemd; --watch then reports readiness and status, and keeps the watchdog satisfied.",
+        )],
+        examples: &[
+            (
+                "Register two systems, and see first what would be done:",
+                &["sudo binfmt-nix register aarch64 riscv64 --dry-run", "sudo binfmt-nix register aarch64 riscv64"],
+            ),
+            (
+                "Use the newest good QEMU of this machine, and learn why others are not used:",
+                &["sudo binfmt-nix register aarch64 --source host"],
+            ),
+            (
+                "Use QEMU from a package whose digest is known, from an image, or from an archive that fetch wrote:",
+                &[
+                    "sudo binfmt-nix register aarch64 --from https://HOST/qemu-user.deb --sha256 HEX",
+                    "sudo binfmt-nix register aarch64 --from oci://HOST/NAME@sha256:HEX",
+                    "sudo binfmt-nix register all --from qemu.tar.gz",
+                ],
+            ),
+            (
+                "Register in a machine's image that is being built:",
+                &["sudo binfmt-nix register aarch64 --root /mnt/image"],
+            ),
+            (
+                "In a container, for the machine that it is on:",
+                &["podman run --rm --privileged localhost/binfmt-nix:0.1.0-qemu register aarch64 riscv64"],
+            ),
+            (
+                "As a systemd service of Type=notify:",
+                &["ExecStart=/opt/bin/binfmt-nix register arm64 --in-memory --watch --on-stop remove"],
+            ),
+        ],
+        more: &[
+            (
+                "EMULATORS OF THE HOST",
+                &[
+                    "--source auto uses the installed emulator of binfmt-nix, else the newest good static one on the machine, else a download. A good one is from the distribution, in a profile of Nix or Guix, or in /usr/local/bin; only root could have put it there; it is QEMU 7.2 or newer, and not a release that is known to break its guests. --source host also looks at what entries of other tools run, and says why each other emulator is not used.",
+                ],
+            ),
+            (
+                "EVENTS",
+                &[
+                    "The events of --watch are holding, removed, registered, adopted, failed, shadowed, disabled, switched-off, unmounted, mounted, resolved, note, warning, stopping, left, expired and unregistered. packaging/schema/watch-event.json has the fields of each. Readers ignore events and fields that they do not know.",
+                ],
+            ),
+        ],
+        see: &["binfmt-nix-unregister(8)", "binfmt-nix-status(8)", "binfmt-nix-test(8)", "sd_notify(3)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-unregister",
+        examples: &[
+            (
+                "Undo the registration of one system, or of all:",
+                &["sudo binfmt-nix unregister aarch64", "sudo binfmt-nix unregister all"],
+            ),
+            ("See what would be removed:", &["binfmt-nix unregister all --dry-run"]),
+        ],
+        see: &["binfmt-nix-register(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-run",
+        exit: &[
+            ("CMD's own", "If CMD was executed, its exit status; 128 and the number of the signal if one ended it."),
+            ("126", "CMD cannot be executed."),
+            ("127", "CMD does not exist."),
+        ],
+        files: &[
+            ("/etc/subuid, /etc/subgid", "The subordinate ids for --map-root."),
+            ("/etc/apparmor.d/binfmt-nix", "Where the profile of packaging/apparmor is installed, on Ubuntu."),
+        ],
+        environment: &[
+            ("SHELL", "The shell to run without CMD."),
+            ("NIX_CONFIG", "Gets the line that lets Nix build for the systems."),
+            (
+                "NIX_REMOTE",
+                "With daemon or nothing, builds run in the nix-daemon, without emulation; this is reported.",
+            ),
+        ],
+        examples: &[
+            (
+                "Run a program, or build with Nix in a store of your own:",
+                &[
+                    "binfmt-nix run --system aarch64 -- ./a-program",
+                    "binfmt-nix run -s aarch64 -- nix build --store ~/store .#packages.aarch64-linux.hello",
+                ],
+            ),
+            ("A shell in which programs of every known system run:", &["binfmt-nix run --all"]),
+            (
+                "A foreign container, with rootless podman:",
+                &["binfmt-nix run --map-root -s aarch64 -- podman run --arch arm64 docker.io/library/alpine uname -m"],
+            ),
+        ],
+        see: &["user_namespaces(7)", "binfmt-nix-cache(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-fetch",
+        examples: &[
+            (
+                "Prepare an archive, and register from it on a machine without a network:",
+                &["binfmt-nix fetch aarch64 riscv64 -o qemu.tar.gz", "sudo binfmt-nix register all --from qemu.tar.gz"],
+            ),
+            ("For an aarch64 machine:", &["binfmt-nix fetch x86_64 --host aarch64 -o qemu.tar.gz"]),
+        ],
+        see: &["binfmt-nix-register(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-cache",
+        examples: &[("Show the cached downloads, then remove them:", &["binfmt-nix cache", "binfmt-nix cache prune"])],
+        see: &["binfmt-nix-run(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-explain",
+        exit: &[("0", "The file would run; or the process was explained."), ("3", "The file would not run.")],
+        examples: &[
+            ("Why does this program not run?", &["binfmt-nix explain ./hello"]),
+            ("Is this process emulated?", &["binfmt-nix explain --pid 4242"]),
+        ],
+        see: &["execve(2)", "binfmt-nix-doctor(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-doctor",
+        exit: &[("3", "There is a finding, or the message is known.")],
+        examples: &[
+            (
+                "Check everything, and repair what can be repaired safely:",
+                &["binfmt-nix doctor", "sudo binfmt-nix doctor --fix"],
+            ),
+            (
+                "Explain a message, or the output of a build:",
+                &[
+                    "binfmt-nix doctor \"exec /bin/sh: exec format error\"",
+                    "nix build .#packages.aarch64-linux.hello 2>&1 | binfmt-nix doctor -",
+                ],
+            ),
+        ],
+        see: &["binfmt-nix-explain(8)", "binfmt-nix-test(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-status",
+        exit: &[("3", "With --check: the system does not work.")],
+        examples: &[
+            ("Show all systems with paths and digests:", &["binfmt-nix status -v"]),
+            ("A health check:", &["binfmt-nix status --check aarch64"]),
+        ],
+        see: &["binfmt-nix-test(8)", "binfmt-nix-doctor(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-test",
+        exit: &[("3", "Something was not proven.")],
+        examples: &[
+            ("Prove one system, with a build by Nix:", &["binfmt-nix test aarch64 --nix"]),
+            ("Prove every system that has an entry:", &["binfmt-nix test all"]),
+        ],
+        see: &["binfmt-nix-status(8)", "binfmt-nix-doctor(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-list",
+        examples: &[
+            ("Show the names of all systems:", &["binfmt-nix list"]),
+            ("Print rules for a boot file:", &["binfmt-nix list --format binfmt.d"]),
+        ],
+        see: &["binfmt.d(5)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-nix-conf",
+        examples: &[
+            ("The lines for this machine's nix.conf:", &["binfmt-nix nix-conf aarch64"]),
+            (
+                "The lines for other hosts, which reach this one as build:",
+                &["binfmt-nix nix-conf --builder root@build"],
+            ),
+        ],
+        see: &["nix.conf(5)"],
+        ..NOTHING
+    },
+];
