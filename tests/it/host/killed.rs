@@ -17,8 +17,13 @@ use crate::support::runs::{Run, gone, to_their_end, tree_after};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
-/// So many runs are killed in each test.
+/// The number of runs that each test kills on every machine. BINFMT_NIX_TEST_KILLS asks for more.
 const KILLS: usize = 84;
+
+fn wanted_kills() -> usize {
+    let wanted = std::env::var("BINFMT_NIX_TEST_KILLS").ok().map(|kills| kills.parse().unwrap());
+    wanted.unwrap_or(KILLS).max(KILLS)
+}
 
 /// How long a run takes here, from the state that `before` leads to.
 pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
@@ -77,8 +82,8 @@ fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     let mut noise = Noise::new(seed);
     let whole = whole();
     let times: Vec<_> = runs.iter().map(|run| duration(prepare, *run)).collect();
-    let (mut kills, mut chains) = (0, 0);
-    while kills < KILLS {
+    let (wanted, mut kills, mut chains) = (wanted_kills(), 0, 0);
+    while kills < wanted {
         let tree = Tree::new();
         let before = tree.snapshot();
         to_their_end(prepare, &tree);
