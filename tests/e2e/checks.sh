@@ -21,7 +21,7 @@ check() {
 exits() {
     local wanted=$1 got=0
     shift
-    "${clean[@]}" timeout 60 "$@" > "$home/said" 2>&1 || got=$?
+    "${clean[@]}" timeout 600 "$@" > "$home/said" 2>&1 || got=$?
     cat "$home/said"
     [ "$got" = "$wanted" ] || { echo "exit status: $got instead of $wanted: $*"; return 1; }
 }

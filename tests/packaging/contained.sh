@@ -90,7 +90,7 @@ compose() {
 
 soon() {
     local turn
-    for turn in {1..40}; do
+    for turn in {1..480}; do
         ! "$@" > "$home/turn" 2>&1 || return 0
         sleep 0.25
     done

@@ -13,7 +13,7 @@ use super::output::Done;
 use super::{Tree, qemu, schema};
 
 /// So long anything is waited for: what takes longer does not come.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Killed when it is dropped.
 pub(crate) struct Held {
