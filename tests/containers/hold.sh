@@ -41,7 +41,7 @@ said_ready() { podman logs hold 2>&1 | grep -F ' info holding '; }
 
 until_so() {
     local _
-    for _ in {1..100}; do
+    for _ in {1..1200}; do
         ! "$@" || return 0
         sleep 0.1
     done

@@ -47,7 +47,7 @@ END
     # The lines are used as they are; where the port is, and whose key it is, ssh is told by its own options. No known
     # host of root's counts: the key in the line does.
     sshing=("NIX_SSHOPTS=-p $port -i $home/key -oIdentitiesOnly=yes -oStrictHostKeyChecking=yes -oGlobalKnownHostsFile=/dev/null")
-    for _ in {1..100}; do
+    for _ in {1..1200}; do
         ! grep -q listening "$home/sshd.log" || return 0
         sleep 0.05
     done

@@ -56,7 +56,7 @@ holds_no_file() {
 }
 
 is_gone() {
-    for _ in {1..20}; do
+    for _ in {1..6000}; do
         grep -q '^State:.[^ZX]' "/proc/$child/status" 2>/dev/null || return 0
         sleep 0.01
     done
@@ -82,7 +82,7 @@ stall_in_download() {
     # `env` becomes the tool: it is this process.
     "${clean[@]}" "$tool" register aarch64 > "$home/log" 2>&1 &
     pid=$!
-    for _ in {1..200}; do
+    for _ in {1..2400}; do
         [ ! -e "$home/stalled" ] || break
         sleep 0.05
     done

@@ -67,7 +67,7 @@ start_daemon() {
 }
 
 listens() {
-    for _ in {1..100}; do
+    for _ in {1..1200}; do
         [ ! -S /nix/var/nix/daemon-socket/socket ] || return 0
         sleep 0.05
     done

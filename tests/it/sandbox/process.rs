@@ -40,7 +40,7 @@ impl Stalled {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let soon = Instant::now() + Duration::from_secs(20);
+        let soon = Instant::now() + Duration::from_secs(300);
         while !asked.is_finished() {
             assert!(Instant::now() < soon && tool.try_wait().unwrap().is_none(), "no download has begun");
             sleep(Duration::from_millis(2));
@@ -127,7 +127,7 @@ fn it_ends_with_its_parent() {
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
     lock.try_lock().unwrap();
-    assert!(gone_within(stalled.child, Duration::from_secs(1)));
+    assert!(gone_within(stalled.child, Duration::from_secs(25)));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Registry {
             .spawn()
             .unwrap();
         let registry = Self { process, address, dir };
-        let soon = Instant::now() + Duration::from_secs(20);
+        let soon = Instant::now() + Duration::from_secs(300);
         while TcpStream::connect(&registry.address).is_err() {
             let log = fs::read_to_string(registry.dir.path().join("log")).unwrap();
             assert!(Instant::now() < soon, "no registry in {}: {log}", files.path().display());
