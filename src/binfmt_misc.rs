@@ -53,7 +53,7 @@ impl Table {
     }
 
     /// Names of entries with flags or a type of a newer kernel.
-    pub fn strange(&self) -> &[String] {
+    pub fn unsupported_entries(&self) -> &[String] {
         match self {
             Self::Mounted { strange, .. } => strange,
             Self::NotMounted | Self::Offline => &[],
@@ -61,13 +61,13 @@ impl Table {
     }
 
     /// The entry of that name.
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries().iter().find(|entry| name_of(entry) == name)
+    pub fn find_entry(&self, name: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry_name(entry) == name)
     }
 
     /// Is the name taken, by whatever entry?
-    pub fn has(&self, name: &str) -> bool {
-        self.strange().iter().any(|other| other == name) || self.entry(name).is_some()
+    pub fn has_entry(&self, name: &str) -> bool {
+        self.unsupported_entries().iter().any(|other| other == name) || self.find_entry(name).is_some()
     }
 
     /// Somebody wrote 0 to `status`: no entry of the table is looked at.
@@ -77,28 +77,28 @@ impl Table {
 
     /// The entry that the kernel picks for a file that starts with `head`: the
     /// newest enabled one that matches.
-    pub fn winner(&self, head: &[u8]) -> Option<&Entry> {
-        self.winner_for(b"", head)
+    pub fn matching_entry(&self, head: &[u8]) -> Option<&Entry> {
+        self.matching_entry_for_path(b"", head)
     }
 
     /// The same for a file with a name, which rules by extension look at.
-    pub fn winner_for(&self, path: &[u8], head: &[u8]) -> Option<&Entry> {
-        self.entries().iter().find(|entry| entry.enabled && entry.rule.takes(path, head))
+    pub fn matching_entry_for_path(&self, path: &[u8], head: &[u8]) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.enabled && entry.rule.matches_file(path, head))
     }
 }
 
 /// An entry's name as text.
-pub fn name_of(entry: &Entry) -> String {
+pub fn entry_name(entry: &Entry) -> String {
     String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned()
 }
 
 /// Path of a file in the table.
-pub fn path(name: &str) -> PathBuf {
+pub fn entry_path(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
 }
 
 /// Reads the whole table. To open its directory also wakes systemd's automount on it.
-pub fn look(host: &Host) -> Result<Table> {
+pub fn read_table(host: &Host) -> Result<Table> {
     let Some(files) = host.read_kernel_dir(Path::new(DIR), |name| name != "register")? else {
         return Ok(if host.is_live() { Table::NotMounted } else { Table::Offline });
     };
@@ -121,7 +121,7 @@ pub fn look(host: &Host) -> Result<Table> {
 
 /// What an entry says, or `None` if it is gone. Its first word changes its length when somebody enables or disables it
 /// (`bm_entry_read`), so it is read at once.
-fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
+fn read_entry_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     match host.open_nofollow(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => host::kernel_files::read_once(&opened?).map(Some).map_err(|e| Error::io("read", &host.at(path), e)),
@@ -130,7 +130,7 @@ fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
 
 /// May we register here? Says why not, before anything was changed.
 pub fn check_writable(host: &Host) -> Result<()> {
-    let register = host.at(&path("register"));
+    let register = host.at(&entry_path("register"));
     match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
         Ok(()) => Ok(()),
         Err(errno) => Err(Error::Unsupported {
@@ -144,18 +144,18 @@ pub fn check_writable(host: &Host) -> Result<()> {
 
 /// Mounts the table. Since Linux 5.17 the directory comes with the module
 /// (commit 3ba442d5331f), so that the mount cannot load it by itself.
-pub fn mount(host: &Host) -> Result<()> {
+pub fn mount_table(host: &Host) -> Result<()> {
     if host.is_live() && !host.exists(Path::new(DIR)) {
         for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
             // Whether that helped, the mount shows.
             drop(host::process::run_program(Path::new(program), &["binfmt_misc"]));
         }
     }
-    host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| cannot_mount(host, errno))
+    host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| mount_error(host, errno))
 }
 
 /// What it means that the table could not be mounted.
-pub fn cannot_mount(host: &Host, errno: Errno) -> Error {
+pub fn mount_error(host: &Host, errno: Errno) -> Error {
     let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
     let hint = match errno {
         Errno::ENODEV | Errno::ENOENT => {
@@ -172,45 +172,45 @@ pub fn cannot_mount(host: &Host, errno: Errno) -> Error {
 
 /// Registers a rule with one write, reads it back, and compares. What does not
 /// read back as it was written is taken out again.
-pub fn register(host: &Host, rule: &Rule) -> Result<()> {
+pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let line = rule.to_line()?;
-    if let Err(e) = host.write_kernel_file(&path("register"), &line) {
+    if let Err(e) = host.write_kernel_file(&entry_path("register"), &line) {
         let line = String::from_utf8_lossy(&line).into_owned();
-        let why = explain_refusal(&e);
+        let why = describe_refusal(&e);
         return Err(Error::Refused { name, why, line });
     }
-    let text = match read(host, &path(&name)) {
+    let text = match read_entry_file(host, &entry_path(&name)) {
         Ok(text) => text.unwrap_or_default(),
         Err(error) => {
-            take_out(host, &name, |_| true)?;
+            remove_entry_if(host, &name, |_| true)?;
             return Err(error);
         }
     };
     match Entry::parse(name.as_bytes(), &text) {
-        Ok(back) if back.enabled && same_rule(&back.rule, rule) => return Ok(()),
+        Ok(back) if back.enabled && is_same_rule(&back.rule, rule) => return Ok(()),
         _ => {}
     }
     // Another tool may have put its own in the place of ours by now.
     let names_ours = [b"interpreter ", rule.interpreter.as_slice()].concat();
-    take_out(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == names_ours))?;
+    remove_entry_if(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == names_ours))?;
     let back = String::from_utf8_lossy(&text).trim().replace('\n', ", ");
     Err(Error::NotWorking { name, why: format!("it reads back as {back:?}") })
 }
 
 /// Removes our entry; one that is not there is fine. `false`: another one is in
 /// its place, and stays.
-pub fn remove(host: &Host, rule: &Rule) -> Result<bool> {
+pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let ours = |text: &[u8]| Entry::parse(name.as_bytes(), text).is_ok_and(|found| same_rule(&found.rule, rule));
-    take_out(host, &name, ours)
+    let ours = |text: &[u8]| Entry::parse(name.as_bytes(), text).is_ok_and(|found| is_same_rule(&found.rule, rule));
+    remove_entry_if(host, &name, ours)
 }
 
 /// What was read is what is removed: an open file stays that of the entry that
 /// it was opened for (`bm_entry_write` goes by the inode), and one that another
 /// tool has replaced since is out of the table already.
-fn take_out(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
-    let path = path(name);
+fn remove_entry_if(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
+    let path = entry_path(name);
     let failed = |e| Error::io("remove the entry", &host.at(&path), e);
     let mut file = match host.open_kernel_file(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
@@ -225,7 +225,7 @@ fn take_out(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<boo
 }
 
 /// Equal but for the spelling of flags (C implies O) and masks of all ones.
-pub fn same_rule(a: &Rule, b: &Rule) -> bool {
+pub fn is_same_rule(a: &Rule, b: &Rule) -> bool {
     a.name == b.name
         && a.interpreter == b.interpreter
         && a.recognition == b.recognition
@@ -233,13 +233,13 @@ pub fn same_rule(a: &Rule, b: &Rule) -> bool {
 }
 
 /// One line about an entry, for messages.
-pub fn describe(entry: &Entry) -> String {
+pub fn describe_entry(entry: &Entry) -> String {
     let line = entry.rule.to_line().unwrap_or_default();
     let state = if entry.enabled { "" } else { " (disabled)" };
     format!("{}{state}", String::from_utf8_lossy(&line))
 }
 
-fn explain_refusal(e: &io::Error) -> String {
+fn describe_refusal(e: &io::Error) -> String {
     let meaning = match e.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EEXIST) => "an entry of that name exists",
         Some(Errno::ENOENT) => "the interpreter's file does not exist",

@@ -24,7 +24,7 @@ const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "
 const UPDATE_BINFMTS: &str = "/var/lib/binfmts";
 
 /// The content of our file.
-pub fn text(rule: &Rule) -> Result<Vec<u8>> {
+pub fn boot_file_text(rule: &Rule) -> Result<Vec<u8>> {
     let mut text = b"# Written by binfmt-nix; goes with `binfmt-nix unregister`.\n".to_vec();
     text.extend_from_slice(&rule.to_line()?);
     text.push(b'\n');
@@ -32,9 +32,9 @@ pub fn text(rule: &Rule) -> Result<Vec<u8>> {
 }
 
 /// The rule in a file that is to the letter as we write it.
-pub fn own_rule(content: &[u8]) -> Option<Rule> {
-    let rule = parse(&String::from_utf8_lossy(content)).next()?;
-    text(&rule).is_ok_and(|text| text == content).then_some(rule)
+pub fn parse_own_file(content: &[u8]) -> Option<Rule> {
+    let rule = parse_binfmt_d(&String::from_utf8_lossy(content)).next()?;
+    boot_file_text(&rule).is_ok_and(|text| text == content).then_some(rule)
 }
 
 /// The rules that the machine registers by itself at boot.
@@ -52,12 +52,12 @@ impl Boot {
     }
 
     /// A machine that registers these.
-    pub fn of(rules: Vec<(PathBuf, Rule)>, has_reader: bool) -> Self {
+    pub fn from_rules(rules: Vec<(PathBuf, Rule)>, has_reader: bool) -> Self {
         Self { rules, has_reader }
     }
 
     /// The file that registers an entry of this name with this interpreter.
-    pub fn holder(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
+    pub fn file_registering(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
         self.rules
             .iter()
             .rfind(|(_, rule)| rule.name.as_bytes() == name)
@@ -67,7 +67,7 @@ impl Boot {
 }
 
 /// Reads what is there.
-pub fn look(host: &Host) -> Result<Boot> {
+pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for dir in DIRS.map(Path::new) {
         for name in host.list_dir(dir)? {
@@ -80,9 +80,9 @@ pub fn look(host: &Host) -> Result<Boot> {
     let mut rules = Vec::new();
     for path in files.into_values() {
         let text = host.read_lossy(&path).unwrap_or_default();
-        rules.extend(parse(&text).map(|rule| (path.clone(), rule)));
+        rules.extend(parse_binfmt_d(&text).map(|rule| (path.clone(), rule)));
     }
-    rules.extend(update_binfmts(host)?);
+    rules.extend(read_update_binfmts(host)?);
     let readers = [
         "/usr/lib/systemd/systemd-binfmt",
         "/lib/systemd/systemd-binfmt",
@@ -93,7 +93,7 @@ pub fn look(host: &Host) -> Result<Boot> {
 }
 
 /// The rules in a file of binfmt.d. Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).
-pub fn parse(text: &str) -> impl Iterator<Item = Rule> {
+pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
     text.lines()
         .map(str::trim)
         .filter(|line| !line.starts_with(['#', ';']))
@@ -102,7 +102,7 @@ pub fn parse(text: &str) -> impl Iterator<Item = Rule> {
 
 /// Debian's admin files: one value a line, in the order package, type, offset,
 /// magic, mask, interpreter, … (update-binfmts(8)); the name is the file's.
-fn update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
+fn read_update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
     let dir = Path::new(UPDATE_BINFMTS);
     let mut rules = Vec::new();
     for name in host.list_dir(dir)? {
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn reads_rules_and_skips_comments() {
         let text = "# :a:M::x::/a:\n; b\n\n:qemu-x:E::x::/bin/x:F\n";
-        let names: Vec<_> = parse(text).map(|rule| rule.name.as_bytes().to_vec()).collect();
+        let names: Vec<_> = parse_binfmt_d(text).map(|rule| rule.name.as_bytes().to_vec()).collect();
         assert_eq!(names, [b"qemu-x".to_vec()]);
     }
 }

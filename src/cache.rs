@@ -24,13 +24,13 @@ const OF_ROOT: &str = "/var/cache/binfmt-nix";
 
 /// A cache, which need not exist yet.
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub struct DownloadCache {
     dir: PathBuf,
 }
 
 /// One thing in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct CachedFile {
     /// Of the bytes it came from.
     pub sha256: Sha256,
     /// `qemu-TARGET`, or `download`.
@@ -38,12 +38,12 @@ pub struct Kept {
     /// In bytes.
     pub size: u64,
     /// When it was written.
-    pub since: Option<SystemTime>,
+    pub modified: Option<SystemTime>,
 }
 
-impl Cache {
+impl DownloadCache {
     /// That of who runs us; none if he has no home.
-    pub fn of_user(host: &Host) -> Option<Self> {
+    pub fn for_user(host: &Host) -> Option<Self> {
         let absolute = |name: &str| host::env::var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let dir = match absolute("XDG_CACHE_HOME") {
             Some(named) => named.join("binfmt-nix"),
@@ -70,19 +70,19 @@ impl Cache {
     }
 
     /// The directory of what has this digest.
-    pub fn of(&self, sha256: Sha256) -> PathBuf {
+    pub fn entry_dir(&self, sha256: Sha256) -> PathBuf {
         self.dir.join(sha256.to_string())
     }
 
     /// Where the emulator of a target is that came of what has this digest.
-    pub fn emulator(&self, sha256: Sha256, target: &str) -> PathBuf {
-        self.of(sha256).join(format!("qemu-{target}"))
+    pub fn emulator_path(&self, sha256: Sha256, target: &str) -> PathBuf {
+        self.entry_dir(sha256).join(format!("qemu-{target}"))
     }
 
     /// Opens what there is of a download, for this process alone. None if another one is at it, or if nothing can
     /// be kept here.
-    pub fn partial(&self, host: &Host, sha256: Sha256) -> Option<Partial> {
-        let dir = self.of(sha256);
+    pub fn open_partial(&self, host: &Host, sha256: Sha256) -> Option<PartialDownload> {
+        let dir = self.entry_dir(sha256);
         let path = dir.join(PARTIAL);
         let open = || -> Result<File> {
             host.make_parents(&path)?;
@@ -90,20 +90,20 @@ impl Cache {
         };
         let file = open().ok()?;
         match file.try_lock() {
-            Ok(()) => Some(Partial { file, path, cache: self.clone() }),
+            Ok(()) => Some(PartialDownload { file, path, cache: self.clone() }),
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
         }
     }
 
     /// All that is kept, in the order of digests and names.
-    pub fn list(&self, host: &Host) -> Result<Vec<Kept>> {
+    pub fn list_files(&self, host: &Host) -> Result<Vec<CachedFile>> {
         let mut kept = Vec::new();
         for name in host.list_dir(&self.dir)? {
             let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
-            for name in host.list_dir(&self.of(sha256))? {
-                let Some(meta) = host.lstat(&self.of(sha256).join(&name))? else { continue };
+            for name in host.list_dir(&self.entry_dir(sha256))? {
+                let Some(meta) = host.lstat(&self.entry_dir(sha256).join(&name))? else { continue };
                 let name = name.to_string_lossy().into_owned();
-                kept.push(Kept { sha256, name, size: meta.len(), since: meta.modified().ok() });
+                kept.push(CachedFile { sha256, name, size: meta.len(), modified: meta.modified().ok() });
             }
         }
         kept.sort_by_key(|kept| (kept.sha256.to_string(), kept.name.clone()));
@@ -111,14 +111,14 @@ impl Cache {
     }
 
     /// Removes one thing, and its directory with the last one.
-    pub fn remove(&self, host: &Host, kept: &Kept) -> Result<()> {
-        let dir = self.of(kept.sha256);
+    pub fn remove_file(&self, host: &Host, kept: &CachedFile) -> Result<()> {
+        let dir = self.entry_dir(kept.sha256);
         host.remove_file(&dir.join(&kept.name))?;
         host.remove_dir(&dir).map(drop)
     }
 
     /// Removes the directory itself, if nothing is in it.
-    pub fn tidy(&self, host: &Host) {
+    pub fn remove_if_empty(&self, host: &Host) {
         // What does not go is in use, or somebody else's.
         drop(host.remove_dir(&self.dir));
     }
@@ -126,27 +126,27 @@ impl Cache {
 
 /// A download that may be cut short.
 #[derive(Debug)]
-pub struct Partial {
+pub struct PartialDownload {
     /// What there is of it; locked.
     pub file: File,
     path: PathBuf,
-    cache: Cache,
+    cache: DownloadCache,
 }
 
-impl Partial {
+impl PartialDownload {
     /// Takes its name away: it is complete, or worth nothing. The open file stays.
-    pub fn end(self, host: &Host, sha256: Sha256) -> Result<File> {
+    pub fn finish(self, host: &Host, sha256: Sha256) -> Result<File> {
         host.remove_file(&self.path)?;
-        drop(host.remove_dir(&self.cache.of(sha256)));
-        self.cache.tidy(host);
+        drop(host.remove_dir(&self.cache.entry_dir(sha256)));
+        self.cache.remove_if_empty(host);
         Ok(self.file)
     }
 
     /// Leaves it for the next time, if there is anything of it.
-    pub fn leave(self, host: &Host, sha256: Sha256) -> Result<bool> {
+    pub fn keep_for_later(self, host: &Host, sha256: Sha256) -> Result<bool> {
         let there = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len() > 0;
         if !there {
-            self.end(host, sha256)?;
+            self.finish(host, sha256)?;
         }
         Ok(there)
     }

@@ -22,48 +22,52 @@ pub struct Container {
     /// What its manager calls it: "podman", "docker", "oci".
     pub kind: String,
     /// It is in a user namespace: tables that it mounts are its own.
-    pub own_users: bool,
+    pub in_user_namespace: bool,
     /// Its entries end with it: nobody else has the table mounted.
-    pub alone: bool,
+    pub is_sole_mounter: bool,
     /// Why the machine's table cannot be seen in it.
-    pub unseen: Option<Errno>,
+    pub mount_error: Option<Errno>,
 }
 
 /// Looks whether this is a container, and sees to it that the machine's table can be seen in it: where none is mounted,
 /// through a mount that ends with this process. In a user namespace it would be another table, an empty one that hides
 /// the machine's (Linux 6.7, commit 21ca59b365c0), so there nothing is mounted.
-pub fn enter(host: &Host, kernel: (u32, u32)) -> Option<Container> {
-    let kind = application(host)?;
-    let mut container =
-        Container { kind, own_users: host::namespaces::is_in_user_namespace(), alone: false, unseen: None };
-    let young = if host.exists(&binfmt_misc::path("register")) {
-        table_is_younger(host)
-    } else if container.own_users {
+pub fn enter_container(host: &Host, kernel: (u32, u32)) -> Option<Container> {
+    let kind = detect_app_container(host)?;
+    let mut container = Container {
+        kind,
+        in_user_namespace: host::namespaces::is_in_user_namespace(),
+        is_sole_mounter: false,
+        mount_error: None,
+    };
+    let young = if host.exists(&binfmt_misc::entry_path("register")) {
+        is_table_newer(host)
+    } else if container.in_user_namespace {
         None
     } else {
-        mount_for_ourselves(host).map_err(|errno| container.unseen = Some(errno)).ok().flatten()
+        mount_private_table(host).map_err(|errno| container.mount_error = Some(errno)).ok().flatten()
     };
     // Until Linux 6.6 an entry keeps the table, mounted or not (simple_pin_fs in fs/binfmt_misc.c).
-    container.alone = young == Some(true) && kernel >= (6, 7);
+    container.is_sole_mounter = young == Some(true) && kernel >= (6, 7);
     Some(container)
 }
 
 /// Is this the container of an application?
-pub fn is_one(host: &Host) -> bool {
-    application(host).is_some()
+pub fn is_app_container(host: &Host) -> bool {
+    detect_app_container(host).is_some()
 }
 
-fn application(host: &Host) -> Option<String> {
-    kind(host).filter(|kind| host.is_live() && !MACHINES.contains(&kind.as_str()))
+fn detect_app_container(host: &Host) -> Option<String> {
+    detect_kind(host).filter(|kind| host.is_live() && !MACHINES.contains(&kind.as_str()))
 }
 
 impl Container {
     /// Whether the table that is seen here is the machine's.
-    pub fn check_table(&self, host: &Host) -> Result<()> {
-        if let Some(errno) = self.unseen {
-            return Err(binfmt_misc::cannot_mount(host, errno));
+    pub fn check_is_host_table(&self, host: &Host) -> Result<()> {
+        if let Some(errno) = self.mount_error {
+            return Err(binfmt_misc::mount_error(host, errno));
         }
-        if !self.own_users {
+        if !self.in_user_namespace {
             return Ok(());
         }
         let kind = &self.kind;
@@ -79,10 +83,10 @@ impl Container {
     }
 
     /// Whether what is registered here is the machine's, and stays; with `hold`, this process stays with it.
-    pub fn check(&self, host: &Host, hold: bool) -> Result<()> {
-        self.check_table(host)?;
+    pub fn check_entries_persist(&self, host: &Host, hold: bool) -> Result<()> {
+        self.check_is_host_table(host)?;
         let kind = &self.kind;
-        if self.alone && !hold {
+        if self.is_sole_mounter && !hold {
             return Err(Error::Conflict {
                 what: format!(
                     "nobody but this container ({kind}) has the kernel's table mounted: entries would end with it, for \
@@ -99,17 +103,17 @@ impl Container {
 
 /// Says whether nobody else had mounted it: the change time of `status` in a new table is when it was mounted; one that
 /// was there keeps its age (measured on 6.18).
-fn mount_for_ourselves(host: &Host) -> std::result::Result<Option<bool>, Errno> {
+fn mount_private_table(host: &Host) -> std::result::Result<Option<bool>, Errno> {
     let before = host::metadata::file_timestamp_now();
     host::mount::make_mounts_private()?;
     host.mount_binfmt_misc(Path::new(binfmt_misc::DIR))?;
-    let status = host.lstat(&binfmt_misc::path("status")).ok().flatten();
+    let status = host.lstat(&binfmt_misc::entry_path("status")).ok().flatten();
     Ok(status.map(|status| (status.ctime(), status.ctime_nsec()) >= before))
 }
 
 /// The kind of container this is, as container managers say it (systemd's CONTAINER_INTERFACE; podman's and docker's
 /// own files).
-pub fn kind(host: &Host) -> Option<String> {
+pub fn detect_kind(host: &Host) -> Option<String> {
     if let Some(kind) = host.read_lossy(Path::new("/run/systemd/container")) {
         return Some(kind.trim().to_owned()).filter(|kind| !kind.is_empty());
     }
@@ -122,11 +126,11 @@ pub fn kind(host: &Host) -> Option<String> {
     }
     let environ = host.read_lossy(Path::new("/proc/1/environ")).unwrap_or_default();
     let told = environ.split('\0').find_map(|variable| variable.strip_prefix("container="));
-    told.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| kind_for_us(host))
+    told.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| detect_kind_from_env(host))
 }
 
 /// What only our own environment says: where the container has the machine's processes, or is a pod's.
-fn kind_for_us(host: &Host) -> Option<String> {
+fn detect_kind_from_env(host: &Host) -> Option<String> {
     if !host.is_live() || host.in_initial_namespaces() {
         return None;
     }
@@ -134,14 +138,14 @@ fn kind_for_us(host: &Host) -> Option<String> {
 }
 
 /// The table was mounted after the container's first process had started.
-pub fn table_is_younger(host: &Host) -> Option<bool> {
-    let status = host.lstat(&binfmt_misc::path("status")).ok()??;
-    Some(milliseconds(status.ctime(), status.ctime_nsec()) > started(host, "1")?)
+pub fn is_table_newer(host: &Host) -> Option<bool> {
+    let status = host.lstat(&binfmt_misc::entry_path("status")).ok()??;
+    Some(to_milliseconds(status.ctime(), status.ctime_nsec()) > process_start_time(host, "1")?)
 }
 
 /// When a process was started, in milliseconds since 1970, to some 20 of them: field 22 of /proc/PID/stat counts
 /// hundredths of seconds since the boot (proc(5); USER_HZ is 100 wherever Linux runs today), as /proc/uptime does.
-pub fn started(host: &Host, process: &str) -> Option<i64> {
+pub fn process_start_time(host: &Host, process: &str) -> Option<i64> {
     let stat = host.read_lossy(&Path::new("/proc").join(process).join("stat"))?;
     let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     let uptime = host.read_lossy(Path::new("/proc/uptime"))?;
@@ -152,6 +156,6 @@ pub fn started(host: &Host, process: &str) -> Option<i64> {
 }
 
 /// Of a file's times.
-pub fn milliseconds(seconds: i64, nanoseconds: i64) -> i64 {
+pub fn to_milliseconds(seconds: i64, nanoseconds: i64) -> i64 {
     seconds.saturating_mul(1000).saturating_add(nanoseconds.saturating_div(1_000_000))
 }

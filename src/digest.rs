@@ -16,11 +16,11 @@ pub struct Sha256([u8; 32]);
 /// The text is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("not a SHA-256 digest: {0:?}")]
-pub struct NotADigest(String);
+pub struct InvalidDigest(String);
 
 impl Sha256 {
     /// The digest of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
@@ -39,24 +39,24 @@ impl Sha256 {
 
 /// Hashes what is written through it.
 #[derive(Debug)]
-pub struct Hashed<W> {
+pub struct HashingWriter<W> {
     out: W,
     hasher: sha2::Sha256,
 }
 
-impl<W: Write> Hashed<W> {
+impl<W: Write> HashingWriter<W> {
     /// Nothing was written yet.
     pub fn new(out: W) -> Self {
         Self { out, hasher: sha2::Sha256::new() }
     }
 
     /// The digest of all that was written.
-    pub fn sha256(self) -> Sha256 {
+    pub fn finish(self) -> Sha256 {
         Sha256(self.hasher.finalize().into())
     }
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.hasher.update(bytes.get(..written).unwrap_or_default());
@@ -75,14 +75,14 @@ impl From<[u8; 32]> for Sha256 {
 }
 
 /// Lower-case hexadecimal digits, two for each byte.
-pub fn hex(bytes: &[u8]) -> String {
+pub fn to_hex(bytes: &[u8]) -> String {
     let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&to_hex(&self.0))
     }
 }
 
@@ -93,10 +93,10 @@ impl fmt::Debug for Sha256 {
 }
 
 impl FromStr for Sha256 {
-    type Err = NotADigest;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let refused = || NotADigest(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let refused = || InvalidDigest(text.to_owned());
         if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(refused());
         }
@@ -116,9 +116,9 @@ impl From<Sha256> for String {
 }
 
 impl TryFrom<String> for Sha256 {
-    type Error = NotADigest;
+    type Error = InvalidDigest;
 
-    fn try_from(text: String) -> Result<Self, NotADigest> {
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         text.parse()
     }
 }
@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn prints_and_reads_the_digest_of_nothing() {
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(Sha256::of(b"").to_string(), text);
-        assert_eq!(text.parse::<Sha256>().ok(), Some(Sha256::of(b"")));
+        assert_eq!(Sha256::of_bytes(b"").to_string(), text);
+        assert_eq!(text.parse::<Sha256>().ok(), Some(Sha256::of_bytes(b"")));
         assert!(text.to_uppercase().parse::<Sha256>().is_err());
         assert!("00".parse::<Sha256>().is_err());
     }

@@ -15,12 +15,12 @@ pub const IN_MEMORY: &str = "/proc/self/fd";
 pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
 
 /// The interpreter that an open file in memory is registered as, by one of these names of the directory of open files.
-pub fn in_memory(place: &str, file: &File) -> Vec<u8> {
+pub fn in_memory_path(place: &str, file: &File) -> Vec<u8> {
     format!("{place}/{}", file.as_raw_fd()).into_bytes()
 }
 
 /// Does an interpreter's path say that its file is in memory?
-pub fn is_in_memory(interpreter: impl AsRef<[u8]>) -> bool {
+pub fn is_in_memory_path(interpreter: impl AsRef<[u8]>) -> bool {
     let path = Path::new(OsStr::from_bytes(interpreter.as_ref()));
     [IN_MEMORY, HELD_IN_MEMORY].iter().any(|dir| path.starts_with(dir))
 }

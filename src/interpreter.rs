@@ -19,26 +19,26 @@ pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
 
 /// A QEMU release. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub struct QemuVersion(pub u32, pub u32, pub u32);
 
 /// The oldest release that is taken from the host without being asked for:
 /// Debian 12's. Older ones fail under kernels and guests of today
 /// (tonistiigi/binfmt#215).
-pub const OLDEST_GOOD: Version = Version(7, 2, 0);
+pub const OLDEST_GOOD: QemuVersion = QemuVersion(7, 2, 0);
 
 /// QEMU understands flag P since 6.0 (commit 6e1c0d7b951e).
-pub const KNOWS_ARGV0: Version = Version(6, 0, 0);
+pub const KNOWS_ARGV0: QemuVersion = QemuVersion(6, 0, 0);
 
 /// The kernel tells it of flag P since 5.12 (commit 2347961b11d4).
 pub const KERNEL_TELLS_ARGV0: (u32, u32) = (5, 12);
 
-impl fmt::Display for Version {
+impl fmt::Display for QemuVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
 
-impl Version {
+impl QemuVersion {
     /// Reads `10.0.13`; a missing last number is 0.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('.').map(str::parse);
@@ -100,35 +100,37 @@ pub struct InvalidVersionLine {
 
 /// Checks that the file that starts with `head` can be an interpreter on
 /// `machine` (`uname -m`).
-pub fn judge(head: &[u8], machine: &str) -> Result<(), BinaryError> {
+pub fn check_binary(head: &[u8], machine: &str) -> Result<(), BinaryError> {
     let Some(host) = Arch::of_host(machine) else {
         return Err(BinaryError::UnknownHost(machine.to_owned()));
     };
     if !head.starts_with(ELF_MAGIC) {
         return Err(BinaryError::NotElf);
     }
-    if !host.headers().iter().any(|sample| same_machine(sample, head)) {
+    if !host.headers().iter().any(|sample| is_same_machine(sample, head)) {
         return Err(BinaryError::OtherMachine(machine.to_owned()));
     }
     let interpreted = match head.get(4) {
-        Some(1) => asks_for_loader::<FileHeader32<Endianness>>(head),
-        _ => asks_for_loader::<FileHeader64<Endianness>>(head),
+        Some(1) => has_loader::<FileHeader32<Endianness>>(head),
+        _ => has_loader::<FileHeader64<Endianness>>(head),
     };
     if interpreted? { Err(BinaryError::Dynamic) } else { Ok(()) }
 }
 
 /// Whether a program that was judged runs only at the address that it was linked for.
 pub fn has_fixed_address(head: &[u8]) -> bool {
-    fn is_exec<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
+    fn is_executable<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
         let header = H::parse(head)?;
         Ok(header.e_type(header.endian()?) == ET_EXEC)
     }
-    is_exec::<FileHeader64<Endianness>>(head).or_else(|_| is_exec::<FileHeader32<Endianness>>(head)).unwrap_or(false)
+    is_executable::<FileHeader64<Endianness>>(head)
+        .or_else(|_| is_executable::<FileHeader32<Endianness>>(head))
+        .unwrap_or(false)
 }
 
 /// The machine, as `uname -m` says it, that the static program beginning with `head` runs on. The program headers are right behind
 /// the ELF header in everything that linkers write.
-pub(crate) fn host_of(head: &[u8]) -> Result<&'static str, StaticProgramError> {
+pub(crate) fn detect_machine(head: &[u8]) -> Result<&'static str, StaticProgramError> {
     let header = FileHeader64::<Endianness>::parse(head)?;
     let endian = header.endian()?;
     if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
@@ -149,12 +151,12 @@ pub(crate) fn host_of(head: &[u8]) -> Result<&'static str, StaticProgramError> {
 }
 
 /// Class, byte order and `e_machine` agree, and it is a program, not an object.
-fn same_machine(sample: &[u8], head: &[u8]) -> bool {
+fn is_same_machine(sample: &[u8], head: &[u8]) -> bool {
     let same = |range: std::ops::Range<usize>| sample.get(range.clone()) == head.get(range);
     same(4..6) && same(16..20)
 }
 
-fn asks_for_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
+fn has_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
     let header = H::parse(head)?;
     let endian = header.endian()?;
     let programs = header.program_headers(endian, head)?;
@@ -163,7 +165,7 @@ fn asks_for_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::R
 
 /// Reads the first line of `qemu-TARGET --version`, which is
 /// `qemu-TARGET version X.Y.Z (…)` (QEMU `linux-user/main.c`).
-pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<Version, InvalidVersionLine> {
+pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<QemuVersion, InvalidVersionLine> {
     let line = output.lines().next().unwrap_or_default();
     let mut words = line.split_whitespace();
     let odd = || InvalidVersionLine { line: line.to_owned(), binary: binary.to_owned() };
@@ -172,7 +174,7 @@ pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<Version, Inval
         return Err(odd());
     }
     let digits = |text: &'a str| text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    version.and_then(|text| Version::parse(digits(text))).ok_or_else(odd)
+    version.and_then(|text| QemuVersion::parse(digits(text))).ok_or_else(odd)
 }
 
 #[cfg(test)]
@@ -182,19 +184,19 @@ mod tests {
     #[test]
     fn reads_the_version_line() {
         let line = "qemu-aarch64 version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)\nCopyright";
-        assert_eq!(parse_version(line, "qemu-aarch64"), Ok(Version(10, 0, 13)));
+        assert_eq!(parse_version(line, "qemu-aarch64"), Ok(QemuVersion(10, 0, 13)));
         assert!(parse_version(line, "qemu-arm").is_err());
         assert!(parse_version("", "qemu-arm").is_err());
-        assert!(Version(7, 2, 22) >= OLDEST_GOOD && Version(6, 2, 0) < OLDEST_GOOD);
+        assert!(QemuVersion(7, 2, 22) >= OLDEST_GOOD && QemuVersion(6, 2, 0) < OLDEST_GOOD);
     }
 
     #[test]
     fn refuses_what_is_no_static_program_of_the_host() {
-        assert!(judge(b"#!/bin/sh", "x86_64").is_err());
-        assert!(judge(b"\x7fELF", "x86_64").is_err());
+        assert!(check_binary(b"#!/bin/sh", "x86_64").is_err());
+        assert!(check_binary(b"\x7fELF", "x86_64").is_err());
         let probe = |name: &str| Arch::find(name).ok().and_then(Arch::probe).unwrap_or_default();
-        assert_eq!(judge(probe("x86_64"), "x86_64"), Ok(()));
-        assert!(judge(probe("aarch64"), "x86_64").is_err());
+        assert_eq!(check_binary(probe("x86_64"), "x86_64"), Ok(()));
+        assert!(check_binary(probe("aarch64"), "x86_64").is_err());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn emulator_name(arch: &Arch) -> String {
 }
 
 /// Where a target's emulator is installed.
-pub fn interpreter(arch: &Arch) -> PathBuf {
+pub fn interpreter_path(arch: &Arch) -> PathBuf {
     Path::new(INTERPRETERS).join(emulator_name(arch))
 }
 
@@ -47,18 +47,18 @@ pub fn boot_rule(arch: &Arch) -> PathBuf {
 
 /// The names that a target's entry may have in the kernel's table: the second, above an entry of somebody else's that
 /// has the first.
-pub fn entries(arch: &Arch) -> [String; 2] {
+pub fn entry_names(arch: &Arch) -> [String; 2] {
     [emulator_name(arch), format!("binfmt-nix-{}", arch.target)]
 }
 
 /// The directories that all our files are in.
-pub fn homes() -> [&'static Path; 4] {
+pub fn home_dirs() -> [&'static Path; 4] {
     [INTERPRETERS, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
 }
 
 /// Every directory that may have to be made, parents first.
-pub fn dirs() -> impl Iterator<Item = &'static Path> {
-    homes().into_iter().flat_map(|home| {
+pub fn managed_dirs() -> impl Iterator<Item = &'static Path> {
+    home_dirs().into_iter().flat_map(|home| {
         let mut chain: Vec<_> = home.ancestors().filter(|dir| dir.parent().is_some()).collect();
         chain.reverse();
         chain

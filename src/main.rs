@@ -8,8 +8,8 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(cli.json);
-    let code = cmd::run(&cli, &ui).unwrap_or_else(|error| {
-        ui.error(&error);
+    let code = cmd::run_command(&cli, &ui).unwrap_or_else(|error| {
+        ui.print_error(&error);
         error.exit_code()
     });
     ExitCode::from(code as u8)

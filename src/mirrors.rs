@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::download::{self, BaseUrl, FileUrl, Mirror};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
-use crate::netrc::{self, Login};
+use crate::netrc::{self, NetrcLogin};
 
 /// The variable that names a mirror, as `--mirror` does.
 pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
@@ -19,31 +19,31 @@ pub const NETRC: &str = "NETRC";
 
 /// The mirror that the user named, on the command line or else in the
 /// environment.
-pub fn named(option: Option<&str>) -> Result<Option<BaseUrl>> {
+pub fn user_mirror(option: Option<&str>) -> Result<Option<BaseUrl>> {
     let url = option.map(str::to_owned).or_else(|| host::env::var(VARIABLE));
     url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
 }
 
 /// All mirrors, in the order in which they are asked: the one that was named,
 /// those that apt is set up with (they honour a company's own), two public ones.
-pub fn all(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
-    let logins = logins(host);
-    let mirrors = download::mirrors(named, apts(host));
-    mirrors.into_iter().map(|mirror| mirror.map(|url| authorized(url, &logins))).collect()
+pub fn list_mirrors(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
+    let logins = read_logins(host);
+    let mirrors = download::order_mirrors(named, apt_mirrors(host));
+    mirrors.into_iter().map(|mirror| mirror.map_base_url(|url| add_login(url, &logins))).collect()
 }
 
 /// URLs of files, with the user's passwords for their servers.
-pub fn with_logins(host: &Host, urls: &[FileUrl]) -> Vec<FileUrl> {
-    let logins = logins(host);
-    urls.iter().map(|url| authorized(url.clone(), &logins)).collect()
+pub fn add_logins(host: &Host, urls: &[FileUrl]) -> Vec<FileUrl> {
+    let logins = read_logins(host);
+    urls.iter().map(|url| add_login(url.clone(), &logins)).collect()
 }
 
-fn authorized<T: Clone + Into<String> + FromStr>(url: T, logins: &[Login]) -> T {
-    netrc::authorized(&url.clone().into(), logins).and_then(|url| url.parse().ok()).unwrap_or(url)
+fn add_login<T: Clone + Into<String> + FromStr>(url: T, logins: &[NetrcLogin]) -> T {
+    netrc::add_login(&url.clone().into(), logins).and_then(|url| url.parse().ok()).unwrap_or(url)
 }
 
 /// The user's own, then apt's (apt_auth.conf(5)), then those that Nix downloads with (`netrc-file` in nix.conf(5)).
-fn logins(host: &Host) -> Vec<Login> {
+fn read_logins(host: &Host) -> Vec<NetrcLogin> {
     let given =
         |path: &Path| host::user_files::read_if_readable(path).map(|text| String::from_utf8_lossy(&text).into_owned());
     let own =
@@ -55,7 +55,7 @@ fn logins(host: &Host) -> Vec<Login> {
     let others = [Path::new("/etc/apt/auth.conf").to_owned()].into_iter();
     let others = others.chain(names.iter().map(|name| dir.join(name))).chain([Path::new("/etc/nix/netrc").to_owned()]);
     let texts = own.into_iter().chain(others.filter_map(|path| host.read_lossy(&path)));
-    texts.flat_map(|text| netrc::parse(&text)).collect()
+    texts.flat_map(|text| netrc::parse_netrc(&text)).collect()
 }
 
 /// The certificates that Nix was told of (PEM): they count too.
@@ -64,7 +64,7 @@ pub fn extra_roots() -> Vec<u8> {
     named.unwrap_or_default()
 }
 
-fn apts(host: &Host) -> Vec<BaseUrl> {
+fn apt_mirrors(host: &Host) -> Vec<BaseUrl> {
     let dir = Path::new("/etc/apt/sources.list.d");
     let mut files = vec![Path::new("/etc/apt/sources.list").to_owned()];
     let mut names = host.list_dir(dir).unwrap_or_default();

@@ -6,7 +6,7 @@
 
 /// Who somebody is to a machine.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Login {
+pub struct NetrcLogin {
     /// Over plain http too.
     plain: bool,
     /// Its name, and its port if that counts.
@@ -17,26 +17,26 @@ pub struct Login {
     password: String,
 }
 
-impl std::fmt::Debug for Login {
+impl std::fmt::Debug for NetrcLogin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Login").field("authority", &self.authority).finish_non_exhaustive()
     }
 }
 
 /// The logins of a file, in its order. What is none is passed over.
-pub fn parse(text: &str) -> Vec<Login> {
+pub fn parse_netrc(text: &str) -> Vec<NetrcLogin> {
     let mut logins = Vec::new();
-    let mut words = Words { lines: text.lines(), line: "" };
-    let mut open: Option<Login> = None;
-    while let Some(word) = words.next() {
+    let mut words = NetrcWords { lines: text.lines(), line: "" };
+    let mut open: Option<NetrcLogin> = None;
+    while let Some(word) = words.next_word() {
         match word {
             "machine" | "default" => {
                 logins.extend(open.take().filter(|login| !login.name.is_empty()));
-                open = if word == "machine" { words.next().map(machine) } else { None };
+                open = if word == "machine" { words.next_word().map(new_login) } else { None };
             }
-            "login" => set(open.as_mut().map(|open| &mut open.name), words.next()),
-            "password" => set(open.as_mut().map(|open| &mut open.password), words.next()),
-            "account" => drop(words.next()),
+            "login" => set_word(open.as_mut().map(|open| &mut open.name), words.next_word()),
+            "password" => set_word(open.as_mut().map(|open| &mut open.password), words.next_word()),
+            "account" => drop(words.next_word()),
             "macdef" => words.skip_macro(),
             _ => {}
         }
@@ -46,31 +46,31 @@ pub fn parse(text: &str) -> Vec<Login> {
 }
 
 /// The URL with the first login that is for it; none if there is none, or the URL has one already.
-pub fn authorized(url: &str, logins: &[Login]) -> Option<String> {
+pub fn add_login(url: &str, logins: &[NetrcLogin]) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if authority.contains('@') {
         return None;
     }
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    let is_for = |login: &&Login| {
+    let is_for = |login: &&NetrcLogin| {
         let authority = if login.authority.contains(':') { authority } else { host };
         (scheme == "https" || login.plain)
             && login.authority.eq_ignore_ascii_case(authority)
             && path.starts_with(&login.path)
     };
-    let Login { name, password, .. } = logins.iter().find(is_for)?;
-    Some(format!("{scheme}://{}:{}@{rest}", escaped(name), escaped(password)))
+    let NetrcLogin { name, password, .. } = logins.iter().find(is_for)?;
+    Some(format!("{scheme}://{}:{}@{rest}", percent_encode(name), percent_encode(password)))
 }
 
 /// Words are separated by white space. A word that begins with `#` begins a comment.
-struct Words<'a> {
+struct NetrcWords<'a> {
     lines: std::str::Lines<'a>,
     line: &'a str,
 }
 
-impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<&'a str> {
+impl<'a> NetrcWords<'a> {
+    fn next_word(&mut self) -> Option<&'a str> {
         loop {
             let line = self.line.trim_start();
             if line.is_empty() || line.starts_with('#') {
@@ -94,13 +94,13 @@ impl<'a> Words<'a> {
     }
 }
 
-fn machine(name: &str) -> Login {
+fn new_login(name: &str) -> NetrcLogin {
     let (plain, name) = match name.split_once("://") {
         Some((scheme, rest)) => (scheme == "http", rest),
         None => (false, name),
     };
     let (authority, path) = name.split_at(name.find('/').unwrap_or(name.len()));
-    Login {
+    NetrcLogin {
         plain,
         authority: authority.to_owned(),
         path: path.to_owned(),
@@ -109,14 +109,14 @@ fn machine(name: &str) -> Login {
     }
 }
 
-fn set(to: Option<&mut String>, word: Option<&str>) {
+fn set_word(to: Option<&mut String>, word: Option<&str>) {
     if let (Some(to), Some(word)) = (to, word) {
         word.clone_into(to);
     }
 }
 
 /// What may stand before the `@` of a URL as it is (RFC 3986 §3.2.1); the rest by its bytes' numbers.
-fn escaped(text: &str) -> String {
+fn percent_encode(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
@@ -138,7 +138,7 @@ mod tests {
         default login anonymous password all@the.world\n";
 
     fn asked(url: &str) -> Option<String> {
-        authorized(url, &parse(FILE))
+        add_login(url, &parse_netrc(FILE))
     }
 
     #[test]
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn odd_files_do_no_harm() {
         for text in ["", "machine", "machine x login", "login x", "password", "macdef", "machine x password y", "\0#"] {
-            assert!(parse(text).is_empty() || authorized("https://x/", &parse(text)).is_none(), "{text}");
+            assert!(parse_netrc(text).is_empty() || add_login("https://x/", &parse_netrc(text)).is_none(), "{text}");
         }
-        assert!(!format!("{:?}", parse(FILE)).contains("s3cret"));
+        assert!(!format!("{:?}", parse_netrc(FILE)).contains("s3cret"));
     }
 }

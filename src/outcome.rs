@@ -8,28 +8,28 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::apply::Applied;
+use crate::apply::ApplyResult;
 use crate::archive::Manifest;
 use crate::digest::Sha256;
-use crate::nix::answer::Answer;
-use crate::nix::machines::Machine;
-use crate::plan::{Plan, Planned};
+use crate::nix::answer::NixConfig;
+use crate::nix::machines::BuildMachine;
+use crate::plan::{Plan, SystemPlan};
 
 /// The result of `register` and `unregister`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Outcome {
+pub struct Report {
     /// Of this format: 1.
     pub version: u32,
     /// Something on the machine is different now. Never with `--dry-run`.
     pub changed: bool,
     /// The changes that were made, or with `--dry-run` would be, in order.
-    pub steps: Vec<StepLine>,
+    pub steps: Vec<StepReport>,
     /// The systems that the command was about.
-    pub systems: Vec<SystemLine>,
+    pub systems: Vec<SystemReport>,
     /// What Nix answered after it was configured; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub nix: Option<Answer>,
+    pub nix: Option<NixConfig>,
     /// Things worth knowing.
     pub notes: Vec<String>,
     /// Things that are not as they should be; if there are any, the exit status is 3.
@@ -39,7 +39,7 @@ pub struct Outcome {
 /// The result of `fetch`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Bundle {
+pub struct BundleReport {
     /// Of this format: 1.
     pub version: u32,
     /// The archive.
@@ -53,7 +53,7 @@ pub struct Bundle {
 /// The result of `cache` and `cache prune`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CacheList {
+pub struct CacheReport {
     /// Of this format: 1.
     pub version: u32,
     /// Where it is.
@@ -63,13 +63,13 @@ pub struct CacheList {
     /// They were removed.
     pub removed: bool,
     /// The files.
-    pub files: Vec<CacheLine>,
+    pub files: Vec<CacheFileReport>,
 }
 
 /// One file of the cache.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CacheLine {
+pub struct CacheFileReport {
     /// Of the bytes it came from.
     pub sha256: Sha256,
     /// `qemu-TARGET`, or `download` for the bytes themselves, which may have been cut short.
@@ -97,13 +97,13 @@ pub struct NixMachines {
     /// Of this format: 1.
     pub version: u32,
     /// Lines for the machines file of other hosts.
-    pub machines: Vec<Machine>,
+    pub machines: Vec<BuildMachine>,
 }
 
 /// One change.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct StepLine {
+pub struct StepReport {
     /// "place", "register", …
     pub verb: &'static str,
     /// what with
@@ -114,7 +114,7 @@ pub struct StepLine {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON shows them")]
-pub struct SystemLine {
+pub struct SystemReport {
     /// QEMU's name of it.
     pub system: &'static str,
     /// Nix's names.
@@ -141,14 +141,14 @@ pub struct SystemLine {
     pub source: Option<String>,
 }
 
-impl Outcome {
+impl Report {
     /// What a plan says, before anything is done.
-    pub fn planned(plan: &Plan) -> Self {
+    pub fn from_plan(plan: &Plan) -> Self {
         Self {
             version: 1,
             changed: false,
-            steps: plan.steps.iter().map(|step| StepLine { verb: step.verb(), what: step.to_string() }).collect(),
-            systems: plan.systems.iter().map(SystemLine::planned).collect(),
+            steps: plan.steps.iter().map(|step| StepReport { verb: step.verb(), what: step.to_string() }).collect(),
+            systems: plan.systems.iter().map(SystemReport::from_plan).collect(),
             nix: None,
             notes: plan.notes.clone(),
             findings: plan.findings.clone(),
@@ -157,7 +157,7 @@ impl Outcome {
 
     /// The same after it was done.
     #[must_use]
-    pub fn applied(mut self, applied: &Applied) -> Self {
+    pub fn with_result(mut self, applied: &ApplyResult) -> Self {
         self.changed = !self.steps.is_empty();
         self.notes.extend(applied.notes.iter().cloned());
         self.findings.extend(applied.findings.iter().cloned());
@@ -172,8 +172,8 @@ impl Outcome {
     }
 
     /// What Nix says about the systems it was told of.
-    pub fn nix_answered(&mut self, systems: &[&str], answer: Answer) {
-        let missing = answer.missing(systems);
+    pub fn record_nix_config(&mut self, systems: &[&str], answer: NixConfig) {
+        let missing = answer.missing_systems(systems);
         if !missing.is_empty() {
             self.findings.push(format!(
                 "Nix would still not build for {}: a later line, or a nix.conf that is read later, sets \
@@ -187,8 +187,8 @@ impl Outcome {
     }
 }
 
-impl SystemLine {
-    fn planned(planned: &Planned) -> Self {
+impl SystemReport {
+    fn from_plan(planned: &SystemPlan) -> Self {
         let system = planned.system.as_ref();
         Self {
             system: planned.arch.target,
@@ -205,7 +205,7 @@ impl SystemLine {
     }
 }
 
-impl fmt::Display for SystemLine {
+impl fmt::Display for SystemReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { system, already, .. } = self;
         let (Some(entry), Some(qemu)) = (&self.entry, &self.qemu) else {

@@ -8,7 +8,7 @@ use crate::qemu::obtain::source::Source;
 /// `register SYSTEM…`
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent choices of the user")]
-pub struct Register {
+pub struct RegisterRequest {
     /// The systems, each once.
     pub systems: Vec<&'static Arch>,
     /// `all` was said: what the host runs natively or somebody else holds is
@@ -41,11 +41,11 @@ pub enum NixChoice {
 
 /// `unregister SYSTEM…`
 #[derive(Debug, Clone)]
-pub struct Unregister {
+pub struct UnregisterRequest {
     /// The systems, each once.
     pub systems: Vec<&'static Arch>,
     /// `all` was said: those that are not registered are passed over.
     pub all: bool,
     /// It is the `register --watch` that asks, at its own end.
-    pub by_hold: bool,
+    pub by_watcher: bool,
 }

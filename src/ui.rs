@@ -14,8 +14,8 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Error;
-use crate::text::{clean, clean_json};
-use event::{Event, Level};
+use crate::text::{remove_controls, sanitize_json};
+use event::{LogEvent, LogLevel};
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
@@ -40,24 +40,24 @@ impl Ui {
 
     /// With JSON, stdout carries one document a line, from now on.
     #[must_use]
-    pub fn in_lines(&self) -> Self {
+    pub fn as_json_lines(&self) -> Self {
         Self { lines: true, ..self.clone() }
     }
 
     /// The log of a process that stays: what is said from now on is events.
     #[must_use]
-    pub fn logging(&self) -> Self {
+    pub fn as_log(&self) -> Self {
         Self { log: true, ..self.clone() }
     }
 
     /// An event, on stdout for programs and on stderr for people and journals.
-    pub fn event(&self, event: &Event) {
+    pub fn log_event(&self, event: &LogEvent) {
         let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         if self.json {
-            self.print(&event.json(&time));
+            self.print_raw(&event.to_json(&time));
         } else {
             // Nobody can be told that stderr is closed.
-            drop(writeln!(anstream::stderr().lock(), "{}", event.logfmt(&time)));
+            drop(writeln!(anstream::stderr().lock(), "{}", event.to_logfmt(&time)));
         }
     }
 
@@ -67,103 +67,103 @@ impl Ui {
     }
 
     /// Reports a change that is about to be made: what is done, and to what.
-    pub fn step(&self, verb: &str, what: &dyn Display) {
+    pub fn print_step(&self, verb: &str, what: &dyn Display) {
         if self.log {
             return;
         }
-        say(VERB, &format!("{verb:>10}"), &what.to_string());
+        print_styled(VERB, &format!("{verb:>10}"), &what.to_string());
     }
 
     /// Something worth knowing.
-    pub fn note(&self, text: &str) {
+    pub fn print_note(&self, text: &str) {
         if self.log {
-            return self.event(&Event::info("note").with("text", text));
+            return self.log_event(&LogEvent::info("note").with_field("text", text));
         }
-        say(NOTE, "note:", text);
+        print_styled(NOTE, "note:", text);
     }
 
     /// Something that is not as it should be.
-    pub fn warn(&self, text: &str) {
+    pub fn print_warning(&self, text: &str) {
         if self.log {
-            return self.event(&Event::new(Level::Warning, "warning").with("text", text));
+            return self.log_event(&LogEvent::new(LogLevel::Warning, "warning").with_field("text", text));
         }
-        say(WARNING, "warning:", text);
+        print_styled(WARNING, "warning:", text);
     }
 
     /// Why nothing came of it, and what repairs it.
-    pub fn error(&self, error: &Error) {
-        say(FAILURE, "error:", &error.to_string());
+    pub fn print_error(&self, error: &Error) {
+        print_styled(FAILURE, "error:", &error.to_string());
         if let Some(hint) = error.hint() {
-            say(NOTE, "help:", &hint);
+            print_styled(NOTE, "help:", &hint);
         }
     }
 
     /// A line of the result.
-    pub fn result(&self, text: &impl Display) {
+    pub fn print_result(&self, text: &impl Display) {
         if !self.json {
-            self.print(&clean(&text.to_string()));
+            self.print_raw(&remove_controls(&text.to_string()));
         }
     }
 
     /// Lines of the result, whose verdicts stand out on a terminal.
-    pub fn verdicts(&self, text: &impl Display) {
+    pub fn print_verdicts(&self, text: &impl Display) {
         if !self.json {
-            let lines: Vec<_> = clean(&text.to_string()).lines().map(coloured).collect();
-            self.print(&lines.join("\n"));
+            let lines: Vec<_> = remove_controls(&text.to_string()).lines().map(colour_verdict).collect();
+            self.print_raw(&lines.join("\n"));
         }
     }
 
     /// The result itself, as is, for people and programs alike: texts of our own.
-    pub fn print(&self, text: &str) {
+    pub fn print_raw(&self, text: &str) {
         // A reader that has seen enough closes the pipe: not our failure.
         drop(writeln!(anstream::stdout().lock(), "{text}"));
     }
 
     /// The result as JSON.
-    pub fn json(&self, value: &impl serde::Serialize) {
+    pub fn print_json(&self, value: &impl serde::Serialize) {
         let text = if self.lines { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
         match text {
-            Ok(text) => self.print(&clean_json(&text)),
-            Err(e) => self.warn(&format!("cannot write JSON: {e}")),
+            Ok(text) => self.print_raw(&sanitize_json(&text)),
+            Err(e) => self.print_warning(&format!("cannot write JSON: {e}")),
         }
     }
 
     /// What a download moved.
-    pub fn fetched(&self, moved: u64, whole: u64, url: &str) {
+    pub fn print_download_summary(&self, moved: u64, whole: u64, url: &str) {
         let text = format!("{} of {} from {url}", HumanBytes(moved), HumanBytes(whole));
         if self.log {
-            return self.event(&Event::info("note").with("text", format!("got {text}")));
+            return self.log_event(&LogEvent::info("note").with_field("text", format!("got {text}")));
         }
-        say(VERB, &format!("{:>10}", "got"), &text);
+        print_styled(VERB, &format!("{:>10}", "got"), &text);
     }
 
     /// A progress bar in bytes, from the first of them on; none where stderr is
     /// no terminal.
-    pub fn progress(&self) -> Progress {
+    pub fn start_progress(&self) -> DownloadBar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template(
             "{prefix:>10} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {wide_msg}",
         );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_prefix("get");
-        Progress { bar }
+        DownloadBar { bar }
     }
 }
 
 /// A download under way.
 #[derive(Debug, Clone)]
-pub struct Progress {
+pub struct DownloadBar {
     bar: ProgressBar,
 }
 
-impl Progress {
+impl DownloadBar {
     /// Who is asked.
-    pub fn from(&self, url: &str) {
-        self.bar.set_message(clean(url));
+    pub fn set_source(&self, url: &str) {
+        self.bar.set_message(remove_controls(url));
     }
 
     /// How far it is.
-    pub fn moved(&self, bytes: u64, of: u64) {
+    pub fn set_position(&self, bytes: u64, of: u64) {
         if self.bar.is_hidden() && io::stderr().is_terminal() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
@@ -172,12 +172,12 @@ impl Progress {
     }
 
     /// A line above the bar.
-    pub fn say(&self, text: &str) {
-        self.bar.suspend(|| say(WARNING, "warning:", text));
+    pub fn print_above(&self, text: &str) {
+        self.bar.suspend(|| print_styled(WARNING, "warning:", text));
     }
 
     /// Takes the bar away.
-    pub fn end(&self) {
+    pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }
@@ -190,7 +190,7 @@ const VERDICTS: [(&[&str], Style); 3] = [
 ];
 
 /// A line with the verdict coloured that it begins with, or that follows its first word.
-fn coloured(line: &str) -> String {
+fn colour_verdict(line: &str) -> String {
     let is_verdict = |rest: &str, word: &str| {
         rest.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
     };
@@ -210,9 +210,9 @@ fn coloured(line: &str) -> String {
     line.to_owned()
 }
 
-fn say(style: Style, head: &str, text: &str) {
+fn print_styled(style: Style, head: &str, text: &str) {
     // Nobody can be told that stderr is closed.
-    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", clean(text)));
+    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", remove_controls(text)));
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn verdicts_stand_out_and_nothing_else_does() {
-        let plain = |line: &str| anstream::adapter::strip_str(&coloured(line)).to_string();
+        let plain = |line: &str| anstream::adapter::strip_str(&colour_verdict(line)).to_string();
         for line in [
             "works",
             "aarch64  works  qemu-aarch64",
@@ -230,11 +230,11 @@ mod tests {
             "broken: not-mounted: it is not",
             "does not start: execve fails",
         ] {
-            assert!(coloured(line).contains('\u{1b}'), "{line}");
+            assert!(colour_verdict(line).contains('\u{1b}'), "{line}");
             assert_eq!(plain(line), line);
         }
         for line in ["", "workshop", "a b works", "    missing file", "does it", "runs-on"] {
-            assert_eq!(coloured(line), line);
+            assert_eq!(colour_verdict(line), line);
         }
     }
 }

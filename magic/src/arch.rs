@@ -32,7 +32,7 @@ pub struct Arch {
     /// The machine number that today's toolchains write into its programs.
     pub e_machine: u16,
     /// Flags and ABI versions seen in its programs, for [`Arch::headers`].
-    pub(crate) seen: Seen,
+    pub(crate) header_variants: HeaderVariants,
 }
 
 /// `EI_CLASS` of an ELF file.
@@ -55,7 +55,7 @@ pub enum Endian {
 
 /// What else toolchains put into the header of a row's programs.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct HeaderVariants {
     pub(crate) e_flags: &'static [u32],
     pub(crate) abi_versions: &'static [u8],
 }
@@ -88,7 +88,7 @@ impl Arch {
 
     /// Every name that [`find`](Self::find) knows it by, the target first.
     pub fn names(&'static self) -> Vec<&'static str> {
-        names::of(self)
+        names::names_of(self)
     }
 
     /// What its programs begin with.
@@ -99,15 +99,15 @@ impl Arch {
     /// A static ELF program of less than 512 bytes that writes the first 16 bytes at its `argv[0]` to standard
     /// output and exits with 0. (Every guest has one now; a new row may come without.)
     pub fn probe(&self) -> Option<&'static [u8]> {
-        probe::of(self.target)
+        probe::find_probe(self.target)
     }
 
     /// First bytes of programs as real toolchains write them: `ET_EXEC` and `ET_DYN`, OS ABI 0 and 3 (which `IFUNC`
     /// brings), with every `e_flags` and ABI version that was seen.
     pub fn headers(&self) -> Vec<Vec<u8>> {
         let mut headers = Vec::new();
-        for &e_flags in self.seen.e_flags {
-            for &abi_version in self.seen.abi_versions {
+        for &e_flags in self.header_variants.e_flags {
+            for &abi_version in self.header_variants.abi_versions {
                 for (os_abi, e_type) in [(0, 2), (0, 3), (3, 2), (3, 3)] {
                     headers.push(self.header(e_type, os_abi, abi_version, e_flags));
                 }

@@ -27,14 +27,14 @@ impl Entry {
         };
         let rest = rest.strip_prefix(b"interpreter ").ok_or(RuleError::EntryText("interpreter"))?;
         let (interpreter, rest) = split_last(rest, b"\nflags: ").ok_or(RuleError::EntryText("flags"))?;
-        let (flags, rest) = line(rest).ok_or(RuleError::EntryText("flags"))?;
+        let (flags, rest) = split_line(rest).ok_or(RuleError::EntryText("flags"))?;
         let rule = Rule {
             name,
-            recognition: recognition(rest)?,
+            recognition: parse_recognition(rest)?,
             interpreter: interpreter.to_vec(),
             flags: Flags::parse(flags)?,
         };
-        rule.check().map(|()| Self { enabled, rule })
+        rule.check_fields().map(|()| Self { enabled, rule })
     }
 
     /// The text that the kernel would show, byte by byte.
@@ -60,32 +60,32 @@ impl Entry {
     }
 }
 
-fn recognition(text: &[u8]) -> Result<Recognition, RuleError> {
+fn parse_recognition(text: &[u8]) -> Result<Recognition, RuleError> {
     if let Some(suffix) = text.strip_prefix(b"extension .") {
         let suffix = suffix.strip_suffix(b"\n").ok_or(RuleError::EntryText("extension"))?;
         return Ok(Recognition::Extension(suffix.to_vec()));
     }
-    let (offset, rest) = labelled(text, "offset")?;
+    let (offset, rest) = parse_labelled_line(text, "offset")?;
     let offset = std::str::from_utf8(offset).ok().and_then(|offset| offset.parse().ok());
-    let (magic, rest) = labelled(rest, "magic")?;
+    let (magic, rest) = parse_labelled_line(rest, "magic")?;
     let mask = match rest {
         [] => None,
-        rest => match labelled(rest, "mask")? {
-            (mask, []) => Some(unhex(mask).ok_or(RuleError::EntryText("mask"))?),
+        rest => match parse_labelled_line(rest, "mask")? {
+            (mask, []) => Some(parse_hex(mask).ok_or(RuleError::EntryText("mask"))?),
             _ => return Err(RuleError::EntryText("mask")),
         },
     };
-    let magic = unhex(magic).ok_or(RuleError::EntryText("magic"))?;
+    let magic = parse_hex(magic).ok_or(RuleError::EntryText("magic"))?;
     Pattern::new(offset.ok_or(RuleError::EntryText("offset"))?, magic, mask).map(Recognition::Magic)
 }
 
 /// The value of a line that must begin with `label`, and what follows the line.
-fn labelled<'a>(text: &'a [u8], label: &'static str) -> Result<(&'a [u8], &'a [u8]), RuleError> {
+fn parse_labelled_line<'a>(text: &'a [u8], label: &'static str) -> Result<(&'a [u8], &'a [u8]), RuleError> {
     let value = text.strip_prefix(label.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
-    value.and_then(line).ok_or(RuleError::EntryText(label))
+    value.and_then(split_line).ok_or(RuleError::EntryText(label))
 }
 
-fn line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut parts = text.splitn(2, |&byte| byte == b'\n');
     Some((parts.next()?, parts.next()?))
 }
@@ -103,7 +103,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+fn parse_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, odd) = text.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));

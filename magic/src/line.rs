@@ -26,7 +26,7 @@ impl Rule {
             Some(first) if (LINE_MIN..=LINE_MAX).contains(&line.len()) => first,
             _ => return Err(RuleError::LineLength(line.len())),
         };
-        let mut fields = Fields { delimiter, rest };
+        let mut fields = LineFields { delimiter, rest };
         if NO_DELIMITER.contains(&fields.delimiter) {
             return Err(RuleError::Delimiter(fields.delimiter));
         }
@@ -39,7 +39,7 @@ impl Rule {
         let interpreter = fields.text("interpreter")?.to_vec();
         let flags = Flags::parse(fields.rest.strip_suffix(b"\n").unwrap_or(fields.rest))?;
         let rule = Self { name, recognition, interpreter, flags };
-        rule.check().map(|()| rule)
+        rule.check_fields().map(|()| rule)
     }
 
     /// The line for the kernel, without a newline.
@@ -48,7 +48,7 @@ impl Rule {
     /// that does not fit are bytes written as themselves, except those that would be read otherwise (NUL,
     /// backslash, the separator). The separator is a colon unless name or interpreter hold one.
     pub fn to_line(&self) -> Result<Vec<u8>, RuleError> {
-        self.check()?;
+        self.check_fields()?;
         let delimiter = self.delimiter().ok_or(RuleError::NoDelimiter)?;
         let full = self.line_with(delimiter, escape_all);
         let line = if full.len() > LINE_MAX { self.line_with(delimiter, |b| escape_some(b, delimiter)) } else { full };
@@ -90,12 +90,12 @@ impl Rule {
 }
 
 /// What is left of a line.
-struct Fields<'a> {
+struct LineFields<'a> {
     delimiter: u8,
     rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> LineFields<'a> {
     /// A field without escapes. It is a C string to the kernel: a NUL byte hides the delimiter behind it.
     fn text(&mut self, field: &'static str) -> Result<&'a [u8], RuleError> {
         let end = self.rest.iter().position(|&byte| byte == self.delimiter || byte == 0);

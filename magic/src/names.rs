@@ -7,7 +7,7 @@ use crate::Arch;
 
 /// No row has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown system {name:?}{}", hint(.suggestions))]
+#[error("unknown system {name:?}{}", suggestion_text(.suggestions))]
 pub struct UnknownSystem {
     /// The name that was looked up.
     pub name: String,
@@ -20,13 +20,13 @@ pub(crate) fn find(name: &str) -> Result<&'static Arch, UnknownSystem> {
     let program = wanted.strip_prefix("qemu-").map(|rest| rest.strip_suffix("-static").unwrap_or(rest));
     let target = |name: &str| Arch::by_target(name);
     target(program.unwrap_or(&wanted))
-        .or_else(|| Arch::ALL.iter().find(|arch| of(arch).contains(&wanted.as_str())))
+        .or_else(|| Arch::ALL.iter().find(|arch| names_of(arch).contains(&wanted.as_str())))
         .or_else(|| by_triple(&wanted))
         .ok_or_else(|| UnknownSystem { name: name.into(), suggestions: suggestions(&wanted) })
 }
 
 /// All names of a row, each once.
-pub(crate) fn of(arch: &'static Arch) -> Vec<&'static str> {
+pub(crate) fn names_of(arch: &'static Arch) -> Vec<&'static str> {
     let short_systems = arch.nix_systems.iter().filter_map(|system| system.strip_suffix("-linux"));
     let go = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
     let lists = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.uname, arch.aliases];
@@ -56,7 +56,7 @@ fn by_triple(name: &str) -> Option<&'static Arch> {
         ("mips64" | "mips64el" | "mipsisa64r6" | "mipsisa64r6el", abi) if !abi.ends_with("abi64") => None,
         ("mipsisa64r6", _) => Arch::by_target("mips64"),
         ("mipsisa64r6el", _) => Arch::by_target("mips64el"),
-        _ => Arch::ALL.iter().find(|arch| of(arch).contains(&cpu)),
+        _ => Arch::ALL.iter().find(|arch| names_of(arch).contains(&cpu)),
     }
 }
 
@@ -68,7 +68,7 @@ fn is_abi(abi: &str) -> bool {
 fn suggestions(wanted: &str) -> Vec<&'static str> {
     let reach = (wanted.chars().count() / 3).min(3);
     let nearest = |arch| {
-        let alike = of(arch).into_iter().filter(|name| name.len().abs_diff(wanted.len()) <= reach);
+        let alike = names_of(arch).into_iter().filter(|name| name.len().abs_diff(wanted.len()) <= reach);
         alike.map(|name| (distance(wanted, name), name)).min_by_key(|near| near.0)
     };
     let mut near: Vec<_> = Arch::ALL.iter().filter_map(nearest).filter(|near| near.0 <= reach).collect();
@@ -101,7 +101,7 @@ fn distance(a: &str, b: &str) -> usize {
     last.last().copied().unwrap_or_default()
 }
 
-fn hint(suggestions: &[&str]) -> String {
+fn suggestion_text(suggestions: &[&str]) -> String {
     match suggestions {
         [] => String::new(),
         [one] => format!("; did you mean {one}?"),
@@ -123,7 +123,7 @@ mod tests {
     fn every_name_is_of_one_row() {
         let mut seen = HashMap::new();
         for arch in Arch::ALL {
-            for name in of(arch) {
+            for name in names_of(arch) {
                 assert_eq!(seen.insert(name, arch.target), None, "{name}");
                 assert_eq!(name, name.to_ascii_lowercase());
                 assert_eq!(target(name), arch.target);
@@ -138,7 +138,7 @@ mod tests {
             let fields = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.aliases, arch.uname];
             for name in fields.into_iter().flatten() {
                 let shared = arch.uname.contains(name) && Arch::by_target(name).is_some();
-                assert!(of(arch).contains(name) || shared, "{name}");
+                assert!(names_of(arch).contains(name) || shared, "{name}");
             }
         }
     }

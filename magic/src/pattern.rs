@@ -65,7 +65,7 @@ impl Pattern {
 
     /// The first byte for which the kernel turns a file down that begins with `head`; `None` if it [matches](Self::matches).
     pub fn difference(&self, head: &[u8]) -> Option<Difference> {
-        self.wanted().find_map(|(offset, wanted, mask)| {
+        self.significant_bytes().find_map(|(offset, wanted, mask)| {
             let found = head.get(offset).copied();
             let differs = (found.unwrap_or(0) ^ wanted) & mask != 0;
             differs.then_some(Difference { offset, found, wanted, mask })
@@ -76,12 +76,12 @@ impl Pattern {
     pub fn overlaps(&self, other: &Self) -> bool {
         // Bits are free of each other, so a file can be made unless one bit is wanted both ways.
         let mut file = [(0_u8, 0_u8); WINDOW];
-        for (at, byte, mask) in self.wanted() {
+        for (at, byte, mask) in self.significant_bytes() {
             if let Some(place) = file.get_mut(at) {
                 *place = (byte, mask);
             }
         }
-        other.wanted().all(|(at, byte, mask)| {
+        other.significant_bytes().all(|(at, byte, mask)| {
             let (wanted, counts) = file.get(at).copied().unwrap_or_default();
             (wanted ^ byte) & counts & mask == 0
         })
@@ -94,11 +94,11 @@ impl Pattern {
     /// that differ from those because they are not programs.
     pub fn same_programs(&self, other: &Self) -> bool {
         let alike = |head: &Vec<u8>| self.matches(head) == other.matches(head);
-        Arch::ALL.iter().flat_map(Arch::headers).all(|head| alike(&head) && no_programs(&head).iter().all(alike))
+        Arch::ALL.iter().flat_map(Arch::headers).all(|head| alike(&head) && near_misses(&head).iter().all(alike))
     }
 
     /// The positions that count, each with its byte and mask.
-    fn wanted(&self) -> impl Iterator<Item = (usize, u8, u8)> {
+    fn significant_bytes(&self) -> impl Iterator<Item = (usize, u8, u8)> {
         let mask = self.mask.iter().flatten().copied().chain(std::iter::repeat(0xff));
         (self.offset..).zip(&self.magic).zip(mask).map(|((at, &byte), mask)| (at, byte, mask))
     }
@@ -119,7 +119,7 @@ pub struct Difference {
 
 /// Files that differ from a program in one respect, and are not programs of this kind: no ELF, another class or byte order, an
 /// object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
-fn no_programs(head: &[u8]) -> Vec<Vec<u8>> {
+fn near_misses(head: &[u8]) -> Vec<Vec<u8>> {
     let e_type = if head.get(5) == Some(&2) { 17 } else { 16 };
     let other = |at| head.get(at).map_or(0, |byte| byte ^ 3);
     let changes = [(0, 0), (1, 0), (2, 0), (3, 0), (4, other(4)), (5, other(5)), (e_type, 1), (e_type, 4)];

@@ -16,7 +16,7 @@ const PROBES: &[(&str, &[u8])] = probes! {
     "riscv64" "s390x" "sh4" "sh4eb" "sparc" "sparc32plus" "sparc64" "x86_64" "xtensa" "xtensaeb"
 };
 
-pub(crate) fn of(target: &str) -> Option<&'static [u8]> {
+pub(crate) fn find_probe(target: &str) -> Option<&'static [u8]> {
     PROBES.iter().find(|probe| probe.0 == target).map(|probe| probe.1)
 }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_guest_has_one() {
-        assert!(Arch::ALL.iter().all(|arch| of(arch.target).is_some()));
+        assert!(Arch::ALL.iter().all(|arch| find_probe(arch.target).is_some()));
         assert_eq!(PROBES.len(), Arch::ALL.len());
     }
 }

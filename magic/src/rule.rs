@@ -33,7 +33,7 @@ impl Rule {
     ///
     /// `path` is the file's as it was given to execve(2), or as the interpreter before it was named: what follows its
     /// last dot is compared (`search_binfmt_handler`), slashes included, so a dot in a directory's name hides nothing.
-    pub fn takes(&self, path: &[u8], head: &[u8]) -> bool {
+    pub fn matches_file(&self, path: &[u8], head: &[u8]) -> bool {
         match &self.recognition {
             Recognition::Magic(pattern) => pattern.matches(head),
             Recognition::Extension(suffix) => extension(path) == Some(suffix),
@@ -49,7 +49,7 @@ impl Rule {
     }
 
     /// Checks the public fields as the kernel does.
-    pub(crate) fn check(&self) -> Result<(), RuleError> {
+    pub(crate) fn check_fields(&self) -> Result<(), RuleError> {
         if self.interpreter.is_empty() || self.interpreter.contains(&0) {
             return Err(RuleError::Interpreter);
         }
@@ -221,7 +221,11 @@ mod tests {
             assert_eq!(extension(path.as_bytes()), after.map(str::as_bytes), "{path}");
         }
         let rule = Rule::parse(b":a:E::exe::/i:").unwrap();
-        assert!(rule.takes(b"./x.exe", b"") && !rule.takes(b"./x.EXE", b"") && !rule.takes(b"exe", b"exe"));
+        assert!(
+            rule.matches_file(b"./x.exe", b"")
+                && !rule.matches_file(b"./x.EXE", b"")
+                && !rule.matches_file(b"exe", b"exe")
+        );
     }
 
     #[test]

@@ -12,13 +12,13 @@ use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
-use crate::in_memory::{IN_MEMORY, in_memory};
-use crate::probe::{Ran, Trial};
+use crate::in_memory::{IN_MEMORY, in_memory_path};
+use crate::probe::{ProbeOutput, ProbeResult};
 use crate::{interpreter, probe};
 
 /// An emulator in memory, and its rule.
 #[derive(Debug)]
-pub struct Fileless<'a> {
+pub struct InMemoryEntry<'a> {
     /// Its guest.
     pub arch: &'static Arch,
     /// The sealed file.
@@ -30,23 +30,24 @@ pub struct Fileless<'a> {
 }
 
 /// Registers all of them, and sees a program of each run; or none of them.
-pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<()> {
+pub fn add_entries(host: &Host, mount: bool, emulators: &[InMemoryEntry<'_>]) -> Result<()> {
     if mount {
-        binfmt_misc::mount(host)?;
+        binfmt_misc::mount_table(host)?;
     }
     // Whom an entry in memory runs is held by that entry alone: it goes with it, unless it is held here too.
-    let before: Vec<_> = emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, running(one)))).collect();
+    let before: Vec<_> =
+        emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, open_running_emulator(one)))).collect();
     let mut entered = Vec::new();
-    let done = emulators.iter().try_for_each(|one| enter(host, one, &mut entered));
+    let done = emulators.iter().try_for_each(|one| add_entry(host, one, &mut entered));
     if done.is_err() {
         // One that somebody else made meanwhile may read like ours to the letter.
         for rule in entered {
-            binfmt_misc::remove(host, rule)?;
+            binfmt_misc::remove_entry(host, rule)?;
         }
         for (rule, emulator) in &before {
-            put_back(host, rule, emulator.as_ref())?;
+            restore_replaced_entry(host, rule, emulator.as_ref())?;
         }
-        if mount && binfmt_misc::look(host)?.is_empty() {
+        if mount && binfmt_misc::read_table(host)?.is_empty() {
             host.unmount(Path::new(binfmt_misc::DIR))?;
         }
     }
@@ -54,31 +55,31 @@ pub fn register(host: &Host, mount: bool, emulators: &[Fileless<'_>]) -> Result<
 }
 
 /// The emulator of the entry that is to be replaced, if that is what runs these programs.
-fn running(one: &Fileless<'_>) -> Option<File> {
-    let Trial::Ran(Ran { program: Some(program), .. }) = probe::direct(one.arch) else { return None };
+fn open_running_emulator(one: &InMemoryEntry<'_>) -> Option<File> {
+    let ProbeResult::Ran(ProbeOutput { program: Some(program), .. }) = probe::run_direct(one.arch) else { return None };
     host::memfd::is_own_memfd(&program).then_some(program)
 }
 
 /// Registers what was replaced once more, unless it never went.
-fn put_back(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
-    let there = binfmt_misc::look(host)?.has(&String::from_utf8_lossy(rule.name.as_bytes()));
+fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
+    let there = binfmt_misc::read_table(host)?.has_entry(&String::from_utf8_lossy(rule.name.as_bytes()));
     match emulator {
         Some(emulator) if !there => {
-            binfmt_misc::register(host, &Rule { interpreter: in_memory(IN_MEMORY, emulator), ..rule.clone() })
+            binfmt_misc::add_entry(host, &Rule { interpreter: in_memory_path(IN_MEMORY, emulator), ..rule.clone() })
         }
         _ => Ok(()),
     }
 }
 
-fn enter<'a>(host: &Host, one: &'a Fileless<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
+fn add_entry<'a>(host: &Host, one: &'a InMemoryEntry<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
     let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
     let broken = |why: String| Error::NotWorking { name: name.clone(), why };
     let head = host::user_files::first_bytes(one.file, interpreter::HEAD).map_err(|e| broken(e.to_string()))?;
-    prove::harmless(&one.rule, &head)?;
+    prove::check_rule_is_safe(&one.rule, &head)?;
     if let Some(old) = &one.replaces {
-        binfmt_misc::remove(host, old)?;
+        binfmt_misc::remove_entry(host, old)?;
     }
-    binfmt_misc::register(host, &one.rule)?;
+    binfmt_misc::add_entry(host, &one.rule)?;
     entered.push(&one.rule);
     let emulator = FileId::from_metadata(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
     match probe::run_in_memory(one.arch.probe().unwrap_or_default()) {

@@ -9,7 +9,7 @@ use super::undo::Undo;
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::nix::conf;
-use crate::receipt::Made;
+use crate::receipt::Artifact;
 
 impl Apply<'_> {
     pub(super) fn make_dir(&mut self, path: &Path) -> Result<()> {
@@ -17,53 +17,53 @@ impl Apply<'_> {
         if self.host.exists(path) {
             return Ok(());
         }
-        let made = Made::Dir { path: path.to_owned() };
-        self.begin(made.clone(), None)?;
+        let made = Artifact::Dir { path: path.to_owned() };
+        self.record_started(made.clone(), None)?;
         self.host.make_dir(path)?;
-        self.undo_by(Undo::RemoveDir(path.to_owned()));
-        self.end(made)
+        self.push_undo(Undo::RemoveDir(path.to_owned()));
+        self.record_done(made)
     }
 
-    pub(super) fn write(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
+    pub(super) fn write_file(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
         let before = self.host.read(path)?;
-        let (path, sha256) = (path.to_owned(), Sha256::of(text));
-        let made = Made::File { path: path.clone(), sha256 };
-        self.begin(made.clone(), arch)?;
-        self.undo_by(match before {
-            Some(bytes) => Undo::Rewrite(path.clone(), bytes),
+        let (path, sha256) = (path.to_owned(), Sha256::of_bytes(text));
+        let made = Artifact::File { path: path.clone(), sha256 };
+        self.record_started(made.clone(), arch)?;
+        self.push_undo(match before {
+            Some(bytes) => Undo::WriteFile(path.clone(), bytes),
             None => Undo::RemoveFile(path.clone()),
         });
         self.host.write_atomic(&path, text)?;
         self.host.restore_selinux_label(&path);
-        self.end(made)
+        self.record_done(made)
     }
 
-    pub(super) fn include(&mut self, path: &Path) -> Result<()> {
+    pub(super) fn add_include(&mut self, path: &Path) -> Result<()> {
         let before = self.host.read(path)?;
         let created = before.is_none();
-        let included = conf::include(&before.unwrap_or_default());
+        let included = conf::add_include(&before.unwrap_or_default());
         let (path, newline_added) = (path.to_owned(), included.newline_added);
-        let made = Made::Include { path: path.clone(), created, newline_added };
-        self.begin(made.clone(), None)?;
-        self.undo_by(Undo::Exclude { path: path.clone(), newline_added, created });
+        let made = Artifact::Include { path: path.clone(), created, newline_added };
+        self.record_started(made.clone(), None)?;
+        self.push_undo(Undo::RemoveInclude { path: path.clone(), newline_added, created });
         self.host.write_atomic(&path, &included.text)?;
-        self.end(made)
+        self.record_done(made)
     }
 
-    pub(super) fn exclude(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
+    pub(super) fn remove_include(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
         let before = self.host.read(path)?.unwrap_or_default();
-        self.take_line_out(path, newline_added, created)?;
-        let undo = Undo::Rewrite(path.to_owned(), before);
-        self.forget(undo, |made| matches!(made, Made::Include { path: made, .. } if made == path))
+        self.remove_include_line(path, newline_added, created)?;
+        let undo = Undo::WriteFile(path.to_owned(), before);
+        self.record_removed(undo, |made| matches!(made, Artifact::Include { path: made, .. } if made == path))
     }
 
     /// Line by line, so that what others wrote meanwhile stays; a file that was
     /// ours and has nothing else in it goes, and one that is gone stays so.
-    pub(super) fn take_line_out(&self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
+    pub(super) fn remove_include_line(&self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
         let Some(before) = self.host.read(path)? else {
             return Ok(());
         };
-        let after = conf::exclude(&before, newline_added);
+        let after = conf::remove_include(&before, newline_added);
         if created && after.is_empty() {
             return self.host.remove_file(path);
         }
@@ -72,21 +72,21 @@ impl Apply<'_> {
 
     pub(super) fn remove_file(&mut self, path: &Path) -> Result<()> {
         self.host.remove_file(path)?;
-        let gone = |made: &Made| !matches!(made, Made::Include { .. }) && made.path() == Some(path);
+        let gone = |made: &Artifact| !matches!(made, Artifact::Include { .. }) && made.path() == Some(path);
         self.receipt.records.retain(|record| !gone(&record.made));
-        self.save()
+        self.save_receipt()
     }
 
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<()> {
         let removed = self.host.remove_dir(path)?;
-        let holds_ours = |made: &Made| made.path().is_some_and(|inner| inner != path && inner.starts_with(path));
+        let holds_ours = |made: &Artifact| made.path().is_some_and(|inner| inner != path && inner.starts_with(path));
         if !removed && self.receipt.records.iter().any(|record| holds_ours(&record.made)) {
             return Ok(());
         }
         if !removed {
             self.notes.push(format!("{} stays: something else is in it", path.display()));
         }
-        self.receipt.records.retain(|record| record.made != Made::Dir { path: path.to_owned() });
-        self.save()
+        self.receipt.records.retain(|record| record.made != Artifact::Dir { path: path.to_owned() });
+        self.save_receipt()
     }
 }

@@ -10,7 +10,7 @@ use super::undo::Undo;
 use crate::error::Result;
 use crate::layout;
 use crate::plan::Plan;
-use crate::receipt::{Made, Receipt, Record, State};
+use crate::receipt::{Artifact, Receipt, Record, Stage};
 
 impl Apply<'_> {
     /// Makes room for the receipt.
@@ -22,7 +22,7 @@ impl Apply<'_> {
             self.record_dir(dir);
         }
         if self.host.exists(dir) {
-            return self.save();
+            return self.save_receipt();
         }
         self.record_dir(dir);
         self.receipt.save_with_directory(self.host)?;
@@ -31,7 +31,7 @@ impl Apply<'_> {
     }
 
     /// Writes the receipt, if it is not so already.
-    pub(super) fn save(&mut self) -> Result<()> {
+    pub(super) fn save_receipt(&mut self) -> Result<()> {
         let nothing = self.on_disk.is_none() && self.receipt.is_empty();
         if !nothing && self.on_disk.as_ref() != Some(&self.receipt) {
             // Which of the two is there, if this fails, nobody knows.
@@ -43,53 +43,53 @@ impl Apply<'_> {
     }
 
     pub(super) fn record_dir(&mut self, path: &Path) {
-        let made = Made::Dir { path: path.to_owned() };
-        self.receipt.records.push(Record { state: State::Done, target: None, made });
+        let made = Artifact::Dir { path: path.to_owned() };
+        self.receipt.records.push(Record { state: Stage::Done, target: None, made });
     }
 
     /// Records that something is about to be made.
-    pub(super) fn begin(&mut self, made: Made, arch: Option<&Arch>) -> Result<()> {
+    pub(super) fn record_started(&mut self, made: Artifact, arch: Option<&Arch>) -> Result<()> {
         let target = arch.map(|arch| arch.target.to_owned());
-        self.before.clone_from(&self.receipt.records);
-        self.receipt.records.push(Record { state: State::Begun, target, made });
-        self.save()
+        self.records_before.clone_from(&self.receipt.records);
+        self.receipt.records.push(Record { state: Stage::Begun, target, made });
+        self.save_receipt()
     }
 
     /// What was begun is taken back like this, if it comes to that: said before
     /// a file is written, as a write that fails may have got through; and after
     /// what either is or is not, lest somebody else's be taken for it.
-    pub(super) fn undo_by(&mut self, undo: Undo) {
-        self.done.push((undo, self.before.clone()));
+    pub(super) fn push_undo(&mut self, undo: Undo) {
+        self.undo_list.push((undo, self.records_before.clone()));
     }
 
     /// Records that it is made, in its final form; an older record of the same
     /// thing is no longer true.
-    pub(super) fn end(&mut self, made: Made) -> Result<()> {
+    pub(super) fn record_done(&mut self, made: Artifact) -> Result<()> {
         let Some(mut record) = self.receipt.records.pop() else {
             return Ok(());
         };
-        record.state = State::Done;
-        self.receipt.records.retain(|other| !other.made.same_thing(&made));
+        record.state = Stage::Done;
+        self.receipt.records.retain(|other| !other.made.is_same_object(&made));
         record.made = made;
         self.receipt.records.push(record);
-        self.save()
+        self.save_receipt()
     }
 
     /// Forgets something that was taken away.
-    pub(super) fn forget(&mut self, undo: Undo, gone: impl Fn(&Made) -> bool) -> Result<()> {
-        self.done.push((undo, self.receipt.records.clone()));
+    pub(super) fn record_removed(&mut self, undo: Undo, gone: impl Fn(&Artifact) -> bool) -> Result<()> {
+        self.undo_list.push((undo, self.receipt.records.clone()));
         self.receipt.records.retain(|record| !gone(&record.made));
-        self.save()
+        self.save_receipt()
     }
 
     /// Writes down which systems are registered now.
-    pub(super) fn remember(&mut self, plan: &Plan) -> Result<()> {
+    pub(super) fn record_systems(&mut self, plan: &Plan) -> Result<()> {
         for planned in &plan.systems {
             let target = planned.arch.target;
             match planned.system.clone() {
                 Some(mut system) => {
                     system.proven |= self.proven.contains(&target);
-                    if let Some((version, source)) = self.elsewhere.get(target) {
+                    if let Some((version, source)) = self.fallback_sources.get(target) {
                         (system.qemu, system.source) = (version.to_string(), source.clone());
                     }
                     self.receipt.systems.insert(target.to_owned(), system);
@@ -99,7 +99,7 @@ impl Apply<'_> {
                 }
             }
         }
-        if self.receipt.is_spent() { self.close_receipt() } else { self.save() }
+        if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() }
     }
 
     /// Nothing of ours is left but the receipt and directories: they go too.

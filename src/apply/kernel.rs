@@ -6,90 +6,94 @@ use binfmt_magic::{Arch, Rule};
 
 use super::undo::Undo;
 use super::{Apply, prove};
-use crate::binfmt_misc::{self, name_of};
+use crate::binfmt_misc::{self, entry_name};
 use crate::error::{Error, Result};
 use crate::host;
-use crate::receipt::Made;
+use crate::receipt::Artifact;
 
 impl Apply<'_> {
-    pub(super) fn mount(&mut self) -> Result<()> {
+    pub(super) fn mount_table(&mut self) -> Result<()> {
         let boot = host::procfs::boot_id();
-        self.begin(Made::Mount { boot: boot.clone(), id: None }, None)?;
-        binfmt_misc::mount(self.host)?;
+        self.record_started(Artifact::Mount { boot: boot.clone(), id: None }, None)?;
+        binfmt_misc::mount_table(self.host)?;
         let id = self.host.mount_id(Path::new(binfmt_misc::DIR));
-        self.undo_by(Undo::Unmount);
-        self.end(Made::Mount { boot, id })?;
+        self.push_undo(Undo::UnmountTable);
+        self.record_done(Artifact::Mount { boot, id })?;
         binfmt_misc::check_writable(self.host)
     }
 
     /// The table, which somebody had unmounted, was mounted again just now. Only then its entries are seen: who looked
     /// before would take them for gone.
-    pub fn mounted_again(mut self) -> Result<()> {
-        let made = Made::Mount { boot: host::procfs::boot_id(), id: self.host.mount_id(Path::new(binfmt_misc::DIR)) };
+    pub fn record_remount(mut self) -> Result<()> {
+        let made =
+            Artifact::Mount { boot: host::procfs::boot_id(), id: self.host.mount_id(Path::new(binfmt_misc::DIR)) };
         self.open_receipt()?;
-        self.begin(made.clone(), None)?;
-        self.end(made)
+        self.record_started(made.clone(), None)?;
+        self.record_done(made)
     }
 
     /// A mount that cannot go yet stays in the receipt, for the next time.
-    pub(super) fn unmount(&mut self) -> Result<()> {
-        if let Some(why) = self.keeps_mounted()? {
+    pub(super) fn unmount_table(&mut self) -> Result<()> {
+        if let Some(why) = self.try_unmount()? {
             self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
             return Ok(());
         }
-        self.forget(Undo::Mount, |made| matches!(made, Made::Mount { .. }))
+        self.record_removed(Undo::MountTable, |made| matches!(made, Artifact::Mount { .. }))
     }
 
     /// Unmounts the table, or says why not: with the last mount goes every entry
     /// that others may have made meanwhile.
-    pub(super) fn keeps_mounted(&self) -> Result<Option<&'static str>> {
-        if !binfmt_misc::look(self.host)?.is_empty() {
+    pub(super) fn try_unmount(&self) -> Result<Option<&'static str>> {
+        if !binfmt_misc::read_table(self.host)?.is_empty() {
             return Ok(Some("entries of others are in it"));
         }
         let gone = self.host.unmount(Path::new(binfmt_misc::DIR))?;
         Ok((!gone).then_some("a process uses it"))
     }
 
-    pub(super) fn withdraw(&mut self, name: &str) -> Result<()> {
-        let Some(rule) = self.facts.table.entry(name).map(|entry| entry.rule.clone()) else {
+    pub(super) fn remove_entry(&mut self, name: &str) -> Result<()> {
+        let Some(rule) = self.facts.table.find_entry(name).map(|entry| entry.rule.clone()) else {
             return Ok(());
         };
-        if !binfmt_misc::remove(self.host, &rule)? {
+        if !binfmt_misc::remove_entry(self.host, &rule)? {
             self.findings.push(format!("somebody else put another entry {name} in the place of ours: left as it is"));
         }
-        self.forget(Undo::Enter(rule), |made| matches!(made, Made::Entry { name: made, .. } if made == name))
+        self.record_removed(
+            Undo::AddEntry(rule),
+            |made| matches!(made, Artifact::Entry { name: made, .. } if made == name),
+        )
     }
 
     /// Registers a rule that cannot brick the machine, and proves it. An entry of
     /// ours that has the name goes at the last moment: in between, nothing runs
     /// such programs, and somebody else could take the name.
-    pub(super) fn enter(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
+    pub(super) fn add_entry(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
         binfmt_misc::check_writable(self.host)?;
-        let installed = self.installed(arch)?;
-        prove::harmless(rule, &installed.head)?;
+        let installed = self.open_installed(arch)?;
+        prove::check_rule_is_safe(rule, &installed.head)?;
         let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
         let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
-        let made = Made::Entry { name: name.clone(), line };
-        self.begin(made.clone(), Some(arch))?;
+        let made = Artifact::Entry { name: name.clone(), line };
+        self.record_started(made.clone(), Some(arch))?;
         if let Some(old) = replaces {
-            self.undo_by(Undo::Enter(old.clone()));
-            binfmt_misc::remove(self.host, old)?;
+            self.push_undo(Undo::AddEntry(old.clone()));
+            binfmt_misc::remove_entry(self.host, old)?;
         }
-        binfmt_misc::register(self.host, rule)?;
-        self.undo_by(Undo::Withdraw(rule.clone()));
-        self.end(made)?;
+        binfmt_misc::add_entry(self.host, rule)?;
+        self.push_undo(Undo::RemoveEntry(rule.clone()));
+        self.record_done(made)?;
         let emulator = Some((installed.inode, installed.sha256));
-        prove::runs(self.host, arch, &name, emulator, rule.flags.preserve_argv0)?;
+        prove::verify_entry(self.host, arch, &name, emulator, rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
         Ok(())
     }
 
     /// Somebody else's entry is used only if it works.
-    pub(super) fn prove_rival(&mut self, arch: &'static Arch) -> Result<()> {
-        let rivals: Vec<_> = self.facts.rivals.get(arch.target).into_iter().flatten().collect();
+    pub(super) fn verify_foreign_entry(&mut self, arch: &'static Arch) -> Result<()> {
+        let rivals: Vec<_> = self.facts.conflicts.get(arch.target).into_iter().flatten().collect();
         let keeps_argv0 = rivals.iter().all(|rival| rival.entry.rule.flags.preserve_argv0);
-        let name = rivals.first().map(|rival| name_of(&rival.entry)).unwrap_or_default();
-        match prove::runs(self.host, arch, &name, None, keeps_argv0) {
+        let name = rivals.first().map(|rival| entry_name(&rival.entry)).unwrap_or_default();
+        match prove::verify_entry(self.host, arch, &name, None, keeps_argv0) {
             Ok(()) => self.proven.push(arch.target),
             Err(Error::NotWorking { why, .. }) => {
                 return Err(Error::Conflict {

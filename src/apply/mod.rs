@@ -22,9 +22,9 @@ use crate::download::Network;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::host::{Host, StagedProgram};
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 use crate::layout;
-use crate::nix::daemon::{self, Restart};
+use crate::nix::daemon::{self, DaemonRestart};
 use crate::plan::{Plan, Step};
 use crate::receipt::{Receipt, Record};
 
@@ -44,13 +44,13 @@ pub struct Apply<'a> {
     /// The receipt as it was last read or written.
     on_disk: Option<Receipt>,
     /// Its records as they were before what is being made was begun.
-    before: Vec<Record>,
+    records_before: Vec<Record>,
     /// Emulators that are complete but have not got their names yet.
-    staged: BTreeMap<&'static str, (StagedProgram, Sha256, Version)>,
+    staged: BTreeMap<&'static str, (StagedProgram, Sha256, QemuVersion)>,
     /// Those that came from elsewhere than was planned: their release, and from where.
-    elsewhere: BTreeMap<&'static str, (Version, String)>,
+    fallback_sources: BTreeMap<&'static str, (QemuVersion, String)>,
     /// How to take back what was done, each with the records as they were before.
-    done: Vec<(Undo, Vec<Record>)>,
+    undo_list: Vec<(Undo, Vec<Record>)>,
     /// What the user should know at the end.
     notes: Vec<String>,
     /// What is not as it should be.
@@ -61,7 +61,7 @@ pub struct Apply<'a> {
 
 /// What came of a plan.
 #[derive(Debug)]
-pub struct Applied {
+pub struct ApplyResult {
     /// The receipt as it is now.
     pub receipt: Receipt,
     /// Things worth knowing.
@@ -76,10 +76,10 @@ impl<'a> Apply<'a> {
         Self {
             receipt: facts.receipt.clone(),
             on_disk: host.exists(Path::new(layout::RECEIPT)).then(|| facts.receipt.clone()),
-            before: Vec::new(),
+            records_before: Vec::new(),
             staged: BTreeMap::new(),
-            elsewhere: BTreeMap::new(),
-            done: Vec::new(),
+            fallback_sources: BTreeMap::new(),
+            undo_list: Vec::new(),
             notes: Vec::new(),
             findings: Vec::new(),
             proven: Vec::new(),
@@ -91,25 +91,25 @@ impl<'a> Apply<'a> {
     }
 
     /// Does all steps, or none of them.
-    pub fn register(mut self, plan: &Plan) -> Result<Applied> {
+    pub fn register(mut self, plan: &Plan) -> Result<ApplyResult> {
         // Asked before anything is downloaded.
-        let registers = |step: &Step| matches!(step, Step::Register { .. });
+        let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
         if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
             binfmt_misc::check_writable(self.host)?;
         }
         self.check_trust(plan)?;
         let attempt = self.open_receipt().and_then(|()| {
             // The daemon last of all: what it was told cannot be taken back.
-            let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartDaemon);
+            let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartNixDaemon);
             steps.try_for_each(|step| {
-                self.go_on()?;
-                self.step(step)
+                self.check_interrupted()?;
+                self.run_step(step)
             })?;
-            self.remember(plan)
+            self.record_systems(plan)
         });
         match attempt {
             Ok(()) => {
-                if plan.steps.contains(&Step::RestartDaemon) {
+                if plan.steps.contains(&Step::RestartNixDaemon) {
                     self.restart_daemon();
                 }
                 Ok(self.finish())
@@ -117,60 +117,60 @@ impl<'a> Apply<'a> {
             Err(error) => {
                 self.roll_back();
                 // Ctrl-C reaches probes and emulators too: their end is not the cause.
-                self.go_on()?;
+                self.check_interrupted()?;
                 Err(error)
             }
         }
     }
 
     /// Does every step it can. The first error is returned, after the rest was done.
-    pub fn unregister(mut self, plan: &Plan) -> Result<Applied> {
+    pub fn unregister(mut self, plan: &Plan) -> Result<ApplyResult> {
         // An emulator in memory is in no receipt, and where it is there may be no place for one.
         if self.on_disk.is_some() || !self.receipt.is_empty() {
             self.open_receipt()?;
         }
         let mut errors = Vec::new();
         for step in &plan.steps {
-            errors.extend(self.step(step).err());
+            errors.extend(self.run_step(step).err());
         }
-        errors.extend(self.remember(plan).err());
+        errors.extend(self.record_systems(plan).err());
         let mut errors = errors.into_iter();
         let first = errors.next();
         for error in errors {
-            self.ui.warn(&error.to_string());
+            self.ui.print_warning(&error.to_string());
         }
         first.map_or_else(|| Ok(self.finish()), Err)
     }
 
     /// An undo goes on to its end, which is near; a registration asks here.
-    pub(super) fn go_on(&self) -> Result<()> {
+    pub(super) fn check_interrupted(&self) -> Result<()> {
         self.host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     }
 
-    fn step(&mut self, step: &Step) -> Result<()> {
+    fn run_step(&mut self, step: &Step) -> Result<()> {
         // A daemon that does not run is not restarted: that step speaks afterwards.
-        if *step != Step::RestartDaemon {
-            self.ui.step(step.verb(), step);
+        if *step != Step::RestartNixDaemon {
+            self.ui.print_step(step.verb(), step);
         }
         match step {
             Step::MakeDir(path) => self.make_dir(path),
-            Step::Fetch(archs) => self.fetch(archs),
-            Step::Copy { arch, from } => self.copy(arch, from),
-            Step::Place(arch) => self.place(arch),
-            Step::Write { path, text, arch } => self.write(path, text, *arch),
-            Step::Mount => self.mount(),
-            Step::Withdraw(name) => self.withdraw(name),
-            Step::Register { arch, rule, replaces } => self.enter(arch, rule, replaces.as_ref()),
-            Step::Prove(arch) => self.prove_rival(arch),
-            Step::Include(path) => self.include(path),
-            Step::RestartDaemon => {
+            Step::DownloadEmulators(archs) => self.download_emulators(archs),
+            Step::CopyEmulator { arch, from } => self.copy_emulator(arch, from),
+            Step::InstallEmulator(arch) => self.install_emulator(arch),
+            Step::WriteFile { path, text, arch } => self.write_file(path, text, *arch),
+            Step::MountTable => self.mount_table(),
+            Step::RemoveEntry(name) => self.remove_entry(name),
+            Step::AddEntry { arch, rule, replaces } => self.add_entry(arch, rule, replaces.as_ref()),
+            Step::VerifyForeignEntry(arch) => self.verify_foreign_entry(arch),
+            Step::AddInclude(path) => self.add_include(path),
+            Step::RestartNixDaemon => {
                 self.restart_daemon();
                 Ok(())
             }
-            Step::Exclude { path, newline_added, created } => self.exclude(path, *newline_added, *created),
+            Step::RemoveInclude { path, newline_added, created } => self.remove_include(path, *newline_added, *created),
             Step::RemoveFile(path) => self.remove_file(path),
             Step::RemoveDir(path) => self.remove_dir(path),
-            Step::Unmount => self.unmount(),
+            Step::UnmountTable => self.unmount_table(),
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Apply<'a> {
     fn check_trust(&self, plan: &Plan) -> Result<()> {
         let homes = [layout::INTERPRETERS, layout::RECEIPT_DIR].map(|home| Path::new(home).join("x"));
         let written = plan.steps.iter().filter_map(|step| match step {
-            Step::MakeDir(path) | Step::Write { path, .. } | Step::Include(path) => Some(path),
+            Step::MakeDir(path) | Step::WriteFile { path, .. } | Step::AddInclude(path) => Some(path),
             _ => None,
         });
         for path in homes.iter().chain(written) {
@@ -191,20 +191,20 @@ impl<'a> Apply<'a> {
     }
 
     fn restart_daemon(&mut self) {
-        match daemon::restart(self.host) {
-            Restart::NotRunning => {}
-            Restart::Done(line) => self.notes.push(format!("restarted the nix-daemon ({line})")),
-            Restart::ByHand(why) => self.findings.push(why),
+        match daemon::restart_daemon(self.host) {
+            DaemonRestart::NotRunning => {}
+            DaemonRestart::Done(line) => self.notes.push(format!("restarted the nix-daemon ({line})")),
+            DaemonRestart::ByHand(why) => self.findings.push(why),
         }
     }
 
-    fn finish(self) -> Applied {
+    fn finish(self) -> ApplyResult {
         let Self { receipt, notes, findings, .. } = self;
-        Applied { receipt, notes, findings }
+        ApplyResult { receipt, notes, findings }
     }
 }
 
 /// The errors of a step that leave nothing behind need no words of their own.
-fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |e| Error::io(what, path, e)
 }

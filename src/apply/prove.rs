@@ -10,7 +10,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
 use crate::layout;
-use crate::probe::{self, ARG0, Trial};
+use crate::probe::{self, ARG0, ProbeResult};
 
 /// The `internal` subcommand that enters a chroot and becomes the probe.
 pub const BECOME: &str = "chroot-exec";
@@ -18,9 +18,9 @@ pub const BECOME: &str = "chroot-exec";
 /// Evaluates the rule, as the kernel will, against the interpreter and against
 /// what this machine runs by itself: a match would make the kernel start the
 /// interpreter to start the interpreter (ELOOP), for every program.
-pub(super) fn harmless(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
+pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let bricking = |what: &str| Error::Bricking { name: name.clone(), what: what.to_owned() };
+    let bricking = |what: &str| Error::RuleBreaksHost { name: name.clone(), what: what.to_owned() };
     if rule.matches(interpreter_head) {
         return Err(bricking("the interpreter itself"));
     }
@@ -39,7 +39,7 @@ pub(super) fn harmless(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
 /// The helper that enters the chroot is this program, so that a native program
 /// is executed too; the process that started it stays as it is, and can remove
 /// the entry even if nothing can be executed any more.
-pub(super) fn runs(
+pub(super) fn verify_entry(
     host: &Host,
     arch: &'static Arch,
     name: &str,
@@ -48,15 +48,15 @@ pub(super) fn runs(
 ) -> Result<()> {
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
     let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
-    let dir = empty_room(host, probe)?;
-    let seen = watch(&host.at(&dir), emulator, keeps_argv0);
+    let dir = make_probe_root(host, probe)?;
+    let seen = verify_probe_run(&host.at(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
     seen.map_err(|e| broken(e.to_string()))
 }
 
 /// A new directory with nothing but the probe, below a directory of ours: /tmp
 /// may be mounted noexec.
-fn empty_room(host: &Host, probe: &[u8]) -> Result<PathBuf> {
+fn make_probe_root(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     let homes = [layout::INTERPRETERS, layout::RECEIPT_DIR].map(Path::new);
     let home = homes.iter().find(|home| host.exists(home)).unwrap_or(&homes[0]);
     let dir = home.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
@@ -100,16 +100,20 @@ enum ProbeError {
 }
 
 /// Starts the probe, and compares what it is run by with what was verified.
-fn watch(room: &Path, emulator: Option<(FileId, Sha256)>, keeps_argv0: bool) -> std::result::Result<(), ProbeError> {
+fn verify_probe_run(
+    room: &Path,
+    emulator: Option<(FileId, Sha256)>,
+    keeps_argv0: bool,
+) -> std::result::Result<(), ProbeError> {
     let words = [OsStr::new(INTERNAL), OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
     let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(ProbeError::Native)?;
-    let ran = match probe::watch(child)? {
-        Trial::Ran(ran) => ran,
-        Trial::Refused(e) => return Err(ProbeError::Refused(e)),
-        Trial::Ended(why) | Trial::Untried(why) => return Err(ProbeError::Ended(why)),
+    let ran = match probe::finish_probe(child)? {
+        ProbeResult::Ran(ran) => ran,
+        ProbeResult::Refused(e) => return Err(ProbeError::Refused(e)),
+        ProbeResult::Failed(why) | ProbeResult::NotRun(why) => return Err(ProbeError::Ended(why)),
     };
-    if keeps_argv0 && !ran.keeps_argv0() {
+    if keeps_argv0 && !ran.has_original_argv0() {
         return Err(ProbeError::Argv0(ran.argv0));
     }
     let verified = match (ran.program, emulator) {

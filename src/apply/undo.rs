@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Rule;
 
 use super::Apply;
-use crate::binfmt_misc::{self, same_rule};
+use crate::binfmt_misc::{self, is_same_rule};
 use crate::error::{Error, Result};
 use crate::host::Backup;
 
@@ -16,19 +16,19 @@ pub(super) enum Undo {
     RemoveDir(PathBuf),
     RemoveFile(PathBuf),
     /// Give an earlier emulator its name back.
-    Restore(PathBuf, Backup),
+    RestoreEmulator(PathBuf, Backup),
     /// Write an earlier content.
-    Rewrite(PathBuf, Vec<u8>),
+    WriteFile(PathBuf, Vec<u8>),
     /// Take our line out of a nix.conf.
-    Exclude {
+    RemoveInclude {
         path: PathBuf,
         newline_added: bool,
         created: bool,
     },
-    Withdraw(Rule),
-    Enter(Rule),
-    Mount,
-    Unmount,
+    RemoveEntry(Rule),
+    AddEntry(Rule),
+    MountTable,
+    UnmountTable,
 }
 
 impl Apply<'_> {
@@ -38,57 +38,59 @@ impl Apply<'_> {
         let mut complete = true;
         self.staged.clear();
         self.receipt.systems.clone_from(&self.facts.receipt.systems);
-        let first = self.done.first().map(|(_, before)| before.clone());
+        let first = self.undo_list.first().map(|(_, before)| before.clone());
         // An entry is put in again once its emulator is back in its place: the
         // kernel opens that there and then (flag F).
         let (entries, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.done).into_iter().partition(|(undo, _)| matches!(undo, Undo::Enter(_)));
+            std::mem::take(&mut self.undo_list).into_iter().partition(|(undo, _)| matches!(undo, Undo::AddEntry(_)));
         for (undo, before) in rest.into_iter().rev().chain(entries.into_iter().rev()) {
-            let of_an_entry = matches!(undo, Undo::Enter(_));
-            match self.take_back(undo) {
+            let of_an_entry = matches!(undo, Undo::AddEntry(_));
+            match self.apply_undo(undo) {
                 Ok(()) if complete && !of_an_entry => self.receipt.records = before,
                 Ok(()) => {}
                 Err(error) => {
                     complete = false;
-                    self.ui.warn(&format!("while undoing: {error}"));
+                    self.ui.print_warning(&format!("while undoing: {error}"));
                 }
             }
         }
         if complete {
             self.receipt.records = first.unwrap_or_else(|| std::mem::take(&mut self.receipt.records));
-            self.drop_begun();
+            self.drop_started_records();
         }
-        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.save() };
+        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() };
         match written {
-            Ok(()) if complete => self.ui.note("nothing was changed: what had been done was undone"),
-            Ok(()) => self.ui.warn("not everything could be undone; run: binfmt-nix unregister all"),
-            Err(error) => self.ui.warn(&format!("while undoing: {error}")),
+            Ok(()) if complete => self.ui.print_note("nothing was changed: what had been done was undone"),
+            Ok(()) => self.ui.print_warning("not everything could be undone; run: binfmt-nix unregister all"),
+            Err(error) => self.ui.print_warning(&format!("while undoing: {error}")),
         }
     }
 
     /// The step that failed never came to its end.
-    fn drop_begun(&mut self) {
-        self.receipt.records.retain(|record| record.state == crate::receipt::State::Done);
+    fn drop_started_records(&mut self) {
+        self.receipt.records.retain(|record| record.state == crate::receipt::Stage::Done);
     }
 
-    fn take_back(&mut self, undo: Undo) -> Result<()> {
+    fn apply_undo(&mut self, undo: Undo) -> Result<()> {
         let host = self.host;
         match undo {
             Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
             Undo::RemoveFile(path) => host.remove_file(&path),
-            Undo::Restore(path, previous) => host.restore_backup(previous, &path),
-            Undo::Rewrite(path, bytes) if host.read(&path)?.as_ref() == Some(&bytes) => Ok(()),
-            Undo::Rewrite(path, bytes) => host.write_atomic(&path, &bytes),
-            Undo::Exclude { path, newline_added, created } => self.take_line_out(&path, newline_added, created),
-            Undo::Withdraw(rule) => binfmt_misc::remove(host, &rule).map(drop),
-            Undo::Enter(rule)
-                if binfmt_misc::look(host)?.entries().iter().any(|entry| same_rule(&entry.rule, &rule)) =>
+            Undo::RestoreEmulator(path, previous) => host.restore_backup(previous, &path),
+            Undo::WriteFile(path, bytes) if host.read(&path)?.as_ref() == Some(&bytes) => Ok(()),
+            Undo::WriteFile(path, bytes) => host.write_atomic(&path, &bytes),
+            Undo::RemoveInclude { path, newline_added, created } => {
+                self.remove_include_line(&path, newline_added, created)
+            }
+            Undo::RemoveEntry(rule) => binfmt_misc::remove_entry(host, &rule).map(drop),
+            Undo::AddEntry(rule)
+                if binfmt_misc::read_table(host)?.entries().iter().any(|entry| is_same_rule(&entry.rule, &rule)) =>
             {
                 Ok(())
             }
-            Undo::Enter(rule) => binfmt_misc::register(host, &rule),
-            Undo::Mount => binfmt_misc::mount(host),
-            Undo::Unmount => match self.keeps_mounted()? {
+            Undo::AddEntry(rule) => binfmt_misc::add_entry(host, &rule),
+            Undo::MountTable => binfmt_misc::mount_table(host),
+            Undo::UnmountTable => match self.try_unmount()? {
                 None => Ok(()),
                 Some(_) => {
                     Err(Error::io("unmount", &host.at(Path::new(binfmt_misc::DIR)), ErrorKind::ResourceBusy.into()))

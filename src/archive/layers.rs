@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::tarball::Walk;
-use super::{ArchiveError, MOST_UNPACKED, Sink, packed};
+use super::tarball::ArchiveWalk;
+use super::{ArchiveError, ArchiveSink, MOST_UNPACKED, packed};
 
 /// Gives the emulators of these targets to the sink, as they are in the merged layers; those that there are not, are
 /// not missed here. The layers lie one after the other in `file`, base first, each of its length.
@@ -14,11 +14,11 @@ pub fn unpack_layers(
     file: &mut (impl Read + Seek),
     lengths: &[u64],
     targets: &[&str],
-    sink: &mut Sink<'_>,
+    sink: &mut ArchiveSink<'_>,
 ) -> Result<(), ArchiveError> {
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let mut end = lengths.iter().fold(0_u64, |end, length| end.saturating_add(*length));
-    let mut walk = Walk::through_layers(targets, sink);
+    let mut walk = ArchiveWalk::for_layers(targets, sink);
     let mut left = MOST_UNPACKED;
     for (number, length) in lengths.iter().enumerate().rev() {
         end = end.saturating_sub(*length);
@@ -29,21 +29,22 @@ pub fn unpack_layers(
             }
             error @ ArchiveError::Sink(_) => error,
         };
-        let mut content = Counted { content: packed::open(file.by_ref().take(*length), left).map_err(of)?, left };
-        walk.archive(&mut content).map_err(of)?;
+        let mut content =
+            CountingReader { content: packed::open_tar(file.by_ref().take(*length), left).map_err(of)?, left };
+        walk.read_archive(&mut content).map_err(of)?;
         left = content.left;
-        walk.descend();
+        walk.next_layer();
     }
-    walk.end()
+    walk.check_links()
 }
 
 /// Knows how much may still be read.
-struct Counted<R> {
+struct CountingReader<R> {
     content: R,
     left: u64,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.content.read(buffer)?;
         self.left = self.left.saturating_sub(length as u64);

@@ -20,13 +20,13 @@ pub struct Manifest {
     /// Their release.
     pub qemu: String,
     /// The other members.
-    pub files: Vec<Listed>,
+    pub files: Vec<ManifestFile>,
 }
 
 /// One emulator in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Listed {
+pub struct ManifestFile {
     /// QEMU's name of the guest.
     pub target: String,
     /// The member's name.
@@ -63,7 +63,7 @@ impl Manifest {
     }
 
     /// What it says of one emulator.
-    pub fn of(&self, target: &str) -> Option<&Listed> {
+    pub fn find_file(&self, target: &str) -> Option<&ManifestFile> {
         self.files.iter().find(|listed| listed.target == target)
     }
 }

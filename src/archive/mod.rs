@@ -23,7 +23,7 @@ mod tree;
 use std::io::{self, Read, Seek, SeekFrom};
 
 pub use layers::unpack_layers;
-pub use manifest::{Listed, Manifest};
+pub use manifest::{Manifest, ManifestFile};
 
 use crate::catalog::ar;
 
@@ -39,7 +39,7 @@ const DECODER_KIB: u32 = 128 << 10;
 /// A piece of what was found, in the order: the manifest, if there is one; for each emulator its beginning, its bytes,
 /// its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub enum ArchiveItem<'a> {
     /// What a bundle of ours says of itself.
     Manifest(Manifest),
     /// An emulator begins.
@@ -58,7 +58,7 @@ pub enum Piece<'a> {
 }
 
 /// Where the pieces go.
-pub type Sink<'a> = dyn FnMut(Piece<'_>) -> io::Result<()> + 'a;
+pub type ArchiveSink<'a> = dyn FnMut(ArchiveItem<'_>) -> io::Result<()> + 'a;
 
 /// Why an archive gives no emulators.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,11 @@ impl ArchiveError {
 }
 
 /// Gives the emulators of these targets to the sink. Those that the archive has not are not missed here.
-pub fn unpack(archive: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+pub fn unpack_archive(
+    archive: &mut (impl Read + Seek),
+    targets: &[&str],
+    sink: &mut ArchiveSink<'_>,
+) -> Result<(), ArchiveError> {
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let mut head = Vec::new();
     archive.seek(SeekFrom::Start(0)).map_err(broken)?;
@@ -88,36 +92,50 @@ pub fn unpack(archive: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sin
         return Err(ArchiveError::refused("it is empty"));
     }
     if head.starts_with(b"\x7fELF") {
-        return program(archive, targets, sink);
+        return unpack_program(archive, targets, sink);
     }
     if head != *b"!<arch>\n" {
-        return tarball::unpack(packed::open(archive, MOST_UNPACKED)?, targets, sink);
+        return tarball::unpack_tar(packed::open_tar(archive, MOST_UNPACKED)?, targets, sink);
     }
     let names = ["data.tar.xz", "data.tar.zst", "data.tar.gz", "data.tar"];
-    let Some(data) = names.iter().find_map(|name| ar::find(archive, name).ok()) else {
+    let Some(data) = names.iter().find_map(|name| ar::find_member(archive, name).ok()) else {
         return Err(ArchiveError::refused("it is an ar archive without a data.tar, so no Debian package"));
     };
     archive.seek(SeekFrom::Start(data.start)).map_err(broken)?;
-    tarball::unpack(packed::open(archive.take(data.end.saturating_sub(data.start)), MOST_UNPACKED)?, targets, sink)
+    tarball::unpack_tar(
+        packed::open_tar(archive.take(data.end.saturating_sub(data.start)), MOST_UNPACKED)?,
+        targets,
+        sink,
+    )
 }
 
 /// No archive at all, but what would be in it.
-fn program(file: &mut (impl Read + Seek), targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+fn unpack_program(
+    file: &mut (impl Read + Seek),
+    targets: &[&str],
+    sink: &mut ArchiveSink<'_>,
+) -> Result<(), ArchiveError> {
     let [target] = targets else {
         return Err(ArchiveError::refused("it is one program, so it goes with one system"));
     };
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
     file.seek(SeekFrom::Start(0)).map_err(broken)?;
-    give(file, target, "", size, sink)
+    send_emulator(file, target, "", size, sink)
 }
 
 /// One emulator, of exactly this size.
-fn give(from: impl Read, target: &str, path: &str, size: u64, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+fn send_emulator(
+    from: impl Read,
+    target: &str,
+    path: &str,
+    size: u64,
+    sink: &mut ArchiveSink<'_>,
+) -> Result<(), ArchiveError> {
     if size > LARGEST_MEMBER {
         return Err(ArchiveError::refused(format!("its qemu-{target} is larger than any: {size} bytes")));
     }
-    sink(Piece::Begin { target, path, size }).map_err(ArchiveError::Sink)?;
+    sink(ArchiveItem::Begin { target, path, size }).map_err(ArchiveError::Sink)?;
     let mut from = from.take(size);
     let mut buffer = vec![0; 64 << 10];
     let mut given: u64 = 0;
@@ -129,10 +147,10 @@ fn give(from: impl Read, target: &str, path: &str, size: u64, sink: &mut Sink<'_
             Err(e) => return Err(ArchiveError::Refused(format!("its qemu-{target} cannot be unpacked: {e}"))),
         };
         given = given.saturating_add(length as u64);
-        sink(Piece::Bytes(buffer.get(..length).unwrap_or_default())).map_err(ArchiveError::Sink)?;
+        sink(ArchiveItem::Bytes(buffer.get(..length).unwrap_or_default())).map_err(ArchiveError::Sink)?;
     }
     if given != size {
         return Err(ArchiveError::refused(format!("its qemu-{target} ends too early")));
     }
-    sink(Piece::End).map_err(ArchiveError::Sink)
+    sink(ArchiveItem::End).map_err(ArchiveError::Sink)
 }

@@ -8,7 +8,7 @@ const PREFIXES: [&[u8]; 3] = [b"qemu-user-linux-amd64-", b"qemu-user-linux-arm64
 /// The target whose emulator a path names, if it is one of these.
 ///
 /// Nothing is ever written by such a path, so one that leads out does no harm; but no honest archive has it.
-pub(super) fn target<'a>(path: &[u8], targets: &[&'a str]) -> Result<Option<&'a str>, ArchiveError> {
+pub(super) fn target_of_path<'a>(path: &[u8], targets: &[&'a str]) -> Result<Option<&'a str>, ArchiveError> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(*prefix)) else { return Ok(None) };
     let rest = rest.strip_suffix(b"-static").unwrap_or(rest);
@@ -26,7 +26,7 @@ mod tests {
 
     /// "outside" for what is refused.
     fn of(path: &str) -> Option<&'static str> {
-        target(path.as_bytes(), &["arm", "aarch64"]).unwrap_or(Some("outside"))
+        target_of_path(path.as_bytes(), &["arm", "aarch64"]).unwrap_or(Some("outside"))
     }
 
     #[test]

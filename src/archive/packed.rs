@@ -8,38 +8,38 @@ use ruzstd::decoding::StreamingDecoder;
 use super::{ArchiveError, DECODER_KIB, MOST_UNPACKED};
 
 /// What is looked at to tell the packing.
-type Whole<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
+type SeekableFile<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
 
 /// The tar archive in it, which ends with an error after `most` bytes.
-pub(super) fn open<'a>(mut packed: impl Read + 'a, most: u64) -> Result<Box<dyn Read + 'a>, ArchiveError> {
+pub(super) fn open_tar<'a>(mut packed: impl Read + 'a, most: u64) -> Result<Box<dyn Read + 'a>, ArchiveError> {
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let mut head = Vec::new();
     packed.by_ref().take(6).read_to_end(&mut head).map_err(broken)?;
     let magic = head.clone();
-    let whole: Whole<_> = BufReader::with_capacity(128 << 10, Cursor::new(head).chain(packed));
+    let whole: SeekableFile<_> = BufReader::with_capacity(128 << 10, Cursor::new(head).chain(packed));
     let content: Box<dyn Read + 'a> = match magic.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
         [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, DECODER_KIB)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(Zstd::new(whole)?),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(ZstdFrames::new(whole)?),
         _ => Box::new(whole),
     };
-    Ok(Box::new(Bounded { content, left: most }))
+    Ok(Box::new(LimitedReader { content, left: most }))
 }
 
 /// One zstd frame, which is all that the zstd and dpkg-deb programs write. The library leaves it to its caller to compare
 /// the checksum.
-struct Zstd<R: Read> {
+struct ZstdFrames<R: Read> {
     frame: StreamingDecoder<R, FrameDecoder>,
 }
 
-impl<R: Read> Zstd<R> {
+impl<R: Read> ZstdFrames<R> {
     fn new(packed: R) -> Result<Self, ArchiveError> {
         let frame = StreamingDecoder::new(packed);
         Ok(Self { frame: frame.map_err(|e| ArchiveError::Refused(format!("it cannot be unpacked: {e}")))? })
     }
 
     /// At the end of the frame.
-    fn check(&mut self) -> io::Result<()> {
+    fn check_frame_end(&mut self) -> io::Result<()> {
         let decoder = &self.frame.decoder;
         let (said, is) = (decoder.get_checksum_from_data(), decoder.get_calculated_checksum());
         if said.is_some() && said != is {
@@ -52,22 +52,22 @@ impl<R: Read> Zstd<R> {
     }
 }
 
-impl<R: Read> Read for Zstd<R> {
+impl<R: Read> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.frame.read(buffer)? {
-            0 if !buffer.is_empty() => self.check().map(|()| 0),
+            0 if !buffer.is_empty() => self.check_frame_end().map(|()| 0),
             length => Ok(length),
         }
     }
 }
 
 /// Ends with an error after so many bytes.
-struct Bounded<R> {
+struct LimitedReader<R> {
     content: R,
     left: u64,
 }
 
-impl<R: Read> Read for Bounded<R> {
+impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.content.read(buffer)?;
         self.left = self.left.checked_sub(length as u64).ok_or_else(|| {

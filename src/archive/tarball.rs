@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use tar::{Archive, Entry};
 
 use super::manifest::{self, Manifest};
-use super::tree::Hidden;
-use super::{ArchiveError, LARGEST_TOTAL, Piece, Sink, give, names};
+use super::tree::Whiteouts;
+use super::{ArchiveError, ArchiveItem, ArchiveSink, LARGEST_TOTAL, names, send_emulator};
 
 /// Headers of any kind; the largest distributions have fewer files.
 const MOST_ENTRIES: usize = 200_000;
@@ -16,25 +16,25 @@ const MOST_ENTRIES: usize = 200_000;
 const LONGEST_HEADER: u64 = 64 << 10;
 
 /// Gives what is wanted of it to the sink, and reads it to its end, which is where a checksum is.
-pub(super) fn unpack(tar: impl Read, targets: &[&str], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
-    let mut walk = Walk::new(targets, sink, None);
-    walk.archive(tar)?;
-    walk.end()
+pub(super) fn unpack_tar(tar: impl Read, targets: &[&str], sink: &mut ArchiveSink<'_>) -> Result<(), ArchiveError> {
+    let mut walk = ArchiveWalk::new(targets, sink, None);
+    walk.read_archive(tar)?;
+    walk.check_links()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
-fn unreadable(e: io::Error) -> ArchiveError {
+fn read_error(e: io::Error) -> ArchiveError {
     ArchiveError::Refused(format!("it is no tar archive, or a broken one: {e}"))
 }
 
 /// A way through one archive, or through the layers of an image.
-pub(super) struct Walk<'a, 'b, 'c> {
+pub(super) struct ArchiveWalk<'a, 'b, 'c> {
     targets: &'a [&'a str],
-    sink: &'b mut Sink<'c>,
+    sink: &'b mut ArchiveSink<'c>,
     /// The emulators that were given, with their paths.
     found: Vec<(&'a str, String)>,
     /// How many of them are of layers above.
-    above: usize,
+    prefix_depth: usize,
     /// How long they are together.
     total: u64,
     /// How many members there were.
@@ -44,53 +44,53 @@ pub(super) struct Walk<'a, 'b, 'c> {
     /// Members with an emulator's name that are no files.
     links: Vec<(&'a str, String)>,
     /// In layers: what those above hide.
-    hidden: Option<Hidden>,
+    whiteouts: Option<Whiteouts>,
 }
 
-impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
-    fn new(targets: &'a [&'a str], sink: &'b mut Sink<'c>, hidden: Option<Hidden>) -> Self {
+impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
+    fn new(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>, hidden: Option<Whiteouts>) -> Self {
         let (found, links) = (Vec::new(), Vec::new());
-        Self { targets, sink, found, above: 0, total: 0, members: 0, long: None, links, hidden }
+        Self { targets, sink, found, prefix_depth: 0, total: 0, members: 0, long: None, links, whiteouts: hidden }
     }
 
     /// Layers are to come, the uppermost first.
-    pub(super) fn through_layers(targets: &'a [&'a str], sink: &'b mut Sink<'c>) -> Self {
-        Self::new(targets, sink, Some(Hidden::default()))
+    pub(super) fn for_layers(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>) -> Self {
+        Self::new(targets, sink, Some(Whiteouts::default()))
     }
 
     /// The next layer lies below.
-    pub(super) fn descend(&mut self) {
-        self.above = self.found.len();
-        self.hidden.iter_mut().for_each(Hidden::descend);
+    pub(super) fn next_layer(&mut self) {
+        self.prefix_depth = self.found.len();
+        self.whiteouts.iter_mut().for_each(Whiteouts::next_layer);
     }
 
     /// Reads an archive to its end.
-    pub(super) fn archive(&mut self, tar: impl Read) -> Result<(), ArchiveError> {
+    pub(super) fn read_archive(&mut self, tar: impl Read) -> Result<(), ArchiveError> {
         let mut archive = Archive::new(tar);
         // The pieces of an .apk each have an end of their own, or none.
         archive.set_ignore_zeros(true);
         self.long = None;
-        for (number, entry) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
+        for (number, entry) in archive.entries().map_err(read_error)?.raw(true).enumerate() {
             self.members = self.members.saturating_add(1);
             if self.members > MOST_ENTRIES {
                 return Err(ArchiveError::refused(format!("it has more than {MOST_ENTRIES} members")));
             }
-            self.entry(entry.map_err(unreadable)?, number == 0 && self.hidden.is_none())?;
+            self.visit_entry(entry.map_err(read_error)?, number == 0 && self.whiteouts.is_none())?;
         }
         Ok(())
     }
 
-    fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>, first: bool) -> Result<(), ArchiveError> {
+    fn visit_entry<R: Read>(&mut self, mut entry: Entry<'_, R>, first: bool) -> Result<(), ArchiveError> {
         let kind = entry.header().entry_type();
         if kind.is_gnu_longname() {
-            let mut path = extension(&mut entry)?;
+            let mut path = read_extension(&mut entry)?;
             path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
             self.long = Some(path);
             return Ok(());
         }
         if kind.is_pax_local_extensions() {
-            let records = extension(&mut entry)?;
-            self.long = extended_path(&records)?.or(self.long.take());
+            let records = read_extension(&mut entry)?;
+            self.long = parse_pax_path(&records)?.or(self.long.take());
             return Ok(());
         }
         if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
@@ -100,16 +100,16 @@ impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
         if kind.is_gnu_sparse() {
             return Err(ArchiveError::Refused(format!("its member {} is sparse", String::from_utf8_lossy(&path))));
         }
-        if let Some(hidden) = &mut self.hidden
-            && hidden.meets(&path, kind.is_dir())?
+        if let Some(hidden) = &mut self.whiteouts
+            && hidden.visit(&path, kind.is_dir())?
         {
             return Ok(());
         }
         if first && path == manifest::NAME.as_bytes() && kind.is_file() {
-            return self.manifest(&mut entry);
+            return self.read_manifest(&mut entry);
         }
-        match names::target(&path, self.targets)? {
-            Some(target) if kind.is_file() => self.emulator(entry, target, &path),
+        match names::target_of_path(&path, self.targets)? {
+            Some(target) if kind.is_file() => self.read_emulator(entry, target, &path),
             Some(target) if !kind.is_dir() => {
                 self.links.push((target, String::from_utf8_lossy(&path).into_owned()));
                 Ok(())
@@ -118,36 +118,36 @@ impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
         }
     }
 
-    fn manifest<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), ArchiveError> {
+    fn read_manifest<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), ArchiveError> {
         let mut text = Vec::new();
-        entry.take(manifest::LONGEST).read_to_end(&mut text).map_err(unreadable)?;
+        entry.take(manifest::LONGEST).read_to_end(&mut text).map_err(read_error)?;
         let manifest = Manifest::parse(&text, self.targets);
         let manifest = manifest.map_err(|why| ArchiveError::Refused(format!("its {}: {why}", manifest::NAME)))?;
-        (self.sink)(Piece::Manifest(manifest)).map_err(ArchiveError::Sink)
+        (self.sink)(ArchiveItem::Manifest(manifest)).map_err(ArchiveError::Sink)
     }
 
-    fn emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
+    fn read_emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
         let path = String::from_utf8_lossy(path).into_owned();
         let before = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
         if let Some((number, (_, other))) = before {
-            if number < self.above {
+            if number < self.prefix_depth {
                 return Ok(());
             }
             return Err(ArchiveError::Refused(format!("it has two emulators for {target}: {other} and {path}")));
         }
-        let size = entry.header().entry_size().map_err(unreadable)?;
+        let size = entry.header().entry_size().map_err(read_error)?;
         self.total = self.total.saturating_add(size);
         if self.total > LARGEST_TOTAL {
             return Err(ArchiveError::refused(format!("its emulators have more than {LARGEST_TOTAL} bytes")));
         }
-        give(entry, target, &path, size, self.sink)?;
+        send_emulator(entry, target, &path, size, self.sink)?;
         let known = self.targets.iter().find(|known| **known == target);
         self.found.extend(known.map(|known| (*known, path)));
         Ok(())
     }
 
     /// A link in the place of an emulator is not followed, but is worth a word where it is all there is.
-    pub(super) fn end(self) -> Result<(), ArchiveError> {
+    pub(super) fn check_links(self) -> Result<(), ArchiveError> {
         let lonely = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
         match lonely {
             Some((_, path)) => Err(ArchiveError::Refused(format!("its {path} is a link or a device, not a file"))),
@@ -156,18 +156,18 @@ impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
     }
 }
 
-fn extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
-    let size = entry.header().entry_size().map_err(unreadable)?;
+fn read_extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
+    let size = entry.header().entry_size().map_err(read_error)?;
     if size > LONGEST_HEADER {
         return Err(ArchiveError::refused(format!("it has an extended header of {size} bytes")));
     }
     let mut bytes = Vec::new();
-    entry.read_to_end(&mut bytes).map_err(unreadable)?;
+    entry.read_to_end(&mut bytes).map_err(read_error)?;
     Ok(bytes)
 }
 
 /// The path in an extended header: records of length, blank, key, `=`, value, line end (pax in POSIX.1-2024).
-fn extended_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn parse_pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
     let broken = || ArchiveError::refused("it has a broken extended header");
     let (mut rest, mut path) = (records, None);
     while !rest.is_empty() {

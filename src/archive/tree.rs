@@ -17,36 +17,36 @@ const MOST_NAMES: usize = 64 << 20;
 
 /// What is hidden of a layer by those above it. What hides in a layer, hides nothing of that layer itself.
 #[derive(Debug, Default)]
-pub(super) struct Hidden {
-    now: Names,
-    below: Names,
+pub(super) struct Whiteouts {
+    upper_layers: HiddenNames,
+    this_layer: HiddenNames,
     /// How long all names were.
-    met: usize,
+    name_bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Names {
+struct HiddenNames {
     /// Whited out, or another file's by now; and all that was in there if it was a directory.
-    whole: BTreeSet<Vec<u8>>,
+    removed: BTreeSet<Vec<u8>>,
     /// Directories with an end to what was in them.
-    inside: BTreeSet<Vec<u8>>,
+    opaque_dirs: BTreeSet<Vec<u8>>,
     /// Directories by now: a file of that name is hidden, and another directory is not.
-    files: BTreeSet<Vec<u8>>,
+    replaced_dirs: BTreeSet<Vec<u8>>,
 }
 
-impl Hidden {
+impl Whiteouts {
     /// A member comes. Whether it is to be passed over: it is a whiteout, or hidden.
-    pub(super) fn meets(&mut self, path: &[u8], is_dir: bool) -> Result<bool, ArchiveError> {
-        self.met = self.met.saturating_add(path.len());
-        if self.met > MOST_NAMES {
+    pub(super) fn visit(&mut self, path: &[u8], is_dir: bool) -> Result<bool, ArchiveError> {
+        self.name_bytes = self.name_bytes.saturating_add(path.len());
+        if self.name_bytes > MOST_NAMES {
             return Err(ArchiveError::Refused(format!("its members have names of more than {MOST_NAMES} bytes")));
         }
-        let Some(parts) = parts(path) else { return Ok(false) };
+        let Some(parts) = split_path(path) else { return Ok(false) };
         let Some((name, above)) = parts.split_last() else {
             return Ok(true);
         };
         if *name == OPAQUE {
-            self.below.inside.insert(above.join(&b'/'));
+            self.this_layer.opaque_dirs.insert(above.join(&b'/'));
             return Ok(true);
         }
         if name.starts_with(OTHERS) {
@@ -57,12 +57,12 @@ impl Hidden {
                 let shown = String::from_utf8_lossy(path);
                 return Err(ArchiveError::Refused(format!("its {shown} hides nothing that there could be")));
             }
-            self.below.whole.insert([above, &[hidden]].concat().join(&b'/'));
+            self.this_layer.removed.insert([above, &[hidden]].concat().join(&b'/'));
             return Ok(true);
         }
         let path = parts.join(&b'/');
-        let hidden = self.now.hide(&parts, &path);
-        let names = if is_dir { &mut self.below.files } else { &mut self.below.whole };
+        let hidden = self.upper_layers.is_hidden(&parts, &path);
+        let names = if is_dir { &mut self.this_layer.replaced_dirs } else { &mut self.this_layer.removed };
         // Of directories, those alone that are where an emulator may be.
         if !is_dir || name.starts_with(b"qemu-") {
             names.insert(path);
@@ -71,21 +71,22 @@ impl Hidden {
     }
 
     /// The layer is read: what hid in it counts from now on.
-    pub(super) fn descend(&mut self) {
-        let Names { whole, inside, files } = std::mem::take(&mut self.below);
-        self.now.whole.extend(whole);
-        self.now.inside.extend(inside);
-        self.now.files.extend(files);
+    pub(super) fn next_layer(&mut self) {
+        let HiddenNames { removed: whole, opaque_dirs: inside, replaced_dirs: files } =
+            std::mem::take(&mut self.this_layer);
+        self.upper_layers.removed.extend(whole);
+        self.upper_layers.opaque_dirs.extend(inside);
+        self.upper_layers.replaced_dirs.extend(files);
     }
 }
 
-impl Names {
-    fn hide(&self, parts: &[&[u8]], path: &[u8]) -> bool {
+impl HiddenNames {
+    fn is_hidden(&self, parts: &[&[u8]], path: &[u8]) -> bool {
         let mut above: Vec<u8> = Vec::new();
-        self.files.contains(path)
-            || self.whole.contains(path)
+        self.replaced_dirs.contains(path)
+            || self.removed.contains(path)
             || parts.iter().any(|part| {
-                let hidden = self.inside.contains(&above) || self.whole.contains(&above);
+                let hidden = self.opaque_dirs.contains(&above) || self.removed.contains(&above);
                 if !above.is_empty() {
                     above.push(b'/');
                 }
@@ -96,7 +97,7 @@ impl Names {
 }
 
 /// The names on the way, unless it leads out.
-fn parts(path: &[u8]) -> Option<Vec<&[u8]>> {
+fn split_path(path: &[u8]) -> Option<Vec<&[u8]>> {
     let parts: Vec<_> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     (!parts.contains(&b"..".as_slice())).then_some(parts)
 }
@@ -109,14 +110,14 @@ mod tests {
 
     /// Whether an upper layer with these members hides this file of a lower one.
     fn hides(members: &[&str], file: &str) -> bool {
-        let mut hidden = Hidden::default();
+        let mut hidden = Whiteouts::default();
         for member in members {
-            hidden.meets(member.as_bytes(), member.ends_with('/')).unwrap();
+            hidden.visit(member.as_bytes(), member.ends_with('/')).unwrap();
         }
         // It hides nothing of its own.
-        assert!(!hidden.meets(b"usr/bin/qemu-new", false).unwrap());
-        hidden.descend();
-        hidden.meets(file.as_bytes(), false).unwrap()
+        assert!(!hidden.visit(b"usr/bin/qemu-new", false).unwrap());
+        hidden.next_layer();
+        hidden.visit(file.as_bytes(), false).unwrap()
     }
 
     #[test]
@@ -158,8 +159,8 @@ mod tests {
     #[test]
     fn whiteouts_of_nothing_are_refused() {
         for odd in [".wh.", "a/.wh..", "a/.wh..."] {
-            assert!(Hidden::default().meets(odd.as_bytes(), false).is_err(), "{odd}");
+            assert!(Whiteouts::default().visit(odd.as_bytes(), false).is_err(), "{odd}");
         }
-        assert_eq!(Hidden::default().meets(b"../.wh.x", false).ok(), Some(false));
+        assert_eq!(Whiteouts::default().visit(b"../.wh.x", false).ok(), Some(false));
     }
 }

@@ -7,7 +7,7 @@
 
 use memchr::memmem;
 
-use crate::interpreter::{self, InvalidVersionLine, Version};
+use crate::interpreter::{self, InvalidVersionLine, QemuVersion};
 
 /// The answer's first line, and more.
 const LINE: usize = 256;
@@ -24,40 +24,40 @@ pub(super) enum AnnouncedVersionError {
 }
 
 /// Looks for the answer in a program that comes in pieces.
-pub(super) struct Announced {
+pub(super) struct VersionScan {
     binary: String,
-    words: Vec<u8>,
-    seen: Vec<u8>,
+    pattern: Vec<u8>,
+    buffer: Vec<u8>,
     found: bool,
 }
 
-impl Announced {
-    pub(super) fn by(target: &str) -> Self {
+impl VersionScan {
+    pub(super) fn for_target(target: &str) -> Self {
         let binary = format!("qemu-{target}");
         let words = format!("{binary} version ").into_bytes();
-        Self { binary, words, seen: Vec::new(), found: false }
+        Self { binary, pattern: words, buffer: Vec::new(), found: false }
     }
 
-    pub(super) fn see(&mut self, bytes: &[u8]) {
-        if self.found && self.seen.len() >= LINE {
+    pub(super) fn scan_chunk(&mut self, bytes: &[u8]) {
+        if self.found && self.buffer.len() >= LINE {
             return;
         }
-        self.seen.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
         if self.found {
             return;
         }
-        let at = memmem::find(&self.seen, &self.words);
+        let at = memmem::find(&self.buffer, &self.pattern);
         self.found = at.is_some();
         // The words may be cut by the end of what was seen.
-        let cut = self.seen.len().saturating_sub(self.words.len());
-        self.seen.drain(..at.unwrap_or(cut));
+        let cut = self.buffer.len().saturating_sub(self.pattern.len());
+        self.buffer.drain(..at.unwrap_or(cut));
     }
 
-    pub(super) fn version(&self) -> Result<Version, AnnouncedVersionError> {
+    pub(super) fn found_version(&self) -> Result<QemuVersion, AnnouncedVersionError> {
         if !self.found {
             return Err(AnnouncedVersionError::Missing);
         }
-        let line = self.seen.get(..LINE).unwrap_or(&self.seen);
+        let line = self.buffer.get(..LINE).unwrap_or(&self.buffer);
         Ok(interpreter::parse_version(&String::from_utf8_lossy(line), &self.binary)?)
     }
 }
@@ -66,12 +66,12 @@ impl Announced {
 mod tests {
     use super::*;
 
-    fn of(pieces: &[&[u8]]) -> Result<Version, AnnouncedVersionError> {
-        let mut announced = Announced::by("arm");
+    fn of(pieces: &[&[u8]]) -> Result<QemuVersion, AnnouncedVersionError> {
+        let mut announced = VersionScan::for_target("arm");
         for piece in pieces {
-            announced.see(piece);
+            announced.scan_chunk(piece);
         }
-        announced.version()
+        announced.found_version()
     }
 
     #[test]
@@ -80,10 +80,10 @@ mod tests {
             b"\x7fELF\0qemu-armeb version 1.2.3\0qemu-arm version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright\0\xff";
         for at in 0..program.len() {
             let (first, second) = program.split_at(at);
-            assert_eq!(of(&[first, second]), Ok(Version(7, 2, 22)), "{at}");
+            assert_eq!(of(&[first, second]), Ok(QemuVersion(7, 2, 22)), "{at}");
         }
         let single: Vec<&[u8]> = program.chunks(1).collect();
-        assert_eq!(of(&single), Ok(Version(7, 2, 22)));
+        assert_eq!(of(&single), Ok(QemuVersion(7, 2, 22)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ const MOST_MEMBERS: u64 = 64;
 const HEADER_END: &[u8] = b"`\n";
 
 /// Where the member of this name lies.
-pub(crate) fn find(deb: &mut (impl Read + Seek), name: &str) -> io::Result<Range<u64>> {
+pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Result<Range<u64>> {
     let mut magic = [0; MAGIC.len()];
     deb.seek(SeekFrom::Start(0))?;
     deb.read_exact(&mut magic)?;
@@ -20,7 +20,8 @@ pub(crate) fn find(deb: &mut (impl Read + Seek), name: &str) -> io::Result<Range
     let mut at = MAGIC.len() as u64;
     for _ in 0..MOST_MEMBERS {
         let header = read_header(deb, name)?;
-        let (found, length) = parse(&header).ok_or_else(|| broken(format!("the ar header at byte {at} is broken")))?;
+        let (found, length) =
+            parse_header(&header).ok_or_else(|| broken(format!("the ar header at byte {at} is broken")))?;
         let offset = at.saturating_add(HEADER as u64);
         if found == name {
             return Ok(offset..offset.saturating_add(length));
@@ -46,7 +47,7 @@ fn broken(why: impl Into<String>) -> io::Error {
 }
 
 /// Name and size. GNU ar ends names with a slash, dpkg-deb does not.
-fn parse(header: &[u8; HEADER]) -> Option<(&str, u64)> {
+fn parse_header(header: &[u8; HEADER]) -> Option<(&str, u64)> {
     let field = |range| std::str::from_utf8(header.get::<Range<usize>>(range)?).ok().map(str::trim_end);
     let name = field(0..16)?;
     // At most ten decimal digits.

@@ -14,10 +14,10 @@ use std::sync::OnceLock;
 use binfmt_magic::Arch;
 use serde::{Deserialize, Serialize};
 
-use super::invalid::{demand, is_name, is_version};
-use super::{CatalogError, InvalidEntry, Vouched};
+use super::invalid::{ensure, is_name, is_version};
+use super::{CatalogError, DigestOrigin, InvalidEntry};
 use crate::digest::Sha256;
-use crate::interpreter::{KERNEL_TELLS_ARGV0, Version};
+use crate::interpreter::{KERNEL_TELLS_ARGV0, QemuVersion};
 
 /// The version of the list's own format.
 const VERSION: u32 = 1;
@@ -29,17 +29,17 @@ const KINDS: [&str; 3] = [".tar.gz", ".tar.xz", ".tar.zst"];
 /// All archives that we know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Archives {
+pub struct ArchiveCatalog {
     /// The format's version.
     pub version: u32,
     /// The archives; no two of the same publisher with the same release of the same guest for the same host.
-    pub archives: Vec<Archive>,
+    pub archives: Vec<PinnedArchive>,
 }
 
 /// One archive: QEMUs for one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Archive {
+pub struct PinnedArchive {
     /// The machine that these QEMUs run on, as `uname -m` says it.
     pub host: String,
     /// Who published it: the repository.
@@ -58,17 +58,17 @@ pub struct Archive {
     /// What the name of each program in it begins with; the guest's name follows.
     pub prefix: String,
     /// Whose word the digest is.
-    pub vouched: Vouched,
+    pub vouched: DigestOrigin,
     /// Whether these QEMUs take it for granted that they were registered with flag P: where the kernel does not tell
     /// them (AT_FLAGS is 0), they take their first argument for the program's name, and lose it. tonistiigi/binfmt builds
     /// them so (its patch `preserve-argv0`; alpine-lima#81 is what comes of it without P).
     pub assumes_argv0: bool,
 }
 
-impl Archives {
+impl ArchiveCatalog {
     /// The list that this program was built with, read once.
     pub fn embedded() -> Result<&'static Self, CatalogError> {
-        static READ: OnceLock<Archives> = OnceLock::new();
+        static READ: OnceLock<ArchiveCatalog> = OnceLock::new();
         match READ.get() {
             Some(archives) => Ok(archives),
             None => Self::from_json(include_str!("archives.json")).map(|archives| READ.get_or_init(|| archives)),
@@ -78,40 +78,40 @@ impl Archives {
     /// Reads a list and checks that it is consistent.
     pub fn from_json(text: &str) -> Result<Self, CatalogError> {
         let archives: Self = serde_json::from_str(text).map_err(CatalogError::Json)?;
-        check(&archives)?;
+        check_archives(&archives)?;
         Ok(archives)
     }
 
     /// The archives with a QEMU for this guest that runs on this machine (`uname -m`): what more people vouch for comes
     /// first, then what is newer.
-    pub fn archives_for(&self, host: &str, target: &str) -> impl Iterator<Item = &Archive> {
-        let has_it = |archive: &&Archive| archive.host == host && archive.has(target);
+    pub fn archives_for(&self, host: &str, target: &str) -> impl Iterator<Item = &PinnedArchive> {
+        let has_it = |archive: &&PinnedArchive| archive.host == host && archive.has_target(target);
         let mut found: Vec<_> = self.archives.iter().filter(has_it).collect();
-        found.sort_by_key(|archive| (archive.vouched, Reverse(archive.version())));
+        found.sort_by_key(|archive| (archive.vouched, Reverse(archive.parsed_version())));
         found.into_iter()
     }
 }
 
-impl Archive {
+impl PinnedArchive {
     /// Whether it has a QEMU for this guest.
-    pub fn has(&self, target: &str) -> bool {
+    pub fn has_target(&self, target: &str) -> bool {
         self.targets.iter().any(|has| has == target)
     }
 
     /// The name in it of the QEMU for this guest.
-    pub fn member(&self, target: &str) -> Option<String> {
-        self.has(target).then(|| format!("{}{target}", self.prefix))
+    pub fn member_name(&self, target: &str) -> Option<String> {
+        self.has_target(target).then(|| format!("{}{target}", self.prefix))
     }
 
     /// Whether its QEMUs work on a kernel of this version: those that assume flag P are registered with it or not at
     /// all, and before Linux 5.12 we do not register with P.
-    pub fn works_on(&self, kernel: (u32, u32)) -> bool {
+    pub fn supports_kernel(&self, kernel: (u32, u32)) -> bool {
         !self.assumes_argv0 || kernel >= KERNEL_TELLS_ARGV0
     }
 
     /// QEMU's own version, as a number. Of an archive that was checked, there is one.
-    pub fn version(&self) -> Option<Version> {
-        Version::parse(&self.qemu_version)
+    pub fn parsed_version(&self) -> Option<QemuVersion> {
+        QemuVersion::parse(&self.qemu_version)
     }
 
     /// The archive's file name.
@@ -120,20 +120,20 @@ impl Archive {
     }
 }
 
-fn check(list: &Archives) -> Result<(), CatalogError> {
+fn check_archives(list: &ArchiveCatalog) -> Result<(), CatalogError> {
     if list.version != VERSION {
         return Err(CatalogError::Version { found: list.version });
     }
     let (mut urls, mut digests, mut builds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for archive in &list.archives {
-        let Archive { host, publisher, qemu_version, url, .. } = archive;
+        let PinnedArchive { host, publisher, qemu_version, url, .. } = archive;
         let twice = |what: &str| InvalidEntry::Twice(what.to_owned());
         let checked = check_archive(archive)
-            .and_then(|()| demand(urls.insert(url), || twice("the URL")))
-            .and_then(|()| demand(digests.insert(archive.sha256.to_string()), || twice("the digest")))
+            .and_then(|()| ensure(urls.insert(url), || twice("the URL")))
+            .and_then(|()| ensure(digests.insert(archive.sha256.to_string()), || twice("the digest")))
             .and_then(|()| {
                 archive.targets.iter().try_for_each(|target| {
-                    demand(builds.insert((host, publisher, qemu_version, target)), || twice(&format!("qemu-{target}")))
+                    ensure(builds.insert((host, publisher, qemu_version, target)), || twice(&format!("qemu-{target}")))
                 })
             });
         checked.map_err(|why| CatalogError::Invalid { package: url.escape_default().to_string(), why })?;
@@ -141,33 +141,35 @@ fn check(list: &Archives) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn check_archive(archive: &Archive) -> Result<(), InvalidEntry> {
+fn check_archive(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     check_url(archive)?;
-    demand(is_name(&archive.host), || InvalidEntry::Host)?;
-    demand(is_version(&archive.qemu_version), || InvalidEntry::Version)?;
-    demand(archive.publisher.split('/').count() == 2 && archive.publisher.split('/').all(is_plain), || {
+    ensure(is_name(&archive.host), || InvalidEntry::Host)?;
+    ensure(is_version(&archive.qemu_version), || InvalidEntry::Version)?;
+    ensure(archive.publisher.split('/').count() == 2 && archive.publisher.split('/').all(is_plain_name), || {
         InvalidEntry::Publisher
     })?;
-    demand(archive.size.is_none_or(|size| (1..=LARGEST).contains(&size)), || InvalidEntry::ArchiveSize)?;
-    demand(archive.prefix.starts_with("qemu-") && is_plain(&archive.prefix), || InvalidEntry::Prefix)?;
-    demand(!archive.targets.is_empty(), || InvalidEntry::NoTarget)?;
+    ensure(archive.size.is_none_or(|size| (1..=LARGEST).contains(&size)), || InvalidEntry::ArchiveSize)?;
+    ensure(archive.prefix.starts_with("qemu-") && is_plain_name(&archive.prefix), || InvalidEntry::Prefix)?;
+    ensure(!archive.targets.is_empty(), || InvalidEntry::NoTarget)?;
     archive.targets.iter().try_for_each(|target| {
-        demand(Arch::ALL.iter().any(|arch| arch.target == target), || InvalidEntry::UnknownTarget(target.clone()))
+        ensure(Arch::ALL.iter().any(|arch| arch.target == target), || InvalidEntry::UnknownTarget(target.clone()))
     })
 }
 
 /// No port, no user, no query, nothing that climbs; and the file's name says what it is.
-fn check_url(archive: &Archive) -> Result<(), InvalidEntry> {
+fn check_url(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     let rest = archive.url.strip_prefix("https://").unwrap_or_default();
     let file = archive.file_name();
     let mut parts = rest.split('/');
     let host = parts.next().unwrap_or_default();
-    demand(host.contains('.') && is_plain(host) && rest.contains('/') && parts.all(is_plain), || InvalidEntry::Url)?;
-    demand(KINDS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || InvalidEntry::FileName)
+    ensure(host.contains('.') && is_plain_name(host) && rest.contains('/') && parts.all(is_plain_name), || {
+        InvalidEntry::Url
+    })?;
+    ensure(KINDS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || InvalidEntry::FileName)
 }
 
 /// A part of a URL or a name: no part is empty or begins with a dot. `%` is for the slash in a tag's name.
-fn is_plain(part: &str) -> bool {
+fn is_plain_name(part: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~%".contains(c);
     (1..=128).contains(&part.len()) && !part.starts_with('.') && part.chars().all(plain)
 }
@@ -178,14 +180,14 @@ mod tests {
 
     use super::*;
 
-    fn complaint(break_it: impl FnOnce(&mut Archives)) -> String {
-        let mut archives = Archives::embedded().unwrap().clone();
+    fn complaint(break_it: impl FnOnce(&mut ArchiveCatalog)) -> String {
+        let mut archives = ArchiveCatalog::embedded().unwrap().clone();
         break_it(&mut archives);
-        check(&archives).unwrap_err().to_string()
+        check_archives(&archives).unwrap_err().to_string()
     }
 
     fn names(host: &str, target: &str) -> Vec<&'static str> {
-        Archives::embedded().unwrap().archives_for(host, target).map(Archive::file_name).collect()
+        ArchiveCatalog::embedded().unwrap().archives_for(host, target).map(PinnedArchive::file_name).collect()
     }
 
     #[test]
@@ -201,9 +203,9 @@ mod tests {
 
     #[test]
     fn of_the_same_word_the_newest_comes_first() {
-        let mut archives = Archives::embedded().unwrap().clone();
+        let mut archives = ArchiveCatalog::embedded().unwrap().clone();
         for archive in &mut archives.archives {
-            archive.vouched = Vouched::Publisher;
+            archive.vouched = DigestOrigin::Publisher;
         }
         let versions: Vec<_> = archives.archives_for("x86_64", "arm").map(|a| a.qemu_version.as_str()).collect();
         assert_eq!(versions, ["11.0.0", "10.2.3"]);
@@ -211,30 +213,30 @@ mod tests {
 
     #[test]
     fn nobody_claims_to_have_hashed_what_nobody_here_had() {
-        let archives = &Archives::embedded().unwrap().archives;
+        let archives = &ArchiveCatalog::embedded().unwrap().archives;
         assert_eq!(archives.len(), 21);
         for archive in archives {
             let docker = archive.publisher == "tonistiigi/binfmt";
-            assert_eq!(archive.vouched, if docker { Vouched::Others } else { Vouched::Publisher });
+            assert_eq!(archive.vouched, if docker { DigestOrigin::Others } else { DigestOrigin::Publisher });
             assert_eq!(archive.assumes_argv0, docker);
         }
     }
 
     #[test]
     fn what_assumes_flag_p_is_not_for_kernels_that_do_not_tell_of_it() {
-        for archive in &Archives::embedded().unwrap().archives {
-            assert!(archive.works_on((5, 12)) && archive.works_on((6, 1)));
-            assert_eq!(archive.works_on((5, 11)), !archive.assumes_argv0, "{}", archive.url);
+        for archive in &ArchiveCatalog::embedded().unwrap().archives {
+            assert!(archive.supports_kernel((5, 12)) && archive.supports_kernel((6, 1)));
+            assert_eq!(archive.supports_kernel((5, 11)), !archive.assumes_argv0, "{}", archive.url);
         }
     }
 
     #[test]
     fn a_program_is_found_by_its_name() {
-        let archives = Archives::embedded().unwrap();
-        let member = |host: &str, number: usize| archives.archives_for(host, "arm").nth(number)?.member("arm");
+        let archives = ArchiveCatalog::embedded().unwrap();
+        let member = |host: &str, number: usize| archives.archives_for(host, "arm").nth(number)?.member_name("arm");
         assert_eq!(member("x86_64", 0).unwrap(), "qemu-arm");
         assert_eq!(member("x86_64", 1).unwrap(), "qemu-user-linux-amd64-arm");
-        assert_eq!(archives.archives[0].member("hppa"), None);
+        assert_eq!(archives.archives[0].member_name("hppa"), None);
     }
 
     #[test]
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn absurd_entries_are_refused() {
-        let first = |break_it: fn(&mut Archive)| complaint(|list| break_it(&mut list.archives[0]));
+        let first = |break_it: fn(&mut PinnedArchive)| complaint(|list| break_it(&mut list.archives[0]));
         assert!(first(|a| a.targets.push("vax".to_owned())).contains("no guest that we know"));
         assert!(first(|a| a.targets.push("arm".to_owned())).contains("qemu-arm is there twice"));
         assert!(first(|a| a.targets.clear()).contains("no guest"));
@@ -273,7 +275,7 @@ mod tests {
         assert!(first(|a| a.qemu_version = "10.2".to_owned()).contains("version"));
         assert!(first(|a| a.size = Some(0)).contains("size"));
         assert!(first(|a| a.host = "a/b".to_owned()).contains("host"));
-        let again = |change: fn(&mut Archive)| {
+        let again = |change: fn(&mut PinnedArchive)| {
             complaint(|list| {
                 let mut again = list.archives[0].clone();
                 change(&mut again);

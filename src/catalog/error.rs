@@ -1,6 +1,6 @@
 //! What can be wrong with a catalogue, as errors.
 
-use super::{VERSION, VersionWanted};
+use super::{VERSION, VersionRequest};
 use crate::error::{Error, ExitCode, Failure};
 
 /// A catalogue that can't be used.
@@ -32,10 +32,10 @@ pub enum CatalogError {
         package: String,
     },
     /// A release was asked for that no package is of.
-    #[error("no QEMU {wanted} is known for {host} hosts; {}", known_ones(known))]
+    #[error("no QEMU {wanted} is known for {host} hosts; {}", list_known(known))]
     NoSuchVersion {
         /// What was asked for.
-        wanted: VersionWanted,
+        wanted: VersionRequest,
         /// The machine.
         host: String,
         /// The releases there are, the default one first.
@@ -58,7 +58,7 @@ impl From<CatalogError> for Error {
     }
 }
 
-fn known_ones(known: &[String]) -> String {
+fn list_known(known: &[String]) -> String {
     if known.is_empty() { "none is".to_owned() } else { format!("known are {}", known.join(", ")) }
 }
 

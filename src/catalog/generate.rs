@@ -14,11 +14,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use sha1::Digest as _;
 
-use super::announced::Announced;
-use super::{Block, Catalog, CatalogError, Member, Package, Span, VERSION, Vouched};
+use super::announced::VersionScan;
+use super::{Block, Catalog, CatalogError, DigestOrigin, Member, Package, Span, VERSION};
 use super::{ar, invalid, xz};
 use crate::digest::Sha256;
-use crate::interpreter::{ELF_MAGIC, HEAD, Version, host_of};
+use crate::interpreter::{ELF_MAGIC, HEAD, QemuVersion, detect_machine};
 
 const DATA: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
@@ -64,35 +64,35 @@ pub fn pool_path(file_name: &str) -> String {
 }
 
 /// The catalogue of these packages, each given with its path below a mirror's base URL.
-pub fn generate<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, GenerateError> {
+pub fn generate_catalog<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, GenerateError> {
     let mut packages = Vec::new();
     for (path, deb) in debs {
-        let package = package(path, deb)
+        let package = scan_package(path, deb)
             .map_err(|source| GenerateError::Package { path: path.clone(), source: Box::new(source) })?;
         packages.push(package);
     }
     let version = VERSION;
     let catalog = Catalog { version, packages };
-    invalid::check(&catalog)?;
+    invalid::check_catalog(&catalog)?;
     Ok(catalog)
 }
 
-fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, GenerateError> {
-    let (size, sha256, sha1) = digests(deb)?;
-    let data = ar::find(deb, DATA)?;
+fn scan_package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, GenerateError> {
+    let (size, sha256, sha1) = hash_file(deb)?;
+    let data = ar::find_member(deb, DATA)?;
     let data = Span { offset: data.start, length: data.end.saturating_sub(data.start) };
     if data.end() > size {
         return Err(GenerateError::format("it ends too early"));
     }
-    let blocks = blocks(deb, data)?;
+    let blocks = hash_blocks(deb, data)?;
     deb.seek(SeekFrom::Start(data.offset))?;
-    let (kind, members) = members(deb.take(data.length))?;
+    let (kind, members) = scan_members(deb.take(data.length))?;
     Ok(Package {
         host: kind.host.to_owned(),
         qemu_version: kind.version.to_string(),
         path: path.to_owned(),
         size,
-        vouched: Vouched::HashedHere,
+        vouched: DigestOrigin::HashedHere,
         sha256,
         sha1,
         data,
@@ -101,35 +101,35 @@ fn package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, Generate
     })
 }
 
-fn digests(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, String), GenerateError> {
+fn hash_file(deb: &mut (impl Read + Seek)) -> Result<(u64, Sha256, String), GenerateError> {
     let mut sha256 = sha2::Sha256::new();
     let mut sha1 = sha1::Sha1::new();
     deb.seek(SeekFrom::Start(0))?;
-    let size = pour(deb, |bytes| {
+    let size = read_chunks(deb, |bytes| {
         sha256.update(bytes);
         sha1.update(bytes);
     })?;
-    let sha1 = crate::digest::hex(&sha1.finalize());
-    Ok((size, finished(sha256), sha1))
+    let sha1 = crate::digest::to_hex(&sha1.finalize());
+    Ok((size, finish_sha256(sha256), sha1))
 }
 
-fn finished(sha256: sha2::Sha256) -> Sha256 {
+fn finish_sha256(sha256: sha2::Sha256) -> Sha256 {
     Sha256::from(<[u8; 32]>::from(sha256.finalize()))
 }
 
-fn blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, GenerateError> {
+fn hash_blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, GenerateError> {
     let mut unpacked_offset = 0;
     let mut blocks = Vec::new();
-    for place in xz::blocks(deb, data)? {
+    for place in xz::read_blocks(deb, data)? {
         deb.seek(SeekFrom::Start(place.span.offset))?;
         let mut sha256 = sha2::Sha256::new();
-        pour(deb.take(place.span.length), |bytes| sha256.update(bytes))?;
+        read_chunks(deb.take(place.span.length), |bytes| sha256.update(bytes))?;
         blocks.push(Block {
             offset: place.span.offset,
             length: place.span.length,
             unpacked_offset,
             unpacked_length: place.unpacked,
-            sha256: finished(sha256),
+            sha256: finish_sha256(sha256),
         });
         unpacked_offset = blocks.last().map_or(0, Block::unpacked_end);
     }
@@ -138,12 +138,12 @@ fn blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, Genera
 
 /// What all programs of a package have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kind {
+struct PackageIdentity {
     host: &'static str,
-    version: Version,
+    version: QemuVersion,
 }
 
-fn members(data: impl Read) -> Result<(Kind, Vec<Member>), GenerateError> {
+fn scan_members(data: impl Read) -> Result<(PackageIdentity, Vec<Member>), GenerateError> {
     let decoder = lzma_rust2::XzReader::new_mem_limit(data, false, DECODER_KIB);
     let mut archive = tar::Archive::new(decoder);
     let mut kind = None;
@@ -158,7 +158,7 @@ fn members(data: impl Read) -> Result<(Kind, Vec<Member>), GenerateError> {
             continue;
         }
         let target = name.strip_suffix(STATIC).unwrap_or(name);
-        let Some((is, member)) = member(target, entry)? else {
+        let Some((is, member)) = scan_member(target, entry)? else {
             continue;
         };
         let common = *kind.get_or_insert(is);
@@ -169,34 +169,37 @@ fn members(data: impl Read) -> Result<(Kind, Vec<Member>), GenerateError> {
         members.push(member);
     }
     // What is behind the archive's end is decoded too: the checks of all blocks are made.
-    pour(archive.into_inner(), |_| ())?;
+    read_chunks(archive.into_inner(), |_| ())?;
     let kind = kind.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM}* that is a program")))?;
     Ok((kind, members))
 }
 
 /// Nothing of what is no ELF: older packages have scripts beside the programs.
-fn member(target: &str, mut entry: tar::Entry<'_, impl Read>) -> Result<Option<(Kind, Member)>, GenerateError> {
+fn scan_member(
+    target: &str,
+    mut entry: tar::Entry<'_, impl Read>,
+) -> Result<Option<(PackageIdentity, Member)>, GenerateError> {
     let offset = entry.raw_file_position();
     let mut sha256 = sha2::Sha256::new();
     let mut head = Vec::new();
-    let mut announced = Announced::by(target);
-    let size = pour(&mut entry, |bytes| {
+    let mut announced = VersionScan::for_target(target);
+    let size = read_chunks(&mut entry, |bytes| {
         head.extend(bytes.iter().take(usize::try_from(HEAD).unwrap_or(0).saturating_sub(head.len())));
         sha256.update(bytes);
-        announced.see(bytes);
+        announced.scan_chunk(bytes);
     })?;
     if !head.starts_with(ELF_MAGIC) {
         return Ok(None);
     }
     let unfit = |why: &dyn std::error::Error| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
-    let host = host_of(&head).map_err(|e| unfit(&e))?;
-    let kind = Kind { host, version: announced.version().map_err(|e| unfit(&e))? };
-    let member = Member { target: target.to_owned(), offset, size, sha256: finished(sha256) };
+    let host = detect_machine(&head).map_err(|e| unfit(&e))?;
+    let kind = PackageIdentity { host, version: announced.found_version().map_err(|e| unfit(&e))? };
+    let member = Member { target: target.to_owned(), offset, size, sha256: finish_sha256(sha256) };
     Ok(Some((kind, member)))
 }
 
 /// Reads all, handing over each piece; the number of bytes.
-fn pour(mut from: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
+fn read_chunks(mut from: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut buffer = vec![0; 64 << 10];
     let mut total: u64 = 0;
     loop {
@@ -231,7 +234,7 @@ mod tests {
             (no_data, "no member data.tar.xz"),
         ] {
             let mut debs = [(pool_path("qemu-user_1-1_amd64.deb"), Cursor::new(bytes))];
-            let GenerateError::Package { source, .. } = generate(&mut debs).unwrap_err() else {
+            let GenerateError::Package { source, .. } = generate_catalog(&mut debs).unwrap_err() else {
                 panic!("the package is not named");
             };
             assert!(source.to_string().contains(why), "{source}");

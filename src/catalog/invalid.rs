@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::error::{CatalogError, InvalidBlock, InvalidEntry, InvalidMember};
-use super::{Block, Catalog, Member, Package, VERSION, Vouched};
-use crate::interpreter::Version;
+use super::{Block, Catalog, DigestOrigin, Member, Package, VERSION};
+use crate::interpreter::QemuVersion;
 
 /// No `.deb` of QEMU is near this size (Debian's has 71 MB).
 const MAX_PACKAGE: u64 = 1 << 30;
@@ -14,14 +14,14 @@ const MAX_BLOCK: u64 = 32 << 20;
 /// What a block may unpack to (Debian's: 24 MiB).
 const MAX_UNPACKED: u64 = 128 << 20;
 
-pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
+pub(super) fn check_catalog(catalog: &Catalog) -> Result<(), CatalogError> {
     if catalog.version != VERSION {
         return Err(CatalogError::Version { found: catalog.version });
     }
     let mut seen = BTreeSet::new();
     for package in &catalog.packages {
         let (host, version) = (&package.host, &package.qemu_version);
-        let unique = demand(seen.insert((host, version)), || InvalidEntry::Second {
+        let unique = ensure(seen.insert((host, version)), || InvalidEntry::Second {
             host: host.clone(),
             version: version.clone(),
         });
@@ -34,12 +34,12 @@ pub(super) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
 
 fn check_package(package: &Package) -> Result<(), InvalidEntry> {
     check_path(&package.path)?;
-    demand(is_name(&package.host), || InvalidEntry::Host)?;
-    demand(is_version(&package.qemu_version), || InvalidEntry::Version)?;
-    demand(package.vouched == Vouched::HashedHere, || InvalidEntry::NotHashedHere)?;
-    demand(is_sha1(&package.sha1), || InvalidEntry::Sha1)?;
-    demand(package.size <= MAX_PACKAGE, || InvalidEntry::PackageSize(package.size))?;
-    demand(package.data.end() <= package.size, || InvalidEntry::DataBeyondEnd)?;
+    ensure(is_name(&package.host), || InvalidEntry::Host)?;
+    ensure(is_version(&package.qemu_version), || InvalidEntry::Version)?;
+    ensure(package.vouched == DigestOrigin::HashedHere, || InvalidEntry::NotHashedHere)?;
+    ensure(is_sha1(&package.sha1), || InvalidEntry::Sha1)?;
+    ensure(package.size <= MAX_PACKAGE, || InvalidEntry::PackageSize(package.size))?;
+    ensure(package.data.end() <= package.size, || InvalidEntry::DataBeyondEnd)?;
     let unpacked = check_blocks(package)?;
     check_members(&package.members, unpacked)
 }
@@ -48,7 +48,7 @@ fn check_path(path: &str) -> Result<(), InvalidEntry> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~:".contains(c);
     let good = path.starts_with("pool/")
         && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
-    demand(good, || InvalidEntry::Path)
+    ensure(good, || InvalidEntry::Path)
 }
 
 fn check_blocks(package: &Package) -> Result<u64, InvalidEntry> {
@@ -56,9 +56,9 @@ fn check_blocks(package: &Package) -> Result<u64, InvalidEntry> {
     let mut unpacked = 0;
     for (number, block) in package.blocks.iter().enumerate() {
         check_lengths(block).map_err(|why| InvalidEntry::Block { number, why })?;
-        demand(block.offset >= at, || InvalidEntry::Block { number, why: InvalidBlock::Overlap })?;
-        demand(block.end() <= package.data.end(), || InvalidEntry::Block { number, why: InvalidBlock::BeyondData })?;
-        demand(block.unpacked_offset == unpacked, || InvalidEntry::Block { number, why: InvalidBlock::Gap })?;
+        ensure(block.offset >= at, || InvalidEntry::Block { number, why: InvalidBlock::Overlap })?;
+        ensure(block.end() <= package.data.end(), || InvalidEntry::Block { number, why: InvalidBlock::BeyondData })?;
+        ensure(block.unpacked_offset == unpacked, || InvalidEntry::Block { number, why: InvalidBlock::Gap })?;
         at = block.end();
         unpacked = block.unpacked_end();
     }
@@ -80,11 +80,11 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), InvalidEntry> 
     let mut at = 0;
     for member in members {
         let target = &member.target;
-        demand(is_name(target), || InvalidEntry::TargetName(target.clone()))?;
-        demand(targets.insert(target), || InvalidEntry::Twice(format!("qemu-{target}")))?;
-        demand(member.size > 0, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Empty })?;
-        demand(member.offset >= at, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Overlap })?;
-        demand(member.end() <= unpacked, || InvalidEntry::Member {
+        ensure(is_name(target), || InvalidEntry::TargetName(target.clone()))?;
+        ensure(targets.insert(target), || InvalidEntry::Twice(format!("qemu-{target}")))?;
+        ensure(member.size > 0, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Empty })?;
+        ensure(member.offset >= at, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Overlap })?;
+        ensure(member.end() <= unpacked, || InvalidEntry::Member {
             target: target.clone(),
             why: InvalidMember::BeyondBlocks,
         })?;
@@ -95,7 +95,7 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), InvalidEntry> 
 
 /// Three numbers, and as `--version` says them.
 pub(super) fn is_version(text: &str) -> bool {
-    Version::parse(text).is_some_and(|version| version.to_string() == text)
+    QemuVersion::parse(text).is_some_and(|version| version.to_string() == text)
 }
 
 /// It becomes part of a URL.
@@ -109,7 +109,7 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.chars().all(plain)
 }
 
-pub(super) fn demand(holds: bool, why: impl FnOnce() -> InvalidEntry) -> Result<(), InvalidEntry> {
+pub(super) fn ensure(holds: bool, why: impl FnOnce() -> InvalidEntry) -> Result<(), InvalidEntry> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
@@ -122,12 +122,12 @@ mod tests {
     fn complaint(break_it: impl FnOnce(&mut Catalog)) -> String {
         let mut catalog = Catalog::embedded().unwrap().clone();
         break_it(&mut catalog);
-        check(&catalog).unwrap_err().to_string()
+        check_catalog(&catalog).unwrap_err().to_string()
     }
 
     #[test]
     fn the_real_one_is_accepted() {
-        check(Catalog::embedded().unwrap()).unwrap();
+        check_catalog(Catalog::embedded().unwrap()).unwrap();
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         assert!(package(|p| p.qemu_version.push('x')).contains("version"));
         assert!(package(|p| p.qemu_version.push_str(".1")).contains("version"));
         assert!(package(|p| p.qemu_version = "7.2".to_owned()).contains("version"));
-        assert!(package(|p| p.vouched = Vouched::Publisher).contains("hashed here"));
+        assert!(package(|p| p.vouched = DigestOrigin::Publisher).contains("hashed here"));
         assert!(package(|p| p.sha1.push('0')).contains("SHA-1"));
         assert!(package(|p| p.data.length = u64::MAX).contains("beyond the end"));
         assert!(package(|p| p.blocks[1].offset -= 1).contains("block 1 overlaps"));

@@ -22,17 +22,17 @@ mod plan;
 mod wanted;
 mod xz;
 
-pub use archives::{Archive, Archives};
+pub use archives::{ArchiveCatalog, PinnedArchive};
 pub use error::{CatalogError, InvalidBlock, InvalidEntry, InvalidMember};
-pub use plan::{Cut, Plan, Run};
-pub use wanted::{NoVersion, VersionWanted};
+pub use plan::{BlockPlan, ByteRange, MemberSlice};
+pub use wanted::{InvalidVersionRequest, VersionRequest};
 
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 
 /// The version of the catalogue's own format that this program reads and writes.
 pub const VERSION: u32 = 2;
@@ -65,7 +65,7 @@ pub struct Package {
     /// The length of the `.deb`.
     pub size: u64,
     /// Who says that the digests are right: for a package, who made the catalogue of its bytes.
-    pub vouched: Vouched,
+    pub vouched: DigestOrigin,
     /// The digest of the `.deb`, as in Debian's signed index.
     pub sha256: Sha256,
     /// The SHA-1 of the `.deb`, by which snapshot.debian.org names it: 40 hexadecimal digits. A name, never a proof.
@@ -131,7 +131,7 @@ impl Catalog {
     /// Reads a catalogue and checks that it is consistent.
     pub fn from_json(text: &str) -> Result<Self, CatalogError> {
         let catalog: Self = serde_json::from_str(text).map_err(CatalogError::Json)?;
-        invalid::check(&catalog)?;
+        invalid::check_catalog(&catalog)?;
         Ok(catalog)
     }
 
@@ -146,34 +146,36 @@ impl Catalog {
 
     /// The package with the QEMUs that run on this machine (`uname -m`): the default one.
     pub fn package_for(&self, host: &str) -> Option<&Package> {
-        self.all_for(host).next()
+        self.packages_for(host).next()
     }
 
     /// The package for this machine of the release that somebody asks for; of several, the newest.
-    pub fn package(&self, host: &str, wanted: &VersionWanted) -> Result<&Package, CatalogError> {
-        let meant = self.all_for(host).filter(|package| package.version().is_some_and(|version| wanted.is(version)));
-        meant.max_by_key(|package| package.version()).ok_or_else(|| CatalogError::NoSuchVersion {
+    pub fn package_of_version(&self, host: &str, wanted: &VersionRequest) -> Result<&Package, CatalogError> {
+        let meant = self
+            .packages_for(host)
+            .filter(|package| package.parsed_version().is_some_and(|version| wanted.is_met_by(version)));
+        meant.max_by_key(|package| package.parsed_version()).ok_or_else(|| CatalogError::NoSuchVersion {
             wanted: *wanted,
             host: host.to_owned(),
-            known: self.all_for(host).map(|package| package.qemu_version.clone()).collect(),
+            known: self.packages_for(host).map(|package| package.qemu_version.clone()).collect(),
         })
     }
 
     /// All packages for this machine, the default one first.
-    pub fn all_for(&self, host: &str) -> impl Iterator<Item = &Package> {
+    pub fn packages_for(&self, host: &str) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(move |package| package.host == host)
     }
 }
 
 impl Package {
     /// The QEMU for this guest, by QEMU's name of it.
-    pub fn member(&self, target: &str) -> Option<&Member> {
+    pub fn find_member(&self, target: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.target == target)
     }
 
     /// QEMU's own version, as a number. Of a package that was checked, there is one.
-    pub fn version(&self) -> Option<Version> {
-        Version::parse(&self.qemu_version)
+    pub fn parsed_version(&self) -> Option<QemuVersion> {
+        QemuVersion::parse(&self.qemu_version)
     }
 
     /// The package's file name, for people.
@@ -182,8 +184,8 @@ impl Package {
     }
 
     /// Which blocks hold these guests' QEMUs, and where in them.
-    pub fn plan(&self, targets: &[&str]) -> Result<Plan<'_>, CatalogError> {
-        Plan::new(self, targets)
+    pub fn plan_blocks(&self, targets: &[&str]) -> Result<BlockPlan<'_>, CatalogError> {
+        BlockPlan::new(self, targets)
     }
 }
 
@@ -225,7 +227,7 @@ mod tests;
 /// says where the digest itself is from. Ordered, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Vouched {
+pub enum DigestOrigin {
     /// This project had the bytes, compared them with the publisher's signed index, and made the digests itself.
     HashedHere,
     /// Nobody here had the bytes. The digest is the one that unrelated projects demand whenever they download them.

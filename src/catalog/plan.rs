@@ -4,7 +4,7 @@ use super::{Block, CatalogError, Member, Package};
 
 /// The blocks that hold some members of one package.
 #[derive(Debug, Clone)]
-pub struct Plan<'a> {
+pub struct BlockPlan<'a> {
     package: &'a Package,
     members: Vec<&'a Member>,
     blocks: Vec<&'a Block>,
@@ -12,7 +12,7 @@ pub struct Plan<'a> {
 
 /// Blocks that lie side by side in the `.deb`: one request fetches them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
+pub struct ByteRange {
     /// The first byte, in the `.deb`.
     pub first: u64,
     /// The last byte itself, as HTTP counts (RFC 9110 §14.1.2).
@@ -23,7 +23,7 @@ pub struct Run {
 
 /// The part of a member that lies in one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut<'a> {
+pub struct MemberSlice<'a> {
     /// Whose part.
     pub member: &'a Member,
     /// Where in the block's content it begins.
@@ -36,10 +36,10 @@ pub struct Cut<'a> {
     pub ends: bool,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> BlockPlan<'a> {
     pub(super) fn new(package: &'a Package, targets: &[&str]) -> Result<Self, CatalogError> {
         for &target in targets {
-            if package.member(target).is_none() {
+            if package.find_member(target).is_none() {
                 return Err(CatalogError::NoSuchMember {
                     target: target.to_owned(),
                     package: package.file_name().to_owned(),
@@ -51,7 +51,7 @@ impl<'a> Plan<'a> {
         let blocks = package
             .blocks
             .iter()
-            .filter(|block| members.iter().any(|member| overlap(block, member).is_some()))
+            .filter(|block| members.iter().any(|member| slice_in_block(block, member).is_some()))
             .collect();
         Ok(Self { package, members, blocks })
     }
@@ -72,35 +72,35 @@ impl<'a> Plan<'a> {
     }
 
     /// How many bytes of the package must be moved.
-    pub fn bytes(&self) -> u64 {
+    pub fn total_bytes(&self) -> u64 {
         self.blocks.iter().map(|block| block.length).sum()
     }
 
     /// The requests that fetch the blocks from number `next` on.
-    pub fn runs(&self, next: usize) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
+    pub fn ranges_from(&self, next: usize) -> Vec<ByteRange> {
+        let mut runs: Vec<ByteRange> = Vec::new();
         for block in self.blocks.iter().skip(next) {
             match runs.last_mut() {
                 Some(run) if run.last.checked_add(1) == Some(block.offset) => {
                     run.last = block.last();
                     run.blocks = run.blocks.saturating_add(1);
                 }
-                _ => runs.push(Run { first: block.offset, last: block.last(), blocks: 1 }),
+                _ => runs.push(ByteRange { first: block.offset, last: block.last(), blocks: 1 }),
             }
         }
         runs
     }
 
     /// The parts of wanted members that lie in this block, in order.
-    pub fn cuts(&self, block: &Block) -> Vec<Cut<'a>> {
-        self.members.iter().filter_map(|member| overlap(block, member)).collect()
+    pub fn slices_of(&self, block: &Block) -> Vec<MemberSlice<'a>> {
+        self.members.iter().filter_map(|member| slice_in_block(block, member)).collect()
     }
 }
 
-fn overlap<'a>(block: &Block, member: &'a Member) -> Option<Cut<'a>> {
+fn slice_in_block<'a>(block: &Block, member: &'a Member) -> Option<MemberSlice<'a>> {
     let start = block.unpacked_offset.max(member.offset);
     let end = block.unpacked_end().min(member.end());
-    (start < end).then(|| Cut {
+    (start < end).then(|| MemberSlice {
         member,
         at: start.saturating_sub(block.unpacked_offset),
         length: end.saturating_sub(start),
@@ -120,10 +120,10 @@ mod tests {
     fn aarch64_is_one_block_of_4_mb() {
         let catalog = Catalog::embedded().unwrap();
         let package = catalog.package_for("x86_64").unwrap();
-        let plan = package.plan(&["aarch64"]).unwrap();
-        assert_eq!(plan.bytes(), 4_446_904);
+        let plan = package.plan_blocks(&["aarch64"]).unwrap();
+        assert_eq!(plan.total_bytes(), 4_446_904);
         assert_eq!(plan.blocks().len(), 1);
-        let cuts = plan.cuts(plan.blocks()[0]);
+        let cuts = plan.slices_of(plan.blocks()[0]);
         assert!(cuts[0].begins && cuts[0].ends);
     }
 
@@ -132,8 +132,8 @@ mod tests {
         let catalog = Catalog::embedded().unwrap();
         for package in &catalog.packages {
             for member in &package.members {
-                let plan = package.plan(&[&member.target]).unwrap();
-                let cuts: Vec<Cut<'_>> = plan.blocks().iter().flat_map(|b| plan.cuts(b)).collect();
+                let plan = package.plan_blocks(&[&member.target]).unwrap();
+                let cuts: Vec<MemberSlice<'_>> = plan.blocks().iter().flat_map(|b| plan.slices_of(b)).collect();
                 assert_eq!(cuts.iter().map(|cut| cut.length).sum::<u64>(), member.size);
                 assert!(cuts[0].begins && cuts[cuts.len() - 1].ends);
                 assert_eq!(cuts.iter().filter(|cut| cut.begins).count(), 1);
@@ -148,17 +148,17 @@ mod tests {
         let mut all: Vec<&str> = package.members.iter().map(|m| m.target.as_str()).collect();
         all.extend(all.clone());
         all.reverse();
-        let plan = package.plan(&all).unwrap();
+        let plan = package.plan_blocks(&all).unwrap();
         assert_eq!(plan.members().len(), 33);
-        assert_eq!(plan.runs(0).len(), 1);
-        assert_eq!(plan.runs(0)[0].blocks, plan.blocks().len());
-        assert_eq!(plan.runs(plan.blocks().len()), []);
+        assert_eq!(plan.ranges_from(0).len(), 1);
+        assert_eq!(plan.ranges_from(0)[0].blocks, plan.blocks().len());
+        assert_eq!(plan.ranges_from(plan.blocks().len()), []);
     }
 
     #[test]
     fn an_unknown_guest_is_named() {
         let catalog = Catalog::embedded().unwrap();
-        let error = catalog.packages[0].plan(&["vax"]).unwrap_err().to_string();
+        let error = catalog.packages[0].plan_blocks(&["vax"]).unwrap_err().to_string();
         assert!(error.contains("qemu-vax"), "{error}");
     }
 }

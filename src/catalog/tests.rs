@@ -20,11 +20,11 @@ fn the_default_has_33_guests_for_both_hosts() {
 fn every_guest_is_there_in_every_release_for_both_hosts() {
     let catalog = Catalog::embedded().unwrap();
     for host in ["x86_64", "aarch64"] {
-        let versions: Vec<_> = catalog.all_for(host).map(|package| package.qemu_version.as_str()).collect();
+        let versions: Vec<_> = catalog.packages_for(host).map(|package| package.qemu_version.as_str()).collect();
         assert_eq!(versions, ["10.0.13", "11.1.3", "7.2.22"], "{host}");
-        for package in catalog.all_for(host) {
+        for package in catalog.packages_for(host) {
             for arch in Arch::ALL {
-                assert!(package.member(arch.target).is_some(), "{} lacks {}", package.path, arch.target);
+                assert!(package.find_member(arch.target).is_some(), "{} lacks {}", package.path, arch.target);
             }
         }
     }
@@ -33,7 +33,7 @@ fn every_guest_is_there_in_every_release_for_both_hosts() {
 #[test]
 fn a_release_is_found_by_its_version_or_its_line() {
     let catalog = Catalog::embedded().unwrap();
-    let found = |wanted: &str| catalog.package("aarch64", &wanted.parse().unwrap());
+    let found = |wanted: &str| catalog.package_of_version("aarch64", &wanted.parse().unwrap());
     for (wanted, version) in
         [("7.2", "7.2.22"), ("7.2.22", "7.2.22"), ("10.0.13", "10.0.13"), ("10", "10.0.13"), ("11.1", "11.1.3")]
     {
@@ -42,7 +42,7 @@ fn a_release_is_found_by_its_version_or_its_line() {
     }
     let error = found("10.0.12").unwrap_err().to_string();
     assert_eq!(error, "no QEMU 10.0.12 is known for aarch64 hosts; known are 10.0.13, 11.1.3, 7.2.22");
-    let error = catalog.package("s390x", &"10.0".parse().unwrap()).unwrap_err().to_string();
+    let error = catalog.package_of_version("s390x", &"10.0".parse().unwrap()).unwrap_err().to_string();
     assert_eq!(error, "no QEMU 10.0 is known for s390x hosts; none is");
 }
 
@@ -52,7 +52,7 @@ fn of_a_line_the_newest_is_meant() {
     for (package, version) in catalog.packages.iter_mut().zip(["10.0.9", "10.0.13", "10.0.13", "10.0.9", "10.0.2"]) {
         package.qemu_version = version.to_owned();
     }
-    let package = catalog.package("x86_64", &"10.0".parse().unwrap()).unwrap();
+    let package = catalog.package_of_version("x86_64", &"10.0".parse().unwrap()).unwrap();
     assert_eq!(package.qemu_version, "10.0.13");
 }
 
@@ -94,7 +94,7 @@ fn it_holds_the_digests_of_debians_signed_index() {
     let catalog = Catalog::embedded().unwrap();
     let pinned = catalog.packages.iter().map(|package| (package.file_name(), package.size, package.sha256.to_string()));
     assert!(pinned.eq(signed.map(|(name, size, sha256)| (name, size, sha256.to_owned()))));
-    let aarch64 = catalog.package_for("x86_64").unwrap().member("aarch64").unwrap();
+    let aarch64 = catalog.package_for("x86_64").unwrap().find_member("aarch64").unwrap();
     let pinned = "73cc2584f119f9e74c85c0a8549dbb6fd104ae3897a06a7500797f9e5b4d0943";
     assert_eq!((aarch64.size, aarch64.sha256.to_string().as_str()), (16_661_520, pinned));
 }

@@ -13,24 +13,24 @@ const MAX_INDEX: u64 = 1 << 20;
 
 /// A block's place in the file and the length of its content.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct XzBlock {
     pub(super) span: Span,
     pub(super) unpacked: u64,
 }
 
 /// The blocks of the one xz stream that fills this part of the file.
-pub(super) fn blocks(deb: &mut (impl Read + Seek), stream: Span) -> io::Result<Vec<Place>> {
-    let header = bytes(deb, stream.offset, STREAM_HEADER.len() as u64)?;
+pub(super) fn read_blocks(deb: &mut (impl Read + Seek), stream: Span) -> io::Result<Vec<XzBlock>> {
+    let header = read_bytes(deb, stream.offset, STREAM_HEADER.len() as u64)?;
     if header != STREAM_HEADER {
         return Err(broken("data.tar.xz is no xz with CRC64"));
     }
     let footer_at = stream.end().saturating_sub(FOOTER);
-    let index_length = index_length(&bytes(deb, footer_at, FOOTER)?)
+    let index_length = parse_footer(&read_bytes(deb, footer_at, FOOTER)?)
         .filter(|&length| length <= MAX_INDEX)
         .ok_or_else(|| broken("data.tar.xz does not end as xz does"))?;
     let index_at = footer_at.saturating_sub(index_length);
-    let index = bytes(deb, index_at, index_length)?;
-    let places = parse(&index, stream.offset.saturating_add(STREAM_HEADER.len() as u64))
+    let index = read_bytes(deb, index_at, index_length)?;
+    let places = parse_index(&index, stream.offset.saturating_add(STREAM_HEADER.len() as u64))
         .ok_or_else(|| broken("the index of data.tar.xz is broken"))?;
     match places.last() {
         Some(last) if last.span.end() == index_at => Ok(places),
@@ -38,7 +38,7 @@ pub(super) fn blocks(deb: &mut (impl Read + Seek), stream: Span) -> io::Result<V
     }
 }
 
-fn bytes(deb: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<Vec<u8>> {
+fn read_bytes(deb: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<Vec<u8>> {
     deb.seek(SeekFrom::Start(at))?;
     let mut bytes = Vec::new();
     if deb.take(length).read_to_end(&mut bytes)? as u64 == length {
@@ -53,7 +53,7 @@ fn broken(why: &str) -> io::Error {
 }
 
 /// What a stream's last bytes say: a CRC32, the index's length, flags, magic.
-fn index_length(footer: &[u8]) -> Option<u64> {
+fn parse_footer(footer: &[u8]) -> Option<u64> {
     match *footer {
         [_, _, _, _, a, b, c, d, 0, 4, b'Y', b'Z'] => {
             u64::from(u32::from_le_bytes([a, b, c, d])).checked_add(1)?.checked_mul(4)
@@ -62,23 +62,23 @@ fn index_length(footer: &[u8]) -> Option<u64> {
     }
 }
 
-fn parse(index: &[u8], first: u64) -> Option<Vec<Place>> {
+fn parse_index(index: &[u8], first: u64) -> Option<Vec<XzBlock>> {
     let mut rest = index.strip_prefix(&[0])?;
-    let count = integer(&mut rest)?;
+    let count = take_integer(&mut rest)?;
     let mut places = Vec::new();
     let mut offset = first;
     for _ in 0..count {
-        let length = integer(&mut rest)?.checked_next_multiple_of(4)?;
-        let unpacked = integer(&mut rest)?;
+        let length = take_integer(&mut rest)?.checked_next_multiple_of(4)?;
+        let unpacked = take_integer(&mut rest)?;
         let span = Span { offset, length };
-        places.push(Place { span, unpacked });
+        places.push(XzBlock { span, unpacked });
         offset = offset.checked_add(length)?;
     }
     Some(places)
 }
 
 /// Seven bits a byte, the lowest first, the top bit set on all but the last.
-fn integer(rest: &mut &[u8]) -> Option<u64> {
+fn take_integer(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
         let (&byte, behind) = rest.split_first()?;
@@ -98,19 +98,19 @@ mod tests {
     #[test]
     fn an_index_gives_padded_places() {
         let index = [0, 2, 0x85, 0x01, 0x80, 0x02, 8, 3, 0, 0, 0, 0];
-        let place = |offset, length, unpacked| Place { span: Span { offset, length }, unpacked };
+        let place = |offset, length, unpacked| XzBlock { span: Span { offset, length }, unpacked };
         let expected = vec![place(12, 136, 256), place(148, 8, 3)];
-        assert_eq!(parse(&index, 12), Some(expected));
+        assert_eq!(parse_index(&index, 12), Some(expected));
     }
 
     #[test]
     fn broken_ones_give_nothing() {
-        assert_eq!(parse(&[], 0), None);
-        assert_eq!(parse(&[1, 0], 0), None);
-        assert_eq!(parse(&[0, 1, 4], 0), None);
-        assert_eq!(parse(&[0, 0xff, 0xff, 0xff, 0x7f, 1], 0), None);
-        assert_eq!(parse(&[0xff; 20], 0), None);
+        assert_eq!(parse_index(&[], 0), None);
+        assert_eq!(parse_index(&[1, 0], 0), None);
+        assert_eq!(parse_index(&[0, 1, 4], 0), None);
+        assert_eq!(parse_index(&[0, 0xff, 0xff, 0xff, 0x7f, 1], 0), None);
+        assert_eq!(parse_index(&[0xff; 20], 0), None);
         let endless = [0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
-        assert_eq!(parse(&endless, 0), None);
+        assert_eq!(parse_index(&endless, 0), None);
     }
 }

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Origin;
+use super::SourceArgs;
 
 /// Arguments of `register`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub struct Register {
+pub struct RegisterArgs {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
     /// Where QEMU comes from
     #[command(flatten)]
-    pub origin: Origin,
+    pub source_args: SourceArgs,
     /// Give setuid programs their rights (flag C); this is a risk
     ///
     /// Foreign setuid programs, such as sudo in a container, then run with the rights of their owner. So does QEMU, and
@@ -66,8 +66,8 @@ pub struct Register {
     #[arg(long)]
     pub watch: bool,
     /// Leave or remove the entries when a signal ends --watch
-    #[arg(long, value_enum, value_name = "WHAT", requires = "watch", default_value_t = OnStop::Leave)]
-    pub on_stop: OnStop,
+    #[arg(long, value_enum, value_name = "WHAT", requires = "watch", default_value_t = StopAction::Leave)]
+    pub on_stop: StopAction,
     /// Keep a file at PATH while --watch has everything in place
     ///
     /// PATH is absolute, in a directory that only root can write. The file exists while all entries are in place and
@@ -84,7 +84,7 @@ pub struct Register {
 
 /// What becomes of watched entries at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OnStop {
+pub enum StopAction {
     /// Keep them registered, and exit with status 0
     Leave,
     /// Unregister them, and exit with the status of that
@@ -94,7 +94,7 @@ pub enum OnStop {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub struct Run {
+pub struct RunArgs {
     /// Emulate this system (any name); may be repeated
     #[arg(long = "system", short, value_name = "SYSTEM", required_unless_present = "all")]
     pub systems: Vec<String>,
@@ -103,7 +103,7 @@ pub struct Run {
     pub all: bool,
     /// Where QEMU comes from
     #[command(flatten)]
-    pub origin: Origin,
+    pub source_args: SourceArgs,
     /// Keep a downloaded QEMU in memory instead of the cache
     #[arg(long)]
     pub no_cache: bool,
@@ -124,7 +124,7 @@ pub struct Run {
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
-pub struct Fetch {
+pub struct FetchArgs {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
@@ -156,7 +156,7 @@ pub enum FetchSource {
 
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
-pub struct Cache {
+pub struct CacheArgs {
     /// What to do with the cache; default: show it
     #[command(subcommand)]
     pub what: Option<CacheCommand>,
@@ -171,7 +171,7 @@ pub enum CacheCommand {
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// The program or script to explain
     #[arg(value_name = "FILE", required_unless_present = "pid")]
     pub file: Option<PathBuf>,
@@ -182,7 +182,7 @@ pub struct Explain {
 
 /// Arguments of `unregister`.
 #[derive(Debug, Args)]
-pub struct Unregister {
+pub struct UnregisterArgs {
     /// Systems by any name, or "all"
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
@@ -196,7 +196,7 @@ pub struct Unregister {
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// Check one system in one line; exit 3 if it does not work
     ///
     /// For scripts and health checks: takes about 10 ms, and reads neither files nor Nix's settings.
@@ -209,7 +209,7 @@ pub struct Status {
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
-pub struct Test {
+pub struct TestArgs {
     /// Systems by any name, or "all" that have an entry, from any tool
     #[arg(required = true, value_name = "SYSTEM")]
     pub systems: Vec<String>,
@@ -224,15 +224,15 @@ pub struct Test {
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListArgs {
     /// Print the list in this format
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 /// The values of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ListFormat {
     /// A table of names
     Table,
     /// Names and rules as JSON
@@ -246,7 +246,7 @@ pub enum Format {
 
 /// Arguments of `nix-conf`.
 #[derive(Debug, Args)]
-pub struct NixConf {
+pub struct NixConfArgs {
     /// Systems by any name; default: the registered ones
     #[arg(value_name = "SYSTEM")]
     pub systems: Vec<String>,
@@ -262,15 +262,15 @@ pub struct NixConf {
 
 /// Arguments of the hidden `gen`.
 #[derive(Debug, Args)]
-pub struct Gen {
+pub struct GenArgs {
     /// What to generate
     #[command(subcommand)]
-    pub what: Generated,
+    pub what: GenTarget,
 }
 
 /// What `gen` can generate.
 #[derive(Debug, Subcommand)]
-pub enum Generated {
+pub enum GenTarget {
     /// Print the catalogue of pinned QEMUs for qemu-user packages
     Catalog {
         /// The .deb files; the first of each host is its default
@@ -281,7 +281,7 @@ pub enum Generated {
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// An error message to explain; "-" reads it from standard input
     #[arg(value_name = "ERROR TEXT")]
     pub message: Vec<String>,

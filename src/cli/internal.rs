@@ -88,7 +88,7 @@ impl Worker {
     /// Does the worker's part. A confined worker has opened nothing before; the probe acts on the machine below `root`.
     pub fn run(&self, root: &Path) -> Result<ExitCode> {
         match self {
-            Self::Download => fetcher::run(),
+            Self::Download => fetcher::run_worker(),
             Self::Unpack { parent, targets } => fetcher::run_unpacker(*parent, targets),
             Self::UnpackLayers { parent, lengths, targets } => fetcher::run_layers_unpacker(*parent, lengths, targets),
             Self::Verify { parent, question } => fetcher::run_verifier(*parent, question),
@@ -98,7 +98,7 @@ impl Worker {
                 let failed = |e| Error::io("map the ids of process", pid.to_string().as_ref(), e);
                 mapped.map(|()| ExitCode::Ok).map_err(failed)
             }
-            Self::Probe { room, system } => room::enter(&Host::new(root)?, room, system),
+            Self::Probe { room, system } => room::exec_isolated(&Host::new(root)?, room, system),
             Self::ChrootExec { dir, program, arg0 } => {
                 Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))
             }

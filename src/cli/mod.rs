@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub use args::*;
 pub use internal::{Internal, Worker};
-pub use origin::{Origin, Source};
+pub use origin::{SourceArgs, SourceKind};
 
 /// Run programs and Nix builds of other architectures on any Linux
 ///
@@ -75,7 +75,7 @@ pub enum Command {
     /// are treated as machines. A rootless container has only a table of its own: register fails with exit status 6
     /// there, and binfmt-nix-run(8) works. Since Linux 6.7 entries end with the last mount of the table: if the machine
     /// never mounted it, the exit status is 3 and the message says how to mount it, or use --watch.
-    Register(Register),
+    Register(RegisterArgs),
     /// Undo register completely
     ///
     /// Removes exactly what register made: entries, boot rules, emulators, lines of nix.conf, directories. Lines that
@@ -84,7 +84,7 @@ pub enum Command {
     ///
     /// While register --watch keeps a system registered, unregister fails with exit status 3 and names the process to
     /// end.
-    Unregister(Unregister),
+    Unregister(UnregisterArgs),
     /// Run one command with emulation, as any user, without root
     ///
     /// Creates a user namespace and a mount namespace, mounts a binfmt_misc table in them, registers QEMU there, enters
@@ -99,17 +99,17 @@ pub enum Command {
     /// Inside, setuid programs such as sudo do not get their rights, supplementary groups show as nogroup but still
     /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error names
     /// the setting and the change; packaging/apparmor has a profile for Ubuntu.
-    Run(Run),
+    Run(RunArgs),
     /// Download emulators into an archive, for register --from
     ///
     /// Writes the pinned emulators and a list of their digests as a .tar.gz, for machines without a network. The same
     /// release and systems always give the same bytes. Root is not needed.
-    Fetch(Fetch),
+    Fetch(FetchArgs),
     /// Show the cached downloads, or remove them
     ///
     /// The cache holds downloads by their digest, in $XDG_CACHE_HOME/binfmt-nix or ~/.cache/binfmt-nix. Every file is
     /// verified again before it is used.
-    Cache(Cache),
+    Cache(CacheArgs),
     /// Explain why a program runs or does not run
     ///
     /// Reads a file as the kernel's execve(2) does, and reports entry by entry what becomes of it, and which command
@@ -118,7 +118,7 @@ pub enum Command {
     /// needs no root.
     ///
     /// What a security module forbids, and files that are open for writing (ETXTBSY), cannot be seen.
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Find out what is wrong and how to repair it
     ///
     /// Checks the kernel, the entries, the emulators, the boot rules and Nix. Each finding has its cause and the
@@ -127,34 +127,34 @@ pub enum Command {
     /// With an error message of Nix, the kernel, docker, podman, QEMU or sudo, explains the message for this machine: is
     /// the system registered, is Nix configured, was its daemon restarted. It also detects that a build of hundreds of
     /// derivations is a cross build, which finds nothing in the binary cache, and says how to get the native build.
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Show which systems are registered, and whether they work
     ///
     /// Prints a line for each system. A state is `works`, `partial` (programs run, but not in chroots, containers and
     /// builds), `untried`, `broken` or `missing`. Release and digest of QEMU are those of the file that the kernel
     /// really runs: with flag F that is the file that was there at registration. If the path names another file now,
     /// both are shown.
-    Status(Status),
+    Status(StatusArgs),
     /// Prove that programs of other systems run here
     ///
     /// Runs a program of each system: directly, with another argv[0], in an empty chroot, and in namespaces like those
     /// of Nix's sandbox. Each result is `proven`, `FAILED` or `untried`; one that is not proven has its cause and
     /// repair. The exit status is 0 if all are proven, and 3 otherwise. Root is not needed, nothing is downloaded, and
     /// nothing is written except by --nix.
-    Test(Test),
+    Test(TestArgs),
     /// List the known systems with their names and rules
     ///
     /// 33 systems are known. The formats binfmt.d and register print the rules as lines for systemd-binfmt or the
     /// kernel, with the interpreter paths of binfmt-nix and the flags PF.
-    List(List),
+    List(ListArgs),
     /// Print lines for nix.conf or for a machines file
     ///
     /// Prints the lines that register writes, for a nix.conf that is managed by other means. With --builder, prints the
     /// lines of this host for /etc/nix/machines of other hosts.
-    NixConf(NixConf),
+    NixConf(NixConfArgs),
     /// Generate files of the source tree
     #[command(hide = true)]
-    Gen(Gen),
+    Gen(GenArgs),
     /// Start this program as a worker of its own
     #[command(hide = true)]
     Internal(Internal),

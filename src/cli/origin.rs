@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 /// Where an emulator comes from: arguments of `register` and `run`.
 #[derive(Debug, Args)]
-pub struct Origin {
+pub struct SourceArgs {
     /// Use this static QEMU (for one system)
     ///
     /// The file must be a static QEMU user-mode emulator for the system, and only root may be able to change it.
@@ -48,8 +48,8 @@ pub struct Origin {
     /// with `fallback`, archives of other publishers are tried if none of them has the package; their digests are pinned
     /// too, and the origin of each digest is reported. A server that fails temporarily is tried again, and an
     /// interrupted download of a whole file continues where it stopped.
-    #[arg(long, value_enum, default_value_t = Source::Auto)]
-    pub source: Source,
+    #[arg(long, value_enum, default_value_t = SourceKind::Auto)]
+    pub source: SourceKind,
     /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
@@ -57,7 +57,7 @@ pub struct Origin {
 
 /// The values of `--source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Source {
+pub enum SourceKind {
     /// The installed one, else a good one of the host, else a download
     Auto,
     /// The newest good static QEMU of the host, or the reason against each

@@ -7,43 +7,44 @@ use binfmt_magic::Arch;
 
 use super::named_systems;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::{Facts, Native, native};
+use crate::facts::{Facts, NativeSupport, native};
 use crate::host::{self, Host};
-use crate::nix::answer::{self, Answer};
-use crate::nix::machines::{self, Builder};
+use crate::nix::answer::{self, NixConfig};
+use crate::nix::machines::{self, BuilderHost};
 use crate::outcome::NixMachines;
-use crate::status::{self, Working};
+use crate::status::{self, Health};
 use crate::ui::Ui;
 
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let uri = uri(name)?;
+    let uri = builder_uri(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    let own = native::among(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
-    let answer = answer::ask(host);
-    let look = Look { host, ui, facts: &facts, own: &own, answer: answer.as_ref() };
-    let native = look.native();
-    let emulated = if named.is_empty() { look.registered() } else { look.named(named)? };
-    let host_key = host_key(host);
+    let own = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
+    let answer = answer::show_config(host);
+    let look = BuilderContext { host, ui, facts: &facts, native: &own, nix_config: answer.as_ref() };
+    let native = look.native_systems();
+    let emulated = if named.is_empty() { look.registered_systems() } else { look.requested_systems(named)? };
+    let host_key = read_host_key(host);
     if host_key.is_none() {
-        ui.note("no host key of sshd was found: others have to know it (ssh-keyscan)");
+        ui.print_note("no host key of sshd was found: others have to know it (ssh-keyscan)");
     }
     if emulated.is_empty() {
-        ui.note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
+        ui.print_note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
     }
-    let builder = Builder { uri, max_jobs: host::env::processor_count(), features: look.features(), host_key };
-    let machines = builder.machines(&native, &emulated);
+    let builder =
+        BuilderHost { uri, max_jobs: host::env::processor_count(), features: look.system_features(), host_key };
+    let machines = builder.machine_lines(&native, &emulated);
     if ui.is_json() {
-        ui.json(&NixMachines { version: 1, machines });
+        ui.print_json(&NixMachines { version: 1, machines });
     } else {
         for machine in &machines {
-            ui.print(&machine.line);
+            ui.print_raw(&machine.line);
         }
     }
     Ok(ExitCode::Ok)
 }
 
 /// What others call the host.
-fn uri(name: Option<&str>) -> Result<String> {
+fn builder_uri(name: Option<&str>) -> Result<String> {
     let own = || host::env::host_name().filter(|name| !name.starts_with("localhost"));
     let name = match name {
         // `nix-conf --builder aarch64` means the system, and clap cannot know.
@@ -55,45 +56,45 @@ fn uri(name: Option<&str>) -> Result<String> {
         Some(name) => name.to_owned(),
         None => own().ok_or_else(|| Error::Usage("this machine has no name of its own: --builder HOST".into()))?,
     };
-    machines::uri(&name).map_err(|why| Error::Usage(format!("{name:?} cannot be a builder: {why}")))
+    machines::store_uri(&name).map_err(|why| Error::Usage(format!("{name:?} cannot be a builder: {why}")))
 }
 
 /// The key that most clients ask for first, of those that sshd makes by itself (sshd_config(5), `HostKey`).
-fn host_key(host: &Host) -> Option<String> {
+fn read_host_key(host: &Host) -> Option<String> {
     let kinds = ["ed25519", "ecdsa", "rsa"];
     kinds.iter().find_map(|kind| host.read_lossy(Path::new(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
 }
 
 /// What is known of the host, and who hears of what is left out.
-struct Look<'a> {
+struct BuilderContext<'a> {
     host: &'a Host,
     ui: &'a Ui,
     facts: &'a Facts,
-    own: &'a BTreeMap<&'static str, Native>,
-    answer: Option<&'a Answer>,
+    native: &'a BTreeMap<&'static str, NativeSupport>,
+    nix_config: Option<&'a NixConfig>,
 }
 
-impl Look<'_> {
-    fn runs(&self, arch: &Arch) -> bool {
-        self.own.get(arch.target) == Some(&Native::Runs)
+impl BuilderContext<'_> {
+    fn is_native(&self, arch: &Arch) -> bool {
+        self.native.get(arch.target) == Some(&NativeSupport::Runs)
     }
 
     /// Nix's own system, and those of its extra platforms that the kernel runs. Levels of the processor
     /// (`x86_64-v3-linux`) are no systems of their own, and Nix 2.36 lists them.
-    fn native(&self) -> Vec<String> {
+    fn native_systems(&self) -> Vec<String> {
         let machine = &self.facts.machine;
         let default = || {
             let names = Arch::of_host(machine).map_or(&[][..], |arch| arch.nix_systems);
             let usual = format!("{machine}-linux");
             names.iter().find(|name| **name == usual).or(names.first()).map_or(usual.clone(), |name| (*name).to_owned())
         };
-        let own = self.answer.and_then(|answer| answer.system.clone()).unwrap_or_else(default);
+        let own = self.nix_config.and_then(|answer| answer.system.clone()).unwrap_or_else(default);
         let processor = own.split('-').next().unwrap_or_default();
         let is_native = |name: &String| match Arch::find(name) {
-            Ok(arch) => self.runs(arch),
+            Ok(arch) => self.is_native(arch),
             Err(_) => name.strip_prefix(processor).is_some_and(|level| level.starts_with("-v")),
         };
-        let more = self.answer.map_or_else(
+        let more = self.nix_config.map_or_else(
             || if machine == "x86_64" { vec!["i686-linux".to_owned()] } else { Vec::new() },
             |answer| answer.extra_platforms.clone(),
         );
@@ -103,18 +104,18 @@ impl Look<'_> {
     }
 
     /// What runs here in builds, and what Nix takes builds for: nothing else is promised to others.
-    fn registered(&self) -> Vec<String> {
+    fn registered_systems(&self) -> Vec<String> {
         let mut systems = Vec::new();
-        let status = status::gather(self.host, self.facts, self.answer);
+        let status = status::gather_status(self.host, self.facts, self.nix_config);
         for system in status.systems {
-            let Some(arch) = Arch::by_target(system.system).filter(|arch| !self.runs(arch)) else { continue };
-            if system.state != Working::Works {
-                self.ui.note(&format!("{}: {}, so it is left out", arch.target, system.state));
+            let Some(arch) = Arch::by_target(system.system).filter(|arch| !self.is_native(arch)) else { continue };
+            if system.state != Health::Works {
+                self.ui.print_note(&format!("{}: {}, so it is left out", arch.target, system.state));
                 continue;
             }
-            let refused = self.refused(arch);
+            let refused = self.refused_by_nix(arch);
             for name in &refused {
-                self.ui.note(&format!("Nix here refuses {name}, so it is left out; {}", tell(arch)));
+                self.ui.print_note(&format!("Nix here refuses {name}, so it is left out; {}", register_hint(arch)));
             }
             systems
                 .extend(arch.nix_systems.iter().filter(|name| !refused.contains(name)).map(|name| (*name).to_owned()));
@@ -123,40 +124,40 @@ impl Look<'_> {
     }
 
     /// What was asked for, whatever this host says.
-    fn named(&self, names: &[String]) -> Result<Vec<String>> {
+    fn requested_systems(&self, names: &[String]) -> Result<Vec<String>> {
         let (archs, all) = named_systems(names)?;
         let mut systems = Vec::new();
         for arch in archs {
-            if self.runs(arch) {
+            if self.is_native(arch) {
                 if all {
                     continue;
                 }
                 return Err(Error::Native { system: arch.target.to_owned(), machine: self.facts.machine.clone() });
             }
             if !all {
-                self.warn_of(arch);
+                self.warn_if_unready(arch);
             }
             systems.extend(arch.nix_systems.iter().map(|name| (*name).to_owned()));
         }
         Ok(systems)
     }
 
-    fn warn_of(&self, arch: &'static Arch) {
-        let state = status::check(self.facts, arch).state;
-        if state != Working::Works {
-            self.ui.note(&format!("{} is not registered here yet ({state})", arch.target));
+    fn warn_if_unready(&self, arch: &'static Arch) {
+        let state = status::check_system(self.facts, arch).state;
+        if state != Health::Works {
+            self.ui.print_note(&format!("{} is not registered here yet ({state})", arch.target));
         }
-        for name in self.refused(arch) {
-            self.ui.note(&format!("Nix here refuses {name} yet; {}", tell(arch)));
+        for name in self.refused_by_nix(arch) {
+            self.ui.print_note(&format!("Nix here refuses {name} yet; {}", register_hint(arch)));
         }
     }
 
-    fn refused(&self, arch: &'static Arch) -> Vec<&'static str> {
-        self.answer.map_or_else(Vec::new, |answer| answer.missing(arch.nix_systems))
+    fn refused_by_nix(&self, arch: &'static Arch) -> Vec<&'static str> {
+        self.nix_config.map_or_else(Vec::new, |answer| answer.missing_systems(arch.nix_systems))
     }
 
-    fn features(&self) -> Vec<String> {
-        let said = self.answer.and_then(|answer| answer.features.clone());
+    fn system_features(&self) -> Vec<String> {
+        let said = self.nix_config.and_then(|answer| answer.features.clone());
         said.unwrap_or_else(|| {
             let kvm = self.host.may_write(Path::new("/dev/kvm")).then_some("kvm");
             machines::DEFAULT_FEATURES.into_iter().chain(kvm).map(str::to_owned).collect()
@@ -164,6 +165,6 @@ impl Look<'_> {
     }
 }
 
-fn tell(arch: &Arch) -> String {
+fn register_hint(arch: &Arch) -> String {
     format!("sudo binfmt-nix register {} tells it", arch.target)
 }

@@ -2,39 +2,39 @@
 
 use binfmt_magic::Arch;
 
-use super::{check_permission, lock};
+use super::{acquire_lock, check_permission};
 use crate::apply::Apply;
 use crate::cli;
-use crate::doctor::report::Report;
-use crate::doctor::{self, Finding, Fix, Seen, look, messages};
+use crate::doctor::report::DoctorReport;
+use crate::doctor::{self, Finding, Fix, Snapshot, look, messages};
 use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
-use crate::host::env::kernel;
+use crate::host::env::kernel_release;
 use crate::host::{self, Host};
 use crate::layout;
 use crate::mirrors;
 use crate::plan::{self, Plan, Step};
 use crate::qemu::obtain::source::Source;
-use crate::qemu::obtain::{Caching, Context, Order, Purpose, Supply};
-use crate::request::{NixChoice, Register};
+use crate::qemu::obtain::{Caching, Context, Order, Purpose, SourceInput};
+use crate::request::{NixChoice, RegisterRequest};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Doctor, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if args.fix {
         check_permission(host, None)?;
     }
-    let _lock = if args.fix { Some(lock(host, ui, args.wait)?) } else { None };
-    let (seen, findings) = look_at(host)?;
-    if let Some(text) = text(args)? {
-        return Ok(explain(ui, &seen, findings, &text));
+    let _lock = if args.fix { Some(acquire_lock(host, ui, args.wait)?) } else { None };
+    let (seen, findings) = diagnose(host)?;
+    if let Some(text) = read_message(args)? {
+        return Ok(explain_message(ui, &seen, findings, &text));
     }
-    let report = if args.fix { repair(host, ui, &findings)? } else { Report::new(&seen, findings) };
-    Ok(conclude(ui, &report))
+    let report = if args.fix { apply_fixes(host, ui, &findings)? } else { DoctorReport::new(&seen, findings) };
+    Ok(print_report(ui, &report))
 }
 
 /// The text that was brought, if one was: the words of the command line, or what is on standard input.
-fn text(args: &cli::Doctor) -> Result<Option<String>> {
+fn read_message(args: &cli::DoctorArgs) -> Result<Option<String>> {
     match args.message.as_slice() {
         [] => Ok(None),
         [dash] if dash == "-" => host::user_files::read_stdin_tail(LONGEST).map(Some),
@@ -46,55 +46,55 @@ fn text(args: &cli::Doctor) -> Result<Option<String>> {
 const LONGEST: u64 = 1 << 20;
 
 /// A message that is known is something wrong, so that a script can tell it from one that is not.
-fn explain(ui: &Ui, seen: &Seen, findings: Vec<Finding>, text: &str) -> ExitCode {
+fn explain_message(ui: &Ui, seen: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {
     let meanings: Vec<_> =
-        messages::recognise(text).iter().map(|found| messages::meaning(found, seen, &findings)).collect();
+        messages::find_messages(text).iter().map(|found| messages::explain_message(found, seen, &findings)).collect();
     let report = if meanings.is_empty() {
-        ui.note("this is no message that binfmt-nix knows; what it finds by itself:");
-        Report::new(seen, findings)
+        ui.print_note("this is no message that binfmt-nix knows; what it finds by itself:");
+        DoctorReport::new(seen, findings)
     } else {
-        Report::of_text(seen, meanings)
+        DoctorReport::from_messages(seen, meanings)
     };
-    conclude(ui, &report)
+    print_report(ui, &report)
 }
 
-fn conclude(ui: &Ui, report: &Report) -> ExitCode {
+fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
     if ui.is_json() {
-        ui.json(report);
+        ui.print_json(report);
     } else {
-        ui.verdicts(&report.text());
+        ui.print_verdicts(&report.to_text());
     }
     if report.is_clean() { ExitCode::Ok } else { ExitCode::Findings }
 }
 
-fn look_at(host: &Host) -> Result<(Seen, Vec<Finding>)> {
+fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
     let facts = Facts::gather(host, &[], None)?;
-    let seen = look::look(host, &facts);
-    let findings = doctor::examine(&seen);
+    let seen = look::gather(host, &facts);
+    let findings = doctor::run_checks(&seen);
     Ok((seen, findings))
 }
 
 /// Does what is safe, one by one, and looks again. What fails is told, and is still found.
-fn repair(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<Report> {
+fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorReport> {
     let mut done: Vec<&'static str> = Vec::new();
     for finding in findings {
         match &finding.case.fix {
             Some(Fix::Register(targets)) => {
                 for target in targets.iter().filter(|target| !done.contains(target)) {
                     if let Some(arch) = Arch::by_target(target)
-                        && let Err(error) = register(host, ui, arch)
+                        && let Err(error) = register_again(host, ui, arch)
                     {
-                        ui.error(&error);
+                        ui.print_error(&error);
                     }
                 }
                 done.extend(targets);
             }
-            Some(Fix::RestartDaemon) => restart(host, ui)?,
+            Some(Fix::RestartDaemon) => restart_nix_daemon(host, ui)?,
             None => {}
         }
     }
-    let (seen, left) = look_at(host)?;
-    let mut report = Report::new(&seen, left);
+    let (seen, left) = diagnose(host)?;
+    let mut report = DoctorReport::new(&seen, left);
     let still = |finding: &Finding| report.findings.iter().any(|left| left.id == finding.id);
     report.fixed = findings.iter().filter(|finding| !still(finding)).map(|finding| finding.id).collect();
     report.fixed.dedup();
@@ -102,36 +102,36 @@ fn repair(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<Report> {
 }
 
 /// What `register` would do, with what was asked for when it was registered, as far as that still shows.
-fn register(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
-    let network = Network { mirror: mirrors::named(None)?, offline: false };
-    let (machine, kernel) = kernel();
+fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
+    let network = Network { mirror: mirrors::user_mirror(None)?, offline: false };
+    let (machine, kernel) = kernel_release();
     let order =
         Order { source: &Source::Auto, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
-    let supply = Supply::open(Context { host, ui, network: &network }, &order, &[arch])?;
+    let supply = SourceInput::open(Context { host, ui, network: &network }, &order, &[arch])?;
     let mut facts = Facts::gather(host, &[arch], Some(supply))?;
-    let request = request(&facts, arch, network);
+    let request = rebuild_request(&facts, arch, network);
     // What was proven of it is not so now: it is put in and proven once more.
     if let Some(system) = facts.receipt.systems.get_mut(arch.target) {
         system.proven = false;
     }
-    let plan = plan::register::plan(&request, &facts)?;
+    let plan = plan::register::plan_registration(&request, &facts)?;
     let applied = Apply::new(host, ui, facts, request.network).register(&plan)?;
     for note in &applied.notes {
-        ui.note(note);
+        ui.print_note(note);
     }
     for finding in &applied.findings {
-        ui.warn(finding);
+        ui.print_warning(finding);
     }
     Ok(())
 }
 
-fn request(facts: &Facts, arch: &'static Arch, network: Network) -> Register {
+fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> RegisterRequest {
     let known = facts.receipt.systems.get(arch.target);
     let file = layout::boot_rule(arch);
     let held = facts.boot.rules().iter().find(|(path, _)| *path == file).map(|(_, rule)| rule.flags);
     let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(held);
-    let [_, second] = layout::entries(arch);
-    Register {
+    let [_, second] = layout::entry_names(arch);
+    RegisterRequest {
         systems: vec![arch],
         all: false,
         source: Source::Auto,
@@ -144,15 +144,15 @@ fn request(facts: &Facts, arch: &'static Arch, network: Network) -> Register {
     }
 }
 
-fn restart(host: &Host, ui: &Ui) -> Result<()> {
+fn restart_nix_daemon(host: &Host, ui: &Ui) -> Result<()> {
     let facts = Facts::gather(host, &[], None)?;
-    let plan = Plan { steps: vec![Step::RestartDaemon], ..Plan::default() };
+    let plan = Plan { steps: vec![Step::RestartNixDaemon], ..Plan::default() };
     let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
     for note in &applied.notes {
-        ui.note(note);
+        ui.print_note(note);
     }
     for finding in &applied.findings {
-        ui.warn(finding);
+        ui.print_warning(finding);
     }
     Ok(())
 }

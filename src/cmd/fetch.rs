@@ -8,21 +8,21 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::{named_systems, origin};
-use crate::archive::{Listed, Manifest, bundle};
+use crate::archive::{Manifest, ManifestFile, bundle};
 use crate::cli;
-use crate::digest::{Hashed, Sha256};
+use crate::digest::{HashingWriter, Sha256};
 use crate::download::Network;
 use crate::error::{Error, ExitCode, Result};
-use crate::host::env::kernel;
+use crate::host::env::kernel_release;
 use crate::host::{self, Host, OutputFile};
-use crate::interpreter::Version;
-use crate::outcome::Bundle;
+use crate::interpreter::QemuVersion;
+use crate::outcome::BundleReport;
 use crate::qemu::obtain::source::{Release, Source};
-use crate::qemu::obtain::{Caching, Choice, Context, Order, Purpose, Supply, Wanted};
+use crate::qemu::obtain::{Caching, Choice, Context, Order, Purpose, SourceInput, Wanted};
 use crate::ui::Ui;
 use crate::{layout, mirrors};
 
-pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let to_stdout = args.output == Path::new("-");
     if to_stdout && (ui.is_json() || io::stdout().is_terminal()) {
         return Err(Error::Usage(
@@ -30,25 +30,25 @@ pub(super) fn run(args: &cli::Fetch, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
-    let network = Network { mirror: mirrors::named(args.mirror.as_deref())?, offline: false };
-    let machine = machine(args.host.as_deref());
+    let network = Network { mirror: mirrors::user_mirror(args.mirror.as_deref())?, offline: false };
+    let machine = parse_machine(args.host.as_deref());
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Before the download, which it would be for nothing.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let source = source(args)?;
     let emulators = obtain(Context { host, ui, network: &network }, &source, &machine, &systems, all)?;
-    let manifest = manifest(&machine, &emulators);
+    let manifest = build_manifest(&machine, &emulators);
     let files = emulators.into_iter().map(|emulator| emulator.file).collect();
     let written = match &mut output {
-        Some(given) => write(given.file(), &manifest, files),
-        None => write(io::stdout().lock(), &manifest, files),
+        Some(given) => write_bundle(given.file(), &manifest, files),
+        None => write_bundle(io::stdout().lock(), &manifest, files),
     };
     let sha256 = written.map_err(|e| Error::io("write", &args.output, e))?;
     if let Some(signal) = host.pending_signal() {
         return Err(Error::Interrupted { signal });
     }
     output.map_or(Ok(()), OutputFile::place)?;
-    report(ui, &Bundle { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
+    print_report(ui, &BundleReport { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
     Ok(ExitCode::Ok)
 }
 
@@ -58,11 +58,11 @@ struct Emulator {
     file: File,
     size: u64,
     sha256: Sha256,
-    version: Version,
+    version: QemuVersion,
 }
 
-fn source(args: &cli::Fetch) -> Result<Source> {
-    match (args.source, origin::release(args.qemu_version.as_deref())?) {
+fn source(args: &cli::FetchArgs) -> Result<Source> {
+    match (args.source, origin::parse_release(args.qemu_version.as_deref())?) {
         (cli::FetchSource::Download, release) => Ok(Source::Download(release)),
         (cli::FetchSource::Fallback, Release::Pinned) => Ok(Source::Fallback),
         (cli::FetchSource::Fallback, _) => Err(origin::no_release_of_others()),
@@ -79,7 +79,8 @@ fn obtain(
 ) -> Result<Vec<Emulator>> {
     let host = context.host;
     let (purpose, caching) = (Purpose::Bundle, Caching::Read);
-    let supply = Supply::open(context, &Order { source, machine, kernel: kernel().1, purpose, caching }, systems)?;
+    let supply =
+        SourceInput::open(context, &Order { source, machine, kernel: kernel_release().1, purpose, caching }, systems)?;
     let wanted = |arch: &&'static Arch| Wanted { arch, installed: None, interpreters: Vec::new() };
     let mut looked = supply.look(host, &systems.iter().map(wanted).collect::<Vec<_>>())?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -107,7 +108,7 @@ fn obtain(
         found.push(emulator(one.arch, one.file, one.sha256, one.version)?);
     }
     for note in looked.notes.iter().chain(&downloads.note) {
-        context.ui.note(note);
+        context.ui.print_note(note);
     }
     if found.is_empty() {
         return Err(Error::NoInterpreter {
@@ -119,7 +120,7 @@ fn obtain(
     Ok(found)
 }
 
-fn emulator(arch: &'static Arch, mut file: File, sha256: Sha256, version: Version) -> Result<Emulator> {
+fn emulator(arch: &'static Arch, mut file: File, sha256: Sha256, version: QemuVersion) -> Result<Emulator> {
     let size = file.seek(SeekFrom::End(0)).and_then(|size| file.rewind().map(|()| size));
     Ok(Emulator { arch, file, size: size.map_err(|e| unreadable(arch, e))?, sha256, version })
 }
@@ -129,20 +130,20 @@ fn unreadable(arch: &Arch, source: io::Error) -> Error {
 }
 
 /// By any name of it.
-fn machine(named: Option<&str>) -> String {
-    let Some(name) = named else { return crate::host::env::kernel().0 };
+fn parse_machine(named: Option<&str>) -> String {
+    let Some(name) = named else { return crate::host::env::kernel_release().0 };
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
 }
 
-fn manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
-    let listed = |emulator: &Emulator| Listed {
+fn build_manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
+    let listed = |emulator: &Emulator| ManifestFile {
         target: emulator.arch.target.to_owned(),
         name: layout::emulator_name(emulator.arch),
         size: emulator.size,
         sha256: emulator.sha256,
     };
     // Archives of other publishers may have several releases.
-    let releases: BTreeSet<Version> = emulators.iter().map(|emulator| emulator.version).collect();
+    let releases: BTreeSet<QemuVersion> = emulators.iter().map(|emulator| emulator.version).collect();
     let releases: Vec<_> = releases.iter().map(ToString::to_string).collect();
     Manifest {
         version: Manifest::VERSION,
@@ -152,23 +153,23 @@ fn manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
     }
 }
 
-fn write(out: impl Write, manifest: &Manifest, files: Vec<File>) -> io::Result<Sha256> {
-    let mut hashed = bundle::write(Hashed::new(out), manifest, files)?;
+fn write_bundle(out: impl Write, manifest: &Manifest, files: Vec<File>) -> io::Result<Sha256> {
+    let mut hashed = bundle::write_bundle(HashingWriter::new(out), manifest, files)?;
     hashed.flush()?;
-    Ok(hashed.sha256())
+    Ok(hashed.finish())
 }
 
-fn report(ui: &Ui, bundle: &Bundle, to_stdout: bool) {
-    let Bundle { file, sha256, manifest, .. } = bundle;
+fn print_report(ui: &Ui, bundle: &BundleReport, to_stdout: bool) {
+    let BundleReport { file, sha256, manifest, .. } = bundle;
     let names: Vec<_> = manifest.files.iter().map(|listed| listed.target.as_str()).collect();
     let text = format!("QEMU {} for {} hosts: {}", manifest.qemu, manifest.host, names.join(" "));
     if to_stdout {
-        ui.note(&text);
+        ui.print_note(&text);
         return;
     }
-    ui.result(&text);
-    ui.result(&format!("use with: binfmt-nix register SYSTEM… --from {} --sha256 {sha256}", file.display()));
+    ui.print_result(&text);
+    ui.print_result(&format!("use with: binfmt-nix register SYSTEM… --from {} --sha256 {sha256}", file.display()));
     if ui.is_json() {
-        ui.json(bundle);
+        ui.print_json(bundle);
     }
 }

@@ -5,72 +5,72 @@ use std::time::Duration;
 
 use binfmt_magic::Arch;
 
-use super::{lock, talk};
+use super::{acquire_lock, print_notes};
 use crate::binfmt_misc::{self, Table};
-use crate::cli::{self, OnStop};
+use crate::cli::{self, StopAction};
 use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
 use crate::facts;
-use crate::hold::{self, Hold, ReadyFile, Registration, Tell, is_held};
+use crate::hold::{self, Notifier, ReadyFile, Reregister, TableWatcher, is_watched};
 use crate::host::{self, Host, InotifyInstance, Lock, ServiceManager};
 use crate::layout;
-use crate::outcome::Outcome;
-use crate::request::{self, Register};
+use crate::outcome::Report;
+use crate::request::{self, RegisterRequest};
 use crate::ui::Ui;
-use crate::ui::event::{Event, Level};
+use crate::ui::event::{LogEvent, LogLevel};
 use crate::unregister::unregister;
 
 /// Nobody else holds now, and the ready file can be made.
-pub(super) struct Begun {
+pub(super) struct WatchSetup {
     lock: Lock,
     ready: Option<ReadyFile>,
     manager: ServiceManager,
     watcher: InotifyInstance,
-    on_stop: OnStop,
+    on_stop: StopAction,
     wait: u64,
     /// Nobody else has the table mounted.
     alone: bool,
 }
 
 /// Before anything is registered; `None` if nobody asked to stay.
-pub(super) fn begin(
-    args: &cli::Register,
+pub(super) fn prepare_watch(
+    args: &cli::RegisterArgs,
     host: &Host,
     container: Option<&Container>,
     ui: &Ui,
-) -> Result<Option<Begun>> {
+) -> Result<Option<WatchSetup>> {
     if !args.watch {
         return Ok(None);
     }
-    check(host)?;
+    refuse_without_kernel(host)?;
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    let mut waiting = |holder: &str| ui.note(&format!("waiting for another register --watch, {holder}"));
+    let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another register --watch, {holder}"));
     let patience = Duration::from_secs(args.wait);
     let lock = match container {
         None => host.lock(Path::new(layout::HOLD_LOCK), patience, &mut waiting),
-        Some(_) => host.lock_path(&in_containers(), patience, &mut waiting),
+        Some(_) => host.lock_path(&container_lock_path(), patience, &mut waiting),
     };
-    let lock = lock.map_err(one_is_enough)?;
-    let ready = args.ready_file.clone().map(ReadyFile::new).transpose()?;
+    let lock = lock.map_err(already_watching)?;
+    let ready = args.ready_file.clone().map(ReadyFile::prepare).transpose()?;
     let manager =
         host::sd_notify::connect().map_err(|e| Error::io("reach the manager at", Path::new("NOTIFY_SOCKET"), e))?;
     let watcher = host::watch::create_watcher()?;
-    let alone = container.is_some_and(|container| container.alone);
-    Ok(Some(Begun { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, alone }))
+    let alone = container.is_some_and(|container| container.is_sole_mounter);
+    Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, alone }))
 }
 
 /// What a hold in a container locks: no file but those of the table is seen by others.
-fn in_containers() -> PathBuf {
-    binfmt_misc::path("status")
+fn container_lock_path() -> PathBuf {
+    binfmt_misc::entry_path("status")
 }
 
 /// `--dry-run` says so.
-pub(super) fn foretell(args: &cli::Register, host: &Host, notes: &mut Vec<String>) -> Result<()> {
+pub(super) fn describe_dry_run(args: &cli::RegisterArgs, host: &Host, notes: &mut Vec<String>) -> Result<()> {
     if args.watch {
-        check(host)?;
+        refuse_without_kernel(host)?;
         let end = match args.on_stop {
-            OnStop::Leave => "leaves the entries",
-            OnStop::Remove => "takes the entries away",
+            StopAction::Leave => "leaves the entries",
+            StopAction::Remove => "takes the entries away",
         };
         notes.push(format!(
             "it would stay then, and put back what somebody removes, until a signal ends it, which {end}"
@@ -79,24 +79,24 @@ pub(super) fn foretell(args: &cli::Register, host: &Host, notes: &mut Vec<String
     Ok(())
 }
 
-fn check(host: &Host) -> Result<()> {
-    match binfmt_misc::look(host)? {
+fn refuse_without_kernel(host: &Host) -> Result<()> {
+    match binfmt_misc::read_table(host)? {
         Table::Offline => Err(Error::Usage("a tree below --root has no kernel, and --watch needs its table".into())),
         _ => Ok(()),
     }
 }
 
-fn one_is_enough(error: Error) -> Error {
+fn already_watching(error: Error) -> Error {
     match error {
         Error::Locked { holder, .. } => Error::Conflict {
             what: format!("{holder} stays already (register --watch), and one does for all systems"),
-            hint: format!("end it, and start one with all of them: {}", how_to_end(&holder)),
+            hint: format!("end it, and start one with all of them: {}", stop_hint(&holder)),
         },
         other => other,
     }
 }
 
-fn how_to_end(holder: &str) -> String {
+fn stop_hint(holder: &str) -> String {
     match holder.strip_prefix("process ").and_then(|rest| rest.split([' ', ',']).next()) {
         Some(pid) => format!("kill {pid}, or stop the unit or the container that it runs in"),
         None => "stop the unit or the container that it runs in".into(),
@@ -104,10 +104,11 @@ fn how_to_end(holder: &str) -> String {
 }
 
 /// What a hold would put back at once is not unregistered.
-pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<()> {
-    let stays = match here(host, request) {
-        Some(holder) => Some((how_to_end(&holder), format!("{holder}, stays"))),
-        None => elsewhere(host, request)?.then(|| (how_to_end(""), "a process in a container stays".to_owned())),
+pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterRequest) -> Result<()> {
+    let stays = match local_watcher(host, request) {
+        Some(holder) => Some((stop_hint(&holder), format!("{holder}, stays"))),
+        None => is_watched_in_container(host, request)?
+            .then(|| (stop_hint(""), "a process in a container stays".to_owned())),
     };
     let Some((how, who)) = stays else { return Ok(()) };
     Err(Error::Conflict {
@@ -117,70 +118,74 @@ pub(super) fn refuse_undo(host: &Host, request: &request::Unregister) -> Result<
 }
 
 /// On the machine, who holds has signed for which systems.
-fn here(host: &Host, request: &request::Unregister) -> Option<String> {
+fn local_watcher(host: &Host, request: &request::UnregisterRequest) -> Option<String> {
     let holder = host.lock_owner(Path::new(layout::HOLD_LOCK))?;
-    request.systems.iter().any(|arch| is_held(&holder, arch.target)).then_some(holder)
+    request.systems.iter().any(|arch| is_watched(&holder, arch.target)).then_some(holder)
 }
 
 /// One in a container is known by the form of its entries.
-fn elsewhere(host: &Host, request: &request::Unregister) -> Result<bool> {
-    if !host.is_locked(&in_containers()) {
+fn is_watched_in_container(host: &Host, request: &request::UnregisterRequest) -> Result<bool> {
+    if !host.is_locked(&container_lock_path()) {
         return Ok(false);
     }
-    let table = binfmt_misc::look(host)?;
+    let table = binfmt_misc::read_table(host)?;
     let is_held = |arch: &&'static Arch| {
-        let entry = table.entry(&facts::fileless_name(arch));
+        let entry = table.find_entry(&facts::in_memory_entry_name(arch));
         entry.is_some_and(|entry| entry.rule.interpreter.starts_with(crate::in_memory::HELD_IN_MEMORY.as_bytes()))
     };
     Ok(request.systems.iter().any(is_held))
 }
 
-impl Begun {
+impl WatchSetup {
     /// Stays, and does at the end what was asked for. `registration` talks to the same log.
-    pub(super) fn stay(
+    pub(super) fn watch_until_signal(
         mut self,
         host: &Host,
         log: &Ui,
-        request: &Register,
-        outcome: &Outcome,
-        registration: &mut dyn Registration,
+        request: &RegisterRequest,
+        outcome: &Report,
+        registration: &mut dyn Reregister,
     ) -> Result<ExitCode> {
         let held: Vec<_> = outcome.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
         // On a full disk whoever has to wait is told less.
-        drop(self.lock.write_owner(&hold::signature(&held)));
+        drop(self.lock.write_owner(&hold::lock_signature(&held)));
         let Self { lock: _lock, ready, manager, watcher, on_stop, wait, alone } = self;
-        let mut hold = Hold::new(host, Tell::new(log, manager, ready), watcher, outcome)?;
-        hold.stay(registration);
-        let (tell, wanted) = hold.end();
+        let mut hold = TableWatcher::new(host, Notifier::new(log, manager, ready), watcher, outcome)?;
+        hold.run(registration);
+        let (tell, wanted) = hold.finish();
         match on_stop {
-            OnStop::Leave => {
+            StopAction::Leave => {
                 // With the last mount they go.
                 let name = if alone { "expired" } else { "left" };
                 for (one, _) in wanted.iter().filter(|(_, there)| *there) {
-                    tell.event(&Event::info(name).with("system", one.arch.target).with("entry", &one.entry));
+                    tell.log_event(
+                        &LogEvent::info(name).with_field("system", one.arch.target).with_field("entry", &one.entry),
+                    );
                 }
                 Ok(ExitCode::Ok)
             }
-            OnStop::Remove => Ok(undo(host, log, request, wait)),
+            StopAction::Remove => Ok(unregister_on_stop(host, log, request, wait)),
         }
     }
 }
 
 /// As `unregister` does.
-fn undo(host: &Host, log: &Ui, request: &Register, wait: u64) -> ExitCode {
-    let request = request::Unregister { systems: request.systems.clone(), all: request.all, by_hold: true };
-    let undone = lock(host, log, wait).and_then(|_lock| unregister(&request, host, log));
+fn unregister_on_stop(host: &Host, log: &Ui, request: &RegisterRequest, wait: u64) -> ExitCode {
+    let request = request::UnregisterRequest { systems: request.systems.clone(), all: request.all, by_watcher: true };
+    let undone = acquire_lock(host, log, wait).and_then(|_lock| unregister(&request, host, log));
     match undone {
         Ok(outcome) => {
-            talk(log, &outcome);
+            print_notes(log, &outcome);
             for line in outcome.systems.iter().filter(|line| !line.already) {
-                log.event(&Event::info("unregistered").with("system", line.system));
+                log.log_event(&LogEvent::info("unregistered").with_field("system", line.system));
             }
             if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
         }
         Err(error) => {
-            let event = Event::new(Level::Error, "failed").with("what", "unregister").with("error", error.to_string());
-            log.event(&error.hint().map_or(event.clone(), |hint| event.with("hint", hint)));
+            let event = LogEvent::new(LogLevel::Error, "failed")
+                .with_field("what", "unregister")
+                .with_field("error", error.to_string());
+            log.log_event(&error.hint().map_or(event.clone(), |hint| event.with_field("hint", hint)));
             error.exit_code()
         }
     }

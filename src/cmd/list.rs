@@ -6,19 +6,19 @@ use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 use serde::Serialize;
 
 use super::table;
-use crate::cli::{Format, List};
-use crate::digest::hex;
+use crate::cli::{ListArgs, ListFormat};
+use crate::digest::to_hex;
 use crate::error::{ExitCode, Result};
 use crate::layout;
 use crate::ui::Ui;
 
-pub(super) fn run(args: &List, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &ListArgs, ui: &Ui) -> Result<ExitCode> {
     match args.format {
-        Format::Table if !ui.is_json() => print_table(ui),
-        Format::Table | Format::Json => ui.json(&Listing::new()),
-        Format::BinfmtD | Format::Register => {
+        ListFormat::Table if !ui.is_json() => print_table(ui),
+        ListFormat::Table | ListFormat::Json => ui.print_json(&SystemList::new()),
+        ListFormat::BinfmtD | ListFormat::Register => {
             for arch in Arch::ALL {
-                ui.print(&String::from_utf8_lossy(&rule(arch)?.to_line()?));
+                ui.print_raw(&String::from_utf8_lossy(&default_rule(arch)?.to_line()?));
             }
         }
     }
@@ -26,7 +26,7 @@ pub(super) fn run(args: &List, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn print_table(ui: &Ui) {
-    let mut table = table::new(&["SYSTEM", "NIX", "ALSO CALLED"]);
+    let mut table = table::new_table(&["SYSTEM", "NIX", "ALSO CALLED"]);
     for arch in Arch::ALL {
         let others = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
         let mut names: Vec<&str> = Vec::new();
@@ -37,22 +37,22 @@ fn print_table(ui: &Ui) {
         }
         table.add_row([arch.target, &arch.nix_systems.join(" "), &names.join(" ")]);
     }
-    ui.print(&table.trim_fmt());
+    ui.print_raw(&table.trim_fmt());
 }
 
 /// `list --json`. Fields are added, not changed, within one `version`.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct Listing {
+pub(crate) struct SystemList {
     /// Of this format: 1.
     version: u32,
     /// All known systems.
-    systems: Vec<Known>,
+    systems: Vec<SystemRow>,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Known {
+struct SystemRow {
     /// QEMU's name of it.
     system: &'static str,
     /// Nix's names.
@@ -75,17 +75,17 @@ struct Known {
     has_probe: bool,
 }
 
-impl Listing {
+impl SystemList {
     fn new() -> Self {
-        let known = |arch: &Arch| Known {
+        let known = |arch: &Arch| SystemRow {
             system: arch.target,
             nix_systems: arch.nix_systems,
             oci_platforms: arch.oci_platforms,
             debian: arch.debian,
             uname: arch.uname,
             triples: arch.triples,
-            magic: hex(arch.magic),
-            mask: hex(arch.mask),
+            magic: to_hex(arch.magic),
+            mask: to_hex(arch.mask),
             offset: 0,
             has_probe: arch.probe().is_some(),
         };
@@ -93,11 +93,11 @@ impl Listing {
     }
 }
 
-fn rule(arch: &Arch) -> Result<Rule> {
+fn default_rule(arch: &Arch) -> Result<Rule> {
     Ok(Rule {
         name: EntryName::new(layout::emulator_name(arch))?,
         recognition: Recognition::Magic(arch.pattern()),
-        interpreter: layout::interpreter(arch).as_os_str().as_bytes().to_vec(),
+        interpreter: layout::interpreter_path(arch).as_os_str().as_bytes().to_vec(),
         flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
     })
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 #[cfg(test)]
-pub(crate) use list::Listing;
+pub(crate) use list::SystemList;
 
 use binfmt_magic::Arch;
 
@@ -31,24 +31,25 @@ use crate::cli::{Cli, Command};
 use crate::container;
 use crate::download;
 use crate::error::{Error, ExitCode, Result};
-use crate::host::env::kernel;
+use crate::host::env::kernel_release;
 use crate::host::{self, Host, Lock};
 use crate::layout;
 use crate::mirrors;
-use crate::outcome::Outcome;
+use crate::outcome::Report;
 use crate::plan::Plan;
-use crate::text::quoted;
+use crate::text::shell_quote;
 use crate::ui::Ui;
 
 /// Does what the command line says.
-pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
+pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     // A worker must not have opened or asked for anything yet.
     if let Command::Internal(internal) = &cli.command {
         return internal.worker.run(&cli.root);
     }
     let host = Host::new(&cli.root)?;
-    stay_inside(&host)?;
-    let container = if looks_at_the_table(&cli.command) { container::enter(&host, kernel().1) } else { None };
+    refuse_escaping_symlinks(&host)?;
+    let container =
+        if needs_table(&cli.command) { container::enter_container(&host, kernel_release().1) } else { None };
     match &cli.command {
         Command::Register(args) => register::run(args, &host, container.as_ref(), ui),
         Command::Unregister(args) => unregister::run(args, &host, container.as_ref(), ui),
@@ -66,7 +67,7 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     }
 }
 
-fn looks_at_the_table(command: &Command) -> bool {
+fn needs_table(command: &Command) -> bool {
     matches!(
         command,
         Command::Register(_)
@@ -80,11 +81,11 @@ fn looks_at_the_table(command: &Command) -> bool {
 
 /// An absolute symbolic link in a tree means another place of this machine, not
 /// of the tree: nothing is written through it.
-fn stay_inside(host: &Host) -> Result<()> {
+fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
     if host.is_live() {
         return Ok(());
     }
-    let mut places = layout::homes().into_iter().chain([Path::new(layout::LOCK), Path::new(binfmt_misc::DIR)]);
+    let mut places = layout::home_dirs().into_iter().chain([Path::new(layout::LOCK), Path::new(binfmt_misc::DIR)]);
     match places.find_map(|place| Some((place, host.target_outside_root(place)?))) {
         None => Ok(()),
         Some((place, outside)) => Err(Error::Conflict {
@@ -96,49 +97,49 @@ fn stay_inside(host: &Host) -> Result<()> {
 
 /// The lock, told about while it is waited for. Who has it sweeps up what killed
 /// runs left: nobody else's temporary files can be there.
-fn lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
+fn acquire_lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    let mut waiting = |holder: &str| ui.note(&format!("waiting for another binfmt-nix, {holder}"));
+    let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another binfmt-nix, {holder}"));
     let patience = Duration::from_secs(seconds);
     // The containers of a machine have no file in common but its table; and no file of ours.
-    if container::is_one(host) {
+    if container::is_app_container(host) {
         return host.lock_path(Path::new(binfmt_misc::DIR), patience, &mut waiting);
     }
     let lock = host.lock(layout::LOCK.as_ref(), patience, &mut waiting)?;
     let receipts = Path::new(layout::RECEIPT_DIR).parent();
-    for dir in layout::homes().into_iter().chain(receipts) {
+    for dir in layout::home_dirs().into_iter().chain(receipts) {
         host.remove_stale_temp_files(dir)?;
     }
     Ok(lock)
 }
 
 /// `--dry-run`: what would be done, on stdout.
-fn show(ui: &Ui, plan: &Plan) -> ExitCode {
-    let outcome = Outcome::planned(plan);
-    talk(ui, &outcome);
+fn print_dry_run(ui: &Ui, plan: &Plan) -> ExitCode {
+    let outcome = Report::from_plan(plan);
+    print_notes(ui, &outcome);
     if plan.steps.is_empty() {
-        ui.result(&"nothing to do");
+        ui.print_result(&"nothing to do");
     }
     for step in &plan.steps {
-        ui.result(&format!("would {:<10} {step}", step.verb()));
+        ui.print_result(&format!("would {:<10} {step}", step.verb()));
     }
-    conclude(ui, &outcome)
+    finish(ui, &outcome)
 }
 
 /// Notes and findings, on stderr.
-fn talk(ui: &Ui, outcome: &Outcome) {
+fn print_notes(ui: &Ui, outcome: &Report) {
     for note in &outcome.notes {
-        ui.note(note);
+        ui.print_note(note);
     }
     for finding in &outcome.findings {
-        ui.warn(finding);
+        ui.print_warning(finding);
     }
 }
 
 /// The result for programs, and what it means to a script.
-fn conclude(ui: &Ui, outcome: &Outcome) -> ExitCode {
+fn finish(ui: &Ui, outcome: &Report) -> ExitCode {
     if ui.is_json() {
-        ui.json(outcome);
+        ui.print_json(outcome);
     }
     if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
 }
@@ -168,9 +169,9 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
         return Ok(());
     }
     let run = |systems: &[String]| {
-        let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", quoted(system))).collect();
+        let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", shell_quote(system))).collect();
         let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
-        format!("{} run {systems} -- COMMAND", quoted(&host::env::own_path().to_string_lossy()))
+        format!("{} run {systems} -- COMMAND", shell_quote(&host::env::own_path().to_string_lossy()))
     };
     Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
@@ -183,7 +184,7 @@ fn line_as_root() -> String {
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));
     }
-    words.push(quoted(&host::env::own_path().to_string_lossy()));
-    words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
+    words.push(shell_quote(&host::env::own_path().to_string_lossy()));
+    words.extend(std::env::args_os().skip(1).map(|word| shell_quote(&word.to_string_lossy())));
     words.join(" ")
 }

@@ -9,12 +9,12 @@ use crate::cli;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
 use crate::layout;
-use crate::nix::conf::{self, Guest};
+use crate::nix::conf::{self, NixGuest};
 use crate::outcome::NixLines;
 use crate::receipt::Receipt;
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if let Some(name) = &args.builder {
         return builder::run(name.as_deref(), &args.systems, host, ui);
     }
@@ -25,19 +25,22 @@ pub(super) fn run(args: &cli::NixConf, host: &Host, ui: &Ui) -> Result<ExitCode>
         named_systems(&args.systems)?.0
     };
     if archs.is_empty() {
-        ui.note("nothing is registered; name the systems: binfmt-nix nix-conf aarch64");
+        ui.print_note("nothing is registered; name the systems: binfmt-nix nix-conf aarch64");
     }
     let registered = |arch: &Arch| receipt.systems.get(arch.target).map(|system| system.interpreter.clone());
     let paths: Vec<PathBuf> =
-        archs.iter().map(|arch| registered(arch).unwrap_or_else(|| layout::interpreter(arch))).collect();
-    let guests: Vec<Guest> =
-        archs.iter().zip(&paths).map(|(arch, path)| Guest { systems: arch.nix_systems, interpreter: path }).collect();
-    let lines = conf::lines(&guests);
+        archs.iter().map(|arch| registered(arch).unwrap_or_else(|| layout::interpreter_path(arch))).collect();
+    let guests: Vec<NixGuest> = archs
+        .iter()
+        .zip(&paths)
+        .map(|(arch, path)| NixGuest { systems: arch.nix_systems, interpreter: path })
+        .collect();
+    let lines = conf::setting_lines(&guests);
     if ui.is_json() {
-        ui.json(&NixLines { version: 1, lines });
+        ui.print_json(&NixLines { version: 1, lines });
     } else {
         for line in &lines {
-            ui.print(line);
+            ui.print_raw(line);
         }
     }
     Ok(ExitCode::Ok)

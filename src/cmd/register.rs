@@ -2,103 +2,111 @@
 
 use binfmt_magic::Arch;
 
-use super::{check_permission, conclude, fileless, hold, lock, named_systems, origin, show, talk};
-use crate::apply::{Applied, Apply};
+use super::{
+    acquire_lock, check_permission, fileless, finish, hold, named_systems, origin, print_dry_run, print_notes,
+};
+use crate::apply::{Apply, ApplyResult};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::container::Container;
 use crate::download::Network;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
-use crate::hold::Registration;
+use crate::hold::Reregister;
 use crate::host::Host;
 use crate::layout;
-use crate::nix::answer::{self, Answer};
-use crate::outcome::Outcome;
-use crate::plan::{self, Plan, Planned, Step};
+use crate::nix::answer::{self, NixConfig};
+use crate::outcome::Report;
+use crate::plan::{self, Plan, Step, SystemPlan};
 use crate::qemu::obtain::source::Source;
-use crate::request::{NixChoice, Register};
+use crate::request::{NixChoice, RegisterRequest};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Register, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
-    let request = request(args)?;
-    let ui = &if args.watch { ui.in_lines() } else { ui.clone() };
+pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
+    let request = build_request(args)?;
+    let ui = &if args.watch { ui.as_json_lines() } else { ui.clone() };
     if let Some(container) = container {
-        container.check(host, args.watch)?;
+        container.check_entries_persist(host, args.watch)?;
     }
     // A container's files go with it; who has Nix in there says so.
     if args.in_memory || (container.is_some() && !args.nix) {
         return fileless::run(args, &request, host, container, ui);
     }
     if args.dry_run {
-        let (_, mut plan) = look(&request, host, ui)?;
-        hold::foretell(args, host, &mut plan.notes)?;
-        return Ok(show(ui, &plan));
+        let (_, mut plan) = plan_registration(&request, host, ui)?;
+        hold::describe_dry_run(args, host, &mut plan.notes)?;
+        return Ok(print_dry_run(ui, &plan));
     }
     check_permission(host, Some(&args.systems))?;
-    let hold = hold::begin(args, host, container, ui)?;
-    let (plan, outcome) = register(&request, host, ui, args.wait)?;
-    let code = report(ui, &plan, &outcome);
+    let hold = hold::prepare_watch(args, host, container, ui)?;
+    let (plan, outcome) = register_systems(&request, host, ui, args.wait)?;
+    let code = print_report(ui, &plan, &outcome);
     let Some(hold) = hold else { return Ok(code) };
-    let log = &ui.logging();
-    hold.stay(host, log, &request, &outcome, &mut Files { host, log, request: &request, wait: args.wait })
+    let log = &ui.as_log();
+    hold.watch_until_signal(
+        host,
+        log,
+        &request,
+        &outcome,
+        &mut FilesReregister { host, log, request: &request, wait: args.wait },
+    )
 }
 
-fn look(request: &Register, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
+fn plan_registration(request: &RegisterRequest, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
     let supply = origin::supply(host, ui, request)?;
     let facts = Facts::gather(host, &request.systems, Some(supply))?;
-    let plan = plan::register::plan(request, &facts)?;
+    let plan = plan::register::plan_registration(request, &facts)?;
     Ok((facts, plan))
 }
 
 /// Look, plan, apply, check.
-fn register(request: &Register, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Outcome)> {
-    let _lock = lock(host, ui, wait)?;
-    let (facts, plan) = look(request, host, ui)?;
-    let mut outcome = Outcome::planned(&plan);
-    if !plan.steps.is_empty() || !plan.systems.iter().all(|planned| is_known(&facts, planned)) {
+fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
+    let _lock = acquire_lock(host, ui, wait)?;
+    let (facts, plan) = plan_registration(request, host, ui)?;
+    let mut outcome = Report::from_plan(&plan);
+    if !plan.steps.is_empty() || !plan.systems.iter().all(|planned| is_recorded(&facts, planned)) {
         let applied = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;
-        outcome = outcome.applied(&applied);
-        check(host, &plan, &applied, &mut outcome);
+        outcome = outcome.with_result(&applied);
+        check_nix_config(host, &plan, &applied, &mut outcome);
     }
     Ok((plan, outcome))
 }
 
 /// What `--watch` does again.
-struct Files<'a> {
+struct FilesReregister<'a> {
     host: &'a Host,
     log: &'a Ui,
-    request: &'a Register,
+    request: &'a RegisterRequest,
     wait: u64,
 }
 
-impl Registration for Files<'_> {
-    fn mount(&mut self) -> Result<()> {
-        let _lock = lock(self.host, self.log, self.wait)?;
-        if !matches!(binfmt_misc::look(self.host)?, Table::NotMounted) {
+impl Reregister for FilesReregister<'_> {
+    fn mount_table(&mut self) -> Result<()> {
+        let _lock = acquire_lock(self.host, self.log, self.wait)?;
+        if !matches!(binfmt_misc::read_table(self.host)?, Table::NotMounted) {
             return Ok(());
         }
-        binfmt_misc::mount(self.host)?;
+        binfmt_misc::mount_table(self.host)?;
         let facts = Facts::gather(self.host, &[], None)?;
-        Apply::new(self.host, self.log, facts, Network::default()).mounted_again()
+        Apply::new(self.host, self.log, facts, Network::default()).record_remount()
     }
 
-    fn register(&mut self, systems: &[&'static Arch]) -> Result<Outcome> {
-        let mut request = Register { systems: systems.to_vec(), ..self.request.clone() };
+    fn register_systems(&mut self, systems: &[&'static Arch]) -> Result<Report> {
+        let mut request = RegisterRequest { systems: systems.to_vec(), ..self.request.clone() };
         // What was brought from elsewhere is in its place by now, and is not brought again.
-        if systems.iter().all(|arch| self.host.exists(&layout::interpreter(arch))) {
+        if systems.iter().all(|arch| self.host.exists(&layout::interpreter_path(arch))) {
             request.source = Source::Auto;
         }
-        let (_, outcome) = register(&request, self.host, self.log, self.wait)?;
-        talk(self.log, &outcome);
+        let (_, outcome) = register_systems(&request, self.host, self.log, self.wait)?;
+        print_notes(self.log, &outcome);
         Ok(outcome)
     }
 }
 
-fn request(args: &cli::Register) -> Result<Register> {
+fn build_request(args: &cli::RegisterArgs) -> Result<RegisterRequest> {
     let (systems, all) = named_systems(&args.systems)?;
-    let (source, network) = origin::wanted(&args.origin, systems.len())?;
-    Ok(Register {
+    let (source, network) = origin::parse_source(&args.source_args, systems.len())?;
+    Ok(RegisterRequest {
         systems,
         all,
         source,
@@ -115,21 +123,21 @@ fn request(args: &cli::Register) -> Result<Register> {
 }
 
 /// The receipt says of it what the plan would.
-fn is_known(facts: &Facts, planned: &Planned) -> bool {
+fn is_recorded(facts: &Facts, planned: &SystemPlan) -> bool {
     facts.receipt.systems.get(planned.arch.target) == planned.system.as_ref()
 }
 
 /// What Nix answers is what is claimed of it.
-fn check(host: &Host, plan: &Plan, applied: &Applied, outcome: &mut Outcome) {
-    let told = plan.steps.iter().any(|step| matches!(step, Step::RestartDaemon));
+fn check_nix_config(host: &Host, plan: &Plan, applied: &ApplyResult, outcome: &mut Report) {
+    let told = plan.steps.iter().any(|step| matches!(step, Step::RestartNixDaemon));
     if !told || !host.is_live() {
         return;
     }
-    let registered = |planned: &&Planned| applied.receipt.systems.get(planned.arch.target).is_some_and(|s| s.nix);
+    let registered = |planned: &&SystemPlan| applied.receipt.systems.get(planned.arch.target).is_some_and(|s| s.nix);
     let systems: Vec<&str> =
         plan.systems.iter().filter(registered).flat_map(|planned| planned.arch.nix_systems).copied().collect();
-    match answer::ask(host) {
-        Some(answer) => outcome.nix_answered(&systems, answer),
+    match answer::show_config(host) {
+        Some(answer) => outcome.record_nix_config(&systems, answer),
         None => outcome
             .notes
             .push("Nix was told, but could not be asked: there is no nix here that root can safely run".into()),
@@ -137,23 +145,23 @@ fn check(host: &Host, plan: &Plan, applied: &Applied, outcome: &mut Outcome) {
 }
 
 /// Prints what came of it.
-fn report(ui: &Ui, plan: &Plan, outcome: &Outcome) -> ExitCode {
-    talk(ui, outcome);
+fn print_report(ui: &Ui, plan: &Plan, outcome: &Report) -> ExitCode {
+    print_notes(ui, outcome);
     for system in &outcome.systems {
-        ui.result(system);
+        ui.print_result(system);
     }
     if let Some(answer) = &outcome.nix {
-        ui.result(&nix_line(answer));
+        ui.print_result(&describe_nix(answer));
     }
     if outcome.changed {
         let changed = plan.systems.iter().filter(|planned| !planned.already || plan.systems.len() == 1);
         let names: Vec<_> = changed.map(|planned| planned.arch.target).collect();
-        ui.result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
+        ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
     }
-    conclude(ui, outcome)
+    finish(ui, outcome)
 }
 
-fn nix_line(answer: &Answer) -> String {
+fn describe_nix(answer: &NixConfig) -> String {
     let sandbox = match answer.sandbox.as_str() {
         "true" => "in its sandbox",
         "relaxed" => "in its sandbox, unless a derivation asks to be let out",

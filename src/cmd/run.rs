@@ -10,55 +10,55 @@ use super::{named_systems, origin};
 use crate::binfmt_misc::{self, Table};
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::{Native, native};
+use crate::facts::{NativeSupport, native};
 use crate::host::{self, Host};
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 use crate::layout;
-use crate::qemu::obtain::emulators::{self, Emulator, Keep};
+use crate::qemu::obtain::emulators::{self, Emulator, Storage};
 use crate::qemu::obtain::{Context, Wanted};
 use crate::receipt::Receipt;
-use crate::rootless::enter::enter;
-use crate::rootless::ids::{self, Mapping};
+use crate::rootless::enter::enter_namespace;
+use crate::rootless::ids::{self, IdMapping};
 use crate::rootless::{ability, environment, inherited};
 use crate::ui::Ui;
 
 /// Returns only if the command could not be started.
-pub(super) fn run(args: &cli::Run, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if !host.is_live() {
         return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
     }
-    let (machine, kernel) = crate::host::env::kernel();
-    ability::of_machine(kernel, host.exists(Path::new("/proc/self")))?;
-    let mut archs = asked(args, &machine)?;
-    let mapping = mapping(host, args.map_root)?;
-    let above = binfmt_misc::look(host)?;
-    let (source, network) = origin::wanted(&args.origin, archs.len())?;
-    let keep = if args.no_cache { Keep::Nowhere } else { Keep::Cached };
+    let (machine, kernel) = crate::host::env::kernel_release();
+    ability::check_support(kernel, host.exists(Path::new("/proc/self")))?;
+    let mut archs = requested_systems(args, &machine)?;
+    let mapping = choose_id_mapping(host, args.map_root)?;
+    let above = binfmt_misc::read_table(host)?;
+    let (source, network) = origin::parse_source(&args.source_args, archs.len())?;
+    let keep = if args.no_cache { Storage::Temporary } else { Storage::Cached };
     let context = Context { host, ui, network: &network };
     let request = emulators::Request { source: &source, all: args.all, keep };
     let wanted = wanted(host, &above, &archs)?;
-    let emulators = emulators::obtain(context, &wanted, (&machine, kernel), &request)?;
+    let emulators = emulators::obtain_emulators(context, &wanted, (&machine, kernel), &request)?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
-    let rule = |emulator: &Emulator| emulator.rule(&layout::emulator_name(emulator.arch), false);
+    let rule = |emulator: &Emulator| emulator.build_rule(&layout::emulator_name(emulator.arch), false);
     let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
-    let older = inherited::rules(&above, &ours);
-    let (program, words) = command(args);
-    reachable(host, ui, &program, &words, &archs);
+    let older = inherited::inheritable_rules(&above, &ours);
+    let (program, words) = command_line(args);
+    warn_about_nix_daemon(host, ui, &program, &words, &archs);
     // As who we are out here.
-    let variables = variables(&archs, args.map_root);
-    let lost = enter(host, &mapping, &older, &ours)?;
+    let variables = environment_variables(&archs, args.map_root);
+    let lost = enter_namespace(host, &mapping, &older, &ours)?;
     if args.verbose {
-        told(ui, older.len(), &lost);
+        print_inherited(ui, older.len(), &lost);
     }
     let source = host::process::exec_caller_command(&program, &words, &variables);
     Err(Error::Command { command: program.to_string_lossy().into_owned(), source })
 }
 
-fn asked(args: &cli::Run, machine: &str) -> Result<Vec<&'static Arch>> {
+fn requested_systems(args: &cli::RunArgs, machine: &str) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
     let (archs, all) = named_systems(names)?;
-    let native = native::among(&archs, machine);
-    if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
+    let native = native::find_native(&archs, machine);
+    if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
     }
     Ok(archs.into_iter().filter(|arch| !native.contains_key(arch.target)).collect())
@@ -66,59 +66,60 @@ fn asked(args: &cli::Run, machine: &str) -> Result<Vec<&'static Arch>> {
 
 /// The systems, with what `register` installed for everybody, and with the interpreters of the machine's own entries.
 fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wanted>> {
-    let is_there = |arch: &&&'static Arch| host.open_trusted(&layout::interpreter(arch)).is_ok();
+    let is_there = |arch: &&&'static Arch| host.open_trusted(&layout::interpreter_path(arch)).is_ok();
     let installed: Vec<&str> = archs.iter().filter(is_there).map(|arch| arch.target).collect();
     let receipt = if installed.is_empty() { None } else { Receipt::load(host)? }.unwrap_or_default();
     let wanted = archs.iter().map(|arch| {
         let system = receipt.systems.get(arch.target).filter(|_| installed.contains(&arch.target));
-        let entries = arch.headers().into_iter().filter_map(|head| Some(table.winner(&head)?.rule.interpreter.clone()));
+        let entries =
+            arch.headers().into_iter().filter_map(|head| Some(table.matching_entry(&head)?.rule.interpreter.clone()));
         Wanted {
             arch,
-            installed: system.and_then(|system| Version::parse(&system.qemu)),
+            installed: system.and_then(|system| QemuVersion::parse(&system.qemu)),
             interpreters: entries.map(|path| PathBuf::from(OsString::from_vec(path))).collect(),
         }
     });
     Ok(wanted.collect())
 }
 
-fn mapping(host: &Host, map_root: bool) -> Result<Mapping> {
+fn choose_id_mapping(host: &Host, map_root: bool) -> Result<IdMapping> {
     let (uid, gid) = host::env::effective_ids();
     if uid == 0 {
-        return Ok(Mapping::Everybody {
+        return Ok(IdMapping::AllIds {
             uids: host::namespaces::own_id_ranges("uid_map"),
             gids: host::namespaces::own_id_ranges("gid_map"),
         });
     }
     if !map_root {
-        return Ok(Mapping::Oneself);
+        return Ok(IdMapping::CallerOnly);
     }
     let passwd = host.read_lossy(Path::new("/etc/passwd")).unwrap_or_default();
-    let name = ids::user_name(&passwd, uid);
+    let name = ids::find_user_name(&passwd, uid);
     let ranges = |file: &str, own: u32| {
         let text = host.read_lossy(Path::new(file)).unwrap_or_default();
-        let ranges = ids::subordinate(&text, name, uid, own);
-        if ranges.len() > 1 { Ok(ranges) } else { Err(ids::none(file, name, uid)) }
+        let ranges = ids::parse_subordinate_ids(&text, name, uid, own);
+        if ranges.len() > 1 { Ok(ranges) } else { Err(ids::missing_ids_error(file, name, uid)) }
     };
-    Ok(Mapping::Subordinate { uids: ranges("/etc/subuid", uid)?, gids: ranges("/etc/subgid", gid)? })
+    Ok(IdMapping::Subordinate { uids: ranges("/etc/subuid", uid)?, gids: ranges("/etc/subgid", gid)? })
 }
 
-fn command(args: &cli::Run) -> (OsString, Vec<OsString>) {
+fn command_line(args: &cli::RunArgs) -> (OsString, Vec<OsString>) {
     match args.command.split_first() {
         Some((program, words)) => (program.clone(), words.to_vec()),
         None => (host::env::var("SHELL").unwrap_or_else(|| "/bin/sh".into()).into(), Vec::new()),
     }
 }
 
-fn variables(archs: &[&'static Arch], map_root: bool) -> Vec<(&'static str, String)> {
+fn environment_variables(archs: &[&'static Arch], map_root: bool) -> Vec<(&'static str, String)> {
     let systems: Vec<&str> = archs.iter().flat_map(|arch| arch.nix_systems).copied().collect();
-    let nix = environment::nix_config(host::env::var("NIX_CONFIG").as_deref(), &systems);
+    let nix = environment::extend_nix_config(host::env::var("NIX_CONFIG").as_deref(), &systems);
     let (uid, gid) = host::env::effective_ids();
-    let containers = if map_root { Vec::from(environment::for_containers(uid, gid)) } else { Vec::new() };
+    let containers = if map_root { Vec::from(environment::container_variables(uid, gid)) } else { Vec::new() };
     nix.map(|value| ("NIX_CONFIG", value)).into_iter().chain(containers).collect()
 }
 
 /// A store whose builds a daemon does is not reached from in here.
-fn reachable(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
+fn warn_about_nix_daemon(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
     let own_store = words.iter().any(|word| word.to_string_lossy().starts_with("--store"));
     let told = host::env::var("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
@@ -126,7 +127,7 @@ fn reachable(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &
     if (name == "nix" || name.starts_with("nix-")) && daemon && !own_store && !told && host::env::effective_ids().0 != 0
     {
         let systems: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
-        ui.note(&format!(
+        ui.print_note(&format!(
             "the builds of this machine's store are done by its nix-daemon, outside of this namespace, so they are not \
              emulated; a store of your own is reached: --store ~/store; and so is the daemon's by: sudo binfmt-nix \
              register {}",
@@ -135,9 +136,12 @@ fn reachable(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &
     }
 }
 
-fn told(ui: &Ui, older: usize, lost: &[String]) {
-    ui.note(&format!("entries of the machine's own table that are here too: {}", older.saturating_sub(lost.len())));
+fn print_inherited(ui: &Ui, older: usize, lost: &[String]) {
+    ui.print_note(&format!(
+        "entries of the machine's own table that are here too: {}",
+        older.saturating_sub(lost.len())
+    ));
     for entry in lost {
-        ui.note(entry);
+        ui.print_note(entry);
     }
 }

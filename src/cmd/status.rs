@@ -6,60 +6,62 @@ use super::table;
 use crate::cli;
 use crate::container::Container;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::maker::Maker;
-use crate::facts::{Facts, Native, native};
+use crate::facts::maker::Owner;
+use crate::facts::{Facts, NativeSupport, native};
 use crate::host::Host;
 use crate::nix::answer;
-use crate::status::{self, Status, SystemStatus, Working};
+use crate::status::{self, Health, StatusReport, SystemStatus};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Status, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     if let Some(name) = &args.check {
-        return check(name, host, ui);
+        return print_check(name, host, ui);
     }
     let facts = Facts::gather(host, &[], None)?;
-    let status = status::gather(host, &facts, answer::ask(host).as_ref());
+    let status = status::gather_status(host, &facts, answer::show_config(host).as_ref());
     if ui.is_json() {
-        ui.json(&status);
+        ui.print_json(&status);
     } else {
-        print(ui, &status, args.verbose);
+        print_status(ui, &status, args.verbose);
     }
-    if let Some(Err(why)) = container.map(|container| container.check_table(host)) {
-        ui.note(&format!("the machine's own table is not seen: {why}; status --check SYSTEM tries what runs here"));
+    if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
+        ui.print_note(&format!(
+            "the machine's own table is not seen: {why}; status --check SYSTEM tries what runs here"
+        ));
     }
     Ok(ExitCode::Ok)
 }
 
 /// For scripts and health checks: one line, and an exit status.
-fn check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
+fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    if let Some(Native::Runs) = native::among(&[arch], &facts.machine).get(arch.target) {
+    if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine).get(arch.target) {
         return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
     }
-    let checked = status::check(&facts, arch);
+    let checked = status::check_system(&facts, arch);
     if ui.is_json() {
-        ui.json(&checked);
+        ui.print_json(&checked);
     } else {
         let detail = checked.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        ui.verdicts(&format!("{}: {}{detail}", checked.system, checked.state));
+        ui.print_verdicts(&format!("{}: {}{detail}", checked.system, checked.state));
     }
-    Ok(if checked.state == Working::Works { ExitCode::Ok } else { ExitCode::Findings })
+    Ok(if checked.state == Health::Works { ExitCode::Ok } else { ExitCode::Findings })
 }
 
-fn print(ui: &Ui, status: &Status, verbose: bool) {
+fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
     if status.systems.is_empty() {
-        ui.result(&"no other system is registered; binfmt-nix register SYSTEM does it");
+        ui.print_result(&"no other system is registered; binfmt-nix register SYSTEM does it");
     } else {
         print_systems(ui, status, verbose);
     }
     if status.unfinished {
-        ui.note(UNFINISHED);
+        ui.print_note(UNFINISHED);
     }
     match &status.holder {
-        Some(holder) => ui.note(&format!("{holder}, stays and puts back what is removed (register --watch)")),
+        Some(holder) => ui.print_note(&format!("{holder}, stays and puts back what is removed (register --watch)")),
         None => status.systems.iter().filter(|system| system.held).for_each(|system| {
-            ui.note(&format!("{}: a register --watch made it, and puts it back while it runs", system.system));
+            ui.print_note(&format!("{}: a register --watch made it, and puts it back while it runs", system.system));
         }),
     }
 }
@@ -69,8 +71,8 @@ const UNFINISHED: &str = "a run of binfmt-nix is under way, was cut short, or ha
                           again completes it, and binfmt-nix unregister all takes it away or says what stays";
 
 /// One line a system, for 80 columns: paths and digests are for the lines below.
-fn print_systems(ui: &Ui, status: &Status, verbose: bool) {
-    let mut table = table::new(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
+fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
+    let mut table = table::new_table(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
     for system in &status.systems {
         let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "-".into());
         table.add_row([
@@ -80,24 +82,24 @@ fn print_systems(ui: &Ui, status: &Status, verbose: bool) {
             text(&system.flags),
             text(&system.qemu),
             system.by.to_string(),
-            nix(system).to_owned(),
+            nix_column(system).to_owned(),
         ]);
     }
-    ui.verdicts(&table.trim_fmt());
+    ui.print_verdicts(&table.trim_fmt());
     for system in &status.systems {
         // Where ours are is known.
-        if verbose || system.by == Maker::Others {
-            origin(ui, system);
+        if verbose || system.by == Owner::Others {
+            print_origin(ui, system);
         }
     }
     for system in &status.systems {
         if let Some(detail) = &system.detail {
-            ui.note(&format!("{}: {detail}", system.system));
+            ui.print_note(&format!("{}: {detail}", system.system));
         }
     }
 }
 
-fn nix(system: &SystemStatus) -> &'static str {
+fn nix_column(system: &SystemStatus) -> &'static str {
     match system.nix_knows {
         Some(true) => "builds",
         Some(false) => "refuses",
@@ -105,13 +107,13 @@ fn nix(system: &SystemStatus) -> &'static str {
     }
 }
 
-fn origin(ui: &Ui, system: &SystemStatus) {
+fn print_origin(ui: &Ui, system: &SystemStatus) {
     let Some(interpreter) = &system.interpreter else { return };
-    ui.result(&format!("{}: {interpreter}", system.system));
+    ui.print_result(&format!("{}: {interpreter}", system.system));
     if let Some(source) = &system.source {
-        ui.result(&format!("  from {source}"));
+        ui.print_result(&format!("  from {source}"));
     }
     if let Some(sha256) = &system.sha256 {
-        ui.result(&format!("  sha256 {sha256}"));
+        ui.print_result(&format!("  sha256 {sha256}"));
     }
 }

@@ -6,65 +6,67 @@ use super::named_systems;
 use crate::binfmt_misc::Table;
 use crate::cli;
 use crate::error::{Error, ExitCode, Result};
-use crate::facts::{Facts, Native, native};
+use crate::facts::{Facts, NativeSupport, native};
 use crate::host::Host;
-use crate::proof::{self, Report, SystemReport, Verdict};
+use crate::proof::{self, ProofResult, SystemVerification, VerifyReport};
 use crate::ui::Ui;
 
-pub(super) fn run(args: &cli::Test, host: &Host, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let (asked, all) = named_systems(&args.systems)?;
     let facts = Facts::gather(host, &[], None)?;
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage("nothing runs in this tree: it has no kernel whose table could be tried".into()));
     }
-    let systems = foreign(&facts, asked, all)?;
-    let report = proof::prove(host, &facts, &systems, args.nix);
+    let systems = select_foreign(&facts, asked, all)?;
+    let report = proof::verify_systems(host, &facts, &systems, args.nix);
     if ui.is_json() {
-        ui.json(&report);
+        ui.print_json(&report);
     } else {
-        print(ui, &report);
+        print_report(ui, &report);
     }
     Ok(if report.proven { ExitCode::Ok } else { ExitCode::Findings })
 }
 
 /// Those that this machine does not run by itself; of all, those that something is registered for.
-fn foreign(facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
-    let native = native::among(&asked, &facts.machine);
-    if let (false, Some((target, Native::Runs))) = (all, native.iter().next()) {
+fn select_foreign(facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
+    let native = native::find_native(&asked, &facts.machine);
+    if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
     }
     let registered = |arch: &Arch| {
         facts.receipt.systems.contains_key(arch.target)
-            || arch.headers().iter().any(|head| facts.table.winner(head).is_some())
+            || arch.headers().iter().any(|head| facts.table.matching_entry(head).is_some())
     };
     let wanted = |arch: &&'static Arch| !all || (!native.contains_key(arch.target) && registered(arch));
     Ok(asked.into_iter().filter(wanted).collect())
 }
 
-fn print(ui: &Ui, report: &Report) {
+fn print_report(ui: &Ui, report: &VerifyReport) {
     if report.systems.is_empty() {
-        ui.warn("no system is registered in the table that is seen here, so nothing was proven; test SYSTEM tries one");
+        ui.print_warning(
+            "no system is registered in the table that is seen here, so nothing was proven; test SYSTEM tries one",
+        );
     }
     for system in &report.systems {
-        ui.result(&title(system));
+        ui.print_result(&system_title(system));
         for proof in &system.proofs {
             let result = match proof.result {
-                Verdict::Proven => "proven",
-                Verdict::Failed => "FAILED",
-                Verdict::Untried => "untried",
+                ProofResult::Proven => "proven",
+                ProofResult::Failed => "FAILED",
+                ProofResult::Untried => "untried",
             };
-            ui.verdicts(&format!("  {result:<8} {}", proof.text));
+            ui.print_verdicts(&format!("  {result:<8} {}", proof.text));
             if let Some(repair) = &proof.repair {
-                ui.result(&format!("  {:<8} repair: {repair}", ""));
+                ui.print_result(&format!("  {:<8} repair: {repair}", ""));
             }
         }
         for note in &system.notes {
-            ui.result(&format!("  {:<8} {note}", "note"));
+            ui.print_result(&format!("  {:<8} {note}", "note"));
         }
     }
 }
 
-fn title(system: &SystemReport) -> String {
+fn system_title(system: &SystemVerification) -> String {
     let Some(entry) = &system.entry else {
         return format!("{}: no entry is seen here", system.system);
     };

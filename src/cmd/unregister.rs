@@ -1,42 +1,42 @@
 //! `binfmt-nix unregister SYSTEM…`
 
-use super::{check_permission, conclude, hold, lock, named_systems, show, talk};
+use super::{acquire_lock, check_permission, finish, hold, named_systems, print_dry_run, print_notes};
 use crate::cli;
 use crate::container::Container;
 use crate::error::{ExitCode, Result};
 use crate::facts::Facts;
 use crate::host::Host;
-use crate::outcome::Outcome;
+use crate::outcome::Report;
 use crate::plan;
-use crate::request::Unregister;
+use crate::request::UnregisterRequest;
 use crate::ui::Ui;
 use crate::unregister::unregister;
 
-pub(super) fn run(args: &cli::Unregister, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
+pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     if let Some(container) = container {
-        container.check_table(host)?;
+        container.check_is_host_table(host)?;
     }
     let (systems, all) = named_systems(&args.systems)?;
-    let request = Unregister { systems, all, by_hold: false };
+    let request = UnregisterRequest { systems, all, by_watcher: false };
     if !args.dry_run {
         check_permission(host, None)?;
     }
-    hold::refuse_undo(host, &request)?;
+    hold::refuse_if_watched(host, &request)?;
     if args.dry_run {
         let facts = Facts::gather(host, &request.systems, None)?;
-        return Ok(show(ui, &plan::unregister::plan(&request, &facts)));
+        return Ok(print_dry_run(ui, &plan::unregister::plan_removal(&request, &facts)));
     }
-    let outcome = lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
-    Ok(report(ui, &outcome))
+    let outcome = acquire_lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
+    Ok(print_report(ui, &outcome))
 }
 
-fn report(ui: &Ui, outcome: &Outcome) -> ExitCode {
-    talk(ui, outcome);
+fn print_report(ui: &Ui, outcome: &Report) -> ExitCode {
+    print_notes(ui, outcome);
     for system in &outcome.systems {
-        ui.result(system);
+        ui.print_result(system);
     }
     if outcome.systems.is_empty() {
-        ui.result(&"nothing is registered");
+        ui.print_result(&"nothing is registered");
     }
-    conclude(ui, outcome)
+    finish(ui, outcome)
 }

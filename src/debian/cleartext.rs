@@ -47,21 +47,21 @@ pub enum InvalidCleartext {
 
 /// A text and what is said to be its signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cleartext {
+pub(super) struct SignedText {
     /// The text that was signed. Its lines end as Unix has it, but for the last one, which does not.
     pub(super) text: String,
     /// OpenPGP packets.
     pub(super) signatures: Vec<u8>,
 }
 
-impl Cleartext {
+impl SignedText {
     /// The bytes that are hashed (§7.2, §5.2.4).
-    pub(super) fn signed(&self) -> Vec<u8> {
+    pub(super) fn signed_bytes(&self) -> Vec<u8> {
         self.text.replace('\n', "\r\n").into_bytes()
     }
 
     /// Takes a file apart, or says what is strange in it.
-    pub(super) fn read(file: &[u8]) -> Result<Self, InvalidCleartext> {
+    pub(super) fn parse(file: &[u8]) -> Result<Self, InvalidCleartext> {
         let file = std::str::from_utf8(file).map_err(|_| InvalidCleartext::NotText)?;
         // Others take more than these for the end of a line, or show less than there is.
         if let Some(control) = file.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
@@ -71,10 +71,10 @@ impl Cleartext {
         if lines.next() != Some(BEGIN) {
             return Err(InvalidCleartext::Begin);
         }
-        headers(&mut lines, &["Hash"])?;
-        let text = text(&mut lines)?;
-        headers(&mut lines, &["Version", "Comment"])?;
-        let signatures = armored(&mut lines)?;
+        skip_headers(&mut lines, &["Hash"])?;
+        let text = read_text(&mut lines)?;
+        skip_headers(&mut lines, &["Version", "Comment"])?;
+        let signatures = read_armor(&mut lines)?;
         match lines.next() {
             None => Ok(Self { text, signatures }),
             Some(_) => Err(InvalidCleartext::Follows),
@@ -83,7 +83,7 @@ impl Cleartext {
 }
 
 /// The lines up to an empty one, all of which have one of these names. They are not signed, and mean nothing here.
-fn headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -> Result<(), InvalidCleartext> {
+fn skip_headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -> Result<(), InvalidCleartext> {
     for line in lines {
         if line.is_empty() {
             return Ok(());
@@ -96,7 +96,7 @@ fn headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -> Res
 }
 
 /// What was signed: without the blanks at the ends of lines, and without the dashes that keep lines from being frames.
-fn text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, InvalidCleartext> {
+fn read_text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, InvalidCleartext> {
     let mut text: Option<String> = None;
     for line in lines {
         if line == SIGNATURE {
@@ -120,7 +120,7 @@ fn text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, Invalid
 }
 
 /// Base64, and perhaps a checksum, which is to be ignored (RFC 9580 §6.1).
-fn armored<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, InvalidCleartext> {
+fn read_armor<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, InvalidCleartext> {
     let (mut digits, mut checksum) = (String::new(), false);
     for line in lines {
         if line == END {
@@ -146,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_text_is_what_was_signed() {
-        let read = Cleartext::read(GOOD.as_bytes());
+        let read = SignedText::parse(GOOD.as_bytes());
         assert_eq!(read.as_ref().map(|read| read.text.as_str()), Ok("a\n-b\n\nc"));
         assert_eq!(read.as_ref().map(|read| read.signatures.clone()), Ok(vec![0, 1, 2, 3]));
-        assert_eq!(read.map(|read| read.signed()), Ok(b"a\r\n-b\r\n\r\nc".to_vec()));
+        assert_eq!(read.map(|read| read.signed_bytes()), Ok(b"a\r\n-b\r\n\r\nc".to_vec()));
         let more = GOOD.replace("Hash: SHA256\n", "").replace("E-----\n\nAA", "E-----\nVersion: 1\nComment: x\n\nAA");
-        assert!(Cleartext::read(more.as_bytes()).is_ok());
+        assert!(SignedText::parse(more.as_bytes()).is_ok());
     }
 
     #[test]
@@ -186,11 +186,11 @@ mod tests {
         for (from, to) in harms {
             let harmed = GOOD.replacen(from, to, 1);
             assert_ne!(harmed, GOOD);
-            assert!(Cleartext::read(harmed.as_bytes()).is_err(), "{harmed}");
+            assert!(SignedText::parse(harmed.as_bytes()).is_err(), "{harmed}");
         }
-        assert!(Cleartext::read(format!("{GOOD}{GOOD}").as_bytes()).is_err());
+        assert!(SignedText::parse(format!("{GOOD}{GOOD}").as_bytes()).is_err());
         for end in 0..GOOD.len() {
-            assert!(Cleartext::read(&GOOD.as_bytes()[..end]).is_err(), "{end}");
+            assert!(SignedText::parse(&GOOD.as_bytes()[..end]).is_err(), "{end}");
         }
     }
 }

@@ -24,7 +24,7 @@ impl Date {
     }
 
     /// How long this was before `now`; nothing if it is still to come.
-    pub fn age(self, now: Self) -> Duration {
+    pub fn age_at(self, now: Self) -> Duration {
         Duration::from_secs(now.0.saturating_sub(self.0))
     }
 }

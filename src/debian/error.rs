@@ -17,8 +17,8 @@ pub enum DebianError {
     /// It was right once.
     #[error(
         "{what} is stale: it expired on {until}, {} days ago, and was made on {made}, {} days ago",
-        days(*until, *now),
-        days(*made, *now)
+        days_between(*until, *now),
+        days_between(*made, *now)
     )]
     Expired {
         /// its path on the mirror
@@ -42,7 +42,7 @@ pub enum DebianError {
     },
     /// It is verified, and has no QEMU.
     #[error("Debian offers no qemu-user for {architecture} today: it is neither in {suites}")]
-    None {
+    NoOffer {
         /// Debian's name of the machine
         architecture: String,
         /// where it was looked for
@@ -53,8 +53,8 @@ pub enum DebianError {
     Process(String),
 }
 
-fn days(then: Date, now: Date) -> u64 {
-    then.age(now).as_secs() / 86_400
+fn days_between(then: Date, now: Date) -> u64 {
+    then.age_at(now).as_secs() / 86_400
 }
 
 impl DebianError {
@@ -72,7 +72,7 @@ impl DebianError {
                  is wrong. Name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {pinned}"
             ),
             Self::Future { .. } => format!("set the clock of this machine, {pinned}"),
-            Self::None { .. } => "leave out --qemu-version: the pinned QEMU can be had".to_owned(),
+            Self::NoOffer { .. } => "leave out --qemu-version: the pinned QEMU can be had".to_owned(),
             Self::Process(_) => format!("run it again; if that does not help, please report it, {pinned}"),
         }
     }

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cleartext::{Cleartext, InvalidCleartext};
-use super::keys::{Keys, SignaturesError};
-use super::stanza::{InvalidStanza, Line, once};
+use super::cleartext::{InvalidCleartext, SignedText};
+use super::keys::{Keyring, SignaturesError};
+use super::stanza::{InvalidStanza, StanzaLine, set_once};
 use super::{Date, LARGEST_INDEX, LARGEST_RELEASE};
 use crate::digest::Sha256;
 
 /// A file that is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listed {
+pub struct IndexDigest {
     /// How many bytes it has.
     pub size: u64,
     /// Its digest.
@@ -21,7 +21,7 @@ pub struct Listed {
 /// What a signed list says of its suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Release {
+pub struct SuiteRelease {
     /// Which suite it is, by the name that does not change.
     pub codename: String,
     /// When it was made.
@@ -31,7 +31,7 @@ pub struct Release {
     /// Whether its files can be had by their digest.
     pub by_hash: bool,
     /// The list of packages, as xz.
-    pub index: Listed,
+    pub index: IndexDigest,
     /// The fingerprint of the certificate whose signature was found good.
     pub key: String,
 }
@@ -83,20 +83,25 @@ pub enum InvalidRelease {
 }
 
 /// Where the list of an architecture's packages is, below the suite's directory.
-pub(super) fn index(architecture: &str) -> String {
+pub(super) fn index_path(architecture: &str) -> String {
     format!("main/binary-{architecture}/Packages.xz")
 }
 
-impl Release {
+impl SuiteRelease {
     /// Reads a file, if one of these keys signed it. Whether it is in time, and the suite that was wanted, is not asked
     /// here.
-    pub fn read(file: &[u8], architecture: &str, keys: &Keys, now: Date) -> Result<Self, InvalidRelease> {
+    pub fn verify_and_parse(
+        file: &[u8],
+        architecture: &str,
+        keys: &Keyring,
+        now: Date,
+    ) -> Result<Self, InvalidRelease> {
         if file.len() as u64 > LARGEST_RELEASE {
             return Err(InvalidRelease::Long);
         }
-        let signed = Cleartext::read(file)?;
-        let key = keys.signer(&signed.signatures, &signed.signed(), now)?;
-        Self::parse(&signed.text, &index(architecture), key)
+        let signed = SignedText::parse(file)?;
+        let key = keys.verify_any(&signed.signatures, &signed.signed_bytes(), now)?;
+        Self::parse(&signed.text, &index_path(architecture), key)
     }
 
     fn parse(text: &str, wanted: &str, key: String) -> Result<Self, InvalidRelease> {
@@ -104,22 +109,22 @@ impl Release {
             (None, None, None, None, None, None);
         let mut listing = false;
         for line in text.split('\n') {
-            match Line::of(line)? {
-                Line::End => return Err(InvalidRelease::Parts),
-                Line::More(entry) if listing => {
-                    if let Some(listed) = entry_of(entry, wanted)? {
-                        once(&mut index, wanted, listed)?;
+            match StanzaLine::parse(line)? {
+                StanzaLine::End => return Err(InvalidRelease::Parts),
+                StanzaLine::Continuation(entry) if listing => {
+                    if let Some(listed) = parse_entry(entry, wanted)? {
+                        set_once(&mut index, wanted, listed)?;
                     }
                 }
-                Line::More(_) => {}
-                Line::Field(name, value) => {
+                StanzaLine::Continuation(_) => {}
+                StanzaLine::Field(name, value) => {
                     listing = name.eq_ignore_ascii_case("SHA256");
                     match name.to_ascii_lowercase().as_str() {
-                        "codename" => once(&mut codename, name, value.to_owned())?,
-                        "date" => once(&mut date, name, moment(value)?)?,
-                        "valid-until" => once(&mut until, name, moment(value)?)?,
-                        "acquire-by-hash" => once(&mut by_hash, name, value == "yes")?,
-                        "sha256" => once(&mut list, name, ())?,
+                        "codename" => set_once(&mut codename, name, value.to_owned())?,
+                        "date" => set_once(&mut date, name, parse_date(value)?)?,
+                        "valid-until" => set_once(&mut until, name, parse_date(value)?)?,
+                        "acquire-by-hash" => set_once(&mut by_hash, name, value == "yes")?,
+                        "sha256" => set_once(&mut list, name, ())?,
                         _ => {}
                     }
                 }
@@ -136,12 +141,12 @@ impl Release {
     }
 }
 
-fn moment(value: &str) -> Result<Date, InvalidRelease> {
+fn parse_date(value: &str) -> Result<Date, InvalidRelease> {
     Date::parse(value).ok_or(InvalidRelease::Date)
 }
 
 /// What a line says of this file: digest, size, path.
-fn entry_of(entry: &str, wanted: &str) -> Result<Option<Listed>, InvalidRelease> {
+fn parse_entry(entry: &str, wanted: &str) -> Result<Option<IndexDigest>, InvalidRelease> {
     let words: Vec<_> = entry.split_whitespace().collect();
     let [sha256, size, path] = *words.as_slice() else {
         return Err(InvalidRelease::Listing);
@@ -149,7 +154,7 @@ fn entry_of(entry: &str, wanted: &str) -> Result<Option<Listed>, InvalidRelease>
     if path != wanted {
         return Ok(None);
     }
-    let listed = (|| Some(Listed { size: digits(size)?, sha256: sha256.parse().ok()? }))();
+    let listed = (|| Some(IndexDigest { size: parse_digits(size)?, sha256: sha256.parse().ok()? }))();
     let listed = listed.ok_or_else(|| InvalidRelease::NoSize(wanted.to_owned()))?;
     if listed.size == 0 || listed.size > LARGEST_INDEX {
         return Err(InvalidRelease::Size { path: wanted.to_owned(), size: listed.size });
@@ -158,6 +163,6 @@ fn entry_of(entry: &str, wanted: &str) -> Result<Option<Listed>, InvalidRelease>
 }
 
 /// A number, and nothing but its digits.
-pub(super) fn digits(text: &str) -> Option<u64> {
+pub(super) fn parse_digits(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }

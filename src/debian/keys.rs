@@ -15,9 +15,9 @@
 //! They are trusted for they are compiled in. What a certificate says of its own key (what it is for, when it expires)
 //! is believed as it stands; a test has gpg check it.
 
-use super::packet::{self, Broken, PublicKey, Signature, Void};
+use super::packet::{self, BadSignature, InvalidPacket, PublicKey, Signature};
 use super::{Date, SLACK};
-use crate::digest::hex;
+use crate::digest::to_hex;
 
 const FILES: [&[u8]; 4] = [
     include_bytes!("keys/debian-archive-trixie-automatic.pgp"),
@@ -33,7 +33,7 @@ const OF_TEXT: u8 = 1;
 
 /// A key that may sign, of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct SigningKey {
     public: PublicKey,
     /// The certificate's own key, by which people know it.
     certificate: [u8; 20],
@@ -42,7 +42,7 @@ pub struct Key {
 
 /// Keys that are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keys(Vec<Key>);
+pub struct Keyring(Vec<SigningKey>);
 
 /// None of the signatures of a text is good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,28 +113,28 @@ pub enum SignatureError {
     },
 }
 
-impl Keys {
+impl Keyring {
     /// Those of Debian's archive.
-    pub fn of_debian() -> Self {
-        Self(FILES.iter().filter_map(|file| certificate(file).ok()).flatten().collect())
+    pub fn debian_archive() -> Self {
+        Self(FILES.iter().filter_map(|file| parse_certificate(file).ok()).flatten().collect())
     }
 
     /// Those of other certificates, for tests.
-    pub fn of(certificates: &[&[u8]]) -> Self {
-        Self(certificates.iter().filter_map(|bytes| certificate(bytes).ok()).flatten().collect())
+    pub fn from_certificates(certificates: &[&[u8]]) -> Self {
+        Self(certificates.iter().filter_map(|bytes| parse_certificate(bytes).ok()).flatten().collect())
     }
 
     /// For each key its own fingerprint, its certificate's, and when it expires.
-    pub fn list(&self) -> Vec<(String, String, Option<Date>)> {
-        let shown = |fingerprint: &[u8]| hex(fingerprint).to_uppercase();
-        let row = |key: &Key| (shown(&key.public.fingerprint), shown(&key.certificate), key.expires.map(Date));
+    pub fn list_keys(&self) -> Vec<(String, String, Option<Date>)> {
+        let shown = |fingerprint: &[u8]| to_hex(fingerprint).to_uppercase();
+        let row = |key: &SigningKey| (shown(&key.public.fingerprint), shown(&key.certificate), key.expires.map(Date));
         self.0.iter().map(row).collect()
     }
 
     /// Whose of these signatures over a text is good: the fingerprint of its certificate. Or what is wrong with each.
-    pub(super) fn signer(&self, signatures: &[u8], text: &[u8], now: Date) -> Result<String, SignaturesError> {
+    pub(super) fn verify_any(&self, signatures: &[u8], text: &[u8], now: Date) -> Result<String, SignaturesError> {
         const MOST: usize = 16;
-        let packets = packet::packets(signatures).map_err(|Broken| SignaturesError::Packets)?;
+        let packets = packet::split_packets(signatures).map_err(|InvalidPacket| SignaturesError::Packets)?;
         if packets.is_empty() || packets.len() > MOST {
             return Err(SignaturesError::Count(packets.len()));
         }
@@ -143,8 +143,8 @@ impl Keys {
             if kind != packet::SIGNATURE {
                 return Err(SignaturesError::NotSignature);
             }
-            match self.one(body, text, now) {
-                Ok(key) => return Ok(hex(&key.certificate).to_uppercase()),
+            match self.verify_signature(body, text, now) {
+                Ok(key) => return Ok(to_hex(&key.certificate).to_uppercase()),
                 Err(fault) => faults.push(fault),
             }
         }
@@ -152,18 +152,18 @@ impl Keys {
         Err(SignaturesError::Faults(faults))
     }
 
-    fn one(&self, body: &[u8], text: &[u8], now: Date) -> Result<&Key, SignatureError> {
-        let signature = Signature::read(body).map_err(|Broken| SignatureError::Broken)?;
+    fn verify_signature(&self, body: &[u8], text: &[u8], now: Date) -> Result<&SigningKey, SignatureError> {
+        let signature = Signature::parse(body).map_err(|InvalidPacket| SignatureError::Broken)?;
         let signature = signature.ok_or(SignatureError::Kind)?;
         let issuer = signature.issuer.ok_or(SignatureError::NoIssuer)?;
-        let shown = hex(&issuer).to_uppercase();
+        let shown = to_hex(&issuer).to_uppercase();
         let key = self.0.iter().find(|key| key.public.fingerprint == issuer);
         let key = key.ok_or_else(|| SignatureError::UnknownKey(shown.clone()))?;
         signature.verify(&key.public, text).map_err(|void| match void {
-            Void::Hash(hash) => SignatureError::Hash { key: shown.clone(), hash },
-            Void::Wrong => SignatureError::Wrong(shown.clone()),
+            BadSignature::UnsupportedHash(hash) => SignatureError::Hash { key: shown.clone(), hash },
+            BadSignature::Mismatch => SignatureError::Wrong(shown.clone()),
         })?;
-        if signature.kind != OF_TEXT || signature.strange {
+        if signature.kind != OF_TEXT || signature.has_unknown_critical {
             return Err(SignatureError::NotText(shown));
         }
         key.check_time(&signature, now, shown)?;
@@ -171,7 +171,7 @@ impl Keys {
     }
 }
 
-impl Key {
+impl SigningKey {
     /// Made while there was the key, and neither has expired.
     fn check_time(&self, signature: &Signature<'_>, now: Date, shown: String) -> Result<(), SignatureError> {
         let Some(created) = signature.created.map(u64::from) else { return Err(SignatureError::NoDate(shown)) };
@@ -187,24 +187,24 @@ impl Key {
 }
 
 /// The keys of a certificate that may sign data (RFC 9580 §10.1).
-fn certificate(bytes: &[u8]) -> Result<Vec<Key>, Broken> {
-    let mut keys: Vec<(Key, Option<Signature<'_>>)> = Vec::new();
-    for (kind, body) in packet::packets(bytes)? {
+fn parse_certificate(bytes: &[u8]) -> Result<Vec<SigningKey>, InvalidPacket> {
+    let mut keys: Vec<(SigningKey, Option<Signature<'_>>)> = Vec::new();
+    for (kind, body) in packet::split_packets(bytes)? {
         match kind {
-            packet::PUBLIC_KEY if keys.is_empty() => keys.push((of(body, None)?, None)),
+            packet::PUBLIC_KEY if keys.is_empty() => keys.push((parse_key(body, None)?, None)),
             packet::PUBLIC_SUBKEY => {
-                let certificate = keys.first().map(|(primary, _)| primary.certificate).ok_or(Broken)?;
-                keys.push((of(body, Some(certificate))?, None));
+                let certificate = keys.first().map(|(primary, _)| primary.certificate).ok_or(InvalidPacket)?;
+                keys.push((parse_key(body, Some(certificate))?, None));
             }
-            packet::PUBLIC_KEY => return Err(Broken),
+            packet::PUBLIC_KEY => return Err(InvalidPacket),
             packet::SIGNATURE => {
                 let certificate = keys.first().map(|(primary, _)| primary.certificate);
-                let Some((_, said)) = keys.last_mut() else { return Err(Broken) };
-                let Some(signature) = Signature::read(body)? else { continue };
+                let Some((_, said)) = keys.last_mut() else { return Err(InvalidPacket) };
+                let Some(signature) = Signature::parse(body)? else { continue };
                 // Of its user's name, of itself, of a subkey; those of others are not about this.
                 let own = signature.issuer == certificate;
                 match signature.kind {
-                    0x20 | 0x28 | 0x30 if own => return Err(Broken),
+                    0x20 | 0x28 | 0x30 if own => return Err(InvalidPacket),
                     // The newest one counts; those that say nothing of its use only name who may revoke it.
                     0x10..=0x13 | 0x18 | 0x1f
                         if own
@@ -219,7 +219,7 @@ fn certificate(bytes: &[u8]) -> Result<Vec<Key>, Broken> {
             _ => {}
         }
     }
-    let may_sign = |(mut key, said): (Key, Option<Signature<'_>>)| {
+    let may_sign = |(mut key, said): (SigningKey, Option<Signature<'_>>)| {
         let said = said.filter(|said| said.key_flags.is_some_and(|flags| flags & MAY_SIGN != 0))?;
         let after = said.key_expires.filter(|after| *after > 0);
         key.expires = after.map(|after| u64::from(key.public.created).saturating_add(after.into()));
@@ -228,9 +228,9 @@ fn certificate(bytes: &[u8]) -> Result<Vec<Key>, Broken> {
     Ok(keys.into_iter().filter_map(may_sign).collect())
 }
 
-fn of(body: &[u8], certificate: Option<[u8; 20]>) -> Result<Key, Broken> {
-    let public = PublicKey::read(body)?;
-    Ok(Key { certificate: certificate.unwrap_or(public.fingerprint), public, expires: None })
+fn parse_key(body: &[u8], certificate: Option<[u8; 20]>) -> Result<SigningKey, InvalidPacket> {
+    let public = PublicKey::parse(body)?;
+    Ok(SigningKey { certificate: certificate.unwrap_or(public.fingerprint), public, expires: None })
 }
 
 #[cfg(test)]
@@ -240,7 +240,7 @@ mod tests {
     /// Debian names them on the page of its archive keys; so does `gpg --show-keys`.
     #[test]
     fn these_and_no_other_keys_are_believed() {
-        let listed = Keys::of_debian().list();
+        let listed = Keyring::debian_archive().list_keys();
         let listed: Vec<_> =
             listed.iter().map(|(key, of, end)| (key.as_str(), of.as_str(), end.map(|end| end.0))).collect();
         let (automatic_13, automatic_12) =

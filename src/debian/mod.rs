@@ -33,16 +33,16 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::interpreter;
-use crate::text::one_line;
+use crate::text::to_one_line;
 
 pub use cleartext::InvalidCleartext;
 pub use date::Date;
 pub use error::DebianError;
-pub use inrelease::{InvalidRelease, Listed, Release};
-pub use keys::{Key, Keys, SignatureError, SignaturesError};
-pub use packages::{InvalidPackages, Package};
+pub use inrelease::{IndexDigest, InvalidRelease, SuiteRelease};
+pub use keys::{Keyring, SignatureError, SignaturesError, SigningKey};
+pub use packages::{InvalidPackages, PoolPackage};
 pub use stanza::InvalidStanza;
-pub use version::{NotAVersion, Version};
+pub use version::{DebianVersion, InvalidDebianVersion};
 
 /// The package that has the emulators.
 pub const NAME: &str = "qemu-user";
@@ -69,13 +69,13 @@ pub const SUITES: [Suite; 2] =
 
 /// A file that is to be had from a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct IndexFile {
     /// Its path below the mirror's base.
     pub path: String,
     /// The same file by its name, where `path` has its digest: for mirrors that do not keep them so.
-    pub otherwise: Option<String>,
+    pub fallback_path: Option<String>,
     /// More bytes than these are no use. Where the digest is known, it has exactly so many.
-    pub most: u64,
+    pub max_size: u64,
     /// Its digest, where that is known before. Whether the bytes have it is looked at again.
     pub sha256: Option<Sha256>,
 }
@@ -83,7 +83,7 @@ pub struct Wanted {
 /// What is to be read in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Question {
+pub enum IndexQuery {
     /// In an `InRelease`: who signed it, and what it says of the list of packages.
     Release {
         /// Debian's name of the machine
@@ -101,18 +101,18 @@ pub enum Question {
 /// What is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Answer {
+pub enum IndexResult {
     /// What the signed list says.
-    Release(Release),
+    Release(SuiteRelease),
     /// The package, if it is there.
-    Package(Option<Package>),
+    Package(Option<PoolPackage>),
     /// It is nothing that is believed.
     Refused(String),
 }
 
 /// A package that Debian offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct PackageOffer {
     /// Where it is below the mirror's base: `pool/…`.
     pub path: String,
     /// How many bytes it has.
@@ -120,9 +120,9 @@ pub struct Offer {
     /// Its digest.
     pub sha256: Sha256,
     /// Debian's version.
-    pub version: Version,
+    pub version: DebianVersion,
     /// The release of QEMU that it is made from.
-    pub qemu: interpreter::Version,
+    pub qemu: interpreter::QemuVersion,
     /// The suite that has it.
     pub suite: &'static str,
     /// When that suite's list was made.
@@ -135,13 +135,13 @@ pub struct Offer {
 
 /// Which `qemu-user` Debian offers for a host machine (`uname -m`). `keys` are Debian's. `get` gives the files that
 /// are wanted, and `read` what is in them; an error of either is the end.
-pub fn latest(
+pub fn find_latest(
     host_machine: &str,
     now: Date,
-    keys: &Keys,
-    get: &mut dyn FnMut(&Wanted) -> Result<File>,
-    read: &mut dyn FnMut(&Question, File) -> Result<Answer>,
-) -> Result<Offer> {
+    keys: &Keyring,
+    get: &mut dyn FnMut(&IndexFile) -> Result<File>,
+    read: &mut dyn FnMut(&IndexQuery, File) -> Result<IndexResult>,
+) -> Result<PackageOffer> {
     let architecture = match host_machine {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -152,9 +152,9 @@ pub fn latest(
             });
         }
     };
-    let mut best: Option<Offer> = None;
+    let mut best: Option<PackageOffer> = None;
     for suite in SUITES {
-        let offer = of_suite(suite, architecture, now, keys, get, read)?;
+        let offer = find_in_suite(suite, architecture, now, keys, get, read)?;
         if let Some(offer) = offer
             && best.as_ref().is_none_or(|best| offer.version > best.version)
         {
@@ -162,64 +162,68 @@ pub fn latest(
         }
     }
     let suites = SUITES.map(|suite| suite.name).join(" nor in ");
-    Ok(best.ok_or(DebianError::None { architecture: architecture.to_owned(), suites })?)
+    Ok(best.ok_or(DebianError::NoOffer { architecture: architecture.to_owned(), suites })?)
 }
 
 /// What one suite offers; nothing if its verified list has no such package.
-fn of_suite(
+fn find_in_suite(
     suite: Suite,
     architecture: &str,
     now: Date,
-    keys: &Keys,
-    get: &mut dyn FnMut(&Wanted) -> Result<File>,
-    read: &mut dyn FnMut(&Question, File) -> Result<Answer>,
-) -> Result<Option<Offer>> {
+    keys: &Keyring,
+    get: &mut dyn FnMut(&IndexFile) -> Result<File>,
+    read: &mut dyn FnMut(&IndexQuery, File) -> Result<IndexResult>,
+) -> Result<Option<PackageOffer>> {
     let directory = format!("dists/{}", suite.name);
-    let wanted =
-        Wanted { path: format!("{directory}/InRelease"), otherwise: None, most: LARGEST_RELEASE, sha256: None };
-    let refused =
-        |wanted: &Wanted, why: String| DebianError::Unverified { what: wanted.path.clone(), why: one_line(&why) };
-    let question = Question::Release { architecture: architecture.to_owned(), now };
-    let release = match read(&question, checked(&wanted, get)?)? {
-        Answer::Release(release) => release,
-        Answer::Refused(why) => return Err(refused(&wanted, why).into()),
-        Answer::Package(_) => return Err(strange()),
+    let wanted = IndexFile {
+        path: format!("{directory}/InRelease"),
+        fallback_path: None,
+        max_size: LARGEST_RELEASE,
+        sha256: None,
     };
-    believe(&release, suite, &wanted.path, now, keys)?;
-    let Listed { size, sha256 } = release.index;
-    let named = format!("{directory}/{}", inrelease::index(architecture));
+    let refused =
+        |wanted: &IndexFile, why: String| DebianError::Unverified { what: wanted.path.clone(), why: to_one_line(&why) };
+    let question = IndexQuery::Release { architecture: architecture.to_owned(), now };
+    let release = match read(&question, fetch_checked(&wanted, get)?)? {
+        IndexResult::Release(release) => release,
+        IndexResult::Refused(why) => return Err(refused(&wanted, why).into()),
+        IndexResult::Package(_) => return Err(unexpected_result()),
+    };
+    check_release(&release, suite, &wanted.path, now, keys)?;
+    let IndexDigest { size, sha256 } = release.index;
+    let named = format!("{directory}/{}", inrelease::index_path(architecture));
     let hashed = named.strip_suffix("Packages.xz").map(|there| format!("{there}by-hash/SHA256/{sha256}"));
     let (path, otherwise) = match hashed.filter(|_| release.by_hash) {
         Some(hashed) => (hashed, Some(named)),
         None => (named, None),
     };
-    let wanted = Wanted { path, otherwise, most: size, sha256: Some(sha256) };
-    let question = Question::Package { architecture: architecture.to_owned() };
-    let package = match read(&question, checked(&wanted, get)?)? {
-        Answer::Package(Some(package)) => package,
-        Answer::Package(None) => return Ok(None),
-        Answer::Refused(why) => return Err(refused(&wanted, why).into()),
-        Answer::Release(_) => return Err(strange()),
+    let wanted = IndexFile { path, fallback_path: otherwise, max_size: size, sha256: Some(sha256) };
+    let question = IndexQuery::Package { architecture: architecture.to_owned() };
+    let package = match read(&question, fetch_checked(&wanted, get)?)? {
+        IndexResult::Package(Some(package)) => package,
+        IndexResult::Package(None) => return Ok(None),
+        IndexResult::Refused(why) => return Err(refused(&wanted, why).into()),
+        IndexResult::Release(_) => return Err(unexpected_result()),
     };
-    let version = package.check(architecture).map_err(|why| refused(&wanted, why.to_string()))?;
-    let qemu = version.of_qemu().ok_or_else(|| refused(&wanted, format!("{version} is no release of QEMU")))?;
-    let Package { path, size, sha256, .. } = package;
-    let Release { date, valid_until, key, .. } = release;
-    Ok(Some(Offer { path, size, sha256, version, qemu, suite: suite.name, date, valid_until, key }))
+    let version = package.checked_version(architecture).map_err(|why| refused(&wanted, why.to_string()))?;
+    let qemu = version.qemu_version().ok_or_else(|| refused(&wanted, format!("{version} is no release of QEMU")))?;
+    let PoolPackage { path, size, sha256, .. } = package;
+    let SuiteRelease { date, valid_until, key, .. } = release;
+    Ok(Some(PackageOffer { path, size, sha256, version, qemu, suite: suite.name, date, valid_until, key }))
 }
 
-fn strange() -> Error {
+fn unexpected_result() -> Error {
     DebianError::Process("answered what it was not asked".to_owned()).into()
 }
 
 /// The file, at its beginning, if it is as long as it may be and has its digest.
-fn checked(wanted: &Wanted, get: &mut dyn FnMut(&Wanted) -> Result<File>) -> Result<File> {
+fn fetch_checked(wanted: &IndexFile, get: &mut dyn FnMut(&IndexFile) -> Result<File>) -> Result<File> {
     let broken = |e| Error::io("read what was downloaded of", Path::new(&wanted.path), e);
     let mut file = get(wanted)?;
     let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
-    if size == 0 || size > wanted.most || (wanted.sha256.is_some() && size != wanted.most) {
+    if size == 0 || size > wanted.max_size || (wanted.sha256.is_some() && size != wanted.max_size) {
         let bound = if wanted.sha256.is_some() { "instead of" } else { "and may have" };
-        let why = format!("it has {size} bytes, {bound} {}", wanted.most);
+        let why = format!("it has {size} bytes, {bound} {}", wanted.max_size);
         return Err(DebianError::Unverified { what: wanted.path.clone(), why }.into());
     }
     file.rewind().map_err(broken)?;
@@ -234,22 +238,22 @@ fn checked(wanted: &Wanted, get: &mut dyn FnMut(&Wanted) -> Result<File>) -> Res
 }
 
 /// Whether a signed list is the one that was wanted, and of today. Those of other suites are signed by the same keys.
-fn believe(
-    release: &Release,
+fn check_release(
+    release: &SuiteRelease,
     suite: Suite,
     what: &str,
     now: Date,
-    keys: &Keys,
+    keys: &Keyring,
 ) -> std::result::Result<(), DebianError> {
     let what = what.to_owned();
     let (made, until) = (release.date, release.valid_until);
     let why = if release.codename != suite.name {
-        format!("it is the list of {}", one_line(&release.codename))
+        format!("it is the list of {}", to_one_line(&release.codename))
     } else if suite.expires && until.is_none() {
         "it does not say until when it is valid (Valid-Until)".to_owned()
     } else if release.index.size == 0 || release.index.size > LARGEST_INDEX {
         format!("its list of packages has {} bytes", release.index.size)
-    } else if !keys.list().iter().any(|(_, certificate, _)| *certificate == release.key) {
+    } else if !keys.list_keys().iter().any(|(_, certificate, _)| *certificate == release.key) {
         "it is signed by a key that is none of Debian's".to_owned()
     } else {
         return match until {
@@ -262,20 +266,20 @@ fn believe(
 }
 
 /// Reads a file: for the process that has no rights.
-pub fn answer(question: &Question, file: &mut impl Read, keys: &Keys) -> Answer {
+pub fn answer_query(question: &IndexQuery, file: &mut impl Read, keys: &Keyring) -> IndexResult {
     match question {
-        Question::Release { architecture, now } => {
+        IndexQuery::Release { architecture, now } => {
             let mut bytes = Vec::new();
             let read = file.take(LARGEST_RELEASE.saturating_add(1)).read_to_end(&mut bytes);
             if let Err(e) = read {
-                return Answer::Refused(format!("it cannot be read: {e}"));
+                return IndexResult::Refused(format!("it cannot be read: {e}"));
             }
-            let release = Release::read(&bytes, architecture, keys, *now);
-            release.map_or_else(|why| Answer::Refused(why.to_string()), Answer::Release)
+            let release = SuiteRelease::verify_and_parse(&bytes, architecture, keys, *now);
+            release.map_or_else(|why| IndexResult::Refused(why.to_string()), IndexResult::Release)
         }
-        Question::Package { architecture } => {
-            let package = Package::find_packed(file, architecture);
-            package.map_or_else(|why| Answer::Refused(why.to_string()), Answer::Package)
+        IndexQuery::Package { architecture } => {
+            let package = PoolPackage::find_packed(file, architecture);
+            package.map_or_else(|why| IndexResult::Refused(why.to_string()), IndexResult::Package)
         }
     }
 }

@@ -5,10 +5,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use lzma_rust2::XzReader;
 use serde::{Deserialize, Serialize};
 
-use super::inrelease::digits;
-use super::stanza::{InvalidStanza, Line, once};
-use super::version::NotAVersion;
-use super::{NAME, Version};
+use super::inrelease::parse_digits;
+use super::stanza::{InvalidStanza, StanzaLine, set_once};
+use super::version::InvalidDebianVersion;
+use super::{DebianVersion, NAME};
 use crate::digest::Sha256;
 
 /// Ten times what Debian's unpack to.
@@ -25,7 +25,7 @@ const LONGEST_PATH: usize = 1024;
 /// A package of the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Package {
+pub struct PoolPackage {
     /// Where it is below the mirror's base: `pool/…`.
     pub path: String,
     /// How many bytes it has.
@@ -59,7 +59,7 @@ pub enum InvalidPackages {
     NoField(&'static str),
     /// The version of the package is not one.
     #[error("its {NAME} has {0}")]
-    Version(#[from] NotAVersion),
+    Version(#[from] InvalidDebianVersion),
     /// The package is not in the pool.
     #[error("its {NAME} lies where no package does")]
     Path,
@@ -68,7 +68,7 @@ pub enum InvalidPackages {
     Size(u64),
 }
 
-impl Package {
+impl PoolPackage {
     /// The newest `qemu-user` in a list that is packed by xz; nothing if it has none.
     pub fn find_packed(xz: impl Read, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
         let unpacked = XzReader::new_mem_limit(BufReader::with_capacity(128 << 10, xz), true, DECODER_KIB);
@@ -79,7 +79,7 @@ impl Package {
     pub fn find(list: impl BufRead, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
         let broken = |e: io::Error| InvalidPackages::Read(e.to_string());
         let mut list = list.take(MOST_UNPACKED);
-        let (mut best, mut stanza, mut line) = (None, Stanza::default(), Vec::new());
+        let (mut best, mut stanza, mut line) = (None, PackageStanza::default(), Vec::new());
         loop {
             line.clear();
             let length = list.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(broken)?;
@@ -89,21 +89,21 @@ impl Package {
             let Some(text) = line.strip_suffix(b"\n") else {
                 return Err(InvalidPackages::Line);
             };
-            match Line::of(&String::from_utf8_lossy(text))? {
-                Line::End => better(&mut best, std::mem::take(&mut stanza), architecture)?,
-                Line::Field(name, value) => stanza.field(name, value)?,
-                Line::More(_) => stanza.more()?,
+            match StanzaLine::parse(&String::from_utf8_lossy(text))? {
+                StanzaLine::End => keep_newer(&mut best, std::mem::take(&mut stanza), architecture)?,
+                StanzaLine::Field(name, value) => stanza.set_field(name, value)?,
+                StanzaLine::Continuation(_) => stanza.reject_continuation()?,
             }
         }
         if list.limit() == 0 {
             return Err(InvalidPackages::Long);
         }
-        better(&mut best, stanza, architecture)?;
+        keep_newer(&mut best, stanza, architecture)?;
         Ok(best.map(|(_, package)| package))
     }
 
     /// Its version, if all is as it can be: whoever reads the list is not believed more than the list.
-    pub fn check(&self, architecture: &str) -> Result<Version, InvalidPackages> {
+    pub fn checked_version(&self, architecture: &str) -> Result<DebianVersion, InvalidPackages> {
         let version = self.version.parse()?;
         let file = self.path.rsplit('/').next().unwrap_or_default();
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
@@ -126,9 +126,13 @@ impl Package {
 }
 
 /// Several versions may be listed while one takes the place of the other.
-fn better(best: &mut Option<(Version, Package)>, stanza: Stanza, architecture: &str) -> Result<(), InvalidPackages> {
-    if let Some(package) = stanza.package(architecture)? {
-        let version = package.check(architecture)?;
+fn keep_newer(
+    best: &mut Option<(DebianVersion, PoolPackage)>,
+    stanza: PackageStanza,
+    architecture: &str,
+) -> Result<(), InvalidPackages> {
+    if let Some(package) = stanza.into_package(architecture)? {
+        let version = package.checked_version(architecture)?;
         if best.as_ref().is_none_or(|(known, _)| version > *known) {
             *best = Some((version, package));
         }
@@ -138,7 +142,7 @@ fn better(best: &mut Option<(Version, Package)>, stanza: Stanza, architecture: &
 
 /// What is wanted of a stanza.
 #[derive(Debug, Default)]
-struct Stanza {
+struct PackageStanza {
     /// Its first field, in all lists.
     package: Option<String>,
     architecture: Option<String>,
@@ -147,11 +151,11 @@ struct Stanza {
     size: Option<String>,
     sha256: Option<String>,
     /// The field before is one of these.
-    wanted: bool,
+    is_match: bool,
 }
 
-impl Stanza {
-    fn field(&mut self, name: &str, value: &str) -> Result<(), InvalidStanza> {
+impl PackageStanza {
+    fn set_field(&mut self, name: &str, value: &str) -> Result<(), InvalidStanza> {
         let places = [
             ("Package", &mut self.package),
             ("Architecture", &mut self.architecture),
@@ -161,22 +165,22 @@ impl Stanza {
             ("SHA256", &mut self.sha256),
         ];
         let place = places.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        self.wanted = place.is_some();
-        place.map_or(Ok(()), |(name, place)| once(place, name, value.to_owned()))
+        self.is_match = place.is_some();
+        place.map_or(Ok(()), |(name, place)| set_once(place, name, value.to_owned()))
     }
 
-    fn more(&self) -> Result<(), InvalidPackages> {
-        if self.wanted { Err(InvalidPackages::Lines) } else { Ok(()) }
+    fn reject_continuation(&self) -> Result<(), InvalidPackages> {
+        if self.is_match { Err(InvalidPackages::Lines) } else { Ok(()) }
     }
 
-    fn package(self, architecture: &str) -> Result<Option<Package>, InvalidPackages> {
+    fn into_package(self, architecture: &str) -> Result<Option<PoolPackage>, InvalidPackages> {
         if self.package.as_deref() != Some(NAME) || self.architecture.as_deref() != Some(architecture) {
             return Ok(None);
         }
         let lacks = InvalidPackages::NoField;
-        let size = self.size.as_deref().and_then(digits);
+        let size = self.size.as_deref().and_then(parse_digits);
         let sha256 = self.sha256.and_then(|sha256| sha256.parse().ok());
-        Ok(Some(Package {
+        Ok(Some(PoolPackage {
             path: self.path.ok_or_else(|| lacks("Filename"))?,
             size: size.ok_or_else(|| lacks("Size"))?,
             sha256: sha256.ok_or_else(|| lacks("SHA256"))?,

@@ -16,23 +16,23 @@ pub enum InvalidStanza {
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum StanzaLine<'a> {
     /// The end of a stanza.
     End,
     /// A field and its value, or the beginning of it.
     Field(&'a str, &'a str),
     /// More of the field before.
-    More(&'a str),
+    Continuation(&'a str),
 }
 
-impl<'a> Line<'a> {
+impl<'a> StanzaLine<'a> {
     /// Tells a line without its end.
-    pub(super) fn of(line: &'a str) -> Result<Self, InvalidStanza> {
+    pub(super) fn parse(line: &'a str) -> Result<Self, InvalidStanza> {
         if line.trim_matches([' ', '\t']).is_empty() {
             return Ok(Self::End);
         }
         if let Some(more) = line.strip_prefix([' ', '\t']) {
-            return Ok(Self::More(more));
+            return Ok(Self::Continuation(more));
         }
         let (name, value) = line.split_once(':').ok_or(InvalidStanza::Line)?;
         let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -41,7 +41,7 @@ impl<'a> Line<'a> {
 }
 
 /// Keeps a value whose field may be there once.
-pub(super) fn once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), InvalidStanza> {
+pub(super) fn set_once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), InvalidStanza> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(InvalidStanza::Twice(name.to_owned())),

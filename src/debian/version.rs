@@ -11,7 +11,7 @@ const LONGEST: usize = 200;
 
 /// A version, `[epoch:]upstream[-revision]`. Ordered as dpkg orders them: `1.0` and `1.00` are equal.
 #[derive(Debug, Clone)]
-pub struct Version {
+pub struct DebianVersion {
     text: String,
     epoch: u32,
     /// Where `upstream` begins and ends in the text.
@@ -21,9 +21,9 @@ pub struct Version {
 /// The text is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no version of a Debian package")]
-pub struct NotAVersion;
+pub struct InvalidDebianVersion;
 
-impl Version {
+impl DebianVersion {
     fn upstream(&self) -> &str {
         self.text.get(self.upstream.0..self.upstream.1).unwrap_or_default()
     }
@@ -34,19 +34,19 @@ impl Version {
 
     /// The release of QEMU that a version of Debian's package `qemu` is made from: `1:10.0.13+ds-0+deb13u1` is 10.0.13.
     /// Candidates (`~rc1`) are none.
-    pub fn of_qemu(&self) -> Option<interpreter::Version> {
+    pub fn qemu_version(&self) -> Option<interpreter::QemuVersion> {
         let upstream = self.upstream();
         let numbers = upstream.split('+').next().unwrap_or_default();
         let plain = numbers.split('.').all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
-        if plain && numbers.split('.').count() <= 3 { interpreter::Version::parse(numbers) } else { None }
+        if plain && numbers.split('.').count() <= 3 { interpreter::QemuVersion::parse(numbers) } else { None }
     }
 }
 
-impl FromStr for Version {
-    type Err = NotAVersion;
+impl FromStr for DebianVersion {
+    type Err = InvalidDebianVersion;
 
     /// Stricter than dpkg in one thing: what dpkg warns of is no version.
-    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+    fn from_str(text: &str) -> Result<Self, InvalidDebianVersion> {
         let (epoch, begin) = match text.find(':') {
             None => (0, 0),
             Some(colon) => {
@@ -54,7 +54,7 @@ impl FromStr for Version {
                 // dpkg has it in an int (lib/dpkg/parsehelp.c, parseversion).
                 let epoch = digits.parse().ok().filter(|epoch| i32::try_from(*epoch).is_ok());
                 let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-                (epoch.filter(|_| plain).ok_or(NotAVersion)?, colon.saturating_add(1))
+                (epoch.filter(|_| plain).ok_or(InvalidDebianVersion)?, colon.saturating_add(1))
             }
         };
         let end = text.rfind('-').filter(|hyphen| *hyphen >= begin).unwrap_or(text.len());
@@ -66,44 +66,44 @@ impl FromStr for Version {
             && of(upstream, if begin == 0 { ".+-~" } else { ".+-~:" })
             && of(revision, ".+~")
             && (end == text.len() || !revision.is_empty());
-        if sound { Ok(version) } else { Err(NotAVersion) }
+        if sound { Ok(version) } else { Err(InvalidDebianVersion) }
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for DebianVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl PartialEq for Version {
+impl PartialEq for DebianVersion {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Version {}
+impl Eq for DebianVersion {}
 
-impl PartialOrd for Version {
+impl PartialOrd for DebianVersion {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Version {
+impl Ord for DebianVersion {
     fn cmp(&self, other: &Self) -> Ordering {
-        let upstream = || compare(self.upstream(), other.upstream());
-        let revision = || compare(self.revision(), other.revision());
+        let upstream = || compare_parts(self.upstream(), other.upstream());
+        let revision = || compare_parts(self.revision(), other.revision());
         self.epoch.cmp(&other.epoch).then_with(upstream).then_with(revision)
     }
 }
 
 /// Pieces without digits and numbers take turns. No revision is one of `0`, as no number is 0.
-fn compare(a: &str, b: &str) -> Ordering {
+fn compare_parts(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !a.is_empty() || !b.is_empty() {
-        let order = by_letters(cut(&mut a, false), cut(&mut b, false))
-            .then_with(|| by_number(cut(&mut a, true), cut(&mut b, true)));
+        let order = compare_letters(take_run(&mut a, false), take_run(&mut b, false))
+            .then_with(|| compare_numbers(take_run(&mut a, true), take_run(&mut b, true)));
         if order.is_ne() {
             return order;
         }
@@ -112,7 +112,7 @@ fn compare(a: &str, b: &str) -> Ordering {
 }
 
 /// Cuts digits, or what is none, from the front.
-fn cut<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
+fn take_run<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
     let end = text.iter().position(|byte| byte.is_ascii_digit() != digits).unwrap_or(text.len());
     let (front, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
     *text = rest;
@@ -120,7 +120,7 @@ fn cut<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
 }
 
 /// A tilde comes before the end, the end before letters, letters before all else.
-fn by_letters(a: &[u8], b: &[u8]) -> Ordering {
+fn compare_letters(a: &[u8], b: &[u8]) -> Ordering {
     let weight = |byte: Option<&u8>| match byte {
         None => (1, 0),
         Some(b'~') => (0, 0),
@@ -131,7 +131,7 @@ fn by_letters(a: &[u8], b: &[u8]) -> Ordering {
     weights(a).cmp(&weights(b))
 }
 
-fn by_number(a: &[u8], b: &[u8]) -> Ordering {
+fn compare_numbers(a: &[u8], b: &[u8]) -> Ordering {
     let plain = |digits: &[u8]| digits.iter().copied().skip_while(|digit| *digit == b'0').collect::<Vec<_>>();
     let (a, b) = (plain(a), plain(b));
     a.len().cmp(&b.len()).then_with(|| a.cmp(&b))
@@ -141,7 +141,7 @@ fn by_number(a: &[u8], b: &[u8]) -> Ordering {
 mod tests {
     use super::*;
 
-    fn version(text: &str) -> Version {
+    fn version(text: &str) -> DebianVersion {
         text.parse().unwrap_or_else(|_| panic!("{text}"))
     }
 
@@ -163,14 +163,14 @@ mod tests {
         for text in
             ["", "a", "1:", ":1", "-1", "1-", "1.0-", "1.0_1", "1 ", "+1:1", "4294967296:1", "2147483648:1", "a:1"]
         {
-            assert!(text.parse::<Version>().is_err(), "{text}");
+            assert!(text.parse::<DebianVersion>().is_err(), "{text}");
         }
-        assert!("1".repeat(201).parse::<Version>().is_err());
+        assert!("1".repeat(201).parse::<DebianVersion>().is_err());
     }
 
     #[test]
     fn the_release_of_qemu_is_in_them() {
-        let of = |text| version(text).of_qemu().map(|version| version.to_string());
+        let of = |text| version(text).qemu_version().map(|version| version.to_string());
         assert_eq!(of("1:10.0.13+ds-0+deb13u1").as_deref(), Some("10.0.13"));
         assert_eq!(of("1:11.1.3+ds-1~bpo13+1").as_deref(), Some("11.1.3"));
         assert_eq!(of("1:11.1.3+dfsg+ds-1").as_deref(), Some("11.1.3"));

@@ -5,28 +5,31 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::entries::has_file;
-use super::{Case, Check, Seen, Urgency};
-use crate::binfmt_misc::{Table, name_of};
+use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::binfmt_misc::{Table, entry_name};
 use crate::layout;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "not-persistent", urgency: Urgency::Fragile, run: not_persistent },
-    Check { id: "boot-file-overrides", urgency: Urgency::Fragile, run: overrides },
+    Check { id: "not-persistent", urgency: Urgency::Fragile, run: check_not_persistent },
+    Check { id: "boot-file-overrides", urgency: Urgency::Fragile, run: check_boot_overrides },
 ];
 
 /// An entry without a boot rule is gone after a restart, and after `systemctl restart systemd-binfmt`
 /// (tonistiigi/binfmt#85, #146, #249, multiarch/qemu-user-static#160). The user may have wanted that
 /// (`--no-persist`), so `--fix` does not change it.
-fn not_persistent(seen: &Seen) -> Vec<Case> {
+fn check_not_persistent(seen: &Snapshot) -> Vec<Occurrence> {
     // In a user namespace or a container nothing survives, and the machine's own boot rules are not visible.
-    if !matches!(seen.table, Table::Mounted { .. }) || seen.place.user_namespace || seen.place.container.is_some() {
+    if !matches!(seen.table, Table::Mounted { .. })
+        || seen.environment.user_namespace
+        || seen.environment.container.is_some()
+    {
         return Vec::new();
     }
-    let cases = seen.emulated().filter_map(|(arch, entry)| {
-        if !has_file(entry) || is_held(seen, entry.rule.name.as_bytes()) {
+    let cases = seen.emulated_systems().filter_map(|(arch, entry)| {
+        if !has_file(entry) || is_in_boot_rules(seen, entry.rule.name.as_bytes()) {
             return None;
         }
-        let what = format!("no file registers the entry {} at boot", name_of(entry));
+        let what = format!("no file registers the entry {} at boot", entry_name(entry));
         let why = if seen.boot.has_reader {
             "the entry is gone after a restart of the machine or of systemd-binfmt"
         } else {
@@ -34,26 +37,26 @@ fn not_persistent(seen: &Seen) -> Vec<Case> {
              OpenRC's binfmt service does)"
         };
         let force = if seen.is_ours(entry) { "" } else { " --force" };
-        let line = seen.shell.tool(format_args!("register {}{force}", arch.target));
-        Some(Case::of(arch, what, why).repair(line))
+        let line = seen.shell.tool_command(format_args!("register {}{force}", arch.target));
+        Some(Occurrence::for_system(arch, what, why).with_repair(line))
     });
     cases.collect()
 }
 
-fn is_held(seen: &Seen, name: &[u8]) -> bool {
+fn is_in_boot_rules(seen: &Snapshot, name: &[u8]) -> bool {
     seen.boot.has_reader && seen.boot.rules().iter().any(|(_, rule)| rule.name.as_bytes() == name)
 }
 
 /// Files are sorted by name over all directories, each rule is deleted and added again in that order (systemd
 /// `src/binfmt/binfmt.c`): of the same name, the later file's stays; of the same programs, the later file's is the newest
 /// and wins (measured with systemd 252). Ours is called zz-… to sort late, but another file can sort later.
-fn overrides(seen: &Seen) -> Vec<Case> {
+fn check_boot_overrides(seen: &Snapshot) -> Vec<Occurrence> {
     let rules = seen.boot.rules();
     let mut cases = Vec::new();
     for arch in Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)) {
         let file = layout::boot_rule(arch);
         let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
-        let later = rules.iter().skip(ours).filter(|(path, _)| *path != file && in_a_later_file(path, &file));
+        let later = rules.iter().skip(ours).filter(|(path, _)| *path != file && is_later_file(path, &file));
         for (path, rule) in later {
             let same_name = rules.get(ours).is_some_and(|(_, own)| own.name == rule.name);
             let same_programs = arch.headers().iter().any(|head| rule.matches(head));
@@ -65,7 +68,7 @@ fn overrides(seen: &Seen) -> Vec<Case> {
                 "its rule {} takes these programs too, or has the same name as ours: from the next restart on, it wins",
                 String::from_utf8_lossy(rule.name.as_bytes())
             );
-            cases.push(Case::of(arch, what, why).repair(hide(seen, path)));
+            cases.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(seen, path)));
             break;
         }
     }
@@ -73,17 +76,18 @@ fn overrides(seen: &Seen) -> Vec<Case> {
 }
 
 /// Whether systemd-binfmt reads `path` after `ours`. (Debian's update-binfmts has its own list, for another service.)
-fn in_a_later_file(path: &Path, ours: &Path) -> bool {
+fn is_later_file(path: &Path, ours: &Path) -> bool {
     path.file_name() > ours.file_name() && path.extension().is_some_and(|ext| ext == "conf")
 }
 
 /// A link to /dev/null in /etc hides a package's file (binfmt.d(5)); one in /etc is moved aside.
-fn hide(seen: &Seen, path: &Path) -> String {
+fn hide_command(seen: &Snapshot, path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
-    let real = seen.shell.path(path);
+    let real = seen.shell.quote_path(path);
     if path.starts_with(layout::BINFMT_D) {
-        seen.shell.root(format_args!("mv {real} {real}.off"))
+        seen.shell.as_root(format_args!("mv {real} {real}.off"))
     } else {
-        seen.shell.root(format_args!("ln -s /dev/null {}", seen.shell.path(&Path::new(layout::BINFMT_D).join(name))))
+        seen.shell
+            .as_root(format_args!("ln -s /dev/null {}", seen.shell.quote_path(&Path::new(layout::BINFMT_D).join(name))))
     }
 }

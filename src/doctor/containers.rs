@@ -1,30 +1,30 @@
 //! Checks of containers, user namespaces and WSL: which table is visible here, and how long it lasts.
 
-use super::{Case, Check, Seen, Urgency};
+use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt_misc::Table;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "lxc-refuses", urgency: Urgency::Broken, run: lxc },
-    Check { id: "own-table", urgency: Urgency::Fragile, run: own_table },
-    Check { id: "dies-with-container", urgency: Urgency::Fragile, run: dies_with_container },
-    Check { id: "wsl-interop-gone", urgency: Urgency::Broken, run: wsl },
+    Check { id: "lxc-refuses", urgency: Urgency::Broken, run: check_lxc },
+    Check { id: "own-table", urgency: Urgency::Fragile, run: check_own_table },
+    Check { id: "dies-with-container", urgency: Urgency::Fragile, run: check_dies_with_container },
+    Check { id: "wsl-interop-gone", urgency: Urgency::Broken, run: check_wsl },
 ];
 
 /// Since Linux 6.7 a table belongs to a user namespace, and the entries end with it (commit 21ca59b365c0): a rootless
 /// container prints "installing: arm64 OK", but the host has no entry (tonistiigi/binfmt#261, podman#26966).
-fn own_table(seen: &Seen) -> Vec<Case> {
-    let own = seen.place.user_namespace && matches!(seen.table, Table::Mounted { .. }) && !seen.table.is_empty();
+fn check_own_table(seen: &Snapshot) -> Vec<Occurrence> {
+    let own = seen.environment.user_namespace && matches!(seen.table, Table::Mounted { .. }) && !seen.table.is_empty();
     let case = || {
-        let where_ = match &seen.place.container {
+        let where_ = match &seen.environment.container {
             Some(kind) => format!("a rootless container ({kind})"),
             None => "a user namespace".to_owned(),
         };
-        Case::general(
+        Occurrence::general(
             format!("this is {where_}, with its own table or its parent's"),
             "entries that are registered here are visible only here, and end with it; entries of the machine are \
              registered outside, and work in here too if they have flag F",
         )
-        .repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
+        .with_repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
     };
     own.then(case).into_iter().collect()
 }
@@ -33,16 +33,16 @@ fn own_table(seen: &Seen) -> Vec<Case> {
 /// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Recognised
 /// by a table that is younger than the container. No test machine has a privileged container without a mounted table on
 /// the host: tested on facts.
-fn dies_with_container(seen: &Seen) -> Vec<Case> {
-    let place = &seen.place;
+fn check_dies_with_container(seen: &Snapshot) -> Vec<Occurrence> {
+    let place = &seen.environment;
     let Some(kind) = place.container.as_ref().filter(|_| !place.user_namespace) else { return Vec::new() };
     let dies = place.table_is_younger && seen.kernel >= (6, 7) && !seen.table.is_empty();
     let case = || {
-        Case::general(
+        Occurrence::general(
             format!("only this container ({kind}) mounted the kernel's table"),
             "its entries are gone when the container ends: since Linux 6.7 they end with the last mount",
         )
-        .repair(
+        .with_repair(
             "sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container",
         )
     };
@@ -52,16 +52,16 @@ fn dies_with_container(seen: &Seen) -> Vec<Case> {
 /// LXC, LXD, Incus and Proxmox do not let a container register: AppArmor forbids it even where the kernel would allow it
 /// (lxc#4520, lxd#13607, lxd#16658, incus#474). Entries of the host with F work inside. No test machine is such a
 /// container: tested on facts, and in a tree that looks like one.
-fn lxc(seen: &Seen) -> Vec<Case> {
-    let refused = seen.place.container.as_deref() == Some("lxc")
+fn check_lxc(seen: &Snapshot) -> Vec<Occurrence> {
+    let refused = seen.environment.container.as_deref() == Some("lxc")
         && (matches!(seen.table, Table::NotMounted) || seen.writable == Some(false))
         && !seen.registered.is_empty();
     let case = || {
-        Case::general(
+        Occurrence::general(
             "this is an LXC container, which may not register anything",
             "AppArmor and the kernel reserve the table for the host; the host's entries with flag F work in here",
         )
-        .repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
+        .with_repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
     };
     refused.then(case).into_iter().collect()
 }
@@ -69,19 +69,19 @@ fn lxc(seen: &Seen) -> Vec<Case> {
 /// systemd-binfmt empties the table when it starts, including WSL's own entry: .exe files stop working (WSL#8843, #8952,
 /// #10389, #9722). The line is the one that WSL's init writes. No test machine runs WSL: tested on facts, and in a tree
 /// that looks like it.
-fn wsl(seen: &Seen) -> Vec<Case> {
-    let gone = seen.place.wsl
+fn check_wsl(seen: &Snapshot) -> Vec<Occurrence> {
+    let gone = seen.environment.wsl
         && matches!(seen.table, Table::Mounted { .. })
-        && !seen.table.has("WSLInterop")
-        && !seen.table.has("WSLInterop-late");
+        && !seen.table.has_entry("WSLInterop")
+        && !seen.table.has_entry("WSLInterop-late");
     let case = || {
-        Case::general(
+        Occurrence::general(
             "WSL's own entry, WSLInterop, is gone",
             "the table was emptied (systemd-binfmt does that when it starts), so Windows programs no longer start; a \
              boot rule restores the entry permanently",
         )
-        .repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
-        .repair("sudo systemctl restart systemd-binfmt")
+        .with_repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
+        .with_repair("sudo systemctl restart systemd-binfmt")
     };
     gone.then(case).into_iter().collect()
 }
@@ -89,12 +89,12 @@ fn wsl(seen: &Seen) -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::examine;
-    use crate::doctor::seen::Place;
+    use crate::doctor::run_checks;
+    use crate::doctor::seen::Environment;
     use binfmt_magic::{Entry, Rule};
 
-    fn ids(seen: &Seen) -> Vec<&'static str> {
-        examine(seen).into_iter().map(|finding| finding.id).collect()
+    fn ids(seen: &Snapshot) -> Vec<&'static str> {
+        run_checks(seen).into_iter().map(|finding| finding.id).collect()
     }
 
     fn table(line: &str) -> Table {
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn wsl_without_its_entry() {
-        let place = Place { wsl: true, ..Place::default() };
-        let with = |line| Seen { table: table(line), place: place.clone(), ..Seen::default() };
+        let place = Environment { wsl: true, ..Environment::default() };
+        let with = |line| Snapshot { table: table(line), environment: place.clone(), ..Snapshot::default() };
         assert_eq!(ids(&with(":other:E::x::/x:")), ["wsl-interop-gone"]);
         assert!(ids(&with(":WSLInterop:M::MZ::/init:PF")).is_empty());
         assert!(ids(&with(":WSLInterop-late:M::MZ::/init:PF")).is_empty());
@@ -113,10 +113,10 @@ mod tests {
 
     #[test]
     fn a_container_that_mounted_the_table_takes_it_along() {
-        let place = Place { container: Some("docker".into()), table_is_younger: true, ..Place::default() };
+        let place = Environment { container: Some("docker".into()), table_is_younger: true, ..Environment::default() };
         let seen = |kernel, younger| {
-            let place = Place { table_is_younger: younger, ..place.clone() };
-            Seen { kernel, table: table(":x:E::x::/x:"), place, ..Seen::default() }
+            let place = Environment { table_is_younger: younger, ..place.clone() };
+            Snapshot { kernel, table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }
         };
         assert_eq!(ids(&seen((6, 7), true)), ["dies-with-container"]);
         assert!(ids(&seen((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
@@ -125,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_rootless_container_has_a_table_of_its_own() {
-        let place = Place { container: Some("podman".into()), user_namespace: true, ..Place::default() };
-        assert_eq!(ids(&Seen { table: table(":x:E::x::/x:"), place, ..Seen::default() }), ["own-table"]);
+        let place = Environment { container: Some("podman".into()), user_namespace: true, ..Environment::default() };
+        assert_eq!(
+            ids(&Snapshot { table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }),
+            ["own-table"]
+        );
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use binfmt_magic::{Arch, Entry};
 
 use super::entries::has_file;
-use super::seen::{Interpreter, Seen, Trial, path_of, taken_by};
+use super::seen::{InterpreterFile, Snapshot, TrialRun, interpreter_path, systems_matched_by};
 use super::shell::Shell;
 use crate::binfmt_misc::{self, Table};
-use crate::facts::{Facts, Native, native};
+use crate::facts::{Facts, NativeSupport, native};
 use crate::host::{self, FileId, Host};
 use crate::interpreter::BinaryError;
 use crate::qemu::{candidate, known_bad};
@@ -19,17 +19,18 @@ mod nix;
 mod place;
 
 /// Gathers all facts.
-pub fn look(host: &Host, facts: &Facts) -> Seen {
+pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
-    let natives = native::among(&all, &facts.machine);
-    let natives = natives.into_iter().filter(|(_, native)| *native == Native::Runs).map(|(target, _)| target).collect();
+    let natives = native::find_native(&all, &facts.machine);
+    let natives =
+        natives.into_iter().filter(|(_, native)| *native == NativeSupport::Runs).map(|(target, _)| target).collect();
     let writable = match facts.table {
-        Table::Mounted { .. } => Some(host.may_write(&binfmt_misc::path("register"))),
+        Table::Mounted { .. } => Some(host.may_write(&binfmt_misc::entry_path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
     let root = || host.at(Path::new("/")).components().collect();
     let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
-    let mut seen = Seen {
+    let mut seen = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
         shell,
@@ -37,108 +38,112 @@ pub fn look(host: &Host, facts: &Facts) -> Seen {
         has_binfmt_misc: place::has_binfmt_misc(host),
         // An ordinary user could not write it on any machine.
         writable: writable.filter(|_| host::env::effective_ids().0 == 0),
-        place: place::look(host, facts),
+        environment: place::gather_environment(host, facts),
         natives,
         ours: facts.our_entries().collect(),
         registered: facts.receipt.systems.clone(),
         interpreters: BTreeMap::new(),
         trials: BTreeMap::new(),
         boot: facts.boot.clone(),
-        foreign_sudo: place::foreign_sudo(host),
-        nix: nix::look(host, facts),
+        foreign_sudo: place::find_foreign_sudo(host),
+        nix: nix::gather_nix(host, facts),
     };
-    if seen.place.emulated {
-        forget_the_machine_outside(&mut seen);
+    if seen.environment.emulated {
+        clear_outer_table(&mut seen);
     }
-    seen.interpreters = interpreters(&seen);
-    seen.trials = trials(&seen);
-    keep_readable_rules(&mut seen);
+    seen.interpreters = inspect_interpreters(&seen);
+    seen.trials = run_trials(&seen);
+    drop_rules_without_interpreter(&mut seen);
     seen
 }
 
 /// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose entries
 /// run this very program and do not belong to the system.
-fn forget_the_machine_outside(seen: &mut Seen) {
+fn clear_outer_table(seen: &mut Snapshot) {
     seen.table = Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true };
-    seen.boot = boot::Boot::of(Vec::new(), false);
-    seen.place.container = None;
+    seen.boot = boot::Boot::from_rules(Vec::new(), false);
+    seen.environment.container = None;
 }
 
 /// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT, measured).
-fn keep_readable_rules(seen: &mut Seen) {
+fn drop_rules_without_interpreter(seen: &mut Snapshot) {
     let there = |path: &[u8]| {
         use std::os::unix::ffi::OsStrExt as _;
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        host::user_files::path_exists(&seen.shell.real(path)) || host::user_files::path_exists(path)
+        host::user_files::path_exists(&seen.shell.real_path(path)) || host::user_files::path_exists(path)
     };
     let rules = seen.boot.rules().iter();
     let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || there(&rule.interpreter)).cloned().collect();
-    seen.boot = boot::Boot::of(rules, seen.boot.has_reader);
+    seen.boot = boot::Boot::from_rules(rules, seen.boot.has_reader);
 }
 
 /// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
-fn interpreters(seen: &Seen) -> BTreeMap<Vec<u8>, Interpreter> {
+fn inspect_interpreters(seen: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
     let mut found = BTreeMap::new();
     for entry in seen.table.entries().iter().filter(|entry| has_file(entry)) {
         if !found.contains_key(&entry.rule.interpreter) {
-            found.insert(entry.rule.interpreter.clone(), judge(&seen.machine, entry));
+            found.insert(entry.rule.interpreter.clone(), inspect_interpreter(&seen.machine, entry));
         }
     }
     found
 }
 
-fn judge(machine: &str, entry: &Entry) -> Interpreter {
-    let (host, path) = (Host::live(), path_of(entry));
+fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
+    let (host, path) = (Host::live(), interpreter_path(entry));
     let Ok(head) = host::user_files::read_first_bytes(path, interpreter::HEAD) else {
-        return Interpreter { exists: host::user_files::path_exists(path), executable: true, ..Interpreter::default() };
+        return InterpreterFile {
+            exists: host::user_files::path_exists(path),
+            executable: true,
+            ..InterpreterFile::default()
+        };
     };
-    let unfit = interpreter::judge(&head, machine).err();
-    let mut found = Interpreter {
+    let unfit = interpreter::check_binary(&head, machine).err();
+    let mut found = InterpreterFile {
         exists: true,
         dynamic: unfit == Some(BinaryError::Dynamic),
         // A script is a valid interpreter for files other than foreign programs.
-        unfit: unfit.filter(|_| taken_by(entry).next().is_some()).map(|why| why.to_string()),
+        unfit: unfit.filter(|_| systems_matched_by(entry).next().is_some()).map(|why| why.to_string()),
         executable: host.has_mode(path, 0o111),
         noexec: host.noexec_mount(path),
         distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {
-            crate::error::Error::Distrusted(why) => Some(why.to_string()),
+            crate::error::Error::Untrusted(why) => Some(why.to_string()),
             _ => None,
         }),
         label: host.selinux_label(path),
-        ..Interpreter::default()
+        ..InterpreterFile::default()
     };
-    let Some(arch) = taken_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
+    let Some(arch) = systems_matched_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
     // A file that another user could have put there is not started.
-    if let Ok(fit) = candidate::judge_any_age(&host, arch, machine, path) {
+    if let Ok(fit) = candidate::validate_any_release(&host, arch, machine, path) {
         found.version = Some(fit.version);
-        let flaw = known_bad::flaw(fit.version, machine, arch.target, fit.fixed_address);
+        let flaw = known_bad::find_flaw(fit.version, machine, arch.target, fit.fixed_address);
         found.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
     }
     found
 }
 
 /// Starts a program of each system that has an entry, and finds out which file runs it.
-fn trials(seen: &Seen) -> BTreeMap<&'static str, Trial> {
-    if !seen.is_in_force() {
+fn run_trials(seen: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
+    if !seen.is_table_active() {
         return BTreeMap::new();
     }
-    let tried = seen.emulated().filter_map(|(arch, entry)| Some((arch.target, try_out(arch, entry)?)));
+    let tried = seen.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
     tried.collect()
 }
 
-fn try_out(arch: &Arch, entry: &Entry) -> Option<Trial> {
+fn run_trial(arch: &Arch, entry: &Entry) -> Option<TrialRun> {
     let seen = match probe::run_in_memory(arch.probe()?) {
         // Programs in memory may not be started here (sysctl vm.memfd_noexec), or the interpreter may not be executed,
         // which the check of its file reports.
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-        Err(e) => return Some(Trial::Failed(format!("it could not be started: {e}"))),
-        Ok(None) => return Some(Trial::Failed("it ended as soon as it was started".into())),
+        Err(e) => return Some(TrialRun::Failed(format!("it could not be started: {e}"))),
+        Ok(None) => return Some(TrialRun::Failed("it ended as soon as it was started".into())),
         Ok(Some(seen)) => seen,
     };
     if !seen.status.success() {
-        return Some(Trial::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
+        return Some(TrialRun::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
     }
-    let there = host::user_files::open_regular(path_of(entry)).ok().filter(|_| has_file(entry));
+    let there = host::user_files::open_regular(interpreter_path(entry)).ok().filter(|_| has_file(entry));
     let there = there.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
-    Some(if there.is_none_or(|there| there == seen.program) { Trial::Ran } else { Trial::RanStale })
+    Some(if there.is_none_or(|there| there == seen.program) { TrialRun::Ran } else { TrialRun::RanStale })
 }

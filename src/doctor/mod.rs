@@ -27,7 +27,7 @@ pub mod shell;
 use binfmt_magic::Arch;
 use serde::Serialize;
 
-pub use seen::Seen;
+pub use seen::Snapshot;
 
 /// How soon something should be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,7 +52,7 @@ pub struct Check {
     /// How bad it is.
     pub urgency: Urgency,
     /// The function that finds the situation.
-    run: fn(&Seen) -> Vec<Case>,
+    run: fn(&Snapshot) -> Vec<Occurrence>,
 }
 
 /// A situation that a check found.
@@ -65,13 +65,13 @@ pub struct Finding {
     pub urgency: Urgency,
     /// The situation, its cause and its repair.
     #[serde(flatten)]
-    pub case: Case,
+    pub case: Occurrence,
 }
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Case {
+pub struct Occurrence {
     /// The systems that are affected; empty if all are, or Nix itself.
     pub systems: Vec<&'static str>,
     /// The situation.
@@ -96,9 +96,9 @@ pub enum Fix {
     RestartDaemon,
 }
 
-impl Case {
+impl Occurrence {
     /// A finding about one system.
-    fn of(arch: &Arch, what: impl Into<String>, why: impl Into<String>) -> Self {
+    fn for_system(arch: &Arch, what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { systems: vec![arch.target], ..Self::general(what, why) }
     }
 
@@ -107,21 +107,21 @@ impl Case {
         Self { what: what.into(), why: why.into(), ..Self::default() }
     }
 
-    fn repair(mut self, line: impl Into<String>) -> Self {
+    fn with_repair(mut self, line: impl Into<String>) -> Self {
         self.repair.push(line.into());
         self
     }
 
     /// Lets `--fix` register the system again, if it is ours.
-    fn again(self, seen: &Seen, arch: &Arch) -> Self {
+    fn with_register_fix(self, seen: &Snapshot, arch: &Arch) -> Self {
         let known = seen.registered.get(arch.target).is_some_and(|system| !system.adopted);
         let fix = known.then(|| Fix::Register(vec![arch.target]));
-        Self { fix: fix.or(self.fix), repair: [self.repair, vec![seen.shell.register(arch)]].concat(), ..self }
+        Self { fix: fix.or(self.fix), repair: [self.repair, vec![seen.shell.register_command(arch)]].concat(), ..self }
     }
 }
 
 /// Every check.
-pub fn checks() -> impl Iterator<Item = &'static Check> {
+pub fn all_checks() -> impl Iterator<Item = &'static Check> {
     let topics = [
         kernel::CHECKS,
         rules::CHECKS,
@@ -137,17 +137,19 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
 }
 
 /// All findings, the most urgent first.
-pub fn examine(seen: &Seen) -> Vec<Finding> {
+pub fn run_checks(seen: &Snapshot) -> Vec<Finding> {
     let found = |check: &'static Check| (check.run)(seen).into_iter().map(move |case| (check, case));
-    let mut findings: Vec<Finding> =
-        checks().flat_map(found).map(|(check, case)| Finding { id: check.id, urgency: check.urgency, case }).collect();
+    let mut findings: Vec<Finding> = all_checks()
+        .flat_map(found)
+        .map(|(check, case)| Finding { id: check.id, urgency: check.urgency, case })
+        .collect();
     findings.sort_by_key(|finding| finding.urgency);
-    excuse(&mut findings);
+    drop_explained(&mut findings);
     findings
 }
 
 /// Drops "does not run" for systems for which another finding has the cause.
-fn excuse(findings: &mut Vec<Finding>) {
+fn drop_explained(findings: &mut Vec<Finding>) {
     let explained: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.id != interpreters::UNEXPLAINED && finding.urgency <= Urgency::Fragile)

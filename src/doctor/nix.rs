@@ -3,102 +3,105 @@
 
 use binfmt_magic::Arch;
 
-use super::seen::Nix;
-use super::{Case, Check, Fix, Seen, Urgency};
-use crate::nix::settings::Line;
+use super::seen::NixSnapshot;
+use super::{Check, Fix, Occurrence, Snapshot, Urgency};
+use crate::nix::settings::SettingLine;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: lost_i686 },
-    Check { id: "nix-promises-too-much", urgency: Urgency::Broken, run: promises_too_much },
-    Check { id: "nix-not-told", urgency: Urgency::Broken, run: not_told },
-    Check { id: "no-aarch32", urgency: Urgency::Broken, run: no_aarch32 },
+    Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: check_lost_i686 },
+    Check { id: "nix-promises-too-much", urgency: Urgency::Broken, run: check_without_emulator },
+    Check { id: "nix-not-told", urgency: Urgency::Broken, run: check_not_configured },
+    Check { id: "no-aarch32", urgency: Urgency::Broken, run: check_no_aarch32 },
 ];
 
 pub(super) const PLATFORMS: &[&str] = &["extra-platforms"];
 const I686: &str = "i686-linux";
 
-impl Seen {
+impl Snapshot {
     /// The effective `extra-platforms`, as Nix reports it, or by its files.
-    pub(super) fn platforms(&self, nix: &Nix) -> Vec<String> {
+    pub(super) fn extra_platforms(&self, nix: &NixSnapshot) -> Vec<String> {
         let default: &[&str] = if self.machine == "x86_64" { &[I686] } else { &[] };
-        nix.answered.clone().unwrap_or_else(|| nix.settings.list(PLATFORMS, default))
+        nix.answered.clone().unwrap_or_else(|| nix.settings.effective_list(PLATFORMS, default))
     }
 }
 
 /// `extra-platforms` is the setting's real name, so `extra-platforms = aarch64-linux` replaces the default, and Wine,
 /// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506, #168192). The
 /// appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
-fn lost_i686(seen: &Seen) -> Vec<Case> {
+fn check_lost_i686(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "x86_64" && seen.natives.contains("i386")) else {
         return Vec::new();
     };
-    if seen.platforms(nix).iter().any(|platform| platform == I686) {
+    if seen.extra_platforms(nix).iter().any(|platform| platform == I686) {
         return Vec::new();
     }
-    let Some(line) = replacing(nix) else { return Vec::new() };
+    let Some(line) = replacing_line(nix) else { return Vec::new() };
     let what = format!("line {} of {} removes {I686} from Nix's platforms", line.number, line.file.display());
     let why = "extra-platforms is the setting itself: it replaces Nix's default, which contains i686-linux; \
                extra-extra-platforms appends";
-    let case = Case { systems: vec!["i386"], ..Case::general(what, why) };
-    vec![appending(seen, nix, line, case)]
+    let case = Occurrence { systems: vec!["i386"], ..Occurrence::general(what, why) };
+    vec![with_append_fix(seen, nix, line, case)]
 }
 
 /// The last line that replaces the platforms.
-fn replacing(nix: &Nix) -> Option<&Line> {
-    let (replaces, lines) = nix.settings.of(PLATFORMS);
+fn replacing_line(nix: &NixSnapshot) -> Option<&SettingLine> {
+    let (replaces, lines) = nix.settings.effective_lines(PLATFORMS);
     lines.into_iter().next().filter(|_| replaces)
 }
 
 /// The command that turns the line into an appending one, if the file can be edited.
-fn appending(seen: &Seen, nix: &Nix, line: &Line, case: Case) -> Case {
+fn with_append_fix(seen: &Snapshot, nix: &NixSnapshot, line: &SettingLine, case: Occurrence) -> Occurrence {
     if nix.left_alone {
-        return case.repair(format!(
+        return case.with_repair(format!(
             "# {} is generated: write extra-extra-platforms = {} in its source",
             line.file.display(),
             line.words.join(" ")
         ));
     }
-    let edit =
-        format!("sed -i '{}s/extra-platforms/extra-extra-platforms/' {}", line.number, seen.shell.path(&line.file));
-    nix.reread(case.repair(seen.shell.root(edit)))
+    let edit = format!(
+        "sed -i '{}s/extra-platforms/extra-extra-platforms/' {}",
+        line.number,
+        seen.shell.quote_path(&line.file)
+    );
+    nix.with_restart(case.with_repair(seen.shell.as_root(edit)))
 }
 
-impl Nix {
+impl NixSnapshot {
     /// The command that is needed after a change of the settings.
-    pub(super) fn reread(&self, case: Case) -> Case {
-        Case { repair: [case.repair, self.restart.iter().cloned().collect()].concat(), ..case }
+    pub(super) fn with_restart(&self, case: Occurrence) -> Occurrence {
+        Occurrence { repair: [case.repair, self.restart.iter().cloned().collect()].concat(), ..case }
     }
 }
 
 /// Platforms without an emulator: Nix accepts the build, and its builder fails with "Exec format error" (nixpkgs#110540,
 /// nixos-generators#59, #202). If the table itself is missing or switched off, another check
 /// reports that instead.
-fn promises_too_much(seen: &Seen) -> Vec<Case> {
-    let Some(nix) = seen.nix.as_ref().filter(|_| seen.is_in_force()) else { return Vec::new() };
-    let platforms = seen.platforms(nix);
+fn check_without_emulator(seen: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = seen.nix.as_ref().filter(|_| seen.is_table_active()) else { return Vec::new() };
+    let platforms = seen.extra_platforms(nix);
     let cases = Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)).filter_map(|arch| {
         let promised: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
-        let said = promised.first().filter(|_| seen.winner(arch).is_none())?;
+        let said = promised.first().filter(|_| seen.matching_entry(arch).is_none())?;
         // It is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
-        let by_default = *said == I686 && replacing(nix).is_none();
+        let by_default = *said == I686 && replacing_line(nix).is_none();
         if by_default || seen.registered.contains_key(arch.target) {
             return None;
         }
         let what = format!("Nix accepts builds for {}, but nothing runs their programs", promised.join(" "));
         let why = "Nix relies on its configuration and never asks the kernel: such a build starts, and fails with \"Exec \
                    format error\"";
-        Some(Case::of(arch, what, why).repair(seen.shell.register(arch)))
+        Some(Occurrence::for_system(arch, what, why).with_repair(seen.shell.register_command(arch)))
     });
     cases.collect()
 }
 
 /// The reverse: programs run, but Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
 /// (nixos-generators#219, raspberry-pi-nix#129). `--no-nix` is the user's choice, and not a finding.
-fn not_told(seen: &Seen) -> Vec<Case> {
+fn check_not_configured(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &seen.nix else { return Vec::new() };
-    let platforms = seen.platforms(nix);
-    let cases = seen.emulated().filter_map(|(arch, entry)| {
+    let platforms = seen.extra_platforms(nix);
+    let cases = seen.emulated_systems().filter_map(|(arch, entry)| {
         let known = seen.registered.get(arch.target);
         let missing: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| !platforms.iter().any(|p| p == system)).collect();
@@ -107,43 +110,43 @@ fn not_told(seen: &Seen) -> Vec<Case> {
         }
         let what = format!("{} programs run, but Nix refuses builds for {}", arch.target, missing.join(" "));
         let why = "it builds only for the systems in extra-platforms; it never asks the kernel";
-        if nix.answered.is_some() && told_by_files(seen, nix, &missing) {
+        if nix.answered.is_some() && is_configured_in_files(seen, nix, &missing) {
             let why = "its files in /etc/nix list the system, but root's own nix.conf, which is read later, or NIX_CONFIG \
                        replaces extra-platforms; extra-extra-platforms there would append";
             return Some(
-                Case::of(arch, what, why).repair(seen.shell.root("grep -n platforms /root/.config/nix/nix.conf")),
+                Occurrence::for_system(arch, what, why).with_repair(seen.shell.as_root("grep -n platforms /root/.config/nix/nix.conf")),
             );
         }
-        let case = Case::of(arch, what, why);
-        let told_and_lost = |line: &&Line| line.words.iter().any(|word| missing.contains(&word.as_str()));
+        let case = Occurrence::for_system(arch, what, why);
+        let told_and_lost = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
         let was_told = nix.settings.lines.iter().any(|line| told_and_lost(&line));
-        Some(match replacing(nix).filter(|_| was_told) {
-            Some(line) => appending(seen, nix, line, case),
+        Some(match replacing_line(nix).filter(|_| was_told) {
+            Some(line) => with_append_fix(seen, nix, line, case),
             None if known.is_some() => {
                 let fix = (!nix.left_alone).then(|| Fix::Register(vec![arch.target]));
-                Case { fix, ..case }.repair(seen.shell.register(arch))
+                Occurrence { fix, ..case }.with_repair(seen.shell.register_command(arch))
             }
-            None if seen.is_ours(entry) => case.repair(seen.shell.tool(format_args!("register {} --nix", arch.target))),
-            None => case.repair(seen.shell.register(arch)),
+            None if seen.is_ours(entry) => case.with_repair(seen.shell.tool_command(format_args!("register {} --nix", arch.target))),
+            None => case.with_repair(seen.shell.register_command(arch)),
         })
     });
     cases.collect()
 }
 
 /// Whether the files in /etc/nix name these systems, regardless of other settings.
-fn told_by_files(seen: &Seen, nix: &Nix, systems: &[&str]) -> bool {
-    let by_files = seen.platforms(&Nix { answered: None, ..nix.clone() });
+fn is_configured_in_files(seen: &Snapshot, nix: &NixSnapshot, systems: &[&str]) -> bool {
+    let by_files = seen.extra_platforms(&NixSnapshot { answered: None, ..nix.clone() });
     systems.iter().all(|system| by_files.iter().any(|platform| platform == system))
 }
 
 /// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
 /// and fails if the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid
 /// argument"; nixpkgs#171297). No test machine is like that: tested on facts.
-fn no_aarch32(seen: &Seen) -> Vec<Case> {
+fn check_no_aarch32(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "aarch64" && !seen.natives.contains("arm")) else {
         return Vec::new();
     };
-    let platforms = seen.platforms(nix);
+    let platforms = seen.extra_platforms(nix);
     let promised: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
         .into_iter()
         .filter(|s| platforms.iter().any(|p| p == s))
@@ -154,23 +157,23 @@ fn no_aarch32(seen: &Seen) -> Vec<Case> {
     let what = format!("Nix accepts builds for {}, but this processor has no 32-bit mode", promised.join(" "));
     let why = "Nix first requests a 32-bit personality, which the arm64 kernel refuses here (\"cannot set \
                32-bit personality\"): no emulator is ever started";
-    let case = Case { systems: vec!["arm"], ..Case::general(what, why) };
+    let case = Occurrence { systems: vec!["arm"], ..Occurrence::general(what, why) };
     vec![
-        case.repair(seen.shell.tool("unregister arm"))
-            .repair("# then build it on x86_64, where emulation works, or cross"),
+        case.with_repair(seen.shell.tool_command("unregister arm"))
+            .with_repair("# then build it on x86_64, where emulation works, or cross"),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::examine;
+    use crate::doctor::run_checks;
 
     #[test]
     fn arm64_without_32_bits_builds_no_armv7l() {
-        let nix = Nix { answered: Some(vec!["armv7l-linux".into()]), ..Nix::default() };
-        let mut seen = Seen { machine: "aarch64".into(), nix: Some(nix), ..Seen::default() };
-        let ids = |seen: &Seen| examine(seen).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
+        let nix = NixSnapshot { answered: Some(vec!["armv7l-linux".into()]), ..NixSnapshot::default() };
+        let mut seen = Snapshot { machine: "aarch64".into(), nix: Some(nix), ..Snapshot::default() };
+        let ids = |seen: &Snapshot| run_checks(seen).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
         assert!(ids(&seen).contains(&"no-aarch32"));
         seen.natives.insert("arm");
         assert!(ids(&seen).is_empty());

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::messages::Meaning;
-use super::{Finding, Seen, Urgency};
+use super::messages::Advice;
+use super::{Finding, Snapshot, Urgency};
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Report {
+pub struct DoctorReport {
     /// The version of this format: 1.
     pub version: u32,
     /// The number of checks that were run.
@@ -22,16 +22,16 @@ pub struct Report {
     /// The checks that found something before `--fix` and find nothing now.
     pub fixed: Vec<&'static str>,
     /// The explanations of the messages in the given text.
-    pub meanings: Vec<Meaning>,
+    pub meanings: Vec<Advice>,
 }
 
-impl Report {
+impl DoctorReport {
     /// Creates the report of these findings.
-    pub fn new(seen: &Seen, findings: Vec<Finding>) -> Self {
+    pub fn new(seen: &Snapshot, findings: Vec<Finding>) -> Self {
         Self {
             version: 1,
-            checks: super::checks().count(),
-            looked_at: looked_at(seen),
+            checks: super::all_checks().count(),
+            looked_at: describe_scope(seen),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -39,7 +39,7 @@ impl Report {
     }
 
     /// Creates the report of a text with known messages; their causes are in the meanings.
-    pub fn of_text(seen: &Seen, meanings: Vec<Meaning>) -> Self {
+    pub fn from_messages(seen: &Snapshot, meanings: Vec<Advice>) -> Self {
         Self { meanings, ..Self::new(seen, Vec::new()) }
     }
 
@@ -49,20 +49,20 @@ impl Report {
     }
 
     /// The report as text for people.
-    pub fn text(&self) -> String {
+    pub fn to_text(&self) -> String {
         if !self.meanings.is_empty() {
-            return self.meanings.iter().map(Meaning::text).collect::<Vec<_>>().join("\n");
+            return self.meanings.iter().map(Advice::to_text).collect::<Vec<_>>().join("\n");
         }
         let mut text = String::new();
         for id in &self.fixed {
             let _ = writeln!(text, "repaired: {id}");
         }
         if self.findings.is_empty() {
-            let _ = write!(text, "{}", wrap(&format!("nothing is wrong: {}", self.looked_at), 0));
+            let _ = write!(text, "{}", wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
             return text;
         }
         for finding in &self.findings {
-            text.push_str(&finding.text());
+            text.push_str(&finding.to_text());
             text.push('\n');
         }
         let fixable = self.findings.iter().filter(|finding| finding.case.fix.is_some()).count();
@@ -76,12 +76,12 @@ impl Report {
     }
 }
 
-impl Meaning {
-    fn text(&self) -> String {
-        let mut text = wrap(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
+impl Advice {
+    fn to_text(&self) -> String {
+        let mut text = wrap_text(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
         text.push('\n');
         for line in &self.here {
-            let _ = writeln!(text, "{}", indent(&wrap(&format!("here: {line}"), 6), 2));
+            let _ = writeln!(text, "{}", indent_text(&wrap_text(&format!("here: {line}"), 6), 2));
         }
         for line in &self.repair {
             let _ = writeln!(text, "    {line}");
@@ -91,11 +91,11 @@ impl Meaning {
 }
 
 impl Finding {
-    fn text(&self) -> String {
+    fn to_text(&self) -> String {
         let systems = self.case.systems.join(" ");
         let of = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
-        let what = wrap(&format!("{}: {}{of}: {}", self.urgency.word(), self.id, self.case.what), 2);
-        let mut text = format!("{what}\n{}\n", indent(&wrap(&self.case.why, 0), 2));
+        let what = wrap_text(&format!("{}: {}{of}: {}", self.urgency.as_str(), self.id, self.case.what), 2);
+        let mut text = format!("{what}\n{}\n", indent_text(&wrap_text(&self.case.why, 0), 2));
         for line in &self.case.repair {
             // A command to copy is never broken into lines.
             let _ = writeln!(text, "    {line}");
@@ -105,7 +105,7 @@ impl Finding {
 }
 
 impl Urgency {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Danger => "danger",
             Self::Broken => "broken",
@@ -115,9 +115,9 @@ impl Urgency {
     }
 }
 
-fn looked_at(seen: &Seen) -> String {
+fn describe_scope(seen: &Snapshot) -> String {
     let entries = seen.table.entries().len();
-    let systems = seen.emulated().count();
+    let systems = seen.emulated_systems().count();
     let table = match seen.table {
         crate::binfmt_misc::Table::Mounted { .. } => {
             let s = if systems == 1 { "" } else { "s" };
@@ -134,7 +134,7 @@ fn looked_at(seen: &Seen) -> String {
 const WIDTH: usize = 80;
 
 /// Wraps a text at blanks; lines after the first are indented by `hang`.
-pub fn wrap(text: &str, hang: usize) -> String {
+pub fn wrap_text(text: &str, hang: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     // A block that is indented afterwards is indented by two.
@@ -155,7 +155,7 @@ pub fn wrap(text: &str, hang: usize) -> String {
 }
 
 /// Indents every line.
-pub fn indent(text: &str, by: usize) -> String {
+pub fn indent_text(text: &str, by: usize) -> String {
     text.lines().map(|line| format!("{}{line}", " ".repeat(by))).collect::<Vec<_>>().join("\n")
 }
 
@@ -166,16 +166,16 @@ mod tests {
     #[test]
     fn lines_fit_a_terminal() {
         let text = "word ".repeat(60);
-        assert!(indent(&wrap(&text, 2), 2).lines().all(|line| line.len() <= WIDTH));
-        assert_eq!(wrap("a b", 2), "a b");
+        assert!(indent_text(&wrap_text(&text, 2), 2).lines().all(|line| line.len() <= WIDTH));
+        assert_eq!(wrap_text("a b", 2), "a b");
         let long = "x".repeat(200);
-        assert_eq!(wrap(&format!("a {long} b"), 2), format!("a\n  {long}\n  b"));
+        assert_eq!(wrap_text(&format!("a {long} b"), 2), format!("a\n  {long}\n  b"));
     }
 
     #[test]
     fn a_healthy_machine_says_so_in_a_line() {
-        let seen = Seen::default();
-        let text = Report::new(&seen, Vec::new()).text();
+        let seen = Snapshot::default();
+        let text = DoctorReport::new(&seen, Vec::new()).to_text();
         assert!(text.starts_with("nothing is wrong: looked at 0 of"), "{text}");
     }
 }

@@ -2,36 +2,36 @@
 
 use binfmt_magic::{Arch, Entry};
 
-use super::seen::{meant_by, taken_by};
-use super::{Case, Check, Seen, Urgency};
-use crate::binfmt_misc::name_of;
+use super::seen::{system_named_by, systems_matched_by};
+use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::binfmt_misc::entry_name;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "native-registered", urgency: Urgency::Danger, run: native },
-    Check { id: "shadowed", urgency: Urgency::Broken, run: shadowed },
-    Check { id: "overlap", urgency: Urgency::Fragile, run: overlap },
-    Check { id: "never-matches", urgency: Urgency::Broken, run: never_matches },
+    Check { id: "native-registered", urgency: Urgency::Danger, run: check_native },
+    Check { id: "shadowed", urgency: Urgency::Broken, run: check_shadowed },
+    Check { id: "overlap", urgency: Urgency::Fragile, run: check_overlap },
+    Check { id: "never-matches", urgency: Urgency::Broken, run: check_never_matches },
 ];
 
 /// A rule that matches the machine's own programs. binfmt_misc comes before ELF (`insert_binfmt`), so every program goes
 /// to the interpreter, and the interpreter goes there too: "Too many levels of symbolic links" (ELOOP, measured), and the
 /// machine is unusable (nixpkgs#218465, #239806, linuxdeploy#1078). A disabled entry is a trap as well.
-fn native(seen: &Seen) -> Vec<Case> {
+fn check_native(seen: &Snapshot) -> Vec<Occurrence> {
     let cases = seen.table.entries().iter().filter_map(|entry| {
-        let arch = taken_by(entry).find(|arch| seen.natives.contains(arch.target))?;
-        let name = name_of(entry);
+        let arch = systems_matched_by(entry).find(|arch| seen.natives.contains(arch.target))?;
+        let name = entry_name(entry);
         let what = format!("the entry {name} takes {} programs, which this machine runs natively", arch.target);
         let why = "the kernel reads its table first: each such program goes to an interpreter, and if the interpreter \
                    is such a program too, nothing can be started any more (\"Too many levels of symbolic links\")";
-        Some(Case::of(arch, what, why).repair(seen.shell.put("-1", &name)))
+        Some(Occurrence::for_system(arch, what, why).with_repair(seen.shell.write_command("-1", &name)))
     });
     cases.collect()
 }
 
 /// Registered here, but another tool's newer entry takes the programs: the kernel tries the newest first and uses the
 /// first that matches (`list_add` in `fs/binfmt_misc.c`; measured).
-fn shadowed(seen: &Seen) -> Vec<Case> {
-    let cases = seen.emulated().filter_map(|(arch, winner)| {
+fn check_shadowed(seen: &Snapshot) -> Vec<Occurrence> {
+    let cases = seen.emulated_systems().filter_map(|(arch, winner)| {
         let ours = seen.table.entries().iter().find(|entry| {
             entry.enabled && seen.is_ours(entry) && arch.headers().iter().any(|head| entry.rule.matches(head))
         })?;
@@ -40,12 +40,12 @@ fn shadowed(seen: &Seen) -> Vec<Case> {
         }
         let what = format!(
             "the entry {} was registered after ours, {}, and takes its programs",
-            name_of(winner),
-            name_of(ours)
+            entry_name(winner),
+            entry_name(ours)
         );
         let why = "the newest entry that matches wins, so ours is not used";
-        let line = seen.shell.tool(format_args!("register {} --force", arch.target));
-        Some(Case::of(arch, what, why).repair(line))
+        let line = seen.shell.tool_command(format_args!("register {} --force", arch.target));
+        Some(Occurrence::for_system(arch, what, why).with_repair(line))
     });
     cases.collect()
 }
@@ -53,7 +53,7 @@ fn shadowed(seen: &Seen) -> Vec<Case> {
 /// Two entries of other tools take the same programs. The order of registration decides which one wins, and it may differ
 /// after the next restart. Tools name their entries differently, so both can exist (facts of peers: QEMU, Debian, NixOS,
 /// OpenRC, Docker); one peer's MIPS rules are the same twice. An entry of ours above another tool's is the user's choice.
-fn overlap(seen: &Seen) -> Vec<Case> {
+fn check_overlap(seen: &Snapshot) -> Vec<Occurrence> {
     let others: Vec<&Entry> =
         seen.table.entries().iter().filter(|entry| entry.enabled && !seen.is_ours(entry)).collect();
     let mut cases = Vec::new();
@@ -64,17 +64,17 @@ fn overlap(seen: &Seen) -> Vec<Case> {
                 heads.iter().any(|head| newer.rule.matches(head) && older.rule.matches(head))
             };
             let archs: Vec<_> = Arch::ALL.iter().filter(both).collect();
-            let won_by_us = |arch: &&Arch| seen.winner(arch).is_some_and(|winner| seen.is_ours(winner));
+            let won_by_us = |arch: &&Arch| seen.matching_entry(arch).is_some_and(|winner| seen.is_ours(winner));
             if archs.is_empty() || archs.iter().all(won_by_us) {
                 continue;
             }
-            let (newer, older) = (name_of(newer), name_of(older));
-            let mut case = Case::general(
+            let (newer, older) = (entry_name(newer), entry_name(older));
+            let mut case = Occurrence::general(
                 format!("the entries {newer} and {older} take the same programs"),
                 format!("the newest wins, which is {newer} now; after a restart it may be the other one"),
             );
             case.systems = archs.iter().map(|arch| arch.target).collect();
-            cases.push(case.repair(seen.shell.put("-1", &older)));
+            cases.push(case.with_repair(seen.shell.write_command("-1", &older)));
         }
     }
     cases
@@ -83,18 +83,22 @@ fn overlap(seen: &Seen) -> Vec<Case> {
 /// An entry whose rule matches none of the programs in its name. QEMU's own script has microblaze's `e_type` in the
 /// wrong byte order (so has Guix), and NixOS's i486, i586 and i686 require `e_machine` 6, which no toolchain writes
 /// (computed from their tables, `magic.json`).
-fn never_matches(seen: &Seen) -> Vec<Case> {
+fn check_never_matches(seen: &Snapshot) -> Vec<Occurrence> {
     let cases = seen.table.entries().iter().filter_map(|entry| {
-        let arch = meant_by(entry).filter(|arch| !seen.natives.contains(arch.target))?;
-        if taken_by(entry).next().is_some() || entry.rule.pattern().is_none() {
+        let arch = system_named_by(entry).filter(|arch| !seen.natives.contains(arch.target))?;
+        if systems_matched_by(entry).next().is_some() || entry.rule.pattern().is_none() {
             return None;
         }
-        let name = name_of(entry);
+        let name = entry_name(entry);
         let what = format!("the entry {name} can never match a program of {}", arch.target);
         let why = "its magic and mask match none of the programs that compilers produce: a known mistake in tables \
                    that tools copy from each other";
-        let case = Case::of(arch, what, why).repair(seen.shell.put("-1", &name));
-        Some(if seen.winner(arch).is_none() { case.repair(seen.shell.register(arch)) } else { case })
+        let case = Occurrence::for_system(arch, what, why).with_repair(seen.shell.write_command("-1", &name));
+        Some(if seen.matching_entry(arch).is_none() {
+            case.with_repair(seen.shell.register_command(arch))
+        } else {
+            case
+        })
     });
     cases.collect()
 }

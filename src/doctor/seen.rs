@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Entry};
 
 use super::shell::Shell;
-use crate::binfmt_misc::{Table, name_of};
+use crate::binfmt_misc::{Table, entry_name};
 use crate::boot::Boot;
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 use crate::nix::settings::Settings;
 use crate::receipt::System;
 
 /// The facts about a machine that the checks need.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Snapshot {
     /// `uname -m`.
     pub machine: String,
     /// Major and minor number of the running kernel.
@@ -30,7 +30,7 @@ pub struct Seen {
     /// Whether `register` can be written; `None` if it was not tried.
     pub writable: Option<bool>,
     /// The environment of the kernel.
-    pub place: Place,
+    pub environment: Environment,
     /// Targets that the machine runs natively.
     pub natives: BTreeSet<&'static str>,
     /// Names of our entries.
@@ -38,21 +38,21 @@ pub struct Seen {
     /// The registered systems, by the receipt.
     pub registered: BTreeMap<String, System>,
     /// The files of the entries' interpreters, by the path in the entry.
-    pub interpreters: BTreeMap<Vec<u8>, Interpreter>,
+    pub interpreters: BTreeMap<Vec<u8>, InterpreterFile>,
     /// The result of running a program, for each system that has an entry.
-    pub trials: BTreeMap<&'static str, Trial>,
+    pub trials: BTreeMap<&'static str, TrialRun>,
     /// The rules that are registered at boot.
     pub boot: Boot,
     /// Foreign setuid programs called sudo in the images of containers.
     pub foreign_sudo: BTreeMap<&'static str, PathBuf>,
     /// Nix; `None` if it was not found.
-    pub nix: Option<Nix>,
+    pub nix: Option<NixSnapshot>,
 }
 
 /// The environment of a kernel.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
-pub struct Place {
+pub struct Environment {
     /// Whether this is not the machine's own user namespace.
     pub user_namespace: bool,
     /// The kind of the container, if this is one.
@@ -71,7 +71,7 @@ pub struct Place {
 
 /// The file of an interpreter.
 #[derive(Debug, Clone, Default)]
-pub struct Interpreter {
+pub struct InterpreterFile {
     /// Whether the path exists.
     pub exists: bool,
     /// Why it is not a static program of this machine.
@@ -87,14 +87,14 @@ pub struct Interpreter {
     /// The SELinux label.
     pub label: Option<String>,
     /// The release that it reports.
-    pub version: Option<Version>,
+    pub version: Option<QemuVersion>,
     /// The known bug of its release ("aborts on …"), and the thread about it.
     pub flaw: Option<(&'static str, &'static str)>,
 }
 
 /// The result of running a foreign program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trial {
+pub enum TrialRun {
     /// It ran.
     Ran,
     /// It ran, but not through the file that is at the interpreter's path now.
@@ -105,7 +105,7 @@ pub enum Trial {
 
 /// The configuration of Nix.
 #[derive(Debug, Clone, Default)]
-pub struct Nix {
+pub struct NixSnapshot {
     /// The settings in its files.
     pub settings: Settings,
     /// `extra-platforms` as Nix itself reports it; `None` if Nix could not be asked.
@@ -126,7 +126,7 @@ pub struct Nix {
     pub missing: BTreeSet<String>,
 }
 
-impl Default for Seen {
+impl Default for Snapshot {
     fn default() -> Self {
         Self {
             machine: "x86_64".into(),
@@ -135,66 +135,66 @@ impl Default for Seen {
             table: Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true },
             has_binfmt_misc: Some(true),
             writable: Some(true),
-            place: Place::default(),
+            environment: Environment::default(),
             natives: BTreeSet::new(),
             ours: BTreeSet::new(),
             registered: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             trials: BTreeMap::new(),
-            boot: Boot::of(Vec::new(), true),
+            boot: Boot::from_rules(Vec::new(), true),
             foreign_sudo: BTreeMap::new(),
             nix: None,
         }
     }
 }
 
-impl Seen {
+impl Snapshot {
     /// Whether this tool made the entry.
     pub fn is_ours(&self, entry: &Entry) -> bool {
-        self.ours.contains(&name_of(entry))
+        self.ours.contains(&entry_name(entry))
     }
 
     /// The systems that run through an entry, with that entry. Native systems are not included.
-    pub fn emulated(&self) -> impl Iterator<Item = (&'static Arch, &Entry)> {
+    pub fn emulated_systems(&self) -> impl Iterator<Item = (&'static Arch, &Entry)> {
         let foreign = Arch::ALL.iter().filter(|arch| !self.natives.contains(arch.target));
-        foreign.filter_map(|arch| Some((arch, self.winner(arch)?)))
+        foreign.filter_map(|arch| Some((arch, self.matching_entry(arch)?)))
     }
 
     /// The entry that the kernel picks for a system's programs.
-    pub fn winner(&self, arch: &Arch) -> Option<&Entry> {
-        arch.headers().iter().find_map(|head| self.table.winner(head))
+    pub fn matching_entry(&self, arch: &Arch) -> Option<&Entry> {
+        arch.headers().iter().find_map(|head| self.table.matching_entry(head))
     }
 
     /// Whether the table exists and is in force.
-    pub fn is_in_force(&self) -> bool {
+    pub fn is_table_active(&self) -> bool {
         matches!(self.table, Table::Mounted { enabled: true, .. })
     }
 
     /// The interpreter of an entry, if it was examined.
-    pub fn interpreter(&self, entry: &Entry) -> Option<&Interpreter> {
+    pub fn interpreter_of(&self, entry: &Entry) -> Option<&InterpreterFile> {
         self.interpreters.get(&entry.rule.interpreter)
     }
 
     /// The registered systems that this version knows.
-    pub fn registered(&self) -> impl Iterator<Item = (&'static Arch, &System)> {
+    pub fn registered_systems(&self) -> impl Iterator<Item = (&'static Arch, &System)> {
         self.registered.iter().filter_map(|(target, system)| Some((Arch::by_target(target)?, system)))
     }
 }
 
 /// The path in an entry.
-pub fn path_of(entry: &Entry) -> &Path {
+pub fn interpreter_path(entry: &Entry) -> &Path {
     Path::new(OsStr::from_bytes(&entry.rule.interpreter))
 }
 
 /// The systems whose programs an entry matches.
-pub fn taken_by(entry: &Entry) -> impl Iterator<Item = &'static Arch> {
+pub fn systems_matched_by(entry: &Entry) -> impl Iterator<Item = &'static Arch> {
     Arch::ALL.iter().filter(|arch| arch.headers().iter().any(|head| entry.rule.matches(head)))
 }
 
 /// The system in the name of an entry or of its interpreter. The text before `qemu-` and after the target is dropped, as in `/run/binfmt/qemu-aarch64-static`.
-pub fn meant_by(entry: &Entry) -> Option<&'static Arch> {
-    let file = path_of(entry).file_name().map(|name| name.to_string_lossy().into_owned());
-    let names = file.into_iter().chain([name_of(entry)]);
+pub fn system_named_by(entry: &Entry) -> Option<&'static Arch> {
+    let file = interpreter_path(entry).file_name().map(|name| name.to_string_lossy().into_owned());
+    let names = file.into_iter().chain([entry_name(entry)]);
     names.into_iter().find_map(|name| {
         let name = name.trim_end_matches("-binfmt-P").trim_end_matches("-static");
         let name = name.rsplit_once("qemu-").map_or(name, |(_, target)| target);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 use crate::binfmt_misc;
-use crate::text::quoted;
+use crate::text::shell_quote;
 
 /// How commands for a shell are written on a machine.
 #[derive(Debug, Clone, Default)]
@@ -19,36 +19,36 @@ pub struct Shell {
 
 impl Shell {
     /// A command that needs root.
-    pub fn root(&self, line: impl Display) -> String {
+    pub fn as_root(&self, line: impl Display) -> String {
         if self.is_root { line.to_string() } else { format!("sudo {line}") }
     }
 
     /// A command of this tool, with these arguments.
-    pub fn tool(&self, words: impl Display) -> String {
+    pub fn tool_command(&self, words: impl Display) -> String {
         match &self.root {
-            Some(root) => format!("binfmt-nix --root {} {words}", quoted(&root.to_string_lossy())),
-            None => self.root(format_args!("binfmt-nix {words}")),
+            Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.to_string_lossy())),
+            None => self.as_root(format_args!("binfmt-nix {words}")),
         }
     }
 
     /// The command that registers a system, again or for the first time.
-    pub fn register(&self, arch: &Arch) -> String {
-        self.tool(format_args!("register {}", arch.target))
+    pub fn register_command(&self, arch: &Arch) -> String {
+        self.tool_command(format_args!("register {}", arch.target))
     }
 
     /// The command that writes a word to a file of the kernel's table.
-    pub fn put(&self, word: &str, file: &str) -> String {
-        let path = self.path(&binfmt_misc::path(file));
+    pub fn write_command(&self, word: &str, file: &str) -> String {
+        let path = self.quote_path(&binfmt_misc::entry_path(file));
         if self.is_root { format!("echo {word} > {path}") } else { format!("echo {word} | sudo tee {path}") }
     }
 
     /// A path of the machine, quoted for a shell.
-    pub fn path(&self, path: &Path) -> String {
-        quoted(&self.real(path).to_string_lossy())
+    pub fn quote_path(&self, path: &Path) -> String {
+        shell_quote(&self.real_path(path).to_string_lossy())
     }
 
     /// The real path of a path of the machine.
-    pub fn real(&self, path: &Path) -> PathBuf {
+    pub fn real_path(&self, path: &Path) -> PathBuf {
         match &self.root {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
             None => path.to_owned(),
@@ -63,10 +63,10 @@ mod tests {
     #[test]
     fn lines_are_those_of_this_machine_and_this_user() {
         let mine = Shell::default();
-        assert_eq!(mine.tool("register arm"), "sudo binfmt-nix register arm");
-        assert_eq!(mine.put("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+        assert_eq!(mine.tool_command("register arm"), "sudo binfmt-nix register arm");
+        assert_eq!(mine.write_command("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
         let image = Shell { root: Some("/mnt/an image".into()), is_root: true };
-        assert_eq!(image.tool("status"), "binfmt-nix --root '/mnt/an image' status");
-        assert_eq!(image.put("-1", "x y"), "echo -1 > '/mnt/an image/proc/sys/fs/binfmt_misc/x y'");
+        assert_eq!(image.tool_command("status"), "binfmt-nix --root '/mnt/an image' status");
+        assert_eq!(image.write_command("-1", "x y"), "echo -1 > '/mnt/an image/proc/sys/fs/binfmt_misc/x y'");
     }
 }

@@ -2,13 +2,13 @@
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use super::seen::{Interpreter, Place, Trial};
-use super::{Seen, checks, examine};
+use super::seen::{Environment, InterpreterFile, TrialRun};
+use super::{Snapshot, all_checks, run_checks};
 use crate::binfmt_misc::Table;
 
 #[test]
 fn names_are_unique_and_in_kebab_case() {
-    let ids: Vec<&str> = checks().map(|check| check.id).collect();
+    let ids: Vec<&str> = all_checks().map(|check| check.id).collect();
     for (number, id) in ids.iter().enumerate() {
         assert!(id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{id}");
         assert!(!ids.iter().skip(number + 1).any(|other| other == id), "{id} is there twice");
@@ -17,22 +17,22 @@ fn names_are_unique_and_in_kebab_case() {
 
 #[test]
 fn a_machine_with_nothing_is_healthy() {
-    assert_eq!(examine(&Seen::default()), []);
+    assert_eq!(run_checks(&Snapshot::default()), []);
 }
 
-fn ids(seen: &Seen) -> Vec<&'static str> {
-    examine(seen).into_iter().map(|finding| finding.id).collect()
+fn ids(seen: &Snapshot) -> Vec<&'static str> {
+    run_checks(seen).into_iter().map(|finding| finding.id).collect()
 }
 
 /// A table with these entries, and a boot file that holds them.
-fn with(lines: &[String]) -> Seen {
+fn with(lines: &[String]) -> Snapshot {
     let rules: Vec<Rule> =
         lines.iter().map(|line| Rule::parse(line.as_bytes())).collect::<Result<_, _>>().unwrap_or_default();
     assert_eq!(rules.len(), lines.len(), "{lines:?}");
     let held = rules.iter().map(|rule| ("/usr/lib/binfmt.d/x.conf".into(), rule.clone())).collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
     let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
-    Seen { table, boot: crate::boot::Boot::of(held, true), ..Seen::default() }
+    Snapshot { table, boot: crate::boot::Boot::from_rules(held, true), ..Snapshot::default() }
 }
 
 fn line(name: &str, system: &str, flags: &str) -> String {
@@ -53,9 +53,10 @@ fn line(name: &str, system: &str, flags: &str) -> String {
 fn a_label_that_services_may_not_execute() {
     let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
     let mut label = |label: &str, selinux| {
-        let file = Interpreter { exists: true, executable: true, label: Some(label.into()), ..Interpreter::default() };
+        let file =
+            InterpreterFile { exists: true, executable: true, label: Some(label.into()), ..InterpreterFile::default() };
         seen.interpreters = [(b"/q".to_vec(), file)].into();
-        seen.place = Place { selinux, ..Place::default() };
+        seen.environment = Environment { selinux, ..Environment::default() };
         ids(&seen)
     };
     assert_eq!(label("system_u:object_r:container_file_t:s0", true), ["interpreter-label"]);
@@ -85,9 +86,9 @@ fn rules_that_are_the_same_twice() {
 #[test]
 fn what_is_explained_is_not_said_twice() {
     let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
-    seen.trials = [("aarch64", Trial::Failed("it ended".into()))].into();
+    seen.trials = [("aarch64", TrialRun::Failed("it ended".into()))].into();
     assert_eq!(ids(&seen), ["does-not-run"]);
-    seen.interpreters = [(b"/q".to_vec(), Interpreter::default())].into();
+    seen.interpreters = [(b"/q".to_vec(), InterpreterFile::default())].into();
     assert_eq!(ids(&seen), ["interpreter-missing"]);
 }
 
@@ -96,8 +97,8 @@ fn what_is_explained_is_not_said_twice() {
 fn every_finding_has_a_line_that_repairs_it() {
     let mut seen = with(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
     seen.natives.insert("x86_64");
-    seen.place = Place { wsl: true, user_namespace: true, ..Place::default() };
-    let findings = examine(&seen);
+    seen.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
+    let findings = run_checks(&seen);
     assert!(findings.len() > 4, "{findings:#?}");
     for finding in &findings {
         assert!(!finding.case.repair.is_empty() && !finding.case.why.is_empty(), "{finding:#?}");

@@ -24,7 +24,9 @@ pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Op
     for (name, text) in files {
         for uri in archive_uris(name, text) {
             match uri.strip_prefix("mirror+file:") {
-                Some(path) => read(&one_slash(path)).iter().flat_map(|list| listed(list)).for_each(&mut add),
+                Some(path) => {
+                    read(&collapse_slashes(path)).iter().flat_map(|list| parse_mirror_list(list)).for_each(&mut add)
+                }
                 None => add(&uri),
             }
         }
@@ -34,7 +36,7 @@ pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Op
 
 /// What one entry of a sources file says.
 #[derive(Debug, Default)]
-struct Source {
+struct AptSource {
     binary: bool,
     enabled: bool,
     uris: Vec<String>,
@@ -44,15 +46,15 @@ struct Source {
 }
 
 fn archive_uris(name: &str, text: &str) -> Vec<String> {
-    let sources: Vec<Source> = match name.rsplit_once('.') {
-        Some((_, "sources")) => stanzas(text),
-        Some((_, "list")) => text.lines().filter_map(one_line).collect(),
+    let sources: Vec<AptSource> = match name.rsplit_once('.') {
+        Some((_, "sources")) => parse_deb822(text),
+        Some((_, "list")) => text.lines().filter_map(parse_one_line).collect(),
         _ => Vec::new(),
     };
-    sources.into_iter().filter(Source::is_main_archive).flat_map(|source| source.uris).collect()
+    sources.into_iter().filter(AptSource::is_main_archive).flat_map(|source| source.uris).collect()
 }
 
-impl Source {
+impl AptSource {
     fn is_main_archive(&self) -> bool {
         let of_security = |suite: &String| suite.ends_with("-security") || suite.contains('/');
         let debians = |key: &String| {
@@ -67,14 +69,14 @@ impl Source {
     }
 }
 
-fn stanzas(text: &str) -> Vec<Source> {
+fn parse_deb822(text: &str) -> Vec<AptSource> {
     let mut sources = Vec::new();
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in text.lines().chain([""]) {
         if line.starts_with('#') {
             // A comment, even in the midst of a stanza (deb822(5)).
         } else if line.trim().is_empty() {
-            sources.push(stanza(&fields));
+            sources.push(parse_stanza(&fields));
             fields.clear();
         } else if line.starts_with([' ', '\t']) {
             if let Some((_, value)) = fields.last_mut() {
@@ -88,15 +90,15 @@ fn stanzas(text: &str) -> Vec<Source> {
     sources
 }
 
-fn stanza(fields: &[(String, String)]) -> Source {
-    let mut source = Source { enabled: true, ..Source::default() };
+fn parse_stanza(fields: &[(String, String)]) -> AptSource {
+    let mut source = AptSource { enabled: true, ..AptSource::default() };
     for (name, value) in fields {
         match name.as_str() {
-            "types" => source.binary = words(value).any(|word| word == "deb"),
+            "types" => source.binary = split_words(value).any(|word| word == "deb"),
             "enabled" => source.enabled = !is_no(value),
-            "uris" => source.uris = words(value).map(str::to_owned).collect(),
-            "suites" => source.suites = words(value).map(str::to_owned).collect(),
-            "components" => source.components = words(value).map(str::to_owned).collect(),
+            "uris" => source.uris = split_words(value).map(str::to_owned).collect(),
+            "suites" => source.suites = split_words(value).map(str::to_owned).collect(),
+            "components" => source.components = split_words(value).map(str::to_owned).collect(),
             "signed-by" => source.signed_by = Some(value.clone()),
             _ => (),
         }
@@ -105,7 +107,7 @@ fn stanza(fields: &[(String, String)]) -> Source {
 }
 
 /// `deb [ option=value … ] uri suite component…`
-fn one_line(line: &str) -> Option<Source> {
+fn parse_one_line(line: &str) -> Option<AptSource> {
     let line = line.split('#').next()?.trim();
     let rest = line.strip_prefix("deb")?;
     let rest = rest.strip_prefix([' ', '\t'])?.trim_start();
@@ -113,9 +115,9 @@ fn one_line(line: &str) -> Option<Source> {
         Some(inside) => inside.split_once(']')?,
         None => ("", rest),
     };
-    let signed_by = words(options).find_map(|option| option.strip_prefix("signed-by="));
-    let mut words = words(rest).map(str::to_owned);
-    Some(Source {
+    let signed_by = split_words(options).find_map(|option| option.strip_prefix("signed-by="));
+    let mut words = split_words(rest).map(str::to_owned);
+    Some(AptSource {
         binary: true,
         enabled: true,
         uris: vec![words.next()?],
@@ -127,10 +129,10 @@ fn one_line(line: &str) -> Option<Source> {
 
 /// The mirrors in a mirror list: a URI a line, then attributes behind tabs; those with a lower
 /// `priority:` are asked first, those without one last.
-fn listed(list: &str) -> Vec<&str> {
+fn parse_mirror_list(list: &str) -> Vec<&str> {
     let mut mirrors: Vec<(u32, &str)> = Vec::new();
     for line in list.lines().filter(|line| !line.starts_with('#')) {
-        let mut words = words(line);
+        let mut words = split_words(line);
         let Some(uri) = words.next() else { continue };
         let attributes: Vec<&str> = words.collect();
         let value = |key| attributes.iter().filter_map(move |a| a.strip_prefix(key));
@@ -145,7 +147,7 @@ fn listed(list: &str) -> Vec<&str> {
 }
 
 /// `//path`, `///path` and `/path` all mean `/path`.
-fn one_slash(path: &str) -> String {
+fn collapse_slashes(path: &str) -> String {
     format!("/{}", path.trim_start_matches('/'))
 }
 
@@ -155,7 +157,7 @@ fn is_no(value: &str) -> bool {
     matches!(&*value, "no" | "false" | "without" | "off" | "disable" | "0")
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+fn split_words(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 

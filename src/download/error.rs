@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::Reason;
+use super::MirrorFailure;
 use crate::error::{Error, ExitCode, Failure};
 
 /// A download that gave nothing.
@@ -19,24 +19,24 @@ pub enum DownloadError {
     #[error("cannot set up downloads: {0}")]
     Client(String),
     /// No mirror gave the bytes.
-    #[error("cannot download {package}{}", Listed(tries))]
+    #[error("cannot download {package}{}", AttemptList(tries))]
     Failed {
         /// The file name of the package.
         package: String,
         /// Whether it is Debian's, which has more mirrors.
         mirrored: bool,
         /// Everybody who was asked, in order.
-        tries: Vec<Try>,
+        tries: Vec<FailedAttempt>,
     },
     /// No mirror gave the bytes, and at least one gave others.
-    #[error("refused unverified bytes instead of {package}{}", Listed(tries))]
+    #[error("refused unverified bytes instead of {package}{}", AttemptList(tries))]
     Unverified {
         /// The file name of the package.
         package: String,
         /// Whether it is Debian's, which has more mirrors.
         mirrored: bool,
         /// Everybody who was asked, in order.
-        tries: Vec<Try>,
+        tries: Vec<FailedAttempt>,
     },
     /// The bytes are the pinned ones, but what is in them is not what the catalogue says.
     #[error("the catalogue does not agree with its own package: qemu-{target}: {why}")]
@@ -61,11 +61,11 @@ pub enum DownloadError {
 
 /// A mirror that was asked in vain.
 #[derive(Debug)]
-pub struct Try {
+pub struct FailedAttempt {
     /// The URL that was asked for, without passwords.
     pub url: String,
     /// Why it gave nothing.
-    pub reason: Reason,
+    pub reason: MirrorFailure,
 }
 
 impl DownloadError {
@@ -77,7 +77,7 @@ impl DownloadError {
                 format!("name a Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {qemu}")
             }
             Self::Client(_) => format!("check SSL_CERT_FILE, NIX_SSL_CERT_FILE and the proxy variables, {qemu}"),
-            Self::Failed { mirrored, tries, .. } => advice(*mirrored, tries, qemu),
+            Self::Failed { mirrored, tries, .. } => mirror_advice(*mirrored, tries, qemu),
             Self::Unverified { mirrored: false, .. } => {
                 "the server, or a proxy before it, has another file than the digest names; nothing of it was used. Ask its \
                  publisher for the digest of today"
@@ -118,11 +118,11 @@ impl From<DownloadError> for Error {
 }
 
 /// What all mirrors together came to.
-pub(crate) fn failure(package: String, mirrored: bool, tries: Vec<Try>) -> DownloadError {
-    let tries = once_each(tries);
+pub(crate) fn all_mirrors_failed(package: String, mirrored: bool, tries: Vec<FailedAttempt>) -> DownloadError {
+    let tries = last_attempts(tries);
     if tries.is_empty() {
         DownloadError::NoMirror { package }
-    } else if tries.iter().any(|t| t.reason.is_lie()) {
+    } else if tries.iter().any(|t| t.reason.is_wrong_digest()) {
         DownloadError::Unverified { package, mirrored, tries }
     } else {
         DownloadError::Failed { package, mirrored, tries }
@@ -130,24 +130,24 @@ pub(crate) fn failure(package: String, mirrored: bool, tries: Vec<Try>) -> Downl
 }
 
 /// The last reason of each, but a lie before any other.
-fn once_each(tries: Vec<Try>) -> Vec<Try> {
-    let mut each: Vec<Try> = Vec::new();
-    for Try { url, reason } in tries {
+fn last_attempts(tries: Vec<FailedAttempt>) -> Vec<FailedAttempt> {
+    let mut each: Vec<FailedAttempt> = Vec::new();
+    for FailedAttempt { url, reason } in tries {
         match each.iter_mut().find(|known| known.url == url) {
-            Some(known) if known.reason.is_lie() => {}
+            Some(known) if known.reason.is_wrong_digest() => {}
             Some(known) => known.reason = reason,
-            None => each.push(Try { url, reason }),
+            None => each.push(FailedAttempt { url, reason }),
         }
     }
     each
 }
 
-fn advice(mirrored: bool, tries: &[Try], qemu: &str) -> String {
+fn mirror_advice(mirrored: bool, tries: &[FailedAttempt], qemu: &str) -> String {
     let mut advice = Vec::new();
     if mirrored {
         advice.push("name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR)");
     }
-    let unreached = |t: &Try| matches!(t.reason, Reason::Unreachable(_) | Reason::Stalled(_));
+    let unreached = |t: &FailedAttempt| matches!(t.reason, MirrorFailure::Unreachable(_) | MirrorFailure::Stalled(_));
     if tries.iter().any(unreached) {
         advice.push(
             "set HTTPS_PROXY and HTTP_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority \
@@ -159,11 +159,11 @@ fn advice(mirrored: bool, tries: &[Try], qemu: &str) -> String {
 }
 
 /// One line for each mirror.
-struct Listed<'a>(&'a [Try]);
+struct AttemptList<'a>(&'a [FailedAttempt]);
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for AttemptList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|Try { url, reason }| write!(f, "\n  {url}: {reason}"))
+        self.0.iter().try_for_each(|FailedAttempt { url, reason }| write!(f, "\n  {url}: {reason}"))
     }
 }
 
@@ -176,8 +176,11 @@ mod tests {
     #[test]
     fn every_mirror_and_reason_is_listed() {
         let tries = vec![
-            Try { url: "https://a.example/x.deb".to_owned(), reason: Reason::Status { code: 404 } },
-            Try { url: "https://b.example/x.deb".to_owned(), reason: Reason::Stalled(Duration::from_secs(30)) },
+            FailedAttempt { url: "https://a.example/x.deb".to_owned(), reason: MirrorFailure::Status { code: 404 } },
+            FailedAttempt {
+                url: "https://b.example/x.deb".to_owned(),
+                reason: MirrorFailure::Stalled(Duration::from_secs(30)),
+            },
         ];
         let package = "x.deb".to_owned();
         let error = DownloadError::Failed { package, mirrored: true, tries };

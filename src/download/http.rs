@@ -18,15 +18,15 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{ClientOptions, DownloadError, Proxies, Reason};
-use crate::text::one_line;
+use super::{ClientOptions, DownloadError, MirrorFailure, Proxies};
+use crate::text::to_one_line;
 
 const AGENT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
 
 /// A client for the mirrors of one call. It has a thread of its own from the start.
 #[derive(Debug)]
-pub struct Client {
+pub struct HttpClient {
     http: Reqwest,
     stall: Duration,
     whole: Duration,
@@ -36,7 +36,7 @@ pub struct Client {
 
 /// What a server is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ask<'a> {
+pub(super) struct HttpRequest<'a> {
     pub(super) url: &'a str,
     /// The first byte, and the last one if it is not the file's: it is meant too (RFC 9110 §14.1.2).
     pub(super) range: Option<(u64, Option<u64>)>,
@@ -45,30 +45,30 @@ pub(super) struct Ask<'a> {
 }
 
 /// What a server answered, before its body is read.
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     headers: HeaderMap,
-    pub(super) body: Body,
+    pub(super) body: HttpBody,
 }
 
 /// The body, whose reader is not kept waiting for ever.
-pub(super) struct Body {
+pub(super) struct HttpBody {
     response: Response,
-    since: Instant,
-    got: u64,
+    started: Instant,
+    received: u64,
     stall: Duration,
     whole: Duration,
     slowest: u64,
 }
 
-impl Client {
+impl HttpClient {
     /// A client that trusts these roots. It opens no file.
-    pub fn new(options: &ClientOptions, roots: Roots) -> Result<Self, DownloadError> {
-        let told = |e: &dyn Error| DownloadError::Client(chain(e));
+    pub fn new(options: &ClientOptions, roots: RootCertificates) -> Result<Self, DownloadError> {
+        let told = |e: &dyn Error| DownloadError::Client(error_causes(e));
         let mut builder = ClientBuilder::new()
-            .tls_backend_preconfigured(tls(roots).map_err(|e| told(&e))?)
+            .tls_backend_preconfigured(tls_config(roots).map_err(|e| told(&e))?)
             .user_agent(AGENT)
-            .redirect(Policy::custom(redirect))
+            .redirect(Policy::custom(redirect_policy))
             .referer(false)
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect)
@@ -87,12 +87,12 @@ impl Client {
     }
 
     /// How long is waited before those that may do better are asked again.
-    pub(super) fn pause(&self) -> Duration {
+    pub(super) fn retry_pause(&self) -> Duration {
         self.pause
     }
 
     /// Asks a server, without a coding for the way.
-    pub(super) fn ask(&self, ask: Ask<'_>) -> Result<Answer, Reason> {
+    pub(super) fn send_get(&self, ask: HttpRequest<'_>) -> Result<HttpResponse, MirrorFailure> {
         let since = Instant::now();
         let mut request = self.http.get(ask.url).header(ACCEPT_ENCODING, "identity");
         if let Some((first, last)) = ask.range {
@@ -102,66 +102,76 @@ impl Client {
         for (name, value) in ask.headers {
             request = request.header(name, value);
         }
-        self.send(request, since)
+        self.send_request(request, since)
     }
 
     /// Gives a server a form (application/x-www-form-urlencoded). It goes nowhere else: a redirect that would have it
     /// said again (RFC 9110 §15.4.8) is not followed, for this body cannot be read twice.
-    pub(super) fn tell(&self, url: &str, form: String) -> Result<Answer, Reason> {
+    pub(super) fn post_form(&self, url: &str, form: String) -> Result<HttpResponse, MirrorFailure> {
         let since = Instant::now();
         let length = form.len() as u64;
         let body = reqwest::blocking::Body::sized(Cursor::new(form), length);
-        self.send(self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body), since)
+        self.send_request(
+            self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body),
+            since,
+        )
     }
 
-    fn send(&self, request: RequestBuilder, since: Instant) -> Result<Answer, Reason> {
-        let response = request.send().map_err(|e| reason(e, self.stall))?;
-        Ok(Answer {
+    fn send_request(&self, request: RequestBuilder, since: Instant) -> Result<HttpResponse, MirrorFailure> {
+        let response = request.send().map_err(|e| describe_failure(e, self.stall))?;
+        Ok(HttpResponse {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: Body { response, since, got: 0, stall: self.stall, whole: self.whole, slowest: self.slowest },
+            body: HttpBody {
+                response,
+                started: since,
+                received: 0,
+                stall: self.stall,
+                whole: self.whole,
+                slowest: self.slowest,
+            },
         })
     }
 }
 
-impl Answer {
+impl HttpResponse {
     /// A header, as far as it can be printed.
-    pub(super) fn header(&self, name: &HeaderName) -> Option<String> {
-        Some(one_line(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes())))
+    pub(super) fn header_text(&self, name: &HeaderName) -> Option<String> {
+        Some(to_one_line(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes())))
     }
 
     /// All values of a header, as they came.
-    pub(super) fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn header_values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
         self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
     /// How long it says that its body is.
     pub(super) fn content_length(&self) -> Option<u64> {
-        self.header(&CONTENT_LENGTH)?.parse().ok()
+        self.header_text(&CONTENT_LENGTH)?.parse().ok()
     }
 
     /// Which bytes of the file it says that its body is.
     pub(super) fn content_range(&self) -> Option<String> {
-        self.header(&CONTENT_RANGE)
+        self.header_text(&CONTENT_RANGE)
     }
 
     /// Refuses a coding, for nobody asked for one.
-    pub(super) fn check_coding(&self) -> Result<(), Reason> {
-        match self.header(&CONTENT_ENCODING) {
-            Some(coding) if !coding.eq_ignore_ascii_case("identity") => Err(Reason::Encoded(coding)),
+    pub(super) fn refuse_encoding(&self) -> Result<(), MirrorFailure> {
+        match self.header_text(&CONTENT_ENCODING) {
+            Some(coding) if !coding.eq_ignore_ascii_case("identity") => Err(MirrorFailure::Encoded(coding)),
             _ => Ok(()),
         }
     }
 }
 
-impl Body {
+impl HttpBody {
     /// Reads what is there; 0 at the end.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Reason> {
+    pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, MirrorFailure> {
         loop {
-            self.check_pace()?;
+            self.check_speed()?;
             match self.response.read(buffer) {
                 Ok(length) => {
-                    self.got = self.got.saturating_add(length as u64);
+                    self.received = self.received.saturating_add(length as u64);
                     return Ok(length);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -169,9 +179,9 @@ impl Body {
                     let inner = e.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
                     let timed_out = inner.is_some_and(reqwest::Error::is_timeout);
                     return Err(if timed_out || e.kind() == ErrorKind::TimedOut {
-                        Reason::Stalled(self.stall)
+                        MirrorFailure::Stalled(self.stall)
                     } else {
-                        Reason::Broken(chain(&e))
+                        MirrorFailure::Broken(error_causes(&e))
                     });
                 }
             }
@@ -179,46 +189,51 @@ impl Body {
     }
 
     /// A server that gives a byte now and then never stalls, but never ends either.
-    fn check_pace(&self) -> Result<(), Reason> {
-        let took = self.since.elapsed();
+    fn check_speed(&self) -> Result<(), MirrorFailure> {
+        let took = self.started.elapsed();
         let due = self.slowest.saturating_mul(took.as_secs());
-        if took > self.whole || (took > self.stall && self.got < due) {
-            return Err(Reason::Slow { bytes: self.got, took });
+        if took > self.whole || (took > self.stall && self.received < due) {
+            return Err(MirrorFailure::Slow { bytes: self.received, took });
         }
         Ok(())
     }
 }
 
 /// Why a mirror is not read any further.
-pub(super) enum Stop {
+pub(super) enum TransferError {
     /// The mirror's fault: another one may do better.
-    Mirror(Reason),
+    Mirror(MirrorFailure),
     /// Not the mirror's fault.
-    Ours(DownloadError),
+    Local(DownloadError),
 }
 
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
+impl From<MirrorFailure> for TransferError {
+    fn from(reason: MirrorFailure) -> Self {
         Self::Mirror(reason)
     }
 }
 
 /// A server that is busy may say for how long, in seconds (RFC 9110 §10.2.3); a date is not looked at.
-pub(super) fn status(answer: &Answer, code: u16) -> Reason {
+pub(super) fn status_failure(answer: &HttpResponse, code: u16) -> MirrorFailure {
     match code {
         429 | 503 => {
-            let after = answer.header(&RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
-            Reason::Busy { code, after }
+            let after = answer.header_text(&RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+            MirrorFailure::Busy { code, after }
         }
-        code => Reason::Status { code },
+        code => MirrorFailure::Status { code },
     }
 }
 
 /// Reads up to `most` bytes; whether that was all.
-pub(super) fn read_all(body: &mut Body, most: u64, into: &mut Vec<u8>, moved: &mut u64) -> Result<bool, Reason> {
+pub(super) fn read_up_to(
+    body: &mut HttpBody,
+    most: u64,
+    into: &mut Vec<u8>,
+    moved: &mut u64,
+) -> Result<bool, MirrorFailure> {
     let mut buffer = [0; 16 << 10];
     loop {
-        let length = body.read(&mut buffer)?;
+        let length = body.read_some(&mut buffer)?;
         if length == 0 {
             return Ok(true);
         }
@@ -233,18 +248,18 @@ pub(super) fn read_all(body: &mut Body, most: u64, into: &mut Vec<u8>, moved: &m
 
 /// Certificates of authorities. None at all stands for Mozilla's list as of this build.
 #[derive(Debug, Clone, Default)]
-pub struct Roots(Vec<CertificateDer<'static>>);
+pub struct RootCertificates(Vec<CertificateDer<'static>>);
 
-impl Roots {
+impl RootCertificates {
     /// Those that this machine trusts: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the
     /// distribution's. What cannot be read is left out.
-    pub fn of_this_machine() -> Self {
+    pub fn load_system() -> Self {
         Self(rustls_native_certs::load_native_certs().certs)
     }
 
     /// Those certificates too, in PEM; what is none of them is left out.
     #[must_use]
-    pub fn and(mut self, pem: &[u8]) -> Self {
+    pub fn with_pem(mut self, pem: &[u8]) -> Self {
         self.0.extend(CertificateDer::pem_slice_iter(pem).flatten());
         self
     }
@@ -252,7 +267,7 @@ impl Roots {
 
 /// TLS that trusts these roots, or, on a machine that has no list of authorities, Mozilla's list as
 /// of this build.
-fn tls(trusted: Roots) -> Result<ClientConfig, rustls::Error> {
+fn tls_config(trusted: RootCertificates) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted.0);
     if roots.is_empty() {
@@ -267,7 +282,7 @@ fn tls(trusted: Roots) -> Result<ClientConfig, rustls::Error> {
 
 /// Mirrors redirect to other hosts, and http to https; never to what is not the web, nor from
 /// https back.
-fn redirect(attempt: Attempt<'_>) -> Action {
+fn redirect_policy(attempt: Attempt<'_>) -> Action {
     let to = attempt.url().scheme().to_owned();
     let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
     if attempt.previous().len() > MOST_REDIRECTS {
@@ -279,17 +294,17 @@ fn redirect(attempt: Attempt<'_>) -> Action {
     }
 }
 
-fn reason(error: reqwest::Error, stall: Duration) -> Reason {
+fn describe_failure(error: reqwest::Error, stall: Duration) -> MirrorFailure {
     // The URL may hold a password, and is told by the caller.
     let error = error.without_url();
     if error.is_redirect() {
-        Reason::Redirect(chain(&error))
+        MirrorFailure::Redirect(error_causes(&error))
     } else if error.is_connect() {
-        Reason::Unreachable(chain(&error))
+        MirrorFailure::Unreachable(error_causes(&error))
     } else if error.is_timeout() {
-        Reason::Stalled(stall)
+        MirrorFailure::Stalled(stall)
     } else {
-        Reason::Broken(chain(&error))
+        MirrorFailure::Broken(error_causes(&error))
     }
 }
 
@@ -297,7 +312,7 @@ fn reason(error: reqwest::Error, stall: Duration) -> Reason {
 const WRAPPERS: [&str; 4] = ["error sending request", "client error (", "error trying to connect", "dns error"];
 
 /// The causes of an error, from what was tried to why it failed, each said once.
-fn chain(error: &dyn Error) -> String {
+fn error_causes(error: &dyn Error) -> String {
     let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -309,5 +324,5 @@ fn chain(error: &dyn Error) -> String {
     }
     let wrapper = |text: &String| WRAPPERS.iter().any(|wrapper| text.starts_with(wrapper));
     let telling = causes.iter().position(|text| !wrapper(text)).unwrap_or(0);
-    one_line(&causes.get(telling..).unwrap_or_default().join(": "))
+    to_one_line(&causes.get(telling..).unwrap_or_default().join(": "))
 }

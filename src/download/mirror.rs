@@ -33,11 +33,11 @@ pub struct BaseUrl(String);
 /// The text is no URL of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the URL of a mirror: it must be like {KERNEL_ORG}")]
-pub struct NotAMirror;
+pub struct InvalidMirrorUrl;
 
 /// All mirrors, in the order in which they are asked: the one that the user named, those that apt
 /// uses here, and two public ones.
-pub fn mirrors(named: Option<BaseUrl>, apt: Vec<BaseUrl>) -> Vec<Mirror> {
+pub fn order_mirrors(named: Option<BaseUrl>, apt: Vec<BaseUrl>) -> Vec<Mirror> {
     let public = BaseUrl(KERNEL_ORG.to_owned());
     let mut mirrors: Vec<Mirror> = Vec::new();
     for base in named.into_iter().chain(apt).chain([public]) {
@@ -52,7 +52,7 @@ pub fn mirrors(named: Option<BaseUrl>, apt: Vec<BaseUrl>) -> Vec<Mirror> {
 
 impl Mirror {
     /// Where this mirror has the package.
-    pub(super) fn url(&self, package: &Package) -> String {
+    pub(super) fn package_url(&self, package: &Package) -> String {
         match self {
             // Some stores take `+` for a space; apt escapes it too (apt-pkg/contrib/strutl.cc).
             Self::Archive(base) => format!("{}/{}", base.0, package.path.replace('+', "%2B")),
@@ -61,7 +61,7 @@ impl Mirror {
     }
 
     /// Where it has a file of Debian's archive, by its path there.
-    pub fn file(&self, path: &str) -> Option<FileUrl> {
+    pub fn file_url(&self, path: &str) -> Option<FileUrl> {
         match self {
             Self::Archive(base) => format!("{}/{}", base.0, path.replace('+', "%2B")).parse().ok(),
             Self::BySha1(_) => None,
@@ -70,7 +70,7 @@ impl Mirror {
 
     /// The same mirror by another URL.
     #[must_use]
-    pub fn map(self, change: impl FnOnce(BaseUrl) -> BaseUrl) -> Self {
+    pub fn map_base_url(self, change: impl FnOnce(BaseUrl) -> BaseUrl) -> Self {
         match self {
             Self::Archive(base) => Self::Archive(change(base)),
             Self::BySha1(base) => Self::BySha1(change(base)),
@@ -78,7 +78,7 @@ impl Mirror {
     }
 
     /// The same for people: without a password, and with the path as Debian writes it.
-    pub fn shown(&self, package: &Package) -> String {
+    pub fn display_url(&self, package: &Package) -> String {
         match self {
             Self::Archive(base) => format!("{base}/{}", package.path),
             Self::BySha1(base) => format!("{base}/{}", package.sha1),
@@ -87,11 +87,11 @@ impl Mirror {
 }
 
 impl FromStr for BaseUrl {
-    type Err = NotAMirror;
+    type Err = InvalidMirrorUrl;
 
-    fn from_str(text: &str) -> Result<Self, NotAMirror> {
+    fn from_str(text: &str) -> Result<Self, InvalidMirrorUrl> {
         let text = text.trim().trim_end_matches('/');
-        let (scheme, rest) = text.split_once("://").ok_or(NotAMirror)?;
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidMirrorUrl)?;
         let scheme = scheme.to_ascii_lowercase();
         let plain = |c: char| c.is_ascii_graphic() && !"?#\"<>\\^`{|}".contains(c);
         let host = rest.split('/').next().unwrap_or_default();
@@ -99,15 +99,15 @@ impl FromStr for BaseUrl {
         if matches!(&*scheme, "http" | "https") && !host.is_empty() && rest.chars().all(plain) {
             Ok(Self(format!("{scheme}://{rest}")))
         } else {
-            Err(NotAMirror)
+            Err(InvalidMirrorUrl)
         }
     }
 }
 
 impl TryFrom<String> for BaseUrl {
-    type Error = NotAMirror;
+    type Error = InvalidMirrorUrl;
 
-    fn try_from(text: String) -> Result<Self, NotAMirror> {
+    fn try_from(text: String) -> Result<Self, InvalidMirrorUrl> {
         text.parse()
     }
 }
@@ -120,12 +120,12 @@ impl From<BaseUrl> for String {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        without_password(&self.0, f)
+        write_without_password(&self.0, f)
     }
 }
 
 /// Writes a URL without the part before the host.
-pub(super) fn without_password(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn write_without_password(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit('@').next().unwrap_or(authority);
@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn the_order_is_named_apt_public_permanent() {
         let apt = vec![base("http://apt.example/debian"), base(KERNEL_ORG)];
-        let mirrors = mirrors(Some(base("https://me.example/d/")), apt);
+        let mirrors = order_mirrors(Some(base("https://me.example/d/")), apt);
         let catalog = Catalog::embedded().unwrap();
-        let urls: Vec<String> = mirrors.iter().map(|m| m.url(&catalog.packages[0])).collect();
+        let urls: Vec<String> = mirrors.iter().map(|m| m.package_url(&catalog.packages[0])).collect();
         let file = "pool/main/q/qemu/qemu-user_10.0.13%2Bds-0%2Bdeb13u1_amd64.deb";
         let expected = [
             format!("https://me.example/d/{file}"),
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(mirror.to_string(), "https://host.example:8080/debian");
         assert!(!format!("{mirror:?}").contains("ss@"));
         let catalog = Catalog::embedded().unwrap();
-        let url = Mirror::Archive(mirror).url(&catalog.packages[0]);
+        let url = Mirror::Archive(mirror).package_url(&catalog.packages[0]);
         assert!(url.starts_with("https://user:p@ss@host.example:8080/debian/pool/"));
     }
 
@@ -189,7 +189,7 @@ mod tests {
             "https://host.example/?q",
             "https://host.example/\u{e9}",
         ] {
-            assert_eq!(text.parse::<BaseUrl>(), Err(NotAMirror), "{text}");
+            assert_eq!(text.parse::<BaseUrl>(), Err(InvalidMirrorUrl), "{text}");
         }
     }
 }

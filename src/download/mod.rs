@@ -26,17 +26,17 @@ mod url;
 mod whole;
 
 pub use apt::mirrors_from_apt;
-pub(crate) use error::failure;
-pub use error::{DownloadError, Try};
-pub use http::{Client, Roots};
-pub use mirror::{BaseUrl, Mirror, NotAMirror, mirrors};
-pub use package::download;
-pub use pulling::{Piece, PullError, Unpulled};
-pub use reason::Reason;
-pub use registry::{Given, Stopped, pull};
-pub use turns::{MOST_ASKS, Turn, Turns};
-pub use url::{FileUrl, NotAUrl};
-pub use whole::{Part, Wanted, whole};
+pub(crate) use error::all_mirrors_failed;
+pub use error::{DownloadError, FailedAttempt};
+pub use http::{HttpClient, RootCertificates};
+pub use mirror::{BaseUrl, InvalidMirrorUrl, Mirror, order_mirrors};
+pub use package::download_package;
+pub use pulling::{PullError, PullErrorKind, RegistryFailure};
+pub use reason::MirrorFailure;
+pub use registry::{ImageChunk, PullStop, pull_image};
+pub use turns::{Attempt, MOST_ASKS, RetrySchedule};
+pub use url::{FileUrl, InvalidFileUrl};
+pub use whole::{FileChunk, FileDownload, download_file};
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Default for ClientOptions {
 
 /// What happens meanwhile.
 #[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
+pub enum DownloadEvent<'a> {
     /// A mirror is asked.
     Asking {
         /// Its number in the list.
@@ -132,7 +132,7 @@ pub enum Event<'a> {
         /// What it was asked for.
         url: &'a str,
         /// Why.
-        reason: &'a Reason,
+        reason: &'a MirrorFailure,
     },
     /// A member is complete, and has its digest.
     Verified {
@@ -143,7 +143,7 @@ pub enum Event<'a> {
 
 /// A download that gave all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
+pub struct DownloadSummary {
     /// The URL that gave the last of it (without a password).
     pub url: String,
     /// How many bytes of bodies came, from all mirrors together.

@@ -2,71 +2,82 @@
 
 use std::io;
 
-use super::http::Stop;
-use super::members::Cutter;
-use super::{Client, DownloadError, Event, Fetched, Mirror, TURNS, Try, Turns, failure, ranges};
-use crate::catalog::{Member, Plan};
+use super::http::TransferError;
+use super::members::MemberExtractor;
+use super::{
+    DownloadError, DownloadEvent, DownloadSummary, FailedAttempt, HttpClient, Mirror, RetrySchedule, TURNS,
+    all_mirrors_failed, ranges,
+};
+use crate::catalog::{BlockPlan, Member};
 
 /// Downloads the plan's members, and gives their bytes to `sink`: all of one member, in order, then
 /// all of the next, in the plan's order.
 ///
 /// A member is good only if this function returns `Ok`, or `progress` said [`Event::Verified`] of it;
 /// what else was given is worthless, and for the caller to forget.
-pub fn download(
-    plan: &Plan<'_>,
+pub fn download_package(
+    plan: &BlockPlan<'_>,
     mirrors: &[Mirror],
-    client: &Client,
+    client: &HttpClient,
     sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-    progress: &mut dyn FnMut(Event<'_>),
-) -> Result<Fetched, DownloadError> {
+    progress: &mut dyn FnMut(DownloadEvent<'_>),
+) -> Result<DownloadSummary, DownloadError> {
     let package = plan.package();
-    let mut job = Job { plan, client, cutter: Cutter::new(plan, sink), next: 0, block: Vec::new(), moved: 0, progress };
-    let mut turns = Turns::new(mirrors.len(), client.pause());
+    let mut job = PackageTransfer {
+        plan,
+        client,
+        cutter: MemberExtractor::new(plan, sink),
+        next: 0,
+        block: Vec::new(),
+        moved: 0,
+        progress,
+    };
+    let mut turns = RetrySchedule::new(mirrors.len(), client.retry_pause());
     let mut tries = Vec::new();
-    while let Some(turn) = turns.turn() {
+    while let Some(turn) = turns.next_attempt() {
         std::thread::sleep(turn.wait);
         let Some(mirror) = mirrors.get(turn.mirror) else { continue };
-        let url = mirror.shown(package);
-        (job.progress)(Event::Asking { mirror: turn.mirror, url: &url });
-        match ask(&mut job, &mirror.url(package)) {
+        let url = mirror.display_url(package);
+        (job.progress)(DownloadEvent::Asking { mirror: turn.mirror, url: &url });
+        match try_mirror(&mut job, &mirror.package_url(package)) {
             Ok(()) => {
                 let moved = job.moved;
-                return Ok(Fetched { url, moved });
+                return Ok(DownloadSummary { url, moved });
             }
-            Err(Stop::Ours(error)) => return Err(error),
-            Err(Stop::Mirror(reason)) => {
-                turns.gave_up(&reason);
-                let event = Event::GaveUp { url: &url, reason: &reason };
+            Err(TransferError::Local(error)) => return Err(error),
+            Err(TransferError::Mirror(reason)) => {
+                turns.record_failure(&reason);
+                let event = DownloadEvent::GaveUp { url: &url, reason: &reason };
                 (job.progress)(event);
-                tries.push(Try { url, reason });
+                tries.push(FailedAttempt { url, reason });
             }
         }
     }
-    Err(failure(package.file_name().to_owned(), true, tries))
+    Err(all_mirrors_failed(package.file_name().to_owned(), true, tries))
 }
 
 /// What is downloaded, and how far it has come.
-pub(super) struct Job<'a> {
-    pub(super) plan: &'a Plan<'a>,
-    pub(super) client: &'a Client,
-    pub(super) cutter: Cutter<'a>,
+pub(super) struct PackageTransfer<'a> {
+    pub(super) plan: &'a BlockPlan<'a>,
+    pub(super) client: &'a HttpClient,
+    pub(super) cutter: MemberExtractor<'a>,
     /// The number of the block that is needed next.
     pub(super) next: usize,
     /// Room for a block as it comes.
     pub(super) block: Vec<u8>,
     /// How many bytes of bodies came.
     pub(super) moved: u64,
-    pub(super) progress: &'a mut dyn FnMut(Event<'_>),
+    pub(super) progress: &'a mut dyn FnMut(DownloadEvent<'_>),
 }
 
 /// Asks one mirror for all that is still needed, again if it broke after having moved something.
-fn ask(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
+fn try_mirror(job: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
     for _ in 1..TURNS {
         let before = job.next;
-        match ranges::fetch(job, url) {
-            Err(Stop::Mirror(reason)) if job.next > before && reason.is_passing() => {}
+        match ranges::fetch_blocks(job, url) {
+            Err(TransferError::Mirror(reason)) if job.next > before && reason.is_transient() => {}
             end => return end,
         }
     }
-    ranges::fetch(job, url)
+    ranges::fetch_blocks(job, url)
 }

@@ -4,38 +4,38 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::Reason;
+use super::MirrorFailure;
 use super::reason::only_printable;
 use crate::error::{Error, ExitCode, Failure};
-use crate::oci::{Bad, Login, Reference};
+use crate::oci::{ChainError, ImageReference, RegistryLogin};
 
 /// An image that could not be pulled.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot pull {image}: {why}")]
 pub struct PullError {
     image: String,
-    why: Unpulled,
+    why: PullErrorKind,
     /// What the auth files had besides a password.
     login: Option<String>,
 }
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
-pub enum Unpulled {
+pub enum PullErrorKind {
     /// The registry did not give a piece of it, or not the right one.
     #[error("{what}: {why}")]
     Piece {
         /// Which: "layer 2 of 3".
         what: String,
         /// Why not.
-        why: Piece,
+        why: RegistryFailure,
     },
     /// The HTTP client could not be set up.
     #[error("{0}")]
     Client(String),
     /// There was no room for it.
     #[error("it cannot be kept in memory: {0}")]
-    Room(#[from] io::Error),
+    Memory(#[from] io::Error),
     /// The process that pulls could not do it.
     #[error("the process that pulls it {0}")]
     Process(String),
@@ -43,10 +43,10 @@ pub enum Unpulled {
 
 /// Why a piece was not given. Texts that come from servers hold printable characters only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum Piece {
+pub enum RegistryFailure {
     /// The registry did not answer as it should.
     #[error("{0}")]
-    Registry(Reason),
+    Registry(MirrorFailure),
     /// The server that gives tokens for the registry did not.
     #[error("{server}, which gives tokens for it: {reason}")]
     Tokens {
@@ -54,34 +54,34 @@ pub enum Piece {
         #[serde(deserialize_with = "only_printable")]
         server: String,
         /// Why not.
-        reason: Reason,
+        reason: MirrorFailure,
     },
     /// The registry wants to know who we are, in a way that will not do.
     #[error("{0}")]
     Challenge(#[serde(deserialize_with = "only_printable")] String),
     /// It wants to know more than we may tell.
-    #[error("it wants a password{}", withheld(.0.as_deref()))]
+    #[error("it wants a password{}", withheld_text(.0.as_deref()))]
     Closed(#[serde(deserialize_with = "perhaps_printable")] Option<String>),
     /// It gave something else.
     #[error("{0}")]
-    Bad(Bad),
+    Bad(ChainError),
 }
 
-fn withheld(from: Option<&str>) -> String {
+fn withheld_text(from: Option<&str>) -> String {
     from.map(|server| format!(" to be told to {server}, which is not of its own domain: that was not done"))
         .unwrap_or_default()
 }
 
 fn perhaps_printable<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.map(|text| crate::text::one_line(&text)))
+    Ok(Option::<String>::deserialize(from)?.map(|text| crate::text::to_one_line(&text)))
 }
 
-impl Piece {
+impl RegistryFailure {
     /// The same, fit for people's eyes whoever says it.
     #[must_use]
-    pub fn cleaned(self) -> Self {
+    pub fn into_printable(self) -> Self {
         match self {
-            Self::Bad(bad) => Self::Bad(bad.cleaned()),
+            Self::Bad(bad) => Self::Bad(bad.into_printable()),
             piece => piece,
         }
     }
@@ -89,33 +89,35 @@ impl Piece {
 
 impl PullError {
     /// This image, for this reason.
-    pub fn new(image: &Reference, login: &Login, why: Unpulled) -> Self {
+    pub fn new(image: &ImageReference, login: &RegistryLogin, why: PullErrorKind) -> Self {
         Self { image: image.to_string(), why, login: login.hint.clone() }
     }
 
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         let other = "or take QEMU from elsewhere: --from, --source";
-        let Unpulled::Piece { why, .. } = &self.why else {
+        let PullErrorKind::Piece { why, .. } = &self.why else {
             return match &self.why {
-                Unpulled::Client(_) => "check SSL_CERT_FILE, NIX_SSL_CERT_FILE and the proxy variables".into(),
-                Unpulled::Room(_) => "free some memory".into(),
+                PullErrorKind::Client(_) => "check SSL_CERT_FILE, NIX_SSL_CERT_FILE and the proxy variables".into(),
+                PullErrorKind::Memory(_) => "free some memory".into(),
                 _ => format!("run it again; if that does not help, please report it, {other}"),
             };
         };
         match why {
-            Piece::Bad(Bad::Digest { .. }) => {
+            RegistryFailure::Bad(ChainError::Digest { .. }) => {
                 format!("the registry, or a proxy before it, gives other bytes; nothing of them was used; {other}")
             }
-            Piece::Bad(_) => format!("name another image, {other}"),
-            Piece::Closed(_) | Piece::Challenge(_) => self.let_in(),
-            Piece::Registry(reason) | Piece::Tokens { reason, .. } => match reason {
-                Reason::Status { code: 401 | 403 } => self.let_in(),
-                Reason::Status { code: 404 } => {
+            RegistryFailure::Bad(_) => format!("name another image, {other}"),
+            RegistryFailure::Closed(_) | RegistryFailure::Challenge(_) => self.login_hint(),
+            RegistryFailure::Registry(reason) | RegistryFailure::Tokens { reason, .. } => match reason {
+                MirrorFailure::Status { code: 401 | 403 } => self.login_hint(),
+                MirrorFailure::Status { code: 404 } => {
                     "check the name and the digest; a private image looks like this too".into()
                 }
-                Reason::Busy { code: 429, .. } => format!("wait, or log in (podman login, docker login), {other}"),
-                Reason::Unreachable(_) | Reason::Stalled(_) => format!(
+                MirrorFailure::Busy { code: 429, .. } => {
+                    format!("wait, or log in (podman login, docker login), {other}")
+                }
+                MirrorFailure::Unreachable(_) | MirrorFailure::Stalled(_) => format!(
                     "set HTTPS_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority of \
                      its own, {other}"
                 ),
@@ -124,7 +126,7 @@ impl PullError {
         }
     }
 
-    fn let_in(&self) -> String {
+    fn login_hint(&self) -> String {
         let login = "log in with podman login or docker login, as the user who runs this (under sudo that is root), or \
                      name the file: REGISTRY_AUTH_FILE";
         match &self.login {
@@ -135,7 +137,7 @@ impl PullError {
 
     /// Whether bytes came that are not the named ones.
     pub fn is_unverified(&self) -> bool {
-        matches!(self.why, Unpulled::Piece { why: Piece::Bad(Bad::Digest { .. }), .. })
+        matches!(self.why, PullErrorKind::Piece { why: RegistryFailure::Bad(ChainError::Digest { .. }), .. })
     }
 }
 

@@ -4,31 +4,32 @@
 //! that ignores `Range`: it is read as far as the last needed block, and then the connection is
 //! closed.
 
-use super::http::{Answer, Ask, Body, Stop, status};
-use super::package::Job;
-use super::{Event, Reason};
-use crate::catalog::{Block, Run};
+use super::http::{HttpBody, HttpRequest, HttpResponse, TransferError, status_failure};
+use super::package::PackageTransfer;
+use super::{DownloadEvent, MirrorFailure};
+use crate::catalog::{Block, ByteRange};
 use crate::digest::Sha256;
 
 /// Gets all blocks that the job still needs.
-pub(super) fn fetch(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
-    while let Some(&run) = job.plan.runs(job.next).first() {
-        let answer = job.client.ask(Ask { url, range: Some((run.first, Some(run.last))), headers: &[] })?;
-        let shape = shape(&answer, run, job.plan.package().size)?;
-        let mut stream = Stream {
+pub(super) fn fetch_blocks(job: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
+    while let Some(&run) = job.plan.ranges_from(job.next).first() {
+        let answer =
+            job.client.send_get(HttpRequest { url, range: Some((run.first, Some(run.last))), headers: &[] })?;
+        let shape = check_response(&answer, run, job.plan.package().size)?;
+        let mut stream = BlockStream {
             body: answer.body,
             shape,
             at: match shape {
-                Shape::Range => run.first,
-                Shape::Whole => 0,
+                BodyShape::Range => run.first,
+                BodyShape::Whole => 0,
             },
         };
         let until = match shape {
-            Shape::Range => job.next.saturating_add(run.blocks),
-            Shape::Whole => job.plan.blocks().len(),
+            BodyShape::Range => job.next.saturating_add(run.blocks),
+            BodyShape::Whole => job.plan.blocks().len(),
         };
         while job.next < until {
-            stream.block(job)?;
+            stream.read_block(job)?;
         }
     }
     Ok(())
@@ -36,121 +37,131 @@ pub(super) fn fetch(job: &mut Job<'_>, url: &str) -> Result<(), Stop> {
 
 /// What the body is.
 #[derive(Clone, Copy)]
-enum Shape {
+enum BodyShape {
     /// The bytes that were asked for.
     Range,
     /// The file from its first byte on.
     Whole,
 }
 
-fn shape(answer: &Answer, run: Run, size: u64) -> Result<Shape, Reason> {
-    answer.check_coding()?;
+fn check_response(answer: &HttpResponse, run: ByteRange, size: u64) -> Result<BodyShape, MirrorFailure> {
+    answer.refuse_encoding()?;
     match answer.status {
         206 => {
             check_range(answer.content_range().as_deref(), run, size)?;
             check_length(answer.content_length(), run.last.saturating_sub(run.first).saturating_add(1))?;
-            Ok(Shape::Range)
+            Ok(BodyShape::Range)
         }
         200 => {
             check_length(answer.content_length(), size)?;
-            Ok(Shape::Whole)
+            Ok(BodyShape::Whole)
         }
-        code => Err(status(answer, code)),
+        code => Err(status_failure(answer, code)),
     }
 }
 
 /// `bytes FIRST-LAST/SIZE`, or `*` for a size that the server does not know.
-fn check_range(got: Option<&str>, run: Run, size: u64) -> Result<(), Reason> {
+fn check_range(got: Option<&str>, run: ByteRange, size: u64) -> Result<(), MirrorFailure> {
     let range = format!("bytes {}-{}", run.first, run.last);
     let wanted = format!("{range}/{size}");
     match got {
         Some(got) if got == wanted || got == format!("{range}/*") => Ok(()),
-        got => Err(Reason::Range { wanted, got: got.unwrap_or("no Content-Range").to_owned() }),
+        got => Err(MirrorFailure::Range { wanted, got: got.unwrap_or("no Content-Range").to_owned() }),
     }
 }
 
-fn check_length(got: Option<u64>, wanted: u64) -> Result<(), Reason> {
+fn check_length(got: Option<u64>, wanted: u64) -> Result<(), MirrorFailure> {
     match got {
-        Some(got) if got != wanted => Err(Reason::Size { got, wanted }),
+        Some(got) if got != wanted => Err(MirrorFailure::Size { got, wanted }),
         _ => Ok(()),
     }
 }
 
 /// A body, and which byte of the `.deb` comes next.
-struct Stream {
-    body: Body,
-    shape: Shape,
+struct BlockStream {
+    body: HttpBody,
+    shape: BodyShape,
     at: u64,
 }
 
-impl Stream {
+impl BlockStream {
     /// Moves the job's next block on: its digest is checked before anything else sees it.
-    fn block(&mut self, job: &mut Job<'_>) -> Result<(), Stop> {
+    fn read_block(&mut self, job: &mut PackageTransfer<'_>) -> Result<(), TransferError> {
         let Some(&block) = job.plan.blocks().get(job.next) else {
             return Ok(());
         };
-        self.skip(job, block.offset)?;
+        self.skip_to(job, block.offset)?;
         let mut bytes = std::mem::take(&mut job.block);
-        self.fill(job, block, &mut bytes)?;
-        let got = Sha256::of(&bytes);
+        self.fill_block(job, block, &mut bytes)?;
+        let got = Sha256::of_bytes(&bytes);
         if got != block.sha256 {
-            return Err(Stop::Mirror(Reason::Digest {
+            return Err(TransferError::Mirror(MirrorFailure::Digest {
                 first: block.offset,
                 last: block.end().saturating_sub(1),
                 got,
                 wanted: block.sha256,
             }));
         }
-        job.cutter.take(block, &bytes, job.progress).map_err(Stop::Ours)?;
+        job.cutter.extract_block(block, &bytes, job.progress).map_err(TransferError::Local)?;
         job.block = bytes;
         job.next = job.next.saturating_add(1);
         Ok(())
     }
 
-    fn skip(&mut self, job: &mut Job<'_>, to: u64) -> Result<(), Reason> {
+    fn skip_to(&mut self, job: &mut PackageTransfer<'_>, to: u64) -> Result<(), MirrorFailure> {
         let mut buffer = [0; 16 << 10];
         while self.at < to {
-            self.read(job, &mut buffer, to)?;
+            self.read_before(job, &mut buffer, to)?;
         }
         Ok(())
     }
 
-    fn fill(&mut self, job: &mut Job<'_>, block: &Block, bytes: &mut Vec<u8>) -> Result<(), Reason> {
+    fn fill_block(
+        &mut self,
+        job: &mut PackageTransfer<'_>,
+        block: &Block,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), MirrorFailure> {
         // The catalogue's check bounds the length.
         bytes.resize(usize::try_from(block.length).unwrap_or(0), 0);
         let mut left = bytes.as_mut_slice();
         while !left.is_empty() {
-            let got = self.read(job, left, block.end())?;
+            let got = self.read_before(job, left, block.end())?;
             left = left.get_mut(got..).unwrap_or_default();
         }
         Ok(())
     }
 
     /// Reads something, but not beyond the byte `to`.
-    fn read(&mut self, job: &mut Job<'_>, buffer: &mut [u8], to: u64) -> Result<usize, Reason> {
+    fn read_before(
+        &mut self,
+        job: &mut PackageTransfer<'_>,
+        buffer: &mut [u8],
+        to: u64,
+    ) -> Result<usize, MirrorFailure> {
         let left = usize::try_from(to.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let most = left.min(buffer.len());
-        let got = self.body.read(buffer.get_mut(..most).unwrap_or_default())?;
+        let got = self.body.read_some(buffer.get_mut(..most).unwrap_or_default())?;
         if got == 0 {
-            return Err(Reason::Truncated { got: self.at, wanted: to });
+            return Err(MirrorFailure::Truncated { got: self.at, wanted: to });
         }
         self.at = self.at.saturating_add(got as u64);
         job.moved = job.moved.saturating_add(got as u64);
-        self.tell(job);
+        self.report_progress(job);
         Ok(got)
     }
 
-    fn tell(&self, job: &mut Job<'_>) {
+    fn report_progress(&self, job: &mut PackageTransfer<'_>) {
         let blocks = job.plan.blocks();
         let (bytes, of) = match self.shape {
-            Shape::Whole => (self.at, blocks.last().map_or(0, |last| last.end())),
-            Shape::Range => {
+            BodyShape::Whole => (self.at, blocks.last().map_or(0, |last| last.end())),
+            BodyShape::Range => {
                 let before: u64 = blocks.iter().take(job.next).map(|block| block.length).sum();
                 let here = blocks.get(job.next).map_or(0, |block| self.at.saturating_sub(block.offset));
-                (before.saturating_add(here), job.plan.bytes())
+                (before.saturating_add(here), job.plan.total_bytes())
             }
         };
-        (job.progress)(Event::Moved { bytes, of });
+        (job.progress)(DownloadEvent::Moved { bytes, of });
     }
 }
 
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_the_asked_range_of_the_right_file_will_do() {
-        let run = Run { first: 10, last: 19, blocks: 1 };
+        let run = ByteRange { first: 10, last: 19, blocks: 1 };
         let check = |got| check_range(got, run, 100);
         assert_eq!(check(Some("bytes 10-19/100")), Ok(()));
         assert_eq!(check(Some("bytes 10-19/*")), Ok(()));

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Sha256;
-use crate::text::one_line;
+use crate::text::to_one_line;
 
 /// Why a mirror gave nothing. Texts that come from servers hold printable characters only, and are
 /// made so again when they come from the process that downloads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum Reason {
+pub enum MirrorFailure {
     /// No connection: name, route, TLS, proxy.
     #[error("{0}")]
     Unreachable(#[serde(deserialize_with = "only_printable")] String),
@@ -37,13 +37,13 @@ pub enum Reason {
         wanted: u64,
     },
     /// Another HTTP status than 200 or 206.
-    #[error("HTTP status {code}{}", meaning(*code))]
+    #[error("HTTP status {code}{}", status_meaning(*code))]
     Status {
         /// Which.
         code: u16,
     },
     /// The server is too busy, for so many seconds if it says so.
-    #[error("HTTP status {code}{}", busy(*code, *after))]
+    #[error("HTTP status {code}{}", busy_text(*code, *after))]
     Busy {
         /// 429 or 503.
         code: u16,
@@ -94,14 +94,14 @@ pub enum Reason {
     },
 }
 
-impl Reason {
+impl MirrorFailure {
     /// Whether the mirror gave bytes that are not the pinned ones.
-    pub fn is_lie(&self) -> bool {
+    pub fn is_wrong_digest(&self) -> bool {
         matches!(self, Self::Digest { .. })
     }
 
     /// Whether the same mirror may do better the next time.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Stalled(_) | Self::Broken(_) | Self::Truncated { .. } | Self::Busy { .. } => true,
             // Not 501 (not implemented), nor 505 (no such HTTP): they stay.
@@ -111,7 +111,7 @@ impl Reason {
     }
 
     /// How long the mirror asks to be left alone.
-    pub(super) fn wait(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { after, .. } => after.map(Duration::from_secs),
             _ => None,
@@ -119,7 +119,7 @@ impl Reason {
     }
 }
 
-fn meaning(status: u16) -> &'static str {
+fn status_meaning(status: u16) -> &'static str {
     match status {
         300..=399 => " (a redirect that is not followed)",
         401 => " (it wants a password; ~/.netrc may hold one)",
@@ -132,7 +132,7 @@ fn meaning(status: u16) -> &'static str {
     }
 }
 
-fn busy(code: u16, after: Option<u64>) -> String {
+fn busy_text(code: u16, after: Option<u64>) -> String {
     let asks = after.map(|seconds| format!(", for {seconds} s as it says")).unwrap_or_default();
     match code {
         429 => format!(" (too many requests{asks})"),
@@ -142,5 +142,5 @@ fn busy(code: u16, after: Option<u64>) -> String {
 
 /// For texts that another process says are printable already: those that are stay as they are.
 pub(super) fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(one_line(&String::deserialize(from)?))
+    Ok(to_one_line(&String::deserialize(from)?))
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Reason;
+use super::MirrorFailure;
 
 /// How often the mirrors that may do better are asked again.
 const MORE_ROUNDS: u32 = 2;
@@ -16,65 +16,65 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The order in which so many mirrors are asked.
 #[derive(Debug)]
-pub struct Turns {
+pub struct RetrySchedule {
     /// How long is waited before the second round; four times that before the third.
     pause: Duration,
     round: u32,
     /// Who is looked at next in this round.
     next: usize,
     /// Nothing was asked in this round yet.
-    fresh: bool,
+    has_progress: bool,
     /// For each mirror, whether it is worth a further turn, and from when on.
     last: Vec<Option<Duration>>,
     /// Whose turn it is.
-    at_work: Option<usize>,
+    current: Option<usize>,
 }
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
+pub struct Attempt {
     /// Whose it is.
     pub mirror: usize,
     /// How long is waited before.
     pub wait: Duration,
 }
 
-impl Turns {
+impl RetrySchedule {
     /// Nobody was asked yet.
     pub fn new(mirrors: usize, pause: Duration) -> Self {
         let last = vec![Some(Duration::ZERO); mirrors];
-        Self { pause, round: 0, next: 0, fresh: true, last, at_work: None }
+        Self { pause, round: 0, next: 0, has_progress: true, last, current: None }
     }
 
     /// The next turn, if there is one more.
-    pub fn turn(&mut self) -> Option<Turn> {
+    pub fn next_attempt(&mut self) -> Option<Attempt> {
         while self.round <= MORE_ROUNDS {
             let mirror = self.next;
             let Some(&asked_for) = self.last.get(mirror) else {
                 self.round = self.round.saturating_add(1);
-                (self.next, self.fresh) = (0, true);
+                (self.next, self.has_progress) = (0, true);
                 continue;
             };
             self.next = mirror.saturating_add(1);
             let Some(asked_for) = asked_for else { continue };
-            let wait = asked_for.max(if self.fresh { self.pause() } else { Duration::ZERO });
-            self.fresh = false;
-            self.at_work = Some(mirror);
-            return Some(Turn { mirror, wait });
+            let wait = asked_for.max(if self.has_progress { self.next_pause() } else { Duration::ZERO });
+            self.has_progress = false;
+            self.current = Some(mirror);
+            return Some(Attempt { mirror, wait });
         }
         None
     }
 
     /// The one whose turn it was gave up.
-    pub fn gave_up(&mut self, reason: &Reason) {
-        let last = self.at_work.take().and_then(|mirror| self.last.get_mut(mirror));
+    pub fn record_failure(&mut self, reason: &MirrorFailure) {
+        let last = self.current.take().and_then(|mirror| self.last.get_mut(mirror));
         if let Some(last) = last {
-            let wait = reason.wait().unwrap_or_default();
-            *last = (reason.is_passing() && wait <= LONGEST_WAIT).then_some(wait);
+            let wait = reason.retry_after().unwrap_or_default();
+            *last = (reason.is_transient() && wait <= LONGEST_WAIT).then_some(wait);
         }
     }
 
-    fn pause(&self) -> Duration {
+    fn next_pause(&self) -> Duration {
         match self.round {
             0 => Duration::ZERO,
             1 => self.pause,
@@ -90,38 +90,38 @@ mod tests {
     const PAUSE: Duration = Duration::from_millis(500);
 
     /// Who is asked, and after how many milliseconds, if each fails for the reason of its own.
-    fn asked(reasons: &[Reason]) -> Vec<(usize, u128)> {
-        let mut turns = Turns::new(reasons.len(), PAUSE);
+    fn asked(reasons: &[MirrorFailure]) -> Vec<(usize, u128)> {
+        let mut turns = RetrySchedule::new(reasons.len(), PAUSE);
         let mut asked = Vec::new();
-        while let Some(turn) = turns.turn() {
+        while let Some(turn) = turns.next_attempt() {
             asked.push((turn.mirror, turn.wait.as_millis()));
-            turns.gave_up(&reasons[turn.mirror]);
+            turns.record_failure(&reasons[turn.mirror]);
         }
         asked
     }
 
     #[test]
     fn what_passes_is_tried_three_times_and_nothing_else_is() {
-        let broken = || Reason::Broken("reset".into());
-        let gone = || Reason::Status { code: 404 };
+        let broken = || MirrorFailure::Broken("reset".into());
+        let gone = || MirrorFailure::Status { code: 404 };
         assert_eq!(asked(&[]), []);
         assert_eq!(asked(&[gone(), gone()]), [(0, 0), (1, 0)]);
         assert_eq!(asked(&[gone(), broken()]), [(0, 0), (1, 0), (1, 500), (1, 2000)]);
         assert_eq!(asked(&[broken(), broken()]), [(0, 0), (1, 0), (0, 500), (1, 0), (0, 2000), (1, 0)]);
         for passes in [500, 502, 503, 504, 408] {
-            assert_eq!(asked(&[Reason::Status { code: passes }]).len(), 3, "{passes}");
+            assert_eq!(asked(&[MirrorFailure::Status { code: passes }]).len(), 3, "{passes}");
         }
         for stays in [301, 400, 401, 403, 404, 410, 416, 501, 505] {
-            assert_eq!(asked(&[Reason::Status { code: stays }]).len(), 1, "{stays}");
+            assert_eq!(asked(&[MirrorFailure::Status { code: stays }]).len(), 1, "{stays}");
         }
     }
 
     #[test]
     fn who_names_a_time_is_not_asked_before_it_nor_waited_for_too_long() {
-        let busy = |seconds| Reason::Busy { code: 429, after: Some(seconds) };
+        let busy = |seconds| MirrorFailure::Busy { code: 429, after: Some(seconds) };
         assert_eq!(asked(&[busy(7)]), [(0, 0), (0, 7000), (0, 7000)]);
         assert_eq!(asked(&[busy(0)]), [(0, 0), (0, 500), (0, 2000)]);
         assert_eq!(asked(&[busy(61)]), [(0, 0)]);
-        assert_eq!(asked(&[Reason::Busy { code: 503, after: None }]), [(0, 0), (0, 500), (0, 2000)]);
+        assert_eq!(asked(&[MirrorFailure::Busy { code: 503, after: None }]), [(0, 0), (0, 500), (0, 2000)]);
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::mirror::without_password;
+use super::mirror::write_without_password;
 
 /// An `http` or `https` URL of a file, without a fragment.
 ///
@@ -17,7 +17,7 @@ pub struct FileUrl(pub(super) String);
 /// The text is no URL of a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the URL of a file: it must begin with https:// or http://, and name one")]
-pub struct NotAUrl;
+pub struct InvalidFileUrl;
 
 impl FileUrl {
     /// The server's name, and its port if one is named.
@@ -29,23 +29,23 @@ impl FileUrl {
 }
 
 impl FromStr for FileUrl {
-    type Err = NotAUrl;
+    type Err = InvalidFileUrl;
 
-    fn from_str(text: &str) -> Result<Self, NotAUrl> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(NotAUrl)?;
+    fn from_str(text: &str) -> Result<Self, InvalidFileUrl> {
+        let (scheme, rest) = text.trim().split_once("://").ok_or(InvalidFileUrl)?;
         let scheme = scheme.to_ascii_lowercase();
         let plain = |c: char| c.is_ascii_graphic() && !"#\"<>\\^`{|}".contains(c);
-        let (authority, path) = rest.split_once('/').ok_or(NotAUrl)?;
+        let (authority, path) = rest.split_once('/').ok_or(InvalidFileUrl)?;
         let host = authority.rsplit('@').next().unwrap_or_default();
         let ok = matches!(&*scheme, "http" | "https") && !host.is_empty() && !host.contains('?') && !path.is_empty();
-        if ok && rest.chars().all(plain) { Ok(Self(format!("{scheme}://{rest}"))) } else { Err(NotAUrl) }
+        if ok && rest.chars().all(plain) { Ok(Self(format!("{scheme}://{rest}"))) } else { Err(InvalidFileUrl) }
     }
 }
 
 impl TryFrom<String> for FileUrl {
-    type Error = NotAUrl;
+    type Error = InvalidFileUrl;
 
-    fn try_from(text: String) -> Result<Self, NotAUrl> {
+    fn try_from(text: String) -> Result<Self, InvalidFileUrl> {
         text.parse()
     }
 }
@@ -59,7 +59,7 @@ impl From<FileUrl> for String {
 impl fmt::Display for FileUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shown, query) = self.0.split_once('?').map_or((self.0.as_str(), ""), |(shown, _)| (shown, "?…"));
-        without_password(shown, f)?;
+        write_without_password(shown, f)?;
         f.write_str(query)
     }
 }
@@ -98,7 +98,7 @@ mod tests {
             "http://h/a b",
             "http://h/#x",
         ] {
-            assert_eq!(text.parse::<FileUrl>(), Err(NotAUrl), "{text}");
+            assert_eq!(text.parse::<FileUrl>(), Err(InvalidFileUrl), "{text}");
         }
     }
 }

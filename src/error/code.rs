@@ -51,13 +51,13 @@ impl Error {
             Self::Other(failure) => failure.exit_code(),
             Self::Io { .. }
             | Self::Locked { .. }
-            | Self::Bricking { .. }
+            | Self::RuleBreaksHost { .. }
             | Self::Refused { .. }
             | Self::NotWorking { .. }
             | Self::Unfit { .. }
             | Self::Archive { .. }
             | Self::NoInterpreter { .. }
-            | Self::Distrusted(_)
+            | Self::Untrusted(_)
             | Self::Receipt { .. }
             | Self::Rule(_)
             | Self::Offline { .. } => ExitCode::Failed,

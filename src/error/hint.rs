@@ -22,7 +22,7 @@ impl Error {
                 "it has to be a statically linked qemu-user for this machine; --source and --qemu choose another".into()
             }
             Self::NoInterpreter { .. } => "--source download fetches one, --qemu PATH names one".into(),
-            Self::Distrusted(_) => {
+            Self::Untrusted(_) => {
                 "make root its owner and take write permission from others (chown root, chmod go-w)".into()
             }
             Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
@@ -42,7 +42,7 @@ impl Error {
             | Self::Digest { .. }
             | Self::Interrupted { .. }
             | Self::Usage(_)
-            | Self::Bricking { .. }
+            | Self::RuleBreaksHost { .. }
             | Self::Refused { .. }
             | Self::Rule(_) => {
                 return None;

@@ -100,7 +100,7 @@ pub enum Error {
     #[error(
         "refusing to register {name}: its rule matches {what}, so that every start of a program would end in ELOOP"
     )]
-    Bricking {
+    RuleBreaksHost {
         /// the entry
         name: String,
         /// the program it matches
@@ -162,7 +162,7 @@ pub enum Error {
     },
     /// A file or directory that others can write.
     #[error("not safe: {0}")]
-    Distrusted(#[from] Distrust),
+    Untrusted(#[from] Distrust),
     /// The receipt cannot be understood.
     #[error("the receipt {} cannot be used: {why}", path.display())]
     Receipt {

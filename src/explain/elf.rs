@@ -4,7 +4,7 @@ use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
 use serde::Serialize;
 
-use super::{Linking, Look, Looked, text};
+use super::{FileLookup, Linking, OpenedFile, lossy_text};
 
 mod names;
 
@@ -43,7 +43,7 @@ pub struct Elf {
 
 /// The header fields that the kernel reads.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(super) struct ElfHeader {
     bits: Bits,
     endian: Endian,
     pub(super) e_type: u16,
@@ -56,7 +56,7 @@ pub(super) struct Header {
 
 /// All program headers of a file.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(super) struct ProgramHeaders {
     bytes: Vec<u8>,
     bits: Bits,
     endian: Endian,
@@ -64,19 +64,19 @@ pub(super) struct Programs {
 
 /// The position of the loader's path in a file.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct LoaderPathRange {
     offset: u64,
     size: u64,
 }
 
-type Read<'r> = dyn Fn(u64, usize) -> Vec<u8> + 'r;
+type ReadAt<'r> = dyn Fn(u64, usize) -> Vec<u8> + 'r;
 
-impl Header {
+impl ElfHeader {
     /// Reads the header as a loader for this class and byte order does, whatever class the file declares.
-    pub(super) fn read(head: &[u8], bits: Bits, endian: Endian) -> Self {
+    pub(super) fn parse(head: &[u8], bits: Bits, endian: Endian) -> Self {
         let field = |wide: usize, narrow: usize, size: usize| match bits {
-            Bits::B64 => number(head, wide, size, endian),
-            Bits::B32 => number(head, narrow, size.min(4), endian),
+            Bits::B64 => read_number(head, wide, size, endian),
+            Bits::B32 => read_number(head, narrow, size.min(4), endian),
         };
         let half = |wide, narrow| u16::try_from(field(wide, narrow, 2)).unwrap_or_default();
         Self {
@@ -92,37 +92,37 @@ impl Header {
     }
 
     /// The size in bytes.
-    pub(super) fn size(bits: Bits) -> usize {
+    pub(super) fn size_of(bits: Bits) -> usize {
         if bits == Bits::B64 { 64 } else { 52 }
     }
 
     /// The program headers, if there are any and all of them can be read (`load_elf_phdrs`).
-    pub(super) fn programs(&self, read: &Read) -> Option<Programs> {
+    pub(super) fn program_headers(&self, read: &ReadAt) -> Option<ProgramHeaders> {
         let size = self.entry_size.saturating_mul(self.count);
-        if self.entry_size != program_size(self.bits) || size == 0 || size > MOST_HEADERS {
+        if self.entry_size != program_header_size(self.bits) || size == 0 || size > MOST_HEADERS {
             return None;
         }
         let bytes = read(self.offset, size);
-        (bytes.len() == size).then_some(Programs { bytes, bits: self.bits, endian: self.endian })
+        (bytes.len() == size).then_some(ProgramHeaders { bytes, bits: self.bits, endian: self.endian })
     }
 }
 
-impl Programs {
+impl ProgramHeaders {
     /// The first `PT_INTERP`.
-    pub(super) fn interpreter(&self) -> Option<Place> {
-        self.bytes.chunks(program_size(self.bits)).find_map(|program| {
+    pub(super) fn loader_range(&self) -> Option<LoaderPathRange> {
+        self.bytes.chunks(program_header_size(self.bits)).find_map(|program| {
             let field = |wide, narrow, size: usize| match self.bits {
-                Bits::B64 => number(program, wide, size, self.endian),
-                Bits::B32 => number(program, narrow, 4, self.endian),
+                Bits::B64 => read_number(program, wide, size, self.endian),
+                Bits::B32 => read_number(program, narrow, 4, self.endian),
             };
-            (field(0, 0, 4) == PT_INTERP).then(|| Place { offset: field(8, 4, 8), size: field(32, 16, 8) })
+            (field(0, 0, 4) == PT_INTERP).then(|| LoaderPathRange { offset: field(8, 4, 8), size: field(32, 16, 8) })
         })
     }
 }
 
-impl Place {
+impl LoaderPathRange {
     /// The loader's path, or what the kernel answers if there is none.
-    pub(super) fn path(&self, read: &Read) -> Result<Vec<u8>, Errno> {
+    pub(super) fn read_path(&self, read: &ReadAt) -> Result<Vec<u8>, Errno> {
         if !(2..=PATH_MAX).contains(&self.size) {
             return Err(Errno::ENOEXEC);
         }
@@ -137,63 +137,63 @@ impl Place {
     }
 }
 
-fn program_size(bits: Bits) -> usize {
+fn program_header_size(bits: Bits) -> usize {
     if bits == Bits::B64 { 56 } else { 32 }
 }
 
 /// A number; bytes after the end count as 0.
-fn number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
+fn read_number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
     let digits = (at..at.saturating_add(size)).map(|at| u64::from(bytes.get(at).copied().unwrap_or(0)));
     let value = |value: u64, digit: u64| value << 8 | digit;
     if endian == Endian::Big { digits.fold(0, value) } else { digits.rev().fold(0, value) }
 }
 
 /// Describes a file by its own header; `None` if it is not an ELF file.
-pub(super) fn identify(file: &Looked, look: &Look) -> Option<Elf> {
+pub(super) fn describe_elf(file: &OpenedFile, look: &FileLookup) -> Option<Elf> {
     let head = file.head.as_slice();
-    let (bits, endian) = kind(head)?;
-    let header = Header::read(head, bits.unwrap_or(Bits::B64), endian.unwrap_or(Endian::Little));
+    let (bits, endian) = parse_ident(head)?;
+    let header = ElfHeader::parse(head, bits.unwrap_or(Bits::B64), endian.unwrap_or(Endian::Little));
     Some(Elf {
         bits: bits.map(|bits| if bits == Bits::B64 { 64 } else { 32 }),
         endian: endian.map(|endian| if endian == Endian::Big { "big" } else { "little" }),
-        os_abi: names::os_abi(head.get(7).copied().unwrap_or(0)),
-        kind: names::kind(header.e_type),
-        machine: names::machine(header.machine),
+        os_abi: names::os_abi_name(head.get(7).copied().unwrap_or(0)),
+        kind: names::type_name(header.e_type),
+        machine: names::machine_name(header.machine),
         e_machine: header.machine,
-        abi: names::abi(header.machine, bits, header.flags),
-        is_appimage: head.get(8..).is_some_and(is_marked),
-        system: system(head),
-        linking: linking(file, look),
+        abi: names::abi_name(header.machine, bits, header.flags),
+        is_appimage: head.get(8..).is_some_and(has_appimage_mark),
+        system: find_system(head),
+        linking: detect_linking(file, look),
     })
 }
 
 /// "AI", and the type of the image: 1 or 2 (AppImage's specification, "image format").
-fn is_marked(rest: &[u8]) -> bool {
+fn has_appimage_mark(rest: &[u8]) -> bool {
     matches!(rest, [b'A', b'I', 1 | 2, ..])
 }
 
-fn system(head: &[u8]) -> Option<&'static str> {
+fn find_system(head: &[u8]) -> Option<&'static str> {
     let of = |head: &[u8]| Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target);
     let unmarked = || {
         let (start, rest) = head.split_at_checked(8)?;
-        of(&[start, &[0; 3], rest.get(3..)?].concat()).filter(|_| is_marked(rest))
+        of(&[start, &[0; 3], rest.get(3..)?].concat()).filter(|_| has_appimage_mark(rest))
     };
     of(head).or_else(unmarked)
 }
 
 /// Whether a file needs a loader, by its own header.
-pub(super) fn linking(file: &Looked, look: &Look) -> Option<Linking> {
-    let (Some(bits), Some(endian)) = kind(&file.head)? else { return None };
-    let programs = Header::read(&file.head, bits, endian).programs(&*file.read)?;
-    let Some(place) = programs.interpreter() else {
+pub(super) fn detect_linking(file: &OpenedFile, look: &FileLookup) -> Option<Linking> {
+    let (Some(bits), Some(endian)) = parse_ident(&file.head)? else { return None };
+    let programs = ElfHeader::parse(&file.head, bits, endian).program_headers(&*file.read)?;
+    let Some(place) = programs.loader_range() else {
         return Some(Linking::Static);
     };
-    let path = place.path(&*file.read).ok()?;
-    Some(Linking::Dynamic { loader: text(&path), present: look(&path).is_ok() })
+    let path = place.read_path(&*file.read).ok()?;
+    Some(Linking::Dynamic { loader: lossy_text(&path), present: look(&path).is_ok() })
 }
 
 /// Class and byte order of an ELF file.
-fn kind(head: &[u8]) -> Option<(Option<Bits>, Option<Endian>)> {
+fn parse_ident(head: &[u8]) -> Option<(Option<Bits>, Option<Endian>)> {
     let rest = head.strip_prefix(b"\x7fELF")?;
     let bits = match rest.first() {
         Some(1) => Some(Bits::B32),

@@ -3,13 +3,13 @@
 use binfmt_magic::{Entry, Recognition, extension};
 use serde::Serialize;
 
-use super::text;
-use crate::binfmt_misc::{Table, name_of};
+use super::lossy_text;
+use crate::binfmt_misc::{Table, entry_name};
 
 /// What the kernel does with one entry.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct EntryLine {
+pub struct EntryReport {
     /// The name of the entry.
     pub name: String,
     /// Whether it is enabled; false if 0 was written to it.
@@ -19,7 +19,7 @@ pub struct EntryLine {
     /// Whether the kernel picks it.
     pub taken: bool,
     /// Why it does not match the file.
-    pub differs: Option<Differs>,
+    pub differs: Option<EntryMismatch>,
     /// The interpreter that it would start.
     pub interpreter: String,
     /// The flags, in the kernel's order.
@@ -30,7 +30,7 @@ pub struct EntryLine {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "in", rename_all = "kebab-case")]
-pub enum Differs {
+pub enum EntryMismatch {
     /// A byte of the file.
     Byte {
         /// the position in the file
@@ -52,34 +52,34 @@ pub enum Differs {
 }
 
 /// All entries, in the order in which the kernel tries them.
-pub(super) fn compare(table: &Table, path: &[u8], head: &[u8]) -> Vec<EntryLine> {
-    let winner = winner(table, path, head);
-    let line = |entry: &Entry| EntryLine {
-        name: name_of(entry),
+pub(super) fn compare_entries(table: &Table, path: &[u8], head: &[u8]) -> Vec<EntryReport> {
+    let winner = matching_entry(table, path, head);
+    let line = |entry: &Entry| EntryReport {
+        name: entry_name(entry),
         enabled: entry.enabled,
-        matches: entry.rule.takes(path, head),
+        matches: entry.rule.matches_file(path, head),
         taken: winner.is_some_and(|winner| std::ptr::eq(winner, entry)),
-        differs: differs(entry, path, head),
-        interpreter: text(&entry.rule.interpreter),
+        differs: find_mismatch(entry, path, head),
+        interpreter: lossy_text(&entry.rule.interpreter),
         flags: entry.rule.flags.to_string(),
     };
     table.entries().iter().map(line).collect()
 }
 
 /// The entry that takes the file, if the table is in force.
-pub(super) fn winner<'t>(table: &'t Table, path: &[u8], head: &[u8]) -> Option<&'t Entry> {
-    table.winner_for(path, head).filter(|_| !table.is_switched_off())
+pub(super) fn matching_entry<'t>(table: &'t Table, path: &[u8], head: &[u8]) -> Option<&'t Entry> {
+    table.matching_entry_for_path(path, head).filter(|_| !table.is_switched_off())
 }
 
-fn differs(entry: &Entry, path: &[u8], head: &[u8]) -> Option<Differs> {
+fn find_mismatch(entry: &Entry, path: &[u8], head: &[u8]) -> Option<EntryMismatch> {
     match &entry.rule.recognition {
-        Recognition::Magic(pattern) => pattern.difference(head).map(|found| Differs::Byte {
+        Recognition::Magic(pattern) => pattern.difference(head).map(|found| EntryMismatch::Byte {
             offset: found.offset,
             has: found.found,
             wants: found.wanted,
             mask: found.mask,
         }),
         Recognition::Extension(wants) => (extension(path) != Some(wants))
-            .then(|| Differs::Extension { has: extension(path).map(text), wants: text(wants) }),
+            .then(|| EntryMismatch::Extension { has: extension(path).map(lossy_text), wants: lossy_text(wants) }),
     }
 }

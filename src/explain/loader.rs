@@ -4,8 +4,8 @@
 use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
 
-use super::elf::{ET_DYN, ET_EXEC, Header};
-use super::{Look, Looked, text};
+use super::elf::{ET_DYN, ET_EXEC, ElfHeader};
+use super::{FileLookup, OpenedFile, lossy_text};
 
 /// One ELF loader of the kernel: the native one, or the one for 32-bit programs of the processor.
 #[derive(Debug, Clone)]
@@ -21,12 +21,12 @@ pub struct Loader {
     /// Whether it checks the class of the file (as `elf_check_arch` of RISC-V and s390 does).
     pub checks_class: bool,
     /// Whether the kernel and its processor have this loader.
-    pub support: Support,
+    pub support: LoaderSupport,
 }
 
 /// Whether the kernel has a loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Support {
+pub enum LoaderSupport {
     /// A program was run just now, or every kernel has it.
     Yes,
     /// A program was rejected just now.
@@ -37,11 +37,11 @@ pub enum Support {
 
 /// The result of the kernel's ELF loaders for a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum LoadResult {
     /// One of them runs it, with the program's own loader if it names one.
     Runs,
     /// None accepts it; for a program of this machine, the reason.
-    NotOurs(Option<&'static str>),
+    WrongFormat(Option<&'static str>),
     /// One of them accepts it, but execve(2) fails.
     Fails(Errno, String),
     /// It may be run.
@@ -49,7 +49,7 @@ pub(super) enum Taken {
 }
 
 /// The loaders of a machine (`uname -m`); `compat` tells whether it has the 32-bit ones.
-pub(super) fn of(machine: &str, compat: impl Fn(&str) -> Support) -> Vec<Loader> {
+pub(super) fn loaders_of(machine: &str, compat: impl Fn(&str) -> LoaderSupport) -> Vec<Loader> {
     let little = |machines: &[u16], bits, support| Loader {
         machines: machines.to_vec(),
         bits,
@@ -61,69 +61,69 @@ pub(super) fn of(machine: &str, compat: impl Fn(&str) -> Support) -> Vec<Loader>
     match machine {
         // arch/x86/include/asm/elf.h; the compat loader takes x32's programs, too.
         "x86_64" => vec![
-            little(&[62], Bits::B64, Support::Yes),
+            little(&[62], Bits::B64, LoaderSupport::Yes),
             little(&[3, 6], Bits::B32, compat("i386")),
             little(&[62], Bits::B32, compat("x32")),
         ],
         // arch/arm64/include/asm/elf.h
         "aarch64" => vec![
-            little(&[183], Bits::B64, Support::Yes),
+            little(&[183], Bits::B64, LoaderSupport::Yes),
             Loader { wants_flags: 0xff00_0000, ..little(&[40], Bits::B32, compat("arm")) },
         ],
-        other => Arch::of_host(other).map(own).into_iter().collect(),
+        other => Arch::of_host(other).map(native_loader).into_iter().collect(),
     }
 }
 
-fn own(arch: &Arch) -> Loader {
+fn native_loader(arch: &Arch) -> Loader {
     Loader {
         machines: vec![arch.e_machine],
         bits: arch.bits,
         endian: arch.endian,
         wants_flags: 0,
         checks_class: true,
-        support: Support::Yes,
+        support: LoaderSupport::Yes,
     }
 }
 
 /// Tries each loader on a file.
-pub(super) fn take(loaders: &[Loader], file: &Looked, look: &Look) -> Taken {
+pub(super) fn try_loaders(loaders: &[Loader], file: &OpenedFile, look: &FileLookup) -> LoadResult {
     let mut wrong = None;
-    for loader in loaders.iter().filter(|loader| loader.support != Support::No) {
-        match (loader.take(file, look), &loader.support) {
-            (Taken::NotOurs(why), _) => wrong = wrong.or(why),
-            (_, Support::Unknown(why)) => return Taken::Unknown(why.clone()),
+    for loader in loaders.iter().filter(|loader| loader.support != LoaderSupport::No) {
+        match (loader.try_load(file, look), &loader.support) {
+            (LoadResult::WrongFormat(why), _) => wrong = wrong.or(why),
+            (_, LoaderSupport::Unknown(why)) => return LoadResult::Unknown(why.clone()),
             (taken, _) => return taken,
         }
     }
-    Taken::NotOurs(wrong)
+    LoadResult::WrongFormat(wrong)
 }
 
 impl Loader {
-    fn take(&self, file: &Looked, look: &Look) -> Taken {
-        let header = Header::read(&file.head, self.bits, self.endian);
-        if !self.knows(&file.head, &header) {
-            return Taken::NotOurs(None);
+    fn try_load(&self, file: &OpenedFile, look: &FileLookup) -> LoadResult {
+        let header = ElfHeader::parse(&file.head, self.bits, self.endian);
+        if !self.has_matching_header(&file.head, &header) {
+            return LoadResult::WrongFormat(None);
         }
         if ![ET_EXEC, ET_DYN].contains(&header.e_type) {
-            return Taken::NotOurs(Some("it is for this machine, but no program"));
+            return LoadResult::WrongFormat(Some("it is for this machine, but no program"));
         }
-        let Some(programs) = header.programs(&*file.read) else {
-            return Taken::NotOurs(Some("it is for this machine, but its program headers cannot be read"));
+        let Some(programs) = header.program_headers(&*file.read) else {
+            return LoadResult::WrongFormat(Some("it is for this machine, but its program headers cannot be read"));
         };
-        let Some(place) = programs.interpreter() else {
-            return Taken::Runs;
+        let Some(place) = programs.loader_range() else {
+            return LoadResult::Runs;
         };
-        match place.path(&*file.read) {
-            Ok(path) => self.with(&path, look),
+        match place.read_path(&*file.read) {
+            Ok(path) => self.check_loader(&path, look),
             Err(Errno::ENOEXEC) => {
-                Taken::NotOurs(Some("it is for this machine, but the path of its loader is damaged"))
+                LoadResult::WrongFormat(Some("it is for this machine, but the path of its loader is damaged"))
             }
-            Err(errno) => Taken::Fails(errno, "the path of its loader cannot be read".into()),
+            Err(errno) => LoadResult::Fails(errno, "the path of its loader cannot be read".into()),
         }
     }
 
     /// Whether it is an ELF file of this machine.
-    fn knows(&self, head: &[u8], header: &Header) -> bool {
+    fn has_matching_header(&self, head: &[u8], header: &ElfHeader) -> bool {
         head.starts_with(b"\x7fELF")
             && self.machines.contains(&header.machine)
             && (self.wants_flags == 0 || header.flags & self.wants_flags != 0)
@@ -131,22 +131,22 @@ impl Loader {
     }
 
     /// Checks the loader of a dynamic program: it has to be a program of the same kind.
-    fn with(&self, path: &[u8], look: &Look) -> Taken {
-        let shown = text(path);
+    fn check_loader(&self, path: &[u8], look: &FileLookup) -> LoadResult {
+        let shown = lossy_text(path);
         let loader = match look(path) {
-            Ok(Looked { obstacle: Some(obstacle), .. }) | Err(obstacle) => {
+            Ok(OpenedFile { obstacle: Some(obstacle), .. }) | Err(obstacle) => {
                 let why = format!("its loader {shown} {}", obstacle.why);
-                return obstacle.errno.map_or(Taken::Unknown(why.clone()), |errno| Taken::Fails(errno, why));
+                return obstacle.errno.map_or(LoadResult::Unknown(why.clone()), |errno| LoadResult::Fails(errno, why));
             }
             Ok(loader) => loader,
         };
-        if (loader.read)(0, Header::size(self.bits)).len() < Header::size(self.bits) {
-            return Taken::Fails(Errno::EIO, format!("its loader {shown} is not a program: it is too short"));
+        if (loader.read)(0, ElfHeader::size_of(self.bits)).len() < ElfHeader::size_of(self.bits) {
+            return LoadResult::Fails(Errno::EIO, format!("its loader {shown} is not a program: it is too short"));
         }
-        let header = Header::read(&loader.head, self.bits, self.endian);
-        if !self.knows(&loader.head, &header) || header.programs(&*loader.read).is_none() {
-            return Taken::Fails(Errno::ELIBBAD, format!("its loader {shown} is not a program of this machine"));
+        let header = ElfHeader::parse(&loader.head, self.bits, self.endian);
+        if !self.has_matching_header(&loader.head, &header) || header.program_headers(&*loader.read).is_none() {
+            return LoadResult::Fails(Errno::ELIBBAD, format!("its loader {shown} is not a program of this machine"));
         }
-        Taken::Runs
+        LoadResult::Runs
     }
 }

@@ -23,16 +23,19 @@ mod types;
 mod walk;
 
 pub use elf::Elf;
-pub use entries::{Differs, EntryLine};
-pub use loader::{Loader, Support};
-pub use look::{Machine, on};
-pub use running::process as of_process;
-pub use script::{InvalidScriptLine, Script};
-pub use tried::try_out;
-pub use types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, Step, TableState, Taker, Verdict, What};
-pub use walk::explain;
+pub use entries::{EntryMismatch, EntryReport};
+pub use loader::{Loader, LoaderSupport};
+pub use look::{MachineFacts, explain_file};
+pub use running::explain_process as of_process;
+pub use script::{InvalidScriptLine, ScriptLine};
+pub use tried::probe_interpreters;
+pub use types::{
+    AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
+    OpenedFile, TableState,
+};
+pub use walk::explain_exec;
 
 /// Foreign bytes as text.
-fn text(bytes: &[u8]) -> String {
+fn lossy_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

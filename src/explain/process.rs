@@ -6,12 +6,12 @@
 
 use serde::Serialize;
 
-use super::{Explanation, text};
+use super::{Explanation, lossy_text};
 
 /// A process, as `explain --pid --json` prints it. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Process {
+pub struct ProcessReport {
     /// The version of this format: 1.
     pub version: u32,
     /// The process id.
@@ -19,7 +19,7 @@ pub struct Process {
     /// The file that it executes, as /proc names it.
     pub executes: String,
     /// In a word.
-    pub verdict: How,
+    pub verdict: ProcessKind,
     /// The answer as a sentence.
     pub why: String,
     /// The path that execve(2) got: the program, or a script for it; null if it cannot be read.
@@ -31,7 +31,7 @@ pub struct Process {
     /// The program's other arguments.
     pub arguments: Vec<String>,
     /// The entry through which the emulator was started.
-    pub entry: Option<Origin>,
+    pub entry: Option<ProcessOrigin>,
     /// Additional notes.
     pub notes: Vec<String>,
     /// The result of executing its program now, by a path that is valid here.
@@ -42,7 +42,7 @@ pub struct Process {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum How {
+pub enum ProcessKind {
     /// The program itself.
     Native,
     /// The interpreter of a script, a program of this machine.
@@ -58,20 +58,20 @@ pub enum How {
 /// The entry of the table that a process came from.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Origin {
+pub struct ProcessOrigin {
     /// The name of the entry.
     pub name: String,
     /// Whether this entry would take the program now; otherwise another entry has the same interpreter.
     pub takes_it_now: bool,
     /// Whether the file that it starts now is the one that the process executes.
-    pub starts: Starts,
+    pub starts: CurrentEmulator,
 }
 
 /// The file that an entry starts now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Starts {
+pub enum CurrentEmulator {
     /// The same file that the process executes.
     Same,
     /// Another file: the entry was registered again, or its interpreter was replaced.
@@ -82,7 +82,7 @@ pub enum Starts {
 
 /// The facts about a process.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct ProcessInfo {
     /// The kernel's name of the file that it executes.
     pub executes: Vec<u8>,
     /// All its arguments, as the emulator got them.
@@ -97,9 +97,9 @@ pub struct Seen {
 
 /// The program in a process, and the meaning of its arguments.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct Analysis {
     /// In a word.
-    pub verdict: How,
+    pub verdict: ProcessKind,
     /// The program.
     pub program: Option<Vec<u8>>,
     /// Its own argv\[0\].
@@ -109,61 +109,69 @@ pub struct Read {
 }
 
 /// Interprets the facts; `interpreters` are those of the entries.
-pub fn read(seen: &Seen, interpreters: &[&[u8]]) -> Read {
+pub fn analyse(seen: &ProcessInfo, interpreters: &[&[u8]]) -> Analysis {
     let first = seen.arguments.first().map_or(&[][..], Vec::as_slice);
     let by_entry = interpreters.contains(&first);
-    let direct = |verdict, program| Read {
+    let direct = |verdict, program| Analysis {
         verdict,
         program,
         argv0: seen.arguments.first().cloned(),
         arguments: seen.arguments.iter().skip(1).cloned().collect(),
     };
     match (&seen.execfn, seen.is_itself) {
-        (Some(execfn), Some(true)) => {
-            direct(if is_emulator(&seen.executes) { How::ByHand } else { How::Native }, Some(execfn.clone()))
-        }
+        (Some(execfn), Some(true)) => direct(
+            if has_emulator_name(&seen.executes) { ProcessKind::ByHand } else { ProcessKind::Native },
+            Some(execfn.clone()),
+        ),
         // The first argument is the interpreter: an entry's by its rule, a script's by its line.
-        _ if by_entry => emulated(seen),
-        (Some(execfn), Some(false)) if is_emulator(&seen.executes) => {
-            Read { program: Some(execfn.clone()), ..emulated(seen) }
+        _ if by_entry => analyse_emulated(seen),
+        (Some(execfn), Some(false)) if has_emulator_name(&seen.executes) => {
+            Analysis { program: Some(execfn.clone()), ..analyse_emulated(seen) }
         }
-        (Some(execfn), Some(false)) => direct(How::Script, Some(execfn.clone())),
-        (execfn, _) => direct(How::Unknown, execfn.clone()),
+        (Some(execfn), Some(false)) => direct(ProcessKind::Script, Some(execfn.clone())),
+        (execfn, _) => direct(ProcessKind::Unknown, execfn.clone()),
     }
 }
 
 /// `interpreter path [argv0] arguments…`, as `load_misc_binary` makes it.
-fn emulated(seen: &Seen) -> Read {
+fn analyse_emulated(seen: &ProcessInfo) -> Analysis {
     let mut rest = seen.arguments.iter().skip(1).cloned();
     let program = rest.next().or_else(|| seen.execfn.clone());
     let argv0 = if seen.preserves == Some(true) { rest.next() } else { None };
-    Read { verdict: How::Emulated, program, argv0, arguments: rest.collect() }
+    Analysis { verdict: ProcessKind::Emulated, program, argv0, arguments: rest.collect() }
 }
 
 /// Judges by the file's name, the only fact available.
-fn is_emulator(path: &[u8]) -> bool {
+fn has_emulator_name(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.starts_with(b"qemu-") && !name.starts_with(b"qemu-system")
 }
 
-impl Read {
+impl Analysis {
     /// The sentence of the answer.
-    pub(super) fn why(&self, seen: &Seen) -> String {
-        let program = self.program.as_ref().map_or_else(|| "a program".to_owned(), |program| text(program));
+    pub(super) fn reason_text(&self, seen: &ProcessInfo) -> String {
+        let program = self.program.as_ref().map_or_else(|| "a program".to_owned(), |program| lossy_text(program));
         match self.verdict {
-            How::Native => format!("the kernel runs {program} by itself"),
-            How::Script => format!("{program} is a script, and {} runs it", text(&seen.executes)),
-            How::Emulated => format!("{} emulates {program}; the kernel started it", text(&seen.executes)),
-            How::ByHand => format!("{program} was started as it is, by its own name: no entry of the table was needed"),
-            How::Unknown => {
-                format!("the file that execve(2) was called with cannot be compared with {}", text(&seen.executes))
+            ProcessKind::Native => format!("the kernel runs {program} by itself"),
+            ProcessKind::Script => format!("{program} is a script, and {} runs it", lossy_text(&seen.executes)),
+            ProcessKind::Emulated => {
+                format!("{} emulates {program}; the kernel started it", lossy_text(&seen.executes))
+            }
+            ProcessKind::ByHand => {
+                format!("{program} was started as it is, by its own name: no entry of the table was needed")
+            }
+            ProcessKind::Unknown => {
+                format!(
+                    "the file that execve(2) was called with cannot be compared with {}",
+                    lossy_text(&seen.executes)
+                )
             }
         }
     }
 }
 
 /// A number of an auxiliary vector (getauxval(3)), in words of `size` bytes.
-pub(super) fn auxiliary(vector: &[u8], size: usize, wanted: u64) -> Option<u64> {
+pub(super) fn find_auxv(vector: &[u8], size: usize, wanted: u64) -> Option<u64> {
     let word = |bytes: &[u8]| -> Option<u64> {
         match size {
             4 => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
@@ -184,8 +192,8 @@ mod tests {
         text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
     }
 
-    fn seen(executes: &str, arguments: &str, execfn: &str, is_itself: bool, preserves: bool) -> Seen {
-        Seen {
+    fn seen(executes: &str, arguments: &str, execfn: &str, is_itself: bool, preserves: bool) -> ProcessInfo {
+        ProcessInfo {
             executes: executes.into(),
             arguments: words(arguments),
             execfn: Some(execfn.into()),
@@ -197,28 +205,31 @@ mod tests {
     #[test]
     fn arguments_are_told_apart_by_flag_p() {
         let entries = [b"/q/qemu-arm".as_slice()];
-        let with = read(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, true), &entries);
-        assert_eq!((with.verdict, with.argv0, with.arguments), (How::Emulated, Some("name".into()), words("x")));
-        let without = read(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, false), &entries);
+        let with = analyse(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, true), &entries);
+        assert_eq!(
+            (with.verdict, with.argv0, with.arguments),
+            (ProcessKind::Emulated, Some("name".into()), words("x"))
+        );
+        let without = analyse(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, false), &entries);
         assert_eq!((without.program, without.argv0, without.arguments), (Some("./a".into()), None, words("name x")));
     }
 
     #[test]
     fn who_started_it_is_told() {
-        let verdict = |seen: &Seen| read(seen, &[]).verdict;
-        assert_eq!(verdict(&seen("/bin/cat", "cat x", "/bin/cat", true, false)), How::Native);
-        assert_eq!(verdict(&seen("/bin/sh", "/bin/sh ./s", "./s", false, false)), How::Script);
-        assert_eq!(verdict(&seen("/q/qemu-arm", "qemu-arm ./a", "/q/qemu-arm", true, false)), How::ByHand);
+        let verdict = |seen: &ProcessInfo| analyse(seen, &[]).verdict;
+        assert_eq!(verdict(&seen("/bin/cat", "cat x", "/bin/cat", true, false)), ProcessKind::Native);
+        assert_eq!(verdict(&seen("/bin/sh", "/bin/sh ./s", "./s", false, false)), ProcessKind::Script);
+        assert_eq!(verdict(&seen("/q/qemu-arm", "qemu-arm ./a", "/q/qemu-arm", true, false)), ProcessKind::ByHand);
         // Its entry no longer exists.
-        assert_eq!(verdict(&seen("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), How::Emulated);
-        assert_eq!(verdict(&Seen::default()), How::Unknown);
+        assert_eq!(verdict(&seen("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), ProcessKind::Emulated);
+        assert_eq!(verdict(&ProcessInfo::default()), ProcessKind::Unknown);
     }
 
     #[test]
     fn an_auxiliary_vector_is_read() {
         let vector: Vec<u8> = [6_u64, 4096, 8, 1, 31, 77, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
-        assert_eq!([8, 31, 9].map(|kind| auxiliary(&vector, 8, kind)), [Some(1), Some(77), None]);
-        assert_eq!(auxiliary(&vector[..20], 8, 8), None);
-        assert_eq!(auxiliary(&[], 4, 8), None);
+        assert_eq!([8, 31, 9].map(|kind| find_auxv(&vector, 8, kind)), [Some(1), Some(77), None]);
+        assert_eq!(find_auxv(&vector[..20], 8, 8), None);
+        assert_eq!(find_auxv(&[], 4, 8), None);
     }
 }

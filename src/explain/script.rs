@@ -3,12 +3,12 @@
 use binfmt_magic::WINDOW;
 use serde::Serialize;
 
-use super::text;
+use super::lossy_text;
 
 /// The content of a script's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Script {
+pub struct ScriptLine {
     /// The interpreter's path.
     pub interpreter: String,
     /// The rest of the line, as one argument.
@@ -33,11 +33,11 @@ pub enum InvalidScriptLine {
 }
 
 /// Parses the first line of a file that begins with `#!`, or returns why the kernel rejects it; `None` for other files.
-pub(super) fn parse(head: &[u8]) -> Option<Result<Script, InvalidScriptLine>> {
-    head.starts_with(b"#!").then(|| read(head))
+pub(super) fn parse_if_script(head: &[u8]) -> Option<Result<ScriptLine, InvalidScriptLine>> {
+    head.starts_with(b"#!").then(|| parse_line(head))
 }
 
-fn read(head: &[u8]) -> Result<Script, InvalidScriptLine> {
+fn parse_line(head: &[u8]) -> Result<ScriptLine, InvalidScriptLine> {
     // The last byte of the window is never read: it becomes the end.
     const LAST: usize = WINDOW - 1;
     let at = |place: usize| if place < WINDOW { head.get(place).copied().unwrap_or(0) } else { 0 };
@@ -61,7 +61,11 @@ fn read(head: &[u8]) -> Result<Script, InvalidScriptLine> {
     // The kernel terminates both with a NUL, and the strings end at their first NUL.
     let string = |from: usize, to: usize| -> Vec<u8> { (from..to).map(at).take_while(|byte| *byte != 0).collect() };
     let path = string(name, if argument.is_some() { separator.unwrap_or(end) } else { end });
-    Ok(Script { interpreter: text(&path), argument: argument.map(|from| text(&string(from, end))), path })
+    Ok(ScriptLine {
+        interpreter: lossy_text(&path),
+        argument: argument.map(|from| lossy_text(&string(from, end))),
+        path,
+    })
 }
 
 #[cfg(test)]
@@ -71,7 +75,7 @@ mod tests {
     type Words = Option<Result<(String, Option<String>), InvalidScriptLine>>;
 
     fn line(head: &[u8]) -> Words {
-        parse(head).map(|line| line.map(|script| (script.interpreter, script.argument)))
+        parse_if_script(head).map(|line| line.map(|script| (script.interpreter, script.argument)))
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is compared with one that may fail")]

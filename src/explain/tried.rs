@@ -4,41 +4,41 @@ use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
 
-use super::process::Starts;
-use super::{Explanation, Machine, TableState, Taker, Verdict, look};
+use super::process::CurrentEmulator;
+use super::{ExecVerdict, Explanation, Handler, MachineFacts, TableState, look};
 use crate::host::{FileId, Host};
-use crate::in_memory::is_in_memory;
+use crate::in_memory::is_in_memory_path;
 use crate::probe;
 
 /// Finds out which file an entry holds, and whether invisible entries exist.
-pub fn try_out(host: &Host, machine: &Machine, explanation: &mut Explanation) {
-    compare(host, machine, explanation);
-    reveal(host, explanation);
+pub fn probe_interpreters(host: &Host, machine: &MachineFacts, explanation: &mut Explanation) {
+    compare_held_files(host, machine, explanation);
+    detect_hidden_table(host, explanation);
 }
 
-fn compare(host: &Host, machine: &Machine, explanation: &mut Explanation) {
+fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Explanation) {
     for step in &mut explanation.steps {
-        let (Taker::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
+        let (Handler::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
         let path = Path::new(&interpreter.path);
-        if !interpreter.held || is_in_memory(&interpreter.path) {
+        if !interpreter.held || is_in_memory_path(&interpreter.path) {
             continue;
         }
-        let there = look::inode(&host.at(path));
-        if let (Some(entry), Some(there)) = (machine.table.entry(name), there) {
-            interpreter.is_the_file = match starts(machine, entry, there) {
-                Starts::Same => Some(true),
-                Starts::Other => Some(false),
-                Starts::Unknown => None,
+        let there = look::file_id(&host.at(path));
+        if let (Some(entry), Some(there)) = (machine.table.find_entry(name), there) {
+            interpreter.is_the_file = match probe_entry(machine, entry, there) {
+                CurrentEmulator::Same => Some(true),
+                CurrentEmulator::Other => Some(false),
+                CurrentEmulator::Unknown => None,
             };
         }
     }
 }
 
 /// In a container the machine's entries are in force, but its table is not visible.
-fn reveal(host: &Host, explanation: &mut Explanation) {
-    let last = explanation.steps.last().filter(|step| step.taken_by == Taker::Nobody);
+fn detect_hidden_table(host: &Host, explanation: &mut Explanation) {
+    let last = explanation.steps.last().filter(|step| step.taken_by == Handler::Nobody);
     let system = last.and_then(|step| step.elf.as_ref()?.system);
-    let nobody = explanation.verdict == Verdict::Refused && explanation.errno.as_deref() == Some("ENOEXEC");
+    let nobody = explanation.verdict == ExecVerdict::Refused && explanation.errno.as_deref() == Some("ENOEXEC");
     let (Some(system), true, TableState::NotMounted) = (system, nobody && host.is_live(), explanation.table) else {
         return;
     };
@@ -48,7 +48,7 @@ fn reveal(host: &Host, explanation: &mut Explanation) {
         && seen.status.success()
     {
         explanation.table = TableState::Hidden;
-        explanation.verdict = Verdict::Emulated;
+        explanation.verdict = ExecVerdict::Emulated;
         explanation.runs = true;
         explanation.errno = None;
         explanation.why =
@@ -58,17 +58,17 @@ fn reveal(host: &Host, explanation: &mut Explanation) {
 }
 
 /// Starts the entry's interpreter to see its file: the kernel does not show which file it holds.
-pub(super) fn starts(machine: &Machine, entry: &Entry, executes: FileId) -> Starts {
+pub(super) fn probe_entry(machine: &MachineFacts, entry: &Entry, executes: FileId) -> CurrentEmulator {
     let taken = |arch: &&Arch| {
         let probe = arch.probe().unwrap_or_default();
-        machine.table.winner(probe).is_some_and(|winner| std::ptr::eq(winner, entry))
+        machine.table.matching_entry(probe).is_some_and(|winner| std::ptr::eq(winner, entry))
     };
     let Some(probe) = Arch::ALL.iter().find(taken).and_then(Arch::probe) else {
-        return Starts::Unknown;
+        return CurrentEmulator::Unknown;
     };
     match probe::run_in_memory(probe) {
-        Ok(Some(seen)) if seen.program == executes => Starts::Same,
-        Ok(Some(_)) => Starts::Other,
-        Ok(None) | Err(_) => Starts::Unknown,
+        Ok(Some(seen)) if seen.program == executes => CurrentEmulator::Same,
+        Ok(Some(_)) => CurrentEmulator::Other,
+        Ok(None) | Err(_) => CurrentEmulator::Unknown,
     }
 }

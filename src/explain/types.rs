@@ -8,7 +8,7 @@ use std::fmt;
 use nix::errno::Errno;
 use serde::Serialize;
 
-use super::{Elf, EntryLine, Script};
+use super::{Elf, EntryReport, ScriptLine};
 
 /// What becomes of a file when it is executed.
 #[derive(Debug, Serialize)]
@@ -19,7 +19,7 @@ pub struct Explanation {
     /// The file, as it was given.
     pub file: String,
     /// The verdict in a word.
-    pub verdict: Verdict,
+    pub verdict: ExecVerdict,
     /// Whether it would run.
     pub runs: bool,
     /// The error of execve(2) (`ENOEXEC`); null if it starts a program.
@@ -33,7 +33,7 @@ pub struct Explanation {
     /// Entries with flags or a type of a newer kernel: the files that they match are unknown.
     pub strange: Vec<String>,
     /// The file, then each interpreter that the kernel reads because of the one before.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ExecStep>,
     /// Commands that make it run, or are steps towards that.
     pub repairs: Vec<String>,
 }
@@ -42,7 +42,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ExecVerdict {
     /// The kernel runs it, directly or by the interpreter in its first line.
     Native,
     /// An entry of the table runs it.
@@ -75,28 +75,28 @@ pub enum TableState {
 /// One file on the way.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Step {
+pub struct ExecStep {
     /// The path that the kernel got; rules by extension compare it.
     pub path: String,
     /// The kind of its first bytes.
-    pub what: What,
+    pub what: FileKind,
     /// Its ELF header in words.
     pub elf: Option<Elf>,
     /// Its first line.
-    pub script: Option<Script>,
+    pub script: Option<ScriptLine>,
     /// Every entry that could be parsed, in the kernel's order.
-    pub entries: Vec<EntryLine>,
+    pub entries: Vec<EntryReport>,
     /// The part of the kernel that takes the file.
-    pub taken_by: Taker,
+    pub taken_by: Handler,
     /// The interpreter that is started for it, if any.
-    pub interpreter: Option<Interpreter>,
+    pub interpreter: Option<InterpreterReport>,
 }
 
 /// What a file's first bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub enum FileKind {
     /// `\x7fELF`
     Elf,
     /// `#!`
@@ -113,7 +113,7 @@ pub enum What {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "by", rename_all = "kebab-case")]
-pub enum Taker {
+pub enum Handler {
     /// An entry of the table.
     Entry {
         /// the name of the entry
@@ -130,7 +130,7 @@ pub enum Taker {
 /// What is started for a file.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Interpreter {
+pub struct InterpreterReport {
     /// The path of the interpreter.
     pub path: String,
     /// The flags of the entry, in the kernel's order; null for a script.
@@ -168,16 +168,16 @@ pub enum Linking {
 }
 
 /// A file as execve(2) finds it.
-pub struct Looked {
+pub struct OpenedFile {
     /// Its first 256 bytes, or all of them.
     pub head: Vec<u8>,
     /// Why it cannot be executed although it can be read: its mode, or its mount.
-    pub obstacle: Option<Obstacle>,
+    pub obstacle: Option<AccessProblem>,
     /// Reads bytes at an offset; fewer if the file ends.
     pub read: Box<dyn Fn(u64, usize) -> Vec<u8>>,
 }
 
-impl fmt::Debug for Looked {
+impl fmt::Debug for OpenedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Looked").field("head", &self.head).field("obstacle", &self.obstacle).finish_non_exhaustive()
     }
@@ -185,7 +185,7 @@ impl fmt::Debug for Looked {
 
 /// Why the kernel does not open a file to execute it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct AccessProblem {
     /// The error of execve(2); `None` if unknown.
     pub errno: Option<Errno>,
     /// The reason, as words that follow the path: "is a directory".
@@ -195,4 +195,4 @@ pub struct Obstacle {
 }
 
 /// Looks at a file by the path that the kernel uses.
-pub type Look<'a> = dyn Fn(&[u8]) -> Result<Looked, Obstacle> + 'a;
+pub type FileLookup<'a> = dyn Fn(&[u8]) -> Result<OpenedFile, AccessProblem> + 'a;

@@ -3,19 +3,22 @@
 use binfmt_magic::{Entry, WINDOW};
 use nix::errno::Errno;
 
-use super::loader::{self, Taken};
+use super::loader::{self, LoadResult};
 use super::script::InvalidScriptLine;
-use super::types::{Explanation, Interpreter, Linking, Look, Looked, Obstacle, Step, TableState, Taker, Verdict, What};
-use super::{Machine, Script, elf, entries, repair, script, text};
-use crate::binfmt_misc::{Table, name_of};
+use super::types::{
+    AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
+    OpenedFile, TableState,
+};
+use super::{MachineFacts, ScriptLine, elf, entries, lossy_text, repair, script};
+use crate::binfmt_misc::{Table, entry_name};
 
 /// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (Its comment says four; the
 /// code compares with five.)
 const MOST_REWRITES: usize = 5;
 
 /// Explains what execve(2) does with `file` on this machine; `look` opens files.
-pub fn explain(file: &[u8], machine: &Machine, look: &Look) -> Explanation {
-    let mut walk = Walk { machine, look, steps: Vec::new(), opens_binary: false };
+pub fn explain_exec(file: &[u8], machine: &MachineFacts, look: &FileLookup) -> Explanation {
+    let mut walk = ExecveWalk { machine, look, steps: Vec::new(), opens_binary: false };
     let opened = look(file);
     let obstacle = match &opened {
         Ok(looked) => looked.obstacle.clone(),
@@ -23,141 +26,144 @@ pub fn explain(file: &[u8], machine: &Machine, look: &Look) -> Explanation {
     };
     let end = match opened {
         // The result without the problem of its mode is useful, too.
-        Ok(looked) => walk.go(file, looked),
-        Err(_) => End::Runs,
+        Ok(looked) => walk.walk_interpreters(file, looked),
+        Err(_) => WalkEnd::Runs,
     };
-    walk.conclude(file, end, obstacle.as_ref())
+    walk.finish(file, end, obstacle.as_ref())
 }
 
-struct Walk<'a> {
-    machine: &'a Machine,
-    look: &'a Look<'a>,
-    steps: Vec<Step>,
+struct ExecveWalk<'a> {
+    machine: &'a MachineFacts,
+    look: &'a FileLookup<'a>,
+    steps: Vec<ExecStep>,
     /// Whether an entry with flag O was taken: the file is kept open for the interpreter.
     opens_binary: bool,
 }
 
 /// The end of the chain.
-enum End {
+enum WalkEnd {
     Runs,
     Fails(Errno, String),
     Unknown(String),
 }
 
 /// The result for one file of the chain.
-enum Next {
-    End(End),
+enum NextFile {
+    End(WalkEnd),
     /// The interpreter of the file, and whether the kernel holds it.
-    Interpreter(Vec<u8>, Result<Looked, Obstacle>, bool),
+    Interpreter(Vec<u8>, Result<OpenedFile, AccessProblem>, bool),
 }
 
-impl Walk<'_> {
-    fn go(&mut self, file: &[u8], first: Looked) -> End {
+impl ExecveWalk<'_> {
+    fn walk_interpreters(&mut self, file: &[u8], first: OpenedFile) -> WalkEnd {
         let (mut path, mut looked) = (file.to_vec(), first);
         let mut kept_open = false;
         for _ in 0..=MOST_REWRITES {
             looked.head.truncate(WINDOW);
-            let (next, opened, held) = match self.step(&path, &looked) {
-                Next::End(end) => return end,
-                Next::Interpreter(path, opened, held) => (path, opened, held),
+            let (next, opened, held) = match self.handle_file(&path, &looked) {
+                NextFile::End(end) => return end,
+                NextFile::Interpreter(path, opened, held) => (path, opened, held),
             };
             looked = match opened {
-                Ok(Looked { obstacle: Some(obstacle), .. }) if !held => return fails(&next, &obstacle),
+                Ok(OpenedFile { obstacle: Some(obstacle), .. }) if !held => return failed_end(&next, &obstacle),
                 Ok(looked) => looked,
                 // It was a program when it was registered; nothing else is known.
-                Err(_) if held => return End::Runs,
-                Err(obstacle) => return fails(&next, &obstacle),
+                Err(_) if held => return WalkEnd::Runs,
+                Err(obstacle) => return failed_end(&next, &obstacle),
             };
             if self.opens_binary && std::mem::replace(&mut kept_open, true) {
-                return End::Fails(
+                return WalkEnd::Fails(
                     Errno::ENOEXEC,
                     "behind an entry with flag O, no other interpreter can follow".into(),
                 );
             }
             path = next;
         }
-        End::Fails(Errno::ELOOP, format!("more than {MOST_REWRITES} interpreters would follow each other"))
+        WalkEnd::Fails(Errno::ELOOP, format!("more than {MOST_REWRITES} interpreters would follow each other"))
     }
 
     /// One iteration of `search_binary_handler`: the table, then `#!`, then ELF.
-    fn step(&mut self, path: &[u8], file: &Looked) -> Next {
-        let line = script::parse(&file.head);
-        let step = Step {
-            path: text(path),
-            what: what(&file.head),
-            elf: elf::identify(file, self.look),
+    fn handle_file(&mut self, path: &[u8], file: &OpenedFile) -> NextFile {
+        let line = script::parse_if_script(&file.head);
+        let step = ExecStep {
+            path: lossy_text(path),
+            what: file_kind(&file.head),
+            elf: elf::describe_elf(file, self.look),
             script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
-            entries: entries::compare(&self.machine.table, path, &file.head),
-            taken_by: Taker::Nobody,
+            entries: entries::compare_entries(&self.machine.table, path, &file.head),
+            taken_by: Handler::Nobody,
             interpreter: None,
         };
-        let (step, next) = if let Some(entry) = entries::winner(&self.machine.table, path, &file.head) {
-            self.by_entry(entry, step)
+        let (step, next) = if let Some(entry) = entries::matching_entry(&self.machine.table, path, &file.head) {
+            self.handle_with_entry(entry, step)
         } else if let Some(line) = line {
-            self.by_line(line, step)
+            self.handle_as_script(line, step)
         } else {
-            self.by_itself(file, step)
+            self.handle_as_elf(file, step)
         };
         self.steps.push(step);
         next
     }
 
-    fn by_entry(&mut self, entry: &Entry, step: Step) -> (Step, Next) {
+    fn handle_with_entry(&mut self, entry: &Entry, step: ExecStep) -> (ExecStep, NextFile) {
         let (path, flags) = (&entry.rule.interpreter, entry.rule.flags);
         self.opens_binary |= flags.open_binary;
         let opened = (self.look)(path);
-        let interpreter = self.interpreter(path, &opened, Some(flags.to_string()), flags.fix_binary);
-        let taken_by = Taker::Entry { name: name_of(entry) };
-        let next = Next::Interpreter(path.clone(), opened, flags.fix_binary);
-        (Step { taken_by, interpreter: Some(interpreter), ..step }, next)
+        let interpreter = self.interpreter_report(path, &opened, Some(flags.to_string()), flags.fix_binary);
+        let taken_by = Handler::Entry { name: entry_name(entry) };
+        let next = NextFile::Interpreter(path.clone(), opened, flags.fix_binary);
+        (ExecStep { taken_by, interpreter: Some(interpreter), ..step }, next)
     }
 
-    fn by_line(&self, line: Result<Script, InvalidScriptLine>, step: Step) -> (Step, Next) {
+    fn handle_as_script(&self, line: Result<ScriptLine, InvalidScriptLine>, step: ExecStep) -> (ExecStep, NextFile) {
         match line {
             Ok(script) => {
                 let opened = (self.look)(&script.path);
-                let interpreter = self.interpreter(&script.path, &opened, None, false);
-                let step = Step { taken_by: Taker::Script, interpreter: Some(interpreter), ..step };
-                (step, Next::Interpreter(script.path, opened, false))
+                let interpreter = self.interpreter_report(&script.path, &opened, None, false);
+                let step = ExecStep { taken_by: Handler::Script, interpreter: Some(interpreter), ..step };
+                (step, NextFile::Interpreter(script.path, opened, false))
             }
-            Err(why) => (step, Next::End(End::Fails(Errno::ENOEXEC, why.to_string()))),
+            Err(why) => (step, NextFile::End(WalkEnd::Fails(Errno::ENOEXEC, why.to_string()))),
         }
     }
 
-    fn by_itself(&self, file: &Looked, step: Step) -> (Step, Next) {
-        let (taken_by, end) = match loader::take(&self.machine.loaders, file, self.look) {
-            Taken::Runs => (Taker::Elf, End::Runs),
-            Taken::Fails(errno, why) => (Taker::Elf, End::Fails(errno, why)),
-            Taken::Unknown(why) => {
+    fn handle_as_elf(&self, file: &OpenedFile, step: ExecStep) -> (ExecStep, NextFile) {
+        let (taken_by, end) = match loader::try_loaders(&self.machine.loaders, file, self.look) {
+            LoadResult::Runs => (Handler::Elf, WalkEnd::Runs),
+            LoadResult::Fails(errno, why) => (Handler::Elf, WalkEnd::Fails(errno, why)),
+            LoadResult::Unknown(why) => {
                 let why = format!("whether this machine runs such programs by itself could not be tried: {why}");
-                (Taker::Nobody, End::Unknown(why))
+                (Handler::Nobody, WalkEnd::Unknown(why))
             }
-            Taken::NotOurs(why) => match self.machine.table.strange() {
-                [] => (Taker::Nobody, End::Fails(Errno::ENOEXEC, self.nobody(why, &step))),
+            LoadResult::WrongFormat(why) => match self.machine.table.unsupported_entries() {
+                [] => (Handler::Nobody, WalkEnd::Fails(Errno::ENOEXEC, self.unhandled_reason(why, &step))),
                 names => {
-                    let why =
-                        format!("{}, unless one of another kind does: {}", self.nobody(why, &step), names.join(", "));
-                    (Taker::Nobody, End::Unknown(why))
+                    let why = format!(
+                        "{}, unless one of another kind does: {}",
+                        self.unhandled_reason(why, &step),
+                        names.join(", ")
+                    );
+                    (Handler::Nobody, WalkEnd::Unknown(why))
                 }
             },
         };
-        (Step { taken_by, ..step }, Next::End(end))
+        (ExecStep { taken_by, ..step }, NextFile::End(end))
     }
 
-    fn interpreter(
+    fn interpreter_report(
         &self,
         path: &[u8],
-        opened: &Result<Looked, Obstacle>,
+        opened: &Result<OpenedFile, AccessProblem>,
         flags: Option<String>,
         held: bool,
-    ) -> Interpreter {
+    ) -> InterpreterReport {
         let (linking, obstacle) = match opened {
-            Ok(looked) => (elf::linking(looked, self.look), looked.obstacle.as_ref()),
+            Ok(looked) => (elf::detect_linking(looked, self.look), looked.obstacle.as_ref()),
             Err(obstacle) => (None, Some(obstacle)),
         };
         let refused = obstacle.filter(|_| !held);
-        Interpreter {
-            path: text(path),
+        InterpreterReport {
+            path: lossy_text(path),
             flags,
             held,
             is_the_file: None,
@@ -170,7 +176,7 @@ impl Walk<'_> {
     }
 
     /// Why nothing takes a file.
-    fn nobody(&self, wrong: Option<&'static str>, step: &Step) -> String {
+    fn unhandled_reason(&self, wrong: Option<&'static str>, step: &ExecStep) -> String {
         if let Some(wrong) = wrong {
             return wrong.into();
         }
@@ -182,69 +188,69 @@ impl Walk<'_> {
             (Some(elf), _) => {
                 format!("this {} machine does not run {} files, and {no_entry}", self.machine.name, elf.machine)
             }
-            (None, What::Empty) => "it is empty".into(),
-            (None, What::Text) => "it is a text without #! at its beginning".into(),
+            (None, FileKind::Empty) => "it is empty".into(),
+            (None, FileKind::Text) => "it is a text without #! at its beginning".into(),
             (None, _) => format!("it is neither an ELF file nor a script, and {no_entry}"),
         }
     }
 
-    fn conclude(self, file: &[u8], end: End, obstacle: Option<&Obstacle>) -> Explanation {
+    fn finish(self, file: &[u8], end: WalkEnd, obstacle: Option<&AccessProblem>) -> Explanation {
         let (verdict, errno, why) = match (obstacle, end) {
-            (Some(Obstacle { errno: Some(errno), why, .. }), _) => {
-                (Verdict::Refused, Some(*errno), format!("it {why}"))
+            (Some(AccessProblem { errno: Some(errno), why, .. }), _) => {
+                (ExecVerdict::Refused, Some(*errno), format!("it {why}"))
             }
-            (Some(Obstacle { why, .. }), _) => (Verdict::Unknown, None, format!("it {why}")),
-            (None, End::Fails(errno, why)) => (Verdict::Refused, Some(errno), why),
-            (None, End::Unknown(why)) => (Verdict::Unknown, None, why),
-            (None, End::Runs) => self.runs(),
+            (Some(AccessProblem { why, .. }), _) => (ExecVerdict::Unknown, None, format!("it {why}")),
+            (None, WalkEnd::Fails(errno, why)) => (ExecVerdict::Refused, Some(errno), why),
+            (None, WalkEnd::Unknown(why)) => (ExecVerdict::Unknown, None, why),
+            (None, WalkEnd::Runs) => self.runs_verdict(),
         };
         let mut explanation = Explanation {
             version: 1,
-            file: text(file),
+            file: lossy_text(file),
             verdict,
-            runs: matches!(verdict, Verdict::Native | Verdict::Emulated),
+            runs: matches!(verdict, ExecVerdict::Native | ExecVerdict::Emulated),
             errno: errno.map(|errno| format!("{errno:?}")),
             why,
-            table: state(&self.machine.table),
+            table: table_state(&self.machine.table),
             in_user_namespace: self.machine.in_user_namespace,
-            strange: self.machine.table.strange().to_vec(),
+            strange: self.machine.table.unsupported_entries().to_vec(),
             steps: self.steps,
             repairs: Vec::new(),
         };
-        explanation.repairs = repair::lines(&explanation, obstacle.and_then(|obstacle| obstacle.repair.clone()));
+        explanation.repairs = repair::repair_lines(&explanation, obstacle.and_then(|obstacle| obstacle.repair.clone()));
         explanation
     }
 
     /// Records an interpreter that the kernel starts; the next iteration finds out whether it can run.
-    fn runs(&self) -> (Verdict, Option<Errno>, String) {
-        let by_entry = |step: &&Step| matches!(step.taken_by, Taker::Entry { .. });
+    fn runs_verdict(&self) -> (ExecVerdict, Option<Errno>, String) {
+        let by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
         let Some(step) = self.steps.iter().rev().find(by_entry) else {
             let why = match self.steps.split_last() {
                 Some((last, [_, ..])) => format!("it is a script, and the kernel runs {} by itself", last.path),
                 _ => "the kernel runs it by itself".into(),
             };
-            return (Verdict::Native, None, why);
+            return (ExecVerdict::Native, None, why);
         };
         let interpreter = step.interpreter.as_ref().map_or("", |interpreter| interpreter.path.as_str());
-        let name = if let Taker::Entry { name } = &step.taken_by { name } else { "" };
+        let name = if let Handler::Entry { name } = &step.taken_by { name } else { "" };
         if let Some(Linking::Dynamic { loader, present: false }) =
             step.elf.as_ref().and_then(|elf| elf.linking.as_ref())
             && interpreter.contains("qemu")
             && !self.machine.prefixes.iter().any(|prefix| (self.look)(format!("{prefix}{loader}").as_bytes()).is_ok())
         {
             let why = format!("{interpreter} starts, and does not find the program's loader {loader}");
-            return (Verdict::LoaderMissing, None, why);
+            return (ExecVerdict::LoaderMissing, None, why);
         }
-        (Verdict::Emulated, None, format!("entry {name} runs it by {interpreter}"))
+        (ExecVerdict::Emulated, None, format!("entry {name} runs it by {interpreter}"))
     }
 }
 
-fn fails(path: &[u8], obstacle: &Obstacle) -> End {
-    let why = format!("its interpreter {} {}", text(path), obstacle.why);
-    obstacle.errno.map_or_else(|| End::Unknown(why.clone()), |errno| End::Fails(errno, why.clone()))
+fn failed_end(path: &[u8], obstacle: &AccessProblem) -> WalkEnd {
+    let why = format!("its interpreter {} {}", lossy_text(path), obstacle.why);
+    obstacle.errno.map_or_else(|| WalkEnd::Unknown(why.clone()), |errno| WalkEnd::Fails(errno, why.clone()))
 }
 
-fn state(table: &Table) -> TableState {
+fn table_state(table: &Table) -> TableState {
     match table {
         Table::Mounted { enabled: true, .. } => TableState::InForce,
         Table::Mounted { enabled: false, .. } => TableState::SwitchedOff,
@@ -253,12 +259,12 @@ fn state(table: &Table) -> TableState {
     }
 }
 
-fn what(head: &[u8]) -> What {
+fn file_kind(head: &[u8]) -> FileKind {
     match head {
-        [] => What::Empty,
-        [b'#', b'!', ..] => What::Script,
-        [0x7f, b'E', b'L', b'F', ..] => What::Elf,
-        _ if head.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace()) => What::Text,
-        _ => What::Data,
+        [] => FileKind::Empty,
+        [b'#', b'!', ..] => FileKind::Script,
+        [0x7f, b'E', b'L', b'F', ..] => FileKind::Elf,
+        _ if head.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace()) => FileKind::Text,
+        _ => FileKind::Data,
     }
 }

@@ -6,42 +6,43 @@ use crate::binfmt_misc::{self, Table};
 use crate::error::Result;
 use crate::host::{self, FileStamp, Host};
 use crate::nix::conf;
-use crate::receipt::{Made, Receipt, Record, State};
+use crate::receipt::{Artifact, Receipt, Record, Stage};
 
 /// The ways a thing can be now: they decide what undoing it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Now {
+pub enum RecordState {
     /// As we left it: may be taken away.
-    Ours,
+    Unchanged,
     /// Not there: nothing to do.
-    Gone,
+    Missing,
     /// Changed by somebody else, who keeps it.
-    Changed,
+    Modified,
 }
 
 /// Compares the receipt with the machine and brings it up to date: what was
 /// begun and is there is done, what is gone is forgotten. Returns what became of
 /// each record that is left; and those of entries whose name another one has:
 /// the kernel changes no entry, so that ours is gone.
-pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<(Vec<Now>, Vec<Record>)> {
+pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<(Vec<RecordState>, Vec<Record>)> {
     let (mut settled, mut replaced) = (Vec::new(), Vec::new());
     for record in std::mem::take(&mut receipt.records) {
-        match look(host, &record.made, table)? {
-            Now::Changed if is_known(&record.made, table) => replaced.push(record),
+        match record_state(host, &record.made, table)? {
+            RecordState::Modified if is_known_entry(&record.made, table) => replaced.push(record),
             now => settled.push((record, now)),
         }
     }
-    let ours: Vec<Made> = settled.iter().filter(|(_, now)| *now == Now::Ours).map(|(r, _)| r.made.clone()).collect();
+    let ours: Vec<Artifact> =
+        settled.iter().filter(|(_, now)| *now == RecordState::Unchanged).map(|(r, _)| r.made.clone()).collect();
     // An interrupted replacement leaves two records of one thing: one is true.
     settled.retain(|(record, now)| match now {
-        Now::Ours => true,
-        Now::Gone => false,
-        Now::Changed => !ours.iter().any(|made| made.same_thing(&record.made)),
+        RecordState::Unchanged => true,
+        RecordState::Missing => false,
+        RecordState::Modified => !ours.iter().any(|made| made.is_same_object(&record.made)),
     });
     let mut now = Vec::new();
     for (mut record, state) in settled {
-        if state == Now::Ours {
-            record.state = State::Done;
+        if state == RecordState::Unchanged {
+            record.state = Stage::Done;
         }
         receipt.records.push(record);
         now.push(state);
@@ -49,55 +50,57 @@ pub(super) fn settle(host: &Host, receipt: &mut Receipt, table: &Table) -> Resul
     Ok((now, replaced))
 }
 
-fn look(host: &Host, made: &Made, table: &Table) -> Result<Now> {
+fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordState> {
     // A link or a directory in the place of our file is somebody else's.
     match (made, made.path()) {
-        (Made::Dir { .. }, _) | (_, None) => {}
-        (_, Some(path)) if host.exists(path) && !host.is_regular_file(path) => return Ok(Now::Changed),
+        (Artifact::Dir { .. }, _) | (_, None) => {}
+        (_, Some(path)) if host.exists(path) && !host.is_regular_file(path) => return Ok(RecordState::Modified),
         _ => {}
     }
     Ok(match made {
-        Made::Dir { path } => match host.lstat(path)? {
-            Some(meta) if meta.is_dir() => Now::Ours,
-            _ => Now::Gone,
+        Artifact::Dir { path } => match host.lstat(path)? {
+            Some(meta) if meta.is_dir() => RecordState::Unchanged,
+            _ => RecordState::Missing,
         },
-        Made::Interpreter { path, sha256, seal, .. } => match host.lstat(path)? {
-            None => Now::Gone,
-            Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => Now::Ours,
-            Some(_) => same_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
+        Artifact::Interpreter { path, sha256, seal, .. } => match host.lstat(path)? {
+            None => RecordState::Missing,
+            Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => RecordState::Unchanged,
+            Some(_) => unchanged_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
         },
-        Made::File { path, sha256 } => match host.fingerprint(path)? {
-            None => Now::Gone,
-            Some((sum, _)) => same_if(sum == *sha256),
+        Artifact::File { path, sha256 } => match host.fingerprint(path)? {
+            None => RecordState::Missing,
+            Some((sum, _)) => unchanged_if(sum == *sha256),
         },
-        Made::Include { path, .. } => match host.read(path)? {
-            Some(text) if conf::includes(&text, conf::OWN) => Now::Ours,
-            _ => Now::Gone,
+        Artifact::Include { path, .. } => match host.read(path)? {
+            Some(text) if conf::has_include(&text, conf::OWN) => RecordState::Unchanged,
+            _ => RecordState::Missing,
         },
         // A mount that is not the very one we made is somebody else's.
         // Nobody had mounted it when ours was begun.
-        Made::Mount { boot, id } => match host.mount_id(Path::new(binfmt_misc::DIR)) {
-            Some(found) if host::procfs::boot_id() == *boot && id.as_ref().is_none_or(|id| *id == found) => Now::Ours,
-            _ => Now::Gone,
+        Artifact::Mount { boot, id } => match host.mount_id(Path::new(binfmt_misc::DIR)) {
+            Some(found) if host::procfs::boot_id() == *boot && id.as_ref().is_none_or(|id| *id == found) => {
+                RecordState::Unchanged
+            }
+            _ => RecordState::Missing,
         },
-        Made::Entry { name, line } => entry(name, line, table),
+        Artifact::Entry { name, line } => entry_state(name, line, table),
     })
 }
 
 /// An entry of that name is there, and is one that we understand.
-fn is_known(made: &Made, table: &Table) -> bool {
-    matches!(made, Made::Entry { name, .. } if table.entry(name).is_some())
+fn is_known_entry(made: &Artifact, table: &Table) -> bool {
+    matches!(made, Artifact::Entry { name, .. } if table.find_entry(name).is_some())
 }
 
-fn entry(name: &str, line: &str, table: &Table) -> Now {
+fn entry_state(name: &str, line: &str, table: &Table) -> RecordState {
     let wanted = binfmt_magic::Rule::parse(line.as_bytes());
-    match (table.entry(name), wanted) {
-        (Some(found), Ok(wanted)) => same_if(binfmt_misc::same_rule(&found.rule, &wanted)),
-        (None, _) if !table.has(name) => Now::Gone,
-        _ => Now::Changed,
+    match (table.find_entry(name), wanted) {
+        (Some(found), Ok(wanted)) => unchanged_if(binfmt_misc::is_same_rule(&found.rule, &wanted)),
+        (None, _) if !table.has_entry(name) => RecordState::Missing,
+        _ => RecordState::Modified,
     }
 }
 
-fn same_if(same: bool) -> Now {
-    if same { Now::Ours } else { Now::Changed }
+fn unchanged_if(same: bool) -> RecordState {
+    if same { RecordState::Unchanged } else { RecordState::Modified }
 }

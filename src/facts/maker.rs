@@ -6,13 +6,13 @@ use binfmt_magic::Entry;
 use serde::Serialize;
 
 use super::Facts;
-use crate::binfmt_misc::name_of;
+use crate::binfmt_misc::entry_name;
 
 /// Who made an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Maker {
+pub enum Owner {
     /// This tool, on this machine.
     BinfmtNix,
     /// Another tool.
@@ -22,15 +22,15 @@ pub enum Maker {
 }
 
 /// The maker of an entry.
-pub fn maker(facts: &Facts, entry: Option<&Entry>) -> Maker {
-    match entry.map(name_of) {
-        None => Maker::Nobody,
-        Some(name) if facts.our_entries().any(|ours| ours == name) => Maker::BinfmtNix,
-        Some(_) => Maker::Others,
+pub fn owner_of(facts: &Facts, entry: Option<&Entry>) -> Owner {
+    match entry.map(entry_name) {
+        None => Owner::Nobody,
+        Some(name) if facts.our_entries().any(|ours| ours == name) => Owner::BinfmtNix,
+        Some(_) => Owner::Others,
     }
 }
 
-impl fmt::Display for Maker {
+impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BinfmtNix => "binfmt-nix",

@@ -13,24 +13,24 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
 
-use crate::binfmt_misc::{self, Table, name_of};
+use crate::binfmt_misc::{self, Table, entry_name};
 use crate::boot::{self, Boot};
 use crate::catalog::{Catalog, Package};
 use crate::container;
 use crate::digest::Sha256;
 use crate::error::Result;
-use crate::host::env::kernel;
+use crate::host::env::kernel_release;
 use crate::host::{self, Host};
-use crate::in_memory::{HELD_IN_MEMORY, is_in_memory};
-use crate::interpreter::Version;
+use crate::in_memory::{HELD_IN_MEMORY, is_in_memory_path};
+use crate::interpreter::QemuVersion;
 use crate::layout;
 use crate::nix::{self, Nix};
-use crate::qemu::obtain::{Available, Supply, Wanted};
-use crate::receipt::{Made, Receipt, Record};
+use crate::qemu::obtain::{Available, SourceInput, Wanted};
+use crate::receipt::{Artifact, Receipt, Record};
 
-pub use made::Now;
-pub use native::Native;
-pub use rivals::Rival;
+pub use made::RecordState;
+pub use native::NativeSupport;
+pub use rivals::ConflictingEntry;
 
 /// A look at the machine.
 #[derive(Debug)]
@@ -46,9 +46,9 @@ pub struct Facts {
     pub table: Table,
     /// What was made here before, as far as it still is there.
     pub receipt: Receipt,
-    now: Vec<Now>,
+    record_states: Vec<RecordState>,
     /// Our entries in whose place others put their own.
-    pub replaced: Vec<Record>,
+    pub replaced_records: Vec<Record>,
     /// Digests of the files we may want to write, where they exist; none for
     /// what is no plain file.
     pub files: BTreeMap<PathBuf, Option<Sha256>>,
@@ -59,13 +59,13 @@ pub struct Facts {
     /// Nix and its configuration.
     pub nix: Nix,
     /// Targets among those asked for that the host runs by itself, or may.
-    pub native: BTreeMap<&'static str, Native>,
+    pub native_systems: BTreeMap<&'static str, NativeSupport>,
     /// Entries of others that the kernel picks before ours, by target.
-    pub rivals: BTreeMap<&'static str, Vec<Rival>>,
+    pub conflicts: BTreeMap<&'static str, Vec<ConflictingEntry>>,
     /// Emulators that are on this machine, by target.
     pub available: BTreeMap<&'static str, Available>,
     /// The source of emulators, resolved; none if no emulator is needed.
-    pub supply: Option<Supply>,
+    pub supply: Option<SourceInput>,
     /// What the user should know of how they were looked at.
     pub notes: Vec<String>,
 }
@@ -73,24 +73,24 @@ pub struct Facts {
 impl Facts {
     /// Looks at everything that concerns `systems`. With a source, also at the
     /// emulators that it may mean.
-    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<Supply>) -> Result<Self> {
-        let (machine, kernel) = kernel();
-        let table = binfmt_misc::look(host)?;
+    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<SourceInput>) -> Result<Self> {
+        let (machine, kernel) = kernel_release();
+        let table = binfmt_misc::read_table(host)?;
         let mut receipt = match Receipt::load(host)? {
             Some(receipt) => receipt,
             // The files of a container are not those that the machine's entries name.
-            None if container::is_one(host) => Receipt::default(),
-            None => orphans::receipt(host, &table)?,
+            None if container::is_app_container(host) => Receipt::default(),
+            None => orphans::rebuild_receipt(host, &table)?,
         };
-        let (now, replaced) = made::settle(host, &mut receipt, &table)?;
+        let (now, replaced) = made::reconcile(host, &mut receipt, &table)?;
         let mut facts = Self {
             root: host.at(Path::new("/")),
             files: BTreeMap::new(),
-            missing_dirs: layout::dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
-            boot: boot::look(host)?,
-            nix: nix::look(host)?,
-            native: native::among(systems, &machine),
-            rivals: BTreeMap::new(),
+            missing_dirs: layout::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
+            boot: boot::read_boot_rules(host)?,
+            nix: nix::detect_nix(host)?,
+            native_systems: native::find_native(systems, &machine),
+            conflicts: BTreeMap::new(),
             available: BTreeMap::new(),
             supply: None,
             notes: Vec::new(),
@@ -99,12 +99,12 @@ impl Facts {
             kernel,
             table,
             receipt,
-            now,
-            replaced,
+            record_states: now,
+            replaced_records: replaced,
         };
-        facts.look_at_files(host, systems)?;
+        facts.hash_files(host, systems)?;
         for arch in systems {
-            facts.rivals.insert(arch.target, rivals::find(&facts, arch));
+            facts.conflicts.insert(arch.target, rivals::find_conflicts(&facts, arch));
         }
         if let Some(supply) = supply {
             facts.look_for_emulators(host, systems, &supply)?;
@@ -114,22 +114,26 @@ impl Facts {
     }
 
     /// The records and what became of each, oldest first.
-    pub fn records(&self) -> impl Iterator<Item = (&Record, &Now)> {
-        self.receipt.records.iter().zip(&self.now)
+    pub fn records(&self) -> impl Iterator<Item = (&Record, &RecordState)> {
+        self.receipt.records.iter().zip(&self.record_states)
     }
 
     /// Is this file one that we made, and as we left it?
-    pub fn made_by_us(&self, file: &Path) -> bool {
+    pub fn is_unmodified(&self, file: &Path) -> bool {
         self.records().any(|(record, now)| match &record.made {
-            Made::File { path, .. } | Made::Interpreter { path, .. } => path == file && *now == Now::Ours,
+            Artifact::File { path, .. } | Artifact::Interpreter { path, .. } => {
+                path == file && *now == RecordState::Unchanged
+            }
             _ => false,
         })
     }
 
     /// The release of our emulator for a system, as it is in its place now.
-    pub fn installed(&self, arch: &Arch) -> Option<&str> {
+    pub fn installed_version(&self, arch: &Arch) -> Option<&str> {
         let recorded = self.records().find_map(|(record, now)| match &record.made {
-            Made::Interpreter { path, qemu, .. } if *now == Now::Ours && *path == layout::interpreter(arch) => {
+            Artifact::Interpreter { path, qemu, .. }
+                if *now == RecordState::Unchanged && *path == layout::interpreter_path(arch) =>
+            {
                 qemu.as_deref()
             }
             _ => None,
@@ -139,9 +143,9 @@ impl Facts {
 
     /// Names of our entries in the kernel's table.
     pub fn our_entries(&self) -> impl Iterator<Item = String> {
-        let fileless = Arch::ALL.iter().filter_map(|arch| self.fileless(arch)).map(name_of);
+        let fileless = Arch::ALL.iter().filter_map(|arch| self.in_memory_entry(arch)).map(entry_name);
         let recorded = self.records().filter_map(|(record, now)| match &record.made {
-            Made::Entry { name, .. } if *now == Now::Ours => Some(name.clone()),
+            Artifact::Entry { name, .. } if *now == RecordState::Unchanged => Some(name.clone()),
             _ => None,
         });
         recorded.chain(fileless)
@@ -149,41 +153,43 @@ impl Facts {
 
     /// Our entry of an emulator in memory, which no receipt knows: its name and
     /// rule are ours to the letter, and so is its interpreter.
-    pub fn fileless(&self, arch: &Arch) -> Option<&Entry> {
-        let entry = self.table.entry(&fileless_name(arch))?;
-        let ours = is_in_memory(&entry.rule.interpreter);
+    pub fn in_memory_entry(&self, arch: &Arch) -> Option<&Entry> {
+        let entry = self.table.find_entry(&in_memory_entry_name(arch))?;
+        let ours = is_in_memory_path(&entry.rule.interpreter);
         (ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
     }
 
     /// The same, if a `register --watch` made it.
-    pub fn held(&self, arch: &Arch) -> Option<&Entry> {
-        self.fileless(arch).filter(|entry| entry.rule.interpreter.starts_with(HELD_IN_MEMORY.as_bytes()))
+    pub fn watched_entry(&self, arch: &Arch) -> Option<&Entry> {
+        self.in_memory_entry(arch).filter(|entry| entry.rule.interpreter.starts_with(HELD_IN_MEMORY.as_bytes()))
     }
 
     /// Our entry for one system.
     pub fn our_entry(&self, arch: &Arch) -> Option<&Entry> {
         self.records().find_map(|(record, now)| match &record.made {
-            Made::Entry { name, .. } if *now == Now::Ours && record.target.as_deref() == Some(arch.target) => {
-                self.table.entry(name)
+            Artifact::Entry { name, .. }
+                if *now == RecordState::Unchanged && record.target.as_deref() == Some(arch.target) =>
+            {
+                self.table.find_entry(name)
             }
             _ => None,
         })
     }
 
     /// Where a logical path really is.
-    pub fn real(&self, path: &Path) -> PathBuf {
+    pub fn real_path(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Emulators are large: one that the receipt vouches for is not read again.
-    fn look_at_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
+    fn hash_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
         let own = std::iter::once(PathBuf::from(layout::NIX_OWN_CONF));
         let boot = systems.iter().map(|arch| layout::boot_rule(arch));
-        let interpreters = systems.iter().map(|arch| layout::interpreter(arch));
+        let interpreters = systems.iter().map(|arch| layout::interpreter_path(arch));
         for path in own.chain(boot).chain(interpreters) {
             let vouched = self.records().find_map(|(record, now)| match &record.made {
-                Made::File { path: made, sha256 } | Made::Interpreter { path: made, sha256, .. } => {
-                    (*made == path && *now == Now::Ours).then_some(*sha256)
+                Artifact::File { path: made, sha256 } | Artifact::Interpreter { path: made, sha256, .. } => {
+                    (*made == path && *now == RecordState::Unchanged).then_some(*sha256)
                 }
                 _ => None,
             });
@@ -197,8 +203,8 @@ impl Facts {
         Ok(())
     }
 
-    fn look_for_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &Supply) -> Result<()> {
-        let foreign = systems.iter().filter(|arch| !self.native.contains_key(arch.target));
+    fn look_for_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &SourceInput) -> Result<()> {
+        let foreign = systems.iter().filter(|arch| !self.native_systems.contains_key(arch.target));
         let wanted: Vec<_> = foreign.map(|arch| self.wanted(arch)).collect();
         let looked = supply.look(host, &wanted)?;
         self.available = looked.available;
@@ -208,8 +214,8 @@ impl Facts {
 
     /// What is known of a system's emulators before they are looked for.
     pub fn wanted(&self, arch: &'static Arch) -> Wanted {
-        let path = layout::interpreter(arch);
-        let rivals = self.rivals.get(arch.target).into_iter().flatten();
+        let path = layout::interpreter_path(arch);
+        let rivals = self.conflicts.get(arch.target).into_iter().flatten();
         Wanted {
             arch,
             installed: self.installed_release(arch, &path),
@@ -218,22 +224,27 @@ impl Facts {
     }
 
     /// The release of what is in the emulator's place, if we put it there or the catalogue knows it.
-    fn installed_release(&self, arch: &Arch, path: &Path) -> Option<Version> {
+    fn installed_release(&self, arch: &Arch, path: &Path) -> Option<QemuVersion> {
         let sum = (*self.files.get(path)?)?;
-        if self.made_by_us(path) {
-            return self.receipt.systems.get(arch.target).and(self.installed(arch)).and_then(Version::parse);
+        if self.is_unmodified(path) {
+            return self
+                .receipt
+                .systems
+                .get(arch.target)
+                .and(self.installed_version(arch))
+                .and_then(QemuVersion::parse);
         }
-        catalogued(&self.machine, arch, sum).and_then(Package::version)
+        find_package_of(&self.machine, arch, sum).and_then(Package::parsed_version)
     }
 }
 
 /// The package of the catalogue with exactly this emulator.
-pub fn catalogued(machine: &str, arch: &Arch, sum: Sha256) -> Option<&'static Package> {
-    let has_it = |package: &&Package| package.member(arch.target).is_some_and(|member| member.sha256 == sum);
-    Catalog::embedded().ok()?.all_for(machine).find(has_it)
+pub fn find_package_of(machine: &str, arch: &Arch, sum: Sha256) -> Option<&'static Package> {
+    let has_it = |package: &&Package| package.find_member(arch.target).is_some_and(|member| member.sha256 == sum);
+    Catalog::embedded().ok()?.packages_for(machine).find(has_it)
 }
 
 /// The name of an entry of an emulator in memory.
-pub fn fileless_name(arch: &Arch) -> String {
+pub fn in_memory_entry_name(arch: &Arch) -> String {
     format!("binfmt-nix-{}", arch.target)
 }

@@ -10,7 +10,7 @@ use crate::probe;
 
 /// Why a guest is not registered on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Native {
+pub enum NativeSupport {
     /// The host runs its programs by itself.
     Runs,
     /// It may do so, and that could not be tried.
@@ -18,13 +18,13 @@ pub enum Native {
 }
 
 /// The targets among `systems` that run natively on this `machine`, or may.
-pub fn among(systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, Native> {
-    systems.iter().filter_map(|arch| Some((arch.target, judge(arch, machine)?))).collect()
+pub fn find_native(systems: &[&'static Arch], machine: &str) -> BTreeMap<&'static str, NativeSupport> {
+    systems.iter().filter_map(|arch| Some((arch.target, detect_native(arch, machine)?))).collect()
 }
 
-fn judge(arch: &Arch, machine: &str) -> Option<Native> {
+fn detect_native(arch: &Arch, machine: &str) -> Option<NativeSupport> {
     if Arch::of_host(machine).is_some_and(|own| own.target == arch.target) {
-        return Some(Native::Runs);
+        return Some(NativeSupport::Runs);
     }
     // Guests that a processor of this kind may or may not execute: IA-32 can be
     // missing in an x86_64 kernel, `AArch32` in an arm64 processor.
@@ -33,10 +33,10 @@ fn judge(arch: &Arch, machine: &str) -> Option<Native> {
     }
     match probe::run_in_memory(arch.probe()?) {
         // An emulator may be registered already: native is what *is* the probe.
-        Ok(Some(seen)) => seen.native.then_some(Native::Runs),
+        Ok(Some(seen)) => seen.native.then_some(NativeSupport::Runs),
         Ok(None) => None,
         Err(e) if is_foreign(&e) => None,
-        Err(e) => Some(Native::Unknown(e.to_string())),
+        Err(e) => Some(NativeSupport::Unknown(e.to_string())),
     }
 }
 

@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::binfmt_misc::{Table, name_of};
+use crate::binfmt_misc::{Table, entry_name};
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::Host;
 use crate::layout::NIX_OWN_CONF;
 use crate::nix::conf;
-use crate::receipt::{Made, Receipt, Record, State, System};
+use crate::receipt::{Artifact, Receipt, Record, Stage, System};
 use crate::{boot, layout};
 
 /// A receipt that says what bears our marks. What it cannot know again, such as
 /// where an emulator came from, it leaves open.
-pub(super) fn receipt(host: &Host, table: &Table) -> Result<Receipt> {
+pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     let mut receipt = Receipt::default();
-    let own_conf = read(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
+    let own_conf = read_plain_file(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
     let told = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     for arch in Arch::ALL {
-        let found = of_system(host, arch, table)?;
+        let found = find_artifacts(host, arch, table)?;
         if found.is_empty() {
             continue;
         }
         let system = System {
-            entry: entry_name(&found).unwrap_or_else(|| layout::emulator_name(arch)),
-            interpreter: layout::interpreter(arch),
+            entry: first_entry_name(&found).unwrap_or_else(|| layout::emulator_name(arch)),
+            interpreter: layout::interpreter_path(arch),
             qemu: String::new(),
             source: "found in place".into(),
             adopted: false,
@@ -39,60 +39,60 @@ pub(super) fn receipt(host: &Host, table: &Table) -> Result<Receipt> {
             proven: false,
         };
         receipt.systems.insert(arch.target.to_owned(), system);
-        receipt.records.extend(found.into_iter().map(|made| record(made, Some(arch))));
+        receipt.records.extend(found.into_iter().map(|made| done_record(made, Some(arch))));
     }
     if own_conf.is_some() {
-        receipt.records.extend(file(host, NIX_OWN_CONF.into())?.map(|made| record(made, None)));
+        receipt.records.extend(file_artifact(host, NIX_OWN_CONF.into())?.map(|made| done_record(made, None)));
     }
-    if receipt.records.iter().any(|record| matches!(record.made, Made::Interpreter { .. })) {
-        receipt.records.insert(0, record(Made::Dir { path: layout::INTERPRETERS.into() }, None));
+    if receipt.records.iter().any(|record| matches!(record.made, Artifact::Interpreter { .. })) {
+        receipt.records.insert(0, done_record(Artifact::Dir { path: layout::INTERPRETERS.into() }, None));
     }
     Ok(receipt)
 }
 
-fn entry_name(found: &[Made]) -> Option<String> {
+fn first_entry_name(found: &[Artifact]) -> Option<String> {
     found.iter().find_map(|made| match made {
-        Made::Entry { name, .. } => Some(name.clone()),
+        Artifact::Entry { name, .. } => Some(name.clone()),
         _ => None,
     })
 }
 
 /// An emulator in our place is ours if an entry or a boot file of ours names it.
-fn of_system(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Made>> {
-    let emulator = layout::interpreter(arch);
+fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Artifact>> {
+    let emulator = layout::interpreter_path(arch);
     let real = host.at(&emulator);
     let mut found = Vec::new();
-    for entry in layout::entries(arch).iter().filter_map(|name| table.entry(name)) {
+    for entry in layout::entry_names(arch).iter().filter_map(|name| table.find_entry(name)) {
         if entry.rule.interpreter == real.as_os_str().as_bytes() {
             let line = String::from_utf8_lossy(&entry.rule.to_line()?).into_owned();
-            found.push(Made::Entry { name: name_of(entry), line });
+            found.push(Artifact::Entry { name: entry_name(entry), line });
         }
     }
     let path = layout::boot_rule(arch);
-    let rule = read(host, &path)?.and_then(|text| boot::own_rule(&text));
+    let rule = read_plain_file(host, &path)?.and_then(|text| boot::parse_own_file(&text));
     if rule.is_some_and(|rule| rule.interpreter == emulator.as_os_str().as_bytes()) {
-        found.extend(file(host, path)?);
+        found.extend(file_artifact(host, path)?);
     }
     if !found.is_empty()
-        && let Some((sha256, seal)) = fingerprint(host, &emulator)?
+        && let Some((sha256, seal)) = fingerprint_plain_file(host, &emulator)?
     {
-        found.insert(0, Made::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
+        found.insert(0, Artifact::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
     }
     Ok(found)
 }
 
-fn record(made: Made, arch: Option<&Arch>) -> Record {
-    Record { state: State::Done, target: arch.map(|arch| arch.target.to_owned()), made }
+fn done_record(made: Artifact, arch: Option<&Arch>) -> Record {
+    Record { state: Stage::Done, target: arch.map(|arch| arch.target.to_owned()), made }
 }
 
-fn file(host: &Host, path: PathBuf) -> Result<Option<Made>> {
-    Ok(fingerprint(host, &path)?.map(|(sha256, _)| Made::File { path, sha256 }))
+fn file_artifact(host: &Host, path: PathBuf) -> Result<Option<Artifact>> {
+    Ok(fingerprint_plain_file(host, &path)?.map(|(sha256, _)| Artifact::File { path, sha256 }))
 }
 
-fn fingerprint(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::FileStamp)>> {
+fn fingerprint_plain_file(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::FileStamp)>> {
     if host.is_regular_file(path) { host.fingerprint(path) } else { Ok(None) }
 }
 
-fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
+fn read_plain_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     if host.is_regular_file(path) { host.read(path) } else { Ok(None) }
 }

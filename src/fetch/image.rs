@@ -2,40 +2,49 @@
 
 use crate::download::Network;
 use crate::error::{Error, Result};
-use crate::fetcher::{self, PullOrder, Pulled};
+use crate::fetcher::{self, PullRequest, PulledImage};
 use crate::host::{self, Host};
 use crate::mirrors;
 use crate::oci;
-use crate::oci::{Platform, Reference};
+use crate::oci::{ImageReference, Platform};
 use crate::ui::Ui;
 
-use super::{go_on, manner};
+use super::{interrupt_check, transfer_options};
 
 /// Pulls it, for this machine (`uname -m`), and what the user should know of this kernel.
-pub fn pull(
+pub fn pull_image(
     host: &Host,
     ui: &Ui,
     network: &Network,
-    image: &Reference,
+    image: &ImageReference,
     machine: &str,
-) -> Result<(Pulled, Option<String>)> {
+) -> Result<(PulledImage, Option<String>)> {
     if network.offline {
         return Err(Error::Offline { what: image.to_string() });
     }
-    let platform = Platform::of_machine(machine).ok_or_else(|| Error::Unsupported {
+    let platform = Platform::for_machine(machine).ok_or_else(|| Error::Unsupported {
         what: format!("it is not known what images call {machine} machines"),
         hint: "take the emulator out of the image by hand, and name it: --qemu PATH".into(),
     })?;
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    let login = oci::login(image);
-    let order =
-        PullOrder { image, platform, login: &login, options: manner().options, extra_roots: &mirrors::extra_roots() };
-    let bar = ui.progress();
-    bar.from(&image.to_string());
-    let pulled = fetcher::pull(&order, &mut |progress| bar.moved(progress.bytes, progress.of), &mut go_on(host));
-    bar.end();
+    let login = oci::read_login(image);
+    let order = PullRequest {
+        image,
+        platform,
+        login: &login,
+        options: transfer_options().options,
+        extra_roots: &mirrors::extra_roots(),
+    };
+    let bar = ui.start_progress();
+    bar.set_source(&image.to_string());
+    let pulled = fetcher::pull_image(
+        &order,
+        &mut |progress| bar.set_position(progress.bytes, progress.of),
+        &mut interrupt_check(host),
+    );
+    bar.clear();
     let (pulled, note) = pulled?;
     let whole = pulled.layers.lengths.iter().sum();
-    ui.fetched(pulled.moved, whole, &pulled.pinned.to_string());
+    ui.print_download_summary(pulled.moved, whole, &pulled.pinned.to_string());
     Ok((pulled, note))
 }

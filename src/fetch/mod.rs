@@ -10,9 +10,9 @@ use std::io::{self, ErrorKind, Seek as _, Write as _};
 use crate::catalog::{Member, Package};
 use crate::digest::Sha256;
 use crate::download::Network;
-use crate::download::{Event, Fetched};
+use crate::download::{DownloadEvent, DownloadSummary};
 use crate::error::{Error, Result};
-use crate::fetcher::{self, Manner};
+use crate::fetcher::{self, TransferOptions};
 use crate::host::Host;
 use crate::mirrors;
 use crate::ui::Ui;
@@ -21,52 +21,53 @@ use crate::ui::Ui;
 ///
 /// Nothing of it is to be trusted before its digest was compared: see [`check`].
 /// Returns what the user should know of this kernel, if anything.
-pub fn into_files(
+pub fn download_into_files(
     host: &Host,
     ui: &Ui,
     package: &Package,
     mut files: BTreeMap<&str, &mut File>,
     network: &Network,
-) -> Result<(Fetched, Option<String>)> {
+) -> Result<(DownloadSummary, Option<String>)> {
     if network.offline {
         return Err(Error::Offline { what: format!("QEMU {}", package.qemu_version) });
     }
     let targets: Vec<_> = files.keys().copied().collect();
-    let plan = package.plan(&targets)?;
-    let mirrors = mirrors::all(host, network.mirror.clone());
+    let plan = package.plan_blocks(&targets)?;
+    let mirrors = mirrors::list_mirrors(host, network.mirror.clone());
     let mut write = |member: &Member, bytes: &[u8]| -> io::Result<()> {
         files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
     };
-    let (fetched, note) =
-        with_bar(ui, |tell| fetcher::fetch(&plan, &mirrors, &manner(), &mut write, tell, &mut go_on(host)))?;
-    ui.fetched(fetched.moved, package.size, &fetched.url);
+    let (fetched, note) = with_progress_bar(ui, |tell| {
+        fetcher::download_package(&plan, &mirrors, &transfer_options(), &mut write, tell, &mut interrupt_check(host))
+    })?;
+    ui.print_download_summary(fetched.moved, package.size, &fetched.url);
     Ok((fetched, note))
 }
 
 /// Shows how far it is, where stderr is a terminal.
-fn with_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> Result<T>) -> Result<T> {
-    let bar = ui.progress();
-    let done = work(&mut |event: Event<'_>| match event {
-        Event::Asking { url, .. } => bar.from(url),
-        Event::Moved { bytes, of } => bar.moved(bytes, of),
-        Event::GaveUp { url, reason } => bar.say(&format!("{url}: {reason}")),
-        Event::Verified { .. } => {}
+fn with_progress_bar<T>(ui: &Ui, work: impl FnOnce(&mut dyn FnMut(DownloadEvent<'_>)) -> Result<T>) -> Result<T> {
+    let bar = ui.start_progress();
+    let done = work(&mut |event: DownloadEvent<'_>| match event {
+        DownloadEvent::Asking { url, .. } => bar.set_source(url),
+        DownloadEvent::Moved { bytes, of } => bar.set_position(bytes, of),
+        DownloadEvent::GaveUp { url, reason } => bar.print_above(&format!("{url}: {reason}")),
+        DownloadEvent::Verified { .. } => {}
     });
-    bar.end();
+    bar.clear();
     done
 }
 
 /// A signal ends it.
-fn go_on(host: &Host) -> impl FnMut() -> Result<()> {
+fn interrupt_check(host: &Host) -> impl FnMut() -> Result<()> {
     || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
-fn manner() -> Manner {
-    Manner { extra_roots: mirrors::extra_roots(), ..Manner::default() }
+fn transfer_options() -> TransferOptions {
+    TransferOptions { extra_roots: mirrors::extra_roots(), ..TransferOptions::default() }
 }
 
 /// Reads a downloaded file whole, and compares it with its digest.
-pub fn check(file: &mut File, member: &Member) -> Result<()> {
+pub fn check_member(file: &mut File, member: &Member) -> Result<()> {
     let read = file.rewind().and_then(|()| Sha256::of_reader(file));
     let (binary, path) = (format!("qemu-{}", member.target), "the download".into());
     match read {

@@ -8,46 +8,56 @@ use std::io;
 use std::time::Instant;
 
 use super::confine::Profile;
-use super::protocol_download::{Job, What, Word};
+use super::protocol_download::{DownloadMessage, DownloadRequest, DownloadTask};
 use super::session::{self, Channel, TICK, failed};
 use crate::catalog::Catalog;
-use crate::download::{self, Client, DownloadError, Event, Fetched, Part, Roots};
+use crate::download::{self, DownloadError, DownloadEvent, DownloadSummary, FileChunk, HttpClient, RootCertificates};
 use crate::error::{Error, ExitCode, Result};
-use crate::text::one_line;
+use crate::text::to_one_line;
 
 /// Does the job that is on standard input.
-pub fn run() -> Result<ExitCode> {
-    let (confined, roots) = session::begin(&Profile::CLIENT, Roots::of_this_machine)?;
-    let job: Job = session::read_job()?;
-    let voice = RefCell::new(Voice { out: confined.follow(job.parent)?, told: None });
-    let last = last_word(fetch(&job, roots, &voice)?);
+pub fn run_worker() -> Result<ExitCode> {
+    let (confined, roots) = session::begin(&Profile::CLIENT, RootCertificates::load_system)?;
+    let job: DownloadRequest = session::read_job()?;
+    let voice = RefCell::new(MessageWriter { out: confined.follow(job.parent)?, last_message: None });
+    let last = final_message(run_download(&job, roots, &voice)?);
     voice.borrow_mut().out.tell(&last).map_err(failed("write for"))?;
     Ok(ExitCode::Ok)
 }
 
 /// The outer error is one that the parent cannot be told, or knows better.
-fn fetch(job: &Job, roots: Roots, voice: &RefCell<Voice>) -> Result<std::result::Result<Fetched, DownloadError>> {
-    let client = match Client::new(&job.options, roots.and(job.extra_roots.as_bytes())) {
+fn run_download(
+    job: &DownloadRequest,
+    roots: RootCertificates,
+    voice: &RefCell<MessageWriter>,
+) -> Result<std::result::Result<DownloadSummary, DownloadError>> {
+    let client = match HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes())) {
         Ok(client) => client,
         Err(error) => return Ok(Err(error)),
     };
-    let mut tell = |event: Event<'_>| voice.borrow_mut().tell(event);
+    let mut tell = |event: DownloadEvent<'_>| voice.borrow_mut().write_event(event);
     let fetched = match &job.what {
-        What::Members { package: digest, targets, mirrors } => {
+        DownloadTask::Members { package: digest, targets, mirrors } => {
             let catalog = Catalog::embedded()?;
             let package = catalog.packages.iter().find(|package| package.sha256 == *digest);
             let package = package.ok_or_else(|| Error::Usage(format!("no package {digest}")))?;
             let targets: Vec<_> = targets.iter().map(String::as_str).collect();
-            let plan = package.plan(&targets)?;
-            download::download(&plan, mirrors, &client, &mut |_, bytes| voice.borrow_mut().give(bytes), &mut tell)
+            let plan = package.plan_blocks(&targets)?;
+            download::download_package(
+                &plan,
+                mirrors,
+                &client,
+                &mut |_, bytes| voice.borrow_mut().write_bytes(bytes),
+                &mut tell,
+            )
         }
-        What::File { wanted, urls } => {
-            let mut give = |part: Part<'_>| match part {
-                Part::Bytes(bytes) => voice.borrow_mut().give(bytes),
+        DownloadTask::File { wanted, urls } => {
+            let mut give = |part: FileChunk<'_>| match part {
+                FileChunk::Bytes(bytes) => voice.borrow_mut().write_bytes(bytes),
                 // The parent knows when.
-                Part::Anew => Ok(()),
+                FileChunk::Restart => Ok(()),
             };
-            download::whole(wanted, urls, &client, &mut give, &mut tell)
+            download::download_file(wanted, urls, &client, &mut give, &mut tell)
         }
     };
     match fetched {
@@ -57,43 +67,43 @@ fn fetch(job: &Job, roots: Roots, voice: &RefCell<Voice>) -> Result<std::result:
     }
 }
 
-fn last_word(fetched: std::result::Result<Fetched, DownloadError>) -> Word {
+fn final_message(fetched: std::result::Result<DownloadSummary, DownloadError>) -> DownloadMessage {
     match fetched {
-        Ok(fetched) => Word::Fetched { moved: fetched.moved },
-        Err(DownloadError::Client(why)) => Word::NoClient(why),
-        Err(DownloadError::Inconsistent { why, .. }) => Word::Inconsistent(one_line(&why)),
-        Err(_) => Word::Failed,
+        Ok(fetched) => DownloadMessage::Fetched { moved: fetched.moved },
+        Err(DownloadError::Client(why)) => DownloadMessage::NoClient(why),
+        Err(DownloadError::Inconsistent { why, .. }) => DownloadMessage::Inconsistent(to_one_line(&why)),
+        Err(_) => DownloadMessage::Failed,
     }
 }
 
 /// For the parent's ears.
-struct Voice {
+struct MessageWriter {
     out: Channel,
     /// When it was told how far it is.
-    told: Option<Instant>,
+    last_message: Option<Instant>,
 }
 
-impl Voice {
-    fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl MessageWriter {
+    fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.give(bytes)
     }
 
     /// A parent that is gone is noticed when bytes are given.
-    fn tell(&mut self, event: Event<'_>) {
+    fn write_event(&mut self, event: DownloadEvent<'_>) {
         let word = match event {
-            Event::Asking { mirror, .. } => Word::Asking { mirror },
-            Event::Moved { bytes, of } if self.is_news(bytes == of) => Word::Moved { bytes, of },
-            Event::Moved { .. } => return,
-            Event::GaveUp { reason, .. } => Word::GaveUp(reason.clone()),
-            Event::Verified { .. } => Word::Verified,
+            DownloadEvent::Asking { mirror, .. } => DownloadMessage::Asking { mirror },
+            DownloadEvent::Moved { bytes, of } if self.is_due(bytes == of) => DownloadMessage::Moved { bytes, of },
+            DownloadEvent::Moved { .. } => return,
+            DownloadEvent::GaveUp { reason, .. } => DownloadMessage::GaveUp(reason.clone()),
+            DownloadEvent::Verified { .. } => DownloadMessage::Verified,
         };
         drop(self.out.tell(&word));
     }
 
-    fn is_news(&mut self, last: bool) -> bool {
-        let news = last || self.told.is_none_or(|told| told.elapsed() >= TICK);
+    fn is_due(&mut self, last: bool) -> bool {
+        let news = last || self.last_message.is_none_or(|told| told.elapsed() >= TICK);
         if news {
-            self.told = Some(Instant::now());
+            self.last_message = Some(Instant::now());
         }
         news
     }

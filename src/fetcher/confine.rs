@@ -28,7 +28,7 @@ use nix::unistd::{Gid, Uid, getppid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::syscalls;
-use super::wire::Lack;
+use super::wire::MissingProtection;
 use crate::host::Host;
 
 /// The user and group that own nothing; the kernel's own number for strangers (`overflowuid`, proc(5)).
@@ -100,8 +100,8 @@ impl Profile {
 }
 
 /// Gives up all rights. Returns what this kernel could not do.
-pub fn confine(host: &Host, profile: &Profile) -> io::Result<Vec<Lack>> {
-    limit(profile)?;
+pub fn drop_rights(host: &Host, profile: &Profile) -> io::Result<Vec<MissingProtection>> {
+    set_limits(profile)?;
     let mut lacks = Vec::new();
     lacks.extend(drop_user(host).err());
     let nothing = CapabilitySet::empty();
@@ -110,24 +110,24 @@ pub fn confine(host: &Host, profile: &Profile) -> io::Result<Vec<Lack>> {
     set_dumpable(false)?;
     // A change of user takes this back, so it comes after that (PR_SET_PDEATHSIG in prctl(2)).
     set_pdeathsig(Signal::SIGKILL)?;
-    if !matches!(close_files(profile), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
-        lacks.push(Lack::Landlock);
+    if !matches!(restrict_files(profile), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
+        lacks.push(MissingProtection::Landlock);
     }
-    if syscalls::filter(profile.network, profile.threads).is_err() {
-        lacks.push(Lack::Seccomp);
+    if syscalls::install_filter(profile.network, profile.threads).is_err() {
+        lacks.push(MissingProtection::Seccomp);
     }
     Ok(lacks)
 }
 
 /// Ends now if the parent is another one than `parent`; from [`confine`] on, the kernel sees to it.
-pub fn die_with(parent: u32) -> io::Result<()> {
+pub fn check_parent(parent: u32) -> io::Result<()> {
     if u32::try_from(getppid().as_raw()) == Ok(parent) {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::NotFound, "it is not there any more"))
 }
 
-fn limit(profile: &Profile) -> io::Result<()> {
+fn set_limits(profile: &Profile) -> io::Result<()> {
     let limits = [
         (Resource::RLIMIT_CORE, 0),
         // Of files; pipes and sockets have no length.
@@ -146,20 +146,20 @@ fn limit(profile: &Profile) -> io::Result<()> {
 
 /// Becomes nobody, if there is one in this user namespace, and who we are may
 /// become another: an ordinary user stays, and Landlock keeps his files closed.
-fn drop_user(host: &Host) -> Result<(), Lack> {
+fn drop_user(host: &Host) -> Result<(), MissingProtection> {
     let map = host.read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
-    if !Uid::effective().is_root() || !is_mapped(NOBODY, &map) {
+    if !Uid::effective().is_root() || !is_id_mapped(NOBODY, &map) {
         return Ok(());
     }
     // A namespace may forbid this one alone (user_namespaces(7)); then its groups are not root's.
     let _: nix::Result<()> = setgroups(&[]);
     let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).map_err(|_| Lack::User)
+    setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).map_err(|_| MissingProtection::User)
 }
 
 /// Whether a user is in a `uid_map`: lines of first id inside, first id outside, length
 /// (user_namespaces(7)).
-fn is_mapped(id: u32, map: &str) -> bool {
+fn is_id_mapped(id: u32, map: &str) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         matches!(numbers.as_slice(), [first, _, length] if id.checked_sub(*first).is_some_and(|at| at < *length))
@@ -169,7 +169,7 @@ fn is_mapped(id: u32, map: &str) -> bool {
 /// Landlock: what the kernel knows of it.
 ///
 /// UDP is left alone, for names are resolved through it; TCP goes to any port, for mirrors may use any.
-fn close_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
+fn restrict_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
     let all = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
     let all = if profile.network {
         all.handle_access(AccessNet::BindTcp)?
@@ -192,12 +192,12 @@ mod tests {
     #[test]
     fn nobody_is_found_in_a_map() {
         let whole = "         0          0 4294967295\n";
-        assert!(is_mapped(NOBODY, whole));
-        assert!(is_mapped(NOBODY, "0 1000 1\n1 100000 65536\n"));
-        assert!(is_mapped(NOBODY, "0 0 65535\n"));
-        assert!(!is_mapped(NOBODY, "0 0 65534\n"));
-        assert!(!is_mapped(NOBODY, "0 1000 1\n"));
-        assert!(!is_mapped(NOBODY, "65535 0 10\nnonsense\n1 2\n"));
-        assert!(!is_mapped(NOBODY, ""));
+        assert!(is_id_mapped(NOBODY, whole));
+        assert!(is_id_mapped(NOBODY, "0 1000 1\n1 100000 65536\n"));
+        assert!(is_id_mapped(NOBODY, "0 0 65535\n"));
+        assert!(!is_id_mapped(NOBODY, "0 0 65534\n"));
+        assert!(!is_id_mapped(NOBODY, "0 1000 1\n"));
+        assert!(!is_id_mapped(NOBODY, "65535 0 10\nnonsense\n1 2\n"));
+        assert!(!is_id_mapped(NOBODY, ""));
     }
 }

@@ -2,12 +2,14 @@
 
 use std::io;
 
-use super::protocol_download::{Job, What};
-use super::receive::{Receiver, Stop};
-use super::receive_file::FileReceiver;
-use super::{hear, note};
-use crate::catalog::{Member, Plan};
-use crate::download::{self, ClientOptions, DownloadError, Event, Fetched, FileUrl, Mirror, Part, Wanted};
+use super::protocol_download::{DownloadRequest, DownloadTask};
+use super::receive::{DownloadWorkerError, PackageSupervisor};
+use super::receive_file::FileSupervisor;
+use super::{describe_missing, supervise};
+use crate::catalog::{BlockPlan, Member};
+use crate::download::{
+    self, ClientOptions, DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl, Mirror,
+};
 use crate::error::{Error, Result};
 use crate::host::Worker;
 
@@ -19,7 +21,7 @@ const UNDER_CGI: &str = "REQUEST_METHOD";
 
 /// How something is downloaded.
 #[derive(Debug, Clone, Default)]
-pub struct Manner {
+pub struct TransferOptions {
     /// With which patience, and which proxies.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
@@ -31,65 +33,65 @@ pub struct Manner {
 ///
 /// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what was fetched, and
 /// what the user should know of this kernel.
-pub fn fetch(
-    plan: &Plan<'_>,
+pub fn download_package(
+    plan: &BlockPlan<'_>,
     mirrors: &[Mirror],
-    manner: &Manner,
+    manner: &TransferOptions,
     sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-    tell: &mut dyn FnMut(Event<'_>),
+    tell: &mut dyn FnMut(DownloadEvent<'_>),
     go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Fetched, Option<String>)> {
-    let what = What::Members {
+) -> Result<(DownloadSummary, Option<String>)> {
+    let what = DownloadTask::Members {
         package: plan.package().sha256,
         targets: plan.members().iter().map(|member| member.target.clone()).collect(),
         mirrors: mirrors.to_vec(),
     };
-    let mut receiver = Receiver::new(plan, mirrors);
-    let fetched = download(what, manner, go_on, &mut |bytes| receiver.take(bytes, sink, tell))?;
-    Ok((fetched, note(receiver.lacks(), "downloads")))
+    let mut receiver = PackageSupervisor::new(plan, mirrors);
+    let fetched = run_download(what, manner, go_on, &mut |bytes| receiver.handle_input(bytes, sink, tell))?;
+    Ok((fetched, describe_missing(receiver.missing_protections(), "downloads")))
 }
 
 /// Downloads a file whole, from the first of these URLs that gives it. Nothing of it is to be trusted before its digest
 /// was compared. For the rest, as [`fetch`].
-pub fn file(
-    wanted: &Wanted,
+pub fn download_file(
+    wanted: &FileDownload,
     urls: &[FileUrl],
-    manner: &Manner,
-    sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
-    tell: &mut dyn FnMut(Event<'_>),
+    manner: &TransferOptions,
+    sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
+    tell: &mut dyn FnMut(DownloadEvent<'_>),
     go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Fetched, Option<String>)> {
-    let what = What::File { wanted: wanted.clone(), urls: urls.to_vec() };
-    let mut receiver = FileReceiver::new(wanted, urls);
-    let fetched = download(what, manner, go_on, &mut |bytes| receiver.take(bytes, sink, tell))?;
-    Ok((fetched, note(receiver.lacks(), "downloads")))
+) -> Result<(DownloadSummary, Option<String>)> {
+    let what = DownloadTask::File { wanted: wanted.clone(), urls: urls.to_vec() };
+    let mut receiver = FileSupervisor::new(wanted, urls);
+    let fetched = run_download(what, manner, go_on, &mut |bytes| receiver.handle_input(bytes, sink, tell))?;
+    Ok((fetched, describe_missing(receiver.missing_protections(), "downloads")))
 }
 
 /// What is made of the child's words.
-type Take<'a> = dyn FnMut(&[u8]) -> std::result::Result<Option<Fetched>, Stop> + 'a;
+type MessageHandler<'a> = dyn FnMut(&[u8]) -> std::result::Result<Option<DownloadSummary>, DownloadWorkerError> + 'a;
 
-fn download(
-    what: What,
-    manner: &Manner,
+fn run_download(
+    what: DownloadTask,
+    manner: &TransferOptions,
     go_on: &mut dyn FnMut() -> Result<()>,
-    take: &mut Take<'_>,
-) -> Result<Fetched> {
-    let job = Job {
+    take: &mut MessageHandler<'_>,
+) -> Result<DownloadSummary> {
+    let job = DownloadRequest {
         parent: std::process::id(),
         what,
         options: manner.options.clone(),
         extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
     };
-    let job = serde_json::to_vec(&job).map_err(|e| process(format!("cannot be talked with: {e}")))?;
-    hear(Worker::start(COMMAND, &variables(), job), &process, go_on, &mut |bytes| {
+    let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot be talked with: {e}")))?;
+    supervise(Worker::start(COMMAND, &variables(), job), &worker_error, go_on, &mut |bytes| {
         take(bytes).map_err(|stop| match stop {
-            Stop::Failed(error) => error.into(),
-            Stop::Garbled(garbled) => process(garbled.to_string()),
+            DownloadWorkerError::Failed(error) => error.into(),
+            DownloadWorkerError::Protocol(garbled) => worker_error(garbled.to_string()),
         })
     })
 }
 
-fn process(why: String) -> Error {
+fn worker_error(why: String) -> Error {
     DownloadError::Process(why).into()
 }
 

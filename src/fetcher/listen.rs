@@ -3,29 +3,29 @@
 
 use std::io;
 
-use super::protocol_archive::Found;
+use super::protocol_archive::UnpackMessage;
 use super::session::Inbox;
-use super::wire::{Garbled, Lack, Piece};
+use super::wire::{Frame, MissingProtection, ProtocolError};
 use crate::archive::{LARGEST_MEMBER, LARGEST_TOTAL, Manifest};
-use crate::text::one_line;
+use crate::text::to_one_line;
 
 /// Follows one archive being unpacked.
 #[derive(Debug)]
-pub struct Listener<'a> {
+pub struct UnpackSupervisor<'a> {
     targets: &'a [&'a str],
     inbox: Inbox,
     manifest: Option<Manifest>,
     /// The emulators that are complete.
     complete: Vec<&'a str>,
     /// The one that is coming, and how many bytes of it are.
-    coming: Option<(&'a str, u64)>,
+    current: Option<(&'a str, u64)>,
     /// How many bytes all have together.
     total: u64,
 }
 
 /// What an archive had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unpacked {
+pub struct UnpackSummary {
     /// The targets whose emulators are complete.
     pub targets: Vec<String>,
     /// What a bundle says of itself.
@@ -34,43 +34,43 @@ pub struct Unpacked {
 
 /// Why nothing more is heard.
 #[derive(Debug)]
-pub enum Deaf {
+pub enum UnpackWorkerError {
     /// The child breaks the rules.
-    Garbled(Garbled),
+    Protocol(ProtocolError),
     /// It takes the archive for a bad one.
     Refused(String),
     /// There is no room for what it gives.
     Sink(io::Error),
 }
 
-impl From<Garbled> for Deaf {
-    fn from(garbled: Garbled) -> Self {
-        Self::Garbled(garbled)
+impl From<ProtocolError> for UnpackWorkerError {
+    fn from(garbled: ProtocolError) -> Self {
+        Self::Protocol(garbled)
     }
 }
 
-impl<'a> Listener<'a> {
+impl<'a> UnpackSupervisor<'a> {
     /// Nothing was said yet.
     pub fn new(targets: &'a [&'a str]) -> Self {
-        Self { targets, inbox: Inbox::default(), manifest: None, complete: Vec::new(), coming: None, total: 0 }
+        Self { targets, inbox: Inbox::default(), manifest: None, complete: Vec::new(), current: None, total: 0 }
     }
 
     /// What this kernel could not take from the child.
-    pub fn lacks(&self) -> &[Lack] {
+    pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.lacks()
     }
 
     /// Takes what came, and gives emulators' bytes to `sink`, with their targets. Done when it returns something.
-    pub fn take(
+    pub fn handle_input(
         &mut self,
         mut input: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
-    ) -> Result<Option<Unpacked>, Deaf> {
-        while let Some(piece) = self.inbox.next::<Found>(&mut input)? {
+    ) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
+        while let Some(piece) = self.inbox.next::<UnpackMessage>(&mut input)? {
             match piece {
-                Piece::Bytes(bytes) => self.bytes(bytes, sink)?,
-                Piece::Word(word) => {
-                    if let Some(unpacked) = self.word(word)? {
+                Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
+                Frame::Message(word) => {
+                    if let Some(unpacked) = self.handle_message(word)? {
                         return Ok(Some(unpacked));
                     }
                 }
@@ -79,51 +79,56 @@ impl<'a> Listener<'a> {
         Ok(None)
     }
 
-    fn bytes(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>) -> Result<(), Deaf> {
-        let (target, left) = self.coming.as_mut().ok_or_else(|| garbled("bytes of no emulator"))?;
-        *left = left.checked_sub(bytes.len() as u64).ok_or_else(|| garbled("more bytes than an emulator has"))?;
-        sink(target, bytes).map_err(Deaf::Sink)
+    fn handle_bytes(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
+    ) -> Result<(), UnpackWorkerError> {
+        let (target, left) = self.current.as_mut().ok_or_else(|| protocol_error("bytes of no emulator"))?;
+        *left =
+            left.checked_sub(bytes.len() as u64).ok_or_else(|| protocol_error("more bytes than an emulator has"))?;
+        sink(target, bytes).map_err(UnpackWorkerError::Sink)
     }
 
-    fn word(&mut self, word: Found) -> Result<Option<Unpacked>, Deaf> {
+    fn handle_message(&mut self, word: UnpackMessage) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
         match word {
-            Found::Refused(why) => Err(Deaf::Refused(one_line(&why))),
-            Found::End => self.end().map(|()| None),
-            _ if self.coming.is_some() => Err(garbled("something amidst an emulator")),
-            Found::Manifest(manifest) => match self.manifest.replace(manifest) {
+            UnpackMessage::Refused(why) => Err(UnpackWorkerError::Refused(to_one_line(&why))),
+            UnpackMessage::End => self.end_emulator().map(|()| None),
+            _ if self.current.is_some() => Err(protocol_error("something amidst an emulator")),
+            UnpackMessage::Manifest(manifest) => match self.manifest.replace(manifest) {
                 None if self.complete.is_empty() => Ok(None),
-                _ => Err(garbled("a manifest that does not come first")),
+                _ => Err(protocol_error("a manifest that does not come first")),
             },
-            Found::Begin { target, size } => self.begin(&target, size).map(|()| None),
-            Found::Done => {
+            UnpackMessage::Begin { target, size } => self.begin_emulator(&target, size).map(|()| None),
+            UnpackMessage::Done => {
                 let targets = self.complete.iter().map(|target| (*target).to_owned()).collect();
-                Ok(Some(Unpacked { targets, manifest: self.manifest.take() }))
+                Ok(Some(UnpackSummary { targets, manifest: self.manifest.take() }))
             }
         }
     }
 
-    fn begin(&mut self, target: &str, size: u64) -> Result<(), Deaf> {
+    fn begin_emulator(&mut self, target: &str, size: u64) -> Result<(), UnpackWorkerError> {
         let known = self.targets.iter().find(|known| **known == target);
-        let known = known.ok_or_else(|| garbled("an emulator that nobody asked for"))?;
+        let known = known.ok_or_else(|| protocol_error("an emulator that nobody asked for"))?;
         self.total = self.total.saturating_add(size);
         if self.complete.contains(known) || size > LARGEST_MEMBER || self.total > LARGEST_TOTAL {
-            return Err(garbled("an emulator twice, or a larger one than there is"));
+            return Err(protocol_error("an emulator twice, or a larger one than there is"));
         }
-        self.coming = Some((known, size));
+        self.current = Some((known, size));
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Deaf> {
-        match self.coming.take() {
+    fn end_emulator(&mut self) -> Result<(), UnpackWorkerError> {
+        match self.current.take() {
             Some((target, 0)) => self.complete.push(target),
-            _ => return Err(garbled("that an emulator is complete, which it is not")),
+            _ => return Err(protocol_error("that an emulator is complete, which it is not")),
         }
         Ok(())
     }
 }
 
-fn garbled(what: &str) -> Deaf {
-    Deaf::Garbled(Garbled(what.to_owned()))
+fn protocol_error(what: &str) -> UnpackWorkerError {
+    UnpackWorkerError::Protocol(ProtocolError(what.to_owned()))
 }
 
 #[cfg(test)]
@@ -133,27 +138,27 @@ mod tests {
     use crate::fetcher::wire;
 
     /// What comes of these words, with so many bytes behind each beginning.
-    fn heard(ready: bool, words: &[Found], bytes: usize) -> Result<Option<Unpacked>, Deaf> {
+    fn heard(ready: bool, words: &[UnpackMessage], bytes: usize) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
         let mut said = Vec::new();
         if ready {
-            drop(wire::say(&mut said, &Handshake::Ready { lacks: Vec::new() }));
+            drop(wire::write_message(&mut said, &Handshake::Ready { lacks: Vec::new() }));
         }
         for word in words {
-            drop(wire::say(&mut said, word));
-            if matches!(word, Found::Begin { .. }) && bytes > 0 {
-                drop(wire::give(&mut said, &vec![7; bytes]));
+            drop(wire::write_message(&mut said, word));
+            if matches!(word, UnpackMessage::Begin { .. }) && bytes > 0 {
+                drop(wire::write_bytes(&mut said, &vec![7; bytes]));
             }
         }
-        Listener::new(&["arm", "riscv64"]).take(&said, &mut |_, _| Ok(()))
+        UnpackSupervisor::new(&["arm", "riscv64"]).handle_input(&said, &mut |_, _| Ok(()))
     }
 
-    fn begin(target: &str, size: u64) -> Found {
-        Found::Begin { target: target.into(), size }
+    fn begin(target: &str, size: u64) -> UnpackMessage {
+        UnpackMessage::Begin { target: target.into(), size }
     }
 
     #[test]
     fn an_honest_child_is_heard() {
-        let words = [begin("arm", 3), Found::End, begin("riscv64", 3), Found::End, Found::Done];
+        let words = [begin("arm", 3), UnpackMessage::End, begin("riscv64", 3), UnpackMessage::End, UnpackMessage::Done];
         let unpacked = heard(true, &words, 3).ok().flatten();
         assert_eq!(unpacked.map(|unpacked| unpacked.targets), Some(vec!["arm".to_owned(), "riscv64".to_owned()]));
         assert!(matches!(heard(true, &words[..4], 3), Ok(None)));
@@ -162,21 +167,21 @@ mod tests {
     #[test]
     fn another_is_not() {
         let manifest = || Manifest { version: 1, host: String::new(), qemu: String::new(), files: Vec::new() };
-        let lies: [&[Found]; 9] = [
-            &[Found::End],
+        let lies: [&[UnpackMessage]; 9] = [
+            &[UnpackMessage::End],
             &[begin("ppc", 3)],
             &[begin("arm", 2)],
-            &[begin("arm", 4), Found::End],
-            &[begin("arm", 4), Found::Done],
+            &[begin("arm", 4), UnpackMessage::End],
+            &[begin("arm", 4), UnpackMessage::Done],
             &[begin("arm", LARGEST_MEMBER + 1)],
-            &[begin("arm", 3), Found::End, begin("arm", 3)],
-            &[begin("arm", 3), Found::End, Found::Manifest(manifest())],
-            &[Found::Manifest(manifest()), Found::Manifest(manifest())],
+            &[begin("arm", 3), UnpackMessage::End, begin("arm", 3)],
+            &[begin("arm", 3), UnpackMessage::End, UnpackMessage::Manifest(manifest())],
+            &[UnpackMessage::Manifest(manifest()), UnpackMessage::Manifest(manifest())],
         ];
         for lie in lies {
-            assert!(matches!(heard(true, lie, 3), Err(Deaf::Garbled(_))), "{lie:?}");
+            assert!(matches!(heard(true, lie, 3), Err(UnpackWorkerError::Protocol(_))), "{lie:?}");
         }
-        assert!(matches!(heard(false, &[Found::Done], 3), Err(Deaf::Garbled(_))));
-        assert!(matches!(heard(true, &[Found::Refused("x".into())], 0), Err(Deaf::Refused(_))));
+        assert!(matches!(heard(false, &[UnpackMessage::Done], 3), Err(UnpackWorkerError::Protocol(_))));
+        assert!(matches!(heard(true, &[UnpackMessage::Refused("x".into())], 0), Err(UnpackWorkerError::Refused(_))));
     }
 }

@@ -35,18 +35,18 @@ mod verifier;
 mod verify;
 pub mod wire;
 
-pub use child::run;
-pub use confined_download::{COMMAND, Manner, fetch, file};
-pub use listen::{Deaf, Listener, Unpacked};
-pub use pull::{PULL, Progress, PullOrder, Pulled, pull};
-pub use pulled::{Follower, Lost};
-pub use puller::run as run_puller;
-pub use receive::{Receiver, Stop};
-pub use receive_file::FileReceiver;
-pub use unpack::{Layers, Sink, UNPACK, UNPACK_LAYERS, unpack, unpack_layers};
-pub use unpacker::{run as run_unpacker, run_layers as run_layers_unpacker};
-pub use verifier::run as run_verifier;
-pub use verify::{VERIFY, latest, read};
+pub use child::run_worker;
+pub use confined_download::{COMMAND, TransferOptions, download_file, download_package};
+pub use listen::{UnpackSummary, UnpackSupervisor, UnpackWorkerError};
+pub use pull::{PULL, PullProgress, PullRequest, PulledImage, pull_image};
+pub use pulled::{PullSupervisor, PullWorkerError};
+pub use puller::run_worker as run_puller;
+pub use receive::{DownloadWorkerError, PackageSupervisor};
+pub use receive_file::FileSupervisor;
+pub use unpack::{EmulatorSink, ImageLayers, UNPACK, UNPACK_LAYERS, unpack_archive, unpack_layers};
+pub use unpacker::{run_layers_worker as run_layers_unpacker, run_worker as run_unpacker};
+pub use verifier::run_worker as run_verifier;
+pub use verify::{VERIFY, find_latest, query_index};
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -57,8 +57,8 @@ use nix::sys::signal::Signal;
 
 use crate::error::{Error, Result};
 use crate::host::{Worker, WorkerOutput};
-use crate::text::one_line;
-use wire::Lack;
+use crate::text::to_one_line;
+use wire::MissingProtection;
 
 /// How soon a signal is heard.
 const TURN: Duration = Duration::from_millis(50);
@@ -67,7 +67,7 @@ const TURN: Duration = Duration::from_millis(50);
 const LONGEST_SILENCE: u32 = 6000;
 
 /// Gives what a child says to `take` until that has all it wants. What goes wrong with the process is told by `process`.
-pub(crate) fn hear<T>(
+pub(crate) fn supervise<T>(
     started: io::Result<Worker>,
     process: &dyn Fn(String) -> Error,
     go_on: &mut dyn FnMut() -> Result<()>,
@@ -89,7 +89,7 @@ pub(crate) fn hear<T>(
             }
             WorkerOutput::Eof => {
                 let (status, complaints) = worker.wait_for_exit().map_err(broken)?;
-                return Err(process(death(status, &complaints)));
+                return Err(process(describe_exit(status, &complaints)));
             }
         }
     }
@@ -97,7 +97,7 @@ pub(crate) fn hear<T>(
 }
 
 /// How the child ended before it had done its work, for people.
-fn death(status: ExitStatus, complaints: &str) -> String {
+fn describe_exit(status: ExitStatus, complaints: &str) -> String {
     let how = match status.signal() {
         Some(signal) => {
             let name = Signal::try_from(signal).map_or("", Signal::as_str);
@@ -107,17 +107,17 @@ fn death(status: ExitStatus, complaints: &str) -> String {
     };
     match complaints.trim() {
         "" => how,
-        complaints => format!("{how}: {}", one_line(complaints)),
+        complaints => format!("{how}: {}", to_one_line(complaints)),
     }
 }
 
 /// What the user should know of this kernel, if there is something.
-pub(crate) fn note(lacks: &[Lack], work: &str) -> Option<String> {
-    let missing = |lack: Lack, name| lacks.contains(&lack).then_some(name);
+pub(crate) fn describe_missing(lacks: &[MissingProtection], work: &str) -> Option<String> {
+    let missing = |lack: MissingProtection, name| lacks.contains(&lack).then_some(name);
     let missing: Vec<_> = [
-        missing(Lack::Landlock, "no Landlock"),
-        missing(Lack::Seccomp, "no seccomp filters"),
-        missing(Lack::User, "no way to become another user"),
+        missing(MissingProtection::Landlock, "no Landlock"),
+        missing(MissingProtection::Seccomp, "no seccomp filters"),
+        missing(MissingProtection::User, "no way to become another user"),
     ]
     .into_iter()
     .flatten()

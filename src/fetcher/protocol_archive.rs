@@ -10,7 +10,7 @@ use crate::archive::Manifest;
 /// What the child says that unpacks an archive. The order is fixed: perhaps [`Found::Manifest`]; for each emulator [`Found::Begin`], its bytes, [`Found::End`]; and one of the last two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Found {
+pub enum UnpackMessage {
     /// What the archive says of itself.
     Manifest(Manifest),
     /// An emulator begins.

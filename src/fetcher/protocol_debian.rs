@@ -5,12 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::debian::Answer;
+use crate::debian::IndexResult;
 
 /// What the child says that verifies a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Verdict {
+pub enum VerifyMessage {
     /// What it read.
-    Read(Answer),
+    Read(IndexResult),
 }

@@ -6,16 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
-use crate::download::{ClientOptions, FileUrl, Mirror, Reason, Wanted};
+use crate::download::{ClientOptions, FileDownload, FileUrl, Mirror, MirrorFailure};
 
 /// What the child is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Job {
+pub struct DownloadRequest {
     /// Whose child it is.
     pub parent: u32,
     /// What is to be downloaded.
-    pub what: What,
+    pub what: DownloadTask,
     /// How.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
@@ -25,7 +25,7 @@ pub struct Job {
 /// What is to be downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum What {
+pub enum DownloadTask {
     /// Members of a package of the embedded catalogue.
     Members {
         /// the digest of the package
@@ -38,7 +38,7 @@ pub enum What {
     /// A file, whole.
     File {
         /// which
-        wanted: Wanted,
+        wanted: FileDownload,
         /// who is asked for it
         urls: Vec<FileUrl>,
     },
@@ -48,7 +48,7 @@ pub enum What {
 /// followed by [`Word::Verified`]; and one of the last four. Which member is meant is never said: both sides count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Word {
+pub enum DownloadMessage {
     /// A mirror is asked.
     Asking {
         /// Its number in the list that the worker was given.
@@ -62,7 +62,7 @@ pub enum Word {
         of: u64,
     },
     /// It gave nothing, or not all.
-    GaveUp(Reason),
+    GaveUp(MirrorFailure),
     /// The member is complete and has its digest, as the child sees it.
     Verified,
     /// All members are.

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::download::{ClientOptions, Piece};
-use crate::oci::{Credentials, Platform, Reference};
+use crate::download::{ClientOptions, RegistryFailure};
+use crate::oci::{Credentials, ImageReference, Platform};
 
 /// What the child is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct PullJob {
     /// Whose child it is.
     pub parent: u32,
     /// What is pulled.
-    pub image: Reference,
+    pub image: ImageReference,
     /// For which machine.
     pub platform: Platform,
     /// Who we are there, and nowhere else.
@@ -31,7 +31,7 @@ pub struct PullJob {
 /// last three.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Pulling {
+pub enum PullMessage {
     /// An index or manifest begins.
     Document {
         /// how many bytes it has
@@ -43,7 +43,7 @@ pub enum Pulling {
         moved: u64,
     },
     /// What comes next could not be had.
-    Failed(Piece),
+    Failed(RegistryFailure),
     /// The HTTP client could not be set up.
     NoClient(String),
 }

@@ -4,27 +4,27 @@ use std::io::Write as _;
 
 use super::confined_download::variables;
 use super::protocol_oci::PullJob;
-use super::pulled::{Follower, Lost};
-use super::unpack::Layers;
-use super::{hear, note};
+use super::pulled::{PullSupervisor, PullWorkerError};
+use super::unpack::ImageLayers;
+use super::{describe_missing, supervise};
 use crate::digest::Sha256;
-use crate::download::{ClientOptions, PullError, Unpulled};
+use crate::download::{ClientOptions, PullError, PullErrorKind};
 use crate::error::{Error, Result};
 use crate::host::{self, Worker};
-use crate::oci::{Login, Platform, Reference};
+use crate::oci::{ImageReference, Platform, RegistryLogin};
 
 /// The `internal` subcommand that is the child.
 pub const PULL: &str = "pull";
 
 /// What is to be pulled, and how.
 #[derive(Debug)]
-pub struct PullOrder<'a> {
+pub struct PullRequest<'a> {
     /// Which image.
-    pub image: &'a Reference,
+    pub image: &'a ImageReference,
     /// For which machine.
     pub platform: Platform,
     /// Who we are to the registry.
-    pub login: &'a Login,
+    pub login: &'a RegistryLogin,
     /// How.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
@@ -33,7 +33,7 @@ pub struct PullOrder<'a> {
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct PullProgress {
     /// How many bytes of layers are there.
     pub bytes: u64,
     /// How many there will be.
@@ -42,11 +42,11 @@ pub struct Progress {
 
 /// An image.
 #[derive(Debug)]
-pub struct Pulled {
+pub struct PulledImage {
     /// Its layers.
-    pub layers: Layers,
+    pub layers: ImageLayers,
     /// The reference with the digest of what it meant, which is the one it had if it had one.
-    pub pinned: Reference,
+    pub pinned: ImageReference,
     /// The digest of the platform's manifest.
     pub manifest: Sha256,
     /// How many bytes of bodies came over the network, tokens and second tries among them.
@@ -57,37 +57,40 @@ pub struct Pulled {
 ///
 /// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what came, and what the user should
 /// know of this kernel.
-pub fn pull(
-    order: &PullOrder<'_>,
-    tell: &mut dyn FnMut(Progress),
+pub fn pull_image(
+    order: &PullRequest<'_>,
+    tell: &mut dyn FnMut(PullProgress),
     go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Pulled, Option<String>)> {
-    let failed = |why: Unpulled| Error::from(PullError::new(order.image, order.login, why));
-    let process = |why: String| failed(Unpulled::Process(why));
-    let job = serde_json::to_vec(&job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
-    let mut file = host::memfd::create_scratch().map_err(|e| failed(Unpulled::Room(e)))?;
-    let mut follower = Follower::new(order.image, order.platform.clone());
-    let moved = hear(Worker::start(PULL, &variables(), job), &process, go_on, &mut |bytes| {
-        let taken = follower.take(bytes, &mut |bytes| file.write_all(bytes));
-        if let Some((bytes, of)) = follower.chain().progress() {
-            tell(Progress { bytes, of });
+) -> Result<(PulledImage, Option<String>)> {
+    let failed = |why: PullErrorKind| Error::from(PullError::new(order.image, order.login, why));
+    let process = |why: String| failed(PullErrorKind::Process(why));
+    let job = serde_json::to_vec(&build_job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
+    let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
+    let mut follower = PullSupervisor::new(order.image, order.platform.clone());
+    let moved = supervise(Worker::start(PULL, &variables(), job), &process, go_on, &mut |bytes| {
+        let taken = follower.handle_input(bytes, &mut |bytes| file.write_all(bytes));
+        if let Some((bytes, of)) = follower.digest_chain().progress() {
+            tell(PullProgress { bytes, of });
         }
         taken.map_err(|lost| match lost {
-            Lost::Garbled(garbled) => process(garbled.to_string()),
-            Lost::Piece(what, why) => failed(Unpulled::Piece { what, why: *why }),
-            Lost::NoClient(why) => failed(Unpulled::Client(why)),
-            Lost::Sink(e) => failed(Unpulled::Room(e)),
+            PullWorkerError::Protocol(garbled) => process(garbled.to_string()),
+            PullWorkerError::Piece(what, why) => failed(PullErrorKind::Piece { what, why: *why }),
+            PullWorkerError::NoClient(why) => failed(PullErrorKind::Client(why)),
+            PullWorkerError::Sink(e) => failed(PullErrorKind::Memory(e)),
         })
     })?;
-    let chain = follower.chain();
-    let (Some(lengths), Some(top), Some(manifest)) = (chain.lengths(), chain.top(), chain.manifest()) else {
+    let chain = follower.digest_chain();
+    let (Some(lengths), Some(top), Some(manifest)) =
+        (chain.layer_lengths(), chain.top_digest(), chain.manifest_digest())
+    else {
         return Err(process("ended too early".to_owned()));
     };
-    let pulled = Pulled { layers: Layers { file, lengths }, pinned: order.image.pinned(top), manifest, moved };
-    Ok((pulled, note(follower.lacks(), "pulls")))
+    let pulled =
+        PulledImage { layers: ImageLayers { file, lengths }, pinned: order.image.with_digest(top), manifest, moved };
+    Ok((pulled, describe_missing(follower.missing_protections(), "pulls")))
 }
 
-fn job(order: &PullOrder<'_>) -> PullJob {
+fn build_job(order: &PullRequest<'_>) -> PullJob {
     PullJob {
         parent: std::process::id(),
         image: order.image.clone(),

@@ -5,17 +5,17 @@
 
 use std::io;
 
-use super::protocol_oci::Pulling;
+use super::protocol_oci::PullMessage;
 use super::session::Inbox;
-use super::wire::{Garbled, Lack, Piece as Frame};
-use crate::download::Piece;
-use crate::oci::{Bad, Chain, LARGEST_DOCUMENT, Platform, Reference, Want};
-use crate::text::one_line;
+use super::wire::{Frame, MissingProtection, ProtocolError};
+use crate::download::RegistryFailure;
+use crate::oci::{ChainError, DigestChain, Expected, ImageReference, LARGEST_DOCUMENT, Platform};
+use crate::text::to_one_line;
 
 /// Follows one pull.
 #[derive(Debug)]
-pub struct Follower {
-    chain: Chain,
+pub struct PullSupervisor {
+    chain: DigestChain,
     inbox: Inbox,
     /// The document that is coming, and how long it will be.
     document: Option<(Vec<u8>, usize)>,
@@ -23,51 +23,51 @@ pub struct Follower {
 
 /// Why nothing more is heard.
 #[derive(Debug)]
-pub enum Lost {
+pub enum PullWorkerError {
     /// The child breaks the rules.
-    Garbled(Garbled),
+    Protocol(ProtocolError),
     /// This piece could not be had, or is not what it should be.
-    Piece(String, Box<Piece>),
+    Piece(String, Box<RegistryFailure>),
     /// The HTTP client could not be set up.
     NoClient(String),
     /// There is no room for what it gives.
     Sink(io::Error),
 }
 
-impl From<Garbled> for Lost {
-    fn from(garbled: Garbled) -> Self {
-        Self::Garbled(garbled)
+impl From<ProtocolError> for PullWorkerError {
+    fn from(garbled: ProtocolError) -> Self {
+        Self::Protocol(garbled)
     }
 }
 
-impl Follower {
+impl PullSupervisor {
     /// Nothing was said yet.
-    pub fn new(image: &Reference, platform: Platform) -> Self {
-        Self { chain: Chain::new(image, platform), inbox: Inbox::default(), document: None }
+    pub fn new(image: &ImageReference, platform: Platform) -> Self {
+        Self { chain: DigestChain::new(image, platform), inbox: Inbox::default(), document: None }
     }
 
     /// What this kernel could not take from the child.
-    pub fn lacks(&self) -> &[Lack] {
+    pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.lacks()
     }
 
     /// How far the pull is.
-    pub fn chain(&self) -> &Chain {
+    pub fn digest_chain(&self) -> &DigestChain {
         &self.chain
     }
 
     /// Takes what came, and gives the layers' bytes to `sink`, one layer after the other. Done when it returns how many
     /// bytes came over the network, as the child says.
-    pub fn take(
+    pub fn handle_input(
         &mut self,
         mut input: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<Option<u64>, Lost> {
-        while let Some(frame) = self.inbox.next::<Pulling>(&mut input)? {
+    ) -> Result<Option<u64>, PullWorkerError> {
+        while let Some(frame) = self.inbox.next::<PullMessage>(&mut input)? {
             match frame {
-                Frame::Bytes(bytes) => self.bytes(bytes, sink)?,
-                Frame::Word(word) => {
-                    if let Some(moved) = self.word(word)? {
+                Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
+                Frame::Message(word) => {
+                    if let Some(moved) = self.handle_message(word)? {
                         return Ok(Some(moved));
                     }
                 }
@@ -76,51 +76,59 @@ impl Follower {
         Ok(None)
     }
 
-    fn bytes(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Lost> {
+    fn handle_bytes(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), PullWorkerError> {
         let Some((document, size)) = &mut self.document else {
-            let what = self.chain.wanted();
-            if !matches!(self.chain.want(), Want::Layer { .. }) {
-                return Err(garbled("bytes of nothing"));
+            let what = self.chain.describe_expected();
+            if !matches!(self.chain.expected(), Expected::Layer { .. }) {
+                return Err(protocol_error("bytes of nothing"));
             }
-            self.chain.layer(bytes).map_err(|bad| Self::bad(what, bad))?;
-            return sink(bytes).map_err(Lost::Sink);
+            self.chain.add_layer_bytes(bytes).map_err(|bad| Self::chain_error(what, bad))?;
+            return sink(bytes).map_err(PullWorkerError::Sink);
         };
         document.extend_from_slice(bytes);
         match document.len().cmp(size) {
             std::cmp::Ordering::Less => Ok(()),
             std::cmp::Ordering::Equal => {
-                let what = self.chain.wanted();
+                let what = self.chain.describe_expected();
                 let document = std::mem::take(document);
                 self.document = None;
-                self.chain.document(&document).map_err(|bad| Self::bad(what, bad))
+                self.chain.add_document(&document).map_err(|bad| Self::chain_error(what, bad))
             }
-            std::cmp::Ordering::Greater => Err(garbled("more bytes than a document has")),
+            std::cmp::Ordering::Greater => Err(protocol_error("more bytes than a document has")),
         }
     }
 
-    fn word(&mut self, word: Pulling) -> Result<Option<u64>, Lost> {
+    fn handle_message(&mut self, word: PullMessage) -> Result<Option<u64>, PullWorkerError> {
         match word {
-            Pulling::NoClient(why) => Err(Lost::NoClient(one_line(&why))),
-            Pulling::Failed(piece) => Err(Lost::Piece(self.chain.wanted(), Box::new(piece.cleaned()))),
-            _ if self.document.is_some() => Err(garbled("something amidst a document")),
-            Pulling::Document { size } => {
-                let Want::Document { .. } = self.chain.want() else { return Err(garbled("a document too many")) };
+            PullMessage::NoClient(why) => Err(PullWorkerError::NoClient(to_one_line(&why))),
+            PullMessage::Failed(piece) => {
+                Err(PullWorkerError::Piece(self.chain.describe_expected(), Box::new(piece.into_printable())))
+            }
+            _ if self.document.is_some() => Err(protocol_error("something amidst a document")),
+            PullMessage::Document { size } => {
+                let Expected::Document { .. } = self.chain.expected() else {
+                    return Err(protocol_error("a document too many"));
+                };
                 if !(1..=LARGEST_DOCUMENT).contains(&size) {
-                    return Err(garbled("a document of no length, or too large"));
+                    return Err(protocol_error("a document of no length, or too large"));
                 }
                 self.document = Some((Vec::new(), usize::try_from(size).unwrap_or(usize::MAX)));
                 Ok(None)
             }
-            Pulling::Done { moved } if self.chain.want() == Want::Nothing => Ok(Some(moved)),
-            Pulling::Done { .. } => Err(garbled("that all is there, which it is not")),
+            PullMessage::Done { moved } if self.chain.expected() == Expected::Nothing => Ok(Some(moved)),
+            PullMessage::Done { .. } => Err(protocol_error("that all is there, which it is not")),
         }
     }
 
-    fn bad(what: String, bad: Bad) -> Lost {
-        Lost::Piece(what, Box::new(Piece::Bad(bad.cleaned())))
+    fn chain_error(what: String, bad: ChainError) -> PullWorkerError {
+        PullWorkerError::Piece(what, Box::new(RegistryFailure::Bad(bad.into_printable())))
     }
 }
 
-fn garbled(what: &str) -> Lost {
-    Lost::Garbled(Garbled(what.to_owned()))
+fn protocol_error(what: &str) -> PullWorkerError {
+    PullWorkerError::Protocol(ProtocolError(what.to_owned()))
 }

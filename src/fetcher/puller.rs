@@ -4,58 +4,59 @@ use std::io;
 use std::time::Instant;
 
 use super::confine::Profile;
-use super::protocol_oci::{PullJob, Pulling};
+use super::protocol_oci::{PullJob, PullMessage};
 use super::session::{self, Channel, TICK, failed};
-use crate::download::{Client, DownloadError, Given, Roots, Stopped, pull};
+use crate::download::{DownloadError, HttpClient, ImageChunk, PullStop, RootCertificates, pull_image};
 use crate::error::{ExitCode, Result};
 
 /// Does the job that is on standard input. In the order of `child`, and for its reasons.
-pub fn run() -> Result<ExitCode> {
-    let (confined, roots) = session::begin(&Profile::CLIENT, Roots::of_this_machine)?;
+pub fn run_worker() -> Result<ExitCode> {
+    let (confined, roots) = session::begin(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: PullJob = session::read_job()?;
-    let mut voice = Voice { out: confined.follow(job.parent)?, heard: Instant::now() };
+    let mut voice = PullMessageWriter { out: confined.follow(job.parent)?, last_message: Instant::now() };
     let mut talk = || -> io::Result<()> {
-        let last = last_word(&job, roots.clone(), &mut voice)?;
+        let last = run_pull(&job, roots.clone(), &mut voice)?;
         voice.out.tell(&last)
     };
     talk().map_err(failed("write for"))?;
     Ok(ExitCode::Ok)
 }
 
-fn last_word(job: &PullJob, roots: Roots, voice: &mut Voice) -> io::Result<Pulling> {
-    let client = match Client::new(&job.options, roots.and(job.extra_roots.as_bytes())) {
+fn run_pull(job: &PullJob, roots: RootCertificates, voice: &mut PullMessageWriter) -> io::Result<PullMessage> {
+    let client = match HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes())) {
         Ok(client) => client,
-        Err(DownloadError::Client(why)) => return Ok(Pulling::NoClient(why)),
-        Err(error) => return Ok(Pulling::NoClient(error.to_string())),
+        Err(DownloadError::Client(why)) => return Ok(PullMessage::NoClient(why)),
+        Err(error) => return Ok(PullMessage::NoClient(error.to_string())),
     };
-    match pull(&client, &job.image, job.platform.clone(), &job.credentials, &mut |given| voice.give(given)) {
-        Ok(moved) => Ok(Pulling::Done { moved }),
-        Err(Stopped::Piece(piece)) => Ok(Pulling::Failed(piece.cleaned())),
+    match pull_image(&client, &job.image, job.platform.clone(), &job.credentials, &mut |given| voice.write_chunk(given))
+    {
+        Ok(moved) => Ok(PullMessage::Done { moved }),
+        Err(PullStop::Piece(piece)) => Ok(PullMessage::Failed(piece.into_printable())),
         // Nobody listens any more.
-        Err(Stopped::Sink(error)) => Err(error),
+        Err(PullStop::Sink(error)) => Err(error),
     }
 }
 
 /// For the parent's ears.
-struct Voice {
+struct PullMessageWriter {
     out: Channel,
     /// When it last heard something.
-    heard: Instant,
+    last_message: Instant,
 }
 
-impl Voice {
-    fn give(&mut self, given: Given<'_>) -> io::Result<()> {
+impl PullMessageWriter {
+    fn write_chunk(&mut self, given: ImageChunk<'_>) -> io::Result<()> {
         match given {
-            Given::Document(bytes) => {
-                self.out.tell(&Pulling::Document { size: bytes.len() as u64 })?;
+            ImageChunk::Document(bytes) => {
+                self.out.tell(&PullMessage::Document { size: bytes.len() as u64 })?;
                 self.out.give(bytes)
             }
-            Given::Layer(bytes) => {
+            ImageChunk::Layer(bytes) => {
                 self.out.give(bytes)?;
-                if self.heard.elapsed() < TICK {
+                if self.last_message.elapsed() < TICK {
                     return Ok(());
                 }
-                self.heard = Instant::now();
+                self.last_message = Instant::now();
                 self.out.flush()
             }
         }

@@ -5,65 +5,65 @@
 
 use std::io;
 
-use super::course::{Course, garbled};
-use super::protocol_download::Word;
+use super::course::{AttemptTracker, protocol_error};
+use super::protocol_download::DownloadMessage;
 use super::session::Inbox;
-use super::wire::{Garbled, Lack, Piece};
-use crate::catalog::{Member, Plan};
-use crate::download::{DownloadError, Event, Fetched, Mirror};
-use crate::text::one_line;
+use super::wire::{Frame, MissingProtection, ProtocolError};
+use crate::catalog::{BlockPlan, Member};
+use crate::download::{DownloadError, DownloadEvent, DownloadSummary, Mirror};
+use crate::text::to_one_line;
 
 /// Follows one download.
 #[derive(Debug)]
-pub struct Receiver<'a> {
-    plan: &'a Plan<'a>,
+pub struct PackageSupervisor<'a> {
+    plan: &'a BlockPlan<'a>,
     inbox: Inbox,
-    course: Course,
+    attempts: AttemptTracker,
     /// How many members are complete.
     complete: usize,
     /// How many bytes of the next one there are.
-    given: u64,
+    delivered: u64,
 }
 
 /// Why nothing more is read.
 #[derive(Debug)]
-pub enum Stop {
+pub enum DownloadWorkerError {
     /// The child breaks the rules.
-    Garbled(Garbled),
+    Protocol(ProtocolError),
     /// The download failed, as downloads do.
     Failed(DownloadError),
 }
 
-impl From<Garbled> for Stop {
-    fn from(garbled: Garbled) -> Self {
-        Self::Garbled(garbled)
+impl From<ProtocolError> for DownloadWorkerError {
+    fn from(garbled: ProtocolError) -> Self {
+        Self::Protocol(garbled)
     }
 }
 
-impl<'a> Receiver<'a> {
+impl<'a> PackageSupervisor<'a> {
     /// Nothing was said yet.
-    pub fn new(plan: &'a Plan<'a>, mirrors: &'a [Mirror]) -> Self {
-        let shown = mirrors.iter().map(|mirror| mirror.shown(plan.package())).collect();
-        Self { plan, inbox: Inbox::default(), course: Course::new(shown), complete: 0, given: 0 }
+    pub fn new(plan: &'a BlockPlan<'a>, mirrors: &'a [Mirror]) -> Self {
+        let shown = mirrors.iter().map(|mirror| mirror.display_url(plan.package())).collect();
+        Self { plan, inbox: Inbox::default(), attempts: AttemptTracker::new(shown), complete: 0, delivered: 0 }
     }
 
     /// What this kernel could not take from the child.
-    pub fn lacks(&self) -> &[Lack] {
+    pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.lacks()
     }
 
     /// Takes what came, and gives members' bytes to `sink`, never more of one than it is long. Done when
     /// it returns what was fetched.
-    pub fn take(
+    pub fn handle_input(
         &mut self,
         mut input: &[u8],
         sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Option<Fetched>, Stop> {
+        tell: &mut dyn FnMut(DownloadEvent<'_>),
+    ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
         while let Some(piece) = self.inbox.next(&mut input)? {
             let done = match piece {
-                Piece::Bytes(bytes) => self.bytes(bytes, sink).map(|()| None)?,
-                Piece::Word(word) => self.word(word, tell)?,
+                Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
+                Frame::Message(word) => self.handle_message(word, tell)?,
             };
             if done.is_some() {
                 return Ok(done);
@@ -72,63 +72,76 @@ impl<'a> Receiver<'a> {
         Ok(None)
     }
 
-    fn bytes(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>) -> Result<(), Stop> {
-        self.course.at_work()?;
-        let member = self.member()?;
-        let given = self.given.saturating_add(bytes.len() as u64);
+    fn handle_bytes(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
+    ) -> Result<(), DownloadWorkerError> {
+        self.attempts.current_mirror()?;
+        let member = self.next_member()?;
+        let given = self.delivered.saturating_add(bytes.len() as u64);
         if given > member.size {
-            return Err(garbled(&format!("more bytes of qemu-{} than it has", member.target)));
+            return Err(protocol_error(&format!("more bytes of qemu-{} than it has", member.target)));
         }
-        sink(member, bytes)
-            .map_err(|source| Stop::Failed(DownloadError::Write { what: format!("qemu-{}", member.target), source }))?;
-        self.given = given;
+        sink(member, bytes).map_err(|source| {
+            DownloadWorkerError::Failed(DownloadError::Write { what: format!("qemu-{}", member.target), source })
+        })?;
+        self.delivered = given;
         Ok(())
     }
 
-    fn word(&mut self, word: Word, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Fetched>, Stop> {
+    fn handle_message(
+        &mut self,
+        word: DownloadMessage,
+        tell: &mut dyn FnMut(DownloadEvent<'_>),
+    ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
         match word {
-            Word::Asking { mirror } => self.course.ask(mirror, tell)?,
-            Word::Moved { bytes, of } => {
-                self.course.at_work()?;
-                tell(Event::Moved { bytes, of });
+            DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, tell)?,
+            DownloadMessage::Moved { bytes, of } => {
+                self.attempts.current_mirror()?;
+                tell(DownloadEvent::Moved { bytes, of });
             }
-            Word::GaveUp(reason) => self.course.gave_up(reason, tell)?,
-            Word::Verified => self.verified(tell)?,
-            Word::Fetched { moved } => return self.fetched(moved).map(Some),
-            Word::Failed => return Err(self.course.failed(self.plan.package().file_name().to_owned(), true)),
-            Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
-            Word::Inconsistent(why) => {
-                self.course.at_work()?;
-                let (target, why) = (self.member()?.target.clone(), one_line(&why));
-                return Err(Stop::Failed(DownloadError::Inconsistent { target, why }));
+            DownloadMessage::GaveUp(reason) => self.attempts.record_failure(reason, tell)?,
+            DownloadMessage::Verified => self.finish_member(tell)?,
+            DownloadMessage::Fetched { moved } => return self.finish_download(moved).map(Some),
+            DownloadMessage::Failed => {
+                return Err(self.attempts.all_failed(self.plan.package().file_name().to_owned(), true));
+            }
+            DownloadMessage::NoClient(why) => {
+                return Err(DownloadWorkerError::Failed(DownloadError::Client(to_one_line(&why))));
+            }
+            DownloadMessage::Inconsistent(why) => {
+                self.attempts.current_mirror()?;
+                let (target, why) = (self.next_member()?.target.clone(), to_one_line(&why));
+                return Err(DownloadWorkerError::Failed(DownloadError::Inconsistent { target, why }));
             }
         }
         Ok(None)
     }
 
-    fn verified(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), Stop> {
-        self.course.at_work()?;
-        let member = self.member()?;
-        if self.given != member.size {
-            return Err(garbled(&format!("that qemu-{} is complete, which it is not", member.target)));
+    fn finish_member(&mut self, tell: &mut dyn FnMut(DownloadEvent<'_>)) -> Result<(), DownloadWorkerError> {
+        self.attempts.current_mirror()?;
+        let member = self.next_member()?;
+        if self.delivered != member.size {
+            return Err(protocol_error(&format!("that qemu-{} is complete, which it is not", member.target)));
         }
-        tell(Event::Verified { member });
+        tell(DownloadEvent::Verified { member });
         self.complete = self.complete.saturating_add(1);
-        self.given = 0;
+        self.delivered = 0;
         Ok(())
     }
 
-    fn fetched(&self, moved: u64) -> Result<Fetched, Stop> {
-        let url = self.course.at_work()?;
+    fn finish_download(&self, moved: u64) -> Result<DownloadSummary, DownloadWorkerError> {
+        let url = self.attempts.current_mirror()?;
         if self.complete < self.plan.members().len() {
-            return Err(garbled("that all is fetched, which it is not"));
+            return Err(protocol_error("that all is fetched, which it is not"));
         }
-        Ok(Fetched { url, moved })
+        Ok(DownloadSummary { url, moved })
     }
 
     /// The member whose bytes come next.
-    fn member(&self) -> Result<&'a Member, Stop> {
+    fn next_member(&self) -> Result<&'a Member, DownloadWorkerError> {
         let next = self.plan.members().get(self.complete).copied();
-        next.ok_or_else(|| garbled("more members than were asked for"))
+        next.ok_or_else(|| protocol_error("more members than were asked for"))
     }
 }

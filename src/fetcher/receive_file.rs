@@ -2,48 +2,48 @@
 
 use std::io;
 
-use super::course::{Course, garbled};
-use super::protocol_download::Word;
-use super::receive::Stop;
+use super::course::{AttemptTracker, protocol_error};
+use super::protocol_download::DownloadMessage;
+use super::receive::DownloadWorkerError;
 use super::session::Inbox;
-use super::wire::{Lack, Piece};
-use crate::download::{DownloadError, Event, Fetched, FileUrl, Part, Wanted};
-use crate::text::one_line;
+use super::wire::{Frame, MissingProtection};
+use crate::download::{DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl};
+use crate::text::to_one_line;
 
 /// Follows the download of one file.
 #[derive(Debug)]
-pub struct FileReceiver<'a> {
-    wanted: &'a Wanted,
+pub struct FileSupervisor<'a> {
+    request: &'a FileDownload,
     inbox: Inbox,
-    course: Course,
+    attempts: AttemptTracker,
     /// How many of its bytes there are.
     at: u64,
 }
 
-impl<'a> FileReceiver<'a> {
+impl<'a> FileSupervisor<'a> {
     /// Nothing was said yet.
-    pub fn new(wanted: &'a Wanted, urls: &[FileUrl]) -> Self {
-        let course = Course::new(urls.iter().map(ToString::to_string).collect());
-        Self { wanted, inbox: Inbox::default(), course, at: wanted.there }
+    pub fn new(wanted: &'a FileDownload, urls: &[FileUrl]) -> Self {
+        let course = AttemptTracker::new(urls.iter().map(ToString::to_string).collect());
+        Self { request: wanted, inbox: Inbox::default(), attempts: course, at: wanted.there }
     }
 
     /// What this kernel could not take from the child.
-    pub fn lacks(&self) -> &[Lack] {
+    pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.lacks()
     }
 
     /// Takes what came, and gives the file to `sink`, never more than it may have. Done when it returns what was fetched:
     /// as many bytes as it should have, whichever they are.
-    pub fn take(
+    pub fn handle_input(
         &mut self,
         mut input: &[u8],
-        sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Option<Fetched>, Stop> {
+        sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
+        tell: &mut dyn FnMut(DownloadEvent<'_>),
+    ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
         while let Some(piece) = self.inbox.next(&mut input)? {
             let done = match piece {
-                Piece::Bytes(bytes) => self.bytes(bytes, sink).map(|()| None)?,
-                Piece::Word(word) => self.word(word, sink, tell)?,
+                Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
+                Frame::Message(word) => self.handle_message(word, sink, tell)?,
             };
             if done.is_some() {
                 return Ok(done);
@@ -52,52 +52,66 @@ impl<'a> FileReceiver<'a> {
         Ok(None)
     }
 
-    fn bytes(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>) -> Result<(), Stop> {
-        self.course.at_work()?;
+    fn handle_bytes(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
+    ) -> Result<(), DownloadWorkerError> {
+        self.attempts.current_mirror()?;
         let at = self.at.saturating_add(bytes.len() as u64);
-        if at > self.wanted.size.unwrap_or(self.wanted.most) {
-            return Err(garbled("more bytes than the file has"));
+        if at > self.request.size.unwrap_or(self.request.most) {
+            return Err(protocol_error("more bytes than the file has"));
         }
-        self.write(Part::Bytes(bytes), sink)?;
+        self.write_chunk(FileChunk::Bytes(bytes), sink)?;
         self.at = at;
         Ok(())
     }
 
-    fn write(&self, part: Part<'_>, sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>) -> Result<(), Stop> {
-        sink(part).map_err(|source| Stop::Failed(DownloadError::Write { what: self.wanted.name.clone(), source }))
+    fn write_chunk(
+        &self,
+        part: FileChunk<'_>,
+        sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
+    ) -> Result<(), DownloadWorkerError> {
+        sink(part).map_err(|source| {
+            DownloadWorkerError::Failed(DownloadError::Write { what: self.request.name.clone(), source })
+        })
     }
 
-    fn word(
+    fn handle_message(
         &mut self,
-        word: Word,
-        sink: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Option<Fetched>, Stop> {
+        word: DownloadMessage,
+        sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
+        tell: &mut dyn FnMut(DownloadEvent<'_>),
+    ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
         match word {
-            Word::Asking { mirror } => self.course.ask(mirror, tell)?,
-            Word::Moved { bytes, of } => {
-                self.course.at_work()?;
-                tell(Event::Moved { bytes, of });
+            DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, tell)?,
+            DownloadMessage::Moved { bytes, of } => {
+                self.attempts.current_mirror()?;
+                tell(DownloadEvent::Moved { bytes, of });
             }
-            Word::GaveUp(reason) => {
-                let anew = self.wanted.begins_anew(&reason) && self.at > 0;
-                self.course.gave_up(reason, tell)?;
+            DownloadMessage::GaveUp(reason) => {
+                let anew = self.request.restarts_after(&reason) && self.at > 0;
+                self.attempts.record_failure(reason, tell)?;
                 if anew {
                     self.at = 0;
-                    self.write(Part::Anew, sink)?;
+                    self.write_chunk(FileChunk::Restart, sink)?;
                 }
             }
-            Word::Fetched { moved } => {
-                let url = self.course.at_work()?;
-                if self.wanted.size.is_some_and(|size| size != self.at) {
-                    return Err(garbled("that all is fetched, which it is not"));
+            DownloadMessage::Fetched { moved } => {
+                let url = self.attempts.current_mirror()?;
+                if self.request.size.is_some_and(|size| size != self.at) {
+                    return Err(protocol_error("that all is fetched, which it is not"));
                 }
-                return Ok(Some(Fetched { url, moved }));
+                return Ok(Some(DownloadSummary { url, moved }));
             }
-            Word::Failed => return Err(self.course.failed(self.wanted.name.clone(), self.wanted.mirrored)),
-            Word::NoClient(why) => return Err(Stop::Failed(DownloadError::Client(one_line(&why)))),
-            Word::Verified | Word::Inconsistent(_) => {
-                return Err(garbled("something of a package, and a file is asked for"));
+            DownloadMessage::Failed => {
+                return Err(self.attempts.all_failed(self.request.name.clone(), self.request.mirrored));
+            }
+            DownloadMessage::NoClient(why) => {
+                return Err(DownloadWorkerError::Failed(DownloadError::Client(to_one_line(&why))));
+            }
+            DownloadMessage::Verified | DownloadMessage::Inconsistent(_) => {
+                return Err(protocol_error("something of a package, and a file is asked for"));
             }
         }
         Ok(None)

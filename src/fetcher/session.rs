@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::confine::{Profile, confine, die_with};
-use super::wire::{self, Frames, Garbled, Lack, Piece};
+use super::confine::{Profile, check_parent, drop_rights};
+use super::wire::{self, Frame, FrameReader, MissingProtection, ProtocolError};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 
@@ -31,14 +31,14 @@ pub enum Handshake {
     /// It has given up its rights, but for those that this kernel cannot take from it.
     Ready {
         /// What could not be done.
-        lacks: Vec<Lack>,
+        lacks: Vec<MissingProtection>,
     },
 }
 
 /// A worker that has given up its rights, and has not reported it yet.
 #[derive(Debug)]
 pub(crate) struct Confined {
-    lacks: Vec<Lack>,
+    lacks: Vec<MissingProtection>,
 }
 
 /// Closes all files but the standard ones, runs `prepare` with the rights that there still are, and gives them up.
@@ -46,7 +46,7 @@ pub(crate) fn begin<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result
     let host = Host::live();
     host::process::close_inherited_fds().map_err(failed("close the files of"))?;
     let prepared = prepare();
-    let lacks = confine(&host, profile).map_err(failed("confine"))?;
+    let lacks = drop_rights(&host, profile).map_err(failed("confine"))?;
     Ok((Confined { lacks }, prepared))
 }
 
@@ -69,8 +69,8 @@ impl Confined {
     /// Ends if the process `parent` is gone; otherwise reports to it that the work begins.
     pub(crate) fn follow(self, parent: u32) -> Result<Channel> {
         // If the parent was gone before it could be asked for, there is another one now.
-        die_with(parent).map_err(failed("follow the parent of"))?;
-        let mut channel = Channel { out: BufWriter::with_capacity(AT_ONCE, Output) };
+        check_parent(parent).map_err(failed("follow the parent of"))?;
+        let mut channel = Channel { out: BufWriter::with_capacity(AT_ONCE, RawStdout) };
         channel.tell(&Handshake::Ready { lacks: self.lacks }).map_err(failed("write for"))?;
         Ok(channel)
     }
@@ -79,7 +79,7 @@ impl Confined {
 /// From a worker to its parent.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    out: BufWriter<Output>,
+    out: BufWriter<RawStdout>,
 }
 
 impl Channel {
@@ -91,12 +91,12 @@ impl Channel {
 
     /// Writes a message, some time.
     pub(crate) fn say(&mut self, word: &impl Serialize) -> io::Result<()> {
-        wire::say(&mut self.out, word)
+        wire::write_message(&mut self.out, word)
     }
 
     /// Writes bytes, some time.
     pub(crate) fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
-        wire::give(&mut self.out, bytes)
+        wire::write_bytes(&mut self.out, bytes)
     }
 
     /// Writes what is still here.
@@ -107,9 +107,9 @@ impl Channel {
 
 /// Standard output as it is: the library's is cut into lines.
 #[derive(Debug)]
-struct Output;
+struct RawStdout;
 
-impl Write for Output {
+impl Write for RawStdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(nix::unistd::write(io::stdout(), bytes)?)
     }
@@ -122,14 +122,14 @@ impl Write for Output {
 /// What comes from a worker. It refuses everything before the handshake, and a second one.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    frames: Frames,
+    frames: FrameReader,
     /// What the kernel lacks, once the worker said that it is ready.
-    lacks: Option<Vec<Lack>>,
+    lacks: Option<Vec<MissingProtection>>,
 }
 
 impl Inbox {
     /// What this kernel could not take from the worker.
-    pub fn lacks(&self) -> &[Lack] {
+    pub fn lacks(&self) -> &[MissingProtection] {
         self.lacks.as_deref().unwrap_or_default()
     }
 
@@ -137,15 +137,15 @@ impl Inbox {
     pub fn next<'a, W: DeserializeOwned>(
         &mut self,
         input: &mut &'a [u8],
-    ) -> std::result::Result<Option<Piece<'a, W>>, Garbled> {
+    ) -> std::result::Result<Option<Frame<'a, W>>, ProtocolError> {
         if self.lacks.is_none() {
-            match self.frames.next(input)? {
+            match self.frames.next_frame(input)? {
                 None => return Ok(None),
-                Some(Piece::Word(Handshake::Ready { lacks })) => self.lacks = Some(lacks),
-                Some(Piece::Bytes(_)) => return Err(Garbled("something before it was ready".to_owned())),
+                Some(Frame::Message(Handshake::Ready { lacks })) => self.lacks = Some(lacks),
+                Some(Frame::Bytes(_)) => return Err(ProtocolError("something before it was ready".to_owned())),
             }
         }
-        self.frames.next(input)
+        self.frames.next_frame(input)
     }
 }
 
@@ -153,13 +153,13 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn heard(frames: &[Vec<u8>]) -> std::result::Result<Vec<u64>, Garbled> {
+    fn heard(frames: &[Vec<u8>]) -> std::result::Result<Vec<u64>, ProtocolError> {
         let said = frames.concat();
         let (mut inbox, mut input, mut words) = (Inbox::default(), said.as_slice(), Vec::new());
         while let Some(piece) = inbox.next(&mut input)? {
             match piece {
-                Piece::Word(word) => words.push(word),
-                Piece::Bytes(bytes) => words.push(bytes.len() as u64),
+                Frame::Message(word) => words.push(word),
+                Frame::Bytes(bytes) => words.push(bytes.len() as u64),
             }
         }
         Ok(words)
@@ -172,9 +172,10 @@ mod tests {
             word(&mut said);
             said
         };
-        let ready = || word(&|out| drop(wire::say(out, &Handshake::Ready { lacks: vec![Lack::User] })));
-        let seven = || word(&|out| drop(wire::say(out, &7_u64)));
-        let bytes = || word(&|out| drop(wire::give(out, b"xyz")));
+        let ready =
+            || word(&|out| drop(wire::write_message(out, &Handshake::Ready { lacks: vec![MissingProtection::User] })));
+        let seven = || word(&|out| drop(wire::write_message(out, &7_u64)));
+        let bytes = || word(&|out| drop(wire::write_bytes(out, b"xyz")));
         assert_eq!(heard(&[ready(), seven(), bytes()]), Ok(vec![7, 3]));
         assert_eq!(heard(&[ready()]), Ok(vec![]));
         for early in [vec![seven()], vec![bytes()], vec![ready(), ready()], vec![seven(), ready()]] {

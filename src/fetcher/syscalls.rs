@@ -109,10 +109,14 @@ const OLDER: &[libc::c_long] = &[];
 
 /// Installs the filter for this thread and those it will start: with the calls of clients, and of those who start threads,
 /// if they may.
-pub(super) fn filter(network: bool, threads: bool) -> Result<(), seccompiler::Error> {
+pub(super) fn install_filter(network: bool, threads: bool) -> Result<(), seccompiler::Error> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
-    let filter =
-        SeccompFilter::new(rules(network, threads)?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
+    let filter = SeccompFilter::new(
+        build_rules(network, threads)?,
+        SeccompAction::Errno(ENOSYS),
+        SeccompAction::Allow,
+        machine,
+    )?;
     let program = BpfProgram::try_from(filter)?;
     seccompiler::apply_filter(&program)
 }
@@ -120,14 +124,14 @@ pub(super) fn filter(network: bool, threads: bool) -> Result<(), seccompiler::Er
 const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
 
 /// One way in which a call is allowed: all of its conditions hold.
-type Way = Vec<SeccompCondition>;
+type CallConditions = Vec<SeccompCondition>;
 
-fn rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn build_rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // Without a rule, a call is allowed as it is.
     let clients = if network { NETWORK } else { &[] };
     rules.extend(ALLOWED.iter().chain(OLDER).chain(clients).map(|call| (*call, Vec::new())));
-    for (call, ways) in conditional()? {
+    for (call, ways) in conditional_rules()? {
         if (call == libc::SYS_clone && !threads) || (call == libc::SYS_socket && !network) {
             continue;
         }
@@ -138,28 +142,28 @@ fn rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>
 }
 
 /// Allowed in some ways only.
-fn conditional() -> Result<Vec<(i64, Vec<Way>)>, BackendError> {
+fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> {
     let mut calls = vec![
-        (libc::SYS_mmap, not_written_and_run()?),
+        (libc::SYS_mmap, deny_write_exec()?),
         // Memory never becomes a program: libraries' code is mapped from their files.
-        (libc::SYS_mprotect, vec![vec![bits(2, libc::PROT_EXEC, 0)?]]),
-        (libc::SYS_clone, vec![vec![bits(0, libc::CLONE_THREAD | NEW_NAMESPACES, libc::CLONE_THREAD)?]]),
-        (libc::SYS_socket, sockets()?),
+        (libc::SYS_mprotect, vec![vec![arg_bits(2, libc::PROT_EXEC, 0)?]]),
+        (libc::SYS_clone, vec![vec![arg_bits(0, libc::CLONE_THREAD | NEW_NAMESPACES, libc::CLONE_THREAD)?]]),
+        (libc::SYS_socket, socket_rules()?),
         (
             libc::SYS_fcntl,
-            each(1, &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC])?,
+            arg_in(1, &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC])?,
         ),
         // `ioctl` has its request in an unsigned argument; these two are small.
-        (libc::SYS_ioctl, each(1, &[FIONBIO, FIONREAD])?),
+        (libc::SYS_ioctl, arg_in(1, &[FIONBIO, FIONREAD])?),
         // Names of threads.
-        (libc::SYS_prctl, each(0, &[libc::PR_SET_NAME])?),
+        (libc::SYS_prctl, arg_in(0, &[libc::PR_SET_NAME])?),
         // Asking for limits, not setting them.
-        (libc::SYS_prlimit64, vec![vec![is(0, 0)?, null(2)?]]),
+        (libc::SYS_prlimit64, vec![vec![arg_equals(0, 0)?, arg_is_null(2)?]]),
         // `abort` is a signal to oneself.
-        (libc::SYS_tgkill, each(0, &[nix::unistd::getpid().as_raw()])?),
+        (libc::SYS_tgkill, arg_in(0, &[nix::unistd::getpid().as_raw()])?),
     ];
     for (call, flags) in OPENING {
-        calls.push((*call, vec![vec![bits(*flags, WRITING, 0)?]]));
+        calls.push((*call, vec![vec![arg_bits(*flags, WRITING, 0)?]]));
     }
     Ok(calls)
 }
@@ -185,21 +189,23 @@ const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
 const FIONBIO: i32 = 0x5421;
 const FIONREAD: i32 = 0x541b;
 
-fn not_written_and_run() -> Result<Vec<Way>, BackendError> {
+fn deny_write_exec() -> Result<Vec<CallConditions>, BackendError> {
     let both = libc::PROT_WRITE | libc::PROT_EXEC;
-    [0, libc::PROT_WRITE, libc::PROT_EXEC].into_iter().map(|one| Ok(vec![bits(2, both, one)?])).collect()
+    [0, libc::PROT_WRITE, libc::PROT_EXEC].into_iter().map(|one| Ok(vec![arg_bits(2, both, one)?])).collect()
 }
 
 /// TCP and UDP; local ones for those who resolve names; netlink's routing, of which glibc asks which
 /// addresses this machine has. Nothing that would make the kernel load a module.
-fn sockets() -> Result<Vec<Way>, BackendError> {
+fn socket_rules() -> Result<Vec<CallConditions>, BackendError> {
     const KIND: i32 = 0xf;
-    let mut ways =
-        vec![vec![is(0, libc::AF_UNIX)?, is(2, 0)?], vec![is(0, libc::AF_NETLINK)?, is(2, libc::NETLINK_ROUTE)?]];
+    let mut ways = vec![
+        vec![arg_equals(0, libc::AF_UNIX)?, arg_equals(2, 0)?],
+        vec![arg_equals(0, libc::AF_NETLINK)?, arg_equals(2, libc::NETLINK_ROUTE)?],
+    ];
     for family in [libc::AF_INET, libc::AF_INET6] {
         for (kind, protocol) in [(libc::SOCK_STREAM, libc::IPPROTO_TCP), (libc::SOCK_DGRAM, libc::IPPROTO_UDP)] {
             for protocol in [0, protocol] {
-                ways.push(vec![is(0, family)?, bits(1, KIND, kind)?, is(2, protocol)?]);
+                ways.push(vec![arg_equals(0, family)?, arg_bits(1, KIND, kind)?, arg_equals(2, protocol)?]);
             }
         }
     }
@@ -207,24 +213,24 @@ fn sockets() -> Result<Vec<Way>, BackendError> {
 }
 
 /// The argument is one of these.
-fn each(argument: u8, values: &[i32]) -> Result<Vec<Way>, BackendError> {
-    values.iter().map(|value| Ok(vec![is(argument, *value)?])).collect()
+fn arg_in(argument: u8, values: &[i32]) -> Result<Vec<CallConditions>, BackendError> {
+    values.iter().map(|value| Ok(vec![arg_equals(argument, *value)?])).collect()
 }
 
-fn is(argument: u8, value: i32) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, wide(value))
+fn arg_equals(argument: u8, value: i32) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, to_arg(value))
 }
 
 /// Of the argument's bits in `mask`, exactly those in `value` are set.
-fn bits(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(wide(mask)), wide(value))
+fn arg_bits(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(to_arg(mask)), to_arg(value))
 }
 
-fn null(argument: u8) -> Result<SeccompCondition, BackendError> {
+fn arg_is_null(argument: u8) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)
 }
 
 /// An `int` as the lower half of an argument, which is all of it that the kernel looks at.
-fn wide(value: i32) -> u64 {
+fn to_arg(value: i32) -> u64 {
     u64::from(value.cast_unsigned())
 }

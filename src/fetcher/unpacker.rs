@@ -5,37 +5,37 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use super::confine::Profile;
-use super::protocol_archive::Found;
+use super::protocol_archive::UnpackMessage;
 use super::session::{self, Channel, failed};
-use crate::archive::{self, ArchiveError, Piece, Sink};
+use crate::archive::{self, ArchiveError, ArchiveItem, ArchiveSink};
 use crate::error::{Error, ExitCode, Result};
-use crate::text::one_line;
+use crate::text::to_one_line;
 
 /// Unpacks the emulators of these targets for the process `parent`.
-pub fn run(parent: u32, targets: &[String]) -> Result<ExitCode> {
-    confined(parent, targets, archive::unpack)
+pub fn run_worker(parent: u32, targets: &[String]) -> Result<ExitCode> {
+    run_confined(parent, targets, archive::unpack_archive)
 }
 
 /// The same, of the layers of an image, which are so long: numbers with commas between them.
-pub fn run_layers(parent: u32, lengths: &str, targets: &[String]) -> Result<ExitCode> {
+pub fn run_layers_worker(parent: u32, lengths: &str, targets: &[String]) -> Result<ExitCode> {
     let numbers: std::result::Result<Vec<u64>, _> = lengths.split(',').map(str::parse).collect();
     let lengths = numbers.map_err(|e| Error::Usage(format!("{lengths:?}: {e}")))?;
-    confined(parent, targets, |file, targets, sink| archive::unpack_layers(file, &lengths, targets, sink))
+    run_confined(parent, targets, |file, targets, sink| archive::unpack_layers(file, &lengths, targets, sink))
 }
 
-fn confined(
+fn run_confined(
     parent: u32,
     targets: &[String],
-    unpack: impl Fn(&mut File, &[&str], &mut Sink<'_>) -> std::result::Result<(), ArchiveError>,
+    unpack: impl Fn(&mut File, &[&str], &mut ArchiveSink<'_>) -> std::result::Result<(), ArchiveError>,
 ) -> Result<ExitCode> {
     let (confined, ()) = session::begin(&Profile::READER, || ())?;
     let mut out = confined.follow(parent)?;
     let mut archive = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed("read the archive of"))?);
     let mut talk = || -> io::Result<()> {
         let targets: Vec<_> = targets.iter().map(String::as_str).collect();
-        let last = match unpack(&mut archive, &targets, &mut |piece| say(&mut out, piece)) {
-            Ok(()) => Found::Done,
-            Err(ArchiveError::Refused(why)) => Found::Refused(one_line(&why)),
+        let last = match unpack(&mut archive, &targets, &mut |piece| write_item(&mut out, piece)) {
+            Ok(()) => UnpackMessage::Done,
+            Err(ArchiveError::Refused(why)) => UnpackMessage::Refused(to_one_line(&why)),
             Err(ArchiveError::Sink(error)) => return Err(error),
         };
         out.tell(&last)
@@ -44,11 +44,11 @@ fn confined(
     Ok(ExitCode::Ok)
 }
 
-fn say(out: &mut Channel, piece: Piece<'_>) -> io::Result<()> {
+fn write_item(out: &mut Channel, piece: ArchiveItem<'_>) -> io::Result<()> {
     match piece {
-        Piece::Manifest(manifest) => out.say(&Found::Manifest(manifest)),
-        Piece::Begin { target, size, .. } => out.say(&Found::Begin { target: target.to_owned(), size }),
-        Piece::Bytes(bytes) => out.give(bytes),
-        Piece::End => out.say(&Found::End),
+        ArchiveItem::Manifest(manifest) => out.say(&UnpackMessage::Manifest(manifest)),
+        ArchiveItem::Begin { target, size, .. } => out.say(&UnpackMessage::Begin { target: target.to_owned(), size }),
+        ArchiveItem::Bytes(bytes) => out.give(bytes),
+        ArchiveItem::End => out.say(&UnpackMessage::End),
     }
 }

@@ -3,11 +3,11 @@
 
 use std::fs::File;
 
-use super::protocol_debian::Verdict;
+use super::protocol_debian::VerifyMessage;
 use super::session::Inbox;
-use super::wire::{Garbled, Piece};
-use super::{hear, note};
-use crate::debian::{self, Answer, Date, DebianError, Keys, Offer, Question, Wanted};
+use super::wire::{Frame, ProtocolError};
+use super::{describe_missing, supervise};
+use crate::debian::{self, Date, DebianError, IndexFile, IndexQuery, IndexResult, Keyring, PackageOffer};
 use crate::error::{Error, Result};
 use crate::host::Worker;
 
@@ -18,15 +18,15 @@ pub const VERIFY: &str = "verify";
 /// should know of this kernel.
 ///
 /// `go_on` is asked every 50 ms at least while a file is read; an error of it is the end.
-pub fn latest(
+pub fn find_latest(
     host_machine: &str,
     now: Date,
-    get: &mut dyn FnMut(&Wanted) -> Result<File>,
+    get: &mut dyn FnMut(&IndexFile) -> Result<File>,
     go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Offer, Option<String>)> {
+) -> Result<(PackageOffer, Option<String>)> {
     let mut said = None;
-    let offer = debian::latest(host_machine, now, &Keys::of_debian(), get, &mut |question, file| {
-        let (answer, note) = read(question, file, go_on)?;
+    let offer = debian::find_latest(host_machine, now, &Keyring::debian_archive(), get, &mut |question, file| {
+        let (answer, note) = query_index(question, file, go_on)?;
         said = said.take().or(note);
         Ok(answer)
     })?;
@@ -34,26 +34,26 @@ pub fn latest(
 }
 
 /// What is in a file, and what the user should know of this kernel.
-pub fn read(
-    question: &Question,
+pub fn query_index(
+    question: &IndexQuery,
     file: File,
     go_on: &mut dyn FnMut() -> Result<()>,
-) -> Result<(Answer, Option<String>)> {
+) -> Result<(IndexResult, Option<String>)> {
     let process = |why: String| Error::from(DebianError::Process(why));
     let asked = serde_json::to_string(question).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let args = [std::process::id().to_string(), asked];
     let mut inbox = Inbox::default();
-    let answer = hear(Worker::start_with_file(VERIFY, &args, file), &process, go_on, &mut |bytes| {
-        take(&mut inbox, bytes).map_err(|garbled| process(garbled.to_string()))
+    let answer = supervise(Worker::start_with_file(VERIFY, &args, file), &process, go_on, &mut |bytes| {
+        handle_input(&mut inbox, bytes).map_err(|garbled| process(garbled.to_string()))
     })?;
-    Ok((answer, note(inbox.lacks(), "verifies Debian's lists")))
+    Ok((answer, describe_missing(inbox.lacks(), "verifies Debian's lists")))
 }
 
 /// Takes what came. Done when it returns something.
-fn take(inbox: &mut Inbox, mut input: &[u8]) -> std::result::Result<Option<Answer>, Garbled> {
+fn handle_input(inbox: &mut Inbox, mut input: &[u8]) -> std::result::Result<Option<IndexResult>, ProtocolError> {
     match inbox.next(&mut input)? {
-        Some(Piece::Word(Verdict::Read(answer))) => Ok(Some(answer)),
-        Some(Piece::Bytes(_)) => Err(Garbled("bytes of nothing".to_owned())),
+        Some(Frame::Message(VerifyMessage::Read(answer))) => Ok(Some(answer)),
+        Some(Frame::Bytes(_)) => Err(ProtocolError("bytes of nothing".to_owned())),
         None => Ok(None),
     }
 }
@@ -67,16 +67,16 @@ mod tests {
     #[test]
     fn each_word_has_its_turn() {
         let mut ready = Vec::new();
-        drop(wire::say(&mut ready, &Handshake::Ready { lacks: Vec::new() }));
+        drop(wire::write_message(&mut ready, &Handshake::Ready { lacks: Vec::new() }));
         let mut read = Vec::new();
-        drop(wire::say(&mut read, &Verdict::Read(Answer::Package(None))));
-        let heard = |said: &[&[u8]]| take(&mut Inbox::default(), &said.concat());
-        assert_eq!(heard(&[&ready, &read]), Ok(Some(Answer::Package(None))));
+        drop(wire::write_message(&mut read, &VerifyMessage::Read(IndexResult::Package(None))));
+        let heard = |said: &[&[u8]]| handle_input(&mut Inbox::default(), &said.concat());
+        assert_eq!(heard(&[&ready, &read]), Ok(Some(IndexResult::Package(None))));
         assert_eq!(heard(&[&ready]), Ok(None));
         assert!(heard(&[&read]).is_err());
         assert!(heard(&[&ready, &ready]).is_err());
         let mut bytes = Vec::new();
-        drop(wire::give(&mut bytes, b"x"));
+        drop(wire::write_bytes(&mut bytes, b"x"));
         assert!(heard(&[&ready, &bytes]).is_err());
     }
 }

@@ -22,7 +22,7 @@ const WORD: u8 = b'w';
 
 /// What a kernel may not be able to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Lack {
+pub enum MissingProtection {
     /// Keep files from the process.
     Landlock,
     /// Keep system calls from it.
@@ -34,19 +34,19 @@ pub enum Lack {
 /// What the child said makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("said what it must not: {0}")]
-pub struct Garbled(pub String);
+pub struct ProtocolError(pub String);
 
 /// Writes one word.
-pub fn say(out: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
-    frame(out, WORD, &serde_json::to_vec(word)?)
+pub fn write_message(out: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
+    write_frame(out, WORD, &serde_json::to_vec(word)?)
 }
 
 /// Writes bytes of the member that comes next.
-pub fn give(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    bytes.chunks(MOST_BYTES).try_for_each(|bytes| frame(out, BYTES, bytes))
+pub fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    bytes.chunks(MOST_BYTES).try_for_each(|bytes| write_frame(out, BYTES, bytes))
 }
 
-fn frame(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
+fn write_frame(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let [a, b, c, d] = length.to_le_bytes();
     out.write_all(&[kind, a, b, c, d])?;
@@ -55,21 +55,21 @@ fn frame(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
 
 /// Takes frames apart as they come, in pieces of any size.
 #[derive(Debug, Default)]
-pub struct Frames {
-    state: State,
+pub struct FrameReader {
+    state: FrameState,
 }
 
 #[derive(Debug)]
-enum State {
+enum FrameState {
     /// Between frames: the first bytes of the next one's head.
     Head(Vec<u8>),
     /// Within bytes: how many are to come.
     Bytes(usize),
     /// Within a word: what there is of it, and how many bytes are to come.
-    Word(Vec<u8>, usize),
+    Message(Vec<u8>, usize),
 }
 
-impl Default for State {
+impl Default for FrameState {
     fn default() -> Self {
         Self::Head(Vec::new())
     }
@@ -77,43 +77,46 @@ impl Default for State {
 
 /// A part of what the child said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a, W> {
+pub enum Frame<'a, W> {
     /// Some bytes of a member; never none.
     Bytes(&'a [u8]),
     /// A whole word.
-    Word(W),
+    Message(W),
 }
 
-impl Frames {
+impl FrameReader {
     /// The next piece, cut from the front of `input`; `None` when all of `input` is used up.
-    pub fn next<'a, W: DeserializeOwned>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a, W>>, Garbled> {
+    pub fn next_frame<'a, W: DeserializeOwned>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Frame<'a, W>>, ProtocolError> {
         while !input.is_empty() {
             match &mut self.state {
-                State::Head(head) => {
-                    head.extend_from_slice(cut(input, HEAD.saturating_sub(head.len())));
+                FrameState::Head(head) => {
+                    head.extend_from_slice(take_up_to(input, HEAD.saturating_sub(head.len())));
                     if let [kind, length @ ..] = head.as_slice()
                         && let Ok(length) = <[u8; 4]>::try_from(length)
                     {
-                        self.state = begin(*kind, u32::from_le_bytes(length))?;
+                        self.state = start_frame(*kind, u32::from_le_bytes(length))?;
                     }
                 }
-                State::Bytes(left) => {
-                    let bytes = cut(input, *left);
+                FrameState::Bytes(left) => {
+                    let bytes = take_up_to(input, *left);
                     *left = left.saturating_sub(bytes.len());
                     if *left == 0 {
-                        self.state = State::default();
+                        self.state = FrameState::default();
                     }
-                    return Ok(Some(Piece::Bytes(bytes)));
+                    return Ok(Some(Frame::Bytes(bytes)));
                 }
-                State::Word(text, left) => {
-                    let more = cut(input, *left);
+                FrameState::Message(text, left) => {
+                    let more = take_up_to(input, *left);
                     text.extend_from_slice(more);
                     *left = left.saturating_sub(more.len());
                     if *left == 0 {
-                        let word =
-                            serde_json::from_slice(text).map_err(|_| Garbled("a word that there is not".into()))?;
-                        self.state = State::default();
-                        return Ok(Some(Piece::Word(word)));
+                        let word = serde_json::from_slice(text)
+                            .map_err(|_| ProtocolError("a word that there is not".into()))?;
+                        self.state = FrameState::default();
+                        return Ok(Some(Frame::Message(word)));
                     }
                 }
             }
@@ -125,18 +128,18 @@ impl Frames {
 /// How long a frame's head is.
 const HEAD: usize = 5;
 
-fn begin(kind: u8, length: u32) -> Result<State, Garbled> {
+fn start_frame(kind: u8, length: u32) -> Result<FrameState, ProtocolError> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     match kind {
-        BYTES if (1..=MOST_BYTES).contains(&length) => Ok(State::Bytes(length)),
-        WORD if (1..=LONGEST_WORD).contains(&length) => Ok(State::Word(Vec::new(), length)),
-        BYTES | WORD => Err(Garbled(format!("a frame of {length} bytes"))),
-        _ => Err(Garbled(format!("a frame of the kind {kind}"))),
+        BYTES if (1..=MOST_BYTES).contains(&length) => Ok(FrameState::Bytes(length)),
+        WORD if (1..=LONGEST_WORD).contains(&length) => Ok(FrameState::Message(Vec::new(), length)),
+        BYTES | WORD => Err(ProtocolError(format!("a frame of {length} bytes"))),
+        _ => Err(ProtocolError(format!("a frame of the kind {kind}"))),
     }
 }
 
 /// Cuts up to `most` bytes from the front.
-fn cut<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
+fn take_up_to<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
     let (front, rest) = input.split_at_checked(most).unwrap_or((input, &[]));
     *input = rest;
     front

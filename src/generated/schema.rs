@@ -8,25 +8,25 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::is_generated;
-use crate::outcome::{Bundle, CacheList, NixLines, NixMachines, Outcome};
+use crate::outcome::{BundleReport, CacheReport, NixLines, NixMachines, Report};
 use crate::receipt::Receipt;
-use crate::status::{Checked, Status};
+use crate::status::{CheckReport, StatusReport};
 use crate::{cmd, doctor, explain, proof};
 
 #[test]
 fn schemas_are_those_of_the_documents() {
     let files = [
-        schema::<Outcome>("register", "The result of register and unregister"),
+        schema::<Report>("register", "The result of register and unregister"),
         schema::<EventLine>("watch-event", "One line of register --watch --json"),
-        schema::<Status>("status", "The result of status"),
-        schema::<Checked>("status-check", "The result of status --check"),
-        schema::<proof::Report>("test", "The result of test"),
-        schema::<doctor::report::Report>("doctor", "The result of doctor"),
+        schema::<StatusReport>("status", "The result of status"),
+        schema::<CheckReport>("status-check", "The result of status --check"),
+        schema::<proof::VerifyReport>("test", "The result of test"),
+        schema::<doctor::report::DoctorReport>("doctor", "The result of doctor"),
         schema::<explain::Explanation>("explain", "The result of explain FILE"),
-        schema::<explain::process::Process>("explain-pid", "The result of explain --pid"),
-        schema::<cmd::Listing>("list", "The result of list"),
-        schema::<Bundle>("fetch", "The result of fetch"),
-        schema::<CacheList>("cache", "The result of cache and cache prune"),
+        schema::<explain::process::ProcessReport>("explain-pid", "The result of explain --pid"),
+        schema::<cmd::SystemList>("list", "The result of list"),
+        schema::<BundleReport>("fetch", "The result of fetch"),
+        schema::<CacheReport>("cache", "The result of cache and cache prune"),
         schema::<NixLines>("nix-conf", "The result of nix-conf"),
         schema::<NixMachines>("nix-builder", "The result of nix-conf --builder"),
         schema::<Receipt>("receipt", "/var/lib/binfmt-nix/receipt.json"),

@@ -2,13 +2,13 @@
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use crate::binfmt_misc::{Table, name_of, same_rule};
-use crate::in_memory::is_in_memory;
-use crate::ui::event::{Event, Level};
+use crate::binfmt_misc::{Table, entry_name, is_same_rule};
+use crate::in_memory::is_in_memory_path;
+use crate::ui::event::{LogEvent, LogLevel};
 
 /// An entry that is to be there.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct ExpectedEntry {
     /// Its system.
     pub arch: &'static Arch,
     /// Its name.
@@ -17,29 +17,27 @@ pub struct Wanted {
     pub rule: Option<Rule>,
 }
 
-impl Wanted {
+impl ExpectedEntry {
     /// The entry of that name, as it is in the table.
-    pub fn of(arch: &'static Arch, entry: &str, table: &Table) -> Self {
-        Self { arch, entry: entry.to_owned(), rule: table.entry(entry).map(|found| found.rule.clone()) }
+    pub fn from_table(arch: &'static Arch, entry: &str, table: &Table) -> Self {
+        Self { arch, entry: entry.to_owned(), rule: table.find_entry(entry).map(|found| found.rule.clone()) }
     }
 
-    fn is(&self, found: &Entry) -> bool {
-        self.rule
-            .as_ref()
-            .is_some_and(|rule| same_rule(&found.rule, rule) || same_but_for_the_number(&found.rule, rule))
+    fn matches_entry(&self, found: &Entry) -> bool {
+        self.rule.as_ref().is_some_and(|rule| is_same_rule(&found.rule, rule) || is_same_memory_rule(&found.rule, rule))
     }
 }
 
 /// Two emulators in memory: the number of the file was of a meaning only to who registered it.
-fn same_but_for_the_number(a: &Rule, b: &Rule) -> bool {
-    is_in_memory(&a.interpreter)
-        && is_in_memory(&b.interpreter)
-        && same_rule(&Rule { interpreter: b.interpreter.clone(), ..a.clone() }, b)
+fn is_same_memory_rule(a: &Rule, b: &Rule) -> bool {
+    is_in_memory_path(&a.interpreter)
+        && is_in_memory_path(&b.interpreter)
+        && is_same_rule(&Rule { interpreter: b.interpreter.clone(), ..a.clone() }, b)
 }
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Finding {
+pub enum Drift {
     /// No table is mounted: what is in it cannot be seen.
     Unmounted,
     /// The kernel looks at no entry at all.
@@ -70,34 +68,35 @@ pub enum Finding {
 }
 
 /// Compares what is wanted with a table.
-pub fn of(wanted: &[Wanted], table: &Table) -> Vec<Finding> {
+pub fn find_drifts(wanted: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
     if !matches!(table, Table::Mounted { .. }) {
-        return vec![Finding::Unmounted];
+        return vec![Drift::Unmounted];
     }
     let mut findings = Vec::new();
     if table.is_switched_off() {
-        findings.push(Finding::SwitchedOff);
+        findings.push(Drift::SwitchedOff);
     }
-    findings.extend(wanted.iter().filter_map(|one| of_one(one, wanted, table)));
+    findings.extend(wanted.iter().filter_map(|one| find_drift(one, wanted, table)));
     findings
 }
 
-fn of_one(wanted: &Wanted, all: &[Wanted], table: &Table) -> Option<Finding> {
+fn find_drift(wanted: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> Option<Drift> {
     let (system, entry) = (wanted.arch.target, wanted.entry.clone());
-    match table.entry(&entry).filter(|found| wanted.is(found)) {
-        None => Some(Finding::Removed { system, entry }),
-        Some(found) if !found.enabled => Some(Finding::Disabled { system, entry }),
+    match table.find_entry(&entry).filter(|found| wanted.matches_entry(found)) {
+        None => Some(Drift::Removed { system, entry }),
+        Some(found) if !found.enabled => Some(Drift::Disabled { system, entry }),
         Some(_) => {
-            let winners = wanted.arch.headers().into_iter().filter_map(|head| table.winner(&head).map(name_of));
+            let winners =
+                wanted.arch.headers().into_iter().filter_map(|head| table.matching_entry(&head).map(entry_name));
             let by = winners.into_iter().find(|winner| !all.iter().any(|one| one.entry == *winner))?;
-            Some(Finding::Shadowed { system, entry, by })
+            Some(Drift::Shadowed { system, entry, by })
         }
     }
 }
 
-impl Finding {
+impl Drift {
     /// The system whose entry has to be put in.
-    pub fn missing(&self) -> Option<&'static str> {
+    pub fn missing_system(&self) -> Option<&'static str> {
         match self {
             Self::Removed { system, .. } => Some(system),
             _ => None,
@@ -105,7 +104,7 @@ impl Finding {
     }
 
     /// Its name as an event.
-    pub fn name(&self) -> &'static str {
+    pub fn event_name(&self) -> &'static str {
         match self {
             Self::Unmounted => "unmounted",
             Self::SwitchedOff => "switched-off",
@@ -116,22 +115,24 @@ impl Finding {
     }
 
     /// It is so.
-    pub fn event(&self) -> Event {
-        self.told(Event::new(Level::Warning, self.name()))
+    pub fn to_event(&self) -> LogEvent {
+        self.with_details(LogEvent::new(LogLevel::Warning, self.event_name()))
     }
 
     /// It is so no longer, and it was not us.
-    pub fn resolved(&self) -> Event {
-        self.told(Event::info("resolved").with("what", self.name()))
+    pub fn to_resolved_event(&self) -> LogEvent {
+        self.with_details(LogEvent::info("resolved").with_field("what", self.event_name()))
     }
 
-    fn told(&self, event: Event) -> Event {
+    fn with_details(&self, event: LogEvent) -> LogEvent {
         match self {
             Self::Unmounted | Self::SwitchedOff => event,
             Self::Removed { system, entry } | Self::Disabled { system, entry } => {
-                event.with("system", *system).with("entry", entry)
+                event.with_field("system", *system).with_field("entry", entry)
             }
-            Self::Shadowed { system, entry, by } => event.with("system", *system).with("entry", entry).with("by", by),
+            Self::Shadowed { system, entry, by } => {
+                event.with_field("system", *system).with_field("entry", entry).with_field("by", by)
+            }
         }
     }
 }
@@ -159,8 +160,8 @@ mod tests {
         Table::Mounted { entries, strange: Vec::new(), enabled: true }
     }
 
-    fn wanted(rules: &[(&'static str, &Rule)]) -> Vec<Wanted> {
-        let one = |(system, rule): &(&str, &Rule)| Wanted {
+    fn wanted(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {
+        let one = |(system, rule): &(&str, &Rule)| ExpectedEntry {
             arch: arch(system),
             entry: String::from_utf8_lossy(rule.name.as_bytes()).into_owned(),
             rule: Some((*rule).clone()),
@@ -168,8 +169,8 @@ mod tests {
         rules.iter().map(one).collect()
     }
 
-    fn removed(system: &'static str, entry: &str) -> Finding {
-        Finding::Removed { system, entry: entry.into() }
+    fn removed(system: &'static str, entry: &str) -> Drift {
+        Drift::Removed { system, entry: entry.into() }
     }
 
     #[test]
@@ -177,9 +178,9 @@ mod tests {
         let (arm, riscv) = (rule("a", "aarch64", "/q"), rule("r", "riscv64", "/r"));
         let wanted = wanted(&[("aarch64", &arm), ("riscv64", &riscv)]);
         let others = [rule("x", "s390x", "/x"), riscv, arm.clone(), rule("older", "aarch64", "/o")];
-        assert_eq!(of(&wanted, &table(&others)), []);
-        assert_eq!(of(&wanted, &table(&[arm])), [removed("riscv64", "r")]);
-        assert_eq!(of(&wanted, &table(&[])), [removed("aarch64", "a"), removed("riscv64", "r")]);
+        assert_eq!(find_drifts(&wanted, &table(&others)), []);
+        assert_eq!(find_drifts(&wanted, &table(&[arm])), [removed("riscv64", "r")]);
+        assert_eq!(find_drifts(&wanted, &table(&[])), [removed("aarch64", "a"), removed("riscv64", "r")]);
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
         let ours = rule("a", "aarch64", "/q");
         let wanted = wanted(&[("aarch64", &ours)]);
         for other in [rule("a", "aarch64", "/other"), rule("a", "riscv64", "/q")] {
-            assert_eq!(of(&wanted, &table(&[other])), [removed("aarch64", "a")]);
+            assert_eq!(find_drifts(&wanted, &table(&[other])), [removed("aarch64", "a")]);
         }
     }
 
@@ -195,9 +196,9 @@ mod tests {
     fn in_memory_the_number_means_nothing() {
         let wanted = wanted(&[("aarch64", &rule("a", "aarch64", "/proc/thread-self/fd/3"))]);
         for same in ["/proc/thread-self/fd/9", "/proc/self/fd/3"] {
-            assert_eq!(of(&wanted, &table(&[rule("a", "aarch64", same)])), []);
+            assert_eq!(find_drifts(&wanted, &table(&[rule("a", "aarch64", same)])), []);
         }
-        assert_eq!(of(&wanted, &table(&[rule("a", "aarch64", "/q")])), [removed("aarch64", "a")]);
+        assert_eq!(find_drifts(&wanted, &table(&[rule("a", "aarch64", "/q")])), [removed("aarch64", "a")]);
     }
 
     #[test]
@@ -205,12 +206,12 @@ mod tests {
         let ours = rule("a", "aarch64", "/q");
         let wanted = wanted(&[("aarch64", &ours)]);
         let mut both = table(&[rule("theirs", "aarch64", "/t"), ours.clone()]);
-        let by = Finding::Shadowed { system: "aarch64", entry: "a".into(), by: "theirs".into() };
-        assert_eq!(of(&wanted, &both), [by]);
+        let by = Drift::Shadowed { system: "aarch64", entry: "a".into(), by: "theirs".into() };
+        assert_eq!(find_drifts(&wanted, &both), [by]);
         if let Table::Mounted { entries, .. } = &mut both {
             entries[0].enabled = false;
         }
-        assert_eq!(of(&wanted, &both), []);
+        assert_eq!(find_drifts(&wanted, &both), []);
     }
 
     #[test]
@@ -222,13 +223,13 @@ mod tests {
             entries[0].enabled = false;
             *enabled = false;
         }
-        let disabled = Finding::Disabled { system: "aarch64", entry: "a".into() };
-        assert_eq!(of(&wanted, &off), [Finding::SwitchedOff, disabled]);
+        let disabled = Drift::Disabled { system: "aarch64", entry: "a".into() };
+        assert_eq!(find_drifts(&wanted, &off), [Drift::SwitchedOff, disabled]);
     }
 
     #[test]
     fn of_a_table_that_is_not_mounted_nothing_more_can_be_said() {
         let wanted = wanted(&[("aarch64", &rule("a", "aarch64", "/q"))]);
-        assert_eq!(of(&wanted, &Table::NotMounted), [Finding::Unmounted]);
+        assert_eq!(find_drifts(&wanted, &Table::NotMounted), [Drift::Unmounted]);
     }
 }

@@ -14,47 +14,47 @@ const EVERY: Duration = Duration::from_secs(30);
 
 /// The looks that are due.
 #[derive(Debug)]
-pub(super) struct Pace {
-    regular: Instant,
+pub(super) struct Schedule {
+    next_check: Instant,
     /// When what is going on began, and when it is over, as far as can be seen.
     burst: Option<(Instant, Instant)>,
-    afterwards: Vec<Instant>,
+    follow_ups: Vec<Instant>,
 }
 
-impl Pace {
+impl Schedule {
     /// Somebody looked just now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { regular: after(now, EVERY), burst: None, afterwards: Vec::new() }
+        Self { next_check: saturating_add(now, EVERY), burst: None, follow_ups: Vec::new() }
     }
 
     /// Something happened to the table.
-    pub(super) fn changed(&mut self, now: Instant) {
+    pub(super) fn note_change(&mut self, now: Instant) {
         let began = self.burst.map_or(now, |(began, _)| began);
-        self.burst = Some((began, after(now, QUIET).min(after(began, LONGEST))));
+        self.burst = Some((began, saturating_add(now, QUIET).min(saturating_add(began, LONGEST))));
     }
 
     /// Entries were put in.
-    pub(super) fn registered(&mut self, now: Instant) {
-        self.afterwards = AFTERWARDS.iter().map(|wait| after(now, *wait)).collect();
+    pub(super) fn note_registration(&mut self, now: Instant) {
+        self.follow_ups = AFTERWARDS.iter().map(|wait| saturating_add(now, *wait)).collect();
     }
 
     /// Somebody looked.
-    pub(super) fn looked(&mut self, now: Instant) {
+    pub(super) fn note_check(&mut self, now: Instant) {
         self.burst = None;
-        self.afterwards.retain(|due| *due > now);
-        self.regular = after(now, EVERY);
+        self.follow_ups.retain(|due| *due > now);
+        self.next_check = saturating_add(now, EVERY);
     }
 
     /// How long there is nothing to do.
-    pub(super) fn idle(&self, now: Instant) -> Duration {
+    pub(super) fn time_until_check(&self, now: Instant) -> Duration {
         let burst = self.burst.map(|(_, over)| over);
         // Nobody looks while something is going on.
-        let due = burst.unwrap_or_else(|| self.afterwards.iter().copied().fold(self.regular, Instant::min));
+        let due = burst.unwrap_or_else(|| self.follow_ups.iter().copied().fold(self.next_check, Instant::min));
         due.saturating_duration_since(now)
     }
 }
 
-fn after(now: Instant, wait: Duration) -> Instant {
+fn saturating_add(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now)
 }
 
@@ -69,31 +69,31 @@ mod tests {
     #[test]
     fn it_looks_when_it_is_quiet_and_not_too_late() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
-        assert_eq!(pace.idle(start), EVERY);
-        pace.changed(start);
-        pace.changed(start + ms(400));
-        assert_eq!(pace.idle(start + ms(400)), QUIET);
+        let mut pace = Schedule::new(start);
+        assert_eq!(pace.time_until_check(start), EVERY);
+        pace.note_change(start);
+        pace.note_change(start + ms(400));
+        assert_eq!(pace.time_until_check(start + ms(400)), QUIET);
         for step in 0..100 {
-            pace.changed(start + ms(400 * step));
+            pace.note_change(start + ms(400 * step));
         }
-        assert_eq!(pace.idle(start), LONGEST);
-        pace.looked(start + LONGEST);
-        assert_eq!(pace.idle(start + LONGEST), EVERY);
+        assert_eq!(pace.time_until_check(start), LONGEST);
+        pace.note_check(start + LONGEST);
+        assert_eq!(pace.time_until_check(start + LONGEST), EVERY);
     }
 
     #[test]
     fn it_looks_twice_more_after_it_registered() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
-        pace.registered(start);
+        let mut pace = Schedule::new(start);
+        pace.note_registration(start);
         let mut now = start;
         let mut waits = Vec::new();
         for _ in 0..3 {
-            let idle = pace.idle(now);
+            let idle = pace.time_until_check(now);
             waits.push(idle);
             now += idle;
-            pace.looked(now);
+            pace.note_check(now);
         }
         assert_eq!(waits, [ms(2000), ms(3000), EVERY]);
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::findings::Finding;
+use super::findings::Drift;
 use crate::error::{Error, Result};
 use crate::host::{self, Host, ServiceManager};
 use crate::ui::Ui;
-use crate::ui::event::Event;
+use crate::ui::event::LogEvent;
 
 /// The ready file's first word: one without it is not ours.
 const MARK: &str = "binfmt-nix";
@@ -18,12 +18,12 @@ const MARK: &str = "binfmt-nix";
 pub struct ReadyFile {
     host: Host,
     path: PathBuf,
-    there: bool,
+    exists: bool,
 }
 
 impl ReadyFile {
     /// Takes away what a killed run left. The path is this machine's, whatever `--root` says.
-    pub fn new(path: PathBuf) -> Result<Self> {
+    pub fn prepare(path: PathBuf) -> Result<Self> {
         let host = Host::live();
         if !path.is_absolute() || path.file_name().is_none() {
             return Err(Error::Usage(format!("--ready-file {}: it takes an absolute path", path.display())));
@@ -44,11 +44,11 @@ impl ReadyFile {
             });
         }
         host.remove_file(&path)?;
-        Ok(Self { host, path, there: false })
+        Ok(Self { host, path, exists: false })
     }
 
-    fn set(&mut self, there: bool) -> Result<()> {
-        if there == self.there {
+    fn set_exists(&mut self, there: bool) -> Result<()> {
+        if there == self.exists {
             return Ok(());
         }
         if there {
@@ -56,67 +56,67 @@ impl ReadyFile {
         } else {
             self.host.remove_file(&self.path)?;
         }
-        self.there = there;
+        self.exists = there;
         Ok(())
     }
 }
 
 /// All of them.
 #[derive(Debug)]
-pub struct Tell<'a> {
+pub struct Notifier<'a> {
     /// The log.
     pub ui: &'a Ui,
     /// The service manager.
     pub manager: ServiceManager,
     /// The ready file, if one was asked for.
     pub ready: Option<ReadyFile>,
-    told_ready: bool,
+    ready_sent: bool,
 }
 
-impl<'a> Tell<'a> {
+impl<'a> Notifier<'a> {
     /// Nothing was told yet.
     pub fn new(ui: &'a Ui, manager: ServiceManager, ready: Option<ReadyFile>) -> Self {
-        Self { ui, manager, ready, told_ready: false }
+        Self { ui, manager, ready, ready_sent: false }
     }
 
     /// A line of the log.
-    pub fn event(&self, event: &Event) {
-        self.ui.event(event);
+    pub fn log_event(&self, event: &LogEvent) {
+        self.ui.log_event(event);
     }
 
     /// How often the manager wants a sign of life: twice as often it gets one (sd_watchdog_enabled(3)).
-    pub(super) fn watchdog(&self) -> Option<Duration> {
+    pub(super) fn watchdog_interval(&self) -> Option<Duration> {
         self.manager.watchdog.and_then(|often| often.checked_div(2))
     }
 
     /// A sign of life.
-    pub(super) fn alive(&self) {
+    pub(super) fn ping_watchdog(&self) {
         if self.manager.watchdog.is_some() {
             self.manager.notify("WATCHDOG=1");
         }
     }
 
     /// How it is now.
-    pub(super) fn state(&mut self, systems: &[&str], findings: &BTreeSet<Finding>) {
+    pub(super) fn report_state(&mut self, systems: &[&str], findings: &BTreeSet<Drift>) {
         let all_in_place = findings.is_empty();
         if let Some(ready) = &mut self.ready
-            && let Err(error) = ready.set(all_in_place)
+            && let Err(error) = ready.set_exists(all_in_place)
         {
-            self.ui.warn(&error.to_string());
+            self.ui.print_warning(&error.to_string());
         }
-        let names: Vec<_> = findings.iter().map(Finding::name).collect();
+        let names: Vec<_> = findings.iter().map(Drift::event_name).collect();
         let status = if all_in_place { "all in place".to_owned() } else { names.join(", ") };
-        let ready = if all_in_place && !self.told_ready { "READY=1\n" } else { "" };
-        self.told_ready |= all_in_place;
+        let ready = if all_in_place && !self.ready_sent { "READY=1\n" } else { "" };
+        self.ready_sent |= all_in_place;
         self.manager.notify(&format!("{ready}STATUS=Holds {}: {status}", systems.join(" ")));
     }
 
     /// The end was asked for.
-    pub(super) fn stopping(&mut self) {
+    pub(super) fn report_stopping(&mut self) {
         if let Some(ready) = &mut self.ready
-            && let Err(error) = ready.set(false)
+            && let Err(error) = ready.set_exists(false)
         {
-            self.ui.warn(&error.to_string());
+            self.ui.print_warning(&error.to_string());
         }
         self.manager.notify("STOPPING=1");
     }

@@ -37,7 +37,7 @@ pub fn processor_count() -> usize {
 }
 
 /// `uname -m`, and the release's first two numbers.
-pub fn kernel() -> (String, (u32, u32)) {
+pub fn kernel_release() -> (String, (u32, u32)) {
     let Ok(uname) = nix::sys::utsname::uname() else {
         return Default::default();
     };

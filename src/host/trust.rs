@@ -35,7 +35,7 @@ impl Host {
         let mut above = path.ancestors().skip(1);
         let Some(there) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
         match self.open_dir_checked(there) {
-            Err(Error::Distrusted(why)) => Ok(Some(why)),
+            Err(Error::Untrusted(why)) => Ok(Some(why)),
             other => other.map(|_| None),
         }
     }

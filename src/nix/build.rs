@@ -11,7 +11,7 @@ use crate::host::{self, Host, ProcessOutput};
 
 /// What came of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Built {
+pub enum TestBuild {
     /// The probe ran; whether it was given its name.
     Ran {
         /// its `argv[0]` was the name that Nix gave it
@@ -24,41 +24,41 @@ pub enum Built {
     /// The build failed.
     Failed(String),
     /// It could not be tried.
-    Untried(String),
+    NotRun(String),
 }
 
 /// So many bytes of its `argv[0]` a probe prints.
 const PRINTED: usize = 16;
 
 /// Builds, with a probe for `system` as the builder. What it leaves in the store is deleted again, or is garbage there.
-pub fn build(host: &Host, system: &str, probe: &[u8]) -> Built {
-    let untried = |what: &str| Built::Untried(what.to_owned());
-    let Some(nix) = answer::program(host) else {
+pub fn run_test_build(host: &Host, system: &str, probe: &[u8]) -> TestBuild {
+    let untried = |what: &str| TestBuild::NotRun(what.to_owned());
+    let Some(nix) = answer::find_nix(host) else {
         return untried("there is no nix here that only root could have put there");
     };
     let tool = |name: &str| nix.with_file_name(name);
     let lent = match host::temp_program::create_program("probe", probe) {
         Ok(lent) => lent,
-        Err(e) => return Built::Untried(format!("the probe cannot be given to Nix: {e}")),
+        Err(e) => return TestBuild::NotRun(format!("the probe cannot be given to Nix: {e}")),
     };
-    let Some(expression) = expression(host, system, &lent.program) else {
+    let Some(expression) = write_expression(host, system, &lent.program) else {
         return untried("the probe's path cannot be written for Nix");
     };
-    let instantiated = run(&tool("nix-instantiate"), &["--expr", &expression]);
+    let instantiated = run_nix(&tool("nix-instantiate"), &["--expr", &expression]);
     let derivation = match instantiated {
         Ok(done) if done.status.success() => done.stdout.trim().to_owned(),
-        Ok(done) => return Built::Untried(format!("nix-instantiate: {}", last(&done.stderr))),
-        Err(why) => return Built::Untried(why.to_string()),
+        Ok(done) => return TestBuild::NotRun(format!("nix-instantiate: {}", last_lines(&done.stderr))),
+        Err(why) => return TestBuild::NotRun(why.to_string()),
     };
     let store = tool("nix-store");
-    let builder = run(&store, &["--query", "--binding", "builder", &derivation]).map(|done| done.stdout);
+    let builder = run_nix(&store, &["--query", "--binding", "builder", &derivation]).map(|done| done.stdout);
     let builder = builder.unwrap_or_default().trim().to_owned();
-    let built = run(&store, &[&["--realise", derivation.as_str()], OPTIONS].concat());
+    let built = run_nix(&store, &[&["--realise", derivation.as_str()], OPTIONS].concat());
     // Both are of no use any more; whoever may not delete them leaves it to the garbage collector.
-    drop(run(&store, &["--delete", &derivation, &builder]));
+    drop(run_nix(&store, &["--delete", &derivation, &builder]));
     match built {
-        Ok(done) => judge(&done.stderr, &builder, host::env::effective_ids().0 == 0, sandboxed(host)),
-        Err(why) => Built::Failed(why.to_string()),
+        Ok(done) => classify_build(&done.stderr, &builder, host::env::effective_ids().0 == 0, is_sandbox_enabled(host)),
+        Err(why) => TestBuild::Failed(why.to_string()),
     }
 }
 
@@ -81,8 +81,8 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// By the settings of the machine, whatever the caller's own say.
-fn sandboxed(host: &Host) -> bool {
-    answer::ask(host).is_some_and(|answer| answer.sandbox == "true")
+fn is_sandbox_enabled(host: &Host) -> bool {
+    answer::show_config(host).is_some_and(|answer| answer.sandbox == "true")
 }
 
 /// A command of Nix cannot be run.
@@ -93,7 +93,7 @@ struct NixCommandError {
     source: std::io::Error,
 }
 
-fn run(program: &Path, words: &[&str]) -> Result<ProcessOutput, NixCommandError> {
+fn run_nix(program: &Path, words: &[&str]) -> Result<ProcessOutput, NixCommandError> {
     let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
     let done = host::process::run_for_caller(program, words)
         .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
@@ -102,7 +102,7 @@ fn run(program: &Path, words: &[&str]) -> Result<ProcessOutput, NixCommandError>
 }
 
 /// A new derivation each time, so that there is something to build.
-fn expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
+fn write_expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
     let probe = probe.to_str().filter(|path| !path.contains(['"', '\\', '$']))?;
     let serial = host.read_lossy(&PathBuf::from("/proc/sys/kernel/random/uuid"))?;
     Some(format!(
@@ -116,7 +116,7 @@ fn expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
 ///
 /// A daemon does not let whom it does not trust choose the sandbox, and Nix 2.8 does not even say so: only root has
 /// certainly forced it.
-fn judge(said: &str, builder: &str, root: bool, in_sandbox_by_settings: bool) -> Built {
+fn classify_build(said: &str, builder: &str, root: bool, in_sandbox_by_settings: bool) -> TestBuild {
     // Such as the log's, and Nix's "       > " before its last lines.
     let lines = || said.lines().map(|line| line.trim().trim_start_matches("> ").trim());
     let name = builder.rsplit('/').next().unwrap_or_default().get(..PRINTED);
@@ -126,16 +126,16 @@ fn judge(said: &str, builder: &str, root: bool, in_sandbox_by_settings: bool) ->
     let forced = root && !lines().any(|line| line.contains("'sandbox'") && line.contains("restricted setting"));
     let refused = ["is required to build", "Required system:", "platform mismatch"];
     if ended_well && (printed(name) || printed(path)) {
-        return Built::Ran { keeps_argv0: printed(name), in_sandbox: forced || in_sandbox_by_settings };
+        return TestBuild::Ran { keeps_argv0: printed(name), in_sandbox: forced || in_sandbox_by_settings };
     }
     match lines().find(|line| refused.iter().any(|words| line.contains(words))) {
-        Some(line) => Built::Refused(line.to_owned()),
-        None => Built::Failed(last(said)),
+        Some(line) => TestBuild::Refused(line.to_owned()),
+        None => TestBuild::Failed(last_lines(said)),
     }
 }
 
 /// The last lines that say something.
-fn last(said: &str) -> String {
+fn last_lines(said: &str) -> String {
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join("; ")
 }
@@ -149,26 +149,26 @@ mod tests {
     #[test]
     fn what_the_probe_printed_is_the_proof() {
         let complaint = "error: builder for '/nix/store/x.drv' failed to produce output path '/nix/store/y'";
-        let ran = |keeps_argv0, in_sandbox| Built::Ran { keeps_argv0, in_sandbox };
+        let ran = |keeps_argv0, in_sandbox| TestBuild::Ran { keeps_argv0, in_sandbox };
         let said = format!("building...\n0a1b2c3d4e5f6g7h\n{complaint}");
-        assert_eq!(judge(&said, BUILDER, true, false), ran(true, true));
+        assert_eq!(classify_build(&said, BUILDER, true, false), ran(true, true));
         let quoted = format!("{complaint};\n       last 1 log lines:\n       > 0a1b2c3d4e5f6g7h\n");
-        assert_eq!(judge(&quoted, BUILDER, true, false), ran(true, true));
-        assert_eq!(judge(&format!("/nix/store/0a1b2\n{complaint}"), BUILDER, true, false), ran(false, true));
-        assert_eq!(judge(&said, BUILDER, false, true), ran(true, true));
-        assert_eq!(judge(&said, BUILDER, false, false), ran(true, false));
+        assert_eq!(classify_build(&quoted, BUILDER, true, false), ran(true, true));
+        assert_eq!(classify_build(&format!("/nix/store/0a1b2\n{complaint}"), BUILDER, true, false), ran(false, true));
+        assert_eq!(classify_build(&said, BUILDER, false, true), ran(true, true));
+        assert_eq!(classify_build(&said, BUILDER, false, false), ran(true, false));
         let ignored = "warning: ignoring the client-specified setting 'sandbox', because it is a restricted setting";
-        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, true, false), ran(true, false));
-        assert_eq!(judge(&format!("{ignored}\n{said}"), BUILDER, true, true), ran(true, true));
+        assert_eq!(classify_build(&format!("{ignored}\n{said}"), BUILDER, true, false), ran(true, false));
+        assert_eq!(classify_build(&format!("{ignored}\n{said}"), BUILDER, true, true), ran(true, true));
     }
 
     #[test]
     fn nothing_else_is() {
-        assert!(matches!(judge("0a1b2c3d4e5f6g7h", BUILDER, true, true), Built::Failed(_)));
-        assert!(matches!(judge("failed to produce output path", BUILDER, true, true), Built::Failed(_)));
+        assert!(matches!(classify_build("0a1b2c3d4e5f6g7h", BUILDER, true, true), TestBuild::Failed(_)));
+        assert!(matches!(classify_build("failed to produce output path", BUILDER, true, true), TestBuild::Failed(_)));
         let old = "error: a 'aarch64-linux' with features {} is required to build '/x.drv', but I am a 'x86_64-linux'";
-        assert!(matches!(judge(old, BUILDER, true, true), Built::Refused(_)));
-        assert!(matches!(judge("Reason: platform mismatch", BUILDER, true, true), Built::Refused(_)));
-        assert_eq!(judge("a\n\nb\nc\nd\n", "", true, true), Built::Failed("b; c; d".into()));
+        assert!(matches!(classify_build(old, BUILDER, true, true), TestBuild::Refused(_)));
+        assert!(matches!(classify_build("Reason: platform mismatch", BUILDER, true, true), TestBuild::Refused(_)));
+        assert_eq!(classify_build("a\n\nb\nc\nd\n", "", true, true), TestBuild::Failed("b; c; d".into()));
     }
 }

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::text::is_shown;
+use crate::text::is_printable;
 
 /// Our own file's name, beside nix.conf.
 pub const OWN: &str = "binfmt-nix.conf";
@@ -16,7 +16,7 @@ pub const INCLUDE: &str = "!include binfmt-nix.conf";
 
 /// A nix.conf with our line at its end.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Included {
+pub struct EditedConf {
     /// The new content.
     pub text: Vec<u8>,
     /// The last line had no line end, and was given one.
@@ -24,13 +24,13 @@ pub struct Included {
 }
 
 /// Does the text include this file, by its bare name or in /etc/nix?
-pub fn includes(text: &[u8], file: &str) -> bool {
-    text.split(|byte| *byte == b'\n').any(|line| is_include(line, file))
+pub fn has_include(text: &[u8], file: &str) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| is_include_line(line, file))
 }
 
 /// Appends our line. It comes last because later lines win: `extra-…` must
 /// append to whatever stands before.
-pub fn include(text: &[u8]) -> Included {
+pub fn add_include(text: &[u8]) -> EditedConf {
     let end: &[u8] = if text.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
     let newline_added = !text.is_empty() && !text.ends_with(b"\n");
     let mut text = text.to_vec();
@@ -39,17 +39,17 @@ pub fn include(text: &[u8]) -> Included {
     }
     text.extend_from_slice(INCLUDE.as_bytes());
     text.extend_from_slice(end);
-    Included { text, newline_added }
+    EditedConf { text, newline_added }
 }
 
 /// Takes our line out again, wherever it is now; other lines stay as they are.
 /// The line end that we gave to the last line goes with it, if that line is
 /// still the last.
-pub fn exclude(text: &[u8], newline_added: bool) -> Vec<u8> {
+pub fn remove_include(text: &[u8], newline_added: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut ours_was_last = false;
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        ours_was_last = is_include(line, OWN);
+        ours_was_last = is_include_line(line, OWN);
         if !ours_was_last {
             out.extend_from_slice(line);
         }
@@ -60,7 +60,7 @@ pub fn exclude(text: &[u8], newline_added: bool) -> Vec<u8> {
     out
 }
 
-fn is_include(line: &[u8], file: &str) -> bool {
+fn is_include_line(line: &[u8], file: &str) -> bool {
     let line = String::from_utf8_lossy(line);
     let code = line.split('#').next().unwrap_or_default();
     let mut words = code.split_whitespace();
@@ -72,7 +72,7 @@ fn is_include(line: &[u8], file: &str) -> bool {
 
 /// One emulated guest, as Nix has to be told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guest<'a> {
+pub struct NixGuest<'a> {
     /// `aarch64-linux`, …
     pub systems: &'a [&'a str],
     /// The emulator's logical path.
@@ -86,9 +86,9 @@ pub struct Guest<'a> {
 /// A sandbox path that ends in `?` may be missing without breaking every build.
 /// A path that Nix could not read back (white space, `#`, `=`, `?`) or a person could not read is left out:
 /// with flag F the sandbox does not need it.
-pub fn lines(guests: &[Guest]) -> Vec<String> {
+pub fn setting_lines(guests: &[NixGuest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path(guest.interpreter)).collect();
+    let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path_entry(guest.interpreter)).collect();
     let mut lines = Vec::new();
     if !systems.is_empty() {
         lines.push(format!("extra-extra-platforms = {}", systems.join(" ")));
@@ -99,9 +99,9 @@ pub fn lines(guests: &[Guest]) -> Vec<String> {
     lines
 }
 
-fn sandbox_path(path: &Path) -> Option<String> {
+fn sandbox_path_entry(path: &Path) -> Option<String> {
     let text = path.to_str()?;
-    let plain = !text.contains(|c: char| c.is_whitespace() || !is_shown(c) || matches!(c, '#' | '=' | '?'));
+    let plain = !text.contains(|c: char| c.is_whitespace() || !is_printable(c) || matches!(c, '#' | '=' | '?'));
     plain.then(|| format!("{text}?"))
 }
 
@@ -117,9 +117,9 @@ pub fn is_own_file(text: &[u8]) -> bool {
 }
 
 /// The whole of our own file.
-pub fn own_file(guests: &[Guest]) -> String {
+pub fn own_file_text(guests: &[NixGuest]) -> String {
     let mut text = String::from(HEADER);
-    for line in lines(guests) {
+    for line in setting_lines(guests) {
         text.push_str(&line);
         text.push('\n');
     }
@@ -133,16 +133,16 @@ mod tests {
 
     #[test]
     fn keeps_line_ends_as_they_are() {
-        assert_eq!(include(b"a = b\n").text, b"a = b\n!include binfmt-nix.conf\n");
-        assert_eq!(include(b"a = b\r\n").text, b"a = b\r\n!include binfmt-nix.conf\r\n");
-        assert_eq!(include(b"a = b").text, b"a = b\n!include binfmt-nix.conf\n");
-        assert_eq!(include(b"").text, b"!include binfmt-nix.conf\n");
+        assert_eq!(add_include(b"a = b\n").text, b"a = b\n!include binfmt-nix.conf\n");
+        assert_eq!(add_include(b"a = b\r\n").text, b"a = b\r\n!include binfmt-nix.conf\r\n");
+        assert_eq!(add_include(b"a = b").text, b"a = b\n!include binfmt-nix.conf\n");
+        assert_eq!(add_include(b"").text, b"!include binfmt-nix.conf\n");
     }
 
     #[test]
     fn keeps_what_others_added_later() {
         let text = b"a = b\n!include binfmt-nix.conf\nc = d\n";
-        assert_eq!(exclude(text, true), b"a = b\nc = d\n");
+        assert_eq!(remove_include(text, true), b"a = b\nc = d\n");
     }
 
     #[test]
@@ -150,29 +150,29 @@ mod tests {
         for line in
             ["!include binfmt-nix.conf", "  include /etc/nix/binfmt-nix.conf # x\r", "!include\tbinfmt-nix.conf"]
         {
-            assert!(includes(line.as_bytes(), "binfmt-nix.conf"), "{line}");
+            assert!(has_include(line.as_bytes(), "binfmt-nix.conf"), "{line}");
         }
         for line in ["# !include binfmt-nix.conf", "!include other.conf", "!include /tmp/binfmt-nix.conf", ""] {
-            assert!(!includes(line.as_bytes(), "binfmt-nix.conf"), "{line}");
+            assert!(!has_include(line.as_bytes(), "binfmt-nix.conf"), "{line}");
         }
     }
 
     #[test]
     fn appends_to_the_platforms_and_makes_paths_optional() {
-        let guest = |path| Guest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
+        let guest = |path| NixGuest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
         let both = ["extra-extra-platforms = armv7l-linux armv6l-linux", "extra-sandbox-paths = /x/qemu-arm?"];
-        assert_eq!(lines(&[guest("/x/qemu-arm")]), both);
-        assert_eq!(lines(&[guest("/a b/qemu-arm")]), both[..1]);
-        assert_eq!(lines(&[]), Vec::<String>::new());
+        assert_eq!(setting_lines(&[guest("/x/qemu-arm")]), both);
+        assert_eq!(setting_lines(&[guest("/a b/qemu-arm")]), both[..1]);
+        assert_eq!(setting_lines(&[]), Vec::<String>::new());
     }
 
     proptest! {
         #[test]
         fn undo_gives_the_very_bytes_back(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assume!(!includes(&text, "binfmt-nix.conf"));
-            let after = include(&text);
-            prop_assert!(includes(&after.text, "binfmt-nix.conf"));
-            prop_assert_eq!(exclude(&after.text, after.newline_added), text);
+            prop_assume!(!has_include(&text, "binfmt-nix.conf"));
+            let after = add_include(&text);
+            prop_assert!(has_include(&after.text, "binfmt-nix.conf"));
+            prop_assert_eq!(remove_include(&after.text, after.newline_added), text);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::host::{self, Host};
 
 /// What became of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Restart {
+pub enum DaemonRestart {
     /// None runs: the next one reads the new settings.
     NotRunning,
     /// Restarted, by this command.
@@ -16,42 +16,44 @@ pub enum Restart {
 }
 
 /// Restarts a running nix-daemon through the machine's init system.
-pub fn restart(host: &Host) -> Restart {
+pub fn restart_daemon(host: &Host) -> DaemonRestart {
     if !host.is_live() {
-        return Restart::NotRunning;
+        return DaemonRestart::NotRunning;
     }
     if host.exists(Path::new("/run/systemd/system")) {
-        return by_systemd();
+        return restart_with_systemd();
     }
-    let Some(pid) = running(host) else {
-        return Restart::NotRunning;
+    let Some(pid) = find_daemon(host) else {
+        return DaemonRestart::NotRunning;
     };
     if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
-        return by("/sbin/rc-service", &["nix-daemon", "restart"]);
+        return run_restart_command("/sbin/rc-service", &["nix-daemon", "restart"]);
     }
-    Restart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts: restart it"))
+    DaemonRestart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts: restart it"))
 }
 
-fn by_systemd() -> Restart {
+fn restart_with_systemd() -> DaemonRestart {
     let systemctl = Path::new("/usr/bin/systemctl");
     // `try-restart` leaves a stopped unit alone, but to say so we have to ask.
     match host::process::run_program(systemctl, &["is-active", "--quiet", "nix-daemon.service"]) {
-        Ok(answer) if answer.status.success() => by("/usr/bin/systemctl", &["restart", "nix-daemon.service"]),
-        _ => Restart::NotRunning,
+        Ok(answer) if answer.status.success() => {
+            run_restart_command("/usr/bin/systemctl", &["restart", "nix-daemon.service"])
+        }
+        _ => DaemonRestart::NotRunning,
     }
 }
 
-fn by(program: &str, args: &[&str]) -> Restart {
+fn run_restart_command(program: &str, args: &[&str]) -> DaemonRestart {
     let line = format!("{program} {}", args.join(" "));
     match host::process::run_program(Path::new(program), args) {
-        Ok(done) if done.status.success() => Restart::Done(line),
-        Ok(done) => Restart::ByHand(format!("{line} failed ({}): {}", done.status, done.stderr.trim())),
-        Err(e) => Restart::ByHand(format!("{line} failed: {e}")),
+        Ok(done) if done.status.success() => DaemonRestart::Done(line),
+        Ok(done) => DaemonRestart::ByHand(format!("{line} failed ({}): {}", done.status, done.stderr.trim())),
+        Err(e) => DaemonRestart::ByHand(format!("{line} failed: {e}")),
     }
 }
 
 /// The process number of a nix-daemon, by the name in /proc/PID/cmdline.
-fn running(host: &Host) -> Option<u32> {
+fn find_daemon(host: &Host) -> Option<u32> {
     let names = host.list_dir(Path::new("/proc")).ok()?;
     names.iter().find_map(|name| {
         let pid: u32 = name.to_str()?.parse().ok()?;

@@ -31,7 +31,7 @@ const OF_PROCESSOR: [&str; 2] = ["gccarch-", "gcctune-"];
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Machine {
+pub struct BuildMachine {
     /// Where its store is.
     pub uri: String,
     /// The systems that it builds for.
@@ -52,7 +52,7 @@ pub struct Machine {
 
 /// The host, as others reach it.
 #[derive(Debug, Clone)]
-pub struct Builder {
+pub struct BuilderHost {
     /// See [`uri`].
     pub uri: String,
     /// How many processors it has.
@@ -63,20 +63,24 @@ pub struct Builder {
     pub host_key: Option<String>,
 }
 
-impl Builder {
+impl BuilderHost {
     /// One line for what it runs by itself, one for the rest; none for nothing.
-    pub fn machines(&self, native: &[String], emulated: &[String]) -> Vec<Machine> {
+    pub fn machine_lines(&self, native: &[String], emulated: &[String]) -> Vec<BuildMachine> {
         let lines = [(native, false), (emulated, true)];
         lines
             .into_iter()
             .filter(|(systems, _)| !systems.is_empty())
-            .map(|(systems, emulated)| self.machine(systems, emulated))
+            .map(|(systems, emulated)| self.machine_line(systems, emulated))
             .collect()
     }
 
-    fn machine(&self, systems: &[String], emulated: bool) -> Machine {
-        let features: BTreeSet<_> =
-            self.features.iter().filter(|name| is_word(name) && (!emulated || is_emulated(name))).cloned().collect();
+    fn machine_line(&self, systems: &[String], emulated: bool) -> BuildMachine {
+        let features: BTreeSet<_> = self
+            .features
+            .iter()
+            .filter(|name| is_word(name) && (!emulated || is_kept_under_emulation(name)))
+            .cloned()
+            .collect();
         let features: Vec<_> = features.into_iter().collect();
         let host_key = self.host_key.as_ref().map(|text| STANDARD.encode(text.trim()));
         let speed_factor = if emulated { EMULATED } else { NATIVE };
@@ -85,10 +89,10 @@ impl Builder {
             self.uri,
             systems.join(","),
             self.max_jobs,
-            or_default(&features.join(",")),
-            or_default(host_key.as_deref().unwrap_or_default()),
+            dash_if_empty(&features.join(",")),
+            dash_if_empty(host_key.as_deref().unwrap_or_default()),
         );
-        Machine {
+        BuildMachine {
             uri: self.uri.clone(),
             systems: systems.to_vec(),
             max_jobs: self.max_jobs,
@@ -101,12 +105,12 @@ impl Builder {
     }
 }
 
-fn or_default(field: &str) -> &str {
+fn dash_if_empty(field: &str) -> &str {
     if field.is_empty() { "-" } else { field }
 }
 
 /// Does emulation leave it true?
-fn is_emulated(feature: &str) -> bool {
+fn is_kept_under_emulation(feature: &str) -> bool {
     !NOT_EMULATED.contains(&feature) && !OF_PROCESSOR.iter().any(|prefix| feature.starts_with(prefix))
 }
 
@@ -127,7 +131,7 @@ pub enum InvalidBuilder {
 }
 
 /// The store of a host by its name, or the URI that was given.
-pub fn uri(host: &str) -> Result<String, InvalidBuilder> {
+pub fn store_uri(host: &str) -> Result<String, InvalidBuilder> {
     if !host.chars().all(|c| c.is_ascii_graphic()) || host.contains([';', '#']) {
         return Err(InvalidBuilder::Cut);
     }
@@ -151,10 +155,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_host_makes_a_line_that_nix_reads(host in "\\PC{0,12}(://\\PC{0,12})?|[ -~]{0,24}") {
-            let Ok(uri) = uri(&host) else { return Ok(()) };
+            let Ok(uri) = store_uri(&host) else { return Ok(()) };
             prop_assert!(uri.contains("://") && !uri.contains(['#', ';']) && !uri.starts_with('@'));
-            let builder = Builder { uri, max_jobs: 1, features: Vec::new(), host_key: None };
-            for machine in builder.machines(&strings(&["a-linux"]), &strings(&["b-linux"])) {
+            let builder = BuilderHost { uri, max_jobs: 1, features: Vec::new(), host_key: None };
+            for machine in builder.machine_lines(&strings(&["a-linux"]), &strings(&["b-linux"])) {
                 prop_assert_eq!(machine.line.split_whitespace().count(), 8);
             }
         }
@@ -165,13 +169,13 @@ mod tests {
     }
 
     fn lines(features: &[&str], native: &[&str], emulated: &[&str]) -> Vec<String> {
-        let builder = Builder {
+        let builder = BuilderHost {
             uri: "ssh-ng://build".into(),
             max_jobs: 8,
             features: strings(features),
             host_key: Some("ssh-ed25519 AAAA root@build\n".into()),
         };
-        builder.machines(&strings(native), &strings(emulated)).into_iter().map(|machine| machine.line).collect()
+        builder.machine_lines(&strings(native), &strings(emulated)).into_iter().map(|machine| machine.line).collect()
     }
 
     #[test]
@@ -210,12 +214,12 @@ mod tests {
             ("ssh://build?compress=true", "ssh://build?compress=true"),
             ("unix:///run/nix/socket", "unix:///run/nix/socket"),
         ] {
-            assert_eq!(uri(host).as_deref(), Ok(expected));
+            assert_eq!(store_uri(host).as_deref(), Ok(expected));
         }
         for host in
             ["", "a b", "a\tb", "a\n", "a#b", "a;b", "-oProxyCommand=x", "a@-b", "a@", "@a", "@/a://b", "/a", "ä"]
         {
-            assert!(uri(host).is_err(), "{host}");
+            assert!(store_uri(host).is_err(), "{host}");
         }
     }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::host::Host;
 use crate::layout::{NIX_CONFS, NIX_DIR};
-use answer::Answer;
+use answer::NixConfig;
 
 /// What a machine shows of Nix.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Nix {
     pub state: ConfState,
     /// What Nix says of itself; asked only where nix.conf is left alone, as
     /// somebody may have put the lines there.
-    pub answer: Option<Answer>,
+    pub answer: Option<NixConfig>,
 }
 
 /// What can be done with nix.conf.
@@ -44,12 +44,12 @@ pub enum ConfState {
 
 /// Looks for Nix. An unreadable nix.conf is an error: nothing is planned around
 /// a file that could not be seen.
-pub fn look(host: &Host) -> Result<Nix> {
+pub fn detect_nix(host: &Host) -> Result<Nix> {
     let traces = ["/nix/store", NIX_DIR, "/nix/var/nix/profiles/default/bin/nix", "/usr/bin/nix", "/usr/local/bin/nix"];
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
     let conf = editable_conf(host);
-    let state = state(host, &conf)?;
-    let answer = if matches!(state, ConfState::LeaveAlone(_)) { answer::ask(host) } else { None };
+    let state = conf_state(host, &conf)?;
+    let answer = if matches!(state, ConfState::LeaveAlone(_)) { answer::show_config(host) } else { None };
     Ok(Nix { trace: trace.map(Path::to_owned), conf, state, answer })
 }
 
@@ -58,12 +58,12 @@ pub fn look(host: &Host) -> Result<Nix> {
 fn editable_conf(host: &Host) -> PathBuf {
     let [plain, custom] = NIX_CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];
-    let included = host.read_lossy(plain).is_some_and(|text| conf::includes(text.as_bytes(), "nix.custom.conf"));
+    let included = host.read_lossy(plain).is_some_and(|text| conf::has_include(text.as_bytes(), "nix.custom.conf"));
     let its_own = included && determinate.iter().any(|path| host.exists(Path::new(path)));
     if its_own { custom.to_owned() } else { plain.to_owned() }
 }
 
-fn state(host: &Host, conf: &Path) -> Result<ConfState> {
+fn conf_state(host: &Host, conf: &Path) -> Result<ConfState> {
     let leave = |why: &str| Ok(ConfState::LeaveAlone(why.to_owned()));
     let dir = Path::new(NIX_DIR);
     if host.lstat(dir)?.is_some_and(|meta| meta.is_symlink()) {

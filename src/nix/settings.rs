@@ -12,7 +12,7 @@ const MOST_FILES: usize = 64;
 
 /// One `name = value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct SettingLine {
     /// The file it is in.
     pub file: PathBuf,
     /// Its number there, from 1.
@@ -22,27 +22,27 @@ pub struct Line {
     /// The words of its value.
     pub words: Vec<String>,
     /// What stood before the comment did not end in white space: the `#` was meant to be part of a word.
-    pub cut: bool,
+    pub is_truncated: bool,
 }
 
 /// All lines in the order in which Nix reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The lines.
-    pub lines: Vec<Line>,
+    pub lines: Vec<SettingLine>,
     /// The files that they are from.
     pub files: Vec<PathBuf>,
 }
 
 impl Settings {
     /// Reads a file and all that it includes.
-    pub fn read(file: &Path, open: &dyn Fn(&Path) -> Option<String>) -> Self {
+    pub fn read_files(file: &Path, open: &dyn Fn(&Path) -> Option<String>) -> Self {
         let mut settings = Self::default();
-        settings.add(file, open);
+        settings.add_file(file, open);
         settings
     }
 
-    fn add(&mut self, file: &Path, open: &dyn Fn(&Path) -> Option<String>) {
+    fn add_file(&mut self, file: &Path, open: &dyn Fn(&Path) -> Option<String>) {
         // A file that includes itself is an error in Nix; here it is read once.
         if self.files.len() >= MOST_FILES || self.files.iter().any(|known| known == file) {
             return;
@@ -55,14 +55,14 @@ impl Settings {
             match (words.next(), words.next(), words.next()) {
                 (Some("include" | "!include"), Some(target), None) => {
                     let dir = file.parent().unwrap_or(Path::new("/"));
-                    self.add(&dir.join(target), open);
+                    self.add_file(&dir.join(target), open);
                 }
-                (Some(name), Some("="), first) => self.lines.push(Line {
+                (Some(name), Some("="), first) => self.lines.push(SettingLine {
                     file: file.to_owned(),
                     number,
                     name: name.to_owned(),
                     words: first.into_iter().chain(words).map(str::to_owned).collect(),
-                    cut: comment && !code.ends_with(char::is_whitespace),
+                    is_truncated: comment && !code.ends_with(char::is_whitespace),
                 }),
                 _ => {}
             }
@@ -70,17 +70,17 @@ impl Settings {
     }
 
     /// The lines that have a say in a list: from the last that sets it on. `true`: that one replaces the default.
-    pub fn of(&self, names: &[&str]) -> (bool, Vec<&Line>) {
-        let sets = |line: &&Line| names.contains(&line.name.as_str());
-        let appends = |line: &Line| line.name.strip_prefix("extra-").is_some_and(|name| names.contains(&name));
+    pub fn effective_lines(&self, names: &[&str]) -> (bool, Vec<&SettingLine>) {
+        let sets = |line: &&SettingLine| names.contains(&line.name.as_str());
+        let appends = |line: &SettingLine| line.name.strip_prefix("extra-").is_some_and(|name| names.contains(&name));
         let last = self.lines.iter().rposition(|line| sets(&line));
         let from = self.lines.iter().skip(last.unwrap_or(0));
         (last.is_some(), from.filter(|line| sets(line) || appends(line)).collect())
     }
 
     /// A list as Nix would have it.
-    pub fn list(&self, names: &[&str], default: &[&str]) -> Vec<String> {
-        let (replaced, lines) = self.of(names);
+    pub fn effective_list(&self, names: &[&str], default: &[&str]) -> Vec<String> {
+        let (replaced, lines) = self.effective_lines(names);
         let default = default.iter().filter(|_| !replaced).map(|word| (*word).to_owned());
         let mut seen = BTreeSet::new();
         let words = default.chain(lines.into_iter().flat_map(|line| line.words.iter().cloned()));
@@ -88,7 +88,7 @@ impl Settings {
     }
 
     /// The last value of a setting that is one word.
-    pub fn word(&self, names: &[&str]) -> Option<&str> {
+    pub fn last_word(&self, names: &[&str]) -> Option<&str> {
         let line = self.lines.iter().rfind(|line| names.contains(&line.name.as_str()))?;
         line.words.first().map(String::as_str)
     }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Settings {
-        Settings::read(Path::new("/etc/nix/nix.conf"), &|path| match path.to_str() {
+        Settings::read_files(Path::new("/etc/nix/nix.conf"), &|path| match path.to_str() {
             Some("/etc/nix/nix.conf") => Some(text.to_owned()),
             Some("/etc/nix/own.conf") => Some("extra-extra-platforms = c\n!include nix.conf\n".into()),
             _ => None,
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn later_lines_win_and_extra_appends() {
-        let platforms = |text: &str| read(text).list(&["extra-platforms"], &["i686-linux"]).join(" ");
+        let platforms = |text: &str| read(text).effective_list(&["extra-platforms"], &["i686-linux"]).join(" ");
         assert_eq!(platforms(""), "i686-linux");
         assert_eq!(platforms("extra-platforms = a b\n"), "a b");
         assert_eq!(platforms("extra-extra-platforms = a\r\nextra-extra-platforms = b"), "i686-linux a b");
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_comment_that_was_meant_as_a_path_is_seen() {
-        let cut = |text: &str| read(text).lines.first().is_some_and(|line| line.cut);
+        let cut = |text: &str| read(text).lines.first().is_some_and(|line| line.is_truncated);
         assert!(cut("sandbox-paths = /a#b/c"));
         assert!(!cut("sandbox-paths = /a # b") && !cut("sandbox-paths = /a"));
     }

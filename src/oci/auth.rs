@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::login::InvalidAuth;
-use super::{Credentials, Login, Reference};
+use super::{Credentials, ImageReference, RegistryLogin};
 use crate::host;
 
 /// The variable that names the only file.
@@ -24,10 +24,10 @@ const LONGEST: u64 = 1 << 20;
 
 /// What the auth files say of an image's registry, and nothing of what they say of others. A file that cannot be read,
 /// or means nothing, is as good as none; but when the registry refuses us, it is named.
-pub fn login(image: &Reference) -> Login {
+pub fn read_login(image: &ImageReference) -> RegistryLogin {
     let mut hints = Vec::new();
     let variable = |name: &str| host::env::var(name);
-    for place in places(&variable, host::env::effective_ids().0) {
+    for place in auth_file_paths(&variable, host::env::effective_ids().0) {
         let shown = place.display();
         if !host::user_files::path_exists(&place) {
             let named = variable(NAMED).is_some();
@@ -43,12 +43,12 @@ pub fn login(image: &Reference) -> Login {
             }
             Ok((credentials, _)) => {
                 hints.push(format!("what {shown} has for {} was used", image.host()));
-                return Login { credentials, hint: Some(hints.join("; ")) };
+                return RegistryLogin { credentials, hint: Some(hints.join("; ")) };
             }
             Err(why) => hints.push(format!("{shown} was of no use: {why}")),
         }
     }
-    Login { credentials: Credentials::Nobody, hint: (!hints.is_empty()).then(|| hints.join("; ")) }
+    RegistryLogin { credentials: Credentials::Nobody, hint: (!hints.is_empty()).then(|| hints.join("; ")) }
 }
 
 /// An auth file cannot be used.
@@ -62,17 +62,17 @@ enum AuthFileError {
     Invalid(#[from] InvalidAuthFile),
 }
 
-fn found(path: &Path, image: &Reference) -> Result<(Credentials, Option<String>), AuthFileError> {
+fn found(path: &Path, image: &ImageReference) -> Result<(Credentials, Option<String>), AuthFileError> {
     let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
     let mut text = Vec::new();
     file.take(LONGEST).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
-    Ok(in_file(&text, image)?)
+    Ok(find_credentials(&text, image)?)
 }
 
 /// The files that are looked at, in this order: a variable that names one names the only one.
 ///
 /// `variable` gives a variable of our caller; `user` is who we are.
-pub fn places(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> Vec<PathBuf> {
+pub fn auth_file_paths(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> Vec<PathBuf> {
     let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(named) = variable(NAMED) {
         return vec![PathBuf::from(named)];
@@ -90,9 +90,9 @@ pub fn places(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> Vec<PathB
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct AuthFile {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, AuthEntry>,
     #[serde(default)]
     cred_helpers: BTreeMap<String, String>,
     #[serde(default)]
@@ -100,7 +100,7 @@ struct File {
 }
 
 #[derive(Deserialize, Default)]
-struct Entry {
+struct AuthEntry {
     #[serde(default)]
     auth: String,
     #[serde(default)]
@@ -119,16 +119,19 @@ pub enum InvalidAuthFile {
 }
 
 /// What a file has for an image, and the program that it names for the registry.
-pub fn in_file(text: &[u8], image: &Reference) -> Result<(Credentials, Option<String>), InvalidAuthFile> {
-    let file: File = serde_json::from_slice(text).map_err(|e| InvalidAuthFile::Json(e.line()))?;
-    let host = |key: &String| is_of(key, image.host());
+pub fn find_credentials(text: &[u8], image: &ImageReference) -> Result<(Credentials, Option<String>), InvalidAuthFile> {
+    let file: AuthFile = serde_json::from_slice(text).map_err(|e| InvalidAuthFile::Json(e.line()))?;
+    let host = |key: &String| is_key_for_host(key, image.host());
     let helpers = file.cred_helpers.into_iter().filter(|(key, _)| host(key)).map(|(_, helper)| helper);
     let helper = helpers.chain([file.creds_store]).find(|helper| !helper.is_empty());
-    let most =
-        file.auths.iter().filter_map(|(key, entry)| Some((rank(key, image)?, entry))).max_by_key(|(rank, _)| *rank);
+    let most = file
+        .auths
+        .iter()
+        .filter_map(|(key, entry)| Some((match_length(key, image)?, entry)))
+        .max_by_key(|(rank, _)| *rank);
     let credentials = match most {
         Some((_, entry)) if !entry.identitytoken.is_empty() => Credentials::Identity(entry.identitytoken.clone()),
-        Some((_, entry)) if !entry.auth.is_empty() => Credentials::of_basic(&entry.auth)?,
+        Some((_, entry)) if !entry.auth.is_empty() => Credentials::from_basic(&entry.auth)?,
         _ => Credentials::Nobody,
     };
     Ok((credentials, helper))
@@ -136,8 +139,8 @@ pub fn in_file(text: &[u8], image: &Reference) -> Result<(Credentials, Option<St
 
 /// How specific a key is for an image: its length, where it is for it at all. `host/namespace/repository` comes before
 /// `host/namespace`, and that before `host` (containers-auth.json(5)).
-fn rank(key: &str, image: &Reference) -> Option<usize> {
-    if is_of(key, image.host()) {
+fn match_length(key: &str, image: &ImageReference) -> Option<usize> {
+    if is_key_for_host(key, image.host()) {
         return Some(0);
     }
     let rest = format!("{}/{}", image.host(), image.name());
@@ -147,7 +150,7 @@ fn rank(key: &str, image: &Reference) -> Option<usize> {
 
 /// Docker's old keys are URLs, of which the host counts; and its own registry has several names (containers/image,
 /// `pkg/docker/config/config.go`: `normalizeRegistry`).
-fn is_of(key: &str, host: &str) -> bool {
+fn is_key_for_host(key: &str, host: &str) -> bool {
     let url = ["https://", "http://"].iter().find_map(|scheme| key.strip_prefix(scheme));
     let named = url.map_or(key, |rest| rest.split('/').next().unwrap_or_default()).to_ascii_lowercase();
     match named.as_str() {
@@ -163,7 +166,7 @@ mod tests {
     use super::*;
 
     fn found(file: &str, image: &str) -> (Credentials, Option<String>) {
-        in_file(file.as_bytes(), &format!("oci://{image}:t").parse().unwrap()).unwrap()
+        find_credentials(file.as_bytes(), &format!("oci://{image}:t").parse().unwrap()).unwrap()
     }
 
     fn user(file: &str, image: &str) -> String {
@@ -216,9 +219,9 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_not_quoted() {
-        let image: Reference = "oci://r.example/x:t".parse().unwrap();
+        let image: ImageReference = "oci://r.example/x:t".parse().unwrap();
         for file in [r#"{"auths": {"r.example": {"auth": "secret"}}}"#, r#"{"auths": "secret"}"#, "secret"] {
-            assert!(!in_file(file.as_bytes(), &image).unwrap_err().to_string().contains("secret"), "{file}");
+            assert!(!find_credentials(file.as_bytes(), &image).unwrap_err().to_string().contains("secret"), "{file}");
         }
     }
 
@@ -228,7 +231,7 @@ mod tests {
             let variable = move |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
             };
-            places(&variable, 7).into_iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            auth_file_paths(&variable, 7).into_iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(with(&[("REGISTRY_AUTH_FILE", "/f"), ("HOME", "/h")]), ["/f"]);
         let all = ["/r/containers/auth.json", "/h/.config/containers/auth.json", "/h/.docker/config.json"];

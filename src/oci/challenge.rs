@@ -4,20 +4,20 @@ use std::fmt::Write as _;
 
 use http_auth::{ChallengeRef, parser::ChallengeParser};
 
-use super::host::is_loopback;
+use super::host::is_loopback_host;
 
 /// More than any server asks in one answer.
 const MOST: usize = 16;
 
 /// One way to be let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Challenge {
+pub struct AuthChallenge {
     /// `basic`, `bearer`: in lower case, for case does not count.
     pub scheme: String,
     parameters: Vec<(String, String)>,
 }
 
-impl Challenge {
+impl AuthChallenge {
     /// A parameter, by its name in lower case.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -25,7 +25,7 @@ impl Challenge {
 
     /// All challenges of a header's value, up to where it is broken; of the one that is broken, its scheme. One that
     /// names a parameter twice is left out.
-    pub fn parse(value: &[u8]) -> Vec<Self> {
+    pub fn parse_all(value: &[u8]) -> Vec<Self> {
         let elements = elements(value);
         let text = elements.join(",");
         let mut challenges = Vec::new();
@@ -42,7 +42,7 @@ impl Challenge {
     /// The challenge that an element of the value begins, without parameters.
     fn begun(element: &str) -> Option<Self> {
         let (scheme, rest) = element.split_once(' ').unwrap_or((element, ""));
-        let is_token = !scheme.is_empty() && scheme.bytes().all(is_tchar) && !rest.starts_with('=');
+        let is_token = !scheme.is_empty() && scheme.bytes().all(is_token_char) && !rest.starts_with('=');
         is_token.then(|| Self { scheme: scheme.to_ascii_lowercase(), parameters: Vec::new() })
     }
 
@@ -53,7 +53,7 @@ impl Challenge {
     }
 }
 
-impl From<&ChallengeRef<'_>> for Challenge {
+impl From<&ChallengeRef<'_>> for AuthChallenge {
     fn from(one: &ChallengeRef<'_>) -> Self {
         let parameters = one.params.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_unescaped()));
         Self { scheme: one.scheme.to_ascii_lowercase(), parameters: parameters.collect() }
@@ -82,7 +82,7 @@ fn elements(value: &[u8]) -> Vec<String> {
 }
 
 /// RFC 9110 §5.6.2.
-fn is_tchar(byte: u8) -> bool {
+fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -116,7 +116,7 @@ pub fn pull_scope(asked: Option<&str>, name: &str) -> String {
 /// the name right above it (a registry that is part of a larger site has its tokens from there), whose owner can take
 /// over the names below anyway. Not to siblings: `a.example` may be a company's or a whole country's. Docker's own
 /// registry has a sibling of its own, by name. Everybody else is asked for a token for nobody.
-pub fn may_know(registry: &str, realm: &str) -> bool {
+pub fn may_send_password(registry: &str, realm: &str) -> bool {
     let below = |name: &str, above: &str| {
         let labels = above.split('.').count();
         labels > 1 && name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
@@ -124,14 +124,14 @@ pub fn may_know(registry: &str, realm: &str) -> bool {
     let address = |name: &str| name.starts_with('[') || name.split('.').all(|part| part.parse::<u32>().is_ok());
     match (registry, realm) {
         ("registry-1.docker.io", "auth.docker.io") => true,
-        _ if registry == realm || (is_loopback(registry) && is_loopback(realm)) => true,
+        _ if registry == realm || (is_loopback_host(registry) && is_loopback_host(realm)) => true,
         _ if address(registry) || address(realm) => false,
-        _ => below(realm, registry) || (below(registry, realm) && direct(registry, realm)),
+        _ => below(realm, registry) || (below(registry, realm) && is_direct_subdomain(registry, realm)),
     }
 }
 
 /// The one name right above.
-fn direct(name: &str, above: &str) -> bool {
+fn is_direct_subdomain(name: &str, above: &str) -> bool {
     name.split_once('.').is_some_and(|(_, rest)| rest == above)
 }
 
@@ -142,19 +142,19 @@ mod tests {
     use super::*;
 
     fn shown(value: &str) -> Vec<String> {
-        let shown = |challenge: Challenge| {
+        let shown = |challenge: AuthChallenge| {
             let parameters: Vec<_> =
                 challenge.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
             format!("{} {}", challenge.scheme, parameters.join(" ")).trim().to_owned()
         };
-        Challenge::parse(value.as_bytes()).into_iter().map(shown).collect()
+        AuthChallenge::parse_all(value.as_bytes()).into_iter().map(shown).collect()
     }
 
     #[test]
     fn challenges_of_real_registries() {
         let docker =
             r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#;
-        let one = Challenge::parse(docker.as_bytes()).pop().unwrap();
+        let one = AuthChallenge::parse_all(docker.as_bytes()).pop().unwrap();
         assert_eq!((one.scheme.as_str(), one.parameter("realm")), ("bearer", Some("https://auth.docker.io/token")));
         assert_eq!(one.parameter("scope"), Some("repository:a/b:pull"));
         assert_eq!(shown(r#"Basic realm="Registry Realm""#), ["basic realm=Registry Realm"]);
@@ -179,9 +179,9 @@ mod tests {
         assert_eq!(shown(r#"Basic realm="x", Bearer realm="open"#), ["basic realm=x", "bearer"]);
         assert_eq!(shown("Bearer a=1, a=2"), [""; 0]);
         for odd in ["", "=", "a=b", "\"", "Bearer\u{1}x=y", "Bearer realm=\"a\u{1}b\"", "é"] {
-            assert!(Challenge::parse(odd.as_bytes()).iter().all(|one| one.parameters.is_empty()), "{odd:?}");
+            assert!(AuthChallenge::parse_all(odd.as_bytes()).iter().all(|one| one.parameters.is_empty()), "{odd:?}");
         }
-        assert_eq!(Challenge::parse("A, ".repeat(1000).as_bytes()).len(), MOST);
+        assert_eq!(AuthChallenge::parse_all("A, ".repeat(1000).as_bytes()).len(), MOST);
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
             ("127.0.0.1", "localhost"),
             ("10.0.0.1", "10.0.0.1"),
         ];
-        assert!(may.into_iter().all(|(registry, realm)| may_know(registry, realm)));
+        assert!(may.into_iter().all(|(registry, realm)| may_send_password(registry, realm)));
         let must_not = [
             ("r.example", "example"),
             ("r.example", "evil.example"),
@@ -227,7 +227,7 @@ mod tests {
             ("localhost", "x.localhost"),
         ];
         for (registry, realm) in must_not {
-            assert!(!may_know(registry, realm), "{registry} {realm}");
+            assert!(!may_send_password(registry, realm), "{registry} {realm}");
         }
     }
 }

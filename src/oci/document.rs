@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Platform;
 use crate::archive::LARGEST_TOTAL;
 use crate::digest::Sha256;
-use crate::text::one_line;
+use crate::text::to_one_line;
 
 /// More than docker makes (127, moby `layer/layer_store.go`: `maxLayerDepth` and one).
 pub const MOST_LAYERS: usize = 128;
@@ -35,14 +35,14 @@ pub(super) const ACCEPTED: [&[&str]; 2] = [&INDEXES, &MANIFESTS];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// The manifests of an image, one for each platform, and whatever else.
-    Index(Vec<Listed>),
+    Index(Vec<ManifestDescriptor>),
     /// The layers of an image, base first.
-    Manifest(Vec<Layer>),
+    Manifest(Vec<LayerDescriptor>),
 }
 
 /// A manifest that an index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ManifestDescriptor {
     /// Its digest.
     pub digest: Sha256,
     /// How long it is.
@@ -54,7 +54,7 @@ pub struct Listed {
 
 /// A layer that a manifest lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layer {
+pub struct LayerDescriptor {
     /// Its digest, as it is packed.
     pub digest: Sha256,
     /// How long it is, packed. Never 0.
@@ -108,25 +108,25 @@ fn others(names: &[String]) -> String {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Text {
+struct DocumentJson {
     schema_version: u64,
     media_type: Option<String>,
-    manifests: Option<Vec<Descriptor>>,
-    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<DescriptorJson>>,
+    layers: Option<Vec<DescriptorJson>>,
 }
 
 /// image-spec v1.1, `descriptor.md`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Descriptor {
+struct DescriptorJson {
     media_type: String,
     digest: String,
     size: u64,
-    platform: Option<PlatformText>,
+    platform: Option<PlatformJson>,
 }
 
 #[derive(Deserialize)]
-struct PlatformText {
+struct PlatformJson {
     os: String,
     architecture: String,
     variant: Option<String>,
@@ -135,7 +135,7 @@ struct PlatformText {
 impl Document {
     /// Reads it; what is wrong with it, for people.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDocument> {
-        let text: Text = serde_json::from_slice(bytes).map_err(|e| InvalidDocument::Json(e.to_string()))?;
+        let text: DocumentJson = serde_json::from_slice(bytes).map_err(|e| InvalidDocument::Json(e.to_string()))?;
         if text.schema_version != 2 {
             return Err(InvalidDocument::Schema(text.schema_version));
         }
@@ -145,24 +145,24 @@ impl Document {
                 manifests
                     .into_iter()
                     .filter(|entry| MANIFESTS.contains(&&*entry.media_type))
-                    .filter_map(listed)
+                    .filter_map(to_manifest)
                     .collect(),
             )),
-            (None, Some(layers)) if media_type.is_none_or(|is| MANIFESTS.contains(&is)) => layers_of(layers),
+            (None, Some(layers)) if media_type.is_none_or(|is| MANIFESTS.contains(&is)) => parse_layers(layers),
             (Some(_), Some(_)) => Err(InvalidDocument::Both),
-            _ => Err(InvalidDocument::Neither(one_line(media_type.unwrap_or("something else")))),
+            _ => Err(InvalidDocument::Neither(to_one_line(media_type.unwrap_or("something else")))),
         }
     }
 }
 
 /// What cannot be for any machine of ours is passed over: attestations, which have the platform `unknown/unknown`
 /// (BuildKit, docs/attestations/attestation-storage.md), and those with a digest of another kind.
-fn listed(entry: Descriptor) -> Option<Listed> {
-    let PlatformText { os, architecture, variant } = entry.platform?;
-    Some(Listed { digest: sha256(&entry.digest)?, size: entry.size, os, architecture, variant })
+fn to_manifest(entry: DescriptorJson) -> Option<ManifestDescriptor> {
+    let PlatformJson { os, architecture, variant } = entry.platform?;
+    Some(ManifestDescriptor { digest: parse_digest(&entry.digest)?, size: entry.size, os, architecture, variant })
 }
 
-fn layers_of(layers: Vec<Descriptor>) -> Result<Document, InvalidDocument> {
+fn parse_layers(layers: Vec<DescriptorJson>) -> Result<Document, InvalidDocument> {
     if layers.is_empty() || layers.len() > MOST_LAYERS {
         return Err(InvalidDocument::Layers(layers.len()));
     }
@@ -170,32 +170,37 @@ fn layers_of(layers: Vec<Descriptor>) -> Result<Document, InvalidDocument> {
     if total > LARGEST_TOTAL {
         return Err(InvalidDocument::Total(total));
     }
-    let layer = |layer: Descriptor| {
+    let layer = |layer: DescriptorJson| {
         if !LAYERS.contains(&&*layer.media_type) {
-            return Err(InvalidDocument::LayerType(one_line(&layer.media_type)));
+            return Err(InvalidDocument::LayerType(to_one_line(&layer.media_type)));
         }
-        let digest = sha256(&layer.digest);
-        let digest = digest.ok_or_else(|| InvalidDocument::LayerDigest(one_line(&layer.digest)))?;
-        if layer.size == 0 { Err(InvalidDocument::EmptyLayer) } else { Ok(Layer { digest, size: layer.size }) }
+        let digest = parse_digest(&layer.digest);
+        let digest = digest.ok_or_else(|| InvalidDocument::LayerDigest(to_one_line(&layer.digest)))?;
+        if layer.size == 0 {
+            Err(InvalidDocument::EmptyLayer)
+        } else {
+            Ok(LayerDescriptor { digest, size: layer.size })
+        }
     };
     layers.into_iter().map(layer).collect::<Result<_, _>>().map(Document::Manifest)
 }
 
-fn sha256(digest: &str) -> Option<Sha256> {
+fn parse_digest(digest: &str) -> Option<Sha256> {
     digest.strip_prefix("sha256:")?.parse().ok()
 }
 
-impl Listed {
+impl ManifestDescriptor {
     /// The first one for this platform; else which ones there are, for people.
-    pub(super) fn choose(listed: Vec<Self>, platform: &Platform) -> Result<Self, NoPlatformError> {
+    pub(super) fn choose_manifest(listed: Vec<Self>, platform: &Platform) -> Result<Self, NoPlatformError> {
         let known = |one: &Self| one.os != "unknown";
-        let names: Vec<_> = listed.iter().filter(|one| known(one)).take(20).map(Self::shown).collect();
-        let chosen = listed.into_iter().find(|one| platform.is(&one.os, &one.architecture, one.variant.as_deref()));
+        let names: Vec<_> = listed.iter().filter(|one| known(one)).take(20).map(Self::describe_platform).collect();
+        let chosen =
+            listed.into_iter().find(|one| platform.accepts_image(&one.os, &one.architecture, one.variant.as_deref()));
         chosen.ok_or_else(|| NoPlatformError { platform: platform.clone(), names })
     }
 
-    fn shown(&self) -> String {
+    fn describe_platform(&self) -> String {
         let variant = self.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
-        one_line(&format!("{}/{}{variant}", self.os, self.architecture))
+        to_one_line(&format!("{}/{}{variant}", self.os, self.architecture))
     }
 }

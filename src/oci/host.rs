@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A name, an IPv4 address, or an IPv6 address in brackets; perhaps with a port.
-pub(super) fn is_host(text: &str) -> bool {
-    let host = without_port(text);
+pub(super) fn is_valid_host(text: &str) -> bool {
+    let host = strip_port(text);
     let port = text.get(host.len()..).unwrap_or_default();
     let digits = port.strip_prefix(':').unwrap_or("1");
     if digits.is_empty() || digits.starts_with(['+', '0']) || digits.parse::<u16>().is_err() {
@@ -20,7 +20,7 @@ pub(super) fn is_host(text: &str) -> bool {
     host.split('.').all(label)
 }
 
-pub(super) fn without_port(host: &str) -> &str {
+pub(super) fn strip_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,
         _ => host,
@@ -29,7 +29,7 @@ pub(super) fn without_port(host: &str) -> &str {
 
 /// 127.0.0.0/8 and ::1 are this machine (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3), and so is localhost (RFC 6761 §6.3).
 /// Other spellings of them count for names.
-pub(super) fn is_loopback(server: &str) -> bool {
+pub(super) fn is_loopback_host(server: &str) -> bool {
     let v6 = server.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default();
     server == "localhost"
         || server.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())

@@ -1,23 +1,23 @@
 //! What is wrong with the name of an image.
 
-use super::reference::{DOCKER, LONGEST, Reference};
+use super::reference::{DOCKER, ImageReference, LONGEST};
 
 /// The text names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} names no image: {why}")]
-pub struct NotAnImage {
+pub struct InvalidReference {
     pub(super) text: String,
-    pub(super) why: InvalidReference,
+    pub(super) why: ReferenceProblem,
 }
 
 /// What is wrong with a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidReference {
+pub enum ReferenceProblem {
     /// It begins otherwise.
     #[error("it must be like oci://registry.example/qemu@sha256:…")]
     Scheme,
     /// It begins with a repository.
-    #[error("the registry comes first, as in {}{DOCKER}/library/busybox", Reference::SCHEME)]
+    #[error("the registry comes first, as in {}{DOCKER}/library/busybox", ImageReference::SCHEME)]
     NoHost,
     /// The registry cannot be a host.
     #[error("its registry is no host, or host:port")]

@@ -26,7 +26,7 @@ pub enum Credentials {
 
 /// What the auth files say of one registry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Login {
+pub struct RegistryLogin {
     /// Who we are.
     pub credentials: Credentials,
     /// What helps when that is not enough, for people.
@@ -40,7 +40,7 @@ pub struct InvalidAuth;
 
 impl Credentials {
     /// The value of `Authorization` (RFC 7617), where there is a password.
-    pub fn basic(&self) -> Option<String> {
+    pub fn basic_header(&self) -> Option<String> {
         match self {
             Self::Password { user, password } => {
                 Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
@@ -50,7 +50,7 @@ impl Credentials {
     }
 
     /// Of a file's `auth`: base64 of user, colon, password.
-    pub(super) fn of_basic(text: &str) -> Result<Self, InvalidAuth> {
+    pub(super) fn from_basic(text: &str) -> Result<Self, InvalidAuth> {
         let text = STANDARD.decode(text.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         // Docker pads passwords with zero bytes (docker/cli, `config/configfile/file.go`: `decodeAuth`).
         let text = text.as_deref().map(|text| text.trim_end_matches('\0'));
@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn passwords_are_used_but_not_shown() {
-        let fox = Credentials::of_basic("Zm94OmRlbjpicw==").unwrap_or_default();
+        let fox = Credentials::from_basic("Zm94OmRlbjpicw==").unwrap_or_default();
         assert_eq!(fox, Credentials::Password { user: "fox".into(), password: "den:bs".into() });
-        assert_eq!(fox.basic().as_deref(), Some("Basic Zm94OmRlbjpicw=="));
+        assert_eq!(fox.basic_header().as_deref(), Some("Basic Zm94OmRlbjpicw=="));
         let shown = format!("{fox:?} {:?}", Credentials::Identity("secret".into()));
         assert_eq!(shown, "Password(…) Identity(…)");
         for odd in ["", "Zm94", "OmRlbg==", "not base64"] {
-            let error = Credentials::of_basic(odd).err().map(|e| e.to_string()).unwrap_or_default();
+            let error = Credentials::from_basic(odd).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(!error.is_empty() && (odd.is_empty() || !error.contains(odd)), "{odd}");
         }
     }

@@ -19,11 +19,11 @@ mod login;
 mod platform;
 mod reference;
 
-pub use auth::{InvalidAuthFile, NAMED, in_file, login, places};
-pub use chain::{Bad, Chain, LARGEST_DOCUMENT, Want};
-pub use challenge::{Challenge, may_know, pull_scope};
-pub use document::{Document, InvalidDocument, Layer, Listed, MOST_LAYERS, NoPlatformError};
-pub use invalid::{InvalidReference, NotAnImage};
-pub use login::{Credentials, InvalidAuth, Login};
+pub use auth::{InvalidAuthFile, NAMED, auth_file_paths, find_credentials, read_login};
+pub use chain::{ChainError, DigestChain, Expected, LARGEST_DOCUMENT};
+pub use challenge::{AuthChallenge, may_send_password, pull_scope};
+pub use document::{Document, InvalidDocument, LayerDescriptor, MOST_LAYERS, ManifestDescriptor, NoPlatformError};
+pub use invalid::{InvalidReference, ReferenceProblem};
+pub use login::{Credentials, InvalidAuth, RegistryLogin};
 pub use platform::Platform;
-pub use reference::Reference;
+pub use reference::ImageReference;

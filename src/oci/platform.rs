@@ -23,14 +23,14 @@ const MACHINES: &[(&str, &str)] = &[
 
 impl Platform {
     /// The platform of a machine, if images are known for it.
-    pub fn of_machine(machine: &str) -> Option<Self> {
+    pub fn for_machine(machine: &str) -> Option<Self> {
         let (_, architecture) = MACHINES.iter().find(|(known, _)| *known == machine)?;
         Some(Self { architecture: (*architecture).to_owned() })
     }
 
     /// Whether what is for this system, machine and variant runs there. Variants name what a machine must have at
     /// least; only the least of them is surely there (`v1` of amd64, `v8` of arm64).
-    pub(super) fn is(&self, os: &str, architecture: &str, variant: Option<&str>) -> bool {
+    pub(super) fn accepts_image(&self, os: &str, architecture: &str, variant: Option<&str>) -> bool {
         let least = match architecture {
             "amd64" => "v1",
             "arm64" => "v8",
@@ -52,11 +52,11 @@ mod tests {
 
     #[test]
     fn only_what_surely_runs() {
-        let Some(arm64) = Platform::of_machine("aarch64") else { panic!("no arm64") };
-        assert!(arm64.is("linux", "arm64", None) && arm64.is("linux", "arm64", Some("v8")));
+        let Some(arm64) = Platform::for_machine("aarch64") else { panic!("no arm64") };
+        assert!(arm64.accepts_image("linux", "arm64", None) && arm64.accepts_image("linux", "arm64", Some("v8")));
         let others = [("linux", "arm64", Some("v9")), ("windows", "arm64", None), ("linux", "amd64", None)];
-        assert!(!others.into_iter().any(|(os, architecture, variant)| arm64.is(os, architecture, variant)));
-        assert!(!arm64.is("unknown", "unknown", None));
-        assert_eq!(Platform::of_machine("sparc64"), None);
+        assert!(!others.into_iter().any(|(os, architecture, variant)| arm64.accepts_image(os, architecture, variant)));
+        assert!(!arm64.accepts_image("unknown", "unknown", None));
+        assert_eq!(Platform::for_machine("sparc64"), None);
     }
 }

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use super::register::{RISK, refuse, switched_off};
-use super::rivals::{Stance, conflict, stance};
-use crate::binfmt_misc::{Table, name_of};
+use super::register::{RISK, native_system_error, table_disabled_error};
+use super::rivals::{Conflict, classify_conflicts, conflict_error};
+use crate::binfmt_misc::{Table, entry_name};
 use crate::error::{Error, Result};
-use crate::facts::{Facts, fileless_name};
-use crate::request::Register;
+use crate::facts::{Facts, in_memory_entry_name};
+use crate::request::RegisterRequest;
 
 /// What has to be done.
 #[derive(Debug, Default)]
-pub struct Fileless {
+pub struct InMemoryPlan {
     /// The systems that get an emulator in memory.
     pub missing: Vec<&'static Arch>,
     /// Our entries that make room for theirs: of the same name, with or without flag C.
@@ -27,16 +27,20 @@ pub struct Fileless {
 }
 
 /// Decides for each system. Entries of others are left alone, as ever; those that work (`working`) will do.
-pub fn plan(request: &Register, facts: &Facts, working: &BTreeSet<&'static str>) -> Result<Fileless> {
+pub fn plan_in_memory(
+    request: &RegisterRequest,
+    facts: &Facts,
+    working: &BTreeSet<&'static str>,
+) -> Result<InMemoryPlan> {
     if facts.table.is_switched_off() {
-        return Err(switched_off(facts));
+        return Err(table_disabled_error(facts));
     }
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage("a tree below --root has no kernel, and --in-memory needs one".into()));
     }
-    let mut plan = Fileless::default();
+    let mut plan = InMemoryPlan::default();
     for arch in &request.systems {
-        match one(request, facts, working, arch, &mut plan) {
+        match plan_system(request, facts, working, arch, &mut plan) {
             Err(e) if request.all => plan.notes.push(format!("{}: passed over: {e}", arch.target)),
             done => done?,
         }
@@ -48,34 +52,34 @@ pub fn plan(request: &Register, facts: &Facts, working: &BTreeSet<&'static str>)
     Ok(plan)
 }
 
-fn one(
-    request: &Register,
+fn plan_system(
+    request: &RegisterRequest,
     facts: &Facts,
     working: &BTreeSet<&'static str>,
     arch: &'static Arch,
-    plan: &mut Fileless,
+    plan: &mut InMemoryPlan,
 ) -> Result<()> {
-    if let Some(native) = facts.native.get(arch.target) {
-        return Err(refuse(native, facts, arch));
+    if let Some(native) = facts.native_systems.get(arch.target) {
+        return Err(native_system_error(native, facts, arch));
     }
-    let theirs = match stance(request, facts, arch) {
+    let theirs = match classify_conflicts(request, facts, arch) {
         // It needs no boot file to be as good as one of ours, which would have none.
-        Stance::Adopt(entry) => Some(name_of(&entry)),
-        Stance::InTheWay(_) if request.force => None,
-        Stance::InTheWay(theirs) => match as_good(request, facts, working, arch) {
-            None => return Err(conflict(arch, &theirs, None)),
+        Conflict::UseExisting(entry) => Some(entry_name(&entry)),
+        Conflict::Blocked(_) if request.force => None,
+        Conflict::Blocked(theirs) => match equivalent_entry(request, facts, working, arch) {
+            None => return Err(conflict_error(arch, &theirs, None)),
             works => works,
         },
-        Stance::Free => None,
+        Conflict::None => None,
     };
     let fits = |entry: &&Entry| entry.rule.flags.normalised().credentials == request.credentials;
-    let fileless = facts.fileless(arch);
-    match facts.our_entry(arch).filter(fits).or(fileless.filter(fits)).map(name_of).or(theirs) {
+    let fileless = facts.in_memory_entry(arch);
+    match facts.our_entry(arch).filter(fits).or(fileless.filter(fits)).map(entry_name).or(theirs) {
         Some(entry) => plan.already.push((arch, entry)),
-        None if facts.our_entry(arch).is_some() => return Err(with_files(request, arch)),
-        None if fileless.is_none() && facts.table.has(&fileless_name(arch)) => {
+        None if facts.our_entry(arch).is_some() => return Err(registered_with_files_error(request, arch)),
+        None if fileless.is_none() && facts.table.has_entry(&in_memory_entry_name(arch)) => {
             return Err(Error::Conflict {
-                what: format!("the name of our entry, {}, is taken", fileless_name(arch)),
+                what: format!("the name of our entry, {}, is taken", in_memory_entry_name(arch)),
                 hint: "binfmt-nix status shows the entries; remove the one that is not needed".into(),
             });
         }
@@ -88,16 +92,21 @@ fn one(
 }
 
 /// One entry of somebody else that takes the same programs, and with which they run, wherever its interpreter came from.
-fn as_good(request: &Register, facts: &Facts, working: &BTreeSet<&str>, arch: &'static Arch) -> Option<String> {
-    let [rival] = facts.rivals.get(arch.target)?.as_slice() else { return None };
+fn equivalent_entry(
+    request: &RegisterRequest,
+    facts: &Facts,
+    working: &BTreeSet<&str>,
+    arch: &'static Arch,
+) -> Option<String> {
+    let [rival] = facts.conflicts.get(arch.target)?.as_slice() else { return None };
     let rule = &rival.entry.rule;
     let same = rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern()));
     let flags = rule.flags.fix_binary && (rule.flags.credentials || !request.credentials);
-    (same && flags && working.contains(arch.target)).then(|| name_of(&rival.entry))
+    (same && flags && working.contains(arch.target)).then(|| entry_name(&rival.entry))
 }
 
 /// An entry that has files is not replaced by one that has none.
-fn with_files(request: &Register, arch: &Arch) -> Error {
+fn registered_with_files_error(request: &RegisterRequest, arch: &Arch) -> Error {
     let with = |credentials| if credentials { "with flag C" } else { "without flag C" };
     let option = if request.credentials { " --credentials" } else { "" };
     Error::Conflict {

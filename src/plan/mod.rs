@@ -25,18 +25,18 @@ pub enum Step {
     /// Make a directory, 0755.
     MakeDir(PathBuf),
     /// Download emulators, verified, to temporary files beside their place.
-    Fetch(Vec<&'static Arch>),
+    DownloadEmulators(Vec<&'static Arch>),
     /// Copy an emulator, through its open file, to a temporary file.
-    Copy {
+    CopyEmulator {
         /// its system
         arch: &'static Arch,
         /// where it was found
         from: PathBuf,
     },
     /// Give a fetched or copied emulator its name.
-    Place(&'static Arch),
+    InstallEmulator(&'static Arch),
     /// Write a text file that is all ours.
-    Write {
+    WriteFile {
         /// the file
         path: PathBuf,
         /// its whole content
@@ -45,11 +45,11 @@ pub enum Step {
         arch: Option<&'static Arch>,
     },
     /// Mount the kernel's table.
-    Mount,
+    MountTable,
     /// Take our entry of that name out.
-    Withdraw(String),
+    RemoveEntry(String),
     /// Put an entry in, and prove that it works.
-    Register {
+    AddEntry {
         /// its system
         arch: &'static Arch,
         /// the rule, with the interpreter's real path
@@ -58,13 +58,13 @@ pub enum Step {
         replaces: Option<Rule>,
     },
     /// Prove that somebody else's entry works.
-    Prove(&'static Arch),
+    VerifyForeignEntry(&'static Arch),
     /// Add our line to a nix.conf.
-    Include(PathBuf),
+    AddInclude(PathBuf),
     /// Restart a running nix-daemon.
-    RestartDaemon,
+    RestartNixDaemon,
     /// Take our line out of a nix.conf.
-    Exclude {
+    RemoveInclude {
         /// the nix.conf
         path: PathBuf,
         /// see `Made::Include`
@@ -77,12 +77,12 @@ pub enum Step {
     /// Remove a directory that we made, if nothing is in it.
     RemoveDir(PathBuf),
     /// Unmount the table that we mounted, if no entry is left in it.
-    Unmount,
+    UnmountTable,
 }
 
 /// What becomes of one system.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct SystemPlan {
     /// The system.
     pub arch: &'static Arch,
     /// What the receipt will say of it; none: it is unregistered.
@@ -97,7 +97,7 @@ pub struct Plan {
     /// The changes, in order.
     pub steps: Vec<Step>,
     /// The systems that the command is about.
-    pub systems: Vec<Planned>,
+    pub systems: Vec<SystemPlan>,
     /// Things worth knowing.
     pub notes: Vec<String>,
     /// Things that are not as they should be, and stay so: exit code 3.
@@ -109,18 +109,18 @@ impl Step {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::MakeDir(_) => "create",
-            Self::Fetch(_) => "download",
-            Self::Copy { .. } => "copy",
-            Self::Place(_) => "place",
-            Self::Write { .. } => "write",
-            Self::Mount => "mount",
-            Self::Withdraw(_) => "withdraw",
-            Self::Register { .. } => "register",
-            Self::Prove(_) => "prove",
-            Self::Include(_) | Self::Exclude { .. } => "edit",
-            Self::RestartDaemon => "restart",
+            Self::DownloadEmulators(_) => "download",
+            Self::CopyEmulator { .. } => "copy",
+            Self::InstallEmulator(_) => "place",
+            Self::WriteFile { .. } => "write",
+            Self::MountTable => "mount",
+            Self::RemoveEntry(_) => "withdraw",
+            Self::AddEntry { .. } => "register",
+            Self::VerifyForeignEntry(_) => "prove",
+            Self::AddInclude(_) | Self::RemoveInclude { .. } => "edit",
+            Self::RestartNixDaemon => "restart",
             Self::RemoveFile(_) | Self::RemoveDir(_) => "remove",
-            Self::Unmount => "unmount",
+            Self::UnmountTable => "unmount",
         }
     }
 }
@@ -129,24 +129,24 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MakeDir(path) | Self::RemoveDir(path) => write!(f, "{}/", path.display()),
-            Self::Fetch(archs) => {
+            Self::DownloadEmulators(archs) => {
                 let names: Vec<_> = archs.iter().map(|arch| crate::layout::emulator_name(arch)).collect();
                 write!(f, "{}", names.join(" "))
             }
-            Self::Copy { from, .. } => write!(f, "{}", from.display()),
-            Self::Place(arch) => write!(f, "{}", crate::layout::interpreter(arch).display()),
-            Self::Write { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.display()),
-            Self::Mount | Self::Unmount => write!(f, "{}", crate::binfmt_misc::DIR),
-            Self::Withdraw(name) => write!(f, "{name}"),
-            Self::Register { rule, replaces, .. } => {
+            Self::CopyEmulator { from, .. } => write!(f, "{}", from.display()),
+            Self::InstallEmulator(arch) => write!(f, "{}", crate::layout::interpreter_path(arch).display()),
+            Self::WriteFile { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.display()),
+            Self::MountTable | Self::UnmountTable => write!(f, "{}", crate::binfmt_misc::DIR),
+            Self::RemoveEntry(name) => write!(f, "{name}"),
+            Self::AddEntry { rule, replaces, .. } => {
                 let name = String::from_utf8_lossy(rule.name.as_bytes());
                 let instead = if replaces.is_some() { ", instead of ours of that name" } else { "" };
                 write!(f, "{name} (flags {}){instead}", rule.flags)
             }
-            Self::Prove(arch) => write!(f, "a program for {}", arch.target),
-            Self::Include(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE),
-            Self::RestartDaemon => write!(f, "nix-daemon, if one runs"),
-            Self::Exclude { path, .. } => {
+            Self::VerifyForeignEntry(arch) => write!(f, "a program for {}", arch.target),
+            Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE),
+            Self::RestartNixDaemon => write!(f, "nix-daemon, if one runs"),
+            Self::RemoveInclude { path, .. } => {
                 write!(f, "{}: remove \"{}\"", path.display(), crate::nix::conf::INCLUDE)
             }
         }

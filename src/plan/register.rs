@@ -5,34 +5,34 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
-use super::choose::{Choice, How, choose};
-use super::parts::Parts;
-use super::rivals::{Stance, adopt, conflict, entry_name, stance};
-use super::{Plan, Planned, Step, tell_nix};
-use crate::binfmt_misc::{self, Table, name_of, same_rule};
+use super::choose::{EmulatorChoice, Provision, choose_emulator};
+use super::parts::StepGroups;
+use super::rivals::{Conflict, choose_entry_name, classify_conflicts, conflict_error, use_existing_entry};
+use super::{Plan, Step, SystemPlan, tell_nix};
+use crate::binfmt_misc::{self, Table, entry_name, is_same_rule};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Native};
-use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
-use crate::qemu::obtain::Supply;
+use crate::facts::{Facts, NativeSupport};
+use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, QemuVersion};
+use crate::qemu::obtain::SourceInput;
 use crate::receipt::System;
-use crate::request::Register;
+use crate::request::RegisterRequest;
 use crate::{boot, layout};
 
 /// Plans a registration.
-pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
+pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Plan> {
     if facts.table.is_switched_off() {
-        return Err(switched_off(facts));
+        return Err(table_disabled_error(facts));
     }
-    let mut parts = Parts::default();
+    let mut parts = StepGroups::default();
     let mut absent = Vec::new();
     for arch in &request.systems {
-        match one(request, facts, arch, &mut parts) {
+        match plan_system(request, facts, arch, &mut parts) {
             Ok(()) => {}
             Err(Error::Native { .. }) if request.all => {
                 parts.notes.push(format!("{}: passed over, this machine runs it natively", arch.target));
             }
-            Err(e) if request.all && facts.native.contains_key(arch.target) => {
+            Err(e) if request.all && facts.native_systems.contains_key(arch.target) => {
                 parts.notes.push(format!("{}: passed over: {e}", arch.target));
             }
             Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => absent.push(arch.target),
@@ -41,30 +41,30 @@ pub fn plan(request: &Register, facts: &Facts) -> Result<Plan> {
         }
     }
     if !absent.is_empty() {
-        let origin = facts.supply.as_ref().map_or("this machine", Supply::origin_name);
+        let origin = facts.supply.as_ref().map_or("this machine", SourceInput::origin_name);
         parts.notes.push(format!("{origin} has no emulator for: {}", absent.join(" ")));
         if parts.systems.is_empty() {
             return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });
         }
     }
-    tell_nix::plan(request, facts, &mut parts)?;
-    notes(request, facts, &mut parts);
+    tell_nix::add_nix_steps(request, facts, &mut parts)?;
+    add_notes(request, facts, &mut parts);
     Ok(parts.into_plan(facts))
 }
 
-pub(super) fn switched_off(facts: &Facts) -> Error {
-    let status = facts.real(&binfmt_misc::path("status"));
+pub(super) fn table_disabled_error(facts: &Facts) -> Error {
+    let status = facts.real_path(&binfmt_misc::entry_path("status"));
     Error::Conflict {
         what: format!("binfmt_misc is switched off as a whole: {} says \"disabled\"", status.display()),
         hint: format!("switch it on: echo 1 > {}", status.display()),
     }
 }
 
-pub(super) fn refuse(native: &Native, facts: &Facts, arch: &Arch) -> Error {
+pub(super) fn native_system_error(native: &NativeSupport, facts: &Facts, arch: &Arch) -> Error {
     let (system, machine) = (arch.target.to_owned(), facts.machine.clone());
     match native {
-        Native::Runs => Error::Native { system, machine },
-        Native::Unknown(why) => Error::Unsupported {
+        NativeSupport::Runs => Error::Native { system, machine },
+        NativeSupport::Unknown(why) => Error::Unsupported {
             what: format!("cannot find out whether this {machine} machine runs {system} programs by itself: {why}"),
             hint: "a program has to be started from memory for that: sysctl vm.memfd_noexec=0 allows it".into(),
         },
@@ -72,47 +72,49 @@ pub(super) fn refuse(native: &Native, facts: &Facts, arch: &Arch) -> Error {
 }
 
 /// One system: emulator, boot file, entry.
-fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts) -> Result<()> {
-    if let Some(native) = facts.native.get(arch.target) {
-        return Err(refuse(native, facts, arch));
+fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, parts: &mut StepGroups) -> Result<()> {
+    if let Some(native) = facts.native_systems.get(arch.target) {
+        return Err(native_system_error(native, facts, arch));
     }
-    let stance = stance(request, facts, arch);
+    let stance = classify_conflicts(request, facts, arch);
     match &stance {
-        Stance::Adopt(entry) if !request.force => return adopt(request, facts, arch, &entry.rule, parts),
+        Conflict::UseExisting(entry) if !request.force => {
+            return use_existing_entry(request, facts, arch, &entry.rule, parts);
+        }
         _ => {}
     }
-    let choice = choose(request, facts, arch)?;
+    let choice = choose_emulator(request, facts, arch)?;
     let ours = facts.our_entry(arch);
-    let name = entry_name(facts, arch, ours.map(name_of).as_deref())?;
-    let flags = flags(request, facts, choice.version);
-    let path = layout::interpreter(arch);
-    let real = rule(arch, &name, &facts.real(&path), flags)?;
+    let name = choose_entry_name(facts, arch, ours.map(entry_name).as_deref())?;
+    let flags = choose_flags(request, facts, choice.version);
+    let path = layout::interpreter_path(arch);
+    let real = build_rule(arch, &name, &facts.real_path(&path), flags)?;
     match &stance {
-        Stance::InTheWay(theirs) if !request.force => return Err(conflict(arch, theirs, Some(&real))),
+        Conflict::Blocked(theirs) if !request.force => return Err(conflict_error(arch, theirs, Some(&real))),
         _ => {}
     }
     // All that can be refused was refused before the first step is added.
     let boot = if request.persist {
-        let text = boot::text(&rule(arch, &name, &path, flags)?)?;
-        write(facts, layout::boot_rule(arch), text, Some(arch))?
+        let text = boot::boot_file_text(&build_rule(arch, &name, &path, flags)?)?;
+        write_own_file(facts, layout::boot_rule(arch), text, Some(arch))?
     } else {
         None
     };
-    let before = parts.len();
-    bring(arch, &choice, parts);
+    let before = parts.count_system_steps();
+    add_emulator_steps(arch, &choice, parts);
     parts.boot.extend(boot);
     let known = facts.receipt.systems.get(arch.target);
     // One that was never proven, as its registration was cut short, is put in once more.
     let tried = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());
-    let stands = ours.is_some_and(|entry| entry.enabled && same_rule(&entry.rule, &real))
-        && matches!(stance, Stance::Free)
-        && choice.how == How::Keep
+    let stands = ours.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &real))
+        && matches!(stance, Conflict::None)
+        && choice.provision == Provision::Keep
         && tried;
     if !stands && !matches!(facts.table, Table::Offline) {
         let replaces = ours.map(|entry| entry.rule.clone());
-        parts.register.push(Step::Register { arch, rule: real, replaces });
+        parts.register.push(Step::AddEntry { arch, rule: real, replaces });
         // Last, as it cannot be put back.
-        parts.last.extend(facts.fileless(arch).map(|entry| Step::Withdraw(name_of(entry))));
+        parts.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
     }
     let system = System {
         entry: name,
@@ -120,24 +122,24 @@ fn one(request: &Register, facts: &Facts, arch: &'static Arch, parts: &mut Parts
         qemu: choice.version.to_string(),
         source: choice.source,
         adopted: false,
-        nix: tell_nix::wanted(request, facts) || known.is_some_and(|system| system.nix),
+        nix: tell_nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
         proven: stands && known.is_some_and(|system| system.proven),
     };
-    parts.systems.push(Planned { arch, already: parts.len() == before, system: Some(system) });
+    parts.systems.push(SystemPlan { arch, already: parts.count_system_steps() == before, system: Some(system) });
     Ok(())
 }
 
 /// The emulator gets to its place.
-fn bring(arch: &'static Arch, choice: &Choice, parts: &mut Parts) {
-    match &choice.how {
-        How::Keep => return,
-        How::Copy(from) => parts.copy.push(Step::Copy { arch, from: from.clone() }),
-        How::Fetch => parts.fetch.push(arch),
+fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, parts: &mut StepGroups) {
+    match &choice.provision {
+        Provision::Keep => return,
+        Provision::Copy(from) => parts.copy.push(Step::CopyEmulator { arch, from: from.clone() }),
+        Provision::Download => parts.downloads.push(arch),
     }
-    parts.place.push(Step::Place(arch));
+    parts.place.push(Step::InstallEmulator(arch));
 }
 
-fn flags(request: &Register, facts: &Facts, qemu: Version) -> Flags {
+fn choose_flags(request: &RegisterRequest, facts: &Facts, qemu: QemuVersion) -> Flags {
     Flags {
         preserve_argv0: facts.kernel >= KERNEL_TELLS_ARGV0 && qemu >= KNOWS_ARGV0,
         open_binary: request.credentials,
@@ -146,7 +148,7 @@ fn flags(request: &Register, facts: &Facts, qemu: Version) -> Flags {
     }
 }
 
-fn rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rule> {
+fn build_rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rule> {
     Ok(Rule {
         name: EntryName::new(name)?,
         recognition: Recognition::Magic(arch.pattern()),
@@ -156,17 +158,22 @@ fn rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rul
 }
 
 /// Writes a file of ours, unless it is so already; one that is not ours is in the way.
-pub(super) fn write(facts: &Facts, path: PathBuf, text: Vec<u8>, arch: Option<&'static Arch>) -> Result<Option<Step>> {
+pub(super) fn write_own_file(
+    facts: &Facts,
+    path: PathBuf,
+    text: Vec<u8>,
+    arch: Option<&'static Arch>,
+) -> Result<Option<Step>> {
     match facts.files.get(&path) {
-        Some(sum) if *sum == Some(Sha256::of(&text)) => Ok(None),
-        Some(_) if !facts.made_by_us(&path) => Err(not_ours(facts, &path)),
-        _ => Ok(Some(Step::Write { path, text, arch })),
+        Some(sum) if *sum == Some(Sha256::of_bytes(&text)) => Ok(None),
+        Some(_) if !facts.is_unmodified(&path) => Err(foreign_file_error(facts, &path)),
+        _ => Ok(Some(Step::WriteFile { path, text, arch })),
     }
 }
 
 /// A file with our name that we did not write, or that was changed since.
-pub(super) fn not_ours(facts: &Facts, path: &Path) -> Error {
-    let path = facts.real(path);
+pub(super) fn foreign_file_error(facts: &Facts, path: &Path) -> Error {
+    let path = facts.real_path(path);
     Error::Conflict {
         what: format!("{} is not as binfmt-nix wrote it, or was never written by it", path.display()),
         hint: format!("see what it is, and move it away: mv {0} {0}.old", path.display()),
@@ -178,8 +185,8 @@ pub(super) const RISK: &str = "flag C: whoever may start a setuid program of the
                                owner, because QEMU obeys QEMU_LOG_FILENAME and the like";
 
 /// Said only where something changes: the second time they are known.
-fn notes(request: &Register, facts: &Facts, parts: &mut Parts) {
-    if parts.len() == 0 {
+fn add_notes(request: &RegisterRequest, facts: &Facts, parts: &mut StepGroups) {
+    if parts.count_system_steps() == 0 {
         return;
     }
     parts.notes.extend(facts.notes.iter().cloned());

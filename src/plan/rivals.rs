@@ -4,44 +4,44 @@ use std::path::PathBuf;
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use super::parts::Parts;
-use super::{Planned, Step, tell_nix};
-use crate::binfmt_misc::describe;
+use super::parts::StepGroups;
+use super::{Step, SystemPlan, tell_nix};
+use crate::binfmt_misc::describe_entry;
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Rival};
+use crate::facts::{ConflictingEntry, Facts};
 use crate::layout;
 use crate::receipt::System;
-use crate::request::Register;
+use crate::request::RegisterRequest;
 
 /// How a rival entry is met.
 #[derive(Debug)]
-pub(super) enum Stance {
+pub(super) enum Conflict {
     /// Nobody else takes these programs.
-    Free,
+    None,
     /// Somebody else's entry does all that ours would.
-    Adopt(Box<Entry>),
+    UseExisting(Box<Entry>),
     /// It does not, or not in full.
-    InTheWay(String),
+    Blocked(String),
 }
 
 /// Judges the entries that the kernel would pick before ours.
-pub(super) fn stance(request: &Register, facts: &Facts, arch: &'static Arch) -> Stance {
-    let rivals = facts.rivals.get(arch.target).map_or(&[][..], Vec::as_slice);
+pub(super) fn classify_conflicts(request: &RegisterRequest, facts: &Facts, arch: &'static Arch) -> Conflict {
+    let rivals = facts.conflicts.get(arch.target).map_or(&[][..], Vec::as_slice);
     match rivals {
-        [] => Stance::Free,
-        [rival] => match objections(request, facts, arch, rival) {
-            whys if whys.is_empty() => Stance::Adopt(Box::new(rival.entry.clone())),
-            whys => Stance::InTheWay(format!("{} ({})", describe(&rival.entry), whys.join(", "))),
+        [] => Conflict::None,
+        [rival] => match list_objections(request, facts, arch, rival) {
+            whys if whys.is_empty() => Conflict::UseExisting(Box::new(rival.entry.clone())),
+            whys => Conflict::Blocked(format!("{} ({})", describe_entry(&rival.entry), whys.join(", "))),
         },
         several => {
-            let lines: Vec<_> = several.iter().map(|rival| describe(&rival.entry)).collect();
-            Stance::InTheWay(lines.join(" and "))
+            let lines: Vec<_> = several.iter().map(|rival| describe_entry(&rival.entry)).collect();
+            Conflict::Blocked(lines.join(" and "))
         }
     }
 }
 
 /// Why an entry is not as good as ours.
-fn objections(request: &Register, facts: &Facts, arch: &Arch, rival: &Rival) -> Vec<String> {
+fn list_objections(request: &RegisterRequest, facts: &Facts, arch: &Arch, rival: &ConflictingEntry) -> Vec<String> {
     let rule = &rival.entry.rule;
     let mut whys = Vec::new();
     if !rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern())) {
@@ -56,14 +56,14 @@ fn objections(request: &Register, facts: &Facts, arch: &Arch, rival: &Rival) -> 
     if let Err(why) = &rival.verdict {
         whys.push(format!("its interpreter: {why}"));
     }
-    if facts.boot.holder(rule.name.as_bytes(), &rule.interpreter).is_none() {
+    if facts.boot.file_registering(rule.name.as_bytes(), &rule.interpreter).is_none() {
         whys.push("no boot file holds it, so it is gone after a restart".to_owned());
     }
     whys
 }
 
 /// The refusal, with both lines.
-pub(super) fn conflict(arch: &Arch, theirs: &str, ours: Option<&Rule>) -> Error {
+pub(super) fn conflict_error(arch: &Arch, theirs: &str, ours: Option<&Rule>) -> Error {
     let ours = ours.and_then(|rule| rule.to_line().ok()).map(|line| String::from_utf8_lossy(&line).into_owned());
     let ours = ours.map(|line| format!("\n  ours:   {line}")).unwrap_or_default();
     Error::Conflict {
@@ -73,12 +73,12 @@ pub(super) fn conflict(arch: &Arch, theirs: &str, ours: Option<&Rule>) -> Error 
 }
 
 /// Somebody else's entry is as good as ours would be: only Nix needs us.
-pub(super) fn adopt(
-    request: &Register,
+pub(super) fn use_existing_entry(
+    request: &RegisterRequest,
     facts: &Facts,
     arch: &'static Arch,
     rule: &Rule,
-    parts: &mut Parts,
+    parts: &mut StepGroups,
 ) -> Result<()> {
     let entry = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let text = String::from_utf8(rule.interpreter.clone());
@@ -89,10 +89,10 @@ pub(super) fn adopt(
     let known = facts.receipt.systems.get(arch.target);
     let already = known.is_some_and(|system| system.adopted && system.entry == entry);
     if !already {
-        parts.register.push(Step::Prove(arch));
+        parts.register.push(Step::VerifyForeignEntry(arch));
         parts.notes.push(format!("{}: the entry {entry} of this system does it already: left as it is", arch.target));
     }
-    let mut rivals = facts.rivals.get(arch.target).into_iter().flatten();
+    let mut rivals = facts.conflicts.get(arch.target).into_iter().flatten();
     let version = rivals.find_map(|rival| rival.verdict.as_ref().ok());
     let system = System {
         entry,
@@ -100,20 +100,20 @@ pub(super) fn adopt(
         qemu: version.map(ToString::to_string).unwrap_or_default(),
         source: "this system".into(),
         adopted: true,
-        nix: tell_nix::wanted(request, facts) || known.is_some_and(|system| system.nix),
+        nix: tell_nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
         proven: already && known.is_some_and(|system| system.proven),
     };
-    parts.systems.push(Planned { arch, already, system: Some(system) });
+    parts.systems.push(SystemPlan { arch, already, system: Some(system) });
     Ok(())
 }
 
 /// The name of our entry: QEMU's, or one of our own where that is taken.
-pub(super) fn entry_name(facts: &Facts, arch: &Arch, ours: Option<&str>) -> Result<String> {
-    let names = layout::entries(arch);
+pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, ours: Option<&str>) -> Result<String> {
+    let names = layout::entry_names(arch);
     if let Some(name) = ours {
         return Ok(name.to_owned());
     }
-    let free = names.iter().find(|name| !facts.table.has(name));
+    let free = names.iter().find(|name| !facts.table.has_entry(name));
     free.cloned().ok_or_else(|| Error::Conflict {
         what: format!("both names of our entry, {}, are taken", names.join(" and ")),
         hint: "binfmt-nix status shows the entries; remove the one that is not needed".into(),

@@ -20,7 +20,7 @@ pub const ARG0: &str = "binfmt-nix-argv0";
 
 /// What was seen of a probe.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ProbeRun {
     /// The process was the probe itself, not an emulator.
     pub native: bool,
     /// The file that the process executed.
@@ -33,7 +33,7 @@ pub struct Seen {
 
 /// Executes a probe; `None` if it ended before it could be looked at. An error
 /// of kind "exec format" means that nothing runs such programs.
-pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<Seen>> {
+pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let file = host::memfd::create_program(probe)?;
     let itself = FileId::from_metadata(&file.metadata()?);
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -43,25 +43,25 @@ pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<Seen>> {
     };
     let program = FileId::from_metadata(&running.metadata()?);
     let (status, _, complaints) = child.finish()?;
-    Ok(Some(Seen { native: program == itself, program, status, complaints }))
+    Ok(Some(ProbeRun { native: program == itself, program, status, complaints }))
 }
 
 /// What became of a probe.
 #[derive(Debug)]
-pub enum Trial {
+pub enum ProbeResult {
     /// It ran to its end.
-    Ran(Ran),
+    Ran(ProbeOutput),
     /// The kernel did not start it.
     Refused(io::Error),
     /// It was started, and did not do what it does: why, in words.
-    Ended(String),
+    Failed(String),
     /// It could not be tried, and why.
-    Untried(String),
+    NotRun(String),
 }
 
 /// A probe that ran.
 #[derive(Debug)]
-pub struct Ran {
+pub struct ProbeOutput {
     /// The file that the process executed, if it could be looked at: an emulator.
     pub program: Option<File>,
     /// What it found at its `argv[0]`.
@@ -70,50 +70,50 @@ pub struct Ran {
     pub complaints: String,
 }
 
-impl Ran {
+impl ProbeOutput {
     /// It was given the name that it was started by.
-    pub fn keeps_argv0(&self) -> bool {
+    pub fn has_original_argv0(&self) -> bool {
         self.argv0 == ARG0
     }
 }
 
 /// Starts a program of `arch` as anybody does.
-pub fn direct(arch: &Arch) -> Trial {
+pub fn run_direct(arch: &Arch) -> ProbeResult {
     let Some(bytes) = arch.probe() else {
-        return Trial::Untried("there is no probe for it".into());
+        return ProbeResult::NotRun("there is no probe for it".into());
     };
     // With vm.memfd_noexec=2 there are no programs in memory (sysctl/vm.rst), but there are in a tmpfs.
     let Ok(file) = host::memfd::create_program(bytes) else {
-        return room::run(room::Room::Open, arch);
+        return room::run_isolated(room::Isolation::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     match StoppedChild::spawn(&path, &[], Some(ARG0)) {
-        Ok(child) => watch(child).unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}"))),
-        Err(e) => Trial::Refused(e),
+        Ok(child) => finish_probe(child).unwrap_or_else(|e| ProbeResult::Failed(format!("it cannot be watched: {e}"))),
+        Err(e) => ProbeResult::Refused(e),
     }
 }
 
 /// Looks at the process while it is stopped at its first write, and lets it go on.
-pub fn watch(mut child: StoppedChild) -> io::Result<Trial> {
+pub fn finish_probe(mut child: StoppedChild) -> io::Result<ProbeResult> {
     let program = child.wait_for_program(host::env::own_file_id()?)?;
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
     if program.is_none() && !status.success() {
-        return Ok(room::refusal(status, &complaints));
+        return Ok(room::parse_refusal(status, &complaints));
     }
-    Ok(judge(program, status, &output, complaints))
+    Ok(classify_run(program, status, &output, complaints))
 }
 
-fn judge(program: Option<File>, status: ExitStatus, output: &[u8], complaints: String) -> Trial {
+fn classify_run(program: Option<File>, status: ExitStatus, output: &[u8], complaints: String) -> ProbeResult {
     if !status.success() {
         let said = if complaints.is_empty() { String::new() } else { format!(": {complaints}") };
-        return Trial::Ended(format!("the emulator ended with {status}{said}"));
+        return ProbeResult::Failed(format!("the emulator ended with {status}{said}"));
     }
     // The last bytes are the probe's: QEMU for ppc64le complains on stdout that it cannot resolve a file in memory.
     let Some(printed) = output.len().checked_sub(ARG0.len()).and_then(|start| output.get(start..)) else {
-        return Trial::Ended("the emulator ended without running anything".into());
+        return ProbeResult::Failed("the emulator ended without running anything".into());
     };
     // What follows a shorter name is none of it.
     let name = printed.split(|byte| *byte == 0).next().unwrap_or_default();
-    Trial::Ran(Ran { program, argv0: String::from_utf8_lossy(name).into_owned(), complaints })
+    ProbeResult::Ran(ProbeOutput { program, argv0: String::from_utf8_lossy(name).into_owned(), complaints })
 }

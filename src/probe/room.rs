@@ -10,11 +10,11 @@ use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use super::{ARG0, Trial, judge, watch};
+use super::{ARG0, ProbeResult, classify_run, finish_probe};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 use crate::rootless::ability;
-use crate::rootless::enter::limits;
+use crate::rootless::enter::read_limits;
 
 /// The `internal` subcommand: it enters a room and becomes the probe of a system there.
 pub const ENTER: &str = "probe";
@@ -25,7 +25,7 @@ const EXEC_ERRNO: &str = "exec-errno=";
 
 /// How a probe is shut in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum Isolation {
     /// Not at all; it is a file in memory.
     Open,
     /// A chroot with nothing else in it.
@@ -36,7 +36,7 @@ pub enum Room {
     Inside,
 }
 
-impl Room {
+impl Isolation {
     const ALL: [Self; 4] = [Self::Open, Self::Chroot, Self::Sandbox, Self::Inside];
 
     fn name(self) -> &'static str {
@@ -50,43 +50,43 @@ impl Room {
 }
 
 /// Starts the probe of a system in a room.
-pub fn run(room: Room, arch: &Arch) -> Trial {
+pub fn run_isolated(room: Isolation, arch: &Arch) -> ProbeResult {
     let words = [INTERNAL, ENTER, room.name(), arch.target].map(OsStr::new);
     let child = match StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
-        Err(e) => return Trial::Untried(format!("this program cannot start itself: {e}")),
+        Err(e) => return ProbeResult::NotRun(format!("this program cannot start itself: {e}")),
     };
     let trial = match room {
         // The probe is not this child, but a child of it.
-        Room::Sandbox | Room::Inside => wait(child),
-        Room::Open | Room::Chroot => watch(child),
+        Isolation::Sandbox | Isolation::Inside => wait_for_probe(child),
+        Isolation::Open | Isolation::Chroot => finish_probe(child),
     };
-    trial.unwrap_or_else(|e| Trial::Ended(format!("it cannot be watched: {e}")))
+    trial.unwrap_or_else(|e| ProbeResult::Failed(format!("it cannot be watched: {e}")))
 }
 
-fn wait(child: StoppedChild) -> io::Result<Trial> {
+fn wait_for_probe(child: StoppedChild) -> io::Result<ProbeResult> {
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
     if status.success() {
-        return Ok(judge(None, status, &output, complaints));
+        return Ok(classify_run(None, status, &output, complaints));
     }
-    Ok(refusal(status, &complaints))
+    Ok(parse_refusal(status, &complaints))
 }
 
 /// What it means that the hidden command ended by itself: its exit status is that of an error, and its complaint the
 /// error's text, after the errno if there is one.
-pub(super) fn refusal(status: ExitStatus, complaints: &str) -> Trial {
+pub(super) fn parse_refusal(status: ExitStatus, complaints: &str) -> ProbeResult {
     let errno = complaints.lines().find_map(|line| line.strip_prefix(EXEC_ERRNO)?.parse().ok());
     let mut lines = complaints.lines().filter(|line| !line.starts_with(EXEC_ERRNO));
     let why = lines.next().unwrap_or_default().trim_start_matches("error: ");
     let code = |code: ExitCode| Some(code as i32);
     match status.code() {
-        given if given == code(ExitCode::Unsupported) => Trial::Untried(why.to_owned()),
+        given if given == code(ExitCode::Unsupported) => ProbeResult::NotRun(why.to_owned()),
         given if given == code(ExitCode::NotExecutable) || given == code(ExitCode::NoCommand) => {
-            let refused = errno.map(|errno| Trial::Refused(io::Error::from_raw_os_error(errno)));
-            refused.unwrap_or_else(|| Trial::Ended(why.to_owned()))
+            let refused = errno.map(|errno| ProbeResult::Refused(io::Error::from_raw_os_error(errno)));
+            refused.unwrap_or_else(|| ProbeResult::Failed(why.to_owned()))
         }
-        _ => Trial::Ended(format!(
+        _ => ProbeResult::Failed(format!(
             "the emulator ended with {status}{}{complaints}",
             if why.is_empty() { "" } else { ": " }
         )),
@@ -94,30 +94,33 @@ pub(super) fn refusal(status: ExitStatus, complaints: &str) -> Trial {
 }
 
 /// The hidden command's part. Returns only if something fails, or if another process did it.
-pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
-    let room = Room::ALL.into_iter().find(|known| known.name() == room);
+pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
+    let room = Isolation::ALL.into_iter().find(|known| known.name() == room);
     let room = room.ok_or_else(|| Error::Usage(format!("{ENTER} knows no such room")))?;
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
-    let refused = |refusal: NamespaceError| ability::explain(refusal.step, &refusal.source, &limits(host));
+    let refused = |refusal: NamespaceError| ability::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
     match room {
-        Room::Open | Room::Chroot => host::isolation::unshare_mounts().map_err(refused)?,
-        Room::Sandbox => {
+        Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(refused)?,
+        Isolation::Sandbox => {
             host::isolation::unshare_sandbox().map_err(refused)?;
-            return follow(system);
+            return run_as_init(system);
         }
-        Room::Inside => host::isolation::die_with_parent().map_err(|e| unable("be ended with its parent", &e))?,
+        Isolation::Inside => {
+            host::isolation::die_with_parent().map_err(|e| isolation_error("be ended with its parent", &e))?
+        }
     }
-    let dir = host::isolation::mount_probe_root(bytes).map_err(|e| unable("mount a directory in memory", &e))?;
+    let dir =
+        host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a directory in memory", &e))?;
     let error = match room {
-        Room::Open => host::isolation::exec_probe(&dir, ARG0),
-        Room::Chroot => {
-            host::isolation::enter_chroot(&dir).map_err(|e| unable("enter a chroot", &e))?;
+        Isolation::Open => host::isolation::exec_probe(&dir, ARG0),
+        Isolation::Chroot => {
+            host::isolation::enter_chroot(&dir).map_err(|e| isolation_error("enter a chroot", &e))?;
             host::isolation::exec_probe(Path::new("/"), ARG0)
         }
-        Room::Sandbox | Room::Inside => {
+        Isolation::Sandbox | Isolation::Inside => {
             // Inside a container it may be forbidden, and no emulator needs it.
             drop(host::isolation::mount_proc(&dir));
-            host::isolation::pivot_to(&dir).map_err(|e| unable("change the root directory", &e))?;
+            host::isolation::pivot_to(&dir).map_err(|e| isolation_error("change the root directory", &e))?;
             host::isolation::exec_probe(Path::new("/"), ARG0)
         }
     };
@@ -129,9 +132,9 @@ pub fn enter(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
 }
 
 /// Ends as the process inside ends, which has said why.
-fn follow(system: &str) -> Result<ExitCode> {
-    let ended = host::isolation::respawn_as_init(&[ENTER, Room::Inside.name(), system]);
-    let status = ended.map_err(|e| unable("start this program in a namespace of processes", &e))?;
+fn run_as_init(system: &str) -> Result<ExitCode> {
+    let ended = host::isolation::respawn_as_init(&[ENTER, Isolation::Inside.name(), system]);
+    let status = ended.map_err(|e| isolation_error("start this program in a namespace of processes", &e))?;
     let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
     match known.into_iter().find(|code| status.code() == Some(*code as i32)) {
         Some(code) => Ok(code),
@@ -139,7 +142,7 @@ fn follow(system: &str) -> Result<ExitCode> {
     }
 }
 
-fn unable(what: &str, source: &io::Error) -> Error {
+fn isolation_error(what: &str, source: &io::Error) -> Error {
     Error::Unsupported { what: format!("cannot {what}: {source}"), hint: String::new() }
 }
 
@@ -149,18 +152,18 @@ mod tests {
 
     use super::*;
 
-    fn ended(code: ExitCode, complaints: &str) -> Trial {
-        refusal(ExitStatus::from_raw((code as i32) << 8), complaints)
+    fn ended(code: ExitCode, complaints: &str) -> ProbeResult {
+        parse_refusal(ExitStatus::from_raw((code as i32) << 8), complaints)
     }
 
     #[test]
     fn the_errno_of_a_refused_probe_is_kept() {
         let complaints = "exec-errno=8\nerror: cannot run the probe: some words";
         let refused = ended(ExitCode::NotExecutable, complaints);
-        assert!(matches!(&refused, Trial::Refused(e) if e.raw_os_error() == Some(8)), "{refused:?}");
+        assert!(matches!(&refused, ProbeResult::Refused(e) if e.raw_os_error() == Some(8)), "{refused:?}");
         let ended_by_itself = ended(ExitCode::NotExecutable, "error: cannot run the probe: (os error 8)");
-        assert!(matches!(&ended_by_itself, Trial::Ended(why) if why == "cannot run the probe: (os error 8)"));
+        assert!(matches!(&ended_by_itself, ProbeResult::Failed(why) if why == "cannot run the probe: (os error 8)"));
         let untried = ended(ExitCode::Unsupported, "error: cannot enter a chroot");
-        assert!(matches!(&untried, Trial::Untried(why) if why == "cannot enter a chroot"), "{untried:?}");
+        assert!(matches!(&untried, ProbeResult::NotRun(why) if why == "cannot enter a chroot"), "{untried:?}");
     }
 }

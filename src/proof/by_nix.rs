@@ -2,43 +2,47 @@
 
 use binfmt_magic::Arch;
 
-use super::{Proof, Verdict, What};
+use super::{Proof, ProofKind, ProofResult};
 use crate::host::Host;
-use crate::nix::build::{Built, build};
+use crate::nix::build::{TestBuild, run_test_build};
 
 /// Builds a derivation for a system.
-pub(super) fn prove(host: &Host, arch: &Arch) -> Proof {
+pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
     let built = match (arch.nix_systems.first(), arch.probe()) {
-        _ if !host.is_live() => Built::Untried("--root is about another machine than the one whose Nix this is".into()),
-        (Some(system), Some(probe)) => build(host, system, probe),
-        _ => Built::Untried("Nix has no name for this system".into()),
+        _ if !host.is_live() => {
+            TestBuild::NotRun("--root is about another machine than the one whose Nix this is".into())
+        }
+        (Some(system), Some(probe)) => run_test_build(host, system, probe),
+        _ => TestBuild::NotRun("Nix has no name for this system".into()),
     };
-    let (result, text, repair) = judge(built, arch.target);
-    Proof { what: What::Nix, result, text, repair }
+    let (result, text, repair) = result_of_build(built, arch.target);
+    Proof { what: ProofKind::Nix, result, text, repair }
 }
 
-fn judge(built: Built, system: &str) -> (Verdict, String, Option<String>) {
-    let what = What::Nix;
+fn result_of_build(built: TestBuild, system: &str) -> (ProofResult, String, Option<String>) {
+    let what = ProofKind::Nix;
     match built {
-        Built::Ran { in_sandbox: false, .. } => (
-            Verdict::Untried,
+        TestBuild::Ran { in_sandbox: false, .. } => (
+            ProofResult::Untried,
             format!("{what}: it ran, but whether in a sandbox is for the nix-daemon to say, which does not trust you"),
             Some(format!("as root: sudo binfmt-nix test {system} --nix")),
         ),
-        Built::Ran { keeps_argv0: true, .. } => (Verdict::Proven, "Nix built with it, in its sandbox".into(), None),
-        Built::Ran { keeps_argv0: false, .. } => {
-            (Verdict::Proven, "Nix built with it, in its sandbox (its argv[0] was lost)".into(), None)
+        TestBuild::Ran { keeps_argv0: true, .. } => {
+            (ProofResult::Proven, "Nix built with it, in its sandbox".into(), None)
         }
-        Built::Refused(said) => (
-            Verdict::Failed,
+        TestBuild::Ran { keeps_argv0: false, .. } => {
+            (ProofResult::Proven, "Nix built with it, in its sandbox (its argv[0] was lost)".into(), None)
+        }
+        TestBuild::Refused(said) => (
+            ProofResult::Failed,
             format!("{what}: Nix does not build for it: {said}"),
             Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if register asks for it)")),
         ),
-        Built::Failed(said) => (
-            Verdict::Failed,
+        TestBuild::Failed(said) => (
+            ProofResult::Failed,
             format!("{what}: {said}"),
             Some(format!("see the other lines first; then: sudo binfmt-nix register {system} --force")),
         ),
-        Built::Untried(why) => (Verdict::Untried, format!("{what} could not be tried: {why}"), None),
+        TestBuild::NotRun(why) => (ProofResult::Untried, format!("{what} could not be tried: {why}"), None),
     }
 }

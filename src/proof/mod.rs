@@ -11,32 +11,32 @@ use std::fmt;
 use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
-use crate::binfmt_misc::name_of;
+use crate::binfmt_misc::entry_name;
 use crate::facts::Facts;
-use crate::facts::maker::{Maker, maker};
+use crate::facts::maker::{Owner, owner_of};
 use crate::host::{self, Host};
 use crate::interpreter;
-use crate::probe::room::{self, Room};
-use crate::probe::{self, Ran, Trial};
-use pinned::{Pinned, path};
-use why::{Case, Cause};
+use crate::probe::room::{self, Isolation};
+use crate::probe::{self, ProbeOutput, ProbeResult};
+use pinned::{RunningBinary, interpreter_path};
+use why::{Cause, VerifyContext};
 
 /// What was proven.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Report {
+pub struct VerifyReport {
     /// The version of this format: 1.
     pub version: u32,
     /// Whether everything was proven; if not, the exit status is 3.
     pub proven: bool,
     /// One element for each system.
-    pub systems: Vec<SystemReport>,
+    pub systems: Vec<SystemVerification>,
 }
 
 /// One system.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct SystemReport {
+pub struct SystemVerification {
     /// QEMU's name of it.
     pub system: &'static str,
     /// The entry that the kernel picks; null if none is visible.
@@ -48,7 +48,7 @@ pub struct SystemReport {
     /// The release of the file that the kernel really ran.
     pub qemu: Option<String>,
     /// The maker of the entry.
-    pub by: Maker,
+    pub by: Owner,
     /// The checks, in order.
     pub proofs: Vec<Proof>,
     /// Notes that do not make a check fail.
@@ -60,9 +60,9 @@ pub struct SystemReport {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
     /// The check.
-    pub what: What,
+    pub what: ProofKind,
     /// The result of the check.
-    pub result: Verdict,
+    pub result: ProofResult,
     /// The result in words, or why the check failed.
     pub text: String,
     /// The repair, if it was not proven.
@@ -73,7 +73,7 @@ pub struct Proof {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub enum ProofKind {
     /// A program is started directly.
     Direct,
     /// It is started with another name than its file has.
@@ -90,7 +90,7 @@ pub enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ProofResult {
     /// The check succeeded.
     Proven,
     /// The check failed.
@@ -100,136 +100,136 @@ pub enum Verdict {
 }
 
 /// Makes all checks.
-pub fn prove(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bool) -> Report {
-    let systems: Vec<_> = systems.iter().map(|arch| one(host, facts, arch, with_nix)).collect();
-    let all = |system: &SystemReport| system.proofs.iter().all(|proof| proof.result == Verdict::Proven);
-    Report { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems }
+pub fn verify_systems(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bool) -> VerifyReport {
+    let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, with_nix)).collect();
+    let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
+    VerifyReport { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems }
 }
 
-fn one(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> SystemReport {
-    let case = case(facts, arch);
-    let mut direct = probe::direct(arch);
-    let running = if let Trial::Ran(ran) = &mut direct { ran.program.take() } else { None };
+fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> SystemVerification {
+    let case = build_context(facts, arch);
+    let mut direct = probe::run_direct(arch);
+    let running = if let ProbeResult::Ran(ran) = &mut direct { ran.program.take() } else { None };
     let pinned = match (case.entry, running) {
-        (Some(entry), Some(running)) => pinned::look(facts, arch, entry, running),
-        _ => Pinned::default(),
+        (Some(entry), Some(running)) => pinned::inspect_running(facts, arch, entry, running),
+        _ => RunningBinary::default(),
     };
-    let mut proofs = vec![started(&case, &direct)];
-    if let Trial::Ran(ran) = &direct {
-        proofs.push(named(&case, ran, pinned.qemu.as_deref()));
-        for (what, room) in [(What::Chroot, Room::Chroot), (What::Sandbox, Room::Sandbox)] {
-            proofs.push(shut_in(&case, what, &room::run(room, arch)));
+    let mut proofs = vec![direct_proof(&case, &direct)];
+    if let ProbeResult::Ran(ran) = &direct {
+        proofs.push(argv0_proof(&case, ran, pinned.qemu.as_deref()));
+        for (what, room) in [(ProofKind::Chroot, Isolation::Chroot), (ProofKind::Sandbox, Isolation::Sandbox)] {
+            proofs.push(isolated_proof(&case, what, &room::run_isolated(room, arch)));
         }
     } else {
-        proofs.extend([What::Argv0, What::Chroot, What::Sandbox].map(Proof::for_nothing));
+        proofs.extend([ProofKind::Argv0, ProofKind::Chroot, ProofKind::Sandbox].map(Proof::without_program));
     }
     if with_nix {
-        proofs.push(by_nix::prove(host, arch));
+        proofs.push(by_nix::test_build(host, arch));
     }
-    SystemReport {
+    SystemVerification {
         system: arch.target,
-        entry: case.entry.map(name_of),
+        entry: case.entry.map(entry_name),
         flags: case.entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: case.entry.map(|entry| path(entry).display().to_string()),
-        notes: notes(facts, &case, &direct, &pinned),
+        interpreter: case.entry.map(|entry| interpreter_path(entry).display().to_string()),
+        notes: collect_notes(facts, &case, &direct, &pinned),
         qemu: pinned.qemu,
-        by: maker(facts, case.entry),
+        by: owner_of(facts, case.entry),
         proofs,
     }
 }
 
 /// Gathers the facts about a system before its probe is started.
-pub fn case<'f>(facts: &'f Facts, arch: &'static Arch) -> Case<'f> {
-    let entry = arch.headers().iter().find_map(|head| facts.table.winner(head));
-    Case {
+pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext<'f> {
+    let entry = arch.headers().iter().find_map(|head| facts.table.matching_entry(head));
+    VerifyContext {
         arch,
         table: &facts.table,
         entry,
-        ours: maker(facts, entry) == Maker::BinfmtNix,
-        fault: entry.and_then(|entry| fault(facts, entry)),
+        is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
+        fault: entry.and_then(|entry| find_fault(facts, entry)),
         kernel: facts.kernel,
-        root: host::env::effective_ids().0 == 0,
+        is_root: host::env::effective_ids().0 == 0,
     }
 }
 
 /// The problem of the file that an entry names. The file is read, but not started.
-fn fault(facts: &Facts, entry: &Entry) -> Option<String> {
-    if crate::in_memory::is_in_memory(&entry.rule.interpreter) {
+fn find_fault(facts: &Facts, entry: &Entry) -> Option<String> {
+    if crate::in_memory::is_in_memory_path(&entry.rule.interpreter) {
         return None;
     }
-    let Ok(file) = host::user_files::open_regular(path(entry)) else {
-        return host::user_files::path_is_missing(path(entry)).then(|| "there is no such file".into());
+    let Ok(file) = host::user_files::open_regular(interpreter_path(entry)) else {
+        return host::user_files::path_is_missing(interpreter_path(entry)).then(|| "there is no such file".into());
     };
     let head = host::user_files::first_bytes(&file, interpreter::HEAD).ok()?;
-    interpreter::judge(&head, &facts.machine).err().map(|why| why.to_string())
+    interpreter::check_binary(&head, &facts.machine).err().map(|why| why.to_string())
 }
 
-fn started(case: &Case, trial: &Trial) -> Proof {
+fn direct_proof(case: &VerifyContext, trial: &ProbeResult) -> Proof {
     match trial {
-        Trial::Ran(_) => Proof::seen(What::Direct, "a program ran"),
-        _ => Proof::unseen(What::Direct, trial, case.direct(trial)),
+        ProbeResult::Ran(_) => Proof::passed(ProofKind::Direct, "a program ran"),
+        _ => Proof::not_passed(ProofKind::Direct, trial, case.direct_cause(trial)),
     }
 }
 
-fn named(case: &Case, ran: &Ran, qemu: Option<&str>) -> Proof {
-    if ran.keeps_argv0() {
-        return Proof::seen(What::Argv0, "it kept its argv[0]");
+fn argv0_proof(case: &VerifyContext, ran: &ProbeOutput, qemu: Option<&str>) -> Proof {
+    if ran.has_original_argv0() {
+        return Proof::passed(ProofKind::Argv0, "it kept its argv[0]");
     }
-    let Cause { why, repair } = case.argv0(ran, qemu);
-    Proof { what: What::Argv0, result: Verdict::Failed, text: format!("it lost its argv[0]; {why}"), repair }
+    let Cause { why, repair } = case.argv0_cause(ran, qemu);
+    Proof { what: ProofKind::Argv0, result: ProofResult::Failed, text: format!("it lost its argv[0]; {why}"), repair }
 }
 
-fn shut_in(case: &Case, what: What, trial: &Trial) -> Proof {
+fn isolated_proof(case: &VerifyContext, what: ProofKind, trial: &ProbeResult) -> Proof {
     match (what, trial) {
-        (What::Chroot, Trial::Ran(_)) => Proof::seen(what, "it ran in an empty chroot"),
-        (_, Trial::Ran(_)) => Proof::seen(what, "it ran in a sandbox like Nix's"),
-        _ => Proof::unseen(what, trial, case.shut_in(trial)),
+        (ProofKind::Chroot, ProbeResult::Ran(_)) => Proof::passed(what, "it ran in an empty chroot"),
+        (_, ProbeResult::Ran(_)) => Proof::passed(what, "it ran in a sandbox like Nix's"),
+        _ => Proof::not_passed(what, trial, case.isolated_cause(trial)),
     }
 }
 
-fn notes(facts: &Facts, case: &Case, direct: &Trial, pinned: &Pinned) -> Vec<String> {
+fn collect_notes(facts: &Facts, case: &VerifyContext, direct: &ProbeResult, pinned: &RunningBinary) -> Vec<String> {
     let mut notes = Vec::new();
     let Some(entry) = case.entry else {
-        if matches!(direct, Trial::Ran(_)) {
+        if matches!(direct, ProbeResult::Ran(_)) {
             notes
                 .push("the entry that runs it is not in the table that is seen here: a container's host has it".into());
         }
         return notes;
     };
-    notes.extend(pinned::stale(entry, pinned));
+    notes.extend(pinned::describe_replaced(entry, pinned));
     if entry.rule.flags.credentials {
         notes.push(format!(
             "{} has flag C: setuid programs get their rights, and so does the emulator, which obeys its caller's variables",
-            name_of(entry)
+            entry_name(entry)
         ));
     }
-    if let Some(ours) = facts.our_entry(case.arch).filter(|_| !case.ours) {
-        notes.push(format!("{}, which is not ours, lies above our {}", name_of(entry), name_of(ours)));
+    if let Some(ours) = facts.our_entry(case.arch).filter(|_| !case.is_ours) {
+        notes.push(format!("{}, which is not ours, lies above our {}", entry_name(entry), entry_name(ours)));
     }
     notes
 }
 
 impl Proof {
-    fn seen(what: What, text: &str) -> Self {
-        Self { what, result: Verdict::Proven, text: text.to_owned(), repair: None }
+    fn passed(what: ProofKind, text: &str) -> Self {
+        Self { what, result: ProofResult::Proven, text: text.to_owned(), repair: None }
     }
 
-    fn unseen(what: What, trial: &Trial, cause: Cause) -> Self {
+    fn not_passed(what: ProofKind, trial: &ProbeResult, cause: Cause) -> Self {
         let Cause { why, repair } = cause;
         let (result, text) = match trial {
-            Trial::Untried(_) => (Verdict::Untried, format!("{what} could not be tried: {why}")),
-            _ => (Verdict::Failed, format!("{what}: {why}")),
+            ProbeResult::NotRun(_) => (ProofResult::Untried, format!("{what} could not be tried: {why}")),
+            _ => (ProofResult::Failed, format!("{what}: {why}")),
         };
         Self { what, result, text, repair }
     }
 
-    fn for_nothing(what: What) -> Self {
+    fn without_program(what: ProofKind) -> Self {
         let text = format!("{what}: no program runs at all");
-        Self { what, result: Verdict::Failed, text, repair: None }
+        Self { what, result: ProofResult::Failed, text, repair: None }
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for ProofKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Direct => "started by itself",

@@ -14,31 +14,31 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
-use crate::binfmt_misc::name_of;
+use crate::binfmt_misc::entry_name;
 use crate::digest::Sha256;
 use crate::error::Error;
-use crate::facts::{Facts, Now};
+use crate::facts::{Facts, RecordState};
 use crate::host::{self, FileId, Host};
-use crate::in_memory::{IN_MEMORY, is_in_memory};
+use crate::in_memory::{IN_MEMORY, is_in_memory_path};
 use crate::layout;
 use crate::qemu::candidate;
-use crate::receipt::Made;
+use crate::receipt::Artifact;
 
 /// The file that the kernel runs.
 #[derive(Debug, Default)]
-pub struct Pinned {
+pub struct RunningBinary {
     /// The release that it reports.
     pub qemu: Option<String>,
     /// Its digest.
     pub sha256: Option<Sha256>,
     /// The file at the entry's path, if it is another one.
-    pub on_disk: Option<OnDisk>,
+    pub on_disk: Option<DiskBinary>,
 }
 
 /// The file at the path of an interpreter, while the kernel runs another one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct OnDisk {
+pub struct DiskBinary {
     /// Whether a file exists.
     pub exists: bool,
     /// Its release; null if it must not be started, because users other than root could have put it there.
@@ -48,27 +48,27 @@ pub struct OnDisk {
 }
 
 /// The path of an entry's interpreter, as it was registered.
-pub fn path(entry: &Entry) -> &Path {
+pub fn interpreter_path(entry: &Entry) -> &Path {
     Path::new(OsStr::from_bytes(&entry.rule.interpreter))
 }
 
 /// Compares the running file with the one that a new registration would use. `running` was executed a moment ago.
-pub fn look(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> Pinned {
-    let on_disk = on_disk(facts, arch, entry, &running);
-    if let (None, Some(known)) = (&on_disk, known(facts, arch, entry)) {
+pub fn inspect_running(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> RunningBinary {
+    let on_disk = inspect_disk(facts, arch, entry, &running);
+    if let (None, Some(known)) = (&on_disk, from_receipt(facts, arch, entry)) {
         return known;
     }
-    let (qemu, sha256) = ask(arch, running);
-    Pinned { qemu, sha256, on_disk }
+    let (qemu, sha256) = query_binary(arch, running);
+    RunningBinary { qemu, sha256, on_disk }
 }
 
 /// Whether another file is at the path by now. Starts neither file.
-pub fn is_stale(entry: &Entry, running: &File) -> bool {
-    !named(entry).may_be(running)
+pub fn is_replaced(entry: &Entry, running: &File) -> bool {
+    !open_path_target(entry).may_be_same_file(running)
 }
 
 /// One line about the difference.
-pub fn stale(entry: &Entry, pinned: &Pinned) -> Option<String> {
+pub fn describe_replaced(entry: &Entry, pinned: &RunningBinary) -> Option<String> {
     let on_disk = pinned.on_disk.as_ref()?;
     let release =
         |qemu: &Option<String>| qemu.as_ref().map_or_else(|| "unknown".to_owned(), |qemu| format!("QEMU {qemu}"));
@@ -77,64 +77,68 @@ pub fn stale(entry: &Entry, pinned: &Pinned) -> Option<String> {
     } else {
         "which was removed since".to_owned()
     };
-    let (path, name, runs) = (path(entry).display(), name_of(entry), release(&pinned.qemu));
+    let (path, name, runs) = (interpreter_path(entry).display(), entry_name(entry), release(&pinned.qemu));
     Some(format!("the kernel still runs the file that {path} was when {name} was registered ({runs}), {now}"))
 }
 
 /// The release of our own emulators from the receipt, without starting them.
-fn known(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<Pinned> {
-    let place = layout::interpreter(arch);
+fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBinary> {
+    let place = layout::interpreter_path(arch);
     let sha256 = facts.records().find_map(|(record, now)| match &record.made {
-        Made::Interpreter { path, sha256, .. } if *now == Now::Ours && *path == place => Some(*sha256),
+        Artifact::Interpreter { path, sha256, .. } if *now == RecordState::Unchanged && *path == place => Some(*sha256),
         _ => None,
     })?;
-    let qemu = facts.installed(arch)?.to_owned();
-    (facts.real(&place) == path(entry)).then_some(Pinned { qemu: Some(qemu), sha256: Some(sha256), on_disk: None })
+    let qemu = facts.installed_version(arch)?.to_owned();
+    (facts.real_path(&place) == interpreter_path(entry)).then_some(RunningBinary {
+        qemu: Some(qemu),
+        sha256: Some(sha256),
+        on_disk: None,
+    })
 }
 
 /// Asks the running file for its release. The kernel already executed it as our own user, so another start adds no risk.
-fn ask(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
+fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let open = PathBuf::from(IN_MEMORY).join(file.as_raw_fd().to_string());
-    let qemu = candidate::version(arch, &open).ok().map(|version| version.to_string());
+    let qemu = candidate::query_version(arch, &open).ok().map(|version| version.to_string());
     let sum = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
     (qemu, sum.ok())
 }
 
-fn on_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<OnDisk> {
-    match named(entry) {
-        named if named.may_be(running) => None,
-        Named::File(mut file) => {
+fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<DiskBinary> {
+    match open_path_target(entry) {
+        named if named.may_be_same_file(running) => None,
+        PathTarget::File(mut file) => {
             // A file that another user could have put there must not be started. The kernel's paths are those of the
             // running machine, even with `--root`.
-            let fit = candidate::judge(&Host::live(), arch, &facts.machine, path(entry)).ok();
+            let fit = candidate::validate_candidate(&Host::live(), arch, &facts.machine, interpreter_path(entry)).ok();
             let qemu = fit.map(|fit| fit.version.to_string());
-            Some(OnDisk { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
+            Some(DiskBinary { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
         }
-        Named::Nothing | Named::Unknown => Some(OnDisk::default()),
+        PathTarget::Nothing | PathTarget::Unknown => Some(DiskBinary::default()),
     }
 }
 
 /// The file at a path now.
-enum Named {
+enum PathTarget {
     File(File),
     Nothing,
     Unknown,
 }
 
-fn named(entry: &Entry) -> Named {
-    let path = path(entry);
-    if is_in_memory(&entry.rule.interpreter) {
-        return Named::Unknown;
+fn open_path_target(entry: &Entry) -> PathTarget {
+    let path = interpreter_path(entry);
+    if is_in_memory_path(&entry.rule.interpreter) {
+        return PathTarget::Unknown;
     }
     match host::user_files::open_regular(path) {
-        Ok(file) => Named::File(file),
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Named::Nothing,
-        Err(_) => Named::Unknown,
+        Ok(file) => PathTarget::File(file),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => PathTarget::Nothing,
+        Err(_) => PathTarget::Unknown,
     }
 }
 
-impl Named {
-    fn may_be(&self, running: &File) -> bool {
+impl PathTarget {
+    fn may_be_same_file(&self, running: &File) -> bool {
         let inode = |file: &File| file.metadata().map(|meta| FileId::from_metadata(&meta)).ok();
         match self {
             Self::File(file) => inode(file) == inode(running),

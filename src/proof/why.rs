@@ -5,14 +5,14 @@ use std::io;
 use binfmt_magic::{Arch, Entry};
 use nix::errno::Errno;
 
-use super::pinned::path;
-use crate::binfmt_misc::{Table, name_of};
-use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, Version};
-use crate::probe::{Ran, Trial};
+use super::pinned::interpreter_path;
+use crate::binfmt_misc::{Table, entry_name};
+use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, QemuVersion};
+use crate::probe::{ProbeOutput, ProbeResult};
 
 /// The facts about a system whose probe failed.
 #[derive(Debug)]
-pub struct Case<'a> {
+pub struct VerifyContext<'a> {
     /// The system.
     pub arch: &'static Arch,
     /// The kernel's table.
@@ -20,13 +20,13 @@ pub struct Case<'a> {
     /// The entry that the kernel picks, if any.
     pub entry: Option<&'a Entry>,
     /// Whether this tool made it.
-    pub ours: bool,
+    pub is_ours: bool,
     /// The problem of the file at the entry's path.
     pub fault: Option<String>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
     /// Whether the user is root.
-    pub root: bool,
+    pub is_root: bool,
 }
 
 /// A cause and its repair.
@@ -41,48 +41,48 @@ pub struct Cause {
 /// The content of the table's `status` file.
 const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
 
-impl Case<'_> {
+impl VerifyContext<'_> {
     /// The cause for a program that was started directly.
-    pub fn direct(&self, trial: &Trial) -> Cause {
+    pub fn direct_cause(&self, trial: &ProbeResult) -> Cause {
         if self.table.is_switched_off() {
-            return Cause { why: SWITCHED_OFF.into(), repair: Some(self.again()) };
+            return Cause { why: SWITCHED_OFF.into(), repair: Some(self.register_command()) };
         }
         let why = match trial {
-            Trial::Refused(e) => self.refused(e),
-            Trial::Ended(why) | Trial::Untried(why) => why.clone(),
-            Trial::Ran(_) => String::new(),
+            ProbeResult::Refused(e) => self.exec_error_text(e),
+            ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
+            ProbeResult::Ran(_) => String::new(),
         };
-        match (self.entry, self.off()) {
+        match (self.entry, self.inactive_cause()) {
             (None, Some(off)) => off,
-            _ => Cause { why, repair: self.repair(trial) },
+            _ => Cause { why, repair: self.repair_command(trial) },
         }
     }
 
     /// The cause for a program that runs outside, but not in a chroot or sandbox.
-    pub fn shut_in(&self, trial: &Trial) -> Cause {
+    pub fn isolated_cause(&self, trial: &ProbeResult) -> Cause {
         let why = match (self.entry, trial) {
-            (Some(entry), Trial::Refused(_)) if !entry.rule.flags.fix_binary => format!(
+            (Some(entry), ProbeResult::Refused(_)) if !entry.rule.flags.fix_binary => format!(
                 "{} has no flag F, so the kernel looks for {} in there, where it is not",
-                name_of(entry),
-                path(entry).display()
+                entry_name(entry),
+                interpreter_path(entry).display()
             ),
-            (Some(entry), Trial::Refused(e)) => {
+            (Some(entry), ProbeResult::Refused(e)) => {
                 let fault = self.fault.clone().unwrap_or_else(|| e.to_string());
-                format!("{} cannot be started in there: {fault}", path(entry).display())
+                format!("{} cannot be started in there: {fault}", interpreter_path(entry).display())
             }
-            (None, Trial::Refused(e)) => format!("it is not started in there: {e}"),
-            (_, Trial::Ended(why) | Trial::Untried(why)) => why.clone(),
-            (_, Trial::Ran(_)) => String::new(),
+            (None, ProbeResult::Refused(e)) => format!("it is not started in there: {e}"),
+            (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
+            (_, ProbeResult::Ran(_)) => String::new(),
         };
-        Cause { why, repair: self.repair(trial) }
+        Cause { why, repair: self.repair_command(trial) }
     }
 
     /// The cause for a program that ran with another name than it was given.
-    pub fn argv0(&self, ran: &Ran, qemu: Option<&str>) -> Cause {
+    pub fn argv0_cause(&self, ran: &ProbeOutput, qemu: Option<&str>) -> Cause {
         let (major, minor) = self.kernel;
-        let release = qemu.and_then(Version::parse);
+        let release = qemu.and_then(QemuVersion::parse);
         let why = match self.entry {
-            Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", name_of(entry)),
+            Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", entry_name(entry)),
             _ if self.kernel < KERNEL_TELLS_ARGV0 => {
                 format!("Linux {major}.{minor} cannot tell an emulator of flag P: that came with 5.12")
             }
@@ -92,15 +92,15 @@ impl Case<'_> {
             _ => "the emulator does not pass it on".to_owned(),
         };
         let name = if ran.argv0.is_empty() { "another name" } else { ran.argv0.as_str() };
-        Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.again()) }
+        Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.register_command()) }
     }
 
     /// The cause for an error of execve(2).
-    fn refused(&self, e: &io::Error) -> String {
+    fn exec_error_text(&self, e: &io::Error) -> String {
         let Some(entry) = self.entry else {
             return format!("nothing here runs its programs ({e})");
         };
-        let (name, path) = (name_of(entry), path(entry).display());
+        let (name, path) = (entry_name(entry), interpreter_path(entry).display());
         let fault = self.fault.as_deref().unwrap_or("it, or the loader it asks for, cannot be found");
         match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),
@@ -114,11 +114,11 @@ impl Case<'_> {
     }
 
     /// The reason why no entry is in force: it is disabled, or missing.
-    fn off(&self) -> Option<Cause> {
+    fn inactive_cause(&self) -> Option<Cause> {
         let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: Some(repair.to_owned()) });
         let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
         if let Some(entry) = self.table.entries().iter().find(takes).filter(|entry| !entry.enabled) {
-            let name = name_of(entry);
+            let name = entry_name(entry);
             return cause(
                 &format!("{name} is disabled"),
                 &format!("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/{name}"),
@@ -133,21 +133,21 @@ impl Case<'_> {
         }
     }
 
-    fn repair(&self, trial: &Trial) -> Option<String> {
+    fn repair_command(&self, trial: &ProbeResult) -> Option<String> {
         match trial {
-            Trial::Untried(_) if self.root => None,
-            Trial::Untried(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
-            _ => Some(self.again()),
+            ProbeResult::NotRun(_) if self.is_root => None,
+            ProbeResult::NotRun(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
+            _ => Some(self.register_command()),
         }
     }
 
     /// The command that makes a working entry.
-    fn again(&self) -> String {
+    fn register_command(&self) -> String {
         let system = self.arch.target;
         if self.table.is_switched_off() {
             return "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status".into();
         }
-        match (self.entry, self.ours) {
+        match (self.entry, self.is_ours) {
             (None, _) => format!("sudo binfmt-nix register {system}"),
             (Some(_), true) => {
                 format!("sudo binfmt-nix unregister {system} && sudo binfmt-nix register {system} --source download")

@@ -13,23 +13,23 @@ use binfmt_magic::Arch;
 use crate::digest::Sha256;
 use crate::error::{Distrust, Error};
 use crate::host::{self, Host};
-use crate::in_memory::is_in_memory;
-use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, Version};
+use crate::in_memory::is_in_memory_path;
+use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, QemuVersion};
 
 /// One candidate, opened once: judged and copied through that very handle.
 #[derive(Debug)]
-pub struct HostCopy {
+pub struct Candidate {
     /// Its path, as it was looked for.
     pub path: PathBuf,
     /// Fit to be copied; or what speaks against it.
-    pub verdict: Result<Fit, CandidateError>,
+    pub verdict: Result<ValidatedBinary, CandidateError>,
 }
 
 /// A static QEMU for this host and the target.
 #[derive(Debug)]
-pub struct Fit {
+pub struct ValidatedBinary {
     /// Its release.
-    pub version: Version,
+    pub version: QemuVersion,
     /// Of the whole file.
     pub sha256: Sha256,
     /// It runs at an address that it was linked for, and nowhere else.
@@ -69,12 +69,12 @@ pub enum CandidateError {
     },
     /// The release is too old to be taken unasked.
     #[error("its release {0} is older than {OLDEST_GOOD}")]
-    Old(Version),
+    Old(QemuVersion),
     /// The release is known to break its guests.
     #[error("QEMU {version} {what} ({thread})")]
     Flawed {
         /// the release
-        version: Version,
+        version: QemuVersion,
         /// what happens, as it follows the release in a sentence
         what: &'static str,
         /// where the flaw is reported
@@ -84,7 +84,7 @@ pub enum CandidateError {
     #[error("it is QEMU {version}, as {} is, which comes first", first.display())]
     Later {
         /// the release of both
-        version: Version,
+        version: QemuVersion,
         /// the candidate that is taken
         first: PathBuf,
     },
@@ -92,11 +92,11 @@ pub enum CandidateError {
     #[error("it is QEMU {version}, and {} is {newest}", newer.display())]
     Older {
         /// its release
-        version: Version,
+        version: QemuVersion,
         /// the candidate that is taken
         newer: PathBuf,
         /// its release
-        newest: Version,
+        newest: QemuVersion,
     },
     /// No profile of root leads to this file in the Nix store.
     #[error(
@@ -109,7 +109,7 @@ pub enum CandidateError {
 impl From<Error> for CandidateError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Distrusted(why) => Self::Distrusted(why),
+            Error::Untrusted(why) => Self::Distrusted(why),
             other => Self::Open(Box::new(other)),
         }
     }
@@ -150,17 +150,22 @@ fn noexec(e: &std::io::Error) -> &'static str {
 
 /// The file that the user named. He vouches for it: its owner and age are his
 /// choice, and symbolic links are followed.
-pub fn given(arch: &Arch, machine: &str, path: &Path) -> HostCopy {
+pub fn validate_user_file(arch: &Arch, machine: &str, path: &Path) -> Candidate {
     let verdict = host::user_files::open_regular(path)
         .map_err(|e| CandidateError::Open(Box::new(e)))
-        .and_then(|file| fit(arch, machine, file));
+        .and_then(|file| validate_binary(arch, machine, file));
     let path = path.to_owned();
-    HostCopy { path, verdict }
+    Candidate { path, verdict }
 }
 
 /// Trust first, then what the bytes say, and only then is it started.
-pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Result<Fit, CandidateError> {
-    let fit = judge_any_age(host, arch, machine, path)?;
+pub fn validate_candidate(
+    host: &Host,
+    arch: &Arch,
+    machine: &str,
+    path: &Path,
+) -> Result<ValidatedBinary, CandidateError> {
+    let fit = validate_any_release(host, arch, machine, path)?;
     if fit.version < OLDEST_GOOD {
         return Err(CandidateError::Old(fit.version));
     }
@@ -168,25 +173,30 @@ pub fn judge(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Result<Fit
 }
 
 /// The same, whatever its release.
-pub fn judge_any_age(host: &Host, arch: &Arch, machine: &str, path: &Path) -> Result<Fit, CandidateError> {
-    if is_in_memory(path.as_os_str().as_bytes()) {
+pub fn validate_any_release(
+    host: &Host,
+    arch: &Arch,
+    machine: &str,
+    path: &Path,
+) -> Result<ValidatedBinary, CandidateError> {
+    if is_in_memory_path(path.as_os_str().as_bytes()) {
         return Err(CandidateError::InMemory);
     }
     let file = host.open_trusted_through_links(path)?;
-    fit(arch, machine, file)
+    validate_binary(arch, machine, file)
 }
 
 /// What the bytes say, and what it answers when it is started.
-pub fn fit(arch: &Arch, machine: &str, mut file: File) -> Result<Fit, CandidateError> {
+pub fn validate_binary(arch: &Arch, machine: &str, mut file: File) -> Result<ValidatedBinary, CandidateError> {
     let head = static_head(machine, &mut file)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let version = version(arch, &open)?;
+    let version = query_version(arch, &open)?;
     hashed(&head, file, version)
 }
 
 /// The same for an emulator whose publisher says its release, and which need not run on this machine.
-pub fn fit_of_release(machine: &str, mut file: File, release: Version) -> Result<Fit, CandidateError> {
+pub fn fit_of_release(machine: &str, mut file: File, release: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
     let head = static_head(machine, &mut file)?;
     hashed(&head, file, release)
 }
@@ -196,18 +206,18 @@ fn static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError
     let mut head = Vec::new();
     file.rewind()?;
     file.take(interpreter::HEAD).read_to_end(&mut head)?;
-    interpreter::judge(&head, machine)?;
+    interpreter::check_binary(&head, machine)?;
     Ok(head)
 }
 
-fn hashed(head: &[u8], mut file: File, version: Version) -> Result<Fit, CandidateError> {
+fn hashed(head: &[u8], mut file: File, version: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
     file.rewind()?;
     let sha256 = Sha256::of_reader(&mut file)?;
-    Ok(Fit { version, sha256, fixed_address: interpreter::has_fixed_address(head), file })
+    Ok(ValidatedBinary { version, sha256, fixed_address: interpreter::has_fixed_address(head), file })
 }
 
 /// Asks an emulator for its release, by running it.
-pub fn version(arch: &Arch, program: &Path) -> Result<Version, VersionError> {
+pub fn query_version(arch: &Arch, program: &Path) -> Result<QemuVersion, VersionError> {
     let answer = host::process::run_program(program, &["--version"]).map_err(VersionError::Start)?;
     if !answer.status.success() {
         return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() });

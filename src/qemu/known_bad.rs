@@ -6,13 +6,13 @@
 
 use std::path::Path;
 
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 
 /// One flaw of some releases.
 #[derive(Debug)]
 pub struct Flaw {
     /// The first and the last release that have it, for each line of them.
-    releases: &'static [(Version, Version)],
+    releases: &'static [(QemuVersion, QemuVersion)],
     /// Only on this machine, as `uname -m` says it.
     host: Option<&'static str>,
     /// Only for this guest.
@@ -32,7 +32,7 @@ const FLAWS: &[Flaw] = &[
     // Debian's changelog 1:7.2+dfsg-7+deb12u9, and tonistiigi/binfmt#215: since Linux randomizes more address bits
     // (commit 44c76825d6ee, 6.1.112 in Debian), it crashes at random. 8.1 looks for another place.
     Flaw {
-        releases: &[(Version(7, 2, 0), Version(8, 0, LAST))],
+        releases: &[(QemuVersion(7, 2, 0), QemuVersion(8, 0, LAST))],
         host: None,
         guest: None,
         fixed_address: true,
@@ -41,7 +41,7 @@ const FLAWS: &[Flaw] = &[
     },
     // Mended by commit e6e66b032873, which is in 8.1.3 (Debian's 8.1.0+ds-4 had it as a patch).
     Flaw {
-        releases: &[(Version(8, 1, 0), Version(8, 1, 2))],
+        releases: &[(QemuVersion(8, 1, 0), QemuVersion(8, 1, 2))],
         host: None,
         guest: None,
         fixed_address: false,
@@ -52,9 +52,9 @@ const FLAWS: &[Flaw] = &[
     // March 2025, tonistiigi/binfmt#243).
     Flaw {
         releases: &[
-            (Version(8, 1, 1), Version(8, 2, 9)),
-            (Version(9, 0, 0), Version(9, 1, 3)),
-            (Version(9, 2, 0), Version(9, 2, 1)),
+            (QemuVersion(8, 1, 1), QemuVersion(8, 2, 9)),
+            (QemuVersion(9, 0, 0), QemuVersion(9, 1, 3)),
+            (QemuVersion(9, 2, 0), QemuVersion(9, 2, 1)),
         ],
         host: None,
         guest: Some("aarch64"),
@@ -64,7 +64,7 @@ const FLAWS: &[Flaw] = &[
     },
     // Mended by commit 2884596f5f38, which is in 7.2.15 and 9.1.1 (qemu-stable of October and November 2024).
     Flaw {
-        releases: &[(Version(7, 2, 0), Version(7, 2, 14)), (Version(9, 1, 0), Version(9, 1, 0))],
+        releases: &[(QemuVersion(7, 2, 0), QemuVersion(7, 2, 14)), (QemuVersion(9, 1, 0), QemuVersion(9, 1, 0))],
         host: Some("s390x"),
         guest: Some("aarch64"),
         fixed_address: false,
@@ -74,7 +74,7 @@ const FLAWS: &[Flaw] = &[
 ];
 
 /// The first flaw of this release on this machine for this guest.
-pub fn flaw(version: Version, machine: &str, guest: &str, fixed_address: bool) -> Option<&'static Flaw> {
+pub fn find_flaw(version: QemuVersion, machine: &str, guest: &str, fixed_address: bool) -> Option<&'static Flaw> {
     FLAWS.iter().find(|flaw| {
         flaw.releases.iter().any(|(first, last)| (*first..=*last).contains(&version))
             && flaw.host.is_none_or(|host| host == machine)
@@ -84,7 +84,7 @@ pub fn flaw(version: Version, machine: &str, guest: &str, fixed_address: bool) -
 }
 
 /// What is known of emulators that crash as soon as they are started: the thread.
-pub(super) fn crash(machine: &str, real: &Path) -> Option<&'static str> {
+pub(super) fn find_crash_report(machine: &str, real: &Path) -> Option<&'static str> {
     // `pkgsStatic.qemu-user` is linked against musl as position-independent, which does not work there.
     (machine == "aarch64" && real.starts_with("/nix/store")).then_some("https://github.com/NixOS/nixpkgs/issues/366902")
 }
@@ -93,49 +93,49 @@ pub(super) fn crash(machine: &str, real: &Path) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn thread(version: Version, machine: &str, guest: &str, fixed_address: bool) -> Option<&'static str> {
-        flaw(version, machine, guest, fixed_address).map(|flaw| flaw.thread)
+    fn thread(version: QemuVersion, machine: &str, guest: &str, fixed_address: bool) -> Option<&'static str> {
+        find_flaw(version, machine, guest, fixed_address).map(|flaw| flaw.thread)
     }
 
     /// Each of these, and neither the release before nor the one behind.
     #[track_caller]
-    fn exactly(number: &str, machine: &str, guest: &str, first: Version, last: Version) {
+    fn exactly(number: &str, machine: &str, guest: &str, first: QemuVersion, last: QemuVersion) {
         let has = |version| thread(version, machine, guest, false).is_some_and(|thread| thread.ends_with(number));
         assert!(has(first) && has(last), "{first} {last}");
-        assert!(first.2 == 0 || !has(Version(first.0, first.1, first.2 - 1)), "before {first}");
-        assert!(!has(Version(last.0, last.1, last.2 + 1)), "behind {last}");
+        assert!(first.2 == 0 || !has(QemuVersion(first.0, first.1, first.2 - 1)), "before {first}");
+        assert!(!has(QemuVersion(last.0, last.1, last.2 + 1)), "behind {last}");
     }
 
     #[test]
     fn old_ones_at_a_fixed_address_crash() {
         let known = Some("https://bugs.debian.org/1087822");
-        for version in [Version(7, 2, 0), Version(7, 2, 22), Version(8, 0, 5)] {
+        for version in [QemuVersion(7, 2, 0), QemuVersion(7, 2, 22), QemuVersion(8, 0, 5)] {
             assert_eq!(thread(version, "x86_64", "riscv64", true), known);
             // Debian's own 7.2.22 is static-pie.
             assert_eq!(thread(version, "x86_64", "riscv64", false), None);
         }
-        assert_eq!(thread(Version(8, 1, 5), "x86_64", "riscv64", true), None);
+        assert_eq!(thread(QemuVersion(8, 1, 5), "x86_64", "riscv64", true), None);
     }
 
     #[test]
     fn those_that_abort_on_zeroed_data() {
-        exactly("/1854", "aarch64", "x86_64", Version(8, 1, 0), Version(8, 1, 2));
+        exactly("/1854", "aarch64", "x86_64", QemuVersion(8, 1, 0), QemuVersion(8, 1, 2));
     }
 
     #[test]
     fn those_that_crash_in_ldconfig() {
         // Of these, 8.1.1 and 8.1.2 have another flaw besides.
-        exactly("/1913", "x86_64", "aarch64", Version(8, 1, 3), Version(8, 2, 9));
-        exactly("/1913", "x86_64", "aarch64", Version(9, 0, 0), Version(9, 1, 3));
-        exactly("/1913", "x86_64", "aarch64", Version(9, 2, 0), Version(9, 2, 1));
-        assert_eq!(thread(Version(9, 2, 1), "x86_64", "riscv64", false), None);
+        exactly("/1913", "x86_64", "aarch64", QemuVersion(8, 1, 3), QemuVersion(8, 2, 9));
+        exactly("/1913", "x86_64", "aarch64", QemuVersion(9, 0, 0), QemuVersion(9, 1, 3));
+        exactly("/1913", "x86_64", "aarch64", QemuVersion(9, 2, 0), QemuVersion(9, 2, 1));
+        assert_eq!(thread(QemuVersion(9, 2, 1), "x86_64", "riscv64", false), None);
     }
 
     #[test]
     fn those_that_read_notes_in_the_wrong_order() {
-        exactly("/2596", "s390x", "aarch64", Version(7, 2, 0), Version(7, 2, 14));
-        assert!(thread(Version(9, 1, 0), "s390x", "aarch64", false).is_some());
-        assert_eq!(thread(Version(7, 2, 14), "x86_64", "aarch64", false), None);
+        exactly("/2596", "s390x", "aarch64", QemuVersion(7, 2, 0), QemuVersion(7, 2, 14));
+        assert!(thread(QemuVersion(9, 1, 0), "s390x", "aarch64", false).is_some());
+        assert_eq!(thread(QemuVersion(7, 2, 14), "x86_64", "aarch64", false), None);
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         for package in &crate::catalog::Catalog::embedded().map(|catalog| catalog.packages.clone()).unwrap_or_default()
         {
             for member in &package.members {
-                let version = package.version().unwrap_or(Version(0, 0, 0));
+                let version = package.parsed_version().unwrap_or(QemuVersion(0, 0, 0));
                 assert_eq!(thread(version, &package.host, &member.target, false), None, "{}", package.path);
             }
         }
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn a_static_one_of_nixpkgs_is_known_to_crash_on_arm64() {
         let store = Path::new("/nix/store/0-qemu-user-static/bin/qemu-x86_64");
-        assert!(crash("aarch64", store).is_some_and(|thread| thread.ends_with("366902")));
-        assert_eq!(crash("x86_64", store), None);
-        assert_eq!(crash("aarch64", Path::new("/usr/bin/qemu-x86_64")), None);
+        assert!(find_crash_report("aarch64", store).is_some_and(|thread| thread.ends_with("366902")));
+        assert_eq!(find_crash_report("x86_64", store), None);
+        assert_eq!(find_crash_report("aarch64", Path::new("/usr/bin/qemu-x86_64")), None);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule};
 
-use super::{Made, Receipt, Record, System, VERSION};
+use super::{Artifact, Receipt, Record, System, VERSION};
 use crate::layout;
 
 /// A text is not a receipt that can be believed.
@@ -39,59 +39,60 @@ pub enum InvalidReceipt {
     Path(PathBuf),
 }
 
-pub(super) fn check(receipt: &Receipt) -> Result<(), InvalidReceipt> {
-    receipt.systems.iter().try_for_each(|(target, system)| check_system(target, system))?;
-    receipt.records.iter().try_for_each(check_record)
+pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> {
+    receipt.systems.iter().try_for_each(|(target, system)| validate_system(target, system))?;
+    receipt.records.iter().try_for_each(validate_record)
 }
 
-fn check_system(target: &str, system: &System) -> Result<(), InvalidReceipt> {
-    let arch = known(target)?;
-    let ours = system.interpreter == layout::interpreter(arch) && layout::entries(arch).contains(&system.entry);
-    demand(ours || system.adopted, || InvalidReceipt::System {
+fn validate_system(target: &str, system: &System) -> Result<(), InvalidReceipt> {
+    let arch = find_target(target)?;
+    let ours =
+        system.interpreter == layout::interpreter_path(arch) && layout::entry_names(arch).contains(&system.entry);
+    ensure(ours || system.adopted, || InvalidReceipt::System {
         target: target.to_owned(),
         entry: system.entry.clone(),
         interpreter: system.interpreter.clone(),
     })
 }
 
-fn check_record(record: &Record) -> Result<(), InvalidReceipt> {
-    let arch = record.target.as_deref().map(known).transpose()?;
+fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
+    let arch = record.target.as_deref().map(find_target).transpose()?;
     match &record.made {
-        Made::Mount { .. } => Ok(()),
-        Made::Entry { name, line } => {
-            demand(arch.is_some_and(|arch| is_entry(arch, name, line)), || InvalidReceipt::Entry(name.clone()))
+        Artifact::Mount { .. } => Ok(()),
+        Artifact::Entry { name, line } => {
+            ensure(arch.is_some_and(|arch| is_entry(arch, name, line)), || InvalidReceipt::Entry(name.clone()))
         }
-        Made::Dir { path } => demand(layout::dirs().any(|dir| dir == path), || names(path)),
-        Made::Include { path, .. } => {
-            demand(layout::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || names(path))
+        Artifact::Dir { path } => ensure(layout::managed_dirs().any(|dir| dir == path), || describe_path(path)),
+        Artifact::Include { path, .. } => {
+            ensure(layout::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || describe_path(path))
         }
-        Made::Interpreter { path, .. } => {
-            demand(arch.is_some_and(|arch| *path == layout::interpreter(arch)), || names(path))
+        Artifact::Interpreter { path, .. } => {
+            ensure(arch.is_some_and(|arch| *path == layout::interpreter_path(arch)), || describe_path(path))
         }
-        Made::File { path, .. } => {
+        Artifact::File { path, .. } => {
             let own_conf = path == Path::new(layout::NIX_OWN_CONF);
-            demand(own_conf || arch.is_some_and(|arch| *path == layout::boot_rule(arch)), || names(path))
+            ensure(own_conf || arch.is_some_and(|arch| *path == layout::boot_rule(arch)), || describe_path(path))
         }
     }
 }
 
 /// A line that cannot be read back (a root that is no UTF-8 was in it) is that of no entry.
 fn is_entry(arch: &Arch, name: &String, line: &str) -> bool {
-    let emulator = layout::interpreter(arch);
+    let emulator = layout::interpreter_path(arch);
     let emulator = emulator.as_os_str().as_bytes();
-    layout::entries(arch).contains(name)
+    layout::entry_names(arch).contains(name)
         && Rule::parse(line.as_bytes())
             .map_or(true, |rule| rule.name.as_bytes() == name.as_bytes() && rule.interpreter.ends_with(emulator))
 }
 
-fn known(target: &str) -> Result<&'static Arch, InvalidReceipt> {
+fn find_target(target: &str) -> Result<&'static Arch, InvalidReceipt> {
     Arch::by_target(target).ok_or_else(|| InvalidReceipt::UnknownSystem(target.to_owned()))
 }
 
-fn names(path: &Path) -> InvalidReceipt {
+fn describe_path(path: &Path) -> InvalidReceipt {
     InvalidReceipt::Path(path.to_owned())
 }
 
-fn demand(holds: bool, why: impl FnOnce() -> InvalidReceipt) -> Result<(), InvalidReceipt> {
+fn ensure(holds: bool, why: impl FnOnce() -> InvalidReceipt) -> Result<(), InvalidReceipt> {
     if holds { Ok(()) } else { Err(why()) }
 }

@@ -61,19 +61,19 @@ pub struct System {
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// How far its making got.
-    pub state: State,
+    pub state: Stage,
     /// The system it was made for; none if several share it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<String>,
     /// What it is.
-    pub made: Made,
+    pub made: Artifact,
 }
 
 /// How far the making of a thing got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum Stage {
     /// It may or may not be there.
     Begun,
     /// It was there when we left.
@@ -85,7 +85,7 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Made {
+pub enum Artifact {
     /// A directory.
     Dir {
         /// logical path
@@ -135,9 +135,9 @@ pub enum Made {
     },
 }
 
-impl Made {
+impl Artifact {
     /// Do both describe the same file or entry, whatever its content?
-    pub fn same_thing(&self, other: &Self) -> bool {
+    pub fn is_same_object(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Entry { name, .. }, Self::Entry { name: other, .. }) => name == other,
             (Self::Mount { .. }, Self::Mount { .. }) => true,
@@ -189,27 +189,27 @@ impl Receipt {
     /// is somebody else's.
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, InvalidReceipt> {
         #[derive(Deserialize)]
-        struct Header {
+        struct ReceiptHeader {
             version: u32,
         }
         let json = |e: serde_json::Error| InvalidReceipt::Json(e.to_string());
-        let header: Header = serde_json::from_slice(bytes).map_err(json)?;
+        let header: ReceiptHeader = serde_json::from_slice(bytes).map_err(json)?;
         if header.version != VERSION {
             return Err(InvalidReceipt::Version(header.version));
         }
         let receipt: Self = serde_json::from_slice(bytes).map_err(json)?;
-        invalid::check(&receipt)?;
+        invalid::validate_receipt(&receipt)?;
         Ok(receipt)
     }
 
     /// Writes it, through to the disk.
     pub fn save(&self, host: &Host) -> Result<()> {
-        host.write_atomic(Path::new(RECEIPT), &self.text(host)?)
+        host.write_atomic(Path::new(RECEIPT), &self.to_json(host)?)
     }
 
     /// Writes the first one, together with its directory.
     pub fn save_with_directory(&self, host: &Host) -> Result<()> {
-        host.make_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.text(host)?)
+        host.make_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.to_json(host)?)
     }
 
     /// Removes it: with its directory, if that is ours and nothing else is in it.
@@ -220,7 +220,7 @@ impl Receipt {
         host.remove_file(Path::new(RECEIPT))
     }
 
-    fn text(&self, host: &Host) -> Result<Vec<u8>> {
+    fn to_json(&self, host: &Host) -> Result<Vec<u8>> {
         let refused = |e: serde_json::Error| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: e.to_string() };
         let mut text = serde_json::to_vec_pretty(self).map_err(refused)?;
         text.push(b'\n');
@@ -239,6 +239,6 @@ impl Receipt {
 
     /// Nothing is registered and nothing but directories is left.
     pub fn is_spent(&self) -> bool {
-        self.systems.is_empty() && self.records.iter().all(|r| matches!(r.made, Made::Dir { .. }))
+        self.systems.is_empty() && self.records.iter().all(|r| matches!(r.made, Artifact::Dir { .. }))
     }
 }

@@ -11,13 +11,13 @@ const SINCE: (u32, u32) = (6, 7);
 
 /// What a refusal is explained by; read only when one has happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct NamespaceLimits {
     /// `/proc/self` could be read.
     pub proc: bool,
     /// `user.max_user_namespaces`.
-    pub most_namespaces: Option<String>,
+    pub max_namespaces: Option<String>,
     /// `kernel.unprivileged_userns_clone`, of Debian's kernels.
-    pub debians_switch: Option<String>,
+    pub debian_userns_sysctl: Option<String>,
     /// `kernel.apparmor_restrict_unprivileged_userns`, of Ubuntu's.
     pub apparmor: Option<String>,
     /// `Seccomp:` in /proc/self/status is not 0: a container's filter, as a rule.
@@ -26,10 +26,10 @@ pub struct Limits {
 
 /// Before anything is tried: the kernel's release, and whether there is a
 /// `/proc/self`.
-pub fn of_machine(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
+pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
     if !proc {
         let nothing = io::Error::from(Errno::ENOENT);
-        return Err(explain("look at /proc/self", &nothing, &Limits::default()));
+        return Err(explain_refusal("look at /proc/self", &nothing, &NamespaceLimits::default()));
     }
     if kernel >= SINCE {
         return Ok(());
@@ -42,14 +42,14 @@ pub fn of_machine(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
 }
 
 /// What a refusal means. `step` is what was tried, in words.
-pub fn explain(step: &str, source: &io::Error, limits: &Limits) -> Error {
+pub fn explain_refusal(step: &str, source: &io::Error, limits: &NamespaceLimits) -> Error {
     let what = |why: &str| format!("cannot {step}: {source}{}{why}", if why.is_empty() { "" } else { "; " });
     let switched_off = |value: &Option<String>, off: &str| value.as_deref().map(str::trim) == Some(off);
     let (why, hint) = if !limits.proc {
         ("there is no /proc here", "mount it: mount -t proc proc /proc")
-    } else if switched_off(&limits.most_namespaces, "0") {
+    } else if switched_off(&limits.max_namespaces, "0") {
         ("user.max_user_namespaces is 0", "as root: sysctl user.max_user_namespaces=10000")
-    } else if switched_off(&limits.debians_switch, "0") {
+    } else if switched_off(&limits.debian_userns_sysctl, "0") {
         ("kernel.unprivileged_userns_clone is 0", "as root: sysctl kernel.unprivileged_userns_clone=1")
     } else if switched_off(&limits.apparmor, "1") {
         (
@@ -81,21 +81,30 @@ pub fn explain(step: &str, source: &io::Error, limits: &Limits) -> Error {
 mod tests {
     use super::*;
 
-    fn explained(limits: &Limits) -> (String, String) {
-        let error = explain("make a user namespace", &io::Error::from_raw_os_error(Errno::EPERM as i32), limits);
+    fn explained(limits: &NamespaceLimits) -> (String, String) {
+        let error =
+            explain_refusal("make a user namespace", &io::Error::from_raw_os_error(Errno::EPERM as i32), limits);
         (error.to_string(), error.hint().unwrap_or_default())
     }
 
     #[test]
     fn each_cause_has_its_way_out() {
-        let fine = Limits { proc: true, ..Limits::default() };
+        let fine = NamespaceLimits { proc: true, ..NamespaceLimits::default() };
         let value = |text: &str| Some(text.to_owned());
         let cases = [
-            (Limits::default(), "no /proc", "mount -t proc"),
-            (Limits { most_namespaces: value("0\n"), ..fine.clone() }, "max_user_namespaces is 0", "sysctl user"),
-            (Limits { debians_switch: value("0"), ..fine.clone() }, "userns_clone is 0", "userns_clone=1"),
-            (Limits { apparmor: value("1\n"), ..fine.clone() }, "AppArmor", "packaging/apparmor"),
-            (Limits { seccomp: true, ..fine.clone() }, "seccomp", "seccomp=unconfined"),
+            (NamespaceLimits::default(), "no /proc", "mount -t proc"),
+            (
+                NamespaceLimits { max_namespaces: value("0\n"), ..fine.clone() },
+                "max_user_namespaces is 0",
+                "sysctl user",
+            ),
+            (
+                NamespaceLimits { debian_userns_sysctl: value("0"), ..fine.clone() },
+                "userns_clone is 0",
+                "userns_clone=1",
+            ),
+            (NamespaceLimits { apparmor: value("1\n"), ..fine.clone() }, "AppArmor", "packaging/apparmor"),
+            (NamespaceLimits { seccomp: true, ..fine.clone() }, "seccomp", "seccomp=unconfined"),
             (fine, "cannot make a user namespace: Operation not permitted", "sudo binfmt-nix register"),
         ];
         for (limits, why, hint) in cases {
@@ -106,7 +115,7 @@ mod tests {
 
     #[test]
     fn kernels_before_6_7_are_refused() {
-        assert!(of_machine((6, 6), true).is_err() && of_machine((5, 15), true).is_err());
-        assert!(of_machine((6, 7), true).is_ok() && of_machine((7, 0), true).is_ok());
+        assert!(check_support((6, 6), true).is_err() && check_support((5, 15), true).is_err());
+        assert!(check_support((6, 7), true).is_ok() && check_support((7, 0), true).is_ok());
     }
 }

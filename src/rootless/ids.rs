@@ -5,13 +5,13 @@ use crate::host::IdRange;
 
 /// How the ids of a new user namespace are mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mapping {
+pub enum IdMapping {
     /// The caller's one uid and gid; he maps them himself, and is himself again
     /// in a second namespace.
-    Oneself,
+    CallerOnly,
     /// All that the caller's own namespace has, each to itself: he is root there
     /// and can do that from outside.
-    Everybody {
+    AllIds {
         /// of uids
         uids: Vec<IdRange>,
         /// of gids
@@ -29,7 +29,7 @@ pub enum Mapping {
 
 /// The id 0 inside is the caller's; those from 1 on are his subordinate ids, in
 /// the order of the file (subuid(5): `name-or-uid:first:count`).
-pub fn subordinate(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<IdRange> {
+pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<IdRange> {
     let mut next = 1_u32;
     let mut ranges = vec![(0, own, 1)];
     for line in text.lines() {
@@ -47,13 +47,13 @@ pub fn subordinate(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<Id
 }
 
 /// The name that a user has in passwd(5).
-pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+pub fn find_user_name(passwd: &str, uid: u32) -> Option<&str> {
     let named = |line: &&str| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid));
     passwd.lines().find(named)?.split(':').next()
 }
 
 /// There are none for this user.
-pub fn none(file: &str, name: Option<&str>, uid: u32) -> Error {
+pub fn missing_ids_error(file: &str, name: Option<&str>, uid: u32) -> Error {
     let user = name.map_or_else(|| uid.to_string(), str::to_owned);
     Error::Unsupported {
         what: format!("{file} gives user {user} no subordinate ids, which --map-root maps"),
@@ -63,19 +63,19 @@ pub fn none(file: &str, name: Option<&str>, uid: u32) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{subordinate, user_name};
+    use super::{find_user_name, parse_subordinate_ids};
 
     #[test]
     fn ranges_follow_each_other_from_1_on() {
         let text = "# none\njoe:100000:65536\n1000:300000:10\nann:1:1\njoe:x:1\n\njoe:500000:0\n";
         let expected = vec![(0, 1000, 1), (1, 100_000, 65536), (65537, 300_000, 10)];
-        assert_eq!(subordinate(text, Some("joe"), 1000, 1000), expected);
-        assert_eq!(subordinate(text, None, 5, 7), vec![(0, 7, 1)]);
+        assert_eq!(parse_subordinate_ids(text, Some("joe"), 1000, 1000), expected);
+        assert_eq!(parse_subordinate_ids(text, None, 5, 7), vec![(0, 7, 1)]);
     }
 
     #[test]
     fn a_user_may_have_a_name() {
         let passwd = "root:x:0:0::/root:/bin/sh\njoe:x:1000:1000::/home/joe:/bin/sh\n";
-        assert_eq!((user_name(passwd, 1000), user_name(passwd, 7)), (Some("joe"), None));
+        assert_eq!((find_user_name(passwd, 1000), find_user_name(passwd, 7)), (Some("joe"), None));
     }
 }

@@ -10,7 +10,7 @@ use crate::binfmt_misc::Table;
 /// The rules of the table above, oldest first, so that they have their order
 /// again when they are put in one by one. Left out are those that are switched
 /// off, and those whose name one of ours takes.
-pub fn rules<'t>(above: &'t Table, ours: &[Rule]) -> Vec<&'t Rule> {
+pub fn inheritable_rules<'t>(above: &'t Table, ours: &[Rule]) -> Vec<&'t Rule> {
     let entries = above.entries().iter().rev();
     entries
         .filter(|entry| entry.enabled && !above.is_switched_off())

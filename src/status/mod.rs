@@ -12,25 +12,25 @@ use std::path::Path;
 use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
-use crate::binfmt_misc::name_of;
+use crate::binfmt_misc::entry_name;
 use crate::digest::Sha256;
-use crate::facts::maker::{Maker, maker};
-use crate::facts::{Facts, Now};
+use crate::facts::maker::{Owner, owner_of};
+use crate::facts::{Facts, RecordState};
 use crate::host::{Host, TEMP_PREFIX};
 use crate::layout::{HOLD_LOCK, NIX_OWN_CONF};
-use crate::nix::answer::Answer;
+use crate::nix::answer::NixConfig;
 use crate::nix::{ConfState, conf};
-use crate::probe::room::{self, Room};
-use crate::probe::{Ran, Trial};
-use crate::proof::pinned::{self, OnDisk, Pinned};
-use crate::proof::why::Case;
-use crate::receipt::{Made, Record, System};
+use crate::probe::room::{self, Isolation};
+use crate::probe::{ProbeOutput, ProbeResult};
+use crate::proof::pinned::{self, DiskBinary, RunningBinary};
+use crate::proof::why::VerifyContext;
+use crate::receipt::{Artifact, Record, System};
 use crate::{layout, probe, proof};
 
 /// The machine's foreign systems.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Status {
+pub struct StatusReport {
     /// The version of this format: 1.
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
@@ -50,7 +50,7 @@ pub struct SystemStatus {
     /// QEMU's name of it.
     pub system: &'static str,
     /// Whether its programs run.
-    pub state: Working,
+    pub state: Health,
     /// The entry that the kernel picks.
     pub entry: Option<String>,
     /// The flags of the entry, in the kernel's order.
@@ -62,13 +62,13 @@ pub struct SystemStatus {
     /// The digest of that file.
     pub sha256: Option<Sha256>,
     /// The file at the interpreter's path, if the kernel runs another one; null if it is the same.
-    pub on_disk: Option<OnDisk>,
+    pub on_disk: Option<DiskBinary>,
     /// Whether a program ran in an empty chroot; null if that could not be tried, or no program ran at all.
     pub in_chroot: Option<bool>,
     /// The origin of the emulator, if this tool installed it.
     pub source: Option<String>,
     /// The maker of the entry.
-    pub by: Maker,
+    pub by: Owner,
     /// Whether `register --watch` made it in memory, and registers it again if it is removed.
     pub held: bool,
     /// Whether Nix builds for all of the system's names; null if Nix could not be asked.
@@ -81,7 +81,7 @@ pub struct SystemStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Working {
+pub enum Health {
     /// A program was run just now, in an empty chroot if that could be tried.
     Works,
     /// A program was run just now, but not in an empty chroot: it does not run in containers and builds.
@@ -95,63 +95,67 @@ pub enum Working {
 }
 
 /// Examines every system that has an entry or is in the receipt.
-pub fn gather(host: &Host, facts: &Facts, answer: Option<&Answer>) -> Status {
-    let systems = Arch::ALL.iter().filter_map(|arch| one(host, facts, answer, arch)).collect();
-    Status {
+pub fn gather_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>) -> StatusReport {
+    let systems = Arch::ALL.iter().filter_map(|arch| system_status(host, facts, answer, arch)).collect();
+    StatusReport {
         version: 1,
         systems,
-        unfinished: has_strays(host, facts) || has_litter(host),
+        unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
         holder: host.lock_owner(Path::new(HOLD_LOCK)),
     }
 }
 
 /// Whether unchanged files or entries of ours exist that no registered system needs.
-fn has_strays(host: &Host, facts: &Facts) -> bool {
+fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let needed = |record: &Record| match (&record.target, &record.made) {
         (Some(target), _) => systems.contains_key(target),
-        (None, Made::Include { .. } | Made::File { .. }) => systems.values().any(|system| system.nix),
+        (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(|system| system.nix),
         (None, _) => !systems.is_empty(),
     };
-    let strays = facts.records().any(|(record, now)| *now == Now::Ours && !needed(record));
+    let strays = facts.records().any(|(record, now)| *now == RecordState::Unchanged && !needed(record));
     strays || (systems.is_empty() && host.exists(Path::new(layout::RECEIPT)))
 }
 
 /// Whether temporary files exist, which the next run that changes something removes.
-fn has_litter(host: &Host) -> bool {
-    let dirs = layout::homes().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
+fn has_stale_files(host: &Host) -> bool {
+    let dirs = layout::home_dirs().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
     let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
     dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(ours)))
 }
 
-fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch) -> Option<SystemStatus> {
-    let case = proof::case(facts, arch);
+fn system_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {
+    let case = proof::build_context(facts, arch);
     let known = facts.receipt.systems.get(arch.target);
-    let begun = known.is_none() && has_something_of(facts, arch);
+    let begun = known.is_none() && has_artifacts_of(facts, arch);
     if case.entry.is_none() && known.is_none() && !begun {
         return None;
     }
     let mut tried = match case.entry {
-        Some(_) => try_out(&case),
-        None => Tried::nothing(Working::Missing, (!begun).then(|| missing(arch))),
+        Some(_) => try_system(&case),
+        None => SystemTrial::without_trial(Health::Missing, (!begun).then(|| missing_text(arch))),
     };
     let pinned = match (case.entry, tried.running.take()) {
-        (Some(entry), Some(running)) => pinned::look(facts, arch, entry, running),
-        _ => Pinned::default(),
+        (Some(entry), Some(running)) => pinned::inspect_running(facts, arch, entry, running),
+        _ => RunningBinary::default(),
     };
-    let stale = case.entry.and_then(|entry| pinned::stale(entry, &pinned));
-    let detail = tried.detail.or(stale).or_else(|| begun.then(|| cut_short(arch)));
+    let stale = case.entry.and_then(|entry| pinned::describe_replaced(entry, &pinned));
+    let detail = tried.detail.or(stale).or_else(|| begun.then(|| interrupted_text(arch)));
     Some(SystemStatus {
         system: arch.target,
         state: tried.state,
-        entry: case.entry.map(name_of),
+        entry: case.entry.map(entry_name),
         flags: case.entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: case.entry.map(|entry| pinned::path(entry).display().to_string()),
-        source: known.filter(|system| is_of(facts, system, case.entry)).map(|system| system.source.clone()),
-        by: maker(facts, case.entry),
-        held: case.entry.is_some_and(|entry| facts.held(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
-        nix_knows: answer.map(|answer| answer.missing(arch.nix_systems).is_empty()),
-        detail: detail.or_else(|| untold(host, facts, arch, known?)),
+        interpreter: case.entry.map(|entry| pinned::interpreter_path(entry).display().to_string()),
+        source: known
+            .filter(|system| is_recorded_emulator(facts, system, case.entry))
+            .map(|system| system.source.clone()),
+        by: owner_of(facts, case.entry),
+        held: case
+            .entry
+            .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
+        nix_knows: answer.map(|answer| answer.missing_systems(arch.nix_systems).is_empty()),
+        detail: detail.or_else(|| nix_not_configured(host, facts, arch, known?)),
         qemu: pinned.qemu,
         sha256: pinned.sha256,
         on_disk: pinned.on_disk,
@@ -160,73 +164,73 @@ fn one(host: &Host, facts: &Facts, answer: Option<&Answer>, arch: &'static Arch)
 }
 
 /// Whether the entry's interpreter is the emulator in the receipt.
-fn is_of(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
-    entry.is_some_and(|entry| facts.real(&system.interpreter) == pinned::path(entry))
+fn is_recorded_emulator(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
+    entry.is_some_and(|entry| facts.real_path(&system.interpreter) == pinned::interpreter_path(entry))
 }
 
 /// What `status --check --json` prints: one system, as fast as possible. Neither Nix nor any file is read.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Checked {
+pub struct CheckReport {
     /// The version of this format: 1.
     pub version: u32,
     /// QEMU's name of it.
     pub system: &'static str,
     /// Whether its programs run; `works` is exit status 0, and everything else 3.
-    pub state: Working,
+    pub state: Health,
     /// What is wrong, if something is.
     pub detail: Option<String>,
 }
 
 /// Examines one system.
-pub fn check(facts: &Facts, arch: &'static Arch) -> Checked {
-    let case = proof::case(facts, arch);
-    let tried = try_out(&case);
+pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
+    let case = proof::build_context(facts, arch);
+    let tried = try_system(&case);
     let is_stale = match (case.entry, &tried.running) {
-        (Some(entry), Some(running)) => pinned::is_stale(entry, running),
+        (Some(entry), Some(running)) => pinned::is_replaced(entry, running),
         _ => false,
     };
     let stale = is_stale.then(|| "by another file than its path names now; status says which".to_owned());
     // The host of a container may have the entry.
-    let missing = case.entry.is_none() && tried.state == Working::Broken;
-    let state = if missing { Working::Missing } else { tried.state };
-    Checked { version: 1, system: arch.target, state, detail: tried.detail.or(stale) }
+    let missing = case.entry.is_none() && tried.state == Health::Broken;
+    let state = if missing { Health::Missing } else { tried.state };
+    CheckReport { version: 1, system: arch.target, state, detail: tried.detail.or(stale) }
 }
 
 /// The result of the probe.
-struct Tried {
-    state: Working,
+struct SystemTrial {
+    state: Health,
     detail: Option<String>,
     in_chroot: Option<bool>,
     running: Option<File>,
 }
 
-impl Tried {
-    fn nothing(state: Working, detail: Option<String>) -> Self {
+impl SystemTrial {
+    fn without_trial(state: Health, detail: Option<String>) -> Self {
         Self { state, detail, in_chroot: None, running: None }
     }
 }
 
 /// Runs the probe in a chroot. A probe that runs there runs outside, too, so the outside is tried only if it fails.
-fn try_out(case: &Case) -> Tried {
-    let shut_in = room::run(Room::Chroot, case.arch);
-    if let Trial::Ran(Ran { program, .. }) = shut_in {
-        return Tried { state: Working::Works, detail: None, in_chroot: Some(true), running: program };
+fn try_system(case: &VerifyContext) -> SystemTrial {
+    let shut_in = room::run_isolated(Isolation::Chroot, case.arch);
+    if let ProbeResult::Ran(ProbeOutput { program, .. }) = shut_in {
+        return SystemTrial { state: Health::Works, detail: None, in_chroot: Some(true), running: program };
     }
-    let direct = probe::direct(case.arch);
-    let Trial::Ran(Ran { program, .. }) = direct else {
-        let state = if matches!(direct, Trial::Untried(_)) { Working::NotProven } else { Working::Broken };
-        return Tried::nothing(state, Some(case.direct(&direct).why));
+    let direct = probe::run_direct(case.arch);
+    let ProbeResult::Ran(ProbeOutput { program, .. }) = direct else {
+        let state = if matches!(direct, ProbeResult::NotRun(_)) { Health::NotProven } else { Health::Broken };
+        return SystemTrial::without_trial(state, Some(case.direct_cause(&direct).why));
     };
-    let why = case.shut_in(&shut_in).why;
+    let why = case.isolated_cause(&shut_in).why;
     let (state, in_chroot, detail) = match shut_in {
-        Trial::Untried(_) => (Working::Works, None, format!("in a chroot it could not be tried: {why}")),
-        _ => (Working::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
+        ProbeResult::NotRun(_) => (Health::Works, None, format!("in a chroot it could not be tried: {why}")),
+        _ => (Health::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
     };
-    Tried { state, detail: Some(detail), in_chroot, running: program }
+    SystemTrial { state, detail: Some(detail), in_chroot, running: program }
 }
 
-fn missing(arch: &Arch) -> String {
+fn missing_text(arch: &Arch) -> String {
     let system = arch.target;
     format!(
         "no entry runs its programs any more; binfmt-nix register {system} puts it back, unregister {system} takes \
@@ -235,29 +239,29 @@ fn missing(arch: &Arch) -> String {
 }
 
 /// Whether anything that we made is unchanged.
-fn has_something_of(facts: &Facts, arch: &Arch) -> bool {
-    facts.records().any(|(record, now)| *now == Now::Ours && record.target.as_deref() == Some(arch.target))
+fn has_artifacts_of(facts: &Facts, arch: &Arch) -> bool {
+    facts.records().any(|(record, now)| *now == RecordState::Unchanged && record.target.as_deref() == Some(arch.target))
 }
 
-fn cut_short(arch: &Arch) -> String {
+fn interrupted_text(arch: &Arch) -> String {
     let system = arch.target;
     format!("its registration was cut short; binfmt-nix register {system} completes it, unregister {system} undoes it")
 }
 
 /// The problem that Nix was configured for the system, but its files do not list
 /// it. If this tool must not change the files, only Nix knows.
-fn untold(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<String> {
+fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<String> {
     let included = match &facts.nix.state {
         ConfState::LeaveAlone(_) => return None,
         ConfState::Absent => false,
-        ConfState::Editable(text) => conf::includes(text, conf::OWN),
+        ConfState::Editable(text) => conf::has_include(text, conf::OWN),
     };
     let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
     let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
     (known.nix && !told).then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }
 
-impl fmt::Display for Working {
+impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Works => "works",

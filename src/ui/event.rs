@@ -39,11 +39,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::text::{clean, clean_json};
+use crate::text::{remove_controls, sanitize_json};
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub enum LogLevel {
     /// As it should be.
     Info,
     /// Not as it should be.
@@ -52,8 +52,8 @@ pub enum Level {
     Error,
 }
 
-impl Level {
-    fn word(self) -> &'static str {
+impl LogLevel {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
             Self::Warning => "warning",
@@ -64,64 +64,64 @@ impl Level {
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    level: Level,
+pub struct LogEvent {
+    level: LogLevel,
     name: &'static str,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Event {
+impl LogEvent {
     /// An event without fields.
-    pub fn new(level: Level, name: &'static str) -> Self {
+    pub fn new(level: LogLevel, name: &'static str) -> Self {
         Self { level, name, fields: Vec::new() }
     }
 
     /// All is as it should be.
     pub fn info(name: &'static str) -> Self {
-        Self::new(Level::Info, name)
+        Self::new(LogLevel::Info, name)
     }
 
     /// With one more field.
     #[must_use]
-    pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+    pub fn with_field(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((key, value.into()));
         self
     }
 
     /// The line for people and journals.
-    pub fn logfmt(&self, time: &str) -> String {
-        let mut line = format!("{time} {} {}", self.level.word(), self.name);
+    pub fn to_logfmt(&self, time: &str) -> String {
+        let mut line = format!("{time} {} {}", self.level.as_str(), self.name);
         for (key, value) in &self.fields {
             // A String takes everything.
-            let _ = write!(line, " {key}={}", quoted(value));
+            let _ = write!(line, " {key}={}", quote_value(value));
         }
         line
     }
 
     /// The line for programs.
-    pub fn json(&self, time: &str) -> String {
+    pub fn to_json(&self, time: &str) -> String {
         let text = |text: &str| Value::String(text.to_owned());
         let head = [
             ("version", Value::from(1)),
             ("time", text(time)),
-            ("level", text(self.level.word())),
+            ("level", text(self.level.as_str())),
             ("event", text(self.name)),
         ];
         let fields = self.fields.iter().map(|(key, value)| (*key, text(value)));
         let object: Map<String, Value> =
             head.into_iter().chain(fields).map(|(key, value)| (key.to_owned(), value)).collect();
-        clean_json(&Value::Object(object).to_string())
+        sanitize_json(&Value::Object(object).to_string())
     }
 }
 
 /// A word as it is; everything else in quotes, on one line.
-fn quoted(value: &str) -> String {
+fn quote_value(value: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-:,+@%".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
     let escaped = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n").replace('\t', r"\t");
-    format!("\"{}\"", clean(&escaped))
+    format!("\"{}\"", remove_controls(&escaped))
 }
 
 #[cfg(test)]
@@ -130,18 +130,23 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_whatever_is_in_it() {
-        let event = Event::new(Level::Error, "failed").with("what", "register").with("error", "a \"b\"\n\\\tc\u{1b}=d");
-        let line = event.logfmt("T");
+        let event = LogEvent::new(LogLevel::Error, "failed")
+            .with_field("what", "register")
+            .with_field("error", "a \"b\"\n\\\tc\u{1b}=d");
+        let line = event.to_logfmt("T");
         assert_eq!(line, "T error failed what=register error=\"a \\\"b\\\"\\n\\\\\\tc\u{fffd}=d\"");
-        let json: Value = serde_json::from_str(&event.json("T")).unwrap_or_default();
+        let json: Value = serde_json::from_str(&event.to_json("T")).unwrap_or_default();
         assert_eq!((&json["version"], &json["level"]), (&Value::from(1), &"error".into()));
         assert_eq!(json["error"], "a \"b\"\n\\\tc\u{1b}=d");
-        assert!(!event.json("T").contains(['\n', '\u{1b}']));
+        assert!(!event.to_json("T").contains(['\n', '\u{1b}']));
     }
 
     #[test]
     fn a_word_needs_no_quotes() {
-        let event = Event::info("left").with("entry", "qemu-aarch64").with("text", "").with("path", "/a/b");
-        assert_eq!(event.logfmt("T"), "T info left entry=qemu-aarch64 text=\"\" path=/a/b");
+        let event = LogEvent::info("left")
+            .with_field("entry", "qemu-aarch64")
+            .with_field("text", "")
+            .with_field("path", "/a/b");
+        assert_eq!(event.to_logfmt("T"), "T info left entry=qemu-aarch64 text=\"\" path=/a/b");
     }
 }

@@ -17,7 +17,7 @@ pub(super) const AARCH64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Little,
     e_machine: 183,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const X86_64: Arch = Arch {
@@ -36,7 +36,7 @@ pub(super) const X86_64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Little,
     e_machine: 62,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const ARM: Arch = Arch {
@@ -62,7 +62,7 @@ pub(super) const ARM: Arch = Arch {
     endian: Endian::Little,
     e_machine: 40,
     // EABI version 5, hard, soft and unstated float.
-    seen: elf::flags(&[0x0500_0400, 0x0500_0200, 0x0500_0000]),
+    header_variants: elf::with_flags(&[0x0500_0400, 0x0500_0200, 0x0500_0000]),
 };
 
 pub(super) const I386: Arch = Arch {
@@ -87,7 +87,7 @@ pub(super) const I386: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: 3,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const RISCV64: Arch = Arch {
@@ -109,7 +109,7 @@ pub(super) const RISCV64: Arch = Arch {
     endian: Endian::Little,
     e_machine: 243,
     // Double float, with and without compressed instructions; soft float.
-    seen: elf::flags(&[5, 4, 0]),
+    header_variants: elf::with_flags(&[5, 4, 0]),
 };
 
 pub(super) const PPC64LE: Arch = Arch {
@@ -134,7 +134,7 @@ pub(super) const PPC64LE: Arch = Arch {
     endian: Endian::Little,
     e_machine: 21,
     // ABI version 2.
-    seen: elf::flags(&[2]),
+    header_variants: elf::with_flags(&[2]),
 };
 
 pub(super) const S390X: Arch = Arch {
@@ -151,7 +151,7 @@ pub(super) const S390X: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: 22,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const LOONGARCH64: Arch = Arch {
@@ -170,5 +170,5 @@ pub(super) const LOONGARCH64: Arch = Arch {
     endian: Endian::Little,
     e_machine: 258,
     // Object file ABI 1 and 0, double float; soft float.
-    seen: elf::flags(&[0x43, 0x03, 0x41]),
+    header_variants: elf::with_flags(&[0x43, 0x03, 0x41]),
 };

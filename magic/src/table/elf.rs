@@ -1,6 +1,6 @@
 //! The bytes that most rows share.
 
-use crate::arch::Seen;
+use crate::arch::HeaderVariants;
 use crate::{Bits, Endian};
 
 /// An `ET_EXEC` header from `\x7fELF` to `e_machine`, with OS ABI, ABI version and padding 0.
@@ -44,6 +44,6 @@ pub(super) const fn mask_but(endian: Endian, mut changes: &[(usize, u8)]) -> [u8
 }
 
 /// Headers with these `e_flags` and ABI version 0 were seen.
-pub(super) const fn flags(e_flags: &'static [u32]) -> Seen {
-    Seen { e_flags, abi_versions: &[0] }
+pub(super) const fn with_flags(e_flags: &'static [u32]) -> HeaderVariants {
+    HeaderVariants { e_flags, abi_versions: &[0] }
 }

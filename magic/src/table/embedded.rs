@@ -16,7 +16,7 @@ pub(super) const AARCH64_BE: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: 183,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const ARMEB: Arch = Arch {
@@ -34,7 +34,7 @@ pub(super) const ARMEB: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 40,
-    seen: elf::flags(&[0x0500_0400, 0x0580_0400]),
+    header_variants: elf::with_flags(&[0x0500_0400, 0x0580_0400]),
 };
 
 pub(super) const HEXAGON: Arch = Arch {
@@ -50,7 +50,7 @@ pub(super) const HEXAGON: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: 164,
-    seen: elf::flags(&[0x68, 0x73]),
+    header_variants: elf::with_flags(&[0x68, 0x73]),
 };
 
 pub(super) const MICROBLAZE: Arch = Arch {
@@ -72,7 +72,7 @@ pub(super) const MICROBLAZE: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 189,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const MICROBLAZEEL: Arch = Arch {
@@ -90,7 +90,7 @@ pub(super) const MICROBLAZEEL: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: 189,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const OR1K: Arch = Arch {
@@ -106,7 +106,7 @@ pub(super) const OR1K: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 92,
-    seen: elf::flags(&[0, 1]),
+    header_variants: elf::with_flags(&[0, 1]),
 };
 
 pub(super) const RISCV32: Arch = Arch {
@@ -127,7 +127,7 @@ pub(super) const RISCV32: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: 243,
-    seen: elf::flags(&[5, 4, 0]),
+    header_variants: elf::with_flags(&[5, 4, 0]),
 };
 
 pub(super) const SH4EB: Arch = Arch {
@@ -143,7 +143,7 @@ pub(super) const SH4EB: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 42,
-    seen: elf::flags(&[0x9, 0xc]),
+    header_variants: elf::with_flags(&[0x9, 0xc]),
 };
 
 pub(super) const XTENSA: Arch = Arch {
@@ -159,7 +159,7 @@ pub(super) const XTENSA: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: 94,
-    seen: elf::flags(&[0x300]),
+    header_variants: elf::with_flags(&[0x300]),
 };
 
 pub(super) const XTENSAEB: Arch = Arch {
@@ -175,7 +175,7 @@ pub(super) const XTENSAEB: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 94,
-    seen: elf::flags(&[0x300]),
+    header_variants: elf::with_flags(&[0x300]),
 };
 
 /// The bits that both of `MicroBlaze`'s machine numbers, 189 (0x00bd) and 0xbaab, have set.

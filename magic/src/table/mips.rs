@@ -9,7 +9,7 @@
 //! the loader (glibc's `libc-abis`); Debian's release 6 libraries for o32 have 3.
 
 use super::elf;
-use crate::arch::Seen;
+use crate::arch::HeaderVariants;
 use crate::{Arch, Bits, Endian};
 
 const MIPS: u16 = 8;
@@ -33,7 +33,7 @@ pub(super) const MIPS64EL: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Little,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0007, 0xa000_0407]),
+    header_variants: debian_variants(&[0x8000_0007, 0xa000_0407]),
 };
 
 pub(super) const MIPS64: Arch = Arch {
@@ -54,7 +54,7 @@ pub(super) const MIPS64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0007, 0xa000_0407]),
+    header_variants: debian_variants(&[0x8000_0007, 0xa000_0407]),
 };
 
 pub(super) const MIPSEL: Arch = Arch {
@@ -70,7 +70,7 @@ pub(super) const MIPSEL: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: MIPS,
-    seen: seen(&[0x7000_1007, 0x9000_1407]),
+    header_variants: debian_variants(&[0x7000_1007, 0x9000_1407]),
 };
 
 pub(super) const MIPS_BE: Arch = Arch {
@@ -86,7 +86,7 @@ pub(super) const MIPS_BE: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: MIPS,
-    seen: seen(&[0x7000_1007, 0x9000_1407]),
+    header_variants: debian_variants(&[0x7000_1007, 0x9000_1407]),
 };
 
 pub(super) const MIPSN32EL: Arch = Arch {
@@ -103,7 +103,7 @@ pub(super) const MIPSN32EL: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0027, 0xa000_0427]),
+    header_variants: debian_variants(&[0x8000_0027, 0xa000_0427]),
 };
 
 pub(super) const MIPSN32: Arch = Arch {
@@ -119,7 +119,7 @@ pub(super) const MIPSN32: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: MIPS,
-    seen: seen(&[0x8000_0027, 0xa000_0427]),
+    header_variants: debian_variants(&[0x8000_0027, 0xa000_0427]),
 };
 
 const EF_MIPS_ABI2: u8 = 0x20;
@@ -153,6 +153,6 @@ const fn mask32(endian: Endian) -> [u8; 40] {
 
 /// The flags are those of Debian's C libraries (revisions 2 and 6); ABI versions 0 and 3 are from there too, 1 comes with
 /// PLTs in programs, 5 with `--hash-style=gnu`.
-const fn seen(e_flags: &'static [u32]) -> Seen {
-    Seen { e_flags, abi_versions: &[0, 1, 3, 5] }
+const fn debian_variants(e_flags: &'static [u32]) -> HeaderVariants {
+    HeaderVariants { e_flags, abi_versions: &[0, 1, 3, 5] }
 }

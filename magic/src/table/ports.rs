@@ -17,7 +17,7 @@ pub(super) const ALPHA: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Little,
     e_machine: 0x9026,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const HPPA: Arch = Arch {
@@ -34,7 +34,7 @@ pub(super) const HPPA: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 15,
-    seen: elf::flags(&[0x210]),
+    header_variants: elf::with_flags(&[0x210]),
 };
 
 pub(super) const M68K: Arch = Arch {
@@ -51,7 +51,7 @@ pub(super) const M68K: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 4,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const PPC: Arch = Arch {
@@ -67,7 +67,7 @@ pub(super) const PPC: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 20,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const PPC64: Arch = Arch {
@@ -83,7 +83,7 @@ pub(super) const PPC64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: 21,
-    seen: elf::flags(&[1, 2]),
+    header_variants: elf::with_flags(&[1, 2]),
 };
 
 pub(super) const SH4: Arch = Arch {
@@ -99,7 +99,7 @@ pub(super) const SH4: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Little,
     e_machine: 42,
-    seen: elf::flags(&[0x9, 0xc]),
+    header_variants: elf::with_flags(&[0x9, 0xc]),
 };
 
 pub(super) const SPARC: Arch = Arch {
@@ -116,7 +116,7 @@ pub(super) const SPARC: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 2,
-    seen: elf::flags(&[0]),
+    header_variants: elf::with_flags(&[0]),
 };
 
 pub(super) const SPARC32PLUS: Arch = Arch {
@@ -134,7 +134,7 @@ pub(super) const SPARC32PLUS: Arch = Arch {
     bits: Bits::B32,
     endian: Endian::Big,
     e_machine: 18,
-    seen: elf::flags(&[0x100, 0x300]),
+    header_variants: elf::with_flags(&[0x100, 0x300]),
 };
 
 pub(super) const SPARC64: Arch = Arch {
@@ -151,5 +151,5 @@ pub(super) const SPARC64: Arch = Arch {
     bits: Bits::B64,
     endian: Endian::Big,
     e_machine: 43,
-    seen: elf::flags(&[0x202, 2, 0]),
+    header_variants: elf::with_flags(&[0x202, 2, 0]),
 };

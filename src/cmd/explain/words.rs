@@ -1,39 +1,39 @@
 //! What `explain` found, in words.
 
-use crate::explain::process::{How, Origin, Starts};
-use crate::explain::{Differs, Elf, EntryLine, Interpreter, Linking, TableState, Verdict, What};
+use crate::explain::process::{CurrentEmulator, ProcessKind, ProcessOrigin};
+use crate::explain::{Elf, EntryMismatch, EntryReport, ExecVerdict, FileKind, InterpreterReport, Linking, TableState};
 
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
+pub(super) fn verdict_text(verdict: ExecVerdict) -> &'static str {
     match verdict {
-        Verdict::Native => "runs natively",
-        Verdict::Emulated => "runs by emulation",
-        Verdict::LoaderMissing => "does not run",
-        Verdict::Refused => "does not start",
-        Verdict::Unknown => "cannot be told",
+        ExecVerdict::Native => "runs natively",
+        ExecVerdict::Emulated => "runs by emulation",
+        ExecVerdict::LoaderMissing => "does not run",
+        ExecVerdict::Refused => "does not start",
+        ExecVerdict::Unknown => "cannot be told",
     }
 }
 
-pub(super) fn how(how: How) -> &'static str {
+pub(super) fn process_kind_text(how: ProcessKind) -> &'static str {
     match how {
-        How::Native => "native",
-        How::Script => "a script",
-        How::Emulated => "emulated",
-        How::ByHand => "an emulator, started by hand",
-        How::Unknown => "cannot be told",
+        ProcessKind::Native => "native",
+        ProcessKind::Script => "a script",
+        ProcessKind::Emulated => "emulated",
+        ProcessKind::ByHand => "an emulator, started by hand",
+        ProcessKind::Unknown => "cannot be told",
     }
 }
 
-pub(super) fn what(what: What) -> &'static str {
+pub(super) fn file_kind_text(what: FileKind) -> &'static str {
     match what {
-        What::Elf => "an ELF file",
-        What::Script => "a script whose first line the kernel cannot use",
-        What::Empty => "an empty file",
-        What::Text => "a text that does not begin with #!",
-        What::Data => "data: neither an ELF file nor a script",
+        FileKind::Elf => "an ELF file",
+        FileKind::Script => "a script whose first line the kernel cannot use",
+        FileKind::Empty => "an empty file",
+        FileKind::Text => "a text that does not begin with #!",
+        FileKind::Data => "data: neither an ELF file nor a script",
     }
 }
 
-pub(super) fn state(state: TableState, in_user_namespace: bool) -> &'static str {
+pub(super) fn table_state_text(state: TableState, in_user_namespace: bool) -> &'static str {
     match (state, in_user_namespace) {
         (TableState::InForce, false) => "the kernel's table",
         (TableState::InForce, true) => "the table of this user namespace",
@@ -45,17 +45,17 @@ pub(super) fn state(state: TableState, in_user_namespace: bool) -> &'static str 
 }
 
 /// An ELF header, in two lines.
-pub(super) fn elf(elf: &Elf) -> [String; 2] {
+pub(super) fn elf_lines(elf: &Elf) -> [String; 2] {
     let bits = elf.bits.map_or_else(|| "of no class".into(), |bits| format!("{bits}-bit"));
     let endian = elf.endian.map_or_else(|| "of no byte order".into(), |endian| format!("{endian}-endian"));
     let abi = elf.abi.as_ref().map(|abi| format!(", {abi}")).unwrap_or_default();
     let os = if elf.os_abi == "Linux" { String::new() } else { format!(", of {}", elf.os_abi) };
     let system = elf.system.map(|system| format!("; the system is {system}")).unwrap_or_default();
     let what = format!("for {}{abi}{os}{system}", elf.machine);
-    [format!("ELF, {bits}, {endian}, {}", kind(elf)), what]
+    [format!("ELF, {bits}, {endian}, {}", elf_kind_text(elf)), what]
 }
 
-fn kind(elf: &Elf) -> &'static str {
+fn elf_kind_text(elf: &Elf) -> &'static str {
     match (elf.kind, &elf.linking) {
         ("executable", _) => "program",
         ("shared", Some(Linking::Dynamic { .. })) => "position-independent program",
@@ -66,7 +66,7 @@ fn kind(elf: &Elf) -> &'static str {
     }
 }
 
-pub(super) fn linking(linking: &Linking) -> String {
+pub(super) fn linking_text(linking: &Linking) -> String {
     match linking {
         Linking::Static => "static: it needs no loader".into(),
         Linking::Dynamic { loader, present: true } => format!("dynamic: its loader {loader} is here"),
@@ -75,8 +75,8 @@ pub(super) fn linking(linking: &Linking) -> String {
 }
 
 /// What the kernel does with an entry.
-pub(super) fn entry(entry: &EntryLine, is_elf: bool) -> String {
-    let differs = entry.differs.as_ref().map(|found| differs(found, is_elf));
+pub(super) fn entry_text(entry: &EntryReport, is_elf: bool) -> String {
+    let differs = entry.differs.as_ref().map(|found| mismatch_text(found, is_elf));
     match (entry.taken, entry.enabled, differs) {
         (true, ..) => "takes it".into(),
         (false, true, None) => "would take it, but is not asked".into(),
@@ -86,22 +86,23 @@ pub(super) fn entry(entry: &EntryLine, is_elf: bool) -> String {
     }
 }
 
-fn differs(differs: &Differs, is_elf: bool) -> String {
-    let place = |offset: usize| format!("byte {offset}{}", field(offset).filter(|_| is_elf).unwrap_or_default());
+fn mismatch_text(differs: &EntryMismatch, is_elf: bool) -> String {
+    let place =
+        |offset: usize| format!("byte {offset}{}", elf_field_name(offset).filter(|_| is_elf).unwrap_or_default());
     match differs {
-        Differs::Byte { offset, has: None, wants, mask } => {
-            format!("{} is behind the end, so 00, not {}", place(*offset), wanted(*wants, *mask))
+        EntryMismatch::Byte { offset, has: None, wants, mask } => {
+            format!("{} is behind the end, so 00, not {}", place(*offset), wanted_byte_text(*wants, *mask))
         }
-        Differs::Byte { offset, has: Some(has), wants, mask } => {
-            format!("{} is {has:02x}, not {}", place(*offset), wanted(*wants, *mask))
+        EntryMismatch::Byte { offset, has: Some(has), wants, mask } => {
+            format!("{} is {has:02x}, not {}", place(*offset), wanted_byte_text(*wants, *mask))
         }
-        Differs::Extension { has: Some(has), wants } => format!("the name ends in .{has}, not .{wants}"),
-        Differs::Extension { has: None, wants } => format!("the name has no extension, so not .{wants}"),
+        EntryMismatch::Extension { has: Some(has), wants } => format!("the name ends in .{has}, not .{wants}"),
+        EntryMismatch::Extension { has: None, wants } => format!("the name has no extension, so not .{wants}"),
     }
 }
 
 /// What a byte of an ELF header is, where both classes agree (elf(5)).
-fn field(offset: usize) -> Option<&'static str> {
+fn elf_field_name(offset: usize) -> Option<&'static str> {
     Some(match offset {
         4 => " (class)",
         5 => " (byte order)",
@@ -114,12 +115,12 @@ fn field(offset: usize) -> Option<&'static str> {
     })
 }
 
-fn wanted(wants: u8, mask: u8) -> String {
+fn wanted_byte_text(wants: u8, mask: u8) -> String {
     if mask == 0xff { format!("{wants:02x}") } else { format!("{wants:02x} under the mask {mask:02x}") }
 }
 
 /// An interpreter, line by line.
-pub(super) fn interpreter(found: &Interpreter) -> Vec<String> {
+pub(super) fn interpreter_lines(found: &InterpreterReport) -> Vec<String> {
     let mut lines = Vec::new();
     match (&found.detail, found.held) {
         (Some(detail), true) => lines.push(format!("{detail} by now; the kernel holds the file that was there")),
@@ -144,7 +145,7 @@ pub(super) fn interpreter(found: &Interpreter) -> Vec<String> {
 }
 
 /// Flags of an entry, one a line.
-pub(super) fn flags(found: &Interpreter) -> Vec<String> {
+pub(super) fn flag_lines(found: &InterpreterReport) -> Vec<String> {
     let meaning = |flag| match flag {
         'P' => "P: the program keeps its own argv[0]",
         'O' => "O: the program is passed as an open file",
@@ -160,7 +161,7 @@ pub(super) fn flags(found: &Interpreter) -> Vec<String> {
 }
 
 /// The entry that a process came from.
-pub(super) fn origin(origin: &Origin) -> [&'static str; 2] {
+pub(super) fn origin_lines(origin: &ProcessOrigin) -> [&'static str; 2] {
     [
         if origin.takes_it_now {
             "takes its program now, too"
@@ -168,9 +169,9 @@ pub(super) fn origin(origin: &Origin) -> [&'static str; 2] {
             "has that interpreter, but does not take its program now"
         },
         match origin.starts {
-            Starts::Same => "starts the very file that the process executes",
-            Starts::Other => "starts another file now than the one that the process executes",
-            Starts::Unknown => "what it starts now could not be tried",
+            CurrentEmulator::Same => "starts the very file that the process executes",
+            CurrentEmulator::Other => "starts another file now than the one that the process executes",
+            CurrentEmulator::Unknown => "what it starts now could not be tried",
         },
     ]
 }

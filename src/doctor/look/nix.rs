@@ -4,31 +4,31 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::container::{milliseconds, started};
-use crate::doctor::sandbox::{PATHS, source};
-use crate::doctor::seen::Nix;
+use crate::container::{process_start_time, to_milliseconds};
+use crate::doctor::sandbox::{PATHS, parse_sandbox_path};
+use crate::doctor::seen::NixSnapshot;
 use crate::facts::Facts;
 use crate::host::{self, Host};
 use crate::layout::NIX_DIR;
 use crate::nix::settings::Settings;
 use crate::nix::{ConfState, answer};
 
-pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
+pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     facts.nix.trace.as_ref()?;
-    let settings = Settings::read(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
-    let words = settings.of(PATHS).1.into_iter().flat_map(|line| &line.words);
-    let sources = words.map(|word| source(word).0).filter(|source| source.starts_with('/'));
+    let settings = Settings::read_files(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
+    let words = settings.effective_lines(PATHS).1.into_iter().flat_map(|line| &line.words);
+    let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
     let missing: BTreeSet<String> =
         sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
     let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
-    let daemon = daemon(host);
-    Some(Nix {
-        restart: daemon.map(|pid| restart(host, pid)),
-        answered: answer::ask(host).map(|answer| answer.extra_platforms),
+    let daemon = find_daemon(host);
+    Some(NixSnapshot {
+        restart: daemon.map(|pid| restart_command(host, pid)),
+        answered: answer::show_config(host).map(|answer| answer.extra_platforms),
         conf: facts.nix.conf.clone(),
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
-        daemon_is_older: daemon.and_then(|pid| Some((pid, changed_since(host, pid, &settings.files)?))),
-        untrusted: if has_daemon { untrusted(host, &settings) } else { Vec::new() },
+        daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),
+        untrusted: if has_daemon { find_untrusted_users(host, &settings) } else { Vec::new() },
         has_daemon,
         missing,
         settings,
@@ -37,7 +37,7 @@ pub(super) fn look(host: &Host, facts: &Facts) -> Option<Nix> {
 
 /// Finds the daemon of this machine, not of a container on it. The daemon has the lowest process id; the processes that
 /// serve one client each have higher ones.
-fn daemon(host: &Host) -> Option<u32> {
+fn find_daemon(host: &Host) -> Option<u32> {
     // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
     let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
     let mine = Some(home("self")).filter(|_| host.is_live())?;
@@ -53,7 +53,7 @@ fn daemon(host: &Host) -> Option<u32> {
 }
 
 /// The command that restarts the daemon, for the init system of the machine, as `register` does it.
-fn restart(host: &Host, pid: u32) -> String {
+fn restart_command(host: &Host, pid: u32) -> String {
     let root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
     if host.exists(Path::new("/run/systemd/system")) {
         root("systemctl restart nix-daemon")
@@ -65,10 +65,11 @@ fn restart(host: &Host, pid: u32) -> String {
 }
 
 /// Finds a file that was changed after the process was started.
-fn changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
-    let since = started(host, &pid.to_string())?;
+fn file_changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
+    let since = process_start_time(host, &pid.to_string())?;
     // A daemon that was restarted right after the change is not outdated.
-    let is_later = |meta: std::fs::Metadata| milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
+    let is_later =
+        |meta: std::fs::Metadata| to_milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
     let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
     files.iter().find(later).cloned()
 }
@@ -78,12 +79,12 @@ const RESTRICTED: [&str; 6] =
     ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
 
 /// The settings in users' own nix.conf files that the daemon ignores.
-fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
-    let trusted = settings.list(&["trusted-users"], &["root"]);
+fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
+    let trusted = settings.effective_list(&["trusted-users"], &["root"]);
     let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
     let is_trusted = |user: &str| {
         trusted.iter().any(|word| match word.strip_prefix('@') {
-            Some(group) => is_member(&groups, group, user),
+            Some(group) => is_group_member(&groups, group, user),
             None => word == "*" || word == user,
         })
     };
@@ -91,7 +92,7 @@ fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)>
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
     let wanted = users.filter_map(|user| {
         let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
-        let own = Settings::read(&file, &|path| host.read_lossy(path));
+        let own = Settings::read_files(&file, &|path| host.read_lossy(path));
         let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
         Some((user.to_owned(), line.file, line.name))
     });
@@ -99,7 +100,7 @@ fn untrusted(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)>
 }
 
 /// group(5): `name:password:number:user,user`. A user's primary group is not considered.
-fn is_member(groups: &str, group: &str, user: &str) -> bool {
+fn is_group_member(groups: &str, group: &str, user: &str) -> bool {
     groups.lines().any(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         matches!(fields.as_slice(), [name, _, _, members] if *name == group && members.split(',').any(|m| m == user))

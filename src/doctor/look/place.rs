@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, WINDOW};
 
 use crate::container;
-use crate::doctor::seen::Place;
+use crate::doctor::seen::Environment;
 use crate::facts::Facts;
 use crate::host::{self, Host};
 
-pub(super) fn look(host: &Host, facts: &Facts) -> Place {
+pub(super) fn gather_environment(host: &Host, facts: &Facts) -> Environment {
     let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
     let enforced = host.read_lossy(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
-    Place {
+    Environment {
         user_namespace: host.is_live() && facts.in_user_namespace,
-        container: container::kind(host),
-        table_is_younger: host.is_live() && container::table_is_younger(host).unwrap_or(false),
+        container: container::detect_kind(host),
+        table_is_younger: host.is_live() && container::is_table_newer(host).unwrap_or(false),
         wsl: release.contains("microsoft"),
         selinux: enforced,
         emulated: host.is_live() && is_emulated(&facts.machine),
-        namespaces: if host.is_live() { namespaces(host) } else { None },
+        namespaces: if host.is_live() { test_namespaces(host) } else { None },
     }
 }
 
@@ -40,7 +40,7 @@ fn is_emulated(machine: &str) -> bool {
 
 /// Whether the namespaces of Nix's sandbox can be created: a mount and a process namespace, and a new /proc. `None` without
 /// unshare(1).
-fn namespaces(host: &Host) -> Option<bool> {
+fn test_namespaces(host: &Host) -> Option<bool> {
     let unshare = host.find_trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
     let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "/bin/true"];
     if host::env::effective_ids().0 != 0 {
@@ -64,7 +64,7 @@ pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
 }
 
 /// Finds foreign setuid programs called sudo in the unpacked images of docker, podman and containerd: one a system.
-pub(super) fn foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
+pub(super) fn find_foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
     const LAYERS: [(&str, &str); 3] = [
         ("/var/lib/containers/storage/overlay", "diff"),
         ("/var/lib/docker/overlay2", "diff"),

@@ -1,14 +1,14 @@
 //! Detects a cross build in a log, and explains why the binary cache has nothing for it (discourse.nixos.org 35398).
 
-use super::known::Known;
+use super::known::KnownMessage;
 use super::names::find_triple;
 
 /// The message about a cross build. It is not an error: the machine builds everything from source.
-pub const CROSS: Known = Known {
+pub const CROSS: KnownMessage = KnownMessage {
     id: "cross-build",
-    by: "Nix",
+    printed_by: "Nix",
     wordings: &[],
-    means: "this is a cross build: buildPlatform is not hostPlatform (pkgsCross, crossSystem; a triple in the names of \
+    meaning: "this is a cross build: buildPlatform is not hostPlatform (pkgsCross, crossSystem; a triple in the names of \
             derivations). A cross-built program has another derivation and hash than the native one. The binary cache has what \
             Hydra built natively, on real hardware, and almost no cross builds, so even the compiler is built first. With \
             emulation Nix evaluates the native package (system = {nix}), whose derivations are the ones in the cache: it \
@@ -21,8 +21,8 @@ pub const CROSS: Known = Known {
         "switched-off",
         "daemon-not-restarted",
     ],
-    otherwise: &["{register}"],
-    then: &[
+    fallback: &["{register}"],
+    next_steps: &[
         "nix build nixpkgs#legacyPackages.{nix}.hello   # not pkgsCross",
         "nix build .#packages.{nix}.default             # of a flake",
         "nix-build --argstr system {nix}                # of a default.nix",
@@ -31,7 +31,7 @@ pub const CROSS: Known = Known {
 };
 
 /// Whether the text has words of cross compilation, or a list of derivations to build with a triple in their names.
-pub(super) fn is_cross(text: &str, flat: &str) -> bool {
+pub(super) fn is_cross_build(text: &str, flat: &str) -> bool {
     let words = ["pkgscross", "crosssystem", "--arg crosssystem", "buildplatform", "hostplatform"];
     let said = words.iter().any(|word| flat.contains(word));
     let lists = ["will be built", "building '/nix/store/", "would be built"].iter().any(|word| flat.contains(word));

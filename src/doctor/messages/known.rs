@@ -9,22 +9,22 @@ mod qemu;
 
 /// One message, in all its wordings.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownMessage {
     /// The stable name of the message.
     pub id: &'static str,
     /// The program that prints it.
-    pub by: &'static str,
+    pub printed_by: &'static str,
     /// The wordings. One of them matches if the text has all its words, in this order.
     pub wordings: &'static [&'static [&'static str]],
     /// Its meaning on any machine.
-    pub means: &'static str,
+    pub meaning: &'static str,
     /// The checks that may find its cause.
     pub checks: &'static [&'static str],
     /// The commands if no check found a cause: `{register}` becomes the command that registers the system, `{system}`
     /// QEMU's name of it, and `{nix}` Nix's name.
-    pub otherwise: &'static [&'static str],
+    pub fallback: &'static [&'static str],
     /// The commands to give in any case, after those.
-    pub then: &'static [&'static str],
+    pub next_steps: &'static [&'static str],
     /// The vaguer messages that it covers, which are dropped.
     pub covers: &'static [&'static str],
 }
@@ -52,6 +52,6 @@ const RUNS: &[&str] = &[
 ];
 
 /// All messages, the most exact first.
-pub fn all() -> impl Iterator<Item = &'static Known> {
+pub fn all_messages() -> impl Iterator<Item = &'static KnownMessage> {
     [nix::KNOWN, qemu::KNOWN, kernel::KNOWN].into_iter().flatten()
 }

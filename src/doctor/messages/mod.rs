@@ -10,17 +10,17 @@ mod names;
 use binfmt_magic::Arch;
 use serde::Serialize;
 
-use super::{Finding, Seen};
-use known::Known;
+use super::{Finding, Snapshot};
+use known::KnownMessage;
 
 pub use cross::CROSS;
-pub use names::systems;
+pub use names::find_systems;
 
 /// A message that was found in a text.
 #[derive(Debug)]
-pub struct Recognised {
+pub struct MessageMatch {
     /// The message.
-    pub known: &'static Known,
+    pub known: &'static KnownMessage,
     /// The systems in the text, in order.
     pub systems: Vec<&'static Arch>,
 }
@@ -28,7 +28,7 @@ pub struct Recognised {
 /// What a message means, here and now.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Meaning {
+pub struct Advice {
     /// The name of the message.
     pub id: &'static str,
     /// The program that prints it.
@@ -44,28 +44,29 @@ pub struct Meaning {
 }
 
 /// Finds the messages in a text. Drops vague ones if an exact one covers them.
-pub fn recognise(text: &str) -> Vec<Recognised> {
-    let flat = flat(text);
-    let systems = systems(text);
-    let said = known::all().filter(|known| known.wordings.iter().any(|words| has(&flat, words)));
-    let mut found: Vec<&'static Known> = said.collect();
+pub fn find_messages(text: &str) -> Vec<MessageMatch> {
+    let flat = normalise(text);
+    let systems = find_systems(text);
+    let said =
+        known::all_messages().filter(|known| known.wordings.iter().any(|words| has_words_in_order(&flat, words)));
+    let mut found: Vec<&'static KnownMessage> = said.collect();
     let covered: Vec<&str> = found.iter().flat_map(|known| known.covers).copied().collect();
     found.retain(|known| !covered.contains(&known.id));
-    if cross::is_cross(text, &flat) {
+    if cross::is_cross_build(text, &flat) {
         found.insert(0, &CROSS);
     }
     // Logs are full of vague messages: beside another message they are not the problem.
     if found.iter().any(|known| !VAGUE.contains(&known.id)) {
         found.retain(|known| !VAGUE.contains(&known.id));
     }
-    found.into_iter().map(|known| Recognised { known, systems: systems.clone() }).collect()
+    found.into_iter().map(|known| MessageMatch { known, systems: systems.clone() }).collect()
 }
 
 /// Messages that can be about any file.
 const VAGUE: [&str; 2] = ["no-such-file", "permission-denied"];
 
 /// Normalises a text: lower case, no colours, single blanks, plain quotes.
-fn flat(text: &str) -> String {
+fn normalise(text: &str) -> String {
     let mut flat = String::with_capacity(text.len());
     let mut colour = false;
     for c in text.chars() {
@@ -82,7 +83,7 @@ fn flat(text: &str) -> String {
 }
 
 /// Whether the text contains all words, in this order.
-fn has(text: &str, words: &[&str]) -> bool {
+fn has_words_in_order(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {
         Some((_, behind)) => {
@@ -94,13 +95,13 @@ fn has(text: &str, words: &[&str]) -> bool {
 }
 
 /// Explains a message on this machine.
-pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Meaning {
-    let Recognised { known, systems } = recognised;
+pub fn explain_message(recognised: &MessageMatch, seen: &Snapshot, findings: &[Finding]) -> Advice {
+    let MessageMatch { known, systems } = recognised;
     let foreign = systems.iter().find(|arch| !seen.natives.contains(arch.target)).copied();
     let arch = foreign.or_else(|| systems.first().copied());
-    let behind: Vec<&Finding> = findings.iter().filter(|finding| is_behind(known, arch, finding)).collect();
-    let mut here = arch.map_or_else(|| whole(seen), |arch| state(seen, arch));
-    if seen.nix.is_none() && known.by == "Nix" {
+    let behind: Vec<&Finding> = findings.iter().filter(|finding| is_cause_of(known, arch, finding)).collect();
+    let mut here = arch.map_or_else(|| describe_machine(seen), |arch| describe_system(seen, arch));
+    if seen.nix.is_none() && known.printed_by == "Nix" {
         here.push("Nix was not found on this machine".into());
     }
     let mut repair: Vec<String> = Vec::new();
@@ -109,31 +110,31 @@ pub fn meaning(recognised: &Recognised, seen: &Seen, findings: &[Finding]) -> Me
         repair.extend(finding.case.repair.iter().filter(|line| !repair.contains(line)).cloned().collect::<Vec<_>>());
     }
     if repair.is_empty() {
-        let (lines, why) = otherwise(known, seen, arch);
+        let (lines, why) = fallback_advice(known, seen, arch);
         here.extend(why);
         repair = lines;
     }
-    repair.extend(known.then.iter().map(|line| fill(line, seen, arch)));
-    Meaning {
+    repair.extend(known.next_steps.iter().map(|line| fill_placeholders(line, seen, arch)));
+    Advice {
         id: known.id,
-        by: known.by,
+        by: known.printed_by,
         system: arch.map(|arch| arch.target),
-        means: fill(known.means, seen, arch),
+        means: fill_placeholders(known.meaning, seen, arch),
         here,
         repair,
     }
 }
 
 /// Whether a finding may be the cause of the message. A finding about another system is not.
-fn is_behind(known: &Known, arch: Option<&Arch>, finding: &Finding) -> bool {
+fn is_cause_of(known: &KnownMessage, arch: Option<&Arch>, finding: &Finding) -> bool {
     let same = arch.is_none_or(|arch| finding.case.systems.is_empty() || finding.case.systems.contains(&arch.target));
     // Registered native programs are not a foreign system, but they break every execution.
     known.checks.contains(&finding.id) && (same || finding.id == "native-registered")
 }
 
 /// The state of all foreign systems, for a text that names no system.
-fn whole(seen: &Seen) -> Vec<String> {
-    let run: Vec<&str> = seen.emulated().map(|(arch, _)| arch.target).collect();
+fn describe_machine(seen: &Snapshot) -> Vec<String> {
+    let run: Vec<&str> = seen.emulated_systems().map(|(arch, _)| arch.target).collect();
     vec![match run.as_slice() {
         [] => "no entry takes programs of any other system".to_owned(),
         _ if seen.table.is_switched_off() => "the kernel's table is switched off".to_owned(),
@@ -142,18 +143,18 @@ fn whole(seen: &Seen) -> Vec<String> {
 }
 
 /// The state of a system's programs and builds.
-fn state(seen: &Seen, arch: &'static Arch) -> Vec<String> {
+fn describe_system(seen: &Snapshot, arch: &'static Arch) -> Vec<String> {
     let target = arch.target;
     if seen.natives.contains(target) {
         return vec![format!("this machine runs {target} programs natively")];
     }
-    let runs = match seen.winner(arch) {
+    let runs = match seen.matching_entry(arch) {
         None => format!("no entry takes {target} programs: nothing runs them"),
         Some(_) if seen.table.is_switched_off() => format!("the table is switched off: nothing runs {target} programs"),
         Some(entry) => {
-            let name = crate::binfmt_misc::name_of(entry);
+            let name = crate::binfmt_misc::entry_name(entry);
             let ran = match seen.trials.get(target) {
-                Some(super::seen::Trial::Failed(_)) => "and one did not run just now",
+                Some(super::seen::TrialRun::Failed(_)) => "and one did not run just now",
                 Some(_) => "and one ran just now",
                 None => "and none was tried",
             };
@@ -161,7 +162,7 @@ fn state(seen: &Seen, arch: &'static Arch) -> Vec<String> {
         }
     };
     let nix = seen.nix.as_ref().filter(|_| !arch.nix_systems.is_empty()).map(|nix| {
-        let platforms = seen.platforms(nix);
+        let platforms = seen.extra_platforms(nix);
         let known = arch.nix_systems.iter().any(|system| platforms.iter().any(|platform| platform == system));
         let system = arch.nix_systems.first().copied().unwrap_or_default();
         let daemon = match &nix.daemon_is_older {
@@ -178,33 +179,40 @@ fn state(seen: &Seen, arch: &'static Arch) -> Vec<String> {
 }
 
 /// The advice if no check found a cause: the usual repair, or other places to look if everything is in order.
-fn otherwise(known: &Known, seen: &Seen, arch: Option<&'static Arch>) -> (Vec<String>, Option<String>) {
-    let wants_register = known.otherwise == ["{register}"];
+fn fallback_advice(
+    known: &KnownMessage,
+    seen: &Snapshot,
+    arch: Option<&'static Arch>,
+) -> (Vec<String>, Option<String>) {
+    let wants_register = known.fallback == ["{register}"];
     match arch {
         Some(arch) if wants_register && seen.natives.contains(arch.target) => {
             let why = "no emulator is needed for it; the cause is elsewhere (the program itself, or another machine)";
             (Vec::new(), Some(why.into()))
         }
-        Some(arch) if wants_register && !known.then.is_empty() && runs_and_builds(seen, arch) => (Vec::new(), None),
+        Some(arch) if wants_register && !known.next_steps.is_empty() && runs_and_builds(seen, arch) => {
+            (Vec::new(), None)
+        }
         Some(arch) if wants_register && runs_and_builds(seen, arch) => {
             let why = "on this machine it works now: try it again. If it still fails, the message comes from another machine \
                        (a remote builder, docker's VM), or a feature is missing (kvm, big-parallel)";
-            (vec![seen.shell.tool("status")], Some(why.into()))
+            (vec![seen.shell.tool_command("status")], Some(why.into()))
         }
-        _ => (known.otherwise.iter().map(|line| fill(line, seen, arch)).collect(), None),
+        _ => (known.fallback.iter().map(|line| fill_placeholders(line, seen, arch)).collect(), None),
     }
 }
 
-fn runs_and_builds(seen: &Seen, arch: &Arch) -> bool {
-    let platforms = seen.nix.as_ref().map(|nix| seen.platforms(nix));
+fn runs_and_builds(seen: &Snapshot, arch: &Arch) -> bool {
+    let platforms = seen.nix.as_ref().map(|nix| seen.extra_platforms(nix));
     let configured =
         platforms.is_none_or(|known| arch.nix_systems.iter().any(|system| known.iter().any(|p| p == system)));
-    let failed = matches!(seen.trials.get(arch.target), Some(super::seen::Trial::Failed(_)));
-    seen.is_in_force() && seen.winner(arch).is_some() && configured && !failed
+    let failed = matches!(seen.trials.get(arch.target), Some(super::seen::TrialRun::Failed(_)));
+    seen.is_table_active() && seen.matching_entry(arch).is_some() && configured && !failed
 }
 
-fn fill(line: &str, seen: &Seen, arch: Option<&'static Arch>) -> String {
-    let register = arch.map_or_else(|| seen.shell.tool("register SYSTEM"), |arch| seen.shell.register(arch));
+fn fill_placeholders(line: &str, seen: &Snapshot, arch: Option<&'static Arch>) -> String {
+    let register =
+        arch.map_or_else(|| seen.shell.tool_command("register SYSTEM"), |arch| seen.shell.register_command(arch));
     let nix = arch.and_then(|arch| arch.nix_systems.first()).copied().unwrap_or("SYSTEM");
     let line = line.replace("{register}", &register).replace("{nix}", nix);
     line.replace("{system}", arch.map_or("SYSTEM", |arch| arch.target))

@@ -3,10 +3,10 @@
 use binfmt_magic::Arch;
 
 /// Finds the systems in a text, in order, each once. Only unambiguous forms count, because `arm` may be any word.
-pub fn systems(text: &str) -> Vec<&'static Arch> {
+pub fn find_systems(text: &str) -> Vec<&'static Arch> {
     let mut found: Vec<&'static Arch> = Vec::new();
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_/.-".contains(c)));
-    for arch in words.filter_map(named) {
+    for arch in words.filter_map(parse_system) {
         if !found.iter().any(|known| known.target == arch.target) {
             found.push(arch);
         }
@@ -15,7 +15,7 @@ pub fn systems(text: &str) -> Vec<&'static Arch> {
 }
 
 /// `aarch64-linux`, `linux/arm64/v8`, `qemu-aarch64-static`, `ld-linux-aarch64.so.1`, a store path that ends in a triple.
-fn named(word: &str) -> Option<&'static Arch> {
+fn parse_system(word: &str) -> Option<&'static Arch> {
     let word = word.trim_matches(['.', '-', '/']);
     let find = |name: &str| Arch::find(name).ok();
     if let Some(platform) = word.strip_prefix("linux/") {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn names_as_programs_write_them() {
-        let of = |text: &str| systems(text).iter().map(|arch| arch.target).collect::<Vec<_>>().join(" ");
+        let of = |text: &str| find_systems(text).iter().map(|arch| arch.target).collect::<Vec<_>>().join(" ");
         assert_eq!(of("a 'aarch64-linux' with features {}"), "aarch64");
         assert_eq!(of("(linux/arm64/v8) does not match (linux/amd64/v4)"), "aarch64 x86_64");
         assert_eq!(of("qemu-riscv64-static: Could not open '/lib/ld-linux-riscv64-lp64d.so.1'"), "riscv64");

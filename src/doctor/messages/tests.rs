@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::doctor::examine;
-use crate::doctor::seen::Nix;
+use crate::doctor::run_checks;
+use crate::doctor::seen::NixSnapshot;
 
 /// A text, its message, and the system it is about.
 const TEXTS: &[(&str, &[&str], &str)] = &[
@@ -152,7 +152,7 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
 #[test]
 fn texts_that_people_brought() {
     for (text, ids, system) in TEXTS {
-        let found = recognise(text);
+        let found = find_messages(text);
         let known: Vec<_> = found.iter().map(|found| found.known.id).collect();
         assert_eq!(known, *ids, "{text}");
         if let Some(first) = found.first() {
@@ -163,7 +163,7 @@ fn texts_that_people_brought() {
 
 #[test]
 fn every_known_message_was_brought_by_somebody() {
-    for known in known::all().chain([&CROSS]) {
+    for known in known::all_messages().chain([&CROSS]) {
         assert!(TEXTS.iter().any(|(_, ids, _)| ids.contains(&known.id)), "{} has no text", known.id);
     }
 }
@@ -171,36 +171,36 @@ fn every_known_message_was_brought_by_somebody() {
 /// A message points to checks by their names.
 #[test]
 fn the_checks_behind_a_message_are_there() {
-    for known in known::all().chain([&CROSS]) {
+    for known in known::all_messages().chain([&CROSS]) {
         for id in known.checks {
-            assert!(crate::doctor::checks().any(|check| check.id == *id), "{} names {id}", known.id);
+            assert!(crate::doctor::all_checks().any(|check| check.id == *id), "{} names {id}", known.id);
         }
-        assert!(known.covers.iter().all(|id| known::all().any(|other| other.id == *id)), "{}", known.id);
+        assert!(known.covers.iter().all(|id| known::all_messages().any(|other| other.id == *id)), "{}", known.id);
     }
 }
 
-fn answer(text: &str, seen: &Seen) -> Meaning {
-    let findings = examine(seen);
-    let recognised = recognise(text);
-    meaning(&recognised[0], seen, &findings)
+fn answer(text: &str, seen: &Snapshot) -> Advice {
+    let findings = run_checks(seen);
+    let recognised = find_messages(text);
+    explain_message(&recognised[0], seen, &findings)
 }
 
 #[test]
 fn the_same_message_means_another_thing_on_another_machine() {
     let text = TEXTS[1].0;
-    let bare = answer(text, &Seen::default());
+    let bare = answer(text, &Snapshot::default());
     assert_eq!(bare.repair, ["sudo binfmt-nix register aarch64"]);
     assert!(bare.here[0].contains("nothing runs them"), "{bare:#?}");
-    let mut native = Seen::default();
+    let mut native = Snapshot::default();
     native.natives.extend(["aarch64", "x86_64"]);
     assert!(answer(text, &native).here[0].contains("natively"));
-    let nix = Nix {
+    let nix = NixSnapshot {
         answered: Some(vec!["aarch64-linux".into()]),
         daemon_is_older: Some((7, "/etc/nix/nix.conf".into())),
         restart: Some("systemctl restart nix-daemon".into()),
-        ..Nix::default()
+        ..NixSnapshot::default()
     };
-    let untold = answer(text, &Seen { nix: Some(nix), ..Seen::default() });
+    let untold = answer(text, &Snapshot { nix: Some(nix), ..Snapshot::default() });
     assert!(untold.here.iter().any(|line| line.contains("process 7")), "{untold:#?}");
     assert_eq!(untold.repair, ["systemctl restart nix-daemon"]);
 }
@@ -208,19 +208,19 @@ fn the_same_message_means_another_thing_on_another_machine() {
 #[test]
 fn a_cross_build_is_told_the_native_way() {
     let text = "these 630 derivations will be built:\n  /nix/store/0-gcc-riscv64-unknown-linux-gnu-13.drv";
-    let told = answer(text, &Seen::default());
+    let told = answer(text, &Snapshot::default());
     assert!(told.means.contains("(system = riscv64-linux)"), "{told:#?}");
     assert_eq!(told.repair[0], "sudo binfmt-nix register riscv64");
     assert!(told.repair[1].starts_with("nix build nixpkgs#legacyPackages.riscv64-linux.hello"), "{told:#?}");
-    let unnamed = answer("import <nixpkgs> { crossSystem = x; }", &Seen::default());
+    let unnamed = answer("import <nixpkgs> { crossSystem = x; }", &Snapshot::default());
     assert!(unnamed.repair.iter().all(|line| line.contains("SYSTEM")), "{unnamed:#?}");
 }
 
 proptest! {
     #[test]
     fn any_text_is_taken(text in ".{0,200}") {
-        for found in recognise(&text) {
-            let _ = meaning(&found, &Seen::default(), &[]);
+        for found in find_messages(&text) {
+            let _ = explain_message(&found, &Snapshot::default(), &[]);
         }
     }
 
@@ -232,8 +232,8 @@ proptest! {
             chars[..at.index(chars.len())].iter().collect::<String>()
         };
         let text: String = pieces.into_iter().map(cut).collect();
-        for found in recognise(&text) {
-            let _ = meaning(&found, &Seen::default(), &[]);
+        for found in find_messages(&text) {
+            let _ = explain_message(&found, &Snapshot::default(), &[]);
         }
     }
 }

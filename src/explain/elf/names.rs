@@ -5,7 +5,7 @@
 
 use binfmt_magic::Bits;
 
-pub(super) fn os_abi(number: u8) -> String {
+pub(super) fn os_abi_name(number: u8) -> String {
     let name = match number {
         // 0 is System V, which is what Linux's programs say; 3 is GNU, for those that use IFUNC.
         0 | 3 => "Linux",
@@ -22,7 +22,7 @@ pub(super) fn os_abi(number: u8) -> String {
     name.into()
 }
 
-pub(super) fn kind(e_type: u16) -> &'static str {
+pub(super) fn type_name(e_type: u16) -> &'static str {
     match e_type {
         1 => "object",
         2 => "executable",
@@ -32,7 +32,7 @@ pub(super) fn kind(e_type: u16) -> &'static str {
     }
 }
 
-pub(super) fn machine(number: u16) -> String {
+pub(super) fn machine_name(number: u16) -> String {
     MACHINES.iter().find(|row| row.0 == number).map_or_else(|| format!("machine {number}"), |row| row.1.into())
 }
 
@@ -76,20 +76,20 @@ const MACHINES: &[(u16, &str)] = &[
 ];
 
 /// What sets a program apart from others of its processor.
-pub(super) fn abi(machine: u16, bits: Option<Bits>, flags: u32) -> Option<String> {
+pub(super) fn abi_name(machine: u16, bits: Option<Bits>, flags: u32) -> Option<String> {
     let narrow = bits == Some(Bits::B32);
     match machine {
-        8 => Some(mips(narrow, flags)),
+        8 => Some(mips_abi_name(narrow, flags)),
         21 => match flags & 3 {
             1 => Some("ELFv1".into()),
             2 => Some("ELFv2".into()),
             _ => None,
         },
         22 if narrow => Some("31-bit".into()),
-        40 => Some(arm(flags)),
+        40 => Some(arm_abi_name(flags)),
         62 if narrow => Some("x32".into()),
         183 if narrow => Some("ILP32".into()),
-        243 => Some(riscv(flags)),
+        243 => Some(riscv_abi_name(flags)),
         258 => match flags & 7 {
             1 => Some("soft float".into()),
             2 => Some("single float".into()),
@@ -100,7 +100,7 @@ pub(super) fn abi(machine: u16, bits: Option<Bits>, flags: u32) -> Option<String
     }
 }
 
-fn arm(flags: u32) -> String {
+fn arm_abi_name(flags: u32) -> String {
     let mut words = match flags >> 24 {
         0 => "no EABI".to_owned(),
         version => format!("EABI{version}"),
@@ -113,7 +113,7 @@ fn arm(flags: u32) -> String {
     words
 }
 
-fn mips(narrow: bool, flags: u32) -> String {
+fn mips_abi_name(narrow: bool, flags: u32) -> String {
     let abi = match (narrow, flags & 0x20, flags & 0xf000) {
         (false, ..) => "n64",
         (true, 0, 0x2000) => "o64",
@@ -138,7 +138,7 @@ fn mips(narrow: bool, flags: u32) -> String {
     format!("{abi}, {level}{}", if flags & 0x400 != 0 { ", NaN2008" } else { "" })
 }
 
-fn riscv(flags: u32) -> String {
+fn riscv_abi_name(flags: u32) -> String {
     let float = match flags & 6 {
         0 => "soft float",
         2 => "single float",
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn flags_are_told_in_words() {
-        let of = |machine, bits, flags| abi(machine, Some(bits), flags).unwrap_or_default();
+        let of = |machine, bits, flags| abi_name(machine, Some(bits), flags).unwrap_or_default();
         assert_eq!(of(40, Bits::B32, 0x0500_0400), "EABI5, hard float");
         assert_eq!(of(8, Bits::B32, 0x8000_0027), "n32, MIPS64r2");
         assert_eq!(of(8, Bits::B32, 0x7000_1007), "o32, MIPS32r2");

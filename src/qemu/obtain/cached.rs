@@ -10,14 +10,14 @@ use binfmt_magic::Arch;
 use super::choose::Pin;
 use super::download::Downloaded;
 use super::source::Source;
-use super::{Context, Purpose, Supply};
-use crate::cache::{self, Cache};
+use super::{Context, Purpose, SourceInput};
+use crate::cache::{self, DownloadCache};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::{Host, Lock, StagedFile};
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 use crate::layout;
-use crate::qemu::candidate::{self, Fit};
+use crate::qemu::candidate::{self, ValidatedBinary};
 
 /// How long another download into the same cache is waited for.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -28,14 +28,14 @@ pub struct Cached {
     /// Its path.
     pub path: PathBuf,
     /// Its release.
-    pub version: Version,
+    pub version: QemuVersion,
     /// What it was downloaded from, for people.
     pub origin: String,
     /// The open file, verified; only where its user is not the one that the cache belongs to.
-    pub fit: Option<Fit>,
+    pub fit: Option<ValidatedBinary>,
 }
 
-impl Supply {
+impl SourceInput {
     /// The emulator of a system, if the cache has one that this source may use.
     pub(super) fn cached(&self, host: &Host, arch: &'static Arch) -> Result<Option<Cached>> {
         let Some(cache) = &self.cache else { return Ok(None) };
@@ -58,15 +58,15 @@ impl Supply {
 
     /// The emulator that the catalogue pins. Nobody but the caller and root can write to the cache, so the caller's own
     /// emulators are not hashed again.
-    fn cached_pin(&self, host: &Host, cache: &Cache, pin: Pin) -> Option<Cached> {
-        let path = cache.emulator(pin.member.sha256, &pin.member.target);
+    fn cached_pin(&self, host: &Host, cache: &DownloadCache, pin: Pin) -> Option<Cached> {
+        let path = cache.emulator_path(pin.member.sha256, &pin.member.target);
         let mut file = host.open_trusted(&path).ok()?;
         let fit = match self.purpose {
             Purpose::Caller => None,
             Purpose::Machine | Purpose::Bundle => {
                 let sha256 = Sha256::of_reader(&mut file).ok().filter(|sha256| *sha256 == pin.member.sha256)?;
                 file.rewind().ok()?;
-                Some(Fit { version: pin.version, sha256, fixed_address: false, file })
+                Some(ValidatedBinary { version: pin.version, sha256, fixed_address: false, file })
             }
         };
         Some(Cached { path, version: pin.version, origin: pin.origin(), fit })
@@ -76,18 +76,18 @@ impl Supply {
     fn cached_from(
         &self,
         host: &Host,
-        cache: &Cache,
+        cache: &DownloadCache,
         arch: &'static Arch,
         archive: Sha256,
         name: &str,
     ) -> Option<Cached> {
-        let path = cache.emulator(archive, arch.target);
+        let path = cache.emulator_path(archive, arch.target);
         let file = host.open_trusted(&path).ok()?;
         let origin = name.to_owned();
         Some(match self.purpose {
-            Purpose::Caller => Cached { version: candidate::version(arch, &path).ok()?, path, origin, fit: None },
+            Purpose::Caller => Cached { version: candidate::query_version(arch, &path).ok()?, path, origin, fit: None },
             Purpose::Machine | Purpose::Bundle => {
-                let fit = candidate::fit(arch, &self.machine, file).ok()?;
+                let fit = candidate::validate_binary(arch, &self.machine, file).ok()?;
                 Cached { version: fit.version, path, origin, fit: Some(fit) }
             }
         })
@@ -97,9 +97,9 @@ impl Supply {
     pub(super) fn fill(
         &self,
         context: Context<'_>,
-        cache: &Cache,
+        cache: &DownloadCache,
         archs: &[&'static Arch],
-    ) -> Result<Vec<(&'static Arch, PathBuf, Version)>> {
+    ) -> Result<Vec<(&'static Arch, PathBuf, QemuVersion)>> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for arch in archs {
             // Another run may have brought it while we waited.
@@ -113,10 +113,10 @@ impl Supply {
         }
         let downloads = self.download(context, &missing, &mut |_, key| stage(context.host, cache, key))?;
         if let Some(note) = &downloads.note {
-            context.ui.note(note);
+            context.ui.print_note(note);
         }
         for Downloaded { arch, file, version, key, .. } in downloads.emulators {
-            let path = cache.emulator(key, arch.target);
+            let path = cache.emulator_path(key, arch.target);
             let ready = file.into_program().map_err(|e| Error::io("write", &path, e))?;
             context.host.place_program(ready, &path)?;
             context.host.open_trusted(&path).map_err(|_| not_kept(arch))?;
@@ -129,7 +129,7 @@ impl Supply {
     pub(super) fn keep(&self, context: Context<'_>, found: &[(&'static Arch, &File)]) {
         let (Some(cache), Some((sha256, _))) = (&self.cache, &self.archive) else { return };
         let keep = |(arch, file): &(&'static Arch, &File)| -> Result<()> {
-            let path = cache.emulator(*sha256, arch.target);
+            let path = cache.emulator_path(*sha256, arch.target);
             let mut staged = stage(context.host, cache, *sha256)?;
             let io = |e| Error::io("write", &path, e);
             let mut file = *file;
@@ -137,14 +137,14 @@ impl Supply {
             context.host.place_program(staged.into_program().map_err(io)?, &path)
         };
         if let Err(error) = open_cache(context, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
-            context.ui.note(&not_kept_because(&error));
+            context.ui.print_note(&not_kept_because(&error));
         }
     }
 }
 
 /// Locks the cache and removes what killed runs left, which is safe only under the lock.
-pub(super) fn open_cache(context: Context<'_>, cache: &Cache) -> Result<Lock> {
-    let mut waiting = |holder: &str| context.ui.note(&format!("waiting for another download, {holder}"));
+pub(super) fn open_cache(context: Context<'_>, cache: &DownloadCache) -> Result<Lock> {
+    let mut waiting = |holder: &str| context.ui.print_note(&format!("waiting for another download, {holder}"));
     let lock = context.host.lock(&cache.dir().join(cache::LOCK), PATIENCE, &mut waiting)?;
     context.host.remove_stale_temp_files(cache.dir())?;
     Ok(lock)
@@ -155,8 +155,8 @@ pub(super) fn not_kept_because(error: &Error) -> String {
     format!("nothing is kept for the next time: {error}")
 }
 
-fn stage(host: &Host, cache: &Cache, key: Sha256) -> Result<StagedFile> {
-    let dir = cache.of(key);
+fn stage(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<StagedFile> {
+    let dir = cache.entry_dir(key);
     if !host.exists(&dir) {
         host.make_dir(&dir)?;
     }

@@ -4,20 +4,20 @@ use binfmt_magic::Arch;
 
 use super::cached::Cached;
 use super::source::Source;
-use super::{Available, Supply};
-use crate::catalog::{Archive, Archives, Catalog, Member, Package};
+use super::{Available, SourceInput};
+use crate::catalog::{ArchiveCatalog, Catalog, Member, Package, PinnedArchive};
 use crate::error::{Error, Result};
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 use crate::layout;
-use crate::qemu::candidate::{Fit, HostCopy};
+use crate::qemu::candidate::{Candidate, ValidatedBinary};
 
 /// The emulator of one system.
 #[derive(Debug)]
 pub enum Choice<'a> {
     /// The installed copy.
-    Installed(Version),
+    Installed(QemuVersion),
     /// A copy of the host, or of what the user named.
-    Copy(&'a HostCopy, &'a Fit),
+    Copy(&'a Candidate, &'a ValidatedBinary),
     /// A copy in the cache.
     Cached(&'a Cached),
     /// A member of a package, which has to be downloaded.
@@ -30,12 +30,12 @@ pub struct Pin {
     /// Its member of the package.
     pub member: &'static Member,
     /// Its release.
-    pub version: Version,
+    pub version: QemuVersion,
     /// The package.
     pub package: &'static Package,
 }
 
-impl Supply {
+impl SourceInput {
     /// Chooses the emulator of one system.
     pub fn choose<'a>(&self, arch: &Arch, available: &'a Available) -> Result<Choice<'a>> {
         let copy = available.good_copy().map(|(copy, fit)| Choice::Copy(copy, fit));
@@ -49,7 +49,7 @@ impl Supply {
             Source::File(_) => copy.ok_or_else(|| self.unfit(arch, available)),
             // An archive was opened, or the cache has what was in it.
             _ if self.archive_name().is_some() => copy.or(cached).ok_or_else(|| self.unfit(arch, available)),
-            Source::Download(_) | Source::From(_) => cached.map_or_else(|| self.download_of(arch), Ok),
+            Source::Download(_) | Source::External(_) => cached.map_or_else(|| self.download_of(arch), Ok),
         }
     }
 
@@ -60,20 +60,20 @@ impl Supply {
             None => Catalog::embedded()?.package_for(&self.machine),
         };
         let pin = |package: &'static Package| {
-            Some(Pin { member: package.member(arch.target)?, version: package.version()?, package })
+            Some(Pin { member: package.find_member(arch.target)?, version: package.parsed_version()?, package })
         };
         Ok(package.and_then(pin))
     }
 
     /// The archives of other publishers with an emulator for this system, the best first.
-    pub(super) fn archives(&self, arch: &Arch) -> Result<impl Iterator<Item = &'static Archive>> {
+    pub(super) fn archives(&self, arch: &Arch) -> Result<impl Iterator<Item = &'static PinnedArchive>> {
         let kernel = self.kernel;
-        let archives = Archives::embedded()?.archives_for(&self.machine, arch.target);
-        Ok(archives.filter(move |archive| archive.works_on(kernel)))
+        let archives = ArchiveCatalog::embedded()?.archives_for(&self.machine, arch.target);
+        Ok(archives.filter(move |archive| archive.supports_kernel(kernel)))
     }
 
     fn download_of<'a>(&self, arch: &Arch) -> Result<Choice<'a>> {
-        self.pin(arch)?.map(Choice::Download).ok_or_else(|| no_download(arch, &self.machine))
+        self.pin(arch)?.map(Choice::Download).ok_or_else(|| no_download_error(arch, &self.machine))
     }
 
     fn unfit(&self, arch: &Arch, available: &Available) -> Error {
@@ -100,7 +100,7 @@ pub fn debian_package(package: &Package) -> String {
 }
 
 /// The error for a system that no download is known for.
-pub fn no_download(arch: &Arch, machine: &str) -> Error {
+pub fn no_download_error(arch: &Arch, machine: &str) -> Error {
     Error::Unsupported {
         what: format!("no download of {} is known for {machine} hosts", layout::emulator_name(arch)),
         hint: "downloads are known for x86_64 and aarch64 hosts; --qemu PATH names a static QEMU that you have".into(),

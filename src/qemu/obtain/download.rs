@@ -6,16 +6,16 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::choose::no_download;
+use super::choose::no_download_error;
 use super::fallback::{self, FallbackArchives, FallbackMayHelp};
 use super::source::{Release, Source};
-use super::{Context, Supply};
-use crate::catalog::Archives;
+use super::{Context, SourceInput};
+use crate::catalog::ArchiveCatalog;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::host::StagedFile;
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 
 /// A file that gets an emulator.
 pub trait Destination {
@@ -50,7 +50,7 @@ pub struct Downloaded<D> {
     /// The digest of the file.
     pub sha256: Sha256,
     /// Its release.
-    pub version: Version,
+    pub version: QemuVersion,
     /// The server that gave it.
     pub url: String,
     /// The digest by which it is cached: its own, or that of the archive it was in.
@@ -68,7 +68,7 @@ pub struct Downloads<D> {
     pub note: Option<String>,
 }
 
-impl Supply {
+impl SourceInput {
     /// Downloads one emulator for each system, into files that `create` makes for a system and the digest by which its
     /// emulator is cached.
     pub fn download<D: Destination>(
@@ -109,16 +109,16 @@ impl Supply {
         let mut emulators = Vec::new();
         let mut package = None;
         for arch in archs {
-            let pin = self.pin(arch)?.ok_or_else(|| no_download(arch, &self.machine))?;
+            let pin = self.pin(arch)?.ok_or_else(|| no_download_error(arch, &self.machine))?;
             package = Some(pin.package);
             emulators.push((*arch, pin, create(arch, pin.member.sha256)?));
         }
         let Some(package) = package else { return Ok(Downloads { emulators: Vec::new(), note: None }) };
         let files = emulators.iter_mut().map(|(_, pin, file)| (pin.member.target.as_str(), file.file())).collect();
-        let (fetched, note) = fetch::into_files(context.host, context.ui, package, files, context.network)?;
+        let (fetched, note) = fetch::download_into_files(context.host, context.ui, package, files, context.network)?;
         let verified = emulators.into_iter().map(|(arch, pin, mut file)| {
             file.complete().map_err(|e| Error::io("keep", Path::new(&pin.member.target), e))?;
-            fetch::check(file.file(), pin.member)?;
+            fetch::check_member(file.file(), pin.member)?;
             let (sha256, url) = (pin.member.sha256, fetched.url.clone());
             Ok(Downloaded { arch, file, sha256, version: pin.version, url, key: sha256, is_fallback: false })
         });
@@ -132,8 +132,12 @@ impl Supply {
         create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
         before: Error,
     ) -> Result<Downloads<D>> {
-        let archives =
-            FallbackArchives { context, machine: &self.machine, kernel: self.kernel, archives: Archives::embedded()? };
+        let archives = FallbackArchives {
+            context,
+            machine: &self.machine,
+            kernel: self.kernel,
+            archives: ArchiveCatalog::embedded()?,
+        };
         let mut emulators = Vec::new();
         for found in archives.get(archs, before)? {
             let io = |e| Error::io("copy", Path::new(&found.url), e);

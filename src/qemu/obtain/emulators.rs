@@ -10,13 +10,13 @@ use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 use super::cached::{not_kept_because, open_cache};
 use super::choose::Choice;
 use super::download::{Destination, Downloaded};
-use super::open::What;
+use super::open::Content;
 use super::source::Source;
-use super::{Available, Caching, Context, Order, Purpose, Supply, Wanted};
+use super::{Available, Caching, Context, Order, Purpose, SourceInput, Wanted};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
-use crate::in_memory::{IN_MEMORY, in_memory};
-use crate::interpreter::{KNOWS_ARGV0, Version};
+use crate::in_memory::{IN_MEMORY, in_memory_path};
+use crate::interpreter::{KNOWS_ARGV0, QemuVersion};
 use crate::layout;
 use crate::qemu::candidate;
 
@@ -26,14 +26,14 @@ pub struct Emulator {
     /// Its guest.
     pub arch: &'static Arch,
     /// Its file.
-    pub place: Place,
+    pub file: EmulatorFile,
     /// Its release.
-    pub version: Version,
+    pub version: QemuVersion,
 }
 
 /// Where an emulator is.
 #[derive(Debug)]
-pub enum Place {
+pub enum EmulatorFile {
     /// A file with a name.
     File(PathBuf),
     /// Memory, sealed; it exists as long as this is open, or registered.
@@ -42,11 +42,11 @@ pub enum Place {
 
 /// Where the emulators have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum Storage {
     /// A file is used where it is; a download goes to the user's cache.
     Cached,
     /// A file is used where it is; a download stays in memory.
-    Nowhere,
+    Temporary,
     /// In memory, so that no file is needed any more.
     Memory,
 }
@@ -59,21 +59,21 @@ pub struct Request<'a> {
     /// Systems that the source has no emulator for are skipped.
     pub all: bool,
     /// Where the emulators have to be.
-    pub keep: Keep,
+    pub keep: Storage,
 }
 
 impl Emulator {
     /// The rule that registers it. The kernel opens the interpreter while the
     /// rule is put in (flag F), so a file in memory has to be open until then.
-    pub fn rule(&self, name: &str, credentials: bool) -> Result<Rule> {
-        self.rule_by(IN_MEMORY, name, credentials)
+    pub fn build_rule(&self, name: &str, credentials: bool) -> Result<Rule> {
+        self.build_rule_with_path(IN_MEMORY, name, credentials)
     }
 
     /// The same, with a file in memory called by another name of the directory of open files.
-    pub fn rule_by(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
-        let interpreter = match &self.place {
-            Place::File(path) => path.as_os_str().as_bytes().to_vec(),
-            Place::Memory(file) => in_memory(memory, file),
+    pub fn build_rule_with_path(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
+        let interpreter = match &self.file {
+            EmulatorFile::File(path) => path.as_os_str().as_bytes().to_vec(),
+            EmulatorFile::Memory(file) => in_memory_path(memory, file),
         };
         Ok(Rule {
             name: EntryName::new(name)?,
@@ -90,23 +90,23 @@ impl Emulator {
 }
 
 /// Obtains one emulator for each of the systems.
-pub fn obtain(
+pub fn obtain_emulators(
     context: Context<'_>,
     systems: &[Wanted],
     machine: (&str, (u32, u32)),
     request: &Request<'_>,
 ) -> Result<Vec<Emulator>> {
     let (purpose, caching) = match request.keep {
-        Keep::Cached => (Purpose::Caller, Caching::Fill),
-        Keep::Nowhere => (Purpose::Caller, Caching::Ignore),
-        Keep::Memory => (Purpose::Machine, Caching::Read),
+        Storage::Cached => (Purpose::Caller, Caching::Fill),
+        Storage::Temporary => (Purpose::Caller, Caching::Ignore),
+        Storage::Memory => (Purpose::Machine, Caching::Read),
     };
     let order = Order { source: request.source, machine: machine.0, kernel: machine.1, purpose, caching };
     let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
-    let supply = Supply::open(context, &order, &archs)?;
+    let supply = SourceInput::open(context, &order, &archs)?;
     let mut looked = supply.look(context.host, systems)?;
     for note in &looked.notes {
-        context.ui.note(note);
+        context.ui.print_note(note);
     }
     let (mut found, mut missing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
     for arch in archs {
@@ -123,41 +123,41 @@ pub fn obtain(
             let (binary, tried) = (format!("qemu-{first}"), "none is installed, nor any other".into());
             return Err(Error::NoInterpreter { binary, tried });
         }
-        context.ui.note(&format!("{} has no emulator for: {}", supply.origin_name(), absent.join(" ")));
+        context.ui.print_note(&format!("{} has no emulator for: {}", supply.origin_name(), absent.join(" ")));
     }
     if caching == Caching::Fill {
-        let in_memory = found.iter().filter_map(|one| match &one.place {
-            Place::Memory(file) => Some((one.arch, file)),
-            Place::File(_) => None,
+        let in_memory = found.iter().filter_map(|one| match &one.file {
+            EmulatorFile::Memory(file) => Some((one.arch, file)),
+            EmulatorFile::File(_) => None,
         });
         supply.keep(context, &in_memory.collect::<Vec<_>>());
     }
     if !missing.is_empty() {
         found.extend(supply.bring(context, &missing, caching)?);
     }
-    if request.keep != Keep::Memory {
+    if request.keep != Storage::Memory {
         return Ok(found);
     }
-    let given = matches!(request.source, Source::File(_) | Source::From(_));
+    let given = matches!(request.source, Source::File(_) | Source::External(_));
     found.into_iter().map(|emulator| into_memory(context.host, machine.0, emulator, given)).collect()
 }
 
-impl Supply {
+impl SourceInput {
     /// The chosen emulator, if it need not be downloaded.
     fn take(&self, arch: &'static Arch, mut available: Available) -> Result<Option<Emulator>> {
         let (path, version) = match self.choose(arch, &available)? {
-            Choice::Installed(version) => (layout::interpreter(arch), version),
+            Choice::Installed(version) => (layout::interpreter_path(arch), version),
             Choice::Cached(cached) => (cached.path.clone(), cached.version),
             Choice::Copy(copy, fit) => (copy.path.clone(), fit.version),
             Choice::Download(_) => return Ok(None),
         };
         // What was unpacked has no name, and the path is that of the archive.
-        let unpacked = self.opened.as_ref().is_some_and(|opened| !matches!(opened.what, What::Directory(_)));
+        let unpacked = self.opened.as_ref().is_some_and(|opened| !matches!(opened.content, Content::Directory(_)));
         let place = match available.copies.pop().filter(|_| unpacked).and_then(|copy| copy.verdict.ok()) {
-            Some(fit) => Place::Memory(fit.file),
-            None => Place::File(path),
+            Some(fit) => EmulatorFile::Memory(fit.file),
+            None => EmulatorFile::File(path),
         };
-        Ok(Some(Emulator { arch, place, version }))
+        Ok(Some(Emulator { arch, file: place, version }))
     }
 
     /// Downloads emulators into the cache, or into memory where nothing can be kept.
@@ -170,11 +170,13 @@ impl Supply {
         match open_cache(context, cache) {
             Ok(_lock) => {
                 let files = self.fill(context, cache, archs)?.into_iter();
-                Ok(files.map(|(arch, path, version)| Emulator { arch, place: Place::File(path), version }).collect())
+                Ok(files
+                    .map(|(arch, path, version)| Emulator { arch, file: EmulatorFile::File(path), version })
+                    .collect())
             }
             Err(error @ (Error::Locked { .. } | Error::Interrupted { .. })) => Err(error),
             Err(error) => {
-                context.ui.note(&not_kept_because(&error));
+                context.ui.print_note(&not_kept_because(&error));
                 self.bring_into_memory(context, archs)
             }
         }
@@ -182,16 +184,16 @@ impl Supply {
 
     fn bring_into_memory(&self, context: Context<'_>, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
         let mut create = |_: &Arch, _| {
-            let file = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+            let file = host::memfd::create_sealable().map_err(|e| memfd_error(&e))?;
             Ok(ToSeal { file })
         };
         let downloads = self.download(context, archs, &mut create)?;
         if let Some(note) = &downloads.note {
-            context.ui.note(note);
+            context.ui.print_note(note);
         }
         let emulator = |Downloaded { arch, file, version, .. }: Downloaded<ToSeal>| Emulator {
             arch,
-            place: Place::Memory(file.file),
+            file: EmulatorFile::Memory(file.file),
             version,
         };
         Ok(downloads.emulators.into_iter().map(emulator).collect())
@@ -215,26 +217,26 @@ impl Destination for ToSeal {
 
 /// Copies an emulator into memory. A path that the user `named` is opened as such.
 fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
-    let Place::File(path) = &emulator.place else { return Ok(emulator) };
+    let EmulatorFile::File(path) = &emulator.file else { return Ok(emulator) };
     let file = copy_into_memory(host, path, named)?;
-    let fit = candidate::fit(emulator.arch, machine, file).map_err(|why| Error::Unfit {
+    let fit = candidate::validate_binary(emulator.arch, machine, file).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: layout::emulator_name(emulator.arch),
         why: why.to_string(),
     })?;
-    Ok(Emulator { place: Place::Memory(fit.file), version: fit.version, ..emulator })
+    Ok(Emulator { file: EmulatorFile::Memory(fit.file), version: fit.version, ..emulator })
 }
 
 fn copy_into_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
-    let mut memory = host::memfd::create_sealable().map_err(|e| no_memory(&e))?;
+    let mut memory = host::memfd::create_sealable().map_err(|e| memfd_error(&e))?;
     let mut file = if named { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
     io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
-    host::memfd::seal_program(&memory).map_err(|e| no_memory(&e))?;
+    host::memfd::seal_program(&memory).map_err(|e| memfd_error(&e))?;
     Ok(memory)
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: &io::Error) -> Error {
+fn memfd_error(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory: {source}"),
         hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \

@@ -7,16 +7,16 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::Context;
-use super::open::open;
-use super::source::{From, Place};
+use super::open::open_source;
+use super::source::{ExternalSource, Location};
 use super::unpack;
-use crate::catalog::{Archive, Archives, Vouched};
+use crate::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use crate::digest::Sha256;
 use crate::download::{DownloadError, FileUrl};
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host;
-use crate::qemu::candidate::Fit;
-use crate::text::quoted;
+use crate::qemu::candidate::ValidatedBinary;
+use crate::text::shell_quote;
 
 /// An emulator from such an archive.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct FallbackEmulator {
     /// Whose programs it runs.
     pub arch: &'static Arch,
     /// What it is.
-    pub fit: Fit,
+    pub fit: ValidatedBinary,
     /// Where it came from.
     pub url: String,
     /// The digest of the archive that it was in.
@@ -41,7 +41,7 @@ pub struct FallbackArchives<'a> {
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
     /// What there is.
-    pub archives: &'a Archives,
+    pub archives: &'a ArchiveCatalog,
 }
 
 /// Whether another publisher may help after such a failure: no server gave the right bytes, or any.
@@ -68,7 +68,7 @@ impl FallbackMayHelp {
         });
         let sudo = host::env::var("SUDO_COMMAND").map(|_| "sudo".to_owned());
         let own_path = host::env::own_path().to_string_lossy().into_owned();
-        let quoted = [own_path].into_iter().chain(words).map(|word| quoted(&word));
+        let quoted = [own_path].into_iter().chain(words).map(|word| shell_quote(&word));
         let command: Vec<_> = sudo.into_iter().chain(quoted).collect();
         Self { error, command: command.join(" ") }
     }
@@ -108,57 +108,57 @@ impl FallbackArchives<'_> {
     pub fn get(&self, archs: &[&'static Arch], before: Error) -> Result<Vec<FallbackEmulator>> {
         let mut found: Vec<FallbackEmulator> = Vec::new();
         for arch in archs {
-            let works = |archive: &&Archive| archive.works_on(self.kernel);
+            let works = |archive: &&PinnedArchive| archive.supports_kernel(self.kernel);
             let mut archives = self.archives.archives_for(self.machine, arch.target).filter(works);
             while !found.iter().any(|found| found.arch.target == arch.target) {
                 let Some(archive) = archives.next() else { return Err(before) };
                 let missing = |arch: &&&Arch| {
-                    archive.has(arch.target) && !found.iter().any(|found| found.arch.target == arch.target)
+                    archive.has_target(arch.target) && !found.iter().any(|found| found.arch.target == arch.target)
                 };
                 let wanted: Vec<&'static Arch> = archs.iter().filter(missing).copied().collect();
                 match self.of(archive, &wanted) {
                     Ok(more) => found.extend(more),
                     Err(error @ (Error::Interrupted { .. } | Error::Offline { .. })) => return Err(error),
                     // Why is told already.
-                    Err(error) => self.context.ui.warn(error.to_string().lines().next().unwrap_or_default()),
+                    Err(error) => self.context.ui.print_warning(error.to_string().lines().next().unwrap_or_default()),
                 }
             }
         }
         Ok(found)
     }
 
-    fn of(&self, archive: &Archive, archs: &[&'static Arch]) -> Result<Vec<FallbackEmulator>> {
-        let url: FileUrl = archive.url.parse().map_err(|_| unfit(archive, "its URL is none".into()))?;
-        self.context.ui.note(&format!(
+    fn of(&self, archive: &PinnedArchive, archs: &[&'static Arch]) -> Result<Vec<FallbackEmulator>> {
+        let url: FileUrl = archive.url.parse().map_err(|_| unusable_error(archive, "its URL is none".into()))?;
+        self.context.ui.print_note(&format!(
             "no mirror of Debian gave it: asking {} for QEMU {}; {}",
             archive.publisher,
             archive.qemu_version,
-            whose_word(archive.vouched)
+            describe_digest_origin(archive.vouched)
         ));
-        let from = From { place: Place::Url(url), sha256: Some(archive.sha256) };
-        let mut opened = open(self.context, &from, self.machine)?;
-        opened.release = archive.version();
-        let mut brought = unpack::bring(self.context.host, archs, self.machine, &opened)?;
+        let from = ExternalSource { location: Location::Url(url), sha256: Some(archive.sha256) };
+        let mut opened = open_source(self.context, &from, self.machine)?;
+        opened.release = archive.parsed_version();
+        let mut brought = unpack::unpack_emulators(self.context.host, archs, self.machine, &opened)?;
         let mut found = Vec::new();
         for arch in archs {
             let copy = brought.copies.remove(arch.target);
-            let copy = copy.ok_or_else(|| unfit(archive, format!("it has no qemu-{}", arch.target)))?;
-            let fit = copy.verdict.map_err(|why| unfit(archive, why.to_string()))?;
+            let copy = copy.ok_or_else(|| unusable_error(archive, format!("it has no qemu-{}", arch.target)))?;
+            let fit = copy.verdict.map_err(|why| unusable_error(archive, why.to_string()))?;
             found.push(FallbackEmulator { arch, fit, url: opened.shown.clone(), archive: archive.sha256 });
         }
         Ok(found)
     }
 }
 
-fn unfit(archive: &Archive, why: String) -> Error {
+fn unusable_error(archive: &PinnedArchive, why: String) -> Error {
     Error::Archive { path: Path::new(&archive.url).to_owned(), why }
 }
 
-fn whose_word(vouched: Vouched) -> &'static str {
+fn describe_digest_origin(vouched: DigestOrigin) -> &'static str {
     match vouched {
-        Vouched::HashedHere => "its bytes were hashed for this binfmt-nix",
-        Vouched::Others => "its digest is the one that several other projects demand, and was not checked here",
-        Vouched::Publisher => "its digest is the publisher's own word, and was not checked here",
+        DigestOrigin::HashedHere => "its bytes were hashed for this binfmt-nix",
+        DigestOrigin::Others => "its digest is the one that several other projects demand, and was not checked here",
+        DigestOrigin::Publisher => "its digest is the publisher's own word, and was not checked here",
     }
 }
 

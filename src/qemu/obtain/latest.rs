@@ -7,9 +7,9 @@ use std::fs::File;
 use std::time::SystemTime;
 
 use super::Context;
-use super::open::{Opened, What};
+use super::open::{Content, OpenedSource};
 use crate::catalog::{Catalog, Package};
-use crate::debian::{Date, DebianError, Offer, Wanted};
+use crate::debian::{Date, DebianError, IndexFile, PackageOffer};
 use crate::digest::Sha256;
 use crate::download::{DownloadError, FileUrl, Mirror};
 use crate::error::{Error, Result};
@@ -20,43 +20,43 @@ use crate::ui::Ui;
 
 /// What Debian offers, and who has it.
 #[derive(Debug)]
-pub struct Latest {
-    offer: Offer,
+pub struct SignedRelease {
+    offer: PackageOffer,
     urls: Vec<FileUrl>,
     note: Option<String>,
 }
 
 /// Finds it. Lists whose digest is signed may be kept for the next time.
-pub fn find(context: Context<'_>, machine: &str, keep: bool) -> Result<Latest> {
+pub fn find_release(context: Context<'_>, machine: &str, keep: bool) -> Result<SignedRelease> {
     let Context { host, ui, network } = context;
     if network.offline {
         return Err(Error::Offline { what: "what Debian offers today".into() });
     }
-    let mut mirrors = mirrors::all(host, network.mirror.clone());
+    let mut mirrors = mirrors::list_mirrors(host, network.mirror.clone());
     mirrors.retain(|mirror| matches!(mirror, Mirror::Archive(_)));
     let mut why_nothing = None;
     for mirror in &mirrors {
-        let found = fetcher::latest(
+        let found = fetcher::find_latest(
             machine,
             Date::from(SystemTime::now()),
-            &mut |wanted| get(context, mirror, wanted, keep),
+            &mut |wanted| get_index_file(context, mirror, wanted, keep),
             &mut || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
-            Ok((offer, _)) if is_old(&offer, machine)? => {
+            Ok((offer, _)) if is_expired(&offer, machine)? => {
                 let what = offer.path;
                 let why = format!(
                     "QEMU {} is older than the pinned one: its list may be an old one, played again",
                     offer.qemu
                 );
-                why_not(ui, &mut why_nothing, DebianError::Unverified { what, why }.into());
+                record_error(ui, &mut why_nothing, DebianError::Unverified { what, why }.into());
             }
             Ok((offer, note)) => {
-                ui.note(&told(&offer));
-                let urls = mirrors.iter().filter_map(|mirror| mirror.file(&offer.path)).collect();
-                return Ok(Latest { offer, urls, note });
+                ui.print_note(&describe_release(&offer));
+                let urls = mirrors.iter().filter_map(|mirror| mirror.file_url(&offer.path)).collect();
+                return Ok(SignedRelease { offer, urls, note });
             }
-            Err(error) if is_of_mirror(&error) => why_not(ui, &mut why_nothing, error),
+            Err(error) if is_of_mirror(&error) => record_error(ui, &mut why_nothing, error),
             Err(error) => return Err(error),
         }
     }
@@ -71,22 +71,22 @@ fn is_of_mirror(error: &Error) -> bool {
 }
 
 /// The last reason is the error; those before it are told.
-fn why_not(ui: &Ui, last: &mut Option<Error>, error: Error) {
+fn record_error(ui: &Ui, last: &mut Option<Error>, error: Error) {
     if let Some(before) = last.replace(error) {
-        ui.warn(&before.to_string());
+        ui.print_warning(&before.to_string());
     }
 }
 
 /// The list of a stable suite has no end, so it may be an old one.
-fn is_old(offer: &Offer, machine: &str) -> Result<bool> {
-    let pinned = Catalog::embedded()?.package_for(machine).and_then(Package::version);
+fn is_expired(offer: &PackageOffer, machine: &str) -> Result<bool> {
+    let pinned = Catalog::embedded()?.package_for(machine).and_then(Package::parsed_version);
     Ok(pinned.is_some_and(|pinned| offer.qemu < pinned))
 }
 
-impl Latest {
+impl SignedRelease {
     /// The package of the catalogue that it is, if it is one.
-    pub fn package(&self, machine: &str) -> Result<Option<&'static Package>> {
-        Ok(Catalog::embedded()?.all_for(machine).find(|package| package.sha256 == self.offer.sha256))
+    pub fn catalog_package(&self, machine: &str) -> Result<Option<&'static Package>> {
+        Ok(Catalog::embedded()?.packages_for(machine).find(|package| package.sha256 == self.offer.sha256))
     }
 
     /// The digest that Debian signed.
@@ -100,49 +100,49 @@ impl Latest {
     }
 
     /// Downloads all of it.
-    pub fn open(self, context: Context<'_>) -> Result<Opened> {
+    pub fn download_package(self, context: Context<'_>) -> Result<OpenedSource> {
         let shown = self.name();
         let Context { host, ui, network } = context;
         let Self { offer, urls, note } = self;
         let name = file_name(&offer);
         let size = offer.size;
-        let wanted = file::Wanted {
+        let wanted = file::FileRequest {
             name,
             urls: &urls,
             mirrored: true,
             size: Some(size),
-            most: size,
+            max_size: size,
             sha256: Some(offer.sha256),
             keep: false,
         };
-        let got = file::get(host, ui, network, &wanted)?;
+        let got = file::download_file(host, ui, network, &wanted)?;
         let release = Some(offer.qemu);
-        Ok(Opened { shown, what: What::Archive(got.file), note: note.or(got.note), release })
+        Ok(OpenedSource { shown, content: Content::Archive(got.file), note: note.or(got.note), release })
     }
 }
 
-fn file_name(offer: &Offer) -> &str {
+fn file_name(offer: &PackageOffer) -> &str {
     offer.path.rsplit('/').next().unwrap_or(&offer.path)
 }
 
-fn get(context: Context<'_>, mirror: &Mirror, wanted: &Wanted, keep: bool) -> Result<File> {
+fn get_index_file(context: Context<'_>, mirror: &Mirror, wanted: &IndexFile, keep: bool) -> Result<File> {
     let Context { host, ui, network } = context;
-    let paths = [Some(&wanted.path), wanted.otherwise.as_ref()];
-    let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file(path)).collect();
-    let size = wanted.sha256.map(|_| wanted.most);
-    let asked = file::Wanted {
+    let paths = [Some(&wanted.path), wanted.fallback_path.as_ref()];
+    let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file_url(path)).collect();
+    let size = wanted.sha256.map(|_| wanted.max_size);
+    let asked = file::FileRequest {
         name: &wanted.path,
         urls: &urls,
         mirrored: true,
         size,
-        most: wanted.most,
+        max_size: wanted.max_size,
         sha256: wanted.sha256,
         keep,
     };
-    file::get(host, ui, network, &asked).map(|got| got.file)
+    file::download_file(host, ui, network, &asked).map(|got| got.file)
 }
 
-fn told(offer: &Offer) -> String {
+fn describe_release(offer: &PackageOffer) -> String {
     let until = offer.valid_until.map(|until| format!(", valid until {until}")).unwrap_or_default();
     format!(
         "Debian's {} of {}{until} has qemu-user {}, signed by the key {}",

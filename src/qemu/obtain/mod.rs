@@ -24,19 +24,19 @@ use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
-use crate::cache::Cache;
+use crate::cache::DownloadCache;
 use crate::catalog::{Catalog, Package};
 use crate::digest::Sha256;
 use crate::download::Network;
 use crate::error::Result;
 use crate::host::Host;
-use crate::interpreter::Version;
-use crate::qemu::candidate::{self, Fit, HostCopy};
+use crate::interpreter::QemuVersion;
+use crate::qemu::candidate::{self, Candidate, ValidatedBinary};
 use crate::ui::Ui;
 use cached::Cached;
-use installed::Search;
-use open::Opened;
-use source::{Place, Release, Source};
+use installed::InstalledSearch;
+use open::OpenedSource;
+use source::{Location, Release, Source};
 
 pub use choose::Choice;
 
@@ -94,14 +94,14 @@ pub struct Wanted {
     /// The system.
     pub arch: &'static Arch,
     /// The release of the installed copy, if there is one that may be used.
-    pub installed: Option<Version>,
+    pub installed: Option<QemuVersion>,
     /// Interpreters of other tools' entries for the system. They are candidates of `host`.
     pub interpreters: Vec<PathBuf>,
 }
 
 /// A source that is resolved: its release is known, and what had to be opened is open.
 #[derive(Debug)]
-pub struct Supply {
+pub struct SourceInput {
     source: Source,
     machine: String,
     kernel: (u32, u32),
@@ -110,17 +110,17 @@ pub struct Supply {
     package: Option<&'static Package>,
     /// The digest of an archive, by which its emulators are cached, and the archive's name.
     archive: Option<(Sha256, String)>,
-    opened: Option<Opened>,
-    cache: Option<Cache>,
+    opened: Option<OpenedSource>,
+    cache: Option<DownloadCache>,
 }
 
 /// The emulators for one system that are on this machine.
 #[derive(Debug, Default)]
 pub struct Available {
     /// The release of the installed copy.
-    pub installed: Option<Version>,
+    pub installed: Option<QemuVersion>,
     /// Copies on the host, or in what the user named; validated.
-    pub copies: Vec<HostCopy>,
+    pub copies: Vec<Candidate>,
     /// A copy in the cache.
     pub cached: Option<Cached>,
 }
@@ -134,7 +134,7 @@ pub struct Looked {
     pub notes: Vec<String>,
 }
 
-impl Supply {
+impl SourceInput {
     /// Resolves a source. An archive is opened unless the cache has all of its emulators for these systems.
     pub fn open(context: Context<'_>, order: &Order<'_>, archs: &[&'static Arch]) -> Result<Self> {
         let caches = order.caching != Caching::Ignore;
@@ -146,27 +146,27 @@ impl Supply {
             package: None,
             archive: None,
             opened: None,
-            cache: caches.then(|| Cache::of_user(context.host)).flatten(),
+            cache: caches.then(|| DownloadCache::for_user(context.host)).flatten(),
         };
         match order.source {
-            Source::From(from) => {
+            Source::External(from) => {
                 // A path may hold something else tomorrow, and its digest is of no use before it is read.
-                let digest = from.sha256.filter(|_| !matches!(from.place, Place::Path(_)));
+                let digest = from.sha256.filter(|_| !matches!(from.location, Location::Path(_)));
                 supply.archive = digest.map(|sha256| (sha256, from.to_string()));
                 if !supply.has_all(context.host, archs) {
-                    supply.opened = Some(open::open(context, from, order.machine)?);
+                    supply.opened = Some(open::open_source(context, from, order.machine)?);
                 }
             }
             Source::Download(Release::Version(wanted)) => {
-                supply.package = Some(Catalog::embedded()?.package(order.machine, wanted)?);
+                supply.package = Some(Catalog::embedded()?.package_of_version(order.machine, wanted)?);
             }
             Source::Download(Release::Latest) => {
-                let latest = latest::find(context, order.machine, order.caching == Caching::Fill)?;
-                supply.package = latest.package(order.machine)?;
+                let latest = latest::find_release(context, order.machine, order.caching == Caching::Fill)?;
+                supply.package = latest.catalog_package(order.machine)?;
                 if supply.package.is_none() {
                     supply.archive = Some((latest.sha256(), latest.name()));
                     if !supply.has_all(context.host, archs) {
-                        supply.opened = Some(latest.open(context)?);
+                        supply.opened = Some(latest.download_package(context)?);
                     }
                 }
             }
@@ -181,7 +181,7 @@ impl Supply {
         if let Some(opened) = &self.opened {
             let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
             if !archs.is_empty() {
-                let unpacked = unpack::bring(host, &archs, &self.machine, opened)?;
+                let unpacked = unpack::unpack_emulators(host, &archs, &self.machine, opened)?;
                 for (target, copy) in unpacked.copies {
                     looked.available.insert(target, Available { copies: vec![copy], ..Available::default() });
                 }
@@ -190,11 +190,11 @@ impl Supply {
             return Ok(looked);
         }
         let everywhere = self.source == Source::Host;
-        let search = Search::new(host, &self.machine, everywhere, self.purpose == Purpose::Caller);
+        let search = InstalledSearch::new(host, &self.machine, everywhere, self.purpose == Purpose::Caller);
         for wanted in systems {
             let available = self.look_for(host, &search, wanted)?;
             if everywhere {
-                let why = installed::reasons(&available.copies);
+                let why = installed::describe_choice(&available.copies);
                 looked.notes.extend(why.into_iter().map(|why| format!("{}: {why}", wanted.arch.target)));
             }
             looked.available.insert(wanted.arch.target, available);
@@ -216,7 +216,7 @@ impl Supply {
         }
     }
 
-    fn look_for(&self, host: &Host, search: &Search<'_>, wanted: &Wanted) -> Result<Available> {
+    fn look_for(&self, host: &Host, search: &InstalledSearch<'_>, wanted: &Wanted) -> Result<Available> {
         let arch = wanted.arch;
         let mut available = Available::default();
         match &self.source {
@@ -225,11 +225,11 @@ impl Supply {
                 if available.installed.is_some() {
                     return Ok(available);
                 }
-                available.copies = search.find(arch, &[]);
+                available.copies = search.find_candidates(arch, &[]);
             }
-            Source::Host => available.copies = search.find(arch, &wanted.interpreters),
-            Source::File(path) => available.copies = vec![candidate::given(arch, &self.machine, path)],
-            Source::Auto | Source::Fallback | Source::Download(_) | Source::From(_) => {}
+            Source::Host => available.copies = search.find_candidates(arch, &wanted.interpreters),
+            Source::File(path) => available.copies = vec![candidate::validate_user_file(arch, &self.machine, path)],
+            Source::Auto | Source::Fallback | Source::Download(_) | Source::External(_) => {}
         }
         if available.good_copy().is_none() && !matches!(self.source, Source::Host | Source::File(_)) {
             available.cached = self.cached(host, arch)?;
@@ -245,13 +245,13 @@ impl Supply {
 
 impl Available {
     /// The newest copy that can be used.
-    pub fn good_copy(&self) -> Option<(&HostCopy, &Fit)> {
+    pub fn good_copy(&self) -> Option<(&Candidate, &ValidatedBinary)> {
         let fit = self.copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
         fit.max_by_key(|(_, fit)| fit.version)
     }
 
     /// The file of the copy that was found at this path.
-    pub fn copy_at(&self, path: &std::path::Path) -> Option<&Fit> {
+    pub fn copy_at(&self, path: &std::path::Path) -> Option<&ValidatedBinary> {
         let of_host = self.copies.iter().filter(|copy| copy.path == path).find_map(|copy| copy.verdict.as_ref().ok());
         of_host.or_else(|| self.cached.as_ref().filter(|cached| cached.path == path)?.fit.as_ref())
     }

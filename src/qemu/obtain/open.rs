@@ -7,80 +7,82 @@ use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use super::source::{From, Place};
+use super::source::{ExternalSource, Location};
 use crate::archive::LARGEST_TOTAL;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetch::{self, file::Wanted};
-use crate::fetcher::Layers;
+use crate::fetch::{self, file::FileRequest};
+use crate::fetcher::ImageLayers;
 use crate::host;
-use crate::interpreter::Version;
+use crate::interpreter::QemuVersion;
 
 /// Something open that may hold emulators.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedSource {
     /// What it is called, for people.
     pub shown: String,
     /// What it is.
-    pub what: What,
+    pub content: Content,
     /// What the user should know of how it was fetched.
     pub note: Option<String>,
     /// The release of its emulators, where its publisher says it.
-    pub release: Option<Version>,
+    pub release: Option<QemuVersion>,
 }
 
 /// What it is.
 #[derive(Debug)]
-pub enum What {
+pub enum Content {
     /// A directory of this machine.
     Directory(PathBuf),
     /// The layers of an image, as their digests say.
-    Layers(Layers),
+    Layers(ImageLayers),
     /// An archive, or a program. If it had to have a digest, it has, and nobody else can change it any more.
     Archive(File),
 }
 
 /// Opens it, for this machine (`uname -m`).
-pub fn open(context: Context<'_>, from: &From, machine: &str) -> Result<Opened> {
+pub fn open_source(context: Context<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
     let Context { host, ui, network } = context;
     let mut shown = from.to_string();
-    let (what, note) = match &from.place {
-        Place::Path(path) => (local(path, from.sha256)?, None),
-        Place::Url(url) => {
+    let (what, note) = match &from.location {
+        Location::Path(path) => (open_local(path, from.sha256)?, None),
+        Location::Url(url) => {
             let name = shown.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or(&shown);
-            let wanted = Wanted {
+            let wanted = FileRequest {
                 name,
                 urls: std::slice::from_ref(url),
                 mirrored: false,
                 size: None,
-                most: LARGEST_TOTAL,
+                max_size: LARGEST_TOTAL,
                 sha256: from.sha256,
                 keep: false,
             };
-            let got = fetch::file::get(host, ui, network, &wanted)?;
-            (What::Archive(got.file), got.note)
+            let got = fetch::file::download_file(host, ui, network, &wanted)?;
+            (Content::Archive(got.file), got.note)
         }
-        Place::Image(image) => {
-            let (pulled, note) = fetch::image::pull(host, ui, network, image, machine)?;
+        Location::Image(image) => {
+            let (pulled, note) = fetch::image::pull_image(host, ui, network, image, machine)?;
             // A tag may mean another image tomorrow.
             shown = pulled.pinned.to_string();
-            (What::Layers(pulled.layers), note)
+            (Content::Layers(pulled.layers), note)
         }
     };
-    Ok(Opened { shown, what, note, release: None })
+    Ok(OpenedSource { shown, content: what, note, release: None })
 }
 
-fn local(path: &Path, sha256: Option<Sha256>) -> Result<What> {
+fn open_local(path: &Path, sha256: Option<Sha256>) -> Result<Content> {
     match (host::user_files::is_dir(path), sha256) {
         (true, Some(_)) => Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
-        (true, None) => Ok(What::Directory(path.to_owned())),
-        (false, None) => Ok(What::Archive(host::user_files::open_regular(path)?)),
-        (false, Some(wanted)) => Ok(What::Archive(pinned(host::user_files::open_regular(path)?, path, wanted)?)),
+        (true, None) => Ok(Content::Directory(path.to_owned())),
+        (false, None) => Ok(Content::Archive(host::user_files::open_regular(path)?)),
+        (false, Some(wanted)) => {
+            Ok(Content::Archive(copy_verified(host::user_files::open_regular(path)?, path, wanted)?))
+        }
     }
 }
 
 /// A copy that nobody can change any more, if it is what was named.
-fn pinned(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
+fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     let io = |e| Error::io("read", path, e);
     if archive.metadata().map_err(io)?.len() > LARGEST_TOTAL {
         let why = format!("it has more than {LARGEST_TOTAL} bytes, too many to be kept in memory and compared");

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::catalog::VersionWanted;
+use crate::catalog::VersionRequest;
 use crate::digest::Sha256;
 use crate::download::FileUrl;
-use crate::oci::Reference;
+use crate::oci::ImageReference;
 
 /// The source of an emulator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Source {
     /// This file.
     File(PathBuf),
     /// What is in an archive, a directory or an image; or a file.
-    From(From),
+    External(ExternalSource),
 }
 
 /// The release of QEMU to download.
@@ -31,37 +31,37 @@ pub enum Release {
     /// The one that this binfmt-nix was tried with.
     Pinned,
     /// Another one that the catalogue pins.
-    Version(VersionWanted),
+    Version(VersionRequest),
     /// The newest one that Debian signed.
     Latest,
 }
 
 /// Something that may hold emulators.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct From {
+pub struct ExternalSource {
     /// Its location.
-    pub place: Place,
+    pub location: Location,
     /// The digest that its bytes must have; without one, the user vouches for it.
     pub sha256: Option<Sha256>,
 }
 
 /// The location of something that holds emulators.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A path on this machine.
     Path(PathBuf),
     /// A file on a server.
     Url(FileUrl),
     /// An image in a registry.
-    Image(Box<Reference>),
+    Image(Box<ImageReference>),
 }
 
-impl fmt::Display for From {
+impl fmt::Display for ExternalSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Path(path) => path.display().fmt(f),
-            Place::Url(url) => url.fmt(f),
-            Place::Image(image) => image.fmt(f),
+        match &self.location {
+            Location::Path(path) => path.display().fmt(f),
+            Location::Url(url) => url.fmt(f),
+            Location::Image(image) => image.fmt(f),
         }
     }
 }

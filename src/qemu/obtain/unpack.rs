@@ -10,31 +10,36 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::open::{Opened, What};
+use super::open::{Content, OpenedSource};
 use crate::archive::Manifest;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetcher::{self, Layers, Sink, Unpacked};
-use crate::host::env::kernel;
+use crate::fetcher::{self, EmulatorSink, ImageLayers, UnpackSummary};
+use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
 use crate::interpreter;
-use crate::qemu::candidate::{self, CandidateError, Fit, HostCopy};
+use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Brought {
+pub struct UnpackedEmulators {
     /// The emulators, by target, judged.
-    pub copies: BTreeMap<&'static str, HostCopy>,
+    pub copies: BTreeMap<&'static str, Candidate>,
     /// What the user should know of this kernel.
     pub note: Option<String>,
 }
 
 /// The emulators of these systems that are in a directory, an archive, or a file that is one; at least one.
-pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opened) -> Result<Brought> {
-    let mut brought = match &opened.what {
-        What::Directory(dir) => in_directory(archs, machine, dir)?,
-        What::Layers(layers) => in_layers(host, archs, machine, layers, &opened.shown)?,
-        What::Archive(file) => in_archive(host, archs, machine, file, opened)?,
+pub fn unpack_emulators(
+    host: &Host,
+    archs: &[&'static Arch],
+    machine: &str,
+    opened: &OpenedSource,
+) -> Result<UnpackedEmulators> {
+    let mut brought = match &opened.content {
+        Content::Directory(dir) => search_directory(archs, machine, dir)?,
+        Content::Layers(layers) => unpack_layers(host, archs, machine, layers, &opened.shown)?,
+        Content::Archive(file) => unpack_archive(host, archs, machine, file, opened)?,
     };
     if brought.copies.is_empty() {
         let binary = match archs {
@@ -47,7 +52,7 @@ pub fn bring(host: &Host, archs: &[&'static Arch], machine: &str, opened: &Opene
     Ok(brought)
 }
 
-fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Brought> {
+fn search_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<UnpackedEmulators> {
     let mut copies = BTreeMap::new();
     for arch in archs {
         let name = interpreter::binary(arch);
@@ -63,47 +68,63 @@ fn in_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<Br
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(there.first().map(|path| (arch.target, candidate::given(arch, machine, path))));
+        copies.extend(there.first().map(|path| (arch.target, candidate::validate_user_file(arch, machine, path))));
     }
-    Ok(Brought { copies, note: None })
+    Ok(UnpackedEmulators { copies, note: None })
 }
 
-fn in_archive(host: &Host, archs: &[&'static Arch], machine: &str, archive: &File, opened: &Opened) -> Result<Brought> {
+fn unpack_archive(
+    host: &Host,
+    archs: &[&'static Arch],
+    machine: &str,
+    archive: &File,
+    opened: &OpenedSource,
+) -> Result<UnpackedEmulators> {
     let path = Path::new(&opened.shown);
     let archive = archive.try_clone().map_err(|e| Error::io("read", path, e))?;
     // An emulator for another machine cannot be asked for its release.
-    let release = opened.release.filter(|_| kernel().0 != machine);
+    let release = opened.release.filter(|_| kernel_release().0 != machine);
     let validate = |arch: &Arch, file: File| match release {
         Some(release) => candidate::fit_of_release(machine, file, release),
-        None => candidate::fit(arch, machine, file),
+        None => candidate::validate_binary(arch, machine, file),
     };
-    unpacked(host, archs, machine, path, &validate, |targets, keep, go_on| {
-        fetcher::unpack(archive, path, targets, keep, go_on)
+    unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
+        fetcher::unpack_archive(archive, path, targets, keep, go_on)
     })
 }
 
 /// Those of an image, as its merged layers have them.
-fn in_layers(host: &Host, archs: &[&'static Arch], machine: &str, layers: &Layers, shown: &str) -> Result<Brought> {
+fn unpack_layers(
+    host: &Host,
+    archs: &[&'static Arch],
+    machine: &str,
+    layers: &ImageLayers,
+    shown: &str,
+) -> Result<UnpackedEmulators> {
     let path = Path::new(shown);
     let file = layers.file.try_clone().map_err(|e| Error::io("read", path, e))?;
-    let layers = Layers { file, lengths: layers.lengths.clone() };
-    let validate = |arch: &Arch, file: File| candidate::fit(arch, machine, file);
-    unpacked(host, archs, machine, path, &validate, |targets, keep, go_on| {
+    let layers = ImageLayers { file, lengths: layers.lengths.clone() };
+    let validate = |arch: &Arch, file: File| candidate::validate_binary(arch, machine, file);
+    unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
         fetcher::unpack_layers(layers, shown, targets, keep, go_on)
     })
 }
 
 /// What `unpack` gives for these targets, in memory, judged.
-fn unpacked(
+fn unpack_in_worker(
     host: &Host,
     archs: &[&'static Arch],
     machine: &str,
     path: &Path,
-    validate: &dyn Fn(&Arch, File) -> std::result::Result<Fit, CandidateError>,
-    unpack: impl FnOnce(&[&str], &mut Sink<'_>, &mut dyn FnMut() -> Result<()>) -> Result<(Unpacked, Option<String>)>,
-) -> Result<Brought> {
+    validate: &dyn Fn(&Arch, File) -> std::result::Result<ValidatedBinary, CandidateError>,
+    unpack: impl FnOnce(
+        &[&str],
+        &mut EmulatorSink<'_>,
+        &mut dyn FnMut() -> Result<()>,
+    ) -> Result<(UnpackSummary, Option<String>)>,
+) -> Result<UnpackedEmulators> {
     // Known before a large archive is read.
-    drop(host::memfd::create_sealable().map_err(|e| no_memory(&e))?);
+    drop(host::memfd::create_sealable().map_err(|e| memfd_error(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     let mut keep = |target: &str, bytes: &[u8]| {
@@ -115,42 +136,42 @@ fn unpacked(
     let mut go_on = || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }));
     let (unpacked, note) = unpack(&targets, &mut keep, &mut go_on)?;
     if let Some(manifest) = &unpacked.manifest {
-        complete(manifest, &unpacked.targets, machine, path)?;
+        check_bundle_complete(manifest, &unpacked.targets, machine, path)?;
     }
     let mut copies = BTreeMap::new();
     for arch in archs.iter().filter(|arch| unpacked.targets.iter().any(|target| target == arch.target)) {
         let empty = || Error::Archive { path: path.to_owned(), why: format!("its qemu-{} is empty", arch.target) };
         let mut file = files.remove(arch.target).ok_or_else(empty)?;
         host::memfd::seal_program(&file).map_err(|e| Error::io("unpack", path, e))?;
-        let listed = unpacked.manifest.as_ref().and_then(|manifest| manifest.of(arch.target));
+        let listed = unpacked.manifest.as_ref().and_then(|manifest| manifest.find_file(arch.target));
         if let Some(wanted) = listed.map(|listed| listed.sha256) {
-            let is = digest(&mut file, path)?;
-            same(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
+            let is = hash_file(&mut file, path)?;
+            check_digest(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
         }
         let verdict = validate(arch, file);
-        copies.insert(arch.target, HostCopy { path: path.to_owned(), verdict });
+        copies.insert(arch.target, Candidate { path: path.to_owned(), verdict });
     }
-    Ok(Brought { copies, note })
+    Ok(UnpackedEmulators { copies, note })
 }
 
 /// `vm.memfd_noexec` = 2 (sysctl/vm.rst) forbids programs in memory.
-fn no_memory(source: &io::Error) -> Error {
+fn memfd_error(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
         hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),
     }
 }
 
-fn digest(file: &mut File, path: &Path) -> Result<Sha256> {
+fn hash_file(file: &mut File, path: &Path) -> Result<Sha256> {
     file.rewind().and_then(|()| Sha256::of_reader(file)).map_err(|e| Error::io("read", path, e))
 }
 
-fn same(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result<()> {
+fn check_digest(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result<()> {
     if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), is, wanted }) }
 }
 
 /// A bundle is for this machine, and has what it lists and nothing else.
-fn complete(manifest: &Manifest, found: &[String], machine: &str, path: &Path) -> Result<()> {
+fn check_bundle_complete(manifest: &Manifest, found: &[String], machine: &str, path: &Path) -> Result<()> {
     if manifest.host != machine {
         return Err(Error::Unsupported {
             what: format!("{} is for {} machines, and this is {machine}", path.display(), manifest.host),
@@ -158,7 +179,7 @@ fn complete(manifest: &Manifest, found: &[String], machine: &str, path: &Path) -
         });
     }
     let odd = |why: String| Err(Error::Archive { path: path.to_owned(), why });
-    if let Some(target) = found.iter().find(|target| manifest.of(target).is_none()) {
+    if let Some(target) = found.iter().find(|target| manifest.find_file(target).is_none()) {
         return odd(format!("its MANIFEST.json does not know its qemu-{target}"));
     }
     match manifest.files.iter().find(|listed| !found.contains(&listed.target)) {

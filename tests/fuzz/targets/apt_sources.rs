@@ -3,7 +3,7 @@
 //! NUL bytes separate the one-line file, the deb822 file and the list.
 #![no_main]
 
-use binfmt_nix::download::{Mirror, mirrors, mirrors_from_apt};
+use binfmt_nix::download::{Mirror, mirrors_from_apt, order_mirrors};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -23,6 +23,6 @@ fuzz_target!(|text: &str| {
         assert!(shown.chars().all(|c| c.is_ascii_graphic()), "{shown:?}");
         assert!(!found[..i].contains(base));
     }
-    let all = mirrors(None, found.clone());
+    let all = order_mirrors(None, found.clone());
     assert!(all.len() >= 2 && found.iter().all(|base| all.contains(&Mirror::Archive(base.clone()))));
 });

@@ -1,6 +1,6 @@
 //! What reaches a terminal.
 
-use binfmt_nix::text::{clean, clean_json, one_line};
+use binfmt_nix::text::{remove_controls, sanitize_json, to_one_line};
 use proptest::prelude::*;
 
 use crate::support::config;
@@ -32,22 +32,22 @@ proptest! {
 
     #[test]
     fn no_control_character_gets_through(text in texts(PIECES)) {
-        let cleaned = clean(&text);
+        let cleaned = remove_controls(&text);
         prop_assert!(!cleaned.contains(|c| harmful(c) && c != '\n' && c != '\t'), "{:?}", cleaned);
         prop_assert_eq!(cleaned.chars().count(), text.chars().count());
         let kept = text.chars().zip(cleaned.chars()).all(|(from, to)| from == to || to == REPLACED);
         prop_assert!(kept);
-        prop_assert!(!one_line(&text).contains(harmful) && one_line(&text).chars().count() <= 201);
+        prop_assert!(!to_one_line(&text).contains(harmful) && to_one_line(&text).chars().count() <= 201);
     }
 
     #[test]
     fn harmless_text_is_left_as_it_is(text in "[ -~äöüßéñ日本語αβγ–—“”…\n\t]{0,200}") {
-        prop_assert_eq!(clean(&text), text);
+        prop_assert_eq!(remove_controls(&text), text);
     }
 
     #[test]
     fn json_has_none_and_means_the_same(texts in prop::collection::vec(texts(PIECES), 0..4)) {
-        let json = clean_json(&serde_json::to_string_pretty(&texts).unwrap());
+        let json = sanitize_json(&serde_json::to_string_pretty(&texts).unwrap());
         prop_assert!(!json.contains(|c| harmful(c) && c != '\n'));
         prop_assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), texts);
     }

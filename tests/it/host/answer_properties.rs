@@ -6,7 +6,7 @@ use binfmt_magic::Arch;
 use binfmt_nix::boot;
 use binfmt_nix::download::BaseUrl;
 use binfmt_nix::host::mount::parse_mountinfo_line;
-use binfmt_nix::interpreter::{Version, judge, parse_version};
+use binfmt_nix::interpreter::{QemuVersion, check_binary, parse_version};
 use binfmt_nix::nix::answer;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -28,21 +28,21 @@ proptest! {
 
     #[test]
     fn a_version_is_read_or_refused(output in texts(VERSIONS)) {
-        let _ = Version::parse(&output);
+        let _ = QemuVersion::parse(&output);
         if let Ok(version) = parse_version(&output, "qemu-arm") {
-            prop_assert_eq!(Version::parse(&version.to_string()), Some(version));
+            prop_assert_eq!(QemuVersion::parse(&version.to_string()), Some(version));
         }
     }
 
     #[test]
     fn versions_are_read_back(major: u32, minor: u32, patch: u32, rest in "[^0-9]{0,9}") {
         let line = format!("qemu-arm version {major}.{minor}.{patch} {rest}");
-        prop_assert_eq!(parse_version(&line, "qemu-arm"), Ok(Version(major, minor, patch)));
+        prop_assert_eq!(parse_version(&line, "qemu-arm"), Ok(QemuVersion(major, minor, patch)));
     }
 
     #[test]
     fn an_answer_of_nix_names_only_what_it_printed(output in texts(SETTINGS)) {
-        if let Some(answer) = answer::parse(&output) {
+        if let Some(answer) = answer::parse_config(&output) {
             prop_assert!(answer.extra_platforms.iter().all(|word| output.contains(word)));
             prop_assert!(output.contains(&answer.sandbox));
         }
@@ -50,12 +50,12 @@ proptest! {
 
     #[test]
     fn a_boot_file_gives_rules_that_can_be_written(content in files(RULES)) {
-        for rule in boot::parse(&String::from_utf8_lossy(&content)) {
-            let text = boot::text(&rule).unwrap();
-            prop_assert_eq!(boot::own_rule(&text), Some(rule));
+        for rule in boot::parse_binfmt_d(&String::from_utf8_lossy(&content)) {
+            let text = boot::boot_file_text(&rule).unwrap();
+            prop_assert_eq!(boot::parse_own_file(&text), Some(rule));
         }
-        if let Some(rule) = boot::own_rule(&content) {
-            prop_assert_eq!(boot::text(&rule).unwrap(), content);
+        if let Some(rule) = boot::parse_own_file(&content) {
+            prop_assert_eq!(boot::boot_file_text(&rule).unwrap(), content);
         }
     }
 
@@ -92,10 +92,10 @@ proptest! {
         }
         let whole = &head[..end.index(head.len() + 1)];
         for machine in ["x86_64", "aarch64", "i686", "ppc64le", "s390x", "vax"] {
-            let _ = judge(whole, machine);
+            let _ = check_binary(whole, machine);
         }
         if arch.target != "x86_64" && head[..20] == probe[..20] {
-            prop_assert!(judge(whole, "x86_64").is_err());
+            prop_assert!(check_binary(whole, "x86_64").is_err());
         }
     }
 }

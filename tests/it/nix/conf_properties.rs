@@ -1,6 +1,6 @@
 //! nix.conf: our line comes and goes, and everything of the user's stays to the byte.
 
-use binfmt_nix::nix::conf::{INCLUDE, OWN, exclude, include, includes};
+use binfmt_nix::nix::conf::{INCLUDE, OWN, add_include, has_include, remove_include};
 use proptest::prelude::*;
 
 use crate::support::config;
@@ -25,7 +25,7 @@ const PIECES: &[&str] = &[
 
 /// The lines that are not ours, as they are.
 fn others(text: &[u8]) -> Vec<&[u8]> {
-    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !includes(line, OWN));
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !has_include(line, OWN));
     lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).filter(|line| !line.is_empty()).collect()
 }
 
@@ -34,23 +34,23 @@ proptest! {
 
     #[test]
     fn what_was_included_is_excluded_to_the_byte(text in files(PIECES)) {
-        let after = include(&text);
+        let after = add_include(&text);
         prop_assert!(after.text.starts_with(&text));
-        prop_assert!(includes(&after.text, OWN));
-        let back = exclude(&after.text, after.newline_added);
-        prop_assert!(!includes(&back, OWN));
+        prop_assert!(has_include(&after.text, OWN));
+        let back = remove_include(&after.text, after.newline_added);
+        prop_assert!(!has_include(&back, OWN));
         prop_assert_eq!(others(&back), others(&text));
-        if !includes(&text, OWN) {
+        if !has_include(&text, OWN) {
             prop_assert_eq!(back, text);
         }
     }
 
     #[test]
     fn nothing_is_taken_that_is_not_ours(text in files(PIECES), newline_added: bool) {
-        let after = exclude(&text, newline_added);
+        let after = remove_include(&text, newline_added);
         prop_assert_eq!(others(&after), others(&text));
-        prop_assert_eq!(&exclude(&after, false), &after);
-        if !includes(&text, OWN) {
+        prop_assert_eq!(&remove_include(&after, false), &after);
+        if !has_include(&text, OWN) {
             prop_assert_eq!(after, text);
         }
     }
@@ -58,10 +58,10 @@ proptest! {
     /// Other people's lines come before and behind ours, and are still there when ours goes.
     #[test]
     fn later_edits_stay(before in files(PIECES), later in files(PIECES)) {
-        prop_assume!(!includes(&before, OWN) && !includes(&later, OWN));
-        let included = include(&before);
+        prop_assume!(!has_include(&before, OWN) && !has_include(&later, OWN));
+        let included = add_include(&before);
         let edited = [included.text.as_slice(), &later].concat();
-        let back = exclude(&edited, included.newline_added);
+        let back = remove_include(&edited, included.newline_added);
         if later.is_empty() {
             prop_assert_eq!(back, before);
         } else {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use binfmt_magic::Arch;
 use binfmt_nix::layout;
-use binfmt_nix::receipt::{Made, Receipt};
+use binfmt_nix::receipt::{Artifact, Receipt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -26,17 +26,17 @@ fn read(value: &Value) -> Option<Receipt> {
 
 /// Every file and directory that this tool ever makes.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
-    let files = Arch::ALL.iter().flat_map(|arch| [layout::interpreter(arch), layout::boot_rule(arch)]);
+    let files = Arch::ALL.iter().flat_map(|arch| [layout::interpreter_path(arch), layout::boot_rule(arch)]);
     let shared = layout::NIX_CONFS.iter().chain([&layout::NIX_OWN_CONF]).map(PathBuf::from);
-    files.chain(shared).chain(layout::dirs().map(Path::to_owned)).collect()
+    files.chain(shared).chain(layout::managed_dirs().map(Path::to_owned)).collect()
 });
 
 fn check(receipt: &Receipt) {
     for record in &receipt.records {
         match &record.made {
-            Made::Entry { name, .. } => {
+            Artifact::Entry { name, .. } => {
                 let arch = Arch::by_target(record.target.as_deref().unwrap()).unwrap();
-                assert!(layout::entries(arch).contains(name), "{name}");
+                assert!(layout::entry_names(arch).contains(name), "{name}");
             }
             made => assert!(made.path().is_none_or(|path| OURS.contains(path)), "{made:?}"),
         }

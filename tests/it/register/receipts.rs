@@ -98,7 +98,7 @@ fn refused_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
 fn it_names_files_of_others() {
     let tree = Tree::new().file("etc/passwd", "root\n");
     tree.register("aarch64").exits(0);
-    let sha256 = Sha256::of(b"root\n").to_string();
+    let sha256 = Sha256::of_bytes(b"root\n").to_string();
     for path in [
         "/etc/passwd",
         "etc/passwd",

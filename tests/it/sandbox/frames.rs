@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use binfmt_nix::catalog::{Block, Catalog, Member, Package, Span};
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{Event, Fetched, MOST_ASKS, Mirror, Reason};
-use binfmt_nix::fetcher::protocol_download::Word;
+use binfmt_nix::download::{DownloadEvent, DownloadSummary, MOST_ASKS, Mirror, MirrorFailure};
+use binfmt_nix::fetcher::protocol_download::DownloadMessage;
 use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire::{self, Lack};
-use binfmt_nix::fetcher::{Receiver, Stop};
+use binfmt_nix::fetcher::wire::{self, MissingProtection};
+use binfmt_nix::fetcher::{DownloadWorkerError, PackageSupervisor};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -19,7 +19,7 @@ const TARGETS: [(&str, u64); 3] = [("aarch64", 100), ("arm", 1), ("riscv64", 500
 
 fn package() -> Package {
     let mut package = Catalog::embedded().unwrap().package_for("x86_64").unwrap().clone();
-    let sha256 = Sha256::of(b"");
+    let sha256 = Sha256::of_bytes(b"");
     let size = TARGETS.iter().map(|(_, size)| size).sum();
     let span = Span { offset: 0, length: 10 };
     package.blocks =
@@ -38,11 +38,13 @@ fn mirrors() -> Vec<Mirror> {
 }
 
 /// Gives a receiver these pieces, up to its first error, and looks over its shoulder.
-fn receive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Option<Fetched>, Stop>, BTreeMap<String, Vec<u8>>) {
+fn receive<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> (Result<Option<DownloadSummary>, DownloadWorkerError>, BTreeMap<String, Vec<u8>>) {
     let (package, mirrors) = (package(), mirrors());
     let targets = TARGETS.map(|(target, _)| target);
-    let plan = package.plan(&targets).unwrap();
-    let mut receiver = Receiver::new(&plan, &mirrors);
+    let plan = package.plan_blocks(&targets).unwrap();
+    let mut receiver = PackageSupervisor::new(&plan, &mirrors);
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut verified = Vec::new();
     let mut result = Ok(None);
@@ -52,12 +54,14 @@ fn receive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Option<Fetched
             files.entry(member.target.clone()).or_default().extend_from_slice(bytes);
             Ok(())
         };
-        let mut tell = |event: Event<'_>| match event {
-            Event::Asking { url, .. } | Event::GaveUp { url, .. } => assert!(url.contains(".example/"), "{url}"),
-            Event::Moved { .. } => {}
-            Event::Verified { member } => verified.push(member.target.clone()),
+        let mut tell = |event: DownloadEvent<'_>| match event {
+            DownloadEvent::Asking { url, .. } | DownloadEvent::GaveUp { url, .. } => {
+                assert!(url.contains(".example/"), "{url}")
+            }
+            DownloadEvent::Moved { .. } => {}
+            DownloadEvent::Verified { member } => verified.push(member.target.clone()),
         };
-        result = receiver.take(piece, &mut sink, &mut tell);
+        result = receiver.handle_input(piece, &mut sink, &mut tell);
         if !matches!(result, Ok(None)) {
             break;
         }
@@ -87,57 +91,54 @@ fn any_bytes() {
     });
 }
 
-fn reason() -> impl Strategy<Value = Reason> {
+fn reason() -> impl Strategy<Value = MirrorFailure> {
     let digest = any::<[u8; 32]>().prop_map(Sha256::from);
     prop_oneof![
-        "[ -~é€😀]{0,200}".prop_map(Reason::Unreachable),
-        (any::<u32>(), 0..1_000_000_000_u32).prop_map(|(s, n)| Reason::Stalled(Duration::new(s.into(), n))),
+        "[ -~é€😀]{0,200}".prop_map(MirrorFailure::Unreachable),
+        (any::<u32>(), 0..1_000_000_000_u32).prop_map(|(s, n)| MirrorFailure::Stalled(Duration::new(s.into(), n))),
         (any::<u64>(), any::<u32>())
-            .prop_map(|(bytes, took)| Reason::Slow { bytes, took: Duration::from_millis(took.into()) }),
-        "[ -~]{0,200}".prop_map(Reason::Broken),
-        (any::<u64>(), any::<u64>()).prop_map(|(got, wanted)| Reason::Truncated { got, wanted }),
-        any::<u16>().prop_map(|code| Reason::Status { code }),
-        (any::<u16>(), any::<Option<u64>>()).prop_map(|(code, after)| Reason::Busy { code, after }),
-        any::<u64>().prop_map(|most| Reason::Large { most }),
-        "[ -~]{0,200}".prop_map(Reason::Redirect),
-        ("[ -~]{0,200}", "[ -~]{0,200}").prop_map(|(wanted, got)| Reason::Range { wanted, got }),
-        (any::<u64>(), any::<u64>()).prop_map(|(got, wanted)| Reason::Size { got, wanted }),
-        "[ -~]{0,200}".prop_map(Reason::Encoded),
-        (any::<u64>(), any::<u64>(), digest.clone(), digest).prop_map(|(first, last, got, wanted)| Reason::Digest {
-            first,
-            last,
-            got,
-            wanted
-        }),
+            .prop_map(|(bytes, took)| MirrorFailure::Slow { bytes, took: Duration::from_millis(took.into()) }),
+        "[ -~]{0,200}".prop_map(MirrorFailure::Broken),
+        (any::<u64>(), any::<u64>()).prop_map(|(got, wanted)| MirrorFailure::Truncated { got, wanted }),
+        any::<u16>().prop_map(|code| MirrorFailure::Status { code }),
+        (any::<u16>(), any::<Option<u64>>()).prop_map(|(code, after)| MirrorFailure::Busy { code, after }),
+        any::<u64>().prop_map(|most| MirrorFailure::Large { most }),
+        "[ -~]{0,200}".prop_map(MirrorFailure::Redirect),
+        ("[ -~]{0,200}", "[ -~]{0,200}").prop_map(|(wanted, got)| MirrorFailure::Range { wanted, got }),
+        (any::<u64>(), any::<u64>()).prop_map(|(got, wanted)| MirrorFailure::Size { got, wanted }),
+        "[ -~]{0,200}".prop_map(MirrorFailure::Encoded),
+        (any::<u64>(), any::<u64>(), digest.clone(), digest)
+            .prop_map(|(first, last, got, wanted)| MirrorFailure::Digest { first, last, got, wanted }),
     ]
 }
 
 fn handshake() -> impl Strategy<Value = Handshake> {
-    vec(select(vec![Lack::Landlock, Lack::Seccomp, Lack::User]), 0..4).prop_map(|lacks| Handshake::Ready { lacks })
+    vec(select(vec![MissingProtection::Landlock, MissingProtection::Seccomp, MissingProtection::User]), 0..4)
+        .prop_map(|lacks| Handshake::Ready { lacks })
 }
 
-fn word() -> impl Strategy<Value = Word> {
+fn word() -> impl Strategy<Value = DownloadMessage> {
     prop_oneof![
-        3 => (0..3_usize).prop_map(|mirror| Word::Asking { mirror }),
-        1 => (any::<u64>(), any::<u64>()).prop_map(|(bytes, of)| Word::Moved { bytes, of }),
-        2 => reason().prop_map(Word::GaveUp),
-        3 => Just(Word::Verified),
-        1 => any::<u64>().prop_map(|moved| Word::Fetched { moved }),
-        1 => Just(Word::Failed),
-        1 => ".{0,300}".prop_map(Word::NoClient),
-        1 => ".{0,300}".prop_map(Word::Inconsistent),
+        3 => (0..3_usize).prop_map(|mirror| DownloadMessage::Asking { mirror }),
+        1 => (any::<u64>(), any::<u64>()).prop_map(|(bytes, of)| DownloadMessage::Moved { bytes, of }),
+        2 => reason().prop_map(DownloadMessage::GaveUp),
+        3 => Just(DownloadMessage::Verified),
+        1 => any::<u64>().prop_map(|moved| DownloadMessage::Fetched { moved }),
+        1 => Just(DownloadMessage::Failed),
+        1 => ".{0,300}".prop_map(DownloadMessage::NoClient),
+        1 => ".{0,300}".prop_map(DownloadMessage::Inconsistent),
     ]
 }
 
 fn framed(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::say(&mut out, word).unwrap();
+    wire::write_message(&mut out, word).unwrap();
     out
 }
 
 fn given(length: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::give(&mut out, &vec![7; length]).unwrap();
+    wire::write_bytes(&mut out, &vec![7; length]).unwrap();
     out
 }
 
@@ -164,16 +165,16 @@ fn any_frames() {
 fn download() -> Vec<Vec<u8>> {
     let mut frames = vec![
         framed(&Handshake::Ready { lacks: vec![] }),
-        framed(&Word::Asking { mirror: 0 }),
-        framed(&Word::GaveUp(Reason::Status { code: 404 })),
-        framed(&Word::Asking { mirror: 1 }),
+        framed(&DownloadMessage::Asking { mirror: 0 }),
+        framed(&DownloadMessage::GaveUp(MirrorFailure::Status { code: 404 })),
+        framed(&DownloadMessage::Asking { mirror: 1 }),
     ];
     for (_, size) in TARGETS {
-        frames.push(framed(&Word::Moved { bytes: 1, of: 2 }));
+        frames.push(framed(&DownloadMessage::Moved { bytes: 1, of: 2 }));
         frames.push(given(usize::try_from(size).unwrap()));
-        frames.push(framed(&Word::Verified));
+        frames.push(framed(&DownloadMessage::Verified));
     }
-    frames.push(framed(&Word::Fetched { moved: 99 }));
+    frames.push(framed(&DownloadMessage::Fetched { moved: 99 }));
     frames
 }
 
@@ -217,21 +218,23 @@ fn a_download_in_any_pieces() {
 fn what_is_said_arrives() {
     check(2000, reason(), |reason| {
         let (package, mirrors) = (package(), mirrors());
-        let plan = package.plan(&["arm"]).unwrap();
-        let mut receiver = Receiver::new(&plan, &mirrors);
+        let plan = package.plan_blocks(&["arm"]).unwrap();
+        let mut receiver = PackageSupervisor::new(&plan, &mirrors);
         let mut heard = None;
         let words = [
             framed(&Handshake::Ready { lacks: vec![] }),
-            framed(&Word::Asking { mirror: 0 }),
-            framed(&Word::GaveUp(reason.clone())),
+            framed(&DownloadMessage::Asking { mirror: 0 }),
+            framed(&DownloadMessage::GaveUp(reason.clone())),
         ];
         for word in words {
-            let mut tell = |event: Event<'_>| {
-                if let Event::GaveUp { reason, .. } = event {
+            let mut tell = |event: DownloadEvent<'_>| {
+                if let DownloadEvent::GaveUp { reason, .. } = event {
                     heard = Some(reason.clone());
                 }
             };
-            receiver.take(&word, &mut |_, _| Ok(()), &mut tell).map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
+            receiver
+                .handle_input(&word, &mut |_, _| Ok(()), &mut tell)
+                .map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
         }
         prop_assert_eq!(heard, Some(reason));
         Ok(())
@@ -242,21 +245,27 @@ fn what_is_said_arrives() {
 fn a_text_cannot_steer_a_terminal() {
     let evil = "\u{1b}[2Jall is well\nnote: \u{202e}";
     for word in [
-        Word::GaveUp(Reason::Broken(evil.to_owned())),
-        Word::NoClient(evil.to_owned()),
-        Word::Inconsistent(evil.repeat(100)),
+        DownloadMessage::GaveUp(MirrorFailure::Broken(evil.to_owned())),
+        DownloadMessage::NoClient(evil.to_owned()),
+        DownloadMessage::Inconsistent(evil.repeat(100)),
     ] {
-        let said =
-            [framed(&Handshake::Ready { lacks: vec![] }), framed(&Word::Asking { mirror: 0 }), framed(&word)].concat();
+        let said = [
+            framed(&Handshake::Ready { lacks: vec![] }),
+            framed(&DownloadMessage::Asking { mirror: 0 }),
+            framed(&word),
+        ]
+        .concat();
         let mut shown = String::new();
         let (package, mirrors) = (package(), mirrors());
-        let plan = package.plan(&["arm"]).unwrap();
-        let mut tell = |event: Event<'_>| {
-            if let Event::GaveUp { reason, .. } = event {
+        let plan = package.plan_blocks(&["arm"]).unwrap();
+        let mut tell = |event: DownloadEvent<'_>| {
+            if let DownloadEvent::GaveUp { reason, .. } = event {
                 shown = reason.to_string();
             }
         };
-        if let Err(Stop::Failed(error)) = Receiver::new(&plan, &mirrors).take(&said, &mut |_, _| Ok(()), &mut tell) {
+        if let Err(DownloadWorkerError::Failed(error)) =
+            PackageSupervisor::new(&plan, &mirrors).handle_input(&said, &mut |_, _| Ok(()), &mut tell)
+        {
             shown = error.to_string();
         }
         assert!(shown.contains("all is well\u{fffd}note: \u{fffd}") && !shown.contains(char::is_control), "{shown:?}");
@@ -267,29 +276,29 @@ fn a_text_cannot_steer_a_terminal() {
 #[test]
 fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
     let (package, mirrors) = (package(), mirrors());
-    let plan = package.plan(&["arm"]).unwrap();
+    let plan = package.plan_blocks(&["arm"]).unwrap();
     // How many failures it reported before the end, and the end.
     let failures = |input: &[u8]| {
-        let mut receiver = Receiver::new(&plan, &mirrors);
+        let mut receiver = PackageSupervisor::new(&plan, &mirrors);
         let mut gave_up = 0;
-        let result = receiver.take(input, &mut |_, _| Ok(()), &mut |event| {
-            gave_up += usize::from(matches!(event, Event::GaveUp { .. }));
+        let result = receiver.handle_input(input, &mut |_, _| Ok(()), &mut |event| {
+            gave_up += usize::from(matches!(event, DownloadEvent::GaveUp { .. }));
         });
         (gave_up, result)
     };
     // The fuzz target `fetcher_words` found this one: more failures than mirrors, and then a broken frame.
     let found = include_bytes!("../../fuzz/corpus/fetcher_words/gives_up_three_times");
     let (gave_up, result) = failures(&found[1..]);
-    assert!(gave_up == 3 && matches!(result, Err(Stop::Garbled(_))), "{gave_up}: {result:?}");
+    assert!(gave_up == 3 && matches!(result, Err(DownloadWorkerError::Protocol(_))), "{gave_up}: {result:?}");
 
     let mut input = Vec::new();
-    wire::say(&mut input, &Handshake::Ready { lacks: vec![] }).unwrap();
+    wire::write_message(&mut input, &Handshake::Ready { lacks: vec![] }).unwrap();
     for mirror in [0, 1].into_iter().cycle().take(10) {
-        wire::say(&mut input, &Word::Asking { mirror }).unwrap();
-        wire::say(&mut input, &Word::GaveUp(Reason::Broken("reset".into()))).unwrap();
+        wire::write_message(&mut input, &DownloadMessage::Asking { mirror }).unwrap();
+        wire::write_message(&mut input, &DownloadMessage::GaveUp(MirrorFailure::Broken("reset".into()))).unwrap();
     }
     let (gave_up, result) = failures(&input);
     assert_eq!(gave_up, mirrors.len() * MOST_ASKS);
-    let Err(Stop::Garbled(why)) = result else { panic!("{result:?}") };
+    let Err(DownloadWorkerError::Protocol(why)) = result else { panic!("{result:?}") };
     assert!(why.to_string().contains("mirror"), "{why}");
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use binfmt_nix::catalog::Catalog;
 use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 use binfmt_nix::error::{Error, ExitCode as Code};
-use binfmt_nix::fetcher::protocol_download::{Job, Word};
+use binfmt_nix::fetcher::protocol_download::{DownloadMessage, DownloadRequest};
 use binfmt_nix::fetcher::session::Handshake;
 use binfmt_nix::fetcher::wire;
-use binfmt_nix::fetcher::{self, Manner};
+use binfmt_nix::fetcher::{self, TransferOptions};
 use binfmt_nix::host::INTERNAL;
 use nix::sys::signal::{Signal, raise};
 
@@ -23,17 +23,17 @@ const HONEST: &str = "BINFMT_NIX_TEST_HONEST";
 fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
-    let plan = package.plan(&["aarch64"]).unwrap();
+    let plan = package.plan_blocks(&["aarch64"]).unwrap();
     let mirrors = [Mirror::Archive(format!("http://play.invalid/{play}").parse().unwrap())];
     let options = ClientOptions { proxies: Proxies::None, ..ClientOptions::default() };
-    let manner = Manner { options, extra_roots: extra_roots.to_vec() };
+    let manner = TransferOptions { options, extra_roots: extra_roots.to_vec() };
     let (since, mut given) = (Instant::now(), 0);
     let mut go_on = || if since.elapsed() < patience { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) };
     let mut sink = |_: &_, bytes: &[u8]| {
         given += bytes.len() as u64;
         Ok(())
     };
-    let error = fetcher::fetch(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
+    let error = fetcher::download_package(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
     assert!(since.elapsed() < patience + Duration::from_secs(5), "{error} after {:?}", since.elapsed());
     (error, given)
 }
@@ -48,7 +48,7 @@ fn complaint(play: &str) -> String {
 /// What this program is when it is started as the tool starts its own child.
 pub(crate) fn child() -> ExitCode {
     if std::env::var_os(HONEST).is_some() {
-        return fetcher::run().map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
+        return fetcher::run_worker().map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
     }
     // The beginning of the job: the deaf one reads no more of it.
     let mut beginning = vec![0; 2000];
@@ -56,7 +56,7 @@ pub(crate) fn child() -> ExitCode {
     let text = String::from_utf8_lossy(&beginning[..length]).into_owned();
     let play = text.split_once("http://play.invalid/").and_then(|(_, rest)| rest.split('"').next());
     let mut out = io::stdout();
-    let say = |word: Word| wire::say(&mut io::stdout(), &word).unwrap();
+    let say = |word: DownloadMessage| wire::write_message(&mut io::stdout(), &word).unwrap();
     match play {
         None => return honest(text),
         Some("mute") => {}
@@ -68,17 +68,17 @@ pub(crate) fn child() -> ExitCode {
         Some("mad") => out.write_all(b"Hello, world! How are you?").unwrap(),
         Some("boasting") => out.write_all(b"b\xff\xff\xff\xff").unwrap(),
         Some("generous" | "stingy") => {
-            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
-            wire::say(&mut out, &Word::Asking { mirror: 0 }).unwrap();
+            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            wire::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
             if play == Some("stingy") {
-                say(Word::Verified);
+                say(DownloadMessage::Verified);
             }
-            while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
+            while wire::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         Some("chattering") => {
-            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
-            wire::say(&mut out, &Word::Asking { mirror: 0 }).unwrap();
-            while wire::say(&mut out, &Word::Moved { bytes: 1, of: 2 }).is_ok() {}
+            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            wire::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
+            while wire::write_message(&mut out, &DownloadMessage::Moved { bytes: 1, of: 2 }).is_ok() {}
         }
         Some(_) => sleep(Duration::from_secs(60)),
     }
@@ -89,7 +89,7 @@ pub(crate) fn child() -> ExitCode {
 /// The tool's own child, one generation further down.
 fn honest(mut text: String) -> ExitCode {
     io::stdin().read_to_string(&mut text).unwrap();
-    let mut job: Job = serde_json::from_str(&text).unwrap();
+    let mut job: DownloadRequest = serde_json::from_str(&text).unwrap();
     job.parent = process::id();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([INTERNAL, fetcher::COMMAND])

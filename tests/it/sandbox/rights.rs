@@ -13,7 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use binfmt_nix::fetcher::confine::{Profile, confine};
+use binfmt_nix::fetcher::confine::{Profile, drop_rights};
 use binfmt_nix::host::Host;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -69,7 +69,7 @@ pub(crate) fn child(how: &str, place: &str) -> ExitCode {
     }
     if how != "free" {
         let profile = if how == "unpack" { Profile::READER } else { Profile::CLIENT };
-        let lacks = confine(&Host::live(), &profile).unwrap();
+        let lacks = drop_rights(&Host::live(), &profile).unwrap();
         if !lacks.is_empty() {
             println!("skip this kernel cannot confine: {lacks:?}");
             return ExitCode::SUCCESS;

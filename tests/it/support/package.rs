@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use binfmt_nix::catalog::Package;
-use binfmt_nix::catalog::generate::{generate, pool_path};
+use binfmt_nix::catalog::generate::{generate_catalog, pool_path};
 use lzma_rust2::{LzmaOptions, XzOptions, XzWriter};
 
 use crate::support::rng::Noise;
@@ -26,7 +26,7 @@ impl Deb {
         let bytes = packed(&tar());
         let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
         let mut debs = [(path, Cursor::new(&bytes))];
-        let package = generate(&mut debs).unwrap().packages.remove(0);
+        let package = generate_catalog(&mut debs).unwrap().packages.remove(0);
         Self { bytes: Arc::new(bytes), package }
     }
 }

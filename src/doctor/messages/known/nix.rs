@@ -1,11 +1,11 @@
 //! Messages of Nix, of three generations (2.3; 2.4 to 2.29; 2.30 and later).
 
-use super::Known;
+use super::KnownMessage;
 
-pub(super) const KNOWN: &[Known] = &[
-    Known {
+pub(super) const KNOWN: &[KnownMessage] = &[
+    KnownMessage {
         id: "nix-wrong-platform",
-        by: "Nix",
+        printed_by: "Nix",
         wordings: &[
             // 2.3; then with features, up to 2.29 (facts of Nix, "Messages by age"; nixos-generators#219).
             &["a '", "is required to build '", "but i am a '"],
@@ -17,7 +17,7 @@ pub(super) const KNOWN: &[Known] = &[
             // The build hook, since 2.4.
             &["failed to find a machine for remote build", "required (system, features)"],
         ],
-        means: "Nix refuses a build: its system is neither this machine's nor in extra-platforms. Nix does not read \
+        meaning: "Nix refuses a build: its system is neither this machine's nor in extra-platforms. Nix does not read \
                 the kernel's table, so it has to be configured; and a daemon reads its settings only when it starts",
         checks: &[
             "nix-not-told",
@@ -28,75 +28,75 @@ pub(super) const KNOWN: &[Known] = &[
             "not-mounted",
             "switched-off",
         ],
-        otherwise: &["{register}"],
-        then: &[],
+        fallback: &["{register}"],
+        next_steps: &[],
         covers: &[],
     },
-    Known {
+    KnownMessage {
         id: "nix-untrusted-setting",
-        by: "Nix",
+        printed_by: "Nix",
         // Before 2.4 "user-specified" (Nix 2.36 `daemon.cc`; aarch64-build-box#39).
         wordings: &[
             &["ignoring the client-specified setting", "restricted setting"],
             &["ignoring the user-specified setting", "restricted setting"],
             &["ignoring untrusted", "you are not a trusted user"],
         ],
-        means: "a user's own setting, or one on the command line, is ignored: the daemon accepts extra-platforms and \
+        meaning: "a user's own setting, or one on the command line, is ignored: the daemon accepts extra-platforms and \
                 sandbox-paths only from root and from trusted-users. What root registers applies to all users",
         checks: &["user-not-trusted", "nix-not-told"],
-        otherwise: &["{register}"],
-        then: &[],
+        fallback: &["{register}"],
+        next_steps: &[],
         covers: &[],
     },
-    Known {
+    KnownMessage {
         id: "nix-seccomp",
-        by: "Nix, run by an emulator",
+        printed_by: "Nix, run by an emulator",
         wordings: &[&["unable to load seccomp bpf program"], &["cannot load seccomp", "invalid argument"]],
-        means: "Nix itself runs through QEMU (in a container for another system, say), and QEMU cannot load its filter of \
+        meaning: "Nix itself runs through QEMU (in a container for another system, say), and QEMU cannot load its filter of \
                 system calls. sandbox = false does not help, filter-syscalls = false does (NixOS/nix#5258)",
         checks: &["nix-inside-emulation"],
-        otherwise: &["# inside the emulated system:", "echo filter-syscalls = false >> /etc/nix/nix.conf"],
-        then: &[],
+        fallback: &["# inside the emulated system:", "echo filter-syscalls = false >> /etc/nix/nix.conf"],
+        next_steps: &[],
         covers: &[],
     },
-    Known {
+    KnownMessage {
         id: "nix-personality",
-        by: "Nix",
+        printed_by: "Nix",
         wordings: &[&["set 32-bit personality"]],
-        means: "Nix requests a 32-bit personality before it starts an armv7l (armv6l, armv5tel, i686) builder. An arm64 \
+        meaning: "Nix requests a 32-bit personality before it starts an armv7l (armv6l, armv5tel, i686) builder. An arm64 \
                 processor without AArch32 has none, so no emulator is ever started (NixOS/nix#2595)",
         checks: &["no-aarch32"],
-        otherwise: &["# build it on x86_64, where armv7l is emulated, or cross: pkgsCross.armv7l-hf-multiplatform"],
-        then: &[],
+        fallback: &["# build it on x86_64, where armv7l is emulated, or cross: pkgsCross.armv7l-hf-multiplatform"],
+        next_steps: &[],
         covers: &[],
     },
-    Known {
+    KnownMessage {
         id: "nix-no-namespaces",
-        by: "Nix",
+        printed_by: "Nix",
         wordings: &[
             &["does not support the kernel namespaces", "sandboxing"],
             &["cloning builder process: operation not permitted"],
             &["unable to start build process", "operation not permitted"],
         ],
-        means: "the kernel, or the container in which Nix runs, refuses the namespaces for Nix's sandbox",
+        meaning: "the kernel, or the container in which Nix runs, refuses the namespaces for Nix's sandbox",
         checks: &["sandbox-silently-off"],
-        otherwise: &["# in a container: start it with --privileged; else: sysctl user.max_user_namespaces=15000"],
-        then: &[],
+        fallback: &["# in a container: start it with --privileged; else: sysctl user.max_user_namespaces=15000"],
+        next_steps: &[],
         covers: &[],
     },
-    Known {
+    KnownMessage {
         id: "nix-sandbox-path",
-        by: "Nix",
+        printed_by: "Nix",
         wordings: &[
             &["getting attributes of path '", "no such file or directory"],
             &["getting status of '", "no such file or directory"],
             &["bind mount from '", "failed"],
         ],
-        means: "a path in sandbox-paths does not exist, or was cut at a # or a blank: every build fails because of it. A \
+        meaning: "a path in sandbox-paths does not exist, or was cut at a # or a blank: every build fails because of it. A \
                 path that ends in ? may be missing",
         checks: &["sandbox-path-missing", "sandbox-path-cut"],
-        otherwise: &["nix config show sandbox-paths"],
-        then: &[],
+        fallback: &["nix config show sandbox-paths"],
+        next_steps: &[],
         covers: &["no-such-file"],
     },
 ];

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use binfmt_magic::{Arch, Entry, EntryName, Flags, Pattern, Recognition, Rule};
 use binfmt_nix::binfmt_misc::Table;
-use binfmt_nix::explain::process::{Seen, read};
-use binfmt_nix::explain::{Explanation, Looked, Machine, Obstacle, TableState, Taker, Verdict, explain};
+use binfmt_nix::explain::process::{ProcessInfo, analyse};
+use binfmt_nix::explain::{
+    AccessProblem, ExecVerdict, Explanation, Handler, MachineFacts, OpenedFile, TableState, explain_exec,
+};
 use nix::errno::Errno;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -69,20 +71,20 @@ fn tables() -> impl Strategy<Value = Table> {
     prop_oneof![8 => mounted, 1 => Just(Table::NotMounted), 1 => Just(Table::Offline)]
 }
 
-fn looked(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<Looked, Obstacle> {
-    let obstacle = |errno| Obstacle { errno, why: "is odd".into(), repair: Some("do".into()) };
+fn looked(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedFile, AccessProblem> {
+    let obstacle = |errno| AccessProblem { errno, why: "is odd".into(), repair: Some("do".into()) };
     let (bytes, forbidden) = found.clone().map_err(obstacle)?;
     let head = bytes.iter().copied().take(256).collect();
     let read = move |at: u64, size: usize| {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         bytes.iter().skip(at).take(size).copied().collect()
     };
-    Ok(Looked { head, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
+    Ok(OpenedFile { head, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
 }
 
 fn holds_together(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {
-    prop_assert_eq!(said.runs, matches!(said.verdict, Verdict::Native | Verdict::Emulated));
-    prop_assert_eq!(said.errno.is_some(), said.verdict == Verdict::Refused);
+    prop_assert_eq!(said.runs, matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated));
+    prop_assert_eq!(said.errno.is_some(), said.verdict == ExecVerdict::Refused);
     prop_assert!(said.steps.len() <= 6 && !said.why.is_empty());
     for step in &said.steps {
         prop_assert_eq!(step.entries.len(), table.entries().len());
@@ -92,12 +94,12 @@ fn holds_together(said: &Explanation, table: &Table) -> Result<(), TestCaseError
         let first = step.entries.iter().find(|entry| entry.enabled && entry.matches);
         let expected = first.filter(|_| said.table == TableState::InForce).map(|entry| entry.name.clone());
         prop_assert_eq!(taken.first().map(|entry| entry.name.clone()), expected.clone());
-        let by_entry = if let Taker::Entry { name } = &step.taken_by { Some(name.clone()) } else { None };
+        let by_entry = if let Handler::Entry { name } = &step.taken_by { Some(name.clone()) } else { None };
         prop_assert_eq!(by_entry, expected);
-        prop_assert_eq!(step.interpreter.is_some(), matches!(step.taken_by, Taker::Entry { .. } | Taker::Script));
+        prop_assert_eq!(step.interpreter.is_some(), matches!(step.taken_by, Handler::Entry { .. } | Handler::Script));
     }
-    let emulated = said.steps.iter().any(|step| matches!(step.taken_by, Taker::Entry { .. }));
-    prop_assert!(said.verdict != Verdict::Native || !emulated);
+    let emulated = said.steps.iter().any(|step| matches!(step.taken_by, Handler::Entry { .. }));
+    prop_assert!(said.verdict != ExecVerdict::Native || !emulated);
     prop_assert!(serde_json::to_string(said).is_ok());
     Ok(())
 }
@@ -110,9 +112,9 @@ proptest! {
         file in paths(), files in vec(looks(), 8), table in tables(),
         machine in select(vec!["x86_64", "aarch64", "i686", "s390x", "mips", "vax"]),
     ) {
-        let machine = Machine::imagined(machine, table);
+        let machine = MachineFacts::with_all_loaders(machine, table);
         let look = |path: &[u8]| looked(&files[usize::from(path.last().copied().unwrap_or(0)) % files.len()]);
-        holds_together(&explain(&file, &machine, &look), &machine.table)?;
+        holds_together(&explain_exec(&file, &machine, &look), &machine.table)?;
     }
 
     #[test]
@@ -121,8 +123,8 @@ proptest! {
         is_itself: Option<bool>, preserves: Option<bool>, interpreters in vec(vec(any::<u8>(), 0..4), 0..3),
     ) {
         let interpreters: Vec<&[u8]> = interpreters.iter().map(Vec::as_slice).collect();
-        let seen = Seen { executes, arguments: arguments.clone(), execfn, is_itself, preserves };
-        let found = read(&seen, &interpreters);
+        let seen = ProcessInfo { executes, arguments: arguments.clone(), execfn, is_itself, preserves };
+        let found = analyse(&seen, &interpreters);
         let known: BTreeSet<_> = arguments.into_iter().collect();
         prop_assert!(found.arguments.iter().chain(&found.argv0).all(|argument| known.contains(argument)));
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
-use binfmt_nix::archive::{Listed, Manifest, bundle};
+use binfmt_nix::archive::{Manifest, ManifestFile, bundle};
 use binfmt_nix::digest::Sha256;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -201,12 +201,12 @@ fn a_digest_that_agrees() {
 
 pub(crate) fn a_manifest(host: &str, content: &[u8]) -> Manifest {
     let (target, name) = ("aarch64".to_owned(), "qemu-aarch64".to_owned());
-    let listed = Listed { target, name, size: content.len() as u64, sha256: Sha256::of(content) };
+    let listed = ManifestFile { target, name, size: content.len() as u64, sha256: Sha256::of_bytes(content) };
     Manifest { version: 1, host: host.to_owned(), qemu: "10.0.13".to_owned(), files: vec![listed] }
 }
 
 pub(crate) fn bundled(manifest: &Manifest, content: &[u8]) -> Vec<u8> {
-    bundle::write(Vec::new(), manifest, vec![Cursor::new(content)]).unwrap()
+    bundle::write_bundle(Vec::new(), manifest, vec![Cursor::new(content)]).unwrap()
 }
 
 #[sandboxed]

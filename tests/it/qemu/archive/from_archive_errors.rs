@@ -27,7 +27,7 @@ fn refused(archive: &[u8], options: &[&str], codes: &[i32], why: &str) {
 fn a_digest_that_does_not() {
     let other = "0".repeat(64);
     for content in [fs::read(two()).unwrap(), b"odd".to_vec(), Vec::new()] {
-        let is = Sha256::of(&content).to_string();
+        let is = Sha256::of_bytes(&content).to_string();
         refused(&content, &["--sha256", &other], &[5], &is);
     }
     let tree = Tree::new();
@@ -132,7 +132,7 @@ fn a_bundle_for_another_machine() {
 fn a_bundle_that_is_not_as_it_says() {
     let real = real("aarch64");
     let mut manifest = a_manifest("x86_64", &real);
-    manifest.files[0].sha256 = Sha256::of(b"other");
+    manifest.files[0].sha256 = Sha256::of_bytes(b"other");
     refused(&bundled(&manifest, &real), &[], &[5], "nothing of it was used");
     let mut manifest = a_manifest("x86_64", &real);
     manifest.files[0].name = "qemu-riscv64".into();

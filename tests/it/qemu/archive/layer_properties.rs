@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use binfmt_nix::archive::{ArchiveError, Piece, unpack_layers};
+use binfmt_nix::archive::{ArchiveError, ArchiveItem, unpack_layers};
 use proptest::prelude::*;
 use tar::EntryType;
 
@@ -17,13 +17,13 @@ fn open(layers: &[Vec<u8>]) -> Result<Came, String> {
     let mut now = String::new();
     let done = unpack_layers(&mut Cursor::new(layers.concat()), &lengths, &["arm", "riscv64"], &mut |piece| {
         match piece {
-            Piece::Begin { target, .. } => {
+            ArchiveItem::Begin { target, .. } => {
                 target.clone_into(&mut now);
                 assert!(came.insert(now.clone(), Vec::new()).is_none(), "{now} came twice");
             }
-            Piece::Bytes(bytes) => came.get_mut(&now).unwrap().extend_from_slice(bytes),
-            Piece::End => {}
-            Piece::Manifest(_) => panic!("a layer is no bundle"),
+            ArchiveItem::Bytes(bytes) => came.get_mut(&now).unwrap().extend_from_slice(bytes),
+            ArchiveItem::End => {}
+            ArchiveItem::Manifest(_) => panic!("a layer is no bundle"),
         }
         Ok(())
     });

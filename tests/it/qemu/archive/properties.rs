@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use binfmt_nix::archive::{ArchiveError, LARGEST_MEMBER, Listed, Manifest, Piece, bundle, unpack};
+use binfmt_nix::archive::{ArchiveError, ArchiveItem, LARGEST_MEMBER, Manifest, ManifestFile, bundle, unpack_archive};
 use binfmt_nix::digest::Sha256;
 use proptest::prelude::*;
 use tar::EntryType;
@@ -12,15 +12,15 @@ use crate::support::packing::{Came, content, deb, every_kind, file, good, gz, me
 fn open(archive: &[u8]) -> Result<Came, String> {
     let mut came: Came = Vec::new();
     let mut complete = 0;
-    let done = unpack(&mut Cursor::new(archive), &["arm", "riscv64"], &mut |piece| {
+    let done = unpack_archive(&mut Cursor::new(archive), &["arm", "riscv64"], &mut |piece| {
         match piece {
-            Piece::Manifest(_) => {}
-            Piece::Begin { target, size, .. } => {
+            ArchiveItem::Manifest(_) => {}
+            ArchiveItem::Begin { target, size, .. } => {
                 assert!(size <= LARGEST_MEMBER);
                 came.push((target.to_owned(), Vec::new()));
             }
-            Piece::Bytes(bytes) => came.last_mut().unwrap().1.extend_from_slice(bytes),
-            Piece::End => complete += 1,
+            ArchiveItem::Bytes(bytes) => came.last_mut().unwrap().1.extend_from_slice(bytes),
+            ArchiveItem::End => complete += 1,
         }
         Ok(())
     });
@@ -61,8 +61,8 @@ fn a_program_is_taken_for_one_system() {
     let program = [b"\x7fELF", content(3).as_slice()].concat();
     refused(&program, "one system");
     let mut came = Vec::new();
-    let done = unpack(&mut Cursor::new(&program), &["arm"], &mut |piece| {
-        if let Piece::Bytes(bytes) = piece {
+    let done = unpack_archive(&mut Cursor::new(&program), &["arm"], &mut |piece| {
+        if let ArchiveItem::Bytes(bytes) = piece {
             came.extend_from_slice(bytes);
         }
         Ok(())
@@ -183,24 +183,24 @@ fn a_bundle_is_the_same_each_time_and_is_read_back() {
         qemu: "10.0.13".into(),
         files: good()
             .into_iter()
-            .map(|(target, content)| Listed {
+            .map(|(target, content)| ManifestFile {
                 name: format!("qemu-{target}"),
                 target,
                 size: content.len() as u64,
-                sha256: Sha256::of(&content),
+                sha256: Sha256::of_bytes(&content),
             })
             .collect(),
     };
     let write = || {
         let files = good().into_iter().map(|(_, content)| Cursor::new(content)).collect();
-        bundle::write(Vec::new(), &manifest, files).unwrap()
+        bundle::write_bundle(Vec::new(), &manifest, files).unwrap()
     };
     let archive = write();
     assert_eq!(archive, write());
     assert_eq!(open(&archive), Ok(good()));
     let mut said = None;
-    let done = unpack(&mut Cursor::new(&archive), &["riscv64"], &mut |piece| {
-        if let Piece::Manifest(manifest) = piece {
+    let done = unpack_archive(&mut Cursor::new(&archive), &["riscv64"], &mut |piece| {
+        if let ArchiveItem::Manifest(manifest) = piece {
             said = Some(manifest);
         }
         Ok(())

@@ -7,10 +7,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use binfmt_nix::error::Error;
-use binfmt_nix::fetcher::protocol_archive::Found;
+use binfmt_nix::fetcher::protocol_archive::UnpackMessage;
 use binfmt_nix::fetcher::session::Handshake;
 use binfmt_nix::fetcher::wire;
-use binfmt_nix::fetcher::{self, Unpacked};
+use binfmt_nix::fetcher::{self, UnpackSummary};
 use nix::sys::signal::{Signal, raise};
 
 use crate::support::skip;
@@ -21,7 +21,7 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
     let mut stdin = io::stdin().lock();
     stdin.read_exact(&mut play).unwrap();
     let mut out = io::stdout();
-    let say = |word: Found| wire::say(&mut io::stdout(), &word).unwrap();
+    let say = |word: UnpackMessage| wire::write_message(&mut io::stdout(), &word).unwrap();
     match &play {
         b"mute " => {}
         b"moans" => {
@@ -30,15 +30,15 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
         }
         b"dies " => raise(Signal::SIGABRT).unwrap(),
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
-        b"hasty" => say(Found::Done),
+        b"hasty" => say(UnpackMessage::Done),
         b"gives" => {
-            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
-            say(Found::Begin { target: "arm".into(), size: 5 << 20 });
-            while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
+            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            say(UnpackMessage::Begin { target: "arm".into(), size: 5 << 20 });
+            while wire::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         b"other" => {
-            wire::say(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
-            say(Found::Begin { target: "ppc".into(), size: 5 });
+            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            say(UnpackMessage::Begin { target: "ppc".into(), size: 5 });
         }
         b"sleep" => sleep(Duration::from_secs(600)),
         _ => {
@@ -51,7 +51,7 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Result<Unpacked, Error>, Vec<u8>) {
+fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Result<UnpackSummary, Error>, Vec<u8>) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(archive).unwrap();
     file.rewind().unwrap();
@@ -60,7 +60,7 @@ fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Re
         came.extend_from_slice(bytes);
         Ok(())
     };
-    let done = fetcher::unpack(file, Path::new("the-archive"), &["arm", "aarch64"], &mut sink, go_on);
+    let done = fetcher::unpack_archive(file, Path::new("the-archive"), &["arm", "aarch64"], &mut sink, go_on);
     match done {
         Ok((_, Some(note))) => skip("kernel", note),
         Ok((unpacked, None)) => (Ok(unpacked), came),
@@ -87,7 +87,7 @@ fn tar() -> Vec<u8> {
 #[test]
 fn an_honest_one() {
     let (unpacked, came) = unpacked(&tar(), &mut || Ok(()));
-    assert_eq!(unpacked.unwrap(), Unpacked { targets: vec!["arm".to_owned()], manifest: None });
+    assert_eq!(unpacked.unwrap(), UnpackSummary { targets: vec!["arm".to_owned()], manifest: None });
     assert_eq!(came, [8; 2000]);
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::Cursor;
 
-use binfmt_nix::catalog::generate::generate;
+use binfmt_nix::catalog::generate::generate_catalog;
 use binfmt_nix::catalog::{Catalog, STREAM_HEADER};
 use binfmt_nix::digest::Sha256;
 
@@ -14,11 +14,11 @@ use crate::support::rng::Noise;
 fn it_names_every_block_and_member() {
     let Deb { bytes, package } = Deb::new();
     assert_eq!((package.host.as_str(), package.qemu_version.as_str()), ("x86_64", "10.0.13"));
-    assert_eq!((package.size, package.sha256), (bytes.len() as u64, Sha256::of(&bytes)));
+    assert_eq!((package.size, package.sha256), (bytes.len() as u64, Sha256::of_bytes(&bytes)));
     let names: Vec<&str> = package.members.iter().map(|member| member.target.as_str()).collect();
     assert_eq!(names, MEMBERS.map(|(target, _)| target));
     for (member, (target, length)) in package.members.iter().zip(MEMBERS) {
-        assert_eq!(member.sha256, Sha256::of(&program(target, length)));
+        assert_eq!(member.sha256, Sha256::of_bytes(&program(target, length)));
     }
     assert!(package.blocks.len() >= 4);
     let data = usize::try_from(package.data.offset).unwrap();
@@ -43,7 +43,7 @@ fn a_damaged_package_is_refused_or_told_apart() {
         let mut damaged = bytes.to_vec();
         damaged[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
         let mut debs = [(package.path.clone(), Cursor::new(damaged))];
-        match generate(&mut debs) {
+        match generate_catalog(&mut debs) {
             // Outside data.tar.xz, or in a name or an owner that does not matter.
             Ok(catalog) => assert_ne!(catalog.packages[0].sha256, package.sha256),
             Err(error) => assert!(error.to_string().contains("cannot catalogue pool/main/q/qemu/")),
@@ -56,7 +56,7 @@ fn a_truncated_package_is_refused() {
     let Deb { bytes, package } = Deb::new();
     for length in [0, 7, 8, 50, 100, 3_000, bytes.len() / 2, bytes.len() - 1] {
         let mut debs = [(package.path.clone(), Cursor::new(&bytes[..length]))];
-        let error = generate(&mut debs).unwrap_err();
+        let error = generate_catalog(&mut debs).unwrap_err();
         assert!(error.source().is_some(), "{length}");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::Cursor;
 
-use binfmt_nix::catalog::generate::{generate, pool_path};
-use binfmt_nix::catalog::{Catalog, Vouched};
+use binfmt_nix::catalog::generate::{generate_catalog, pool_path};
+use binfmt_nix::catalog::{Catalog, DigestOrigin};
 use binfmt_nix::digest::Sha256;
 
 use crate::support::package::{add, link, packed, program, program_of};
@@ -18,7 +18,7 @@ fn catalogue(packages: &[Deb<'_>]) -> Result<Catalog, String> {
         fill(&mut tar);
         (pool_path(name), Cursor::new(packed(&tar.into_inner().unwrap())))
     };
-    generate(&mut packages.iter().map(deb).collect::<Vec<_>>()).map_err(|e| e.to_string())
+    generate_catalog(&mut packages.iter().map(deb).collect::<Vec<_>>()).map_err(|e| e.to_string())
 }
 
 /// Why there is no catalogue of a package with these files.
@@ -39,10 +39,10 @@ fn the_old_make_has_static_names() {
     })]);
     let package = catalog.unwrap().packages.remove(0);
     assert_eq!((package.host.as_str(), package.qemu_version.as_str()), ("x86_64", "7.2.22"));
-    assert_eq!(package.vouched, Vouched::HashedHere);
+    assert_eq!(package.vouched, DigestOrigin::HashedHere);
     let targets: Vec<_> = package.members.iter().map(|member| member.target.as_str()).collect();
     assert_eq!(targets, ["aarch64", "riscv64"]);
-    assert_eq!(package.members[1].sha256, Sha256::of(&program_of("7.2.22", "riscv64", 6000)));
+    assert_eq!(package.members[1].sha256, Sha256::of_bytes(&program_of("7.2.22", "riscv64", 6000)));
 }
 
 /// qemu-user since 9.1: the static names and Debian's own names are links, before or behind what they mean.
@@ -63,7 +63,8 @@ fn several_releases_stay_in_their_order() {
     let of = |version: &'static str| move |tar: &mut Tar| add(tar, "qemu-arm", &program_of(version, "arm", 3000));
     let (newer, older) = (of("11.1.3"), of("7.2.22"));
     let catalog = catalogue(&[("b_1_amd64.deb", &older), ("a_1_amd64.deb", &newer)]).unwrap();
-    let version = |wanted: &str| catalog.package("x86_64", &wanted.parse().unwrap()).unwrap().qemu_version.clone();
+    let version =
+        |wanted: &str| catalog.package_of_version("x86_64", &wanted.parse().unwrap()).unwrap().qemu_version.clone();
     assert_eq!(catalog.package_for("x86_64").unwrap().qemu_version, "7.2.22");
     assert_eq!((version("7.2"), version("11")), ("7.2.22".to_owned(), "11.1.3".to_owned()));
     let error = catalogue(&[("b_1_amd64.deb", &older), ("a_1_amd64.deb", &older)]).unwrap_err();

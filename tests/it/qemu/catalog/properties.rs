@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use binfmt_nix::catalog::{Archives, Catalog};
+use binfmt_nix::catalog::{ArchiveCatalog, Catalog};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -30,14 +30,14 @@ fn check(catalog: &Catalog) {
         assert!(package.path.starts_with("pool/") && !package.path.contains("/.") && package.size <= 1 << 30);
         let targets: Vec<&str> = package.members.iter().map(|member| member.target.as_str()).collect();
         assert!(targets.iter().all(|target| target.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')));
-        let plan = package.plan(&targets).unwrap();
-        assert!(plan.bytes() <= package.size);
+        let plan = package.plan_blocks(&targets).unwrap();
+        assert!(plan.total_bytes() <= package.size);
         for block in plan.blocks() {
             assert!(block.length <= 32 << 20 && block.unpacked_length <= 128 << 20);
-            let cuts = plan.cuts(block);
+            let cuts = plan.slices_of(block);
             assert!(cuts.iter().all(|cut| cut.at + cut.length <= block.unpacked_length));
         }
-        let runs = plan.runs(0);
+        let runs = plan.ranges_from(0);
         assert!(runs.iter().all(|run| run.first <= run.last && run.last < package.size));
     }
     assert_eq!(Catalog::from_json(&catalog.to_json().unwrap()).ok().as_ref(), Some(catalog));
@@ -92,23 +92,23 @@ fn members_and_packages_are_there_once() {
 
 /// The first archives of the real list.
 static ARCHIVES: LazyLock<Value> = LazyLock::new(|| {
-    let mut list = Archives::embedded().unwrap().clone();
+    let mut list = ArchiveCatalog::embedded().unwrap().clone();
     list.archives.truncate(3);
     serde_json::to_value(list).unwrap()
 });
 
-fn read_archives(value: &Value) -> Option<Archives> {
-    Archives::from_json(&value.to_string()).ok()
+fn read_archives(value: &Value) -> Option<ArchiveCatalog> {
+    ArchiveCatalog::from_json(&value.to_string()).ok()
 }
 
 /// What is let through names a file of a web server, and guests that we know.
-fn check_archives(list: &Archives) {
+fn check_archives(list: &ArchiveCatalog) {
     for archive in &list.archives {
         assert!(archive.url.starts_with("https://") && !archive.url.contains("/."));
         assert!(archive.url.chars().all(|c| c.is_ascii_graphic() && !"?#@\\".contains(c)));
         for target in &archive.targets {
             assert!(binfmt_magic::Arch::find(target).is_ok());
-            let member = archive.member(target).unwrap();
+            let member = archive.member_name(target).unwrap();
             assert!(member.starts_with("qemu-") && !member.contains(['/', '\\', '\0']));
             assert!(list.archives_for(&archive.host, target).any(|found| found == archive));
         }
@@ -136,7 +136,7 @@ fn a_field_of_an_archive_is_there_once_and_no_other_is() {
     let doubled = twice(&serde_json::to_string_pretty(&*ARCHIVES).unwrap());
     assert!(doubled.len() > 20);
     for text in doubled {
-        assert!(Archives::from_json(&text).is_err(), "{text}");
+        assert!(ArchiveCatalog::from_json(&text).is_err(), "{text}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use binfmt_nix::debian::{self, Answer, Date, Keys, Offer, Package, Question, Wanted};
+use binfmt_nix::debian::{self, Date, IndexFile, IndexQuery, IndexResult, Keyring, PackageOffer, PoolPackage};
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::error::{Error, ExitCode};
 
@@ -14,8 +14,8 @@ use super::{NOW, list};
 /// A mirror: files by their paths, and what it was asked for.
 struct Mirror {
     files: BTreeMap<String, Vec<u8>>,
-    asked: Vec<Wanted>,
-    keys: Keys,
+    asked: Vec<IndexFile>,
+    keys: Keyring,
     now: Date,
 }
 
@@ -31,13 +31,13 @@ impl Mirror {
     /// Both suites with these versions of QEMU; the lists of backports are had by their digests.
     fn new(backports: &str, stable: &str) -> Self {
         let forger = Forger::new(1);
-        let keys = Keys::of(&[&forger.certificate()]);
+        let keys = Keyring::from_certificates(&[&forger.certificate()]);
         let mut mirror = Self { files: BTreeMap::new(), asked: Vec::new(), keys, now: NOW };
         for (suite, version, until) in [("trixie-backports", backports, Some(UNTIL)), ("trixie", stable, None)] {
             let index = xz([stanza("qemu", "1", "amd64"), stanza("qemu-user", version, "amd64")].concat().as_bytes());
             let by_hash = suite == "trixie-backports";
             let name =
-                if by_hash { format!("by-hash/SHA256/{}", Sha256::of(&index)) } else { "Packages.xz".to_owned() };
+                if by_hash { format!("by-hash/SHA256/{}", Sha256::of_bytes(&index)) } else { "Packages.xz".to_owned() };
             let signed = forger.sign(&release(suite, until, by_hash, &index));
             mirror.files.insert(format!("dists/{suite}/InRelease"), signed.into_bytes());
             mirror.files.insert(format!("dists/{suite}/main/binary-amd64/{name}"), index);
@@ -45,17 +45,17 @@ impl Mirror {
         mirror
     }
 
-    fn latest_for(&mut self, machine: &str) -> Result<Offer, Error> {
+    fn latest_for(&mut self, machine: &str) -> Result<PackageOffer, Error> {
         let (files, asked, keys) = (&self.files, &mut self.asked, &self.keys);
-        let mut get = |wanted: &Wanted| {
+        let mut get = |wanted: &IndexFile| {
             asked.push(wanted.clone());
             files.get(&wanted.path).map(|bytes| file(bytes)).ok_or_else(|| Error::Usage("HTTP status 404".into()))
         };
-        let mut read = |question: &Question, mut file: File| Ok(debian::answer(question, &mut file, keys));
-        debian::latest(machine, self.now, keys, &mut get, &mut read)
+        let mut read = |question: &IndexQuery, mut file: File| Ok(debian::answer_query(question, &mut file, keys));
+        debian::find_latest(machine, self.now, keys, &mut get, &mut read)
     }
 
-    fn latest(&mut self) -> Result<Offer, Error> {
+    fn latest(&mut self) -> Result<PackageOffer, Error> {
         self.latest_for("x86_64")
     }
 
@@ -81,7 +81,7 @@ fn the_newer_of_both_is_offered() {
         ("trixie-backports", bpo.into(), "11.1.3".into())
     );
     assert_eq!(offer.path, "pool/main/q/qemu/qemu-user_11.1.3+ds-1~bpo13+1_amd64.deb");
-    assert_eq!((offer.size, offer.sha256), (71_089_852, Sha256::of(bpo.as_bytes())));
+    assert_eq!((offer.size, offer.sha256), (71_089_852, Sha256::of_bytes(bpo.as_bytes())));
     assert_eq!(
         (offer.date, offer.valid_until),
         (Date::parse("Mon, 23 Nov 2026 02:09:33 UTC").unwrap(), Date::parse(UNTIL))
@@ -97,17 +97,18 @@ fn the_newer_of_both_is_offered() {
 fn only_what_is_needed_is_asked_for() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     mirror.latest().unwrap();
-    let asked: Vec<_> = mirror.asked.iter().map(|wanted| (wanted.path.as_str(), wanted.most, wanted.sha256)).collect();
+    let asked: Vec<_> =
+        mirror.asked.iter().map(|wanted| (wanted.path.as_str(), wanted.max_size, wanted.sha256)).collect();
     let [backports, its_index, stable, index] = *asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!(backports, ("dists/trixie-backports/InRelease", 1 << 20, None));
     assert_eq!(stable, ("dists/trixie/InRelease", 1 << 20, None));
     for (path, most, sha256) in [its_index, index] {
         let bytes = &mirror.files[path];
-        assert_eq!((most, sha256), (bytes.len() as u64, Some(Sha256::of(bytes))));
+        assert_eq!((most, sha256), (bytes.len() as u64, Some(Sha256::of_bytes(bytes))));
     }
     assert!(its_index.0.starts_with("dists/trixie-backports/main/binary-amd64/by-hash/SHA256/"), "{its_index:?}");
     assert_eq!(index.0, "dists/trixie/main/binary-amd64/Packages.xz");
-    let otherwise: Vec<_> = mirror.asked.iter().map(|wanted| wanted.otherwise.as_deref()).collect();
+    let otherwise: Vec<_> = mirror.asked.iter().map(|wanted| wanted.fallback_path.as_deref()).collect();
     assert_eq!(otherwise, [None, Some("dists/trixie-backports/main/binary-amd64/Packages.xz"), None, None]);
 }
 
@@ -174,7 +175,7 @@ fn a_stale_list_is_named_with_its_age() {
 #[test]
 fn debians_own_list_gets_stale_too() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
-    mirror.keys = Keys::of_debian();
+    mirror.keys = Keyring::debian_archive();
     *mirror.file("backports/InRelease") = list("trixie-backports");
     mirror.now = Date::parse("Tue, 01 Dec 2026 02:09:33 UTC").unwrap();
     assert!(mirror.refused().contains("it expired on 2026-11-30 02:09:33 UTC, 1 days ago"));
@@ -182,7 +183,7 @@ fn debians_own_list_gets_stale_too() {
     mirror.now = NOW;
     assert_eq!(mirror.latest().unwrap_err().to_string(), "HTTP status 404");
     let last = mirror.asked.pop().unwrap();
-    assert_eq!(last.most, 311_844);
+    assert_eq!(last.max_size, 311_844);
     let sha256 = last.sha256.unwrap();
     assert_eq!(last.path, format!("dists/trixie-backports/main/binary-amd64/by-hash/SHA256/{sha256}"));
 }
@@ -234,18 +235,18 @@ fn other_machines_have_no_offer() {
 #[test]
 fn the_reader_is_not_believed_either() {
     let mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
-    let honest = |question: &Question, mut file: File| debian::answer(question, &mut file, &mirror.keys);
-    let lied = |lie: &dyn Fn(Answer) -> Answer| {
-        let mut get = |wanted: &Wanted| Ok(file(&mirror.files[&wanted.path]));
-        let mut read = |question: &Question, file: File| Ok(lie(honest(question, file)));
-        debian::latest("x86_64", NOW, &mirror.keys, &mut get, &mut read)
+    let honest = |question: &IndexQuery, mut file: File| debian::answer_query(question, &mut file, &mirror.keys);
+    let lied = |lie: &dyn Fn(IndexResult) -> IndexResult| {
+        let mut get = |wanted: &IndexFile| Ok(file(&mirror.files[&wanted.path]));
+        let mut read = |question: &IndexQuery, file: File| Ok(lie(honest(question, file)));
+        debian::find_latest("x86_64", NOW, &mirror.keys, &mut get, &mut read)
     };
     assert!(lied(&|answer| answer).is_ok());
-    let release = |change: fn(&mut debian::Release)| {
+    let release = |change: fn(&mut debian::SuiteRelease)| {
         let lie = move |answer| match answer {
-            Answer::Release(mut release) => {
+            IndexResult::Release(mut release) => {
                 change(&mut release);
-                Answer::Release(release)
+                IndexResult::Release(release)
             }
             other => other,
         };
@@ -255,11 +256,11 @@ fn the_reader_is_not_believed_either() {
     assert!(release(|release| release.index.size = 0).contains("its list of packages has"));
     assert!(release(|release| release.key = "me".into()).contains("a key that is none of Debian's"));
     assert!(release(|release| release.codename = "a\u{1b}[2J".into()).contains("the list of a\u{fffd}[2J"));
-    let package = |change: fn(&mut Package)| {
+    let package = |change: fn(&mut PoolPackage)| {
         let lie = move |answer| match answer {
-            Answer::Package(Some(mut package)) => {
+            IndexResult::Package(Some(mut package)) => {
                 change(&mut package);
-                Answer::Package(Some(package))
+                IndexResult::Package(Some(package))
             }
             other => other,
         };
@@ -267,7 +268,9 @@ fn the_reader_is_not_believed_either() {
     };
     for path in ["../etc/qemu-user_1_amd64.deb", "pool/../qemu-user_1_amd64.deb", "pool/qemu-user_1_amd64.deb?x"] {
         let lie = move |answer| match answer {
-            Answer::Package(Some(package)) => Answer::Package(Some(Package { path: path.into(), ..package })),
+            IndexResult::Package(Some(package)) => {
+                IndexResult::Package(Some(PoolPackage { path: path.into(), ..package }))
+            }
             other => other,
         };
         assert!(lied(&lie).unwrap_err().to_string().contains("lies where no package does"), "{path}");
@@ -275,7 +278,7 @@ fn the_reader_is_not_believed_either() {
     assert!(package(|package| package.size = u64::MAX).contains("bytes"));
     assert!(package(|package| package.version = "latest".into()).contains("no version"));
     assert!(package(|package| package.version = "1:11.2.0~rc1+ds-1".into()).contains("no release of QEMU"));
-    assert!(lied(&|_| Answer::Package(None)).unwrap_err().to_string().contains("what it was not asked"));
-    let error = lied(&|_| Answer::Refused("no\u{1b}[2J".repeat(100))).unwrap_err().to_string();
+    assert!(lied(&|_| IndexResult::Package(None)).unwrap_err().to_string().contains("what it was not asked"));
+    let error = lied(&|_| IndexResult::Refused("no\u{1b}[2J".repeat(100))).unwrap_err().to_string();
     assert!(error.len() < 400 && !error.contains('\u{1b}'), "{error}");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use binfmt_nix::debian::{Date, Keys, Release, Version};
+use binfmt_nix::debian::{Date, DebianVersion, Keyring, SuiteRelease};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -73,7 +73,7 @@ fn gpg_sees_the_same_keys() {
             _ => {}
         }
     }
-    let mut ours = Keys::of_debian().list();
+    let mut ours = Keyring::debian_archive().list_keys();
     ours.sort();
     seen.sort();
     assert_eq!(ours, seen);
@@ -132,7 +132,7 @@ proptest! {
     ) {
         needs("gpgv", "gpg");
         let forger = Forger { made: 1_700_000_000, signed: 1_700_000_001, key_expires: 0, ..Forger::new(3) };
-        let keys = Keys::of(&[&forger.certificate()]);
+        let keys = Keyring::from_certificates(&[&forger.certificate()]);
         let mut list = forger.sign(&release("trixie", None, true, b"x"));
         for ((from, to), at) in edits {
             let places: Vec<_> = list.match_indices(from).map(|(place, _)| place).collect();
@@ -140,7 +140,7 @@ proptest! {
                 list.replace_range(*place..place + from.len(), to);
             }
         }
-        let Ok(read) = Release::read(list.as_bytes(), "amd64", &keys, NOW) else { return Ok(()) };
+        let Ok(read) = SuiteRelease::verify_and_parse(list.as_bytes(), "amd64", &keys, NOW) else { return Ok(()) };
         if list.lines().nth(1) != Some("Hash: SHA256") {
             return Ok(());
         }
@@ -151,7 +151,7 @@ proptest! {
         let text = done(Command::new("gpgv").arg("--keyring").arg(&keyring).args(["--output", "-"]).arg(&file)).stdout;
         let text = String::from_utf8(text).unwrap();
         let again = forger.sign(text.strip_suffix('\n').unwrap_or(&text));
-        prop_assert_eq!(Release::read(again.as_bytes(), "amd64", &keys, NOW), Ok(read), "{}", list);
+        prop_assert_eq!(SuiteRelease::verify_and_parse(again.as_bytes(), "amd64", &keys, NOW), Ok(read), "{}", list);
     }
 }
 
@@ -166,18 +166,18 @@ fn lists_that_gpg_signs_are_read() {
         let home = tempfile::tempdir().unwrap();
         done(gpg(&home).args(["--quick-gen-key", "Nobody <nobody@example.org>", algorithm, "sign", "1y"]));
         let certificate = done(gpg(&home).arg("--export")).stdout;
-        let keys = Keys::of(&[&certificate]);
-        assert_eq!(keys.list().len(), 1, "{algorithm}");
+        let keys = Keyring::from_certificates(&[&certificate]);
+        assert_eq!(keys.list_keys().len(), 1, "{algorithm}");
         for (hash, good) in [("SHA1", false), ("SHA256", true), ("SHA384", true), ("SHA512", true), ("SHA224", false)] {
             let file = home.path().join("Release");
             fs::write(&file, &text).unwrap();
             let sign = ["--yes", "--digest-algo", hash, "--clearsign"];
             done(gpg(&home).args(sign).arg(&file));
             let signed = fs::read(home.path().join("Release.asc")).unwrap();
-            let read = Release::read(&signed, "amd64", &keys, now);
+            let read = SuiteRelease::verify_and_parse(&signed, "amd64", &keys, now);
             assert_eq!(read.is_ok(), good, "{algorithm} {hash}: {read:?}");
             assert!(
-                Release::read(&signed, "amd64", &Keys::of_debian(), now)
+                SuiteRelease::verify_and_parse(&signed, "amd64", &Keyring::debian_archive(), now)
                     .unwrap_err()
                     .to_string()
                     .contains("none of Debian's")
@@ -200,9 +200,14 @@ fn gpgv_would_believe_a_forger_that_it_knows() {
             fs::write(&file, &list).unwrap();
             let gpgv = Command::new("gpgv").arg("--keyring").arg(&keyring).arg(&file).output().unwrap();
             assert_eq!(gpgv.status.success(), is_good, "{seed}: {}", String::from_utf8_lossy(&gpgv.stderr));
-            let error = Release::read(list.as_bytes(), "amd64", &Keys::of(&[&forger.certificate()]), NOW)
-                .unwrap_err()
-                .to_string();
+            let error = SuiteRelease::verify_and_parse(
+                list.as_bytes(),
+                "amd64",
+                &Keyring::from_certificates(&[&forger.certificate()]),
+                NOW,
+            )
+            .unwrap_err()
+            .to_string();
             // Signed, but no list.
             assert_eq!(error.contains("is not one of this text"), !is_good, "{error}");
         }
@@ -232,7 +237,7 @@ proptest! {
     #[test]
     fn dpkg_orders_them_so_too((a, b) in pairs()) {
         needs("dpkg", "dpkg");
-        let (Ok(one), Ok(other)) = (a.parse::<Version>(), b.parse::<Version>()) else { return Ok(()) };
+        let (Ok(one), Ok(other)) = (a.parse::<DebianVersion>(), b.parse::<DebianVersion>()) else { return Ok(()) };
         let dpkg = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap();
         let holds = |how| dpkg(how).status.success();
         prop_assert_eq!(one < other, holds("lt"), "{} < {}", a, b);

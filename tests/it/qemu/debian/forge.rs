@@ -5,7 +5,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use binfmt_nix::debian::Date;
-use binfmt_nix::digest::{Sha256, hex};
+use binfmt_nix::digest::{Sha256, to_hex};
 use lzma_rust2::{XzOptions, XzWriter};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha1::{Digest as _, Sha1};
@@ -73,7 +73,7 @@ impl Forger {
 
     /// As people know it.
     pub(crate) fn name(&self) -> String {
-        hex(&self.fingerprint()).to_uppercase()
+        to_hex(&self.fingerprint()).to_uppercase()
     }
 
     /// Its certificate, as gpg would export it.
@@ -167,8 +167,8 @@ pub(crate) fn release(codename: &str, until: Option<&str>, by_hash: bool, index:
         "Origin: Debian\nSuite: stable\nCodename: {codename}\nDate: Mon, 23 Nov 2026 02:09:33 UTC\n{until}{by_hash}\
          Architectures: all amd64 arm64\nDescription: a list\nMD5Sum:\n 0 1 main/binary-amd64/Packages.xz\n\
          SHA256:\n {} 5 main/Contents-amd64\n {} {} main/binary-amd64/Packages.xz",
-        Sha256::of(b"other"),
-        Sha256::of(index),
+        Sha256::of_bytes(b"other"),
+        Sha256::of_bytes(index),
         index.len(),
     )
 }
@@ -183,7 +183,7 @@ pub(crate) fn stanza(name: &str, version: &str, architecture: &str) -> String {
         "Package: {name}\nSource: qemu\nVersion: {version}\nInstalled-Size: 465171\nArchitecture: {architecture}\n\
          Tag: admin::kernel,\n devel::lang:c\nFilename: pool/main/q/qemu/{name}_{file}_{architecture}.deb\n\
          Size: 71089852\nSHA256: {}\n\n",
-        Sha256::of(version.as_bytes())
+        Sha256::of_bytes(version.as_bytes())
     )
 }
 

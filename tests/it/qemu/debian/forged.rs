@@ -1,6 +1,6 @@
 //! Lists that somebody else signed, or somebody who is believed, but not so.
 
-use binfmt_nix::debian::{Keys, Release};
+use binfmt_nix::debian::{Keyring, SuiteRelease};
 
 use super::NOW;
 use super::forge::{Forger, UNTIL, framed, from_now, packet, release, subpacket};
@@ -9,28 +9,28 @@ fn text() -> String {
     release("trixie", None, true, b"index")
 }
 
-fn read(file: &str, keys: &Keys) -> Result<Release, String> {
-    Release::read(file.as_bytes(), "amd64", keys, NOW).map_err(|e| e.to_string())
+fn read(file: &str, keys: &Keyring) -> Result<SuiteRelease, String> {
+    SuiteRelease::verify_and_parse(file.as_bytes(), "amd64", keys, NOW).map_err(|e| e.to_string())
 }
 
 /// What is wrong with a list by one whose certificate is believed.
 #[track_caller]
 fn refused(forger: &Forger) -> String {
-    read(&forger.sign(&text()), &Keys::of(&[&forger.certificate()])).unwrap_err()
+    read(&forger.sign(&text()), &Keyring::from_certificates(&[&forger.certificate()])).unwrap_err()
 }
 
 #[test]
 fn only_those_who_are_believed_sign() {
     let (one, other) = (Forger::new(1), Forger::new(2));
     let list = one.sign(&text());
-    assert_eq!(read(&list, &Keys::of(&[&one.certificate()])).unwrap().key, one.name());
+    assert_eq!(read(&list, &Keyring::from_certificates(&[&one.certificate()])).unwrap().key, one.name());
     let unknown = format!("the key {} is none of Debian's that is known here", one.name());
-    assert_eq!(read(&list, &Keys::of(&[&other.certificate()])), Err(unknown.clone()));
-    assert_eq!(read(&list, &Keys::of_debian()), Err(unknown));
+    assert_eq!(read(&list, &Keyring::from_certificates(&[&other.certificate()])), Err(unknown.clone()));
+    assert_eq!(read(&list, &Keyring::debian_archive()), Err(unknown));
     // One good signature is enough, wherever it stands.
     let both = framed(&text(), &[one.over(&text()), other.over(&text())].concat());
-    assert_eq!(read(&both, &Keys::of(&[&other.certificate()])).unwrap().key, other.name());
-    assert_eq!(read(&both, &Keys::of(&[&one.certificate()])).unwrap().key, one.name());
+    assert_eq!(read(&both, &Keyring::from_certificates(&[&other.certificate()])).unwrap().key, other.name());
+    assert_eq!(read(&both, &Keyring::from_certificates(&[&one.certificate()])).unwrap().key, one.name());
 }
 
 /// By Debian's name, but not by its key.
@@ -46,7 +46,7 @@ fn a_name_is_no_signature() {
     let theirs = other.over(&text());
     let to = at(&theirs, &other.name());
     signature[from..from + 20].copy_from_slice(&theirs[to..to + 20]);
-    let error = read(&framed(&text(), &signature), &Keys::of(&[&name])).unwrap_err();
+    let error = read(&framed(&text(), &signature), &Keyring::from_certificates(&[&name])).unwrap_err();
     assert_eq!(error, format!("the signature of {} is not one of this text", other.name()));
 }
 
@@ -55,7 +55,7 @@ fn hashes_that_prove_nothing_are_refused() {
     for (hash, good) in [(1, false), (2, false), (3, false), (8, true), (9, true), (10, true), (11, false), (0, false)]
     {
         let forger = Forger { hash, ..Forger::new(1) };
-        let read = read(&forger.sign(&text()), &Keys::of(&[&forger.certificate()]));
+        let read = read(&forger.sign(&text()), &Keyring::from_certificates(&[&forger.certificate()]));
         assert_eq!(read.is_ok(), good, "{hash}: {read:?}");
         if !good {
             let wanted = format!("the signature of {} is by a hash that proves nothing (number {hash})", forger.name());
@@ -83,7 +83,7 @@ fn all_has_its_time() {
         Forger { key_expires: 1_000_001, ..one.clone() },
         Forger { key_expires: 0, ..one },
     ] {
-        let read = read(&good.sign(&text()), &Keys::of(&[&good.certificate()]));
+        let read = read(&good.sign(&text()), &Keyring::from_certificates(&[&good.certificate()]));
         assert!(read.is_ok(), "{good:?}: {read:?}");
     }
 }
@@ -97,7 +97,7 @@ fn only_signatures_of_texts_count() {
     let strange = Forger { more: subpacket(0x94, b"x"), ..Forger::new(1) };
     assert!(refused(&strange).contains("is not for a text"));
     let plain = Forger { more: subpacket(0x14, b"x"), ..Forger::new(1) };
-    assert!(read(&plain.sign(&text()), &Keys::of(&[&plain.certificate()])).is_ok());
+    assert!(read(&plain.sign(&text()), &Keyring::from_certificates(&[&plain.certificate()])).is_ok());
     let twice = Forger { more: subpacket(2, &[0; 4]), ..Forger::new(1) };
     assert_eq!(refused(&twice), "one of its signatures is broken");
     let newer = Forger { version: 6, ..Forger::new(1) };
@@ -109,7 +109,7 @@ fn only_signatures_of_texts_count() {
 #[test]
 fn nothing_but_signatures_is_among_them() {
     let one = Forger::new(1);
-    let keys = Keys::of(&[&one.certificate()]);
+    let keys = Keyring::from_certificates(&[&one.certificate()]);
     let signature = one.over(&text());
     for strange in [packet(11, b"t"), packet(10, b"PGP"), packet(8, &signature), vec![0xcb, 0xe0], vec![0x8b], vec![0]]
     {
@@ -127,7 +127,7 @@ fn nothing_but_signatures_is_among_them() {
 #[test]
 fn each_bit_of_a_signature_counts() {
     let one = Forger { algorithm: 27, ..Forger::new(1) };
-    let keys = Keys::of(&[&one.certificate()]);
+    let keys = Keyring::from_certificates(&[&one.certificate()]);
     let good = one.over(&text());
     let free = good.len() - 66..good.len() - 64;
     for at in 0..good.len() {
@@ -144,7 +144,7 @@ fn each_bit_of_a_signature_counts() {
 #[test]
 fn what_is_signed_must_be_a_list() {
     let one = Forger::new(1);
-    let keys = Keys::of(&[&one.certificate()]);
+    let keys = Keyring::from_certificates(&[&one.certificate()]);
     let good = release("trixie", Some(UNTIL), true, b"index");
     assert!(read(&one.sign(&good), &keys).is_ok());
     for (from, to, why) in [

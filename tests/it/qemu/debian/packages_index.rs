@@ -1,12 +1,12 @@
 //! Lists of packages.
 
-use binfmt_nix::debian::Package;
+use binfmt_nix::debian::PoolPackage;
 
 use super::forge::{stanza, xz};
 
-fn find(list: &str) -> Result<Option<Package>, String> {
-    let read = Package::find(list.as_bytes(), "amd64").map_err(|e| e.to_string());
-    let packed = Package::find_packed(xz(list.as_bytes()).as_slice(), "amd64");
+fn find(list: &str) -> Result<Option<PoolPackage>, String> {
+    let read = PoolPackage::find(list.as_bytes(), "amd64").map_err(|e| e.to_string());
+    let packed = PoolPackage::find_packed(xz(list.as_bytes()).as_slice(), "amd64");
     assert_eq!(packed.map_err(|e| e.to_string()), read);
     read
 }
@@ -33,7 +33,8 @@ fn the_package_is_found_among_others() {
 #[test]
 fn debians_own_stanzas_are_read() {
     let of = |architecture| {
-        Package::find_packed(&include_bytes!("../../../recorded/debian/qemu.Packages.xz")[..], architecture).unwrap()
+        PoolPackage::find_packed(&include_bytes!("../../../recorded/debian/qemu.Packages.xz")[..], architecture)
+            .unwrap()
     };
     let newest = of("amd64").unwrap();
     assert_eq!(newest.path, "pool/main/q/qemu/qemu-user_11.1.3+ds-1~bpo13+1_amd64.deb");
@@ -88,7 +89,7 @@ fn strange_stanzas_are_refused() {
 #[test]
 fn what_is_broken_or_without_end_is_refused() {
     let packed = xz(good().repeat(50).as_bytes());
-    let find = |xz: &[u8]| Package::find_packed(xz, "amd64").map_err(|e| e.to_string());
+    let find = |xz: &[u8]| PoolPackage::find_packed(xz, "amd64").map_err(|e| e.to_string());
     assert!(find(&packed).is_ok());
     assert!(find(&[packed.as_slice(), b"x"].concat()).is_err());
     assert!(find(good().as_bytes()).is_err());

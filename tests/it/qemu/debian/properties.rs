@@ -1,6 +1,8 @@
 //! Debian's signed lists: none is believed by chance, and what a believed one says is within bounds.
 
-use binfmt_nix::debian::{Answer, Date, Keys, LARGEST_INDEX, Package, Question, Release, Version, answer};
+use binfmt_nix::debian::{
+    Date, DebianVersion, IndexQuery, IndexResult, Keyring, LARGEST_INDEX, PoolPackage, SuiteRelease, answer_query,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -62,7 +64,7 @@ proptest! {
 
     #[test]
     fn nothing_is_believed_by_chance(file in files(FRAMES)) {
-        prop_assert!(Release::read(&file, "amd64", &Keys::of_debian(), NOW).is_err());
+        prop_assert!(SuiteRelease::verify_and_parse(&file, "amd64", &Keyring::debian_archive(), NOW).is_err());
     }
 
     #[test]
@@ -70,8 +72,8 @@ proptest! {
         let good = release("trixie", Some(UNTIL), true, b"x");
         let text = if before { format!("{good}\n{text}") } else { text };
         let forger = Forger::new(1);
-        let keys = Keys::of(&[&forger.certificate()]);
-        if let Ok(release) = Release::read(forger.sign(&text).as_bytes(), "amd64", &keys, NOW) {
+        let keys = Keyring::from_certificates(&[&forger.certificate()]);
+        if let Ok(release) = SuiteRelease::verify_and_parse(forger.sign(&text).as_bytes(), "amd64", &keys, NOW) {
             prop_assert!((1..=LARGEST_INDEX).contains(&release.index.size));
             prop_assert!(text.contains(&release.codename) && text.contains(&release.index.sha256.to_string()));
             prop_assert_eq!(release.key, forger.name());
@@ -91,8 +93,8 @@ proptest! {
         let at = at.index(good.len());
         let end = (at + length).min(good.len());
         let harmed = [&good[..at], &other, &good[end..]].concat();
-        let keys = Keys::of(&[&forger.certificate()]);
-        if Release::read(framed(&text, &harmed).as_bytes(), "amd64", &keys, NOW).is_ok() {
+        let keys = Keyring::from_certificates(&[&forger.certificate()]);
+        if SuiteRelease::verify_and_parse(framed(&text, &harmed).as_bytes(), "amd64", &keys, NOW).is_ok() {
             // Only two bytes of the hash do not count.
             let same = |range: std::ops::Range<usize>| harmed.get(range.clone()) == good.get(range);
             prop_assert!(harmed.len() == good.len() && same(0..good.len() - 66) && same(good.len() - 64..good.len()));
@@ -110,17 +112,17 @@ proptest! {
             certificate[at] = byte;
         }
         certificate.truncate(end.index(certificate.len() + 1));
-        prop_assert!(Keys::of(&[&certificate]).list().len() <= 1);
+        prop_assert!(Keyring::from_certificates(&[&certificate]).list_keys().len() <= 1);
     }
 
     #[test]
     fn a_package_lies_in_the_pool(list in files(STANZAS)) {
-        if let Ok(Some(package)) = Package::find(list.as_slice(), "amd64") {
-            prop_assert!(package.check("amd64").is_ok());
+        if let Ok(Some(package)) = PoolPackage::find(list.as_slice(), "amd64") {
+            prop_assert!(package.checked_version("amd64").is_ok());
             prop_assert!(package.path.starts_with("pool/") && !package.path.contains("/.") && package.size > 0);
             prop_assert!(package.path.bytes().all(|byte| byte.is_ascii_graphic()));
         }
-        prop_assert!(matches!(Package::find_packed(list.as_slice(), "amd64"), Err(_) | Ok(None)));
+        prop_assert!(matches!(PoolPackage::find_packed(list.as_slice(), "amd64"), Err(_) | Ok(None)));
     }
 
     #[test]
@@ -133,8 +135,8 @@ proptest! {
         let mut list: String = before.iter().map(|name| stanza(&format!("x{name}"), "1.0-1", "amd64")).collect();
         list += &stanza("qemu-user", &debian, "amd64");
         list += &"\n".repeat(after);
-        let package = Package::find(list.as_bytes(), "amd64").unwrap().unwrap();
-        let release = package.check("amd64").unwrap().of_qemu().unwrap().to_string();
+        let package = PoolPackage::find(list.as_bytes(), "amd64").unwrap().unwrap();
+        let release = package.checked_version("amd64").unwrap().qemu_version().unwrap().to_string();
         prop_assert!(release.starts_with(&version) || version.split('.').any(|number| number.starts_with('0')));
         prop_assert_eq!(package.version, debian);
     }
@@ -142,22 +144,22 @@ proptest! {
     #[test]
     fn answers_are_short_whatever_is_asked(file in files(FRAMES)) {
         for question in [
-            Question::Release { architecture: "amd64".into(), now: NOW },
-            Question::Package { architecture: "amd64".into() },
+            IndexQuery::Release { architecture: "amd64".into(), now: NOW },
+            IndexQuery::Package { architecture: "amd64".into() },
         ] {
             let json = serde_json::to_string(&question).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Question>(&json).unwrap(), question.clone());
-            let said = answer(&question, &mut file.as_slice(), &Keys::of_debian());
-            prop_assert!(matches!(&said, Answer::Refused(why) if why.len() < 1000) || said == Answer::Package(None));
+            prop_assert_eq!(serde_json::from_str::<IndexQuery>(&json).unwrap(), question.clone());
+            let said = answer_query(&question, &mut file.as_slice(), &Keyring::debian_archive());
+            prop_assert!(matches!(&said, IndexResult::Refused(why) if why.len() < 1000) || said == IndexResult::Package(None));
         }
     }
 
     #[test]
     fn versions_have_one_order(texts in vec("([0-9]:)?[0-9][0-9a-c.+~-]{0,8}", 3)) {
-        let versions: Vec<Version> = texts.iter().filter_map(|text| text.parse().ok()).collect();
-        for (version, text) in versions.iter().zip(texts.iter().filter(|text| text.parse::<Version>().is_ok())) {
+        let versions: Vec<DebianVersion> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        for (version, text) in versions.iter().zip(texts.iter().filter(|text| text.parse::<DebianVersion>().is_ok())) {
             prop_assert_eq!(&version.to_string(), text);
-            prop_assert!(version.of_qemu().is_none_or(|release| text.contains(&release.0.to_string())));
+            prop_assert!(version.qemu_version().is_none_or(|release| text.contains(&release.0.to_string())));
         }
         if let [a, b, c] = versions.as_slice() {
             prop_assert_eq!(a.cmp(b), b.cmp(a).reverse());
@@ -167,7 +169,7 @@ proptest! {
 
     #[test]
     fn any_text_may_stand_for_a_version_or_a_date(text in any::<String>(), moment in any::<u64>()) {
-        drop(text.parse::<Version>());
+        drop(text.parse::<DebianVersion>());
         prop_assert!(Date::parse(&text).is_none());
         prop_assert!(!Date(moment).to_string().is_empty());
     }

@@ -1,6 +1,6 @@
 //! Debian's own lists of a day.
 
-use binfmt_nix::debian::{Date, InvalidRelease, Keys, Release};
+use binfmt_nix::debian::{Date, InvalidRelease, Keyring, SuiteRelease};
 use proptest::prelude::*;
 
 use super::{NOW, list};
@@ -8,8 +8,8 @@ use super::{NOW, list};
 /// The certificate of Debian 12's archive, whose signature comes first.
 const AUTOMATIC_12: &str = "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8";
 
-fn read(file: &[u8]) -> Result<Release, InvalidRelease> {
-    Release::read(file, "amd64", &Keys::of_debian(), NOW)
+fn read(file: &[u8]) -> Result<SuiteRelease, InvalidRelease> {
+    SuiteRelease::verify_and_parse(file, "amd64", &Keyring::debian_archive(), NOW)
 }
 
 #[track_caller]
@@ -28,10 +28,10 @@ fn they_are_believed() {
     assert_eq!((stable.codename.as_str(), stable.valid_until, stable.index.size), ("trixie", None, 9_679_304));
     let digest = "be3d7d96a040eda0505c1808cccc67f183bbc05dff0842c50f88e6c396557412";
     assert_eq!(stable.index.sha256.to_string(), digest);
-    let other = Release::read(&list("trixie"), "arm64", &Keys::of_debian(), NOW).unwrap();
+    let other = SuiteRelease::verify_and_parse(&list("trixie"), "arm64", &Keyring::debian_archive(), NOW).unwrap();
     assert_eq!(other.index.size, 9_614_816);
     assert!(
-        Release::read(&list("trixie"), "alpha", &Keys::of_debian(), NOW)
+        SuiteRelease::verify_and_parse(&list("trixie"), "alpha", &Keyring::debian_archive(), NOW)
             .unwrap_err()
             .to_string()
             .contains("no SHA-256 of")
@@ -54,7 +54,8 @@ fn each_signature_is_good_by_itself() {
     ] {
         #[expect(clippy::disallowed_methods, reason = "tests read files themselves")]
         let certificate = std::fs::read(file(&format!("debian-archive-{name}.pgp"))).unwrap();
-        let read = Release::read(&list(suite), "amd64", &Keys::of(&[&certificate]), NOW);
+        let read =
+            SuiteRelease::verify_and_parse(&list(suite), "amd64", &Keyring::from_certificates(&[&certificate]), NOW);
         assert_eq!(read.is_ok(), good, "{suite} by {name}: {read:?}");
     }
 }
@@ -62,7 +63,9 @@ fn each_signature_is_good_by_itself() {
 /// In 2031 the keys of Debian 12 have expired, in 2035 all have.
 #[test]
 fn expired_keys_sign_nothing() {
-    let at = |date: &str| Release::read(&list("trixie"), "amd64", &Keys::of_debian(), Date::parse(date).unwrap());
+    let at = |date: &str| {
+        SuiteRelease::verify_and_parse(&list("trixie"), "amd64", &Keyring::debian_archive(), Date::parse(date).unwrap())
+    };
     assert_eq!(at("Sun, 19 Jan 2031 11:44:20 UTC").unwrap().key, AUTOMATIC_12);
     assert_eq!(at("Sun, 19 Jan 2031 11:44:21 UTC").unwrap().key, "04B54C3CDCA79751B16BC6B5225629DF75B188BD");
     let error = at("Wed, 28 Mar 2035 12:50:29 UTC").unwrap_err().to_string();
@@ -145,7 +148,7 @@ proptest! {
             Ok(_) if (55..signature).contains(&at) => prop_assert!(false, "the text was changed at {at}"),
             Ok(release) => {
                 let before = read(&good).unwrap();
-                prop_assert_eq!(Release { key: before.key.clone(), ..release }, before);
+                prop_assert_eq!(SuiteRelease { key: before.key.clone(), ..release }, before);
             }
         }
     }

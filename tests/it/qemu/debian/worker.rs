@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use binfmt_nix::debian::{Answer, Date, Question};
+use binfmt_nix::debian::{Date, IndexQuery, IndexResult};
 use binfmt_nix::error::Error;
 use binfmt_nix::fetcher;
-use binfmt_nix::fetcher::protocol_debian::Verdict;
+use binfmt_nix::fetcher::protocol_debian::VerifyMessage;
 use binfmt_nix::fetcher::session::Handshake;
 use binfmt_nix::fetcher::wire;
 use lzma_rust2::{XzOptions, XzReader, XzWriter};
@@ -28,7 +28,7 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
     let read = nix::unistd::read(&stdin, &mut play).unwrap();
     nix::unistd::lseek(&stdin, 0, nix::unistd::Whence::SeekSet).unwrap();
     let mut out = io::stdout();
-    let ready = |out: &mut io::Stdout| wire::say(out, &Handshake::Ready { lacks: vec![] }).unwrap();
+    let ready = |out: &mut io::Stdout| wire::write_message(out, &Handshake::Ready { lacks: vec![] }).unwrap();
     match &play[..read] {
         b"mute " => {}
         b"moans" => {
@@ -41,14 +41,14 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
             panic!("there is no such packet");
         }
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
-        b"hasty" => wire::say(&mut out, &Verdict::Read(Answer::Package(None))).unwrap(),
+        b"hasty" => wire::write_message(&mut out, &VerifyMessage::Read(IndexResult::Package(None))).unwrap(),
         b"twice" => {
             ready(&mut out);
             ready(&mut out);
         }
         b"gives" => {
             ready(&mut out);
-            while wire::give(&mut out, &vec![7; 1 << 20]).is_ok() {}
+            while wire::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         b"sleep" => sleep(Duration::from_secs(600)),
         _ => {
@@ -73,17 +73,17 @@ fn list() -> Vec<u8> {
     list
 }
 
-fn release() -> Question {
+fn release() -> IndexQuery {
     let now = Date::parse("Tue, 24 Nov 2026 12:00:00 UTC").unwrap();
-    Question::Release { architecture: "amd64".into(), now }
+    IndexQuery::Release { architecture: "amd64".into(), now }
 }
 
-fn package() -> Question {
-    Question::Package { architecture: "amd64".into() }
+fn package() -> IndexQuery {
+    IndexQuery::Package { architecture: "amd64".into() }
 }
 
-fn read(question: &Question, bytes: &[u8]) -> Result<Answer, Error> {
-    match fetcher::read(question, file(bytes), &mut || Ok(()))? {
+fn read(question: &IndexQuery, bytes: &[u8]) -> Result<IndexResult, Error> {
+    match fetcher::query_index(question, file(bytes), &mut || Ok(()))? {
         (_, Some(note)) => skip("kernel", note),
         (answer, None) => Ok(answer),
     }
@@ -99,7 +99,7 @@ fn complaint(bytes: &[u8]) -> String {
 
 #[test]
 fn an_honest_one() {
-    let Answer::Release(release) = read(&release(), &list()).unwrap() else { panic!("it is refused") };
+    let IndexResult::Release(release) = read(&release(), &list()).unwrap() else { panic!("it is refused") };
     assert_eq!((release.codename.as_str(), release.index.size), ("trixie-backports", 311_844));
     let stanza = "Package: qemu-user\nArchitecture: amd64\nVersion: 1:11.1.3+ds-1\nSize: 5\n\
                   Filename: pool/main/q/qemu/qemu-user_11.1.3+ds-1_amd64.deb\n";
@@ -108,7 +108,9 @@ fn an_honest_one() {
     // The largest dictionary of xz(1), 64 MiB.
     let mut xz = XzWriter::new(Vec::new(), XzOptions::with_preset(9)).unwrap();
     write!(xz, "{other}{stanza}SHA256: {digest}\n\n").unwrap();
-    let Answer::Package(Some(found)) = read(&package(), &xz.finish().unwrap()).unwrap() else { panic!("not found") };
+    let IndexResult::Package(Some(found)) = read(&package(), &xz.finish().unwrap()).unwrap() else {
+        panic!("not found")
+    };
     assert_eq!((found.version.as_str(), found.size, found.sha256.to_string().as_str()), ("1:11.1.3+ds-1", 5, digest));
 }
 
@@ -116,11 +118,11 @@ fn an_honest_one() {
 fn one_that_is_given_nonsense() {
     let mut list = list();
     list[2000] ^= 1;
-    let Answer::Refused(why) = read(&release(), &list).unwrap() else { panic!("it is believed") };
+    let IndexResult::Refused(why) = read(&release(), &list).unwrap() else { panic!("it is believed") };
     assert!(why.contains("is not one of this text"), "{why}");
     for nonsense in [b"x".as_slice(), b"", &[0; 5000], b"\x1b[2J"] {
         for question in [release(), package()] {
-            assert!(matches!(read(&question, nonsense), Ok(Answer::Refused(_))));
+            assert!(matches!(read(&question, nonsense), Ok(IndexResult::Refused(_))));
         }
     }
 }
@@ -157,7 +159,7 @@ fn that_do_not_end() {
         turns += 1;
         if turns < 4 { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) }
     };
-    let error = fetcher::read(&package(), file(b"sleep"), &mut go_on).unwrap_err();
+    let error = fetcher::query_index(&package(), file(b"sleep"), &mut go_on).unwrap_err();
     assert!(matches!(error, Error::Interrupted { signal: 2 }) && since.elapsed() < Duration::from_secs(300));
 }
 
@@ -165,7 +167,7 @@ fn that_do_not_end() {
 fn the_whole_way_with_an_untrue_mirror() {
     let at = |now: &str| {
         let mut get = |_: &_| Ok(file(&list()));
-        fetcher::latest("x86_64", Date::parse(now).unwrap(), &mut get, &mut || Ok(())).unwrap_err()
+        fetcher::find_latest("x86_64", Date::parse(now).unwrap(), &mut get, &mut || Ok(())).unwrap_err()
     };
     // The list itself is Debian's, what is given for the next file is not.
     let error = at("Tue, 24 Nov 2026 12:00:00 UTC");

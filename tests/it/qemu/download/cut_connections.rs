@@ -11,7 +11,7 @@ fn targets() -> [&'static str; 3] {
 
 /// Where the blocks end, counted from the first one's beginning.
 fn borders(deb: &Deb) -> Vec<u64> {
-    let plan = deb.package.plan(&targets()).unwrap();
+    let plan = deb.package.plan_blocks(&targets()).unwrap();
     let first = plan.blocks()[0].offset;
     plan.blocks().iter().map(|block| block.end() - first).collect()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use binfmt_magic::Arch;
-use binfmt_nix::catalog::{Archive, Archives, Vouched};
+use binfmt_nix::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::DownloadError;
 use binfmt_nix::download::Network;
@@ -36,28 +36,28 @@ fn packed(prefix: &str, targets: &[&str]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
-fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> Archive {
-    Archive {
+fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
+    PinnedArchive {
         host: "x86_64".into(),
         publisher: "somebody/qemu".into(),
         qemu_version: "10.0.13".into(),
         url: format!("http://{}/qemu.tar.gz", server.address),
-        sha256: Sha256::of(packed),
+        sha256: Sha256::of_bytes(packed),
         size: None,
         targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         prefix: "qemu-".into(),
-        vouched: Vouched::Others,
+        vouched: DigestOrigin::Others,
         assumes_argv0: false,
     }
 }
 
-fn get(archives: Vec<Archive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
+fn get(archives: Vec<PinnedArchive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
     let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
     let elsewhere = FallbackArchives {
         context: Context { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
         machine: "x86_64",
         kernel,
-        archives: &Archives { version: 1, archives },
+        archives: &ArchiveCatalog { version: 1, archives },
     };
     let before = DownloadError::NoMirror { package: "qemu-user.deb".into() }.into();
     assert!(may_help(&before));
@@ -70,7 +70,7 @@ fn is_the_real_one(found: &FallbackEmulator) {
     let (mut file, mut bytes) = (&found.fit.file, Vec::new());
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
-    assert!(bytes == real && found.fit.sha256 == Sha256::of(&real));
+    assert!(bytes == real && found.fit.sha256 == Sha256::of_bytes(&real));
     assert_eq!(found.fit.version.to_string(), "10.0.13");
 }
 
@@ -116,7 +116,7 @@ fn nobody_has_it() {
 fn a_build_that_needs_flag_p() {
     let one = packed("qemu-", &["aarch64"]);
     let server = Server::start(&Arc::new(one.clone()), Manner::Ranges);
-    let archive = Archive { assumes_argv0: true, ..listed(&server, &one, &["aarch64"]) };
+    let archive = PinnedArchive { assumes_argv0: true, ..listed(&server, &one, &["aarch64"]) };
     assert!(get(vec![archive.clone()], &["aarch64"], (5, 11)).is_err());
     assert_eq!(server.requests().len(), 0);
     assert!(get(vec![archive], &["aarch64"], (5, 12)).is_ok());

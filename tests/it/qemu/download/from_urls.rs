@@ -36,7 +36,7 @@ fn serve(bytes: &[u8], manner: Manner) -> Server {
 
 fn archive() -> (Vec<u8>, String) {
     let archive = fs::read(two()).unwrap();
-    let sha256 = Sha256::of(&archive).to_string();
+    let sha256 = Sha256::of_bytes(&archive).to_string();
     (archive, sha256)
 }
 
@@ -71,7 +71,7 @@ fn every_kind_of_file_at_a_url() {
     for (kind, file) in kinds {
         let server = serve(&file, Manner::Ranges);
         let tree = tree();
-        let sha256 = Sha256::of(&file).to_string();
+        let sha256 = Sha256::of_bytes(&file).to_string();
         register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
         assert!(tree.runs("aarch64"), "{kind}");
         let head = server.sent() - file.len() as u64;
@@ -251,13 +251,13 @@ fn every_harm_in_every_kind() {
     let before = tree.snapshot();
     for (harm, why) in harms() {
         for (_, archive) in every_kind(&harm) {
-            let sha256 = Sha256::of(&archive).to_string();
+            let sha256 = Sha256::of_bytes(&archive).to_string();
             let server = serve(&archive, Manner::Ranges);
             register(&tree, &server, &["--sha256", &sha256]).exits(1).says(why).omits("panicked");
         }
     }
     for (_, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
-        let sha256 = Sha256::of(&archive).to_string();
+        let sha256 = Sha256::of_bytes(&archive).to_string();
         let middle = archive.len() as u64 * 4;
         let cut = archive.len() / 2;
         register(&tree, &serve(&archive, Manner::Flip(middle, true)), &["--sha256", &sha256]).exits(5);
@@ -270,7 +270,7 @@ fn every_harm_in_every_kind() {
 #[sandboxed]
 fn a_command_is_run_and_the_second_time_nothing_is_asked() {
     let archive = gz(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))]));
-    let sha256 = Sha256::of(&archive).to_string();
+    let sha256 = Sha256::of_bytes(&archive).to_string();
     let server = serve(&archive, Manner::Ranges);
     let url = format!("http://{}/qemu.tar.gz", server.address);
     let busybox = shown(&busybox());

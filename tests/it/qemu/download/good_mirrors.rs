@@ -54,7 +54,7 @@ fn a_gap_makes_two_requests() {
         target: "tail".to_owned(),
         offset: riscv64.end() - 100,
         size: 100,
-        sha256: binfmt_nix::digest::Sha256::of(tail),
+        sha256: binfmt_nix::digest::Sha256::of_bytes(tail),
     });
     let server = Server::start(&deb.bytes, Manner::Ranges);
     let outcome = fetch(&package, &["arm", "tail"], &[server.mirror()]);

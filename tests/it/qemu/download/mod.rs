@@ -20,14 +20,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use binfmt_nix::catalog::Package;
-use binfmt_nix::download::{Client, ClientOptions, DownloadError, Event, Fetched, Mirror, Proxies, Roots, download};
+use binfmt_nix::download::{
+    ClientOptions, DownloadError, DownloadEvent, DownloadSummary, HttpClient, Mirror, Proxies, RootCertificates,
+    download_package,
+};
 
 use crate::support::fault_table;
 
 /// What a download came to.
 #[derive(Debug)]
 struct Outcome {
-    result: Result<Fetched, DownloadError>,
+    result: Result<DownloadSummary, DownloadError>,
     /// What was given, member by member.
     files: BTreeMap<String, Vec<u8>>,
     /// What was called good.
@@ -53,15 +56,15 @@ fn fetch(package: &Package, targets: &[&str], mirrors: &[Mirror]) -> Outcome {
 }
 
 fn fetch_as(package: &Package, targets: &[&str], mirrors: &[Mirror], options: &ClientOptions) -> Outcome {
-    fetch_with(package, targets, mirrors, &Client::new(options, Roots::of_this_machine()).unwrap())
+    fetch_with(package, targets, mirrors, &HttpClient::new(options, RootCertificates::load_system()).unwrap())
 }
 
-fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &Client) -> Outcome {
+fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &HttpClient) -> Outcome {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut verified = Vec::new();
     let mut moved = (0, 0);
-    let result = download(
-        &package.plan(targets).unwrap(),
+    let result = download_package(
+        &package.plan_blocks(targets).unwrap(),
         mirrors,
         client,
         &mut |member, bytes| {
@@ -69,12 +72,12 @@ fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &
             Ok(())
         },
         &mut |event| match event {
-            Event::Verified { member } => verified.push(member.target.clone()),
-            Event::Moved { bytes, of } => {
+            DownloadEvent::Verified { member } => verified.push(member.target.clone()),
+            DownloadEvent::Moved { bytes, of } => {
                 assert!(bytes <= of);
                 moved = (bytes, of);
             }
-            Event::Asking { .. } | Event::GaveUp { .. } => (),
+            DownloadEvent::Asking { .. } | DownloadEvent::GaveUp { .. } => (),
         },
     );
     Outcome { result, files, verified, moved }

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use binfmt_nix::catalog::generate::generate;
+use binfmt_nix::catalog::generate::generate_catalog;
 use binfmt_nix::catalog::{Catalog, Package};
 use binfmt_nix::digest::Sha256;
 
@@ -29,8 +29,8 @@ fn aarch64_moves_a_sixteenth_of_the_package() {
     let server = Server::start(&bytes, Manner::Ranges);
     let outcome = fetch(&package(), &["aarch64"], &[server.mirror()]);
     outcome.result.unwrap();
-    let pinned = package().member("aarch64").unwrap().sha256;
-    assert_eq!(Sha256::of(&outcome.files["aarch64"]), pinned);
+    let pinned = package().find_member("aarch64").unwrap().sha256;
+    assert_eq!(Sha256::of_bytes(&outcome.files["aarch64"]), pinned);
     assert!(server.sent() <= 7_100_000, "{} bytes", server.sent());
     assert!(server.sent() < 4_448_000, "{} bytes", server.sent());
 }
@@ -49,7 +49,7 @@ fn without_ranges_the_connection_is_closed_early() {
 fn the_catalogue_is_what_the_package_says() {
     let bytes = deb();
     let mut debs = [(package().path, Cursor::new(bytes.as_slice()))];
-    assert_eq!(generate(&mut debs).unwrap().packages, [package()]);
+    assert_eq!(generate_catalog(&mut debs).unwrap().packages, [package()]);
 }
 
 /// All six of them, which are too large to be fetched for this alone: whoever changes the catalogue has them.
@@ -64,5 +64,5 @@ fn the_catalogue_is_what_all_packages_say() {
         (package.path.clone(), file)
     };
     let mut debs: Vec<_> = catalog.packages.iter().map(open).collect();
-    assert_eq!(&generate(&mut debs).unwrap(), catalog);
+    assert_eq!(&generate_catalog(&mut debs).unwrap(), catalog);
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-use binfmt_nix::download::{Client, Mirror, Roots};
+use binfmt_nix::download::{HttpClient, Mirror, RootCertificates};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -54,8 +54,8 @@ fn redirecting(config: Arc<ServerConfig>, to: String) -> Mirror {
 }
 
 fn fetch_trusting(root: &str, mirror: Mirror) -> Outcome {
-    let roots = Roots::of_this_machine().and(root.as_bytes());
-    fetch_with(&Deb::new().package, &["arm"], &[mirror], &Client::new(&patient(), roots).unwrap())
+    let roots = RootCertificates::load_system().with_pem(root.as_bytes());
+    fetch_with(&Deb::new().package, &["arm"], &[mirror], &HttpClient::new(&patient(), roots).unwrap())
 }
 
 #[test]

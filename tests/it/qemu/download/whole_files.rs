@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{Client, DownloadError, Event, Fetched, FileUrl, Part, Roots, Wanted, whole};
+use binfmt_nix::download::{
+    DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl, HttpClient, RootCertificates,
+    download_file,
+};
 
 use super::{fault_table, impatient, patient};
 use crate::support::rng::Noise;
@@ -16,9 +19,9 @@ fn content() -> Arc<Vec<u8>> {
     Arc::new((0..LENGTH).map(|_| noise.next().to_le_bytes()[0]).collect())
 }
 
-fn pinned(bytes: &[u8]) -> Wanted {
-    let sha256 = Some(Sha256::of(bytes));
-    Wanted { name: "qemu.tar.gz".into(), size: None, most: 1 << 20, sha256, mirrored: false, there: 0 }
+fn pinned(bytes: &[u8]) -> FileDownload {
+    let sha256 = Some(Sha256::of_bytes(bytes));
+    FileDownload { name: "qemu.tar.gz".into(), size: None, most: 1 << 20, sha256, mirrored: false, there: 0 }
 }
 
 fn url(server: &Server) -> FileUrl {
@@ -26,22 +29,22 @@ fn url(server: &Server) -> FileUrl {
 }
 
 /// What a download came to, and what was kept of it, `there` included.
-fn get(wanted: &Wanted, urls: &[FileUrl], there: &[u8]) -> (Result<Fetched, DownloadError>, Vec<u8>) {
-    let client = Client::new(&patient(), Roots::of_this_machine()).unwrap();
+fn get(wanted: &FileDownload, urls: &[FileUrl], there: &[u8]) -> (Result<DownloadSummary, DownloadError>, Vec<u8>) {
+    let client = HttpClient::new(&patient(), RootCertificates::load_system()).unwrap();
     let mut kept = there.to_vec();
-    let mut keep = |part: Part<'_>| {
+    let mut keep = |part: FileChunk<'_>| {
         match part {
-            Part::Bytes(bytes) => kept.extend_from_slice(bytes),
-            Part::Anew => kept.clear(),
+            FileChunk::Bytes(bytes) => kept.extend_from_slice(bytes),
+            FileChunk::Restart => kept.clear(),
         }
         Ok(())
     };
-    let mut tell = |event: Event<'_>| {
-        if let Event::Asking { url, .. } | Event::GaveUp { url, .. } = event {
+    let mut tell = |event: DownloadEvent<'_>| {
+        if let DownloadEvent::Asking { url, .. } | DownloadEvent::GaveUp { url, .. } = event {
             assert!(!url.contains("secret"), "{url}");
         }
     };
-    let got = whole(wanted, urls, &client, &mut keep, &mut tell);
+    let got = download_file(wanted, urls, &client, &mut keep, &mut tell);
     (got, kept)
 }
 
@@ -50,7 +53,7 @@ fn a_file_comes_as_it_is() {
     let content = content();
     for manner in [Manner::Ranges, Manner::Whole(LENGTH as u64)] {
         let server = Server::start(&content, manner);
-        for wanted in [pinned(&content), Wanted { sha256: None, ..pinned(&content) }] {
+        for wanted in [pinned(&content), FileDownload { sha256: None, ..pinned(&content) }] {
             let (got, kept) = get(&wanted, &[url(&server)], b"");
             assert_eq!(got.unwrap().moved, LENGTH as u64);
             assert!(kept == *content);
@@ -63,19 +66,19 @@ fn what_is_there_is_not_moved_again() {
     let content = content();
     for there in [1, 50_000, LENGTH - 1] {
         let server = Server::start(&content, Manner::Ranges);
-        let wanted = Wanted { there: there as u64, ..pinned(&content) };
+        let wanted = FileDownload { there: there as u64, ..pinned(&content) };
         let (got, kept) = get(&wanted, &[url(&server)], &content[..there]);
         assert_eq!(got.unwrap().moved, (LENGTH - there) as u64);
         assert!(kept == *content);
     }
     // A server without ranges sends all of it, and what is there is passed over.
     let server = Server::start(&content, Manner::Whole(LENGTH as u64));
-    let (got, kept) = get(&Wanted { there: 50_000, ..pinned(&content) }, &[url(&server)], &content[..50_000]);
+    let (got, kept) = get(&FileDownload { there: 50_000, ..pinned(&content) }, &[url(&server)], &content[..50_000]);
     assert_eq!(got.unwrap().moved, LENGTH as u64);
     assert!(kept == *content);
     // All of it was there.
     let server = Server::start(&content, Manner::Status(416, format!("Content-Range: bytes */{LENGTH}")));
-    let (got, kept) = get(&Wanted { there: LENGTH as u64, ..pinned(&content) }, &[url(&server)], &content);
+    let (got, kept) = get(&FileDownload { there: LENGTH as u64, ..pinned(&content) }, &[url(&server)], &content);
     assert_eq!(got.unwrap().moved, 0);
     assert!(kept == *content);
 }
@@ -123,17 +126,17 @@ fn without_a_digest_two_servers_bytes_are_not_mixed() {
     let other = Arc::new(vec![9; LENGTH]);
     let broken = Server::start(&other, Manner::Cut(40_000));
     let good = Server::start(&content, Manner::Ranges);
-    let wanted = Wanted { sha256: None, ..pinned(&content) };
+    let wanted = FileDownload { sha256: None, ..pinned(&content) };
     let (got, kept) = get(&wanted, &[url(&broken), url(&good)], b"");
     got.unwrap();
     assert!(kept == *content);
 }
 
 /// What is said of a server of this manner.
-fn complaint(manner: Manner, wanted: &Wanted) -> String {
+fn complaint(manner: Manner, wanted: &FileDownload) -> String {
     let server = Server::start(&content(), manner);
-    let client = Client::new(&impatient(), Roots::of_this_machine()).unwrap();
-    let error = whole(wanted, &[url(&server)], &client, &mut |_| Ok(()), &mut |_| {}).unwrap_err();
+    let client = HttpClient::new(&impatient(), RootCertificates::load_system()).unwrap();
+    let error = download_file(wanted, &[url(&server)], &client, &mut |_| Ok(()), &mut |_| {}).unwrap_err();
     assert!(!error.is_unverified(), "{error}");
     let complaint = error.to_string();
     assert!(complaint.contains(&server.address) && !complaint.contains("secret"), "{complaint}");
@@ -143,10 +146,10 @@ fn complaint(manner: Manner, wanted: &Wanted) -> String {
 #[test]
 fn what_is_no_such_file_is_told() {
     let wanted = pinned(&content());
-    let sized = Wanted { size: Some(80_000), ..wanted.clone() };
-    let small = Wanted { most: 80_000, ..wanted.clone() };
+    let sized = FileDownload { size: Some(80_000), ..wanted.clone() };
+    let small = FileDownload { most: 80_000, ..wanted.clone() };
     let status = |code, header: &str| Manner::Status(code, header.to_owned());
-    let later = Wanted { there: 100, ..wanted.clone() };
+    let later = FileDownload { there: 100, ..wanted.clone() };
     for (manner, wanted, words) in [
         (status(404, "X: y"), &wanted, "404"),
         (status(416, "X: y"), &wanted, "416"),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use binfmt_nix::catalog::{Catalog, Member, Plan};
+use binfmt_nix::catalog::{BlockPlan, Catalog, Member};
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{Client, ClientOptions, DownloadError, Event, Mirror, Proxies, Roots, download};
+use binfmt_nix::download::{
+    ClientOptions, DownloadError, DownloadEvent, HttpClient, Mirror, Proxies, RootCertificates, download_package,
+};
 use binfmt_nix::error::Error;
 use binfmt_nix::fetcher;
 use nix::errno::Errno;
@@ -26,8 +28,8 @@ fn options() -> ClientOptions {
     ClientOptions { stall: patience, slowest: 100_000, pause, proxies: Proxies::None, ..ClientOptions::default() }
 }
 
-fn confined() -> fetcher::Manner {
-    fetcher::Manner { options: options(), extra_roots: Vec::new() }
+fn confined() -> fetcher::TransferOptions {
+    fetcher::TransferOptions { options: options(), extra_roots: Vec::new() }
 }
 
 fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
@@ -35,27 +37,31 @@ fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
     Told { events, error }
 }
 
-fn note(events: &mut Vec<String>, event: Event<'_>) {
+fn note(events: &mut Vec<String>, event: DownloadEvent<'_>) {
     match event {
-        Event::Moved { .. } => {}
+        DownloadEvent::Moved { .. } => {}
         event => events.push(format!("{event:?}")),
     }
 }
 
-fn here(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
-    let client = Client::new(&options(), Roots::of_this_machine()).unwrap();
+fn here(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
+    let client = HttpClient::new(&options(), RootCertificates::load_system()).unwrap();
     let mut events = Vec::new();
-    let result = download(plan, mirrors, &client, &mut |_, _| Ok(()), &mut |event| note(&mut events, event));
+    let result = download_package(plan, mirrors, &client, &mut |_, _| Ok(()), &mut |event| note(&mut events, event));
     told(events, result.map(drop).map_err(Error::from))
 }
 
-fn there(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
+fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
     let manner = confined();
     let mut events = Vec::new();
-    let result =
-        fetcher::fetch(plan, mirrors, &manner, &mut |_, _| Ok(()), &mut |event| note(&mut events, event), &mut || {
-            Ok(())
-        });
+    let result = fetcher::download_package(
+        plan,
+        mirrors,
+        &manner,
+        &mut |_, _| Ok(()),
+        &mut |event| note(&mut events, event),
+        &mut || Ok(()),
+    );
     told(events, result.map(drop))
 }
 
@@ -63,7 +69,7 @@ fn there(plan: &Plan<'_>, mirrors: &[Mirror]) -> Told {
 fn failures_are_told_in_the_same_words() {
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
-    let plan = package.plan(&["aarch64"]).unwrap();
+    let plan = package.plan_blocks(&["aarch64"]).unwrap();
     let junk = Arc::new(vec![7; usize::try_from(package.size).unwrap()]);
     let manners = [
         Manner::Status(404, "X: y".to_owned()),
@@ -101,16 +107,17 @@ fn mirror() -> Server {
 fn a_full_disk_is_told_in_the_same_words() {
     let server = mirror();
     let catalog = Catalog::embedded().unwrap();
-    let plan = catalog.package_for("x86_64").unwrap().plan(&["aarch64"]).unwrap();
+    let plan = catalog.package_for("x86_64").unwrap().plan_blocks(&["aarch64"]).unwrap();
     let mirrors = [server.mirror()];
     let mut written = 0;
     let mut sink = |_: &Member, bytes: &[u8]| {
         written += bytes.len();
         if written < 1 << 20 { Ok(()) } else { Err(Errno::ENOSPC.into()) }
     };
-    let client = Client::new(&options(), Roots::of_this_machine()).unwrap();
-    let here = Error::from(download(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
-    let there = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
+    let client = HttpClient::new(&options(), RootCertificates::load_system()).unwrap();
+    let here = Error::from(download_package(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
+    let there =
+        fetcher::download_package(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
     for error in [here, there] {
         assert_eq!(
             (error.to_string().as_str(), error.exit_code() as u8),
@@ -126,7 +133,7 @@ fn members_are_the_pinned_ones() {
     let server = mirror();
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
-    let plan = package.plan(&["aarch64", "arm", "riscv64"]).unwrap();
+    let plan = package.plan_blocks(&["aarch64", "arm", "riscv64"]).unwrap();
     let mirrors = [server.mirror()];
     let mut files = vec![];
     let mut sink = |member: &Member, bytes: &[u8]| {
@@ -136,12 +143,13 @@ fn members_are_the_pinned_ones() {
         files.last_mut().unwrap().1.extend_from_slice(bytes);
         Ok(())
     };
-    let (fetched, note) = fetcher::fetch(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap();
-    assert_eq!(fetched.moved, plan.bytes());
+    let (fetched, note) =
+        fetcher::download_package(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap();
+    assert_eq!(fetched.moved, plan.total_bytes());
     if let Some(note) = note {
         skip("kernel", note);
     }
-    let sums: Vec<_> = files.iter().map(|(target, bytes)| (target.as_str(), Sha256::of(bytes))).collect();
+    let sums: Vec<_> = files.iter().map(|(target, bytes)| (target.as_str(), Sha256::of_bytes(bytes))).collect();
     let pinned: Vec<_> = plan.members().iter().map(|member| (member.target.as_str(), member.sha256)).collect();
     assert_eq!(sums, pinned);
 }

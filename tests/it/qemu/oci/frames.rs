@@ -1,26 +1,26 @@
 //! What the parent makes of any bytes at all that its child says: an error, or layers that are as the digests say.
 
-use binfmt_nix::fetcher::protocol_oci::Pulling;
+use binfmt_nix::fetcher::protocol_oci::PullMessage;
 use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire::{self, Lack};
-use binfmt_nix::fetcher::{Follower, Lost};
-use binfmt_nix::oci::{Bad, Platform, Reference};
+use binfmt_nix::fetcher::wire::{self, MissingProtection};
+use binfmt_nix::fetcher::{PullSupervisor, PullWorkerError};
+use binfmt_nix::oci::{ChainError, ImageReference, Platform};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::image::Image;
 
-fn reference(image: &Image) -> Reference {
+fn reference(image: &Image) -> ImageReference {
     format!("oci://r.example/x@{}", image.index).parse().unwrap()
 }
 
 /// What comes of these bytes in pieces of that size: the layers' bytes, and whether it was all.
-fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, Lost>) {
-    let mut follower = Follower::new(&reference(&Image::good()), Platform::of_machine("x86_64").unwrap());
+fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorkerError>) {
+    let mut follower = PullSupervisor::new(&reference(&Image::good()), Platform::for_machine("x86_64").unwrap());
     let mut came = Vec::new();
     for piece in said.chunks(size) {
-        let taken = follower.take(piece, &mut |bytes| {
+        let taken = follower.handle_input(piece, &mut |bytes| {
             came.extend_from_slice(bytes);
             Ok(())
         });
@@ -33,13 +33,13 @@ fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, Lost>) {
 
 fn say(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::say(&mut out, word).unwrap();
+    wire::write_message(&mut out, word).unwrap();
     out
 }
 
 fn give(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::give(&mut out, bytes).unwrap();
+    wire::write_bytes(&mut out, bytes).unwrap();
     out
 }
 
@@ -48,13 +48,13 @@ fn honest() -> Vec<Vec<u8>> {
     let image = Image::good();
     let document = |digest| {
         let bytes = &image.blobs[digest];
-        [say(&Pulling::Document { size: bytes.len() as u64 }), give(bytes)]
+        [say(&PullMessage::Document { size: bytes.len() as u64 }), give(bytes)]
     };
-    let mut said = vec![say(&Handshake::Ready { lacks: vec![Lack::User] })];
+    let mut said = vec![say(&Handshake::Ready { lacks: vec![MissingProtection::User] })];
     said.extend(document(&image.index));
     said.extend(document(&image.manifest));
     said.extend(image.layers.iter().map(|digest| give(&image.blobs[digest])));
-    said.push(say(&Pulling::Done { moved: 7 }));
+    said.push(say(&PullMessage::Done { moved: 7 }));
     said
 }
 
@@ -70,10 +70,10 @@ fn holds(said: &[u8], size: usize) {
     match end {
         Ok(Some(_)) => assert!(came == layers()),
         Ok(None) => {}
-        Err(Lost::Garbled(why)) => assert!(!why.to_string().contains(char::is_control)),
-        Err(Lost::Piece(what, why)) => assert!(!format!("{what}{why}").contains(char::is_control)),
-        Err(Lost::NoClient(why)) => assert!(!why.contains(char::is_control)),
-        Err(Lost::Sink(error)) => panic!("{error}"),
+        Err(PullWorkerError::Protocol(why)) => assert!(!why.to_string().contains(char::is_control)),
+        Err(PullWorkerError::Piece(what, why)) => assert!(!format!("{what}{why}").contains(char::is_control)),
+        Err(PullWorkerError::NoClient(why)) => assert!(!why.contains(char::is_control)),
+        Err(PullWorkerError::Sink(error)) => panic!("{error}"),
     }
 }
 
@@ -142,14 +142,14 @@ fn lies() {
         let mut said = honest();
         let length = said[at].len();
         said[at][5 + byte % (length - 5)] ^= 1;
-        matches!(followed(&said.concat(), 4096).1, Err(Lost::Piece(_, why))
-            if matches!(*why, binfmt_nix::download::Piece::Bad(Bad::Digest { .. })))
+        matches!(followed(&said.concat(), 4096).1, Err(PullWorkerError::Piece(_, why))
+            if matches!(*why, binfmt_nix::download::RegistryFailure::Bad(ChainError::Digest { .. })))
     };
     // The index, the manifest and both layers.
     for at in [2, 4, 5, 6] {
         assert!([0, 7, 99, 1000].iter().all(|byte| digest(at, *byte)), "{at}");
     }
-    let garbled = |said: &[Vec<u8>]| matches!(followed(&said.concat(), 4096).1, Err(Lost::Garbled(_)));
+    let garbled = |said: &[Vec<u8>]| matches!(followed(&said.concat(), 4096).1, Err(PullWorkerError::Protocol(_)));
     let said = honest();
     assert!(garbled(&said[1..]) && garbled(&[&said[..1], &said[7..]].concat()));
     assert!(garbled(&[&said[..6], &said[7..]].concat()) && garbled(&[&said[..1], &said[5..]].concat()));

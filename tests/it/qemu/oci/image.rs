@@ -105,7 +105,7 @@ impl Image {
 }
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", Sha256::of(bytes))
+    format!("sha256:{}", Sha256::of_bytes(bytes))
 }
 
 pub(crate) fn descriptor(kind: &str, bytes: &[u8]) -> Value {

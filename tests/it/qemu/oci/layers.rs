@@ -21,7 +21,7 @@ fn of_every_kind() {
     for (kind, layer) in kinds {
         let image = Image::typed(&[(kind, layer)]);
         let outcome = Tool::pulls(Server::honest(&image).image(&image.index)).succeeds();
-        assert_eq!(outcome.emulators["aarch64"], Sha256::of(&emulator()), "{kind}");
+        assert_eq!(outcome.emulators["aarch64"], Sha256::of_bytes(&emulator()), "{kind}");
     }
     // Docker's own manifest: the same shape, other names.
     let layer = layer(&members());
@@ -103,9 +103,9 @@ fn that_hide_others() {
     };
     let lower = || layer(&[file("usr/bin/qemu-aarch64", b"old"), file("usr/bin/qemu-arm", b"arm")]);
     let upper = of(&[lower(), layer(&[file("opt/qemu-aarch64-static", b"new")])]);
-    assert_eq!(upper.into_values().collect::<Vec<_>>(), [Sha256::of(b"new"), Sha256::of(b"arm")]);
+    assert_eq!(upper.into_values().collect::<Vec<_>>(), [Sha256::of_bytes(b"new"), Sha256::of_bytes(b"arm")]);
     for hiding in ["usr/bin/.wh..wh..opq", "usr/.wh.bin", ".wh.usr"] {
         let left = of(&[lower(), layer(&[file(hiding, b""), file("usr/bin/qemu-arm", b"kept")])]);
-        assert_eq!(left.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), Sha256::of(b"kept"))], "{hiding}");
+        assert_eq!(left.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), Sha256::of_bytes(b"kept"))], "{hiding}");
     }
 }

@@ -29,7 +29,7 @@ use crate::support::{fault_table, skip};
 /// As the tool itself does what its command line says.
 pub(crate) fn command() -> ExitCode {
     let cli = Cli::parse();
-    let done = cmd::run(&cli, &Ui::new(false));
+    let done = cmd::run_command(&cli, &Ui::new(false));
     done.map_or_else(
         |error| {
             eprintln!("{error}");

@@ -1,10 +1,13 @@
 //! Images of registries: what names them, what they say of themselves, and what registries want to hear.
 
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::oci::{Bad, Chain, Challenge, Document, Platform, Reference, Want, in_file, may_know, pull_scope};
+use binfmt_nix::oci::{
+    AuthChallenge, ChainError, DigestChain, Document, Expected, ImageReference, Platform, find_credentials,
+    may_send_password, pull_scope,
+};
 use proptest::prelude::*;
 
-fn image() -> Reference {
+fn image() -> ImageReference {
     "oci://r.example/a/b:t".parse().unwrap()
 }
 
@@ -13,11 +16,11 @@ proptest! {
 
     #[test]
     fn what_names_an_image_is_read_back(text in "(oci://)?[a-z0-9.:\\[\\]-]{0,20}/[a-z0-9._/-]{0,20}(:[A-Za-z0-9._-]{1,10})?(@sha256:[0-9a-f]{64})?") {
-        if let Ok(image) = text.parse::<Reference>() {
+        if let Ok(image) = text.parse::<ImageReference>() {
             let shown = image.to_string();
-            prop_assert_eq!(shown.parse::<Reference>().unwrap(), image.clone());
+            prop_assert_eq!(shown.parse::<ImageReference>().unwrap(), image.clone());
             // Nothing of it can be anything else in a URL.
-            let rest = image.base().split_once("://").unwrap().1.to_owned();
+            let rest = image.base_url().split_once("://").unwrap().1.to_owned();
             prop_assert!(rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:[]-_/".contains(&byte)), "{}", rest);
             prop_assert!(!rest.contains("..") && !rest.contains("//"));
         }
@@ -25,14 +28,14 @@ proptest! {
 
     #[test]
     fn any_text_is_refused_or_plain(text in "oci://\\PC{0,60}") {
-        if let Ok(image) = text.parse::<Reference>() {
+        if let Ok(image) = text.parse::<ImageReference>() {
             prop_assert!(image.to_string().is_ascii());
         }
     }
 
     #[test]
     fn challenges_have_no_strange_words(value in prop::collection::vec(any::<u8>(), 0..200)) {
-        for challenge in Challenge::parse(&value) {
+        for challenge in AuthChallenge::parse_all(&value) {
             prop_assert!(!challenge.scheme.is_empty() && challenge.scheme.bytes().all(|byte| byte.is_ascii_graphic()));
         }
     }
@@ -44,7 +47,7 @@ proptest! {
     ) {
         let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
         let written: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
-        let challenges = Challenge::parse(format!("Basic, {scheme} {}, Other", written.join(", ")).as_bytes());
+        let challenges = AuthChallenge::parse_all(format!("Basic, {scheme} {}, Other", written.join(", ")).as_bytes());
         let [basic, read, other] = challenges.as_slice() else { panic!("{challenges:?}") };
         prop_assert_eq!((basic.scheme.as_str(), other.scheme.as_str()), ("basic", "other"));
         prop_assert_eq!(&read.scheme, &scheme.to_lowercase());
@@ -63,7 +66,7 @@ proptest! {
     /// Whoever may know a password is on the way up or down from the registry, by whole labels.
     #[test]
     fn a_password_does_not_leave_the_domain(registry in "([a-c]\\.){1,3}[a-c]", realm in "([a-c]\\.){0,4}[a-c]") {
-        if may_know(&registry, &realm) {
+        if may_send_password(&registry, &realm) {
             let (a, b) = (format!(".{registry}"), format!(".{realm}"));
             prop_assert!(a.ends_with(&b) || b.ends_with(&a));
             prop_assert!(realm.contains('.'));
@@ -74,7 +77,7 @@ proptest! {
     fn auth_files_are_not_quoted(text in "\\PC{0,40}", key in "[a-z./:]{0,20}", secret in "[g-z]{12}") {
         let whole = format!("{{\"auths\": {{\"{key}\": {{\"auth\": \"{secret}\"}}, \"r.example\": {{\"auth\": \"{secret}!\"}}}} {text}");
         for text in [text.as_str(), &whole, &format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{secret}!\"}}}}}}")] {
-            if let Err(why) = in_file(text.as_bytes(), &image()) {
+            if let Err(why) = find_credentials(text.as_bytes(), &image()) {
                 prop_assert!(!why.to_string().contains(&secret), "{}", why);
             }
         }
@@ -83,7 +86,7 @@ proptest! {
     #[test]
     fn no_document_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..400_usize) {
         drop(Document::parse(&bytes));
-        let digest = Sha256::of(b"x");
+        let digest = Sha256::of_bytes(b"x");
         let mut text = format!(
             r#"{{"schemaVersion": 2, "manifests": [{{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:{digest}", "size": 5, "platform": {{"os": "linux", "architecture": "amd64"}}}}]}}"#
         ).into_bytes();
@@ -92,13 +95,13 @@ proptest! {
                 *place = byte;
             }
         }
-        let mut chain = Chain::new(&image(), Platform::of_machine("x86_64").unwrap());
-        match chain.document(&text) {
+        let mut chain = DigestChain::new(&image(), Platform::for_machine("x86_64").unwrap());
+        match chain.add_document(&text) {
             Ok(()) => {
-                let listed = matches!(chain.want(), Want::Document { digest: Some(_), size: Some(1..) });
+                let listed = matches!(chain.expected(), Expected::Document { digest: Some(_), size: Some(1..) });
                 prop_assert!(listed);
             },
-            Err(Bad::Refused(why)) => prop_assert!(!why.is_empty()),
+            Err(ChainError::Refused(why)) => prop_assert!(!why.is_empty()),
             Err(bad) => prop_assert!(false, "{}", bad),
         }
     }

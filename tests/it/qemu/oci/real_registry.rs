@@ -33,7 +33,7 @@ pub(crate) fn usual(registry: &Registry, name: &str) -> String {
 }
 
 fn sum(target: &str) -> Sha256 {
-    Sha256::of(&std::fs::read(qemu(target)).unwrap())
+    Sha256::of_bytes(&std::fs::read(qemu(target)).unwrap())
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn an_index_of_many() {
     let kind = "application/vnd.oci.image.index.v1+json";
     let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": manifests }).to_string();
     registry.put("/v2/fox/qemu/manifests/all", kind, index.as_bytes());
-    let image = format!("oci://{}/fox/qemu@sha256:{}", registry.address, Sha256::of(index.as_bytes()));
+    let image = format!("oci://{}/fox/qemu@sha256:{}", registry.address, Sha256::of_bytes(index.as_bytes()));
     let outcome = Tool::pulls(&image).succeeds();
     assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".to_owned(), sum("aarch64"))]);
     assert_eq!(format!("sha256:{}", outcome.manifest), ours);

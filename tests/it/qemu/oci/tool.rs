@@ -13,11 +13,11 @@ use binfmt_magic::Arch;
 use binfmt_nix::digest::Sha256;
 use binfmt_nix::download::ClientOptions;
 use binfmt_nix::error::{Error, Result};
-use binfmt_nix::fetcher::{self, Layers, PullOrder};
+use binfmt_nix::fetcher::{self, ImageLayers, PullRequest};
 use binfmt_nix::host::Host;
-use binfmt_nix::oci::{Platform, Reference};
-use binfmt_nix::qemu::obtain::open::{Opened, What};
-use binfmt_nix::qemu::obtain::unpack::bring;
+use binfmt_nix::oci::{ImageReference, Platform};
+use binfmt_nix::qemu::obtain::open::{Content, OpenedSource};
+use binfmt_nix::qemu::obtain::unpack::unpack_emulators;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -138,12 +138,12 @@ pub(crate) fn role(image: &str, machine: &str, dir: &str, targets: &[&str]) -> E
 
 fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut Outcome) -> Result<()> {
     let host = Host::live();
-    let image: Reference = image.parse().map_err(|e| Error::Usage(format!("{e}")))?;
+    let image: ImageReference = image.parse().map_err(|e| Error::Usage(format!("{e}")))?;
     let stall = env::var(STALL).unwrap().parse().unwrap();
-    let login = oci::login(&image);
-    let order = PullOrder {
+    let login = oci::read_login(&image);
+    let order = PullRequest {
         image: &image,
-        platform: Platform::of_machine(machine).unwrap(),
+        platform: Platform::for_machine(machine).unwrap(),
         login: &login,
         options: ClientOptions {
             stall: Duration::from_millis(stall),
@@ -153,25 +153,27 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         },
         extra_roots: b"",
     };
-    let mut tell = |progress: fetcher::Progress| {
+    let mut tell = |progress: fetcher::PullProgress| {
         assert!(progress.bytes <= progress.of);
         outcome.progress = (progress.bytes, progress.of);
     };
-    let (pulled, note) = fetcher::pull(&order, &mut tell, &mut || Ok(()))?;
+    let (pulled, note) = fetcher::pull_image(&order, &mut tell, &mut || Ok(()))?;
     assert_eq!(note, None, "the process that pulls gave up all rights");
     (outcome.pinned, outcome.manifest) = (pulled.pinned.to_string(), pulled.manifest.to_string());
     outcome.moved = pulled.moved;
-    let again = || Layers { file: pulled.layers.file.try_clone().unwrap(), lengths: pulled.layers.lengths.clone() };
+    let again =
+        || ImageLayers { file: pulled.layers.file.try_clone().unwrap(), lengths: pulled.layers.lengths.clone() };
     let mut came: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut sink = |target: &str, bytes: &[u8]| {
         came.entry(target.to_owned()).or_default().extend_from_slice(bytes);
         Ok(())
     };
     fetcher::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
-    outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of(bytes))).collect();
+    outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of_bytes(bytes))).collect();
     let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
-    let opened = Opened { shown: "the image".to_owned(), what: What::Layers(again()), note: None, release: None };
-    for (target, copy) in bring(&host, &archs, machine, &opened)?.copies {
+    let opened =
+        OpenedSource { shown: "the image".to_owned(), content: Content::Layers(again()), note: None, release: None };
+    for (target, copy) in unpack_emulators(&host, &archs, machine, &opened)?.copies {
         let version = match copy.verdict {
             Ok(mut fit) => {
                 let mut bytes = Vec::new();

@@ -15,7 +15,7 @@ fn an_honest_one() {
     let image = Image::good();
     let server = Server::honest(&image);
     let outcome = Tool::pulls(server.image(&image.index)).succeeds();
-    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".into(), Sha256::of(&emulator()))]);
+    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".into(), Sha256::of_bytes(&emulator()))]);
     assert_eq!(format!("sha256:{}", outcome.manifest), image.manifest);
     let bytes: usize =
         [&image.index, &image.manifest].into_iter().chain(&image.layers).map(|d| image.blobs[d].len()).sum();

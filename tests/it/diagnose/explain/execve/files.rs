@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
-use binfmt_nix::explain::{Linking, Verdict};
+use binfmt_nix::explain::{ExecVerdict, Linking};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -172,7 +172,7 @@ pub(super) fn held() {
             let mut judge = Judge::new();
             let said = judge.agrees(&arm);
             assert_eq!(said.runs, held || ["other", "the same"].contains(&name), "{name} {flags}");
-            assert_eq!(said.verdict == Verdict::Emulated, said.runs);
+            assert_eq!(said.verdict == ExecVerdict::Emulated, said.runs);
             let interpreter = said.steps[0].interpreter.as_ref().unwrap();
             assert_eq!((interpreter.held, interpreter.in_sandbox), (held, held));
             clear();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use binfmt_magic::Arch;
-use binfmt_nix::explain::{self, Explanation, Machine, Verdict};
+use binfmt_nix::explain::{self, ExecVerdict, Explanation, MachineFacts};
 use binfmt_nix::host::Host;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -28,7 +28,7 @@ const DIRECT: &str = "direct..........";
 /// The machine with the entries of the moment, and how often the kernel agreed.
 pub(super) struct Judge {
     host: Host,
-    machine: Machine,
+    machine: MachineFacts,
     pub(super) agreed: usize,
     pub(super) started: usize,
     /// How often with which errno nothing was started.
@@ -41,17 +41,17 @@ type Did = Result<String, i32>;
 impl Judge {
     pub(super) fn new() -> Self {
         let host = Host::live();
-        let machine = Machine::look(&host).unwrap();
+        let machine = MachineFacts::gather(&host).unwrap();
         Self { host, machine, agreed: 0, started: 0, refused: BTreeMap::new() }
     }
 
     /// After the table has changed.
     pub(super) fn look_again(&mut self) {
-        self.machine = Machine::look(&self.host).unwrap();
+        self.machine = MachineFacts::gather(&self.host).unwrap();
     }
 
     pub(super) fn says(&self, file: &Path) -> Explanation {
-        explain::on(&self.host, &self.machine, file)
+        explain::explain_file(&self.host, &self.machine, file)
     }
 
     /// Both say the same of a file: whether something is started, what, and else the very errno.
@@ -60,7 +60,7 @@ impl Judge {
         let said = self.says(file);
         let did = execute(file);
         let shown = || format!("{}: {did:?}, but {said:#?}", file.display());
-        assert_ne!(said.verdict, Verdict::Unknown, "{}", shown());
+        assert_ne!(said.verdict, ExecVerdict::Unknown, "{}", shown());
         match &did {
             Ok(name) => {
                 assert_eq!(said.errno, None, "{}", shown());

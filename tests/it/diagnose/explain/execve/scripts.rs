@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use binfmt_magic::Arch;
-use binfmt_nix::explain::Verdict;
+use binfmt_nix::explain::ExecVerdict;
 
 use super::judge::{Dice, Judge, enter, file, file_with, interpreter, mount_table, noexec};
 
@@ -138,7 +138,7 @@ pub(super) fn chains() {
         let said = judge.agrees(&arm);
         assert_eq!((said.runs, said.steps.len()), (runs, if runs { 4 } else { 2 }), "{flags}: {said:#?}");
         assert_eq!(said.errno.as_deref(), (!runs).then_some("ENOEXEC"));
-        assert_eq!(judge.agrees(&riscv).verdict, Verdict::Emulated);
+        assert_eq!(judge.agrees(&riscv).verdict, ExecVerdict::Emulated);
         // The same at the end of a chain of scripts.
         let mut last = riscv.clone();
         for depth in 1..7 {
