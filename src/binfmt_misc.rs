@@ -192,8 +192,8 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
         _ => {}
     }
     // Another tool may have put its own in the place of ours by now.
-    let names_ours = [b"interpreter ", rule.interpreter.as_slice()].concat();
-    remove_entry_if(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == names_ours))?;
+    let interpreter_line = [b"interpreter ", rule.interpreter.as_slice()].concat();
+    remove_entry_if(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == interpreter_line))?;
     let back = String::from_utf8_lossy(&text).trim().replace('\n', ", ");
     Err(Error::NotWorking { name, why: format!("it reads back as {back:?}") })
 }

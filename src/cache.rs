@@ -17,10 +17,10 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 
 /// What there is of the bytes themselves.
-const PARTIAL: &str = "download";
+const PARTIAL_NAME: &str = "download";
 /// See [`crate::rootless`].
 pub const LOCK: &str = "lock";
-const OF_ROOT: &str = "/var/cache/binfmt-nix";
+const ROOT_CACHE_DIR: &str = "/var/cache/binfmt-nix";
 
 /// A cache, which need not exist yet.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ impl DownloadCache {
             None if !host.is_live()
                 || (host::env::effective_ids().0 == 0 && !host::namespaces::is_in_user_namespace()) =>
             {
-                let dir = PathBuf::from(OF_ROOT);
+                let dir = PathBuf::from(ROOT_CACHE_DIR);
                 // What is above is not ours to make: it would stay.
                 host.exists(dir.parent()?).then_some(dir)?
             }
@@ -83,7 +83,7 @@ impl DownloadCache {
     /// be kept here.
     pub fn open_partial(&self, host: &Host, sha256: Sha256) -> Option<PartialDownload> {
         let dir = self.entry_dir(sha256);
-        let path = dir.join(PARTIAL);
+        let path = dir.join(PARTIAL_NAME);
         let open = || -> Result<File> {
             host.make_parents(&path)?;
             host.open_private_file(&path)
@@ -144,10 +144,10 @@ impl PartialDownload {
 
     /// Leaves it for the next time, if there is anything of it.
     pub fn keep_for_later(self, host: &Host, sha256: Sha256) -> Result<bool> {
-        let there = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len() > 0;
-        if !there {
+        let has_bytes = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len() > 0;
+        if !has_bytes {
             self.finish(host, sha256)?;
         }
-        Ok(there)
+        Ok(has_bytes)
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 
 /// Kinds that are run as machines, with an init and a life of their own (systemd's CONTAINER_INTERFACE names them).
-const MACHINES: [&str; 5] = ["lxc", "lxc-libvirt", "openvz", "systemd-nspawn", "wsl"];
+const MACHINE_CONTAINERS: [&str; 5] = ["lxc", "lxc-libvirt", "openvz", "systemd-nspawn", "wsl"];
 
 /// An application's container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn enter_container(host: &Host, kernel: (u32, u32)) -> Option<Container> {
         is_sole_mounter: false,
         mount_error: None,
     };
-    let young = if host.exists(&binfmt_misc::entry_path("register")) {
+    let is_newer = if host.exists(&binfmt_misc::entry_path("register")) {
         is_table_newer(host)
     } else if container.in_user_namespace {
         None
@@ -48,7 +48,7 @@ pub fn enter_container(host: &Host, kernel: (u32, u32)) -> Option<Container> {
         mount_private_table(host).map_err(|errno| container.mount_error = Some(errno)).ok().flatten()
     };
     // Until Linux 6.6 an entry keeps the table, mounted or not (simple_pin_fs in fs/binfmt_misc.c).
-    container.is_sole_mounter = young == Some(true) && kernel >= (6, 7);
+    container.is_sole_mounter = is_newer == Some(true) && kernel >= (6, 7);
     Some(container)
 }
 
@@ -58,7 +58,7 @@ pub fn is_app_container(host: &Host) -> bool {
 }
 
 fn detect_app_container(host: &Host) -> Option<String> {
-    detect_kind(host).filter(|kind| host.is_live() && !MACHINES.contains(&kind.as_str()))
+    detect_kind(host).filter(|kind| host.is_live() && !MACHINE_CONTAINERS.contains(&kind.as_str()))
 }
 
 impl Container {
@@ -104,11 +104,11 @@ impl Container {
 /// Says whether nobody else had mounted it: the change time of `status` in a new table is when it was mounted; one that
 /// was there keeps its age (measured on 6.18).
 fn mount_private_table(host: &Host) -> std::result::Result<Option<bool>, Errno> {
-    let before = host::metadata::file_timestamp_now();
+    let mount_time = host::metadata::file_timestamp_now();
     host::mount::make_mounts_private()?;
     host.mount_binfmt_misc(Path::new(binfmt_misc::DIR))?;
     let status = host.lstat(&binfmt_misc::entry_path("status")).ok().flatten();
-    Ok(status.map(|status| (status.ctime(), status.ctime_nsec()) >= before))
+    Ok(status.map(|status| (status.ctime(), status.ctime_nsec()) >= mount_time))
 }
 
 /// The kind of container this is, as container managers say it (systemd's CONTAINER_INTERFACE; podman's and docker's
@@ -125,8 +125,8 @@ pub fn detect_kind(host: &Host) -> Option<String> {
         return Some("docker".into());
     }
     let environ = host.read_lossy(Path::new("/proc/1/environ")).unwrap_or_default();
-    let told = environ.split('\0').find_map(|variable| variable.strip_prefix("container="));
-    told.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| detect_kind_from_env(host))
+    let declared = environ.split('\0').find_map(|variable| variable.strip_prefix("container="));
+    declared.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| detect_kind_from_env(host))
 }
 
 /// What only our own environment says: where the container has the machine's processes, or is a pod's.

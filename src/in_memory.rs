@@ -8,11 +8,11 @@ use std::path::Path;
 
 /// The interpreters of entries that need no file: the number is of no meaning
 /// once the entry is there.
-pub const IN_MEMORY: &str = "/proc/self/fd";
+pub const FD_DIR: &str = "/proc/self/fd";
 
 /// The same, of entries that a `register --watch` made: it puts them back while it runs. (proc(5): the directory of the
 /// thread that asks.)
-pub const HELD_IN_MEMORY: &str = "/proc/thread-self/fd";
+pub const WATCHED_FD_DIR: &str = "/proc/thread-self/fd";
 
 /// The interpreter that an open file in memory is registered as, by one of these names of the directory of open files.
 pub fn in_memory_path(place: &str, file: &File) -> Vec<u8> {
@@ -22,5 +22,5 @@ pub fn in_memory_path(place: &str, file: &File) -> Vec<u8> {
 /// Does an interpreter's path say that its file is in memory?
 pub fn is_in_memory_path(interpreter: impl AsRef<[u8]>) -> bool {
     let path = Path::new(OsStr::from_bytes(interpreter.as_ref()));
-    [IN_MEMORY, HELD_IN_MEMORY].iter().any(|dir| path.starts_with(dir))
+    [FD_DIR, WATCHED_FD_DIR].iter().any(|dir| path.starts_with(dir))
 }

@@ -12,7 +12,7 @@ pub use crate::layout::emulator_name as binary;
 
 /// How much of a file [`judge`] wants to see: the program headers of every QEMU
 /// we know end before byte 1024.
-pub const HEAD: u64 = 4096;
+pub const HEAD_SIZE: u64 = 4096;
 
 /// What every ELF file begins with (elf(5)).
 pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
@@ -24,13 +24,13 @@ pub struct QemuVersion(pub u32, pub u32, pub u32);
 /// The oldest release that is taken from the host without being asked for:
 /// Debian 12's. Older ones fail under kernels and guests of today
 /// (tonistiigi/binfmt#215).
-pub const OLDEST_GOOD: QemuVersion = QemuVersion(7, 2, 0);
+pub const OLDEST_SUPPORTED: QemuVersion = QemuVersion(7, 2, 0);
 
 /// QEMU understands flag P since 6.0 (commit 6e1c0d7b951e).
-pub const KNOWS_ARGV0: QemuVersion = QemuVersion(6, 0, 0);
+pub const FIRST_WITH_ARGV0: QemuVersion = QemuVersion(6, 0, 0);
 
 /// The kernel tells it of flag P since 5.12 (commit 2347961b11d4).
-pub const KERNEL_TELLS_ARGV0: (u32, u32) = (5, 12);
+pub const KERNEL_PASSES_ARGV0: (u32, u32) = (5, 12);
 
 impl fmt::Display for QemuVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(parse_version(line, "qemu-aarch64"), Ok(QemuVersion(10, 0, 13)));
         assert!(parse_version(line, "qemu-arm").is_err());
         assert!(parse_version("", "qemu-arm").is_err());
-        assert!(QemuVersion(7, 2, 22) >= OLDEST_GOOD && QemuVersion(6, 2, 0) < OLDEST_GOOD);
+        assert!(QemuVersion(7, 2, 22) >= OLDEST_SUPPORTED && QemuVersion(6, 2, 0) < OLDEST_SUPPORTED);
     }
 
     #[test]

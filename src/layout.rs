@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 /// The emulators' directory.
-pub const INTERPRETERS: &str = "/usr/local/libexec/binfmt-nix";
+pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
 
 /// The lock's file; never deleted, so that two processes always meet there.
 pub const LOCK: &str = "/run/binfmt-nix.lock";
@@ -37,7 +37,7 @@ pub fn emulator_name(arch: &Arch) -> String {
 
 /// Where a target's emulator is installed.
 pub fn interpreter_path(arch: &Arch) -> PathBuf {
-    Path::new(INTERPRETERS).join(emulator_name(arch))
+    Path::new(EMULATOR_DIR).join(emulator_name(arch))
 }
 
 /// Our file of binfmt.d(5) for one system.
@@ -53,7 +53,7 @@ pub fn entry_names(arch: &Arch) -> [String; 2] {
 
 /// The directories that all our files are in.
 pub fn home_dirs() -> [&'static Path; 4] {
-    [INTERPRETERS, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
+    [EMULATOR_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
 }
 
 /// Every directory that may have to be made, parents first.

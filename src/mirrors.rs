@@ -9,18 +9,18 @@ use crate::host::{self, Host};
 use crate::netrc::{self, NetrcLogin};
 
 /// The variable that names a mirror, as `--mirror` does.
-pub const VARIABLE: &str = "BINFMT_NIX_MIRROR";
+pub const MIRROR_VARIABLE: &str = "BINFMT_NIX_MIRROR";
 
 /// The variable that names the certificates that Nix trusts.
-pub const NIX_ROOTS: &str = "NIX_SSL_CERT_FILE";
+pub const NIX_CERT_VARIABLE: &str = "NIX_SSL_CERT_FILE";
 
 /// The variable that names the user's passwords, if they are not in `~/.netrc`.
-pub const NETRC: &str = "NETRC";
+pub const NETRC_VARIABLE: &str = "NETRC";
 
 /// The mirror that the user named, on the command line or else in the
 /// environment.
 pub fn user_mirror(option: Option<&str>) -> Result<Option<BaseUrl>> {
-    let url = option.map(str::to_owned).or_else(|| host::env::var(VARIABLE));
+    let url = option.map(str::to_owned).or_else(|| host::env::var(MIRROR_VARIABLE));
     url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
 }
 
@@ -46,21 +46,23 @@ fn add_login<T: Clone + Into<String> + FromStr>(url: T, logins: &[NetrcLogin]) -
 fn read_logins(host: &Host) -> Vec<NetrcLogin> {
     let given =
         |path: &Path| host::user_files::read_if_readable(path).map(|text| String::from_utf8_lossy(&text).into_owned());
-    let own =
-        host::env::var(NETRC).map(PathBuf::from).or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
+    let own = host::env::var(NETRC_VARIABLE)
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
     let own = own.as_deref().and_then(given);
     let dir = Path::new("/etc/apt/auth.conf.d");
     let mut names = host.list_dir(dir).unwrap_or_default();
     names.sort();
-    let others = [Path::new("/etc/apt/auth.conf").to_owned()].into_iter();
-    let others = others.chain(names.iter().map(|name| dir.join(name))).chain([Path::new("/etc/nix/netrc").to_owned()]);
-    let texts = own.into_iter().chain(others.filter_map(|path| host.read_lossy(&path)));
+    let other_files = [Path::new("/etc/apt/auth.conf").to_owned()].into_iter();
+    let other_files =
+        other_files.chain(names.iter().map(|name| dir.join(name))).chain([Path::new("/etc/nix/netrc").to_owned()]);
+    let texts = own.into_iter().chain(other_files.filter_map(|path| host.read_lossy(&path)));
     texts.flat_map(|text| netrc::parse_netrc(&text)).collect()
 }
 
 /// The certificates that Nix was told of (PEM): they count too.
 pub fn extra_roots() -> Vec<u8> {
-    let named = host::env::var(NIX_ROOTS).and_then(|path| host::user_files::read_if_readable(Path::new(&path)));
+    let named = host::env::var(NIX_CERT_VARIABLE).and_then(|path| host::user_files::read_if_readable(Path::new(&path)));
     named.unwrap_or_default()
 }
 

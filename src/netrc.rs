@@ -109,9 +109,9 @@ fn new_login(name: &str) -> NetrcLogin {
     }
 }
 
-fn set_word(to: Option<&mut String>, word: Option<&str>) {
-    if let (Some(to), Some(word)) = (to, word) {
-        word.clone_into(to);
+fn set_word(target: Option<&mut String>, word: Option<&str>) {
+    if let (Some(target), Some(word)) = (target, word) {
+        word.clone_into(target);
     }
 }
 

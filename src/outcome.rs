@@ -180,7 +180,7 @@ impl Report {
                  extra-platforms to: {}; write extra-extra-platforms there instead, or move \"{}\" to the end",
                 missing.join(" "),
                 answer.extra_platforms.join(" "),
-                crate::nix::conf::INCLUDE
+                crate::nix::conf::INCLUDE_LINE
             ));
         }
         self.nix = Some(answer);

@@ -28,10 +28,10 @@ pub(crate) fn find(name: &str) -> Result<&'static Arch, UnknownSystem> {
 /// All names of a row, each once.
 pub(crate) fn names_of(arch: &'static Arch) -> Vec<&'static str> {
     let short_systems = arch.nix_systems.iter().filter_map(|system| system.strip_suffix("-linux"));
-    let go = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
+    let oci_names = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
     let lists = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.uname, arch.aliases];
     let mut names = vec![arch.target];
-    for name in lists.into_iter().flatten().copied().chain(short_systems).chain(go) {
+    for name in lists.into_iter().flatten().copied().chain(short_systems).chain(oci_names) {
         // Another row's target is that row's name alone (`mips64` is what `uname -m` prints on mips64el, too).
         if !names.contains(&name) && Arch::by_target(name).is_none() {
             names.push(name);
@@ -68,13 +68,14 @@ fn is_abi(abi: &str) -> bool {
 fn suggestions(wanted: &str) -> Vec<&'static str> {
     let reach = (wanted.chars().count() / 3).min(3);
     let nearest = |arch| {
-        let alike = names_of(arch).into_iter().filter(|name| name.len().abs_diff(wanted.len()) <= reach);
-        alike.map(|name| (distance(wanted, name), name)).min_by_key(|near| near.0)
+        let similar = names_of(arch).into_iter().filter(|name| name.len().abs_diff(wanted.len()) <= reach);
+        similar.map(|name| (distance(wanted, name), name)).min_by_key(|nearest_names| nearest_names.0)
     };
-    let mut near: Vec<_> = Arch::ALL.iter().filter_map(nearest).filter(|near| near.0 <= reach).collect();
-    near.sort_by_key(|near| near.0);
-    near.truncate(3);
-    near.into_iter().map(|near| near.1).collect()
+    let mut nearest_names: Vec<_> =
+        Arch::ALL.iter().filter_map(nearest).filter(|nearest_names| nearest_names.0 <= reach).collect();
+    nearest_names.sort_by_key(|nearest_names| nearest_names.0);
+    nearest_names.truncate(3);
+    nearest_names.into_iter().map(|nearest_names| nearest_names.1).collect()
 }
 
 /// Edit distance in which two neighbours that changed places count once.
@@ -87,13 +88,13 @@ fn distance(a: &str, b: &str) -> usize {
     for from in a.chars() {
         let mut row = vec![edit(last.first())];
         for (j, &to) in b.iter().enumerate() {
-            let add_or_drop = edit(row.last()).min(edit(last.get(j.saturating_add(1))));
+            let insert_or_delete = edit(row.last()).min(edit(last.get(j.saturating_add(1))));
             let change = if from == to { last.get(j).copied().unwrap_or(usize::MAX) } else { edit(last.get(j)) };
             let swap = match j.checked_sub(1) {
                 Some(left) if b.get(left) == Some(&from) && before == Some(to) => edit(older.get(left)),
                 _ => usize::MAX,
             };
-            row.push(add_or_drop.min(change).min(swap));
+            row.push(insert_or_delete.min(change).min(swap));
         }
         older = std::mem::replace(&mut last, row);
         before = Some(from);

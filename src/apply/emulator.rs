@@ -25,10 +25,10 @@ pub(super) struct InstalledEmulator {
 impl Apply<'_> {
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy_emulator(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
-        let fit = self.facts.available.get(arch.target).and_then(|available| available.copy_at(from));
-        let Some(fit) = fit else { return Ok(()) };
-        let mut staged = self.host.stage_file(Path::new(layout::INTERPRETERS))?;
-        let (mut source, judged) = (&fit.file, fit.sha256);
+        let validated = self.facts.available.get(arch.target).and_then(|available| available.copy_at(from));
+        let Some(validated) = validated else { return Ok(()) };
+        let mut staged = self.host.stage_file(Path::new(layout::EMULATOR_DIR))?;
+        let (mut source, judged) = (&validated.file, validated.sha256);
         source.rewind().map_err(io_error("read", from))?;
         std::io::copy(&mut source, staged.file()).map_err(io_error("copy", from))?;
         self.stage_verified(arch, staged, judged, from)
@@ -97,7 +97,7 @@ impl Apply<'_> {
 fn read_head_and_digest(file: &mut File) -> std::io::Result<(Vec<u8>, Sha256)> {
     let mut head = Vec::new();
     file.rewind()?;
-    (&mut *file).take(interpreter::HEAD).read_to_end(&mut head)?;
+    (&mut *file).take(interpreter::HEAD_SIZE).read_to_end(&mut head)?;
     file.rewind()?;
     let sha256 = Sha256::of_reader(file)?;
     Ok((head, sha256))

@@ -15,7 +15,7 @@ impl Apply<'_> {
     pub(super) fn download_emulators(&mut self, archs: &[&'static Arch]) -> Result<()> {
         let Some(supply) = &self.facts.supply else { return Ok(()) };
         let context = Context { host: self.host, ui: self.ui, network: &self.network };
-        let stage = &mut |_: &Arch, _| self.host.stage_file(Path::new(layout::INTERPRETERS));
+        let stage = &mut |_: &Arch, _| self.host.stage_file(Path::new(layout::EMULATOR_DIR));
         let downloads = supply.download(context, archs, stage)?;
         self.notes.extend(downloads.note);
         for one in downloads.emulators {

@@ -12,7 +12,7 @@ use super::prove;
 use crate::binfmt_misc;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
-use crate::in_memory::{IN_MEMORY, in_memory_path};
+use crate::in_memory::{FD_DIR, in_memory_path};
 use crate::probe::{ProbeOutput, ProbeResult};
 use crate::{interpreter, probe};
 
@@ -35,7 +35,7 @@ pub fn add_entries(host: &Host, mount: bool, emulators: &[InMemoryEntry<'_>]) ->
         binfmt_misc::mount_table(host)?;
     }
     // Whom an entry in memory runs is held by that entry alone: it goes with it, unless it is held here too.
-    let before: Vec<_> =
+    let replaced: Vec<_> =
         emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, open_running_emulator(one)))).collect();
     let mut entered = Vec::new();
     let done = emulators.iter().try_for_each(|one| add_entry(host, one, &mut entered));
@@ -44,7 +44,7 @@ pub fn add_entries(host: &Host, mount: bool, emulators: &[InMemoryEntry<'_>]) ->
         for rule in entered {
             binfmt_misc::remove_entry(host, rule)?;
         }
-        for (rule, emulator) in &before {
+        for (rule, emulator) in &replaced {
             restore_replaced_entry(host, rule, emulator.as_ref())?;
         }
         if mount && binfmt_misc::read_table(host)?.is_empty() {
@@ -62,10 +62,10 @@ fn open_running_emulator(one: &InMemoryEntry<'_>) -> Option<File> {
 
 /// Registers what was replaced once more, unless it never went.
 fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
-    let there = binfmt_misc::read_table(host)?.has_entry(&String::from_utf8_lossy(rule.name.as_bytes()));
+    let is_present = binfmt_misc::read_table(host)?.has_entry(&String::from_utf8_lossy(rule.name.as_bytes()));
     match emulator {
-        Some(emulator) if !there => {
-            binfmt_misc::add_entry(host, &Rule { interpreter: in_memory_path(IN_MEMORY, emulator), ..rule.clone() })
+        Some(emulator) if !is_present => {
+            binfmt_misc::add_entry(host, &Rule { interpreter: in_memory_path(FD_DIR, emulator), ..rule.clone() })
         }
         _ => Ok(()),
     }
@@ -74,7 +74,7 @@ fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> 
 fn add_entry<'a>(host: &Host, one: &'a InMemoryEntry<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
     let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
     let broken = |why: String| Error::NotWorking { name: name.clone(), why };
-    let head = host::user_files::first_bytes(one.file, interpreter::HEAD).map_err(|e| broken(e.to_string()))?;
+    let head = host::user_files::first_bytes(one.file, interpreter::HEAD_SIZE).map_err(|e| broken(e.to_string()))?;
     prove::check_rule_is_safe(&one.rule, &head)?;
     if let Some(old) = &one.replaces {
         binfmt_misc::remove_entry(host, old)?;
@@ -83,9 +83,9 @@ fn add_entry<'a>(host: &Host, one: &'a InMemoryEntry<'_>, entered: &mut Vec<&'a 
     entered.push(&one.rule);
     let emulator = FileId::from_metadata(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
     match probe::run_in_memory(one.arch.probe().unwrap_or_default()) {
-        Ok(Some(seen)) if seen.program != emulator => Err(broken("another file runs the probe".into())),
-        Ok(Some(seen)) if seen.status.success() => Ok(()),
-        Ok(Some(seen)) => Err(broken(format!("the probe ended with {}: {}", seen.status, seen.complaints.trim()))),
+        Ok(Some(run)) if run.program != emulator => Err(broken("another file runs the probe".into())),
+        Ok(Some(run)) if run.status.success() => Ok(()),
+        Ok(Some(run)) => Err(broken(format!("the probe ended with {}: {}", run.status, run.complaints.trim()))),
         Ok(None) => Err(broken("the probe ended as soon as it was started".into())),
         Err(e) => Err(broken(format!("the probe cannot be started: {e}"))),
     }

@@ -84,9 +84,9 @@ impl Apply<'_> {
 
     /// Writes down which systems are registered now.
     pub(super) fn record_systems(&mut self, plan: &Plan) -> Result<()> {
-        for planned in &plan.systems {
-            let target = planned.arch.target;
-            match planned.system.clone() {
+        for system_plan in &plan.systems {
+            let target = system_plan.arch.target;
+            match system_plan.system.clone() {
                 Some(mut system) => {
                     system.proven |= self.proven.contains(&target);
                     if let Some((version, source)) = self.fallback_sources.get(target) {

@@ -25,11 +25,11 @@ impl Apply<'_> {
     /// The table, which somebody had unmounted, was mounted again just now. Only then its entries are seen: who looked
     /// before would take them for gone.
     pub fn record_remount(mut self) -> Result<()> {
-        let made =
+        let artifact =
             Artifact::Mount { boot: host::procfs::boot_id(), id: self.host.mount_id(Path::new(binfmt_misc::DIR)) };
         self.open_receipt()?;
-        self.record_started(made.clone(), None)?;
-        self.record_done(made)
+        self.record_started(artifact.clone(), None)?;
+        self.record_done(artifact)
     }
 
     /// A mount that cannot go yet stays in the receipt, for the next time.
@@ -38,7 +38,7 @@ impl Apply<'_> {
             self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
             return Ok(());
         }
-        self.record_removed(Undo::MountTable, |made| matches!(made, Artifact::Mount { .. }))
+        self.record_removed(Undo::MountTable, |artifact| matches!(artifact, Artifact::Mount { .. }))
     }
 
     /// Unmounts the table, or says why not: with the last mount goes every entry
@@ -47,8 +47,8 @@ impl Apply<'_> {
         if !binfmt_misc::read_table(self.host)?.is_empty() {
             return Ok(Some("entries of others are in it"));
         }
-        let gone = self.host.unmount(Path::new(binfmt_misc::DIR))?;
-        Ok((!gone).then_some("a process uses it"))
+        let unmounted = self.host.unmount(Path::new(binfmt_misc::DIR))?;
+        Ok((!unmounted).then_some("a process uses it"))
     }
 
     pub(super) fn remove_entry(&mut self, name: &str) -> Result<()> {
@@ -60,7 +60,7 @@ impl Apply<'_> {
         }
         self.record_removed(
             Undo::AddEntry(rule),
-            |made| matches!(made, Artifact::Entry { name: made, .. } if made == name),
+            |artifact| matches!(artifact, Artifact::Entry { name: artifact, .. } if artifact == name),
         )
     }
 
@@ -73,15 +73,15 @@ impl Apply<'_> {
         prove::check_rule_is_safe(rule, &installed.head)?;
         let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
         let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
-        let made = Artifact::Entry { name: name.clone(), line };
-        self.record_started(made.clone(), Some(arch))?;
+        let artifact = Artifact::Entry { name: name.clone(), line };
+        self.record_started(artifact.clone(), Some(arch))?;
         if let Some(old) = replaces {
             self.push_undo(Undo::AddEntry(old.clone()));
             binfmt_misc::remove_entry(self.host, old)?;
         }
         binfmt_misc::add_entry(self.host, rule)?;
         self.push_undo(Undo::RemoveEntry(rule.clone()));
-        self.record_done(made)?;
+        self.record_done(artifact)?;
         let emulator = Some((installed.inode, installed.sha256));
         prove::verify_entry(self.host, arch, &name, emulator, rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
@@ -91,8 +91,8 @@ impl Apply<'_> {
     /// Somebody else's entry is used only if it works.
     pub(super) fn verify_foreign_entry(&mut self, arch: &'static Arch) -> Result<()> {
         let rivals: Vec<_> = self.facts.conflicts.get(arch.target).into_iter().flatten().collect();
-        let keeps_argv0 = rivals.iter().all(|rival| rival.entry.rule.flags.preserve_argv0);
-        let name = rivals.first().map(|rival| entry_name(&rival.entry)).unwrap_or_default();
+        let keeps_argv0 = rivals.iter().all(|foreign| foreign.entry.rule.flags.preserve_argv0);
+        let name = rivals.first().map(|foreign| entry_name(&foreign.entry)).unwrap_or_default();
         match prove::verify_entry(self.host, arch, &name, None, keeps_argv0) {
             Ok(()) => self.proven.push(arch.target),
             Err(Error::NotWorking { why, .. }) => {

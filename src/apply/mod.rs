@@ -31,7 +31,7 @@ use crate::receipt::{Receipt, Record};
 use crate::ui::Ui;
 use undo::Undo;
 
-pub use prove::BECOME;
+pub use prove::EXEC_IN_CHROOT;
 
 /// A change that is under way.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl<'a> Apply<'a> {
     /// Nobody but root may be able to change what root will run, or what Nix and
     /// the next boot read. Each write finds that out by itself, but too late.
     fn check_trust(&self, plan: &Plan) -> Result<()> {
-        let homes = [layout::INTERPRETERS, layout::RECEIPT_DIR].map(|home| Path::new(home).join("x"));
+        let homes = [layout::EMULATOR_DIR, layout::RECEIPT_DIR].map(|home| Path::new(home).join("x"));
         let written = plan.steps.iter().filter_map(|step| match step {
             Step::MakeDir(path) | Step::WriteFile { path, .. } | Step::AddInclude(path) => Some(path),
             _ => None,

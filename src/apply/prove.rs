@@ -10,10 +10,10 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
 use crate::layout;
-use crate::probe::{self, ARG0, ProbeResult};
+use crate::probe::{self, PROBE_ARGV0, ProbeResult};
 
 /// The `internal` subcommand that enters a chroot and becomes the probe.
-pub const BECOME: &str = "chroot-exec";
+pub const EXEC_IN_CHROOT: &str = "chroot-exec";
 
 /// Evaluates the rule, as the kernel will, against the interpreter and against
 /// what this machine runs by itself: a match would make the kernel start the
@@ -49,17 +49,17 @@ pub(super) fn verify_entry(
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
     let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
     let dir = make_probe_root(host, probe)?;
-    let seen = verify_probe_run(&host.at(&dir), emulator, keeps_argv0);
+    let result = verify_probe_run(&host.at(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
-    seen.map_err(|e| broken(e.to_string()))
+    result.map_err(|e| broken(e.to_string()))
 }
 
 /// A new directory with nothing but the probe, below a directory of ours: /tmp
 /// may be mounted noexec.
 fn make_probe_root(host: &Host, probe: &[u8]) -> Result<PathBuf> {
-    let homes = [layout::INTERPRETERS, layout::RECEIPT_DIR].map(Path::new);
-    let home = homes.iter().find(|home| host.exists(home)).unwrap_or(&homes[0]);
-    let dir = home.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
+    let parents = [layout::EMULATOR_DIR, layout::RECEIPT_DIR].map(Path::new);
+    let parent = parents.iter().find(|parent| host.exists(parent)).unwrap_or(&parents[0]);
+    let dir = parent.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
     host.make_dir(&dir)?;
     let placed = host.stage_file(&dir).and_then(|mut staged| {
         let path = dir.join("probe");
@@ -89,7 +89,7 @@ enum ProbeError {
     #[error("{0}")]
     Ended(String),
     /// The emulator gives another name to the program.
-    #[error("the probe was given argv[0] {0:?} instead of {ARG0:?}")]
+    #[error("the probe was given argv[0] {0:?} instead of {PROBE_ARGV0:?}")]
     Argv0(String),
     /// Another emulator runs.
     #[error("the kernel runs the probe with another file than the one that was verified")]
@@ -105,18 +105,24 @@ fn verify_probe_run(
     emulator: Option<(FileId, Sha256)>,
     keeps_argv0: bool,
 ) -> std::result::Result<(), ProbeError> {
-    let words = [OsStr::new(INTERNAL), OsStr::new(BECOME), room.as_os_str(), OsStr::new("/probe"), OsStr::new(ARG0)];
+    let words = [
+        OsStr::new(INTERNAL),
+        OsStr::new(EXEC_IN_CHROOT),
+        room.as_os_str(),
+        OsStr::new("/probe"),
+        OsStr::new(PROBE_ARGV0),
+    ];
     let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None);
     let child = started.map_err(ProbeError::Native)?;
-    let ran = match probe::finish_probe(child)? {
-        ProbeResult::Ran(ran) => ran,
+    let output = match probe::finish_probe(child)? {
+        ProbeResult::Ran(output) => output,
         ProbeResult::Refused(e) => return Err(ProbeError::Refused(e)),
         ProbeResult::Failed(why) | ProbeResult::NotRun(why) => return Err(ProbeError::Ended(why)),
     };
-    if keeps_argv0 && !ran.has_original_argv0() {
-        return Err(ProbeError::Argv0(ran.argv0));
+    if keeps_argv0 && !output.has_original_argv0() {
+        return Err(ProbeError::Argv0(output.argv0));
     }
-    let verified = match (ran.program, emulator) {
+    let verified = match (output.program, emulator) {
         (Some(mut running), Some((expected, sha256))) => {
             let inode = FileId::from_metadata(&running.metadata()?);
             inode == expected && Sha256::of_reader(&mut running)? == sha256

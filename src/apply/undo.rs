@@ -44,9 +44,9 @@ impl Apply<'_> {
         let (entries, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.undo_list).into_iter().partition(|(undo, _)| matches!(undo, Undo::AddEntry(_)));
         for (undo, before) in rest.into_iter().rev().chain(entries.into_iter().rev()) {
-            let of_an_entry = matches!(undo, Undo::AddEntry(_));
+            let is_entry = matches!(undo, Undo::AddEntry(_));
             match self.apply_undo(undo) {
-                Ok(()) if complete && !of_an_entry => self.receipt.records = before,
+                Ok(()) if complete && !is_entry => self.receipt.records = before,
                 Ok(()) => {}
                 Err(error) => {
                     complete = false;

@@ -24,7 +24,7 @@ pub fn write_bundle<W: Write, R: Read>(out: W, manifest: &Manifest, files: Vec<R
     let mut tar = tar::Builder::new(gzip);
     let mut text = serde_json::to_vec_pretty(manifest)?;
     text.push(b'\n');
-    tar.append_data(&mut tar_header(text.len() as u64, 0o644), manifest::NAME, text.as_slice())?;
+    tar.append_data(&mut tar_header(text.len() as u64, 0o644), manifest::FILE_NAME, text.as_slice())?;
     for (listed, file) in manifest.files.iter().zip(files) {
         tar.append_data(&mut tar_header(listed.size, 0o755), &listed.name, file.take(listed.size))?;
     }

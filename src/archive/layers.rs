@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::tarball::ArchiveWalk;
-use super::{ArchiveError, ArchiveSink, MOST_UNPACKED, packed};
+use super::{ArchiveError, ArchiveSink, MAX_UNPACKED, packed};
 
 /// Gives the emulators of these targets to the sink, as they are in the merged layers; those that there are not, are
 /// not missed here. The layers lie one after the other in `file`, base first, each of its length.
@@ -19,19 +19,19 @@ pub fn unpack_layers(
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let mut end = lengths.iter().fold(0_u64, |end, length| end.saturating_add(*length));
     let mut walk = ArchiveWalk::for_layers(targets, sink);
-    let mut left = MOST_UNPACKED;
+    let mut left = MAX_UNPACKED;
     for (number, length) in lengths.iter().enumerate().rev() {
         end = end.saturating_sub(*length);
         file.seek(SeekFrom::Start(end)).map_err(broken)?;
-        let of = |error| match error {
+        let layer_error = |error| match error {
             ArchiveError::Refused(why) => {
                 ArchiveError::Refused(format!("layer {} of {}: {why}", number.saturating_add(1), lengths.len()))
             }
             error @ ArchiveError::Sink(_) => error,
         };
         let mut content =
-            CountingReader { content: packed::open_tar(file.by_ref().take(*length), left).map_err(of)?, left };
-        walk.read_archive(&mut content).map_err(of)?;
+            CountingReader { content: packed::open_tar(file.by_ref().take(*length), left).map_err(layer_error)?, left };
+        walk.read_archive(&mut content).map_err(layer_error)?;
         left = content.left;
         walk.next_layer();
     }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256;
 
 /// The bundle's first member.
-pub(super) const NAME: &str = "MANIFEST.json";
+pub(super) const FILE_NAME: &str = "MANIFEST.json";
 /// More than the manifest of all systems has.
-pub(super) const LONGEST: u64 = 64 << 10;
+pub(super) const MAX_SIZE: u64 = 64 << 10;
 
 /// `MANIFEST.json`, a contract: fields are added, not changed, within one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,11 +28,11 @@ pub use manifest::{Manifest, ManifestFile};
 use crate::catalog::ar;
 
 /// As large as one emulator may be: ten times the largest there is.
-pub const LARGEST_MEMBER: u64 = 256 << 20;
+pub const MAX_MEMBER: u64 = 256 << 20;
 /// As large as all of them may be together: three times what Debian's are.
-pub const LARGEST_TOTAL: u64 = 1 << 30;
+pub const MAX_TOTAL: u64 = 1 << 30;
 /// As much as an archive may unpack to.
-const MOST_UNPACKED: u64 = 4 << 30;
+const MAX_UNPACKED: u64 = 4 << 30;
 /// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
 
@@ -95,7 +95,7 @@ pub fn unpack_archive(
         return unpack_program(archive, targets, sink);
     }
     if head != *b"!<arch>\n" {
-        return tarball::unpack_tar(packed::open_tar(archive, MOST_UNPACKED)?, targets, sink);
+        return tarball::unpack_tar(packed::open_tar(archive, MAX_UNPACKED)?, targets, sink);
     }
     let names = ["data.tar.xz", "data.tar.zst", "data.tar.gz", "data.tar"];
     let Some(data) = names.iter().find_map(|name| ar::find_member(archive, name).ok()) else {
@@ -103,7 +103,7 @@ pub fn unpack_archive(
     };
     archive.seek(SeekFrom::Start(data.start)).map_err(broken)?;
     tarball::unpack_tar(
-        packed::open_tar(archive.take(data.end.saturating_sub(data.start)), MOST_UNPACKED)?,
+        packed::open_tar(archive.take(data.end.saturating_sub(data.start)), MAX_UNPACKED)?,
         targets,
         sink,
     )
@@ -132,7 +132,7 @@ fn send_emulator(
     size: u64,
     sink: &mut ArchiveSink<'_>,
 ) -> Result<(), ArchiveError> {
-    if size > LARGEST_MEMBER {
+    if size > MAX_MEMBER {
         return Err(ArchiveError::refused(format!("its qemu-{target} is larger than any: {size} bytes")));
     }
     sink(ArchiveItem::Begin { target, path, size }).map_err(ArchiveError::Sink)?;

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Chain, Cursor, Read};
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-use super::{ArchiveError, DECODER_KIB, MOST_UNPACKED};
+use super::{ArchiveError, DECODER_KIB, MAX_UNPACKED};
 
 /// What is looked at to tell the packing.
 type SeekableFile<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
@@ -41,8 +41,8 @@ impl<R: Read> ZstdFrames<R> {
     /// At the end of the frame.
     fn check_frame_end(&mut self) -> io::Result<()> {
         let decoder = &self.frame.decoder;
-        let (said, is) = (decoder.get_checksum_from_data(), decoder.get_calculated_checksum());
-        if said.is_some() && said != is {
+        let (stored, computed) = (decoder.get_checksum_from_data(), decoder.get_calculated_checksum());
+        if stored.is_some() && stored != computed {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not agree"));
         }
         match self.frame.get_mut().read(&mut [0])? {
@@ -71,7 +71,7 @@ impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.content.read(buffer)?;
         self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::FileTooLarge, format!("it unpacks to more than {MOST_UNPACKED} bytes"))
+            io::Error::new(io::ErrorKind::FileTooLarge, format!("it unpacks to more than {MAX_UNPACKED} bytes"))
         })?;
         Ok(length)
     }

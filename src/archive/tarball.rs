@@ -8,12 +8,12 @@ use tar::{Archive, Entry};
 
 use super::manifest::{self, Manifest};
 use super::tree::Whiteouts;
-use super::{ArchiveError, ArchiveItem, ArchiveSink, LARGEST_TOTAL, names, send_emulator};
+use super::{ArchiveError, ArchiveItem, ArchiveSink, MAX_TOTAL, names, send_emulator};
 
 /// Headers of any kind; the largest distributions have fewer files.
-const MOST_ENTRIES: usize = 200_000;
+const MAX_ENTRIES: usize = 200_000;
 /// A path has no more than PATH_MAX bytes (limits.h), and an extended header little more than two.
-const LONGEST_HEADER: u64 = 64 << 10;
+const MAX_HEADER: u64 = 64 << 10;
 
 /// Gives what is wanted of it to the sink, and reads it to its end, which is where a checksum is.
 pub(super) fn unpack_tar(tar: impl Read, targets: &[&str], sink: &mut ArchiveSink<'_>) -> Result<(), ArchiveError> {
@@ -72,8 +72,8 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         self.long = None;
         for (number, entry) in archive.entries().map_err(read_error)?.raw(true).enumerate() {
             self.members = self.members.saturating_add(1);
-            if self.members > MOST_ENTRIES {
-                return Err(ArchiveError::refused(format!("it has more than {MOST_ENTRIES} members")));
+            if self.members > MAX_ENTRIES {
+                return Err(ArchiveError::refused(format!("it has more than {MAX_ENTRIES} members")));
             }
             self.visit_entry(entry.map_err(read_error)?, number == 0 && self.whiteouts.is_none())?;
         }
@@ -105,7 +105,7 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         {
             return Ok(());
         }
-        if first && path == manifest::NAME.as_bytes() && kind.is_file() {
+        if first && path == manifest::FILE_NAME.as_bytes() && kind.is_file() {
             return self.read_manifest(&mut entry);
         }
         match names::target_of_path(&path, self.targets)? {
@@ -120,16 +120,16 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
 
     fn read_manifest<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), ArchiveError> {
         let mut text = Vec::new();
-        entry.take(manifest::LONGEST).read_to_end(&mut text).map_err(read_error)?;
+        entry.take(manifest::MAX_SIZE).read_to_end(&mut text).map_err(read_error)?;
         let manifest = Manifest::parse(&text, self.targets);
-        let manifest = manifest.map_err(|why| ArchiveError::Refused(format!("its {}: {why}", manifest::NAME)))?;
+        let manifest = manifest.map_err(|why| ArchiveError::Refused(format!("its {}: {why}", manifest::FILE_NAME)))?;
         (self.sink)(ArchiveItem::Manifest(manifest)).map_err(ArchiveError::Sink)
     }
 
     fn read_emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
         let path = String::from_utf8_lossy(path).into_owned();
-        let before = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
-        if let Some((number, (_, other))) = before {
+        let duplicate = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
+        if let Some((number, (_, other))) = duplicate {
             if number < self.prefix_depth {
                 return Ok(());
             }
@@ -137,8 +137,8 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         }
         let size = entry.header().entry_size().map_err(read_error)?;
         self.total = self.total.saturating_add(size);
-        if self.total > LARGEST_TOTAL {
-            return Err(ArchiveError::refused(format!("its emulators have more than {LARGEST_TOTAL} bytes")));
+        if self.total > MAX_TOTAL {
+            return Err(ArchiveError::refused(format!("its emulators have more than {MAX_TOTAL} bytes")));
         }
         send_emulator(entry, target, &path, size, self.sink)?;
         let known = self.targets.iter().find(|known| **known == target);
@@ -148,8 +148,8 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
 
     /// A link in the place of an emulator is not followed, but is worth a word where it is all there is.
     pub(super) fn check_links(self) -> Result<(), ArchiveError> {
-        let lonely = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
-        match lonely {
+        let dangling_link = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
+        match dangling_link {
             Some((_, path)) => Err(ArchiveError::Refused(format!("its {path} is a link or a device, not a file"))),
             None => Ok(()),
         }
@@ -158,7 +158,7 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
 
 fn read_extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
     let size = entry.header().entry_size().map_err(read_error)?;
-    if size > LONGEST_HEADER {
+    if size > MAX_HEADER {
         return Err(ArchiveError::refused(format!("it has an extended header of {size} bytes")));
     }
     let mut bytes = Vec::new();
@@ -173,7 +173,7 @@ fn parse_pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
     while !rest.is_empty() {
         let blank = rest.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
         let length = rest.get(..blank).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
-        let (record, others) = length.and_then(|length| rest.split_at_checked(length)).ok_or_else(broken)?;
+        let (record, rest_of_header) = length.and_then(|length| rest.split_at_checked(length)).ok_or_else(broken)?;
         let record = record.get(blank..).and_then(|record| record.strip_prefix(b" ")?.strip_suffix(b"\n"));
         let record = record.ok_or_else(broken)?;
         let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
@@ -185,7 +185,7 @@ fn parse_pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
             _ if key.starts_with(b"GNU.sparse.") => return Err(ArchiveError::refused("it has a sparse member")),
             _ => {}
         }
-        rest = others;
+        rest = rest_of_header;
     }
     Ok(path)
 }

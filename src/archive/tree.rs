@@ -10,10 +10,10 @@ const WHITEOUT: &[u8] = b".wh.";
 /// All that a directory had below.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Of the program whose format this was (AUFS); they hide nothing.
-const OTHERS: &[u8] = b".wh..wh.";
+const AUFS_METADATA: &[u8] = b".wh..wh.";
 
 /// More than the names in any distribution have together; they are kept in memory.
-const MOST_NAMES: usize = 64 << 20;
+const MAX_NAME_BYTES: usize = 64 << 20;
 
 /// What is hidden of a layer by those above it. What hides in a layer, hides nothing of that layer itself.
 #[derive(Debug, Default)]
@@ -38,8 +38,8 @@ impl Whiteouts {
     /// A member comes. Whether it is to be passed over: it is a whiteout, or hidden.
     pub(super) fn visit(&mut self, path: &[u8], is_dir: bool) -> Result<bool, ArchiveError> {
         self.name_bytes = self.name_bytes.saturating_add(path.len());
-        if self.name_bytes > MOST_NAMES {
-            return Err(ArchiveError::Refused(format!("its members have names of more than {MOST_NAMES} bytes")));
+        if self.name_bytes > MAX_NAME_BYTES {
+            return Err(ArchiveError::Refused(format!("its members have names of more than {MAX_NAME_BYTES} bytes")));
         }
         let Some(parts) = split_path(path) else { return Ok(false) };
         let Some((name, above)) = parts.split_last() else {
@@ -49,7 +49,7 @@ impl Whiteouts {
             self.this_layer.opaque_dirs.insert(above.join(&b'/'));
             return Ok(true);
         }
-        if name.starts_with(OTHERS) {
+        if name.starts_with(AUFS_METADATA) {
             return Ok(true);
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {

@@ -10,7 +10,7 @@ use memchr::memmem;
 use crate::interpreter::{self, InvalidVersionLine, QemuVersion};
 
 /// The answer's first line, and more.
-const LINE: usize = 256;
+const MAX_LINE: usize = 256;
 
 /// A program does not hold the answer of an emulator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ impl VersionScan {
     }
 
     pub(super) fn scan_chunk(&mut self, bytes: &[u8]) {
-        if self.found && self.buffer.len() >= LINE {
+        if self.found && self.buffer.len() >= MAX_LINE {
             return;
         }
         self.buffer.extend_from_slice(bytes);
@@ -57,7 +57,7 @@ impl VersionScan {
         if !self.found {
             return Err(AnnouncedVersionError::Missing);
         }
-        let line = self.buffer.get(..LINE).unwrap_or(&self.buffer);
+        let line = self.buffer.get(..MAX_LINE).unwrap_or(&self.buffer);
         Ok(interpreter::parse_version(&String::from_utf8_lossy(line), &self.binary)?)
     }
 }

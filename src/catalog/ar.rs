@@ -6,7 +6,7 @@ use std::ops::Range;
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
 /// A `.deb` has three members, and signed ones a few more.
-const MOST_MEMBERS: u64 = 64;
+const MAX_MEMBERS: u64 = 64;
 const HEADER_END: &[u8] = b"`\n";
 
 /// Where the member of this name lies.
@@ -18,7 +18,7 @@ pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Resul
         return Err(broken("it is no ar archive"));
     }
     let mut at = MAGIC.len() as u64;
-    for _ in 0..MOST_MEMBERS {
+    for _ in 0..MAX_MEMBERS {
         let header = read_header(deb, name)?;
         let (found, length) =
             parse_header(&header).ok_or_else(|| broken(format!("the ar header at byte {at} is broken")))?;
@@ -30,7 +30,7 @@ pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Resul
         at = offset.saturating_add(length.next_multiple_of(2));
         deb.seek(SeekFrom::Start(at))?;
     }
-    Err(broken(format!("none of its first {MOST_MEMBERS} members is {name}")))
+    Err(broken(format!("none of its first {MAX_MEMBERS} members is {name}")))
 }
 
 fn read_header(deb: &mut impl Read, name: &str) -> io::Result<[u8; HEADER]> {

@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use super::invalid::{ensure, is_name, is_version};
 use super::{CatalogError, DigestOrigin, InvalidEntry};
 use crate::digest::Sha256;
-use crate::interpreter::{KERNEL_TELLS_ARGV0, QemuVersion};
+use crate::interpreter::{KERNEL_PASSES_ARGV0, QemuVersion};
 
 /// The version of the list's own format.
 const VERSION: u32 = 1;
 /// No archive of QEMUs is near this size (that of nine guests has 31 MB).
-const LARGEST: u64 = 1 << 30;
+const MAX_ARCHIVE: u64 = 1 << 30;
 /// What the archive reader knows by these names.
-const KINDS: [&str; 3] = [".tar.gz", ".tar.xz", ".tar.zst"];
+const EXTENSIONS: [&str; 3] = [".tar.gz", ".tar.xz", ".tar.zst"];
 
 /// All archives that we know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl PinnedArchive {
     /// Whether its QEMUs work on a kernel of this version: those that assume flag P are registered with it or not at
     /// all, and before Linux 5.12 we do not register with P.
     pub fn supports_kernel(&self, kernel: (u32, u32)) -> bool {
-        !self.assumes_argv0 || kernel >= KERNEL_TELLS_ARGV0
+        !self.assumes_argv0 || kernel >= KERNEL_PASSES_ARGV0
     }
 
     /// QEMU's own version, as a number. Of an archive that was checked, there is one.
@@ -148,7 +148,7 @@ fn check_archive(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     ensure(archive.publisher.split('/').count() == 2 && archive.publisher.split('/').all(is_plain_name), || {
         InvalidEntry::Publisher
     })?;
-    ensure(archive.size.is_none_or(|size| (1..=LARGEST).contains(&size)), || InvalidEntry::ArchiveSize)?;
+    ensure(archive.size.is_none_or(|size| (1..=MAX_ARCHIVE).contains(&size)), || InvalidEntry::ArchiveSize)?;
     ensure(archive.prefix.starts_with("qemu-") && is_plain_name(&archive.prefix), || InvalidEntry::Prefix)?;
     ensure(!archive.targets.is_empty(), || InvalidEntry::NoTarget)?;
     archive.targets.iter().try_for_each(|target| {
@@ -165,7 +165,7 @@ fn check_url(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     ensure(host.contains('.') && is_plain_name(host) && rest.contains('/') && parts.all(is_plain_name), || {
         InvalidEntry::Url
     })?;
-    ensure(KINDS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || InvalidEntry::FileName)
+    ensure(EXTENSIONS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || InvalidEntry::FileName)
 }
 
 /// A part of a URL or a name: no part is empty or begins with a dot. `%` is for the slash in a tag's name.

@@ -18,13 +18,13 @@ use super::announced::VersionScan;
 use super::{Block, Catalog, CatalogError, DigestOrigin, Member, Package, Span, VERSION};
 use super::{ar, invalid, xz};
 use crate::digest::Sha256;
-use crate::interpreter::{ELF_MAGIC, HEAD, QemuVersion, detect_machine};
+use crate::interpreter::{ELF_MAGIC, HEAD_SIZE, QemuVersion, detect_machine};
 
-const DATA: &str = "data.tar.xz";
+const DATA_MEMBER: &str = "data.tar.xz";
 /// Where Debian's package has the programs (`dpkg -L qemu-user`).
-const PROGRAM: &str = "usr/bin/qemu-";
+const PROGRAM_PREFIX: &str = "usr/bin/qemu-";
 /// How the names of Debian 12's end.
-const STATIC: &str = "-static";
+const STATIC_SUFFIX: &str = "-static";
 /// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
 
@@ -79,7 +79,7 @@ pub fn generate_catalog<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Cata
 
 fn scan_package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, GenerateError> {
     let (size, sha256, sha1) = hash_file(deb)?;
-    let data = ar::find_member(deb, DATA)?;
+    let data = ar::find_member(deb, DATA_MEMBER)?;
     let data = Span { offset: data.start, length: data.end.saturating_sub(data.start) };
     if data.end() > size {
         return Err(GenerateError::format("it ends too early"));
@@ -151,13 +151,13 @@ fn scan_members(data: impl Read) -> Result<(PackageIdentity, Vec<Member>), Gener
     for entry in archive.entries()? {
         let entry = entry?;
         let path = entry.path()?.to_string_lossy().into_owned();
-        let Some(name) = path.trim_start_matches("./").strip_prefix(PROGRAM) else {
+        let Some(name) = path.trim_start_matches("./").strip_prefix(PROGRAM_PREFIX) else {
             continue;
         };
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let target = name.strip_suffix(STATIC).unwrap_or(name);
+        let target = name.strip_suffix(STATIC_SUFFIX).unwrap_or(name);
         let Some((is, member)) = scan_member(target, entry)? else {
             continue;
         };
@@ -170,7 +170,7 @@ fn scan_members(data: impl Read) -> Result<(PackageIdentity, Vec<Member>), Gener
     }
     // What is behind the archive's end is decoded too: the checks of all blocks are made.
     read_chunks(archive.into_inner(), |_| ())?;
-    let kind = kind.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM}* that is a program")))?;
+    let kind = kind.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM_PREFIX}* that is a program")))?;
     Ok((kind, members))
 }
 
@@ -184,7 +184,7 @@ fn scan_member(
     let mut head = Vec::new();
     let mut announced = VersionScan::for_target(target);
     let size = read_chunks(&mut entry, |bytes| {
-        head.extend(bytes.iter().take(usize::try_from(HEAD).unwrap_or(0).saturating_sub(head.len())));
+        head.extend(bytes.iter().take(usize::try_from(HEAD_SIZE).unwrap_or(0).saturating_sub(head.len())));
         sha256.update(bytes);
         announced.scan_chunk(bytes);
     })?;

@@ -151,10 +151,10 @@ impl Catalog {
 
     /// The package for this machine of the release that somebody asks for; of several, the newest.
     pub fn package_of_version(&self, host: &str, wanted: &VersionRequest) -> Result<&Package, CatalogError> {
-        let meant = self
+        let matching = self
             .packages_for(host)
             .filter(|package| package.parsed_version().is_some_and(|version| wanted.is_met_by(version)));
-        meant.max_by_key(|package| package.parsed_version()).ok_or_else(|| CatalogError::NoSuchVersion {
+        matching.max_by_key(|package| package.parsed_version()).ok_or_else(|| CatalogError::NoSuchVersion {
             wanted: *wanted,
             host: host.to_owned(),
             known: self.packages_for(host).map(|package| package.qemu_version.clone()).collect(),

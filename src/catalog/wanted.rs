@@ -23,8 +23,8 @@ impl VersionRequest {
     pub fn is_met_by(&self, version: QemuVersion) -> bool {
         let QemuVersion(major, minor, patch) = version;
         self.major == major
-            && self.minor.is_none_or(|wanted| wanted == minor)
-            && self.patch.is_none_or(|wanted| wanted == patch)
+            && self.minor.is_none_or(|release| release == minor)
+            && self.patch.is_none_or(|release| release == patch)
     }
 }
 

@@ -81,8 +81,8 @@ fn parse_index(index: &[u8], first: u64) -> Option<Vec<XzBlock>> {
 fn take_integer(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
-        let (&byte, behind) = rest.split_first()?;
-        *rest = behind;
+        let (&byte, tail) = rest.split_first()?;
+        *rest = tail;
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Some(value);

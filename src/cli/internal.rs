@@ -21,10 +21,10 @@ pub struct Internal {
 #[derive(Debug, Subcommand)]
 pub enum Worker {
     /// Do the download that standard input describes, confined
-    #[command(name = fetcher::COMMAND)]
+    #[command(name = fetcher::DOWNLOAD_COMMAND)]
     Download,
     /// Unpack the archive on standard input, confined
-    #[command(name = fetcher::UNPACK)]
+    #[command(name = fetcher::UNPACK_COMMAND)]
     Unpack {
         /// The process that started this one
         parent: u32,
@@ -32,7 +32,7 @@ pub enum Worker {
         targets: Vec<String>,
     },
     /// Unpack the image layers on standard input, confined
-    #[command(name = fetcher::UNPACK_LAYERS)]
+    #[command(name = fetcher::UNPACK_LAYERS_COMMAND)]
     UnpackLayers {
         /// The process that started this one
         parent: u32,
@@ -42,7 +42,7 @@ pub enum Worker {
         targets: Vec<String>,
     },
     /// Verify the signed list on standard input, confined
-    #[command(name = fetcher::VERIFY)]
+    #[command(name = fetcher::VERIFY_COMMAND)]
     Verify {
         /// The process that started this one
         parent: u32,
@@ -50,7 +50,7 @@ pub enum Worker {
         question: String,
     },
     /// Pull the image that standard input names, confined
-    #[command(name = fetcher::PULL)]
+    #[command(name = fetcher::PULL_COMMAND)]
     Pull,
     /// Map the ids of a new user namespace from outside of it
     #[command(name = rootless::MAP_IDS)]
@@ -65,7 +65,7 @@ pub enum Worker {
         programs: Vec<PathBuf>,
     },
     /// Isolate this process and execute the probe of a system
-    #[command(name = probe::room::ENTER)]
+    #[command(name = probe::room::ENTER_ISOLATION)]
     Probe {
         /// The kind of isolation
         room: String,
@@ -73,7 +73,7 @@ pub enum Worker {
         system: String,
     },
     /// Enter a chroot and execute a program there
-    #[command(name = apply::BECOME)]
+    #[command(name = apply::EXEC_IN_CHROOT)]
     ChrootExec {
         /// The chroot
         dir: PathBuf,

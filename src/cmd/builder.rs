@@ -20,9 +20,9 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     let facts = Facts::gather(host, &[], None)?;
     let own = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
     let answer = answer::show_config(host);
-    let look = BuilderContext { host, ui, facts: &facts, native: &own, nix_config: answer.as_ref() };
-    let native = look.native_systems();
-    let emulated = if named.is_empty() { look.registered_systems() } else { look.requested_systems(named)? };
+    let context = BuilderContext { host, ui, facts: &facts, native: &own, nix_config: answer.as_ref() };
+    let native = context.native_systems();
+    let emulated = if named.is_empty() { context.registered_systems() } else { context.requested_systems(named)? };
     let host_key = read_host_key(host);
     if host_key.is_none() {
         ui.print_note("no host key of sshd was found: others have to know it (ssh-keyscan)");
@@ -31,7 +31,7 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
         ui.print_note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
     }
     let builder =
-        BuilderHost { uri, max_jobs: host::env::processor_count(), features: look.system_features(), host_key };
+        BuilderHost { uri, max_jobs: host::env::processor_count(), features: context.system_features(), host_key };
     let machines = builder.machine_lines(&native, &emulated);
     if ui.is_json() {
         ui.print_json(&NixMachines { version: 1, machines });
@@ -157,8 +157,8 @@ impl BuilderContext<'_> {
     }
 
     fn system_features(&self) -> Vec<String> {
-        let said = self.nix_config.and_then(|answer| answer.features.clone());
-        said.unwrap_or_else(|| {
+        let configured = self.nix_config.and_then(|answer| answer.features.clone());
+        configured.unwrap_or_else(|| {
             let kvm = self.host.may_write(Path::new("/dev/kvm")).then_some("kvm");
             machines::DEFAULT_FEATURES.into_iter().chain(kvm).map(str::to_owned).collect()
         })

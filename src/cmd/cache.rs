@@ -13,7 +13,7 @@ use crate::outcome::{CacheFileReport, CacheReport};
 use crate::ui::Ui;
 
 /// A download into the cache is not waited for: it is quicker to try again.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &cli::CacheArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let cache = DownloadCache::for_user(host)
@@ -24,7 +24,7 @@ pub(super) fn run(args: &cli::CacheArgs, host: &Host, ui: &Ui) -> Result<ExitCod
         Some(cli::CacheCommand::Prune) => {
             let lock = cache.dir().join(cache::LOCK);
             // Where only downloads were cut short, there is none; it stays, for others may be waiting for it.
-            let _lock = if host.exists(&lock) { Some(host.lock(&lock, PATIENCE, &mut |_| {})?) } else { None };
+            let _lock = if host.exists(&lock) { Some(host.lock(&lock, LOCK_TIMEOUT, &mut |_| {})?) } else { None };
             kept.iter().try_for_each(|kept| cache.remove_file(host, kept))?;
             cache.remove_if_empty(host);
             print_cache(ui, &cache, &kept, true);

@@ -37,13 +37,13 @@ pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCo
 fn read_message(args: &cli::DoctorArgs) -> Result<Option<String>> {
     match args.message.as_slice() {
         [] => Ok(None),
-        [dash] if dash == "-" => host::user_files::read_stdin_tail(LONGEST).map(Some),
+        [dash] if dash == "-" => host::user_files::read_stdin_tail(MAX_MESSAGE).map(Some),
         words => Ok(Some(words.join(" "))),
     }
 }
 
 /// Of a log, so much: the end, where it failed.
-const LONGEST: u64 = 1 << 20;
+const MAX_MESSAGE: u64 = 1 << 20;
 
 /// A message that is known is something wrong, so that a script can tell it from one that is not.
 fn explain_message(ui: &Ui, seen: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {

@@ -94,11 +94,11 @@ fn print_entries(ui: &Ui, of: &Explanation, step: &ExecStep) {
 
 fn print_handler(ui: &Ui, step: &ExecStep) {
     let Some(found) = &step.interpreter else { return };
-    let by = match &step.taken_by {
+    let handler = match &step.taken_by {
         Handler::Entry { name } => format!("entry {name} starts {}", found.path),
         _ => format!("its first line starts {}", found.path),
     };
-    ui.print_result(&by);
+    ui.print_result(&handler);
     for text in interpreter_lines(found).into_iter().chain(flag_lines(found)) {
         print_line(ui, &text);
     }

@@ -14,7 +14,7 @@ use crate::error::{ExitCode, Result};
 use crate::facts::{Facts, in_memory_entry_name};
 use crate::hold::Reregister;
 use crate::host::Host;
-use crate::in_memory::{HELD_IN_MEMORY, IN_MEMORY};
+use crate::in_memory::{FD_DIR, WATCHED_FD_DIR};
 use crate::nix::conf::{self, NixGuest};
 use crate::outcome::{Report, StepReport, SystemReport};
 use crate::plan::Step;
@@ -82,7 +82,7 @@ impl InMemoryRegistrar<'_> {
         }
         // With "all", what nobody has is passed over.
         plan.missing.retain(|arch| self.has_emulator(arch));
-        let place = if self.args.watch { HELD_IN_MEMORY } else { IN_MEMORY };
+        let place = if self.args.watch { WATCHED_FD_DIR } else { FD_DIR };
         let mut rules = Vec::new();
         for emulator in self.emulators.iter().filter(|one| plan.missing.iter().any(|a| a.target == one.arch.target)) {
             if let EmulatorFile::Memory(file) = &emulator.file {

@@ -105,12 +105,12 @@ fn stop_hint(holder: &str) -> String {
 
 /// What a hold would put back at once is not unregistered.
 pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterRequest) -> Result<()> {
-    let stays = match local_watcher(host, request) {
+    let watcher_hint = match local_watcher(host, request) {
         Some(holder) => Some((stop_hint(&holder), format!("{holder}, stays"))),
         None => is_watched_in_container(host, request)?
             .then(|| (stop_hint(""), "a process in a container stays".to_owned())),
     };
-    let Some((how, who)) = stays else { return Ok(()) };
+    let Some((how, who)) = watcher_hint else { return Ok(()) };
     Err(Error::Conflict {
         what: format!("{who} (register --watch) and would put back what is taken away"),
         hint: format!("end it first: {how}"),
@@ -131,7 +131,7 @@ fn is_watched_in_container(host: &Host, request: &request::UnregisterRequest) ->
     let table = binfmt_misc::read_table(host)?;
     let is_held = |arch: &&'static Arch| {
         let entry = table.find_entry(&facts::in_memory_entry_name(arch));
-        entry.is_some_and(|entry| entry.rule.interpreter.starts_with(crate::in_memory::HELD_IN_MEMORY.as_bytes()))
+        entry.is_some_and(|entry| entry.rule.interpreter.starts_with(crate::in_memory::WATCHED_FD_DIR.as_bytes()))
     };
     Ok(request.systems.iter().any(is_held))
 }
@@ -152,13 +152,13 @@ impl WatchSetup {
         let Self { lock: _lock, ready, manager, watcher, on_stop, wait, alone } = self;
         let mut hold = TableWatcher::new(host, Notifier::new(log, manager, ready), watcher, outcome)?;
         hold.run(registration);
-        let (tell, wanted) = hold.finish();
+        let (notifier, expected) = hold.finish();
         match on_stop {
             StopAction::Leave => {
                 // With the last mount they go.
                 let name = if alone { "expired" } else { "left" };
-                for (one, _) in wanted.iter().filter(|(_, there)| *there) {
-                    tell.log_event(
+                for (one, _) in expected.iter().filter(|(_, is_present)| *is_present) {
+                    notifier.log_event(
                         &LogEvent::info(name).with_field("system", one.arch.target).with_field("entry", &one.entry),
                     );
                 }

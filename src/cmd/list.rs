@@ -28,9 +28,9 @@ pub(super) fn run(args: &ListArgs, ui: &Ui) -> Result<ExitCode> {
 fn print_table(ui: &Ui) {
     let mut table = table::new_table(&["SYSTEM", "NIX", "ALSO CALLED"]);
     for arch in Arch::ALL {
-        let others = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
+        let other_names = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
         let mut names: Vec<&str> = Vec::new();
-        for name in others.filter(|name| **name != arch.target) {
+        for name in other_names.filter(|name| **name != arch.target) {
             if !names.contains(name) {
                 names.push(name);
             }

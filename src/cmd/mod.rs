@@ -178,7 +178,11 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
 
 fn line_as_root() -> String {
     // sudo drops them unless told otherwise.
-    let counted = download::VARIABLES.iter().copied().chain([mirrors::NIX_ROOTS, mirrors::VARIABLE, mirrors::NETRC]);
+    let counted = download::PROXY_VARIABLES.iter().copied().chain([
+        mirrors::NIX_CERT_VARIABLE,
+        mirrors::MIRROR_VARIABLE,
+        mirrors::NETRC_VARIABLE,
+    ]);
     let set: Vec<&str> = counted.filter(|name| host::env::var(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {

@@ -129,8 +129,8 @@ fn is_recorded(facts: &Facts, planned: &SystemPlan) -> bool {
 
 /// What Nix answers is what is claimed of it.
 fn check_nix_config(host: &Host, plan: &Plan, applied: &ApplyResult, outcome: &mut Report) {
-    let told = plan.steps.iter().any(|step| matches!(step, Step::RestartNixDaemon));
-    if !told || !host.is_live() {
+    let restarts_daemon = plan.steps.iter().any(|step| matches!(step, Step::RestartNixDaemon));
+    if !restarts_daemon || !host.is_live() {
         return;
     }
     let registered = |planned: &&SystemPlan| applied.receipt.systems.get(planned.arch.target).is_some_and(|s| s.nix);

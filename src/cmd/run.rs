@@ -40,13 +40,13 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     let emulators = emulators::obtain_emulators(context, &wanted, (&machine, kernel), &request)?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
     let rule = |emulator: &Emulator| emulator.build_rule(&layout::emulator_name(emulator.arch), false);
-    let ours = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
-    let older = inherited::inheritable_rules(&above, &ours);
+    let rules = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
+    let older = inherited::inheritable_rules(&above, &rules);
     let (program, words) = command_line(args);
     warn_about_nix_daemon(host, ui, &program, &words, &archs);
     // As who we are out here.
     let variables = environment_variables(&archs, args.map_root);
-    let lost = enter_namespace(host, &mapping, &older, &ours)?;
+    let lost = enter_namespace(host, &mapping, &older, &rules)?;
     if args.verbose {
         print_inherited(ui, older.len(), &lost);
     }

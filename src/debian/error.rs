@@ -53,8 +53,8 @@ pub enum DebianError {
     Process(String),
 }
 
-fn days_between(then: Date, now: Date) -> u64 {
-    then.age_at(now).as_secs() / 86_400
+fn days_between(earlier: Date, now: Date) -> u64 {
+    earlier.age_at(now).as_secs() / 86_400
 }
 
 impl DebianError {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cleartext::{InvalidCleartext, SignedText};
 use super::keys::{Keyring, SignaturesError};
 use super::stanza::{InvalidStanza, StanzaLine, set_once};
-use super::{Date, LARGEST_INDEX, LARGEST_RELEASE};
+use super::{Date, MAX_INDEX_SIZE, MAX_RELEASE_SIZE};
 use crate::digest::Sha256;
 
 /// A file that is listed.
@@ -40,7 +40,7 @@ pub struct SuiteRelease {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRelease {
     /// It is too long.
-    #[error("it has more than {LARGEST_RELEASE} bytes")]
+    #[error("it has more than {MAX_RELEASE_SIZE} bytes")]
     Long,
     /// It is not one signed text.
     #[error(transparent)]
@@ -96,7 +96,7 @@ impl SuiteRelease {
         keys: &Keyring,
         now: Date,
     ) -> Result<Self, InvalidRelease> {
-        if file.len() as u64 > LARGEST_RELEASE {
+        if file.len() as u64 > MAX_RELEASE_SIZE {
             return Err(InvalidRelease::Long);
         }
         let signed = SignedText::parse(file)?;
@@ -156,7 +156,7 @@ fn parse_entry(entry: &str, wanted: &str) -> Result<Option<IndexDigest>, Invalid
     }
     let listed = (|| Some(IndexDigest { size: parse_digits(size)?, sha256: sha256.parse().ok()? }))();
     let listed = listed.ok_or_else(|| InvalidRelease::NoSize(wanted.to_owned()))?;
-    if listed.size == 0 || listed.size > LARGEST_INDEX {
+    if listed.size == 0 || listed.size > MAX_INDEX_SIZE {
         return Err(InvalidRelease::Size { path: wanted.to_owned(), size: listed.size });
     }
     Ok(Some(listed))

@@ -16,10 +16,10 @@
 //! is believed as it stands; a test has gpg check it.
 
 use super::packet::{self, BadSignature, InvalidPacket, PublicKey, Signature};
-use super::{Date, SLACK};
+use super::{CLOCK_SLACK, Date};
 use crate::digest::to_hex;
 
-const FILES: [&[u8]; 4] = [
+const CERTIFICATES: [&[u8]; 4] = [
     include_bytes!("keys/debian-archive-trixie-automatic.pgp"),
     include_bytes!("keys/debian-archive-trixie-stable.pgp"),
     include_bytes!("keys/debian-archive-bookworm-automatic.pgp"),
@@ -29,7 +29,7 @@ const FILES: [&[u8]; 4] = [
 /// The key may sign data (RFC 9580 §5.2.3.29).
 const MAY_SIGN: u8 = 2;
 /// A signature of a text whose line ends do not matter (§5.2.1.2).
-const OF_TEXT: u8 = 1;
+const TEXT_SIGNATURE: u8 = 1;
 
 /// A key that may sign, of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub enum SignatureError {
 impl Keyring {
     /// Those of Debian's archive.
     pub fn debian_archive() -> Self {
-        Self(FILES.iter().filter_map(|file| parse_certificate(file).ok()).flatten().collect())
+        Self(CERTIFICATES.iter().filter_map(|file| parse_certificate(file).ok()).flatten().collect())
     }
 
     /// Those of other certificates, for tests.
@@ -163,7 +163,7 @@ impl Keyring {
             BadSignature::UnsupportedHash(hash) => SignatureError::Hash { key: shown.clone(), hash },
             BadSignature::Mismatch => SignatureError::Wrong(shown.clone()),
         })?;
-        if signature.kind != OF_TEXT || signature.has_unknown_critical {
+        if signature.kind != TEXT_SIGNATURE || signature.has_unknown_critical {
             return Err(SignatureError::NotText(shown));
         }
         key.check_time(&signature, now, shown)?;
@@ -175,10 +175,11 @@ impl SigningKey {
     /// Made while there was the key, and neither has expired.
     fn check_time(&self, signature: &Signature<'_>, now: Date, shown: String) -> Result<(), SignatureError> {
         let Some(created) = signature.created.map(u64::from) else { return Err(SignatureError::NoDate(shown)) };
-        if created < self.public.created.into() || created > now.0.saturating_add(SLACK) {
+        if created < self.public.created.into() || created > now.0.saturating_add(CLOCK_SLACK) {
             return Err(SignatureError::Made { key: shown, made: Date(created), now });
         }
-        let end = signature.expires.filter(|after| *after > 0).map(|after| created.saturating_add(after.into()));
+        let end =
+            signature.expires.filter(|seconds| *seconds > 0).map(|seconds| created.saturating_add(seconds.into()));
         match [end, self.expires].into_iter().flatten().min() {
             Some(end) if end <= now.0 => Err(SignatureError::Expired { key: shown, end: Date(end) }),
             _ => Ok(()),
@@ -199,7 +200,7 @@ fn parse_certificate(bytes: &[u8]) -> Result<Vec<SigningKey>, InvalidPacket> {
             packet::PUBLIC_KEY => return Err(InvalidPacket),
             packet::SIGNATURE => {
                 let certificate = keys.first().map(|(primary, _)| primary.certificate);
-                let Some((_, said)) = keys.last_mut() else { return Err(InvalidPacket) };
+                let Some((_, self_signature)) = keys.last_mut() else { return Err(InvalidPacket) };
                 let Some(signature) = Signature::parse(body)? else { continue };
                 // Of its user's name, of itself, of a subkey; those of others are not about this.
                 let own = signature.issuer == certificate;
@@ -209,9 +210,11 @@ fn parse_certificate(bytes: &[u8]) -> Result<Vec<SigningKey>, InvalidPacket> {
                     0x10..=0x13 | 0x18 | 0x1f
                         if own
                             && signature.key_flags.is_some()
-                            && said.as_ref().is_none_or(|said| said.created <= signature.created) =>
+                            && self_signature
+                                .as_ref()
+                                .is_none_or(|self_signature| self_signature.created <= signature.created) =>
                     {
-                        *said = Some(signature);
+                        *self_signature = Some(signature);
                     }
                     _ => {}
                 }
@@ -219,10 +222,11 @@ fn parse_certificate(bytes: &[u8]) -> Result<Vec<SigningKey>, InvalidPacket> {
             _ => {}
         }
     }
-    let may_sign = |(mut key, said): (SigningKey, Option<Signature<'_>>)| {
-        let said = said.filter(|said| said.key_flags.is_some_and(|flags| flags & MAY_SIGN != 0))?;
-        let after = said.key_expires.filter(|after| *after > 0);
-        key.expires = after.map(|after| u64::from(key.public.created).saturating_add(after.into()));
+    let may_sign = |(mut key, self_signature): (SigningKey, Option<Signature<'_>>)| {
+        let self_signature = self_signature
+            .filter(|self_signature| self_signature.key_flags.is_some_and(|flags| flags & MAY_SIGN != 0))?;
+        let seconds = self_signature.key_expires.filter(|seconds| *seconds > 0);
+        key.expires = seconds.map(|seconds| u64::from(key.public.created).saturating_add(seconds.into()));
         Some(key)
     };
     Ok(keys.into_iter().filter_map(may_sign).collect())

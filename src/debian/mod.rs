@@ -45,14 +45,14 @@ pub use stanza::InvalidStanza;
 pub use version::{DebianVersion, InvalidDebianVersion};
 
 /// The package that has the emulators.
-pub const NAME: &str = "qemu-user";
+pub const PACKAGE_NAME: &str = "qemu-user";
 
 /// Five times what unstable's has, which is the longest.
-pub const LARGEST_RELEASE: u64 = 1 << 20;
+pub const MAX_RELEASE_SIZE: u64 = 1 << 20;
 /// Six times what the main archive's has.
-pub const LARGEST_INDEX: u64 = 64 << 20;
+pub const MAX_INDEX_SIZE: u64 = 64 << 20;
 /// So far a clock may be behind Debian's, in seconds: a day.
-const SLACK: u64 = 86_400;
+const CLOCK_SLACK: u64 = 86_400;
 
 /// A part of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,13 +178,13 @@ fn find_in_suite(
     let wanted = IndexFile {
         path: format!("{directory}/InRelease"),
         fallback_path: None,
-        max_size: LARGEST_RELEASE,
+        max_size: MAX_RELEASE_SIZE,
         sha256: None,
     };
     let refused =
         |wanted: &IndexFile, why: String| DebianError::Unverified { what: wanted.path.clone(), why: to_one_line(&why) };
-    let question = IndexQuery::Release { architecture: architecture.to_owned(), now };
-    let release = match read(&question, fetch_checked(&wanted, get)?)? {
+    let query = IndexQuery::Release { architecture: architecture.to_owned(), now };
+    let release = match read(&query, fetch_checked(&wanted, get)?)? {
         IndexResult::Release(release) => release,
         IndexResult::Refused(why) => return Err(refused(&wanted, why).into()),
         IndexResult::Package(_) => return Err(unexpected_result()),
@@ -198,8 +198,8 @@ fn find_in_suite(
         None => (named, None),
     };
     let wanted = IndexFile { path, fallback_path: otherwise, max_size: size, sha256: Some(sha256) };
-    let question = IndexQuery::Package { architecture: architecture.to_owned() };
-    let package = match read(&question, fetch_checked(&wanted, get)?)? {
+    let query = IndexQuery::Package { architecture: architecture.to_owned() };
+    let package = match read(&query, fetch_checked(&wanted, get)?)? {
         IndexResult::Package(Some(package)) => package,
         IndexResult::Package(None) => return Ok(None),
         IndexResult::Refused(why) => return Err(refused(&wanted, why).into()),
@@ -251,14 +251,14 @@ fn check_release(
         format!("it is the list of {}", to_one_line(&release.codename))
     } else if suite.expires && until.is_none() {
         "it does not say until when it is valid (Valid-Until)".to_owned()
-    } else if release.index.size == 0 || release.index.size > LARGEST_INDEX {
+    } else if release.index.size == 0 || release.index.size > MAX_INDEX_SIZE {
         format!("its list of packages has {} bytes", release.index.size)
     } else if !keys.list_keys().iter().any(|(_, certificate, _)| *certificate == release.key) {
         "it is signed by a key that is none of Debian's".to_owned()
     } else {
         return match until {
             Some(until) if until <= now => Err(DebianError::Expired { what, until, made, now }),
-            _ if made.0 > now.0.saturating_add(SLACK) => Err(DebianError::Future { what, made, now }),
+            _ if made.0 > now.0.saturating_add(CLOCK_SLACK) => Err(DebianError::Future { what, made, now }),
             _ => Ok(()),
         };
     };
@@ -266,11 +266,11 @@ fn check_release(
 }
 
 /// Reads a file: for the process that has no rights.
-pub fn answer_query(question: &IndexQuery, file: &mut impl Read, keys: &Keyring) -> IndexResult {
-    match question {
+pub fn answer_query(query: &IndexQuery, file: &mut impl Read, keys: &Keyring) -> IndexResult {
+    match query {
         IndexQuery::Release { architecture, now } => {
             let mut bytes = Vec::new();
-            let read = file.take(LARGEST_RELEASE.saturating_add(1)).read_to_end(&mut bytes);
+            let read = file.take(MAX_RELEASE_SIZE.saturating_add(1)).read_to_end(&mut bytes);
             if let Err(e) = read {
                 return IndexResult::Refused(format!("it cannot be read: {e}"));
             }

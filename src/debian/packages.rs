@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::inrelease::parse_digits;
 use super::stanza::{InvalidStanza, StanzaLine, set_once};
 use super::version::InvalidDebianVersion;
-use super::{DebianVersion, NAME};
+use super::{DebianVersion, PACKAGE_NAME};
 use crate::digest::Sha256;
 
 /// Ten times what Debian's unpack to.
-const MOST_UNPACKED: u64 = 512 << 20;
+const MAX_UNPACKED: u64 = 512 << 20;
 /// Ten times the longest line that there is; `Provides` of some packages is long.
-const LONGEST_LINE: u64 = 1 << 20;
+const MAX_LINE: u64 = 1 << 20;
 /// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
 /// Seven times what the package has.
-const LARGEST_PACKAGE: u64 = 512 << 20;
+const MAX_PACKAGE: u64 = 512 << 20;
 /// As PATH_MAX is not for URLs, a quarter of it.
-const LONGEST_PATH: usize = 1024;
+const MAX_PATH: usize = 1024;
 
 /// A package of the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,10 +43,10 @@ pub enum InvalidPackages {
     #[error("it cannot be read: {0}")]
     Read(String),
     /// A line has no end.
-    #[error("it ends within a line, or has one of more than {LONGEST_LINE} bytes")]
+    #[error("it ends within a line, or has one of more than {MAX_LINE} bytes")]
     Line,
     /// It is too long.
-    #[error("it unpacks to {MOST_UNPACKED} bytes or more")]
+    #[error("it unpacks to {MAX_UNPACKED} bytes or more")]
     Long,
     /// It is not a control file.
     #[error(transparent)]
@@ -55,16 +55,16 @@ pub enum InvalidPackages {
     #[error("it has a field of more lines than one, which has one")]
     Lines,
     /// The package lacks a field.
-    #[error("its {NAME} has no {0}")]
+    #[error("its {PACKAGE_NAME} has no {0}")]
     NoField(&'static str),
     /// The version of the package is not one.
-    #[error("its {NAME} has {0}")]
+    #[error("its {PACKAGE_NAME} has {0}")]
     Version(#[from] InvalidDebianVersion),
     /// The package is not in the pool.
-    #[error("its {NAME} lies where no package does")]
+    #[error("its {PACKAGE_NAME} lies where no package does")]
     Path,
     /// The package is empty or too large.
-    #[error("its {NAME} has {0} bytes")]
+    #[error("its {PACKAGE_NAME} has {0} bytes")]
     Size(u64),
 }
 
@@ -78,11 +78,11 @@ impl PoolPackage {
     /// The same in a list as it is. It is read line by line, to its end, where a checksum is.
     pub fn find(list: impl BufRead, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
         let broken = |e: io::Error| InvalidPackages::Read(e.to_string());
-        let mut list = list.take(MOST_UNPACKED);
+        let mut list = list.take(MAX_UNPACKED);
         let (mut best, mut stanza, mut line) = (None, PackageStanza::default(), Vec::new());
         loop {
             line.clear();
-            let length = list.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(broken)?;
+            let length = list.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(broken)?;
             if length == 0 {
                 break;
             }
@@ -107,7 +107,7 @@ impl PoolPackage {
         let version = self.version.parse()?;
         let file = self.path.rsplit('/').next().unwrap_or_default();
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
-        let sound = self.path.len() <= LONGEST_PATH
+        let sound = self.path.len() <= MAX_PATH
             && self.path.starts_with("pool/")
             && self
                 .path
@@ -118,7 +118,7 @@ impl PoolPackage {
         if !sound {
             return Err(InvalidPackages::Path);
         }
-        if self.size == 0 || self.size > LARGEST_PACKAGE {
+        if self.size == 0 || self.size > MAX_PACKAGE {
             return Err(InvalidPackages::Size(self.size));
         }
         Ok(version)
@@ -174,7 +174,7 @@ impl PackageStanza {
     }
 
     fn into_package(self, architecture: &str) -> Result<Option<PoolPackage>, InvalidPackages> {
-        if self.package.as_deref() != Some(NAME) || self.architecture.as_deref() != Some(architecture) {
+        if self.package.as_deref() != Some(PACKAGE_NAME) || self.architecture.as_deref() != Some(architecture) {
             return Ok(None);
         }
         let lacks = InvalidPackages::NoField;

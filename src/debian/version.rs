@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::interpreter;
 
 /// Longer ones there are not: a file name has a version in it.
-const LONGEST: usize = 200;
+const MAX_LENGTH: usize = 200;
 
 /// A version, `[epoch:]upstream[-revision]`. Ordered as dpkg orders them: `1.0` and `1.00` are equal.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl FromStr for DebianVersion {
         let version = Self { text: text.to_owned(), epoch, upstream: (begin, end) };
         let (upstream, revision) = (version.upstream(), version.revision());
         let of = |part: &str, more: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
-        let sound = text.len() <= LONGEST
+        let sound = text.len() <= MAX_LENGTH
             && upstream.starts_with(|c: char| c.is_ascii_digit())
             && of(upstream, if begin == 0 { ".+-~" } else { ".+-~:" })
             && of(revision, ".+~")

@@ -12,10 +12,12 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// Since Linux 6.7 a table belongs to a user namespace, and the entries end with it (commit 21ca59b365c0): a rootless
 /// container prints "installing: arm64 OK", but the host has no entry (tonistiigi/binfmt#261, podman#26966).
-fn check_own_table(seen: &Snapshot) -> Vec<Occurrence> {
-    let own = seen.environment.user_namespace && matches!(seen.table, Table::Mounted { .. }) && !seen.table.is_empty();
-    let case = || {
-        let where_ = match &seen.environment.container {
+fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let own = snapshot.environment.user_namespace
+        && matches!(snapshot.table, Table::Mounted { .. })
+        && !snapshot.table.is_empty();
+    let occurrence = || {
+        let where_ = match &snapshot.environment.container {
             Some(kind) => format!("a rootless container ({kind})"),
             None => "a user namespace".to_owned(),
         };
@@ -26,18 +28,18 @@ fn check_own_table(seen: &Snapshot) -> Vec<Occurrence> {
         )
         .with_repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
     };
-    own.then(case).into_iter().collect()
+    own.then(occurrence).into_iter().collect()
 }
 
 /// A container mounted the table itself, because the machine never did: since Linux 6.7 the entries end with the last
 /// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Recognised
 /// by a table that is younger than the container. No test machine has a privileged container without a mounted table on
 /// the host: tested on facts.
-fn check_dies_with_container(seen: &Snapshot) -> Vec<Occurrence> {
-    let place = &seen.environment;
+fn check_dies_with_container(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let place = &snapshot.environment;
     let Some(kind) = place.container.as_ref().filter(|_| !place.user_namespace) else { return Vec::new() };
-    let dies = place.table_is_younger && seen.kernel >= (6, 7) && !seen.table.is_empty();
-    let case = || {
+    let dies = place.table_is_younger && snapshot.kernel >= (6, 7) && !snapshot.table.is_empty();
+    let occurrence = || {
         Occurrence::general(
             format!("only this container ({kind}) mounted the kernel's table"),
             "its entries are gone when the container ends: since Linux 6.7 they end with the last mount",
@@ -46,35 +48,35 @@ fn check_dies_with_container(seen: &Snapshot) -> Vec<Occurrence> {
             "sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container",
         )
     };
-    dies.then(case).into_iter().collect()
+    dies.then(occurrence).into_iter().collect()
 }
 
 /// LXC, LXD, Incus and Proxmox do not let a container register: AppArmor forbids it even where the kernel would allow it
 /// (lxc#4520, lxd#13607, lxd#16658, incus#474). Entries of the host with F work inside. No test machine is such a
 /// container: tested on facts, and in a tree that looks like one.
-fn check_lxc(seen: &Snapshot) -> Vec<Occurrence> {
-    let refused = seen.environment.container.as_deref() == Some("lxc")
-        && (matches!(seen.table, Table::NotMounted) || seen.writable == Some(false))
-        && !seen.registered.is_empty();
-    let case = || {
+fn check_lxc(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let refused = snapshot.environment.container.as_deref() == Some("lxc")
+        && (matches!(snapshot.table, Table::NotMounted) || snapshot.writable == Some(false))
+        && !snapshot.registered.is_empty();
+    let occurrence = || {
         Occurrence::general(
             "this is an LXC container, which may not register anything",
             "AppArmor and the kernel reserve the table for the host; the host's entries with flag F work in here",
         )
         .with_repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
     };
-    refused.then(case).into_iter().collect()
+    refused.then(occurrence).into_iter().collect()
 }
 
 /// systemd-binfmt empties the table when it starts, including WSL's own entry: .exe files stop working (WSL#8843, #8952,
 /// #10389, #9722). The line is the one that WSL's init writes. No test machine runs WSL: tested on facts, and in a tree
 /// that looks like it.
-fn check_wsl(seen: &Snapshot) -> Vec<Occurrence> {
-    let gone = seen.environment.wsl
-        && matches!(seen.table, Table::Mounted { .. })
-        && !seen.table.has_entry("WSLInterop")
-        && !seen.table.has_entry("WSLInterop-late");
-    let case = || {
+fn check_wsl(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let wsl_entry_missing = snapshot.environment.wsl
+        && matches!(snapshot.table, Table::Mounted { .. })
+        && !snapshot.table.has_entry("WSLInterop")
+        && !snapshot.table.has_entry("WSLInterop-late");
+    let occurrence = || {
         Occurrence::general(
             "WSL's own entry, WSLInterop, is gone",
             "the table was emptied (systemd-binfmt does that when it starts), so Windows programs no longer start; a \
@@ -83,7 +85,7 @@ fn check_wsl(seen: &Snapshot) -> Vec<Occurrence> {
         .with_repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
         .with_repair("sudo systemctl restart systemd-binfmt")
     };
-    gone.then(case).into_iter().collect()
+    wsl_entry_missing.then(occurrence).into_iter().collect()
 }
 
 #[cfg(test)]

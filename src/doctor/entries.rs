@@ -5,7 +5,7 @@ use binfmt_magic::{Arch, Entry};
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt_misc::entry_name;
 use crate::in_memory::is_in_memory_path;
-use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, QemuVersion};
+use crate::interpreter::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "no-fix-binary", urgency: Urgency::Fragile, run: check_no_fix_binary },
@@ -17,100 +17,101 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// Without F the kernel looks for the interpreter in the root directory of the calling process: programs run on the
 /// host, but not in a container or in Nix's sandbox (nixpkgs#160300, multiarch/qemu-user-static's README, pmbootstrap).
-fn check_no_fix_binary(seen: &Snapshot) -> Vec<Occurrence> {
-    let without = seen.emulated_systems().filter(|(_, entry)| !entry.rule.flags.fix_binary);
+fn check_no_fix_binary(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.fix_binary);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
         let what = format!("the entry {} has no flag F", entry_name(entry));
         let why = "in a chroot, a container or Nix's sandbox the kernel looks for the interpreter inside, where it is \
                    missing: \"No such file or directory\" or \"Exec format error\"";
-        with_override_fix(seen, arch, Occurrence::for_system(arch, what, why))
+        with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why))
     };
-    without.map(case).collect()
+    entries.map(case).collect()
 }
 
 /// Adds the repair that takes precedence over another tool's entry. Only the user may decide that.
-fn with_override_fix(seen: &Snapshot, arch: &'static Arch, case: Occurrence) -> Occurrence {
-    case.with_repair(seen.shell.tool_command(format_args!("register {} --force", arch.target)))
+fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, case: Occurrence) -> Occurrence {
+    case.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
 }
 
 /// P without support. Linux reports P in the auxiliary vector since 5.12 (commit 2347961b11d4), and QEMU reads it since
 /// 6.0 (commit 6e1c0d7b951e). Otherwise QEMU passes the program's argv[0] as the program's first argument. No test machine
 /// has so old a kernel: that half is tested on facts.
-fn check_argv0_not_understood(seen: &Snapshot) -> Vec<Occurrence> {
-    let with = seen.emulated_systems().filter(|(_, entry)| entry.rule.flags.preserve_argv0);
+fn check_argv0_not_understood(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let entries_with_flag = snapshot.emulated_systems().filter(|(_, entry)| entry.rule.flags.preserve_argv0);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
-        let because = if seen.kernel < KERNEL_TELLS_ARGV0 {
-            format!("Linux {}.{} does not report it to QEMU (5.12 does)", seen.kernel.0, seen.kernel.1)
+        let because = if snapshot.kernel < KERNEL_PASSES_ARGV0 {
+            format!("Linux {}.{} does not report it to QEMU (5.12 does)", snapshot.kernel.0, snapshot.kernel.1)
         } else {
-            let version = interpreter_version(seen, entry).filter(|version| *version < KNOWS_ARGV0)?;
+            let version = interpreter_version(snapshot, entry).filter(|version| *version < FIRST_WITH_ARGV0)?;
             format!("QEMU {version} does not support it (6.0 does)")
         };
         let what = format!("the entry {} has flag P, and {because}", entry_name(entry));
         let why = "programs get their own name as an additional first argument: \"cannot open\", \"applet not found\"";
-        Some(with_override_fix(seen, arch, Occurrence::for_system(arch, what, why)))
+        Some(with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why)))
     };
-    with.filter_map(case).collect()
+    entries_with_flag.filter_map(case).collect()
 }
 
 /// Support without P: programs that read their name get another one (busybox, login shells, CUPS: docker/for-mac#6127,
 /// alpine abuild#10182). The QEMU of tonistiigi's image even mangles all arguments then (alpine-lima#81,
 /// rancher-desktop#2680).
-fn check_argv0_lost(seen: &Snapshot) -> Vec<Occurrence> {
-    let without =
-        seen.emulated_systems().filter(|(_, entry)| !entry.rule.flags.preserve_argv0 && entry.rule.flags.fix_binary);
+fn check_argv0_lost(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let entries = snapshot
+        .emulated_systems()
+        .filter(|(_, entry)| !entry.rule.flags.preserve_argv0 && entry.rule.flags.fix_binary);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
-        let knows = interpreter_version(seen, entry).is_some_and(|version| version >= KNOWS_ARGV0);
-        if seen.kernel < KERNEL_TELLS_ARGV0 || !knows {
+        let has_support = interpreter_version(snapshot, entry).is_some_and(|version| version >= FIRST_WITH_ARGV0);
+        if snapshot.kernel < KERNEL_PASSES_ARGV0 || !has_support {
             return None;
         }
         let what = format!("the entry {} has no flag P", entry_name(entry));
         let why = "programs do not get the name that they were started by: busybox's applets and login shells fail, \
                    though this kernel and this QEMU could do better";
-        Some(with_override_fix(seen, arch, Occurrence::for_system(arch, what, why)))
+        Some(with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why)))
     };
-    without.filter_map(case).collect()
+    entries.filter_map(case).collect()
 }
 
-fn interpreter_version(seen: &Snapshot, entry: &Entry) -> Option<QemuVersion> {
-    seen.interpreter_of(entry)?.version
+fn interpreter_version(snapshot: &Snapshot, entry: &Entry) -> Option<QemuVersion> {
+    snapshot.interpreter_of(entry)?.version
 }
 
 /// With C a foreign setuid program is started with its owner's rights, and so is QEMU, which obeys its caller's
 /// QEMU_LOG_FILENAME (measured) and was never designed for it: tonistiigi/binfmt#342, qemu-devel 2025-08. Containers with
 /// such programs need it.
-fn check_credentials_risk(seen: &Snapshot) -> Vec<Occurrence> {
-    let with = seen.emulated_systems().filter(|(_, entry)| entry.rule.flags.credentials);
-    let needless = with.filter(|(arch, _)| !seen.foreign_sudo.contains_key(arch.target));
+fn check_credentials_risk(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let entries_with_flag = snapshot.emulated_systems().filter(|(_, entry)| entry.rule.flags.credentials);
+    let unneeded = entries_with_flag.filter(|(arch, _)| !snapshot.foreign_sudo.contains_key(arch.target));
     let case = |(arch, entry): (&'static Arch, &Entry)| {
         let name = entry_name(entry);
         let what = format!("the entry {name} has flag C, and nothing that needs it was found");
         let why = "every user who may start a foreign setuid program can write files as its owner, because QEMU runs \
                    with its rights and obeys QEMU_LOG_FILENAME and similar variables";
         let case = Occurrence::for_system(arch, what, why);
-        if seen.is_ours(entry) {
-            case.with_repair(seen.shell.tool_command(format_args!("unregister {}", arch.target)))
-                .with_repair(seen.shell.register_command(arch))
+        if snapshot.is_ours(entry) {
+            case.with_repair(snapshot.shell.tool_command(format_args!("unregister {}", arch.target)))
+                .with_repair(snapshot.shell.register_command(arch))
         } else {
-            with_override_fix(seen, arch, case)
+            with_override_fix(snapshot, arch, case)
         }
     };
-    needless.map(case).collect()
+    unneeded.map(case).collect()
 }
 
 /// C is missing although a container image has a foreign sudo: "effective uid is not 0" (podman#20443,
 /// multiarch/qemu-user-static#17, armbian#8985).
-fn check_credentials_missing(seen: &Snapshot) -> Vec<Occurrence> {
-    let without = seen.emulated_systems().filter(|(_, entry)| !entry.rule.flags.credentials);
+fn check_credentials_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.credentials);
     let case = |(arch, entry): (&'static Arch, &Entry)| {
-        let sudo = seen.foreign_sudo.get(arch.target)?;
+        let sudo = snapshot.foreign_sudo.get(arch.target)?;
         let what = format!("the entry {} has no flag C, and {} is a setuid program", entry_name(entry), sudo.display());
         let why = "sudo in such a container fails with \"effective uid is not 0\"; with C, every user who may start it \
                    can write files as root, so decide yourself";
-        let force = if seen.is_ours(entry) { "" } else { " --force" };
-        let line = seen.shell.tool_command(format_args!("register {} --credentials{force}", arch.target));
+        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
+        let line = snapshot.shell.tool_command(format_args!("register {} --credentials{force}", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     };
-    without.filter_map(case).collect()
+    entries.filter_map(case).collect()
 }
 
 /// Whether the interpreter is a file. An emulator in memory has no path to check.

@@ -9,7 +9,7 @@ use super::entries::has_file;
 use super::seen::{InterpreterFile, TrialRun, interpreter_path};
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt_misc::entry_name;
-use crate::interpreter::OLDEST_GOOD;
+use crate::interpreter::OLDEST_SUPPORTED;
 use crate::text::shell_quote;
 
 /// The check for programs that do not run although no other check has the cause.
@@ -199,8 +199,8 @@ fn check_known_bad(seen: &Snapshot) -> Vec<Occurrence> {
         let version = file.version?;
         let why = match file.flaw {
             Some((what, thread)) => format!("it {what} ({thread})"),
-            None if version < OLDEST_GOOD => format!(
-                "releases before {OLDEST_GOOD} crash under today's kernels and with today's programs \
+            None if version < OLDEST_SUPPORTED => format!(
+                "releases before {OLDEST_SUPPORTED} crash under today's kernels and with today's programs \
                  (https://github.com/tonistiigi/binfmt/issues/215)"
             ),
             None => return None,

@@ -38,11 +38,11 @@ fn check_not_mounted(seen: &Snapshot) -> Vec<Occurrence> {
     if !matches!(seen.table, Table::NotMounted) || seen.has_binfmt_misc == Some(false) {
         return Vec::new();
     }
-    let ours: Vec<&'static str> = seen.registered_systems().map(|(arch, _)| arch.target).collect();
+    let own_systems: Vec<&'static str> = seen.registered_systems().map(|(arch, _)| arch.target).collect();
     let foreign = |arch: &&Arch| !seen.natives.contains(arch.target);
     let needs_it =
         |rule: &Rule| Arch::ALL.iter().filter(foreign).any(|arch| arch.headers().iter().any(|head| rule.matches(head)));
-    if ours.is_empty() && !seen.boot.rules().iter().any(|(_, rule)| needs_it(rule)) {
+    if own_systems.is_empty() && !seen.boot.rules().iter().any(|(_, rule)| needs_it(rule)) {
         return Vec::new();
     }
     let place = seen.shell.quote_path(DIR.as_ref());
@@ -51,12 +51,13 @@ fn check_not_mounted(seen: &Snapshot) -> Vec<Occurrence> {
         format!("binfmt_misc is not mounted on {place}"),
         "without it the kernel has no interpreters: every foreign program fails with \"Exec format error\"",
     );
-    case.systems.clone_from(&ours);
-    vec![if ours.is_empty() {
+    case.systems.clone_from(&own_systems);
+    vec![if own_systems.is_empty() {
         case.with_repair(seen.shell.as_root(mount)).with_repair(seen.shell.as_root("systemctl restart systemd-binfmt"))
     } else {
-        let fix = Some(Fix::Register(ours.clone()));
-        Occurrence { fix, ..case }.with_repair(seen.shell.tool_command(format_args!("register {}", ours.join(" "))))
+        let fix = Some(Fix::Register(own_systems.clone()));
+        Occurrence { fix, ..case }
+            .with_repair(seen.shell.tool_command(format_args!("register {}", own_systems.join(" "))))
     }]
 }
 
@@ -93,8 +94,8 @@ fn check_switched_off(seen: &Snapshot) -> Vec<Occurrence> {
 /// are always enabled. Another tool's entry may be disabled for a reason (update-binfmts has `--disable`), so it is
 /// reported only if nothing else runs its programs.
 fn check_disabled(seen: &Snapshot) -> Vec<Occurrence> {
-    let off = seen.table.entries().iter().filter(|entry| !entry.enabled);
-    let cases = off.filter_map(|entry| {
+    let disabled_entries = seen.table.entries().iter().filter(|entry| !entry.enabled);
+    let cases = disabled_entries.filter_map(|entry| {
         let arch = super::seen::systems_matched_by(entry).find(|arch| !seen.natives.contains(arch.target))?;
         if seen.matching_entry(arch).is_some() {
             return None;

@@ -79,18 +79,18 @@ fn drop_rules_without_interpreter(seen: &mut Snapshot) {
 
 /// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
 fn inspect_interpreters(seen: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
-    let mut found = BTreeMap::new();
+    let mut inspected = BTreeMap::new();
     for entry in seen.table.entries().iter().filter(|entry| has_file(entry)) {
-        if !found.contains_key(&entry.rule.interpreter) {
-            found.insert(entry.rule.interpreter.clone(), inspect_interpreter(&seen.machine, entry));
+        if !inspected.contains_key(&entry.rule.interpreter) {
+            inspected.insert(entry.rule.interpreter.clone(), inspect_interpreter(&seen.machine, entry));
         }
     }
-    found
+    inspected
 }
 
 fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
     let (host, path) = (Host::live(), interpreter_path(entry));
-    let Ok(head) = host::user_files::read_first_bytes(path, interpreter::HEAD) else {
+    let Ok(head) = host::user_files::read_first_bytes(path, interpreter::HEAD_SIZE) else {
         return InterpreterFile {
             exists: host::user_files::path_exists(path),
             executable: true,
@@ -98,7 +98,7 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
         };
     };
     let unfit = interpreter::check_binary(&head, machine).err();
-    let mut found = InterpreterFile {
+    let mut inspected = InterpreterFile {
         exists: true,
         dynamic: unfit == Some(BinaryError::Dynamic),
         // A script is a valid interpreter for files other than foreign programs.
@@ -112,14 +112,14 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
         label: host.selinux_label(path),
         ..InterpreterFile::default()
     };
-    let Some(arch) = systems_matched_by(entry).next().filter(|_| found.unfit.is_none()) else { return found };
+    let Some(arch) = systems_matched_by(entry).next().filter(|_| inspected.unfit.is_none()) else { return inspected };
     // A file that another user could have put there is not started.
-    if let Ok(fit) = candidate::validate_any_release(&host, arch, machine, path) {
-        found.version = Some(fit.version);
-        let flaw = known_bad::find_flaw(fit.version, machine, arch.target, fit.fixed_address);
-        found.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
+    if let Ok(binary) = candidate::validate_any_release(&host, arch, machine, path) {
+        inspected.version = Some(binary.version);
+        let flaw = known_bad::find_flaw(binary.version, machine, arch.target, binary.fixed_address);
+        inspected.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
     }
-    found
+    inspected
 }
 
 /// Starts a program of each system that has an entry, and finds out which file runs it.
@@ -127,8 +127,8 @@ fn run_trials(seen: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
     if !seen.is_table_active() {
         return BTreeMap::new();
     }
-    let tried = seen.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
-    tried.collect()
+    let results = seen.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
+    results.collect()
 }
 
 fn run_trial(arch: &Arch, entry: &Entry) -> Option<TrialRun> {

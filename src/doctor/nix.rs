@@ -80,15 +80,15 @@ fn check_without_emulator(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = seen.nix.as_ref().filter(|_| seen.is_table_active()) else { return Vec::new() };
     let platforms = seen.extra_platforms(nix);
     let cases = Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)).filter_map(|arch| {
-        let promised: Vec<&str> =
+        let unsupported: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
-        let said = promised.first().filter(|_| seen.matching_entry(arch).is_none())?;
+        let first_system = unsupported.first().filter(|_| seen.matching_entry(arch).is_none())?;
         // It is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
-        let by_default = *said == I686 && replacing_line(nix).is_none();
+        let by_default = *first_system == I686 && replacing_line(nix).is_none();
         if by_default || seen.registered.contains_key(arch.target) {
             return None;
         }
-        let what = format!("Nix accepts builds for {}, but nothing runs their programs", promised.join(" "));
+        let what = format!("Nix accepts builds for {}, but nothing runs their programs", unsupported.join(" "));
         let why = "Nix relies on its configuration and never asks the kernel: such a build starts, and fails with \"Exec \
                    format error\"";
         Some(Occurrence::for_system(arch, what, why).with_repair(seen.shell.register_command(arch)))
@@ -119,8 +119,8 @@ fn check_not_configured(seen: &Snapshot) -> Vec<Occurrence> {
         }
         let case = Occurrence::for_system(arch, what, why);
         let told_and_lost = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
-        let was_told = nix.settings.lines.iter().any(|line| told_and_lost(&line));
-        Some(match replacing_line(nix).filter(|_| was_told) {
+        let was_configured = nix.settings.lines.iter().any(|line| told_and_lost(&line));
+        Some(match replacing_line(nix).filter(|_| was_configured) {
             Some(line) => with_append_fix(seen, nix, line, case),
             None if known.is_some() => {
                 let fix = (!nix.left_alone).then(|| Fix::Register(vec![arch.target]));
@@ -135,8 +135,8 @@ fn check_not_configured(seen: &Snapshot) -> Vec<Occurrence> {
 
 /// Whether the files in /etc/nix name these systems, regardless of other settings.
 fn is_configured_in_files(seen: &Snapshot, nix: &NixSnapshot, systems: &[&str]) -> bool {
-    let by_files = seen.extra_platforms(&NixSnapshot { answered: None, ..nix.clone() });
-    systems.iter().all(|system| by_files.iter().any(|platform| platform == system))
+    let from_files = seen.extra_platforms(&NixSnapshot { answered: None, ..nix.clone() });
+    systems.iter().all(|system| from_files.iter().any(|platform| platform == system))
 }
 
 /// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
@@ -147,14 +147,14 @@ fn check_no_aarch32(seen: &Snapshot) -> Vec<Occurrence> {
         return Vec::new();
     };
     let platforms = seen.extra_platforms(nix);
-    let promised: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
+    let unsupported: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
         .into_iter()
         .filter(|s| platforms.iter().any(|p| p == s))
         .collect();
-    if promised.is_empty() {
+    if unsupported.is_empty() {
         return Vec::new();
     }
-    let what = format!("Nix accepts builds for {}, but this processor has no 32-bit mode", promised.join(" "));
+    let what = format!("Nix accepts builds for {}, but this processor has no 32-bit mode", unsupported.join(" "));
     let why = "Nix first requests a 32-bit personality, which the arm64 kernel refuses here (\"cannot set \
                32-bit personality\"): no emulator is ever started";
     let case = Occurrence { systems: vec!["arm"], ..Occurrence::general(what, why) };

@@ -27,11 +27,11 @@ pub struct DoctorReport {
 
 impl DoctorReport {
     /// Creates the report of these findings.
-    pub fn new(seen: &Snapshot, findings: Vec<Finding>) -> Self {
+    pub fn new(snapshot: &Snapshot, findings: Vec<Finding>) -> Self {
         Self {
             version: 1,
             checks: super::all_checks().count(),
-            looked_at: describe_scope(seen),
+            looked_at: describe_scope(snapshot),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -39,8 +39,8 @@ impl DoctorReport {
     }
 
     /// Creates the report of a text with known messages; their causes are in the meanings.
-    pub fn from_messages(seen: &Snapshot, meanings: Vec<Advice>) -> Self {
-        Self { meanings, ..Self::new(seen, Vec::new()) }
+    pub fn from_messages(snapshot: &Snapshot, meanings: Vec<Advice>) -> Self {
+        Self { meanings, ..Self::new(snapshot, Vec::new()) }
     }
 
     /// Whether nothing was found.
@@ -115,10 +115,10 @@ impl Urgency {
     }
 }
 
-fn describe_scope(seen: &Snapshot) -> String {
-    let entries = seen.table.entries().len();
-    let systems = seen.emulated_systems().count();
-    let table = match seen.table {
+fn describe_scope(snapshot: &Snapshot) -> String {
+    let entries = snapshot.table.entries().len();
+    let systems = snapshot.emulated_systems().count();
+    let table = match snapshot.table {
         crate::binfmt_misc::Table::Mounted { .. } => {
             let s = if systems == 1 { "" } else { "s" };
             format!("{entries} of the kernel's entries ({systems} system{s}, a program of each was run)")
@@ -126,8 +126,8 @@ fn describe_scope(seen: &Snapshot) -> String {
         crate::binfmt_misc::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
         crate::binfmt_misc::Table::Offline => "no kernel (this is a tree)".to_owned(),
     };
-    let nix = if seen.nix.is_some() { "Nix's settings" } else { "no Nix" };
-    format!("looked at {table}, their interpreters, {} boot rules, {nix}", seen.boot.rules().len())
+    let nix = if snapshot.nix.is_some() { "Nix's settings" } else { "no Nix" };
+    format!("looked at {table}, their interpreters, {} boot rules, {nix}", snapshot.boot.rules().len())
 }
 
 /// The maximum width of a line of text.

@@ -32,7 +32,7 @@ fn check_native(seen: &Snapshot) -> Vec<Occurrence> {
 /// first that matches (`list_add` in `fs/binfmt_misc.c`; measured).
 fn check_shadowed(seen: &Snapshot) -> Vec<Occurrence> {
     let cases = seen.emulated_systems().filter_map(|(arch, winner)| {
-        let ours = seen.table.entries().iter().find(|entry| {
+        let own_entry = seen.table.entries().iter().find(|entry| {
             entry.enabled && seen.is_ours(entry) && arch.headers().iter().any(|head| entry.rule.matches(head))
         })?;
         if seen.is_ours(winner) {
@@ -41,7 +41,7 @@ fn check_shadowed(seen: &Snapshot) -> Vec<Occurrence> {
         let what = format!(
             "the entry {} was registered after ours, {}, and takes its programs",
             entry_name(winner),
-            entry_name(ours)
+            entry_name(own_entry)
         );
         let why = "the newest entry that matches wins, so ours is not used";
         let line = seen.shell.tool_command(format_args!("register {} --force", arch.target));
@@ -54,18 +54,18 @@ fn check_shadowed(seen: &Snapshot) -> Vec<Occurrence> {
 /// after the next restart. Tools name their entries differently, so both can exist (facts of peers: QEMU, Debian, NixOS,
 /// OpenRC, Docker); one peer's MIPS rules are the same twice. An entry of ours above another tool's is the user's choice.
 fn check_overlap(seen: &Snapshot) -> Vec<Occurrence> {
-    let others: Vec<&Entry> =
+    let foreign_entries: Vec<&Entry> =
         seen.table.entries().iter().filter(|entry| entry.enabled && !seen.is_ours(entry)).collect();
     let mut cases = Vec::new();
-    for (number, newer) in others.iter().enumerate() {
-        for older in others.iter().skip(number.saturating_add(1)) {
-            let both = |arch: &&Arch| {
+    for (number, newer) in foreign_entries.iter().enumerate() {
+        for older in foreign_entries.iter().skip(number.saturating_add(1)) {
+            let matches_both = |arch: &&Arch| {
                 let heads = arch.headers();
                 heads.iter().any(|head| newer.rule.matches(head) && older.rule.matches(head))
             };
-            let archs: Vec<_> = Arch::ALL.iter().filter(both).collect();
-            let won_by_us = |arch: &&Arch| seen.matching_entry(arch).is_some_and(|winner| seen.is_ours(winner));
-            if archs.is_empty() || archs.iter().all(won_by_us) {
+            let archs: Vec<_> = Arch::ALL.iter().filter(matches_both).collect();
+            let is_won_by_own = |arch: &&Arch| seen.matching_entry(arch).is_some_and(|winner| seen.is_ours(winner));
+            if archs.is_empty() || archs.iter().all(is_won_by_own) {
                 continue;
             }
             let (newer, older) = (entry_name(newer), entry_name(older));

@@ -26,13 +26,13 @@ pub(crate) fn parse_sandbox_path(word: &str) -> (&str, bool) {
 /// cannot be written, and Nix uses the remaining piece as a path.
 fn check_cut_path(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &seen.nix else { return Vec::new() };
-    let odd = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
+    let has_special = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
     let cases = nix.settings.effective_lines(PATHS).1.into_iter().filter_map(|line| {
         let of = format!("line {} of {}", line.number, line.file.display());
         let what = if line.is_truncated {
             format!("a path in {of} ends at its #")
         } else {
-            format!("{of} has {}, which is only a piece of a path", line.words.iter().find(odd)?)
+            format!("{of} has {}, which is only a piece of a path", line.words.iter().find(has_special)?)
         };
         let why = "in Nix's configuration # starts a comment anywhere and blanks end a word, even inside quotes: such a \
                    path cannot be written there. With flag F the sandbox needs no path at all";
@@ -41,12 +41,13 @@ fn check_cut_path(seen: &Snapshot) -> Vec<Occurrence> {
     cases.collect()
 }
 
-fn with_drop_line(seen: &Snapshot, nix: &NixSnapshot, line: &SettingLine, case: Occurrence) -> Occurrence {
+fn with_drop_line(seen: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
     if nix.left_alone {
-        return case.with_repair(format!("# {} is generated: remove the path from its source", line.file.display()));
+        return occurrence
+            .with_repair(format!("# {} is generated: remove the path from its source", line.file.display()));
     }
     let edit = format!("sed -i '{}s/^/#/' {}", line.number, seen.shell.quote_path(&line.file));
-    nix.with_restart(case.with_repair(seen.shell.as_root(edit)))
+    nix.with_restart(occurrence.with_repair(seen.shell.as_root(edit)))
 }
 
 /// A path without `?` that does not exist fails every build, of every system: "getting attributes of path … No such file
@@ -55,26 +56,26 @@ fn check_missing_path(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let mut cases = Vec::new();
     for line in nix.settings.effective_lines(PATHS).1 {
-        let gone = line.words.iter().filter(|word| {
+        let absent = line.words.iter().filter(|word| {
             let (source, optional) = parse_sandbox_path(word);
             !optional && nix.missing.contains(source)
         });
-        for word in gone {
+        for word in absent {
             let what = format!(
                 "{word}, which line {} of {} adds to the sandbox, does not exist",
                 line.number,
                 line.file.display()
             );
             let why = "every build fails because of it, for every system; with a ? at its end it may be missing";
-            let case = Occurrence::general(what, why);
+            let occurrence = Occurrence::general(what, why);
             // Characters that are special to sed become `.`, any character.
             let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|'], ".");
             let script = format!("{}s|{old}|{word}?|", line.number);
             let edit = format!("sed -i {} {}", shell_quote(&script), seen.shell.quote_path(&line.file));
-            let by_hand = format!("# write {word}? instead, in the source of {}", line.file.display());
-            let odd = word.contains(['&', '|', '\\']);
-            let line = if nix.left_alone || odd { by_hand } else { seen.shell.as_root(edit) };
-            cases.push(nix.with_restart(case.with_repair(line)));
+            let manual_hint = format!("# write {word}? instead, in the source of {}", line.file.display());
+            let has_special = word.contains(['&', '|', '\\']);
+            let line = if nix.left_alone || has_special { manual_hint } else { seen.shell.as_root(edit) };
+            cases.push(nix.with_restart(occurrence.with_repair(line)));
         }
     }
     cases
@@ -87,8 +88,8 @@ fn check_silently_off(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let wanted = nix.settings.last_word(SANDBOX).is_none_or(|value| value == "true" || value == "relaxed");
     let falls_back = nix.settings.last_word(&["sandbox-fallback"]).is_none_or(|value| value == "true");
-    let off = wanted && falls_back && seen.environment.namespaces == Some(false);
-    let case = || {
+    let is_disabled = wanted && falls_back && seen.environment.namespaces == Some(false);
+    let occurrence = || {
         let line = if seen.environment.container.is_some() {
             "# start the container with --privileged, or with --security-opt seccomp=unconfined and \
              --security-opt unmask=ALL"
@@ -105,7 +106,7 @@ fn check_silently_off(seen: &Snapshot) -> Vec<Occurrence> {
         )
         .with_repair(line)
     };
-    off.then(case).into_iter().collect()
+    is_disabled.then(occurrence).into_iter().collect()
 }
 
 /// Nix run by an emulator: QEMU refuses to load a seccomp filter, and `sandbox = false` does not help (NixOS/nix#5258,
@@ -113,17 +114,17 @@ fn check_silently_off(seen: &Snapshot) -> Vec<Occurrence> {
 fn check_inside_emulation(seen: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &seen.nix else { return Vec::new() };
     let filters = nix.settings.last_word(&["filter-syscalls"]).is_none_or(|value| value == "true");
-    let case = || {
+    let occurrence = || {
         let dir = seen.shell.quote_path(crate::layout::NIX_DIR.as_ref());
         let conf = seen.shell.quote_path(&nix.conf);
         let line = format!("sh -c 'mkdir -p {dir} && echo filter-syscalls = false >> {conf}'");
-        let case = Occurrence::general(
+        let occurrence = Occurrence::general(
             format!("this whole system ({}) runs in an emulator, and Nix filters system calls", seen.machine),
             "QEMU cannot load the filter: each build fails with \"unable to load seccomp BPF program: Invalid argument\"",
         );
-        nix.with_restart(case.with_repair(seen.shell.as_root(line)))
+        nix.with_restart(occurrence.with_repair(seen.shell.as_root(line)))
     };
-    (seen.environment.emulated && filters).then(case).into_iter().collect()
+    (seen.environment.emulated && filters).then(occurrence).into_iter().collect()
 }
 
 #[cfg(test)]

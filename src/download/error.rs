@@ -147,8 +147,9 @@ fn mirror_advice(mirrored: bool, tries: &[FailedAttempt], qemu: &str) -> String 
     if mirrored {
         advice.push("name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR)");
     }
-    let unreached = |t: &FailedAttempt| matches!(t.reason, MirrorFailure::Unreachable(_) | MirrorFailure::Stalled(_));
-    if tries.iter().any(unreached) {
+    let is_unreachable =
+        |t: &FailedAttempt| matches!(t.reason, MirrorFailure::Unreachable(_) | MirrorFailure::Stalled(_));
+    if tries.iter().any(is_unreachable) {
         advice.push(
             "set HTTPS_PROXY and HTTP_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority \
              of its own",

@@ -21,8 +21,8 @@ use rustls::{ClientConfig, RootCertStore};
 use super::{ClientOptions, DownloadError, MirrorFailure, Proxies};
 use crate::text::to_one_line;
 
-const AGENT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
-const MOST_REDIRECTS: usize = 5;
+const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
+const MAX_REDIRECTS: usize = 5;
 
 /// A client for the mirrors of one call. It has a thread of its own from the start.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl HttpClient {
         let told = |e: &dyn Error| DownloadError::Client(error_causes(e));
         let mut builder = ClientBuilder::new()
             .tls_backend_preconfigured(tls_config(roots).map_err(|e| told(&e))?)
-            .user_agent(AGENT)
+            .user_agent(USER_AGENT_TEXT)
             .redirect(Policy::custom(redirect_policy))
             .referer(false)
             .retry(reqwest::retry::never())
@@ -285,8 +285,8 @@ fn tls_config(trusted: RootCertificates) -> Result<ClientConfig, rustls::Error> 
 fn redirect_policy(attempt: Attempt<'_>) -> Action {
     let to = attempt.url().scheme().to_owned();
     let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if attempt.previous().len() > MOST_REDIRECTS {
-        attempt.error(format!("more than {MOST_REDIRECTS} redirects"))
+    if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error(format!("more than {MAX_REDIRECTS} redirects"))
     } else if to == "https" || (to == "http" && !secure) {
         attempt.follow()
     } else {
@@ -309,7 +309,7 @@ fn describe_failure(error: reqwest::Error, stall: Duration) -> MirrorFailure {
 }
 
 /// What the library's layers say of each other, which tells a person nothing.
-const WRAPPERS: [&str; 4] = ["error sending request", "client error (", "error trying to connect", "dns error"];
+const WRAPPER_PREFIXES: [&str; 4] = ["error sending request", "client error (", "error trying to connect", "dns error"];
 
 /// The causes of an error, from what was tried to why it failed, each said once.
 fn error_causes(error: &dyn Error) -> String {
@@ -322,7 +322,7 @@ fn error_causes(error: &dyn Error) -> String {
         }
         next = cause.source();
     }
-    let wrapper = |text: &String| WRAPPERS.iter().any(|wrapper| text.starts_with(wrapper));
-    let telling = causes.iter().position(|text| !wrapper(text)).unwrap_or(0);
-    to_one_line(&causes.get(telling..).unwrap_or_default().join(": "))
+    let wrapper = |text: &String| WRAPPER_PREFIXES.iter().any(|wrapper| text.starts_with(wrapper));
+    let first_specific = causes.iter().position(|text| !wrapper(text)).unwrap_or(0);
+    to_one_line(&causes.get(first_specific..).unwrap_or_default().join(": "))
 }

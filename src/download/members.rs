@@ -11,7 +11,7 @@ use crate::catalog::{Block, BlockPlan, Member, MemberSlice, STREAM_HEADER};
 use crate::digest::Sha256;
 
 /// Debian's blocks need 8 MiB; a block that wants more than this does not get it.
-const MOST_KIB: u32 = 48 << 10;
+const MAX_DICTIONARY_KIB: u32 = 48 << 10;
 
 /// Takes the plan's blocks in order, gives its members.
 pub(super) struct MemberExtractor<'a> {
@@ -115,5 +115,5 @@ fn inconsistent_error(member: &Member, why: String) -> DownloadError {
 /// end (index and footer) is missing, so reading beyond the content gives an error.
 fn decode_block(block: &[u8]) -> impl Read {
     let stream = Cursor::new(STREAM_HEADER).chain(block);
-    lzma_rust2::XzReader::new_mem_limit(stream, false, MOST_KIB)
+    lzma_rust2::XzReader::new_mem_limit(stream, false, MAX_DICTIONARY_KIB)
 }

@@ -54,10 +54,10 @@ pub struct Network {
 }
 
 /// How often one mirror is asked again, after it moved at least one block and then broke.
-const TURNS: usize = 3;
+const TRIES_PER_MIRROR: usize = 3;
 
 /// What of the environment counts for a download: proxies, and whose certificates are trusted.
-pub const VARIABLES: &[&str] = &[
+pub const PROXY_VARIABLES: &[&str] = &[
     "HTTPS_PROXY",
     "https_proxy",
     "HTTP_PROXY",

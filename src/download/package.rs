@@ -5,7 +5,7 @@ use std::io;
 use super::http::TransferError;
 use super::members::MemberExtractor;
 use super::{
-    DownloadError, DownloadEvent, DownloadSummary, FailedAttempt, HttpClient, Mirror, RetrySchedule, TURNS,
+    DownloadError, DownloadEvent, DownloadSummary, FailedAttempt, HttpClient, Mirror, RetrySchedule, TRIES_PER_MIRROR,
     all_mirrors_failed, ranges,
 };
 use crate::catalog::{BlockPlan, Member};
@@ -72,7 +72,7 @@ pub(super) struct PackageTransfer<'a> {
 
 /// Asks one mirror for all that is still needed, again if it broke after having moved something.
 fn try_mirror(job: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
-    for _ in 1..TURNS {
+    for _ in 1..TRIES_PER_MIRROR {
         let before = job.next;
         match ranges::fetch_blocks(job, url) {
             Err(TransferError::Mirror(reason)) if job.next > before && reason.is_transient() => {}

@@ -156,9 +156,9 @@ impl BlockStream {
         let (bytes, of) = match self.shape {
             BodyShape::Whole => (self.at, blocks.last().map_or(0, |last| last.end())),
             BodyShape::Range => {
-                let before: u64 = blocks.iter().take(job.next).map(|block| block.length).sum();
-                let here = blocks.get(job.next).map_or(0, |block| self.at.saturating_sub(block.offset));
-                (before.saturating_add(here), job.plan.total_bytes())
+                let bytes_before: u64 = blocks.iter().take(job.next).map(|block| block.length).sum();
+                let bytes_in_block = blocks.get(job.next).map_or(0, |block| self.at.saturating_sub(block.offset));
+                (bytes_before.saturating_add(bytes_in_block), job.plan.total_bytes())
             }
         };
         (job.progress)(DownloadEvent::Moved { bytes, of });

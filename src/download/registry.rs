@@ -11,9 +11,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
 use super::http::{HttpRequest, HttpResponse, read_up_to, status_failure};
 use super::pulling::RegistryFailure;
 use super::token::{self, Authorization};
-use super::{HttpClient, MirrorFailure, RetrySchedule, TURNS};
+use super::{HttpClient, MirrorFailure, RetrySchedule, TRIES_PER_MIRROR};
 use crate::oci::{
-    AuthChallenge, ChainError, Credentials, DigestChain, Expected, ImageReference, LARGEST_DOCUMENT, Platform,
+    AuthChallenge, ChainError, Credentials, DigestChain, Expected, ImageReference, MAX_DOCUMENT_SIZE, Platform,
 };
 
 /// A piece of the image, as it comes.
@@ -93,16 +93,16 @@ impl RegistryClient<'_> {
 
     /// Until it is there: once more at once if some of it came, else after a pause, if the reason may pass.
     fn with_retries(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<(), PullStop>) -> Result<(), PullStop> {
-        let (mut turns, mut left) = (RetrySchedule::new(1, self.client.retry_pause()), TURNS);
+        let (mut turns, mut left) = (RetrySchedule::new(1, self.client.retry_pause()), TRIES_PER_MIRROR);
         turns.next_attempt();
         loop {
-            let before = self.moved;
+            let moved_before = self.moved;
             let reason = match attempt(self) {
                 Err(PullStop::Piece(RegistryFailure::Registry(reason))) => reason,
                 end => return end,
             };
             left = left.saturating_sub(1);
-            if left > 0 && self.moved > before && reason.is_transient() {
+            if left > 0 && self.moved > moved_before && reason.is_transient() {
                 continue;
             }
             turns.record_failure(&reason);
@@ -118,14 +118,14 @@ impl RegistryClient<'_> {
         if answer.status != 200 {
             return Err(status_failure(&answer, answer.status).into());
         }
-        let most = size.unwrap_or(LARGEST_DOCUMENT);
-        let said = answer.content_length();
-        if let Some(got) = said.filter(|got| *got > most) {
+        let most = size.unwrap_or(MAX_DOCUMENT_SIZE);
+        let declared = answer.content_length();
+        if let Some(got) = declared.filter(|got| *got > most) {
             return Err(ChainError::Size { got, wanted: most }.into());
         }
         let whole = read_up_to(&mut answer.body, most, bytes, &mut self.moved)?;
         let got = bytes.len() as u64;
-        match said.or(size) {
+        match declared.or(size) {
             _ if !whole => Err(ChainError::Size { got, wanted: most }.into()),
             Some(wanted) if got < wanted => Err(MirrorFailure::Truncated { got, wanted }.into()),
             _ => Ok(()),

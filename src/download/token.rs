@@ -12,7 +12,7 @@ use crate::oci::{AuthChallenge, Credentials, ImageReference, may_send_password, 
 use crate::text::to_one_line;
 
 /// Tokens of all registries have some kilobytes.
-const LONGEST: u64 = 256 << 10;
+const MAX_RESPONSE: u64 = 256 << 10;
 
 /// What the registry is told.
 pub(super) struct Authorization {
@@ -56,13 +56,13 @@ fn bearer_token(
 ) -> Result<Authorization, RegistryFailure> {
     let realm = check_realm(challenge.parameter("realm").unwrap_or_default(), image)?;
     let server = to_one_line(realm.host_str().unwrap_or_default());
-    let known = may_send_password(image.server_name(), &server);
-    let nobody = Credentials::Nobody;
-    let told = if known { credentials } else { &nobody };
+    let is_trusted = may_send_password(image.server_name(), &server);
+    let anonymous = Credentials::Nobody;
+    let told = if is_trusted { credentials } else { &anonymous };
     let failed = |reason| RegistryFailure::Tokens { server: server.clone(), reason };
     let answer = request_token(client, realm, image, told, challenge).map_err(failed)?;
     let token = parse_token(answer, moved).map_err(failed)?;
-    let withheld = (!known && *credentials != nobody).then(|| server.clone());
+    let withheld = (!is_trusted && *credentials != anonymous).then(|| server.clone());
     Ok(Authorization { authorization: format!("Bearer {token}"), withheld })
 }
 
@@ -76,11 +76,11 @@ fn check_realm(text: &str, image: &ImageReference) -> Result<Url, RegistryFailur
     };
     let url = Url::parse(text).map_err(|_| odd())?;
     let host = url.host_str().ok_or_else(odd)?;
-    let here = image.is_loopback() && may_send_password(image.server_name(), host);
+    let is_local = image.is_loopback() && may_send_password(image.server_name(), host);
     if !url.username().is_empty() || url.password().is_some() || !(url.scheme() == "https" || url.scheme() == "http") {
         return Err(odd());
     }
-    if url.scheme() == "http" && !here {
+    if url.scheme() == "http" && !is_local {
         let what = format!("it has its tokens from {host} without TLS, where nobody is asked");
         return Err(RegistryFailure::Challenge(to_one_line(&what)));
     }
@@ -124,7 +124,7 @@ fn parse_token(mut answer: HttpResponse, moved: &mut u64) -> Result<String, Mirr
     answer.refuse_encoding()?;
     let odd = |why: &str| MirrorFailure::Broken(format!("its answer {why}"));
     let mut text = Vec::new();
-    if !read_up_to(&mut answer.body, LONGEST, &mut text, moved)? {
+    if !read_up_to(&mut answer.body, MAX_RESPONSE, &mut text, moved)? {
         return Err(odd("has no end"));
     }
     let tokens: TokenResponse = serde_json::from_slice(&text).map_err(|_| odd("holds no token"))?;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::MirrorFailure;
 
 /// How often the mirrors that may do better are asked again.
-const MORE_ROUNDS: u32 = 2;
+const EXTRA_ROUNDS: u32 = 2;
 /// How often one mirror is asked at most.
 pub const MOST_ASKS: usize = 3;
 /// Nobody is waited for longer, whatever it asks for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The order in which so many mirrors are asked.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl RetrySchedule {
 
     /// The next turn, if there is one more.
     pub fn next_attempt(&mut self) -> Option<Attempt> {
-        while self.round <= MORE_ROUNDS {
+        while self.round <= EXTRA_ROUNDS {
             let mirror = self.next;
             let Some(&asked_for) = self.last.get(mirror) else {
                 self.round = self.round.saturating_add(1);
@@ -70,7 +70,7 @@ impl RetrySchedule {
         let last = self.current.take().and_then(|mirror| self.last.get_mut(mirror));
         if let Some(last) = last {
             let wait = reason.retry_after().unwrap_or_default();
-            *last = (reason.is_transient() && wait <= LONGEST_WAIT).then_some(wait);
+            *last = (reason.is_transient() && wait <= MAX_WAIT).then_some(wait);
         }
     }
 

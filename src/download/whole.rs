@@ -11,7 +11,7 @@ use sha2::Digest as _;
 use super::http::{HttpRequest, HttpResponse, TransferError, status_failure};
 use super::{
     DownloadError, DownloadEvent, DownloadSummary, FailedAttempt, FileUrl, HttpClient, MirrorFailure, RetrySchedule,
-    TURNS, all_mirrors_failed,
+    TRIES_PER_MIRROR, all_mirrors_failed,
 };
 use crate::digest::Sha256;
 
@@ -52,9 +52,9 @@ pub fn download_file(
 ) -> Result<DownloadSummary, DownloadError> {
     let sha256 = (wanted.there == 0).then(sha2::Sha256::new);
     let mut job = FileTransfer { request: wanted, client, sink, progress, at: wanted.there, moved: 0, sha256 };
-    let mut turns = RetrySchedule::new(urls.len(), client.retry_pause());
-    let mut tries = Vec::new();
-    while let Some(turn) = turns.next_attempt() {
+    let mut schedule = RetrySchedule::new(urls.len(), client.retry_pause());
+    let mut attempts = Vec::new();
+    while let Some(turn) = schedule.next_attempt() {
         std::thread::sleep(turn.wait);
         let Some(url) = urls.get(turn.mirror) else { continue };
         let shown = url.to_string();
@@ -63,14 +63,14 @@ pub fn download_file(
             Ok(()) => return Ok(DownloadSummary { url: shown, moved: job.moved }),
             Err(TransferError::Local(error)) => return Err(error),
             Err(TransferError::Mirror(reason)) => {
-                turns.record_failure(&reason);
+                schedule.record_failure(&reason);
                 (job.progress)(DownloadEvent::GaveUp { url: &shown, reason: &reason });
                 job.prepare_retry(&reason)?;
-                tries.push(FailedAttempt { url: shown, reason });
+                attempts.push(FailedAttempt { url: shown, reason });
             }
         }
     }
-    Err(all_mirrors_failed(wanted.name.clone(), wanted.mirrored, tries))
+    Err(all_mirrors_failed(wanted.name.clone(), wanted.mirrored, attempts))
 }
 
 struct FileTransfer<'a> {
@@ -95,7 +95,7 @@ impl FileDownload {
 impl FileTransfer<'_> {
     /// One URL; again if it broke after having moved something.
     fn try_url(&mut self, url: &str) -> Result<(), TransferError> {
-        for _ in 1..TURNS {
+        for _ in 1..TRIES_PER_MIRROR {
             let before = self.at;
             match self.fetch_rest(url) {
                 Err(TransferError::Mirror(reason))

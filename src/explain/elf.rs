@@ -12,7 +12,7 @@ pub(super) const ET_EXEC: u16 = 2;
 pub(super) const ET_DYN: u16 = 3;
 const PT_INTERP: u64 = 3;
 /// The maximum size of the program headers (measured on 6.18; older kernels accept one page).
-const MOST_HEADERS: usize = 65536;
+const MAX_HEADERS: usize = 65536;
 const PATH_MAX: u64 = 4096;
 
 /// An ELF header in words.
@@ -99,7 +99,7 @@ impl ElfHeader {
     /// The program headers, if there are any and all of them can be read (`load_elf_phdrs`).
     pub(super) fn program_headers(&self, read: &ReadAt) -> Option<ProgramHeaders> {
         let size = self.entry_size.saturating_mul(self.count);
-        if self.entry_size != program_header_size(self.bits) || size == 0 || size > MOST_HEADERS {
+        if self.entry_size != program_header_size(self.bits) || size == 0 || size > MAX_HEADERS {
             return None;
         }
         let bytes = read(self.offset, size);

@@ -111,7 +111,7 @@ pub struct Analysis {
 /// Interprets the facts; `interpreters` are those of the entries.
 pub fn analyse(seen: &ProcessInfo, interpreters: &[&[u8]]) -> Analysis {
     let first = seen.arguments.first().map_or(&[][..], Vec::as_slice);
-    let by_entry = interpreters.contains(&first);
+    let is_entry_interpreter = interpreters.contains(&first);
     let direct = |verdict, program| Analysis {
         verdict,
         program,
@@ -124,7 +124,7 @@ pub fn analyse(seen: &ProcessInfo, interpreters: &[&[u8]]) -> Analysis {
             Some(execfn.clone()),
         ),
         // The first argument is the interpreter: an entry's by its rule, a script's by its line.
-        _ if by_entry => analyse_emulated(seen),
+        _ if is_entry_interpreter => analyse_emulated(seen),
         (Some(execfn), Some(false)) if has_emulator_name(&seen.executes) => {
             Analysis { program: Some(execfn.clone()), ..analyse_emulated(seen) }
         }

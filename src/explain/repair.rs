@@ -7,14 +7,14 @@ use crate::binfmt_misc;
 use crate::text::shell_quote;
 
 /// The commands that make a file run, in the order in which they are needed.
-pub(super) fn repair_lines(of: &Explanation, obstacle: Option<String>) -> Vec<String> {
+pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) -> Vec<String> {
     let mut lines: Vec<String> = obstacle.into_iter().collect();
-    match of.verdict {
+    match explanation.verdict {
         ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Unknown => {}
-        ExecVerdict::LoaderMissing => lines.extend(repair_loader(of)),
-        ExecVerdict::Refused => match of.steps.last() {
-            Some(last) if last.taken_by == Handler::Nobody => lines.extend(repair_unhandled(of, last)),
-            Some(last) => lines.extend(repair_interpreter(last, of.errno.as_deref())),
+        ExecVerdict::LoaderMissing => lines.extend(repair_loader(explanation)),
+        ExecVerdict::Refused => match explanation.steps.last() {
+            Some(last) if last.taken_by == Handler::Nobody => lines.extend(repair_unhandled(explanation, last)),
+            Some(last) => lines.extend(repair_interpreter(last, explanation.errno.as_deref())),
             None => {}
         },
     }
@@ -22,16 +22,16 @@ pub(super) fn repair_lines(of: &Explanation, obstacle: Option<String>) -> Vec<St
 }
 
 /// The repair if no entry or loader takes the file.
-fn repair_unhandled(of: &Explanation, step: &ExecStep) -> Vec<String> {
-    let file = shell_quote(&of.file);
+fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
+    let file = shell_quote(&explanation.file);
     // An entry for it exists, but is disabled.
-    if of.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
+    if explanation.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
         return vec![format!("echo 1 | sudo tee {}", binfmt_misc::entry_path("status").display())];
     }
-    if let Some(off) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
+    if let Some(disabled) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
         return vec![format!(
             "echo 1 | sudo tee {}",
-            shell_quote(&binfmt_misc::entry_path(&off.name).to_string_lossy())
+            shell_quote(&binfmt_misc::entry_path(&disabled.name).to_string_lossy())
         )];
     }
     match (&step.elf, step.what) {
@@ -41,7 +41,7 @@ fn repair_unhandled(of: &Explanation, step: &ExecStep) -> Vec<String> {
             [vec![unmark], register_lines(elf.system, &file)].concat()
         }
         (Some(elf), _) => register_lines(elf.system, &file),
-        (None, FileKind::Text) if of.steps.len() == 1 => {
+        (None, FileKind::Text) if explanation.steps.len() == 1 => {
             vec![format!("sh {file}    # if it is a shell script")]
         }
         _ => Vec::new(),
@@ -61,7 +61,7 @@ fn register_lines(system: Option<&str>, file: &str) -> Vec<String> {
 /// The repair if the interpreter cannot be executed.
 fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
     let interpreter = step.interpreter.as_ref()?;
-    let windows = step.script.as_ref().is_some_and(|script| {
+    let has_cr = step.script.as_ref().is_some_and(|script| {
         script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
     });
     match (&step.taken_by, errno) {
@@ -74,7 +74,7 @@ fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
             let system = step.elf.as_ref()?.system?;
             Some(format!("sudo binfmt-nix register --force {system}    # its own, with flag F"))
         }
-        (Handler::Script, Some("ENOENT")) if windows => {
+        (Handler::Script, Some("ENOENT")) if has_cr => {
             Some(format!("sed -i 's/\\r$//' {}    # its lines end as those of Windows do", shell_quote(&step.path)))
         }
         (Handler::Script, Some("EACCES")) => Some(format!("chmod +x {}", shell_quote(&interpreter.path))),
@@ -83,9 +83,9 @@ fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
 }
 
 /// The repair if the emulator would not find the program's own loader.
-fn repair_loader(of: &Explanation) -> Option<String> {
-    let step = of.steps.iter().rev().find(|step| matches!(step.taken_by, Handler::Entry { .. }))?;
+fn repair_loader(explanation: &Explanation) -> Option<String> {
+    let step = explanation.steps.iter().rev().find(|step| matches!(step.taken_by, Handler::Entry { .. }))?;
     let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
     let nix = arch.nix_systems.first()?;
-    Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", shell_quote(&of.file)))
+    Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", shell_quote(&explanation.file)))
 }

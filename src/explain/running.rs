@@ -60,14 +60,14 @@ fn gather_process(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> Pro
     let execfn =
         find_auxv(&vector, size, AT_EXECFN).and_then(|address| host::procfs::read_process_string(pid, address).ok());
     let arguments = host::procfs::read_proc_file(pid, "cmdline").unwrap_or_default();
-    let itself =
+    let file_id_of =
         |path: &Vec<u8>| look::file_id(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
     ProcessInfo {
         executes: link,
         arguments: arguments
             .strip_suffix(b"\0")
             .map_or_else(Vec::new, |all| all.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()),
-        is_itself: execfn.as_ref().and_then(itself).map(|inode| inode == executes),
+        is_itself: execfn.as_ref().and_then(file_id_of).map(|inode| inode == executes),
         execfn,
         preserves: find_auxv(&vector, size, AT_FLAGS).map(|flags| flags & 1 != 0),
     }

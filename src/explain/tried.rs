@@ -38,14 +38,15 @@ fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Exp
 fn detect_hidden_table(host: &Host, explanation: &mut Explanation) {
     let last = explanation.steps.last().filter(|step| step.taken_by == Handler::Nobody);
     let system = last.and_then(|step| step.elf.as_ref()?.system);
-    let nobody = explanation.verdict == ExecVerdict::Refused && explanation.errno.as_deref() == Some("ENOEXEC");
-    let (Some(system), true, TableState::NotMounted) = (system, nobody && host.is_live(), explanation.table) else {
+    let is_unhandled = explanation.verdict == ExecVerdict::Refused && explanation.errno.as_deref() == Some("ENOEXEC");
+    let (Some(system), true, TableState::NotMounted) = (system, is_unhandled && host.is_live(), explanation.table)
+    else {
         return;
     };
     let probe = Arch::by_target(system).and_then(Arch::probe).unwrap_or_default();
-    if let Ok(Some(seen)) = probe::run_in_memory(probe)
-        && !seen.native
-        && seen.status.success()
+    if let Ok(Some(run)) = probe::run_in_memory(probe)
+        && !run.native
+        && run.status.success()
     {
         explanation.table = TableState::Hidden;
         explanation.verdict = ExecVerdict::Emulated;
@@ -67,7 +68,7 @@ pub(super) fn probe_entry(machine: &MachineFacts, entry: &Entry, executes: FileI
         return CurrentEmulator::Unknown;
     };
     match probe::run_in_memory(probe) {
-        Ok(Some(seen)) if seen.program == executes => CurrentEmulator::Same,
+        Ok(Some(run)) if run.program == executes => CurrentEmulator::Same,
         Ok(Some(_)) => CurrentEmulator::Other,
         Ok(None) | Err(_) => CurrentEmulator::Unknown,
     }

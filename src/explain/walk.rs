@@ -14,19 +14,19 @@ use crate::binfmt_misc::{Table, entry_name};
 
 /// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (Its comment says four; the
 /// code compares with five.)
-const MOST_REWRITES: usize = 5;
+const MAX_REWRITES: usize = 5;
 
 /// Explains what execve(2) does with `file` on this machine; `look` opens files.
 pub fn explain_exec(file: &[u8], machine: &MachineFacts, look: &FileLookup) -> Explanation {
     let mut walk = ExecveWalk { machine, look, steps: Vec::new(), opens_binary: false };
     let opened = look(file);
     let obstacle = match &opened {
-        Ok(looked) => looked.obstacle.clone(),
+        Ok(opened_file) => opened_file.obstacle.clone(),
         Err(obstacle) => Some(obstacle.clone()),
     };
     let end = match opened {
         // The result without the problem of its mode is useful, too.
-        Ok(looked) => walk.walk_interpreters(file, looked),
+        Ok(opened_file) => walk.walk_interpreters(file, opened_file),
         Err(_) => WalkEnd::Runs,
     };
     walk.finish(file, end, obstacle.as_ref())
@@ -56,22 +56,22 @@ enum NextFile {
 
 impl ExecveWalk<'_> {
     fn walk_interpreters(&mut self, file: &[u8], first: OpenedFile) -> WalkEnd {
-        let (mut path, mut looked) = (file.to_vec(), first);
-        let mut kept_open = false;
-        for _ in 0..=MOST_REWRITES {
-            looked.head.truncate(WINDOW);
-            let (next, opened, held) = match self.handle_file(&path, &looked) {
+        let (mut path, mut opened_file) = (file.to_vec(), first);
+        let mut is_kept_open = false;
+        for _ in 0..=MAX_REWRITES {
+            opened_file.head.truncate(WINDOW);
+            let (next, opened, held) = match self.handle_file(&path, &opened_file) {
                 NextFile::End(end) => return end,
                 NextFile::Interpreter(path, opened, held) => (path, opened, held),
             };
-            looked = match opened {
+            opened_file = match opened {
                 Ok(OpenedFile { obstacle: Some(obstacle), .. }) if !held => return failed_end(&next, &obstacle),
-                Ok(looked) => looked,
+                Ok(opened_file) => opened_file,
                 // It was a program when it was registered; nothing else is known.
                 Err(_) if held => return WalkEnd::Runs,
                 Err(obstacle) => return failed_end(&next, &obstacle),
             };
-            if self.opens_binary && std::mem::replace(&mut kept_open, true) {
+            if self.opens_binary && std::mem::replace(&mut is_kept_open, true) {
                 return WalkEnd::Fails(
                     Errno::ENOEXEC,
                     "behind an entry with flag O, no other interpreter can follow".into(),
@@ -79,7 +79,7 @@ impl ExecveWalk<'_> {
             }
             path = next;
         }
-        WalkEnd::Fails(Errno::ELOOP, format!("more than {MOST_REWRITES} interpreters would follow each other"))
+        WalkEnd::Fails(Errno::ELOOP, format!("more than {MAX_REWRITES} interpreters would follow each other"))
     }
 
     /// One iteration of `search_binary_handler`: the table, then `#!`, then ELF.
@@ -158,7 +158,7 @@ impl ExecveWalk<'_> {
         held: bool,
     ) -> InterpreterReport {
         let (linking, obstacle) = match opened {
-            Ok(looked) => (elf::detect_linking(looked, self.look), looked.obstacle.as_ref()),
+            Ok(opened_file) => (elf::detect_linking(opened_file, self.look), opened_file.obstacle.as_ref()),
             Err(obstacle) => (None, Some(obstacle)),
         };
         let refused = obstacle.filter(|_| !held);

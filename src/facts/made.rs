@@ -24,30 +24,33 @@ pub enum RecordState {
 /// each record that is left; and those of entries whose name another one has:
 /// the kernel changes no entry, so that ours is gone.
 pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<(Vec<RecordState>, Vec<Record>)> {
-    let (mut settled, mut replaced) = (Vec::new(), Vec::new());
+    let (mut reconciled, mut replaced) = (Vec::new(), Vec::new());
     for record in std::mem::take(&mut receipt.records) {
         match record_state(host, &record.made, table)? {
             RecordState::Modified if is_known_entry(&record.made, table) => replaced.push(record),
-            now => settled.push((record, now)),
+            states => reconciled.push((record, states)),
         }
     }
-    let ours: Vec<Artifact> =
-        settled.iter().filter(|(_, now)| *now == RecordState::Unchanged).map(|(r, _)| r.made.clone()).collect();
+    let unchanged: Vec<Artifact> = reconciled
+        .iter()
+        .filter(|(_, states)| *states == RecordState::Unchanged)
+        .map(|(r, _)| r.made.clone())
+        .collect();
     // An interrupted replacement leaves two records of one thing: one is true.
-    settled.retain(|(record, now)| match now {
+    reconciled.retain(|(record, states)| match states {
         RecordState::Unchanged => true,
         RecordState::Missing => false,
-        RecordState::Modified => !ours.iter().any(|made| made.is_same_object(&record.made)),
+        RecordState::Modified => !unchanged.iter().any(|made| made.is_same_object(&record.made)),
     });
-    let mut now = Vec::new();
-    for (mut record, state) in settled {
+    let mut states = Vec::new();
+    for (mut record, state) in reconciled {
         if state == RecordState::Unchanged {
             record.state = Stage::Done;
         }
         receipt.records.push(record);
-        now.push(state);
+        states.push(state);
     }
-    Ok((now, replaced))
+    Ok((states, replaced))
 }
 
 fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordState> {
@@ -72,7 +75,7 @@ fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordSta
             Some((sum, _)) => unchanged_if(sum == *sha256),
         },
         Artifact::Include { path, .. } => match host.read(path)? {
-            Some(text) if conf::has_include(&text, conf::OWN) => RecordState::Unchanged,
+            Some(text) if conf::has_include(&text, conf::OWN_FILE_NAME) => RecordState::Unchanged,
             _ => RecordState::Missing,
         },
         // A mount that is not the very one we made is somebody else's.

@@ -21,7 +21,7 @@ use crate::digest::Sha256;
 use crate::error::Result;
 use crate::host::env::kernel_release;
 use crate::host::{self, Host};
-use crate::in_memory::{HELD_IN_MEMORY, is_in_memory_path};
+use crate::in_memory::{WATCHED_FD_DIR, is_in_memory_path};
 use crate::interpreter::QemuVersion;
 use crate::layout;
 use crate::nix::{self, Nix};
@@ -155,13 +155,13 @@ impl Facts {
     /// rule are ours to the letter, and so is its interpreter.
     pub fn in_memory_entry(&self, arch: &Arch) -> Option<&Entry> {
         let entry = self.table.find_entry(&in_memory_entry_name(arch))?;
-        let ours = is_in_memory_path(&entry.rule.interpreter);
-        (ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
+        let is_ours = is_in_memory_path(&entry.rule.interpreter);
+        (is_ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
     }
 
     /// The same, if a `register --watch` made it.
     pub fn watched_entry(&self, arch: &Arch) -> Option<&Entry> {
-        self.in_memory_entry(arch).filter(|entry| entry.rule.interpreter.starts_with(HELD_IN_MEMORY.as_bytes()))
+        self.in_memory_entry(arch).filter(|entry| entry.rule.interpreter.starts_with(WATCHED_FD_DIR.as_bytes()))
     }
 
     /// Our entry for one system.

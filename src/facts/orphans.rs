@@ -23,7 +23,7 @@ use crate::{boot, layout};
 pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     let mut receipt = Receipt::default();
     let own_conf = read_plain_file(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
-    let told = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let configured = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     for arch in Arch::ALL {
         let found = find_artifacts(host, arch, table)?;
         if found.is_empty() {
@@ -35,7 +35,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             qemu: String::new(),
             source: "found in place".into(),
             adopted: false,
-            nix: told.split_whitespace().any(|word| arch.nix_systems.contains(&word)),
+            nix: configured.split_whitespace().any(|word| arch.nix_systems.contains(&word)),
             proven: false,
         };
         receipt.systems.insert(arch.target.to_owned(), system);
@@ -45,7 +45,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
         receipt.records.extend(file_artifact(host, NIX_OWN_CONF.into())?.map(|made| done_record(made, None)));
     }
     if receipt.records.iter().any(|record| matches!(record.made, Artifact::Interpreter { .. })) {
-        receipt.records.insert(0, done_record(Artifact::Dir { path: layout::INTERPRETERS.into() }, None));
+        receipt.records.insert(0, done_record(Artifact::Dir { path: layout::EMULATOR_DIR.into() }, None));
     }
     Ok(receipt)
 }

@@ -37,7 +37,7 @@ pub(super) fn find_conflicts(facts: &Facts, arch: &'static Arch) -> Vec<Conflict
             continue;
         };
         let name = entry_name(entry);
-        if facts.our_entries().any(|ours| ours == name) || names.contains(&name) {
+        if facts.our_entries().any(|own_name| own_name == name) || names.contains(&name) {
             continue;
         }
         names.push(name);

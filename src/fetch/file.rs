@@ -53,9 +53,9 @@ pub fn download_file(host: &Host, ui: &Ui, network: &Network, wanted: &FileReque
         return Err(Error::Offline { what: wanted.name.to_owned() });
     }
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    let kept =
+    let cached =
         wanted.sha256.and_then(|sha256| Some((sha256, DownloadCache::for_user(host)?.open_partial(host, sha256)?)));
-    match kept {
+    match cached {
         Some((sha256, partial)) => match resume_download(host, ui, wanted, sha256, partial) {
             // The cache helps where it can, and is in nobody's way where it cannot.
             Err(error) if is_unwritten(&error) => download_to_memory(host, ui, wanted),
@@ -89,8 +89,8 @@ fn resume_download(
     let attempt = match attempt {
         // What an earlier run left may be what is wrong: all of it once more.
         Err(Error::Digest { .. }) if there > 0 => {
-            let again = request_rest(host, ui, wanted, &mut partial.file, 0);
-            again.and_then(|done| check_digest(&mut partial.file, wanted, sha256).map(|()| done))
+            let retry = request_rest(host, ui, wanted, &mut partial.file, 0);
+            retry.and_then(|done| check_digest(&mut partial.file, wanted, sha256).map(|()| done))
         }
         attempt => attempt,
     };
@@ -135,7 +135,7 @@ fn request_rest(
             None,
         ));
     }
-    let asked = download::FileDownload {
+    let file_download = download::FileDownload {
         name: wanted.name.to_owned(),
         size: wanted.size,
         most: wanted.max_size,
@@ -154,7 +154,7 @@ fn request_rest(
         }
     };
     let done = with_progress_bar(ui, |tell| {
-        fetcher::download_file(&asked, &urls, &transfer_options(), &mut write, tell, &mut interrupt_check(host))
+        fetcher::download_file(&file_download, &urls, &transfer_options(), &mut write, tell, &mut interrupt_check(host))
     })?;
     ui.print_download_summary(done.0.moved, there.saturating_add(done.0.moved), &done.0.url);
     Ok(done)

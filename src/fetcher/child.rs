@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::confine::Profile;
 use super::protocol_download::{DownloadMessage, DownloadRequest, DownloadTask};
-use super::session::{self, Channel, TICK, failed};
+use super::session::{self, Channel, PROGRESS_INTERVAL, failed};
 use crate::catalog::Catalog;
 use crate::download::{self, DownloadError, DownloadEvent, DownloadSummary, FileChunk, HttpClient, RootCertificates};
 use crate::error::{Error, ExitCode, Result};
@@ -101,7 +101,7 @@ impl MessageWriter {
     }
 
     fn is_due(&mut self, last: bool) -> bool {
-        let news = last || self.last_message.is_none_or(|told| told.elapsed() >= TICK);
+        let news = last || self.last_message.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL);
         if news {
             self.last_message = Some(Instant::now());
         }

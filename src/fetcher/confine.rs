@@ -35,10 +35,10 @@ use crate::host::Host;
 const NOBODY: u32 = 65534;
 
 /// Ten times what the largest download takes.
-const MEMORY: u64 = 512 << 20;
+const MAX_MEMORY: u64 = 512 << 20;
 /// Three pipes, the runtime's own, a library being loaded; and a socket for each mirror, for connections to those that
 /// gave up are kept for a while.
-const OPEN_FILES: u64 = 256;
+const MAX_OPEN_FILES: u64 = 256;
 
 /// Files that name resolution reads, by name, for there may be secrets beside them: nsswitch.conf(5),
 /// resolv.conf(5), hosts(5), host.conf(5), gai.conf(5), services(5), ld.so(8), and nss-mdns's own list.
@@ -91,12 +91,18 @@ impl Profile {
         sockets: RESOLVERS,
         network: true,
         threads: true,
-        memory: MEMORY,
-        open_files: OPEN_FILES,
+        memory: MAX_MEMORY,
+        open_files: MAX_OPEN_FILES,
     };
     /// For a worker that reads what is open: no network, no file, no other thread.
-    pub const READER: Self =
-        Self { files: &[], sockets: &[], network: false, threads: false, memory: MEMORY, open_files: OPEN_FILES };
+    pub const READER: Self = Self {
+        files: &[],
+        sockets: &[],
+        network: false,
+        threads: false,
+        memory: MAX_MEMORY,
+        open_files: MAX_OPEN_FILES,
+    };
 }
 
 /// Gives up all rights. Returns what this kernel could not do.

@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 use crate::host::Worker;
 
 /// The hidden command of this program that is the child.
-pub const COMMAND: &str = "download";
+pub const DOWNLOAD_COMMAND: &str = "download";
 
 /// What the library asks before it believes `HTTP_PROXY`: a CGI program's could come from a request.
-const UNDER_CGI: &str = "REQUEST_METHOD";
+const CGI_VARIABLE: &str = "REQUEST_METHOD";
 
 /// How something is downloaded.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +83,7 @@ fn run_download(
         extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
     };
     let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot be talked with: {e}")))?;
-    supervise(Worker::start(COMMAND, &variables(), job), &worker_error, go_on, &mut |bytes| {
+    supervise(Worker::start(DOWNLOAD_COMMAND, &variables(), job), &worker_error, go_on, &mut |bytes| {
         take(bytes).map_err(|stop| match stop {
             DownloadWorkerError::Failed(error) => error.into(),
             DownloadWorkerError::Protocol(garbled) => worker_error(garbled.to_string()),
@@ -97,5 +97,5 @@ fn worker_error(why: String) -> Error {
 
 /// The variables of our caller that count for a client.
 pub(super) fn variables() -> Vec<&'static str> {
-    [download::VARIABLES, &[UNDER_CGI]].concat()
+    [download::PROXY_VARIABLES, &[CGI_VARIABLE]].concat()
 }

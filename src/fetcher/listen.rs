@@ -6,7 +6,7 @@ use std::io;
 use super::protocol_archive::UnpackMessage;
 use super::session::Inbox;
 use super::wire::{Frame, MissingProtection, ProtocolError};
-use crate::archive::{LARGEST_MEMBER, LARGEST_TOTAL, Manifest};
+use crate::archive::{MAX_MEMBER, MAX_TOTAL, Manifest};
 use crate::text::to_one_line;
 
 /// Follows one archive being unpacked.
@@ -111,7 +111,7 @@ impl<'a> UnpackSupervisor<'a> {
         let known = self.targets.iter().find(|known| **known == target);
         let known = known.ok_or_else(|| protocol_error("an emulator that nobody asked for"))?;
         self.total = self.total.saturating_add(size);
-        if self.complete.contains(known) || size > LARGEST_MEMBER || self.total > LARGEST_TOTAL {
+        if self.complete.contains(known) || size > MAX_MEMBER || self.total > MAX_TOTAL {
             return Err(protocol_error("an emulator twice, or a larger one than there is"));
         }
         self.current = Some((known, size));
@@ -173,7 +173,7 @@ mod tests {
             &[begin("arm", 2)],
             &[begin("arm", 4), UnpackMessage::End],
             &[begin("arm", 4), UnpackMessage::Done],
-            &[begin("arm", LARGEST_MEMBER + 1)],
+            &[begin("arm", MAX_MEMBER + 1)],
             &[begin("arm", 3), UnpackMessage::End, begin("arm", 3)],
             &[begin("arm", 3), UnpackMessage::End, UnpackMessage::Manifest(manifest())],
             &[UnpackMessage::Manifest(manifest()), UnpackMessage::Manifest(manifest())],

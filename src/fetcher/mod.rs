@@ -36,17 +36,17 @@ mod verify;
 pub mod wire;
 
 pub use child::run_worker;
-pub use confined_download::{COMMAND, TransferOptions, download_file, download_package};
+pub use confined_download::{DOWNLOAD_COMMAND, TransferOptions, download_file, download_package};
 pub use listen::{UnpackSummary, UnpackSupervisor, UnpackWorkerError};
-pub use pull::{PULL, PullProgress, PullRequest, PulledImage, pull_image};
+pub use pull::{PULL_COMMAND, PullProgress, PullRequest, PulledImage, pull_image};
 pub use pulled::{PullSupervisor, PullWorkerError};
 pub use puller::run_worker as run_puller;
 pub use receive::{DownloadWorkerError, PackageSupervisor};
 pub use receive_file::FileSupervisor;
-pub use unpack::{EmulatorSink, ImageLayers, UNPACK, UNPACK_LAYERS, unpack_archive, unpack_layers};
+pub use unpack::{EmulatorSink, ImageLayers, UNPACK_COMMAND, UNPACK_LAYERS_COMMAND, unpack_archive, unpack_layers};
 pub use unpacker::{run_layers_worker as run_layers_unpacker, run_worker as run_unpacker};
 pub use verifier::run_worker as run_verifier;
-pub use verify::{VERIFY, find_latest, query_index};
+pub use verify::{VERIFY_COMMAND, find_latest, query_index};
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -61,10 +61,10 @@ use crate::text::to_one_line;
 use wire::MissingProtection;
 
 /// How soon a signal is heard.
-const TURN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// So many turns without a word, five minutes, and the child is given up: it would have given up the
 /// mirror long before. Counted in turns, so that a process that was stopped for a while is forgiven.
-const LONGEST_SILENCE: u32 = 6000;
+const MAX_SILENT_POLLS: u32 = 6000;
 
 /// Gives what a child says to `take` until that has all it wants. What goes wrong with the process is told by `process`.
 pub(crate) fn supervise<T>(
@@ -77,9 +77,9 @@ pub(crate) fn supervise<T>(
     let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
     let mut buffer = vec![0; 512 << 10];
     let mut silent = 0;
-    while silent < LONGEST_SILENCE {
+    while silent < MAX_SILENT_POLLS {
         go_on()?;
-        match worker.poll(&mut buffer, TURN).map_err(broken)? {
+        match worker.poll(&mut buffer, POLL_INTERVAL).map_err(broken)? {
             WorkerOutput::Idle => silent = silent.saturating_add(1),
             WorkerOutput::Bytes(length) => {
                 silent = 0;

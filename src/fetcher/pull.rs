@@ -14,7 +14,7 @@ use crate::host::{self, Worker};
 use crate::oci::{ImageReference, Platform, RegistryLogin};
 
 /// The `internal` subcommand that is the child.
-pub const PULL: &str = "pull";
+pub const PULL_COMMAND: &str = "pull";
 
 /// What is to be pulled, and how.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ pub fn pull_image(
     let process = |why: String| failed(PullErrorKind::Process(why));
     let job = serde_json::to_vec(&build_job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
-    let mut follower = PullSupervisor::new(order.image, order.platform.clone());
-    let moved = supervise(Worker::start(PULL, &variables(), job), &process, go_on, &mut |bytes| {
-        let taken = follower.handle_input(bytes, &mut |bytes| file.write_all(bytes));
-        if let Some((bytes, of)) = follower.digest_chain().progress() {
+    let mut supervisor = PullSupervisor::new(order.image, order.platform.clone());
+    let moved = supervise(Worker::start(PULL_COMMAND, &variables(), job), &process, go_on, &mut |bytes| {
+        let taken = supervisor.handle_input(bytes, &mut |bytes| file.write_all(bytes));
+        if let Some((bytes, of)) = supervisor.digest_chain().progress() {
             tell(PullProgress { bytes, of });
         }
         taken.map_err(|lost| match lost {
@@ -79,7 +79,7 @@ pub fn pull_image(
             PullWorkerError::Sink(e) => failed(PullErrorKind::Memory(e)),
         })
     })?;
-    let chain = follower.digest_chain();
+    let chain = supervisor.digest_chain();
     let (Some(lengths), Some(top), Some(manifest)) =
         (chain.layer_lengths(), chain.top_digest(), chain.manifest_digest())
     else {
@@ -87,7 +87,7 @@ pub fn pull_image(
     };
     let pulled =
         PulledImage { layers: ImageLayers { file, lengths }, pinned: order.image.with_digest(top), manifest, moved };
-    Ok((pulled, describe_missing(follower.missing_protections(), "pulls")))
+    Ok((pulled, describe_missing(supervisor.missing_protections(), "pulls")))
 }
 
 fn build_job(order: &PullRequest<'_>) -> PullJob {

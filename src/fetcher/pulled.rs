@@ -9,7 +9,7 @@ use super::protocol_oci::PullMessage;
 use super::session::Inbox;
 use super::wire::{Frame, MissingProtection, ProtocolError};
 use crate::download::RegistryFailure;
-use crate::oci::{ChainError, DigestChain, Expected, ImageReference, LARGEST_DOCUMENT, Platform};
+use crate::oci::{ChainError, DigestChain, Expected, ImageReference, MAX_DOCUMENT_SIZE, Platform};
 use crate::text::to_one_line;
 
 /// Follows one pull.
@@ -113,7 +113,7 @@ impl PullSupervisor {
                 let Expected::Document { .. } = self.chain.expected() else {
                     return Err(protocol_error("a document too many"));
                 };
-                if !(1..=LARGEST_DOCUMENT).contains(&size) {
+                if !(1..=MAX_DOCUMENT_SIZE).contains(&size) {
                     return Err(protocol_error("a document of no length, or too large"));
                 }
                 self.document = Some((Vec::new(), usize::try_from(size).unwrap_or(usize::MAX)));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::confine::Profile;
 use super::protocol_oci::{PullJob, PullMessage};
-use super::session::{self, Channel, TICK, failed};
+use super::session::{self, Channel, PROGRESS_INTERVAL, failed};
 use crate::download::{DownloadError, HttpClient, ImageChunk, PullStop, RootCertificates, pull_image};
 use crate::error::{ExitCode, Result};
 
@@ -53,7 +53,7 @@ impl PullMessageWriter {
             }
             ImageChunk::Layer(bytes) => {
                 self.out.give(bytes)?;
-                if self.last_message.elapsed() < TICK {
+                if self.last_message.elapsed() < PROGRESS_INTERVAL {
                     return Ok(());
                 }
                 self.last_message = Instant::now();

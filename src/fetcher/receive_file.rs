@@ -90,9 +90,9 @@ impl<'a> FileSupervisor<'a> {
                 tell(DownloadEvent::Moved { bytes, of });
             }
             DownloadMessage::GaveUp(reason) => {
-                let anew = self.request.restarts_after(&reason) && self.at > 0;
+                let restarts = self.request.restarts_after(&reason) && self.at > 0;
                 self.attempts.record_failure(reason, tell)?;
-                if anew {
+                if restarts {
                     self.at = 0;
                     self.write_chunk(FileChunk::Restart, sink)?;
                 }

@@ -18,11 +18,11 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 
 /// A job with many certificates has some hundred kilobytes.
-const LONGEST_JOB: u64 = 64 << 20;
+const MAX_REQUEST: u64 = 64 << 20;
 /// How many bytes are kept for one write.
-pub(crate) const AT_ONCE: usize = 512 << 10;
+pub(crate) const BUFFER_SIZE: usize = 512 << 10;
 /// How often progress is reported.
-pub(crate) const TICK: Duration = Duration::from_millis(40);
+pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_millis(40);
 
 /// The first message of every worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub(crate) fn begin<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result
 pub(crate) fn read_job<J: DeserializeOwned>() -> Result<J> {
     let read = || -> io::Result<J> {
         let mut text = Vec::new();
-        io::stdin().lock().take(LONGEST_JOB).read_to_end(&mut text)?;
+        io::stdin().lock().take(MAX_REQUEST).read_to_end(&mut text)?;
         Ok(serde_json::from_slice(&text)?)
     };
     read().map_err(failed("read the job of"))
@@ -70,7 +70,7 @@ impl Confined {
     pub(crate) fn follow(self, parent: u32) -> Result<Channel> {
         // If the parent was gone before it could be asked for, there is another one now.
         check_parent(parent).map_err(failed("follow the parent of"))?;
-        let mut channel = Channel { out: BufWriter::with_capacity(AT_ONCE, RawStdout) };
+        let mut channel = Channel { out: BufWriter::with_capacity(BUFFER_SIZE, RawStdout) };
         channel.tell(&Handshake::Ready { lacks: self.lacks }).map_err(failed("write for"))?;
         Ok(channel)
     }

@@ -131,12 +131,12 @@ fn build_rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<Seccomp
     // Without a rule, a call is allowed as it is.
     let clients = if network { NETWORK } else { &[] };
     rules.extend(ALLOWED.iter().chain(OLDER).chain(clients).map(|call| (*call, Vec::new())));
-    for (call, ways) in conditional_rules()? {
+    for (call, conditions) in conditional_rules()? {
         if (call == libc::SYS_clone && !threads) || (call == libc::SYS_socket && !network) {
             continue;
         }
-        let ways: Result<Vec<_>, _> = ways.into_iter().map(SeccompRule::new).collect();
-        rules.insert(call, ways?);
+        let conditions: Result<Vec<_>, _> = conditions.into_iter().map(SeccompRule::new).collect();
+        rules.insert(call, conditions?);
     }
     Ok(rules)
 }
@@ -163,7 +163,7 @@ fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> 
         (libc::SYS_tgkill, arg_in(0, &[nix::unistd::getpid().as_raw()])?),
     ];
     for (call, flags) in OPENING {
-        calls.push((*call, vec![vec![arg_bits(*flags, WRITING, 0)?]]));
+        calls.push((*call, vec![vec![arg_bits(*flags, WRITE_FLAGS, 0)?]]));
     }
     Ok(calls)
 }
@@ -175,7 +175,7 @@ const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2), (libc::SYS_open,
 const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2)];
 
 /// Flags by which something would be written or made.
-const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
+const WRITE_FLAGS: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
     | libc::CLONE_NEWUSER
@@ -198,18 +198,18 @@ fn deny_write_exec() -> Result<Vec<CallConditions>, BackendError> {
 /// addresses this machine has. Nothing that would make the kernel load a module.
 fn socket_rules() -> Result<Vec<CallConditions>, BackendError> {
     const KIND: i32 = 0xf;
-    let mut ways = vec![
+    let mut conditions = vec![
         vec![arg_equals(0, libc::AF_UNIX)?, arg_equals(2, 0)?],
         vec![arg_equals(0, libc::AF_NETLINK)?, arg_equals(2, libc::NETLINK_ROUTE)?],
     ];
     for family in [libc::AF_INET, libc::AF_INET6] {
         for (kind, protocol) in [(libc::SOCK_STREAM, libc::IPPROTO_TCP), (libc::SOCK_DGRAM, libc::IPPROTO_UDP)] {
             for protocol in [0, protocol] {
-                ways.push(vec![arg_equals(0, family)?, arg_bits(1, KIND, kind)?, arg_equals(2, protocol)?]);
+                conditions.push(vec![arg_equals(0, family)?, arg_bits(1, KIND, kind)?, arg_equals(2, protocol)?]);
             }
         }
     }
-    Ok(ways)
+    Ok(conditions)
 }
 
 /// The argument is one of these.

@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::host::Worker;
 
 /// The `internal` subcommand that is the child.
-pub const UNPACK: &str = "unpack";
+pub const UNPACK_COMMAND: &str = "unpack";
 /// The same, for layers.
-pub const UNPACK_LAYERS: &str = "unpack-layers";
+pub const UNPACK_LAYERS_COMMAND: &str = "unpack-layers";
 
 /// The layers of an image, in memory, each as its digest says.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub fn unpack_archive(
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(UnpackSummary, Option<String>)> {
     let args = worker_args(None, targets);
-    supervise_unpack(Worker::start_with_file(UNPACK, &args, archive), path, targets, sink, go_on)
+    supervise_unpack(Worker::start_with_file(UNPACK_COMMAND, &args, archive), path, targets, sink, go_on)
 }
 
 /// The same of an image, as the emulators are in its merged layers. `shown` is the image, for messages.
@@ -51,7 +51,13 @@ pub fn unpack_layers(
 ) -> Result<(UnpackSummary, Option<String>)> {
     let lengths: Vec<_> = layers.lengths.iter().map(u64::to_string).collect();
     let args = worker_args(Some(lengths.join(",")), targets);
-    supervise_unpack(Worker::start_with_file(UNPACK_LAYERS, &args, layers.file), Path::new(shown), targets, sink, go_on)
+    supervise_unpack(
+        Worker::start_with_file(UNPACK_LAYERS_COMMAND, &args, layers.file),
+        Path::new(shown),
+        targets,
+        sink,
+        go_on,
+    )
 }
 
 /// Whose child it is, how long the layers are if there are some, and what is wanted.

@@ -4,7 +4,7 @@ use std::io::{self, BufReader};
 
 use super::confine::Profile;
 use super::protocol_debian::VerifyMessage;
-use super::session::{self, AT_ONCE, failed};
+use super::session::{self, BUFFER_SIZE, failed};
 use crate::debian::{self, IndexQuery, IndexResult, Keyring};
 use crate::error::{ExitCode, Result};
 use crate::text::to_one_line;
@@ -14,7 +14,7 @@ pub fn run_worker(parent: u32, question: &str) -> Result<ExitCode> {
     let (confined, ()) = session::begin(&Profile::READER, || ())?;
     let mut out = confined.follow(parent)?;
     let question: IndexQuery = serde_json::from_str(question).map_err(|e| failed("read the question of")(e.into()))?;
-    let mut list = BufReader::with_capacity(AT_ONCE, io::stdin().lock());
+    let mut list = BufReader::with_capacity(BUFFER_SIZE, io::stdin().lock());
     let answer = match debian::answer_query(&question, &mut list, &Keyring::debian_archive()) {
         IndexResult::Refused(why) => IndexResult::Refused(to_one_line(&why)),
         read => read,

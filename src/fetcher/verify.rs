@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::host::Worker;
 
 /// The `internal` subcommand that is the child.
-pub const VERIFY: &str = "verify";
+pub const VERIFY_COMMAND: &str = "verify";
 
 /// Which `qemu-user` Debian offers for a host machine (`uname -m`), from the files that `get` gives, and what the user
 /// should know of this kernel.
@@ -24,26 +24,26 @@ pub fn find_latest(
     get: &mut dyn FnMut(&IndexFile) -> Result<File>,
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(PackageOffer, Option<String>)> {
-    let mut said = None;
-    let offer = debian::find_latest(host_machine, now, &Keyring::debian_archive(), get, &mut |question, file| {
-        let (answer, note) = query_index(question, file, go_on)?;
-        said = said.take().or(note);
+    let mut result = None;
+    let offer = debian::find_latest(host_machine, now, &Keyring::debian_archive(), get, &mut |query, file| {
+        let (answer, note) = query_index(query, file, go_on)?;
+        result = result.take().or(note);
         Ok(answer)
     })?;
-    Ok((offer, said))
+    Ok((offer, result))
 }
 
 /// What is in a file, and what the user should know of this kernel.
 pub fn query_index(
-    question: &IndexQuery,
+    query: &IndexQuery,
     file: File,
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(IndexResult, Option<String>)> {
     let process = |why: String| Error::from(DebianError::Process(why));
-    let asked = serde_json::to_string(question).map_err(|e| process(format!("cannot be talked with: {e}")))?;
-    let args = [std::process::id().to_string(), asked];
+    let query_json = serde_json::to_string(query).map_err(|e| process(format!("cannot be talked with: {e}")))?;
+    let args = [std::process::id().to_string(), query_json];
     let mut inbox = Inbox::default();
-    let answer = supervise(Worker::start_with_file(VERIFY, &args, file), &process, go_on, &mut |bytes| {
+    let answer = supervise(Worker::start_with_file(VERIFY_COMMAND, &args, file), &process, go_on, &mut |bytes| {
         handle_input(&mut inbox, bytes).map_err(|garbled| process(garbled.to_string()))
     })?;
     Ok((answer, describe_missing(inbox.lacks(), "verifies Debian's lists")))

@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// More than any word of an honest child: reasons are cut to 200 characters.
-pub const LONGEST_WORD: usize = 8 << 10;
+pub const MAX_MESSAGE: usize = 8 << 10;
 /// As many bytes as one frame may hold.
-pub const MOST_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
-const BYTES: u8 = b'b';
-const WORD: u8 = b'w';
+const KIND_BYTES: u8 = b'b';
+const KIND_MESSAGE: u8 = b'w';
 
 /// What a kernel may not be able to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +38,12 @@ pub struct ProtocolError(pub String);
 
 /// Writes one word.
 pub fn write_message(out: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
-    write_frame(out, WORD, &serde_json::to_vec(word)?)
+    write_frame(out, KIND_MESSAGE, &serde_json::to_vec(word)?)
 }
 
 /// Writes bytes of the member that comes next.
 pub fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    bytes.chunks(MOST_BYTES).try_for_each(|bytes| write_frame(out, BYTES, bytes))
+    bytes.chunks(MAX_BYTES).try_for_each(|bytes| write_frame(out, KIND_BYTES, bytes))
 }
 
 fn write_frame(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
@@ -93,7 +93,7 @@ impl FrameReader {
         while !input.is_empty() {
             match &mut self.state {
                 FrameState::Head(head) => {
-                    head.extend_from_slice(take_up_to(input, HEAD.saturating_sub(head.len())));
+                    head.extend_from_slice(take_up_to(input, HEADER_SIZE.saturating_sub(head.len())));
                     if let [kind, length @ ..] = head.as_slice()
                         && let Ok(length) = <[u8; 4]>::try_from(length)
                     {
@@ -126,14 +126,14 @@ impl FrameReader {
 }
 
 /// How long a frame's head is.
-const HEAD: usize = 5;
+const HEADER_SIZE: usize = 5;
 
 fn start_frame(kind: u8, length: u32) -> Result<FrameState, ProtocolError> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     match kind {
-        BYTES if (1..=MOST_BYTES).contains(&length) => Ok(FrameState::Bytes(length)),
-        WORD if (1..=LONGEST_WORD).contains(&length) => Ok(FrameState::Message(Vec::new(), length)),
-        BYTES | WORD => Err(ProtocolError(format!("a frame of {length} bytes"))),
+        KIND_BYTES if (1..=MAX_BYTES).contains(&length) => Ok(FrameState::Bytes(length)),
+        KIND_MESSAGE if (1..=MAX_MESSAGE).contains(&length) => Ok(FrameState::Message(Vec::new(), length)),
+        KIND_BYTES | KIND_MESSAGE => Err(ProtocolError(format!("a frame of {length} bytes"))),
         _ => Err(ProtocolError(format!("a frame of the kind {kind}"))),
     }
 }

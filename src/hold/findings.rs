@@ -76,7 +76,7 @@ pub fn find_drifts(wanted: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
     if table.is_switched_off() {
         findings.push(Drift::SwitchedOff);
     }
-    findings.extend(wanted.iter().filter_map(|one| find_drift(one, wanted, table)));
+    findings.extend(wanted.iter().filter_map(|other| find_drift(other, wanted, table)));
     findings
 }
 
@@ -88,7 +88,7 @@ fn find_drift(wanted: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> O
         Some(_) => {
             let winners =
                 wanted.arch.headers().into_iter().filter_map(|head| table.matching_entry(&head).map(entry_name));
-            let by = winners.into_iter().find(|winner| !all.iter().any(|one| one.entry == *winner))?;
+            let by = winners.into_iter().find(|winner| !all.iter().any(|other| other.entry == *winner))?;
             Some(Drift::Shadowed { system, entry, by })
         }
     }

@@ -30,7 +30,7 @@ pub fn lock_signature(systems: &[&str]) -> String {
 
 /// Is this system among those that the holder signed for? One who did not say which may hold any.
 pub fn is_watched(holder: &str, system: &str) -> bool {
-    holder.split_once(", which holds ").is_none_or(|(_, held)| held.split(' ').any(|one| one == system))
+    holder.split_once(", which holds ").is_none_or(|(_, watched)| watched.split(' ').any(|one| one == system))
 }
 
 /// What the command that holds can do again, under the usual lock.
@@ -157,8 +157,8 @@ impl<'a> TableWatcher<'a> {
             self.notifier.log_event(&finding.to_event());
         }
         // Of a table that is not seen nothing is over.
-        let over = self.known_drifts.difference(&now).filter(|_| !now.contains(&Drift::Unmounted));
-        for finding in over {
+        let resolved = self.known_drifts.difference(&now).filter(|_| !now.contains(&Drift::Unmounted));
+        for finding in resolved {
             self.notifier.log_event(&finding.to_resolved_event());
         }
         self.known_drifts.clone_from(&now);

@@ -11,7 +11,7 @@ use crate::ui::Ui;
 use crate::ui::event::LogEvent;
 
 /// The ready file's first word: one without it is not ours.
-const MARK: &str = "binfmt-nix";
+const READY_FILE_MARK: &str = "binfmt-nix";
 
 /// A file that is there while all is in place.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl ReadyFile {
             let bytes = host
                 .open_nofollow(path)
                 .and_then(|file| host::user_files::first_bytes(&file, 16).map_err(|e| Error::io("read", path, e)));
-            bytes.is_ok_and(|bytes| bytes.starts_with(MARK.as_bytes()))
+            bytes.is_ok_and(|bytes| bytes.starts_with(READY_FILE_MARK.as_bytes()))
         };
         if host.exists(&path) && !ours(&path) {
             return Err(Error::Conflict {
@@ -52,7 +52,7 @@ impl ReadyFile {
             return Ok(());
         }
         if there {
-            self.host.write_atomic(&self.path, format!("{MARK} {}\n", std::process::id()).as_bytes())?;
+            self.host.write_atomic(&self.path, format!("{READY_FILE_MARK} {}\n", std::process::id()).as_bytes())?;
         } else {
             self.host.remove_file(&self.path)?;
         }
@@ -86,7 +86,7 @@ impl<'a> Notifier<'a> {
 
     /// How often the manager wants a sign of life: twice as often it gets one (sd_watchdog_enabled(3)).
     pub(super) fn watchdog_interval(&self) -> Option<Duration> {
-        self.manager.watchdog.and_then(|often| often.checked_div(2))
+        self.manager.watchdog.and_then(|interval| interval.checked_div(2))
     }
 
     /// A sign of life.

@@ -28,7 +28,7 @@ pub enum TestBuild {
 }
 
 /// So many bytes of its `argv[0]` a probe prints.
-const PRINTED: usize = 16;
+const PRINTED_BYTES: usize = 16;
 
 /// Builds, with a probe for `system` as the builder. What it leaves in the store is deleted again, or is garbage there.
 pub fn run_test_build(host: &Host, system: &str, probe: &[u8]) -> TestBuild {
@@ -37,11 +37,11 @@ pub fn run_test_build(host: &Host, system: &str, probe: &[u8]) -> TestBuild {
         return untried("there is no nix here that only root could have put there");
     };
     let tool = |name: &str| nix.with_file_name(name);
-    let lent = match host::temp_program::create_program("probe", probe) {
-        Ok(lent) => lent,
+    let probe_program = match host::temp_program::create_program("probe", probe) {
+        Ok(probe_program) => probe_program,
         Err(e) => return TestBuild::NotRun(format!("the probe cannot be given to Nix: {e}")),
     };
-    let Some(expression) = write_expression(host, system, &lent.program) else {
+    let Some(expression) = write_expression(host, system, &probe_program.program) else {
         return untried("the probe's path cannot be written for Nix");
     };
     let instantiated = run_nix(&tool("nix-instantiate"), &["--expr", &expression]);
@@ -116,13 +116,13 @@ fn write_expression(host: &Host, system: &str, probe: &Path) -> Option<String> {
 ///
 /// A daemon does not let whom it does not trust choose the sandbox, and Nix 2.8 does not even say so: only root has
 /// certainly forced it.
-fn classify_build(said: &str, builder: &str, root: bool, in_sandbox_by_settings: bool) -> TestBuild {
+fn classify_build(output: &str, builder: &str, root: bool, in_sandbox_by_settings: bool) -> TestBuild {
     // Such as the log's, and Nix's "       > " before its last lines.
-    let lines = || said.lines().map(|line| line.trim().trim_start_matches("> ").trim());
-    let name = builder.rsplit('/').next().unwrap_or_default().get(..PRINTED);
-    let path = builder.get(..PRINTED);
+    let lines = || output.lines().map(|line| line.trim().trim_start_matches("> ").trim());
+    let name = builder.rsplit('/').next().unwrap_or_default().get(..PRINTED_BYTES);
+    let path = builder.get(..PRINTED_BYTES);
     let printed = |text: Option<&str>| text.is_some_and(|text| lines().any(|line| line == text));
-    let ended_well = said.contains("failed to produce output");
+    let ended_well = output.contains("failed to produce output");
     let forced = root && !lines().any(|line| line.contains("'sandbox'") && line.contains("restricted setting"));
     let refused = ["is required to build", "Required system:", "platform mismatch"];
     if ended_well && (printed(name) || printed(path)) {
@@ -130,13 +130,13 @@ fn classify_build(said: &str, builder: &str, root: bool, in_sandbox_by_settings:
     }
     match lines().find(|line| refused.iter().any(|words| line.contains(words))) {
         Some(line) => TestBuild::Refused(line.to_owned()),
-        None => TestBuild::Failed(last_lines(said)),
+        None => TestBuild::Failed(last_lines(output)),
     }
 }
 
 /// The last lines that say something.
-fn last_lines(said: &str) -> String {
-    let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+fn last_lines(output: &str) -> String {
+    let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join("; ")
 }
 

@@ -10,9 +10,9 @@ use std::path::Path;
 use crate::text::is_printable;
 
 /// Our own file's name, beside nix.conf.
-pub const OWN: &str = "binfmt-nix.conf";
+pub const OWN_FILE_NAME: &str = "binfmt-nix.conf";
 /// The line that brings it in.
-pub const INCLUDE: &str = "!include binfmt-nix.conf";
+pub const INCLUDE_LINE: &str = "!include binfmt-nix.conf";
 
 /// A nix.conf with our line at its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn add_include(text: &[u8]) -> EditedConf {
     if newline_added {
         text.push(b'\n');
     }
-    text.extend_from_slice(INCLUDE.as_bytes());
+    text.extend_from_slice(INCLUDE_LINE.as_bytes());
     text.extend_from_slice(end);
     EditedConf { text, newline_added }
 }
@@ -47,14 +47,14 @@ pub fn add_include(text: &[u8]) -> EditedConf {
 /// still the last.
 pub fn remove_include(text: &[u8], newline_added: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut ours_was_last = false;
+    let mut is_own_line_last = false;
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        ours_was_last = is_include_line(line, OWN);
-        if !ours_was_last {
+        is_own_line_last = is_include_line(line, OWN_FILE_NAME);
+        if !is_own_line_last {
             out.extend_from_slice(line);
         }
     }
-    if newline_added && ours_was_last && out.ends_with(b"\n") {
+    if newline_added && is_own_line_last && out.ends_with(b"\n") {
         out.pop();
     }
     out
@@ -105,7 +105,7 @@ fn sandbox_path_entry(path: &Path) -> Option<String> {
     plain.then(|| format!("{text}?"))
 }
 
-const HEADER: &str = "# Written by binfmt-nix. It is rewritten by `binfmt-nix register` and goes with\n\
+const FILE_HEADER: &str = "# Written by binfmt-nix. It is rewritten by `binfmt-nix register` and goes with\n\
                       # `binfmt-nix unregister`; put settings of your own into nix.conf.\n";
 
 /// Is this a file as we write it, whatever the guests?
@@ -113,12 +113,12 @@ pub fn is_own_file(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let settings = ["extra-extra-platforms = ", "extra-sandbox-paths = "];
     let own = |line: &str| settings.iter().any(|setting| line.starts_with(setting));
-    text.strip_prefix(HEADER).is_some_and(|lines| lines.lines().all(own))
+    text.strip_prefix(FILE_HEADER).is_some_and(|lines| lines.lines().all(own))
 }
 
 /// The whole of our own file.
 pub fn own_file_text(guests: &[NixGuest]) -> String {
-    let mut text = String::from(HEADER);
+    let mut text = String::from(FILE_HEADER);
     for line in setting_lines(guests) {
         text.push_str(&line);
         text.push('\n');

@@ -11,10 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 /// How fast the host is with its own programs. Whole numbers: Nix 2.8 reads nothing else.
-pub const NATIVE: u32 = 10;
+pub const NATIVE_SPEED_FACTOR: u32 = 10;
 /// How fast it is with those of others, by emulation. The free machine with the lowest load divided by this gets a
 /// build, the one with the greater factor if these are alike (`build-remote.cc`): so ours when no native one is free.
-pub const EMULATED: u32 = 1;
+pub const EMULATED_SPEED_FACTOR: u32 = 1;
 
 /// What a Nix that says nothing has (`globals.cc`, `getDefaultSystemFeatures`), beside `kvm` where that can be opened.
 pub const DEFAULT_FEATURES: [&str; 3] = ["nixos-test", "benchmark", "big-parallel"];
@@ -24,9 +24,9 @@ pub const DEFAULT_FEATURES: [&str; 3] = ["nixos-test", "benchmark", "big-paralle
 /// `kvm` runs guests of the host's own processor alone. `nixos-test` comes with `kvm` in all tests of nixpkgs
 /// (`nixos/lib/testing/run.nix`), and those that do without would emulate a machine within the emulation. What a
 /// `benchmark` measured would be QEMU.
-const NOT_EMULATED: [&str; 5] = ["kvm", "nixos-test", "benchmark", "apple-virt", "hvf"];
+const FEATURES_WITHOUT_EMULATION: [&str; 5] = ["kvm", "nixos-test", "benchmark", "apple-virt", "hvf"];
 /// What NixOS calls the processors that the host can build for (`nixos/modules/config/nix.nix`).
-const OF_PROCESSOR: [&str; 2] = ["gccarch-", "gcctune-"];
+const CPU_FEATURE_PREFIXES: [&str; 2] = ["gccarch-", "gcctune-"];
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,7 +83,7 @@ impl BuilderHost {
             .collect();
         let features: Vec<_> = features.into_iter().collect();
         let host_key = self.host_key.as_ref().map(|text| STANDARD.encode(text.trim()));
-        let speed_factor = if emulated { EMULATED } else { NATIVE };
+        let speed_factor = if emulated { EMULATED_SPEED_FACTOR } else { NATIVE_SPEED_FACTOR };
         let line = format!(
             "{} {} - {} {speed_factor} {} - {}",
             self.uri,
@@ -111,7 +111,8 @@ fn dash_if_empty(field: &str) -> &str {
 
 /// Does emulation leave it true?
 fn is_kept_under_emulation(feature: &str) -> bool {
-    !NOT_EMULATED.contains(&feature) && !OF_PROCESSOR.iter().any(|prefix| feature.starts_with(prefix))
+    !FEATURES_WITHOUT_EMULATION.contains(&feature)
+        && !CPU_FEATURE_PREFIXES.iter().any(|prefix| feature.starts_with(prefix))
 }
 
 /// One element of a list in a line.

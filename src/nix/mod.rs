@@ -59,8 +59,8 @@ fn editable_conf(host: &Host) -> PathBuf {
     let [plain, custom] = NIX_CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];
     let included = host.read_lossy(plain).is_some_and(|text| conf::has_include(text.as_bytes(), "nix.custom.conf"));
-    let its_own = included && determinate.iter().any(|path| host.exists(Path::new(path)));
-    if its_own { custom.to_owned() } else { plain.to_owned() }
+    let uses_custom_conf = included && determinate.iter().any(|path| host.exists(Path::new(path)));
+    if uses_custom_conf { custom.to_owned() } else { plain.to_owned() }
 }
 
 fn conf_state(host: &Host, conf: &Path) -> Result<ConfState> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// More files than anybody's configuration has.
-const MOST_FILES: usize = 64;
+const MAX_FILES: usize = 64;
 
 /// One `name = value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Settings {
 
     fn add_file(&mut self, file: &Path, open: &dyn Fn(&Path) -> Option<String>) {
         // A file that includes itself is an error in Nix; here it is read once.
-        if self.files.len() >= MOST_FILES || self.files.iter().any(|known| known == file) {
+        if self.files.len() >= MAX_FILES || self.files.iter().any(|known| known == file) {
             return;
         }
         let Some(text) = open(file) else { return };

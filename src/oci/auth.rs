@@ -17,10 +17,10 @@ use super::{Credentials, ImageReference, RegistryLogin};
 use crate::host;
 
 /// The variable that names the only file.
-pub const NAMED: &str = "REGISTRY_AUTH_FILE";
+pub const AUTH_FILE_VARIABLE: &str = "REGISTRY_AUTH_FILE";
 
 /// More than the file of anybody who has logged in everywhere.
-const LONGEST: u64 = 1 << 20;
+const MAX_AUTH_FILE: u64 = 1 << 20;
 
 /// What the auth files say of an image's registry, and nothing of what they say of others. A file that cannot be read,
 /// or means nothing, is as good as none; but when the registry refuses us, it is named.
@@ -30,8 +30,8 @@ pub fn read_login(image: &ImageReference) -> RegistryLogin {
     for place in auth_file_paths(&variable, host::env::effective_ids().0) {
         let shown = place.display();
         if !host::user_files::path_exists(&place) {
-            let named = variable(NAMED).is_some();
-            hints.extend(named.then(|| format!("{NAMED} names {shown}, which is not there")));
+            let named = variable(AUTH_FILE_VARIABLE).is_some();
+            hints.extend(named.then(|| format!("{AUTH_FILE_VARIABLE} names {shown}, which is not there")));
             continue;
         }
         match found(&place, image) {
@@ -65,7 +65,7 @@ enum AuthFileError {
 fn found(path: &Path, image: &ImageReference) -> Result<(Credentials, Option<String>), AuthFileError> {
     let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
     let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
+    file.take(MAX_AUTH_FILE).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
     Ok(find_credentials(&text, image)?)
 }
 
@@ -74,7 +74,7 @@ fn found(path: &Path, image: &ImageReference) -> Result<(Credentials, Option<Str
 /// `variable` gives a variable of our caller; `user` is who we are.
 pub fn auth_file_paths(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> Vec<PathBuf> {
     let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if let Some(named) = variable(NAMED) {
+    if let Some(named) = variable(AUTH_FILE_VARIABLE) {
         return vec![PathBuf::from(named)];
     }
     let home = path("HOME");

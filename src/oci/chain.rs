@@ -10,7 +10,7 @@ use crate::digest::{HashingWriter, Sha256};
 use crate::text::to_one_line;
 
 /// As large as an index or a manifest may be (distribution-spec v1.1: a registry should take manifests of 4 MiB).
-pub const LARGEST_DOCUMENT: u64 = 4 << 20;
+pub const MAX_DOCUMENT_SIZE: u64 = 4 << 20;
 
 /// One image on its way.
 #[derive(Debug)]
@@ -121,8 +121,8 @@ impl DigestChain {
         };
         let got = bytes.len() as u64;
         let wanted = size.unwrap_or(got);
-        if got != wanted || got > LARGEST_DOCUMENT {
-            return Err(ChainError::Size { got, wanted: wanted.min(LARGEST_DOCUMENT) });
+        if got != wanted || got > MAX_DOCUMENT_SIZE {
+            return Err(ChainError::Size { got, wanted: wanted.min(MAX_DOCUMENT_SIZE) });
         }
         let is = Sha256::of_bytes(bytes);
         check_digest(is, digest.unwrap_or(is))?;
@@ -141,7 +141,7 @@ impl DigestChain {
     fn choose_manifest(&mut self, listed: Vec<ManifestDescriptor>) -> Result<(), ChainError> {
         let chosen = ManifestDescriptor::choose_manifest(listed, &self.platform)
             .map_err(|e| ChainError::Refused(e.to_string()))?;
-        if !(1..=LARGEST_DOCUMENT).contains(&chosen.size) {
+        if !(1..=MAX_DOCUMENT_SIZE).contains(&chosen.size) {
             return Err(ChainError::Refused(format!("it lists a manifest of {} bytes", chosen.size)));
         }
         self.state = ChainState::Listed(chosen);

@@ -7,7 +7,7 @@ use http_auth::{ChallengeRef, parser::ChallengeParser};
 use super::host::is_loopback_host;
 
 /// More than any server asks in one answer.
-const MOST: usize = 16;
+const MAX_CHALLENGES: usize = 16;
 
 /// One way to be let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl AuthChallenge {
         let elements = elements(value);
         let text = elements.join(",");
         let mut challenges = Vec::new();
-        for one in ChallengeParser::new(&text).take(MOST) {
+        for one in ChallengeParser::new(&text).take(MAX_CHALLENGES) {
             match one {
                 Ok(one) => challenges.push(Self::from(&one)),
                 Err(_) => challenges.extend(elements.iter().filter_map(|one| Self::begun(one)).nth(challenges.len())),
@@ -102,8 +102,8 @@ fn without_token68(element: &str) -> String {
 
 /// What a token is asked for: to pull, and nothing else, whatever the registry would have us ask. It may know the
 /// repository by another name (proxies of other registries do), so that is its own.
-pub fn pull_scope(asked: Option<&str>, name: &str) -> String {
-    let own = asked.and_then(|scope| scope.strip_prefix("repository:")?.strip_suffix(":pull"));
+pub fn pull_scope(requested: Option<&str>, name: &str) -> String {
+    let own = requested.and_then(|scope| scope.strip_prefix("repository:")?.strip_suffix(":pull"));
     let plain = |name: &&str| !name.is_empty() && !name.contains([' ', ':', ',']);
     format!("repository:{}:pull", own.filter(plain).unwrap_or(name))
 }
@@ -181,7 +181,7 @@ mod tests {
         for odd in ["", "=", "a=b", "\"", "Bearer\u{1}x=y", "Bearer realm=\"a\u{1}b\"", "é"] {
             assert!(AuthChallenge::parse_all(odd.as_bytes()).iter().all(|one| one.parameters.is_empty()), "{odd:?}");
         }
-        assert_eq!(AuthChallenge::parse_all("A, ".repeat(1000).as_bytes()).len(), MOST);
+        assert_eq!(AuthChallenge::parse_all("A, ".repeat(1000).as_bytes()).len(), MAX_CHALLENGES);
     }
 
     #[test]

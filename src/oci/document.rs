@@ -7,12 +7,12 @@
 use serde::Deserialize;
 
 use super::Platform;
-use crate::archive::LARGEST_TOTAL;
+use crate::archive::MAX_TOTAL;
 use crate::digest::Sha256;
 use crate::text::to_one_line;
 
 /// More than docker makes (127, moby `layer/layer_store.go`: `maxLayerDepth` and one).
-pub const MOST_LAYERS: usize = 128;
+pub const MAX_LAYERS: usize = 128;
 
 const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
@@ -77,10 +77,10 @@ pub enum InvalidDocument {
     #[error("it is no image, but {0}")]
     Neither(String),
     /// It has no layer, or too many.
-    #[error("it has {0} layers, not 1 to {MOST_LAYERS}")]
+    #[error("it has {0} layers, not 1 to {MAX_LAYERS}")]
     Layers(usize),
     /// Its layers are too large together.
-    #[error("its layers have {0} bytes, more than {LARGEST_TOTAL}")]
+    #[error("its layers have {0} bytes, more than {MAX_TOTAL}")]
     Total(u64),
     /// A layer has another media type.
     #[error("it has a layer that is no tar archive, but {0}")]
@@ -163,11 +163,11 @@ fn to_manifest(entry: DescriptorJson) -> Option<ManifestDescriptor> {
 }
 
 fn parse_layers(layers: Vec<DescriptorJson>) -> Result<Document, InvalidDocument> {
-    if layers.is_empty() || layers.len() > MOST_LAYERS {
+    if layers.is_empty() || layers.len() > MAX_LAYERS {
         return Err(InvalidDocument::Layers(layers.len()));
     }
     let total = layers.iter().fold(0_u64, |total, layer| total.saturating_add(layer.size));
-    if total > LARGEST_TOTAL {
+    if total > MAX_TOTAL {
         return Err(InvalidDocument::Total(total));
     }
     let layer = |layer: DescriptorJson| {

@@ -1,6 +1,6 @@
 //! What is wrong with the name of an image.
 
-use super::reference::{DOCKER, ImageReference, LONGEST};
+use super::reference::{DOCKER_IO, ImageReference, MAX_NAME};
 
 /// The text names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ReferenceProblem {
     #[error("it must be like oci://registry.example/qemu@sha256:…")]
     Scheme,
     /// It begins with a repository.
-    #[error("the registry comes first, as in {}{DOCKER}/library/busybox", ImageReference::SCHEME)]
+    #[error("the registry comes first, as in {}{DOCKER_IO}/library/busybox", ImageReference::SCHEME)]
     NoHost,
     /// The registry cannot be a host.
     #[error("its registry is no host, or host:port")]
@@ -32,7 +32,7 @@ pub enum ReferenceProblem {
     #[error("it has no digest (@sha256:…), nor a tag (:v1)")]
     NoVersion,
     /// The names are too long.
-    #[error("a registry and a repository have up to {LONGEST} letters together")]
+    #[error("a registry and a repository have up to {MAX_NAME} letters together")]
     Long,
     /// The digest is of another kind.
     #[error("its digest must be sha256:, and 64 hexadecimal digits")]

@@ -19,10 +19,10 @@ mod login;
 mod platform;
 mod reference;
 
-pub use auth::{InvalidAuthFile, NAMED, auth_file_paths, find_credentials, read_login};
-pub use chain::{ChainError, DigestChain, Expected, LARGEST_DOCUMENT};
+pub use auth::{AUTH_FILE_VARIABLE, InvalidAuthFile, auth_file_paths, find_credentials, read_login};
+pub use chain::{ChainError, DigestChain, Expected, MAX_DOCUMENT_SIZE};
 pub use challenge::{AuthChallenge, may_send_password, pull_scope};
-pub use document::{Document, InvalidDocument, LayerDescriptor, MOST_LAYERS, ManifestDescriptor, NoPlatformError};
+pub use document::{Document, InvalidDocument, LayerDescriptor, MAX_LAYERS, ManifestDescriptor, NoPlatformError};
 pub use invalid::{InvalidReference, ReferenceProblem};
 pub use login::{Credentials, InvalidAuth, RegistryLogin};
 pub use platform::Platform;

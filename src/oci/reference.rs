@@ -11,14 +11,14 @@ use crate::digest::Sha256;
 
 /// How docker calls its registry, and every image there (distribution/reference, `normalize.go`: `defaultDomain` and
 /// `legacyDefaultDomain`).
-pub(super) const DOCKER: &str = "docker.io";
-const DOCKERS_OLD_NAME: &str = "index.docker.io";
+pub(super) const DOCKER_IO: &str = "docker.io";
+const DOCKER_OLD_NAME: &str = "index.docker.io";
 /// Where that registry really is (moby, `registry/config.go`: `DefaultRegistryHost`): no server speaks the protocol at
 /// docker.io itself, so the name is part of what `docker.io` means.
-const DOCKERS_HOST: &str = "registry-1.docker.io";
+const DOCKER_REGISTRY_HOST: &str = "registry-1.docker.io";
 
 /// Most clients refuse longer names (distribution-spec v1.1, "Pulling manifests").
-pub(super) const LONGEST: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// An image, or one digest of it, in a registry.
 ///
@@ -64,7 +64,7 @@ impl ImageReference {
 
     /// Where the registry is, without a port.
     pub fn server_name(&self) -> &str {
-        if self.host == DOCKER { DOCKERS_HOST } else { strip_port(&self.host) }
+        if self.host == DOCKER_IO { DOCKER_REGISTRY_HOST } else { strip_port(&self.host) }
     }
 
     /// Whether the registry is on this very machine: there, and only there, it need not speak TLS.
@@ -75,7 +75,7 @@ impl ImageReference {
     /// The URL below which the repository's manifests and blobs are (distribution-spec v1.1, "Endpoints").
     pub fn base_url(&self) -> String {
         let scheme = if self.is_loopback() { "http" } else { "https" };
-        let host = if self.host == DOCKER { DOCKERS_HOST } else { &self.host };
+        let host = if self.host == DOCKER_IO { DOCKER_REGISTRY_HOST } else { &self.host };
         format!("{scheme}://{host}/v2/{}", self.name)
     }
 
@@ -126,11 +126,11 @@ fn parse_reference(text: &str) -> Result<ImageReference, ReferenceProblem> {
         return Err(ReferenceProblem::NoVersion);
     }
     let (host, name) = match host.as_str() {
-        DOCKER | DOCKERS_OLD_NAME if !name.contains('/') => (DOCKER.into(), format!("library/{name}")),
-        DOCKER | DOCKERS_OLD_NAME => (DOCKER.into(), name.to_owned()),
+        DOCKER_IO | DOCKER_OLD_NAME if !name.contains('/') => (DOCKER_IO.into(), format!("library/{name}")),
+        DOCKER_IO | DOCKER_OLD_NAME => (DOCKER_IO.into(), name.to_owned()),
         _ => (host, name.to_owned()),
     };
-    if name.len().saturating_add(host.len()) > LONGEST {
+    if name.len().saturating_add(host.len()) > MAX_NAME {
         return Err(ReferenceProblem::Long);
     }
     Ok(ImageReference { host, name, tag: tag.map(str::to_owned), digest })

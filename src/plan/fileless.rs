@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use binfmt_magic::{Arch, Entry, Rule};
 
-use super::register::{RISK, native_system_error, table_disabled_error};
+use super::register::{CREDENTIALS_WARNING, native_system_error, table_disabled_error};
 use super::rivals::{Conflict, classify_conflicts, conflict_error};
 use crate::binfmt_misc::{Table, entry_name};
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub fn plan_in_memory(
         }
     }
     if request.credentials && !plan.missing.is_empty() {
-        plan.notes.push(RISK.into());
+        plan.notes.push(CREDENTIALS_WARNING.into());
     }
     plan.mount = matches!(facts.table, Table::NotMounted) && !plan.missing.is_empty();
     Ok(plan)
@@ -62,19 +62,19 @@ fn plan_system(
     if let Some(native) = facts.native_systems.get(arch.target) {
         return Err(native_system_error(native, facts, arch));
     }
-    let theirs = match classify_conflicts(request, facts, arch) {
+    let foreign = match classify_conflicts(request, facts, arch) {
         // It needs no boot file to be as good as one of ours, which would have none.
         Conflict::UseExisting(entry) => Some(entry_name(&entry)),
         Conflict::Blocked(_) if request.force => None,
-        Conflict::Blocked(theirs) => match equivalent_entry(request, facts, working, arch) {
-            None => return Err(conflict_error(arch, &theirs, None)),
+        Conflict::Blocked(foreign) => match equivalent_entry(request, facts, working, arch) {
+            None => return Err(conflict_error(arch, &foreign, None)),
             works => works,
         },
         Conflict::None => None,
     };
     let fits = |entry: &&Entry| entry.rule.flags.normalised().credentials == request.credentials;
     let fileless = facts.in_memory_entry(arch);
-    match facts.our_entry(arch).filter(fits).or(fileless.filter(fits)).map(entry_name).or(theirs) {
+    match facts.our_entry(arch).filter(fits).or(fileless.filter(fits)).map(entry_name).or(foreign) {
         Some(entry) => plan.already.push((arch, entry)),
         None if facts.our_entry(arch).is_some() => return Err(registered_with_files_error(request, arch)),
         None if fileless.is_none() && facts.table.has_entry(&in_memory_entry_name(arch)) => {

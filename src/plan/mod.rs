@@ -144,10 +144,10 @@ impl fmt::Display for Step {
                 write!(f, "{name} (flags {}){instead}", rule.flags)
             }
             Self::VerifyForeignEntry(arch) => write!(f, "a program for {}", arch.target),
-            Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE),
+            Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE_LINE),
             Self::RestartNixDaemon => write!(f, "nix-daemon, if one runs"),
             Self::RemoveInclude { path, .. } => {
-                write!(f, "{}: remove \"{}\"", path.display(), crate::nix::conf::INCLUDE)
+                write!(f, "{}: remove \"{}\"", path.display(), crate::nix::conf::INCLUDE_LINE)
             }
         }
     }

@@ -62,7 +62,7 @@ fn prepend_missing_dirs(steps: Vec<Step>, facts: &Facts) -> Vec<Step> {
     let mut dirs: Vec<Step> = Vec::new();
     for step in &steps {
         let path = match step {
-            Step::DownloadEmulators(_) | Step::CopyEmulator { .. } => Path::new(layout::INTERPRETERS).join("x"),
+            Step::DownloadEmulators(_) | Step::CopyEmulator { .. } => Path::new(layout::EMULATOR_DIR).join("x"),
             Step::WriteFile { path, .. } | Step::AddInclude(path) => path.clone(),
             _ => continue,
         };

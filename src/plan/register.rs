@@ -13,7 +13,7 @@ use crate::binfmt_misc::{self, Table, entry_name, is_same_rule};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, NativeSupport};
-use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, QemuVersion};
+use crate::interpreter::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::qemu::obtain::SourceInput;
 use crate::receipt::System;
 use crate::request::RegisterRequest;
@@ -84,8 +84,8 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, pa
         _ => {}
     }
     let choice = choose_emulator(request, facts, arch)?;
-    let ours = facts.our_entry(arch);
-    let name = choose_entry_name(facts, arch, ours.map(entry_name).as_deref())?;
+    let own_entry = facts.our_entry(arch);
+    let name = choose_entry_name(facts, arch, own_entry.map(entry_name).as_deref())?;
     let flags = choose_flags(request, facts, choice.version);
     let path = layout::interpreter_path(arch);
     let real = build_rule(arch, &name, &facts.real_path(&path), flags)?;
@@ -100,18 +100,18 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, pa
     } else {
         None
     };
-    let before = parts.count_system_steps();
+    let count_before = parts.count_system_steps();
     add_emulator_steps(arch, &choice, parts);
     parts.boot.extend(boot);
     let known = facts.receipt.systems.get(arch.target);
     // One that was never proven, as its registration was cut short, is put in once more.
     let tried = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());
-    let stands = ours.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &real))
+    let stands = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &real))
         && matches!(stance, Conflict::None)
         && choice.provision == Provision::Keep
         && tried;
     if !stands && !matches!(facts.table, Table::Offline) {
-        let replaces = ours.map(|entry| entry.rule.clone());
+        let replaces = own_entry.map(|entry| entry.rule.clone());
         parts.register.push(Step::AddEntry { arch, rule: real, replaces });
         // Last, as it cannot be put back.
         parts.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
@@ -125,7 +125,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, pa
         nix: tell_nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
         proven: stands && known.is_some_and(|system| system.proven),
     };
-    parts.systems.push(SystemPlan { arch, already: parts.count_system_steps() == before, system: Some(system) });
+    parts.systems.push(SystemPlan { arch, already: parts.count_system_steps() == count_before, system: Some(system) });
     Ok(())
 }
 
@@ -141,7 +141,7 @@ fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, parts: &mut 
 
 fn choose_flags(request: &RegisterRequest, facts: &Facts, qemu: QemuVersion) -> Flags {
     Flags {
-        preserve_argv0: facts.kernel >= KERNEL_TELLS_ARGV0 && qemu >= KNOWS_ARGV0,
+        preserve_argv0: facts.kernel >= KERNEL_PASSES_ARGV0 && qemu >= FIRST_WITH_ARGV0,
         open_binary: request.credentials,
         credentials: request.credentials,
         fix_binary: true,
@@ -181,7 +181,7 @@ pub(super) fn foreign_file_error(facts: &Facts, path: &Path) -> Error {
 }
 
 /// Of `--credentials`.
-pub(super) const RISK: &str = "flag C: whoever may start a setuid program of these systems can write files as its \
+pub(super) const CREDENTIALS_WARNING: &str = "flag C: whoever may start a setuid program of these systems can write files as its \
                                owner, because QEMU obeys QEMU_LOG_FILENAME and the like";
 
 /// Said only where something changes: the second time they are known.
@@ -191,7 +191,7 @@ fn add_notes(request: &RegisterRequest, facts: &Facts, parts: &mut StepGroups) {
     }
     parts.notes.extend(facts.notes.iter().cloned());
     if request.credentials {
-        parts.notes.push(RISK.into());
+        parts.notes.push(CREDENTIALS_WARNING.into());
     }
     if matches!(facts.table, Table::Offline) {
         parts.notes.push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());

@@ -30,11 +30,11 @@ pub(super) fn classify_conflicts(request: &RegisterRequest, facts: &Facts, arch:
     match rivals {
         [] => Conflict::None,
         [rival] => match list_objections(request, facts, arch, rival) {
-            whys if whys.is_empty() => Conflict::UseExisting(Box::new(rival.entry.clone())),
-            whys => Conflict::Blocked(format!("{} ({})", describe_entry(&rival.entry), whys.join(", "))),
+            reasons if reasons.is_empty() => Conflict::UseExisting(Box::new(rival.entry.clone())),
+            reasons => Conflict::Blocked(format!("{} ({})", describe_entry(&rival.entry), reasons.join(", "))),
         },
-        several => {
-            let lines: Vec<_> = several.iter().map(|rival| describe_entry(&rival.entry)).collect();
+        entries => {
+            let lines: Vec<_> = entries.iter().map(|rival| describe_entry(&rival.entry)).collect();
             Conflict::Blocked(lines.join(" and "))
         }
     }
@@ -43,23 +43,23 @@ pub(super) fn classify_conflicts(request: &RegisterRequest, facts: &Facts, arch:
 /// Why an entry is not as good as ours.
 fn list_objections(request: &RegisterRequest, facts: &Facts, arch: &Arch, rival: &ConflictingEntry) -> Vec<String> {
     let rule = &rival.entry.rule;
-    let mut whys = Vec::new();
+    let mut reasons = Vec::new();
     if !rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern())) {
-        whys.push("its rule takes other programs than ours".to_owned());
+        reasons.push("its rule takes other programs than ours".to_owned());
     }
     if !rule.flags.fix_binary {
-        whys.push("without flag F it does not work in chroots, containers and the Nix sandbox".to_owned());
+        reasons.push("without flag F it does not work in chroots, containers and the Nix sandbox".to_owned());
     }
     if request.credentials && !rule.flags.credentials {
-        whys.push("without flag C setuid programs do not get their rights".to_owned());
+        reasons.push("without flag C setuid programs do not get their rights".to_owned());
     }
     if let Err(why) = &rival.verdict {
-        whys.push(format!("its interpreter: {why}"));
+        reasons.push(format!("its interpreter: {why}"));
     }
     if facts.boot.file_registering(rule.name.as_bytes(), &rule.interpreter).is_none() {
-        whys.push("no boot file holds it, so it is gone after a restart".to_owned());
+        reasons.push("no boot file holds it, so it is gone after a restart".to_owned());
     }
-    whys
+    reasons
 }
 
 /// The refusal, with both lines.

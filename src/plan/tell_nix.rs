@@ -34,8 +34,8 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, parts: &mu
     if !needs_nix_config(request, facts) || parts.systems.is_empty() {
         return Ok(());
     }
-    let planned = parts.systems.iter().filter_map(|p| Some((p.arch.target.to_owned(), p.system.clone()?)));
-    let systems: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().chain(planned).collect();
+    let system_plan = parts.systems.iter().filter_map(|p| Some((p.arch.target.to_owned(), p.system.clone()?)));
+    let systems: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().chain(system_plan).collect();
     let guests = list_guests(&systems);
     if let ConfState::LeaveAlone(why) = &facts.nix.state {
         parts.findings.extend(manual_nix_lines(facts, &guests, why));
@@ -47,7 +47,8 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, parts: &mu
         conf::own_file_text(&guests).into_bytes(),
         None,
     )?);
-    let included = matches!(&facts.nix.state, ConfState::Editable(text) if conf::has_include(text, conf::OWN));
+    let included =
+        matches!(&facts.nix.state, ConfState::Editable(text) if conf::has_include(text, conf::OWN_FILE_NAME));
     if !included {
         parts.nix.push(Step::AddInclude(facts.nix.conf.clone()));
     }
@@ -70,10 +71,11 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Option<Str
 
 /// The guests among `systems` that Nix is to be told of.
 pub(super) fn list_guests(systems: &BTreeMap<String, System>) -> Vec<NixGuest<'_>> {
-    let told = systems.iter().filter(|(_, system)| system.nix);
-    told.filter_map(|(target, system)| {
-        let arch = Arch::by_target(target)?;
-        Some(NixGuest { systems: arch.nix_systems, interpreter: &system.interpreter })
-    })
-    .collect()
+    let configured = systems.iter().filter(|(_, system)| system.nix);
+    configured
+        .filter_map(|(target, system)| {
+            let arch = Arch::by_target(target)?;
+            Some(NixGuest { systems: arch.nix_systems, interpreter: &system.interpreter })
+        })
+        .collect()
 }

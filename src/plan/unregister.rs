@@ -20,17 +20,17 @@ use crate::request::UnregisterRequest;
 
 /// Plans an undo. Nix comes first, then the kernel, the boot file, the emulator.
 pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
-    let asked: Vec<_> = request.systems.iter().copied().filter(|arch| facts.has_records_for(arch)).collect();
+    let requested: Vec<_> = request.systems.iter().copied().filter(|arch| facts.has_records_for(arch)).collect();
     let mut plan = Plan::default();
     for arch in &request.systems {
-        let known = asked.contains(arch);
+        let known = requested.contains(arch);
         if known || !request.all {
             plan.systems.push(SystemPlan { arch, system: None, already: !known });
         }
     }
     let asked_of =
-        |record: &Record| record.target.as_deref().is_some_and(|t| asked.iter().any(|arch| arch.target == t));
-    let stays = |target: &String| !asked.iter().any(|arch| arch.target == target);
+        |record: &Record| record.target.as_deref().is_some_and(|t| requested.iter().any(|arch| arch.target == t));
+    let stays = |target: &String| !requested.iter().any(|arch| arch.target == target);
     let rest: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().filter(|(target, _)| stays(target)).collect();
     plan_nix_removal(facts, &rest, &mut plan);
     for entry in request.systems.iter().filter_map(|arch| facts.in_memory_entry(arch)) {
@@ -53,7 +53,7 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
             |record| matches!(&record.made, Artifact::Dir { path } if !is_above_receipt(path)),
         );
     }
-    if asked.is_empty() && !plan.steps.is_empty() {
+    if requested.is_empty() && !plan.steps.is_empty() {
         plan.notes.push("taking away what an earlier run left".into());
     }
     plan

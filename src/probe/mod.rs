@@ -16,7 +16,7 @@ use binfmt_magic::Arch;
 use crate::host::{self, FileId, StoppedChild};
 
 /// What a probe is started as; it prints the 16 bytes at its `argv[0]`.
-pub const ARG0: &str = "binfmt-nix-argv0";
+pub const PROBE_ARGV0: &str = "binfmt-nix-argv0";
 
 /// What was seen of a probe.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct ProbeRun {
 /// of kind "exec format" means that nothing runs such programs.
 pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let file = host::memfd::create_program(probe)?;
-    let itself = FileId::from_metadata(&file.metadata()?);
+    let probe_file = FileId::from_metadata(&file.metadata()?);
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let mut child = StoppedChild::spawn(&path, &[], None)?;
     let Some(running) = child.wait_for_program(host::env::own_file_id()?)? else {
@@ -43,7 +43,7 @@ pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     };
     let program = FileId::from_metadata(&running.metadata()?);
     let (status, _, complaints) = child.finish()?;
-    Ok(Some(ProbeRun { native: program == itself, program, status, complaints }))
+    Ok(Some(ProbeRun { native: program == probe_file, program, status, complaints }))
 }
 
 /// What became of a probe.
@@ -73,7 +73,7 @@ pub struct ProbeOutput {
 impl ProbeOutput {
     /// It was given the name that it was started by.
     pub fn has_original_argv0(&self) -> bool {
-        self.argv0 == ARG0
+        self.argv0 == PROBE_ARGV0
     }
 }
 
@@ -87,7 +87,7 @@ pub fn run_direct(arch: &Arch) -> ProbeResult {
         return room::run_isolated(room::Isolation::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    match StoppedChild::spawn(&path, &[], Some(ARG0)) {
+    match StoppedChild::spawn(&path, &[], Some(PROBE_ARGV0)) {
         Ok(child) => finish_probe(child).unwrap_or_else(|e| ProbeResult::Failed(format!("it cannot be watched: {e}"))),
         Err(e) => ProbeResult::Refused(e),
     }
@@ -110,7 +110,7 @@ fn classify_run(program: Option<File>, status: ExitStatus, output: &[u8], compla
         return ProbeResult::Failed(format!("the emulator ended with {status}{said}"));
     }
     // The last bytes are the probe's: QEMU for ppc64le complains on stdout that it cannot resolve a file in memory.
-    let Some(printed) = output.len().checked_sub(ARG0.len()).and_then(|start| output.get(start..)) else {
+    let Some(printed) = output.len().checked_sub(PROBE_ARGV0.len()).and_then(|start| output.get(start..)) else {
         return ProbeResult::Failed("the emulator ended without running anything".into());
     };
     // What follows a shorter name is none of it.

@@ -10,14 +10,14 @@ use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use super::{ARG0, ProbeResult, classify_run, finish_probe};
+use super::{PROBE_ARGV0, ProbeResult, classify_run, finish_probe};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 use crate::rootless::ability;
 use crate::rootless::enter::read_limits;
 
 /// The `internal` subcommand: it enters a room and becomes the probe of a system there.
-pub const ENTER: &str = "probe";
+pub const ENTER_ISOLATION: &str = "probe";
 
 /// What the hidden command writes to its standard error if the kernel does not start the probe: a line of this word and
 /// the errno, before the line for people.
@@ -51,7 +51,7 @@ impl Isolation {
 
 /// Starts the probe of a system in a room.
 pub fn run_isolated(room: Isolation, arch: &Arch) -> ProbeResult {
-    let words = [INTERNAL, ENTER, room.name(), arch.target].map(OsStr::new);
+    let words = [INTERNAL, ENTER_ISOLATION, room.name(), arch.target].map(OsStr::new);
     let child = match StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None) {
         Ok(child) => child,
         Err(e) => return ProbeResult::NotRun(format!("this program cannot start itself: {e}")),
@@ -96,7 +96,7 @@ pub(super) fn parse_refusal(status: ExitStatus, complaints: &str) -> ProbeResult
 /// The hidden command's part. Returns only if something fails, or if another process did it.
 pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
     let room = Isolation::ALL.into_iter().find(|known| known.name() == room);
-    let room = room.ok_or_else(|| Error::Usage(format!("{ENTER} knows no such room")))?;
+    let room = room.ok_or_else(|| Error::Usage(format!("{ENTER_ISOLATION} knows no such room")))?;
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
     let refused = |refusal: NamespaceError| ability::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
     match room {
@@ -112,16 +112,16 @@ pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> 
     let dir =
         host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a directory in memory", &e))?;
     let error = match room {
-        Isolation::Open => host::isolation::exec_probe(&dir, ARG0),
+        Isolation::Open => host::isolation::exec_probe(&dir, PROBE_ARGV0),
         Isolation::Chroot => {
             host::isolation::enter_chroot(&dir).map_err(|e| isolation_error("enter a chroot", &e))?;
-            host::isolation::exec_probe(Path::new("/"), ARG0)
+            host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)
         }
         Isolation::Sandbox | Isolation::Inside => {
             // Inside a container it may be forbidden, and no emulator needs it.
             drop(host::isolation::mount_proc(&dir));
             host::isolation::pivot_to(&dir).map_err(|e| isolation_error("change the root directory", &e))?;
-            host::isolation::exec_probe(Path::new("/"), ARG0)
+            host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)
         }
     };
     if let Some(errno) = error.raw_os_error() {
@@ -133,7 +133,7 @@ pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> 
 
 /// Ends as the process inside ends, which has said why.
 fn run_as_init(system: &str) -> Result<ExitCode> {
-    let ended = host::isolation::respawn_as_init(&[ENTER, Isolation::Inside.name(), system]);
+    let ended = host::isolation::respawn_as_init(&[ENTER_ISOLATION, Isolation::Inside.name(), system]);
     let status = ended.map_err(|e| isolation_error("start this program in a namespace of processes", &e))?;
     let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
     match known.into_iter().find(|code| status.code() == Some(*code as i32)) {

@@ -8,20 +8,20 @@ use crate::nix::build::{TestBuild, run_test_build};
 
 /// Builds a derivation for a system.
 pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
-    let built = match (arch.nix_systems.first(), arch.probe()) {
+    let test_build = match (arch.nix_systems.first(), arch.probe()) {
         _ if !host.is_live() => {
             TestBuild::NotRun("--root is about another machine than the one whose Nix this is".into())
         }
         (Some(system), Some(probe)) => run_test_build(host, system, probe),
         _ => TestBuild::NotRun("Nix has no name for this system".into()),
     };
-    let (result, text, repair) = result_of_build(built, arch.target);
+    let (result, text, repair) = result_of_build(test_build, arch.target);
     Proof { what: ProofKind::Nix, result, text, repair }
 }
 
-fn result_of_build(built: TestBuild, system: &str) -> (ProofResult, String, Option<String>) {
+fn result_of_build(test_build: TestBuild, system: &str) -> (ProofResult, String, Option<String>) {
     let what = ProofKind::Nix;
-    match built {
+    match test_build {
         TestBuild::Ran { in_sandbox: false, .. } => (
             ProofResult::Untried,
             format!("{what}: it ran, but whether in a sandbox is for the nix-daemon to say, which does not trust you"),

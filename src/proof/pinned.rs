@@ -19,7 +19,7 @@ use crate::digest::Sha256;
 use crate::error::Error;
 use crate::facts::{Facts, RecordState};
 use crate::host::{self, FileId, Host};
-use crate::in_memory::{IN_MEMORY, is_in_memory_path};
+use crate::in_memory::{FD_DIR, is_in_memory_path};
 use crate::layout;
 use crate::qemu::candidate;
 use crate::receipt::Artifact;
@@ -98,7 +98,7 @@ fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBina
 
 /// Asks the running file for its release. The kernel already executed it as our own user, so another start adds no risk.
 fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
-    let open = PathBuf::from(IN_MEMORY).join(file.as_raw_fd().to_string());
+    let open = PathBuf::from(FD_DIR).join(file.as_raw_fd().to_string());
     let qemu = candidate::query_version(arch, &open).ok().map(|version| version.to_string());
     let sum = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
     (qemu, sum.ok())

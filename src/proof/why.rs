@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::pinned::interpreter_path;
 use crate::binfmt_misc::{Table, entry_name};
-use crate::interpreter::{KERNEL_TELLS_ARGV0, KNOWS_ARGV0, QemuVersion};
+use crate::interpreter::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::probe::{ProbeOutput, ProbeResult};
 
 /// The facts about a system whose probe failed.
@@ -83,10 +83,10 @@ impl VerifyContext<'_> {
         let release = qemu.and_then(QemuVersion::parse);
         let why = match self.entry {
             Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", entry_name(entry)),
-            _ if self.kernel < KERNEL_TELLS_ARGV0 => {
+            _ if self.kernel < KERNEL_PASSES_ARGV0 => {
                 format!("Linux {major}.{minor} cannot tell an emulator of flag P: that came with 5.12")
             }
-            _ if release.is_some_and(|release| release < KNOWS_ARGV0) => {
+            _ if release.is_some_and(|release| release < FIRST_WITH_ARGV0) => {
                 format!("QEMU {} does not know flag P: that came with 6.0", qemu.unwrap_or_default())
             }
             _ => "the emulator does not pass it on".to_owned(),

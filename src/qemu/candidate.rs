@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::error::{Distrust, Error};
 use crate::host::{self, Host};
 use crate::in_memory::is_in_memory_path;
-use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_GOOD, QemuVersion};
+use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
 
 /// One candidate, opened once: judged and copied through that very handle.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub enum CandidateError {
         thread: &'static str,
     },
     /// The release is too old to be taken unasked.
-    #[error("its release {0} is older than {OLDEST_GOOD}")]
+    #[error("its release {0} is older than {OLDEST_SUPPORTED}")]
     Old(QemuVersion),
     /// The release is known to break its guests.
     #[error("QEMU {version} {what} ({thread})")]
@@ -166,7 +166,7 @@ pub fn validate_candidate(
     path: &Path,
 ) -> Result<ValidatedBinary, CandidateError> {
     let fit = validate_any_release(host, arch, machine, path)?;
-    if fit.version < OLDEST_GOOD {
+    if fit.version < OLDEST_SUPPORTED {
         return Err(CandidateError::Old(fit.version));
     }
     Ok(fit)
@@ -205,7 +205,7 @@ pub fn fit_of_release(machine: &str, mut file: File, release: QemuVersion) -> Re
 fn static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError> {
     let mut head = Vec::new();
     file.rewind()?;
-    file.take(interpreter::HEAD).read_to_end(&mut head)?;
+    file.take(interpreter::HEAD_SIZE).read_to_end(&mut head)?;
     interpreter::check_binary(&head, machine)?;
     Ok(head)
 }

@@ -46,9 +46,9 @@ pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> 
 
 fn validate_system(target: &str, system: &System) -> Result<(), InvalidReceipt> {
     let arch = find_target(target)?;
-    let ours =
+    let is_own_emulator =
         system.interpreter == layout::interpreter_path(arch) && layout::entry_names(arch).contains(&system.entry);
-    ensure(ours || system.adopted, || InvalidReceipt::System {
+    ensure(is_own_emulator || system.adopted, || InvalidReceipt::System {
         target: target.to_owned(),
         entry: system.entry.clone(),
         interpreter: system.interpreter.clone(),

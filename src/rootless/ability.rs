@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::error::Error;
 
 /// The first kernel with a table for each user namespace.
-const SINCE: (u32, u32) = (6, 7);
+const FIRST_KERNEL: (u32, u32) = (6, 7);
 
 /// What a refusal is explained by; read only when one has happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
         let nothing = io::Error::from(Errno::ENOENT);
         return Err(explain_refusal("look at /proc/self", &nothing, &NamespaceLimits::default()));
     }
-    if kernel >= SINCE {
+    if kernel >= FIRST_KERNEL {
         return Ok(());
     }
     let (major, minor) = kernel;

@@ -34,11 +34,11 @@ pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own: u32)
     let mut ranges = vec![(0, own, 1)];
     for line in text.lines() {
         let mut fields = line.trim().split(':');
-        let whose = fields.next().unwrap_or_default();
+        let owner = fields.next().unwrap_or_default();
         let mut number = || fields.next().and_then(|field| field.parse::<u32>().ok());
         let (Some(first), Some(count)) = (number(), number()) else { continue };
-        let his = Some(whose) == name || whose.parse() == Ok(uid);
-        if let Some(after) = next.checked_add(count).filter(|_| his && count > 0) {
+        let is_owner = Some(owner) == name || owner.parse() == Ok(uid);
+        if let Some(after) = next.checked_add(count).filter(|_| is_owner && count > 0) {
             ranges.push((next, first, count));
             next = after;
         }
@@ -48,8 +48,8 @@ pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own: u32)
 
 /// The name that a user has in passwd(5).
 pub fn find_user_name(passwd: &str, uid: u32) -> Option<&str> {
-    let named = |line: &&str| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid));
-    passwd.lines().find(named)?.split(':').next()
+    let has_uid = |line: &&str| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid));
+    passwd.lines().find(has_uid)?.split(':').next()
 }
 
 /// There are none for this user.

@@ -10,10 +10,10 @@ use crate::binfmt_misc::Table;
 /// The rules of the table above, oldest first, so that they have their order
 /// again when they are put in one by one. Left out are those that are switched
 /// off, and those whose name one of ours takes.
-pub fn inheritable_rules<'t>(above: &'t Table, ours: &[Rule]) -> Vec<&'t Rule> {
-    let entries = above.entries().iter().rev();
+pub fn inheritable_rules<'t>(outer: &'t Table, ours: &[Rule]) -> Vec<&'t Rule> {
+    let entries = outer.entries().iter().rev();
     entries
-        .filter(|entry| entry.enabled && !above.is_switched_off())
+        .filter(|entry| entry.enabled && !outer.is_switched_off())
         .map(|entry| &entry.rule)
         .filter(|rule| ours.iter().all(|own| own.name != rule.name))
         .collect()

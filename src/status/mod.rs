@@ -113,34 +113,34 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
         (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(|system| system.nix),
         (None, _) => !systems.is_empty(),
     };
-    let strays = facts.records().any(|(record, now)| *now == RecordState::Unchanged && !needed(record));
-    strays || (systems.is_empty() && host.exists(Path::new(layout::RECEIPT)))
+    let has_orphans = facts.records().any(|(record, now)| *now == RecordState::Unchanged && !needed(record));
+    has_orphans || (systems.is_empty() && host.exists(Path::new(layout::RECEIPT)))
 }
 
 /// Whether temporary files exist, which the next run that changes something removes.
 fn has_stale_files(host: &Host) -> bool {
     let dirs = layout::home_dirs().into_iter().chain(Path::new(layout::RECEIPT_DIR).parent());
-    let ours = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
-    dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(ours)))
+    let is_temp = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
+    dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(is_temp)))
 }
 
 fn system_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {
     let case = proof::build_context(facts, arch);
     let known = facts.receipt.systems.get(arch.target);
-    let begun = known.is_none() && has_artifacts_of(facts, arch);
-    if case.entry.is_none() && known.is_none() && !begun {
+    let has_artifacts = known.is_none() && has_artifacts_of(facts, arch);
+    if case.entry.is_none() && known.is_none() && !has_artifacts {
         return None;
     }
     let mut tried = match case.entry {
         Some(_) => try_system(&case),
-        None => SystemTrial::without_trial(Health::Missing, (!begun).then(|| missing_text(arch))),
+        None => SystemTrial::without_trial(Health::Missing, (!has_artifacts).then(|| missing_text(arch))),
     };
     let pinned = match (case.entry, tried.running.take()) {
         (Some(entry), Some(running)) => pinned::inspect_running(facts, arch, entry, running),
         _ => RunningBinary::default(),
     };
     let stale = case.entry.and_then(|entry| pinned::describe_replaced(entry, &pinned));
-    let detail = tried.detail.or(stale).or_else(|| begun.then(|| interrupted_text(arch)));
+    let detail = tried.detail.or(stale).or_else(|| has_artifacts.then(|| interrupted_text(arch)));
     Some(SystemStatus {
         system: arch.target,
         state: tried.state,
@@ -254,11 +254,13 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, known: &System) -
     let included = match &facts.nix.state {
         ConfState::LeaveAlone(_) => return None,
         ConfState::Absent => false,
-        ConfState::Editable(text) => conf::has_include(text, conf::OWN),
+        ConfState::Editable(text) => conf::has_include(text, conf::OWN_FILE_NAME),
     };
     let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
-    let told = included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
-    (known.nix && !told).then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
+    let is_configured =
+        included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
+    (known.nix && !is_configured)
+        .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }
 
 impl fmt::Display for Health {

@@ -55,10 +55,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [INTERNAL, fetcher::COMMAND] => hostile_workers::child(),
-        [INTERNAL, fetcher::UNPACK, parent, targets @ ..] => archive::worker::child(parent, targets),
-        [INTERNAL, fetcher::VERIFY, parent, question] => debian::worker::child(parent, question),
-        [INTERNAL, fetcher::PULL | fetcher::UNPACK_LAYERS, ..] => oci::command(),
+        [INTERNAL, fetcher::DOWNLOAD_COMMAND] => hostile_workers::child(),
+        [INTERNAL, fetcher::UNPACK_COMMAND, parent, targets @ ..] => archive::worker::child(parent, targets),
+        [INTERNAL, fetcher::VERIFY_COMMAND, parent, question] => debian::worker::child(parent, question),
+        [INTERNAL, fetcher::PULL_COMMAND | fetcher::UNPACK_LAYERS_COMMAND, ..] => oci::command(),
         [oci::tool::ROLE, image, machine, dir, targets @ ..] => oci::tool::role(image, machine, dir, targets),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),

@@ -40,7 +40,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
 fn find_daemon(host: &Host) -> Option<u32> {
     // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
     let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
-    let mine = Some(home("self")).filter(|_| host.is_live())?;
+    let own_namespace = Some(home("self")).filter(|_| host.is_live())?;
     let processes = host.list_dir(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
@@ -48,7 +48,7 @@ fn find_daemon(host: &Host) -> Option<u32> {
         let words = host.read_lossy(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
         let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
-        is_daemon && home(&pid.to_string()) == mine
+        is_daemon && home(&pid.to_string()) == own_namespace
     })
 }
 

@@ -33,9 +33,9 @@ fn is_emulated(machine: &str) -> bool {
     // A 32-bit personality changes `uname -m` within a family, without emulation.
     let family = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
     let is = |arch: &Arch| arch.headers().iter().any(|sample| sample.get(18..20) == head.get(18..20));
-    let kin = family.iter().find(|pair| pair.contains(&own.target));
-    let kin = kin.into_iter().flatten().filter_map(|target| Arch::by_target(target));
-    head.starts_with(b"\x7fELF") && !is(own) && !kin.into_iter().any(is)
+    let related = family.iter().find(|pair| pair.contains(&own.target));
+    let related = related.into_iter().flatten().filter_map(|target| Arch::by_target(target));
+    head.starts_with(b"\x7fELF") && !is(own) && !related.into_iter().any(is)
 }
 
 /// Whether the namespaces of Nix's sandbox can be created: a mount and a process namespace, and a new /proc. `None` without

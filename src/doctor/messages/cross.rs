@@ -33,9 +33,9 @@ pub const CROSS: KnownMessage = KnownMessage {
 /// Whether the text has words of cross compilation, or a list of derivations to build with a triple in their names.
 pub(super) fn is_cross_build(text: &str, flat: &str) -> bool {
     let words = ["pkgscross", "crosssystem", "--arg crosssystem", "buildplatform", "hostplatform"];
-    let said = words.iter().any(|word| flat.contains(word));
+    let has_cross_words = words.iter().any(|word| flat.contains(word));
     let lists = ["will be built", "building '/nix/store/", "would be built"].iter().any(|word| flat.contains(word));
-    said || (lists && text.split(|c: char| c.is_whitespace() || c == '\'').any(is_cross_derivation))
+    has_cross_words || (lists && text.split(|c: char| c.is_whitespace() || c == '\'').any(is_cross_derivation))
 }
 
 fn is_cross_derivation(word: &str) -> bool {

@@ -47,23 +47,23 @@ pub struct Advice {
 pub fn find_messages(text: &str) -> Vec<MessageMatch> {
     let flat = normalise(text);
     let systems = find_systems(text);
-    let said =
+    let matching =
         known::all_messages().filter(|known| known.wordings.iter().any(|words| has_words_in_order(&flat, words)));
-    let mut found: Vec<&'static KnownMessage> = said.collect();
+    let mut found: Vec<&'static KnownMessage> = matching.collect();
     let covered: Vec<&str> = found.iter().flat_map(|known| known.covers).copied().collect();
     found.retain(|known| !covered.contains(&known.id));
     if cross::is_cross_build(text, &flat) {
         found.insert(0, &CROSS);
     }
     // Logs are full of vague messages: beside another message they are not the problem.
-    if found.iter().any(|known| !VAGUE.contains(&known.id)) {
-        found.retain(|known| !VAGUE.contains(&known.id));
+    if found.iter().any(|known| !GENERIC_MESSAGES.contains(&known.id)) {
+        found.retain(|known| !GENERIC_MESSAGES.contains(&known.id));
     }
     found.into_iter().map(|known| MessageMatch { known, systems: systems.clone() }).collect()
 }
 
 /// Messages that can be about any file.
-const VAGUE: [&str; 2] = ["no-such-file", "permission-denied"];
+const GENERIC_MESSAGES: [&str; 2] = ["no-such-file", "permission-denied"];
 
 /// Normalises a text: lower case, no colours, single blanks, plain quotes.
 fn normalise(text: &str) -> String {
@@ -86,8 +86,8 @@ fn normalise(text: &str) -> String {
 fn has_words_in_order(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {
-        Some((_, behind)) => {
-            rest = behind;
+        Some((_, causes)) => {
+            rest = causes;
             true
         }
         None => false,
@@ -95,17 +95,17 @@ fn has_words_in_order(text: &str, words: &[&str]) -> bool {
 }
 
 /// Explains a message on this machine.
-pub fn explain_message(recognised: &MessageMatch, seen: &Snapshot, findings: &[Finding]) -> Advice {
-    let MessageMatch { known, systems } = recognised;
+pub fn explain_message(message_match: &MessageMatch, seen: &Snapshot, findings: &[Finding]) -> Advice {
+    let MessageMatch { known, systems } = message_match;
     let foreign = systems.iter().find(|arch| !seen.natives.contains(arch.target)).copied();
     let arch = foreign.or_else(|| systems.first().copied());
-    let behind: Vec<&Finding> = findings.iter().filter(|finding| is_cause_of(known, arch, finding)).collect();
+    let causes: Vec<&Finding> = findings.iter().filter(|finding| is_cause_of(known, arch, finding)).collect();
     let mut here = arch.map_or_else(|| describe_machine(seen), |arch| describe_system(seen, arch));
     if seen.nix.is_none() && known.printed_by == "Nix" {
         here.push("Nix was not found on this machine".into());
     }
     let mut repair: Vec<String> = Vec::new();
-    for finding in behind {
+    for finding in causes {
         here.push(format!("{} ({})", finding.case.what, finding.id));
         repair.extend(finding.case.repair.iter().filter(|line| !repair.contains(line)).cloned().collect::<Vec<_>>());
     }

@@ -38,9 +38,9 @@ fn parse_system(word: &str) -> Option<&'static Arch> {
 
 /// `aarch64-unknown-linux-gnu`, alone or in the name of a derivation.
 pub(super) fn find_triple(word: &str) -> Option<&'static Arch> {
-    let (before, behind) = word.split_once("-unknown-linux-")?;
+    let (before, rest) = word.split_once("-unknown-linux-")?;
     let cpu = before.rsplit('-').next()?;
-    let abi = behind.split(['-', '.']).next()?;
+    let abi = rest.split(['-', '.']).next()?;
     Arch::find(&format!("{cpu}-unknown-linux-{abi}")).or_else(|_| Arch::find(cpu)).ok()
 }
 

@@ -20,7 +20,7 @@ use crate::layout;
 use crate::qemu::candidate::{self, ValidatedBinary};
 
 /// How long another download into the same cache is waited for.
-const PATIENCE: Duration = Duration::from_secs(600);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An emulator in the cache.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl SourceInput {
 /// Locks the cache and removes what killed runs left, which is safe only under the lock.
 pub(super) fn open_cache(context: Context<'_>, cache: &DownloadCache) -> Result<Lock> {
     let mut waiting = |holder: &str| context.ui.print_note(&format!("waiting for another download, {holder}"));
-    let lock = context.host.lock(&cache.dir().join(cache::LOCK), PATIENCE, &mut waiting)?;
+    let lock = context.host.lock(&cache.dir().join(cache::LOCK), LOCK_TIMEOUT, &mut waiting)?;
     context.host.remove_stale_temp_files(cache.dir())?;
     Ok(lock)
 }

@@ -15,8 +15,8 @@ use super::source::Source;
 use super::{Available, Caching, Context, Order, Purpose, SourceInput, Wanted};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
-use crate::in_memory::{IN_MEMORY, in_memory_path};
-use crate::interpreter::{KNOWS_ARGV0, QemuVersion};
+use crate::in_memory::{FD_DIR, in_memory_path};
+use crate::interpreter::{FIRST_WITH_ARGV0, QemuVersion};
 use crate::layout;
 use crate::qemu::candidate;
 
@@ -66,7 +66,7 @@ impl Emulator {
     /// The rule that registers it. The kernel opens the interpreter while the
     /// rule is put in (flag F), so a file in memory has to be open until then.
     pub fn build_rule(&self, name: &str, credentials: bool) -> Result<Rule> {
-        self.build_rule_with_path(IN_MEMORY, name, credentials)
+        self.build_rule_with_path(FD_DIR, name, credentials)
     }
 
     /// The same, with a file in memory called by another name of the directory of open files.
@@ -80,7 +80,7 @@ impl Emulator {
             recognition: Recognition::Magic(self.arch.pattern()),
             interpreter,
             flags: Flags {
-                preserve_argv0: self.version >= KNOWS_ARGV0,
+                preserve_argv0: self.version >= FIRST_WITH_ARGV0,
                 open_binary: credentials,
                 credentials,
                 fix_binary: true,

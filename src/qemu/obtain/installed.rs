@@ -31,11 +31,11 @@ const DIRS: [&str; 8] = [
 ];
 
 /// The profiles of a user, below his home.
-const OWN: [&str; 3] = [".nix-profile/bin", ".local/state/nix/profile/bin", ".guix-profile/bin"];
+const USER_DIRS: [&str; 3] = [".nix-profile/bin", ".local/state/nix/profile/bin", ".guix-profile/bin"];
 
 const STORE: &str = "/nix/store";
 /// A name in the store begins with so many characters of a hash and a dash (Nix manual, "Store Path").
-const HASH: usize = 33;
+const HASH_LENGTH: usize = 33;
 
 /// A look for emulators of several systems.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl<'a> InstalledSearch<'a> {
                 seen.push(real);
             }
         };
-        let own = self.home.iter().flat_map(|home| OWN.map(|profile| home.join(profile)));
+        let own = self.home.iter().flat_map(|home| USER_DIRS.map(|profile| home.join(profile)));
         let dirs = DIRS.iter().map(PathBuf::from).chain(own);
         for path in dirs.flat_map(|dir| binary_names(&dir, arch)).chain(self.registered_interpreters(interpreters)) {
             look(path, &|path, real| self.validate_found(arch, path, real));
@@ -123,7 +123,7 @@ fn binary_names(dir: &Path, arch: &Arch) -> [PathBuf; 2] {
 /// others like it.
 fn is_static_qemu_package(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    let name = name.get(HASH..).unwrap_or_default();
+    let name = name.get(HASH_LENGTH..).unwrap_or_default();
     name.starts_with("qemu") && name.contains("user") && name.contains("static")
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::source::{ExternalSource, Location};
-use crate::archive::LARGEST_TOTAL;
+use crate::archive::MAX_TOTAL;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::fetch::{self, file::FileRequest};
@@ -53,7 +53,7 @@ pub fn open_source(context: Context<'_>, from: &ExternalSource, machine: &str) -
                 urls: std::slice::from_ref(url),
                 mirrored: false,
                 size: None,
-                max_size: LARGEST_TOTAL,
+                max_size: MAX_TOTAL,
                 sha256: from.sha256,
                 keep: false,
             };
@@ -84,12 +84,12 @@ fn open_local(path: &Path, sha256: Option<Sha256>) -> Result<Content> {
 /// A copy that nobody can change any more, if it is what was named.
 fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     let io = |e| Error::io("read", path, e);
-    if archive.metadata().map_err(io)?.len() > LARGEST_TOTAL {
-        let why = format!("it has more than {LARGEST_TOTAL} bytes, too many to be kept in memory and compared");
+    if archive.metadata().map_err(io)?.len() > MAX_TOTAL {
+        let why = format!("it has more than {MAX_TOTAL} bytes, too many to be kept in memory and compared");
         return Err(Error::Archive { path: path.to_owned(), why });
     }
     let mut copy = host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", path, e))?;
-    io::copy(&mut archive.take(LARGEST_TOTAL), &mut copy).map_err(io)?;
+    io::copy(&mut archive.take(MAX_TOTAL), &mut copy).map_err(io)?;
     let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
     copy.rewind().map_err(io)?;
     if is == wanted { Ok(copy) } else { Err(Error::Digest { what: path.display().to_string(), is, wanted }) }

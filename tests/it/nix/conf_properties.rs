@@ -1,6 +1,6 @@
 //! nix.conf: our line comes and goes, and everything of the user's stays to the byte.
 
-use binfmt_nix::nix::conf::{INCLUDE, OWN, add_include, has_include, remove_include};
+use binfmt_nix::nix::conf::{INCLUDE_LINE, OWN_FILE_NAME, add_include, has_include, remove_include};
 use proptest::prelude::*;
 
 use crate::support::config;
@@ -12,7 +12,7 @@ const PIECES: &[&str] = &[
     "binfmt-nix.conf",
     "/etc/nix/binfmt-nix.conf",
     "other.conf",
-    INCLUDE,
+    INCLUDE_LINE,
     "# ",
     "#",
     " ",
@@ -25,7 +25,7 @@ const PIECES: &[&str] = &[
 
 /// The lines that are not ours, as they are.
 fn others(text: &[u8]) -> Vec<&[u8]> {
-    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !has_include(line, OWN));
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !has_include(line, OWN_FILE_NAME));
     lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).filter(|line| !line.is_empty()).collect()
 }
 
@@ -36,11 +36,11 @@ proptest! {
     fn what_was_included_is_excluded_to_the_byte(text in files(PIECES)) {
         let after = add_include(&text);
         prop_assert!(after.text.starts_with(&text));
-        prop_assert!(has_include(&after.text, OWN));
+        prop_assert!(has_include(&after.text, OWN_FILE_NAME));
         let back = remove_include(&after.text, after.newline_added);
-        prop_assert!(!has_include(&back, OWN));
+        prop_assert!(!has_include(&back, OWN_FILE_NAME));
         prop_assert_eq!(others(&back), others(&text));
-        if !has_include(&text, OWN) {
+        if !has_include(&text, OWN_FILE_NAME) {
             prop_assert_eq!(back, text);
         }
     }
@@ -50,7 +50,7 @@ proptest! {
         let after = remove_include(&text, newline_added);
         prop_assert_eq!(others(&after), others(&text));
         prop_assert_eq!(&remove_include(&after, false), &after);
-        if !has_include(&text, OWN) {
+        if !has_include(&text, OWN_FILE_NAME) {
             prop_assert_eq!(after, text);
         }
     }
@@ -58,7 +58,7 @@ proptest! {
     /// Other people's lines come before and behind ours, and are still there when ours goes.
     #[test]
     fn later_edits_stay(before in files(PIECES), later in files(PIECES)) {
-        prop_assume!(!has_include(&before, OWN) && !has_include(&later, OWN));
+        prop_assume!(!has_include(&before, OWN_FILE_NAME) && !has_include(&later, OWN_FILE_NAME));
         let included = add_include(&before);
         let edited = [included.text.as_slice(), &later].concat();
         let back = remove_include(&edited, included.newline_added);

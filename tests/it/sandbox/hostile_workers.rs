@@ -92,7 +92,7 @@ fn honest(mut text: String) -> ExitCode {
     let mut job: DownloadRequest = serde_json::from_str(&text).unwrap();
     job.parent = process::id();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([INTERNAL, fetcher::COMMAND])
+        .args([INTERNAL, fetcher::DOWNLOAD_COMMAND])
         .env(HONEST, "1")
         .stdin(Stdio::piped())
         .spawn()

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use binfmt_nix::archive::{ArchiveError, ArchiveItem, LARGEST_MEMBER, Manifest, ManifestFile, bundle, unpack_archive};
+use binfmt_nix::archive::{ArchiveError, ArchiveItem, MAX_MEMBER, Manifest, ManifestFile, bundle, unpack_archive};
 use binfmt_nix::digest::Sha256;
 use proptest::prelude::*;
 use tar::EntryType;
@@ -16,7 +16,7 @@ fn open(archive: &[u8]) -> Result<Came, String> {
         match piece {
             ArchiveItem::Manifest(_) => {}
             ArchiveItem::Begin { target, size, .. } => {
-                assert!(size <= LARGEST_MEMBER);
+                assert!(size <= MAX_MEMBER);
                 came.push((target.to_owned(), Vec::new()));
             }
             ArchiveItem::Bytes(bytes) => came.last_mut().unwrap().1.extend_from_slice(bytes),
@@ -135,10 +135,10 @@ fn what_is_no_file_is_no_emulator() {
 
 #[test]
 fn sizes_beyond_all_bounds_are_refused() {
-    for size in [LARGEST_MEMBER + 1, 1 << 33, 1 << 62] {
+    for size in [MAX_MEMBER + 1, 1 << 33, 1 << 62] {
         refused(&tar(&[member("qemu-arm", EntryType::Regular, size, b"x")]), "");
     }
-    refused(&tar(&[member("qemu-arm", EntryType::Regular, LARGEST_MEMBER, b"x")]), "");
+    refused(&tar(&[member("qemu-arm", EntryType::Regular, MAX_MEMBER, b"x")]), "");
     refused(&tar(&[member("x", EntryType::XHeader, 1 << 30, b"x")]), "extended header");
     refused(&tar(&[member("x", EntryType::GNULongName, 1 << 30, b"x")]), "extended header");
     let record = b"20 size=99999999999\n";

@@ -1,7 +1,7 @@
 //! Debian's signed lists: none is believed by chance, and what a believed one says is within bounds.
 
 use binfmt_nix::debian::{
-    Date, DebianVersion, IndexQuery, IndexResult, Keyring, LARGEST_INDEX, PoolPackage, SuiteRelease, answer_query,
+    Date, DebianVersion, IndexQuery, IndexResult, Keyring, MAX_INDEX_SIZE, PoolPackage, SuiteRelease, answer_query,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ proptest! {
         let forger = Forger::new(1);
         let keys = Keyring::from_certificates(&[&forger.certificate()]);
         if let Ok(release) = SuiteRelease::verify_and_parse(forger.sign(&text).as_bytes(), "amd64", &keys, NOW) {
-            prop_assert!((1..=LARGEST_INDEX).contains(&release.index.size));
+            prop_assert!((1..=MAX_INDEX_SIZE).contains(&release.index.size));
             prop_assert!(text.contains(&release.codename) && text.contains(&release.index.sha256.to_string()));
             prop_assert_eq!(release.key, forger.name());
         }

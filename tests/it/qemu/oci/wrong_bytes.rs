@@ -1,8 +1,8 @@
 //! Registries that give other bytes than the reference's digest leads to: nothing of them is used.
 
-use binfmt_nix::archive::LARGEST_TOTAL;
+use binfmt_nix::archive::MAX_TOTAL;
 use binfmt_nix::digest::Sha256;
-use binfmt_nix::oci::{LARGEST_DOCUMENT, MOST_LAYERS};
+use binfmt_nix::oci::{MAX_DOCUMENT_SIZE, MAX_LAYERS};
 use serde_json::json;
 
 use super::fault_table;
@@ -160,7 +160,7 @@ fn sizes_beyond_all_bounds() {
         listed["size"] = json!(size);
         listed
     };
-    let half = LARGEST_TOTAL / 2 + 1;
+    let half = MAX_TOTAL / 2 + 1;
     let lists = [
         json!([listed(1 << 40)]),
         json!([listed(u64::MAX)]),
@@ -168,7 +168,7 @@ fn sizes_beyond_all_bounds() {
         json!([listed(half), listed(half)]),
         json!([listed(0)]),
         json!([]),
-        json!(vec![listed(1); MOST_LAYERS + 1]),
+        json!(vec![listed(1); MAX_LAYERS + 1]),
         json!([{ "mediaType": "x", "digest": "x", "size": -1 }]),
         json!([{ "mediaType": "x", "digest": "x", "size": 1e30 }]),
     ];
@@ -183,7 +183,7 @@ fn sizes_beyond_all_bounds() {
     let text = Image::good();
     let index = String::from_utf8(text.blobs[&text.index].clone()).unwrap();
     let manifest = text.blobs[&text.manifest].len();
-    for size in [0, LARGEST_DOCUMENT + 1, u64::MAX] {
+    for size in [0, MAX_DOCUMENT_SIZE + 1, u64::MAX] {
         let image =
             Image::with_index(index.replace(&format!("\"size\":{manifest}"), &format!("\"size\":{size}")).as_bytes());
         Tool::pulls(Server::honest(&image).image(&image.index)).fails(1, "it lists a manifest of");
@@ -196,7 +196,7 @@ fn sizes_beyond_all_bounds() {
             .fails(1, &format!("it has {manifest} bytes, not {size}"));
     }
     let good = Image::good();
-    for says in [LARGEST_DOCUMENT + 1, 1 << 62] {
+    for says in [MAX_DOCUMENT_SIZE + 1, 1 << 62] {
         let server = Server::bent(good.clone(), move |_, answer| answer.says = Some(says));
         Tool::pulls(server.image(&good.index)).fails(1, "bytes, not");
     }
