@@ -1,13 +1,17 @@
 //! The hidden subcommand `internal`, by which the tool starts itself as a worker.
 
+use crate::qemu::archive::unpack;
+use crate::qemu::debian::verify;
+use crate::qemu::oci::pull_client;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use crate::binfmt::probe::isolated;
+use crate::binfmt::{probe, userns};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
-use crate::probe::room;
-use crate::{apply, fetcher, probe, rootless};
+use crate::register::apply;
 
 /// Arguments of the hidden `internal`.
 #[derive(Debug, Args)]
@@ -21,10 +25,10 @@ pub struct Internal {
 #[derive(Debug, Subcommand)]
 pub enum Worker {
     /// Do the download that standard input describes, confined
-    #[command(name = fetcher::DOWNLOAD_COMMAND)]
+    #[command(name = crate::qemu::download::confined::DOWNLOAD_COMMAND)]
     Download,
     /// Unpack the archive on standard input, confined
-    #[command(name = fetcher::UNPACK_COMMAND)]
+    #[command(name = unpack::UNPACK_COMMAND)]
     Unpack {
         /// The process that started this one
         parent: u32,
@@ -32,7 +36,7 @@ pub enum Worker {
         targets: Vec<String>,
     },
     /// Unpack the image layers on standard input, confined
-    #[command(name = fetcher::UNPACK_LAYERS_COMMAND)]
+    #[command(name = unpack::UNPACK_LAYERS_COMMAND)]
     UnpackLayers {
         /// The process that started this one
         parent: u32,
@@ -42,7 +46,7 @@ pub enum Worker {
         targets: Vec<String>,
     },
     /// Verify the signed list on standard input, confined
-    #[command(name = fetcher::VERIFY_COMMAND)]
+    #[command(name = verify::VERIFY_COMMAND)]
     Verify {
         /// The process that started this one
         parent: u32,
@@ -50,10 +54,10 @@ pub enum Worker {
         question: String,
     },
     /// Pull the image that standard input names, confined
-    #[command(name = fetcher::PULL_COMMAND)]
+    #[command(name = pull_client::PULL_COMMAND)]
     Pull,
     /// Map the ids of a new user namespace from outside of it
-    #[command(name = rootless::MAP_IDS)]
+    #[command(name = userns::MAP_IDS)]
     MapIds {
         /// The process in the namespace
         pid: u32,
@@ -65,7 +69,7 @@ pub enum Worker {
         programs: Vec<PathBuf>,
     },
     /// Isolate this process and execute the probe of a system
-    #[command(name = probe::room::ENTER_ISOLATION)]
+    #[command(name = probe::isolated::ENTER_ISOLATION)]
     Probe {
         /// The kind of isolation
         room: String,
@@ -88,17 +92,19 @@ impl Worker {
     /// Does the worker's part. A confined worker has opened nothing before; the probe acts on the machine below `root`.
     pub fn run(&self, root: &Path) -> Result<ExitCode> {
         match self {
-            Self::Download => fetcher::run_worker(),
-            Self::Unpack { parent, targets } => fetcher::run_unpacker(*parent, targets),
-            Self::UnpackLayers { parent, lengths, targets } => fetcher::run_layers_unpacker(*parent, lengths, targets),
-            Self::Verify { parent, question } => fetcher::run_verifier(*parent, question),
-            Self::Pull => fetcher::run_puller(),
+            Self::Download => crate::qemu::download::worker::run_worker(),
+            Self::Unpack { parent, targets } => crate::qemu::archive::worker::run_worker(*parent, targets),
+            Self::UnpackLayers { parent, lengths, targets } => {
+                crate::qemu::archive::worker::run_layers_worker(*parent, lengths, targets)
+            }
+            Self::Verify { parent, question } => crate::qemu::debian::worker::run_worker(*parent, question),
+            Self::Pull => crate::qemu::oci::worker::run_worker(),
             Self::MapIds { pid, uids, gids, programs } => {
                 let mapped = host::namespaces::map_ids_of(*pid, uids, gids, programs);
                 let failed = |e| Error::io("map the ids of process", pid.to_string().as_ref(), e);
                 mapped.map(|()| ExitCode::Ok).map_err(failed)
             }
-            Self::Probe { room, system } => room::exec_isolated(&Host::new(root)?, room, system),
+            Self::Probe { room, system } => isolated::exec_isolated(&Host::new(root)?, room, system),
             Self::ChrootExec { dir, program, arg0 } => {
                 Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))
             }

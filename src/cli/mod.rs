@@ -2,17 +2,20 @@
 //!
 //! The first paragraph of a comment is what `-h` prints; all of it is printed by `--help`, and is in the man page.
 
-mod args;
-mod internal;
-mod origin;
+pub mod args;
+pub mod commands;
+#[cfg(test)]
+mod generated;
+pub mod internal;
+pub mod source_args;
+
+pub use args::*;
+pub use internal::{Internal, Worker};
+pub use source_args::{SourceArgs, SourceKind};
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-
-pub use args::*;
-pub use internal::{Internal, Worker};
-pub use origin::{SourceArgs, SourceKind};
 
 /// Run programs and Nix builds of other architectures on any Linux
 ///

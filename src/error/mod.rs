@@ -3,21 +3,21 @@
 //! This room knows no room that uses it. A room with errors of its own implements [`Failure`] for them, and
 //! converts them to [`Error::Other`]; [`Error::as_failure`] gives them back to a caller that distinguishes them.
 
-mod code;
-mod distrust;
-mod failure;
-mod hint;
+pub mod exit_code;
+pub mod failure;
+pub mod hint;
+pub mod trust;
+
+pub use exit_code::ExitCode;
+pub use failure::Failure;
+pub use trust::Distrust;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{RuleError, UnknownSystem};
 
-use crate::digest::Sha256;
-
-pub use code::ExitCode;
-pub use distrust::Distrust;
-pub use failure::Failure;
+use crate::sha256::Sha256;
 
 /// What functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -6,29 +6,29 @@
 //! is started gets a fixed environment: nobody's `PATH` steers a root tool.
 #![expect(clippy::disallowed_methods, reason = "this module is the door that the rest of the crate has to use")]
 
-mod dir_fd;
-mod directories;
+pub mod dir_fd;
+pub mod directories;
 pub mod env;
-mod failpoint;
+pub mod failpoint;
 pub mod isolation;
 pub mod kernel_files;
-mod lock;
+pub mod lock;
 pub mod memfd;
 pub mod metadata;
 pub mod mount;
 pub mod namespaces;
 pub mod process;
 pub mod procfs;
-mod safe_open;
+pub mod safe_open;
 pub mod sd_notify;
-mod signals;
-mod staging;
+pub mod signals;
+pub mod staging;
 pub mod temp_program;
-mod trust;
+pub mod trust;
 pub mod user_files;
 pub mod watch;
-mod worker;
-mod write;
+pub mod worker;
+pub mod write;
 
 pub use kernel_files::DirContents;
 pub use lock::Lock;
@@ -47,8 +47,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Sha256;
 use crate::error::{Error, Result};
+use crate::sha256::Sha256;
 
 /// A machine, or a directory tree that is to become one.
 #[derive(Debug, Clone)]

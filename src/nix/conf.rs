@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::text::is_printable;
+use crate::sanitize::is_printable;
 
 /// Our own file's name, beside nix.conf.
 pub const OWN_FILE_NAME: &str = "binfmt-nix.conf";

@@ -3,19 +3,20 @@
 //! Nix never looks at binfmt_misc; it builds for what `extra-platforms` lists
 //! (Nix 2.36, `derivation-building-goal.cc`). So it has to be told.
 
-pub mod answer;
-pub mod build;
 pub mod conf;
+pub mod config_show;
 pub mod daemon;
+pub mod env;
 pub mod machines;
 pub mod settings;
+pub mod test_build;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::host::Host;
-use crate::layout::{NIX_CONFS, NIX_DIR};
-use answer::NixConfig;
+use crate::nix::config_show::NixConfig;
+use crate::paths::{NIX_CONFS, NIX_DIR};
 
 /// What a machine shows of Nix.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub fn detect_nix(host: &Host) -> Result<Nix> {
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
     let conf = editable_conf(host);
     let state = conf_state(host, &conf)?;
-    let answer = if matches!(state, ConfState::LeaveAlone(_)) { answer::show_config(host) } else { None };
+    let answer = if matches!(state, ConfState::LeaveAlone(_)) { config_show::show_config(host) } else { None };
     Ok(Nix { trace: trace.map(Path::to_owned), conf, state, answer })
 }
 

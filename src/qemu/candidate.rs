@@ -1,5 +1,6 @@
 //! Static QEMUs that others installed on the host, one by one: is this one fit to be copied?
 
+use crate::paths;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
@@ -10,11 +11,12 @@ use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use crate::digest::Sha256;
+use crate::binfmt::in_memory::is_in_memory_path;
 use crate::error::{Distrust, Error};
 use crate::host::{self, Host};
-use crate::in_memory::is_in_memory_path;
-use crate::interpreter::{self, BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
+use crate::qemu::binary;
+use crate::qemu::binary::{BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
+use crate::sha256::Sha256;
 
 /// One candidate, opened once: judged and copied through that very handle.
 #[derive(Debug)]
@@ -205,15 +207,15 @@ pub fn fit_of_release(machine: &str, mut file: File, release: QemuVersion) -> Re
 fn static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError> {
     let mut head = Vec::new();
     file.rewind()?;
-    file.take(interpreter::HEAD_SIZE).read_to_end(&mut head)?;
-    interpreter::check_binary(&head, machine)?;
+    file.take(binary::HEAD_SIZE).read_to_end(&mut head)?;
+    binary::check_binary(&head, machine)?;
     Ok(head)
 }
 
 fn hashed(head: &[u8], mut file: File, version: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
     file.rewind()?;
     let sha256 = Sha256::of_reader(&mut file)?;
-    Ok(ValidatedBinary { version, sha256, fixed_address: interpreter::has_fixed_address(head), file })
+    Ok(ValidatedBinary { version, sha256, fixed_address: binary::has_fixed_address(head), file })
 }
 
 /// Asks an emulator for its release, by running it.
@@ -222,5 +224,5 @@ pub fn query_version(arch: &Arch, program: &Path) -> Result<QemuVersion, Version
     if !answer.status.success() {
         return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() });
     }
-    Ok(interpreter::parse_version(&answer.stdout, &interpreter::binary(arch))?)
+    Ok(binary::parse_version(&answer.stdout, &paths::emulator_name(arch))?)
 }

@@ -2,11 +2,11 @@
 //!
 //! Judged by the number that QEMU answers. A distribution may have mended its build without another number (Ubuntu's
 //! 8.2.2 is one): then a better one is downloaded than would have been needed. Only what a thread with maintainers in it
-//! says is here; what is older than [`OLDEST_GOOD`](crate::interpreter::OLDEST_GOOD) need not be.
+//! says is here; what is older than [`OLDEST_GOOD`](crate::qemu::binary::OLDEST_GOOD) need not be.
 
 use std::path::Path;
 
-use crate::interpreter::QemuVersion;
+use crate::qemu::binary::QemuVersion;
 
 /// One flaw of some releases.
 #[derive(Debug)]
@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn what_the_catalogue_pins_is_good() {
-        for package in &crate::catalog::Catalog::embedded().map(|catalog| catalog.packages.clone()).unwrap_or_default()
+        for package in
+            &crate::qemu::catalog::Catalog::embedded().map(|catalog| catalog.packages.clone()).unwrap_or_default()
         {
             for member in &package.members {
                 let version = package.parsed_version().unwrap_or(QemuVersion(0, 0, 0));

@@ -39,7 +39,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::text::{remove_controls, sanitize_json};
+use crate::sanitize::{remove_controls, sanitize_json};
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

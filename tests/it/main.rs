@@ -42,10 +42,12 @@ mod qemu;
 mod register;
 mod sandbox;
 
+use binfmt_nix::qemu::archive::unpack;
+use binfmt_nix::qemu::debian::verify;
+use binfmt_nix::qemu::oci::pull_client;
 use std::env;
 use std::process::ExitCode;
 
-use binfmt_nix::fetcher;
 use binfmt_nix::host::INTERNAL;
 
 use crate::qemu::{archive, debian, download, oci};
@@ -55,10 +57,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [INTERNAL, fetcher::DOWNLOAD_COMMAND] => hostile_workers::child(),
-        [INTERNAL, fetcher::UNPACK_COMMAND, parent, targets @ ..] => archive::worker::child(parent, targets),
-        [INTERNAL, fetcher::VERIFY_COMMAND, parent, question] => debian::worker::child(parent, question),
-        [INTERNAL, fetcher::PULL_COMMAND | fetcher::UNPACK_LAYERS_COMMAND, ..] => oci::command(),
+        [INTERNAL, binfmt_nix::qemu::download::confined::DOWNLOAD_COMMAND] => hostile_workers::child(),
+        [INTERNAL, unpack::UNPACK_COMMAND, parent, targets @ ..] => archive::worker::child(parent, targets),
+        [INTERNAL, verify::VERIFY_COMMAND, parent, question] => debian::worker::child(parent, question),
+        [INTERNAL, pull_client::PULL_COMMAND | unpack::UNPACK_LAYERS_COMMAND, ..] => oci::command(),
         [oci::tool::ROLE, image, machine, dir, targets @ ..] => oci::tool::role(image, machine, dir, targets),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),

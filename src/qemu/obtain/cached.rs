@@ -11,13 +11,14 @@ use super::choose::Pin;
 use super::download::Downloaded;
 use super::source::Source;
 use super::{Context, Purpose, SourceInput};
-use crate::cache::{self, DownloadCache};
-use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::{Host, Lock, StagedFile};
-use crate::interpreter::QemuVersion;
-use crate::layout;
+use crate::paths;
+use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{self, ValidatedBinary};
+use crate::qemu::download::cache;
+use crate::qemu::download::cache::DownloadCache;
+use crate::sha256::Sha256;
 
 /// How long another download into the same cache is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
@@ -166,7 +167,7 @@ fn stage(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<StagedFile> 
 
 fn not_kept(arch: &Arch) -> Error {
     Error::NoInterpreter {
-        binary: layout::emulator_name(arch),
+        binary: paths::emulator_name(arch),
         tried: "the cache does not keep what is put there".into(),
     }
 }

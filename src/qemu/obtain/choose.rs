@@ -5,11 +5,11 @@ use binfmt_magic::Arch;
 use super::cached::Cached;
 use super::source::Source;
 use super::{Available, SourceInput};
-use crate::catalog::{ArchiveCatalog, Catalog, Member, Package, PinnedArchive};
 use crate::error::{Error, Result};
-use crate::interpreter::QemuVersion;
-use crate::layout;
+use crate::paths;
+use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{Candidate, ValidatedBinary};
+use crate::qemu::catalog::{ArchiveCatalog, Catalog, Member, Package, PinnedArchive};
 
 /// The emulator of one system.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl SourceInput {
         let bad = available.copies.iter().find_map(|copy| Some((copy, copy.verdict.as_ref().err()?)));
         match bad {
             Some((copy, why)) => {
-                Error::Unfit { path: copy.path.clone(), binary: layout::emulator_name(arch), why: why.to_string() }
+                Error::Unfit { path: copy.path.clone(), binary: paths::emulator_name(arch), why: why.to_string() }
             }
             None => no_emulator(arch, format!("{} has none", self.origin_name())),
         }
@@ -102,13 +102,13 @@ pub fn debian_package(package: &Package) -> String {
 /// The error for a system that no download is known for.
 pub fn no_download_error(arch: &Arch, machine: &str) -> Error {
     Error::Unsupported {
-        what: format!("no download of {} is known for {machine} hosts", layout::emulator_name(arch)),
+        what: format!("no download of {} is known for {machine} hosts", paths::emulator_name(arch)),
         hint: "downloads are known for x86_64 and aarch64 hosts; --qemu PATH names a static QEMU that you have".into(),
     }
 }
 
 fn no_emulator(arch: &Arch, tried: String) -> Error {
-    Error::NoInterpreter { binary: layout::emulator_name(arch), tried }
+    Error::NoInterpreter { binary: paths::emulator_name(arch), tried }
 }
 
 impl Available {

@@ -10,12 +10,12 @@ use super::choose::no_download_error;
 use super::fallback::{self, FallbackArchives, FallbackMayHelp};
 use super::source::{Release, Source};
 use super::{Context, SourceInput};
-use crate::catalog::ArchiveCatalog;
-use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetch;
 use crate::host::StagedFile;
-use crate::interpreter::QemuVersion;
+use crate::qemu::binary::QemuVersion;
+use crate::qemu::catalog::ArchiveCatalog;
+use crate::qemu::download;
+use crate::sha256::Sha256;
 
 /// A file that gets an emulator.
 pub trait Destination {
@@ -115,10 +115,11 @@ impl SourceInput {
         }
         let Some(package) = package else { return Ok(Downloads { emulators: Vec::new(), note: None }) };
         let files = emulators.iter_mut().map(|(_, pin, file)| (pin.member.target.as_str(), file.file())).collect();
-        let (fetched, note) = fetch::download_into_files(context.host, context.ui, package, files, context.network)?;
+        let (fetched, note) =
+            download::progress::download_into_files(context.host, context.ui, package, files, context.network)?;
         let verified = emulators.into_iter().map(|(arch, pin, mut file)| {
             file.complete().map_err(|e| Error::io("keep", Path::new(&pin.member.target), e))?;
-            fetch::check_member(file.file(), pin.member)?;
+            download::progress::check_member(file.file(), pin.member)?;
             let (sha256, url) = (pin.member.sha256, fetched.url.clone());
             Ok(Downloaded { arch, file, sha256, version: pin.version, url, key: sha256, is_fallback: false })
         });

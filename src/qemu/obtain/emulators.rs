@@ -13,11 +13,11 @@ use super::download::{Destination, Downloaded};
 use super::open::Content;
 use super::source::Source;
 use super::{Available, Caching, Context, Order, Purpose, SourceInput, Wanted};
+use crate::binfmt::in_memory::{FD_DIR, in_memory_path};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
-use crate::in_memory::{FD_DIR, in_memory_path};
-use crate::interpreter::{FIRST_WITH_ARGV0, QemuVersion};
-use crate::layout;
+use crate::paths;
+use crate::qemu::binary::{FIRST_WITH_ARGV0, QemuVersion};
 use crate::qemu::candidate;
 
 /// An emulator that can be registered.
@@ -146,7 +146,7 @@ impl SourceInput {
     /// The chosen emulator, if it need not be downloaded.
     fn take(&self, arch: &'static Arch, mut available: Available) -> Result<Option<Emulator>> {
         let (path, version) = match self.choose(arch, &available)? {
-            Choice::Installed(version) => (layout::interpreter_path(arch), version),
+            Choice::Installed(version) => (paths::interpreter_path(arch), version),
             Choice::Cached(cached) => (cached.path.clone(), cached.version),
             Choice::Copy(copy, fit) => (copy.path.clone(), fit.version),
             Choice::Download(_) => return Ok(None),
@@ -221,7 +221,7 @@ fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> R
     let file = copy_into_memory(host, path, named)?;
     let fit = candidate::validate_binary(emulator.arch, machine, file).map_err(|why| Error::Unfit {
         path: path.clone(),
-        binary: layout::emulator_name(emulator.arch),
+        binary: paths::emulator_name(emulator.arch),
         why: why.to_string(),
     })?;
     Ok(Emulator { file: EmulatorFile::Memory(fit.file), version: fit.version, ..emulator })

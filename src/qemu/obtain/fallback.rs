@@ -10,13 +10,13 @@ use super::Context;
 use super::open::open_source;
 use super::source::{ExternalSource, Location};
 use super::unpack;
-use crate::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
-use crate::digest::Sha256;
-use crate::download::{DownloadError, FileUrl};
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host;
 use crate::qemu::candidate::ValidatedBinary;
-use crate::text::shell_quote;
+use crate::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
+use crate::qemu::download::{DownloadError, FileUrl};
+use crate::sanitize::shell_quote;
+use crate::sha256::Sha256;
 
 /// An emulator from such an archive.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 use crate::host::{self, Host};
+use crate::paths;
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
 use crate::qemu::known_bad;
-use crate::{interpreter, layout};
 
 /// Debian, Fedora, Arch, Alpine and Void use one of the two names in the first; NixOS the second, Nix elsewhere the next
 /// three; Guix System and Guix elsewhere two more.
@@ -69,7 +69,7 @@ impl<'a> InstalledSearch<'a> {
             }
             let real = self.host.resolve_symlinks(&path).unwrap_or_else(|_| path.clone());
             // Debian's -static names are links to the other ones; profiles share what they lead to.
-            if !seen.contains(&real) && real != layout::interpreter_path(arch) {
+            if !seen.contains(&real) && real != paths::interpreter_path(arch) {
                 found.push(Candidate { verdict: judge(&path, &real), path });
                 seen.push(real);
             }
@@ -79,7 +79,7 @@ impl<'a> InstalledSearch<'a> {
         for path in dirs.flat_map(|dir| binary_names(&dir, arch)).chain(self.registered_interpreters(interpreters)) {
             look(path, &|path, real| self.validate_found(arch, path, real));
         }
-        for path in self.store.iter().map(|dir| dir.join("bin").join(interpreter::binary(arch))) {
+        for path in self.store.iter().map(|dir| dir.join("bin").join(crate::paths::emulator_name(arch))) {
             look(path, &|path, _| Err(self.reason_not_trusted(path)));
         }
         keep_newest(&mut found);
@@ -115,7 +115,7 @@ impl<'a> InstalledSearch<'a> {
 }
 
 fn binary_names(dir: &Path, arch: &Arch) -> [PathBuf; 2] {
-    let name = interpreter::binary(arch);
+    let name = crate::paths::emulator_name(arch);
     [dir.join(&name), dir.join(format!("{name}-static"))]
 }
 

@@ -3,19 +3,19 @@
 //! Only the digest of the whole package is signed, so a package that the catalogue does not know has to be moved whole
 //! before a byte of it is believed. One that it knows is downloaded as any other: just the blocks that are needed.
 
+use crate::qemu::debian::verify;
 use std::fs::File;
 use std::time::SystemTime;
 
 use super::Context;
 use super::open::{Content, OpenedSource};
-use crate::catalog::{Catalog, Package};
-use crate::debian::{Date, DebianError, IndexFile, PackageOffer};
-use crate::digest::Sha256;
-use crate::download::{DownloadError, FileUrl, Mirror};
 use crate::error::{Error, Result};
-use crate::fetch::file;
-use crate::fetcher;
-use crate::mirrors;
+use crate::qemu::catalog::{Catalog, Package};
+use crate::qemu::debian::{Date, DebianError, IndexFile, PackageOffer};
+use crate::qemu::download::mirrors;
+use crate::qemu::download::resume;
+use crate::qemu::download::{DownloadError, FileUrl, Mirror};
+use crate::sha256::Sha256;
 use crate::ui::Ui;
 
 /// What Debian offers, and who has it.
@@ -36,7 +36,7 @@ pub fn find_release(context: Context<'_>, machine: &str, keep: bool) -> Result<S
     mirrors.retain(|mirror| matches!(mirror, Mirror::Archive(_)));
     let mut why_nothing = None;
     for mirror in &mirrors {
-        let found = fetcher::find_latest(
+        let found = verify::find_latest(
             machine,
             Date::from(SystemTime::now()),
             &mut |wanted| get_index_file(context, mirror, wanted, keep),
@@ -106,7 +106,7 @@ impl SignedRelease {
         let Self { offer, urls, note } = self;
         let name = file_name(&offer);
         let size = offer.size;
-        let wanted = file::FileRequest {
+        let wanted = resume::FileRequest {
             name,
             urls: &urls,
             mirrored: true,
@@ -115,7 +115,7 @@ impl SignedRelease {
             sha256: Some(offer.sha256),
             keep: false,
         };
-        let got = file::download_file(host, ui, network, &wanted)?;
+        let got = resume::download_file(host, ui, network, &wanted)?;
         let release = Some(offer.qemu);
         Ok(OpenedSource { shown, content: Content::Archive(got.file), note: note.or(got.note), release })
     }
@@ -130,7 +130,7 @@ fn get_index_file(context: Context<'_>, mirror: &Mirror, wanted: &IndexFile, kee
     let paths = [Some(&wanted.path), wanted.fallback_path.as_ref()];
     let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file_url(path)).collect();
     let size = wanted.sha256.map(|_| wanted.max_size);
-    let asked = file::FileRequest {
+    let asked = resume::FileRequest {
         name: &wanted.path,
         urls: &urls,
         mirrored: true,
@@ -139,7 +139,7 @@ fn get_index_file(context: Context<'_>, mirror: &Mirror, wanted: &IndexFile, kee
         sha256: wanted.sha256,
         keep,
     };
-    file::download_file(host, ui, network, &asked).map(|got| got.file)
+    resume::download_file(host, ui, network, &asked).map(|got| got.file)
 }
 
 fn describe_release(offer: &PackageOffer) -> String {

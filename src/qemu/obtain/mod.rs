@@ -19,26 +19,26 @@ pub mod open;
 pub mod source;
 pub mod unpack;
 
+pub use choose::Choice;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
-use crate::cache::DownloadCache;
-use crate::catalog::{Catalog, Package};
-use crate::digest::Sha256;
-use crate::download::Network;
 use crate::error::Result;
 use crate::host::Host;
-use crate::interpreter::QemuVersion;
+use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{self, Candidate, ValidatedBinary};
+use crate::qemu::catalog::{Catalog, Package};
+use crate::qemu::download::Network;
+use crate::qemu::download::cache::DownloadCache;
+use crate::qemu::obtain::cached::Cached;
+use crate::qemu::obtain::installed::InstalledSearch;
+use crate::qemu::obtain::open::OpenedSource;
+use crate::qemu::obtain::source::{Location, Release, Source};
+use crate::sha256::Sha256;
 use crate::ui::Ui;
-use cached::Cached;
-use installed::InstalledSearch;
-use open::OpenedSource;
-use source::{Location, Release, Source};
-
-pub use choose::Choice;
 
 /// The machine, the terminal and the network that the pipeline uses.
 #[derive(Debug, Clone, Copy)]

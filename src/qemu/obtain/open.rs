@@ -2,19 +2,21 @@
 //!
 //! Nothing of it was parsed when this returns.
 
+use crate::qemu::oci::pull;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::source::{ExternalSource, Location};
-use crate::archive::MAX_TOTAL;
-use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetch::{self, file::FileRequest};
-use crate::fetcher::ImageLayers;
 use crate::host;
-use crate::interpreter::QemuVersion;
+use crate::qemu::archive::MAX_TOTAL;
+use crate::qemu::archive::unpack::ImageLayers;
+use crate::qemu::binary::QemuVersion;
+use crate::qemu::download;
+use crate::qemu::download::resume::FileRequest;
+use crate::sha256::Sha256;
 
 /// Something open that may hold emulators.
 #[derive(Debug)]
@@ -57,11 +59,11 @@ pub fn open_source(context: Context<'_>, from: &ExternalSource, machine: &str) -
                 sha256: from.sha256,
                 keep: false,
             };
-            let got = fetch::file::download_file(host, ui, network, &wanted)?;
+            let got = download::resume::download_file(host, ui, network, &wanted)?;
             (Content::Archive(got.file), got.note)
         }
         Location::Image(image) => {
-            let (pulled, note) = fetch::image::pull_image(host, ui, network, image, machine)?;
+            let (pulled, note) = pull::pull_image(host, ui, network, image, machine)?;
             // A tag may mean another image tomorrow.
             shown = pulled.pinned.to_string();
             (Content::Layers(pulled.layers), note)

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::catalog::VersionRequest;
-use crate::digest::Sha256;
-use crate::download::FileUrl;
-use crate::oci::ImageReference;
+use crate::qemu::catalog::VersionRequest;
+use crate::qemu::download::FileUrl;
+use crate::qemu::oci::ImageReference;
+use crate::sha256::Sha256;
 
 /// The source of an emulator.
 #[derive(Debug, Clone, PartialEq, Eq)]

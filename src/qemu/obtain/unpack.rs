@@ -11,14 +11,14 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::open::{Content, OpenedSource};
-use crate::archive::Manifest;
-use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::fetcher::{self, EmulatorSink, ImageLayers, UnpackSummary};
 use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
-use crate::interpreter;
+use crate::qemu::archive::Manifest;
+use crate::qemu::archive::supervise::UnpackSummary;
+use crate::qemu::archive::unpack::{EmulatorSink, ImageLayers};
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
+use crate::sha256::Sha256;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub fn unpack_emulators(
     };
     if brought.copies.is_empty() {
         let binary = match archs {
-            [arch] => interpreter::binary(arch),
+            [arch] => crate::paths::emulator_name(arch),
             _ => "QEMU".into(),
         };
         return Err(Error::NoInterpreter { binary, tried: format!("{} has none", opened.shown) });
@@ -55,7 +55,7 @@ pub fn unpack_emulators(
 fn search_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<UnpackedEmulators> {
     let mut copies = BTreeMap::new();
     for arch in archs {
-        let name = interpreter::binary(arch);
+        let name = crate::paths::emulator_name(arch);
         let paths = [dir.join(&name), dir.join(format!("{name}-static"))];
         let there: Vec<_> = paths.iter().filter(|path| host::user_files::path_exists(path)).collect();
         let inode = |path: &Path| {
@@ -89,7 +89,7 @@ fn unpack_archive(
         None => candidate::validate_binary(arch, machine, file),
     };
     unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
-        fetcher::unpack_archive(archive, path, targets, keep, go_on)
+        crate::qemu::archive::unpack::unpack_archive(archive, path, targets, keep, go_on)
     })
 }
 
@@ -106,7 +106,7 @@ fn unpack_layers(
     let layers = ImageLayers { file, lengths: layers.lengths.clone() };
     let validate = |arch: &Arch, file: File| candidate::validate_binary(arch, machine, file);
     unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
-        fetcher::unpack_layers(layers, shown, targets, keep, go_on)
+        crate::qemu::archive::unpack::unpack_layers(layers, shown, targets, keep, go_on)
     })
 }
 

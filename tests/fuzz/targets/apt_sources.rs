@@ -3,7 +3,7 @@
 //! NUL bytes separate the one-line file, the deb822 file and the list.
 #![no_main]
 
-use binfmt_nix::download::{Mirror, mirrors_from_apt, order_mirrors};
+use binfmt_nix::qemu::download::{Mirror, mirrors_from_apt, order_mirrors};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

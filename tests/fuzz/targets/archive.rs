@@ -6,7 +6,7 @@ mod xz;
 
 use std::io::Cursor;
 
-use binfmt_nix::archive::{LARGEST_MEMBER, Piece, unpack};
+use binfmt_nix::qemu::archive::{LARGEST_MEMBER, Piece, unpack};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use binfmt_nix::catalog::Catalog;
-use binfmt_nix::download::{BaseUrl, Mirror};
+use binfmt_nix::qemu::catalog::Catalog;
+use binfmt_nix::qemu::download::{BaseUrl, Mirror};
 use libfuzzer_sys::fuzz_target;
 
 static CATALOG: LazyLock<&Catalog> = LazyLock::new(|| Catalog::embedded().expect("the embedded catalogue"));

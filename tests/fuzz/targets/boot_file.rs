@@ -1,7 +1,7 @@
 //! A file of binfmt.d.
 #![no_main]
 
-use binfmt_nix::boot::{own_rule, parse, text};
+use binfmt_nix::binfmt::boot::{own_rule, parse, text};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|content: &[u8]| {

@@ -1,7 +1,7 @@
 //! A catalogue: what is accepted is within all bounds, and can be planned and written.
 #![no_main]
 
-use binfmt_nix::catalog::{Archives, Catalog};
+use binfmt_nix::qemu::catalog::{Archives, Catalog};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use binfmt_magic::Arch;
-use binfmt_nix::interpreter::judge;
+use binfmt_nix::qemu::binary::judge;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|head: &[u8]| {

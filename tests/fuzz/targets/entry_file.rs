@@ -2,7 +2,7 @@
 #![no_main]
 
 use binfmt_magic::Entry;
-use binfmt_nix::binfmt_misc::{describe, name_of, same_rule};
+use binfmt_nix::binfmt::table::{describe, name_of, same_rule};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {

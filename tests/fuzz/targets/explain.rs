@@ -2,8 +2,8 @@
 #![no_main]
 
 use binfmt_magic::{Entry, Rule};
-use binfmt_nix::binfmt_misc::Table;
-use binfmt_nix::explain::{Looked, Machine, Obstacle, Verdict, explain};
+use binfmt_nix::binfmt::table::Table;
+use binfmt_nix::diagnose::explain::{Looked, Machine, Obstacle, Verdict, explain};
 use libfuzzer_sys::fuzz_target;
 
 /// Between the parts of an input: first files, then lines that the kernel's `register` takes.

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use binfmt_nix::catalog::{Catalog, Member};
-use binfmt_nix::download::{Event, MOST_ASKS, Mirror};
-use binfmt_nix::fetcher::{Receiver, Stop};
+use binfmt_nix::qemu::catalog::{Catalog, Member};
+use binfmt_nix::qemu::download::{Event, MOST_ASKS, Mirror};
+use binfmt_nix::sandbox::{Receiver, Stop};
 use libfuzzer_sys::fuzz_target;
 
 /// The real one, its members made so short that an input can hold them.

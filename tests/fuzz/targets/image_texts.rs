@@ -2,7 +2,7 @@
 //! first byte says which.
 #![no_main]
 
-use binfmt_nix::oci::{Bad, Chain, Challenge, LARGEST_DOCUMENT, Platform, Reference, Want, in_file, pull_scope};
+use binfmt_nix::qemu::oci::{Bad, Chain, Challenge, LARGEST_DOCUMENT, Platform, Reference, Want, in_file, pull_scope};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use binfmt_nix::debian::{Date, Keys, LARGEST_INDEX, Release};
+use binfmt_nix::qemu::debian::{Date, Keys, LARGEST_INDEX, Release};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../it/qemu/debian/forge.rs"]

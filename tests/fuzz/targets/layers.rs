@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use binfmt_nix::archive::{LARGEST_MEMBER, Piece, unpack_layers};
+use binfmt_nix::qemu::archive::{LARGEST_MEMBER, Piece, unpack_layers};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

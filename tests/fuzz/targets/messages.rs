@@ -1,8 +1,9 @@
 //! An error message, or a whole log, that somebody brings to `doctor`.
 #![no_main]
 
-use binfmt_nix::doctor::messages::{meaning, recognise};
-use binfmt_nix::doctor::{Seen, report::Report};
+use binfmt_nix::diagnose::doctor::messages::{meaning, recognise};
+use binfmt_nix::diagnose::doctor::Seen;
+use binfmt_nix::diagnose::doctor::report::Report;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,7 +1,7 @@
 //! What `nix config show` prints.
 #![no_main]
 
-use binfmt_nix::nix::answer::parse;
+use binfmt_nix::nix::config_show::parse;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|output: &str| {

@@ -7,8 +7,8 @@ mod xz;
 
 use std::io::Cursor;
 
-use binfmt_nix::catalog::Catalog;
-use binfmt_nix::catalog::generate::{generate, pool_path};
+use binfmt_nix::qemu::catalog::Catalog;
+use binfmt_nix::qemu::catalog::generate::{generate, pool_path};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,7 +1,7 @@
 //! A list of packages: as it is, and as if it were packed by xz.
 #![no_main]
 
-use binfmt_nix::debian::Package;
+use binfmt_nix::qemu::debian::Package;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,8 +1,8 @@
 //! What the process that pulls says to its parent: after it met a hostile registry, that may be anything.
 #![no_main]
 
-use binfmt_nix::fetcher::{Follower, Lost};
-use binfmt_nix::oci::{Platform, Reference};
+use binfmt_nix::sandbox::{Follower, Lost};
+use binfmt_nix::qemu::oci::{Platform, Reference};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,7 +1,7 @@
 //! What `qemu-TARGET --version` prints.
 #![no_main]
 
-use binfmt_nix::interpreter::{Version, parse_version};
+use binfmt_nix::qemu::binary::{Version, parse_version};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|output: &str| {

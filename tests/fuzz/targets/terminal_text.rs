@@ -1,7 +1,7 @@
 //! Text from the system on its way to a terminal.
 #![no_main]
 
-use binfmt_nix::text::{remove_controls, sanitize_json, to_one_line};
+use binfmt_nix::sanitize::{remove_controls, sanitize_json, to_one_line};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

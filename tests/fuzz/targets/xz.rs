@@ -1,6 +1,6 @@
 //! xz as an input needs it: content as it is, around it whatever makes it a stream (The .xz File Format 1.2.1).
 
-use binfmt_nix::catalog::STREAM_HEADER;
+use binfmt_nix::qemu::catalog::STREAM_HEADER;
 
 /// A block that holds this content: one LZMA2 chunk after the other, none of them compressed (§3).
 pub fn block(content: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use crate::support::sandbox::itself;
 /// The tool on the machine itself, which is this world's read-only copy of it, as a user who is not root.
 fn as_a_stranger(args: &[&str], variables: &[(&str, &str)]) -> Done {
     let mut command = itself("stranger").unwrap();
-    for name in binfmt_nix::download::PROXY_VARIABLES.iter().chain(&["NIX_SSL_CERT_FILE", "BINFMT_NIX_MIRROR"]) {
+    for name in binfmt_nix::qemu::download::PROXY_VARIABLES.iter().chain(&["NIX_SSL_CERT_FILE", "BINFMT_NIX_MIRROR"]) {
         command.env_remove(name);
     }
     command.arg(TOOL).args(args).envs(variables.iter().copied()).output().unwrap().into()

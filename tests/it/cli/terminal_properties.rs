@@ -1,6 +1,6 @@
 //! What reaches a terminal.
 
-use binfmt_nix::text::{remove_controls, sanitize_json, to_one_line};
+use binfmt_nix::sanitize::{remove_controls, sanitize_json, to_one_line};
 use proptest::prelude::*;
 
 use crate::support::config;

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use binfmt_magic::Arch;
-use binfmt_nix::boot;
-use binfmt_nix::download::BaseUrl;
+use binfmt_nix::binfmt::boot;
 use binfmt_nix::host::mount::parse_mountinfo_line;
-use binfmt_nix::interpreter::{QemuVersion, check_binary, parse_version};
-use binfmt_nix::nix::answer;
+use binfmt_nix::nix::config_show;
+use binfmt_nix::qemu::binary::{QemuVersion, check_binary, parse_version};
+use binfmt_nix::qemu::download::BaseUrl;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn an_answer_of_nix_names_only_what_it_printed(output in texts(SETTINGS)) {
-        if let Some(answer) = answer::parse_config(&output) {
+        if let Some(answer) = config_show::parse_config(&output) {
             prop_assert!(answer.extra_platforms.iter().all(|word| output.contains(word)));
             prop_assert!(output.contains(&answer.sandbox));
         }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use binfmt_nix::binfmt_misc::{self, Table};
+use binfmt_nix::binfmt::table;
+use binfmt_nix::binfmt::table::Table;
 use binfmt_nix::host::Host;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -101,7 +102,7 @@ fn it_is_disabled_and_enabled_all_the_time() {
     let entry = line("qemu-aarch64", "aarch64", "/a/way/that/is/longer/than/the/first/piece".as_ref(), "");
     let tree = Tree::new().mounted().entry(&entry);
     let host = Host::new(&tree.path("")).unwrap();
-    let rule = binfmt_misc::read_table(&host).unwrap().find_entry("qemu-aarch64").unwrap().rule.clone();
+    let rule = table::read_table(&host).unwrap().find_entry("qemu-aarch64").unwrap().rule.clone();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -111,7 +112,7 @@ fn it_is_disabled_and_enabled_all_the_time() {
             }
         });
         let torn = (0..LOOKS).filter(|_| {
-            let table = binfmt_misc::read_table(&host).unwrap();
+            let table = table::read_table(&host).unwrap();
             table.find_entry("qemu-aarch64").is_none_or(|found| found.rule != rule)
         });
         let torn = torn.count();
@@ -137,7 +138,7 @@ fn it_is_unmounted_and_mounted_all_the_time() {
                 mount(none, &table, Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
             }
         });
-        let looks = (0..LOOKS).map(|_| binfmt_misc::read_table(&host).unwrap());
+        let looks = (0..LOOKS).map(|_| table::read_table(&host).unwrap());
         let torn = looks.filter(|look| matches!(look, Table::Mounted { .. }) && look.is_empty()).count();
         stop.store(true, Ordering::Relaxed);
         assert_eq!(torn, 0, "of {LOOKS} looks");

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use binfmt_magic::Arch;
-use binfmt_nix::layout;
-use binfmt_nix::receipt::{Artifact, Receipt};
+use binfmt_nix::paths;
+use binfmt_nix::register::receipt::{Artifact, Receipt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -26,9 +26,9 @@ fn read(value: &Value) -> Option<Receipt> {
 
 /// Every file and directory that this tool ever makes.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
-    let files = Arch::ALL.iter().flat_map(|arch| [layout::interpreter_path(arch), layout::boot_rule(arch)]);
-    let shared = layout::NIX_CONFS.iter().chain([&layout::NIX_OWN_CONF]).map(PathBuf::from);
-    files.chain(shared).chain(layout::managed_dirs().map(Path::to_owned)).collect()
+    let files = Arch::ALL.iter().flat_map(|arch| [paths::interpreter_path(arch), paths::boot_rule(arch)]);
+    let shared = paths::NIX_CONFS.iter().chain([&paths::NIX_OWN_CONF]).map(PathBuf::from);
+    files.chain(shared).chain(paths::managed_dirs().map(Path::to_owned)).collect()
 });
 
 fn check(receipt: &Receipt) {
@@ -36,7 +36,7 @@ fn check(receipt: &Receipt) {
         match &record.made {
             Artifact::Entry { name, .. } => {
                 let arch = Arch::by_target(record.target.as_deref().unwrap()).unwrap();
-                assert!(layout::entry_names(arch).contains(name), "{name}");
+                assert!(paths::entry_names(arch).contains(name), "{name}");
             }
             made => assert!(made.path().is_none_or(|path| OURS.contains(path)), "{made:?}"),
         }

@@ -1,6 +1,6 @@
 //! A receipt that cannot be read: it is refused with the way out, and nothing is changed; and what interrupted runs leave.
 
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
 
 use crate::support::Tree;

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use binfmt_nix::catalog::{Block, Catalog, Member, Package, Span};
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{DownloadEvent, DownloadSummary, MOST_ASKS, Mirror, MirrorFailure};
-use binfmt_nix::fetcher::protocol_download::DownloadMessage;
-use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire::{self, MissingProtection};
-use binfmt_nix::fetcher::{DownloadWorkerError, PackageSupervisor};
+use binfmt_nix::qemu::catalog::{Block, Catalog, Member, Package, Span};
+use binfmt_nix::qemu::download::protocol::DownloadMessage;
+use binfmt_nix::qemu::download::supervise_package::{DownloadWorkerError, PackageSupervisor};
+use binfmt_nix::qemu::download::{DownloadEvent, DownloadSummary, MOST_ASKS, Mirror, MirrorFailure};
+use binfmt_nix::sandbox::frame;
+use binfmt_nix::sandbox::frame::MissingProtection;
+use binfmt_nix::sandbox::session::Handshake;
+use binfmt_nix::sha256::Sha256;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -132,13 +133,13 @@ fn word() -> impl Strategy<Value = DownloadMessage> {
 
 fn framed(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::write_message(&mut out, word).unwrap();
+    frame::write_message(&mut out, word).unwrap();
     out
 }
 
 fn given(length: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::write_bytes(&mut out, &vec![7; length]).unwrap();
+    frame::write_bytes(&mut out, &vec![7; length]).unwrap();
     out
 }
 
@@ -292,10 +293,10 @@ fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
     assert!(gave_up == 3 && matches!(result, Err(DownloadWorkerError::Protocol(_))), "{gave_up}: {result:?}");
 
     let mut input = Vec::new();
-    wire::write_message(&mut input, &Handshake::Ready { lacks: vec![] }).unwrap();
+    frame::write_message(&mut input, &Handshake::Ready { lacks: vec![] }).unwrap();
     for mirror in [0, 1].into_iter().cycle().take(10) {
-        wire::write_message(&mut input, &DownloadMessage::Asking { mirror }).unwrap();
-        wire::write_message(&mut input, &DownloadMessage::GaveUp(MirrorFailure::Broken("reset".into()))).unwrap();
+        frame::write_message(&mut input, &DownloadMessage::Asking { mirror }).unwrap();
+        frame::write_message(&mut input, &DownloadMessage::GaveUp(MirrorFailure::Broken("reset".into()))).unwrap();
     }
     let (gave_up, result) = failures(&input);
     assert_eq!(gave_up, mirrors.len() * MOST_ASKS);

@@ -1,19 +1,21 @@
 //! Children that do what no child of ours does. The parent is real, and starts this program as it would start the tool;
 //! the URL of the first mirror says which child is to be played.
 
+use binfmt_nix::qemu::download::confined;
+use binfmt_nix::qemu::download::worker;
 use std::io::{self, Read as _, Write as _};
 use std::process::{self, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use binfmt_nix::catalog::Catalog;
-use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
 use binfmt_nix::error::{Error, ExitCode as Code};
-use binfmt_nix::fetcher::protocol_download::{DownloadMessage, DownloadRequest};
-use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire;
-use binfmt_nix::fetcher::{self, TransferOptions};
 use binfmt_nix::host::INTERNAL;
+use binfmt_nix::qemu::catalog::Catalog;
+use binfmt_nix::qemu::download::confined::TransferOptions;
+use binfmt_nix::qemu::download::protocol::{DownloadMessage, DownloadRequest};
+use binfmt_nix::qemu::download::{ClientOptions, Mirror, Proxies};
+use binfmt_nix::sandbox::frame;
+use binfmt_nix::sandbox::session::Handshake;
 use nix::sys::signal::{Signal, raise};
 
 /// Before this one stands in the URL, the play; set for a child that is to be honest.
@@ -33,7 +35,7 @@ fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
         given += bytes.len() as u64;
         Ok(())
     };
-    let error = fetcher::download_package(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
+    let error = confined::download_package(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
     assert!(since.elapsed() < patience + Duration::from_secs(5), "{error} after {:?}", since.elapsed());
     (error, given)
 }
@@ -48,7 +50,7 @@ fn complaint(play: &str) -> String {
 /// What this program is when it is started as the tool starts its own child.
 pub(crate) fn child() -> ExitCode {
     if std::env::var_os(HONEST).is_some() {
-        return fetcher::run_worker().map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
+        return worker::run_worker().map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
     }
     // The beginning of the job: the deaf one reads no more of it.
     let mut beginning = vec![0; 2000];
@@ -56,7 +58,7 @@ pub(crate) fn child() -> ExitCode {
     let text = String::from_utf8_lossy(&beginning[..length]).into_owned();
     let play = text.split_once("http://play.invalid/").and_then(|(_, rest)| rest.split('"').next());
     let mut out = io::stdout();
-    let say = |word: DownloadMessage| wire::write_message(&mut io::stdout(), &word).unwrap();
+    let say = |word: DownloadMessage| frame::write_message(&mut io::stdout(), &word).unwrap();
     match play {
         None => return honest(text),
         Some("mute") => {}
@@ -68,17 +70,17 @@ pub(crate) fn child() -> ExitCode {
         Some("mad") => out.write_all(b"Hello, world! How are you?").unwrap(),
         Some("boasting") => out.write_all(b"b\xff\xff\xff\xff").unwrap(),
         Some("generous" | "stingy") => {
-            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
-            wire::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
+            frame::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            frame::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
             if play == Some("stingy") {
                 say(DownloadMessage::Verified);
             }
-            while wire::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
+            while frame::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         Some("chattering") => {
-            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
-            wire::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
-            while wire::write_message(&mut out, &DownloadMessage::Moved { bytes: 1, of: 2 }).is_ok() {}
+            frame::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            frame::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
+            while frame::write_message(&mut out, &DownloadMessage::Moved { bytes: 1, of: 2 }).is_ok() {}
         }
         Some(_) => sleep(Duration::from_secs(60)),
     }
@@ -92,7 +94,7 @@ fn honest(mut text: String) -> ExitCode {
     let mut job: DownloadRequest = serde_json::from_str(&text).unwrap();
     job.parent = process::id();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([INTERNAL, fetcher::DOWNLOAD_COMMAND])
+        .args([INTERNAL, confined::DOWNLOAD_COMMAND])
         .env(HONEST, "1")
         .stdin(Stdio::piped())
         .spawn()

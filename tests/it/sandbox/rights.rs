@@ -13,8 +13,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use binfmt_nix::fetcher::confine::{Profile, drop_rights};
 use binfmt_nix::host::Host;
+use binfmt_nix::sandbox::confine::{Profile, drop_rights};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, getegid, geteuid};

@@ -4,8 +4,8 @@ use std::io::{Cursor, Write};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use binfmt_nix::catalog::Package;
-use binfmt_nix::catalog::generate::{generate_catalog, pool_path};
+use binfmt_nix::qemu::catalog::Package;
+use binfmt_nix::qemu::catalog::generate::{generate_catalog, pool_path};
 use lzma_rust2::{LzmaOptions, XzOptions, XzWriter};
 
 use crate::support::rng::Noise;

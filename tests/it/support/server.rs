@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use binfmt_nix::download::Mirror;
+use binfmt_nix::qemu::download::Mirror;
 
 /// How a server answers.
 #[derive(Clone)]

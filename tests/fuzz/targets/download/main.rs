@@ -14,9 +14,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use binfmt_nix::catalog::Member;
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{Client, ClientOptions, Event, Mirror, Proxies, Roots, download};
+use binfmt_nix::qemu::catalog::Member;
+use binfmt_nix::sha256::Sha256;
+use binfmt_nix::qemu::download::{Client, ClientOptions, Event, Mirror, Proxies, Roots, download};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 

@@ -1,7 +1,7 @@
 //! A package of a few small blocks, and the catalogue's words on it.
 
-use binfmt_nix::catalog::{Block, Catalog, Member, Package, STREAM_HEADER, Span, VERSION, Vouched};
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::catalog::{Block, Catalog, Member, Package, STREAM_HEADER, Span, VERSION, Vouched};
+use binfmt_nix::sha256::Sha256;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
 use crate::xz;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use binfmt_magic::{Arch, Entry, EntryName, Flags, Pattern, Recognition, Rule};
-use binfmt_nix::binfmt_misc::Table;
-use binfmt_nix::explain::process::{ProcessInfo, analyse};
-use binfmt_nix::explain::{
+use binfmt_nix::binfmt::table::Table;
+use binfmt_nix::diagnose::explain::process::{ProcessInfo, analyse};
+use binfmt_nix::diagnose::explain::{
     AccessProblem, ExecVerdict, Explanation, Handler, MachineFacts, OpenedFile, TableState, explain_exec,
 };
 use nix::errno::Errno;

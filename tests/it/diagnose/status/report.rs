@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
 
 use crate::binfmt::userns::usual_proc;

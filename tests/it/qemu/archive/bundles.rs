@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use binfmt_nix::catalog::Catalog;
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::catalog::Catalog;
+use binfmt_nix::sha256::Sha256;
 
 use crate::support::server::{Manner, Server};
 use crate::support::skip;

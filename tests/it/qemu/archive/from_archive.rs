@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
-use binfmt_nix::archive::{Manifest, ManifestFile, bundle};
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::archive::{Manifest, ManifestFile, bundle};
+use binfmt_nix::sha256::Sha256;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lzma_rust2::{XzOptions, XzWriter};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use binfmt_magic::Arch;
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use tar::EntryType;
 
 use crate::qemu::archive::from_archive::{a_manifest, bundled, every_kind, gz, real, tar, two};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use binfmt_nix::archive::{ArchiveError, ArchiveItem, unpack_layers};
+use binfmt_nix::qemu::archive::{ArchiveError, ArchiveItem, unpack_layers};
 use proptest::prelude::*;
 use tar::EntryType;
 

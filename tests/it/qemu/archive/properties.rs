@@ -2,8 +2,10 @@
 
 use std::io::Cursor;
 
-use binfmt_nix::archive::{ArchiveError, ArchiveItem, MAX_MEMBER, Manifest, ManifestFile, bundle, unpack_archive};
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::archive::{
+    ArchiveError, ArchiveItem, MAX_MEMBER, Manifest, ManifestFile, bundle, unpack_archive,
+};
+use binfmt_nix::sha256::Sha256;
 use proptest::prelude::*;
 use tar::EntryType;
 

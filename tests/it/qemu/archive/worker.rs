@@ -1,5 +1,6 @@
 //! Processes that unpack for us and break the rules: each is found out, named, and gone. An honest one is confined.
 
+use binfmt_nix::qemu::archive::worker;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,10 +8,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use binfmt_nix::error::Error;
-use binfmt_nix::fetcher::protocol_archive::UnpackMessage;
-use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire;
-use binfmt_nix::fetcher::{self, UnpackSummary};
+use binfmt_nix::qemu::archive::protocol::UnpackMessage;
+use binfmt_nix::qemu::archive::supervise::UnpackSummary;
+use binfmt_nix::sandbox::frame;
+use binfmt_nix::sandbox::session::Handshake;
 use nix::sys::signal::{Signal, raise};
 
 use crate::support::skip;
@@ -21,7 +22,7 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
     let mut stdin = io::stdin().lock();
     stdin.read_exact(&mut play).unwrap();
     let mut out = io::stdout();
-    let say = |word: UnpackMessage| wire::write_message(&mut io::stdout(), &word).unwrap();
+    let say = |word: UnpackMessage| frame::write_message(&mut io::stdout(), &word).unwrap();
     match &play {
         b"mute " => {}
         b"moans" => {
@@ -32,18 +33,18 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
         b"hasty" => say(UnpackMessage::Done),
         b"gives" => {
-            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            frame::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
             say(UnpackMessage::Begin { target: "arm".into(), size: 5 << 20 });
-            while wire::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
+            while frame::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         b"other" => {
-            wire::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
+            frame::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
             say(UnpackMessage::Begin { target: "ppc".into(), size: 5 });
         }
         b"sleep" => sleep(Duration::from_secs(600)),
         _ => {
             let targets: Vec<_> = targets.iter().map(|target| (*target).to_owned()).collect();
-            let done = fetcher::run_unpacker(parent.parse().unwrap(), &targets);
+            let done = worker::run_worker(parent.parse().unwrap(), &targets);
             return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
     }
@@ -60,7 +61,13 @@ fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Re
         came.extend_from_slice(bytes);
         Ok(())
     };
-    let done = fetcher::unpack_archive(file, Path::new("the-archive"), &["arm", "aarch64"], &mut sink, go_on);
+    let done = binfmt_nix::qemu::archive::unpack::unpack_archive(
+        file,
+        Path::new("the-archive"),
+        &["arm", "aarch64"],
+        &mut sink,
+        go_on,
+    );
     match done {
         Ok((_, Some(note))) => skip("kernel", note),
         Ok((unpacked, None)) => (Ok(unpacked), came),

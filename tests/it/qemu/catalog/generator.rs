@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::io::Cursor;
 
-use binfmt_nix::catalog::generate::generate_catalog;
-use binfmt_nix::catalog::{Catalog, STREAM_HEADER};
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::catalog::generate::generate_catalog;
+use binfmt_nix::qemu::catalog::{Catalog, STREAM_HEADER};
+use binfmt_nix::sha256::Sha256;
 
 use crate::support::package::{Deb, MEMBERS, program};
 use crate::support::rng::Noise;

@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
-use binfmt_nix::catalog::generate::{generate_catalog, pool_path};
-use binfmt_nix::catalog::{Catalog, DigestOrigin};
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::catalog::generate::{generate_catalog, pool_path};
+use binfmt_nix::qemu::catalog::{Catalog, DigestOrigin};
+use binfmt_nix::sha256::Sha256;
 
 use crate::support::package::{add, link, packed, program, program_of};
 

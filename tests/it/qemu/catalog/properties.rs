@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use binfmt_nix::catalog::{ArchiveCatalog, Catalog};
+use binfmt_nix::qemu::catalog::{ArchiveCatalog, Catalog};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use binfmt_nix::debian::{self, Date, IndexFile, IndexQuery, IndexResult, Keyring, PackageOffer, PoolPackage};
-use binfmt_nix::digest::Sha256;
 use binfmt_nix::error::{Error, ExitCode};
+use binfmt_nix::qemu::debian;
+use binfmt_nix::qemu::debian::{Date, IndexFile, IndexQuery, IndexResult, Keyring, PackageOffer, PoolPackage};
+use binfmt_nix::sha256::Sha256;
 
 use super::forge::{Forger, UNTIL, from_now, release, stanza, xz};
 use super::{NOW, list};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use binfmt_nix::debian::{Date, DebianVersion, Keyring, SuiteRelease};
+use binfmt_nix::qemu::debian::{Date, DebianVersion, Keyring, SuiteRelease};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use binfmt_nix::debian::Date;
-use binfmt_nix::digest::{Sha256, to_hex};
+use binfmt_nix::qemu::debian::Date;
+use binfmt_nix::sha256::{Sha256, to_hex};
 use lzma_rust2::{XzOptions, XzWriter};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha1::{Digest as _, Sha1};

@@ -1,6 +1,6 @@
 //! Lists that somebody else signed, or somebody who is believed, but not so.
 
-use binfmt_nix::debian::{Keyring, SuiteRelease};
+use binfmt_nix::qemu::debian::{Keyring, SuiteRelease};
 
 use super::NOW;
 use super::forge::{Forger, UNTIL, framed, from_now, packet, release, subpacket};

@@ -14,7 +14,7 @@ pub(crate) mod worker;
 
 use std::io::Read as _;
 
-use binfmt_nix::debian::Date;
+use binfmt_nix::qemu::debian::Date;
 
 /// Noon of the day after the stored lists were fetched.
 const NOW: Date = Date(1_795_521_600);

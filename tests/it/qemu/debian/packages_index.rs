@@ -1,6 +1,6 @@
 //! Lists of packages.
 
-use binfmt_nix::debian::PoolPackage;
+use binfmt_nix::qemu::debian::PoolPackage;
 
 use super::forge::{stanza, xz};
 

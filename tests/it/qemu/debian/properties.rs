@@ -1,6 +1,6 @@
 //! Debian's signed lists: none is believed by chance, and what a believed one says is within bounds.
 
-use binfmt_nix::debian::{
+use binfmt_nix::qemu::debian::{
     Date, DebianVersion, IndexQuery, IndexResult, Keyring, MAX_INDEX_SIZE, PoolPackage, SuiteRelease, answer_query,
 };
 use proptest::collection::vec;

@@ -1,6 +1,6 @@
 //! Debian's own lists of a day.
 
-use binfmt_nix::debian::{Date, InvalidRelease, Keyring, SuiteRelease};
+use binfmt_nix::qemu::debian::{Date, InvalidRelease, Keyring, SuiteRelease};
 use proptest::prelude::*;
 
 use super::{NOW, list};

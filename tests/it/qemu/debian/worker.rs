@@ -1,18 +1,19 @@
 //! Processes that read Debian's signed lists for us. An honest one says what is in them; others are found out and
 //! named.
 
+use binfmt_nix::qemu::debian::verify;
+use binfmt_nix::qemu::debian::worker;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use binfmt_nix::debian::{Date, IndexQuery, IndexResult};
 use binfmt_nix::error::Error;
-use binfmt_nix::fetcher;
-use binfmt_nix::fetcher::protocol_debian::VerifyMessage;
-use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire;
+use binfmt_nix::qemu::debian::protocol::VerifyMessage;
+use binfmt_nix::qemu::debian::{Date, IndexQuery, IndexResult};
+use binfmt_nix::sandbox::frame;
+use binfmt_nix::sandbox::session::Handshake;
 use lzma_rust2::{XzOptions, XzReader, XzWriter};
 use nix::sys::signal::{Signal, raise};
 
@@ -28,7 +29,7 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
     let read = nix::unistd::read(&stdin, &mut play).unwrap();
     nix::unistd::lseek(&stdin, 0, nix::unistd::Whence::SeekSet).unwrap();
     let mut out = io::stdout();
-    let ready = |out: &mut io::Stdout| wire::write_message(out, &Handshake::Ready { lacks: vec![] }).unwrap();
+    let ready = |out: &mut io::Stdout| frame::write_message(out, &Handshake::Ready { lacks: vec![] }).unwrap();
     match &play[..read] {
         b"mute " => {}
         b"moans" => {
@@ -41,18 +42,18 @@ pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
             panic!("there is no such packet");
         }
         b"raves" => out.write_all(b"Hello, world! How are you?").unwrap(),
-        b"hasty" => wire::write_message(&mut out, &VerifyMessage::Read(IndexResult::Package(None))).unwrap(),
+        b"hasty" => frame::write_message(&mut out, &VerifyMessage::Read(IndexResult::Package(None))).unwrap(),
         b"twice" => {
             ready(&mut out);
             ready(&mut out);
         }
         b"gives" => {
             ready(&mut out);
-            while wire::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
+            while frame::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
         b"sleep" => sleep(Duration::from_secs(600)),
         _ => {
-            let done = fetcher::run_verifier(parent.parse().unwrap(), question);
+            let done = worker::run_worker(parent.parse().unwrap(), question);
             return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
     }
@@ -83,7 +84,7 @@ fn package() -> IndexQuery {
 }
 
 fn read(question: &IndexQuery, bytes: &[u8]) -> Result<IndexResult, Error> {
-    match fetcher::query_index(question, file(bytes), &mut || Ok(()))? {
+    match verify::query_index(question, file(bytes), &mut || Ok(()))? {
         (_, Some(note)) => skip("kernel", note),
         (answer, None) => Ok(answer),
     }
@@ -159,7 +160,7 @@ fn that_do_not_end() {
         turns += 1;
         if turns < 4 { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) }
     };
-    let error = fetcher::query_index(&package(), file(b"sleep"), &mut go_on).unwrap_err();
+    let error = verify::query_index(&package(), file(b"sleep"), &mut go_on).unwrap_err();
     assert!(matches!(error, Error::Interrupted { signal: 2 }) && since.elapsed() < Duration::from_secs(300));
 }
 
@@ -167,7 +168,7 @@ fn that_do_not_end() {
 fn the_whole_way_with_an_untrue_mirror() {
     let at = |now: &str| {
         let mut get = |_: &_| Ok(file(&list()));
-        fetcher::find_latest("x86_64", Date::parse(now).unwrap(), &mut get, &mut || Ok(())).unwrap_err()
+        verify::find_latest("x86_64", Date::parse(now).unwrap(), &mut get, &mut || Ok(())).unwrap_err()
     };
     // The list itself is Debian's, what is given for the next file is not.
     let error = at("Tue, 24 Nov 2026 12:00:00 UTC");

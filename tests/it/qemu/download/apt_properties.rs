@@ -1,6 +1,6 @@
 //! apt's sources: whatever is in them, nothing but web URLs comes out; and what is well written is found.
 
-use binfmt_nix::download::mirrors_from_apt;
+use binfmt_nix::qemu::download::mirrors_from_apt;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use binfmt_nix::download::Mirror;
+use binfmt_nix::qemu::download::Mirror;
 
 use super::{fault_table, fetch, fetch_as, impatient};
 use crate::support::package::Deb;

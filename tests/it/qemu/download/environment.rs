@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::thread;
 
-use binfmt_nix::download::{ClientOptions, Mirror, Proxies};
+use binfmt_nix::qemu::download::{ClientOptions, Mirror, Proxies};
 
 use super::{fetch_as, patient};
 use crate::support::package::Deb;

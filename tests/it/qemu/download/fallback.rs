@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use binfmt_magic::Arch;
-use binfmt_nix::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::DownloadError;
-use binfmt_nix::download::Network;
 use binfmt_nix::error::{Error, ExitCode};
 use binfmt_nix::host::Host;
+use binfmt_nix::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
+use binfmt_nix::qemu::download::DownloadError;
+use binfmt_nix::qemu::download::Network;
 use binfmt_nix::qemu::obtain::Context;
 use binfmt_nix::qemu::obtain::fallback::{FallbackArchives, FallbackEmulator, may_help};
+use binfmt_nix::sha256::Sha256;
 use binfmt_nix::ui::Ui;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::binfmt::userns::{joe, shown};

@@ -1,6 +1,6 @@
 //! Mirrors that have the package.
 
-use binfmt_nix::download::Mirror;
+use binfmt_nix::qemu::download::Mirror;
 
 use super::{Outcome, fetch};
 use crate::support::package::{Deb, MEMBERS, program};
@@ -50,11 +50,11 @@ fn a_gap_makes_two_requests() {
     // As if the last 100 bytes of riscv64, in the last block, were a guest of their own.
     let riscv64 = package.members.pop().unwrap();
     let tail = &program("riscv64", 150_000)[149_900..];
-    package.members.push(binfmt_nix::catalog::Member {
+    package.members.push(binfmt_nix::qemu::catalog::Member {
         target: "tail".to_owned(),
         offset: riscv64.end() - 100,
         size: 100,
-        sha256: binfmt_nix::digest::Sha256::of_bytes(tail),
+        sha256: binfmt_nix::sha256::Sha256::of_bytes(tail),
     });
     let server = Server::start(&deb.bytes, Manner::Ranges);
     let outcome = fetch(&package, &["arm", "tail"], &[server.mirror()]);

@@ -19,8 +19,8 @@ pub(crate) mod wrong_bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use binfmt_nix::catalog::Package;
-use binfmt_nix::download::{
+use binfmt_nix::qemu::catalog::Package;
+use binfmt_nix::qemu::download::{
     ClientOptions, DownloadError, DownloadEvent, DownloadSummary, HttpClient, Mirror, Proxies, RootCertificates,
     download_package,
 };

@@ -3,9 +3,9 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use binfmt_nix::catalog::generate::generate_catalog;
-use binfmt_nix::catalog::{Catalog, Package};
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::qemu::catalog::generate::generate_catalog;
+use binfmt_nix::qemu::catalog::{Catalog, Package};
+use binfmt_nix::sha256::Sha256;
 
 use super::fetch;
 use crate::support::server::{Manner, Server};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{
+use binfmt_nix::qemu::download::{
     DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl, HttpClient, RootCertificates,
     download_file,
 };
+use binfmt_nix::sha256::Sha256;
 
 use super::{fault_table, impatient, patient};
 use crate::support::rng::Noise;

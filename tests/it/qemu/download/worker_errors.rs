@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use binfmt_nix::catalog::{BlockPlan, Catalog, Member};
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::{
+use binfmt_nix::error::Error;
+use binfmt_nix::qemu::catalog::{BlockPlan, Catalog, Member};
+use binfmt_nix::qemu::download::{
     ClientOptions, DownloadError, DownloadEvent, HttpClient, Mirror, Proxies, RootCertificates, download_package,
 };
-use binfmt_nix::error::Error;
-use binfmt_nix::fetcher;
+use binfmt_nix::sha256::Sha256;
 use nix::errno::Errno;
 
 use crate::support::server::{Manner, Server};
@@ -28,8 +27,8 @@ fn options() -> ClientOptions {
     ClientOptions { stall: patience, slowest: 100_000, pause, proxies: Proxies::None, ..ClientOptions::default() }
 }
 
-fn confined() -> fetcher::TransferOptions {
-    fetcher::TransferOptions { options: options(), extra_roots: Vec::new() }
+fn confined() -> binfmt_nix::qemu::download::confined::TransferOptions {
+    binfmt_nix::qemu::download::confined::TransferOptions { options: options(), extra_roots: Vec::new() }
 }
 
 fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
@@ -54,7 +53,7 @@ fn here(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
 fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
     let manner = confined();
     let mut events = Vec::new();
-    let result = fetcher::download_package(
+    let result = binfmt_nix::qemu::download::confined::download_package(
         plan,
         mirrors,
         &manner,
@@ -116,8 +115,15 @@ fn a_full_disk_is_told_in_the_same_words() {
     };
     let client = HttpClient::new(&options(), RootCertificates::load_system()).unwrap();
     let here = Error::from(download_package(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
-    let there =
-        fetcher::download_package(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap_err();
+    let there = binfmt_nix::qemu::download::confined::download_package(
+        &plan,
+        &mirrors,
+        &confined(),
+        &mut sink,
+        &mut |_| {},
+        &mut || Ok(()),
+    )
+    .unwrap_err();
     for error in [here, there] {
         assert_eq!(
             (error.to_string().as_str(), error.exit_code() as u8),
@@ -143,8 +149,15 @@ fn members_are_the_pinned_ones() {
         files.last_mut().unwrap().1.extend_from_slice(bytes);
         Ok(())
     };
-    let (fetched, note) =
-        fetcher::download_package(&plan, &mirrors, &confined(), &mut sink, &mut |_| {}, &mut || Ok(())).unwrap();
+    let (fetched, note) = binfmt_nix::qemu::download::confined::download_package(
+        &plan,
+        &mirrors,
+        &confined(),
+        &mut sink,
+        &mut |_| {},
+        &mut || Ok(()),
+    )
+    .unwrap();
     assert_eq!(fetched.moved, plan.total_bytes());
     if let Some(note) = note {
         skip("kernel", note);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use binfmt_nix::catalog::Package;
+use binfmt_nix::qemu::catalog::Package;
 
 use super::fault_table;
 use super::fetch;

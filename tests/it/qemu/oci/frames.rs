@@ -1,10 +1,11 @@
 //! What the parent makes of any bytes at all that its child says: an error, or layers that are as the digests say.
 
-use binfmt_nix::fetcher::protocol_oci::PullMessage;
-use binfmt_nix::fetcher::session::Handshake;
-use binfmt_nix::fetcher::wire::{self, MissingProtection};
-use binfmt_nix::fetcher::{PullSupervisor, PullWorkerError};
-use binfmt_nix::oci::{ChainError, ImageReference, Platform};
+use binfmt_nix::qemu::oci::protocol::PullMessage;
+use binfmt_nix::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
+use binfmt_nix::qemu::oci::{ChainError, ImageReference, Platform};
+use binfmt_nix::sandbox::frame;
+use binfmt_nix::sandbox::frame::MissingProtection;
+use binfmt_nix::sandbox::session::Handshake;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -33,13 +34,13 @@ fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorke
 
 fn say(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::write_message(&mut out, word).unwrap();
+    frame::write_message(&mut out, word).unwrap();
     out
 }
 
 fn give(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::write_bytes(&mut out, bytes).unwrap();
+    frame::write_bytes(&mut out, bytes).unwrap();
     out
 }
 
@@ -143,7 +144,7 @@ fn lies() {
         let length = said[at].len();
         said[at][5 + byte % (length - 5)] ^= 1;
         matches!(followed(&said.concat(), 4096).1, Err(PullWorkerError::Piece(_, why))
-            if matches!(*why, binfmt_nix::download::RegistryFailure::Bad(ChainError::Digest { .. })))
+            if matches!(*why, binfmt_nix::qemu::oci::error::RegistryFailure::Bad(ChainError::Digest { .. })))
     };
     // The index, the manifest and both layers.
     for at in [2, 4, 5, 6] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Layers: of every kind, on top of each other, and such as nothing is taken out of.
 
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use serde_json::json;
 use tar::EntryType;
 

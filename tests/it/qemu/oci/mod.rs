@@ -21,7 +21,8 @@ pub(crate) mod wrong_bytes;
 
 use std::process::ExitCode;
 
-use binfmt_nix::{cli::Cli, cmd, ui::Ui};
+use binfmt_nix::cli::{Cli, commands};
+use binfmt_nix::ui::Ui;
 use clap::Parser as _;
 
 use crate::support::{fault_table, skip};
@@ -29,7 +30,7 @@ use crate::support::{fault_table, skip};
 /// As the tool itself does what its command line says.
 pub(crate) fn command() -> ExitCode {
     let cli = Cli::parse();
-    let done = cmd::run_command(&cli, &Ui::new(false));
+    let done = commands::run_command(&cli, &Ui::new(false));
     done.map_or_else(
         |error| {
             eprintln!("{error}");

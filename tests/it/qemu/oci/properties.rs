@@ -1,10 +1,10 @@
 //! Images of registries: what names them, what they say of themselves, and what registries want to hear.
 
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::oci::{
+use binfmt_nix::qemu::oci::{
     AuthChallenge, ChainError, DigestChain, Document, Expected, ImageReference, Platform, find_credentials,
     may_send_password, pull_scope,
 };
+use binfmt_nix::sha256::Sha256;
 use proptest::prelude::*;
 
 fn image() -> ImageReference {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use binfmt_nix::digest::Sha256;
+use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
 
 use super::image::descriptor;

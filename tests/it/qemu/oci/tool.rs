@@ -1,6 +1,7 @@
 //! The tool's part: pulls an image as it would, with the children it would, and says what came of it.
 
-use binfmt_nix::oci;
+use binfmt_nix::qemu::oci;
+use binfmt_nix::qemu::oci::pull_client;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,14 +11,15 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use binfmt_magic::Arch;
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::download::ClientOptions;
 use binfmt_nix::error::{Error, Result};
-use binfmt_nix::fetcher::{self, ImageLayers, PullRequest};
 use binfmt_nix::host::Host;
-use binfmt_nix::oci::{ImageReference, Platform};
+use binfmt_nix::qemu::archive::unpack::ImageLayers;
+use binfmt_nix::qemu::download::ClientOptions;
 use binfmt_nix::qemu::obtain::open::{Content, OpenedSource};
 use binfmt_nix::qemu::obtain::unpack::unpack_emulators;
+use binfmt_nix::qemu::oci::pull_client::PullRequest;
+use binfmt_nix::qemu::oci::{ImageReference, Platform};
+use binfmt_nix::sha256::Sha256;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -153,11 +155,11 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         },
         extra_roots: b"",
     };
-    let mut tell = |progress: fetcher::PullProgress| {
+    let mut tell = |progress: pull_client::PullProgress| {
         assert!(progress.bytes <= progress.of);
         outcome.progress = (progress.bytes, progress.of);
     };
-    let (pulled, note) = fetcher::pull_image(&order, &mut tell, &mut || Ok(()))?;
+    let (pulled, note) = pull_client::pull_image(&order, &mut tell, &mut || Ok(()))?;
     assert_eq!(note, None, "the process that pulls gave up all rights");
     (outcome.pinned, outcome.manifest) = (pulled.pinned.to_string(), pulled.manifest.to_string());
     outcome.moved = pulled.moved;
@@ -168,7 +170,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         came.entry(target.to_owned()).or_default().extend_from_slice(bytes);
         Ok(())
     };
-    fetcher::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
+    binfmt_nix::qemu::archive::unpack::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
     outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of_bytes(bytes))).collect();
     let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
     let opened =

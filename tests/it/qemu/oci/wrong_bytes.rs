@@ -1,8 +1,8 @@
 //! Registries that give other bytes than the reference's digest leads to: nothing of them is used.
 
-use binfmt_nix::archive::MAX_TOTAL;
-use binfmt_nix::digest::Sha256;
-use binfmt_nix::oci::{MAX_DOCUMENT_SIZE, MAX_LAYERS};
+use binfmt_nix::qemu::archive::MAX_TOTAL;
+use binfmt_nix::qemu::oci::{MAX_DOCUMENT_SIZE, MAX_LAYERS};
+use binfmt_nix::sha256::Sha256;
 use serde_json::json;
 
 use super::fault_table;

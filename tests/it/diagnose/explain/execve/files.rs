@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
-use binfmt_nix::explain::{ExecVerdict, Linking};
+use binfmt_nix::diagnose::explain::{ExecVerdict, Linking};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 

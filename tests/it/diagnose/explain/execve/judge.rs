@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use binfmt_magic::Arch;
-use binfmt_nix::explain::{self, ExecVerdict, Explanation, MachineFacts};
+use binfmt_nix::diagnose::explain;
+use binfmt_nix::diagnose::explain::{ExecVerdict, Explanation, MachineFacts};
 use binfmt_nix::host::Host;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use binfmt_magic::Arch;
-use binfmt_nix::explain::ExecVerdict;
+use binfmt_nix::diagnose::explain::ExecVerdict;
 
 use super::judge::{Dice, Judge, enter, file, file_with, interpreter, mount_table, noexec};
 

@@ -1,0 +1,130 @@
+//! What registers entries again after a reboot: `binfmt.d` files.
+//!
+//! systemd-binfmt reads them (binfmt.d(5)), and so does OpenRC's `binfmt`
+//! service. Files of all directories are sorted by name; a name in an earlier
+//! directory hides the same name in later ones. Each rule is deleted and added
+//! anew in that order, so of two rules with one name the later one stays. Ours
+//! is called `zz-…` to be the later one. It loses to `zzz…` files, and to a
+//! `systemd-binfmt FILE` typed by hand until the next restart.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Rule;
+
+use crate::error::Result;
+use crate::host::Host;
+use crate::paths::BINFMT_D;
+
+/// In order of precedence: binfmt.d(5).
+const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
+
+/// Where Debian's update-binfmts keeps its entries.
+const UPDATE_BINFMTS: &str = "/var/lib/binfmts";
+
+/// The content of our file.
+pub fn boot_file_text(rule: &Rule) -> Result<Vec<u8>> {
+    let mut text = b"# Written by binfmt-nix; goes with `binfmt-nix unregister`.\n".to_vec();
+    text.extend_from_slice(&rule.to_line()?);
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The rule in a file that is to the letter as we write it.
+pub fn parse_own_file(content: &[u8]) -> Option<Rule> {
+    let rule = parse_binfmt_d(&String::from_utf8_lossy(content)).next()?;
+    boot_file_text(&rule).is_ok_and(|text| text == content).then_some(rule)
+}
+
+/// The rules that the machine registers by itself at boot.
+#[derive(Debug, Clone, Default)]
+pub struct Boot {
+    rules: Vec<(PathBuf, Rule)>,
+    /// Something here reads binfmt.d at boot.
+    pub has_reader: bool,
+}
+
+impl Boot {
+    /// All rules, each with its file, in the order in which they are registered.
+    pub fn rules(&self) -> &[(PathBuf, Rule)] {
+        &self.rules
+    }
+
+    /// A machine that registers these.
+    pub fn from_rules(rules: Vec<(PathBuf, Rule)>, has_reader: bool) -> Self {
+        Self { rules, has_reader }
+    }
+
+    /// The file that registers an entry of this name with this interpreter.
+    pub fn file_registering(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
+        self.rules
+            .iter()
+            .rfind(|(_, rule)| rule.name.as_bytes() == name)
+            .filter(|(_, rule)| rule.interpreter == interpreter)
+            .map(|(path, _)| path.as_path())
+    }
+}
+
+/// Reads what is there.
+pub fn read_boot_rules(host: &Host) -> Result<Boot> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for dir in DIRS.map(Path::new) {
+        for name in host.list_dir(dir)? {
+            if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
+                let path = dir.join(&name);
+                files.entry(name).or_insert(path);
+            }
+        }
+    }
+    let mut rules = Vec::new();
+    for path in files.into_values() {
+        let text = host.read_lossy(&path).unwrap_or_default();
+        rules.extend(parse_binfmt_d(&text).map(|rule| (path.clone(), rule)));
+    }
+    rules.extend(read_update_binfmts(host)?);
+    let readers = [
+        "/usr/lib/systemd/systemd-binfmt",
+        "/lib/systemd/systemd-binfmt",
+        "/run/current-system/systemd/lib/systemd/systemd-binfmt",
+        "/etc/init.d/binfmt",
+    ];
+    Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
+}
+
+/// The rules in a file of binfmt.d. Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).
+pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with(['#', ';']))
+        .filter_map(|line| Rule::parse(line.as_bytes()).ok())
+}
+
+/// Debian's admin files: one value a line, in the order package, type, offset,
+/// magic, mask, interpreter, … (update-binfmts(8)); the name is the file's.
+fn read_update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
+    let dir = Path::new(UPDATE_BINFMTS);
+    let mut rules = Vec::new();
+    for name in host.list_dir(dir)? {
+        let path = dir.join(&name);
+        let Some(text) = host.read_lossy(&path) else { continue };
+        let values: Vec<&str> = text.lines().collect();
+        if let ["magic", offset, magic, mask, interpreter, ..] = values.get(1..).unwrap_or_default() {
+            let line = format!(":{}:M:{offset}:{magic}:{mask}:{interpreter}:", name.to_string_lossy());
+            rules.extend(Rule::parse(line.as_bytes()).map(|rule| (path, rule)));
+        }
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_rules_and_skips_comments() {
+        let text = "# :a:M::x::/a:\n; b\n\n:qemu-x:E::x::/bin/x:F\n";
+        let names: Vec<_> = parse_binfmt_d(text).map(|rule| rule.name.as_bytes().to_vec()).collect();
+        assert_eq!(names, [b"qemu-x".to_vec()]);
+    }
+}

@@ -1,0 +1,160 @@
+//! `binfmt-nix doctor`
+
+use binfmt_magic::Arch;
+
+use super::{acquire_lock, check_permission};
+use crate::cli;
+use crate::diagnose::doctor;
+use crate::diagnose::doctor::report::DoctorReport;
+use crate::diagnose::doctor::{Finding, Fix, Snapshot, gather, messages};
+use crate::error::{ExitCode, Result};
+use crate::host::env::kernel_release;
+use crate::host::{self, Host};
+use crate::paths;
+use crate::qemu::download::Network;
+use crate::qemu::download::mirrors;
+use crate::qemu::obtain::source::Source;
+use crate::qemu::obtain::{Caching, Context, Order, Purpose, SourceInput};
+use crate::register::apply::Apply;
+use crate::register::facts::Facts;
+use crate::register::plan;
+use crate::register::plan::{Plan, Step};
+use crate::register::request::{NixChoice, RegisterRequest};
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    if args.fix {
+        check_permission(host, None)?;
+    }
+    let _lock = if args.fix { Some(acquire_lock(host, ui, args.wait)?) } else { None };
+    let (seen, findings) = diagnose(host)?;
+    if let Some(text) = read_message(args)? {
+        return Ok(explain_message(ui, &seen, findings, &text));
+    }
+    let report = if args.fix { apply_fixes(host, ui, &findings)? } else { DoctorReport::new(&seen, findings) };
+    Ok(print_report(ui, &report))
+}
+
+/// The text that was brought, if one was: the words of the command line, or what is on standard input.
+fn read_message(args: &cli::DoctorArgs) -> Result<Option<String>> {
+    match args.message.as_slice() {
+        [] => Ok(None),
+        [dash] if dash == "-" => host::user_files::read_stdin_tail(MAX_MESSAGE).map(Some),
+        words => Ok(Some(words.join(" "))),
+    }
+}
+
+/// Of a log, so much: the end, where it failed.
+const MAX_MESSAGE: u64 = 1 << 20;
+
+/// A message that is known is something wrong, so that a script can tell it from one that is not.
+fn explain_message(ui: &Ui, seen: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {
+    let meanings: Vec<_> =
+        messages::find_messages(text).iter().map(|found| messages::explain_message(found, seen, &findings)).collect();
+    let report = if meanings.is_empty() {
+        ui.print_note("this is no message that binfmt-nix knows; what it finds by itself:");
+        DoctorReport::new(seen, findings)
+    } else {
+        DoctorReport::from_messages(seen, meanings)
+    };
+    print_report(ui, &report)
+}
+
+fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
+    if ui.is_json() {
+        ui.print_json(report);
+    } else {
+        ui.print_verdicts(&report.to_text());
+    }
+    if report.is_clean() { ExitCode::Ok } else { ExitCode::Findings }
+}
+
+fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
+    let facts = Facts::gather(host, &[], None)?;
+    let seen = gather::gather(host, &facts);
+    let findings = doctor::run_checks(&seen);
+    Ok((seen, findings))
+}
+
+/// Does what is safe, one by one, and looks again. What fails is told, and is still found.
+fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorReport> {
+    let mut done: Vec<&'static str> = Vec::new();
+    for finding in findings {
+        match &finding.case.fix {
+            Some(Fix::Register(targets)) => {
+                for target in targets.iter().filter(|target| !done.contains(target)) {
+                    if let Some(arch) = Arch::by_target(target)
+                        && let Err(error) = register_again(host, ui, arch)
+                    {
+                        ui.print_error(&error);
+                    }
+                }
+                done.extend(targets);
+            }
+            Some(Fix::RestartDaemon) => restart_nix_daemon(host, ui)?,
+            None => {}
+        }
+    }
+    let (seen, left) = diagnose(host)?;
+    let mut report = DoctorReport::new(&seen, left);
+    let still = |finding: &Finding| report.findings.iter().any(|left| left.id == finding.id);
+    report.fixed = findings.iter().filter(|finding| !still(finding)).map(|finding| finding.id).collect();
+    report.fixed.dedup();
+    Ok(report)
+}
+
+/// What `register` would do, with what was asked for when it was registered, as far as that still shows.
+fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
+    let network = Network { mirror: mirrors::user_mirror(None)?, offline: false };
+    let (machine, kernel) = kernel_release();
+    let order =
+        Order { source: &Source::Auto, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
+    let supply = SourceInput::open(Context { host, ui, network: &network }, &order, &[arch])?;
+    let mut facts = Facts::gather(host, &[arch], Some(supply))?;
+    let request = rebuild_request(&facts, arch, network);
+    // What was proven of it is not so now: it is put in and proven once more.
+    if let Some(system) = facts.receipt.systems.get_mut(arch.target) {
+        system.proven = false;
+    }
+    let plan = plan::register::plan_registration(&request, &facts)?;
+    let applied = Apply::new(host, ui, facts, request.network).register(&plan)?;
+    for note in &applied.notes {
+        ui.print_note(note);
+    }
+    for finding in &applied.findings {
+        ui.print_warning(finding);
+    }
+    Ok(())
+}
+
+fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> RegisterRequest {
+    let known = facts.receipt.systems.get(arch.target);
+    let file = paths::boot_rule(arch);
+    let held = facts.boot.rules().iter().find(|(path, _)| *path == file).map(|(_, rule)| rule.flags);
+    let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(held);
+    let [_, second] = paths::entry_names(arch);
+    RegisterRequest {
+        systems: vec![arch],
+        all: false,
+        source: Source::Auto,
+        network,
+        credentials: flags.is_some_and(|flags| flags.credentials),
+        nix: if known.is_some_and(|system| system.nix) { NixChoice::Yes } else { NixChoice::No },
+        persist: held.is_some(),
+        // It has this name because the user wanted it above somebody else's.
+        force: known.is_some_and(|system| system.entry == second),
+    }
+}
+
+fn restart_nix_daemon(host: &Host, ui: &Ui) -> Result<()> {
+    let facts = Facts::gather(host, &[], None)?;
+    let plan = Plan { steps: vec![Step::RestartNixDaemon], ..Plan::default() };
+    let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
+    for note in &applied.notes {
+        ui.print_note(note);
+    }
+    for finding in &applied.findings {
+        ui.print_warning(finding);
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! `binfmt-nix explain`
+
+use crate::cli::commands::explain_text;
+use std::path::Path;
+
+use crate::cli::ExplainArgs;
+use crate::cli::commands::explain_text::{
+    elf_lines, entry_text, file_kind_text, flag_lines, interpreter_lines, linking_text, origin_lines, table_state_text,
+    verdict_text,
+};
+use crate::diagnose::explain;
+use crate::diagnose::explain::process::{ProcessKind, ProcessReport};
+use crate::diagnose::explain::{ExecStep, ExecVerdict, Explanation, Handler, MachineFacts};
+use crate::error::{Error, ExitCode, Result};
+use crate::host::Host;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &ExplainArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    match (&args.file, args.pid) {
+        (Some(file), _) => explain_path(file, host, ui),
+        (None, Some(pid)) => explain_process(pid, host, ui),
+        (None, None) => Err(Error::Usage("explain needs a FILE or --pid".into())),
+    }
+}
+
+fn explain_path(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    // A missing file is an error, not a finding.
+    crate::host::user_files::stat_path(file)?;
+    let machine = MachineFacts::gather(host)?;
+    let mut explanation = explain::explain_file(host, &machine, file);
+    explain::probe_interpreters(host, &machine, &mut explanation);
+    if ui.is_json() {
+        ui.print_json(&explanation);
+    } else {
+        print_explanation(ui, &explanation);
+    }
+    Ok(if explanation.runs { ExitCode::Ok } else { ExitCode::Findings })
+}
+
+fn print_explanation(ui: &Ui, of: &Explanation) {
+    for (place, step) in of.steps.iter().enumerate() {
+        print_step(ui, step);
+        if place == 0 {
+            print_entries(ui, of, step);
+        }
+        print_handler(ui, step);
+    }
+    let errno = of.errno.as_ref().map(|errno| format!(": execve fails with {errno}")).unwrap_or_default();
+    ui.print_verdicts(&format!("{}{errno}", verdict_text(of.verdict)));
+    print_line(ui, &of.why);
+    print_repairs(ui, of);
+}
+
+fn print_step(ui: &Ui, step: &ExecStep) {
+    ui.print_result(&step.path);
+    match (&step.elf, &step.script) {
+        (Some(header), _) => {
+            for text in elf_lines(header) {
+                print_line(ui, &text);
+            }
+            if let Some(text) = header.linking.as_ref().map(linking_text) {
+                print_line(ui, &text);
+            }
+        }
+        (None, Some(script)) => {
+            print_line(ui, &format!("a script for {}", script.interpreter));
+            if let Some(argument) = &script.argument {
+                print_line(ui, &format!("with the argument {argument:?}"));
+            }
+        }
+        (None, None) => print_line(ui, file_kind_text(step.what)),
+    }
+}
+
+/// All of the table for the file itself; for its interpreters, the winner alone is of interest.
+fn print_entries(ui: &Ui, of: &Explanation, step: &ExecStep) {
+    let state = table_state_text(of.table, of.in_user_namespace);
+    if step.entries.is_empty() && of.strange.is_empty() {
+        return ui.print_result(&format!(
+            "{state}{}",
+            if of.table == explain::TableState::InForce { " has no entries" } else { "" }
+        ));
+    }
+    ui.print_result(&format!("{state}, newest entry first"));
+    let width = step.entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or_default();
+    let is_elf = step.elf.is_some();
+    for found in &step.entries {
+        print_line(ui, format!("{:width$}  {:4}  {}", found.name, found.flags, entry_text(found, is_elf)).trim_end());
+    }
+    for name in &of.strange {
+        print_line(ui, &format!("{name}: of a newer kernel; what it takes is not known"));
+    }
+}
+
+fn print_handler(ui: &Ui, step: &ExecStep) {
+    let Some(found) = &step.interpreter else { return };
+    let handler = match &step.taken_by {
+        Handler::Entry { name } => format!("entry {name} starts {}", found.path),
+        _ => format!("its first line starts {}", found.path),
+    };
+    ui.print_result(&handler);
+    for text in interpreter_lines(found).into_iter().chain(flag_lines(found)) {
+        print_line(ui, &text);
+    }
+}
+
+fn print_repairs(ui: &Ui, of: &Explanation) {
+    if of.repairs.is_empty() {
+        let nothing = match of.verdict {
+            ExecVerdict::Native => "nothing needs to be registered for it",
+            ExecVerdict::Emulated => "nothing is to be done; binfmt-nix status says whether its emulator works",
+            ExecVerdict::Refused | ExecVerdict::LoaderMissing | ExecVerdict::Unknown => return,
+        };
+        return print_line(ui, nothing);
+    }
+    ui.print_result(&"what helps");
+    for repair in &of.repairs {
+        print_line(ui, repair);
+    }
+}
+
+fn explain_process(pid: u32, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let machine = MachineFacts::gather(host)?;
+    let process = explain::process_gather::explain_process(host, &machine, pid)?;
+    if ui.is_json() {
+        ui.print_json(&process);
+    } else {
+        print_process(ui, &process);
+    }
+    Ok(if process.verdict == ProcessKind::Unknown { ExitCode::Findings } else { ExitCode::Ok })
+}
+
+fn print_process(ui: &Ui, process: &ProcessReport) {
+    ui.print_result(&format!("process {} executes {}", process.pid, process.executes));
+    if let Some(path) = &process.called_with {
+        print_line(ui, &format!("execve was called with {path}"));
+    }
+    if let Some(program) = process.program.as_ref().filter(|program| Some(*program) != process.called_with.as_ref()) {
+        print_line(ui, &format!("its program is {program}"));
+    }
+    if let Some(header) = process.now.as_ref().and_then(|now| now.steps.first()?.elf.as_ref()) {
+        for text in elf_lines(header) {
+            print_line(ui, &text);
+        }
+    }
+    if let Some(argv0) = &process.argv0 {
+        print_line(ui, &format!("its argv[0] is {argv0:?}"));
+    }
+    if !process.arguments.is_empty() {
+        print_line(ui, &format!("its arguments are {:?}", process.arguments));
+    }
+    if let Some(entry) = &process.entry {
+        ui.print_result(&format!("by entry {}, which", entry.name));
+        for text in origin_lines(entry) {
+            print_line(ui, text);
+        }
+    }
+    ui.print_result(&explain_text::process_kind_text(process.verdict));
+    print_line(ui, &process.why);
+    for note in &process.notes {
+        ui.print_note(note);
+    }
+}
+
+fn print_line(ui: &Ui, text: &str) {
+    ui.print_result(&format!("    {text}"));
+}

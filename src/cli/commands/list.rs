@@ -1,0 +1,103 @@
+//! `binfmt-nix list`
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+use serde::Serialize;
+
+use crate::cli::{ListArgs, ListFormat};
+use crate::error::{ExitCode, Result};
+use crate::paths;
+use crate::sha256::to_hex;
+use crate::ui::Ui;
+use crate::ui::table;
+
+pub(super) fn run(args: &ListArgs, ui: &Ui) -> Result<ExitCode> {
+    match args.format {
+        ListFormat::Table if !ui.is_json() => print_table(ui),
+        ListFormat::Table | ListFormat::Json => ui.print_json(&SystemList::new()),
+        ListFormat::BinfmtD | ListFormat::Register => {
+            for arch in Arch::ALL {
+                ui.print_raw(&String::from_utf8_lossy(&default_rule(arch)?.to_line()?));
+            }
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn print_table(ui: &Ui) {
+    let mut table = table::new_table(&["SYSTEM", "NIX", "ALSO CALLED"]);
+    for arch in Arch::ALL {
+        let other_names = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
+        let mut names: Vec<&str> = Vec::new();
+        for name in other_names.filter(|name| **name != arch.target) {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+        table.add_row([arch.target, &arch.nix_systems.join(" "), &names.join(" ")]);
+    }
+    ui.print_raw(&table.trim_fmt());
+}
+
+/// `list --json`. Fields are added, not changed, within one `version`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SystemList {
+    /// Of this format: 1.
+    version: u32,
+    /// All known systems.
+    systems: Vec<SystemRow>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct SystemRow {
+    /// QEMU's name of it.
+    system: &'static str,
+    /// Nix's names.
+    nix_systems: &'static [&'static str],
+    /// The platforms of container images.
+    oci_platforms: &'static [&'static str],
+    /// Debian's names.
+    debian: &'static [&'static str],
+    /// What `uname -m` prints there.
+    uname: &'static [&'static str],
+    /// GNU's names.
+    triples: &'static [&'static str],
+    /// The bytes that its programs begin with, in hexadecimal digits.
+    magic: String,
+    /// Which bits of them count.
+    mask: String,
+    /// Where they begin.
+    offset: usize,
+    /// There is a program to prove it with.
+    has_probe: bool,
+}
+
+impl SystemList {
+    fn new() -> Self {
+        let known = |arch: &Arch| SystemRow {
+            system: arch.target,
+            nix_systems: arch.nix_systems,
+            oci_platforms: arch.oci_platforms,
+            debian: arch.debian,
+            uname: arch.uname,
+            triples: arch.triples,
+            magic: to_hex(arch.magic),
+            mask: to_hex(arch.mask),
+            offset: 0,
+            has_probe: arch.probe().is_some(),
+        };
+        Self { version: 1, systems: Arch::ALL.iter().map(known).collect() }
+    }
+}
+
+fn default_rule(arch: &Arch) -> Result<Rule> {
+    Ok(Rule {
+        name: EntryName::new(paths::emulator_name(arch))?,
+        recognition: Recognition::Magic(arch.pattern()),
+        interpreter: paths::interpreter_path(arch).as_os_str().as_bytes().to_vec(),
+        flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
+    })
+}

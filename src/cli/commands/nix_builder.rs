@@ -1,0 +1,174 @@
+//! `binfmt-nix nix-conf --builder`: what this host builds for other machines.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::named_systems;
+use crate::binfmt::native;
+use crate::binfmt::native::NativeSupport;
+use crate::diagnose::status;
+use crate::diagnose::status::Health;
+use crate::error::{Error, ExitCode, Result};
+use crate::host::{self, Host};
+use crate::nix::config_show;
+use crate::nix::config_show::NixConfig;
+use crate::nix::machines::{self, BuilderHost};
+use crate::register::facts::Facts;
+use crate::register::report::NixMachines;
+use crate::ui::Ui;
+
+pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let uri = builder_uri(name)?;
+    let facts = Facts::gather(host, &[], None)?;
+    let own = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
+    let answer = config_show::show_config(host);
+    let context = BuilderContext { host, ui, facts: &facts, native: &own, nix_config: answer.as_ref() };
+    let native = context.native_systems();
+    let emulated = if named.is_empty() { context.registered_systems() } else { context.requested_systems(named)? };
+    let host_key = read_host_key(host);
+    if host_key.is_none() {
+        ui.print_note("no host key of sshd was found: others have to know it (ssh-keyscan)");
+    }
+    if emulated.is_empty() {
+        ui.print_note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
+    }
+    let builder =
+        BuilderHost { uri, max_jobs: host::env::processor_count(), features: context.system_features(), host_key };
+    let machines = builder.machine_lines(&native, &emulated);
+    if ui.is_json() {
+        ui.print_json(&NixMachines { version: 1, machines });
+    } else {
+        for machine in &machines {
+            ui.print_raw(&machine.line);
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// What others call the host.
+fn builder_uri(name: Option<&str>) -> Result<String> {
+    let own = || host::env::host_name().filter(|name| !name.starts_with("localhost"));
+    let name = match name {
+        // `nix-conf --builder aarch64` means the system, and clap cannot know.
+        Some(name) if Arch::find(name).is_ok() => {
+            return Err(Error::Usage(format!(
+                "{name} is a system; the host comes first: --builder HOST {name}, or --builder ssh-ng://{name}"
+            )));
+        }
+        Some(name) => name.to_owned(),
+        None => own().ok_or_else(|| Error::Usage("this machine has no name of its own: --builder HOST".into()))?,
+    };
+    machines::store_uri(&name).map_err(|why| Error::Usage(format!("{name:?} cannot be a builder: {why}")))
+}
+
+/// The key that most clients ask for first, of those that sshd makes by itself (sshd_config(5), `HostKey`).
+fn read_host_key(host: &Host) -> Option<String> {
+    let kinds = ["ed25519", "ecdsa", "rsa"];
+    kinds.iter().find_map(|kind| host.read_lossy(Path::new(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
+}
+
+/// What is known of the host, and who hears of what is left out.
+struct BuilderContext<'a> {
+    host: &'a Host,
+    ui: &'a Ui,
+    facts: &'a Facts,
+    native: &'a BTreeMap<&'static str, NativeSupport>,
+    nix_config: Option<&'a NixConfig>,
+}
+
+impl BuilderContext<'_> {
+    fn is_native(&self, arch: &Arch) -> bool {
+        self.native.get(arch.target) == Some(&NativeSupport::Runs)
+    }
+
+    /// Nix's own system, and those of its extra platforms that the kernel runs. Levels of the processor
+    /// (`x86_64-v3-linux`) are no systems of their own, and Nix 2.36 lists them.
+    fn native_systems(&self) -> Vec<String> {
+        let machine = &self.facts.machine;
+        let default = || {
+            let names = Arch::of_host(machine).map_or(&[][..], |arch| arch.nix_systems);
+            let usual = format!("{machine}-linux");
+            names.iter().find(|name| **name == usual).or(names.first()).map_or(usual.clone(), |name| (*name).to_owned())
+        };
+        let own = self.nix_config.and_then(|answer| answer.system.clone()).unwrap_or_else(default);
+        let processor = own.split('-').next().unwrap_or_default();
+        let is_native = |name: &String| match Arch::find(name) {
+            Ok(arch) => self.is_native(arch),
+            Err(_) => name.strip_prefix(processor).is_some_and(|level| level.starts_with("-v")),
+        };
+        let more = self.nix_config.map_or_else(
+            || if machine == "x86_64" { vec!["i686-linux".to_owned()] } else { Vec::new() },
+            |answer| answer.extra_platforms.clone(),
+        );
+        let mut systems = vec![own.clone()];
+        systems.extend(more.into_iter().filter(|name| *name != own && is_native(name)));
+        systems
+    }
+
+    /// What runs here in builds, and what Nix takes builds for: nothing else is promised to others.
+    fn registered_systems(&self) -> Vec<String> {
+        let mut systems = Vec::new();
+        let status = status::gather_status(self.host, self.facts, self.nix_config);
+        for system in status.systems {
+            let Some(arch) = Arch::by_target(system.system).filter(|arch| !self.is_native(arch)) else { continue };
+            if system.state != Health::Works {
+                self.ui.print_note(&format!("{}: {}, so it is left out", arch.target, system.state));
+                continue;
+            }
+            let refused = self.refused_by_nix(arch);
+            for name in &refused {
+                self.ui.print_note(&format!("Nix here refuses {name}, so it is left out; {}", register_hint(arch)));
+            }
+            systems
+                .extend(arch.nix_systems.iter().filter(|name| !refused.contains(name)).map(|name| (*name).to_owned()));
+        }
+        systems
+    }
+
+    /// What was asked for, whatever this host says.
+    fn requested_systems(&self, names: &[String]) -> Result<Vec<String>> {
+        let (archs, all) = named_systems(names)?;
+        let mut systems = Vec::new();
+        for arch in archs {
+            if self.is_native(arch) {
+                if all {
+                    continue;
+                }
+                return Err(Error::Native { system: arch.target.to_owned(), machine: self.facts.machine.clone() });
+            }
+            if !all {
+                self.warn_if_unready(arch);
+            }
+            systems.extend(arch.nix_systems.iter().map(|name| (*name).to_owned()));
+        }
+        Ok(systems)
+    }
+
+    fn warn_if_unready(&self, arch: &'static Arch) {
+        let state = status::check_system(self.facts, arch).state;
+        if state != Health::Works {
+            self.ui.print_note(&format!("{} is not registered here yet ({state})", arch.target));
+        }
+        for name in self.refused_by_nix(arch) {
+            self.ui.print_note(&format!("Nix here refuses {name} yet; {}", register_hint(arch)));
+        }
+    }
+
+    fn refused_by_nix(&self, arch: &'static Arch) -> Vec<&'static str> {
+        self.nix_config.map_or_else(Vec::new, |answer| answer.missing_systems(arch.nix_systems))
+    }
+
+    fn system_features(&self) -> Vec<String> {
+        let configured = self.nix_config.and_then(|answer| answer.features.clone());
+        configured.unwrap_or_else(|| {
+            let kvm = self.host.may_write(Path::new("/dev/kvm")).then_some("kvm");
+            machines::DEFAULT_FEATURES.into_iter().chain(kvm).map(str::to_owned).collect()
+        })
+    }
+}
+
+fn register_hint(arch: &Arch) -> String {
+    format!("sudo binfmt-nix register {} tells it", arch.target)
+}

@@ -1,0 +1,48 @@
+//! `binfmt-nix nix-conf`: for people who manage nix.conf themselves.
+
+use std::path::PathBuf;
+
+use binfmt_magic::Arch;
+
+use super::named_systems;
+use crate::cli;
+use crate::cli::commands::nix_builder;
+use crate::error::{ExitCode, Result};
+use crate::host::Host;
+use crate::nix::conf::{self, NixGuest};
+use crate::paths;
+use crate::register::receipt::Receipt;
+use crate::register::report::NixLines;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    if let Some(name) = &args.builder {
+        return nix_builder::run(name.as_deref(), &args.systems, host, ui);
+    }
+    let receipt = Receipt::load(host)?.unwrap_or_default();
+    let archs: Vec<&'static Arch> = if args.systems.is_empty() {
+        receipt.systems.keys().filter_map(|target| Arch::by_target(target)).collect()
+    } else {
+        named_systems(&args.systems)?.0
+    };
+    if archs.is_empty() {
+        ui.print_note("nothing is registered; name the systems: binfmt-nix nix-conf aarch64");
+    }
+    let registered = |arch: &Arch| receipt.systems.get(arch.target).map(|system| system.interpreter.clone());
+    let paths: Vec<PathBuf> =
+        archs.iter().map(|arch| registered(arch).unwrap_or_else(|| paths::interpreter_path(arch))).collect();
+    let guests: Vec<NixGuest> = archs
+        .iter()
+        .zip(&paths)
+        .map(|(arch, path)| NixGuest { systems: arch.nix_systems, interpreter: path })
+        .collect();
+    let lines = conf::setting_lines(&guests);
+    if ui.is_json() {
+        ui.print_json(&NixLines { version: 1, lines });
+    } else {
+        for line in &lines {
+            ui.print_raw(line);
+        }
+    }
+    Ok(ExitCode::Ok)
+}

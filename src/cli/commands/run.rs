@@ -1,0 +1,152 @@
+//! `binfmt-nix run --system SYSTEM -- CMD`
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use super::named_systems;
+use crate::binfmt::native;
+use crate::binfmt::native::NativeSupport;
+use crate::binfmt::table;
+use crate::binfmt::table::Table;
+use crate::binfmt::userns::enter::enter_namespace;
+use crate::binfmt::userns::id_map;
+use crate::binfmt::userns::id_map::IdMapping;
+use crate::binfmt::userns::{inherit, limits};
+use crate::cli;
+use crate::cli::commands::source;
+use crate::error::{Error, ExitCode, Result};
+use crate::host::{self, Host};
+use crate::nix::env;
+use crate::paths;
+use crate::qemu::binary::QemuVersion;
+use crate::qemu::obtain::emulators::{self, Emulator, Storage};
+use crate::qemu::obtain::{Context, Wanted};
+use crate::register::receipt::Receipt;
+use crate::ui::Ui;
+
+/// Returns only if the command could not be started.
+pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    if !host.is_live() {
+        return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
+    }
+    let (machine, kernel) = crate::host::env::kernel_release();
+    limits::check_support(kernel, host.exists(Path::new("/proc/self")))?;
+    let mut archs = requested_systems(args, &machine)?;
+    let mapping = choose_id_mapping(host, args.map_root)?;
+    let above = table::read_table(host)?;
+    let (source, network) = source::parse_source(&args.source_args, archs.len())?;
+    let keep = if args.no_cache { Storage::Temporary } else { Storage::Cached };
+    let context = Context { host, ui, network: &network };
+    let request = emulators::Request { source: &source, all: args.all, keep };
+    let wanted = wanted(host, &above, &archs)?;
+    let emulators = emulators::obtain_emulators(context, &wanted, (&machine, kernel), &request)?;
+    archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
+    let rule = |emulator: &Emulator| emulator.build_rule(&paths::emulator_name(emulator.arch), false);
+    let rules = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
+    let older = inherit::inheritable_rules(&above, &rules);
+    let (program, words) = command_line(args);
+    warn_about_nix_daemon(host, ui, &program, &words, &archs);
+    // As who we are out here.
+    let variables = environment_variables(&archs, args.map_root);
+    let lost = enter_namespace(host, &mapping, &older, &rules)?;
+    if args.verbose {
+        print_inherited(ui, older.len(), &lost);
+    }
+    let source = host::process::exec_caller_command(&program, &words, &variables);
+    Err(Error::Command { command: program.to_string_lossy().into_owned(), source })
+}
+
+fn requested_systems(args: &cli::RunArgs, machine: &str) -> Result<Vec<&'static Arch>> {
+    let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
+    let (archs, all) = named_systems(names)?;
+    let native = native::find_native(&archs, machine);
+    if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
+        return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
+    }
+    Ok(archs.into_iter().filter(|arch| !native.contains_key(arch.target)).collect())
+}
+
+/// The systems, with what `register` installed for everybody, and with the interpreters of the machine's own entries.
+fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wanted>> {
+    let is_there = |arch: &&&'static Arch| host.open_trusted(&paths::interpreter_path(arch)).is_ok();
+    let installed: Vec<&str> = archs.iter().filter(is_there).map(|arch| arch.target).collect();
+    let receipt = if installed.is_empty() { None } else { Receipt::load(host)? }.unwrap_or_default();
+    let wanted = archs.iter().map(|arch| {
+        let system = receipt.systems.get(arch.target).filter(|_| installed.contains(&arch.target));
+        let entries =
+            arch.headers().into_iter().filter_map(|head| Some(table.matching_entry(&head)?.rule.interpreter.clone()));
+        Wanted {
+            arch,
+            installed: system.and_then(|system| QemuVersion::parse(&system.qemu)),
+            interpreters: entries.map(|path| PathBuf::from(OsString::from_vec(path))).collect(),
+        }
+    });
+    Ok(wanted.collect())
+}
+
+fn choose_id_mapping(host: &Host, map_root: bool) -> Result<IdMapping> {
+    let (uid, gid) = host::env::effective_ids();
+    if uid == 0 {
+        return Ok(IdMapping::AllIds {
+            uids: host::namespaces::own_id_ranges("uid_map"),
+            gids: host::namespaces::own_id_ranges("gid_map"),
+        });
+    }
+    if !map_root {
+        return Ok(IdMapping::CallerOnly);
+    }
+    let passwd = host.read_lossy(Path::new("/etc/passwd")).unwrap_or_default();
+    let name = id_map::find_user_name(&passwd, uid);
+    let ranges = |file: &str, own: u32| {
+        let text = host.read_lossy(Path::new(file)).unwrap_or_default();
+        let ranges = id_map::parse_subordinate_ids(&text, name, uid, own);
+        if ranges.len() > 1 { Ok(ranges) } else { Err(id_map::missing_ids_error(file, name, uid)) }
+    };
+    Ok(IdMapping::Subordinate { uids: ranges("/etc/subuid", uid)?, gids: ranges("/etc/subgid", gid)? })
+}
+
+fn command_line(args: &cli::RunArgs) -> (OsString, Vec<OsString>) {
+    match args.command.split_first() {
+        Some((program, words)) => (program.clone(), words.to_vec()),
+        None => (host::env::var("SHELL").unwrap_or_else(|| "/bin/sh".into()).into(), Vec::new()),
+    }
+}
+
+fn environment_variables(archs: &[&'static Arch], map_root: bool) -> Vec<(&'static str, String)> {
+    let systems: Vec<&str> = archs.iter().flat_map(|arch| arch.nix_systems).copied().collect();
+    let nix = env::extend_nix_config(host::env::var("NIX_CONFIG").as_deref(), &systems);
+    let (uid, gid) = host::env::effective_ids();
+    let containers = if map_root { Vec::from(env::container_variables(uid, gid)) } else { Vec::new() };
+    nix.map(|value| ("NIX_CONFIG", value)).into_iter().chain(containers).collect()
+}
+
+/// A store whose builds a daemon does is not reached from in here.
+fn warn_about_nix_daemon(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    let own_store = words.iter().any(|word| word.to_string_lossy().starts_with("--store"));
+    let told = host::env::var("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
+    let daemon = host.exists(Path::new("/nix/var/nix/daemon-socket/socket"));
+    if (name == "nix" || name.starts_with("nix-")) && daemon && !own_store && !told && host::env::effective_ids().0 != 0
+    {
+        let systems: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
+        ui.print_note(&format!(
+            "the builds of this machine's store are done by its nix-daemon, outside of this namespace, so they are not \
+             emulated; a store of your own is reached: --store ~/store; and so is the daemon's by: sudo binfmt-nix \
+             register {}",
+            systems.join(" ")
+        ));
+    }
+}
+
+fn print_inherited(ui: &Ui, older: usize, lost: &[String]) {
+    ui.print_note(&format!(
+        "entries of the machine's own table that are here too: {}",
+        older.saturating_sub(lost.len())
+    ));
+    for entry in lost {
+        ui.print_note(entry);
+    }
+}

@@ -1,0 +1,122 @@
+//! `binfmt-nix status`
+
+use binfmt_magic::Arch;
+
+use crate::binfmt::container::Container;
+use crate::binfmt::native;
+use crate::binfmt::native::NativeSupport;
+use crate::cli;
+use crate::diagnose::status;
+use crate::diagnose::status::{Health, StatusReport, SystemStatus};
+use crate::error::{Error, ExitCode, Result};
+use crate::host::Host;
+use crate::nix::config_show;
+use crate::register::facts::Facts;
+use crate::register::facts::owner::Owner;
+use crate::ui::Ui;
+use crate::ui::table;
+
+pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
+    if let Some(name) = &args.check {
+        return print_check(name, host, ui);
+    }
+    let facts = Facts::gather(host, &[], None)?;
+    let status = status::gather_status(host, &facts, config_show::show_config(host).as_ref());
+    if ui.is_json() {
+        ui.print_json(&status);
+    } else {
+        print_status(ui, &status, args.verbose);
+    }
+    if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
+        ui.print_note(&format!(
+            "the machine's own table is not seen: {why}; status --check SYSTEM tries what runs here"
+        ));
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// For scripts and health checks: one line, and an exit status.
+fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let arch = Arch::find(name)?;
+    let facts = Facts::gather(host, &[], None)?;
+    if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine).get(arch.target) {
+        return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
+    }
+    let checked = status::check_system(&facts, arch);
+    if ui.is_json() {
+        ui.print_json(&checked);
+    } else {
+        let detail = checked.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        ui.print_verdicts(&format!("{}: {}{detail}", checked.system, checked.state));
+    }
+    Ok(if checked.state == Health::Works { ExitCode::Ok } else { ExitCode::Findings })
+}
+
+fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
+    if status.systems.is_empty() {
+        ui.print_result(&"no other system is registered; binfmt-nix register SYSTEM does it");
+    } else {
+        print_systems(ui, status, verbose);
+    }
+    if status.unfinished {
+        ui.print_note(UNFINISHED);
+    }
+    match &status.holder {
+        Some(holder) => ui.print_note(&format!("{holder}, stays and puts back what is removed (register --watch)")),
+        None => status.systems.iter().filter(|system| system.held).for_each(|system| {
+            ui.print_note(&format!("{}: a register --watch made it, and puts it back while it runs", system.system));
+        }),
+    }
+}
+
+/// Of [`Status::unfinished`].
+const UNFINISHED: &str = "a run of binfmt-nix is under way, was cut short, or had to leave something; the same command \
+                          again completes it, and binfmt-nix unregister all takes it away or says what stays";
+
+/// One line a system, for 80 columns: paths and digests are for the lines below.
+fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
+    let mut table = table::new_table(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
+    for system in &status.systems {
+        let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "-".into());
+        table.add_row([
+            system.system.to_owned(),
+            system.state.to_string(),
+            text(&system.entry),
+            text(&system.flags),
+            text(&system.qemu),
+            system.by.to_string(),
+            nix_column(system).to_owned(),
+        ]);
+    }
+    ui.print_verdicts(&table.trim_fmt());
+    for system in &status.systems {
+        // Where ours are is known.
+        if verbose || system.by == Owner::Others {
+            print_origin(ui, system);
+        }
+    }
+    for system in &status.systems {
+        if let Some(detail) = &system.detail {
+            ui.print_note(&format!("{}: {detail}", system.system));
+        }
+    }
+}
+
+fn nix_column(system: &SystemStatus) -> &'static str {
+    match system.nix_knows {
+        Some(true) => "builds",
+        Some(false) => "refuses",
+        None => "?",
+    }
+}
+
+fn print_origin(ui: &Ui, system: &SystemStatus) {
+    let Some(interpreter) = &system.interpreter else { return };
+    ui.print_result(&format!("{}: {interpreter}", system.system));
+    if let Some(source) = &system.source {
+        ui.print_result(&format!("  from {source}"));
+    }
+    if let Some(sha256) = &system.sha256 {
+        ui.print_result(&format!("  sha256 {sha256}"));
+    }
+}

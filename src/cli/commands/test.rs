@@ -1,0 +1,79 @@
+//! `binfmt-nix test`
+
+use binfmt_magic::Arch;
+
+use super::named_systems;
+use crate::binfmt::native;
+use crate::binfmt::native::NativeSupport;
+use crate::binfmt::table::Table;
+use crate::cli;
+use crate::diagnose::verify;
+use crate::diagnose::verify::{ProofResult, SystemVerification, VerifyReport};
+use crate::error::{Error, ExitCode, Result};
+use crate::host::Host;
+use crate::register::facts::Facts;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
+    let (asked, all) = named_systems(&args.systems)?;
+    let facts = Facts::gather(host, &[], None)?;
+    if matches!(facts.table, Table::Offline) {
+        return Err(Error::Usage("nothing runs in this tree: it has no kernel whose table could be tried".into()));
+    }
+    let systems = select_foreign(&facts, asked, all)?;
+    let report = verify::verify_systems(host, &facts, &systems, args.nix);
+    if ui.is_json() {
+        ui.print_json(&report);
+    } else {
+        print_report(ui, &report);
+    }
+    Ok(if report.proven { ExitCode::Ok } else { ExitCode::Findings })
+}
+
+/// Those that this machine does not run by itself; of all, those that something is registered for.
+fn select_foreign(facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
+    let native = native::find_native(&asked, &facts.machine);
+    if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
+        return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
+    }
+    let registered = |arch: &Arch| {
+        facts.receipt.systems.contains_key(arch.target)
+            || arch.headers().iter().any(|head| facts.table.matching_entry(head).is_some())
+    };
+    let wanted = |arch: &&'static Arch| !all || (!native.contains_key(arch.target) && registered(arch));
+    Ok(asked.into_iter().filter(wanted).collect())
+}
+
+fn print_report(ui: &Ui, report: &VerifyReport) {
+    if report.systems.is_empty() {
+        ui.print_warning(
+            "no system is registered in the table that is seen here, so nothing was proven; test SYSTEM tries one",
+        );
+    }
+    for system in &report.systems {
+        ui.print_result(&system_title(system));
+        for proof in &system.proofs {
+            let result = match proof.result {
+                ProofResult::Proven => "proven",
+                ProofResult::Failed => "FAILED",
+                ProofResult::Untried => "untried",
+            };
+            ui.print_verdicts(&format!("  {result:<8} {}", proof.text));
+            if let Some(repair) = &proof.repair {
+                ui.print_result(&format!("  {:<8} repair: {repair}", ""));
+            }
+        }
+        for note in &system.notes {
+            ui.print_result(&format!("  {:<8} {note}", "note"));
+        }
+    }
+}
+
+fn system_title(system: &SystemVerification) -> String {
+    let Some(entry) = &system.entry else {
+        return format!("{}: no entry is seen here", system.system);
+    };
+    let flags = system.flags.as_deref().filter(|flags| !flags.is_empty()).unwrap_or("none");
+    let qemu = system.qemu.as_ref().map(|qemu| format!(", QEMU {qemu}")).unwrap_or_default();
+    format!("{}: {entry}, flags {flags}{qemu}, by {}", system.system, system.by)
+}

@@ -1,0 +1,43 @@
+//! `binfmt-nix unregister SYSTEM…`
+
+use super::{acquire_lock, check_permission, finish, named_systems, print_dry_run, print_notes};
+use crate::binfmt::container::Container;
+use crate::cli;
+use crate::cli::commands::watch;
+use crate::error::{ExitCode, Result};
+use crate::host::Host;
+use crate::register::facts::Facts;
+use crate::register::plan;
+use crate::register::report::Report;
+use crate::register::request::UnregisterRequest;
+use crate::register::unregister::unregister;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
+    if let Some(container) = container {
+        container.check_is_host_table(host)?;
+    }
+    let (systems, all) = named_systems(&args.systems)?;
+    let request = UnregisterRequest { systems, all, by_watcher: false };
+    if !args.dry_run {
+        check_permission(host, None)?;
+    }
+    watch::refuse_if_watched(host, &request)?;
+    if args.dry_run {
+        let facts = Facts::gather(host, &request.systems, None)?;
+        return Ok(print_dry_run(ui, &plan::unregister::plan_removal(&request, &facts)));
+    }
+    let outcome = acquire_lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
+    Ok(print_report(ui, &outcome))
+}
+
+fn print_report(ui: &Ui, outcome: &Report) -> ExitCode {
+    print_notes(ui, outcome);
+    for system in &outcome.systems {
+        ui.print_result(system);
+    }
+    if outcome.systems.is_empty() {
+        ui.print_result(&"nothing is registered");
+    }
+    finish(ui, outcome)
+}

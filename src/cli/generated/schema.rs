@@ -1,0 +1,126 @@
+//! `packaging/schema`: the JSON documents that `--json` prints, and the receipt, as JSON schemas.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::is_generated;
+use crate::cli::commands;
+use crate::diagnose::status::{CheckReport, StatusReport};
+use crate::diagnose::{doctor, explain, verify};
+use crate::register::receipt::Receipt;
+use crate::register::report::{BundleReport, CacheReport, NixLines, NixMachines, Report};
+
+#[test]
+fn schemas_are_those_of_the_documents() {
+    let files = [
+        schema::<Report>("register", "The result of register and unregister"),
+        schema::<EventLine>("watch-event", "One line of register --watch --json"),
+        schema::<StatusReport>("status", "The result of status"),
+        schema::<CheckReport>("status-check", "The result of status --check"),
+        schema::<verify::VerifyReport>("test", "The result of test"),
+        schema::<doctor::report::DoctorReport>("doctor", "The result of doctor"),
+        schema::<explain::Explanation>("explain", "The result of explain FILE"),
+        schema::<explain::process::ProcessReport>("explain-pid", "The result of explain --pid"),
+        schema::<commands::SystemList>("list", "The result of list"),
+        schema::<BundleReport>("fetch", "The result of fetch"),
+        schema::<CacheReport>("cache", "The result of cache and cache prune"),
+        schema::<NixLines>("nix-conf", "The result of nix-conf"),
+        schema::<NixMachines>("nix-builder", "The result of nix-conf --builder"),
+        schema::<Receipt>("receipt", "/var/lib/binfmt-nix/receipt.json"),
+    ];
+    is_generated("schema", &files.into_iter().collect::<BTreeMap<_, _>>());
+}
+
+/// The schema of a document as it is written: a field that is always there is required.
+fn schema<T: JsonSchema>(name: &str, title: &str) -> (String, String) {
+    let mut schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
+    schema.insert("title".into(), Value::from(format!("{title} (binfmt-nix)")));
+    let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    (format!("{name}.json"), text + "\n")
+}
+
+/// One line of `register --watch --json`, as [`crate::register::watch::event`] writes it. A reader ignores events and fields that
+/// it does not know.
+#[derive(Serialize, JsonSchema)]
+struct EventLine {
+    /// Of this format: 1.
+    version: u32,
+    /// RFC 3339, in UTC.
+    time: String,
+    /// How much it matters.
+    level: EventLevel,
+    /// What happened.
+    #[serde(flatten)]
+    event: EventKind,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "a schema is all that is made of it")]
+enum EventLevel {
+    Info,
+    Warning,
+    Error,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(dead_code, reason = "a schema is all that is made of it")]
+enum EventKind {
+    /// Everything is in place, and watched from now on.
+    Holding { systems: String, pid: String },
+    /// The entry was removed or replaced.
+    Removed { system: String, entry: String },
+    /// The entry was registered again, and proven.
+    Registered { system: String, entry: String },
+    /// Another tool's entry does the same by now, and is watched instead.
+    Adopted { system: String, entry: String },
+    /// Registering, mounting or unregistering failed; it is tried again.
+    Failed {
+        what: String,
+        error: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A newer entry handles the system's programs; it is kept.
+    Shadowed { system: String, entry: String, by: String },
+    /// A 0 was written to the entry; it is kept.
+    Disabled { system: String, entry: String },
+    /// A 0 was written to the table's status; it is kept.
+    SwitchedOff,
+    /// The table is not mounted any more.
+    Unmounted,
+    /// The table is mounted again.
+    Mounted,
+    /// The problem `what` ended without our doing.
+    Resolved {
+        what: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        system: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        entry: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// A fact about a registration.
+    Note { text: String },
+    /// Something about a registration that is not as it should be.
+    Warning { text: String },
+    /// A signal asked for the end.
+    Stopping { signal: String },
+    /// The entry stays.
+    Left {
+        system: String,
+        entry: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// The entry ends with this process: no other process has the table mounted.
+    Expired { system: String, entry: String },
+    /// The system was unregistered.
+    Unregistered { system: String },
+}

@@ -1,0 +1,95 @@
+//! Checks of the boot rules: which entries exist after the next boot.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::doctor::flags::has_file;
+use crate::paths;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "not-persistent", urgency: Urgency::Fragile, run: check_not_persistent },
+    Check { id: "boot-file-overrides", urgency: Urgency::Fragile, run: check_boot_overrides },
+];
+
+/// An entry without a boot rule is gone after a restart, and after `systemctl restart systemd-binfmt`
+/// (tonistiigi/binfmt#85, #146, #249, multiarch/qemu-user-static#160). The user may have wanted that
+/// (`--no-persist`), so `--fix` does not change it.
+fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
+    // In a user namespace or a container nothing survives, and the machine's own boot rules are not visible.
+    if !matches!(snapshot.table, Table::Mounted { .. })
+        || snapshot.environment.user_namespace
+        || snapshot.environment.container.is_some()
+    {
+        return Vec::new();
+    }
+    let cases = snapshot.emulated_systems().filter_map(|(arch, entry)| {
+        if !has_file(entry) || is_in_boot_rules(snapshot, entry.rule.name.as_bytes()) {
+            return None;
+        }
+        let what = format!("no file registers the entry {} at boot", entry_name(entry));
+        let why = if snapshot.boot.has_reader {
+            "the entry is gone after a restart of the machine or of systemd-binfmt"
+        } else {
+            "the entry is gone after a restart of the machine; and nothing here reads /etc/binfmt.d (systemd's or \
+             OpenRC's binfmt service does)"
+        };
+        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
+        let line = snapshot.shell.tool_command(format_args!("register {}{force}", arch.target));
+        Some(Occurrence::for_system(arch, what, why).with_repair(line))
+    });
+    cases.collect()
+}
+
+fn is_in_boot_rules(snapshot: &Snapshot, name: &[u8]) -> bool {
+    snapshot.boot.has_reader && snapshot.boot.rules().iter().any(|(_, rule)| rule.name.as_bytes() == name)
+}
+
+/// Files are sorted by name over all directories, each rule is deleted and added again in that order (systemd
+/// `src/binfmt/binfmt.c`): of the same name, the later file's stays; of the same programs, the later file's is the newest
+/// and wins (measured with systemd 252). Ours is called zz-… to sort late, but another file can sort later.
+fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let rules = snapshot.boot.rules();
+    let mut cases = Vec::new();
+    for arch in Arch::ALL.iter().filter(|arch| !snapshot.natives.contains(arch.target)) {
+        let file = paths::boot_rule(arch);
+        let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
+        let later = rules.iter().skip(ours).filter(|(path, _)| *path != file && is_later_file(path, &file));
+        for (path, rule) in later {
+            let same_name = rules.get(ours).is_some_and(|(_, own)| own.name == rule.name);
+            let same_programs = arch.headers().iter().any(|head| rule.matches(head));
+            if !same_name && !same_programs {
+                continue;
+            }
+            let what = format!("{} is read after {} at boot", path.display(), file.display());
+            let why = format!(
+                "its rule {} takes these programs too, or has the same name as ours: from the next restart on, it wins",
+                String::from_utf8_lossy(rule.name.as_bytes())
+            );
+            cases.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(snapshot, path)));
+            break;
+        }
+    }
+    cases
+}
+
+/// Whether systemd-binfmt reads `path` after `ours`. (Debian's update-binfmts has its own list, for another service.)
+fn is_later_file(path: &Path, ours: &Path) -> bool {
+    path.file_name() > ours.file_name() && path.extension().is_some_and(|ext| ext == "conf")
+}
+
+/// A link to /dev/null in /etc hides a package's file (binfmt.d(5)); one in /etc is moved aside.
+fn hide_command(snapshot: &Snapshot, path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    let real = snapshot.shell.quote_path(path);
+    if path.starts_with(paths::BINFMT_D) {
+        snapshot.shell.as_root(format_args!("mv {real} {real}.off"))
+    } else {
+        snapshot.shell.as_root(format_args!(
+            "ln -s /dev/null {}",
+            snapshot.shell.quote_path(&Path::new(paths::BINFMT_D).join(name))
+        ))
+    }
+}

@@ -1,0 +1,136 @@
+//! Checks of containers, user namespaces and WSL: which table is visible here, and how long it lasts.
+
+use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::binfmt::table::Table;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "lxc-refuses", urgency: Urgency::Broken, run: check_lxc },
+    Check { id: "own-table", urgency: Urgency::Fragile, run: check_own_table },
+    Check { id: "dies-with-container", urgency: Urgency::Fragile, run: check_dies_with_container },
+    Check { id: "wsl-interop-gone", urgency: Urgency::Broken, run: check_wsl },
+];
+
+/// Since Linux 6.7 a table belongs to a user namespace, and the entries end with it (commit 21ca59b365c0): a rootless
+/// container prints "installing: arm64 OK", but the host has no entry (tonistiigi/binfmt#261, podman#26966).
+fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let own = snapshot.environment.user_namespace
+        && matches!(snapshot.table, Table::Mounted { .. })
+        && !snapshot.table.is_empty();
+    let occurrence = || {
+        let where_ = match &snapshot.environment.container {
+            Some(kind) => format!("a rootless container ({kind})"),
+            None => "a user namespace".to_owned(),
+        };
+        Occurrence::general(
+            format!("this is {where_}, with its own table or its parent's"),
+            "entries that are registered here are visible only here, and end with it; entries of the machine are \
+             registered outside, and work in here too if they have flag F",
+        )
+        .with_repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
+    };
+    own.then(occurrence).into_iter().collect()
+}
+
+/// A container mounted the table itself, because the machine never did: since Linux 6.7 the entries end with the last
+/// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Recognised
+/// by a table that is younger than the container. No test machine has a privileged container without a mounted table on
+/// the host: tested on facts.
+fn check_dies_with_container(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let place = &snapshot.environment;
+    let Some(kind) = place.container.as_ref().filter(|_| !place.user_namespace) else { return Vec::new() };
+    let dies = place.table_is_younger && snapshot.kernel >= (6, 7) && !snapshot.table.is_empty();
+    let occurrence = || {
+        Occurrence::general(
+            format!("only this container ({kind}) mounted the kernel's table"),
+            "its entries are gone when the container ends: since Linux 6.7 they end with the last mount",
+        )
+        .with_repair(
+            "sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc   # on the machine, before the container",
+        )
+    };
+    dies.then(occurrence).into_iter().collect()
+}
+
+/// LXC, LXD, Incus and Proxmox do not let a container register: AppArmor forbids it even where the kernel would allow it
+/// (lxc#4520, lxd#13607, lxd#16658, incus#474). Entries of the host with F work inside. No test machine is such a
+/// container: tested on facts, and in a tree that looks like one.
+fn check_lxc(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let refused = snapshot.environment.container.as_deref() == Some("lxc")
+        && (matches!(snapshot.table, Table::NotMounted) || snapshot.writable == Some(false))
+        && !snapshot.registered.is_empty();
+    let occurrence = || {
+        Occurrence::general(
+            "this is an LXC container, which may not register anything",
+            "AppArmor and the kernel reserve the table for the host; the host's entries with flag F work in here",
+        )
+        .with_repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
+    };
+    refused.then(occurrence).into_iter().collect()
+}
+
+/// systemd-binfmt empties the table when it starts, including WSL's own entry: .exe files stop working (WSL#8843, #8952,
+/// #10389, #9722). The line is the one that WSL's init writes. No test machine runs WSL: tested on facts, and in a tree
+/// that looks like it.
+fn check_wsl(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let wsl_entry_missing = snapshot.environment.wsl
+        && matches!(snapshot.table, Table::Mounted { .. })
+        && !snapshot.table.has_entry("WSLInterop")
+        && !snapshot.table.has_entry("WSLInterop-late");
+    let occurrence = || {
+        Occurrence::general(
+            "WSL's own entry, WSLInterop, is gone",
+            "the table was emptied (systemd-binfmt does that when it starts), so Windows programs no longer start; a \
+             boot rule restores the entry permanently",
+        )
+        .with_repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
+        .with_repair("sudo systemctl restart systemd-binfmt")
+    };
+    wsl_entry_missing.then(occurrence).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::doctor::run_checks;
+    use crate::diagnose::doctor::snapshot::Environment;
+    use binfmt_magic::{Entry, Rule};
+
+    fn ids(seen: &Snapshot) -> Vec<&'static str> {
+        run_checks(seen).into_iter().map(|finding| finding.id).collect()
+    }
+
+    fn table(line: &str) -> Table {
+        let entries = Rule::parse(line.as_bytes()).into_iter().map(|rule| Entry { enabled: true, rule }).collect();
+        Table::Mounted { entries, strange: Vec::new(), enabled: true }
+    }
+
+    #[test]
+    fn wsl_without_its_entry() {
+        let place = Environment { wsl: true, ..Environment::default() };
+        let with = |line| Snapshot { table: table(line), environment: place.clone(), ..Snapshot::default() };
+        assert_eq!(ids(&with(":other:E::x::/x:")), ["wsl-interop-gone"]);
+        assert!(ids(&with(":WSLInterop:M::MZ::/init:PF")).is_empty());
+        assert!(ids(&with(":WSLInterop-late:M::MZ::/init:PF")).is_empty());
+    }
+
+    #[test]
+    fn a_container_that_mounted_the_table_takes_it_along() {
+        let place = Environment { container: Some("docker".into()), table_is_younger: true, ..Environment::default() };
+        let seen = |kernel, younger| {
+            let place = Environment { table_is_younger: younger, ..place.clone() };
+            Snapshot { kernel, table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }
+        };
+        assert_eq!(ids(&seen((6, 7), true)), ["dies-with-container"]);
+        assert!(ids(&seen((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
+        assert!(ids(&seen((6, 7), false)).is_empty());
+    }
+
+    #[test]
+    fn a_rootless_container_has_a_table_of_its_own() {
+        let place = Environment { container: Some("podman".into()), user_namespace: true, ..Environment::default() };
+        assert_eq!(
+            ids(&Snapshot { table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }),
+            ["own-table"]
+        );
+    }
+}

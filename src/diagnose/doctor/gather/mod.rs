@@ -1,0 +1,153 @@
+//! Gathers the facts that the checks judge. This is the only part of the doctor that reads the machine.
+
+pub mod environment;
+pub mod nix;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry};
+
+use super::shell::Shell;
+use crate::binfmt::native;
+use crate::binfmt::native::NativeSupport;
+use crate::binfmt::table;
+use crate::binfmt::table::Table;
+use crate::binfmt::{boot, probe};
+use crate::diagnose::doctor::flags::has_file;
+use crate::diagnose::doctor::snapshot::{InterpreterFile, Snapshot, TrialRun, interpreter_path, systems_matched_by};
+use crate::host::{self, FileId, Host};
+use crate::qemu::binary;
+use crate::qemu::binary::BinaryError;
+use crate::qemu::{candidate, known_bad};
+use crate::register::facts::Facts;
+
+/// Gathers all facts.
+pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
+    let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
+    let natives = native::find_native(&all, &facts.machine);
+    let natives =
+        natives.into_iter().filter(|(_, native)| *native == NativeSupport::Runs).map(|(target, _)| target).collect();
+    let writable = match facts.table {
+        Table::Mounted { .. } => Some(host.may_write(&table::entry_path("register"))),
+        Table::NotMounted | Table::Offline => None,
+    };
+    let root = || host.at(Path::new("/")).components().collect();
+    let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
+    let mut seen = Snapshot {
+        machine: facts.machine.clone(),
+        kernel: facts.kernel,
+        shell,
+        table: facts.table.clone(),
+        has_binfmt_misc: environment::has_binfmt_misc(host),
+        // An ordinary user could not write it on any machine.
+        writable: writable.filter(|_| host::env::effective_ids().0 == 0),
+        environment: environment::gather_environment(host, facts),
+        natives,
+        ours: facts.our_entries().collect(),
+        registered: facts.receipt.systems.clone(),
+        interpreters: BTreeMap::new(),
+        trials: BTreeMap::new(),
+        boot: facts.boot.clone(),
+        foreign_sudo: environment::find_foreign_sudo(host),
+        nix: nix::gather_nix(host, facts),
+    };
+    if seen.environment.emulated {
+        clear_outer_table(&mut seen);
+    }
+    seen.interpreters = inspect_interpreters(&seen);
+    seen.trials = run_trials(&seen);
+    drop_rules_without_interpreter(&mut seen);
+    seen
+}
+
+/// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose entries
+/// run this very program and do not belong to the system.
+fn clear_outer_table(seen: &mut Snapshot) {
+    seen.table = Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true };
+    seen.boot = boot::Boot::from_rules(Vec::new(), false);
+    seen.environment.container = None;
+}
+
+/// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT, measured).
+fn drop_rules_without_interpreter(seen: &mut Snapshot) {
+    let there = |path: &[u8]| {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
+        host::user_files::path_exists(&seen.shell.real_path(path)) || host::user_files::path_exists(path)
+    };
+    let rules = seen.boot.rules().iter();
+    let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || there(&rule.interpreter)).cloned().collect();
+    seen.boot = boot::Boot::from_rules(rules, seen.boot.has_reader);
+}
+
+/// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
+fn inspect_interpreters(seen: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
+    let mut inspected = BTreeMap::new();
+    for entry in seen.table.entries().iter().filter(|entry| has_file(entry)) {
+        if !inspected.contains_key(&entry.rule.interpreter) {
+            inspected.insert(entry.rule.interpreter.clone(), inspect_interpreter(&seen.machine, entry));
+        }
+    }
+    inspected
+}
+
+fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
+    let (host, path) = (Host::live(), interpreter_path(entry));
+    let Ok(head) = host::user_files::read_first_bytes(path, binary::HEAD_SIZE) else {
+        return InterpreterFile {
+            exists: host::user_files::path_exists(path),
+            executable: true,
+            ..InterpreterFile::default()
+        };
+    };
+    let unfit = binary::check_binary(&head, machine).err();
+    let mut inspected = InterpreterFile {
+        exists: true,
+        dynamic: unfit == Some(BinaryError::Dynamic),
+        // A script is a valid interpreter for files other than foreign programs.
+        unfit: unfit.filter(|_| systems_matched_by(entry).next().is_some()).map(|why| why.to_string()),
+        executable: host.has_mode(path, 0o111),
+        noexec: host.noexec_mount(path),
+        distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {
+            crate::error::Error::Untrusted(why) => Some(why.to_string()),
+            _ => None,
+        }),
+        label: host.selinux_label(path),
+        ..InterpreterFile::default()
+    };
+    let Some(arch) = systems_matched_by(entry).next().filter(|_| inspected.unfit.is_none()) else { return inspected };
+    // A file that another user could have put there is not started.
+    if let Ok(binary) = candidate::validate_any_release(&host, arch, machine, path) {
+        inspected.version = Some(binary.version);
+        let flaw = known_bad::find_flaw(binary.version, machine, arch.target, binary.fixed_address);
+        inspected.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
+    }
+    inspected
+}
+
+/// Starts a program of each system that has an entry, and finds out which file runs it.
+fn run_trials(seen: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
+    if !seen.is_table_active() {
+        return BTreeMap::new();
+    }
+    let results = seen.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
+    results.collect()
+}
+
+fn run_trial(arch: &Arch, entry: &Entry) -> Option<TrialRun> {
+    let seen = match probe::run_in_memory(arch.probe()?) {
+        // Programs in memory may not be started here (sysctl vm.memfd_noexec), or the interpreter may not be executed,
+        // which the check of its file reports.
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
+        Err(e) => return Some(TrialRun::Failed(format!("it could not be started: {e}"))),
+        Ok(None) => return Some(TrialRun::Failed("it ended as soon as it was started".into())),
+        Ok(Some(seen)) => seen,
+    };
+    if !seen.status.success() {
+        return Some(TrialRun::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
+    }
+    let there = host::user_files::open_regular(interpreter_path(entry)).ok().filter(|_| has_file(entry));
+    let there = there.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
+    Some(if there.is_none_or(|there| there == seen.program) { TrialRun::Ran } else { TrialRun::RanStale })
+}

@@ -1,0 +1,108 @@
+//! Gathers the facts about Nix: its files, its effective settings, and when its daemon was started.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::binfmt::container::{process_start_time, to_milliseconds};
+use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
+use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::host::{self, Host};
+use crate::nix::settings::Settings;
+use crate::nix::{ConfState, config_show};
+use crate::paths::NIX_DIR;
+use crate::register::facts::Facts;
+
+pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
+    facts.nix.trace.as_ref()?;
+    let settings = Settings::read_files(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
+    let words = settings.effective_lines(PATHS).1.into_iter().flat_map(|line| &line.words);
+    let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
+    let missing: BTreeSet<String> =
+        sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
+    let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
+    let daemon = find_daemon(host);
+    Some(NixSnapshot {
+        restart: daemon.map(|pid| restart_command(host, pid)),
+        answered: config_show::show_config(host).map(|answer| answer.extra_platforms),
+        conf: facts.nix.conf.clone(),
+        left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
+        daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),
+        untrusted: if has_daemon { find_untrusted_users(host, &settings) } else { Vec::new() },
+        has_daemon,
+        missing,
+        settings,
+    })
+}
+
+/// Finds the daemon of this machine, not of a container on it. The daemon has the lowest process id; the processes that
+/// serve one client each have higher ones.
+fn find_daemon(host: &Host) -> Option<u32> {
+    // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
+    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
+    let own_namespace = Some(home("self")).filter(|_| host.is_live())?;
+    let processes = host.list_dir(Path::new("/proc")).ok()?;
+    let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().find(|pid| {
+        let words = host.read_lossy(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
+        let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
+        is_daemon && home(&pid.to_string()) == own_namespace
+    })
+}
+
+/// The command that restarts the daemon, for the init system of the machine, as `register` does it.
+fn restart_command(host: &Host, pid: u32) -> String {
+    let root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
+    if host.exists(Path::new("/run/systemd/system")) {
+        root("systemctl restart nix-daemon")
+    } else if host.exists(Path::new("/run/openrc")) {
+        root("rc-service nix-daemon restart")
+    } else {
+        format!("# end the nix-daemon, process {pid}, and start it again")
+    }
+}
+
+/// Finds a file that was changed after the process was started.
+fn file_changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
+    let since = process_start_time(host, &pid.to_string())?;
+    // A daemon that was restarted right after the change is not outdated.
+    let is_later =
+        |meta: std::fs::Metadata| to_milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
+    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
+    files.iter().find(later).cloned()
+}
+
+/// Settings about emulation that a daemon accepts only from trusted users (Nix 2.36, `daemon.cc`).
+const RESTRICTED: [&str; 6] =
+    ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
+
+/// The settings in users' own nix.conf files that the daemon ignores.
+fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
+    let trusted = settings.effective_list(&["trusted-users"], &["root"]);
+    let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
+    let is_trusted = |user: &str| {
+        trusted.iter().any(|word| match word.strip_prefix('@') {
+            Some(group) => is_group_member(&groups, group, user),
+            None => word == "*" || word == user,
+        })
+    };
+    let users = host.list_dir(Path::new("/home")).unwrap_or_default();
+    let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
+    let wanted = users.filter_map(|user| {
+        let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
+        let own = Settings::read_files(&file, &|path| host.read_lossy(path));
+        let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
+        Some((user.to_owned(), line.file, line.name))
+    });
+    wanted.collect()
+}
+
+/// group(5): `name:password:number:user,user`. A user's primary group is not considered.
+fn is_group_member(groups: &str, group: &str, user: &str) -> bool {
+    groups.lines().any(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        matches!(fields.as_slice(), [name, _, _, members] if *name == group && members.split(',').any(|m| m == user))
+    })
+}

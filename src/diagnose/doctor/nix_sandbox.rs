@@ -1,0 +1,152 @@
+//! Checks of Nix's sandbox: its paths, and whether it is used at all.
+
+use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::nix::settings::SettingLine;
+use crate::sanitize::shell_quote;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { id: "sandbox-path-cut", urgency: Urgency::Broken, run: check_cut_path },
+    Check { id: "sandbox-path-missing", urgency: Urgency::Broken, run: check_missing_path },
+    Check { id: "sandbox-silently-off", urgency: Urgency::Risk, run: check_silently_off },
+    Check { id: "nix-inside-emulation", urgency: Urgency::Broken, run: check_inside_emulation },
+];
+
+/// Nix's names of the setting, old ones too (2.36, `libstore/globals.hh`).
+pub(crate) const PATHS: &[&str] = &["sandbox-paths", "build-sandbox-paths", "build-chroot-dirs"];
+const SANDBOX: &[&str] = &["sandbox", "build-use-sandbox", "build-use-chroot"];
+
+/// Parses `TARGET=SOURCE?` (2.36, `parsedDerivations` and `sandbox-paths`): the source, and whether it may be missing.
+pub(crate) fn parse_sandbox_path(word: &str) -> (&str, bool) {
+    let (word, optional) = word.strip_suffix('?').map_or((word, false), |word| (word, true));
+    (word.split_once('=').map_or(word, |(_, source)| source), optional)
+}
+
+/// `#` starts a comment anywhere and blanks end a word (2.36, `libutil/configuration.cc`), quotes or not: such a path
+/// cannot be written, and Nix uses the remaining piece as a path.
+fn check_cut_path(seen: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = &seen.nix else { return Vec::new() };
+    let has_special = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
+    let cases = nix.settings.effective_lines(PATHS).1.into_iter().filter_map(|line| {
+        let of = format!("line {} of {}", line.number, line.file.display());
+        let what = if line.is_truncated {
+            format!("a path in {of} ends at its #")
+        } else {
+            format!("{of} has {}, which is only a piece of a path", line.words.iter().find(has_special)?)
+        };
+        let why = "in Nix's configuration # starts a comment anywhere and blanks end a word, even inside quotes: such a \
+                   path cannot be written there. With flag F the sandbox needs no path at all";
+        Some(with_drop_line(seen, nix, line, Occurrence::general(what, why)))
+    });
+    cases.collect()
+}
+
+fn with_drop_line(seen: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
+    if nix.left_alone {
+        return occurrence
+            .with_repair(format!("# {} is generated: remove the path from its source", line.file.display()));
+    }
+    let edit = format!("sed -i '{}s/^/#/' {}", line.number, seen.shell.quote_path(&line.file));
+    nix.with_restart(occurrence.with_repair(seen.shell.as_root(edit)))
+}
+
+/// A path without `?` that does not exist fails every build, of every system: "getting attributes of path … No such file
+/// or directory" (2.36, `linux-derivation-builder`).
+fn check_missing_path(seen: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = &seen.nix else { return Vec::new() };
+    let mut cases = Vec::new();
+    for line in nix.settings.effective_lines(PATHS).1 {
+        let absent = line.words.iter().filter(|word| {
+            let (source, optional) = parse_sandbox_path(word);
+            !optional && nix.missing.contains(source)
+        });
+        for word in absent {
+            let what = format!(
+                "{word}, which line {} of {} adds to the sandbox, does not exist",
+                line.number,
+                line.file.display()
+            );
+            let why = "every build fails because of it, for every system; with a ? at its end it may be missing";
+            let occurrence = Occurrence::general(what, why);
+            // Characters that are special to sed become `.`, any character.
+            let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|'], ".");
+            let script = format!("{}s|{old}|{word}?|", line.number);
+            let edit = format!("sed -i {} {}", shell_quote(&script), seen.shell.quote_path(&line.file));
+            let manual_hint = format!("# write {word}? instead, in the source of {}", line.file.display());
+            let has_special = word.contains(['&', '|', '\\']);
+            let line = if nix.left_alone || has_special { manual_hint } else { seen.shell.as_root(edit) };
+            cases.push(nix.with_restart(occurrence.with_repair(line)));
+        }
+    }
+    cases
+}
+
+/// `sandbox = true` with `sandbox-fallback` (the default): if the kernel refuses namespaces, Nix builds without a
+/// sandbox and logs that only with --debug (2.36, `linux-derivation-builder`: "auto-disabling sandboxing because the
+/// prerequisite namespaces are not available").
+fn check_silently_off(seen: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = &seen.nix else { return Vec::new() };
+    let wanted = nix.settings.last_word(SANDBOX).is_none_or(|value| value == "true" || value == "relaxed");
+    let falls_back = nix.settings.last_word(&["sandbox-fallback"]).is_none_or(|value| value == "true");
+    let is_disabled = wanted && falls_back && seen.environment.namespaces == Some(false);
+    let occurrence = || {
+        let line = if seen.environment.container.is_some() {
+            "# start the container with --privileged, or with --security-opt seccomp=unconfined and \
+             --security-opt unmask=ALL"
+                .to_owned()
+        } else {
+            seen.shell.as_root(
+                "sysctl user.max_user_namespaces=15000 user.max_pid_namespaces=15000 user.max_mnt_namespaces=15000",
+            )
+        };
+        Occurrence::general(
+            "Nix builds without a sandbox here, and does not report it",
+            "this machine refuses namespaces, and sandbox-fallback lets Nix continue without them: builds see the \
+             whole machine. With sandbox-fallback = false it is an error",
+        )
+        .with_repair(line)
+    };
+    is_disabled.then(occurrence).into_iter().collect()
+}
+
+/// Nix run by an emulator: QEMU refuses to load a seccomp filter, and `sandbox = false` does not help (NixOS/nix#5258,
+/// nix-installer#324). Tested on facts, and by hand with this tool built for arm64, run by QEMU.
+fn check_inside_emulation(seen: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = &seen.nix else { return Vec::new() };
+    let filters = nix.settings.last_word(&["filter-syscalls"]).is_none_or(|value| value == "true");
+    let occurrence = || {
+        let dir = seen.shell.quote_path(crate::paths::NIX_DIR.as_ref());
+        let conf = seen.shell.quote_path(&nix.conf);
+        let line = format!("sh -c 'mkdir -p {dir} && echo filter-syscalls = false >> {conf}'");
+        let occurrence = Occurrence::general(
+            format!("this whole system ({}) runs in an emulator, and Nix filters system calls", seen.machine),
+            "QEMU cannot load the filter: each build fails with \"unable to load seccomp BPF program: Invalid argument\"",
+        );
+        nix.with_restart(occurrence.with_repair(seen.shell.as_root(line)))
+    };
+    (seen.environment.emulated && filters).then(occurrence).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::doctor::run_checks;
+    use crate::diagnose::doctor::snapshot::Environment;
+
+    #[test]
+    fn a_path_and_whether_it_may_be_missing() {
+        assert_eq!(parse_sandbox_path("/a"), ("/a", false));
+        assert_eq!(parse_sandbox_path("/a?"), ("/a", true));
+        assert_eq!(parse_sandbox_path("/a=/b?"), ("/b", true));
+    }
+
+    #[test]
+    fn nix_in_an_emulated_system_must_not_filter() {
+        let place = Environment { emulated: true, ..Environment::default() };
+        let mut seen = Snapshot { environment: place, nix: Some(NixSnapshot::default()), ..Snapshot::default() };
+        let ids = |seen: &Snapshot| run_checks(seen).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
+        assert_eq!(ids(&seen), ["nix-inside-emulation"]);
+        seen.nix = None;
+        assert!(ids(&seen).is_empty());
+    }
+}

@@ -1,0 +1,203 @@
+//! The facts that the checks judge: plain data, so that tests can describe machines that are not available.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Arch, Entry};
+
+use super::shell::Shell;
+use crate::binfmt::boot::Boot;
+use crate::binfmt::table::{Table, entry_name};
+use crate::nix::settings::Settings;
+use crate::qemu::binary::QemuVersion;
+use crate::register::receipt::System;
+
+/// The facts about a machine that the checks need.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// `uname -m`.
+    pub machine: String,
+    /// Major and minor number of the running kernel.
+    pub kernel: (u32, u32),
+    /// How commands for a shell are written on this machine.
+    pub shell: Shell,
+    /// The kernel's table.
+    pub table: Table,
+    /// Whether the kernel has binfmt_misc, loaded or as a module; `None` if unknown.
+    pub has_binfmt_misc: Option<bool>,
+    /// Whether `register` can be written; `None` if it was not tried.
+    pub writable: Option<bool>,
+    /// The environment of the kernel.
+    pub environment: Environment,
+    /// Targets that the machine runs natively.
+    pub natives: BTreeSet<&'static str>,
+    /// Names of our entries.
+    pub ours: BTreeSet<String>,
+    /// The registered systems, by the receipt.
+    pub registered: BTreeMap<String, System>,
+    /// The files of the entries' interpreters, by the path in the entry.
+    pub interpreters: BTreeMap<Vec<u8>, InterpreterFile>,
+    /// The result of running a program, for each system that has an entry.
+    pub trials: BTreeMap<&'static str, TrialRun>,
+    /// The rules that are registered at boot.
+    pub boot: Boot,
+    /// Foreign setuid programs called sudo in the images of containers.
+    pub foreign_sudo: BTreeMap<&'static str, PathBuf>,
+    /// Nix; `None` if it was not found.
+    pub nix: Option<NixSnapshot>,
+}
+
+/// The environment of a kernel.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
+pub struct Environment {
+    /// Whether this is not the machine's own user namespace.
+    pub user_namespace: bool,
+    /// The kind of the container, if this is one.
+    pub container: Option<String>,
+    /// Whether the table was mounted after the container had started.
+    pub table_is_younger: bool,
+    /// Windows Subsystem for Linux.
+    pub wsl: bool,
+    /// Whether SELinux is enforcing.
+    pub selinux: bool,
+    /// Whether this program itself runs through an emulator.
+    pub emulated: bool,
+    /// Whether the namespaces that Nix's sandbox needs can be created; `None` if it was not tried.
+    pub namespaces: Option<bool>,
+}
+
+/// The file of an interpreter.
+#[derive(Debug, Clone, Default)]
+pub struct InterpreterFile {
+    /// Whether the path exists.
+    pub exists: bool,
+    /// Why it is not a static program of this machine.
+    pub unfit: Option<String>,
+    /// Whether it needs a loader.
+    pub dynamic: bool,
+    /// Whether its mode has an execute bit.
+    pub executable: bool,
+    /// The mount point of its file system, if that is mounted noexec.
+    pub noexec: Option<PathBuf>,
+    /// Why users other than root could change it.
+    pub distrust: Option<String>,
+    /// The SELinux label.
+    pub label: Option<String>,
+    /// The release that it reports.
+    pub version: Option<QemuVersion>,
+    /// The known bug of its release ("aborts on …"), and the thread about it.
+    pub flaw: Option<(&'static str, &'static str)>,
+}
+
+/// The result of running a foreign program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrialRun {
+    /// It ran.
+    Ran,
+    /// It ran, but not through the file that is at the interpreter's path now.
+    RanStale,
+    /// It did not run, for this reason.
+    Failed(String),
+}
+
+/// The configuration of Nix.
+#[derive(Debug, Clone, Default)]
+pub struct NixSnapshot {
+    /// The settings in its files.
+    pub settings: Settings,
+    /// `extra-platforms` as Nix itself reports it; `None` if Nix could not be asked.
+    pub answered: Option<Vec<String>>,
+    /// The nix.conf that users edit.
+    pub conf: PathBuf,
+    /// Whether this tool must not change nix.conf.
+    pub left_alone: bool,
+    /// Whether root's daemon does the builds.
+    pub has_daemon: bool,
+    /// The command that restarts the running daemon; `None` if none runs, because the next one reads the current files.
+    pub restart: Option<String>,
+    /// The running daemon's process id and the settings file that is newer than the daemon, if there is one.
+    pub daemon_is_older: Option<(u32, PathBuf)>,
+    /// Users whose own nix.conf has a setting for trusted users only: name, file, setting.
+    pub untrusted: Vec<(String, PathBuf, String)>,
+    /// The sources of sandbox paths that do not exist.
+    pub missing: BTreeSet<String>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            machine: "x86_64".into(),
+            kernel: (6, 12),
+            shell: Shell::default(),
+            table: Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true },
+            has_binfmt_misc: Some(true),
+            writable: Some(true),
+            environment: Environment::default(),
+            natives: BTreeSet::new(),
+            ours: BTreeSet::new(),
+            registered: BTreeMap::new(),
+            interpreters: BTreeMap::new(),
+            trials: BTreeMap::new(),
+            boot: Boot::from_rules(Vec::new(), true),
+            foreign_sudo: BTreeMap::new(),
+            nix: None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Whether this tool made the entry.
+    pub fn is_ours(&self, entry: &Entry) -> bool {
+        self.ours.contains(&entry_name(entry))
+    }
+
+    /// The systems that run through an entry, with that entry. Native systems are not included.
+    pub fn emulated_systems(&self) -> impl Iterator<Item = (&'static Arch, &Entry)> {
+        let foreign = Arch::ALL.iter().filter(|arch| !self.natives.contains(arch.target));
+        foreign.filter_map(|arch| Some((arch, self.matching_entry(arch)?)))
+    }
+
+    /// The entry that the kernel picks for a system's programs.
+    pub fn matching_entry(&self, arch: &Arch) -> Option<&Entry> {
+        arch.headers().iter().find_map(|head| self.table.matching_entry(head))
+    }
+
+    /// Whether the table exists and is in force.
+    pub fn is_table_active(&self) -> bool {
+        matches!(self.table, Table::Mounted { enabled: true, .. })
+    }
+
+    /// The interpreter of an entry, if it was examined.
+    pub fn interpreter_of(&self, entry: &Entry) -> Option<&InterpreterFile> {
+        self.interpreters.get(&entry.rule.interpreter)
+    }
+
+    /// The registered systems that this version knows.
+    pub fn registered_systems(&self) -> impl Iterator<Item = (&'static Arch, &System)> {
+        self.registered.iter().filter_map(|(target, system)| Some((Arch::by_target(target)?, system)))
+    }
+}
+
+/// The path in an entry.
+pub fn interpreter_path(entry: &Entry) -> &Path {
+    Path::new(OsStr::from_bytes(&entry.rule.interpreter))
+}
+
+/// The systems whose programs an entry matches.
+pub fn systems_matched_by(entry: &Entry) -> impl Iterator<Item = &'static Arch> {
+    Arch::ALL.iter().filter(|arch| arch.headers().iter().any(|head| entry.rule.matches(head)))
+}
+
+/// The system in the name of an entry or of its interpreter. The text before `qemu-` and after the target is dropped, as in `/run/binfmt/qemu-aarch64-static`.
+pub fn system_named_by(entry: &Entry) -> Option<&'static Arch> {
+    let file = interpreter_path(entry).file_name().map(|name| name.to_string_lossy().into_owned());
+    let names = file.into_iter().chain([entry_name(entry)]);
+    names.into_iter().find_map(|name| {
+        let name = name.trim_end_matches("-binfmt-P").trim_end_matches("-static");
+        let name = name.rsplit_once("qemu-").map_or(name, |(_, target)| target);
+        Arch::find(name).ok()
+    })
+}

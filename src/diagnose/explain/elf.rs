@@ -1,0 +1,208 @@
+//! ELF headers, read as the kernel reads them, and described in words.
+
+use crate::diagnose::explain::elf_names;
+use binfmt_magic::{Arch, Bits, Endian};
+use nix::errno::Errno;
+use serde::Serialize;
+
+use super::{FileLookup, Linking, OpenedFile, lossy_text};
+
+pub(super) const ET_EXEC: u16 = 2;
+pub(super) const ET_DYN: u16 = 3;
+const PT_INTERP: u64 = 3;
+/// The maximum size of the program headers (measured on 6.18; older kernels accept one page).
+const MAX_HEADERS: usize = 65536;
+const PATH_MAX: u64 = 4096;
+
+/// An ELF header in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Elf {
+    /// The class, 32 or 64; null for any other value.
+    pub bits: Option<u32>,
+    /// The byte order, `little` or `big`; null for any other value.
+    pub endian: Option<&'static str>,
+    /// The operating system whose system calls it makes: `Linux` for 0 and 3.
+    pub os_abi: String,
+    /// The kind of file, from `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
+    pub kind: &'static str,
+    /// The processor: `AArch64`.
+    pub machine: String,
+    /// The number of the processor, `e_machine`.
+    pub e_machine: u16,
+    /// The variant of the processor: `n32`, `EABI5, hard float`.
+    pub abi: Option<String>,
+    /// Whether bytes 8 to 10 mark it as an AppImage, which ordinary rules do not match.
+    pub is_appimage: bool,
+    /// QEMU's name of the system that the program is for.
+    pub system: Option<&'static str>,
+    /// Whether it needs a loader; null if unknown.
+    pub linking: Option<Linking>,
+}
+
+/// The header fields that the kernel reads.
+#[derive(Debug)]
+pub(super) struct ElfHeader {
+    bits: Bits,
+    endian: Endian,
+    pub(super) e_type: u16,
+    pub(super) machine: u16,
+    pub(super) flags: u32,
+    offset: u64,
+    entry_size: usize,
+    count: usize,
+}
+
+/// All program headers of a file.
+#[derive(Debug)]
+pub(super) struct ProgramHeaders {
+    bytes: Vec<u8>,
+    bits: Bits,
+    endian: Endian,
+}
+
+/// The position of the loader's path in a file.
+#[derive(Debug)]
+pub(super) struct LoaderPathRange {
+    offset: u64,
+    size: u64,
+}
+
+type ReadAt<'r> = dyn Fn(u64, usize) -> Vec<u8> + 'r;
+
+impl ElfHeader {
+    /// Reads the header as a loader for this class and byte order does, whatever class the file declares.
+    pub(super) fn parse(head: &[u8], bits: Bits, endian: Endian) -> Self {
+        let field = |wide: usize, narrow: usize, size: usize| match bits {
+            Bits::B64 => read_number(head, wide, size, endian),
+            Bits::B32 => read_number(head, narrow, size.min(4), endian),
+        };
+        let half = |wide, narrow| u16::try_from(field(wide, narrow, 2)).unwrap_or_default();
+        Self {
+            bits,
+            endian,
+            e_type: half(16, 16),
+            machine: half(18, 18),
+            flags: u32::try_from(field(48, 36, 4)).unwrap_or_default(),
+            offset: field(32, 28, 8),
+            entry_size: half(54, 42).into(),
+            count: half(56, 44).into(),
+        }
+    }
+
+    /// The size in bytes.
+    pub(super) fn size_of(bits: Bits) -> usize {
+        if bits == Bits::B64 { 64 } else { 52 }
+    }
+
+    /// The program headers, if there are any and all of them can be read (`load_elf_phdrs`).
+    pub(super) fn program_headers(&self, read: &ReadAt) -> Option<ProgramHeaders> {
+        let size = self.entry_size.saturating_mul(self.count);
+        if self.entry_size != program_header_size(self.bits) || size == 0 || size > MAX_HEADERS {
+            return None;
+        }
+        let bytes = read(self.offset, size);
+        (bytes.len() == size).then_some(ProgramHeaders { bytes, bits: self.bits, endian: self.endian })
+    }
+}
+
+impl ProgramHeaders {
+    /// The first `PT_INTERP`.
+    pub(super) fn loader_range(&self) -> Option<LoaderPathRange> {
+        self.bytes.chunks(program_header_size(self.bits)).find_map(|program| {
+            let field = |wide, narrow, size: usize| match self.bits {
+                Bits::B64 => read_number(program, wide, size, self.endian),
+                Bits::B32 => read_number(program, narrow, 4, self.endian),
+            };
+            (field(0, 0, 4) == PT_INTERP).then(|| LoaderPathRange { offset: field(8, 4, 8), size: field(32, 16, 8) })
+        })
+    }
+}
+
+impl LoaderPathRange {
+    /// The loader's path, or what the kernel answers if there is none.
+    pub(super) fn read_path(&self, read: &ReadAt) -> Result<Vec<u8>, Errno> {
+        if !(2..=PATH_MAX).contains(&self.size) {
+            return Err(Errno::ENOEXEC);
+        }
+        let size = usize::try_from(self.size).unwrap_or_default();
+        let bytes = read(self.offset, size);
+        match bytes.split_last() {
+            _ if i64::try_from(self.offset).is_err() => Err(Errno::EINVAL),
+            _ if bytes.len() < size => Err(Errno::EIO),
+            Some((0, _)) => Ok(bytes.into_iter().take_while(|byte| *byte != 0).collect()),
+            _ => Err(Errno::ENOEXEC),
+        }
+    }
+}
+
+fn program_header_size(bits: Bits) -> usize {
+    if bits == Bits::B64 { 56 } else { 32 }
+}
+
+/// A number; bytes after the end count as 0.
+fn read_number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
+    let digits = (at..at.saturating_add(size)).map(|at| u64::from(bytes.get(at).copied().unwrap_or(0)));
+    let value = |value: u64, digit: u64| value << 8 | digit;
+    if endian == Endian::Big { digits.fold(0, value) } else { digits.rev().fold(0, value) }
+}
+
+/// Describes a file by its own header; `None` if it is not an ELF file.
+pub(super) fn describe_elf(file: &OpenedFile, look: &FileLookup) -> Option<Elf> {
+    let head = file.head.as_slice();
+    let (bits, endian) = parse_ident(head)?;
+    let header = ElfHeader::parse(head, bits.unwrap_or(Bits::B64), endian.unwrap_or(Endian::Little));
+    Some(Elf {
+        bits: bits.map(|bits| if bits == Bits::B64 { 64 } else { 32 }),
+        endian: endian.map(|endian| if endian == Endian::Big { "big" } else { "little" }),
+        os_abi: elf_names::os_abi_name(head.get(7).copied().unwrap_or(0)),
+        kind: elf_names::type_name(header.e_type),
+        machine: elf_names::machine_name(header.machine),
+        e_machine: header.machine,
+        abi: elf_names::abi_name(header.machine, bits, header.flags),
+        is_appimage: head.get(8..).is_some_and(has_appimage_mark),
+        system: find_system(head),
+        linking: detect_linking(file, look),
+    })
+}
+
+/// "AI", and the type of the image: 1 or 2 (AppImage's specification, "image format").
+fn has_appimage_mark(rest: &[u8]) -> bool {
+    matches!(rest, [b'A', b'I', 1 | 2, ..])
+}
+
+fn find_system(head: &[u8]) -> Option<&'static str> {
+    let of = |head: &[u8]| Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target);
+    let unmarked = || {
+        let (start, rest) = head.split_at_checked(8)?;
+        of(&[start, &[0; 3], rest.get(3..)?].concat()).filter(|_| has_appimage_mark(rest))
+    };
+    of(head).or_else(unmarked)
+}
+
+/// Whether a file needs a loader, by its own header.
+pub(super) fn detect_linking(file: &OpenedFile, look: &FileLookup) -> Option<Linking> {
+    let (Some(bits), Some(endian)) = parse_ident(&file.head)? else { return None };
+    let programs = ElfHeader::parse(&file.head, bits, endian).program_headers(&*file.read)?;
+    let Some(place) = programs.loader_range() else {
+        return Some(Linking::Static);
+    };
+    let path = place.read_path(&*file.read).ok()?;
+    Some(Linking::Dynamic { loader: lossy_text(&path), present: look(&path).is_ok() })
+}
+
+/// Class and byte order of an ELF file.
+fn parse_ident(head: &[u8]) -> Option<(Option<Bits>, Option<Endian>)> {
+    let rest = head.strip_prefix(b"\x7fELF")?;
+    let bits = match rest.first() {
+        Some(1) => Some(Bits::B32),
+        Some(2) => Some(Bits::B64),
+        _ => None,
+    };
+    let endian = match rest.get(1) {
+        Some(1) => Some(Endian::Little),
+        Some(2) => Some(Endian::Big),
+        _ => None,
+    };
+    Some((bits, endian))
+}

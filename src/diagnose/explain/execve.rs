@@ -1,0 +1,270 @@
+//! Follows execve(2): from a file through its interpreters to the result.
+
+use binfmt_magic::{Entry, WINDOW};
+use nix::errno::Errno;
+
+use super::loader::{self, LoadResult};
+use super::script::InvalidScriptLine;
+use super::{MachineFacts, ScriptLine, elf, entries, lossy_text, repair, script};
+use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::explain::report::{
+    AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
+    OpenedFile, TableState,
+};
+
+/// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (Its comment says four; the
+/// code compares with five.)
+const MAX_REWRITES: usize = 5;
+
+/// Explains what execve(2) does with `file` on this machine; `look` opens files.
+pub fn explain_exec(file: &[u8], machine: &MachineFacts, look: &FileLookup) -> Explanation {
+    let mut walk = ExecveWalk { machine, look, steps: Vec::new(), opens_binary: false };
+    let opened = look(file);
+    let obstacle = match &opened {
+        Ok(opened_file) => opened_file.obstacle.clone(),
+        Err(obstacle) => Some(obstacle.clone()),
+    };
+    let end = match opened {
+        // The result without the problem of its mode is useful, too.
+        Ok(opened_file) => walk.walk_interpreters(file, opened_file),
+        Err(_) => WalkEnd::Runs,
+    };
+    walk.finish(file, end, obstacle.as_ref())
+}
+
+struct ExecveWalk<'a> {
+    machine: &'a MachineFacts,
+    look: &'a FileLookup<'a>,
+    steps: Vec<ExecStep>,
+    /// Whether an entry with flag O was taken: the file is kept open for the interpreter.
+    opens_binary: bool,
+}
+
+/// The end of the chain.
+enum WalkEnd {
+    Runs,
+    Fails(Errno, String),
+    Unknown(String),
+}
+
+/// The result for one file of the chain.
+enum NextFile {
+    End(WalkEnd),
+    /// The interpreter of the file, and whether the kernel holds it.
+    Interpreter(Vec<u8>, Result<OpenedFile, AccessProblem>, bool),
+}
+
+impl ExecveWalk<'_> {
+    fn walk_interpreters(&mut self, file: &[u8], first: OpenedFile) -> WalkEnd {
+        let (mut path, mut opened_file) = (file.to_vec(), first);
+        let mut is_kept_open = false;
+        for _ in 0..=MAX_REWRITES {
+            opened_file.head.truncate(WINDOW);
+            let (next, opened, held) = match self.handle_file(&path, &opened_file) {
+                NextFile::End(end) => return end,
+                NextFile::Interpreter(path, opened, held) => (path, opened, held),
+            };
+            opened_file = match opened {
+                Ok(OpenedFile { obstacle: Some(obstacle), .. }) if !held => return failed_end(&next, &obstacle),
+                Ok(opened_file) => opened_file,
+                // It was a program when it was registered; nothing else is known.
+                Err(_) if held => return WalkEnd::Runs,
+                Err(obstacle) => return failed_end(&next, &obstacle),
+            };
+            if self.opens_binary && std::mem::replace(&mut is_kept_open, true) {
+                return WalkEnd::Fails(
+                    Errno::ENOEXEC,
+                    "behind an entry with flag O, no other interpreter can follow".into(),
+                );
+            }
+            path = next;
+        }
+        WalkEnd::Fails(Errno::ELOOP, format!("more than {MAX_REWRITES} interpreters would follow each other"))
+    }
+
+    /// One iteration of `search_binary_handler`: the table, then `#!`, then ELF.
+    fn handle_file(&mut self, path: &[u8], file: &OpenedFile) -> NextFile {
+        let line = script::parse_if_script(&file.head);
+        let step = ExecStep {
+            path: lossy_text(path),
+            what: file_kind(&file.head),
+            elf: elf::describe_elf(file, self.look),
+            script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
+            entries: entries::compare_entries(&self.machine.table, path, &file.head),
+            taken_by: Handler::Nobody,
+            interpreter: None,
+        };
+        let (step, next) = if let Some(entry) = entries::matching_entry(&self.machine.table, path, &file.head) {
+            self.handle_with_entry(entry, step)
+        } else if let Some(line) = line {
+            self.handle_as_script(line, step)
+        } else {
+            self.handle_as_elf(file, step)
+        };
+        self.steps.push(step);
+        next
+    }
+
+    fn handle_with_entry(&mut self, entry: &Entry, step: ExecStep) -> (ExecStep, NextFile) {
+        let (path, flags) = (&entry.rule.interpreter, entry.rule.flags);
+        self.opens_binary |= flags.open_binary;
+        let opened = (self.look)(path);
+        let interpreter = self.interpreter_report(path, &opened, Some(flags.to_string()), flags.fix_binary);
+        let taken_by = Handler::Entry { name: entry_name(entry) };
+        let next = NextFile::Interpreter(path.clone(), opened, flags.fix_binary);
+        (ExecStep { taken_by, interpreter: Some(interpreter), ..step }, next)
+    }
+
+    fn handle_as_script(&self, line: Result<ScriptLine, InvalidScriptLine>, step: ExecStep) -> (ExecStep, NextFile) {
+        match line {
+            Ok(script) => {
+                let opened = (self.look)(&script.path);
+                let interpreter = self.interpreter_report(&script.path, &opened, None, false);
+                let step = ExecStep { taken_by: Handler::Script, interpreter: Some(interpreter), ..step };
+                (step, NextFile::Interpreter(script.path, opened, false))
+            }
+            Err(why) => (step, NextFile::End(WalkEnd::Fails(Errno::ENOEXEC, why.to_string()))),
+        }
+    }
+
+    fn handle_as_elf(&self, file: &OpenedFile, step: ExecStep) -> (ExecStep, NextFile) {
+        let (taken_by, end) = match loader::try_loaders(&self.machine.loaders, file, self.look) {
+            LoadResult::Runs => (Handler::Elf, WalkEnd::Runs),
+            LoadResult::Fails(errno, why) => (Handler::Elf, WalkEnd::Fails(errno, why)),
+            LoadResult::Unknown(why) => {
+                let why = format!("whether this machine runs such programs by itself could not be tried: {why}");
+                (Handler::Nobody, WalkEnd::Unknown(why))
+            }
+            LoadResult::WrongFormat(why) => match self.machine.table.unsupported_entries() {
+                [] => (Handler::Nobody, WalkEnd::Fails(Errno::ENOEXEC, self.unhandled_reason(why, &step))),
+                names => {
+                    let why = format!(
+                        "{}, unless one of another kind does: {}",
+                        self.unhandled_reason(why, &step),
+                        names.join(", ")
+                    );
+                    (Handler::Nobody, WalkEnd::Unknown(why))
+                }
+            },
+        };
+        (ExecStep { taken_by, ..step }, NextFile::End(end))
+    }
+
+    fn interpreter_report(
+        &self,
+        path: &[u8],
+        opened: &Result<OpenedFile, AccessProblem>,
+        flags: Option<String>,
+        held: bool,
+    ) -> InterpreterReport {
+        let (linking, obstacle) = match opened {
+            Ok(opened_file) => (elf::detect_linking(opened_file, self.look), opened_file.obstacle.as_ref()),
+            Err(obstacle) => (None, Some(obstacle)),
+        };
+        let refused = obstacle.filter(|_| !held);
+        InterpreterReport {
+            path: lossy_text(path),
+            flags,
+            held,
+            is_the_file: None,
+            opens: refused.is_none(),
+            errno: refused.and_then(|obstacle| obstacle.errno).map(|errno| format!("{errno:?}")),
+            detail: obstacle.map(|obstacle| format!("it {}", obstacle.why)),
+            in_sandbox: held && !matches!(linking, Some(Linking::Dynamic { .. })),
+            linking,
+        }
+    }
+
+    /// Why nothing takes a file.
+    fn unhandled_reason(&self, wrong: Option<&'static str>, step: &ExecStep) -> String {
+        if let Some(wrong) = wrong {
+            return wrong.into();
+        }
+        let no_entry = if self.machine.table.entries().is_empty() { "there is no entry" } else { "no entry takes it" };
+        match (&step.elf, step.what) {
+            (Some(elf), _) if elf.is_appimage => {
+                format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, where rules want 0")
+            }
+            (Some(elf), _) => {
+                format!("this {} machine does not run {} files, and {no_entry}", self.machine.name, elf.machine)
+            }
+            (None, FileKind::Empty) => "it is empty".into(),
+            (None, FileKind::Text) => "it is a text without #! at its beginning".into(),
+            (None, _) => format!("it is neither an ELF file nor a script, and {no_entry}"),
+        }
+    }
+
+    fn finish(self, file: &[u8], end: WalkEnd, obstacle: Option<&AccessProblem>) -> Explanation {
+        let (verdict, errno, why) = match (obstacle, end) {
+            (Some(AccessProblem { errno: Some(errno), why, .. }), _) => {
+                (ExecVerdict::Refused, Some(*errno), format!("it {why}"))
+            }
+            (Some(AccessProblem { why, .. }), _) => (ExecVerdict::Unknown, None, format!("it {why}")),
+            (None, WalkEnd::Fails(errno, why)) => (ExecVerdict::Refused, Some(errno), why),
+            (None, WalkEnd::Unknown(why)) => (ExecVerdict::Unknown, None, why),
+            (None, WalkEnd::Runs) => self.runs_verdict(),
+        };
+        let mut explanation = Explanation {
+            version: 1,
+            file: lossy_text(file),
+            verdict,
+            runs: matches!(verdict, ExecVerdict::Native | ExecVerdict::Emulated),
+            errno: errno.map(|errno| format!("{errno:?}")),
+            why,
+            table: table_state(&self.machine.table),
+            in_user_namespace: self.machine.in_user_namespace,
+            strange: self.machine.table.unsupported_entries().to_vec(),
+            steps: self.steps,
+            repairs: Vec::new(),
+        };
+        explanation.repairs = repair::repair_lines(&explanation, obstacle.and_then(|obstacle| obstacle.repair.clone()));
+        explanation
+    }
+
+    /// Records an interpreter that the kernel starts; the next iteration finds out whether it can run.
+    fn runs_verdict(&self) -> (ExecVerdict, Option<Errno>, String) {
+        let by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
+        let Some(step) = self.steps.iter().rev().find(by_entry) else {
+            let why = match self.steps.split_last() {
+                Some((last, [_, ..])) => format!("it is a script, and the kernel runs {} by itself", last.path),
+                _ => "the kernel runs it by itself".into(),
+            };
+            return (ExecVerdict::Native, None, why);
+        };
+        let interpreter = step.interpreter.as_ref().map_or("", |interpreter| interpreter.path.as_str());
+        let name = if let Handler::Entry { name } = &step.taken_by { name } else { "" };
+        if let Some(Linking::Dynamic { loader, present: false }) =
+            step.elf.as_ref().and_then(|elf| elf.linking.as_ref())
+            && interpreter.contains("qemu")
+            && !self.machine.prefixes.iter().any(|prefix| (self.look)(format!("{prefix}{loader}").as_bytes()).is_ok())
+        {
+            let why = format!("{interpreter} starts, and does not find the program's loader {loader}");
+            return (ExecVerdict::LoaderMissing, None, why);
+        }
+        (ExecVerdict::Emulated, None, format!("entry {name} runs it by {interpreter}"))
+    }
+}
+
+fn failed_end(path: &[u8], obstacle: &AccessProblem) -> WalkEnd {
+    let why = format!("its interpreter {} {}", lossy_text(path), obstacle.why);
+    obstacle.errno.map_or_else(|| WalkEnd::Unknown(why.clone()), |errno| WalkEnd::Fails(errno, why.clone()))
+}
+
+fn table_state(table: &Table) -> TableState {
+    match table {
+        Table::Mounted { enabled: true, .. } => TableState::InForce,
+        Table::Mounted { enabled: false, .. } => TableState::SwitchedOff,
+        Table::NotMounted => TableState::NotMounted,
+        Table::Offline => TableState::Offline,
+    }
+}
+
+fn file_kind(head: &[u8]) -> FileKind {
+    match head {
+        [] => FileKind::Empty,
+        [b'#', b'!', ..] => FileKind::Script,
+        [0x7f, b'E', b'L', b'F', ..] => FileKind::Elf,
+        _ if head.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace()) => FileKind::Text,
+        _ => FileKind::Data,
+    }
+}

@@ -1,0 +1,42 @@
+//! `explain`: what the kernel does with a file that is executed, and why.
+//!
+//! [`explain`] reads a file as Linux 6.18 does (`fs/exec.c`, `fs/binfmt_misc.c`, `fs/binfmt_script.c`,
+//! `fs/binfmt_elf.c`): the first 256 bytes, the table from its newest entry on, then `#!`, then ELF; and goes on with
+//! the interpreter, if there is one. It is pure: the caller passes a function that reads files.
+//! [`on`] reads the machine, and [`process`] explains where a running process came from.
+//!
+//! `tests/it/diagnose/explain/execve.rs` compares the answers with execve(2).
+//!
+//! Two causes are invisible to it: a security module that forbids the execution, and a process that has the file open for
+//! writing (ETXTBSY).
+
+pub mod elf;
+pub mod elf_names;
+pub mod entries;
+pub mod execve;
+pub mod gather;
+pub mod loader;
+pub mod probe;
+pub mod process;
+pub mod process_gather;
+pub mod repair;
+pub mod report;
+pub mod script;
+
+pub use elf::Elf;
+pub use entries::{EntryMismatch, EntryReport};
+pub use execve::explain_exec;
+pub use gather::{MachineFacts, explain_file};
+pub use loader::{Loader, LoaderSupport};
+pub use probe::probe_interpreters;
+pub use process_gather::explain_process as of_process;
+pub use report::{
+    AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
+    OpenedFile, TableState,
+};
+pub use script::{InvalidScriptLine, ScriptLine};
+
+/// Foreign bytes as text.
+fn lossy_text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,137 @@
+//! Gathers the facts about a running process.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use binfmt_magic::{Entry, WINDOW};
+
+use super::process::{
+    Analysis, CurrentEmulator, ProcessInfo, ProcessKind, ProcessOrigin, ProcessReport, analyse, find_auxv,
+};
+use super::{MachineFacts, explain_file, lossy_text};
+use crate::binfmt::table::entry_name;
+use crate::diagnose::explain::gather;
+use crate::diagnose::explain::probe::probe_entry;
+use crate::error::{Error, Result};
+use crate::host::{self, FileId, Host};
+
+const AT_FLAGS: u64 = 8;
+const AT_EXECFN: u64 = 31;
+
+/// Explains a process of this machine.
+pub fn explain_process(host: &Host, machine: &MachineFacts, pid: u32) -> Result<ProcessReport> {
+    let failed = |e: io::Error| Error::io("look at process", pid.to_string().as_ref(), e);
+    let (file, link) = host::procfs::executable_of(pid).map_err(failed)?;
+    let executes = FileId::from_metadata(&file.metadata().map_err(failed)?);
+    let head = host::user_files::first_bytes(&file, WINDOW as u64).map_err(failed)?;
+    let seen = gather_process(pid, executes, &head, link.into_os_string().into_vec());
+    let entries = machine.table.entries();
+    let interpreters: Vec<&[u8]> = entries.iter().map(|entry| entry.rule.interpreter.as_slice()).collect();
+    let found = analyse(&seen, &interpreters);
+    let program =
+        found.program.as_deref().map(|path| host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
+    let now = program.filter(|_| found.verdict != ProcessKind::ByHand).map(|path| explain_file(host, machine, &path));
+    let head = found.program.as_deref().and_then(|path| read_first_bytes(pid, path));
+    let entry = match found.verdict {
+        ProcessKind::Emulated => find_origin(machine, &seen, executes, (found.program.as_deref(), head.as_deref())),
+        _ => None,
+    };
+    Ok(ProcessReport {
+        version: 1,
+        pid,
+        executes: lossy_text(&seen.executes),
+        verdict: found.verdict,
+        why: found.reason_text(&seen),
+        notes: collect_notes(pid, &seen, &found, entry.as_ref()),
+        called_with: seen.execfn.as_deref().map(lossy_text),
+        program: found.program.as_deref().map(lossy_text),
+        argv0: found.argv0.as_deref().map(lossy_text),
+        arguments: found.arguments.iter().map(|argument| lossy_text(argument)).collect(),
+        entry,
+        now,
+    })
+}
+
+fn gather_process(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> ProcessInfo {
+    // The auxiliary vector's word size is that of the running program, not of the emulated one.
+    let size = if head.get(4) == Some(&1) { 4 } else { 8 };
+    let vector = host::procfs::read_proc_file(pid, "auxv").unwrap_or_default();
+    let execfn =
+        find_auxv(&vector, size, AT_EXECFN).and_then(|address| host::procfs::read_process_string(pid, address).ok());
+    let arguments = host::procfs::read_proc_file(pid, "cmdline").unwrap_or_default();
+    let file_id_of =
+        |path: &Vec<u8>| gather::file_id(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
+    ProcessInfo {
+        executes: link,
+        arguments: arguments
+            .strip_suffix(b"\0")
+            .map_or_else(Vec::new, |all| all.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()),
+        is_itself: execfn.as_ref().and_then(file_id_of).map(|inode| inode == executes),
+        execfn,
+        preserves: find_auxv(&vector, size, AT_FLAGS).map(|flags| flags & 1 != 0),
+    }
+}
+
+fn read_first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
+    let file =
+        host::user_files::open_program(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
+    host::user_files::first_bytes(&file, WINDOW as u64).ok()
+}
+
+/// The entry with that interpreter; of several, the one that takes the program.
+fn find_origin(
+    machine: &MachineFacts,
+    seen: &ProcessInfo,
+    executes: FileId,
+    (path, head): (Option<&[u8]>, Option<&[u8]>),
+) -> Option<ProcessOrigin> {
+    let interpreter = seen.arguments.first()?;
+    let entries = || machine.table.entries().iter().filter(|entry| entry.rule.interpreter == *interpreter);
+    let winner = machine.table.matching_entry_for_path(path?, head.unwrap_or_default()).filter(|_| head.is_some());
+    let takes = |entry: &Entry| winner.is_some_and(|winner| std::ptr::eq(winner, entry));
+    let entry = entries().find(|entry| takes(entry)).or_else(|| entries().next())?;
+    Some(ProcessOrigin {
+        name: entry_name(entry),
+        takes_it_now: takes(entry),
+        starts: probe_entry(machine, entry, executes),
+    })
+}
+
+fn collect_notes(pid: u32, seen: &ProcessInfo, read: &Analysis, entry: Option<&ProcessOrigin>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |is: bool, text: &str| {
+        if is {
+            notes.push(text.to_owned());
+        }
+    };
+    let emulated = read.verdict == ProcessKind::Emulated;
+    note(
+        host::procfs::same_namespace(pid, "user").is_ok_and(|shares| !shares),
+        "it is in another user namespace, which may have a table of its own; the entries here need not be its",
+    );
+    note(
+        host::procfs::same_namespace(pid, "mnt").is_ok_and(|shares| !shares),
+        "it sees other mounts: its paths are looked up in its own root",
+    );
+    note(
+        seen.execfn.is_none(),
+        "its memory cannot be read (root may), so the file is inferred from its arguments, which a process can change",
+    );
+    note(emulated && seen.preserves == Some(false), "without flag P, the program's own argv[0] is not preserved");
+    note(
+        emulated && seen.preserves.is_none(),
+        "its auxiliary vector cannot be read, so flag P is not known; the first argument may be its argv[0]",
+    );
+    note(
+        emulated && entry.is_none(),
+        "no entry that is there now has this emulator's path: it was removed since, or replaced",
+    );
+    note(
+        entry.is_some_and(|entry| entry.starts == CurrentEmulator::Other),
+        "the entry starts another file now: it was registered again, or its interpreter was replaced, since this began",
+    );
+    note(seen.executes.ends_with(b" (deleted)"), "the file that it executes has no name any more; it runs on");
+    notes
+}

@@ -1,0 +1,91 @@
+//! The commands that make a file run.
+
+use binfmt_magic::Arch;
+
+use crate::binfmt::table;
+use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, FileKind, Handler, TableState};
+use crate::sanitize::shell_quote;
+
+/// The commands that make a file run, in the order in which they are needed.
+pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) -> Vec<String> {
+    let mut lines: Vec<String> = obstacle.into_iter().collect();
+    match explanation.verdict {
+        ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Unknown => {}
+        ExecVerdict::LoaderMissing => lines.extend(repair_loader(explanation)),
+        ExecVerdict::Refused => match explanation.steps.last() {
+            Some(last) if last.taken_by == Handler::Nobody => lines.extend(repair_unhandled(explanation, last)),
+            Some(last) => lines.extend(repair_interpreter(last, explanation.errno.as_deref())),
+            None => {}
+        },
+    }
+    lines
+}
+
+/// The repair if no entry or loader takes the file.
+fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
+    let file = shell_quote(&explanation.file);
+    // An entry for it exists, but is disabled.
+    if explanation.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
+        return vec![format!("echo 1 | sudo tee {}", table::entry_path("status").display())];
+    }
+    if let Some(disabled) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
+        return vec![format!(
+            "echo 1 | sudo tee {}",
+            shell_quote(&table::entry_path(&disabled.name).to_string_lossy())
+        )];
+    }
+    match (&step.elf, step.what) {
+        // A copy without the mark runs; the emulator is needed, too.
+        (Some(elf), _) if elf.is_appimage => {
+            let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc    # on a copy");
+            [vec![unmark], register_lines(elf.system, &file)].concat()
+        }
+        (Some(elf), _) => register_lines(elf.system, &file),
+        (None, FileKind::Text) if explanation.steps.len() == 1 => {
+            vec![format!("sh {file}    # if it is a shell script")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn register_lines(system: Option<&str>, file: &str) -> Vec<String> {
+    let lines = |system| {
+        [
+            format!("sudo binfmt-nix register {system}"),
+            format!("binfmt-nix run -s {system} -- {file}    # without root"),
+        ]
+    };
+    system.map(lines).into_iter().flatten().collect()
+}
+
+/// The repair if the interpreter cannot be executed.
+fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
+    let interpreter = step.interpreter.as_ref()?;
+    let has_cr = step.script.as_ref().is_some_and(|script| {
+        script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
+    });
+    match (&step.taken_by, errno) {
+        // The interpreter is matched by its own rule: sudo may be matched, too, and not start.
+        (Handler::Entry { name }, Some("ELOOP")) => Some(format!(
+            "echo -1 > {}    # in a shell of root",
+            shell_quote(&table::entry_path(name).to_string_lossy())
+        )),
+        (Handler::Entry { .. }, _) => {
+            let system = step.elf.as_ref()?.system?;
+            Some(format!("sudo binfmt-nix register --force {system}    # its own, with flag F"))
+        }
+        (Handler::Script, Some("ENOENT")) if has_cr => {
+            Some(format!("sed -i 's/\\r$//' {}    # its lines end as those of Windows do", shell_quote(&step.path)))
+        }
+        (Handler::Script, Some("EACCES")) => Some(format!("chmod +x {}", shell_quote(&interpreter.path))),
+        _ => None,
+    }
+}
+
+/// The repair if the emulator would not find the program's own loader.
+fn repair_loader(explanation: &Explanation) -> Option<String> {
+    let step = explanation.steps.iter().rev().find(|step| matches!(step.taken_by, Handler::Entry { .. }))?;
+    let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
+    let nix = arch.nix_systems.first()?;
+    Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", shell_quote(&explanation.file)))
+}

@@ -1,0 +1,9 @@
+//! What runs foreign programs on this machine, whether it works, and why not. This room changes nothing.
+//!
+//! [`status`] lists the systems, [`verify`] runs probe programs, [`doctor`] names causes and repairs, [`explain`] shows
+//! what execve(2) does with a file.
+
+pub mod doctor;
+pub mod explain;
+pub mod status;
+pub mod verify;

@@ -1,0 +1,280 @@
+//! `status`: which entry runs the programs of each system, and whether it works.
+//!
+//! `status --json` prints [`Status`] as it is: fields are added, not changed,
+//! within one `version`.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry};
+use serde::Serialize;
+
+use crate::binfmt::probe;
+use crate::binfmt::probe::isolated;
+use crate::binfmt::probe::isolated::Isolation;
+use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::table::entry_name;
+use crate::diagnose::verify;
+use crate::diagnose::verify::cause::VerifyContext;
+use crate::diagnose::verify::running_binary;
+use crate::diagnose::verify::running_binary::{DiskBinary, RunningBinary};
+use crate::host::{Host, TEMP_PREFIX};
+use crate::nix::config_show::NixConfig;
+use crate::nix::{ConfState, conf};
+use crate::paths;
+use crate::paths::{HOLD_LOCK, NIX_OWN_CONF};
+use crate::register::facts::owner::{Owner, owner_of};
+use crate::register::facts::{Facts, RecordState};
+use crate::register::receipt::{Artifact, Record, System};
+use crate::sha256::Sha256;
+
+/// The machine's foreign systems.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StatusReport {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// One element for each system that has an entry, or should have one.
+    pub systems: Vec<SystemStatus>,
+    /// Whether something that this tool made exists that belongs to no registered system: a run
+    /// is in progress, was interrupted, or had to leave something. The same command
+    /// completes it; `unregister all` removes it, or reports what remains.
+    pub unfinished: bool,
+    /// The process that runs `register --watch`, as it describes itself; null if none was found.
+    pub holder: Option<String>,
+}
+
+/// One system.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SystemStatus {
+    /// QEMU's name of it.
+    pub system: &'static str,
+    /// Whether its programs run.
+    pub state: Health,
+    /// The entry that the kernel picks.
+    pub entry: Option<String>,
+    /// The flags of the entry, in the kernel's order.
+    pub flags: Option<String>,
+    /// The path of the entry's interpreter.
+    pub interpreter: Option<String>,
+    /// The release of the file that the kernel really runs, as the file reports it; null if no program ran.
+    pub qemu: Option<String>,
+    /// The digest of that file.
+    pub sha256: Option<Sha256>,
+    /// The file at the interpreter's path, if the kernel runs another one; null if it is the same.
+    pub on_disk: Option<DiskBinary>,
+    /// Whether a program ran in an empty chroot; null if that could not be tried, or no program ran at all.
+    pub in_chroot: Option<bool>,
+    /// The origin of the emulator, if this tool installed it.
+    pub source: Option<String>,
+    /// The maker of the entry.
+    pub by: Owner,
+    /// Whether `register --watch` made it in memory, and registers it again if it is removed.
+    pub held: bool,
+    /// Whether Nix builds for all of the system's names; null if Nix could not be asked.
+    pub nix_knows: Option<bool>,
+    /// What is wrong, if something is.
+    pub detail: Option<String>,
+}
+
+/// Whether a system's programs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// A program was run just now, in an empty chroot if that could be tried.
+    Works,
+    /// A program was run just now, but not in an empty chroot: it does not run in containers and builds.
+    Partial,
+    /// An entry exists, but no program could be tried.
+    NotProven,
+    /// A program was started and failed.
+    Broken,
+    /// It is registered, but no entry runs its programs.
+    Missing,
+}
+
+/// Examines every system that has an entry or is in the receipt.
+pub fn gather_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>) -> StatusReport {
+    let systems = Arch::ALL.iter().filter_map(|arch| system_status(host, facts, answer, arch)).collect();
+    StatusReport {
+        version: 1,
+        systems,
+        unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
+        holder: host.lock_owner(Path::new(HOLD_LOCK)),
+    }
+}
+
+/// Whether unchanged files or entries of ours exist that no registered system needs.
+fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
+    let systems = &facts.receipt.systems;
+    let needed = |record: &Record| match (&record.target, &record.made) {
+        (Some(target), _) => systems.contains_key(target),
+        (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(|system| system.nix),
+        (None, _) => !systems.is_empty(),
+    };
+    let has_orphans = facts.records().any(|(record, now)| *now == RecordState::Unchanged && !needed(record));
+    has_orphans || (systems.is_empty() && host.exists(Path::new(paths::RECEIPT)))
+}
+
+/// Whether temporary files exist, which the next run that changes something removes.
+fn has_stale_files(host: &Host) -> bool {
+    let dirs = paths::home_dirs().into_iter().chain(Path::new(paths::RECEIPT_DIR).parent());
+    let is_temp = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
+    dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(is_temp)))
+}
+
+fn system_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {
+    let case = verify::build_context(facts, arch);
+    let known = facts.receipt.systems.get(arch.target);
+    let has_artifacts = known.is_none() && has_artifacts_of(facts, arch);
+    if case.entry.is_none() && known.is_none() && !has_artifacts {
+        return None;
+    }
+    let mut tried = match case.entry {
+        Some(_) => try_system(&case),
+        None => SystemTrial::without_trial(Health::Missing, (!has_artifacts).then(|| missing_text(arch))),
+    };
+    let pinned = match (case.entry, tried.running.take()) {
+        (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
+        _ => RunningBinary::default(),
+    };
+    let stale = case.entry.and_then(|entry| running_binary::describe_replaced(entry, &pinned));
+    let detail = tried.detail.or(stale).or_else(|| has_artifacts.then(|| interrupted_text(arch)));
+    Some(SystemStatus {
+        system: arch.target,
+        state: tried.state,
+        entry: case.entry.map(entry_name),
+        flags: case.entry.map(|entry| entry.rule.flags.to_string()),
+        interpreter: case.entry.map(|entry| running_binary::interpreter_path(entry).display().to_string()),
+        source: known
+            .filter(|system| is_recorded_emulator(facts, system, case.entry))
+            .map(|system| system.source.clone()),
+        by: owner_of(facts, case.entry),
+        held: case
+            .entry
+            .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
+        nix_knows: answer.map(|answer| answer.missing_systems(arch.nix_systems).is_empty()),
+        detail: detail.or_else(|| nix_not_configured(host, facts, arch, known?)),
+        qemu: pinned.qemu,
+        sha256: pinned.sha256,
+        on_disk: pinned.on_disk,
+        in_chroot: tried.in_chroot,
+    })
+}
+
+/// Whether the entry's interpreter is the emulator in the receipt.
+fn is_recorded_emulator(facts: &Facts, system: &System, entry: Option<&Entry>) -> bool {
+    entry.is_some_and(|entry| facts.real_path(&system.interpreter) == running_binary::interpreter_path(entry))
+}
+
+/// What `status --check --json` prints: one system, as fast as possible. Neither Nix nor any file is read.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CheckReport {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// QEMU's name of it.
+    pub system: &'static str,
+    /// Whether its programs run; `works` is exit status 0, and everything else 3.
+    pub state: Health,
+    /// What is wrong, if something is.
+    pub detail: Option<String>,
+}
+
+/// Examines one system.
+pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
+    let case = verify::build_context(facts, arch);
+    let tried = try_system(&case);
+    let is_stale = match (case.entry, &tried.running) {
+        (Some(entry), Some(running)) => running_binary::is_replaced(entry, running),
+        _ => false,
+    };
+    let stale = is_stale.then(|| "by another file than its path names now; status says which".to_owned());
+    // The host of a container may have the entry.
+    let missing = case.entry.is_none() && tried.state == Health::Broken;
+    let state = if missing { Health::Missing } else { tried.state };
+    CheckReport { version: 1, system: arch.target, state, detail: tried.detail.or(stale) }
+}
+
+/// The result of the probe.
+struct SystemTrial {
+    state: Health,
+    detail: Option<String>,
+    in_chroot: Option<bool>,
+    running: Option<File>,
+}
+
+impl SystemTrial {
+    fn without_trial(state: Health, detail: Option<String>) -> Self {
+        Self { state, detail, in_chroot: None, running: None }
+    }
+}
+
+/// Runs the probe in a chroot. A probe that runs there runs outside, too, so the outside is tried only if it fails.
+fn try_system(case: &VerifyContext) -> SystemTrial {
+    let shut_in = isolated::run_isolated(Isolation::Chroot, case.arch);
+    if let ProbeResult::Ran(ProbeOutput { program, .. }) = shut_in {
+        return SystemTrial { state: Health::Works, detail: None, in_chroot: Some(true), running: program };
+    }
+    let direct = probe::run_direct(case.arch);
+    let ProbeResult::Ran(ProbeOutput { program, .. }) = direct else {
+        let state = if matches!(direct, ProbeResult::NotRun(_)) { Health::NotProven } else { Health::Broken };
+        return SystemTrial::without_trial(state, Some(case.direct_cause(&direct).why));
+    };
+    let why = case.isolated_cause(&shut_in).why;
+    let (state, in_chroot, detail) = match shut_in {
+        ProbeResult::NotRun(_) => (Health::Works, None, format!("in a chroot it could not be tried: {why}")),
+        _ => (Health::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
+    };
+    SystemTrial { state, detail: Some(detail), in_chroot, running: program }
+}
+
+fn missing_text(arch: &Arch) -> String {
+    let system = arch.target;
+    format!(
+        "no entry runs its programs any more; binfmt-nix register {system} puts it back, unregister {system} takes \
+         the rest away"
+    )
+}
+
+/// Whether anything that we made is unchanged.
+fn has_artifacts_of(facts: &Facts, arch: &Arch) -> bool {
+    facts.records().any(|(record, now)| *now == RecordState::Unchanged && record.target.as_deref() == Some(arch.target))
+}
+
+fn interrupted_text(arch: &Arch) -> String {
+    let system = arch.target;
+    format!("its registration was cut short; binfmt-nix register {system} completes it, unregister {system} undoes it")
+}
+
+/// The problem that Nix was configured for the system, but its files do not list
+/// it. If this tool must not change the files, only Nix knows.
+fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<String> {
+    let included = match &facts.nix.state {
+        ConfState::LeaveAlone(_) => return None,
+        ConfState::Absent => false,
+        ConfState::Editable(text) => conf::has_include(text, conf::OWN_FILE_NAME),
+    };
+    let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
+    let is_configured =
+        included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
+    (known.nix && !is_configured)
+        .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Works => "works",
+            Self::Partial => "partial",
+            Self::NotProven => "untried",
+            Self::Broken => "broken",
+            Self::Missing => "missing",
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! Finds out why a probe failed, and what repairs that. Pure.
+
+use std::io;
+
+use binfmt_magic::{Arch, Entry};
+use nix::errno::Errno;
+
+use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::verify::running_binary::interpreter_path;
+use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
+
+/// The facts about a system whose probe failed.
+#[derive(Debug)]
+pub struct VerifyContext<'a> {
+    /// The system.
+    pub arch: &'static Arch,
+    /// The kernel's table.
+    pub table: &'a Table,
+    /// The entry that the kernel picks, if any.
+    pub entry: Option<&'a Entry>,
+    /// Whether this tool made it.
+    pub is_ours: bool,
+    /// The problem of the file at the entry's path.
+    pub fault: Option<String>,
+    /// Major and minor number of the kernel.
+    pub kernel: (u32, u32),
+    /// Whether the user is root.
+    pub is_root: bool,
+}
+
+/// A cause and its repair.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The cause.
+    pub why: String,
+    /// The command that repairs it, if known.
+    pub repair: Option<String>,
+}
+
+/// The content of the table's `status` file.
+const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
+
+impl VerifyContext<'_> {
+    /// The cause for a program that was started directly.
+    pub fn direct_cause(&self, trial: &ProbeResult) -> Cause {
+        if self.table.is_switched_off() {
+            return Cause { why: SWITCHED_OFF.into(), repair: Some(self.register_command()) };
+        }
+        let why = match trial {
+            ProbeResult::Refused(e) => self.exec_error_text(e),
+            ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
+            ProbeResult::Ran(_) => String::new(),
+        };
+        match (self.entry, self.inactive_cause()) {
+            (None, Some(off)) => off,
+            _ => Cause { why, repair: self.repair_command(trial) },
+        }
+    }
+
+    /// The cause for a program that runs outside, but not in a chroot or sandbox.
+    pub fn isolated_cause(&self, trial: &ProbeResult) -> Cause {
+        let why = match (self.entry, trial) {
+            (Some(entry), ProbeResult::Refused(_)) if !entry.rule.flags.fix_binary => format!(
+                "{} has no flag F, so the kernel looks for {} in there, where it is not",
+                entry_name(entry),
+                interpreter_path(entry).display()
+            ),
+            (Some(entry), ProbeResult::Refused(e)) => {
+                let fault = self.fault.clone().unwrap_or_else(|| e.to_string());
+                format!("{} cannot be started in there: {fault}", interpreter_path(entry).display())
+            }
+            (None, ProbeResult::Refused(e)) => format!("it is not started in there: {e}"),
+            (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
+            (_, ProbeResult::Ran(_)) => String::new(),
+        };
+        Cause { why, repair: self.repair_command(trial) }
+    }
+
+    /// The cause for a program that ran with another name than it was given.
+    pub fn argv0_cause(&self, ran: &ProbeOutput, qemu: Option<&str>) -> Cause {
+        let (major, minor) = self.kernel;
+        let release = qemu.and_then(QemuVersion::parse);
+        let why = match self.entry {
+            Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", entry_name(entry)),
+            _ if self.kernel < KERNEL_PASSES_ARGV0 => {
+                format!("Linux {major}.{minor} cannot tell an emulator of flag P: that came with 5.12")
+            }
+            _ if release.is_some_and(|release| release < FIRST_WITH_ARGV0) => {
+                format!("QEMU {} does not know flag P: that came with 6.0", qemu.unwrap_or_default())
+            }
+            _ => "the emulator does not pass it on".to_owned(),
+        };
+        let name = if ran.argv0.is_empty() { "another name" } else { ran.argv0.as_str() };
+        Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.register_command()) }
+    }
+
+    /// The cause for an error of execve(2).
+    fn exec_error_text(&self, e: &io::Error) -> String {
+        let Some(entry) = self.entry else {
+            return format!("nothing here runs its programs ({e})");
+        };
+        let (name, path) = (entry_name(entry), interpreter_path(entry).display());
+        let fault = self.fault.as_deref().unwrap_or("it, or the loader it asks for, cannot be found");
+        match e.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),
+            Some(Errno::EACCES) => {
+                format!("{name} names {path}, which may not be executed: its mode, or a noexec mount")
+            }
+            Some(Errno::ENOEXEC) => format!("{name} names {path}, which is not a program that this machine runs"),
+            Some(Errno::ELOOP) => format!("{name} names {path}, which itself would need an emulator"),
+            _ => format!("{name} is there, and the kernel does not start {path}: {e}"),
+        }
+    }
+
+    /// The reason why no entry is in force: it is disabled, or missing.
+    fn inactive_cause(&self) -> Option<Cause> {
+        let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: Some(repair.to_owned()) });
+        let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
+        if let Some(entry) = self.table.entries().iter().find(takes).filter(|entry| !entry.enabled) {
+            let name = entry_name(entry);
+            return cause(
+                &format!("{name} is disabled"),
+                &format!("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/{name}"),
+            );
+        }
+        let register = format!("sudo binfmt-nix register {}", self.arch.target);
+        match self.table {
+            Table::NotMounted | Table::Offline => {
+                cause("nothing runs its programs: binfmt_misc is not mounted here", &register)
+            }
+            Table::Mounted { .. } => cause("nothing runs its programs: no entry takes them", &register),
+        }
+    }
+
+    fn repair_command(&self, trial: &ProbeResult) -> Option<String> {
+        match trial {
+            ProbeResult::NotRun(_) if self.is_root => None,
+            ProbeResult::NotRun(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
+            _ => Some(self.register_command()),
+        }
+    }
+
+    /// The command that makes a working entry.
+    fn register_command(&self) -> String {
+        let system = self.arch.target;
+        if self.table.is_switched_off() {
+            return "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status".into();
+        }
+        match (self.entry, self.is_ours) {
+            (None, _) => format!("sudo binfmt-nix register {system}"),
+            (Some(_), true) => {
+                format!("sudo binfmt-nix unregister {system} && sudo binfmt-nix register {system} --source download")
+            }
+            (Some(_), false) => format!("sudo binfmt-nix register {system} --force (puts ours above it)"),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `test`: proves that programs of a system run now, whichever tool made the entry. Each proof is a probe that really ran.
+//!
+//! `test --json` prints [`Report`] as it is: fields are added, not changed, within one `version`.
+
+pub mod cause;
+pub mod nix_build;
+pub mod running_binary;
+
+use std::fmt;
+
+use binfmt_magic::{Arch, Entry};
+use serde::Serialize;
+
+use crate::binfmt::probe;
+use crate::binfmt::probe::isolated;
+use crate::binfmt::probe::isolated::Isolation;
+use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::table::entry_name;
+use crate::diagnose::verify::cause::{Cause, VerifyContext};
+use crate::diagnose::verify::running_binary::{RunningBinary, interpreter_path};
+use crate::host::{self, Host};
+use crate::qemu::binary;
+use crate::register::facts::Facts;
+use crate::register::facts::owner::{Owner, owner_of};
+
+/// What was proven.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VerifyReport {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// Whether everything was proven; if not, the exit status is 3.
+    pub proven: bool,
+    /// One element for each system.
+    pub systems: Vec<SystemVerification>,
+}
+
+/// One system.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SystemVerification {
+    /// QEMU's name of it.
+    pub system: &'static str,
+    /// The entry that the kernel picks; null if none is visible.
+    pub entry: Option<String>,
+    /// The flags of the entry, in the kernel's order.
+    pub flags: Option<String>,
+    /// The path of the entry's interpreter.
+    pub interpreter: Option<String>,
+    /// The release of the file that the kernel really ran.
+    pub qemu: Option<String>,
+    /// The maker of the entry.
+    pub by: Owner,
+    /// The checks, in order.
+    pub proofs: Vec<Proof>,
+    /// Notes that do not make a check fail.
+    pub notes: Vec<String>,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Proof {
+    /// The check.
+    pub what: ProofKind,
+    /// The result of the check.
+    pub result: ProofResult,
+    /// The result in words, or why the check failed.
+    pub text: String,
+    /// The repair, if it was not proven.
+    pub repair: Option<String>,
+}
+
+/// The checks that are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofKind {
+    /// A program is started directly.
+    Direct,
+    /// It is started with another name than its file has.
+    Argv0,
+    /// It is started in an empty chroot.
+    Chroot,
+    /// It is started in namespaces and a root directory like those of Nix's sandbox.
+    Sandbox,
+    /// It is the builder of a derivation.
+    Nix,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofResult {
+    /// The check succeeded.
+    Proven,
+    /// The check failed.
+    Failed,
+    /// The check could not be made.
+    Untried,
+}
+
+/// Makes all checks.
+pub fn verify_systems(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bool) -> VerifyReport {
+    let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, with_nix)).collect();
+    let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
+    VerifyReport { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems }
+}
+
+fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> SystemVerification {
+    let case = build_context(facts, arch);
+    let mut direct = probe::run_direct(arch);
+    let running = if let ProbeResult::Ran(ran) = &mut direct { ran.program.take() } else { None };
+    let pinned = match (case.entry, running) {
+        (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
+        _ => RunningBinary::default(),
+    };
+    let mut proofs = vec![direct_proof(&case, &direct)];
+    if let ProbeResult::Ran(ran) = &direct {
+        proofs.push(argv0_proof(&case, ran, pinned.qemu.as_deref()));
+        for (what, room) in [(ProofKind::Chroot, Isolation::Chroot), (ProofKind::Sandbox, Isolation::Sandbox)] {
+            proofs.push(isolated_proof(&case, what, &isolated::run_isolated(room, arch)));
+        }
+    } else {
+        proofs.extend([ProofKind::Argv0, ProofKind::Chroot, ProofKind::Sandbox].map(Proof::without_program));
+    }
+    if with_nix {
+        proofs.push(nix_build::test_build(host, arch));
+    }
+    SystemVerification {
+        system: arch.target,
+        entry: case.entry.map(entry_name),
+        flags: case.entry.map(|entry| entry.rule.flags.to_string()),
+        interpreter: case.entry.map(|entry| interpreter_path(entry).display().to_string()),
+        notes: collect_notes(facts, &case, &direct, &pinned),
+        qemu: pinned.qemu,
+        by: owner_of(facts, case.entry),
+        proofs,
+    }
+}
+
+/// Gathers the facts about a system before its probe is started.
+pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext<'f> {
+    let entry = arch.headers().iter().find_map(|head| facts.table.matching_entry(head));
+    VerifyContext {
+        arch,
+        table: &facts.table,
+        entry,
+        is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
+        fault: entry.and_then(|entry| find_fault(facts, entry)),
+        kernel: facts.kernel,
+        is_root: host::env::effective_ids().0 == 0,
+    }
+}
+
+/// The problem of the file that an entry names. The file is read, but not started.
+fn find_fault(facts: &Facts, entry: &Entry) -> Option<String> {
+    if crate::binfmt::in_memory::is_in_memory_path(&entry.rule.interpreter) {
+        return None;
+    }
+    let Ok(file) = host::user_files::open_regular(interpreter_path(entry)) else {
+        return host::user_files::path_is_missing(interpreter_path(entry)).then(|| "there is no such file".into());
+    };
+    let head = host::user_files::first_bytes(&file, binary::HEAD_SIZE).ok()?;
+    binary::check_binary(&head, &facts.machine).err().map(|why| why.to_string())
+}
+
+fn direct_proof(case: &VerifyContext, trial: &ProbeResult) -> Proof {
+    match trial {
+        ProbeResult::Ran(_) => Proof::passed(ProofKind::Direct, "a program ran"),
+        _ => Proof::not_passed(ProofKind::Direct, trial, case.direct_cause(trial)),
+    }
+}
+
+fn argv0_proof(case: &VerifyContext, ran: &ProbeOutput, qemu: Option<&str>) -> Proof {
+    if ran.has_original_argv0() {
+        return Proof::passed(ProofKind::Argv0, "it kept its argv[0]");
+    }
+    let Cause { why, repair } = case.argv0_cause(ran, qemu);
+    Proof { what: ProofKind::Argv0, result: ProofResult::Failed, text: format!("it lost its argv[0]; {why}"), repair }
+}
+
+fn isolated_proof(case: &VerifyContext, what: ProofKind, trial: &ProbeResult) -> Proof {
+    match (what, trial) {
+        (ProofKind::Chroot, ProbeResult::Ran(_)) => Proof::passed(what, "it ran in an empty chroot"),
+        (_, ProbeResult::Ran(_)) => Proof::passed(what, "it ran in a sandbox like Nix's"),
+        _ => Proof::not_passed(what, trial, case.isolated_cause(trial)),
+    }
+}
+
+fn collect_notes(facts: &Facts, case: &VerifyContext, direct: &ProbeResult, pinned: &RunningBinary) -> Vec<String> {
+    let mut notes = Vec::new();
+    let Some(entry) = case.entry else {
+        if matches!(direct, ProbeResult::Ran(_)) {
+            notes
+                .push("the entry that runs it is not in the table that is seen here: a container's host has it".into());
+        }
+        return notes;
+    };
+    notes.extend(running_binary::describe_replaced(entry, pinned));
+    if entry.rule.flags.credentials {
+        notes.push(format!(
+            "{} has flag C: setuid programs get their rights, and so does the emulator, which obeys its caller's variables",
+            entry_name(entry)
+        ));
+    }
+    if let Some(ours) = facts.our_entry(case.arch).filter(|_| !case.is_ours) {
+        notes.push(format!("{}, which is not ours, lies above our {}", entry_name(entry), entry_name(ours)));
+    }
+    notes
+}
+
+impl Proof {
+    fn passed(what: ProofKind, text: &str) -> Self {
+        Self { what, result: ProofResult::Proven, text: text.to_owned(), repair: None }
+    }
+
+    fn not_passed(what: ProofKind, trial: &ProbeResult, cause: Cause) -> Self {
+        let Cause { why, repair } = cause;
+        let (result, text) = match trial {
+            ProbeResult::NotRun(_) => (ProofResult::Untried, format!("{what} could not be tried: {why}")),
+            _ => (ProofResult::Failed, format!("{what}: {why}")),
+        };
+        Self { what, result, text, repair }
+    }
+
+    fn without_program(what: ProofKind) -> Self {
+        let text = format!("{what}: no program runs at all");
+        Self { what, result: ProofResult::Failed, text, repair: None }
+    }
+}
+
+impl fmt::Display for ProofKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "started by itself",
+            Self::Argv0 => "its argv[0]",
+            Self::Chroot => "in an empty chroot",
+            Self::Sandbox => "in a sandbox like Nix's",
+            Self::Nix => "as a builder of Nix",
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! Proves that Nix builds for a system, by a build.
+
+use binfmt_magic::Arch;
+
+use super::{Proof, ProofKind, ProofResult};
+use crate::host::Host;
+use crate::nix::test_build::{TestBuild, run_test_build};
+
+/// Builds a derivation for a system.
+pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
+    let test_build = match (arch.nix_systems.first(), arch.probe()) {
+        _ if !host.is_live() => {
+            TestBuild::NotRun("--root is about another machine than the one whose Nix this is".into())
+        }
+        (Some(system), Some(probe)) => run_test_build(host, system, probe),
+        _ => TestBuild::NotRun("Nix has no name for this system".into()),
+    };
+    let (result, text, repair) = result_of_build(test_build, arch.target);
+    Proof { what: ProofKind::Nix, result, text, repair }
+}
+
+fn result_of_build(test_build: TestBuild, system: &str) -> (ProofResult, String, Option<String>) {
+    let what = ProofKind::Nix;
+    match test_build {
+        TestBuild::Ran { in_sandbox: false, .. } => (
+            ProofResult::Untried,
+            format!("{what}: it ran, but whether in a sandbox is for the nix-daemon to say, which does not trust you"),
+            Some(format!("as root: sudo binfmt-nix test {system} --nix")),
+        ),
+        TestBuild::Ran { keeps_argv0: true, .. } => {
+            (ProofResult::Proven, "Nix built with it, in its sandbox".into(), None)
+        }
+        TestBuild::Ran { keeps_argv0: false, .. } => {
+            (ProofResult::Proven, "Nix built with it, in its sandbox (its argv[0] was lost)".into(), None)
+        }
+        TestBuild::Refused(said) => (
+            ProofResult::Failed,
+            format!("{what}: Nix does not build for it: {said}"),
+            Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if register asks for it)")),
+        ),
+        TestBuild::Failed(said) => (
+            ProofResult::Failed,
+            format!("{what}: {said}"),
+            Some(format!("see the other lines first; then: sudo binfmt-nix register {system} --force")),
+        ),
+        TestBuild::NotRun(why) => (ProofResult::Untried, format!("{what} could not be tried: {why}"), None),
+    }
+}

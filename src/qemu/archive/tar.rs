@@ -1,0 +1,192 @@
+//! Walks through a tar archive (POSIX pax and ustar, GNU's long names).
+//!
+//! The library gives the blocks as they are: what it would make of long names and extended headers has no bounds.
+
+use std::io::{self, Read};
+
+use tar::{Archive, Entry};
+
+use super::manifest::{self, Manifest};
+use super::{ArchiveError, ArchiveItem, ArchiveSink, MAX_TOTAL, send_emulator};
+use crate::qemu::archive::members;
+use crate::qemu::archive::whiteouts::Whiteouts;
+
+/// Headers of any kind; the largest distributions have fewer files.
+const MAX_ENTRIES: usize = 200_000;
+/// A path has no more than PATH_MAX bytes (limits.h), and an extended header little more than two.
+const MAX_HEADER: u64 = 64 << 10;
+
+/// Gives what is wanted of it to the sink, and reads it to its end, which is where a checksum is.
+pub(super) fn unpack_tar(tar: impl Read, targets: &[&str], sink: &mut ArchiveSink<'_>) -> Result<(), ArchiveError> {
+    let mut walk = ArchiveWalk::new(targets, sink, None);
+    walk.read_archive(tar)?;
+    walk.check_links()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
+fn read_error(e: io::Error) -> ArchiveError {
+    ArchiveError::Refused(format!("it is no tar archive, or a broken one: {e}"))
+}
+
+/// A way through one archive, or through the layers of an image.
+pub(super) struct ArchiveWalk<'a, 'b, 'c> {
+    targets: &'a [&'a str],
+    sink: &'b mut ArchiveSink<'c>,
+    /// The emulators that were given, with their paths.
+    found: Vec<(&'a str, String)>,
+    /// How many of them are of layers above.
+    prefix_depth: usize,
+    /// How long they are together.
+    total: u64,
+    /// How many members there were.
+    members: usize,
+    /// The next entry's path, where its own header has no room for it.
+    long: Option<Vec<u8>>,
+    /// Members with an emulator's name that are no files.
+    links: Vec<(&'a str, String)>,
+    /// In layers: what those above hide.
+    whiteouts: Option<Whiteouts>,
+}
+
+impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
+    fn new(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>, hidden: Option<Whiteouts>) -> Self {
+        let (found, links) = (Vec::new(), Vec::new());
+        Self { targets, sink, found, prefix_depth: 0, total: 0, members: 0, long: None, links, whiteouts: hidden }
+    }
+
+    /// Layers are to come, the uppermost first.
+    pub(super) fn for_layers(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>) -> Self {
+        Self::new(targets, sink, Some(Whiteouts::default()))
+    }
+
+    /// The next layer lies below.
+    pub(super) fn next_layer(&mut self) {
+        self.prefix_depth = self.found.len();
+        self.whiteouts.iter_mut().for_each(Whiteouts::next_layer);
+    }
+
+    /// Reads an archive to its end.
+    pub(super) fn read_archive(&mut self, tar: impl Read) -> Result<(), ArchiveError> {
+        let mut archive = Archive::new(tar);
+        // The pieces of an .apk each have an end of their own, or none.
+        archive.set_ignore_zeros(true);
+        self.long = None;
+        for (number, entry) in archive.entries().map_err(read_error)?.raw(true).enumerate() {
+            self.members = self.members.saturating_add(1);
+            if self.members > MAX_ENTRIES {
+                return Err(ArchiveError::refused(format!("it has more than {MAX_ENTRIES} members")));
+            }
+            self.visit_entry(entry.map_err(read_error)?, number == 0 && self.whiteouts.is_none())?;
+        }
+        Ok(())
+    }
+
+    fn visit_entry<R: Read>(&mut self, mut entry: Entry<'_, R>, first: bool) -> Result<(), ArchiveError> {
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() {
+            let mut path = read_extension(&mut entry)?;
+            path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
+            self.long = Some(path);
+            return Ok(());
+        }
+        if kind.is_pax_local_extensions() {
+            let records = read_extension(&mut entry)?;
+            self.long = parse_pax_path(&records)?.or(self.long.take());
+            return Ok(());
+        }
+        if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
+            return Ok(());
+        }
+        let path = self.long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        if kind.is_gnu_sparse() {
+            return Err(ArchiveError::Refused(format!("its member {} is sparse", String::from_utf8_lossy(&path))));
+        }
+        if let Some(hidden) = &mut self.whiteouts
+            && hidden.visit(&path, kind.is_dir())?
+        {
+            return Ok(());
+        }
+        if first && path == manifest::FILE_NAME.as_bytes() && kind.is_file() {
+            return self.read_manifest(&mut entry);
+        }
+        match members::target_of_path(&path, self.targets)? {
+            Some(target) if kind.is_file() => self.read_emulator(entry, target, &path),
+            Some(target) if !kind.is_dir() => {
+                self.links.push((target, String::from_utf8_lossy(&path).into_owned()));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_manifest<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), ArchiveError> {
+        let mut text = Vec::new();
+        entry.take(manifest::MAX_SIZE).read_to_end(&mut text).map_err(read_error)?;
+        let manifest = Manifest::parse(&text, self.targets);
+        let manifest = manifest.map_err(|why| ArchiveError::Refused(format!("its {}: {why}", manifest::FILE_NAME)))?;
+        (self.sink)(ArchiveItem::Manifest(manifest)).map_err(ArchiveError::Sink)
+    }
+
+    fn read_emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
+        let path = String::from_utf8_lossy(path).into_owned();
+        let duplicate = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
+        if let Some((number, (_, other))) = duplicate {
+            if number < self.prefix_depth {
+                return Ok(());
+            }
+            return Err(ArchiveError::Refused(format!("it has two emulators for {target}: {other} and {path}")));
+        }
+        let size = entry.header().entry_size().map_err(read_error)?;
+        self.total = self.total.saturating_add(size);
+        if self.total > MAX_TOTAL {
+            return Err(ArchiveError::refused(format!("its emulators have more than {MAX_TOTAL} bytes")));
+        }
+        send_emulator(entry, target, &path, size, self.sink)?;
+        let known = self.targets.iter().find(|known| **known == target);
+        self.found.extend(known.map(|known| (*known, path)));
+        Ok(())
+    }
+
+    /// A link in the place of an emulator is not followed, but is worth a word where it is all there is.
+    pub(super) fn check_links(self) -> Result<(), ArchiveError> {
+        let dangling_link = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
+        match dangling_link {
+            Some((_, path)) => Err(ArchiveError::Refused(format!("its {path} is a link or a device, not a file"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn read_extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
+    let size = entry.header().entry_size().map_err(read_error)?;
+    if size > MAX_HEADER {
+        return Err(ArchiveError::refused(format!("it has an extended header of {size} bytes")));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(read_error)?;
+    Ok(bytes)
+}
+
+/// The path in an extended header: records of length, blank, key, `=`, value, line end (pax in POSIX.1-2024).
+fn parse_pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let broken = || ArchiveError::refused("it has a broken extended header");
+    let (mut rest, mut path) = (records, None);
+    while !rest.is_empty() {
+        let blank = rest.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
+        let length = rest.get(..blank).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
+        let (record, rest_of_header) = length.and_then(|length| rest.split_at_checked(length)).ok_or_else(broken)?;
+        let record = record.get(blank..).and_then(|record| record.strip_prefix(b" ")?.strip_suffix(b"\n"));
+        let record = record.ok_or_else(broken)?;
+        let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
+        let (key, value) = record.split_at_checked(equals).ok_or_else(broken)?;
+        match key {
+            b"path" => path = value.strip_prefix(b"=").map(<[u8]>::to_vec),
+            // Of files beyond 8 GiB; the library would have to know it to find the next header.
+            b"size" => return Err(ArchiveError::refused("it has a member whose size is in an extended header")),
+            _ if key.starts_with(b"GNU.sparse.") => return Err(ArchiveError::refused("it has a sparse member")),
+            _ => {}
+        }
+        rest = rest_of_header;
+    }
+    Ok(path)
+}

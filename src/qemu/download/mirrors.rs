@@ -1,0 +1,81 @@
+//! Which mirrors this machine downloads from, and how.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::host::{self, Host};
+use crate::qemu::download;
+use crate::qemu::download::netrc;
+use crate::qemu::download::netrc::NetrcLogin;
+use crate::qemu::download::{BaseUrl, FileUrl, Mirror};
+
+/// The variable that names a mirror, as `--mirror` does.
+pub const MIRROR_VARIABLE: &str = "BINFMT_NIX_MIRROR";
+
+/// The variable that names the certificates that Nix trusts.
+pub const NIX_CERT_VARIABLE: &str = "NIX_SSL_CERT_FILE";
+
+/// The variable that names the user's passwords, if they are not in `~/.netrc`.
+pub const NETRC_VARIABLE: &str = "NETRC";
+
+/// The mirror that the user named, on the command line or else in the
+/// environment.
+pub fn user_mirror(option: Option<&str>) -> Result<Option<BaseUrl>> {
+    let url = option.map(str::to_owned).or_else(|| host::env::var(MIRROR_VARIABLE));
+    url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
+}
+
+/// All mirrors, in the order in which they are asked: the one that was named,
+/// those that apt is set up with (they honour a company's own), two public ones.
+pub fn list_mirrors(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
+    let logins = read_logins(host);
+    let mirrors = download::order_mirrors(named, apt_mirrors(host));
+    mirrors.into_iter().map(|mirror| mirror.map_base_url(|url| add_login(url, &logins))).collect()
+}
+
+/// URLs of files, with the user's passwords for their servers.
+pub fn add_logins(host: &Host, urls: &[FileUrl]) -> Vec<FileUrl> {
+    let logins = read_logins(host);
+    urls.iter().map(|url| add_login(url.clone(), &logins)).collect()
+}
+
+fn add_login<T: Clone + Into<String> + FromStr>(url: T, logins: &[NetrcLogin]) -> T {
+    netrc::add_login(&url.clone().into(), logins).and_then(|url| url.parse().ok()).unwrap_or(url)
+}
+
+/// The user's own, then apt's (apt_auth.conf(5)), then those that Nix downloads with (`netrc-file` in nix.conf(5)).
+fn read_logins(host: &Host) -> Vec<NetrcLogin> {
+    let given =
+        |path: &Path| host::user_files::read_if_readable(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let own = host::env::var(NETRC_VARIABLE)
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
+    let own = own.as_deref().and_then(given);
+    let dir = Path::new("/etc/apt/auth.conf.d");
+    let mut names = host.list_dir(dir).unwrap_or_default();
+    names.sort();
+    let other_files = [Path::new("/etc/apt/auth.conf").to_owned()].into_iter();
+    let other_files =
+        other_files.chain(names.iter().map(|name| dir.join(name))).chain([Path::new("/etc/nix/netrc").to_owned()]);
+    let texts = own.into_iter().chain(other_files.filter_map(|path| host.read_lossy(&path)));
+    texts.flat_map(|text| netrc::parse_netrc(&text)).collect()
+}
+
+/// The certificates that Nix was told of (PEM): they count too.
+pub fn extra_roots() -> Vec<u8> {
+    let named = host::env::var(NIX_CERT_VARIABLE).and_then(|path| host::user_files::read_if_readable(Path::new(&path)));
+    named.unwrap_or_default()
+}
+
+fn apt_mirrors(host: &Host) -> Vec<BaseUrl> {
+    let dir = Path::new("/etc/apt/sources.list.d");
+    let mut files = vec![Path::new("/etc/apt/sources.list").to_owned()];
+    let mut names = host.list_dir(dir).unwrap_or_default();
+    names.sort();
+    files.extend(names.iter().map(|name| dir.join(name)));
+    let texts: Vec<(String, String)> =
+        files.iter().filter_map(|path| Some((path.to_string_lossy().into_owned(), host.read_lossy(path)?))).collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    download::mirrors_from_apt(&texts, &mut |path| host.read_lossy(Path::new(path)))
+}

@@ -1,0 +1,79 @@
+//! Downloads emulators and archives into files that are open, and shows how far it is.
+
+use crate::qemu::download::confined;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek as _, Write as _};
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::qemu::catalog::{Member, Package};
+use crate::qemu::download::Network;
+use crate::qemu::download::confined::TransferOptions;
+use crate::qemu::download::mirrors;
+use crate::qemu::download::{DownloadEvent, DownloadSummary};
+use crate::sha256::Sha256;
+use crate::ui::Ui;
+
+/// Downloads these members of a package, by QEMU target, in a process of its own.
+///
+/// Nothing of it is to be trusted before its digest was compared: see [`check`].
+/// Returns what the user should know of this kernel, if anything.
+pub fn download_into_files(
+    host: &Host,
+    ui: &Ui,
+    package: &Package,
+    mut files: BTreeMap<&str, &mut File>,
+    network: &Network,
+) -> Result<(DownloadSummary, Option<String>)> {
+    if network.offline {
+        return Err(Error::Offline { what: format!("QEMU {}", package.qemu_version) });
+    }
+    let targets: Vec<_> = files.keys().copied().collect();
+    let plan = package.plan_blocks(&targets)?;
+    let mirrors = mirrors::list_mirrors(host, network.mirror.clone());
+    let mut write = |member: &Member, bytes: &[u8]| -> io::Result<()> {
+        files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
+    };
+    let (fetched, note) = with_progress_bar(ui, |tell| {
+        confined::download_package(&plan, &mirrors, &transfer_options(), &mut write, tell, &mut interrupt_check(host))
+    })?;
+    ui.print_download_summary(fetched.moved, package.size, &fetched.url);
+    Ok((fetched, note))
+}
+
+/// Shows how far it is, where stderr is a terminal.
+pub(crate) fn with_progress_bar<T>(
+    ui: &Ui,
+    work: impl FnOnce(&mut dyn FnMut(DownloadEvent<'_>)) -> Result<T>,
+) -> Result<T> {
+    let bar = ui.start_progress();
+    let done = work(&mut |event: DownloadEvent<'_>| match event {
+        DownloadEvent::Asking { url, .. } => bar.set_source(url),
+        DownloadEvent::Moved { bytes, of } => bar.set_position(bytes, of),
+        DownloadEvent::GaveUp { url, reason } => bar.print_above(&format!("{url}: {reason}")),
+        DownloadEvent::Verified { .. } => {}
+    });
+    bar.clear();
+    done
+}
+
+/// A signal ends it.
+pub(crate) fn interrupt_check(host: &Host) -> impl FnMut() -> Result<()> {
+    || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+}
+
+pub(crate) fn transfer_options() -> TransferOptions {
+    TransferOptions { extra_roots: mirrors::extra_roots(), ..TransferOptions::default() }
+}
+
+/// Reads a downloaded file whole, and compares it with its digest.
+pub fn check_member(file: &mut File, member: &Member) -> Result<()> {
+    let read = file.rewind().and_then(|()| Sha256::of_reader(file));
+    let (binary, path) = (format!("qemu-{}", member.target), "the download".into());
+    match read {
+        Ok(sha256) if sha256 == member.sha256 => Ok(()),
+        Ok(_) => Err(Error::Unfit { path, binary, why: "its bytes changed on the way".into() }),
+        Err(e) => Err(Error::Unfit { path, binary, why: e.to_string() }),
+    }
+}

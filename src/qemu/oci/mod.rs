@@ -1,0 +1,37 @@
+//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure, except [`login`],
+//! which reads the auth files.
+//!
+//! An image is a chain of digests: the reference names an index or a manifest, the index names the manifest of each
+//! platform, and that names the layers (image-spec v1.1, `image-index.md` and `manifest.md`; the same shapes are
+//! docker's manifest list and schema 2). So one digest pins all bytes, and [`Chain`] is the only place that decides
+//! which bytes may come next: bytes are compared with their digest before anything is read out of them. Both sides of
+//! a pull, which are two processes, have a chain of their own.
+//!
+//! Passwords are in [`Credentials`] alone, which shows none of them.
+
+pub mod auth_file;
+pub mod challenge;
+pub mod credentials;
+pub mod digest_chain;
+pub mod error;
+pub mod invalid;
+pub mod manifest;
+pub mod platform;
+pub mod protocol;
+pub mod pull;
+pub mod pull_client;
+pub mod reference;
+pub mod registry;
+pub mod registry_host;
+pub mod supervise;
+pub mod token;
+pub mod worker;
+
+pub use auth_file::{AUTH_FILE_VARIABLE, InvalidAuthFile, auth_file_paths, find_credentials, read_login};
+pub use challenge::{AuthChallenge, may_send_password, pull_scope};
+pub use credentials::{Credentials, InvalidAuth, RegistryLogin};
+pub use digest_chain::{ChainError, DigestChain, Expected, MAX_DOCUMENT_SIZE};
+pub use invalid::{InvalidReference, ReferenceProblem};
+pub use manifest::{Document, InvalidDocument, LayerDescriptor, MAX_LAYERS, ManifestDescriptor, NoPlatformError};
+pub use platform::Platform;
+pub use reference::ImageReference;

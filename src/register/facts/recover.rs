@@ -1,0 +1,99 @@
+//! Things of ours that no receipt knows: it was lost, or moved aside as beyond
+//! repair. What is to the letter as we make it is taken for ours again.
+//!
+//! An include line is not: people write one too, and of a missing file it is
+//! harmless.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use crate::binfmt::boot;
+use crate::binfmt::table::{Table, entry_name};
+use crate::error::Result;
+use crate::host::Host;
+use crate::nix::conf;
+use crate::paths;
+use crate::paths::NIX_OWN_CONF;
+use crate::register::receipt::{Artifact, Receipt, Record, Stage, System};
+use crate::sha256::Sha256;
+
+/// A receipt that says what bears our marks. What it cannot know again, such as
+/// where an emulator came from, it leaves open.
+pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
+    let mut receipt = Receipt::default();
+    let own_conf = read_plain_file(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
+    let configured = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    for arch in Arch::ALL {
+        let found = find_artifacts(host, arch, table)?;
+        if found.is_empty() {
+            continue;
+        }
+        let system = System {
+            entry: first_entry_name(&found).unwrap_or_else(|| paths::emulator_name(arch)),
+            interpreter: paths::interpreter_path(arch),
+            qemu: String::new(),
+            source: "found in place".into(),
+            adopted: false,
+            nix: configured.split_whitespace().any(|word| arch.nix_systems.contains(&word)),
+            proven: false,
+        };
+        receipt.systems.insert(arch.target.to_owned(), system);
+        receipt.records.extend(found.into_iter().map(|made| done_record(made, Some(arch))));
+    }
+    if own_conf.is_some() {
+        receipt.records.extend(file_artifact(host, NIX_OWN_CONF.into())?.map(|made| done_record(made, None)));
+    }
+    if receipt.records.iter().any(|record| matches!(record.made, Artifact::Interpreter { .. })) {
+        receipt.records.insert(0, done_record(Artifact::Dir { path: paths::EMULATOR_DIR.into() }, None));
+    }
+    Ok(receipt)
+}
+
+fn first_entry_name(found: &[Artifact]) -> Option<String> {
+    found.iter().find_map(|made| match made {
+        Artifact::Entry { name, .. } => Some(name.clone()),
+        _ => None,
+    })
+}
+
+/// An emulator in our place is ours if an entry or a boot file of ours names it.
+fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Artifact>> {
+    let emulator = paths::interpreter_path(arch);
+    let real = host.at(&emulator);
+    let mut found = Vec::new();
+    for entry in paths::entry_names(arch).iter().filter_map(|name| table.find_entry(name)) {
+        if entry.rule.interpreter == real.as_os_str().as_bytes() {
+            let line = String::from_utf8_lossy(&entry.rule.to_line()?).into_owned();
+            found.push(Artifact::Entry { name: entry_name(entry), line });
+        }
+    }
+    let path = paths::boot_rule(arch);
+    let rule = read_plain_file(host, &path)?.and_then(|text| boot::parse_own_file(&text));
+    if rule.is_some_and(|rule| rule.interpreter == emulator.as_os_str().as_bytes()) {
+        found.extend(file_artifact(host, path)?);
+    }
+    if !found.is_empty()
+        && let Some((sha256, seal)) = fingerprint_plain_file(host, &emulator)?
+    {
+        found.insert(0, Artifact::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
+    }
+    Ok(found)
+}
+
+fn done_record(made: Artifact, arch: Option<&Arch>) -> Record {
+    Record { state: Stage::Done, target: arch.map(|arch| arch.target.to_owned()), made }
+}
+
+fn file_artifact(host: &Host, path: PathBuf) -> Result<Option<Artifact>> {
+    Ok(fingerprint_plain_file(host, &path)?.map(|(sha256, _)| Artifact::File { path, sha256 }))
+}
+
+fn fingerprint_plain_file(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::FileStamp)>> {
+    if host.is_regular_file(path) { host.fingerprint(path) } else { Ok(None) }
+}
+
+fn read_plain_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
+    if host.is_regular_file(path) { host.read(path) } else { Ok(None) }
+}

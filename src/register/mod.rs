@@ -1,0 +1,17 @@
+//! The main job: register emulators, and undo it exactly.
+//!
+//! ```text
+//! request ─▶ facts (read once) ─▶ plan (pure) ─▶ apply (the only writer) ─▶ verify
+//! ```
+//!
+//! Every change is recorded in the [`receipt`] before it is made, so that a run that was killed at any instant can be
+//! completed or undone. [`watch`] keeps the entries registered for as long as it runs.
+
+pub mod apply;
+pub mod facts;
+pub mod plan;
+pub mod receipt;
+pub mod report;
+pub mod request;
+pub mod unregister;
+pub mod watch;

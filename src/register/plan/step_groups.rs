@@ -1,0 +1,79 @@
+//! The steps of a registration by kind, so that several systems share one
+//! download and one order.
+
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::{Plan, Step, SystemPlan};
+use crate::binfmt::table::Table;
+use crate::paths;
+use crate::register::facts::Facts;
+
+/// Filled system by system; the fields stand in the order of the plan.
+#[derive(Default)]
+pub(super) struct StepGroups {
+    pub(super) downloads: Vec<&'static Arch>,
+    pub(super) copy: Vec<Step>,
+    pub(super) place: Vec<Step>,
+    pub(super) boot: Vec<Step>,
+    pub(super) register: Vec<Step>,
+    pub(super) nix: Vec<Step>,
+    pub(super) last: Vec<Step>,
+    pub(super) systems: Vec<SystemPlan>,
+    pub(super) notes: Vec<String>,
+    pub(super) findings: Vec<String>,
+}
+
+impl StepGroups {
+    /// How many changes so far, those to Nix left out.
+    pub(super) fn count_system_steps(&self) -> usize {
+        let lists = [&self.copy, &self.place, &self.boot, &self.register];
+        lists.iter().map(|list| list.len()).chain([self.downloads.len()]).sum()
+    }
+
+    pub(super) fn into_plan(self, facts: &Facts) -> Plan {
+        let fetch = (!self.downloads.is_empty()).then_some(Step::DownloadEmulators(self.downloads));
+        let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
+        let mounts = matches!(facts.table, Table::NotMounted) && self.register.iter().any(registers);
+        // The mount comes first: a kernel without binfmt_misc is told before anything is downloaded.
+        let steps = mounts
+            .then_some(Step::MountTable)
+            .into_iter()
+            .chain(fetch)
+            .chain(self.copy)
+            .chain(self.place)
+            .chain(self.boot)
+            .chain(self.register)
+            .chain(self.nix)
+            .chain(self.last)
+            .collect();
+        Plan {
+            steps: prepend_missing_dirs(steps, facts),
+            systems: self.systems,
+            notes: self.notes,
+            findings: self.findings,
+        }
+    }
+}
+
+/// Puts the directories that are missing before the steps that need them.
+fn prepend_missing_dirs(steps: Vec<Step>, facts: &Facts) -> Vec<Step> {
+    let mut dirs: Vec<Step> = Vec::new();
+    for step in &steps {
+        let path = match step {
+            Step::DownloadEmulators(_) | Step::CopyEmulator { .. } => Path::new(paths::EMULATOR_DIR).join("x"),
+            Step::WriteFile { path, .. } | Step::AddInclude(path) => path.clone(),
+            _ => continue,
+        };
+        let above: Vec<_> = path.ancestors().skip(1).collect();
+        for dir in above.into_iter().rev().filter(|dir| facts.missing_dirs.contains(*dir)) {
+            let make = Step::MakeDir(dir.to_owned());
+            if !dirs.contains(&make) {
+                dirs.push(make);
+            }
+        }
+    }
+    dirs.extend(steps);
+    dirs
+}

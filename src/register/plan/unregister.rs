@@ -1,0 +1,148 @@
+//! From "take these away" and a look at the machine to the steps.
+//!
+//! Undo is three-way: what is as we left it goes; what is gone is forgotten;
+//! what somebody changed since stays, and is a finding.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use binfmt_magic::Arch;
+
+use super::{Plan, Step, SystemPlan};
+use crate::binfmt::table::entry_name;
+use crate::nix::conf;
+use crate::paths;
+use crate::paths::NIX_OWN_CONF;
+use crate::register::facts::{Facts, RecordState};
+use crate::register::plan::nix::list_guests;
+use crate::register::receipt::{Artifact, Record, System};
+use crate::register::request::UnregisterRequest;
+use crate::sha256::Sha256;
+
+/// Plans an undo. Nix comes first, then the kernel, the boot file, the emulator.
+pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
+    let requested: Vec<_> = request.systems.iter().copied().filter(|arch| facts.has_records_for(arch)).collect();
+    let mut plan = Plan::default();
+    for arch in &request.systems {
+        let known = requested.contains(arch);
+        if known || !request.all {
+            plan.systems.push(SystemPlan { arch, system: None, already: !known });
+        }
+    }
+    let asked_of =
+        |record: &Record| record.target.as_deref().is_some_and(|t| requested.iter().any(|arch| arch.target == t));
+    let stays = |target: &String| !requested.iter().any(|arch| arch.target == target);
+    let rest: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().filter(|(target, _)| stays(target)).collect();
+    plan_nix_removal(facts, &rest, &mut plan);
+    for entry in request.systems.iter().filter_map(|arch| facts.in_memory_entry(arch)) {
+        plan.steps.push(Step::RemoveEntry(entry_name(entry)));
+    }
+    for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
+        let entry = entry_name(entry);
+        plan.notes.push(format!("{entry} was made by a register --watch, which puts it back while it runs"));
+    }
+    let replaced = facts.replaced_records.iter().filter(|record| asked_of(record));
+    plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));
+    for kind in [is_entry, is_file, is_interpreter] {
+        add_undo_steps(facts, &mut plan, |record| asked_of(record) && kind(&record.made));
+    }
+    if rest.is_empty() {
+        add_undo_steps(facts, &mut plan, |record| matches!(record.made, Artifact::Mount { .. }));
+        add_undo_steps(
+            facts,
+            &mut plan,
+            |record| matches!(&record.made, Artifact::Dir { path } if !is_above_receipt(path)),
+        );
+    }
+    if requested.is_empty() && !plan.steps.is_empty() {
+        plan.notes.push("taking away what an earlier run left".into());
+    }
+    plan
+}
+
+fn is_entry(made: &Artifact) -> bool {
+    matches!(made, Artifact::Entry { .. })
+}
+
+fn is_file(made: &Artifact) -> bool {
+    matches!(made, Artifact::File { .. })
+}
+
+fn is_interpreter(made: &Artifact) -> bool {
+    matches!(made, Artifact::Interpreter { .. })
+}
+
+/// These go last of all, with the receipt.
+fn is_above_receipt(path: &Path) -> bool {
+    Path::new(paths::RECEIPT_DIR).starts_with(path)
+}
+
+/// Our own file loses the lines of these systems; with the last of them it goes.
+fn plan_nix_removal(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
+    let told = |record: &Record| matches!(&record.made, Artifact::File { path, .. } if path == Path::new(NIX_OWN_CONF));
+    let before = plan.steps.len();
+    let guests = list_guests(rest);
+    if guests.is_empty() {
+        add_undo_steps(facts, plan, |record| matches!(record.made, Artifact::Include { .. }));
+        add_undo_steps(facts, plan, told);
+    } else if facts.receipt.records.iter().any(told) {
+        let text = conf::own_file_text(&guests).into_bytes();
+        if facts.files.get(Path::new(NIX_OWN_CONF)) != Some(&Some(Sha256::of_bytes(&text))) {
+            let path = NIX_OWN_CONF.into();
+            let changed = facts.records().any(|(record, now)| told(record) && *now == RecordState::Modified);
+            if changed {
+                plan.findings.push(describe_modified(&facts.real_path(Path::new(NIX_OWN_CONF)).display()));
+            } else {
+                plan.steps.push(Step::WriteFile { path, text, arch: None });
+            }
+        }
+    }
+    if plan.steps.len() > before {
+        plan.steps.push(Step::RestartNixDaemon);
+    }
+}
+
+/// Steps that take away the records chosen, newest first.
+fn add_undo_steps(facts: &Facts, plan: &mut Plan, chosen: impl Fn(&Record) -> bool) {
+    let records: Vec<_> = facts.records().filter(|(record, _)| chosen(record)).collect();
+    for (record, now) in records.into_iter().rev() {
+        match (now, &record.made) {
+            (RecordState::Missing, _) => {}
+            (RecordState::Modified, made) => plan.findings.push(describe_modified(&describe_artifact(facts, made))),
+            (RecordState::Unchanged, Artifact::Dir { path }) => plan.steps.push(Step::RemoveDir(path.clone())),
+            (RecordState::Unchanged, Artifact::Interpreter { path, .. } | Artifact::File { path, .. }) => {
+                plan.steps.push(Step::RemoveFile(path.clone()));
+            }
+            (RecordState::Unchanged, Artifact::Include { path, created, newline_added }) => {
+                plan.steps.push(Step::RemoveInclude {
+                    path: path.clone(),
+                    created: *created,
+                    newline_added: *newline_added,
+                });
+            }
+            (RecordState::Unchanged, Artifact::Entry { name, .. }) => plan.steps.push(Step::RemoveEntry(name.clone())),
+            (RecordState::Unchanged, Artifact::Mount { .. }) => plan.steps.push(Step::UnmountTable),
+        }
+    }
+}
+
+fn describe_artifact(facts: &Facts, made: &Artifact) -> String {
+    match (made, made.path()) {
+        (_, Some(path)) => facts.real_path(path).display().to_string(),
+        (Artifact::Entry { name, .. }, None) => format!("the entry {name}"),
+        (_, None) => "the mount of binfmt_misc".into(),
+    }
+}
+
+fn describe_modified(what: &dyn std::fmt::Display) -> String {
+    format!("{what} was changed by somebody else since binfmt-nix made it: left as it is")
+}
+
+impl Facts {
+    /// Is there anything of ours for this system?
+    fn has_records_for(&self, arch: &Arch) -> bool {
+        self.receipt.systems.contains_key(arch.target)
+            || self.receipt.records_of(arch.target).next().is_some()
+            || self.in_memory_entry(arch).is_some()
+    }
+}

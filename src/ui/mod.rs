@@ -1,0 +1,241 @@
+//! What people and programs see. Results go to stdout, talk to stderr.
+//!
+//! The only place that prints. Colours follow NO_COLOR, CLICOLOR and the
+//! terminal (anstream); a closed pipe is no error; what comes from the system
+//! goes through [`text`](crate::sanitize) before it reaches a terminal.
+
+pub mod event;
+pub mod table;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::SystemTime;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Error;
+use crate::sanitize::{remove_controls, sanitize_json};
+use crate::ui::event::{LogEvent, LogLevel};
+
+const VERB: Style = AnsiColor::Green.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const FAILURE: Style = AnsiColor::Red.on_default().bold();
+
+/// The user's terminal, or what stands in its place.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    json: bool,
+    /// Each JSON document is one line: there will be more of them.
+    lines: bool,
+    /// Nobody sits before it: what would be talk is events.
+    log: bool,
+}
+
+impl Ui {
+    /// With `json`, stdout carries one JSON document and nothing else.
+    pub fn new(json: bool) -> Self {
+        Self { json, lines: false, log: false }
+    }
+
+    /// With JSON, stdout carries one document a line, from now on.
+    #[must_use]
+    pub fn as_json_lines(&self) -> Self {
+        Self { lines: true, ..self.clone() }
+    }
+
+    /// The log of a process that stays: what is said from now on is events.
+    #[must_use]
+    pub fn as_log(&self) -> Self {
+        Self { log: true, ..self.clone() }
+    }
+
+    /// An event, on stdout for programs and on stderr for people and journals.
+    pub fn log_event(&self, event: &LogEvent) {
+        let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        if self.json {
+            self.print_raw(&event.to_json(&time));
+        } else {
+            // Nobody can be told that stderr is closed.
+            drop(writeln!(anstream::stderr().lock(), "{}", event.to_logfmt(&time)));
+        }
+    }
+
+    /// Is stdout for a program?
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Reports a change that is about to be made: what is done, and to what.
+    pub fn print_step(&self, verb: &str, what: &dyn Display) {
+        if self.log {
+            return;
+        }
+        print_styled(VERB, &format!("{verb:>10}"), &what.to_string());
+    }
+
+    /// Something worth knowing.
+    pub fn print_note(&self, text: &str) {
+        if self.log {
+            return self.log_event(&LogEvent::info("note").with_field("text", text));
+        }
+        print_styled(NOTE, "note:", text);
+    }
+
+    /// Something that is not as it should be.
+    pub fn print_warning(&self, text: &str) {
+        if self.log {
+            return self.log_event(&LogEvent::new(LogLevel::Warning, "warning").with_field("text", text));
+        }
+        print_styled(WARNING, "warning:", text);
+    }
+
+    /// Why nothing came of it, and what repairs it.
+    pub fn print_error(&self, error: &Error) {
+        print_styled(FAILURE, "error:", &error.to_string());
+        if let Some(hint) = error.hint() {
+            print_styled(NOTE, "help:", &hint);
+        }
+    }
+
+    /// A line of the result.
+    pub fn print_result(&self, text: &impl Display) {
+        if !self.json {
+            self.print_raw(&remove_controls(&text.to_string()));
+        }
+    }
+
+    /// Lines of the result, whose verdicts stand out on a terminal.
+    pub fn print_verdicts(&self, text: &impl Display) {
+        if !self.json {
+            let lines: Vec<_> = remove_controls(&text.to_string()).lines().map(colour_verdict).collect();
+            self.print_raw(&lines.join("\n"));
+        }
+    }
+
+    /// The result itself, as is, for people and programs alike: texts of our own.
+    pub fn print_raw(&self, text: &str) {
+        // A reader that has seen enough closes the pipe: not our failure.
+        drop(writeln!(anstream::stdout().lock(), "{text}"));
+    }
+
+    /// The result as JSON.
+    pub fn print_json(&self, value: &impl serde::Serialize) {
+        let text = if self.lines { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
+        match text {
+            Ok(text) => self.print_raw(&sanitize_json(&text)),
+            Err(e) => self.print_warning(&format!("cannot write JSON: {e}")),
+        }
+    }
+
+    /// What a download moved.
+    pub fn print_download_summary(&self, moved: u64, whole: u64, url: &str) {
+        let text = format!("{} of {} from {url}", HumanBytes(moved), HumanBytes(whole));
+        if self.log {
+            return self.log_event(&LogEvent::info("note").with_field("text", format!("got {text}")));
+        }
+        print_styled(VERB, &format!("{:>10}", "got"), &text);
+    }
+
+    /// A progress bar in bytes, from the first of them on; none where stderr is
+    /// no terminal.
+    pub fn start_progress(&self) -> DownloadBar {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template(
+            "{prefix:>10} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {wide_msg}",
+        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix("get");
+        DownloadBar { bar }
+    }
+}
+
+/// A download under way.
+#[derive(Debug, Clone)]
+pub struct DownloadBar {
+    bar: ProgressBar,
+}
+
+impl DownloadBar {
+    /// Who is asked.
+    pub fn set_source(&self, url: &str) {
+        self.bar.set_message(remove_controls(url));
+    }
+
+    /// How far it is.
+    pub fn set_position(&self, bytes: u64, of: u64) {
+        if self.bar.is_hidden() && io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_length(of);
+        self.bar.set_position(bytes);
+    }
+
+    /// A line above the bar.
+    pub fn print_above(&self, text: &str) {
+        self.bar.suspend(|| print_styled(WARNING, "warning:", text));
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The words by which `status`, `test`, `doctor` and `explain` say how it is.
+const VERDICTS: [(&[&str], Style); 3] = [
+    (&["works", "proven", "runs", "nothing is wrong"], VERB),
+    (&["partial", "fragile", "untried", "cannot be told"], WARNING),
+    (&["broken", "missing", "FAILED", "does not start", "does not run"], FAILURE),
+];
+
+/// A line with the verdict coloured that it begins with, or that follows its first word.
+fn colour_verdict(line: &str) -> String {
+    let is_verdict = |rest: &str, word: &str| {
+        rest.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+    };
+    let begin = line.trim_start();
+    let second = begin.split_once([' ', ':']).map_or("", |(_, rest)| rest.trim_start_matches([' ', ':']));
+    // Text that goes on from the line above is set in further.
+    let words = if line.starts_with("   ") { [""; 2] } else { [begin, second] };
+    for (verdicts, style) in VERDICTS {
+        for (rest, verdict) in words.iter().flat_map(|rest| verdicts.iter().map(move |verdict| (rest, verdict))) {
+            if is_verdict(rest, verdict) {
+                let before = line.strip_suffix(rest).unwrap_or_default();
+                let after = rest.strip_prefix(verdict).unwrap_or_default();
+                return format!("{before}{style}{verdict}{style:#}{after}");
+            }
+        }
+    }
+    line.to_owned()
+}
+
+fn print_styled(style: Style, head: &str, text: &str) {
+    // Nobody can be told that stderr is closed.
+    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", remove_controls(text)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_stand_out_and_nothing_else_does() {
+        let plain = |line: &str| anstream::adapter::strip_str(&colour_verdict(line)).to_string();
+        for line in [
+            "works",
+            "aarch64  works  qemu-aarch64",
+            "aarch64: missing: no entry",
+            "  proven   a program ran",
+            "broken: not-mounted: it is not",
+            "does not start: execve fails",
+        ] {
+            assert!(colour_verdict(line).contains('\u{1b}'), "{line}");
+            assert_eq!(plain(line), line);
+        }
+        for line in ["", "workshop", "a b works", "    missing file", "does it", "runs-on"] {
+            assert_eq!(colour_verdict(line), line);
+        }
+    }
+}
