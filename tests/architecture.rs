@@ -1,94 +1,10 @@
-//! The law of the house, read from the sources: who may not know whom.
+//! Properties of the sources as text: lengths of files, and that tables name tests that exist.
 
 #![expect(clippy::disallowed_methods, reason = "tests read the sources")]
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Parts below `src/`, and the parts of the crate that they must not name.
-const LAWS: &[(&str, &[&str])] = &[
-    ("explain", &["plan", "apply", "receipt", "layout", "nix", "status", "ui", "cli", "cmd"]),
-    ("explain/walk.rs", &["host", "facts", "probe"]),
-    ("explain/entries.rs", &["host", "facts", "probe"]),
-    ("explain/loader.rs", &["host", "facts", "probe"]),
-    ("explain/script.rs", &["host", "facts", "probe"]),
-    ("explain/elf.rs", &["host", "facts", "probe"]),
-    ("explain/repair.rs", &["host", "facts", "probe"]),
-    ("explain/process.rs", &["host", "facts", "probe"]),
-    ("plan", &["host", "ui", "cli", "cmd", "apply", "download"]),
-    ("interpreter.rs", &["host", "facts", "plan"]),
-    ("catalog", &["host", "download", "facts", "plan", "layout"]),
-    (
-        "archive",
-        &["host", "facts", "plan", "layout", "apply", "receipt", "fetcher", "download", "ui", "cli", "cmd", "error"],
-    ),
-    ("debian", &["host", "facts", "plan", "layout", "apply", "receipt", "fetcher", "download", "ui", "cli", "cmd"]),
-    ("oci", &["download", "fetcher", "facts", "plan", "layout", "apply", "receipt", "ui", "cli", "cmd", "error"]),
-    ("download", &["host", "facts", "plan", "layout", "receipt", "fetcher"]),
-    ("hold", &["plan", "apply", "receipt", "layout", "nix", "boot", "source", "rootless", "cli", "cmd"]),
-    ("ui/event.rs", &["host", "facts", "binfmt_misc", "error"]),
-    ("hold/findings.rs", &["host", "error"]),
-    ("hold/pace.rs", &["host", "facts", "binfmt_misc", "error", "ui"]),
-    ("fetcher", &["facts", "plan", "receipt", "layout", "apply", "nix", "binfmt_misc", "boot", "mirrors", "ui", "cmd"]),
-    ("fetcher/wire.rs", &["host", "catalog", "error"]),
-    ("fetcher/receive.rs", &["host", "error"]),
-    ("fetcher/listen.rs", &["host", "catalog", "download", "error"]),
-    ("fetcher/unpacker.rs", &["catalog", "download"]),
-    ("fetcher/verifier.rs", &["catalog", "download"]),
-    ("fetcher/pulled.rs", &["host", "catalog", "error"]),
-    ("fetcher/syscalls.rs", &["host", "catalog", "download", "error"]),
-    ("nix/conf.rs", &["host", "facts", "plan"]),
-    ("nix/machines.rs", &["host", "facts", "plan", "error"]),
-    ("binfmt_misc.rs", &["facts", "plan", "receipt", "nix", "interpreter"]),
-    ("host", &["download", "fetcher", "facts", "plan", "receipt", "nix", "binfmt_misc", "boot", "ui", "layout"]),
-    ("receipt", &["facts", "plan", "apply", "ui"]),
-    ("receipt/invalid.rs", &["host", "facts", "plan", "apply", "ui"]),
-    ("text.rs", &["host", "ui", "error"]),
-    ("doctor", &["apply", "ui", "cli", "cmd"]),
-    ("doctor/boot.rs", &["host", "facts"]),
-    ("doctor/containers.rs", &["host", "facts"]),
-    ("doctor/daemon.rs", &["host", "facts"]),
-    ("doctor/interpreters.rs", &["host"]),
-    ("doctor/kernel.rs", &["host", "facts"]),
-    ("doctor/messages", &["host", "facts"]),
-    ("doctor/nix.rs", &["host", "facts"]),
-    ("doctor/report.rs", &["host", "facts"]),
-    ("doctor/rules.rs", &["host", "facts"]),
-    ("doctor/sandbox.rs", &["host", "facts"]),
-    ("doctor/seen.rs", &["host", "facts"]),
-    ("nix/settings.rs", &["host", "facts", "plan"]),
-    ("rootless", &["plan", "apply", "cli", "cmd"]),
-    ("probe", &["facts", "plan", "apply", "receipt", "nix", "binfmt_misc", "layout", "ui", "cli", "cmd"]),
-    ("proof", &["plan", "apply", "ui", "cli", "cmd"]),
-    ("proof/why.rs", &["host", "facts"]),
-    ("nix/build.rs", &["facts", "plan", "probe", "ui"]),
-    ("facts", &["plan", "apply", "ui", "cli", "cmd"]),
-    ("request.rs", &["cli", "host", "facts"]),
-    ("cli", &["facts", "plan", "receipt"]),
-    ("qemu", &["plan", "apply", "nix", "binfmt_misc", "boot", "rootless", "request", "cli", "cmd"]),
-    ("fetch", &["facts", "plan", "apply", "receipt", "layout", "nix", "rootless", "cli", "cmd"]),
-    ("cache.rs", &["facts", "plan", "apply", "receipt", "catalog", "download", "ui", "cli", "cmd"]),
-    ("netrc.rs", &["host", "download", "error", "facts", "plan", "ui"]),
-    ("download/turns.rs", &["host", "catalog", "error"]),
-];
-
-#[test]
-fn nobody_knows_what_he_must_not() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut breaches = Vec::new();
-    for (part, unknown) in LAWS {
-        for file in files(&src.join(part)) {
-            let text = fs::read_to_string(&file).unwrap();
-            for other in *unknown {
-                if text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{{{other}")) {
-                    breaches.push(format!("{} names {other}", file.display()));
-                }
-            }
-        }
-    }
-    assert!(breaches.is_empty(), "{breaches:#?}");
-}
 
 #[test]
 fn no_file_has_grown_past_600_lines() {
@@ -130,7 +46,7 @@ fn no_line_of_the_table_of_faults_is_orphaned() {
 fn every_check_of_the_doctor_is_shown() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
-    let sources = files(&root.join("src/doctor"));
+    let sources = files(&root.join("src/diagnose/doctor"));
     let ids = sources.iter().flat_map(|file| {
         let text = read(file);
         let ids = text.lines().filter_map(|line| line.trim().strip_prefix("Check { id: \"")?.split('"').next());
