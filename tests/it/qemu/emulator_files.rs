@@ -90,7 +90,7 @@ fn a_static_program_that_is_no_qemu() {
 fn one_that_crashes_at_once() {
     let mut program = liar("", Then::Crash);
     program[0xb0..0xb2].copy_from_slice(&[0x0f, 0x0b]);
-    refused(&outside("qemu-aarch64", &program), "--version ended with signal");
+    refused(&outside("qemu-aarch64", &program), "--version failed with signal");
 }
 
 #[sandboxed]

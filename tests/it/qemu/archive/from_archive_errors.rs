@@ -136,7 +136,7 @@ fn a_bundle_that_is_not_as_it_says() {
     refused(&bundled(&manifest, &real), &[], &[5], "nothing of it was used");
     let mut manifest = a_manifest("x86_64", &real);
     manifest.files[0].name = "qemu-riscv64".into();
-    refused(&bundled(&manifest, &real), &[], &[1], "which it has not");
+    refused(&bundled(&manifest, &real), &[], &[1], "which is missing");
     manifest.files[0].target = "riscv64".into();
     manifest.files[0].name = "qemu-aarch64".into();
     refused(&bundled(&manifest, &real), &[], &[1], "does not know");
