@@ -105,38 +105,35 @@ fn honest(mut text: String) -> ExitCode {
 
 #[test]
 fn that_say_nothing_and_end() {
-    assert_eq!(complaint("mute"), "the process that downloads ended too early, with exit status: 0");
+    assert_eq!(complaint("mute"), "the download worker ended too early, with exit status: 0");
 }
 
 #[test]
 fn that_complain() {
     let said = complaint("moaning");
-    assert_eq!(
-        said,
-        "the process that downloads ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now"
-    );
+    assert_eq!(said, "the download worker ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now");
 }
 
 #[test]
 fn that_are_killed() {
-    assert_eq!(complaint("dying"), "the process that downloads was killed by signal 6 SIGABRT");
+    assert_eq!(complaint("dying"), "the download worker was killed by signal 6 SIGABRT");
 }
 
 #[test]
 fn that_say_nonsense() {
-    assert_eq!(complaint("mad"), "the process that downloads said what it must not: a frame of the kind 72");
+    assert_eq!(complaint("mad"), "the download worker said what it must not: a frame of the kind 72");
 }
 
 #[test]
 fn that_promise_too_much() {
     let said = complaint("boasting");
-    assert_eq!(said, "the process that downloads said what it must not: a frame of 4294967295 bytes");
+    assert_eq!(said, "the download worker said what it must not: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn that_give_too_much() {
     let (error, given) = played("generous", b"", Duration::from_secs(20));
-    let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
+    let wanted = "the download worker said what it must not: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
     assert!(given > 0 && given <= 16_661_520, "{given}");
 }
@@ -144,7 +141,7 @@ fn that_give_too_much() {
 #[test]
 fn that_give_too_little() {
     let said = complaint("stingy");
-    let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
+    let wanted = "the download worker said what it must not: the end of qemu-aarch64 before its last byte";
     assert_eq!(said, wanted);
 }
 

@@ -150,6 +150,6 @@ fn its_death_is_told() {
     let done = tool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{said}");
+    assert!(said.contains("error: the download worker was killed by signal 9 SIGKILL"), "{said}");
     assert!(!installed.exists() && root.exists(), "{said}");
 }

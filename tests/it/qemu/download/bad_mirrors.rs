@@ -32,7 +32,7 @@ fn assert_says(manner: Manner, words: &str) {
 #[test]
 fn without_the_package() {
     let answers = [
-        (404, "404 (it is not there)"),
+        (404, "404 (not found)"),
         (403, "403 (forbidden)"),
         (416, "416"),
         (500, "500"),
@@ -120,5 +120,5 @@ fn that_are_not_there() {
 fn none_at_all() {
     let deb = Deb::new();
     let outcome = fetch(&deb.package, &["arm"], &[]);
-    assert!(outcome.complaint().contains("no mirror to ask"));
+    assert!(outcome.complaint().contains("no mirror is known"));
 }
