@@ -1,6 +1,7 @@
 //! Several of them at once: one after the other changes the machine.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -72,12 +73,18 @@ fn the_lock_is_waited_for() {
     held.lock().unwrap();
     let qemu = qemu("aarch64");
     let mut waiting = tree.start(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]);
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    let mut err = String::new();
+    while !err.contains("waiting for another binfmt-nix") {
+        assert!(stderr.read_line(&mut err).unwrap() > 0, "the tool does not wait: {err}");
+    }
+    // The lock is taken before the first change, so that a tool which did not wait would have changed the machine.
     sleep(Duration::from_millis(700));
-    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
+    assert!(waiting.try_wait().unwrap().is_none(), "the tool does not wait: {err}");
     assert!(!tree.is_mounted() && !tree.exists("var/lib/binfmt-nix"));
     held.unlock().unwrap();
-    let done = Done::from(waiting.wait_with_output().unwrap()).exits(0);
-    done.says("waiting for another binfmt-nix").says("process 42");
+    stderr.read_to_string(&mut err).unwrap();
+    Done { err, ..Done::from(waiting.wait_with_output().unwrap()) }.exits(0).says("process 42");
 }
 
 #[sandboxed]

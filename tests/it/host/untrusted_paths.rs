@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
@@ -161,15 +161,26 @@ fn a_file_that_is_swapped_all_the_time() {
 fn a_file_that_is_swapped_once() {
     let (good, other, program) = (qemu("aarch64"), other_qemu("aarch64"), busybox());
     let (mut refused, mut proven) = (0, 0);
+    // The times that a registration takes after each of the two files appeared, on this machine.
+    let remaining = [EMULATOR, BOOT].map(|path| {
+        let tree = Tree::new();
+        let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
+        let appeared = wait_for_file(&tree, path);
+        Done::from(registering.wait_with_output().unwrap()).exits(0).prints("proven");
+        let remaining = appeared.elapsed();
+        tree.unregister("all").exits(0);
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+        remaining
+    });
     for round in 0..40 {
         let tree = Tree::new();
         let beside = tree.path("beside");
         fs::copy(&other, &beside).unwrap();
         let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
-        while !tree.exists(if round < 20 { EMULATOR } else { BOOT }) {
-            thread::yield_now();
-        }
-        sleep(Duration::from_millis(3) * (round % 20));
+        let (path, whole) = if round < 20 { (EMULATOR, remaining[0]) } else { (BOOT, remaining[1]) };
+        wait_for_file(&tree, path);
+        // From at once to shortly after the usual end.
+        sleep(whole * (round % 20) / 16);
         fs::rename(&beside, tree.path(EMULATOR)).unwrap();
         let done = Done::from(registering.wait_with_output().unwrap()).omits("panicked");
         if done.out.contains("proven") {
@@ -187,6 +198,14 @@ fn a_file_that_is_swapped_once() {
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
     assert!(refused > 0 && proven > 0, "always too early or too late: {refused} times refused, {proven} times proven");
+}
+
+/// The moment at which the file was seen first.
+fn wait_for_file(tree: &Tree, path: &str) -> Instant {
+    while !tree.exists(path) {
+        thread::yield_now();
+    }
+    Instant::now()
 }
 
 fn swap(place: &Path, bad: &Path, end: &AtomicBool) {

@@ -3,7 +3,6 @@
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -11,7 +10,7 @@ use serde_json::Value;
 use crate::support::Tree;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
-use crate::support::watcher::{Held, until};
+use crate::support::watcher::{Held, LIMIT, until};
 
 const ENTRY: &str = "qemu-aarch64";
 
@@ -102,7 +101,7 @@ fn hears(socket: &UnixDatagram, text: &str) -> String {
 fn manager() -> (UnixDatagram, String) {
     let path = format!("{SCRATCH}/notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     (socket, path)
 }
 
@@ -128,7 +127,7 @@ fn a_service_manager() {
 fn a_service_manager_in_no_file_system() {
     // A network namespace has its own names.
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name("manager").unwrap()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     let tree = Tree::new().mounted();
     let _held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", "@manager")]);
     hears(&socket, "READY=1");

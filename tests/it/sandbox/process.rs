@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::support::skip;
 
+/// The longest wait for anything in these tests.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// A tool that waits for its child, which waits for a server.
 struct Stalled {
     tool: Child,
@@ -40,9 +43,9 @@ impl Stalled {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let soon = Instant::now() + Duration::from_secs(300);
+        let deadline = Instant::now() + LIMIT;
         while !asked.is_finished() {
-            assert!(Instant::now() < soon && tool.try_wait().unwrap().is_none(), "no download has begun");
+            assert!(Instant::now() < deadline && tool.try_wait().unwrap().is_none(), "no download has begun");
             sleep(Duration::from_millis(2));
         }
         // The connection stays open until the test ends.
@@ -70,8 +73,9 @@ fn lives(id: Pid) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-fn gone_within(id: Pid, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+/// Waits for the end of a process; false after a limit that no machine is too slow for.
+fn ends(id: Pid) -> bool {
+    let deadline = Instant::now() + LIMIT;
     while lives(id) && Instant::now() < deadline {
         sleep(Duration::from_millis(1));
     }
@@ -127,16 +131,18 @@ fn it_ends_with_its_parent() {
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
     lock.try_lock().unwrap();
-    assert!(gone_within(stalled.child, Duration::from_secs(25)));
+    assert!(ends(stalled.child));
 }
 
+/// A worker that is stopped neither ends nor reaches one of its own limits, and without the signal the tool reports a
+/// silent worker after five minutes with another exit status: so only the signal can end the tool like this.
 #[test]
 fn a_signal_ends_both() {
     let stalled = Stalled::new();
-    let (child, since) = (stalled.child, Instant::now());
+    let child = stalled.child;
+    kill(child, Signal::SIGSTOP).unwrap();
     kill(Pid::from_raw(i32::try_from(stalled.tool.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(stalled.done().status.code(), Some(143));
-    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     assert!(!lives(child));
 }
 
