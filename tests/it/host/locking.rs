@@ -16,7 +16,7 @@ fn both(tree: &Tree, first: &[&str], second: &[&str]) -> [Done; 2] {
 }
 
 #[sandboxed]
-fn two_systems() {
+fn two_systems_register_at_once() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let (arm, riscv) = (qemu("aarch64"), qemu("riscv64"));
@@ -34,7 +34,7 @@ fn two_systems() {
 }
 
 #[sandboxed]
-fn the_same_system_twice() {
+fn one_system_registers_twice_at_once() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let qemu = qemu("aarch64");
@@ -48,7 +48,7 @@ fn the_same_system_twice() {
 
 /// In whatever order, the machine is whole.
 #[sandboxed]
-fn in_and_out() {
+fn register_and_unregister_at_once_leave_a_consistent_state() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -62,12 +62,12 @@ fn in_and_out() {
 
 /// More seconds than any clock counts.
 #[sandboxed]
-fn a_wait_without_end_is_one() {
+fn an_endless_wait_is_accepted() {
     Tree::new().register_with("aarch64", &["--wait", &u64::MAX.to_string()]).exits(0).omits("panicked");
 }
 
 #[sandboxed]
-fn the_lock_is_waited_for() {
+fn register_waits_for_the_lock() {
     let tree = Tree::new().file(LOCK, "process 42\n");
     let held = File::open(tree.path(LOCK)).unwrap();
     held.lock().unwrap();
@@ -88,7 +88,7 @@ fn the_lock_is_waited_for() {
 }
 
 #[sandboxed]
-fn patience_has_an_end() {
+fn an_expired_wait_is_an_error() {
     let tree = Tree::new().file(LOCK, "process 42\n");
     let held = File::open(tree.path(LOCK)).unwrap();
     held.lock().unwrap();
@@ -100,13 +100,13 @@ fn patience_has_an_end() {
 
 /// The kernel drops a lock with the process that held it.
 #[sandboxed]
-fn a_lock_that_nobody_holds_any_more() {
+fn an_unheld_lock_file_is_ignored() {
     let tree = Tree::new().file(LOCK, "process 1\n");
     tree.register("aarch64").exits(0).omits("waiting");
 }
 
 #[sandboxed]
-fn looking_does_not_wait() {
+fn read_only_commands_do_not_wait() {
     let tree = Tree::new().file(LOCK, "");
     let held = File::open(tree.path(LOCK)).unwrap();
     held.lock().unwrap();
@@ -116,7 +116,7 @@ fn looking_does_not_wait() {
 }
 
 #[sandboxed]
-fn a_lock_that_is_a_link() {
+fn a_symbolic_link_as_lock_is_rejected() {
     let tree = Tree::new().file("srv/precious", "x").link(LOCK, "../srv/precious");
     tree.register("aarch64").exits(1).says(LOCK);
     assert_eq!(tree.text("srv/precious"), "x");
@@ -152,7 +152,7 @@ fn holds_together(tree: &Tree, systems: &[&str]) {
 }
 
 #[sandboxed]
-fn eight_at_once() {
+fn eight_runs_wait_for_each_other() {
     for _ in 0..CROWDS / 2 {
         let tree = Tree::new();
         let before = tree.snapshot();
@@ -173,7 +173,7 @@ fn eight_at_once() {
 }
 
 #[sandboxed]
-fn eight_that_do_not_wait() {
+fn eight_runs_without_waiting_fail_cleanly() {
     for _ in 0..CROWDS / 2 {
         let tree = Tree::new();
         let before = tree.snapshot();

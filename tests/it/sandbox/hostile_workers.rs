@@ -108,12 +108,12 @@ fn honest(mut text: String) -> ExitCode {
 }
 
 #[test]
-fn that_say_nothing_and_end() {
+fn an_exit_without_a_word_is_reported() {
     assert_eq!(complaint("mute"), "the process that downloads ended too early, with exit status: 0");
 }
 
 #[test]
-fn that_complain() {
+fn stderr_of_a_failed_worker_is_reported() {
     let said = complaint("moaning");
     assert_eq!(
         said,
@@ -122,23 +122,23 @@ fn that_complain() {
 }
 
 #[test]
-fn that_are_killed() {
+fn a_killed_worker_is_reported() {
     assert_eq!(complaint("dying"), "the process that downloads was killed by signal 6 SIGABRT");
 }
 
 #[test]
-fn that_say_nonsense() {
+fn an_unknown_frame_is_rejected() {
     assert_eq!(complaint("mad"), "the process that downloads said what it must not: a frame of the kind 72");
 }
 
 #[test]
-fn that_promise_too_much() {
+fn an_oversized_frame_is_rejected() {
     let said = complaint("boasting");
     assert_eq!(said, "the process that downloads said what it must not: a frame of 4294967295 bytes");
 }
 
 #[test]
-fn that_give_too_much() {
+fn excess_bytes_are_rejected() {
     let (error, given) = played("generous", b"", LIMIT);
     let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
@@ -146,7 +146,7 @@ fn that_give_too_much() {
 }
 
 #[test]
-fn that_give_too_little() {
+fn missing_bytes_are_rejected() {
     let said = complaint("stingy");
     let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
     assert_eq!(said, wanted);
@@ -159,17 +159,17 @@ fn interrupted(play: &str, extra_roots: &[u8]) {
 }
 
 #[test]
-fn that_are_silent() {
+fn a_silent_worker_can_be_interrupted() {
     interrupted("silent", b"");
 }
 
 /// It never reads the rest of its job, which is longer than any pipe.
 #[test]
-fn that_are_deaf() {
+fn a_worker_that_reads_nothing_can_be_interrupted() {
     interrupted("deaf", &vec![b'x'; 4 << 20]);
 }
 
 #[test]
-fn that_talk_without_end() {
+fn an_endless_worker_can_be_interrupted() {
     interrupted("chattering", b"");
 }

@@ -83,7 +83,7 @@ fn ends(id: Pid) -> bool {
 }
 
 #[test]
-fn it_is_confined() {
+fn the_worker_is_confined() {
     let stalled = Stalled::new();
     let (privileges, filter) = (stalled.status("NoNewPrivs"), stalled.status("Seccomp"));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| stalled.status(set));
@@ -94,7 +94,7 @@ fn it_is_confined() {
 }
 
 #[test]
-fn it_is_nobody_and_holds_nothing() {
+fn the_worker_is_another_user_with_only_its_own_files() {
     if !geteuid().is_root() {
         skip("users", "not root: there is no other user to become, and what the child holds is hidden");
     }
@@ -122,7 +122,7 @@ fn it_is_nobody_and_holds_nothing() {
 }
 
 #[test]
-fn it_ends_with_its_parent() {
+fn the_worker_ends_with_the_tool() {
     let mut stalled = Stalled::new();
     // It cannot do anything about it itself.
     kill(stalled.child, Signal::SIGSTOP).unwrap();
@@ -137,7 +137,7 @@ fn it_ends_with_its_parent() {
 /// A worker that is stopped neither ends nor reaches one of its own limits, and without the signal the tool reports a
 /// silent worker after five minutes with another exit status: so only the signal can end the tool like this.
 #[test]
-fn a_signal_ends_both() {
+fn a_signal_ends_the_tool_and_the_worker() {
     let stalled = Stalled::new();
     let child = stalled.child;
     kill(child, Signal::SIGSTOP).unwrap();
@@ -147,7 +147,7 @@ fn a_signal_ends_both() {
 }
 
 #[test]
-fn its_death_is_told() {
+fn a_killed_worker_is_reported() {
     let stalled = Stalled::new();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     let installed = stalled.root.path().join("usr");
