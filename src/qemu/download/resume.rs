@@ -174,7 +174,7 @@ fn check_digest(file: &mut File, request: &FileRequest<'_>, sha256: Sha256) -> R
     let is = file.rewind().and_then(|()| Sha256::of_reader(file));
     match is.map_err(|e| Error::io("read", request.name.as_ref(), e))? {
         is if is == sha256 => Ok(()),
-        is => Err(Error::Digest { what: request.name.to_owned(), is, wanted: sha256 }),
+        is => Err(Error::Digest { what: request.name.to_owned(), actual: is, expected: sha256 }),
     }
 }
 

@@ -29,7 +29,7 @@ impl<'a> FileSupervisor<'a> {
 
     /// Returns the protections of the worker that this kernel lacks.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Handles output of the worker, and passes the bytes of the file to `sink`, never more than the file may have. Returns a
@@ -40,7 +40,7 @@ impl<'a> FileSupervisor<'a> {
         sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
         report: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        while let Some(frame) = self.inbox.next(&mut input)? {
+        while let Some(frame) = self.inbox.next_frame(&mut input)? {
             let done = match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
                 Frame::Message(message) => self.handle_message(message, sink, report)?,

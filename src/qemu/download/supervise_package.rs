@@ -49,7 +49,7 @@ impl<'a> PackageSupervisor<'a> {
 
     /// Returns the protections of the worker that this kernel lacks.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Handles output of the worker, and passes the bytes of members to `sink`, never more than a member has. Returns a
@@ -60,7 +60,7 @@ impl<'a> PackageSupervisor<'a> {
         sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
         report: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        while let Some(frame) = self.inbox.next(&mut input)? {
+        while let Some(frame) = self.inbox.next_frame(&mut input)? {
             let done = match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
                 Frame::Message(message) => self.handle_message(message, report)?,

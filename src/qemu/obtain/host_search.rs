@@ -107,7 +107,7 @@ impl<'a> HostSearch<'a> {
     /// Converts paths from the kernel to paths below `--root`. The kernel reports real paths; those outside the tree are
     /// dropped.
     fn registered_interpreters(&self, interpreters: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
-        let root = self.host.at(Path::new("/"));
+        let root = self.host.real_path(Path::new("/"));
         let paths: Vec<_> =
             interpreters.iter().filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?))).collect();
         paths.into_iter()
