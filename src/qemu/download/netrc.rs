@@ -166,7 +166,7 @@ mod tests {
             "https://me:own@deb.example/debian",
             "deb.example",
         ] {
-            assert_eq!(asked(url), None, "{url}");
+            assert_eq!(with_login(url), None, "{url}");
         }
     }
 
