@@ -74,7 +74,7 @@ pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &
 
 fn open_local(path: &Path, sha256: Option<Sha256>) -> Result<Content> {
     match (host::user_files::is_dir(path), sha256) {
-        (true, Some(_)) => Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
+        (true, Some(_)) => Err(Error::Usage("--sha256 needs a file, but --from names a directory".into())),
         (true, None) => Ok(Content::Directory(path.to_owned())),
         (false, None) => Ok(Content::Archive(host::user_files::open_regular(path)?)),
         (false, Some(wanted)) => {
