@@ -6,10 +6,11 @@
 //!
 //! The code that speaks HTTP ([`package`], [`file`], [`blocks`], [`extract`], [`http`]) runs in a confined worker
 //! ([`worker`], [`crate::sandbox`]) that cannot open any file. The parent ([`confined`]) starts the worker and validates its
-//! messages ([`supervise`]). [`progress`] and [`resume`] write the verified bytes to files and print the progress.
+//! messages ([`supervise_package`], [`supervise_file`]). [`progress`] and [`resume`] write the verified bytes to files and print the progress.
 //! Images in registries are downloaded by [`crate::qemu::oci`].
 
 pub mod apt_sources;
+pub mod attempts;
 pub mod blocks;
 pub mod cache;
 pub mod confined;
@@ -18,15 +19,14 @@ pub mod extract;
 pub mod failure;
 pub mod file;
 pub mod http;
+pub mod machine_config;
 pub mod mirror;
-pub mod mirrors;
 pub mod netrc;
 pub mod package;
 pub mod progress;
 pub mod protocol;
 pub mod resume;
 pub mod retry;
-pub mod supervise;
 pub mod supervise_file;
 pub mod supervise_package;
 pub mod url;

@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::qemu::catalog::{Member, Package};
 use crate::qemu::download::Network;
 use crate::qemu::download::confined::TransferOptions;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::{DownloadEvent, DownloadSummary};
 use crate::sha256::Sha256;
 use crate::ui::Ui;
@@ -31,7 +31,7 @@ pub fn download_into_files(
     }
     let targets: Vec<_> = files.keys().copied().collect();
     let plan = package.plan_blocks(&targets)?;
-    let mirrors = mirrors::list_mirrors(host, network.mirror.clone());
+    let mirrors = machine_config::list_mirrors(host, network.mirror.clone());
     let mut write = |member: &Member, bytes: &[u8]| -> io::Result<()> {
         files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
     };
@@ -65,7 +65,7 @@ pub(crate) fn interrupt_check(host: &Host) -> impl FnMut() -> Result<()> {
 
 /// Returns the default options, with the certificates of this machine's Nix.
 pub(crate) fn transfer_options() -> TransferOptions {
-    TransferOptions { extra_roots: mirrors::extra_roots(), ..TransferOptions::default() }
+    TransferOptions { extra_roots: machine_config::extra_roots(), ..TransferOptions::default() }
 }
 
 /// Reads a whole downloaded file, and compares it with its digest.

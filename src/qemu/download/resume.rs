@@ -12,7 +12,7 @@ use crate::host::{self, Host};
 use crate::qemu::download;
 use crate::qemu::download::Network;
 use crate::qemu::download::cache::{DownloadCache, PartialDownload};
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::progress::{interrupt_check, transfer_options, with_progress_bar};
 use crate::qemu::download::{DownloadError, DownloadSummary, FileChunk, FileUrl};
 use crate::sha256::Sha256;
@@ -146,7 +146,7 @@ fn request_rest(
         mirrored: request.mirrored,
         there: offset,
     };
-    let urls = mirrors::add_logins(host, request.urls);
+    let urls = machine_config::add_logins(host, request.urls);
     let mut write = |chunk: FileChunk<'_>| -> io::Result<()> {
         match chunk {
             FileChunk::Bytes(bytes) => file.write_all(bytes),

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::qemu::download::attempts::{AttemptTracker, protocol_error};
 use crate::qemu::download::protocol::DownloadMessage;
-use crate::qemu::download::supervise::{AttemptTracker, protocol_error};
 use crate::qemu::download::supervise_package::DownloadWorkerError;
 use crate::qemu::download::{DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl};
 use crate::sandbox::frame::{Frame, MissingProtection};

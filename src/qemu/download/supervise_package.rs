@@ -6,8 +6,8 @@
 use std::io;
 
 use crate::qemu::catalog::{BlockPlan, Member};
+use crate::qemu::download::attempts::{AttemptTracker, protocol_error};
 use crate::qemu::download::protocol::DownloadMessage;
-use crate::qemu::download::supervise::{AttemptTracker, protocol_error};
 use crate::qemu::download::{DownloadError, DownloadEvent, DownloadSummary, Mirror};
 use crate::sandbox::frame::{Frame, MissingProtection, ProtocolError};
 use crate::sandbox::session::Inbox;

@@ -12,7 +12,7 @@ use super::open::{Content, OpenedSource};
 use crate::error::{Error, Result};
 use crate::qemu::catalog::{Catalog, Package};
 use crate::qemu::debian::{Date, DebianError, IndexFile, PackageOffer};
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::resume;
 use crate::qemu::download::{DownloadError, FileUrl, Mirror};
 use crate::sha256::Sha256;
@@ -32,7 +32,7 @@ pub fn find_release(context: ObtainContext<'_>, machine: &str, keep: bool) -> Re
     if network.offline {
         return Err(Error::Offline { what: "Debian's current package list".into() });
     }
-    let mut mirrors = mirrors::list_mirrors(host, network.mirror.clone());
+    let mut mirrors = machine_config::list_mirrors(host, network.mirror.clone());
     mirrors.retain(|mirror| matches!(mirror, Mirror::Archive(_)));
     let mut last_error = None;
     for mirror in &mirrors {
