@@ -70,7 +70,7 @@ fn ours_was_replaced_by_the_same() {
     let tree = make();
     let found = finds(&tree, &["interpreter-stale"]);
     assert_eq!(finding(&found, "interpreter-stale")["systems"], serde_json::json!(["aarch64"]));
-    crate::support::runs::gone(tree);
+    crate::support::runs::discard_tree(tree);
     let tree = make();
     tree.run(&["doctor", "--fix"]).exits(0).prints("repaired: interpreter-stale");
     finds(&tree, &[]);
