@@ -89,7 +89,7 @@ fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
     match places.find_map(|place| Some((place, host.target_outside_root(place)?))) {
         None => Ok(()),
         Some((place, outside)) => Err(Error::Conflict {
-            what: format!("{} leads out of the tree, to {}", host.at(place).display(), outside.display()),
+            what: format!("{} leads out of the tree, to {}", host.real_path(place).display(), outside.display()),
             hint: "make the symbolic link on the way a relative one, or a directory".into(),
         }),
     }
