@@ -1,4 +1,4 @@
-//! A `.deb` for `internal catalog`: the ar archive, the xz index, the tar archive and the ELF headers. An input that
+//! A `.deb` for `gen catalog`: the ar archive, the xz index, the tar archive and the ELF headers. An input that
 //! does not begin like an ar archive becomes the tar archive inside a valid one, so that every input passes the
 //! checksums.
 #![no_main]

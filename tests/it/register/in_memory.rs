@@ -59,7 +59,7 @@ fn all_is_as_before_afterwards() {
 #[sandboxed]
 fn a_second_time() {
     let tree = Tree::new();
-    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("is mounted until then, too");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("also stays mounted until then");
     tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already");
     assert_eq!(tree.entries(), [ENTRY]);
 }

@@ -146,7 +146,10 @@ fn a_message_of_the_command_line() {
 #[sandboxed]
 fn a_text_that_nobody_knows() {
     let tree = Tree::new();
-    tree.run(&["doctor", "all is well"]).exits(0).says("no message that binfmt-nix knows").prints("nothing is wrong");
+    tree.run(&["doctor", "all is well"])
+        .exits(0)
+        .says("binfmt-nix does not know this message")
+        .prints("nothing is wrong");
     let tree = tree.mounted();
     tree.write_kernel("status", "0");
     tree.run(&["doctor", "all is well"]).exits(3).prints("switched-off");
