@@ -94,7 +94,7 @@ fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
     match paths_to_check.find_map(|path| Some((path, host.target_outside_root(path)?))) {
         None => Ok(()),
         Some((path, outside)) => Err(Error::Conflict {
-            what: format!("{} leads out of the tree, to {}", host.at(path).display(), outside.display()),
+            what: format!("{} leads out of the tree, to {}", host.real_path(path).display(), outside.display()),
             hint: "replace the symbolic link in this path by a relative link or a directory".into(),
         }),
     }
