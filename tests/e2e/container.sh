@@ -12,7 +12,7 @@ container() {
     check "container: it reports that emulation ends with the container" grep -q "ends with the container" "$home/held"
     check "container: status in another one sees it" in_container 0 status --check aarch64
     check "container: unregister in another container does not remove the entries" in_container 3 unregister aarch64
-    check "container: and names the process that holds them" says "a process in a container stays (register --watch)"
+    check "container: and names the watcher" says "register --watch is running (a process in a container)"
     check "container: a second --watch is refused" in_container 3 register riscv64 --watch --wait 0
     check "container: at its end the entries are gone" lets_go expired
     check "container: the program does not run any more" does_not_run
@@ -94,7 +94,7 @@ waits_for_the_table() {
 
 may_not_mount() { without_sys_admin 6 register riscv64 && says "cannot mount binfmt_misc" "--cap-add SYS_ADMIN"; }
 
-may_not_look() { without_sys_admin 0 status && says "the machine's own table is not seen"; }
+may_not_look() { without_sys_admin 0 status && says "the machine's own table cannot be seen"; }
 
 # holds WORD…: starts the tool in the background and waits for its event `holding`.
 holds() {

@@ -17,7 +17,7 @@ fileless() {
 
 in_memory() {
     exits 0 "$tool" register aarch64 --in-memory && says "in memory, until this machine restarts" \
-        "extra-extra-platforms = aarch64-linux" "is mounted until then"
+        "extra-extra-platforms = aarch64-linux" "stays mounted until then"
 }
 
 nothing_written() {

@@ -145,7 +145,10 @@ fn a_message_is_read_from_the_command_line() {
 #[sandboxed]
 fn an_unknown_message_leads_to_the_usual_checks() {
     let tree = Tree::new();
-    tree.run(&["doctor", "all is well"]).exits(0).says("no message that binfmt-nix knows").prints("nothing is wrong");
+    tree.run(&["doctor", "all is well"])
+        .exits(0)
+        .says("binfmt-nix does not know this message")
+        .prints("nothing is wrong");
     let tree = tree.mounted();
     tree.write_kernel("status", "0");
     tree.run(&["doctor", "all is well"]).exits(3).prints("switched-off");

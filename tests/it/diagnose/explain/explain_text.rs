@@ -1,4 +1,4 @@
-//! `explain` as a user sees it: text, exit status, and repairs.
+//! Output of `explain` for users: texts, exit statuses and commands that repair.
 
 use std::fs;
 use std::path::Path;
@@ -40,12 +40,12 @@ fn the_text_report_explains_each_step() {
         "the table of this user namespace, newest entry first",
         "    dos            the name has no extension, so not .exe",
         "    hexagon        is disabled, and byte 4 (class) is 02, not 01",
-        "    arm64    PF    takes it",
+        "    arm64    PF    handles it",
         "entry arm64 starts /scratch/emulator",
         "    it can be opened here",
-        "    in a sandbox, chroot or container: it starts, too",
+        "    in a sandbox, chroot or container: it also starts",
         "    P: the program keeps its own argv[0]",
-        "    F: the kernel holds the interpreter since its registration",
+        "    F: the kernel holds the interpreter open since its registration",
         "/scratch/emulator",
     ];
     assert_eq!(done.out.lines().take(text.len()).collect::<Vec<_>>(), text, "{}", done.out);
@@ -56,14 +56,14 @@ fn the_text_report_explains_each_step() {
     outside("emulator", native());
     explain(&[program.to_str().unwrap()])
         .exits(0)
-        .prints("the kernel holds another file than the one that is there by now");
+        .prints("the kernel uses the file from registration; the path names another now");
     explain(&["/scratch/nothing"]).exits(1).says("cannot look at /scratch/nothing: No such file");
     explain(&[]).exits(2);
     explain(&["--pid", "1", "/bin/sh"]).exits(2);
 }
 
 #[sandboxed]
-fn each_refusal_is_reported_with_its_repair() {
+fn explanations_have_the_command_that_repairs() {
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
     let no_table = explain(&[program]).exits(3).prints("the kernel's table is not mounted here");
@@ -76,14 +76,14 @@ fn each_refusal_is_reported_with_its_repair() {
     write(&format!("{TABLE}/riscv"), b"0").unwrap();
     explain(&[program])
         .exits(3)
-        .prints("is disabled; else it would")
+        .prints("matches, but is disabled")
         .prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/riscv");
     write(&format!("{TABLE}/riscv"), b"1").unwrap();
     write(&format!("{TABLE}/status"), b"0").unwrap();
-    let off = explain(&[program]).exits(3).prints("is switched off").prints("would take it, but is not asked");
+    let off = explain(&[program]).exits(3).prints("is switched off").prints("matches, but is not used");
     off.prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
     write(&format!("{TABLE}/status"), b"1").unwrap();
-    explain(&[program]).exits(0).omits("what helps");
+    explain(&[program]).exits(0).omits("to make it run");
     clear();
     enter_ours("riscv", "riscv64", Path::new("/scratch/gone"), "");
     let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
@@ -146,6 +146,6 @@ fn hidden_entries_are_reported() {
     enter_ours("riscv", "riscv64", &emulator, "PF");
     mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
-    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("what helps");
+    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("to make it run");
     explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
 }

@@ -251,7 +251,7 @@ fn test_refuses_native_and_unknown_systems() {
     tree.run(&["test"]).exits(2);
     tree.run(&["test", "x86_64"]).exits(2).says("run on this");
     tree.run(&["test", "arm46"]).exits(2).says("did you mean");
-    tree.run(&["test", "all", "aarch64"]).exits(2).says("stands alone");
+    tree.run(&["test", "all", "aarch64"]).exits(2).says("cannot be combined");
     crate::support::runs::gone(tree);
     Tree::offline().run(&["test", "aarch64"]).exits(2).says("no kernel");
 }
