@@ -40,7 +40,7 @@ fn status_reports_that_the_table_is_hidden() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     umount(TABLE).unwrap();
-    run(&["status"]).exits(0).says("the machine's own table is not seen");
+    run(&["status"]).exits(0).says("the machine's own table cannot be seen");
     run(&["status", "--check", "aarch64"]).exits(3);
     assert!(!Path::new(TABLE).join("register").exists(), "a table of its own would hide the machine's");
 }

@@ -85,7 +85,7 @@ pub(crate) fn done(command: &mut Command) -> Done {
 }
 
 /// Runs the tool as root of this sandbox.
-pub(crate) fn from_archive(args: &[&str]) -> Done {
+pub(crate) fn run_as_root(args: &[&str]) -> Done {
     usual_proc();
     done(&mut tool(args))
 }

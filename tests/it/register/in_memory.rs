@@ -59,7 +59,7 @@ fn unregister_removes_the_entries_in_memory() {
 #[sandboxed]
 fn registering_in_memory_again_changes_nothing() {
     let tree = Tree::new();
-    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("is mounted until then, too");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("also stays mounted until then");
     tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already");
     assert_eq!(tree.entries(), [ENTRY]);
 }

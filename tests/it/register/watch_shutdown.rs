@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::tree::{HOLD_LOCK, LOCK};
+use crate::support::tree::{LOCK, WATCH_LOCK};
 use crate::support::watcher::{Watch, until};
 use crate::support::{Tree, qemu};
 
@@ -133,7 +133,7 @@ fn unregister_is_rejected_while_watch_runs() {
         tree.run(args).exits(3).says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
-    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64, stays"));
+    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64"));
     // Another system is not watched.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
@@ -157,8 +157,10 @@ fn unregister_works_after_watch_ended() {
 fn an_entry_of_watch_is_recognized_without_the_lock() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &["--in-memory"]);
-    tree.remove(HOLD_LOCK);
-    tree.run(&["status"]).exits(0).says("aarch64: a register --watch made it, and puts it back while it runs");
+    tree.remove(WATCH_LOCK);
+    tree.run(&["status"])
+        .exits(0)
+        .says("aarch64: registered by register --watch, which registers it again while it runs");
     let done = tree.unregister("aarch64").exits(0);
     done.says("binfmt-nix-aarch64 was made by a register --watch, which puts it back while it runs");
     held.says("info registered system=aarch64");
@@ -172,10 +174,10 @@ fn a_dry_run_of_watch_writes_nothing() {
         let before = tree.snapshot();
         let options = [options, &["--watch", "--dry-run"]].concat();
         let done = tree.register_with("aarch64", &options).exits(0).prints("would register");
-        done.says("it would stay then").says("leaves the entries");
+        done.says("it would then keep running").says("leaves the entries");
         let options = [&options[..], &["--on-stop", "remove", "--json"]].concat();
         let outcome = tree.register_with("aarch64", &options).exits(0).json();
-        assert!(outcome["notes"].to_string().contains("takes the entries away"), "{outcome:#}");
+        assert!(outcome["notes"].to_string().contains("removes the entries"), "{outcome:#}");
         before.is_untouched_in(&tree);
         crate::support::runs::discard_tree(tree);
     }

@@ -287,8 +287,8 @@ fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
         });
         (gave_up, result)
     };
-    // The fuzz target `fetcher_words` found this one: more failures than mirrors, and then a broken frame.
-    let found = include_bytes!("../../fuzz/corpus/fetcher_words/gives_up_three_times");
+    // The fuzz target `download_messages` found this one: more failures than mirrors, and then a broken frame.
+    let found = include_bytes!("../../fuzz/corpus/download_messages/gives_up_three_times");
     let (gave_up, result) = failures(&found[1..]);
     assert!(gave_up == 3 && matches!(result, Err(DownloadWorkerError::Protocol(_))), "{gave_up}: {result:?}");
 

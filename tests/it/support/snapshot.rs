@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::tree::{HOLD_LOCK, LOCK, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE, Tree};
+use super::tree::{LOCK, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE, Tree, WATCH_LOCK};
 
 /// The state of a tree and of the kernel's table at one moment.
 pub(crate) struct Snapshot {
@@ -122,7 +122,7 @@ impl Snapshot {
         ignore: impl Fn(&str, &mut FileState),
     ) -> BTreeMap<String, FileState> {
         let mut files = self.files.clone();
-        files.retain(|path, _| !without_lock || ![LOCK, HOLD_LOCK].contains(&path.as_str()));
+        files.retain(|path, _| !without_lock || ![LOCK, WATCH_LOCK].contains(&path.as_str()));
         for (path, seen) in &mut files {
             ignore(path, seen);
         }
