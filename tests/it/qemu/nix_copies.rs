@@ -77,8 +77,8 @@ fn the_profile_of_a_user_is_ignored_for_root() {
     // The file belongs to root, like everything that a profile leads to, and has a name that is not searched for.
     fs::copy(qemu("aarch64"), "/usr/local/bin/emulator").unwrap();
     symlink("/usr/local/bin/emulator", profile.join("bin/qemu-aarch64")).unwrap();
-    for his in [profile.clone(), profile.join("bin"), profile.join("bin/qemu-aarch64")] {
-        lchown(his, Some(1000), Some(1000)).unwrap();
+    for link in [profile.clone(), profile.join("bin"), profile.join("bin/qemu-aarch64")] {
+        lchown(link, Some(1000), Some(1000)).unwrap();
     }
     command.args(["run", "-s", "aarch64", "--source", "host", "--"]).arg(shown(&busybox())).args(["uname", "-m"]);
     Done::from(command.output().unwrap()).exits(0).prints("aarch64");

@@ -39,7 +39,7 @@ fn packed(prefix: &str, targets: &[&str]) -> Vec<u8> {
 fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
     PinnedArchive {
         host: "x86_64".into(),
-        publisher: "somebody/qemu".into(),
+        publisher: "publisher/qemu".into(),
         qemu_version: "10.0.13".into(),
         url: format!("http://{}/qemu.tar.gz", server.address),
         sha256: Sha256::of_bytes(packed),
