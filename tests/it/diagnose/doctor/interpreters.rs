@@ -70,7 +70,7 @@ fn an_emulator_restored_from_a_backup_is_registered_again() {
     let tree = make();
     let found = finds(&tree, &["interpreter-stale"]);
     assert_eq!(finding(&found, "interpreter-stale")["systems"], serde_json::json!(["aarch64"]));
-    crate::support::runs::gone(tree);
+    crate::support::runs::discard_tree(tree);
     let tree = make();
     tree.run(&["doctor", "--fix"]).exits(0).prints("repaired: interpreter-stale");
     finds(&tree, &[]);

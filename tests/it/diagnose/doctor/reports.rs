@@ -69,7 +69,7 @@ pub(crate) fn repaired(tree: &Tree, before: &[&str], id: &str, emulator: Option<
 pub(crate) fn fixed(make: impl Fn() -> Tree, before: &[&str], id: &str) {
     let tree = make();
     repaired(&tree, before, id, None, &[]);
-    crate::support::runs::gone(tree);
+    crate::support::runs::discard_tree(tree);
     let tree = make();
     let found = tree.run(&["doctor", "--fix", "--json"]).exits(0).json();
     assert_eq!(found["findings"], serde_json::json!([]), "{found:#}");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::binfmt::userns::usual_proc;
 use crate::diagnose::verify::checks::as_a_stranger;
 use crate::support::emulators::{dynamic, outside};
-use crate::support::runs::{gone, other};
+use crate::support::runs::{discard_tree, earlier_release};
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
 use crate::support::{Then, liar, qemu};
@@ -73,12 +73,12 @@ fn json_fields_are_the_documented_ones() {
 fn a_replaced_emulator_is_reported_with_both_digests() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    fs::copy(other(), tree.path("new")).unwrap();
+    fs::copy(earlier_release(), tree.path("new")).unwrap();
     fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
     let system = of_aarch64(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["sha256"], sha256(&qemu("aarch64")));
-    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&other())}));
+    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&earlier_release())}));
     let detail = system["detail"].as_str().unwrap();
     assert!(
         detail.contains("still runs the file") && detail.contains("10.0.13") && detail.contains("10.0.12"),
@@ -128,7 +128,7 @@ fn an_emulator_that_fails_in_chroots_is_partial() {
         assert!(system["detail"].as_str().unwrap().contains(why), "{system:#}");
         tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: partial: not in chroots").prints(why);
         tree.write_kernel("theirs", "-1");
-        gone(tree);
+        discard_tree(tree);
     }
 }
 

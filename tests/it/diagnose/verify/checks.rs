@@ -11,7 +11,7 @@ use crate::binfmt::userns::usual_proc;
 use crate::support::emulators::{dynamic, outside};
 use crate::support::output::{Done, TOOL};
 use crate::support::qemu;
-use crate::support::runs::other;
+use crate::support::runs::earlier_release;
 use crate::support::sandbox::itself;
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
@@ -159,7 +159,7 @@ fn flag_c_is_reported_as_a_note() {
         assert_eq!(proofs.len(), 4);
         assert_eq!(system["notes"].to_string().contains("theirs has flag C"), told, "{system:#}");
         tree.write_kernel("theirs", "-1");
-        crate::support::runs::gone(tree);
+        crate::support::runs::discard_tree(tree);
     }
 }
 
@@ -174,7 +174,7 @@ fn a_dynamic_interpreter_fails_chroot_and_sandbox() {
 fn a_replaced_emulator_is_noted_with_both_releases() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    fs::copy(other(), tree.path("new")).unwrap();
+    fs::copy(earlier_release(), tree.path("new")).unwrap();
     fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
     let (_, system) = tested(&tree, 0);
     let note = system["notes"][0].as_str().unwrap();
@@ -252,7 +252,7 @@ fn test_refuses_native_and_unknown_systems() {
     tree.run(&["test", "x86_64"]).exits(2).says("run on this");
     tree.run(&["test", "arm46"]).exits(2).says("did you mean");
     tree.run(&["test", "all", "aarch64"]).exits(2).says("cannot be combined");
-    crate::support::runs::gone(tree);
+    crate::support::runs::discard_tree(tree);
     Tree::offline().run(&["test", "aarch64"]).exits(2).says("no kernel");
 }
 

@@ -41,7 +41,7 @@ fn an_emulator_that_drops_argv0_fails_argv0() {
         let tree = with(&outside(&format!("forgetful-{release}"), &forgetful), "FP");
         fails(&tree, &["argv0"], why, FORCE);
         tree.write_kernel("theirs", "-1");
-        crate::support::runs::gone(tree);
+        crate::support::runs::discard_tree(tree);
     }
 }
 

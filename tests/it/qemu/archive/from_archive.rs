@@ -230,7 +230,7 @@ fn register_in_memory_from_an_archive_writes_nothing_below_usr() {
 fn run_uses_the_emulators_of_an_archive() {
     let (archive, busybox) = (two(), busybox());
     let archive = archive.to_str().unwrap();
-    let run = |words: &[&str]| crate::binfmt::userns::from_archive(&[&["run", "--from", archive], words].concat());
+    let run = |words: &[&str]| crate::binfmt::userns::run_as_root(&[&["run", "--from", archive], words].concat());
     let busybox = busybox.to_str().unwrap();
     run(&["-s", "aarch64", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64");
     run(&["--all", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64").says("has no emulator for");
