@@ -26,7 +26,7 @@ fn done(command: &mut Command) -> Output {
 }
 
 fn certificates() -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qemu/debian/keys");
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files

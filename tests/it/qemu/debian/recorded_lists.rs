@@ -41,7 +41,7 @@ fn they_are_believed() {
 /// `gpg --list-packets` says who signed: the archive's keys of 12 and 13, and 13's stable key for 13 itself.
 #[test]
 fn each_signature_is_good_by_itself() {
-    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys").join(name);
+    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qemu/debian/keys").join(name);
     for (suite, name, good) in [
         ("trixie", "bookworm-automatic", true),
         ("trixie", "bookworm-stable", false),
