@@ -41,11 +41,7 @@ fn the_recorded_lists_are_accepted() {
 /// `gpg --list-packets` lists the signers: the archive keys of Debian 12 and 13, and for trixie also the stable key of
 /// Debian 13.
 #[test]
-<<<<<<< HEAD
-fn each_signature_is_good_by_itself() {
-=======
 fn each_signature_is_accepted_with_its_key_alone() {
->>>>>>> main
     let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qemu/debian/keys").join(name);
     for (suite, name, good) in [
         ("trixie", "bookworm-automatic", true),
