@@ -1,8 +1,8 @@
-//! `nix-conf --builder`: this host's lines for the machines files of others.
+//! `nix-conf --builder`: lines for this host in the machines files of other hosts.
 
 use crate::support::Tree;
 
-/// The words of the lines, and that there are as many as Nix reads.
+/// The fields of the lines; checks that each line has as many as Nix reads.
 fn lines(out: &str) -> Vec<Vec<&str>> {
     let lines: Vec<Vec<_>> = out.lines().map(|line| line.split(' ').collect()).collect();
     assert!(lines.iter().all(|words| words.len() == 8), "{out}");
@@ -41,7 +41,7 @@ fn a_disabled_system_is_omitted() {
 fn named_systems_are_printed_without_a_registration() {
     let tree = Tree::new();
     let done = tree.run(&["nix-conf", "--builder", "unix:///run/s", "riscv64", "arm"]).exits(0);
-    let done = done.says("riscv64 is not registered here yet");
+    let done = done.says("riscv64 is not registered on this host yet");
     let emulated = &lines(&done.out)[1];
     assert_eq!(emulated[0], "unix:///run/s");
     assert!(emulated[1].starts_with("riscv64-linux,armv7l-linux,armv6l-linux"), "{emulated:?}");
