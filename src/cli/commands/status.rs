@@ -91,7 +91,7 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
     ui.print_verdicts(&table.trim_fmt());
     for system in &status.systems {
         // Where ours are is known.
-        if verbose || system.by == Owner::Others {
+        if verbose || system.by == Owner::OtherTool {
             print_origin(ui, system);
         }
     }

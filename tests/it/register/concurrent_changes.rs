@@ -21,7 +21,7 @@ fn an_entry_of_our_name_that_is_not_ours_any_more() {
     let theirs = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
     tree.enter(&theirs);
     let table = tree.table();
-    tree.register("aarch64").exits(3).says("theirs: :qemu-aarch64:");
+    tree.register("aarch64").exits(3).says("existing: :qemu-aarch64:");
     tree.unregister("aarch64").exits(3).says("qemu-aarch64").says("left as it is");
     assert_eq!(tree.table(), table);
     assert!(!tree.exists(EMULATOR));

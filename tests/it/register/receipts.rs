@@ -119,7 +119,7 @@ fn it_names_files_of_others() {
             refused_with(&tree, Some("aarch64"), &made, "passwd");
         }
         for made in shared {
-            refused_with(&tree, None, &made, "does not make there");
+            refused_with(&tree, None, &made, "which binfmt-nix does not make");
         }
     }
     // Nor one of ours, under the wrong system.

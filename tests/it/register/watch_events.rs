@@ -66,13 +66,13 @@ fn what_is_no_ready_file() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     std::fs::write(ready(), "precious").unwrap();
-    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is not a ready file");
     assert_eq!(std::fs::read_to_string(ready()).unwrap(), "precious");
     let link = format!("{SCRATCH}/link");
     std::fs::write(ready(), "binfmt-nix 1\n").unwrap();
     std::os::unix::fs::symlink(ready(), &link).unwrap();
-    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is no ready file");
-    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is not a ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is not a ready file");
     before.is_unchanged_in(&tree);
 }
 
@@ -112,12 +112,12 @@ fn a_service_manager() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
     // Ready is said once, and not before a program ran.
-    assert_eq!(hears(&socket, ""), "READY=1\nSTATUS=Holds aarch64: all in place");
+    assert_eq!(hears(&socket, ""), "READY=1\nSTATUS=Watching aarch64: all entries are registered");
     assert!(tree.runs("aarch64"));
     tree.write_kernel(ENTRY, "0");
-    assert_eq!(hears(&socket, "disabled"), "STATUS=Holds aarch64: disabled");
+    assert_eq!(hears(&socket, "disabled"), "STATUS=Watching aarch64: disabled");
     tree.write_kernel(ENTRY, "1");
-    assert_eq!(hears(&socket, "all in place"), "STATUS=Holds aarch64: all in place");
+    assert_eq!(hears(&socket, "all entries are registered"), "STATUS=Watching aarch64: all entries are registered");
     tree.write_kernel(ENTRY, "-1");
     held.says("info registered");
     drop(held.ends_by(Signal::SIGTERM).exits(0));

@@ -112,7 +112,7 @@ fn a_second_one() {
     let before = tree.snapshot();
     let pid = held.pid();
     let second = tree.register_with("riscv64", &["--watch", "--wait", "0"]).exits(3);
-    second.says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
+    second.says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     before.is_unchanged_in(&tree);
     // One that waits takes over.
     let mut second = Held::begin_in(&tree, "riscv64", &[], &[]);
@@ -130,10 +130,10 @@ fn not_unregistered_meanwhile() {
     let pid = held.pid();
     let before = tree.snapshot();
     for args in [&["unregister", "aarch64"][..], &["unregister", "all"], &["unregister", "aarch64", "--dry-run"]] {
-        tree.run(args).exits(3).says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
+        tree.run(args).exits(3).says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
-    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64, stays"));
+    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which watches aarch64, stays"));
     // Another system is not held.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
@@ -160,7 +160,7 @@ fn elsewhere_it_is_known_by_its_form() {
     tree.remove(HOLD_LOCK);
     tree.run(&["status"]).exits(0).says("aarch64: a register --watch made it, and puts it back while it runs");
     let done = tree.unregister("aarch64").exits(0);
-    done.says("binfmt-nix-aarch64 was made by a register --watch, which puts it back while it runs");
+    done.says("binfmt-nix-aarch64 was registered by register --watch, which registers it again while it is running");
     held.says("info registered system=aarch64");
     until("it runs", || tree.runs("aarch64"));
 }
