@@ -103,7 +103,7 @@ impl Apply<'_> {
         let path = paths::interpreter_path(arch);
         let mut file: File = self.host.open_trusted(&path)?;
         let (head, sha256) = read_head_and_digest(&mut file).map_err(io_error("read", &path))?;
-        let inode = FileId::from_metadata(&file.metadata().map_err(io_error("look at", &path))?);
+        let inode = FileId::from_metadata(&file.metadata().map_err(io_error("inspect", &path))?);
         let is_replaced = |artifact: &Artifact| matches!(artifact, Artifact::Interpreter { path: recorded_path, sha256: recorded, .. } if *recorded_path == path && *recorded != sha256);
         if self.receipt.records.iter().any(|record| is_replaced(&record.made)) {
             let (binary, path) = (paths::emulator_name(arch), self.host.at(&path));

@@ -40,7 +40,7 @@ pub struct Apply<'a> {
     facts: Facts,
     network: Network,
     receipt: Receipt,
-    /// Receipt as it was last read or written; `None` if there is no file or its content is unknown.
+    /// Receipt as it was last read or written; `None` if no file exists or its content is unknown.
     on_disk: Option<Receipt>,
     /// Records of the receipt before the step in progress.
     records_before: Vec<Record>,

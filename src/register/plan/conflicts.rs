@@ -21,7 +21,8 @@ pub(super) enum Conflict {
     None,
     /// An entry of another tool does everything that an entry of this tool would do.
     UseExisting(Box<Entry>),
-    /// Entries of other tools handle the programs, but are no full replacement. Holds the description of the entries.
+    /// Entries of other tools handle the programs, but cannot replace an entry of this tool. Holds a
+    /// description of the entries.
     Blocked(String),
 }
 
