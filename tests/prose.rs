@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Everything that people read.
+/// All texts of the project.
 const TEXTS: &[&str] =
     &["src", "magic", "tests", "packaging", "README.md", ".github", ".ci", ".clippy.toml", ".deny.toml", "Cargo.toml"];
 
-/// Not texts of the project: the list itself, recorded output of other programs, and what builds and fuzzers write.
+/// Files that are not texts of the project: the list itself, recorded output of other programs, and files that builds and
+/// fuzzers write.
 const EXCLUDED: &[&str] = &["tests/words.txt", "tests/recorded", "tests/fuzz/target", "tests/fuzz/artifacts"];
 
 /// Hits in code that are not reworded yet. This number may only fall.
@@ -57,7 +58,7 @@ fn every_link_of_a_document_leads_to_a_file() {
 }
 
 #[test]
-fn words_are_found_as_a_whole_over_lines_and_with_their_exceptions() {
+fn phrases_are_found_across_lines_and_outside_of_their_exceptions() {
     let list = ["blue", "is red | there is red"].map(Banned::parse);
     let found = |text: &str| hits(text, &list);
     assert_eq!(found("// It is\n// red, Blue?"), [(1, "is red".to_owned()), (2, "blue".to_owned())]);

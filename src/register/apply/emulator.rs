@@ -12,7 +12,7 @@ use crate::host::{FileId, FileStamp, StagedFile};
 use crate::paths;
 use crate::qemu::binary;
 use crate::qemu::candidate;
-use crate::qemu::obtain::Context;
+use crate::qemu::obtain::ObtainContext;
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
 use crate::sha256::Sha256;
@@ -29,9 +29,9 @@ impl Apply<'_> {
     /// instead of the pinned one, the plan stays valid: the flags and the path are the same.
     pub(super) fn download_emulators(&mut self, archs: &[&'static Arch]) -> Result<()> {
         let Some(supply) = &self.facts.supply else { return Ok(()) };
-        let context = Context { host: self.host, ui: self.ui, network: &self.network };
+        let context = ObtainContext { host: self.host, ui: self.ui, network: &self.network };
         let stage = &mut |_: &Arch, _| self.host.stage_file(Path::new(paths::EMULATOR_DIR));
-        let downloads = supply.download(context, archs, stage)?;
+        let downloads = supply.download_emulators(context, archs, stage)?;
         self.notes.extend(downloads.note);
         for emulator in downloads.emulators {
             self.stage_verified(emulator.arch, emulator.file, emulator.sha256, Path::new(&emulator.url))?;
@@ -44,7 +44,7 @@ impl Apply<'_> {
 
     /// Copies the validated file through the handle that it was validated with.
     pub(super) fn copy_emulator(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
-        let validated = self.facts.available.get(arch.target).and_then(|available| available.copy_at(from));
+        let validated = self.facts.available.get(arch.target).and_then(|available| available.find_copy(from));
         let Some(validated) = validated else { return Ok(()) };
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
         let (mut source, expected) = (&validated.file, validated.sha256);
@@ -63,7 +63,7 @@ impl Apply<'_> {
         from: &Path,
     ) -> Result<()> {
         let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: paths::emulator_name(arch), why };
-        let real_path = self.host.at(&paths::interpreter_path(arch));
+        let real_path = self.host.real_path(&paths::interpreter_path(arch));
         let (head, sha256) = read_head_and_digest(staged.file()).map_err(io_error("read", &real_path))?;
         if sha256 != expected {
             return Err(unfit("its bytes changed during the transfer".into()));
@@ -106,7 +106,7 @@ impl Apply<'_> {
         let inode = FileId::from_metadata(&file.metadata().map_err(io_error("inspect", &path))?);
         let is_replaced = |artifact: &Artifact| matches!(artifact, Artifact::Interpreter { path: recorded_path, sha256: recorded, .. } if *recorded_path == path && *recorded != sha256);
         if self.receipt.records.iter().any(|record| is_replaced(&record.made)) {
-            let (binary, path) = (paths::emulator_name(arch), self.host.at(&path));
+            let (binary, path) = (paths::emulator_name(arch), self.host.real_path(&path));
             return Err(Error::Unfit {
                 path,
                 binary,

@@ -27,7 +27,7 @@ impl Apply<'_> {
 
     /// Writes a file that belongs to this tool as a whole.
     pub(super) fn write_file(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
-        let before = self.host.read(path)?;
+        let before = self.host.read_file(path)?;
         let (path, sha256) = (path.to_owned(), Sha256::of_bytes(text));
         let artifact = Artifact::File { path: path.clone(), sha256 };
         self.record_started(artifact.clone(), arch)?;
@@ -42,7 +42,7 @@ impl Apply<'_> {
 
     /// Adds the `!include` line to a nix.conf.
     pub(super) fn add_include(&mut self, path: &Path) -> Result<()> {
-        let before = self.host.read(path)?;
+        let before = self.host.read_file(path)?;
         let created = before.is_none();
         let included = conf::add_include(&before.unwrap_or_default());
         let (path, newline_added) = (path.to_owned(), included.newline_added);
@@ -55,7 +55,7 @@ impl Apply<'_> {
 
     /// Removes the `!include` line and its record.
     pub(super) fn remove_include(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
-        let before = self.host.read(path)?.unwrap_or_default();
+        let before = self.host.read_file(path)?.unwrap_or_default();
         self.remove_include_line(path, newline_added, created)?;
         let undo = Undo::WriteFile(path.to_owned(), before);
         self.record_removed(
@@ -67,7 +67,7 @@ impl Apply<'_> {
     /// Removes only the `!include` line, so that lines added since stay. A file that this tool created is deleted if nothing
     /// else is left in it. A missing file is not created.
     pub(super) fn remove_include_line(&self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
-        let Some(before) = self.host.read(path)? else {
+        let Some(before) = self.host.read_file(path)? else {
             return Ok(());
         };
         let after = conf::remove_include(&before, newline_added);

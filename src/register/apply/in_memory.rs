@@ -80,7 +80,7 @@ fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> 
 fn add_entry<'a>(host: &Host, entry: &'a InMemoryEntry<'_>, added: &mut Vec<&'a Rule>) -> Result<()> {
     let name = String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned();
     let not_working = |why: String| Error::NotWorking { name: name.clone(), why };
-    let head = host::user_files::first_bytes(entry.file, binary::HEAD_SIZE).map_err(|e| not_working(e.to_string()))?;
+    let head = host::user_files::read_head(entry.file, binary::HEAD_SIZE).map_err(|e| not_working(e.to_string()))?;
     verify::check_rule_is_safe(&entry.rule, &head)?;
     if let Some(old) = &entry.replaces {
         table::remove_entry(host, old)?;

@@ -30,7 +30,7 @@ use crate::nix::{self, Nix};
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::catalog::{Catalog, Package};
-use crate::qemu::obtain::{Available, SourceInput, Wanted};
+use crate::qemu::obtain::{AvailableEmulators, ResolvedSource, SystemRequest};
 use crate::register::receipt::{Artifact, Receipt, Record};
 use crate::sha256::Sha256;
 
@@ -68,9 +68,9 @@ pub struct Facts {
     /// Entries of other tools that the kernel picks before an entry of this tool, by target.
     pub conflicts: BTreeMap<&'static str, Vec<ConflictingEntry>>,
     /// Emulators found on this machine, by target.
-    pub available: BTreeMap<&'static str, Available>,
+    pub available: BTreeMap<&'static str, AvailableEmulators>,
     /// Resolved source of emulators; `None` if no emulator is needed.
-    pub supply: Option<SourceInput>,
+    pub supply: Option<ResolvedSource>,
     /// Notes for the user about the search for emulators.
     pub notes: Vec<String>,
 }
@@ -78,7 +78,7 @@ pub struct Facts {
 impl Facts {
     /// Reads everything that concerns `systems`. With a source, also searches for the emulators that the source may
     /// provide.
-    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<SourceInput>) -> Result<Self> {
+    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
         let (machine, kernel) = kernel_release();
         let table = table::read_table(host)?;
         let mut receipt = match Receipt::load(host)? {
@@ -89,7 +89,7 @@ impl Facts {
         };
         let (record_states, replaced_records) = receipt_state::reconcile(host, &mut receipt, &table)?;
         let mut facts = Self {
-            root: host.at(Path::new("/")),
+            root: host.real_path(Path::new("/")),
             files: BTreeMap::new(),
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::read_boot_rules(host)?,
@@ -210,20 +210,20 @@ impl Facts {
         Ok(())
     }
 
-    fn find_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &SourceInput) -> Result<()> {
+    fn find_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &ResolvedSource) -> Result<()> {
         let foreign = systems.iter().filter(|arch| !self.native_systems.contains_key(arch.target));
         let wanted: Vec<_> = foreign.map(|arch| self.wanted(arch)).collect();
-        let search = supply.look(host, &wanted)?;
+        let search = supply.find_available(host, &wanted)?;
         self.available = search.available;
         self.notes.extend(search.notes);
         Ok(())
     }
 
     /// Describes what is known about a system's emulators before the search for them.
-    pub fn wanted(&self, arch: &'static Arch) -> Wanted {
+    pub fn wanted(&self, arch: &'static Arch) -> SystemRequest {
         let path = paths::interpreter_path(arch);
         let conflicts = self.conflicts.get(arch.target).into_iter().flatten();
-        Wanted {
+        SystemRequest {
             arch,
             installed: self.installed_release(arch, &path),
             interpreters: conflicts.map(|conflict| conflict.interpreter().to_owned()).collect(),

@@ -40,8 +40,7 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
     }
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
         let entry = entry_name(entry);
-        plan.notes
-            .push(format!("{entry} was registered by register --watch, which registers it again while it is running"));
+        plan.notes.push(format!("{entry} was registered by register --watch, which registers it again while it runs"));
     }
     let replaced = facts.replaced_records.iter().filter(|record| is_requested(record));
     plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));

@@ -183,8 +183,10 @@ impl Receipt {
         match host.read_trusted(Path::new(RECEIPT))? {
             None => Ok(None),
             Some(bytes) => {
-                let receipt_error =
-                    |why: InvalidReceipt| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: why.to_string() };
+                let receipt_error = |why: InvalidReceipt| Error::Receipt {
+                    path: host.real_path(Path::new(RECEIPT)),
+                    why: why.to_string(),
+                };
                 Self::parse(&bytes).map(Some).map_err(receipt_error)
             }
         }
@@ -227,7 +229,7 @@ impl Receipt {
 
     fn to_json(&self, host: &Host) -> Result<Vec<u8>> {
         let receipt_error =
-            |e: serde_json::Error| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: e.to_string() };
+            |e: serde_json::Error| Error::Receipt { path: host.real_path(Path::new(RECEIPT)), why: e.to_string() };
         let mut text = serde_json::to_vec_pretty(self).map_err(receipt_error)?;
         text.push(b'\n');
         Ok(text)

@@ -1,5 +1,4 @@
-//! `doctor 'ERROR TEXT'`: messages as they come from this very kernel, this QEMU and this shell; and the answer repairs
-//! what they say.
+//! `doctor 'ERROR TEXT'`: messages of the running kernel, of the real QEMU and of the real shell, and repairs that work.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::diagnose::doctor::reports::{finds, obey, registered};
+use crate::diagnose::doctor::reports::{finds, registered_tree, run_repair};
 use crate::register::conflicts::distribution;
 use crate::support::Tree;
 use crate::support::emulators::busybox;
@@ -16,9 +15,9 @@ use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::{line, probe};
 
-/// What `doctor -` says of a text.
+/// Runs `doctor -` on a text.
 #[track_caller]
-fn ask(text: &str) -> Done {
+fn explain_text(text: &str) -> Done {
     let mut child = tool(&["--root", "/tree", "doctor", "-", "--json"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -29,15 +28,15 @@ fn ask(text: &str) -> Done {
     Done::from(child.wait_with_output().unwrap()).omits("panicked")
 }
 
-/// The first message in it, which has this name.
+/// Returns the first recognised message and checks its name.
 #[track_caller]
-fn meaning(text: &str, id: &str) -> Value {
-    let found = ask(text).exits(3).json();
+fn first_meaning(text: &str, id: &str) -> Value {
+    let found = explain_text(text).exits(3).json();
     assert_eq!(found["meanings"][0]["id"], id, "{text}: {found:#}");
     found["meanings"][0].clone()
 }
 
-/// What a shell says when a program cannot be started.
+/// Returns the message of a shell that cannot start a program.
 fn shell_says(program: &Path) -> String {
     let mut command = Command::new("/bin/bash");
     let output = command.args(["-c", &program.display().to_string()]).env_clear().output().unwrap();
@@ -45,24 +44,24 @@ fn shell_says(program: &Path) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn here(meaning: &Value) -> String {
+fn current_state(meaning: &Value) -> String {
     meaning["here"].to_string()
 }
 
 #[sandboxed]
-fn nothing_runs_it() {
+fn an_exec_format_error_leads_to_register() {
     let tree = Tree::new();
     let said = shell_says(&probe("aarch64"));
-    let meaning = meaning(&format!("qemu-aarch64 wanted\n{said}"), "exec-format");
-    assert!(here(&meaning).contains("nothing runs them"), "{meaning:#}");
-    obey(&tree, &meaning, Some("aarch64"));
+    let meaning = first_meaning(&format!("qemu-aarch64 wanted\n{said}"), "exec-format");
+    assert!(current_state(&meaning).contains("nothing runs them"), "{meaning:#}");
+    run_repair(&tree, &meaning, Some("aarch64"));
     assert!(tree.runs("aarch64"));
     assert!(Command::new(probe("aarch64")).status().unwrap().success());
 }
 
-/// It runs outside.
+/// The same program runs outside of the chroot.
 #[sandboxed]
-fn in_a_chroot_without_f() {
+fn a_missing_file_in_a_chroot_leads_to_flag_f() {
     let tree = distribution("");
     let room = Path::new(SCRATCH).join("chroot");
     fs::create_dir_all(&room).unwrap();
@@ -71,16 +70,16 @@ fn in_a_chroot_without_f() {
     let output = command.arg(&room).arg("/probe").env_clear().output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("No such file or directory"), "{said}");
-    let meaning = meaning(&said, "no-such-file");
-    assert!(here(&meaning).contains("no-fix-binary"), "{meaning:#}");
-    obey(&tree, &meaning, Some("aarch64"));
+    let meaning = first_meaning(&said, "no-such-file");
+    assert!(current_state(&meaning).contains("no-fix-binary"), "{meaning:#}");
+    run_repair(&tree, &meaning, Some("aarch64"));
     let again = Command::new("/usr/sbin/chroot").arg(&room).arg("/probe").env_clear().output().unwrap();
     assert!(again.status.success(), "{again:?}");
 }
 
-/// The kernel looks for an interpreter of the interpreter, and finds the same.
+/// The interpreter is itself a program of the entry, so that the kernel looks for its interpreter again and again.
 #[sandboxed]
-fn an_interpreter_that_is_its_own_program() {
+fn a_loop_of_interpreters_is_explained() {
     let tree = Tree::without_nix().mounted();
     let itself = binfmt_magic::Arch::find("aarch64").unwrap().probe().unwrap();
     let tree = tree.program("usr/bin/qemu-aarch64", itself);
@@ -88,20 +87,20 @@ fn an_interpreter_that_is_its_own_program() {
     let tree = tree.file("etc/binfmt.d/q.conf", format!("{entry}\n")).entry(&entry);
     let said = shell_says(&probe("aarch64"));
     assert!(said.contains("Too many levels of symbolic links"), "{said}");
-    let meaning = meaning(&said, "loop");
-    assert!(here(&meaning).contains("interpreter-unfit"), "{meaning:#}");
-    obey(&tree, &meaning, Some("aarch64"));
+    let meaning = first_meaning(&said, "loop");
+    assert!(current_state(&meaning).contains("interpreter-unfit"), "{meaning:#}");
+    run_repair(&tree, &meaning, Some("aarch64"));
     assert!(tree.runs("aarch64"));
 }
 
-/// A real program that kills itself, under the real QEMU.
+/// A real program that kills itself with a signal, under the real QEMU.
 #[sandboxed]
-fn a_crash_inside() {
-    let _tree = registered();
+fn a_crash_under_qemu_leads_to_a_newer_release() {
+    let _tree = registered_tree();
     let output = Command::new(busybox()).args(["sh", "-c", "kill -SEGV $$"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("uncaught target signal 11"), "{said}");
-    let meaning = meaning(&said, "qemu-crash");
+    let meaning = first_meaning(&said, "qemu-crash");
     assert!(meaning["repair"].to_string().contains("--qemu-version latest"), "{meaning:#}");
 }
 
@@ -109,33 +108,36 @@ const REFUSED: &str = "error: a 'aarch64-linux' with features {} is required to 
                        'x86_64-linux' with features {benchmark, big-parallel, nixos-test, uid-range}";
 
 #[sandboxed]
-fn nix_refuses_and_then_would_not() {
+fn a_refusal_by_nix_is_explained_from_the_current_settings() {
     let tree = Tree::new();
-    let before = meaning(REFUSED, "nix-wrong-platform");
-    assert!(here(&before).contains("Nix does not build for aarch64-linux"), "{before:#}");
-    obey(&tree, &before, Some("aarch64"));
-    let after = meaning(REFUSED, "nix-wrong-platform");
-    assert!(here(&after).contains("Nix builds for aarch64-linux"), "{after:#}");
-    assert!(here(&after).contains("one ran just now") && here(&after).contains("try it again"), "{after:#}");
+    let before = first_meaning(REFUSED, "nix-wrong-platform");
+    assert!(current_state(&before).contains("Nix does not build for aarch64-linux"), "{before:#}");
+    run_repair(&tree, &before, Some("aarch64"));
+    let after = first_meaning(REFUSED, "nix-wrong-platform");
+    assert!(current_state(&after).contains("Nix builds for aarch64-linux"), "{after:#}");
+    assert!(
+        current_state(&after).contains("one ran just now") && current_state(&after).contains("try it again"),
+        "{after:#}"
+    );
     tree.append("etc/nix/nix.conf", "extra-platforms = i686-linux\n");
-    let lost = meaning(REFUSED, "nix-wrong-platform");
-    assert!(here(&lost).contains("nix-not-told"), "{lost:#}");
-    obey(&tree, &lost, None);
+    let lost = first_meaning(REFUSED, "nix-wrong-platform");
+    assert!(current_state(&lost).contains("nix-not-told"), "{lost:#}");
+    run_repair(&tree, &lost, None);
     finds(&tree, &[]);
 }
 
 #[sandboxed]
-fn a_cross_build() {
+fn a_cross_build_is_explained() {
     let _tree = Tree::new();
     let text = "these 630 derivations will be built:\n  /nix/store/0-binutils-aarch64-unknown-linux-gnu-2.43.drv\n";
-    let meaning = meaning(text, "cross-build");
+    let meaning = first_meaning(text, "cross-build");
     assert!(meaning["means"].to_string().contains("binary cache"), "{meaning:#}");
     let repair = meaning["repair"].to_string();
     assert!(repair.contains("register aarch64") && repair.contains("packages.aarch64-linux"), "{repair}");
 }
 
 #[sandboxed]
-fn a_message_of_the_command_line() {
+fn a_message_is_read_from_the_command_line() {
     let tree = Tree::new();
     let done = tree.run(&["doctor", "exec", "/bin/sh:", "exec format error"]).exits(3);
     done.prints("container-exec-format, by docker").prints("binfmt-nix --root /tree register SYSTEM");
@@ -144,19 +146,22 @@ fn a_message_of_the_command_line() {
 }
 
 #[sandboxed]
-fn a_text_that_nobody_knows() {
+fn an_unknown_message_leads_to_the_usual_checks() {
     let tree = Tree::new();
-    tree.run(&["doctor", "all is well"]).exits(0).says("no message that binfmt-nix knows").prints("nothing is wrong");
+    tree.run(&["doctor", "all is well"])
+        .exits(0)
+        .says("binfmt-nix does not know this message")
+        .prints("nothing is wrong");
     let tree = tree.mounted();
     tree.write_kernel("status", "0");
     tree.run(&["doctor", "all is well"]).exits(3).prints("switched-off");
 }
 
-/// The end counts, and memory is not filled.
+/// Only the end of the log is kept in memory.
 #[sandboxed]
-fn a_long_log() {
+fn the_end_of_a_long_log_is_read() {
     let _tree = Tree::new();
     let log = "compiling\n".repeat(400_000);
-    assert_eq!(ask(&log).exits(0).json()["meanings"], serde_json::json!([]));
-    meaning(&format!("{log}{REFUSED}\n"), "nix-wrong-platform");
+    assert_eq!(explain_text(&log).exits(0).json()["meanings"], serde_json::json!([]));
+    first_meaning(&format!("{log}{REFUSED}\n"), "nix-wrong-platform");
 }

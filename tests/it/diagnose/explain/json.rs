@@ -1,4 +1,4 @@
-//! `explain --json`: the names of all fields, and their values where those are words.
+//! `explain --json`: the names of all fields, and the values of enumerations.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::diagnose::explain::execve::judge::{TABLE, enter, mount_table, native, unmount_table, write};
-use crate::diagnose::explain::explain_text::{dynamic, enter_ours, explain};
+use crate::diagnose::explain::explain_text::{dynamic, explain, register_rule};
 use crate::support::emulators::outside;
 use crate::support::table::probe;
 
-/// Every field and every value of an enumeration, wherever it is in the document.
+/// Collects every field and every value of an enumeration at any depth of the document.
 fn names(value: &Value, place: &str, found: &mut BTreeSet<String>) {
     const WORDS: [&str; 7] = ["verdict", "table", "what", "by", "in", "kind", "endian"];
     match value {
@@ -45,14 +45,14 @@ fn document(args: &[&str], code: i32, found: &mut BTreeSet<String>) -> Value {
     value
 }
 
-/// Fields are added, not changed, within one version: a line that goes from this list is a new version.
+/// Within one version of the format, fields are only added. Removing a line of this list needs a new version.
 #[sandboxed]
-fn the_document() {
+fn json_fields_and_values_are_the_documented_ones() {
     let mut found = BTreeSet::new();
     mount_table();
     let emulator = outside("emulator", native());
-    enter_ours("arm", "arm", &emulator, "PF");
-    enter_ours("hexagon", "hexagon", Path::new("/missing"), "");
+    register_rule("arm", "arm", &emulator, "PF");
+    register_rule("hexagon", "hexagon", Path::new("/missing"), "");
     enter(b":dos:E::exe::/missing:").unwrap();
     enter(b":far:M:200:x::/missing:").unwrap();
     let arm = probe("arm");
@@ -70,7 +70,7 @@ fn the_document() {
     for (name, bytes) in [("empty", &b""[..]), ("text", b"x\n"), ("data", b"\0\x01")] {
         document(&[outside(name, bytes).to_str().unwrap()], 3, &mut found);
     }
-    enter_ours("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
+    register_rule("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
     document(&[outside("dynamic", &dynamic()).to_str().unwrap()], 3, &mut found);
     write(&format!("{TABLE}/status"), b"0").unwrap();
     document(&["/bin/sh"], 0, &mut found);
@@ -83,7 +83,7 @@ fn the_document() {
 }
 
 #[sandboxed]
-fn the_document_of_a_process() {
+fn json_fields_of_a_process_are_the_documented_ones() {
     let value = explain(&["--json", "--pid", &std::process::id().to_string()]).exits(0).json();
     let fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [

@@ -1,4 +1,4 @@
-//! `status`: what the kernel really runs, in a table, as a document, and as an exit status.
+//! `status`: what the kernel really runs, as a table, as JSON, and as an exit status.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,21 +8,21 @@ use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
 
 use crate::binfmt::userns::usual_proc;
-use crate::diagnose::verify::checks::as_a_stranger;
+use crate::diagnose::verify::checks::run_as_ordinary_user;
 use crate::support::emulators::{dynamic, outside};
-use crate::support::runs::{gone, other};
+use crate::support::runs::{discard_tree, earlier_release};
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
 use crate::support::{Then, liar, qemu};
 
-/// One whose /proc is as everywhere, so that there are namespaces to be had.
+/// A machine with the usual /proc, so that new namespaces are possible.
 fn machine() -> Tree {
     usual_proc();
     Tree::new()
 }
 
 #[track_caller]
-fn of_aarch64(tree: &Tree) -> Value {
+fn aarch64_status(tree: &Tree) -> Value {
     tree.run(&["status", "--json"]).exits(0).json()["systems"][0].clone()
 }
 
@@ -31,7 +31,7 @@ fn sha256(path: &Path) -> Value {
 }
 
 #[sandboxed]
-fn one_line_a_system() {
+fn status_prints_one_line_for_each_system() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let theirs = outside("theirs", &fs::read(qemu("riscv64")).unwrap());
@@ -48,9 +48,9 @@ riscv64: /scratch/theirs
     details.prints(sha256(&ours).as_str().unwrap()).prints("  from ");
 }
 
-/// Each of its names is promised.
+/// Each of these names is a part of the documented format.
 #[sandboxed]
-fn the_document() {
+fn json_fields_are_the_documented_ones() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let status = tree.run(&["status", "--json"]).exits(0).json();
@@ -58,7 +58,7 @@ fn the_document() {
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(keys(&status), are(&["version", "systems", "unfinished", "holder"]));
     let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by held nix_knows detail";
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!(keys(&system), are(&names.split(' ').collect::<Vec<_>>()));
     assert_eq!(
         (&system["qemu"], &system["sha256"], &system["on_disk"], &system["in_chroot"]),
@@ -68,92 +68,93 @@ fn the_document() {
     assert_eq!(checked, json!({"version": 1, "system": "aarch64", "state": "works", "detail": null}));
 }
 
-/// Both releases and both digests.
+/// The report has both releases and both digests.
 #[sandboxed]
-fn a_file_that_was_replaced() {
+fn a_replaced_emulator_is_reported_with_both_digests() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    fs::copy(other(), tree.path("new")).unwrap();
+    fs::copy(earlier_release(), tree.path("new")).unwrap();
     fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["sha256"], sha256(&qemu("aarch64")));
-    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&other())}));
+    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&earlier_release())}));
     let detail = system["detail"].as_str().unwrap();
     assert!(
         detail.contains("still runs the file") && detail.contains("10.0.13") && detail.contains("10.0.12"),
         "{detail}"
     );
     tree.run(&["status", "--check", "aarch64"]).exits(0).prints("aarch64: works: by another file");
-    // As systemd-binfmt does it.
+    // The same effect as systemd-binfmt.
     tree.write_kernel("qemu-aarch64", "-1");
     tree.enter(&line("qemu-aarch64", "aarch64", &tree.path(EMULATOR), "FP"));
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["qemu"], &system["on_disk"]), (&"10.0.12".into(), &Value::Null), "{system:#}");
 }
 
 #[sandboxed]
-fn a_file_that_was_removed() {
+fn a_removed_emulator_still_works() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.remove(EMULATOR);
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["on_disk"], json!({"exists": false, "qemu": null, "sha256": null}));
 }
 
-/// As a distribution's upgrade does it. What a stranger may have put there is read, and never run.
+/// An upgrade of the distribution replaces the file like this. A file that another user may have written is read and
+/// never executed.
 #[sandboxed]
-fn a_file_of_others_that_was_replaced() {
+fn a_replaced_foreign_interpreter_is_never_executed() {
     let theirs = outside("theirs", &fs::read(qemu("aarch64")).unwrap());
     let tree = machine().mounted().entry(&line("theirs", "aarch64", &theirs, "FP"));
     let witness = Path::new("/scratch/witness");
     let script = format!("#!/bin/sh\necho ran > {}\n", witness.display());
     fs::remove_file(&theirs).unwrap();
     outside("theirs", script.as_bytes());
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["on_disk"], json!({"exists": true, "qemu": null, "sha256": sha256(&theirs)}));
     assert!(!witness.exists());
 }
 
 #[sandboxed]
-fn what_works_outside_alone() {
+fn an_emulator_that_fails_in_chroots_is_partial() {
     let real = outside("real", &fs::read(qemu("aarch64")).unwrap());
     for (interpreter, flags, why) in [(real, "P", "theirs has no flag F"), (dynamic(), "FP", "dynamically linked")] {
         let tree = machine().mounted().entry(&line("theirs", "aarch64", &interpreter, flags));
-        let system = of_aarch64(&tree);
+        let system = aarch64_status(&tree);
         assert_eq!((&system["state"], &system["in_chroot"]), (&"partial".into(), &false.into()), "{system:#}");
         assert!(system["detail"].as_str().unwrap().contains(why), "{system:#}");
         tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: partial: not in chroots").prints(why);
         tree.write_kernel("theirs", "-1");
-        gone(tree);
+        discard_tree(tree);
     }
 }
 
 #[sandboxed]
-fn what_could_not_be_shut_in() {
+fn a_chroot_that_cannot_be_tried_is_reported() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
     fs::write("/proc/sys/user/max_mnt_namespaces", "0").unwrap();
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["in_chroot"]), (&"works".into(), &Value::Null), "{system:#}");
     assert!(system["detail"].as_str().unwrap().contains("could not be tried"), "{system:#}");
 }
 
 #[sandboxed]
-fn what_is_broken() {
+fn an_emulator_that_runs_nothing_is_broken() {
     let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
     let tree = machine().mounted().entry(&line("theirs", "aarch64", &shirker, "FP"));
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["in_chroot"]), (&"broken".into(), &Value::Null), "{system:#}");
     assert_eq!(system["detail"], "the emulator ended without running anything");
     tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: broken: the emulator ended");
 }
 
 #[sandboxed]
-fn a_check_is_one_line() {
+fn check_prints_one_line_and_sets_the_exit_status() {
     let tree = machine();
     tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: missing");
     tree.register("aarch64").exits(0);
@@ -172,14 +173,14 @@ fn a_check_is_one_line() {
 }
 
 #[sandboxed]
-fn an_ordinary_user_checks_too() {
+fn check_works_for_an_ordinary_user() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    assert_eq!(as_a_stranger(tree, &["status", "--check", "arm64"]).exits(0).out, "aarch64: works\n");
+    assert_eq!(run_as_ordinary_user(tree, &["status", "--check", "arm64"]).exits(0).out, "aarch64: works\n");
 }
 
 #[sandboxed]
-fn a_check_of_what_makes_no_sense() {
+fn check_refuses_native_and_unknown_systems() {
     let tree = machine();
     tree.run(&["status", "--check", "x86_64"]).exits(2).says("run on this");
     tree.run(&["status", "--check", "arm46"]).exits(2).says("did you mean");

@@ -1,4 +1,4 @@
-//! Registries that want to know who we are, and some that want to know more than they should.
+//! Registries that need a login, and registries that ask for more than they should get.
 
 use serde_json::json;
 
@@ -9,10 +9,10 @@ use super::tool::{Tool, base64};
 
 const PASSWORD: &str = "fox:den-of-the-fox";
 
-/// A registry that answers with this challenge whoever does not say this.
-pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
+/// Starts a registry that answers every request without this `Authorization` with this challenge.
+pub(crate) fn registry_that_needs(challenge: String, says: &'static str) -> (Image, Server) {
     let image = Image::good();
-    let server = Server::bent(image.clone(), move |request, answer| {
+    let server = Server::modified(image.clone(), move |request, answer| {
         if request.header("authorization") != Some(says) {
             *answer = Answer::status(401).header(format!("WWW-Authenticate: {challenge}"));
         }
@@ -20,16 +20,16 @@ pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
     (image, server)
 }
 
-/// One whose tokens come from this server.
-pub(crate) fn with_tokens(tokens: &Server) -> (Image, Server) {
+/// Starts a registry that accepts tokens of this server.
+pub(crate) fn registry_with_tokens(tokens: &Server) -> (Image, Server) {
     let realm = format!("http://{}/token?a=b", tokens.address);
-    closed(
+    registry_that_needs(
         format!(r#"Bearer realm="{realm}",service="the fox",scope="repository:fox/qemu:pull""#),
         "Bearer t.o-k_e/n+1==",
     )
 }
 
-pub(crate) fn tokens() -> Server {
+pub(crate) fn token_server() -> Server {
     Server::start(|_| Answer::ok(r#"{"token": "t.o-k_e/n+1==", "expires_in": 60}"#))
 }
 
@@ -37,46 +37,46 @@ pub(crate) fn logged_in(tool: Tool, server: &Server) -> Tool {
     tool.logged_in(&json!({ &server.address: { "auth": base64(PASSWORD) } }))
 }
 
-pub(crate) fn told(request: &Request) -> Option<&str> {
+pub(crate) fn authorization_of(request: &Request) -> Option<&str> {
     request.header("authorization")
 }
 
-pub(crate) fn basic() -> String {
+pub(crate) fn basic_authorization() -> String {
     format!("Basic {}", base64(PASSWORD))
 }
 
 #[test]
-fn a_password_is_told_when_it_is_wanted() {
-    let (image, server) = closed(r#"Basic realm="x""#.into(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
-    assert_eq!(basic(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
+fn the_password_is_sent_only_on_request() {
+    let (image, server) = registry_that_needs(r#"Basic realm="x""#.into(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
+    assert_eq!(basic_authorization(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
     logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
     let requests = server.requests();
-    assert_eq!((told(&requests[0]), told(&requests[1])), (None, Some(&*basic())));
-    // Whoever does not want it, is not told.
+    assert_eq!((authorization_of(&requests[0]), authorization_of(&requests[1])), (None, Some(&*basic_authorization())));
+    // A registry that does not ask for the password does not receive it.
     let open = Server::honest(&image);
     logged_in(Tool::pulls(open.image(&image.index)), &open).succeeds();
-    assert!(open.requests().iter().all(|request| told(request).is_none()));
+    assert!(open.requests().iter().all(|request| authorization_of(request).is_none()));
 }
 
 #[test]
-fn without_a_password() {
-    let (image, server) = closed("Basic realm=x".into(), "nothing");
+fn a_missing_or_wrong_password_is_explained() {
+    let (image, server) = registry_that_needs("Basic realm=x".into(), "nothing");
     let hint = Tool::pulls(server.image(&image.index)).fails(1, "it wants a password").hint;
     assert!(hint.contains("podman login") && hint.contains("REGISTRY_AUTH_FILE"), "{hint}");
-    // A wrong one.
+    // A wrong password.
     let hint = logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, "it wants a password").hint;
     assert!(hint.contains("auth.json has for 127.0.0.1"), "{hint}");
-    // Another registry's.
+    // The password of another registry.
     let other =
         Tool::pulls(server.image(&image.index)).logged_in(&json!({ "r.example": { "auth": base64(PASSWORD) } }));
     let before = server.requests().len();
     other.fails(1, "it wants a password");
-    assert!(server.requests()[before..].iter().all(|request| told(request).is_none()));
+    assert!(server.requests()[before..].iter().all(|request| authorization_of(request).is_none()));
 }
 
 #[test]
-fn what_the_auth_files_say_is_told_on() {
-    let (image, server) = closed("Basic realm=x".into(), "nothing");
+fn problems_of_auth_files_are_reported() {
+    let (image, server) = registry_that_needs("Basic realm=x".into(), "nothing");
     let with = |text: &str| {
         let tool = Tool::pulls(server.image(&image.index));
         let file = tool.dir.path().join("config.json");
@@ -95,9 +95,9 @@ fn what_the_auth_files_say_is_told_on() {
     assert!(hint.contains("config.json was of no use: line 1"), "{hint}");
 }
 
-/// The token, and the password too.
+/// Both the token and the password.
 #[test]
-fn redirects_lose_what_was_told() {
+fn redirects_drop_password_and_token() {
     let mut ways = 0;
     for code in [301, 302, 303, 307, 308] {
         let image = Image::good();
@@ -105,16 +105,16 @@ fn redirects_lose_what_was_told() {
             let image = image.clone();
             move |request| Answer::ok(image.blobs[request.path.rsplit('/').next().unwrap()].clone())
         });
-        let tokens = tokens();
+        let tokens = token_server();
         let challenges = [
-            ("Basic realm=x".to_owned(), basic()),
+            ("Basic realm=x".to_owned(), basic_authorization()),
             (format!(r#"Bearer realm="http://{}/token""#, tokens.address), "Bearer t.o-k_e/n+1==".to_owned()),
         ];
         for (challenge, says) in challenges {
             let before = cdn.requests().len();
             let to = format!("http://{}", cdn.address);
-            let server = Server::bent(image.clone(), move |request, answer| {
-                *answer = if told(request) == Some(&says) {
+            let server = Server::modified(image.clone(), move |request, answer| {
+                *answer = if authorization_of(request) == Some(&says) {
                     Answer::status(code).header(format!("Location: {to}{}", request.path))
                 } else {
                     Answer::status(401).header(format!("WWW-Authenticate: {challenge}"))
@@ -123,7 +123,7 @@ fn redirects_lose_what_was_told() {
             logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
             let came = cdn.requests();
             assert_eq!(came.len() - before, 4);
-            assert!(came.iter().all(|request| told(request).is_none()), "{came:?}");
+            assert!(came.iter().all(|request| authorization_of(request).is_none()), "{came:?}");
             ways += 1;
         }
     }
@@ -131,7 +131,7 @@ fn redirects_lose_what_was_told() {
 }
 
 #[test]
-fn strange_realms() {
+fn malformed_token_realms_are_refused() {
     let odd = [
         ("", "no URL"),
         ("token", "no URL"),
@@ -147,14 +147,14 @@ fn strange_realms() {
     ];
     fault_table::line("registries with a token server that must not be asked", odd.len());
     for (realm, words) in odd {
-        let (image, server) = closed(format!("Bearer realm=\"{realm}\""), "nothing");
+        let (image, server) = registry_that_needs(format!("Bearer realm=\"{realm}\""), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);
         assert_eq!(server.requests().len(), 1);
     }
 }
 
 #[test]
-fn strange_challenges() {
+fn malformed_challenges_are_refused() {
     let odd = [
         ("", "without a word"),
         ("\"", "without a word"),
@@ -164,10 +164,10 @@ fn strange_challenges() {
         ("Bearer a=1, a=2", "without a word"),
     ];
     for (challenge, words) in odd {
-        let (image, server) = closed(challenge.into(), "nothing");
+        let (image, server) = registry_that_needs(challenge.into(), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);
     }
     let endless = "x".repeat(3_000_000);
-    let (image, server) = closed(format!("Bearer realm=\"{endless}\""), "nothing");
+    let (image, server) = registry_that_needs(format!("Bearer realm=\"{endless}\""), "nothing");
     assert!(Tool::pulls(server.image(&image.index)).fails(1, "").error.len() < 1000);
 }

@@ -1,4 +1,4 @@
-//! Images as they really are: real emulators, pushed by buildah into a real registry.
+//! Real images: real emulators, pushed by buildah into a real registry.
 
 use std::env;
 use std::io::{Read, Write};
@@ -27,23 +27,26 @@ pub(crate) fn qemu(target: &str) -> PathBuf {
     Path::new(&dir).join(format!("qemu-{target}"))
 }
 
-/// As tonistiigi/binfmt has it.
-pub(crate) fn usual(registry: &Registry, name: &str) -> String {
+/// Pushes an image with the layout of tonistiigi/binfmt.
+pub(crate) fn push_usual_image(registry: &Registry, name: &str) -> String {
     registry.push(name, &[&[(qemu("aarch64"), "/usr/bin/qemu-aarch64")]], &[])
 }
 
-fn sum(target: &str) -> Sha256 {
+fn emulator_digest(target: &str) -> Sha256 {
     Sha256::of_bytes(&std::fs::read(qemu(target)).unwrap())
 }
 
 #[test]
-fn it_runs_a_program_of_another_machine() {
+fn a_pulled_emulator_runs_a_foreign_program() {
     let registry = Registry::open();
-    let digest = usual(&registry, "fox/qemu:v1");
+    let digest = push_usual_image(&registry, "fox/qemu:v1");
     for image in [format!("fox/qemu@{digest}"), "fox/qemu:v1".into(), format!("fox/qemu:v1@{digest}")] {
         let tool = Tool::pulls(format!("oci://{}/{image}", registry.address));
         let outcome = tool.succeeds();
-        assert_eq!((outcome.emulators["aarch64"], outcome.versions["aarch64"].as_str()), (sum("aarch64"), "10.0.13"));
+        assert_eq!(
+            (outcome.emulators["aarch64"], outcome.versions["aarch64"].as_str()),
+            (emulator_digest("aarch64"), "10.0.13")
+        );
         assert!(outcome.pinned.ends_with(&digest), "{outcome:?}");
         let Some(corpus) = env::var_os("BINFMT_NIX_TEST_CORPUS").filter(|dir| !dir.is_empty()) else {
             skip("corpus", "BINFMT_NIX_TEST_CORPUS is not set");
@@ -56,11 +59,11 @@ fn it_runs_a_program_of_another_machine() {
     Tool::pulls(gone).fails(1, "HTTP status 404");
 }
 
-/// Two machines, and what BuildKit attests, as `docker buildx build --push` leaves it.
+/// An index for two platforms with an attestation of BuildKit, as `docker buildx build --push` creates it.
 #[test]
-fn an_index_of_many() {
+fn the_manifest_of_the_host_is_chosen_from_an_index() {
     let registry = Registry::open();
-    let ours = usual(&registry, "fox/qemu:amd64");
+    let ours = push_usual_image(&registry, "fox/qemu:amd64");
     let theirs = registry.push("fox/qemu:arm64", &[&[(qemu("arm"), "/usr/bin/qemu-arm")]], &[]);
     let listed = |digest: &str, os: &str, architecture: &str| {
         let bytes = registry.get(&format!("/v2/fox/qemu/manifests/{digest}"));
@@ -77,7 +80,7 @@ fn an_index_of_many() {
     registry.put("/v2/fox/qemu/manifests/all", kind, index.as_bytes());
     let image = format!("oci://{}/fox/qemu@sha256:{}", registry.address, Sha256::of_bytes(index.as_bytes()));
     let outcome = Tool::pulls(&image).succeeds();
-    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".to_owned(), sum("aarch64"))]);
+    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".to_owned(), emulator_digest("aarch64"))]);
     assert_eq!(format!("sha256:{}", outcome.manifest), ours);
     let outcome = Tool::pulls(&image).on("aarch64").succeeds();
     assert_eq!(format!("sha256:{}", outcome.manifest), theirs);
@@ -92,30 +95,30 @@ fn layers_of(registry: &Registry, name: &str, digest: &str) -> Vec<String> {
 }
 
 #[test]
-fn docker_s_own_format() {
+fn an_image_in_docker_format_is_pulled() {
     let registry = Registry::open();
     let files: &[(PathBuf, &str)] = &[(qemu("aarch64"), "/usr/bin/qemu-aarch64-static")];
     let digest = registry.push("fox/qemu:v1", &[files], &["--format", "v2s2"]);
     let kinds = layers_of(&registry, "fox/qemu", &digest);
     assert_eq!(kinds, ["application/vnd.docker.image.rootfs.diff.tar.gzip"]);
     let outcome = Tool::pulls(format!("oci://{}/fox/qemu@{digest}", registry.address)).succeeds();
-    assert_eq!(outcome.emulators["aarch64"], sum("aarch64"));
+    assert_eq!(outcome.emulators["aarch64"], emulator_digest("aarch64"));
 }
 
 #[test]
-fn layers_packed_by_zstd() {
+fn zstd_layers_are_pulled() {
     let registry = Registry::open();
     let files: &[(PathBuf, &str)] = &[(qemu("aarch64"), "/usr/bin/qemu-aarch64")];
     let digest = registry.push("fox/qemu:v1", &[files], &["--compression-format", "zstd"]);
     let kinds = layers_of(&registry, "fox/qemu", &digest);
     assert_eq!(kinds, ["application/vnd.oci.image.layer.v1.tar+zstd"]);
     let outcome = Tool::pulls(format!("oci://{}/fox/qemu@{digest}", registry.address)).succeeds();
-    assert_eq!(outcome.emulators["aarch64"], sum("aarch64"));
+    assert_eq!(outcome.emulators["aarch64"], emulator_digest("aarch64"));
 }
 
-/// buildah copies the whiteout as the file that it is.
+/// buildah copies the whiteout as an ordinary file.
 #[test]
-fn an_upper_layer_takes_it_away() {
+fn a_whiteout_in_an_upper_layer_hides_the_emulator() {
     let registry = Registry::open();
     let whiteout = registry.dir.path().join("empty");
     std::fs::write(&whiteout, "").unwrap();
@@ -124,14 +127,14 @@ fn an_upper_layer_takes_it_away() {
     let digest = registry.push("fox/qemu:v1", &[lower, upper], &[]);
     assert_eq!(layers_of(&registry, "fox/qemu", &digest).len(), 2);
     let outcome = Tool::pulls(format!("oci://{}/fox/qemu@{digest}", registry.address)).succeeds();
-    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), sum("arm"))]);
+    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), emulator_digest("arm"))]);
 }
 
-/// Counted at the socket, between the tool and the registry.
+/// The bytes are counted at the sockets between the tool and the registry.
 #[test]
-fn no_more_bytes_than_there_are() {
+fn a_pull_transfers_no_extra_bytes() {
     let registry = Registry::open();
-    let digest = usual(&registry, "fox/qemu:v1");
+    let digest = push_usual_image(&registry, "fox/qemu:v1");
     let (sent, came) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let image = format!("oci://{}/fox/qemu@{digest}", listener.local_addr().unwrap());
@@ -139,8 +142,8 @@ fn no_more_bytes_than_there_are() {
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let server = TcpStream::connect(&to).unwrap();
-            pass(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&counters.0));
-            pass(server, client, Arc::clone(&counters.1));
+            forward(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&counters.0));
+            forward(server, client, Arc::clone(&counters.1));
         }
     });
     let outcome = Tool::pulls(image).succeeds();
@@ -151,7 +154,7 @@ fn no_more_bytes_than_there_are() {
     assert_eq!(outcome.moved, manifest + outcome.progress.1);
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, count: Arc<AtomicU64>) {
+fn forward(mut from: TcpStream, mut to: TcpStream, count: Arc<AtomicU64>) {
     thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {

@@ -1,4 +1,4 @@
-//! Registries elsewhere, which speak TLS. A proxy of the test's own leads to them by their names: names are nobody's here.
+//! Registries with other names, over TLS. A proxy of the test connects to them by name, because the names do not exist.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};
@@ -18,15 +18,15 @@ use super::image::{Image, NAME};
 use super::server::{Answer, Request, Server, read, write};
 use super::tool::{Tool, base64};
 
-/// An authority that nobody knows, and a proxy that leads to servers by their names.
-pub(crate) struct Elsewhere {
+/// A private authority, and a proxy that connects to servers by name.
+pub(crate) struct NamedServers {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) dir: TempDir,
     places: Arc<Mutex<BTreeMap<String, String>>>,
     proxy: String,
 }
 
-impl Elsewhere {
+impl NamedServers {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,20 +38,20 @@ impl Elsewhere {
         Self { issuer: Issuer::new(params, key), dir, places, proxy }
     }
 
-    /// That name on port 443 leads there.
-    pub(crate) fn lead(&self, name: &str, to: &str) {
+    /// Makes the proxy connect this name on port 443 to this address.
+    pub(crate) fn route(&self, name: &str, to: &str) {
         self.places.lock().unwrap().insert(format!("{name}:443"), to.to_owned());
     }
 
-    /// A certificate for a server of that name, and its key.
+    /// Creates a certificate and a key for a server of this name.
     pub(crate) fn certificate(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// A server of that name.
-    fn serve(&self, name: &str, manner: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Served {
+    /// Starts a server of this name.
+    fn serve(&self, name: &str, manner: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> RequestLog {
         let (certificate, key) = self.certificate(name);
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(ring)
@@ -64,8 +64,8 @@ impl Elsewhere {
             )
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        self.lead(name, &listener.local_addr().unwrap().to_string());
-        let log = Served::default();
+        self.route(name, &listener.local_addr().unwrap().to_string());
+        let log = RequestLog::default();
         let (manner, kept, config) = (Arc::new(manner), log.clone(), Arc::new(config));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -85,35 +85,35 @@ impl Elsewhere {
         log
     }
 
-    /// The tool, which trusts the authority, and goes through the proxy.
+    /// The tool with the proxy and with the authority as a trusted one.
     pub(crate) fn pulls(&self, image: &str) -> Tool {
-        self.doubts(image).with("SSL_CERT_FILE", self.roots().to_str().unwrap())
+        self.pulls_untrusted(image).with("SSL_CERT_FILE", self.roots().to_str().unwrap())
     }
 
-    /// It does not trust it.
-    fn doubts(&self, image: &str) -> Tool {
+    /// The tool with the proxy, without trust in the authority.
+    fn pulls_untrusted(&self, image: &str) -> Tool {
         Tool::pulls(image).with("HTTPS_PROXY", &format!("http://{}", self.proxy))
     }
 
     fn roots(&self) -> PathBuf {
-        // The child that reads it may be another user.
+        // The worker that reads the file may be another user.
         std::fs::set_permissions(self.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         self.dir.path().join("roots.pem")
     }
 }
 
-/// What a server was asked.
+/// Requests that a server received.
 #[derive(Clone, Default)]
-struct Served(Arc<Mutex<Vec<Request>>>);
+struct RequestLog(Arc<Mutex<Vec<Request>>>);
 
-impl Served {
-    fn told(&self) -> Vec<Option<String>> {
+impl RequestLog {
+    fn authorizations(&self) -> Vec<Option<String>> {
         let requests = self.0.lock().unwrap();
         requests.iter().map(|request| request.header("authorization").map(str::to_owned)).collect()
     }
 }
 
-/// RFC 9110 §9.3.6.
+/// Starts a proxy that supports CONNECT (RFC 9110 §9.3.6). Returns its address.
 fn proxy(places: Arc<Mutex<BTreeMap<String, String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -139,65 +139,66 @@ fn proxy(places: Arc<Mutex<BTreeMap<String, String>>>) -> String {
 }
 
 #[test]
-fn an_authority_of_ones_own() {
-    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+fn a_private_authority_is_trusted_if_configured() {
+    let (servers, image) = (NamedServers::new(), Image::good());
     let reference = format!("oci://registry.test/{NAME}@{}", image.index);
-    elsewhere.serve("registry.test", move |request| image.answer(request));
-    elsewhere.pulls(&reference).succeeds();
-    elsewhere.doubts(&reference).fails(1, "certificate");
+    servers.serve("registry.test", move |request| image.answer(request));
+    servers.pulls(&reference).succeeds();
+    servers.pulls_untrusted(&reference).fails(1, "certificate");
 }
 
 #[test]
-fn https_is_not_left_for_http() {
-    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+fn a_redirect_from_https_to_http_is_refused() {
+    let (servers, image) = (NamedServers::new(), Image::good());
     let plain = Server::honest(&image);
     let to = format!("http://{}", plain.address);
-    elsewhere
+    servers
         .serve("registry.test", move |request| Answer::status(307).header(format!("Location: {to}{}", request.path)));
     let reference = format!("oci://registry.test/{NAME}@{}", image.index);
-    elsewhere.pulls(&reference).fails(1, "redirects to http:, which is not followed");
-    // Nor are we made to ask this machine for tokens.
+    servers.pulls(&reference).fails(1, "redirects to http:, which is not followed");
+    // A registry cannot make the tool ask this machine for tokens either.
     let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{}/token""#, plain.address);
-    elsewhere.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
-    elsewhere.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, where nobody is asked");
+    servers.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
+    servers.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, where nobody is asked");
     assert!(plain.requests().is_empty());
 }
 
-/// What a server of tokens is told by somebody who is logged in at the registry, and what came of it.
-fn realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, super::tool::Outcome) {
-    let (elsewhere, image) = (Elsewhere::new(), Image::good());
-    let tokens = elsewhere.serve(realm, |request| {
+/// Pulls from a registry with stored credentials whose tokens come from `realm`. Returns the `Authorization` of each
+/// request to the token server, and the result.
+fn pull_with_realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, super::tool::Outcome) {
+    let (servers, image) = (NamedServers::new(), Image::good());
+    let tokens = servers.serve(realm, |request| {
         let known = request.header("authorization").is_some();
         Answer::ok(format!(r#"{{"token": "{}"}}"#, if known { "for-the-fox" } else { "for-nobody" }))
     });
     let index = image.index.clone();
-    let asked = elsewhere.serve(registry, move |request| match request.header("authorization") {
+    let asked = servers.serve(registry, move |request| match request.header("authorization") {
         Some("Bearer for-the-fox") => image.answer(request),
         _ => Answer::status(401).header(format!(r#"WWW-Authenticate: Bearer realm="https://{realm}/token""#)),
     });
     let login = json!({ registry: { "auth": base64("fox:den-of-the-fox") } });
-    let outcome = elsewhere.pulls(&format!("oci://{registry}/{NAME}@{index}")).logged_in(&login).run();
-    assert!(asked.told().iter().flatten().all(|told| told.starts_with("Bearer for-")));
-    (tokens.told(), outcome)
+    let outcome = servers.pulls(&format!("oci://{registry}/{NAME}@{index}")).logged_in(&login).run();
+    assert!(asked.authorizations().iter().flatten().all(|told| told.starts_with("Bearer for-")));
+    (tokens.authorizations(), outcome)
 }
 
 #[test]
-fn realms_that_may_know() {
+fn token_servers_of_the_same_domain_get_the_password() {
     let basic = format!("Basic {}", base64("fox:den-of-the-fox"));
     for (registry, server) in [("registry.fox.test", "auth.registry.fox.test"), ("registry.fox.test", "fox.test")] {
-        let (told, outcome) = realm(registry, server);
+        let (told, outcome) = pull_with_realm(registry, server);
         assert_eq!((told, outcome.code), (vec![Some(basic.clone())], 0), "{server}: {outcome:?}");
     }
 }
 
-/// They are asked for a token for nobody, and that is said if it will not do.
+/// Token servers of other domains are asked for an anonymous token. If it is not enough, the message says why.
 #[test]
-fn realms_that_must_not() {
+fn token_servers_of_other_domains_never_get_the_password() {
     let strangers =
         ["thief.test", "auth.fox.test", "registry.fox.test.thief.test", "xregistry.fox.test", "auth.docker.io"];
     fault_table::line("registries with a token server that must not get the password", strangers.len());
     for server in strangers {
-        let (told, outcome) = realm("registry.fox.test", server);
+        let (told, outcome) = pull_with_realm("registry.fox.test", server);
         assert_eq!((told, outcome.code), (vec![None], 1), "{server}");
         let withheld = format!("to be told to {server}, which is not of its own domain: that was not done");
         assert!(outcome.error.contains(&withheld), "{outcome:?}");

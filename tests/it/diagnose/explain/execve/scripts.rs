@@ -1,4 +1,4 @@
-//! `#!` lines: what they start, with which argument, and when the kernel has had enough.
+//! `#!` lines: which interpreter they start, with which argument, and the limits of the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use binfmt_nix::diagnose::explain::ExecVerdict;
 
 use super::judge::{Dice, Judge, enter, file, file_with, interpreter, mount_table, noexec};
 
-/// Lines of every kind, and random ones around the 256 bytes that the kernel reads.
+/// Lines of every kind, and random lines with lengths around the 256 bytes that the kernel reads.
 pub(super) fn lines() -> usize {
     let good = interpreter(1);
     let good = good.to_str().unwrap();
@@ -77,13 +77,13 @@ pub(super) fn lines() -> usize {
         bytes.push(line);
     }
     for (number, bytes) in bytes.iter().enumerate() {
-        judge.agrees(&file(&format!("s/{number}"), bytes));
+        judge.assert_agrees(&file(&format!("s/{number}"), bytes));
     }
     assert!(judge.started > 200, "{}", judge.started);
     judge.agreed
 }
 
-/// The argument is the one that the interpreter gets.
+/// Compares the reported argument with the one that the interpreter receives.
 pub(super) fn arguments() {
     let judge = Judge::new();
     let cut = format!(" {}", "x".repeat(300));
@@ -112,47 +112,47 @@ pub(super) fn arguments() {
     }
 }
 
-/// Five interpreters may follow each other, by lines and by entries, and no other may follow an entry with flag O.
+/// Five interpreters can follow each other, by `#!` lines and by entries. None can follow an entry with flag O.
 pub(super) fn chains() {
     let mut judge = Judge::new();
     let mut last = interpreter(1);
     let mut chain = |judge: &mut Judge, kind: &str| {
         for depth in 1..9 {
             let path = file(&format!("chain-{kind}-{depth}"), format!("#!{}\n", last.display()).as_bytes());
-            let said = judge.agrees(&path);
+            let said = judge.assert_agrees(&path);
             assert_eq!(said.runs, depth < 6, "{depth}: {said:#?}");
             last = path;
         }
     };
     chain(&mut judge, "lines");
-    let mut itself = |name: &str, line: &str| judge.agrees(&file(name, line.as_bytes()));
+    let mut itself = |name: &str, line: &str| judge.assert_agrees(&file(name, line.as_bytes()));
     assert_eq!(itself("itself", "#!/scratch/itself\n").errno.as_deref(), Some("ELOOP"));
     mount_table();
-    // Programs of arm by a script, whose interpreter is a program of riscv64, which is run by this machine's own.
+    // Programs for arm start a script, whose interpreter is a program for riscv64, which starts a native interpreter.
     let [arm, riscv] = ["arm", "riscv64"].map(probe);
     file("second", format!("#!{}\n", riscv.display()).as_bytes());
     for (flags, runs) in [("", true), ("P", true), ("F", true), ("PF", true), ("O", false), ("OCF", false)] {
         enter(&rule("arm", "arm", Path::new("/scratch/second"), flags)).unwrap();
         enter(&rule("riscv", "riscv64", &interpreter(2), "P")).unwrap();
-        judge.look_again();
-        let said = judge.agrees(&arm);
+        judge.reload_facts();
+        let said = judge.assert_agrees(&arm);
         assert_eq!((said.runs, said.steps.len()), (runs, if runs { 4 } else { 2 }), "{flags}: {said:#?}");
         assert_eq!(said.errno.as_deref(), (!runs).then_some("ENOEXEC"));
-        assert_eq!(judge.agrees(&riscv).verdict, ExecVerdict::Emulated);
+        assert_eq!(judge.assert_agrees(&riscv).verdict, ExecVerdict::Emulated);
         // The same at the end of a chain of scripts.
         let mut last = riscv.clone();
         for depth in 1..7 {
             let path = file(&format!("mixed-{depth}"), format!("#!{} x\n", last.display()).as_bytes());
-            assert_eq!(judge.agrees(&path).runs, depth < 5);
+            assert_eq!(judge.assert_agrees(&path).runs, depth < 5);
             last = path;
         }
         super::clear();
     }
-    // O at the last rewrite is fine.
+    // Flag O is allowed at the last interpreter.
     enter(&rule("arm", "arm", &interpreter(3), "OC")).unwrap();
-    judge.look_again();
-    assert!(judge.agrees(&arm).runs);
-    assert!(judge.agrees(&file("by-script", format!("#!{}\n", arm.display()).as_bytes())).runs);
+    judge.reload_facts();
+    assert!(judge.assert_agrees(&arm).runs);
+    assert!(judge.assert_agrees(&file("by-script", format!("#!{}\n", arm.display()).as_bytes())).runs);
 }
 
 fn probe(name: &str) -> PathBuf {
