@@ -42,7 +42,7 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
                 groups.notes.push(format!("{}: skipped: {e}", arch.target));
             }
             Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => {
-                unavailable.push(arch.target)
+                unavailable.push(arch.target);
             }
             Err(e @ Error::Conflict { .. }) if request.all => groups.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
