@@ -23,7 +23,7 @@ pub(crate) fn enter_ours(name: &str, system: &str, interpreter: &Path, flags: &s
 }
 
 #[sandboxed]
-fn what_a_person_reads() {
+fn the_text_report_explains_each_step() {
     mount_table();
     let emulator = outside("emulator", native());
     enter_ours("arm64", "aarch64", &emulator, "PF");
@@ -51,7 +51,7 @@ fn what_a_person_reads() {
     assert_eq!(done.out.lines().take(text.len()).collect::<Vec<_>>(), text, "{}", done.out);
     let done = done.prints("runs by emulation\n    entry arm64 runs it by /scratch/emulator\n");
     assert!(done.out.lines().all(|line| line.chars().count() <= 80), "{}", done.out);
-    // The file that it was registered with is held; another one is there now.
+    // The entry holds the file of its registration. The path now names another file.
     fs::remove_file(&emulator).unwrap();
     outside("emulator", native());
     explain(&[program.to_str().unwrap()])
@@ -89,7 +89,7 @@ fn explanations_have_the_command_that_repairs() {
     let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
     gone.prints("sudo binfmt-nix register --force riscv64");
     clear();
-    // The program's own loader, which QEMU looks for.
+    // QEMU needs the loader of the program.
     let elf = outside("dynamic", &dynamic());
     enter_ours("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
     let missing = explain(&[elf.to_str().unwrap()]).exits(3).prints("its loader /lib/ld-none.so.1 is not here");
@@ -105,12 +105,12 @@ fn explanations_have_the_command_that_repairs() {
     appimage
         .prints(r"printf '\0\0\0' | dd of=/scratch/marked bs=1 seek=8 conv=notrunc")
         .prints("the system is riscv64");
-    // Its own interpreter is one of its programs.
+    // The interpreter of the entry is itself a program of the entry.
     enter_ours("own", "riscv64", Path::new(program), "");
     explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 > /proc/sys/fs/binfmt_misc/own");
 }
 
-/// A program for riscv64 whose loader nobody has.
+/// A program for riscv64 with a loader that does not exist.
 pub(crate) fn dynamic() -> Vec<u8> {
     let path = b"/lib/ld-none.so.1\0";
     let mut bytes = fs::read(probe("riscv64")).unwrap()[..64].to_vec();
@@ -124,9 +124,9 @@ pub(crate) fn dynamic() -> Vec<u8> {
     [&bytes, &header[..], path].concat()
 }
 
-/// Interpreters are looked for below `--root`, and so is the table.
+/// Interpreters and the table are read below `--root`.
 #[sandboxed]
-fn the_tree_of_another_root() {
+fn root_option_selects_interpreters_and_table() {
     let tree = Tree::new().mounted().program("emulators/arm", native());
     tree.enter(&line("arm", "arm", Path::new("/emulators/arm"), ""));
     let program = probe("arm");
@@ -136,9 +136,9 @@ fn the_tree_of_another_root() {
     tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
 }
 
-/// As in a container: the table is in force, and something else is mounted where it is to be seen.
+/// As in a container: the table is active, and another file system is mounted over it.
 #[sandboxed]
-fn entries_that_cannot_be_seen() {
+fn hidden_entries_are_reported() {
     let emulator = qemu("riscv64");
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
