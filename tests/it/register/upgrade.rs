@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::emulators::{other_qemu, outside};
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 #[sandboxed]
 fn register_replaces_the_emulator() {
@@ -55,7 +55,7 @@ fn assert_rolled_back(bad: &Path) {
 
 #[sandboxed]
 fn a_new_emulator_that_does_not_work_is_rolled_back() {
-    assert_rolled_back(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
+    assert_rolled_back(&outside("liar", &liar("qemu-aarch64 version 11.0.0", LiarBehavior::Crash)));
 }
 
 #[sandboxed]
@@ -79,9 +79,9 @@ fn the_old_emulator_is_removed() {
 fn an_emulator_replaced_by_another_tool_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    let theirs = tree.path("usr/local/libexec/binfmt-nix/theirs");
-    fs::copy(other_qemu("aarch64"), &theirs).unwrap();
-    fs::rename(&theirs, tree.path(EMULATOR)).unwrap();
+    let foreign = tree.path("usr/local/libexec/binfmt-nix/theirs");
+    fs::copy(other_qemu("aarch64"), &foreign).unwrap();
+    fs::rename(&foreign, tree.path(EMULATOR)).unwrap();
     let status = tree.run(&["status", "--json"]).exits(0).json();
     let detail = status["systems"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("still runs"), "{detail}");

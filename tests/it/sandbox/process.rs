@@ -68,18 +68,18 @@ impl Stalled {
 }
 
 /// Whether a process exists and is not a zombie.
-fn lives(id: Pid) -> bool {
+fn is_alive(id: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Waits for the end of a process; false after a limit that no machine is too slow for.
-fn ends(id: Pid) -> bool {
+fn ends_within_limit(id: Pid) -> bool {
     let deadline = Instant::now() + LIMIT;
-    while lives(id) && Instant::now() < deadline {
+    while is_alive(id) && Instant::now() < deadline {
         sleep(Duration::from_millis(1));
     }
-    !lives(id)
+    !is_alive(id)
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn the_worker_is_another_user_with_only_its_own_files() {
     let inherited = fs::read_link(format!("/proc/{}/fd/7", stalled.tool.id())).unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     stalled.done();
-    let nobody = "65534\t65534\t65534\t65534";
-    assert_eq!(ids, [nobody, nobody, ""]);
+    let other_user = "65534\t65534\t65534\t65534";
+    assert_eq!(ids, [other_user, other_user, ""]);
     assert_eq!((root.as_path(), inherited.as_path()), (Path::new("/"), Path::new("/etc/hostname")));
     for (number, file) in &held {
         let wanted: &[&str] = if *number < 3 { &["pipe:"] } else { &["socket:", "anon_inode:[event"] };
@@ -131,7 +131,7 @@ fn the_worker_ends_with_the_tool() {
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
     lock.try_lock().unwrap();
-    assert!(ends(stalled.child));
+    assert!(ends_within_limit(stalled.child));
 }
 
 /// A worker that is stopped neither ends nor reaches one of its own limits, and without the signal the tool reports a
@@ -143,7 +143,7 @@ fn a_signal_ends_the_tool_and_the_worker() {
     kill(child, Signal::SIGSTOP).unwrap();
     kill(Pid::from_raw(i32::try_from(stalled.tool.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(stalled.done().status.code(), Some(143));
-    assert!(!lives(child));
+    assert!(!is_alive(child));
 }
 
 #[test]
@@ -154,8 +154,8 @@ fn a_killed_worker_is_reported() {
     let root = stalled.root.path().to_owned();
     let Stalled { tool, root: _kept, .. } = stalled;
     let done = tool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{said}");
-    assert!(!installed.exists() && root.exists(), "{said}");
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{stderr}");
+    assert!(!installed.exists() && root.exists(), "{stderr}");
 }
