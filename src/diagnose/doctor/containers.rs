@@ -101,7 +101,7 @@ mod tests {
 
     fn table(line: &str) -> Table {
         let entries = Rule::parse(line.as_bytes()).into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-        Table::Mounted { entries, strange: Vec::new(), enabled: true }
+        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
     }
 
     #[test]

@@ -140,7 +140,7 @@ mod tests {
 
     fn seen(flags: &str, kernel: (u32, u32), version: QemuVersion) -> Snapshot {
         let entries = entry(flags).into_iter().collect();
-        let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
+        let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
         let interpreter = InterpreterFile { version: Some(version), ..InterpreterFile::default() };
         Snapshot { kernel, table, interpreters: [(b"/q".to_vec(), interpreter)].into(), ..Snapshot::default() }
     }

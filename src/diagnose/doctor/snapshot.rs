@@ -132,7 +132,7 @@ impl Default for Snapshot {
             machine: "x86_64".into(),
             kernel: (6, 12),
             shell: Shell::default(),
-            table: Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true },
+            table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
             has_binfmt_misc: Some(true),
             writable: Some(true),
             environment: Environment::default(),

@@ -31,7 +31,7 @@ fn with(lines: &[String]) -> Snapshot {
     assert_eq!(rules.len(), lines.len(), "{lines:?}");
     let held = rules.iter().map(|rule| ("/usr/lib/binfmt.d/x.conf".into(), rule.clone())).collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-    let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
+    let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
     Snapshot { table, boot: crate::binfmt::boot::Boot::from_rules(held, true), ..Snapshot::default() }
 }
 

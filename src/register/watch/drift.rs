@@ -157,7 +157,7 @@ mod tests {
 
     fn table(rules: &[Rule]) -> Table {
         let entries = rules.iter().map(|rule| Entry { enabled: true, rule: rule.clone() }).collect();
-        Table::Mounted { entries, strange: Vec::new(), enabled: true }
+        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
     }
 
     fn wanted(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {

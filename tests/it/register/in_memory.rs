@@ -192,7 +192,7 @@ fn somebody_is_faster() {
     let none = None::<&str>;
     mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
     tree.unmount();
-    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
+    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name already exists");
     assert!(tree.is_mounted());
     assert_eq!(tree.table(), theirs);
     assert!(tree.runs("aarch64"));

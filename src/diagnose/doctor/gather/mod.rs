@@ -64,7 +64,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
 /// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose entries
 /// run this very program and do not belong to the system.
 fn clear_outer_table(seen: &mut Snapshot) {
-    seen.table = Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true };
+    seen.table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
     seen.boot = boot::Boot::from_rules(Vec::new(), false);
     seen.environment.container = None;
 }
