@@ -14,7 +14,7 @@ use crate::paths;
 use crate::qemu::download::Network;
 use crate::qemu::download::mirrors;
 use crate::qemu::obtain::source::Source;
-use crate::qemu::obtain::{Caching, Context, Order, Purpose, SourceInput};
+use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::register::apply::Apply;
 use crate::register::facts::Facts;
 use crate::register::plan;
@@ -107,9 +107,14 @@ fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorRepor
 fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
     let network = Network { mirror: mirrors::user_mirror(None)?, offline: false };
     let (machine, kernel) = kernel_release();
-    let order =
-        Order { source: &Source::Auto, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
-    let supply = SourceInput::open(Context { host, ui, network: &network }, &order, &[arch])?;
+    let order = PipelineOptions {
+        source: &Source::Auto,
+        machine: &machine,
+        kernel,
+        purpose: Purpose::Machine,
+        caching: Caching::Read,
+    };
+    let supply = ResolvedSource::open(ObtainContext { host, ui, network: &network }, &order, &[arch])?;
     let mut facts = Facts::gather(host, &[arch], Some(supply))?;
     let request = rebuild_request(&facts, arch, network);
     // What was proven of it is not so now: it is put in and proven once more.

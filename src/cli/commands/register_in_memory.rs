@@ -19,7 +19,7 @@ use crate::cli::commands::watch;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
 use crate::nix::conf::{self, NixGuest};
-use crate::qemu::obtain::Context;
+use crate::qemu::obtain::ObtainContext;
 use crate::qemu::obtain::emulators::{self, Emulator, EmulatorFile, Storage};
 use crate::register::apply::in_memory::{InMemoryEntry, add_entries};
 use crate::register::facts::{Facts, in_memory_entry_name};
@@ -79,9 +79,13 @@ impl InMemoryRegistrar<'_> {
         let (facts, mut plan) = self.plan_registration(request)?;
         let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !self.has_emulator(arch)).collect();
         if !new.is_empty() {
-            let context = Context { host: self.host, ui, network: &request.network };
+            let context = ObtainContext { host: self.host, ui, network: &request.network };
             let wanted: Vec<_> = new.iter().map(|arch| facts.wanted(arch)).collect();
-            let source = emulators::Request { source: &request.source, all: request.all, keep: Storage::Memory };
+            let source = emulators::ObtainOptions {
+                source: &request.source,
+                skip_missing: request.all,
+                storage: Storage::Memory,
+            };
             let machine = (facts.machine.as_str(), facts.kernel);
             self.emulators.extend(emulators::obtain_emulators(context, &wanted, machine, &source)?);
         }

@@ -23,7 +23,7 @@ use crate::nix::env;
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::obtain::emulators::{self, Emulator, Storage};
-use crate::qemu::obtain::{Context, Wanted};
+use crate::qemu::obtain::{ObtainContext, SystemRequest};
 use crate::register::receipt::Receipt;
 use crate::ui::Ui;
 
@@ -39,8 +39,8 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     let above = table::read_table(host)?;
     let (source, network) = source::parse_source(&args.source_args, archs.len())?;
     let keep = if args.no_cache { Storage::Temporary } else { Storage::Cached };
-    let context = Context { host, ui, network: &network };
-    let request = emulators::Request { source: &source, all: args.all, keep };
+    let context = ObtainContext { host, ui, network: &network };
+    let request = emulators::ObtainOptions { source: &source, skip_missing: args.all, storage: keep };
     let wanted = wanted(host, &above, &archs)?;
     let emulators = emulators::obtain_emulators(context, &wanted, (&machine, kernel), &request)?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
@@ -70,7 +70,7 @@ fn requested_systems(args: &cli::RunArgs, machine: &str) -> Result<Vec<&'static 
 }
 
 /// The systems, with what `register` installed for everybody, and with the interpreters of the machine's own entries.
-fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wanted>> {
+fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<SystemRequest>> {
     let is_there = |arch: &&&'static Arch| host.open_trusted(&paths::interpreter_path(arch)).is_ok();
     let installed: Vec<&str> = archs.iter().filter(is_there).map(|arch| arch.target).collect();
     let receipt = if installed.is_empty() { None } else { Receipt::load(host)? }.unwrap_or_default();
@@ -78,7 +78,7 @@ fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wan
         let system = receipt.systems.get(arch.target).filter(|_| installed.contains(&arch.target));
         let entries =
             arch.headers().into_iter().filter_map(|head| Some(table.matching_entry(&head)?.rule.interpreter.clone()));
-        Wanted {
+        SystemRequest {
             arch,
             installed: system.and_then(|system| QemuVersion::parse(&system.qemu)),
             interpreters: entries.map(|path| PathBuf::from(OsString::from_vec(path))).collect(),

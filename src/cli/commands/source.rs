@@ -9,8 +9,8 @@ use crate::host::env::kernel_release;
 use crate::qemu::catalog::InvalidVersionRequest;
 use crate::qemu::download::mirrors;
 use crate::qemu::download::{InvalidFileUrl, Network};
-use crate::qemu::obtain::source::{ExternalSource, Location, Release, Source};
-use crate::qemu::obtain::{Caching, Context, Order, Purpose, SourceInput};
+use crate::qemu::obtain::source::{ExternalSource, Location, RequestedRelease, Source};
+use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::qemu::oci::InvalidReference;
 use crate::register::request::RegisterRequest;
 use crate::sha256::Sha256;
@@ -37,7 +37,7 @@ pub(super) fn parse_source(origin: &cli::SourceArgs, systems: usize) -> Result<(
         (None, cli::SourceKind::Auto) => Source::Auto,
         (None, cli::SourceKind::Host) => Source::Host,
         (None, cli::SourceKind::Fallback) => Source::Fallback,
-        (None, cli::SourceKind::Download) => Source::Download(Release::Pinned),
+        (None, cli::SourceKind::Download) => Source::Download(RequestedRelease::Pinned),
     };
     Ok((source, network(mirrors::user_mirror(origin.mirror.as_deref())?)))
 }
@@ -50,21 +50,27 @@ pub(super) fn no_release_of_others() -> Error {
 }
 
 /// The source of a registration, resolved.
-pub(super) fn supply(host: &Host, ui: &Ui, request: &RegisterRequest) -> Result<SourceInput> {
+pub(super) fn supply(host: &Host, ui: &Ui, request: &RegisterRequest) -> Result<ResolvedSource> {
     let (machine, kernel) = kernel_release();
-    let order =
-        Order { source: &request.source, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
-    SourceInput::open(Context { host, ui, network: &request.network }, &order, &request.systems)
+    let order = PipelineOptions {
+        source: &request.source,
+        machine: &machine,
+        kernel,
+        purpose: Purpose::Machine,
+        caching: Caching::Read,
+    };
+    ResolvedSource::open(ObtainContext { host, ui, network: &request.network }, &order, &request.systems)
 }
 
 /// What `--qemu-version` says.
-pub(super) fn parse_release(version: Option<&str>) -> Result<Release> {
+pub(super) fn parse_release(version: Option<&str>) -> Result<RequestedRelease> {
     match version {
-        None => Ok(Release::Pinned),
-        Some("latest") => Ok(Release::Latest),
-        Some(version) => {
-            version.parse().map(Release::Version).map_err(|e: InvalidVersionRequest| Error::Usage(e.to_string()))
-        }
+        None => Ok(RequestedRelease::Pinned),
+        Some("latest") => Ok(RequestedRelease::Latest),
+        Some(version) => version
+            .parse()
+            .map(RequestedRelease::Version)
+            .map_err(|e: InvalidVersionRequest| Error::Usage(e.to_string())),
     }
 }
 

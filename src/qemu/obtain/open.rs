@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use super::Context;
+use super::ObtainContext;
 use super::source::{ExternalSource, Location};
 use crate::error::{Error, Result};
 use crate::host;
@@ -43,8 +43,8 @@ pub enum Content {
 }
 
 /// Opens it, for this machine (`uname -m`).
-pub fn open_source(context: Context<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
-    let Context { host, ui, network } = context;
+pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
+    let ObtainContext { host, ui, network } = context;
     let mut shown = from.to_string();
     let (what, note) = match &from.location {
         Location::Path(path) => (open_local(path, from.sha256)?, None),

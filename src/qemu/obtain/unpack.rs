@@ -85,7 +85,7 @@ fn unpack_archive(
     // An emulator for another machine cannot be asked for its release.
     let release = opened.release.filter(|_| kernel_release().0 != machine);
     let validate = |arch: &Arch, file: File| match release {
-        Some(release) => candidate::fit_of_release(machine, file, release),
+        Some(release) => candidate::validate_with_release(machine, file, release),
         None => candidate::validate_binary(arch, machine, file),
     };
     unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Worker};
 use crate::qemu::archive::unpack::ImageLayers;
 use crate::qemu::download::ClientOptions;
-use crate::qemu::download::confined::variables;
+use crate::qemu::download::confined::client_variables;
 use crate::qemu::oci::error::{PullError, PullErrorKind};
 use crate::qemu::oci::protocol::PullJob;
 use crate::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
@@ -68,7 +68,7 @@ pub fn pull_image(
     let job = serde_json::to_vec(&build_job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
     let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
     let mut supervisor = PullSupervisor::new(order.image, order.platform.clone());
-    let moved = supervise(Worker::start(PULL_COMMAND, &variables(), job), &process, go_on, &mut |bytes| {
+    let moved = supervise(Worker::start(PULL_COMMAND, &client_variables(), job), &process, go_on, &mut |bytes| {
         let taken = supervisor.handle_input(bytes, &mut |bytes| file.write_all(bytes));
         if let Some((bytes, of)) = supervisor.digest_chain().progress() {
             tell(PullProgress { bytes, of });

@@ -26,7 +26,7 @@ pub(super) struct InstalledEmulator {
 impl Apply<'_> {
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy_emulator(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
-        let validated = self.facts.available.get(arch.target).and_then(|available| available.copy_at(from));
+        let validated = self.facts.available.get(arch.target).and_then(|available| available.find_copy(from));
         let Some(validated) = validated else { return Ok(()) };
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
         let (mut source, judged) = (&validated.file, validated.sha256);

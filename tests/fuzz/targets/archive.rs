@@ -6,7 +6,7 @@ mod xz;
 
 use std::io::Cursor;
 
-use binfmt_nix::qemu::archive::{LARGEST_MEMBER, Piece, unpack};
+use binfmt_nix::qemu::archive::{ArchiveItem, MAX_MEMBER, unpack_archive};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -18,12 +18,12 @@ fuzz_target!(|data: &[u8]| {
         _ => data.to_vec(),
     };
     let mut left = None;
-    let done = unpack(&mut Cursor::new(archive), &["arm", "aarch64"], &mut |piece| {
+    let done = unpack_archive(&mut Cursor::new(archive), &["arm", "aarch64"], &mut |piece| {
         left = match (piece, left) {
-            (Piece::Manifest(_), None) => None,
-            (Piece::Begin { size, .. }, None) if size <= LARGEST_MEMBER => Some(size),
-            (Piece::Bytes(bytes), Some(left)) => Some(left - bytes.len() as u64),
-            (Piece::End, Some(0)) => None,
+            (ArchiveItem::Manifest(_), None) => None,
+            (ArchiveItem::Begin { size, .. }, None) if size <= MAX_MEMBER => Some(size),
+            (ArchiveItem::Bytes(bytes), Some(left)) => Some(left - bytes.len() as u64),
+            (ArchiveItem::End, Some(0)) => None,
             (piece, left) => panic!("{piece:?} with {left:?}"),
         };
         Ok(())

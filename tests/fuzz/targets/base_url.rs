@@ -19,6 +19,6 @@ fuzz_target!(|text: &str| {
     // Without a password, what is shown is the URL itself.
     let again: BaseUrl = shown.parse().expect("what is shown is a URL");
     assert_eq!(again.to_string(), shown);
-    let url = Mirror::Archive(again).shown(&CATALOG.packages[0]);
+    let url = Mirror::Archive(again).display_url(&CATALOG.packages[0]);
     assert!(url.starts_with(&shown) && url.ends_with(".deb"));
 });

@@ -2,12 +2,12 @@
 #![no_main]
 
 use binfmt_magic::Arch;
-use binfmt_nix::qemu::binary::judge;
+use binfmt_nix::qemu::binary::check_binary;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|head: &[u8]| {
     for machine in ["x86_64", "aarch64", "i686", "s390x", "ppc64le", "riscv64", "vax"] {
-        if judge(head, machine).is_ok() {
+        if check_binary(head, machine).is_ok() {
             assert!(head.starts_with(b"\x7fELF") && Arch::of_host(machine).is_some());
         }
     }

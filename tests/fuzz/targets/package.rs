@@ -8,13 +8,13 @@ mod xz;
 use std::io::Cursor;
 
 use binfmt_nix::qemu::catalog::Catalog;
-use binfmt_nix::qemu::catalog::generate::{generate, pool_path};
+use binfmt_nix::qemu::catalog::generate::{generate_catalog, pool_path};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let deb = if data.starts_with(b"!<a") { data.to_vec() } else { around(data) };
     let path = pool_path("qemu-user_10.0.13+ds-0+deb13u1_amd64.deb");
-    if let Ok(catalog) = generate(&mut [(path, Cursor::new(&deb))]) {
+    if let Ok(catalog) = generate_catalog(&mut [(path, Cursor::new(&deb))]) {
         let json = catalog.to_json().expect("a catalogue is JSON");
         assert!(Catalog::from_json(&json).is_ok());
         assert_eq!(catalog.packages[0].size, deb.len() as u64);

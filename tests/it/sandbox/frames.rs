@@ -7,7 +7,7 @@ use std::time::Duration;
 use binfmt_nix::qemu::catalog::{Block, Catalog, Member, Package, Span};
 use binfmt_nix::qemu::download::protocol::DownloadMessage;
 use binfmt_nix::qemu::download::supervise_package::{DownloadWorkerError, PackageSupervisor};
-use binfmt_nix::qemu::download::{DownloadEvent, DownloadSummary, MOST_ASKS, Mirror, MirrorFailure};
+use binfmt_nix::qemu::download::{DownloadEvent, DownloadSummary, MAX_ATTEMPTS, Mirror, MirrorFailure};
 use binfmt_nix::sandbox::frame;
 use binfmt_nix::sandbox::frame::MissingProtection;
 use binfmt_nix::sandbox::session::Handshake;
@@ -299,7 +299,7 @@ fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
         frame::write_message(&mut input, &DownloadMessage::GaveUp(MirrorFailure::Broken("reset".into()))).unwrap();
     }
     let (gave_up, result) = failures(&input);
-    assert_eq!(gave_up, mirrors.len() * MOST_ASKS);
+    assert_eq!(gave_up, mirrors.len() * MAX_ATTEMPTS);
     let Err(DownloadWorkerError::Protocol(why)) = result else { panic!("{result:?}") };
     assert!(why.to_string().contains("mirror"), "{why}");
 }

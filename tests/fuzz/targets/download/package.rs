@@ -1,6 +1,6 @@
 //! A package of a few small blocks, and the catalogue's words on it.
 
-use binfmt_nix::qemu::catalog::{Block, Catalog, Member, Package, STREAM_HEADER, Span, VERSION, Vouched};
+use binfmt_nix::qemu::catalog::{Block, Catalog, DigestOrigin, Member, Package, STREAM_HEADER, Span, VERSION};
 use binfmt_nix::sha256::Sha256;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
@@ -27,7 +27,7 @@ impl Deb {
                 length: encoded.len() as u64,
                 unpacked_offset: content.len() as u64,
                 unpacked_length: plain.len() as u64,
-                sha256: Sha256::of(&encoded),
+                sha256: Sha256::of_bytes(&encoded),
             });
             bytes.extend(encoded);
             content.extend(plain);
@@ -37,8 +37,8 @@ impl Deb {
             qemu_version: "10.0.13".to_owned(),
             path: "pool/main/q/qemu/qemu-user_10.0.13+ds-0+deb13u1_amd64.deb".to_owned(),
             size: bytes.len() as u64,
-            vouched: Vouched::HashedHere,
-            sha256: Sha256::of(&bytes),
+            vouched: DigestOrigin::HashedHere,
+            sha256: Sha256::of_bytes(&bytes),
             sha1: "0123456789".repeat(4),
             data: Span { offset: data_at, length: bytes.len() as u64 - data_at },
             blocks,
@@ -62,7 +62,7 @@ fn members(input: &mut Unstructured<'_>, content: &[u8]) -> Result<Vec<Member>> 
         let from = input.int_in_range(at..=content.len() - 1)?;
         let to = input.int_in_range(from + 1..=content.len())?;
         // A catalogue that is wrong about a member is found out.
-        let sha256 = Sha256::of(if input.ratio(1, 8)? { b"another" } else { &content[from..to] });
+        let sha256 = Sha256::of_bytes(if input.ratio(1, 8)? { b"another" } else { &content[from..to] });
         members.push(Member { target: target.to_owned(), offset: from as u64, size: (to - from) as u64, sha256 });
         at = to;
     }

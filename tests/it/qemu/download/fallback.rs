@@ -11,8 +11,8 @@ use binfmt_nix::host::Host;
 use binfmt_nix::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use binfmt_nix::qemu::download::DownloadError;
 use binfmt_nix::qemu::download::Network;
-use binfmt_nix::qemu::obtain::Context;
-use binfmt_nix::qemu::obtain::fallback::{FallbackArchives, FallbackEmulator, may_help};
+use binfmt_nix::qemu::obtain::ObtainContext;
+use binfmt_nix::qemu::obtain::fallback::{FallbackArchives, FallbackEmulator, should_try_fallback};
 use binfmt_nix::sha256::Sha256;
 use binfmt_nix::ui::Ui;
 use flate2::Compression;
@@ -54,24 +54,24 @@ fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
 fn get(archives: Vec<PinnedArchive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
     let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
     let elsewhere = FallbackArchives {
-        context: Context { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
+        context: ObtainContext { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
         machine: "x86_64",
         kernel,
         archives: &ArchiveCatalog { version: 1, archives },
     };
     let before = DownloadError::NoMirror { package: "qemu-user.deb".into() }.into();
-    assert!(may_help(&before));
-    elsewhere.get(&archs, before)
+    assert!(should_try_fallback(&before));
+    elsewhere.download_emulators(&archs, before)
 }
 
 fn is_the_real_one(found: &FallbackEmulator) {
     let dir = std::env::var_os("BINFMT_NIX_TEST_QEMU").unwrap();
     let real = fs::read(Path::new(&dir).join(format!("qemu-{}", found.arch.target))).unwrap();
-    let (mut file, mut bytes) = (&found.fit.file, Vec::new());
+    let (mut file, mut bytes) = (&found.validated.file, Vec::new());
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
-    assert!(bytes == real && found.fit.sha256 == Sha256::of_bytes(&real));
-    assert_eq!(found.fit.version.to_string(), "10.0.13");
+    assert!(bytes == real && found.validated.sha256 == Sha256::of_bytes(&real));
+    assert_eq!(found.validated.version.to_string(), "10.0.13");
 }
 
 #[test]
