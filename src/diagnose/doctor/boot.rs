@@ -25,7 +25,7 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
     {
         return Vec::new();
     }
-    let cases = snapshot.emulated_systems().filter_map(|(arch, entry)| {
+    let occurrences = snapshot.emulated_systems().filter_map(|(arch, entry)| {
         if !has_file(entry) || is_in_boot_rules(snapshot, entry.rule.name.as_bytes()) {
             return None;
         }
@@ -40,7 +40,7 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
         let line = snapshot.shell.tool_command(format_args!("register {}{force}", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 fn is_in_boot_rules(snapshot: &Snapshot, name: &[u8]) -> bool {
@@ -52,7 +52,7 @@ fn is_in_boot_rules(snapshot: &Snapshot, name: &[u8]) -> bool {
 /// and wins (measured with systemd 252). Ours is called zz-… to sort late, but another file can sort later.
 fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
     let rules = snapshot.boot.rules();
-    let mut cases = Vec::new();
+    let mut occurrences = Vec::new();
     for arch in Arch::ALL.iter().filter(|arch| !snapshot.natives.contains(arch.target)) {
         let file = paths::boot_rule(arch);
         let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
@@ -68,11 +68,11 @@ fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
                 "its rule {} takes these programs too, or has the same name as ours: from the next restart on, it wins",
                 String::from_utf8_lossy(rule.name.as_bytes())
             );
-            cases.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(snapshot, path)));
+            occurrences.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(snapshot, path)));
             break;
         }
     }
-    cases
+    occurrences
 }
 
 /// Whether systemd-binfmt reads `path` after `ours`. (Debian's update-binfmts has its own list, for another service.)

@@ -95,8 +95,8 @@ mod tests {
     use crate::diagnose::doctor::snapshot::Environment;
     use binfmt_magic::{Entry, Rule};
 
-    fn ids(seen: &Snapshot) -> Vec<&'static str> {
-        run_checks(seen).into_iter().map(|finding| finding.id).collect()
+    fn ids(snapshot: &Snapshot) -> Vec<&'static str> {
+        run_checks(snapshot).into_iter().map(|finding| finding.id).collect()
     }
 
     fn table(line: &str) -> Table {
@@ -116,13 +116,13 @@ mod tests {
     #[test]
     fn a_container_that_mounted_the_table_takes_it_along() {
         let place = Environment { container: Some("docker".into()), table_is_younger: true, ..Environment::default() };
-        let seen = |kernel, younger| {
+        let snapshot = |kernel, younger| {
             let place = Environment { table_is_younger: younger, ..place.clone() };
             Snapshot { kernel, table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }
         };
-        assert_eq!(ids(&seen((6, 7), true)), ["dies-with-container"]);
-        assert!(ids(&seen((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
-        assert!(ids(&seen((6, 7), false)).is_empty());
+        assert_eq!(ids(&snapshot((6, 7), true)), ["dies-with-container"]);
+        assert!(ids(&snapshot((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
+        assert!(ids(&snapshot((6, 7), false)).is_empty());
     }
 
     #[test]

@@ -19,18 +19,18 @@ pub(super) const CHECKS: &[Check] = &[
 /// host, but not in a container or in Nix's sandbox (nixpkgs#160300, multiarch/qemu-user-static's README, pmbootstrap).
 fn check_no_fix_binary(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.fix_binary);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let what = format!("the entry {} has no flag F", entry_name(entry));
         let why = "in a chroot, a container or Nix's sandbox the kernel looks for the interpreter inside, where it is \
                    missing: \"No such file or directory\" or \"Exec format error\"";
         with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why))
     };
-    entries.map(case).collect()
+    entries.map(occurrence).collect()
 }
 
 /// Adds the repair that takes precedence over another tool's entry. Only the user may decide that.
-fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, case: Occurrence) -> Occurrence {
-    case.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
+fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, occurrence: Occurrence) -> Occurrence {
+    occurrence.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
 }
 
 /// P without support. Linux reports P in the auxiliary vector since 5.12 (commit 2347961b11d4), and QEMU reads it since
@@ -38,7 +38,7 @@ fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, case: Occurrence)
 /// has so old a kernel: that half is tested on facts.
 fn check_argv0_not_understood(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries_with_flag = snapshot.emulated_systems().filter(|(_, entry)| entry.rule.flags.preserve_argv0);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let because = if snapshot.kernel < KERNEL_PASSES_ARGV0 {
             format!("Linux {}.{} does not report it to QEMU (5.12 does)", snapshot.kernel.0, snapshot.kernel.1)
         } else {
@@ -49,7 +49,7 @@ fn check_argv0_not_understood(snapshot: &Snapshot) -> Vec<Occurrence> {
         let why = "programs get their own name as an additional first argument: \"cannot open\", \"applet not found\"";
         Some(with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why)))
     };
-    entries_with_flag.filter_map(case).collect()
+    entries_with_flag.filter_map(occurrence).collect()
 }
 
 /// Support without P: programs that read their name get another one (busybox, login shells, CUPS: docker/for-mac#6127,
@@ -59,7 +59,7 @@ fn check_argv0_lost(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot
         .emulated_systems()
         .filter(|(_, entry)| !entry.rule.flags.preserve_argv0 && entry.rule.flags.fix_binary);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let has_support = interpreter_version(snapshot, entry).is_some_and(|version| version >= FIRST_WITH_ARGV0);
         if snapshot.kernel < KERNEL_PASSES_ARGV0 || !has_support {
             return None;
@@ -69,7 +69,7 @@ fn check_argv0_lost(snapshot: &Snapshot) -> Vec<Occurrence> {
                    though this kernel and this QEMU could do better";
         Some(with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why)))
     };
-    entries.filter_map(case).collect()
+    entries.filter_map(occurrence).collect()
 }
 
 fn interpreter_version(snapshot: &Snapshot, entry: &Entry) -> Option<QemuVersion> {
@@ -82,27 +82,28 @@ fn interpreter_version(snapshot: &Snapshot, entry: &Entry) -> Option<QemuVersion
 fn check_credentials_risk(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries_with_flag = snapshot.emulated_systems().filter(|(_, entry)| entry.rule.flags.credentials);
     let unneeded = entries_with_flag.filter(|(arch, _)| !snapshot.foreign_sudo.contains_key(arch.target));
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let name = entry_name(entry);
         let what = format!("the entry {name} has flag C, and nothing that needs it was found");
         let why = "every user who may start a foreign setuid program can write files as its owner, because QEMU runs \
                    with its rights and obeys QEMU_LOG_FILENAME and similar variables";
-        let case = Occurrence::for_system(arch, what, why);
+        let occurrence = Occurrence::for_system(arch, what, why);
         if snapshot.is_ours(entry) {
-            case.with_repair(snapshot.shell.tool_command(format_args!("unregister {}", arch.target)))
+            occurrence
+                .with_repair(snapshot.shell.tool_command(format_args!("unregister {}", arch.target)))
                 .with_repair(snapshot.shell.register_command(arch))
         } else {
-            with_override_fix(snapshot, arch, case)
+            with_override_fix(snapshot, arch, occurrence)
         }
     };
-    unneeded.map(case).collect()
+    unneeded.map(occurrence).collect()
 }
 
 /// C is missing although a container image has a foreign sudo: "effective uid is not 0" (podman#20443,
 /// multiarch/qemu-user-static#17, armbian#8985).
 fn check_credentials_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.credentials);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let sudo = snapshot.foreign_sudo.get(arch.target)?;
         let what = format!("the entry {} has no flag C, and {} is a setuid program", entry_name(entry), sudo.display());
         let why = "sudo in such a container fails with \"effective uid is not 0\"; with C, every user who may start it \
@@ -111,7 +112,7 @@ fn check_credentials_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
         let line = snapshot.shell.tool_command(format_args!("register {} --credentials{force}", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     };
-    entries.filter_map(case).collect()
+    entries.filter_map(occurrence).collect()
 }
 
 /// Whether the interpreter is a file. An emulator in memory has no path to check.
@@ -138,7 +139,7 @@ mod tests {
         Some(Entry { enabled: true, rule })
     }
 
-    fn seen(flags: &str, kernel: (u32, u32), version: QemuVersion) -> Snapshot {
+    fn snapshot(flags: &str, kernel: (u32, u32), version: QemuVersion) -> Snapshot {
         let entries = entry(flags).into_iter().collect();
         let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
         let interpreter = InterpreterFile { version: Some(version), ..InterpreterFile::default() };
@@ -148,8 +149,8 @@ mod tests {
     #[test]
     fn flag_p_needs_a_kernel_and_a_qemu() {
         let both = |flags, kernel, version| {
-            let seen = seen(flags, kernel, version);
-            (check_argv0_not_understood(&seen).len(), check_argv0_lost(&seen).len())
+            let snapshot = snapshot(flags, kernel, version);
+            (check_argv0_not_understood(&snapshot).len(), check_argv0_lost(&snapshot).len())
         };
         assert_eq!(both("PF", (5, 11), QemuVersion(10, 0, 0)), (1, 0));
         assert_eq!(both("PF", (5, 12), QemuVersion(5, 2, 0)), (1, 0));

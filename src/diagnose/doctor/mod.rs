@@ -67,7 +67,7 @@ pub struct Finding {
     pub urgency: Urgency,
     /// The situation, its cause and its repair.
     #[serde(flatten)]
-    pub case: Occurrence,
+    pub occurrence: Occurrence,
 }
 
 /// What a check found.
@@ -115,10 +115,14 @@ impl Occurrence {
     }
 
     /// Lets `--fix` register the system again, if it is ours.
-    fn with_register_fix(self, seen: &Snapshot, arch: &Arch) -> Self {
-        let known = seen.registered.get(arch.target).is_some_and(|system| !system.adopted);
+    fn with_register_fix(self, snapshot: &Snapshot, arch: &Arch) -> Self {
+        let known = snapshot.registered.get(arch.target).is_some_and(|system| !system.adopted);
         let fix = known.then(|| Fix::Register(vec![arch.target]));
-        Self { fix: fix.or(self.fix), repair: [self.repair, vec![seen.shell.register_command(arch)]].concat(), ..self }
+        Self {
+            fix: fix.or(self.fix),
+            repair: [self.repair, vec![snapshot.shell.register_command(arch)]].concat(),
+            ..self
+        }
     }
 }
 
@@ -139,11 +143,11 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
 }
 
 /// All findings, the most urgent first.
-pub fn run_checks(seen: &Snapshot) -> Vec<Finding> {
-    let found = |check: &'static Check| (check.run)(seen).into_iter().map(move |case| (check, case));
+pub fn run_checks(snapshot: &Snapshot) -> Vec<Finding> {
+    let found = |check: &'static Check| (check.run)(snapshot).into_iter().map(move |occurrence| (check, occurrence));
     let mut findings: Vec<Finding> = all_checks()
         .flat_map(found)
-        .map(|(check, case)| Finding { id: check.id, urgency: check.urgency, case })
+        .map(|(check, occurrence)| Finding { id: check.id, urgency: check.urgency, occurrence })
         .collect();
     findings.sort_by_key(|finding| finding.urgency);
     drop_explained(&mut findings);
@@ -155,9 +159,9 @@ fn drop_explained(findings: &mut Vec<Finding>) {
     let explained: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.id != interpreters::UNEXPLAINED && finding.urgency <= Urgency::Fragile)
-        .flat_map(|finding| finding.case.systems.iter().copied())
+        .flat_map(|finding| finding.occurrence.systems.iter().copied())
         .collect();
     findings.retain(|finding| {
-        finding.id != interpreters::UNEXPLAINED || !finding.case.systems.iter().all(|s| explained.contains(s))
+        finding.id != interpreters::UNEXPLAINED || !finding.occurrence.systems.iter().all(|s| explained.contains(s))
     });
 }

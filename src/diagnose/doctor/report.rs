@@ -65,7 +65,7 @@ impl DoctorReport {
             text.push_str(&finding.to_text());
             text.push('\n');
         }
-        let fixable = self.findings.iter().filter(|finding| finding.case.fix.is_some()).count();
+        let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
         let number = self.findings.len();
         let s = if number == 1 { "" } else { "s" };
         let _ = write!(text, "{number} finding{s} in {} checks", self.checks);
@@ -92,11 +92,11 @@ impl Advice {
 
 impl Finding {
     fn to_text(&self) -> String {
-        let systems = self.case.systems.join(" ");
+        let systems = self.occurrence.systems.join(" ");
         let of = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
-        let what = wrap_text(&format!("{}: {}{of}: {}", self.urgency.as_str(), self.id, self.case.what), 2);
-        let mut text = format!("{what}\n{}\n", indent_text(&wrap_text(&self.case.why, 0), 2));
-        for line in &self.case.repair {
+        let what = wrap_text(&format!("{}: {}{of}: {}", self.urgency.as_str(), self.id, self.occurrence.what), 2);
+        let mut text = format!("{what}\n{}\n", indent_text(&wrap_text(&self.occurrence.why, 0), 2));
+        for line in &self.occurrence.repair {
             // A command to copy is never broken into lines.
             let _ = writeln!(text, "    {line}");
         }
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_healthy_machine_says_so_in_a_line() {
-        let seen = Snapshot::default();
-        let text = DoctorReport::new(&seen, Vec::new()).to_text();
+        let snapshot = Snapshot::default();
+        let text = DoctorReport::new(&snapshot, Vec::new()).to_text();
         assert!(text.starts_with("nothing is wrong: looked at 0 of"), "{text}");
     }
 }

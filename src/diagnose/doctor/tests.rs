@@ -20,8 +20,8 @@ fn a_machine_with_nothing_is_healthy() {
     assert_eq!(run_checks(&Snapshot::default()), []);
 }
 
-fn ids(seen: &Snapshot) -> Vec<&'static str> {
-    run_checks(seen).into_iter().map(|finding| finding.id).collect()
+fn ids(snapshot: &Snapshot) -> Vec<&'static str> {
+    run_checks(snapshot).into_iter().map(|finding| finding.id).collect()
 }
 
 /// A table with these entries, and a boot file that holds them.
@@ -51,13 +51,13 @@ fn line(name: &str, system: &str, flags: &str) -> String {
 /// No test machine has SELinux.
 #[test]
 fn a_label_that_services_may_not_execute() {
-    let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
+    let mut snapshot = with(&[line("qemu-aarch64", "aarch64", "PF")]);
     let mut label = |label: &str, selinux| {
         let file =
             InterpreterFile { exists: true, executable: true, label: Some(label.into()), ..InterpreterFile::default() };
-        seen.interpreters = [(b"/q".to_vec(), file)].into();
-        seen.environment = Environment { selinux, ..Environment::default() };
-        ids(&seen)
+        snapshot.interpreters = [(b"/q".to_vec(), file)].into();
+        snapshot.environment = Environment { selinux, ..Environment::default() };
+        ids(&snapshot)
     };
     assert_eq!(label("system_u:object_r:container_file_t:s0", true), ["interpreter-label"]);
     assert_eq!(label("unconfined_u:object_r:user_home_t:s0", true), ["interpreter-label"]);
@@ -78,30 +78,31 @@ fn a_rule_for_i686_that_asks_for_an_i486() {
 /// One peer's rules for n32 equal those for o32.
 #[test]
 fn rules_that_are_the_same_twice() {
-    let seen = with(&[line("qemu-mipsn32", "mips", "F"), line("qemu-mips", "mips", "F")]);
-    assert_eq!(ids(&seen), ["overlap"]);
+    let snapshot = with(&[line("qemu-mipsn32", "mips", "F"), line("qemu-mips", "mips", "F")]);
+    assert_eq!(ids(&snapshot), ["overlap"]);
 }
 
 /// A finding with the cause replaces "does not run".
 #[test]
 fn what_is_explained_is_not_said_twice() {
-    let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
-    seen.trials = [("aarch64", TrialRun::Failed("it ended".into()))].into();
-    assert_eq!(ids(&seen), ["does-not-run"]);
-    seen.interpreters = [(b"/q".to_vec(), InterpreterFile::default())].into();
-    assert_eq!(ids(&seen), ["interpreter-missing"]);
+    let mut snapshot = with(&[line("qemu-aarch64", "aarch64", "PF")]);
+    snapshot.trials = [("aarch64", TrialRun::Failed("it ended".into()))].into();
+    assert_eq!(ids(&snapshot), ["does-not-run"]);
+    snapshot.interpreters = [(b"/q".to_vec(), InterpreterFile::default())].into();
+    assert_eq!(ids(&snapshot), ["interpreter-missing"]);
 }
 
 /// Every finding has a cause and a command.
 #[test]
 fn every_finding_has_a_line_that_repairs_it() {
-    let mut seen = with(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
-    seen.natives.insert("x86_64");
-    seen.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
-    let findings = run_checks(&seen);
+    let mut snapshot =
+        with(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
+    snapshot.natives.insert("x86_64");
+    snapshot.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
+    let findings = run_checks(&snapshot);
     assert!(findings.len() > 4, "{findings:#?}");
     for finding in &findings {
-        assert!(!finding.case.repair.is_empty() && !finding.case.why.is_empty(), "{finding:#?}");
+        assert!(!finding.occurrence.repair.is_empty() && !finding.occurrence.why.is_empty(), "{finding:#?}");
     }
     assert!(findings.windows(2).all(|two| two[0].urgency <= two[1].urgency));
     assert_eq!(findings[0].id, "native-registered");

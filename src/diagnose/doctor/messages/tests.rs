@@ -179,10 +179,10 @@ fn the_checks_behind_a_message_are_there() {
     }
 }
 
-fn answer(text: &str, seen: &Snapshot) -> Advice {
-    let findings = run_checks(seen);
+fn answer(text: &str, snapshot: &Snapshot) -> Advice {
+    let findings = run_checks(snapshot);
     let recognised = find_messages(text);
-    explain_message(&recognised[0], seen, &findings)
+    explain_message(&recognised[0], snapshot, &findings)
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn an_emulator_that_was_replaced() {
     outside("qemu-aarch64", &bytes);
     let upgraded = process.explained(0);
     assert_eq!((&upgraded["entry"]["starts"], &upgraded["verdict"]), (&"same".into(), &"emulated".into()));
-    assert!(upgraded["notes"].to_string().contains("has no name any more"), "{upgraded:#}");
+    assert!(upgraded["notes"].to_string().contains("was deleted"), "{upgraded:#}");
     // Registered again, it knows it.
     clear();
     enter_ours("arm64", "aarch64", &emulator, "PF");
@@ -107,7 +107,7 @@ fn processes_of_this_machine() {
     let script = outside("script", format!("#!/bin/sh\n{SCRIPT}\n").as_bytes());
     let value = Waiting::start(&mut Command::new(&script)).explained(0);
     assert_eq!((&value["verdict"], &value["program"]), (&"script".into(), &"/scratch/script".into()), "{value:#}");
-    explain(&["--pid", "4194305"]).exits(1).says("cannot look at process 4194305");
+    explain(&["--pid", "4194305"]).exits(1).says("cannot inspect process 4194305");
 }
 
 /// A foreign shell's script: execve(2) was called with the script, and its interpreter is what is emulated.

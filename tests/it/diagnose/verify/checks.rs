@@ -138,7 +138,7 @@ fn the_document() {
 #[sandboxed]
 fn without_flag_f() {
     let tree = with(&real(), "P");
-    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real in there", FORCE);
+    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real inside", FORCE);
     // What repairs it does.
     tree.register_with("aarch64", &["--force"]).exits(0);
     assert_eq!(tested(&tree, 0).1["entry"], "qemu-aarch64");

@@ -20,7 +20,7 @@ fn above_ours() {
     fails_wholly(&tree, "the emulator ended without running anything");
     let (_, system) = tested(&tree, 3);
     assert_eq!((&system["entry"], &system["by"]), (&"theirs".into(), &"others".into()));
-    assert_eq!(system["notes"][0], "theirs, which is not ours, lies above our qemu-aarch64");
+    assert_eq!(system["notes"][0], "theirs, an entry of another tool, takes precedence over our qemu-aarch64");
     tree.write_kernel("theirs", "-1");
     tested(&tree, 0);
 }
