@@ -1,10 +1,10 @@
 //! Boot rules: the `binfmt.d` files from which entries are registered again after a reboot.
 //!
-//! systemd-binfmt reads these files (binfmt.d(5)), and so does OpenRC's `binfmt` service. The files of all directories are
-//! sorted by name. A name in an earlier directory hides the same name in later directories. For each rule in that order,
-//! the reader deletes the entry of that name and adds it again, so of two rules with one name the later one stays. The
-//! names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them, and so does a
-//! manual `systemd-binfmt FILE` until the next restart.
+//! systemd-binfmt reads these files (binfmt.d(5)), and so does OpenRC's `binfmt` service. The files of all directories
+//! are sorted by name. A name in an earlier directory hides the same name in later directories. For each rule in that
+//! order, the reader deletes the entry of that name and adds it again, so of two rules with one name the later one
+//! stays. The names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them,
+//! and so does a manual `systemd-binfmt FILE` until the next restart.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -102,8 +102,8 @@ pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
         .filter_map(|line| Rule::parse(line.as_bytes()).ok())
 }
 
-/// Reads Debian's administrative files: one value a line, in the order package, type, offset, magic, mask, interpreter, …
-/// (update-binfmts(8)). The name of the entry is that of the file.
+/// Reads Debian's administrative files: one value a line, in the order package, type, offset, magic, mask, interpreter,
+/// … (update-binfmts(8)). The name of the entry is that of the file.
 fn read_update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
     let dir = Path::new(UPDATE_BINFMTS);
     let mut rules = Vec::new();

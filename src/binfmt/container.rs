@@ -32,8 +32,8 @@ pub struct Container {
 }
 
 /// Detects whether the tool runs in a container, and makes the host's table visible in it. If no table is mounted, this
-/// function mounts it in a mount namespace that ends with this process. In a user namespace it mounts nothing: there the
-/// kernel would create another table, an empty one that hides the host's (Linux 6.7, commit 21ca59b365c0).
+/// function mounts it in a mount namespace that ends with this process. In a user namespace it mounts nothing: there
+/// the kernel would create another table, an empty one that hides the host's (Linux 6.7, commit 21ca59b365c0).
 pub fn enter_container(host: &Host, kernel: (u32, u32)) -> Option<Container> {
     let kind = detect_app_container(host)?;
     let mut container = Container {
@@ -104,8 +104,8 @@ impl Container {
     }
 }
 
-/// Mounts the table and returns whether it is a new one, that is, whether it was mounted nowhere else. The change time of
-/// `status` in a new table is the time of the mount; a table that already existed keeps its older time (measured on
+/// Mounts the table and returns whether it is a new one, that is, whether it was mounted nowhere else. The change time
+/// of `status` in a new table is the time of the mount; a table that already existed keeps its older time (measured on
 /// 6.18).
 fn mount_private_table(host: &Host) -> std::result::Result<Option<bool>, Errno> {
     let mount_time = host::metadata::file_timestamp_now();
@@ -133,8 +133,8 @@ pub fn detect_kind(host: &Host) -> Option<String> {
     declared.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| detect_kind_from_env(host))
 }
 
-/// Returns the kind that only the tool's own environment declares: if the container shares the host's process namespace,
-/// or belongs to a pod.
+/// Returns the kind that only the tool's own environment declares: if the container shares the host's process
+/// namespace, or belongs to a pod.
 fn detect_kind_from_env(host: &Host) -> Option<String> {
     if !host.is_live() || host.in_initial_namespaces() {
         return None;

@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// The directory in the interpreter paths of entries that need no file. The number of the file descriptor has no meaning
-/// once the entry exists.
+/// The directory in the interpreter paths of entries that need no file. The number of the file descriptor has no
+/// meaning once the entry exists.
 pub const FD_DIR: &str = "/proc/self/fd";
 
 /// The directory in the interpreter paths of entries that `register --watch` made and registers again while it runs.

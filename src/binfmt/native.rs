@@ -1,5 +1,5 @@
-//! Finds the systems whose programs the host runs natively. A rule for such a system would match the host's own programs,
-//! and is rejected.
+//! Finds the systems whose programs the host runs natively. A rule for such a system would match the host's own
+//! programs, and is rejected.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -116,8 +116,8 @@ pub fn read_table(host: &Host) -> Result<Table> {
     Ok(Table::Mounted { entries, unsupported, enabled })
 }
 
-/// Reads the text of an entry; `None` if the entry no longer exists. The length of the first word changes when the entry
-/// is enabled or disabled (`bm_entry_read`), so one read call reads the whole text.
+/// Reads the text of an entry; `None` if the entry no longer exists. The length of the first word changes when the
+/// entry is enabled or disabled (`bm_entry_read`), so one read call reads the whole text.
 fn read_entry_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     match host.open_nofollow(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -139,8 +139,8 @@ pub fn check_writable(host: &Host) -> Result<()> {
     }
 }
 
-/// Mounts the table. Since Linux 5.17 the module creates the directory (commit 3ba442d5331f). Without the directory there
-/// is nothing to mount on, so the mount cannot load the module, and this function loads it first.
+/// Mounts the table. Since Linux 5.17 the module creates the directory (commit 3ba442d5331f). Without the directory
+/// there is nothing to mount on, so the mount cannot load the module, and this function loads it first.
 pub fn mount_table(host: &Host) -> Result<()> {
     if host.is_live() && !host.exists(Path::new(DIR)) {
         for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
@@ -203,8 +203,8 @@ pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
 }
 
 /// Removes an entry if its text meets a condition. The entry that was read is the entry that is removed: an open file
-/// stays bound to its entry (`bm_entry_write` goes by the inode). If another tool has replaced that entry in the meantime,
-/// the entry is already out of the table.
+/// stays bound to its entry (`bm_entry_write` goes by the inode). If another tool has replaced that entry in the
+/// meantime, the entry is already out of the table.
 fn remove_entry_if(host: &Host, name: &str, condition: impl Fn(&[u8]) -> bool) -> Result<bool> {
     let path = entry_path(name);
     let failed = |e| Error::io("remove the entry", &host.at(&path), e);

@@ -255,8 +255,8 @@ fn interrupted_text(arch: &Arch) -> String {
     )
 }
 
-/// Describes the problem that Nix was configured for the system, but its files no longer list the system. If this tool must
-/// not change the files, it does not judge them either: only Nix knows its effective settings.
+/// Describes the problem that Nix was configured for the system, but its files no longer list the system. If this tool
+/// must not change the files, it does not judge them either: only Nix knows its effective settings.
 fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &System) -> Option<String> {
     let included = match &facts.nix.state {
         ConfState::LeaveAlone(_) => return None,

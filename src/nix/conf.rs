@@ -1,8 +1,8 @@
 //! Edits the text of nix.conf: adds one `!include` line, and removes it again.
 //!
-//! The functions are pure and work on bytes, because a nix.conf may have a comment in Latin-1 or CRLF line ends. Nix splits
-//! `name = value` lines on white space, and `#` starts a comment anywhere. `!include FILE` is resolved relative to the
-//! including file and ignores a missing file (Nix 2.36, `libutil/configuration.cc`).
+//! The functions are pure and work on bytes, because a nix.conf may have a comment in Latin-1 or CRLF line ends. Nix
+//! splits `name = value` lines on white space, and `#` starts a comment anywhere. `!include FILE` is resolved relative
+//! to the including file and ignores a missing file (Nix 2.36, `libutil/configuration.cc`).
 
 use std::path::Path;
 
@@ -27,8 +27,8 @@ pub fn has_include(text: &[u8], file: &str) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| is_include_line(line, file))
 }
 
-/// Appends our line. It comes last because later lines take precedence: `extra-…` must append to the values of all lines
-/// before.
+/// Appends our line. It comes last because later lines take precedence: `extra-…` must append to the values of all
+/// lines before.
 pub fn add_include(text: &[u8]) -> EditedConf {
     let end: &[u8] = if text.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
     let newline_added = !text.is_empty() && !text.ends_with(b"\n");

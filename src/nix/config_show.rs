@@ -23,8 +23,8 @@ pub struct NixConfig {
 
 /// Runs the machine's Nix to get its settings. Returns `None` if no Nix is installed that root may run, or if it fails.
 ///
-/// The environment is fixed. So the settings are those of root's own shell and of the daemon, not those of a user with a
-/// nix.conf of their own.
+/// The environment is fixed. So the settings are those of root's own shell and of the daemon, not those of a user with
+/// a nix.conf of their own.
 pub fn show_config(host: &Host) -> Option<NixConfig> {
     let program = find_nix(host)?;
     // `config show` since Nix 2.20; `show-config` is the older name.

@@ -1,9 +1,9 @@
 //! Lines of a `machines` file, which describe this host as a builder for Nix on other machines. Pure.
 //!
-//! `libstore/machines.cc` reads the file, in the same way from Nix 2.8 on (seen with 2.8, 2.26 and 2.34). Lines end at `;`
-//! and `#`, and a line that begins with `@` names a file. Lines are split at white space into fields: store URI, systems,
-//! ssh key, jobs, speed factor, supported features, mandatory features, public host key in base64. `-` is the default of a
-//! field. The elements of a list are separated by commas. Nothing can be quoted.
+//! `libstore/machines.cc` reads the file, in the same way from Nix 2.8 on (seen with 2.8, 2.26 and 2.34). Lines end at
+//! `;` and `#`, and a line that begins with `@` names a file. Lines are split at white space into fields: store URI,
+//! systems, ssh key, jobs, speed factor, supported features, mandatory features, public host key in base64. `-` is the
+//! default of a field. The elements of a list are separated by commas. Nothing can be quoted.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use serde::Serialize;
 /// The speed factor for native systems. Speed factors are whole numbers: Nix 2.8 reads no others.
 pub const NATIVE_SPEED_FACTOR: u32 = 10;
 /// The speed factor for emulated systems. A build goes to the free machine with the lowest load divided by this factor,
-/// and among equals to the one with the greater factor (`build-remote.cc`). So an emulated build comes to this host only if
-/// no native machine is free.
+/// and among equals to the one with the greater factor (`build-remote.cc`). So an emulated build comes to this host
+/// only if no native machine is free.
 pub const EMULATED_SPEED_FACTOR: u32 = 1;
 
 /// The features of a Nix that does not list its own (`globals.cc`, `getDefaultSystemFeatures`). If `/dev/kvm` can be

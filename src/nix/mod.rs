@@ -27,8 +27,8 @@ pub struct Nix {
     pub conf: PathBuf,
     /// The state of that file.
     pub state: ConfState,
-    /// The effective settings of Nix. They are read only if this tool must not change nix.conf, because the user may have
-    /// added the lines there.
+    /// The effective settings of Nix. They are read only if this tool must not change nix.conf, because the user may
+    /// have added the lines there.
     pub answer: Option<NixConfig>,
 }
 
@@ -53,8 +53,8 @@ pub fn detect_nix(host: &Host) -> Result<Nix> {
     Ok(Nix { trace: trace.map(Path::to_owned), conf, state, answer })
 }
 
-/// Returns the path of the nix.conf that may be edited. Determinate Nix owns nix.conf and rewrites it; the user's settings
-/// belong into nix.custom.conf, which nix.conf includes (nix-installer 3.21).
+/// Returns the path of the nix.conf that may be edited. Determinate Nix owns nix.conf and rewrites it; the user's
+/// settings belong into nix.custom.conf, which nix.conf includes (nix-installer 3.21).
 fn editable_conf(host: &Host) -> PathBuf {
     let [plain, custom] = NIX_CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];

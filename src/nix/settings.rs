@@ -70,8 +70,8 @@ impl Settings {
         }
     }
 
-    /// Returns the lines that determine the value of a list: the last line that sets it, and the lines that append to it
-    /// afterwards. The first value is whether such a line exists, and so replaces the default.
+    /// Returns the lines that determine the value of a list: the last line that sets it, and the lines that append to
+    /// it afterwards. The first value is whether such a line exists, and so replaces the default.
     pub fn effective_lines(&self, names: &[&str]) -> (bool, Vec<&SettingLine>) {
         let is_setting = |line: &&SettingLine| names.contains(&line.name.as_str());
         let is_appending =

@@ -1,9 +1,9 @@
 //! Test builds: builds one derivation with the installed Nix, in its sandbox, and with a probe as the builder.
 //!
 //! A test build needs only Nix: no nixpkgs, no cache, no network. The probe prints the first 16 bytes of its `argv[0]`,
-//! which Nix derives from the store path, and so they appear in the log. The probe makes no output. So the build ends with
-//! Nix's error that an output is missing, which Nix reports only if the builder ended with 0 (seen with Nix 2.8, 2.26 and
-//! 2.34).
+//! which Nix derives from the store path, and so they appear in the log. The probe makes no output. So the build ends
+//! with Nix's error that an output is missing, which Nix reports only if the builder ended with 0 (seen with Nix 2.8,
+//! 2.26 and 2.34).
 
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,8 @@ pub enum TestBuild {
 /// The number of bytes of its `argv[0]` that a probe prints.
 const PRINTED_BYTES: usize = 16;
 
-/// Builds a derivation for `system` with the probe as its builder. Deletes its files from the store again; if that fails,
-/// they are garbage there.
+/// Builds a derivation for `system` with the probe as its builder. Deletes its files from the store again; if that
+/// fails, they are garbage there.
 pub fn run_test_build(host: &Host, system: &str, probe: &[u8]) -> TestBuild {
     let not_run = |why: &str| TestBuild::NotRun(why.to_owned());
     let Some(nix) = config_show::find_nix(host) else {

@@ -1,7 +1,8 @@
 //! Isolated probes, which show that emulation works without any file of the host.
 //!
-//! The tool starts itself with a hidden subcommand. That process moves into new namespaces, mounts a small root directory
-//! there, and executes the probe. It needs no root if ordinary users may create namespaces, and it leaves nothing behind.
+//! The tool starts itself with a hidden subcommand. That process moves into new namespaces, mounts a small root
+//! directory there, and executes the probe. It needs no root if ordinary users may create namespaces, and it leaves
+//! nothing behind.
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
@@ -19,8 +20,8 @@ use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 /// The `internal` subcommand that enters an isolation and executes the probe of a system there.
 pub const ENTER_ISOLATION: &str = "probe";
 
-/// The prefix of the line that the hidden subcommand writes to its standard error if the kernel does not start the probe.
-/// The errno follows it. The line for people comes after it.
+/// The prefix of the line that the hidden subcommand writes to its standard error if the kernel does not start the
+/// probe. The errno follows it. The line for people comes after it.
 const EXEC_ERRNO: &str = "exec-errno=";
 
 /// The kind of isolation of a probe.

@@ -31,8 +31,8 @@ pub struct ProbeRun {
     pub complaints: String,
 }
 
-/// Executes a probe from memory; returns `None` if it ended before its process could be examined. The error ENOEXEC means
-/// that nothing runs such programs.
+/// Executes a probe from memory; returns `None` if it ended before its process could be examined. The error ENOEXEC
+/// means that nothing runs such programs.
 pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let file = host::memfd::create_program(probe)?;
     let probe_file = FileId::from_metadata(&file.metadata()?);

@@ -14,8 +14,8 @@ use crate::binfmt::userns::limits::NamespaceLimits;
 use crate::error::{Error, Result};
 use crate::host::{self, Host, IdMapper, NamespaceError};
 
-/// Creates a user namespace, moves into it, and mounts a table there that holds the inherited rules, then the own rules.
-/// Returns a line for each inherited rule that could not be registered, with the reason.
+/// Creates a user namespace, moves into it, and mounts a table there that holds the inherited rules, then the own
+/// rules. Returns a line for each inherited rule that could not be registered, with the reason.
 pub fn enter_namespace(host: &Host, mapping: &IdMapping, inherited: &[&Rule], rules: &[Rule]) -> Result<Vec<String>> {
     let explained =
         |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
@@ -64,8 +64,9 @@ fn start_mapper(host: &Host, mapping: &IdMapping) -> Result<Option<IdMapper>> {
     }
 }
 
-/// Mounts the table of the new namespace. The first mount after a boot loads the module, but only the module creates the
-/// directory of the table. So if the directory is missing, the first mount is on the parent directory, for a moment.
+/// Mounts the table of the new namespace. The first mount after a boot loads the module, but only the module creates
+/// the directory of the table. So if the directory is missing, the first mount is on the parent directory, for a
+/// moment.
 fn mount_private_table(host: &Host) -> Result<()> {
     let table = Path::new(table::DIR);
     if let (false, Some(parent)) = (host.exists(table), table.parent()) {

@@ -26,8 +26,8 @@ pub enum IdMapping {
     },
 }
 
-/// Parses /etc/subuid or /etc/subgid into the ranges of a mapping. The inner id 0 is `own_id`, the caller's; the inner ids
-/// from 1 on are the caller's subordinate ids, in the order of the file (subuid(5): `name-or-uid:first:count`).
+/// Parses /etc/subuid or /etc/subgid into the ranges of a mapping. The inner id 0 is `own_id`, the caller's; the inner
+/// ids from 1 on are the caller's subordinate ids, in the order of the file (subuid(5): `name-or-uid:first:count`).
 pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own_id: u32) -> Vec<IdRange> {
     let mut next = 1_u32;
     let mut ranges = vec![(0, own_id, 1)];

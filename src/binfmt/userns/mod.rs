@@ -7,9 +7,9 @@
 //! 3. It moves on into a second namespace, in which it has its original user id again.
 //! 4. It executes the command.
 //!
-//! For each execve(2) the kernel looks for a table from the namespace of the calling process upwards. So the command uses
-//! this table, and so do all namespaces that the command creates. The table ends with the last process; nothing on the
-//! machine was changed.
+//! For each execve(2) the kernel looks for a table from the namespace of the calling process upwards. So the command
+//! uses this table, and so do all namespaces that the command creates. The table ends with the last process; nothing on
+//! the machine was changed.
 
 pub mod enter;
 pub mod id_map;

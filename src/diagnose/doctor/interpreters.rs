@@ -28,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: UNEXPLAINED, urgency: Urgency::Broken, run: check_does_not_run },
 ];
 
-/// The entries that run programs and have a file, with the facts about that file.
+/// Returns the entries that run programs and whose interpreter is a file, with the facts about that file.
 fn entries_with_file(snapshot: &Snapshot) -> impl Iterator<Item = (&'static Arch, &Entry, &InterpreterFile)> {
     let with_file = snapshot.emulated_systems().filter(|(_, entry)| has_file(entry));
     with_file.filter_map(|(arch, entry)| Some((arch, entry, snapshot.interpreter_of(entry)?)))
@@ -85,7 +85,7 @@ fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.map(occurrence).collect()
 }
 
-/// Not a program of this machine: the kernel would need an interpreter for the interpreter.
+/// The interpreter is not a program of this machine: the kernel would need an interpreter for the interpreter.
 fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences =
         existing_interpreters(snapshot).filter(|(_, _, file)| !file.dynamic).filter_map(|(arch, entry, file)| {
@@ -97,7 +97,7 @@ fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
-/// EACCES at registration with F, and at each execution without (measured).
+/// The interpreter has no execute bit: EACCES at registration with F, and at each execution without (measured).
 fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences =
         existing_interpreters(snapshot).filter(|(_, _, file)| !file.executable).map(|(arch, entry, _)| {
@@ -113,14 +113,14 @@ fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
-/// EACCES at registration (measured). If the file system is remounted noexec afterwards, programs die of SIGSEGV
-/// (measured on 6.18), a symptom that does not show the cause.
+/// The interpreter is on a noexec mount: EACCES at registration (measured). If the file system is remounted noexec
+/// afterwards, programs die of SIGSEGV (measured on 6.18), a symptom that does not show the cause.
 fn check_noexec(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let mount = file.noexec.as_ref()?;
         let what = format!("{} is on a file system that is mounted noexec, {}", display_path(entry), mount.display());
-        let why = "its registration fails with \"Permission denied\", and if it was registered before, its programs die \
-                   of a segmentation fault";
+        let why = "its registration fails with \"Permission denied\"; if it was registered before, its programs die of a \
+                   segmentation fault";
         let line = format!("mount -o remount,exec {}", shell_quote(&mount.to_string_lossy()));
         Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line)))
     });
@@ -128,8 +128,8 @@ fn check_noexec(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// An upgrade replaced the file that F holds, and the kernel keeps running the old one (powerarm's packaging notes;
-/// `start` instead of `restart` of systemd-binfmt does not change it). Found by running a program that blocks, and
-/// comparing /proc/PID/exe with the file.
+/// `start` instead of `restart` of systemd-binfmt does not change that). The trial finds it: it runs a program that
+/// blocks and compares /proc/PID/exe with the file.
 fn check_stale(snapshot: &Snapshot) -> Vec<Occurrence> {
     let ran_stale = |(arch, _, _): &(&'static Arch, &Entry, &InterpreterFile)| {
         snapshot.trials.get(arch.target) == Some(&TrialRun::RanStale)
@@ -153,9 +153,10 @@ fn check_stale(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
-/// Types that every confined domain may execute and map; others, such as those of container layers or home directories,
-/// give "Permission denied" in some (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`,
-/// lima#2627 `nfs_t`). No test machine has SELinux: tested on facts.
+/// The SELinux type of the interpreter is not one that every confined domain may execute and map. Other types, such as
+/// those of container layers or home directories, give "Permission denied" in some domains
+/// (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`, lima#2627 `nfs_t`). No test machine has
+/// SELinux: tested on facts.
 fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
     const GOOD: [&str; 5] = ["bin_t", "lib_t", "usr_t", "unconfined_exec_t", "qemu_exec_t"];
     if !snapshot.environment.selinux {
@@ -166,13 +167,13 @@ fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
         if GOOD.contains(&kind) {
             return None;
         }
-        let what = format!("{} has SELinux's type {kind}, not bin_t", display_path(entry));
+        let what = format!("{} has the SELinux type {kind} instead of bin_t", display_path(entry));
         let why = "services and containers may not execute it (\"Permission denied\"), although root's shell can";
         let path = shell_quote(&interpreter_path(entry).to_string_lossy());
         let occurrence = Occurrence::for_system(arch, what, why)
             .with_repair(snapshot.shell.as_root(format_args!("chcon -t bin_t {path}")));
-        let again = entry.rule.flags.fix_binary && snapshot.is_ours(entry);
-        Some(if again { occurrence.with_repair(snapshot.shell.register_command(arch)) } else { occurrence })
+        let is_repairable = entry.rule.flags.fix_binary && snapshot.is_ours(entry);
+        Some(if is_repairable { occurrence.with_repair(snapshot.shell.register_command(arch)) } else { occurrence })
     });
     occurrences.collect()
 }
@@ -183,7 +184,7 @@ fn check_writable(snapshot: &Snapshot) -> Vec<Occurrence> {
         let why = file.distrust.as_ref()?;
         let what = format!("the interpreter of the entry {} can be changed by other users", entry_name(entry));
         let why =
-            format!("{why}: a changed file runs as every user who starts a {} program, and root may", arch.target);
+            format!("{why}: a changed file runs as every user who starts a {} program, including root", arch.target);
         Some(with_root_replace_fix(snapshot, entry, Occurrence::for_system(arch, what, why)))
     });
     occurrences.collect()
@@ -199,8 +200,9 @@ fn with_root_replace_fix(snapshot: &Snapshot, entry: &Entry, occurrence: Occurre
         .with_repair(snapshot.shell.as_root(format_args!("chmod go-w {dirs}")))
 }
 
-/// Releases that maintainers call broken in a thread ([`known_bad`](crate::qemu::known_bad)), and those before
-/// 7.2, which fail under today's kernels and guests (tonistiigi/binfmt#215).
+/// The release of the interpreter is one that maintainers call broken in a thread
+/// ([`known_bad`](crate::qemu::known_bad)), or one before 7.2, which fails under today's kernels and with today's
+/// guests (tonistiigi/binfmt#215).
 fn check_known_bad(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let version = file.version?;

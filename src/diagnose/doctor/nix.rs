@@ -18,7 +18,7 @@ pub(super) const PLATFORMS: &[&str] = &["extra-platforms"];
 const I686: &str = "i686-linux";
 
 impl Snapshot {
-    /// The effective `extra-platforms`, as Nix reports it, or by its files.
+    /// Returns the effective `extra-platforms`, as Nix reports it, or by its files.
     pub(super) fn extra_platforms(&self, nix: &NixSnapshot) -> Vec<String> {
         let default: &[&str] = if self.machine == "x86_64" { &[I686] } else { &[] };
         nix.answered.clone().unwrap_or_else(|| nix.settings.effective_list(PLATFORMS, default))
@@ -26,8 +26,8 @@ impl Snapshot {
 }
 
 /// `extra-platforms` is the setting's real name, so `extra-platforms = aarch64-linux` replaces the default, and Wine,
-/// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506, #168192). The
-/// appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
+/// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506,
+/// #168192). The appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
 fn check_lost_i686(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = snapshot.nix.as_ref().filter(|_| snapshot.machine == "x86_64" && snapshot.natives.contains("i386"))
     else {
@@ -44,13 +44,13 @@ fn check_lost_i686(snapshot: &Snapshot) -> Vec<Occurrence> {
     vec![with_append_fix(snapshot, nix, line, occurrence)]
 }
 
-/// The last line that replaces the platforms.
+/// Returns the last line that replaces the platforms.
 fn replacing_line(nix: &NixSnapshot) -> Option<&SettingLine> {
     let (replaces, lines) = nix.settings.effective_lines(PLATFORMS);
     lines.into_iter().next().filter(|_| replaces)
 }
 
-/// The command that turns the line into an appending one, if the file can be edited.
+/// Adds the command that turns the line into an appending one, if the file can be edited.
 fn with_append_fix(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
     if nix.left_alone {
         return occurrence.with_repair(format!(
@@ -68,15 +68,15 @@ fn with_append_fix(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, o
 }
 
 impl NixSnapshot {
-    /// The command that is needed after a change of the settings.
+    /// Adds the command that restarts the daemon, which is needed after a change of the settings.
     pub(super) fn with_restart(&self, occurrence: Occurrence) -> Occurrence {
         Occurrence { repair: [occurrence.repair, self.restart.iter().cloned().collect()].concat(), ..occurrence }
     }
 }
 
-/// Platforms without an emulator: Nix accepts the build, and its builder fails with "Exec format error" (nixpkgs#110540,
-/// nixos-generators#59, #202). If the table itself is missing or switched off, another check
-/// reports that instead.
+/// Nix lists a platform without an emulator: it accepts the build, and the builder fails with "Exec format error"
+/// (nixpkgs#110540, nixos-generators#59, #202). If the table itself is missing or switched off, another check reports
+/// that instead.
 fn check_without_emulator(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = snapshot.nix.as_ref().filter(|_| snapshot.is_table_active()) else { return Vec::new() };
     let platforms = snapshot.extra_platforms(nix);
@@ -84,20 +84,20 @@ fn check_without_emulator(snapshot: &Snapshot) -> Vec<Occurrence> {
         let unsupported: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
         let first_system = unsupported.first().filter(|_| snapshot.matching_entry(arch).is_none())?;
-        // It is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
+        // i686-linux is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
         let by_default = *first_system == I686 && replacing_line(nix).is_none();
         if by_default || snapshot.registered.contains_key(arch.target) {
             return None;
         }
         let what = format!("Nix accepts builds for {}, but nothing runs their programs", unsupported.join(" "));
-        let why = "Nix relies on its configuration and never asks the kernel: such a build starts, and fails with \"Exec \
-                   format error\"";
+        let why = "Nix relies on its configuration and never reads the kernel's table: such a build starts, and fails \
+                   with \"Exec format error\"";
         Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.register_command(arch)))
     });
     occurrences.collect()
 }
 
-/// The reverse: programs run, but Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
+/// Programs run, but Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
 /// (nixos-generators#219, raspberry-pi-nix#129). `--no-nix` is the user's choice, and not a finding.
 fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
@@ -110,24 +110,28 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
             return None;
         }
         let what = format!("{} programs run, but Nix refuses builds for {}", arch.target, missing.join(" "));
-        let why = "it builds only for the systems in extra-platforms; it never asks the kernel";
+        let why = "Nix builds only for the systems in extra-platforms, and never reads the kernel's table";
         if nix.answered.is_some() && is_configured_in_files(snapshot, nix, &missing) {
-            let why = "its files in /etc/nix list the system, but root's own nix.conf, which is read later, or NIX_CONFIG \
-                       replaces extra-platforms; extra-extra-platforms there would append";
+            let why = "the files in /etc/nix list the system, but root's own nix.conf, which is read later, or \
+                       NIX_CONFIG replaces extra-platforms; extra-extra-platforms there would append";
             return Some(
-                Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root("grep -n platforms /root/.config/nix/nix.conf")),
+                Occurrence::for_system(arch, what, why)
+                    .with_repair(snapshot.shell.as_root("grep -n platforms /root/.config/nix/nix.conf")),
             );
         }
         let occurrence = Occurrence::for_system(arch, what, why);
-        let told_and_lost = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
-        let was_configured = nix.settings.lines.iter().any(|line| told_and_lost(&line));
+        let names_missing = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
+        let was_configured = nix.settings.lines.iter().any(|line| names_missing(&line));
         Some(match replacing_line(nix).filter(|_| was_configured) {
             Some(line) => with_append_fix(snapshot, nix, line, occurrence),
             None if known.is_some() => {
                 let fix = (!nix.left_alone).then(|| Fix::Register(vec![arch.target]));
                 Occurrence { fix, ..occurrence }.with_repair(snapshot.shell.register_command(arch))
             }
-            None if snapshot.is_ours(entry) => occurrence.with_repair(snapshot.shell.tool_command(format_args!("register {} --nix", arch.target))),
+            None if snapshot.is_ours(entry) => {
+                let line = snapshot.shell.tool_command(format_args!("register {} --nix", arch.target));
+                occurrence.with_repair(line)
+            }
             None => occurrence.with_repair(snapshot.shell.register_command(arch)),
         })
     });
@@ -164,7 +168,7 @@ fn check_no_aarch32(snapshot: &Snapshot) -> Vec<Occurrence> {
     vec![
         occurrence
             .with_repair(snapshot.shell.tool_command("unregister arm"))
-            .with_repair("# then build it on x86_64, where emulation works, or cross"),
+            .with_repair("# then build it on x86_64, where emulation works, or as a cross build"),
     ]
 }
 
@@ -174,7 +178,7 @@ mod tests {
     use crate::diagnose::doctor::run_checks;
 
     #[test]
-    fn arm64_without_32_bits_builds_no_armv7l() {
+    fn reports_armv7l_on_arm64_without_a_32_bit_mode() {
         let nix = NixSnapshot { answered: Some(vec!["armv7l-linux".into()]), ..NixSnapshot::default() };
         let mut snapshot = Snapshot { machine: "aarch64".into(), nix: Some(nix), ..Snapshot::default() };
         let ids = |snapshot: &Snapshot| run_checks(snapshot).into_iter().map(|finding| finding.id).collect::<Vec<_>>();

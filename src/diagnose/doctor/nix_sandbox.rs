@@ -12,7 +12,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "nix-inside-emulation", urgency: Urgency::Broken, run: check_inside_emulation },
 ];
 
-/// Nix's names of the setting, old ones too (2.36, `libstore/globals.hh`).
+/// Nix's names of the setting, including the old ones (2.36, `libstore/globals.hh`).
 pub(crate) const PATHS: &[&str] = &["sandbox-paths", "build-sandbox-paths", "build-chroot-dirs"];
 const SANDBOX: &[&str] = &["sandbox", "build-use-sandbox", "build-use-chroot"];
 
@@ -22,17 +22,17 @@ pub(crate) fn parse_sandbox_path(word: &str) -> (&str, bool) {
     (word.split_once('=').map_or(word, |(_, source)| source), optional)
 }
 
-/// `#` starts a comment anywhere and blanks end a word (2.36, `libutil/configuration.cc`), quotes or not: such a path
-/// cannot be written, and Nix uses the remaining piece as a path.
+/// A path contains `#`, which starts a comment anywhere, or a blank, which ends a word, even inside quotes (2.36,
+/// `libutil/configuration.cc`). Such a path cannot be written in nix.conf, and Nix uses the remaining piece as a path.
 fn check_cut_path(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
     let has_special = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
     let occurrences = nix.settings.effective_lines(PATHS).1.into_iter().filter_map(|line| {
-        let of = format!("line {} of {}", line.number, line.file.display());
+        let position = format!("line {} of {}", line.number, line.file.display());
         let what = if line.is_truncated {
-            format!("a path in {of} ends at its #")
+            format!("a path in {position} ends at its #")
         } else {
-            format!("{of} has {}, which is only a piece of a path", line.words.iter().find(has_special)?)
+            format!("{position} has {}, which is only a piece of a path", line.words.iter().find(has_special)?)
         };
         let why = "in Nix's configuration # starts a comment anywhere and blanks end a word, even inside quotes: such a \
                    path cannot be written there. With flag F the sandbox needs no path at all";
@@ -50,8 +50,8 @@ fn with_drop_line(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, oc
     nix.with_restart(occurrence.with_repair(snapshot.shell.as_root(edit)))
 }
 
-/// A path without `?` that does not exist fails every build, of every system: "getting attributes of path … No such file
-/// or directory" (2.36, `linux-derivation-builder`).
+/// A path without `?` that does not exist fails every build, of every system: "getting attributes of path … No such
+/// file or directory" (2.36, `linux-derivation-builder`).
 fn check_missing_path(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
     let mut occurrences = Vec::new();
@@ -66,7 +66,7 @@ fn check_missing_path(snapshot: &Snapshot) -> Vec<Occurrence> {
                 line.number,
                 line.file.display()
             );
-            let why = "every build fails because of it, for every system; with a ? at its end it may be missing";
+            let why = "every build for every system fails because of it; a path with a ? at its end may be missing";
             let occurrence = Occurrence::general(what, why);
             // Characters that are special to sed become `.`, any character.
             let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|'], ".");
@@ -102,7 +102,7 @@ fn check_silently_off(snapshot: &Snapshot) -> Vec<Occurrence> {
         Occurrence::general(
             "Nix builds without a sandbox here, and does not report it",
             "this machine refuses namespaces, and sandbox-fallback lets Nix continue without them: builds see the \
-             whole machine. With sandbox-fallback = false it is an error",
+             whole machine. With sandbox-fallback = false such builds fail",
         )
         .with_repair(line)
     };
@@ -134,7 +134,7 @@ mod tests {
     use crate::diagnose::doctor::snapshot::Environment;
 
     #[test]
-    fn a_path_and_whether_it_may_be_missing() {
+    fn parses_a_path_and_whether_it_may_be_missing() {
         assert_eq!(parse_sandbox_path("/a"), ("/a", false));
         assert_eq!(parse_sandbox_path("/a?"), ("/a", true));
         assert_eq!(parse_sandbox_path("/a=/b?"), ("/b", true));

@@ -1,4 +1,4 @@
-//! Checks of the rules of entries: they match too much, too little, or what another entry matches too.
+//! Checks of the rules of entries: rules that match too much, too little, or the same programs as another entry.
 
 use binfmt_magic::{Arch, Entry};
 
@@ -13,23 +13,24 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "never-matches", urgency: Urgency::Broken, run: check_never_matches },
 ];
 
-/// A rule that matches the machine's own programs. binfmt_misc comes before ELF (`insert_binfmt`), so every program goes
-/// to the interpreter, and the interpreter goes there too: "Too many levels of symbolic links" (ELOOP, measured), and the
-/// machine is unusable (nixpkgs#218465, #239806, linuxdeploy#1078). A disabled entry is a trap as well.
+/// A rule matches the machine's own programs. binfmt_misc comes before ELF (`insert_binfmt`), so the kernel starts the
+/// interpreter for every program, including the interpreter itself: "Too many levels of symbolic links" (ELOOP,
+/// measured), and the machine is unusable (nixpkgs#218465, #239806, linuxdeploy#1078). A disabled entry is a finding,
+/// too, because enabling it has the same effect.
 fn check_native(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = snapshot.table.entries().iter().filter_map(|entry| {
         let arch = systems_matched_by(entry).find(|arch| snapshot.natives.contains(arch.target))?;
         let name = entry_name(entry);
         let what = format!("the entry {name} takes {} programs, which this machine runs natively", arch.target);
-        let why = "the kernel reads its table first: each such program goes to an interpreter, and if the interpreter \
-                   is such a program too, nothing can be started any more (\"Too many levels of symbolic links\")";
+        let why = "the kernel reads its table first and starts an interpreter for each such program; if the interpreter \
+                   is such a program, too, nothing can be started any more (\"Too many levels of symbolic links\")";
         Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.write_command("-1", &name)))
     });
     occurrences.collect()
 }
 
-/// Registered here, but another tool's newer entry takes the programs: the kernel tries the newest first and uses the
-/// first that matches (`list_add` in `fs/binfmt_misc.c`; measured).
+/// A system is registered, but another tool's newer entry takes its programs: the kernel tries the newest entry first
+/// and uses the first that matches (`list_add` in `fs/binfmt_misc.c`; measured).
 fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = snapshot.emulated_systems().filter_map(|(arch, winner)| {
         let own_entry = snapshot.table.entries().iter().find(|entry| {
@@ -43,16 +44,17 @@ fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
             entry_name(winner),
             entry_name(own_entry)
         );
-        let why = "the newest entry that matches wins, so ours is not used";
+        let why = "the kernel uses the newest entry that matches, so ours is not used";
         let line = snapshot.shell.tool_command(format_args!("register {} --force", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     });
     occurrences.collect()
 }
 
-/// Two entries of other tools take the same programs. The order of registration decides which one wins, and it may differ
-/// after the next restart. Tools name their entries differently, so both can exist (facts of peers: QEMU, Debian, NixOS,
-/// OpenRC, Docker); one peer's MIPS rules are the same twice. An entry of ours above another tool's is the user's choice.
+/// Two entries of other tools take the same programs. The order of registration determines which one takes precedence,
+/// and that order may differ after the next restart. Tools name their entries differently, so both can exist (facts of
+/// peers: QEMU, Debian, NixOS, OpenRC, Docker). One peer has the same MIPS rule twice. If an entry of ours takes
+/// precedence over another tool's, that is the user's choice.
 fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
     let foreign_entries: Vec<&Entry> =
         snapshot.table.entries().iter().filter(|entry| entry.enabled && !snapshot.is_ours(entry)).collect();
@@ -72,7 +74,7 @@ fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
             let (newer, older) = (entry_name(newer), entry_name(older));
             let mut occurrence = Occurrence::general(
                 format!("the entries {newer} and {older} take the same programs"),
-                format!("the newest wins, which is {newer} now; after a restart it may be the other one"),
+                format!("the kernel uses the newest, which is {newer} now; after a restart it may be the other one"),
             );
             occurrence.systems = archs.iter().map(|arch| arch.target).collect();
             occurrences.push(occurrence.with_repair(snapshot.shell.write_command("-1", &older)));

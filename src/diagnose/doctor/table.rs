@@ -1,4 +1,4 @@
-//! Checks of the kernel's table as a whole: whether it exists, is in force, and has our entries.
+//! Checks of the kernel's table as a whole: whether the table exists, is in force, and has our entries.
 
 use binfmt_magic::{Arch, Entry, Rule};
 
@@ -16,10 +16,10 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// The kernel has no binfmt_misc at all: `CONFIG_BINFMT_MISC` is not set, or the modules of the running kernel were
-/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). No test machine
-/// lacks it: tested on facts, and in a tree with such a /proc.
+/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). No test
+/// machine lacks it: tested on facts, and in a tree with such a /proc.
 fn check_no_module(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let lacking = matches!(snapshot.table, Table::NotMounted) && snapshot.has_binfmt_misc == Some(false);
+    let is_missing = matches!(snapshot.table, Table::NotMounted) && snapshot.has_binfmt_misc == Some(false);
     let occurrence = || {
         Occurrence::general(
             "this kernel has no binfmt_misc",
@@ -29,11 +29,11 @@ fn check_no_module(snapshot: &Snapshot) -> Vec<Occurrence> {
         .with_repair(snapshot.shell.as_root("modprobe binfmt_misc"))
         .with_repair(snapshot.shell.as_root("reboot"))
     };
-    lacking.then(occurrence).into_iter().collect()
+    is_missing.then(occurrence).into_iter().collect()
 }
 
-/// Not mounted although something needs it: registered systems, or boot rules for foreign programs (armbian#7399,
-/// podman#28174, tonistiigi/binfmt#288). A machine on which nothing was ever registered needs no table.
+/// The table is not mounted although something needs it: registered systems, or boot rules for foreign programs
+/// (armbian#7399, podman#28174, tonistiigi/binfmt#288). A machine on which nothing was ever registered needs no table.
 fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
     if !matches!(snapshot.table, Table::NotMounted) || snapshot.has_binfmt_misc == Some(false) {
         return Vec::new();
@@ -49,7 +49,7 @@ fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
     let mount = format!("mount -t binfmt_misc binfmt_misc {place}");
     let mut occurrence = Occurrence::general(
         format!("binfmt_misc is not mounted on {place}"),
-        "without it the kernel has no interpreters: every foreign program fails with \"Exec format error\"",
+        "without the table the kernel has no interpreters: every foreign program fails with \"Exec format error\"",
     );
     occurrence.systems.clone_from(&own_systems);
     vec![if own_systems.is_empty() {
@@ -117,9 +117,9 @@ fn check_disabled(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
-/// Registered, but the entry no longer exists. Causes: a flush of the table (`systemctl restart systemd-binfmt` does one,
-/// systemd#30892, tonistiigi/binfmt#249), the last unmount since Linux 6.7 (commit 21ca59b365c0), a restart without a
-/// boot rule.
+/// A system is registered, but its entry no longer exists. Possible causes are a flush of the table (`systemctl restart
+/// systemd-binfmt` does one, systemd#30892, tonistiigi/binfmt#249), the last unmount since Linux 6.7 (commit
+/// 21ca59b365c0), and a restart without a boot rule.
 fn check_entry_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
     if !snapshot.is_table_active() {
         return Vec::new();
@@ -128,7 +128,7 @@ fn check_entry_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
         .registered_systems()
         .filter(|(arch, _)| snapshot.matching_entry(arch).is_none() && !has_disabled_entry(snapshot, arch));
     let occurrence = |(arch, system): (&'static Arch, &System)| {
-        let why = "the table was emptied since, or the machine restarted and nothing registered the entry again";
+        let why = "the table was emptied, or the machine restarted and nothing registered the entry again";
         let what = format!("the entry {} is gone", system.entry);
         let occurrence = Occurrence::for_system(arch, what, why).with_register_fix(snapshot, arch);
         // Another tool's entry was used before: register one of our own now.

@@ -24,7 +24,8 @@ pub struct Elf {
     pub endian: Option<&'static str>,
     /// The operating system whose system calls the program makes: `Linux` for 0 and 3.
     pub os_abi: String,
-    /// The kind of file, from `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
+    /// The kind of file, from `e_type`: `executable`, `shared` (a library, or a position-independent program),
+    /// `object`, `core`, `other`.
     pub kind: &'static str,
     /// The processor: `AArch64`.
     pub machine: String,

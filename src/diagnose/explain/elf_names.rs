@@ -1,7 +1,7 @@
 //! Names for the numbers in ELF headers.
 //!
-//! Machines and OS ABIs are those of Linux's `include/uapi/linux/elf-em.h` and of the registry of the System V ABI (gABI,
-//! chapter 4). Flags are from the processors' supplements and `binutils`' `include/elf`.
+//! Machines and OS ABIs are those of Linux's `include/uapi/linux/elf-em.h` and of the registry of the System V ABI
+//! (gABI, chapter 4). Flags are from the processors' supplements and `binutils`' `include/elf`.
 
 use binfmt_magic::Bits;
 

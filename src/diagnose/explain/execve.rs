@@ -12,8 +12,8 @@ use crate::diagnose::explain::report::{
     OpenedFile, TableState,
 };
 
-/// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (The comment in the kernel
-/// mentions four; the code compares with five.)
+/// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (The comment in the
+/// kernel mentions four; the code compares with five.)
 const MAX_REWRITES: usize = 5;
 
 /// Explains what execve(2) does with `file` on this machine; `look` opens files.

@@ -84,8 +84,8 @@ pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explana
     explain_exec(named, machine, &lookup)
 }
 
-/// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number, so
-/// IA-32's probe answers for x32, too.
+/// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number,
+/// so IA-32's probe answers for x32, too.
 fn detect_compat(other: &str, table: &Table) -> LoaderSupport {
     let arch = Arch::by_target(if other == "x32" { "i386" } else { other });
     let mut probe = arch.and_then(Arch::probe).unwrap_or_default().to_vec();

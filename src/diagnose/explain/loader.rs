@@ -1,5 +1,5 @@
-//! The programs that the kernel runs without an interpreter, as `load_elf_binary` of Linux's `fs/binfmt_elf.c` recognises
-//! them (6.18).
+//! The programs that the kernel runs without an interpreter, as `load_elf_binary` of Linux's `fs/binfmt_elf.c`
+//! recognises them (6.18).
 
 use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;

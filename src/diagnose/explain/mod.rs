@@ -7,8 +7,8 @@
 //!
 //! `tests/it/diagnose/explain/execve.rs` compares the answers with execve(2).
 //!
-//! Two causes are invisible to this module: a security module that forbids the execution, and a process that has the file
-//! open for writing (ETXTBSY).
+//! Two causes are invisible to this module: a security module that forbids the execution, and a process that has the
+//! file open for writing (ETXTBSY).
 
 pub mod elf;
 pub mod elf_names;

@@ -1,8 +1,8 @@
 //! Explains the origin of a process: whether it is an emulator, for which program, and through which entry.
 //!
 //! The kernel keeps no record of the entry, nor of the file that an entry with flag F holds. It shows the file that the
-//! process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and whether
-//! flag P was set (`AT_FLAGS`, Linux 5.12). The rest is inferred, and a guess is marked as one.
+//! process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and
+//! whether flag P was set (`AT_FLAGS`, Linux 5.12). The rest is inferred, and a guess is marked as one.
 
 use serde::Serialize;
 

@@ -124,7 +124,8 @@ fn collect_notes(pid: u32, info: &ProcessInfo, analysis: &Analysis, entry: Optio
     note(emulated && info.preserves == Some(false), "flag P is not set, so the program's own argv[0] is not preserved");
     note(
         emulated && info.preserves.is_none(),
-        "the auxiliary vector of the process cannot be read, so flag P is unknown; the first argument may be its argv[0]",
+        "the auxiliary vector of the process cannot be read, so flag P is unknown; the first argument may be the \
+         program's argv[0]",
     );
     note(
         emulated && entry.is_none(),

@@ -1,7 +1,7 @@
 //! The explanation, as `explain --json` prints it, and the data that it is made from.
 //!
-//! Fields are added, not changed, within one `version`. `tests/it/diagnose/explain/json.rs` checks the names of fields and
-//! values.
+//! Fields are added, not changed, within one `version`. `tests/it/diagnose/explain/json.rs` checks the names of fields
+//! and values.
 
 use std::fmt;
 

@@ -99,8 +99,8 @@ fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBina
     })
 }
 
-/// Starts the running file once more to get its release. The kernel already executed it as our own user, so another start
-/// adds no risk.
+/// Starts the running file once more to get its release. The kernel already executed it as our own user, so another
+/// start adds no risk.
 fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let fd_path = PathBuf::from(FD_DIR).join(file.as_raw_fd().to_string());
     let qemu = candidate::query_version(arch, &fd_path).ok().map(|version| version.to_string());

@@ -1,7 +1,7 @@
-//! Explains error messages: recognises the message and its system in a text, and says what it means on this machine.
+//! Explains error messages: recognises a message and its system in a text, and describes its meaning on this machine.
 //!
-//! Recognition is pure and accepts any text: a line, or a whole log. A message lists the checks that may find its cause;
-//! their findings are the explanation.
+//! Recognition is pure and accepts any text: a line, or a whole log. A message lists the checks that may find its
+//! cause; their findings are the explanation.
 
 pub mod catalog;
 pub mod cross_build;
@@ -27,21 +27,21 @@ pub struct MessageMatch {
     pub systems: Vec<&'static Arch>,
 }
 
-/// What a message means, here and now.
+/// The meaning of a message on this machine.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Advice {
     /// The name of the message.
     pub id: &'static str,
-    /// The program that prints it.
+    /// The program that prints the message.
     pub by: &'static str,
-    /// The system it is about.
+    /// The system in the message, if it names one.
     pub system: Option<&'static str>,
-    /// Its meaning on any machine.
+    /// The meaning of the message on any machine.
     pub means: String,
     /// The state of this machine.
     pub here: Vec<String>,
-    /// The commands that repair it.
+    /// The commands that repair the cause.
     pub repair: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ pub fn find_messages(text: &str) -> Vec<MessageMatch> {
     found.into_iter().map(|known| MessageMatch { known, systems: systems.clone() }).collect()
 }
 
-/// Messages that can be about any file.
+/// The messages that can be about any file.
 const GENERIC_MESSAGES: [&str; 2] = ["no-such-file", "permission-denied"];
 
 /// Normalises a text: lower case, no colours, single blanks, plain quotes.
@@ -88,8 +88,8 @@ fn normalise(text: &str) -> String {
 fn has_words_in_order(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {
-        Some((_, causes)) => {
-            rest = causes;
+        Some((_, tail)) => {
+            rest = tail;
             true
         }
         None => false,
@@ -133,11 +133,11 @@ pub fn explain_message(message_match: &MessageMatch, snapshot: &Snapshot, findin
 fn is_cause_of(known: &KnownMessage, arch: Option<&Arch>, finding: &Finding) -> bool {
     let same = arch
         .is_none_or(|arch| finding.occurrence.systems.is_empty() || finding.occurrence.systems.contains(&arch.target));
-    // Registered native programs are not a foreign system, but they break every execution.
+    // The native system is not a foreign system, but if it is registered, every execution fails.
     known.checks.contains(&finding.id) && (same || finding.id == "native-registered")
 }
 
-/// The state of all foreign systems, for a text that names no system.
+/// Describes the state of all foreign systems, for a text that names no system.
 fn describe_machine(snapshot: &Snapshot) -> Vec<String> {
     let run: Vec<&str> = snapshot.emulated_systems().map(|(arch, _)| arch.target).collect();
     vec![match run.as_slice() {
@@ -147,7 +147,7 @@ fn describe_machine(snapshot: &Snapshot) -> Vec<String> {
     }]
 }
 
-/// The state of a system's programs and builds.
+/// Describes the state of a system's programs and builds.
 fn describe_system(snapshot: &Snapshot, arch: &'static Arch) -> Vec<String> {
     let target = arch.target;
     if snapshot.natives.contains(target) {
@@ -185,7 +185,7 @@ fn describe_system(snapshot: &Snapshot, arch: &'static Arch) -> Vec<String> {
     std::iter::once(runs).chain(nix).collect()
 }
 
-/// The advice if no check found a cause: the usual repair, or other places to look if everything is in order.
+/// Returns the advice if no check found a cause: the usual repair, or other possible causes if everything is in order.
 fn fallback_advice(
     known: &KnownMessage,
     snapshot: &Snapshot,
@@ -194,15 +194,16 @@ fn fallback_advice(
     let wants_register = known.fallback == ["{register}"];
     match arch {
         Some(arch) if wants_register && snapshot.natives.contains(arch.target) => {
-            let why = "no emulator is needed for it; the cause is elsewhere (the program itself, or another machine)";
+            let why = "its programs need no emulator here; the cause is the program itself, or another machine";
             (Vec::new(), Some(why.into()))
         }
         Some(arch) if wants_register && !known.next_steps.is_empty() && runs_and_builds(snapshot, arch) => {
             (Vec::new(), None)
         }
         Some(arch) if wants_register && runs_and_builds(snapshot, arch) => {
-            let why = "on this machine it works now: try it again. If it still fails, the message comes from another machine \
-                       (a remote builder, docker's VM), or a feature is missing (kvm, big-parallel)";
+            let why = "on this machine such programs and builds work now: try it again. If it still fails, the message \
+                       comes from another machine (a remote builder, docker's VM), or a feature is missing (kvm, \
+                       big-parallel)";
             (vec![snapshot.shell.tool_command("status")], Some(why.into()))
         }
         _ => (known.fallback.iter().map(|line| fill_placeholders(line, snapshot, arch)).collect(), None),

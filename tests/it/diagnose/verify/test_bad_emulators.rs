@@ -35,7 +35,7 @@ fn one_that_crashes() {
 #[sandboxed]
 fn one_that_forgets_names() {
     for (release, why) in
-        [("10.0.13", "the emulator does not pass it on"), ("5.2.0", "QEMU 5.2.0 does not know flag P")]
+        [("10.0.13", "the emulator does not pass the name on"), ("5.2.0", "QEMU 5.2.0 does not support flag P")]
     {
         let forgetful = liar(&format!("qemu-aarch64 version {release}"), Then::Forget);
         let tree = with(&outside(&format!("forgetful-{release}"), &forgetful), "FP");
