@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use binfmt_magic::Arch;
 
 use crate::binfmt::in_memory::is_in_memory_path;
-use crate::error::{Distrust, Error};
+use crate::error::{Error, TrustError};
 use crate::host::{self, Host};
 use crate::qemu::binary;
 use crate::qemu::binary::{BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
@@ -48,7 +48,7 @@ pub enum CandidateError {
     InMemory,
     /// Users besides root can change the file.
     #[error(transparent)]
-    Untrusted(Distrust),
+    Untrusted(TrustError),
     /// The file cannot be opened.
     #[error("{0}")]
     Open(Box<Error>),

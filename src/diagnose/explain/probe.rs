@@ -24,7 +24,7 @@ fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Exp
         if !interpreter.held || is_in_memory_path(&interpreter.path) {
             continue;
         }
-        let current = gather::file_id(&host.at(path));
+        let current = gather::file_id(&host.real_path(path));
         if let (Some(entry), Some(current)) = (machine.table.find_entry(name), current) {
             interpreter.is_the_file = match probe_entry(machine, entry, current) {
                 CurrentEmulator::Same => Some(true),

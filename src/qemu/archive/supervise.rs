@@ -57,7 +57,7 @@ impl<'a> UnpackSupervisor<'a> {
 
     /// What this kernel could not take from the child.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Takes what came, and gives emulators' bytes to `sink`, with their targets. Done when it returns something.
@@ -66,7 +66,7 @@ impl<'a> UnpackSupervisor<'a> {
         mut input: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
-        while let Some(piece) = self.inbox.next::<UnpackMessage>(&mut input)? {
+        while let Some(piece) = self.inbox.next_frame::<UnpackMessage>(&mut input)? {
             match piece {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
                 Frame::Message(word) => {

@@ -233,7 +233,7 @@ fn fetch_checked(wanted: &IndexFile, get: &mut dyn FnMut(&IndexFile) -> Result<F
     if let Some(digest) = wanted.sha256 {
         let is = Sha256::of_reader(&mut file).map_err(broken)?;
         if is != digest {
-            return Err(Error::Digest { what: wanted.path.clone(), is, wanted: digest });
+            return Err(Error::Digest { what: wanted.path.clone(), actual: is, expected: digest });
         }
         file.rewind().map_err(broken)?;
     }

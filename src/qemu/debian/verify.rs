@@ -47,12 +47,12 @@ pub fn query_index(
     let answer = supervise(Worker::start_with_file(VERIFY_COMMAND, &args, file), &process, go_on, &mut |bytes| {
         handle_input(&mut inbox, bytes).map_err(|garbled| process(garbled.to_string()))
     })?;
-    Ok((answer, describe_missing(inbox.lacks(), "verifies Debian's lists")))
+    Ok((answer, describe_missing(inbox.missing_protections(), "verifies Debian's lists")))
 }
 
 /// Takes what came. Done when it returns something.
 fn handle_input(inbox: &mut Inbox, mut input: &[u8]) -> std::result::Result<Option<IndexResult>, ProtocolError> {
-    match inbox.next(&mut input)? {
+    match inbox.next_frame(&mut input)? {
         Some(Frame::Message(VerifyMessage::Read(answer))) => Ok(Some(answer)),
         Some(Frame::Bytes(_)) => Err(ProtocolError("bytes of nothing".to_owned())),
         None => Ok(None),

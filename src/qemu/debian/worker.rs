@@ -8,19 +8,20 @@ use crate::qemu::debian::protocol::VerifyMessage;
 use crate::qemu::debian::{IndexQuery, IndexResult, Keyring};
 use crate::sandbox::confine::Profile;
 use crate::sandbox::session;
-use crate::sandbox::session::{BUFFER_SIZE, failed};
+use crate::sandbox::session::{BUFFER_SIZE, worker_error};
 use crate::sanitize::to_one_line;
 
 /// Answers a question, which is JSON, for the process `parent`.
 pub fn run_worker(parent: u32, question: &str) -> Result<ExitCode> {
-    let (confined, ()) = session::begin(&Profile::READER, || ())?;
-    let mut out = confined.follow(parent)?;
-    let question: IndexQuery = serde_json::from_str(question).map_err(|e| failed("read the question of")(e.into()))?;
+    let (confined, ()) = session::start_confined(&Profile::READER, || ())?;
+    let mut out = confined.report_ready(parent)?;
+    let question: IndexQuery =
+        serde_json::from_str(question).map_err(|e| worker_error("read the question of")(e.into()))?;
     let mut list = BufReader::with_capacity(BUFFER_SIZE, io::stdin().lock());
     let answer = match debian::answer_query(&question, &mut list, &Keyring::debian_archive()) {
         IndexResult::Refused(why) => IndexResult::Refused(to_one_line(&why)),
         read => read,
     };
-    out.tell(&VerifyMessage::Read(answer)).map_err(failed("write for"))?;
+    out.send(&VerifyMessage::Read(answer)).map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }

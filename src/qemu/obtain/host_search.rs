@@ -102,7 +102,7 @@ impl<'a> HostSearch<'a> {
 
     /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
     fn registered_interpreters(&self, interpreters: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
-        let root = self.host.at(Path::new("/"));
+        let root = self.host.real_path(Path::new("/"));
         let paths: Vec<_> =
             interpreters.iter().filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?))).collect();
         paths.into_iter()

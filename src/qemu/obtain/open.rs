@@ -94,5 +94,9 @@ fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     io::copy(&mut archive.take(MAX_TOTAL), &mut copy).map_err(io)?;
     let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
     copy.rewind().map_err(io)?;
-    if is == wanted { Ok(copy) } else { Err(Error::Digest { what: path.display().to_string(), is, wanted }) }
+    if is == wanted {
+        Ok(copy)
+    } else {
+        Err(Error::Digest { what: path.display().to_string(), actual: is, expected: wanted })
+    }
 }

@@ -167,7 +167,7 @@ fn hash_file(file: &mut File, path: &Path) -> Result<Sha256> {
 }
 
 fn check_digest(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result<()> {
-    if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), is, wanted }) }
+    if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), actual: is, expected: wanted }) }
 }
 
 /// A bundle is for this machine, and has what it lists and nothing else.

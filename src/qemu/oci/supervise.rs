@@ -48,7 +48,7 @@ impl PullSupervisor {
 
     /// What this kernel could not take from the child.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// How far the pull is.
@@ -63,7 +63,7 @@ impl PullSupervisor {
         mut input: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Option<u64>, PullWorkerError> {
-        while let Some(frame) = self.inbox.next::<PullMessage>(&mut input)? {
+        while let Some(frame) = self.inbox.next_frame::<PullMessage>(&mut input)? {
             match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
                 Frame::Message(word) => {

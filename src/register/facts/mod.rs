@@ -87,7 +87,7 @@ impl Facts {
         };
         let (now, replaced) = receipt_state::reconcile(host, &mut receipt, &table)?;
         let mut facts = Self {
-            root: host.at(Path::new("/")),
+            root: host.real_path(Path::new("/")),
             files: BTreeMap::new(),
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::read_boot_rules(host)?,

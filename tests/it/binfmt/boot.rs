@@ -1,10 +1,10 @@
-//! The boot file, and files of that name which are not ours.
+//! The boot file, and foreign files with its name.
 
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR};
 
 #[sandboxed]
-fn one_that_is_not_ours() {
+fn a_foreign_boot_file_is_kept() {
     let tree = Tree::new().file(BOOT, ":theirs:E::x::/bin/true:\n");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(BOOT).says("mv ");
@@ -14,16 +14,16 @@ fn one_that_is_not_ours() {
     before.is_restored_in(&tree);
 }
 
-/// Whoever copies the line must not move the file of the machine that he sits at.
+/// A copied command must change the file in the tree, not the file of the machine on which it is typed.
 #[sandboxed]
-fn what_it_says_to_type_is_about_the_tree() {
+fn the_suggested_command_names_the_root_directory() {
     let tree = Tree::new().file(BOOT, "# somebody's\n");
     tree.register("aarch64").exits(3).says(&format!("mv /tree/{BOOT} /tree/{BOOT}.old"));
 }
 
-/// `ln -s /dev/null` is how binfmt.d(5) has a file switched off.
+/// binfmt.d(5) documents `ln -s /dev/null` as the way to disable a file.
 #[sandboxed]
-fn a_link_in_its_place() {
+fn a_link_to_dev_null_is_kept() {
     let tree = Tree::new().dir("etc/binfmt.d").link(BOOT, "/dev/null");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(BOOT);
@@ -31,7 +31,7 @@ fn a_link_in_its_place() {
 }
 
 #[sandboxed]
-fn a_directory_in_its_place() {
+fn a_directory_instead_of_the_boot_file_is_reported() {
     let tree = Tree::new().dir(BOOT);
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(BOOT);
@@ -39,7 +39,7 @@ fn a_directory_in_its_place() {
 }
 
 #[sandboxed]
-fn edited_by_somebody() {
+fn an_edited_boot_file_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.append(BOOT, "# mine\n");
@@ -48,14 +48,14 @@ fn edited_by_somebody() {
     tree.unregister("aarch64").exits(3).says(BOOT).says("left as it is");
     assert_eq!(tree.text(BOOT), edited);
     assert!(!tree.exists(EMULATOR) && !tree.runs("aarch64"));
-    // Once it is gone, so is every trace.
+    // After its removal, unregister removes everything else.
     tree.remove(BOOT);
     tree.unregister("all").exits(0);
     assert!(!tree.exists("etc/binfmt.d") && !tree.exists("var/lib/binfmt-nix") && !tree.is_mounted());
 }
 
 #[sandboxed]
-fn deleted_by_somebody() {
+fn a_deleted_boot_file_is_written_again() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let text = tree.text(BOOT);
@@ -66,7 +66,7 @@ fn deleted_by_somebody() {
 }
 
 #[sandboxed]
-fn deleted_and_undone() {
+fn unregister_accepts_a_deleted_boot_file() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -75,9 +75,9 @@ fn deleted_and_undone() {
     before.is_restored_in(&tree);
 }
 
-/// What the kernel makes of it after a restart is what it has now, but for the path, which has no root before it.
+/// After a restart the kernel has the same entry as now, except that its path does not start with the root directory.
 #[sandboxed]
-fn its_line_makes_the_same_entry() {
+fn the_boot_rule_creates_the_same_entry() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let now = tree.table();
@@ -89,7 +89,7 @@ fn its_line_makes_the_same_entry() {
 }
 
 #[sandboxed]
-fn nobody_reads_it_here() {
+fn a_missing_reader_of_boot_rules_is_reported() {
     let tree = Tree::new().without("usr/lib/systemd");
     tree.register("aarch64").exits(0).says("nothing on this system reads /etc/binfmt.d");
 }

@@ -1,4 +1,4 @@
-//! In a container of an application that has a user namespace of its own, which is what this world is. Others are in
+//! The tool in a container with its own user namespace; the sandbox of a test is one. Tests of other containers are in
 //! tests/e2e and tests/containers.
 
 use std::fs;
@@ -24,9 +24,9 @@ fn register() -> Done {
     run(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()])
 }
 
-/// It does not pretend.
+/// An entry would exist only inside the container, so the tool does not register one.
 #[sandboxed]
-fn what_is_registered_would_stay_inside() {
+fn register_is_refused_in_a_user_namespace() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     register().exits(6).says("this container (podman) is in a user namespace").says("binfmt-nix run -s SYSTEM");
@@ -36,18 +36,18 @@ fn what_is_registered_would_stay_inside() {
 }
 
 #[sandboxed]
-fn nothing_of_it_is_seen() {
+fn status_reports_that_the_table_is_hidden() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     umount(TABLE).unwrap();
-    run(&["status"]).exits(0).says("the machine's own table is not seen");
+    run(&["status"]).exits(0).says("the machine's own table cannot be seen");
     run(&["status", "--check", "aarch64"]).exits(3);
     assert!(!Path::new(TABLE).join("register").exists(), "a table of its own would hide the machine's");
 }
 
-/// What is run as a machine is one.
+/// A container that runs a whole system is treated like a machine.
 #[sandboxed]
-fn a_machine_in_a_container() {
+fn register_works_in_a_system_container() {
     live();
     fs::create_dir_all("/run/systemd").unwrap();
     fs::write("/run/systemd/container", "lxc\n").unwrap();

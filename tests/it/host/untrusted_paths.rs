@@ -1,5 +1,5 @@
-//! Places that others could change, and others who do: nothing is written through what is not only root's, and no file
-//! is left registered but the one that was verified.
+//! Paths that other users can change, and other users who change them: nothing is written through a path that is not
+//! only root's, and no file stays registered but the verified one.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
@@ -15,9 +15,9 @@ use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, RECEIPT};
 use crate::support::{Then, Tree, liar, qemu, skip};
 
-/// An ostree host: /usr is read-only, and this part of it lives in /var.
+/// On an ostree host, /usr is read-only and /usr/local is in /var.
 #[sandboxed]
-fn a_link_of_roots_is_followed() {
+fn a_link_owned_by_root_is_followed() {
     let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).prints("registered, proven");
@@ -39,29 +39,29 @@ fn a_chain_of_links_is_followed() {
 }
 
 #[track_caller]
-fn not_safe(tree: &Tree, why: &str) {
+fn assert_unsafe(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("not safe").says(why).says("chown root, chmod go-w");
     before.is_unchanged_in(tree);
 }
 
 #[sandboxed]
-fn a_link_of_another_user_is_not() {
+fn a_link_owned_by_another_user_is_rejected() {
     let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
     if let Err(error) = lchown(tree.path("usr/local"), Some(1000), Some(1000)) {
         skip("users", format!("an ordinary user's namespace has one user: {error}"));
     }
-    not_safe(&tree, "/tree/usr/local belongs to user 1000");
+    assert_unsafe(&tree, "/tree/usr/local belongs to user 1000");
 }
 
 #[sandboxed]
-fn a_link_into_a_place_that_others_may_write() {
+fn a_link_into_a_writable_directory_is_rejected() {
     let tree = Tree::new().without("usr/local").dir("srv/open/local").link("usr/local", "../srv/open/local");
-    not_safe(&tree.mode("srv/open", 0o777), "/tree/srv/open may be written by others");
+    assert_unsafe(&tree.mode("srv/open", 0o777), "/tree/srv/open may be written by others");
 }
 
 #[sandboxed]
-fn links_in_a_circle() {
+fn circular_links_are_rejected() {
     let tree = Tree::new().without("usr/local").link("usr/local", "there").link("usr/there", "local");
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("/tree/usr/local");
@@ -69,27 +69,30 @@ fn links_in_a_circle() {
 }
 
 #[sandboxed]
-fn what_the_next_boot_reads() {
-    not_safe(&Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775), "etc/binfmt.d may be written by others");
+fn a_writable_binfmt_d_is_rejected() {
+    assert_unsafe(
+        &Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775),
+        "etc/binfmt.d may be written by others",
+    );
     let tree = Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775);
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
 }
 
 #[sandboxed]
-fn what_nix_reads() {
-    not_safe(&Tree::new().mode("etc/nix", 0o777), "etc/nix may be written by others");
-    not_safe(&Tree::new().mode("etc", 0o777), "etc may be written by others");
+fn a_writable_nix_directory_is_rejected() {
+    assert_unsafe(&Tree::new().mode("etc/nix", 0o777), "etc/nix may be written by others");
+    assert_unsafe(&Tree::new().mode("etc", 0o777), "etc may be written by others");
     Tree::new().mode("etc/nix", 0o777).register_with("aarch64", &["--no-nix"]).exits(0);
 }
 
 #[sandboxed]
-fn where_the_lock_is() {
-    not_safe(&Tree::new().mode("run", 0o777), "run may be written by others");
+fn a_writable_lock_directory_is_rejected() {
+    assert_unsafe(&Tree::new().mode("run", 0o777), "run may be written by others");
 }
 
-/// It says what root will remove.
+/// Checks that the receipt is rejected, because it decides what root removes.
 #[track_caller]
-fn not_believed(tree: &Tree, why: &str) {
+fn assert_receipt_untrusted(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     for command in [&["register", "riscv64", "--qemu", "/x"][..], &["unregister", "all"], &["status"]] {
         tree.run(command).exits(1).says(why);
@@ -104,36 +107,36 @@ fn registered() -> Tree {
 }
 
 #[sandboxed]
-fn a_receipt_that_others_may_write() {
+fn a_writable_receipt_is_rejected() {
     let mut tree = registered();
     for (path, mode) in [(RECEIPT, 0o644), ("var/lib/binfmt-nix", 0o755), ("var", 0o755)] {
         tree = tree.mode(path, mode | 0o020);
-        not_believed(&tree, &format!("{path} may be written by others"));
+        assert_receipt_untrusted(&tree, &format!("{path} may be written by others"));
         tree = tree.mode(path, mode);
     }
     tree.unregister("all").exits(0);
 }
 
 #[sandboxed]
-fn a_receipt_of_another_user() {
+fn a_receipt_owned_by_another_user_is_rejected() {
     let tree = registered().owner(RECEIPT, 1000);
-    not_believed(&tree, "receipt.json belongs to user 1000");
+    assert_receipt_untrusted(&tree, "receipt.json belongs to user 1000");
     let tree = tree.owner(RECEIPT, 0).owner("var/lib", 1000);
-    not_believed(&tree, "var/lib belongs to user 1000");
+    assert_receipt_untrusted(&tree, "var/lib belongs to user 1000");
 }
 
 #[sandboxed]
-fn a_receipt_that_is_a_link() {
+fn a_receipt_behind_a_link_is_rejected() {
     let tree = registered();
     let text = tree.read(RECEIPT);
     tree.remove(RECEIPT);
-    not_believed(&tree.file("srv/receipt", text).link(RECEIPT, "../../../srv/receipt"), "receipt.json");
+    assert_receipt_untrusted(&tree.file("srv/receipt", text).link(RECEIPT, "../../../srv/receipt"), "receipt.json");
 }
 
-/// Somebody puts another file in the place of the emulator, again and again. He is root here, as nobody else could; who
-/// wins is a matter of luck, but a registration that says it works runs the file that was verified.
+/// Another process, which only root could start, replaces the emulator again and again. Either side may win, but a registration
+/// that reports success runs the verified file.
 #[sandboxed]
-fn a_file_that_is_swapped_all_the_time() {
+fn an_emulator_replaced_continuously_is_never_trusted() {
     let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
     for _ in 0..20 {
         let tree = Tree::new();
@@ -155,21 +158,32 @@ fn a_file_that_is_swapped_all_the_time() {
     }
 }
 
-/// At the worst of moments: when the file was placed, and is verified, registered and tried. The other one would work as
-/// well, so that only its bytes tell.
+/// The file is replaced at the worst moments: while it is verified, registered and tried. The other file works as
+/// well, so only its bytes are different.
 #[sandboxed]
-fn a_file_that_is_swapped_once() {
+fn an_emulator_replaced_once_is_never_trusted() {
     let (good, other, program) = (qemu("aarch64"), other_qemu("aarch64"), busybox());
     let (mut refused, mut proven) = (0, 0);
+    // The times that a registration takes after each of the two files appeared, on this machine.
+    let remaining = [EMULATOR, BOOT].map(|path| {
+        let tree = Tree::new();
+        let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
+        let appeared = wait_for_file(&tree, path);
+        Done::from(registering.wait_with_output().unwrap()).exits(0).prints("proven");
+        let remaining = appeared.elapsed();
+        tree.unregister("all").exits(0);
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+        remaining
+    });
     for round in 0..40 {
         let tree = Tree::new();
         let beside = tree.path("beside");
         fs::copy(&other, &beside).unwrap();
         let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
-        while !tree.exists(if round < 20 { EMULATOR } else { BOOT }) {
-            thread::yield_now();
-        }
-        sleep(Duration::from_millis(3) * (round % 20));
+        let (path, whole) = if round < 20 { (EMULATOR, remaining[0]) } else { (BOOT, remaining[1]) };
+        wait_for_file(&tree, path);
+        // From at once to shortly after the usual end.
+        sleep(whole * (round % 20) / 16);
         fs::rename(&beside, tree.path(EMULATOR)).unwrap();
         let done = Done::from(registering.wait_with_output().unwrap()).omits("panicked");
         if done.out.contains("proven") {
@@ -189,20 +203,28 @@ fn a_file_that_is_swapped_once() {
     assert!(refused > 0 && proven > 0, "always too early or too late: {refused} times refused, {proven} times proven");
 }
 
+/// The moment at which the file was seen first.
+fn wait_for_file(tree: &Tree, path: &str) -> Instant {
+    while !tree.exists(path) {
+        thread::yield_now();
+    }
+    Instant::now()
+}
+
 fn swap(place: &Path, bad: &Path, end: &AtomicBool) {
     let beside = place.with_file_name("swapped");
     while !end.load(Ordering::Relaxed) {
         if place.exists() {
-            // The directory may go at any moment: then there is nothing to do.
+            // The directory may be removed at any moment: then there is nothing to do.
             drop(symlink(bad, &beside).and_then(|()| fs::rename(&beside, place)));
             drop(fs::copy(bad, &beside).and_then(|_| fs::rename(&beside, place)));
         }
     }
 }
 
-/// No program is found by PATH, no file is made in TMPDIR, and nobody's HOME is read.
+/// The tool runs no program by PATH, writes no file to TMPDIR and reads nothing in HOME.
 #[sandboxed]
-fn an_environment_of_somebody_else() {
+fn the_callers_environment_is_ignored() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let planted = Path::new(SCRATCH).join("planted");
@@ -215,16 +237,18 @@ fn an_environment_of_somebody_else() {
         fs::rename(script, planted.join(name)).unwrap();
     }
     let qemu = qemu("aarch64");
-    let as_somebody = |args: &[&str]| -> Done {
+    let run_in_environment = |args: &[&str]| -> Done {
         let mut command = tool(&[&["--root", "/tree"], args].concat());
         command.env("PATH", &planted).env("TMPDIR", &temporary).env("HOME", &planted).env("IFS", "/");
         command.env("NIX_CONF_DIR", &planted).env("NIX_USER_CONF_FILES", planted.join("nix.conf"));
         command.output().unwrap().into()
     };
-    as_somebody(&["register", "aarch64", "--source", "host"]).exits(1).says("none is installed");
-    as_somebody(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]).exits(0).prints("registered, proven");
-    as_somebody(&["status"]).exits(0);
-    as_somebody(&["unregister", "aarch64"]).exits(0);
+    run_in_environment(&["register", "aarch64", "--source", "host"]).exits(1).says("none is installed");
+    run_in_environment(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()])
+        .exits(0)
+        .prints("registered, proven");
+    run_in_environment(&["status"]).exits(0);
+    run_in_environment(&["unregister", "aarch64"]).exits(0);
     before.is_restored_in(&tree);
     assert!(!witness.exists(), "{}", fs::read_to_string(witness).unwrap());
     assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);

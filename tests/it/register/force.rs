@@ -1,4 +1,5 @@
-//! `--force`: ours goes in above theirs, which stay, and are back when ours goes.
+//! `--force`: our entry takes precedence over other tools' entries, which stay and take effect again when ours is
+//! removed.
 
 use binfmt_magic::Rule;
 
@@ -8,7 +9,7 @@ use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR};
 
 #[sandboxed]
-fn above_one_that_holds_the_name() {
+fn force_adds_an_entry_above_one_with_its_name() {
     let tree = distribution("P");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(0).prints("entry binfmt-nix-aarch64");
@@ -23,7 +24,7 @@ fn above_one_that_holds_the_name() {
 }
 
 #[sandboxed]
-fn above_one_of_another_name() {
+fn force_adds_an_entry_above_one_with_another_name() {
     let theirs = line("arm64", "aarch64", "/bin/true".as_ref(), "");
     let tree = Tree::new().mounted().entry(&theirs);
     let before = tree.snapshot();
@@ -36,7 +37,7 @@ fn above_one_of_another_name() {
 }
 
 #[sandboxed]
-fn above_one_that_would_be_adopted() {
+fn force_does_not_use_an_equivalent_foreign_entry() {
     let tree = distribution("PF");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(0).prints("aarch64: registered, proven");
@@ -47,7 +48,7 @@ fn above_one_that_would_be_adopted() {
 }
 
 #[sandboxed]
-fn forced_twice_is_nothing_new() {
+fn forcing_again_changes_nothing() {
     let tree = distribution("P");
     tree.register_with("aarch64", &["--force"]).exits(0);
     let before = tree.snapshot();
@@ -55,9 +56,9 @@ fn forced_twice_is_nothing_new() {
     before.is_unchanged_in(&tree);
 }
 
-/// Ours is above theirs: nobody is in the way of anybody.
+/// Our entry precedes the other one, so there is no conflict.
 #[sandboxed]
-fn again_without_force() {
+fn registering_again_without_force_changes_nothing() {
     let tree = distribution("P");
     tree.register_with("aarch64", &["--force"]).exits(0);
     let before = tree.snapshot();
@@ -66,7 +67,7 @@ fn again_without_force() {
 }
 
 #[sandboxed]
-fn theirs_that_comes_later_is_in_the_way() {
+fn a_later_foreign_entry_is_reported_and_force_restores_precedence() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -78,15 +79,15 @@ fn theirs_that_comes_later_is_in_the_way() {
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0).says("stays");
     assert_eq!(tree.entries(), ["later"]);
-    // The mount that we made holds their entry, so it stays; and goes with it.
+    // The mount that we made has the other tool's entry, so it stays until that entry is removed.
     tree.write_kernel("later", "-1");
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
 }
 
-/// Not the host's own, not a file that is not ours, not a bad emulator.
+/// Force neither registers the host's own system, nor replaces a foreign file, nor accepts a bad emulator.
 #[sandboxed]
-fn what_force_does_not_do() {
+fn force_does_not_override_other_checks() {
     let tree = Tree::new().file(BOOT, "# somebody's\n").file(THEIR_BOOT, "");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(3).says(BOOT);

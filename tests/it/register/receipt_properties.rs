@@ -1,4 +1,5 @@
-//! Receipts: what is let through names nothing but our own things, as `unregister` takes away what it names, as root.
+//! Properties of receipts: an accepted one names only our own artifacts, because `unregister` removes what it names,
+//! as root.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::config;
 use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
 
-/// What `register` wrote on real machines.
+/// Receipts that `register` wrote on real machines.
 const REAL: [&str; 2] =
     [include_str!("../../fuzz/corpus/receipt/two-systems"), include_str!("../../fuzz/corpus/receipt/adopted")];
 
@@ -24,7 +25,7 @@ fn read(value: &Value) -> Option<Receipt> {
     Receipt::parse(value.to_string().as_bytes()).ok()
 }
 
-/// Every file and directory that this tool ever makes.
+/// Every file and directory that this tool can create.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
     let files = Arch::ALL.iter().flat_map(|arch| [paths::interpreter_path(arch), paths::boot_rule(arch)]);
     let shared = paths::NIX_CONFS.iter().chain([&paths::NIX_OWN_CONF]).map(PathBuf::from);
@@ -46,12 +47,12 @@ fn check(receipt: &Receipt) {
 }
 
 #[test]
-fn real_ones_are_read() {
+fn real_receipts_are_accepted() {
     VALUES.iter().for_each(|value| check(&read(value).unwrap()));
 }
 
 #[test]
-fn no_path_leads_elsewhere() {
+fn paths_of_other_files_are_rejected() {
     let mut tried = 0;
     for whole in VALUES.iter() {
         for place in places(whole).into_iter().filter(|place| place.starts_with("/records") && place.ends_with("/path"))
@@ -78,7 +79,7 @@ fn no_path_leads_elsewhere() {
 }
 
 #[test]
-fn absurd_values_are_refused_or_harmless() {
+fn absurd_values_are_rejected_or_harmless() {
     for whole in VALUES.iter() {
         for place in places(whole) {
             for value in absurd().into_iter().chain(numbers()) {
@@ -87,7 +88,7 @@ fn absurd_values_are_refused_or_harmless() {
                 }
             }
         }
-        // One system's things under another's name.
+        // Artifacts of one system under the name of another.
         for place in places(whole).into_iter().filter(|place| place.ends_with("/target")) {
             assert!(read(&with(whole, &place, json!("riscv64"))).is_none(), "{place}");
             assert!(read(&with(whole, &place, json!(null))).is_none(), "{place}");
@@ -96,11 +97,11 @@ fn absurd_values_are_refused_or_harmless() {
 }
 
 #[test]
-fn a_field_is_there_once_and_no_other_is() {
+fn duplicate_and_unknown_fields_are_rejected() {
     for (whole, text) in VALUES.iter().zip(REAL) {
         for changed in lacking_and_odd(whole) {
             if let Some(receipt) = read(&changed) {
-                // A target, a seal or an id may be left out; a system need not be listed.
+                // A target, a seal or an id may be missing, and a system need not be listed.
                 check(&receipt);
                 assert!(changed.get("more").is_none(), "{changed}");
             }
@@ -112,7 +113,7 @@ fn a_field_is_there_once_and_no_other_is() {
 }
 
 #[test]
-fn half_a_receipt_is_none() {
+fn truncated_receipts_are_rejected() {
     for text in REAL.map(str::trim_end) {
         for end in 0..text.len() {
             assert!(Receipt::parse(&text.as_bytes()[..end]).is_err(), "{end}");
@@ -124,7 +125,7 @@ proptest! {
     #![proptest_config(config(1024))]
 
     #[test]
-    fn what_is_let_through_names_only_ours(value in prop_oneof![damaged(&VALUES[0]), damaged(&VALUES[1])]) {
+    fn accepted_receipts_name_only_our_artifacts(value in prop_oneof![damaged(&VALUES[0]), damaged(&VALUES[1])]) {
         if let Some(receipt) = read(&value) {
             check(&receipt);
         }

@@ -1,4 +1,5 @@
-//! A receipt that cannot be read: it is refused with the way out, and nothing is changed; and what interrupted runs leave.
+//! Receipts that cannot be read, which are rejected with help and without a change; and the records of interrupted
+//! runs.
 
 use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT};
 
-/// A machine on which aarch64 is registered, and the receipt says this.
+/// A machine on which aarch64 is registered, with this text as its receipt.
 fn with_receipt(text: impl AsRef<[u8]>) -> Tree {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
@@ -15,7 +16,7 @@ fn with_receipt(text: impl AsRef<[u8]>) -> Tree {
 }
 
 #[track_caller]
-fn refused(tree: &Tree, why: &str) {
+fn assert_rejected(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     let commands: [&[&str]; 4] =
         [&["register", "aarch64"], &["register", "riscv64"], &["unregister", "aarch64"], &["unregister", "all"]];
@@ -30,72 +31,72 @@ fn refused(tree: &Tree, why: &str) {
     assert!(tree.runs("aarch64"));
 }
 
-const WAY_OUT: &str = "aside and register again";
+const HELP: &str = "aside and register again";
 
 #[sandboxed]
-fn it_is_not_json() {
-    refused(&with_receipt("garbage\n"), WAY_OUT);
+fn a_receipt_that_is_not_json_is_rejected() {
+    assert_rejected(&with_receipt("garbage\n"), HELP);
 }
 
 #[sandboxed]
-fn it_is_empty() {
-    refused(&with_receipt(""), WAY_OUT);
+fn an_empty_receipt_is_rejected() {
+    assert_rejected(&with_receipt(""), HELP);
 }
 
 #[sandboxed]
-fn it_is_half_written() {
+fn a_truncated_receipt_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let whole = tree.text(RECEIPT);
     for end in [1, whole.len() / 2, whole.len() - 3] {
         tree.write(RECEIPT, &whole[..end]);
-        refused(&tree, WAY_OUT);
+        assert_rejected(&tree, HELP);
     }
 }
 
 #[sandboxed]
-fn it_is_of_a_later_version() {
-    refused(&with_receipt(r#"{"version": 2, "whatever": []}"#), "version 2");
+fn a_receipt_of_a_later_version_is_rejected() {
+    assert_rejected(&with_receipt(r#"{"version": 2, "whatever": []}"#), "version 2");
 }
 
 #[sandboxed]
-fn it_has_fields_of_a_later_version() {
-    refused(&with_receipt(r#"{"version": 1, "systems": {}, "records": [], "more": 1}"#), "more");
+fn a_receipt_with_unknown_fields_is_rejected() {
+    assert_rejected(&with_receipt(r#"{"version": 1, "systems": {}, "records": [], "more": 1}"#), "more");
 }
 
 #[sandboxed]
-fn it_is_a_list() {
-    refused(&with_receipt("[]"), WAY_OUT);
+fn a_receipt_that_is_a_list_is_rejected() {
+    assert_rejected(&with_receipt("[]"), HELP);
 }
 
 #[sandboxed]
-fn it_is_not_text() {
-    refused(&with_receipt(b"{\"version\": 1, \"\xff"), WAY_OUT);
+fn a_receipt_that_is_not_utf8_is_rejected() {
+    assert_rejected(&with_receipt(b"{\"version\": 1, \"\xff"), HELP);
 }
 
 #[sandboxed]
-fn it_is_a_directory() {
+fn a_directory_as_receipt_is_rejected() {
     let tree = Tree::new().dir(RECEIPT);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says(RECEIPT);
     before.is_unchanged_in(&tree);
 }
 
-/// The receipt with one record more is refused.
+/// Checks that the receipt with one additional record is rejected.
 #[track_caller]
-fn refused_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
+fn assert_rejected_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
     let whole = tree.text(RECEIPT);
     let mut receipt: Value = serde_json::from_str(&whole).unwrap();
     let record = json!({ "state": "done", "target": target, "made": made });
     receipt["records"].as_array_mut().unwrap().push(record);
     tree.write(RECEIPT, receipt.to_string());
-    refused(tree, why);
+    assert_rejected(tree, why);
     tree.write(RECEIPT, whole);
 }
 
-/// Whatever the record says of it, `unregister all` takes no such file away.
+/// `unregister all` does not remove such a file, with any record.
 #[sandboxed]
-fn it_names_files_of_others() {
+fn a_receipt_that_names_foreign_files_is_rejected() {
     let tree = Tree::new().file("etc/passwd", "root\n");
     tree.register("aarch64").exits(0);
     let sha256 = Sha256::of_bytes(b"root\n").to_string();
@@ -116,19 +117,19 @@ fn it_names_files_of_others() {
             json!({ "dir": { "path": path } }),
         ];
         for made in of_aarch64 {
-            refused_with(&tree, Some("aarch64"), &made, "passwd");
+            assert_rejected_with(&tree, Some("aarch64"), &made, "passwd");
         }
         for made in shared {
-            refused_with(&tree, None, &made, "does not make there");
+            assert_rejected_with(&tree, None, &made, "does not make there");
         }
     }
-    // Nor one of ours, under the wrong system.
+    // Nor one of our files under the wrong system.
     let made = json!({ "file": { "path": "/etc/binfmt.d/zz-binfmt-nix-arm.conf", "sha256": sha256 } });
-    refused_with(&tree, Some("aarch64"), &made, WAY_OUT);
+    assert_rejected_with(&tree, Some("aarch64"), &made, HELP);
 }
 
 #[sandboxed]
-fn it_names_entries_of_others() {
+fn a_receipt_that_names_foreign_entries_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let line = |name: &str, interpreter: &str| format!(":{name}:M:0:abc::{interpreter}:F");
@@ -140,24 +141,23 @@ fn it_names_entries_of_others() {
         ("../status", "-1".to_owned()),
     ] {
         let made = json!({ "entry": { "name": name, "line": line } });
-        refused_with(&tree, Some("aarch64"), &made, "it names the entry");
+        assert_rejected_with(&tree, Some("aarch64"), &made, "it names the entry");
     }
 }
 
 #[sandboxed]
-fn it_names_systems_that_nobody_knows() {
+fn a_receipt_that_names_unknown_systems_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    refused_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
+    assert_rejected_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
     let text = tree.text(RECEIPT).replacen("\"aarch64\": {", "\"pdp11\": {", 1);
     tree.write(RECEIPT, text);
-    refused(&tree, "pdp11");
+    assert_rejected(&tree, "pdp11");
 }
 
-/// The way out that the message names leads out.
-/// What is to the letter as we make it is ours, receipt or not.
+/// The help of the message works. A file with exactly our content is ours, with or without a receipt.
 #[sandboxed]
-fn it_may_be_moved_aside() {
+fn register_works_after_a_bad_receipt_was_moved_aside() {
     let tree = with_receipt("garbage");
     std::fs::rename(tree.path(RECEIPT), tree.path("var/lib/old.json")).unwrap();
     tree.register("aarch64").exits(0).prints("proven");
@@ -167,7 +167,7 @@ fn it_may_be_moved_aside() {
 }
 
 #[sandboxed]
-fn it_was_lost() {
+fn unregister_without_a_receipt_removes_only_unchanged_files() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register("riscv64").exits(0);
@@ -175,7 +175,7 @@ fn it_was_lost() {
     tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
     assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT) && !tree.runs("aarch64"));
     assert!(tree.runs("riscv64") && tree.text(OWN_CONF).contains("= riscv64-linux"));
-    // A file that was changed is not to the letter, and nobody's to take away.
+    // A changed file does not have our content, so it is kept.
     tree.remove("var/lib/binfmt-nix");
     tree.append(OWN_CONF, "keep-outputs = true\n");
     let edited = tree.text(OWN_CONF);
@@ -184,7 +184,7 @@ fn it_was_lost() {
 }
 
 #[sandboxed]
-fn temporary_files_of_a_killed_run_are_swept() {
+fn the_next_run_removes_temporary_files() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let left = ["usr/local/libexec/binfmt-nix/.binfmt-nix-Ab12", "var/lib/binfmt-nix/.binfmt-nix-Cd34"];
@@ -198,8 +198,9 @@ fn temporary_files_of_a_killed_run_are_swept() {
     }
 }
 
-/// As if the machine had lost power when all was done but said: every record is still begun, no system is listed.
-fn cut_short(tree: &Tree) {
+/// Writes the receipt of a machine that lost power after the last change: every record is still begun, no system is
+/// listed.
+fn mark_incomplete(tree: &Tree) {
     let mut receipt: Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
     for record in receipt["records"].as_array_mut().unwrap() {
         record["state"] = "begun".into();
@@ -209,11 +210,11 @@ fn cut_short(tree: &Tree) {
 }
 
 #[sandboxed]
-fn a_run_that_was_killed_before_its_last_record() {
+fn register_completes_a_run_without_its_last_record() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
-    cut_short(&tree);
+    mark_incomplete(&tree);
     tree.run(&["status"]).exits(0).says("its registration was interrupted").says("binfmt-nix unregister all");
     tree.register("aarch64").exits(0).prints("proven: a program ran");
     assert!(tree.runs("aarch64"));
@@ -225,13 +226,13 @@ fn a_run_that_was_killed_before_its_last_record() {
 }
 
 #[sandboxed]
-fn undo_of_a_run_that_was_killed() {
-    // After which of its things it was killed.
+fn unregister_undoes_an_incomplete_run() {
+    // The artifacts that the killed run had not made yet, or had removed.
     for gone in [&[][..], &[NIX_CONF], &[NIX_CONF, OWN_CONF], &[OWN_CONF, BOOT], &[BOOT, EMULATOR]] {
         let tree = Tree::new();
         let before = tree.snapshot();
         tree.register("aarch64").exits(0);
-        cut_short(&tree);
+        mark_incomplete(&tree);
         for path in gone {
             match *path {
                 NIX_CONF => tree.write(NIX_CONF, "sandbox = true\n"),

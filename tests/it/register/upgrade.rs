@@ -1,4 +1,4 @@
-//! Another emulator for a system that is registered.
+//! Another emulator for a system that is already registered.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +9,7 @@ use crate::support::tree::EMULATOR;
 use crate::support::{Then, Tree, liar, qemu};
 
 #[sandboxed]
-fn a_new_emulator_takes_over() {
+fn register_replaces_the_emulator() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let old = fs::metadata(tree.path(EMULATOR)).unwrap().ino();
@@ -19,7 +19,7 @@ fn a_new_emulator_takes_over() {
     assert_eq!(tree.read(EMULATOR), fs::read(&other).unwrap());
     assert_eq!(tree.entries(), ["qemu-aarch64"]);
     assert!(tree.runs("aarch64"));
-    // What status compares is the file that really runs.
+    // Status compares the file that the kernel runs.
     let status = tree.run(&["status", "--json"]).exits(0).json();
     assert_eq!((&status["systems"][0]["state"], &status["systems"][0]["detail"]), (&"works".into(), &().into()));
     let before = tree.snapshot();
@@ -28,7 +28,7 @@ fn a_new_emulator_takes_over() {
 }
 
 #[sandboxed]
-fn and_can_be_undone_exactly() {
+fn unregister_after_upgrades_restores_every_byte() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -39,7 +39,7 @@ fn and_can_be_undone_exactly() {
 }
 
 #[track_caller]
-fn the_old_one_stays(bad: &Path) {
+fn assert_rolled_back(bad: &Path) {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -54,18 +54,18 @@ fn the_old_one_stays(bad: &Path) {
 }
 
 #[sandboxed]
-fn one_that_does_not_work_leaves_the_old_one() {
-    the_old_one_stays(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
+fn a_new_emulator_that_does_not_work_is_rolled_back() {
+    assert_rolled_back(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
 }
 
 #[sandboxed]
-fn one_that_is_no_qemu_leaves_the_old_one() {
-    the_old_one_stays(&outside("liar", b"#!/bin/sh\n"));
+fn a_file_that_is_not_qemu_is_rejected() {
+    assert_rolled_back(&outside("liar", b"#!/bin/sh\n"));
 }
 
-/// Its inode is pinned by an entry only as long as there is one: no temporary file, no second name.
+/// Only the entry keeps the old inode in use: no temporary file and no second name is left.
 #[sandboxed]
-fn nothing_is_left_of_the_old_one() {
+fn the_old_emulator_is_removed() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register_by("aarch64", &other_qemu("aarch64"), &[]).exits(0);
@@ -74,9 +74,9 @@ fn nothing_is_left_of_the_old_one() {
     assert_eq!(fs::metadata(tree.path(EMULATOR)).unwrap().nlink(), 1);
 }
 
-/// The kernel still runs the old file; status says so, and undo leaves what is not ours.
+/// The kernel still runs the old file; status reports that, and unregister keeps the foreign file.
 #[sandboxed]
-fn the_file_was_replaced_by_somebody() {
+fn an_emulator_replaced_by_another_tool_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let theirs = tree.path("usr/local/libexec/binfmt-nix/theirs");
@@ -92,7 +92,7 @@ fn the_file_was_replaced_by_somebody() {
 }
 
 #[sandboxed]
-fn the_file_was_removed_by_somebody() {
+fn a_removed_emulator_is_installed_again() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
