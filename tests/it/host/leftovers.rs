@@ -39,7 +39,7 @@ fn plant(tree: &Tree, dir: &str) -> usize {
 }
 
 /// A tree that has all directories, with aarch64 registered.
-fn registered() -> (Tree, Snapshot, Snapshot) {
+fn registered_tree() -> (Tree, Snapshot, Snapshot) {
     let tree = DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir));
     let fresh = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -52,7 +52,7 @@ fn leftovers_in_every_directory_are_removed() {
     let mut planted = 0;
     for dir in DIRS {
         for args in [&["register", "aarch64"][..], &["unregister", "aarch64"], &["unregister", "riscv64"]] {
-            let (tree, fresh, before) = registered();
+            let (tree, fresh, before) = registered_tree();
             planted += plant(&tree, dir);
             assert_eq!(tree.status()["unfinished"], true, "{dir}");
             tree.run(&["status"]).exits(0).says("was cut short").prints("works");
@@ -81,7 +81,7 @@ fn files_with_similar_names_are_kept() {
         ".tmpAb12",
         "x.binfmt-nix-1",
     ];
-    let (tree, ..) = registered();
+    let (tree, ..) = registered_tree();
     for dir in DIRS {
         for name in others {
             tree.write(&format!("{dir}/{name}"), "somebody's");
@@ -107,7 +107,7 @@ fn files_with_similar_names_are_kept() {
 /// An upgrade keeps the old emulator by such a name; removing it does not change the emulator in use.
 #[sandboxed]
 fn a_hard_link_to_the_emulator_in_use_is_removed() {
-    let (tree, fresh, _) = registered();
+    let (tree, fresh, _) = registered_tree();
     let second = tree.path("usr/local/libexec/binfmt-nix/.binfmt-nix-4242-3");
     fs::hard_link(tree.path(EMULATOR), second).unwrap();
     tree.run(&["register", "aarch64"]).exits(0);
@@ -144,7 +144,7 @@ fn leftovers_are_removed_before_space_is_needed() {
 #[sandboxed]
 fn a_leftover_that_cannot_be_removed_stops_the_run() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
-    let (tree, ..) = registered();
+    let (tree, ..) = registered_tree();
     let left = tree.path("var/lib/binfmt-nix/.binfmt-nix-4242-0");
     fs::create_dir(&left).unwrap();
     mount(None::<&str>, &left, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();

@@ -100,7 +100,7 @@ fn assert_receipt_untrusted(tree: &Tree, why: &str) {
     before.is_unchanged_in(tree);
 }
 
-fn registered() -> Tree {
+fn registered_tree() -> Tree {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree
@@ -108,7 +108,7 @@ fn registered() -> Tree {
 
 #[sandboxed]
 fn a_writable_receipt_is_rejected() {
-    let mut tree = registered();
+    let mut tree = registered_tree();
     for (path, mode) in [(RECEIPT, 0o644), ("var/lib/binfmt-nix", 0o755), ("var", 0o755)] {
         tree = tree.mode(path, mode | 0o020);
         assert_receipt_untrusted(&tree, &format!("{path} may be written by others"));
@@ -119,7 +119,7 @@ fn a_writable_receipt_is_rejected() {
 
 #[sandboxed]
 fn a_receipt_owned_by_another_user_is_rejected() {
-    let tree = registered().owner(RECEIPT, 1000);
+    let tree = registered_tree().owner(RECEIPT, 1000);
     assert_receipt_untrusted(&tree, "receipt.json belongs to user 1000");
     let tree = tree.owner(RECEIPT, 0).owner("var/lib", 1000);
     assert_receipt_untrusted(&tree, "var/lib belongs to user 1000");
@@ -127,7 +127,7 @@ fn a_receipt_owned_by_another_user_is_rejected() {
 
 #[sandboxed]
 fn a_receipt_behind_a_link_is_rejected() {
-    let tree = registered();
+    let tree = registered_tree();
     let text = tree.read(RECEIPT);
     tree.remove(RECEIPT);
     assert_receipt_untrusted(&tree.file("srv/receipt", text).link(RECEIPT, "../../../srv/receipt"), "receipt.json");
