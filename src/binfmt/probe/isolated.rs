@@ -109,8 +109,10 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
             host::isolation::unshare_sandbox().map_err(explained)?;
             return run_as_init(system);
         }
-        Isolation::Inside => host::isolation::die_with_parent()
-            .map_err(|e| isolation_error("arrange for this process to end with its parent", &e))?,
+        Isolation::Inside => {
+            host::isolation::die_with_parent()
+                .map_err(|e| isolation_error("arrange for this process to end with its parent", &e))?;
+        }
     }
     let dir = host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a tmpfs", &e))?;
     let error = match isolation {
