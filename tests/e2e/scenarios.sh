@@ -164,7 +164,7 @@ proven_by_nix() {
 }
 
 unforced_by() {
-    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but whether in a sandbox"
+    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but not certainly in a sandbox"
 }
 
 restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon)" "restart it"; }

@@ -158,7 +158,7 @@ mod tests {
 
     fn table(rules: &[Rule]) -> Table {
         let entries = rules.iter().map(|rule| Entry { enabled: true, rule: rule.clone() }).collect();
-        Table::Mounted { entries, strange: Vec::new(), enabled: true }
+        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
     }
 
     fn expected(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {
