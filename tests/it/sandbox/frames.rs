@@ -57,7 +57,7 @@ fn receive<'a>(
         };
         let mut tell = |event: DownloadEvent<'_>| match event {
             DownloadEvent::Asking { url, .. } | DownloadEvent::GaveUp { url, .. } => {
-                assert!(url.contains(".example/"), "{url}")
+                assert!(url.contains(".example/"), "{url}");
             }
             DownloadEvent::Moved { .. } => {}
             DownloadEvent::Verified { member } => verified.push(member.target.clone()),
