@@ -87,7 +87,7 @@ impl Case {
     /// In words, what is wrong before anything is repaired.
     fn half_done(&self, tree: &Tree, whole: &Whole, change: &Change) -> String {
         let wrong = tree.unsound(whole);
-        let exchange = self.exchanges && change.what == "tell the kernel" && change.path.ends_with("register");
+        let exchange = self.exchanges && change.what == "write to the kernel" && change.path.ends_with("register");
         let vain = if exchange { Vec::new() } else { tree.promised_in_vain() };
         if vain.is_empty() { wrong } else { format!("{wrong}\nNix is told of what does not run: {vain:?}") }
     }

@@ -111,13 +111,13 @@ fn one_with_another_text() {
     }
 }
 
-/// It says that it is QEMU, and gets as far as the kernel's table: then its entry is taken out again.
+/// It says that it is QEMU, and gets as far as the kernel's table: then its entry is removed again.
 #[track_caller]
 fn found_out(then: Then, why: &str) {
     let tree = Tree::new();
     let before = tree.snapshot();
     let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", then));
-    tree.register_by("aarch64", &file, &[]).exits(1).says("taken out again").says(why).says("nothing was changed");
+    tree.register_by("aarch64", &file, &[]).exits(1).says("removed again").says(why).says("nothing was changed");
     before.is_restored_in(&tree);
 }
 

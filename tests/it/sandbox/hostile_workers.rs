@@ -124,19 +124,19 @@ fn that_are_killed() {
 
 #[test]
 fn that_say_nonsense() {
-    assert_eq!(complaint("mad"), "the process that downloads said what it must not: a frame of the kind 72");
+    assert_eq!(complaint("mad"), "the process that downloads broke the protocol: a frame of the kind 72");
 }
 
 #[test]
 fn that_promise_too_much() {
     let said = complaint("boasting");
-    assert_eq!(said, "the process that downloads said what it must not: a frame of 4294967295 bytes");
+    assert_eq!(said, "the process that downloads broke the protocol: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn that_give_too_much() {
     let (error, given) = played("generous", b"", Duration::from_secs(20));
-    let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
+    let wanted = "the process that downloads broke the protocol: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
     assert!(given > 0 && given <= 16_661_520, "{given}");
 }
@@ -144,7 +144,7 @@ fn that_give_too_much() {
 #[test]
 fn that_give_too_little() {
     let said = complaint("stingy");
-    let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
+    let wanted = "the process that downloads broke the protocol: that qemu-aarch64 is complete, which it is not";
     assert_eq!(said, wanted);
 }
 

@@ -55,7 +55,7 @@ fn what_it_has_not() {
 fn a_truncated_one() {
     let whole = fs::read(two()).unwrap();
     for parts in [1, 10, 500, 999] {
-        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
+        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot extract an emulator from");
     }
     refused(&whole[..whole.len() - 1], &[], &[1], "");
 }
