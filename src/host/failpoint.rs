@@ -3,8 +3,8 @@
 //! Only the cargo feature `failpoints` compiles them in. Without it this module does nothing and reads no environment
 //! variable.
 //!
-//! With it, `BINFMT_NIX_FAILPOINT=ACTION@N` acts at the N-th change that the process makes to the machine, counted from
-//! 1. The action `kill` ends the process by SIGKILL. `torn` does the same, but writes half of the bytes first if the
+//! With it, `BINFMT_NIX_FAILPOINT=ACTION@N` acts at the N-th change that the process makes to the machine, counted
+//! from 1. The action `kill` ends the process by SIGKILL. `torn` does the same, but writes half of the bytes first if the
 //! change is a write. `eio`, `enospc` and `erofs` make the change fail once, with that error.
 
 use std::fs::File;

@@ -184,7 +184,7 @@ impl DownloadBar {
 /// Verdicts of `status`, `test`, `doctor` and `explain`, with their colours.
 const VERDICTS: [(&[&str], Style); 3] = [
     (&["works", "proven", "runs", "nothing is wrong"], VERB),
-    (&["partial", "fragile", "untried", "cannot be told"], WARNING),
+    (&["partial", "fragile", "untried", "cannot be determined"], WARNING),
     (&["broken", "missing", "FAILED", "does not start", "does not run"], FAILURE),
 ];
 

@@ -1,4 +1,4 @@
-//! `binfmt-nix fetch SYSTEM… -o FILE`
+//! The command `fetch`: downloads emulators into an archive for `register --from`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -30,14 +30,15 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
     let to_stdout = args.output == Path::new("-");
     if to_stdout && (ui.is_json() || io::stdout().is_terminal()) {
         return Err(Error::Usage(
-            "the archive itself goes to stdout by -o -, so neither JSON nor a terminal can".into(),
+            "-o - writes the archive to standard output: use no --json, and redirect standard output to a file or pipe"
+                .into(),
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::user_mirror(args.mirror.as_deref())?, offline: false };
     let machine = parse_machine(args.host.as_deref());
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    // Before the download, which it would be for nothing.
+    // Created first, so that a path that cannot be written fails before the download.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let source = source(args)?;
     let emulators = obtain(ObtainContext { host, ui, network: &network }, &source, &machine, &systems, all)?;
@@ -56,7 +57,7 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
     Ok(ExitCode::Ok)
 }
 
-/// An emulator for the bundle.
+/// An emulator for the archive.
 struct Emulator {
     arch: &'static Arch,
     file: File,
@@ -69,11 +70,11 @@ fn source(args: &cli::FetchArgs) -> Result<Source> {
     match (args.source, source::parse_release(args.qemu_version.as_deref())?) {
         (cli::FetchSource::Download, release) => Ok(Source::Download(release)),
         (cli::FetchSource::Fallback, RequestedRelease::Pinned) => Ok(Source::Fallback),
-        (cli::FetchSource::Fallback, _) => Err(source::no_release_of_others()),
+        (cli::FetchSource::Fallback, _) => Err(source::fallback_release_error()),
     }
 }
 
-/// Obtains the emulators, in the order of their names, so that the archive does not show how it was asked for.
+/// Obtains the emulators and sorts them by name, so that the order of the arguments does not change the archive.
 fn obtain(
     context: ObtainContext<'_>,
     source: &Source,
@@ -136,7 +137,7 @@ fn unreadable(arch: &Arch, source: io::Error) -> Error {
     Error::io("read", Path::new(arch.target), source)
 }
 
-/// By any name of it.
+/// Returns the machine of `--host`, which may have any of its names; the default is this machine.
 fn parse_machine(named: Option<&str>) -> String {
     let Some(name) = named else { return crate::host::env::kernel_release().0 };
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
@@ -149,7 +150,7 @@ fn build_manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
         size: emulator.size,
         sha256: emulator.sha256,
     };
-    // Archives of other publishers may have several releases.
+    // Archives of other publishers may contain several releases.
     let releases: BTreeSet<QemuVersion> = emulators.iter().map(|emulator| emulator.version).collect();
     let releases: Vec<_> = releases.iter().map(ToString::to_string).collect();
     Manifest {

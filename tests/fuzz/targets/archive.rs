@@ -1,4 +1,5 @@
-//! Archives that the user names. The first byte says what it is wrapped in, so that checksums keep no input out.
+//! Archives that the user names. The first byte of the input selects the format that wraps the rest. The target
+//! computes the checksums, so that every input reaches the code behind them.
 #![no_main]
 
 #[path = "xz.rs"]
@@ -31,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(done.is_err() || left.is_none());
 });
 
-/// deb(5), without what nobody looks at.
+/// A Debian package as in deb(5), without the members that the tool does not read.
 fn deb(name: &str, data: &[u8]) -> Vec<u8> {
     let header = format!("!<arch>\n{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len());
     [header.as_bytes(), data].concat()

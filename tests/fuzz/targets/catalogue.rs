@@ -1,4 +1,4 @@
-//! A catalogue: what is accepted is within all bounds, and can be planned and written.
+//! A catalogue. If the tool accepts it, it is within all bounds, a download can be planned, and it can be written.
 #![no_main]
 
 use binfmt_nix::qemu::catalog::{ArchiveCatalog, Catalog};

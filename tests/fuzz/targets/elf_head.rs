@@ -1,4 +1,4 @@
-//! The beginning of a file that may be an interpreter.
+//! The first bytes of a file that may be an emulator.
 #![no_main]
 
 use binfmt_magic::Arch;
@@ -12,5 +12,5 @@ fuzz_target!(|head: &[u8]| {
         }
     }
     let rows = Arch::ALL.iter().filter(|arch| arch.pattern().matches(head)).count();
-    assert!(rows < 2, "two rows take the same program");
+    assert!(rows < 2, "two rules match the same program");
 });

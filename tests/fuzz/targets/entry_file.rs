@@ -1,4 +1,4 @@
-//! What a file below `/proc/sys/fs/binfmt_misc` shows.
+//! Content of an entry's file below `/proc/sys/fs/binfmt_misc`.
 #![no_main]
 
 use binfmt_magic::Entry;

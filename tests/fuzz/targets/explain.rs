@@ -6,7 +6,7 @@ use binfmt_nix::binfmt::table::Table;
 use binfmt_nix::diagnose::explain::{AccessProblem, ExecVerdict, MachineFacts, OpenedFile, explain_exec};
 use libfuzzer_sys::fuzz_target;
 
-/// Between the parts of an input: first files, then lines that the kernel's `register` takes.
+/// Separates the parts of an input. A part is a file, or a line that the kernel's `register` file accepts.
 const BETWEEN: &[u8] = b"\xff\n\xff";
 
 fuzz_target!(|input: &[u8]| {
@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
     for name in ["x86_64", "aarch64", "s390x"] {
         let machine = MachineFacts::with_all_loaders(name, table.clone());
-        // A path's last byte says which file it is; the last of them is missing.
+        // The last byte of a path selects the file; the highest number stands for a missing file.
         let look = |path: &[u8]| {
             let number = usize::from(path.last().copied().unwrap_or(0)) % (files.len() + 1);
             files.get(number).map(|bytes| looked(bytes)).ok_or_else(missing)

@@ -1,5 +1,5 @@
-//! What names an image, what it says of itself, what registries want to hear, and the files that passwords are in. The
-//! first byte says which.
+//! References to images, the documents of an image, authentication challenges of registries, and files with passwords.
+//! The first byte selects which of them the rest is.
 #![no_main]
 
 use binfmt_nix::qemu::oci::{

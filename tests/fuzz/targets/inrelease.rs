@@ -1,5 +1,5 @@
-//! A list that is said to be Debian's. The first byte says what the rest is: the file, a text that somebody signed who
-//! is believed, packets in the place of a good text's signature, or a certificate.
+//! An `InRelease` file of Debian. The first byte selects what the rest is: the whole file, a text that a trusted key
+//! then signs, OpenPGP packets that replace the signature of a valid text, or a certificate.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -21,14 +21,14 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| Keyring::from_certificates(&[&
 static DEBIAN: LazyLock<Keyring> = LazyLock::new(Keyring::debian_archive);
 
 fuzz_target!(|data: &[u8]| {
-    let Some((what, data)) = data.split_first() else { return };
-    match what {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind {
         b'f' => {
-            let believed = SuiteRelease::verify_and_parse(data, "amd64", &KEYS, NOW).is_ok();
-            assert!(!believed || data.windows(9).any(|window| window == b"Codename:"));
+            let accepted = SuiteRelease::verify_and_parse(data, "amd64", &KEYS, NOW).is_ok();
+            assert!(!accepted || data.windows(9).any(|window| window == b"Codename:"));
             assert!(
                 SuiteRelease::verify_and_parse(data, "amd64", &DEBIAN, NOW).is_err(),
-                "a signature of Debian's in so few bytes"
+                "a signature of Debian in so few bytes"
             );
         }
         b's' => {

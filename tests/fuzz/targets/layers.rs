@@ -1,4 +1,4 @@
-//! Layers of an image on top of each other. The first byte says where the one ends and the next begins.
+//! Two layers of an image, one on top of the other. The first byte says where the first layer ends.
 #![no_main]
 
 use std::io::Cursor;
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((cut, data)) = data.split_first() else { return };
-    // At the blocks of a tar archive.
+    // The boundary is at a block of a tar archive (512 bytes).
     let first = (usize::from(*cut) * 512).min(data.len());
     let lengths = [first as u64, (data.len() - first) as u64];
     let (mut left, mut complete) = (None, Vec::new());

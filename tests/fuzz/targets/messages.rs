@@ -1,4 +1,4 @@
-//! An error message, or a whole log, that somebody brings to `doctor`.
+//! An error message, or a whole log, that the user passes to `doctor`.
 #![no_main]
 
 use binfmt_nix::diagnose::doctor::Snapshot;
@@ -12,6 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
     let meanings: Vec<_> = found.iter().map(|found| explain_message(found, &snapshot, &[])).collect();
     assert!(meanings.iter().all(|meaning| !meaning.means.is_empty() && !meaning.here.is_empty()));
     let text = DoctorReport::from_messages(&snapshot, meanings).to_text();
-    // What is to be copied is never broken.
+    // Lines that the user copies are never wrapped.
     assert!(text.lines().all(|line| line.chars().count() <= 80 || line.starts_with("    ")), "{text}");
 });

@@ -1,4 +1,4 @@
-//! Any bytes as nix.conf: our line comes and goes, and everything else stays to the byte.
+//! Any bytes as nix.conf: the include line is added and removed, and every other byte stays as it was.
 #![no_main]
 
 use binfmt_nix::nix::conf::{OWN_FILE_NAME, add_include, has_include, is_own_file, remove_include};
@@ -9,7 +9,7 @@ fuzz_target!(|text: &[u8]| {
     assert!(after.text.starts_with(text) && has_include(&after.text, OWN_FILE_NAME));
     let back = remove_include(&after.text, after.newline_added);
     if has_include(text, OWN_FILE_NAME) {
-        // Every line of ours goes, wherever it was; the others stay, in their order.
+        // Every include line is removed, wherever it was. The other lines stay in their order.
         let others = |text: &[u8]| -> Vec<Vec<u8>> {
             let lines =
                 text.split(|byte| *byte == b'\n').filter(|line| !has_include(line, OWN_FILE_NAME) && !line.is_empty());

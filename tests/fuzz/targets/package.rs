@@ -1,5 +1,6 @@
-//! A `.deb` for `gen catalog`: the ar archive, the xz index, the tar archive, the ELF heads. What does not begin as an
-//! ar archive is taken for the tar archive in one, so that checksums keep no input out.
+//! A `.deb` for `gen catalog`: the ar archive, the xz index, the tar archive and the ELF headers. An input that
+//! does not begin like an ar archive becomes the tar archive inside a valid one, so that every input passes the
+//! checksums.
 #![no_main]
 
 #[path = "xz.rs"]
@@ -21,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// deb(5), without what nobody looks at.
+/// A Debian package as in deb(5), without the members that the tool does not read.
 fn around(tar: &[u8]) -> Vec<u8> {
     let data = xz::stream(tar);
     let header = format!("!<arch>\n{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "data.tar.xz", 0, 0, 0, 100_644, data.len());

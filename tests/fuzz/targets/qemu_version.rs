@@ -1,4 +1,4 @@
-//! What `qemu-TARGET --version` prints.
+//! Output of `qemu-TARGET --version`.
 #![no_main]
 
 use binfmt_nix::qemu::binary::{QemuVersion, parse_version};

@@ -1,4 +1,4 @@
-//! A receipt: what is accepted names nothing but our own things, and is written as it was read.
+//! A receipt. If the tool accepts it, it names only files of this tool, and writing it gives the same receipt.
 #![no_main]
 
 use std::path::Path;

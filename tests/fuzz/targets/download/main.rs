@@ -1,8 +1,8 @@
-//! The whole download, from a server that is honest, lies, breaks off, or sends whatever the input says.
+//! The whole download from a server that is honest, lies, closes connections early, or sends bytes of the input.
 //!
-//! The input makes a small package with its catalogue, blocks that are xz or anything else, and the server's answers.
-//! Whatever comes: no panic; nothing is decoded unless its digest is right; nothing is given beyond a member's end; and what
-//! is called verified is what the catalogue pins.
+//! The input describes a small package with its catalogue, blocks that are xz or other bytes, and the server's answers.
+//! For every input: the tool does not panic; it decodes only bytes whose digest is right; it writes no byte beyond the
+//! end of a member; and it reports only those members as verified that have the digest of the catalogue.
 #![no_main]
 
 mod package;
@@ -26,7 +26,7 @@ use package::Deb;
 use server::{Answer, LIES};
 
 fuzz_target!(|data: &[u8]| {
-    // An input that is too short to make a package is none.
+    // An input that is too short for a package is ignored.
     let _ = run(&mut Unstructured::new(data));
 });
 
@@ -72,7 +72,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
             right.push(member.target);
         }
     }
-    assert!(verified.iter().all(|target| right.contains(target)), "called verified and is not");
+    assert!(verified.iter().all(|target| right.contains(target)), "reported as verified with a wrong digest");
     assert!(done.is_err() || targets.iter().all(|target| right.iter().any(|other| other == target)));
     Ok(())
 }

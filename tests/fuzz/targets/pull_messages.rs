@@ -1,4 +1,5 @@
-//! What the process that pulls says to its parent: after it met a hostile registry, that may be anything.
+//! Messages of the worker that pulls images to the main process. A hostile registry may control the worker, so they can
+//! be any bytes.
 #![no_main]
 
 use binfmt_nix::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
@@ -6,12 +7,12 @@ use binfmt_nix::qemu::oci::{ImageReference, Platform};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    // A tag: what an input says to be an index is one.
+    // The reference has a tag and no digest, so that an input can contain any index.
     let image: ImageReference = "oci://r.example/n/q:t".parse().expect("a reference");
     let mut supervisor = PullSupervisor::new(&image, Platform::for_machine("x86_64").expect("a platform"));
     let harmful = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}');
     let mut given = 0;
-    // The first byte says in which pieces the rest comes.
+    // The first byte selects the length of the pieces in which the rest arrives.
     let Some((size, data)) = data.split_first() else { return };
     for piece in data.chunks(usize::from(*size) + 1) {
         let taken = supervisor.handle_input(piece, &mut |bytes| {

@@ -1,4 +1,5 @@
-//! What the process that downloads says to its parent: after it met a hostile server, that may be anything.
+//! Messages of the worker that downloads to the main process. A hostile server may control the worker, so they can be
+//! any bytes.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -8,7 +9,7 @@ use binfmt_nix::qemu::download::supervise_package::{DownloadWorkerError, Package
 use binfmt_nix::qemu::download::{DownloadEvent, MOST_ASKS, Mirror};
 use libfuzzer_sys::fuzz_target;
 
-/// The real one, its members made so short that an input can hold them.
+/// The embedded catalogue with members that are so short that an input can hold them.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut catalog = Catalog::embedded().expect("the embedded catalogue").clone();
     for member in &mut catalog.packages[0].members {
@@ -24,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     let harmful = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}');
     let mut supervisor = PackageSupervisor::new(&plan, &mirrors);
     let (mut given, mut verified, mut gave_up) = (0, Vec::new(), 0);
-    // The first byte says in which pieces the rest comes.
+    // The first byte selects the length of the pieces in which the rest arrives.
     let Some((size, data)) = data.split_first() else { return };
     for piece in data.chunks(usize::from(*size) + 1) {
         let mut sink = |_: &Member, bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! What `nix config show` prints.
+//! Output of `nix config show`.
 #![no_main]
 
 use binfmt_nix::nix::config_show::parse_config;
