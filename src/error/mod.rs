@@ -20,8 +20,7 @@ use crate::sha256::Sha256;
 /// Result of most functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Reason why a file or directory is not trusted: a user who is neither root nor the user of this process can change
-/// it.
+/// Reason why a file or directory is not trusted: a user other than root and the user of this process can change it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// The owner is neither root nor the user of this process

@@ -17,7 +17,7 @@ pub fn var(name: &str) -> Option<String> {
 
 /// Returns the effective user and group of this process.
 pub fn effective_ids() -> (u32, u32) {
-    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
 }
 
 /// Returns the absolute path of the running program, for commands that users copy.
@@ -27,7 +27,7 @@ pub fn own_path() -> PathBuf {
 
 /// Returns the host name of the machine.
 pub fn host_name() -> Option<String> {
-    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    let name = nix::sys::utsname::uname().ok()?.nodename().to_str()?.to_owned();
     (!name.is_empty()).then_some(name)
 }
 
@@ -38,7 +38,9 @@ pub fn processor_count() -> usize {
 
 /// Returns the machine (`uname -m`) and the first two numbers of the kernel release.
 pub fn kernel_release() -> (String, (u32, u32)) {
-    let uname = rustix::system::uname();
+    let Ok(uname) = nix::sys::utsname::uname() else {
+        return Default::default();
+    };
     let release = uname.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

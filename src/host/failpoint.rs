@@ -42,8 +42,8 @@ mod active {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use nix::sys::signal::{Signal, kill};
     use rustix::io::Errno;
-    use rustix::process::{Signal, getpid, kill_process};
 
     #[derive(Clone, Copy)]
     enum Action {
@@ -68,7 +68,7 @@ mod active {
             Action::Kill => {}
             Action::Torn => half()?,
         }
-        kill_process(getpid(), Signal::KILL)?;
+        kill(nix::unistd::getpid(), Signal::SIGKILL)?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! means.
 //!
 //! Writes are atomic. Reads return `None` for a missing file. Programs are started with a fixed environment, so that
-//! the caller's `PATH` does not decide what a tool runs that runs as root.
+//! the caller's `PATH` cannot change which programs run as root.
 #![expect(clippy::disallowed_methods, reason = "the rest of the crate has to use this room instead")]
 
 pub mod dir_fd;

@@ -169,7 +169,7 @@ fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<Proc
 
 fn clean_command(program: &Path) -> Command {
     // Other users cannot search root's home, and Nix fails where it cannot search HOME.
-    let home = if rustix::process::geteuid().is_root() { "/root" } else { "/nonexistent" };
+    let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);
     command
         .env_clear()

@@ -1,6 +1,6 @@
 //! The checked walk to a directory.
 //!
-//! A user who can write a directory can replace everything in it. So every directory that is written to, or from which
+//! A user with write access to a directory can replace everything in it. So every directory that is written to, or from which
 //! root runs a program, is opened by this walk. The walk starts at the root prefix. Each component is opened by itself
 //! without following a symbolic link (openat(2), `O_NOFOLLOW`). Owner and mode of the opened directory are checked: it
 //! is trusted only if no user except root, or the user of this process, can change it. All later operations are

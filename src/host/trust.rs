@@ -77,5 +77,5 @@ fn is_private_group(meta: &Metadata) -> bool {
 
 /// Whether this user is neither root nor the user of this process.
 pub(super) fn is_untrusted_uid(uid: u32) -> bool {
-    uid != 0 && uid != rustix::process::geteuid().as_raw()
+    uid != 0 && uid != nix::unistd::geteuid().as_raw()
 }

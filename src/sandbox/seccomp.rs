@@ -2,7 +2,7 @@
 //! that does not have them; libraries handle that.
 //!
 //! The list comes from the calls that were observed on x86_64 with glibc and musl, in debug and release builds, and
-//! from the sources of both. [`install_filter`] makes the filter for the machine that the program was built for.
+//! from the sources of both. `install_filter` makes the filter for the machine that the program was built for.
 
 use std::collections::BTreeMap;
 
