@@ -24,7 +24,7 @@ container() {
     check "container: in a chroot that holds nothing else, too" runs_in_chroot
     check "container: nothing was written" nothing_written
     check "container: register again has nothing to do" in_container 0 register aarch64
-    check "container: and says so" says "runs already (entry binfmt-nix-aarch64)"
+    check "container: and names the entry" says "runs already (entry binfmt-nix-aarch64)"
     check "container: status sees the machine's entry" seen_in_container
     check "container: two at once wait for each other" waits_for_the_table
     check "container: unregister in another container removes the entry" in_container 0 unregister all
@@ -46,7 +46,7 @@ container() {
     check "container: inside, these files are invisible, and register exits 0" in_container 0 register aarch64
     check "container: and names the entry that runs the programs" says "runs already (entry qemu-aarch64)"
     check "container: unregister keeps an entry that was made outside" in_container 0 unregister aarch64
-    check "container: and says so" says "aarch64: was not registered"
+    check "container: and reports that it did not register it" says "aarch64: was not registered"
     check "container: nothing is changed" same registered
     check "container: without the right to mount, register exits 6, before it does anything" may_not_mount
     check "container: status says that it does not see the table" may_not_look

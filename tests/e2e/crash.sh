@@ -18,7 +18,7 @@ confined() {
     stall_in_download
     child=$(pgrep -P "$pid") || true
     check "confined: a process of its own downloads, and it is the tool" is_the_child
-    check "confined: its user is nobody, without capabilities, with no_new_privs and a seccomp filter" has_no_rights
+    check "confined: it runs as user nobody, without capabilities, with no_new_privs and a seccomp filter" has_no_rights
     check "confined: it holds pipes and sockets, no file and no lock" holds_no_file
     check "confined: no other process can acquire the lock" eval '! flock --nonblock /run/binfmt-nix.lock true'
     kill -KILL "$pid"

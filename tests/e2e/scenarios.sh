@@ -36,13 +36,13 @@ one_command() {
 
 # With the Nix of the machine, which uses neither a cache nor the network.
 proofs() {
-    local nobody=(HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
+    local ordinary=(HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
     rm -f "$home/moved"
     check "test --nix: all is proven, by a build in the sandbox too" proven aarch64 --nix
     check "test --nix: as JSON" proven_as_json
     check "test --nix: nothing is left in the store, nothing was downloaded" nothing_built
     check "test all: exits 0" proven all
-    check "test: an ordinary user proves the same" proven_by "${nobody[@]}"
+    check "test: an ordinary user proves the same" proven_by "${ordinary[@]}"
     check "status --check: exits 0" works aarch64
     check "status --check: of another system exits 3" works_not riscv64
     check "test --nix: of another system exits 3, and Nix refuses it" refused_test
@@ -139,7 +139,7 @@ unregisters() { exits 0 "$tool" unregister aarch64; }
 
 with_a_daemon() {
     local through=(NIX_REMOTE=daemon)
-    local nobody=("${through[@]}" HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
+    local ordinary=("${through[@]}" HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
     start_daemon
     check "daemon: it refuses before" refuses "${through[@]}"
     check "daemon: register says which process has to be restarted, exits 3" restart_it register
@@ -147,12 +147,12 @@ with_a_daemon() {
     stop_daemon
     start_daemon
     check "daemon: restarted, it builds" builds aarch64-linux arm64 aarch64 "${through[@]}"
-    check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${nobody[@]}"
+    check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${ordinary[@]}"
     check "daemon: test --nix proves it" proven_by_nix "${through[@]}"
-    check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${nobody[@]}"
+    check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${ordinary[@]}"
     cp /etc/nix/nix.conf "$home/nix.conf"
     echo 'sandbox = false' >> /etc/nix/nix.conf
-    check "daemon: with sandbox = false, which this user may not override, that is not proven" unforced_by "${nobody[@]}"
+    check "daemon: with sandbox = false, which this user may not override, that is not proven" unforced_by "${ordinary[@]}"
     cp "$home/nix.conf" /etc/nix/nix.conf
     check "daemon: unregister says that it has to be restarted, exits 3" restart_it unregister
     stop_daemon
@@ -251,7 +251,7 @@ systemd() {
 
     check "restart: register exits 0" registers proven
     umount "$table" || true
-    check "restart: the table is gone, and status says so" status_is missing nobody true
+    check "restart: the table is gone, and status reports it" status_is missing nobody true
     mount -t binfmt_misc binfmt_misc "$table"
     check "restart: systemd-binfmt brings the entry back" exits 0 "$binfmt"
     check "restart: the program runs" runs_by_itself

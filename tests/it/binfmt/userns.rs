@@ -1,4 +1,4 @@
-//! `run`: a table for one command, made by a user who is not root, and by root; nothing else sees it.
+//! `run`: a table for one command, made by an ordinary user or by root, which no other process sees.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,14 +16,14 @@ use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};
 
-/// The user of these tests, with a home of his own.
+/// User id of joe, the ordinary user of these tests, with a home directory.
 const JOE: u32 = 1000;
 
 fn home() -> PathBuf {
     Path::new(SCRATCH).join("joe")
 }
 
-/// A file that joe can read and execute, wherever the original is.
+/// A copy that joe can read and execute.
 pub(crate) fn shown(file: &Path) -> PathBuf {
     let copy = Path::new(SCRATCH).join(file.file_name().unwrap());
     if !copy.exists() {
@@ -33,13 +33,13 @@ pub(crate) fn shown(file: &Path) -> PathBuf {
     copy
 }
 
-/// The machine's /proc is shown read-only in this world; to these tests it is as everywhere.
+/// Makes /proc writable as on other machines; this sandbox mounts it read-only.
 pub(crate) fn usual_proc() {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
 }
 
-/// An empty directory, or one that hides another.
+/// Mounts an empty directory in memory, which may hide another.
 pub(crate) fn memory(place: &Path) {
     fs::create_dir_all(place).unwrap();
     mount(None::<&str>, place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
@@ -49,7 +49,7 @@ pub(crate) fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
 }
 
-/// A program, run by joe.
+/// A program that joe runs.
 pub(crate) fn joe(program: &Path) -> Command {
     usual_proc();
     if !home().exists() {
@@ -84,8 +84,8 @@ pub(crate) fn done(command: &mut Command) -> Done {
     command.output().unwrap().into()
 }
 
-/// The tool as root of this world.
-pub(crate) fn from_archive(args: &[&str]) -> Done {
+/// Runs the tool as root of this sandbox.
+pub(crate) fn run_as_root(args: &[&str]) -> Done {
     usual_proc();
     done(&mut tool(args))
 }
@@ -97,10 +97,11 @@ fn arm64() -> String {
 #[sandboxed]
 fn a_program_runs_for_an_ordinary_user() {
     prints(&mut running("aarch64", &[&arm64(), "uname", "-m"]), "aarch64\n");
-    assert_eq!(fs::read_dir(home()).unwrap().count(), 0, "it left something behind");
+    assert_eq!(fs::read_dir(home()).unwrap().count(), 0, "run left files behind");
 }
 
-/// Outside and inside: the same ids, directory, variables; his files are his, and he has no more rights than before.
+/// Outside and inside, the ids, the directory and the variables are the same; joe's files belong to joe, and joe has
+/// no more rights than before.
 #[sandboxed]
 fn the_caller_keeps_ids_directory_and_environment() {
     let look = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
@@ -114,7 +115,7 @@ fn the_caller_keeps_ids_directory_and_environment() {
     prints(&mut running("aarch64", &["sh", "-c", look]), &outside);
 }
 
-/// All ids of his namespace are there, so the files of others are others'.
+/// All ids of the user namespace are mapped, so files of other users keep their owners.
 #[sandboxed]
 fn root_keeps_all_ids() {
     usual_proc();
@@ -161,7 +162,7 @@ fn the_shell_is_the_default_command() {
     assert_eq!(child.wait_with_output().unwrap().stdout, b"aarch64\n");
 }
 
-/// It has become the command: there is nobody between.
+/// The tool executes the command in its own process: no process is between.
 #[sandboxed]
 fn signals_reach_the_command() {
     let mut command =
@@ -192,7 +193,7 @@ fn names(dir: &str) -> BTreeSet<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Each sees its own system, and no other's.
+/// Each run has only its own system.
 #[sandboxed]
 fn fifty_runs_at_once_have_separate_tables() {
     let systems = ["aarch64", "riscv64", "s390x", "ppc64le", "arm", "mips", "m68k", "alpha", "hppa", "sparc64"];
@@ -208,7 +209,7 @@ fn fifty_runs_at_once_have_separate_tables() {
     }
 }
 
-/// `run` in a `run`: the outer table's entries are in the inner one, in their order, below its own.
+/// In a `run` inside of a `run`, the inner table has the outer entries in their order, below its own.
 #[sandboxed]
 fn entries_of_the_outer_table_are_copied() {
     let tool = shown(Path::new(TOOL));
@@ -222,7 +223,7 @@ fn entries_of_the_outer_table_are_copied() {
     assert_eq!(entries, ["qemu-riscv64", "qemu-aarch64"]);
 }
 
-/// An entry whose interpreter is gone runs outside (flag F), and cannot be opened again.
+/// An entry whose interpreter was deleted runs outside (flag F), but its interpreter cannot be opened again.
 #[sandboxed]
 fn entries_that_cannot_be_copied_are_named() {
     mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
@@ -250,7 +251,7 @@ fn nix_config_names_the_system() {
     prints(command.env("NIX_CONFIG", "cores = 1"), "cores = 1\nextra-extra-platforms = aarch64-linux");
 }
 
-/// Whoever starts Nix and means the machine's own store is told that its daemon builds outside.
+/// A note explains that the daemon of the machine's own store builds outside.
 #[sandboxed]
 fn a_note_explains_that_the_nix_daemon_is_outside() {
     let nix = Path::new(SCRATCH).join("nix");
@@ -269,7 +270,7 @@ fn a_note_explains_that_the_nix_daemon_is_outside() {
     done(&mut running("aarch64", &["true"])).exits(0).omits(told);
 }
 
-/// A sandbox like Nix's, made by the command, has the table too.
+/// A sandbox made by the command, like Nix's, has the table too.
 #[sandboxed]
 fn nested_namespaces_keep_the_table() {
     let unshare = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"];

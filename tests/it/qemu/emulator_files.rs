@@ -114,7 +114,7 @@ fn a_malformed_version_text_is_refused() {
 
 /// Checks that an emulator with a good version text is registered, fails its test, and is removed from the table again.
 #[track_caller]
-fn found_out(then: Then, why: &str) {
+fn assert_rolled_back(then: Then, why: &str) {
     let tree = Tree::new();
     let before = tree.snapshot();
     let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", then));
@@ -124,12 +124,12 @@ fn found_out(then: Then, why: &str) {
 
 #[sandboxed]
 fn an_emulator_that_crashes_on_programs_is_rolled_back() {
-    found_out(Then::Crash, "signal");
+    assert_rolled_back(Then::Crash, "signal");
 }
 
 #[sandboxed]
 fn an_emulator_that_runs_nothing_is_rolled_back() {
-    found_out(Then::Shirk, "does not work");
+    assert_rolled_back(Then::Shirk, "does not work");
 }
 
 #[sandboxed]

@@ -1,4 +1,5 @@
-//! `--force`: ours goes in above theirs, which stay, and are back when ours goes.
+//! `--force`: our entry takes precedence over other tools' entries, which stay and take effect again when ours is
+//! removed.
 
 use binfmt_magic::Rule;
 
@@ -55,7 +56,7 @@ fn forcing_again_changes_nothing() {
     before.is_unchanged_in(&tree);
 }
 
-/// Ours is above theirs: nobody is in the way of anybody.
+/// Our entry precedes the other one, so there is no conflict.
 #[sandboxed]
 fn registering_again_without_force_changes_nothing() {
     let tree = distribution("P");
@@ -78,13 +79,13 @@ fn a_later_foreign_entry_is_reported_and_force_restores_precedence() {
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0).says("stays");
     assert_eq!(tree.entries(), ["later"]);
-    // The mount that we made holds their entry, so it stays; and goes with it.
+    // The mount that we made has the other tool's entry, so it stays until that entry is removed.
     tree.write_kernel("later", "-1");
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
 }
 
-/// Not the host's own, not a file that is not ours, not a bad emulator.
+/// Force neither registers the host's own system, nor replaces a foreign file, nor accepts a bad emulator.
 #[sandboxed]
 fn force_does_not_override_other_checks() {
     let tree = Tree::new().file(BOOT, "# somebody's\n").file(THEIR_BOOT, "");

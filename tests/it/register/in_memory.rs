@@ -1,4 +1,4 @@
-//! `register --in-memory`: nothing but the kernel's table changes.
+//! `register --in-memory`: only the kernel's table changes.
 
 use nix::mount::{MsFlags, mount};
 
@@ -28,7 +28,7 @@ fn a_registration_in_memory_writes_no_file() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "aarch64\n");
 }
 
-/// All of the tree but /run and the table.
+/// Everything in the tree but /run and the table is read-only.
 #[sandboxed]
 fn a_registration_in_memory_works_on_read_only_file_systems() {
     let tree = Tree::new().mounted();
@@ -128,7 +128,7 @@ fn options_that_contradict_in_memory_are_rejected() {
     Tree::new().run(&args).exits(2);
 }
 
-/// Flag C is what was asked for last; in between, nothing is lost.
+/// The last registration decides on flag C; in between, the system stays registered.
 #[sandboxed]
 fn flag_c_follows_the_last_registration() {
     let tree = Tree::new().mounted();
@@ -169,7 +169,8 @@ fn a_registration_with_files_is_not_replaced() {
     before.is_unchanged_in(&tree);
 }
 
-/// Somebody else's entry has its interpreter in another mount namespace, the machine's say: what counts is that it runs.
+/// The interpreter of a foreign entry may be in another mount namespace, such as the machine's own: the check is that
+/// the entry works.
 #[sandboxed]
 fn a_working_foreign_entry_is_used() {
     let emulator = crate::support::emulators::outside("theirs", &std::fs::read(qemu("aarch64")).unwrap());
@@ -182,8 +183,8 @@ fn a_working_foreign_entry_is_used() {
     before.is_unchanged_in(&tree);
 }
 
-/// Where the table is not seen when it is looked at, as while QEMU is unpacked, the name may be taken by an entry that
-/// reads like ours.
+/// While the table is hidden, as it can be while QEMU is unpacked, another tool may register an entry with our name
+/// that looks like ours.
 #[sandboxed]
 fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     let tree = Tree::new().mounted().dir("kept");
@@ -198,7 +199,7 @@ fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     assert!(tree.runs("aarch64"));
 }
 
-/// As in an image that has some.
+/// An image can have a few emulators installed.
 #[sandboxed]
 fn all_registers_every_installed_emulator() {
     let tree = Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(qemu("aarch64")).unwrap());

@@ -1,4 +1,4 @@
-//! One command, and programs of another system run; another one, and it is as if nothing had been.
+//! `register` and `unregister` from start to end: programs of another system run, and then every byte is restored.
 
 use std::fs;
 use std::path::Path;
@@ -76,7 +76,7 @@ fn a_real_program_runs_in_an_empty_chroot() {
     let room = Path::new(SCRATCH).join("room");
     fs::create_dir(&room).unwrap();
     fs::copy(&busybox, room.join("busybox")).unwrap();
-    // Busybox looks at argv[0] to know what to be.
+    // Busybox chooses its applet by argv[0].
     let output = itself("chroot").unwrap().arg(&room).args(["/busybox", "pwd"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "/\n", "{output:?}");
     let output = Command::new(room.join("busybox")).args(["uname", "-m"]).output().unwrap();
@@ -120,7 +120,7 @@ fn registering_again_changes_nothing() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).prints("aarch64: already registered, proven").omits("undo with");
     before.is_unchanged_in(&tree);
-    // Without --qemu it is the same: the installed copy is looked at first.
+    // Without --qemu the result is the same: the installed copy is the first candidate.
     tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
     before.is_unchanged_in(&tree);
 }
@@ -200,7 +200,7 @@ fn directories_that_existed_before_stay() {
     before.is_restored_in(&tree);
 }
 
-/// What `systemctl restart systemd-binfmt` does first.
+/// `systemctl restart systemd-binfmt` starts with this.
 #[sandboxed]
 fn register_restores_the_entry_after_a_flush() {
     let tree = Tree::new();

@@ -1,4 +1,4 @@
-//! What the switches of `register` change.
+//! The options of `register`.
 
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF};
@@ -38,7 +38,7 @@ fn a_dry_run_without_a_change_reports_nothing_to_do() {
     before.is_untouched_in(&tree);
 }
 
-/// The same verbs on the same things, in the same order.
+/// The plan has the same verbs and objects as the run, in the same order.
 #[sandboxed]
 fn a_dry_run_shows_the_steps_of_the_run() {
     let tree = Tree::new();

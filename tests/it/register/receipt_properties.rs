@@ -1,4 +1,5 @@
-//! Receipts: what is let through names nothing but our own things, as `unregister` takes away what it names, as root.
+//! Properties of receipts: an accepted one names only our own artifacts, because `unregister` removes what it names,
+//! as root.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::config;
 use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
 
-/// What `register` wrote on real machines.
+/// Receipts that `register` wrote on real machines.
 const REAL: [&str; 2] =
     [include_str!("../../fuzz/corpus/receipt/two-systems"), include_str!("../../fuzz/corpus/receipt/adopted")];
 
@@ -24,7 +25,7 @@ fn read(value: &Value) -> Option<Receipt> {
     Receipt::parse(value.to_string().as_bytes()).ok()
 }
 
-/// Every file and directory that this tool ever makes.
+/// Every file and directory that this tool can create.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
     let files = Arch::ALL.iter().flat_map(|arch| [paths::interpreter_path(arch), paths::boot_rule(arch)]);
     let shared = paths::NIX_CONFS.iter().chain([&paths::NIX_OWN_CONF]).map(PathBuf::from);
@@ -87,7 +88,7 @@ fn absurd_values_are_rejected_or_harmless() {
                 }
             }
         }
-        // One system's things under another's name.
+        // Artifacts of one system under the name of another.
         for place in places(whole).into_iter().filter(|place| place.ends_with("/target")) {
             assert!(read(&with(whole, &place, json!("riscv64"))).is_none(), "{place}");
             assert!(read(&with(whole, &place, json!(null))).is_none(), "{place}");
@@ -100,7 +101,7 @@ fn duplicate_and_unknown_fields_are_rejected() {
     for (whole, text) in VALUES.iter().zip(REAL) {
         for changed in lacking_and_odd(whole) {
             if let Some(receipt) = read(&changed) {
-                // A target, a seal or an id may be left out; a system need not be listed.
+                // A target, a seal or an id may be missing, and a system need not be listed.
                 check(&receipt);
                 assert!(changed.get("more").is_none(), "{changed}");
             }

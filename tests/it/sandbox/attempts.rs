@@ -1,4 +1,4 @@
-//! What a confined process must not be able to do. Each attempt is harmless where it succeeds.
+//! Attempts that must fail in a confined process. Each attempt is harmless where it succeeds.
 #![allow(unsafe_code, reason = "what has no safe function is what must not work")]
 
 use std::ffi::{CString, c_long};
@@ -23,7 +23,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd::{Pid, Uid, chroot, getppid, setgroups, setuid};
 
-/// A directory that everybody can write, with files of all sorts.
+/// A directory that every user can write, with files of several modes.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
 }
@@ -45,7 +45,7 @@ impl Place {
     }
 }
 
-/// With the place, and the port of a TCP server, which names an abstract socket too.
+/// An attempt with the place and the port of a TCP server, which is part of the name of an abstract socket too.
 type Attempt = fn(&Place, u16) -> nix::Result<()>;
 
 pub(crate) const ALL: &[(&str, Attempt)] = &[
@@ -138,10 +138,10 @@ fn raw(call: c_long, with: [c_long; 6]) -> nix::Result<()> {
     Errno::result(unsafe { libc::syscall(call, with[0], with[1], with[2], with[3], with[4], with[5]) }).map(drop)
 }
 
-/// After a fork: the child ends, the parent waits for it.
+/// After a fork the child ends and the parent waits for it.
 fn born(id: c_long) -> nix::Result<()> {
     if id == 0 {
-        // Without what the original has left to do at its end.
+        // The child must not run the exit handlers of the original.
         unsafe { libc::_exit(0) }
     }
     let id = c_int::try_from(Errno::result(id)?).map_err(|_| Errno::EOVERFLOW)?;
@@ -176,7 +176,7 @@ fn plug(family: AddressFamily, kind: SockType, protocol: SockProtocol) -> nix::R
     socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol).map(drop)
 }
 
-/// A page that may be used in one way, and then in another.
+/// Maps a page with one protection, and then changes the protection.
 fn memory(first: c_int, then: Option<c_int>) -> nix::Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let page = unsafe { libc::mmap(ptr::null_mut(), 4096, first, flags, -1, 0) };

@@ -1,5 +1,5 @@
-//! What the parent makes of any bytes at all: an error or a download, never a panic, and never more of a member than
-//! it is long.
+//! Properties of the parent's receiver for any bytes from a worker: the result is an error or a download, never a
+//! panic, and never more bytes of a member than its size.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn mirrors() -> Vec<Mirror> {
     ["http://a.example/debian", "http://b.example/debian"].map(|url| Mirror::Archive(url.parse().unwrap())).to_vec()
 }
 
-/// Gives a receiver these pieces, up to its first error, and looks over its shoulder.
+/// Passes these pieces to a receiver up to its first error, and checks every event.
 fn receive<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> (Result<Option<DownloadSummary>, DownloadWorkerError>, BTreeMap<String, Vec<u8>>) {
@@ -143,7 +143,7 @@ fn given(length: usize) -> Vec<u8> {
     out
 }
 
-/// One frame: mostly one that could be, sometimes a head that lies.
+/// One frame: mostly a valid one, sometimes one with a wrong header.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => handshake().prop_map(|word| framed(&word)),
@@ -162,7 +162,7 @@ fn arbitrary_frames_never_panic() {
     });
 }
 
-/// What an honest child would say, frame by frame, after a mirror that gave up.
+/// The frames of a correct worker, after a mirror that failed.
 fn download() -> Vec<Vec<u8>> {
     let mut frames = vec![
         framed(&Handshake::Ready { lacks: vec![] }),
@@ -179,7 +179,7 @@ fn download() -> Vec<Vec<u8>> {
     frames
 }
 
-/// One frame lost, doubled, moved or replaced: it is never taken for a download of something else.
+/// One frame is lost, doubled, moved or replaced: the result is never accepted as a download of something else.
 #[test]
 fn a_damaged_download_is_never_accepted() {
     let honest = download();
@@ -214,7 +214,7 @@ fn pieces_of_any_size_give_the_download() {
     }
 }
 
-/// Every reason crosses as it is.
+/// Every reason of a failure is received unchanged.
 #[test]
 fn every_failure_arrives_unchanged() {
     check(2000, reason(), |reason| {
@@ -273,12 +273,12 @@ fn worker_text_is_sanitized() {
     }
 }
 
-/// A mirror that fails for a reason that may pass is asked three times, and not once more.
+/// A mirror with a temporary failure is asked three times, and not more often.
 #[test]
 fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
     let (package, mirrors) = (package(), mirrors());
     let plan = package.plan_blocks(&["arm"]).unwrap();
-    // How many failures it reported before the end, and the end.
+    // The number of reported failures before the end, and the end.
     let failures = |input: &[u8]| {
         let mut receiver = PackageSupervisor::new(&plan, &mirrors);
         let mut gave_up = 0;

@@ -1,4 +1,4 @@
-//! The tool itself, in the midst of a download from a server that is silent: its child, seen from outside.
+//! The tool during a download from a server that never answers, and its worker, seen from outside.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use crate::support::skip;
 /// The longest wait for anything in these tests.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// A tool that waits for its child, which waits for a server.
+/// A tool that waits for its worker, which waits for a server.
 struct Stalled {
     tool: Child,
     child: Pid,
@@ -30,7 +30,7 @@ impl Stalled {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
         let asked = thread::spawn(move || listener.accept().unwrap().0);
-        // Its caller left a file open, which is nobody's business.
+        // The caller left files open, which the worker must not inherit.
         let mut tool = Command::new("/bin/sh")
             .args(["-c", "exec \"$0\" \"$@\" 7< /etc/hostname 9< /", env!("CARGO_BIN_EXE_binfmt-nix")])
             .arg("--root")
@@ -67,7 +67,7 @@ impl Stalled {
     }
 }
 
-/// A process that is there, and no zombie.
+/// Whether a process exists and is not a zombie.
 fn lives(id: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
@@ -107,7 +107,7 @@ fn the_worker_is_another_user_with_only_its_own_files() {
         .map(|(number, file)| (number.parse::<u32>().unwrap(), file.to_string_lossy().into_owned()))
         .collect();
     let root = fs::read_link(format!("/proc/{}/root", stalled.child)).unwrap();
-    // So many as the tool itself has, it must have let go.
+    // The tool still has the caller's file open, so only the worker closed it.
     let inherited = fs::read_link(format!("/proc/{}/fd/7", stalled.tool.id())).unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     stalled.done();
@@ -124,7 +124,7 @@ fn the_worker_is_another_user_with_only_its_own_files() {
 #[test]
 fn the_worker_ends_with_the_tool() {
     let mut stalled = Stalled::new();
-    // It cannot do anything about it itself.
+    // A stopped worker cannot end by itself.
     kill(stalled.child, Signal::SIGSTOP).unwrap();
     let lock = File::open(stalled.root.path().join("run/binfmt-nix.lock")).unwrap();
     assert!(lock.try_lock().is_err());
