@@ -106,7 +106,7 @@ pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> 
             return run_as_init(system);
         }
         Isolation::Inside => {
-            host::isolation::die_with_parent().map_err(|e| isolation_error("be ended with its parent", &e))?
+            host::isolation::die_with_parent().map_err(|e| isolation_error("be ended with its parent", &e))?;
         }
     }
     let dir =

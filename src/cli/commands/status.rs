@@ -63,7 +63,7 @@ fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
     }
     match &status.holder {
         Some(holder) => {
-            ui.print_note(&format!("register --watch is running ({holder}) and registers removed entries again"))
+            ui.print_note(&format!("register --watch is running ({holder}) and registers removed entries again"));
         }
         None => status.systems.iter().filter(|system| system.held).for_each(|system| {
             ui.print_note(&format!(

@@ -17,7 +17,7 @@ fn a_foreign_boot_file_is_kept() {
 /// A copied command must change the file in the tree, not the file of the machine on which it is typed.
 #[sandboxed]
 fn the_suggested_command_names_the_root_directory() {
-    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    let tree = Tree::new().file(BOOT, "# another tool's\n");
     tree.register("aarch64").exits(3).says(&format!("mv /tree/{BOOT} /tree/{BOOT}.old"));
 }
 

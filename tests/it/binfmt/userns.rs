@@ -104,27 +104,27 @@ fn a_program_runs_for_an_ordinary_user() {
 /// no more rights than before.
 #[sandboxed]
 fn the_caller_keeps_ids_directory_and_environment() {
-    let look = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
+    let script = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
                 grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status; ls /proc/self/task | wc -l";
-    let outside = joe(Path::new("/bin/sh")).args(["-c", look]).output().unwrap();
+    let outside = joe(Path::new("/bin/sh")).args(["-c", script]).output().unwrap();
     let outside = String::from_utf8(outside.stdout).unwrap();
     assert!(
         outside.starts_with("1000\n1000\n/scratch/joe\n") && outside.contains("CapEff:\t0000000000000000"),
         "{outside}"
     );
-    prints(&mut running("aarch64", &["sh", "-c", look]), &outside);
+    prints(&mut running("aarch64", &["sh", "-c", script]), &outside);
 }
 
 /// All ids of the user namespace are mapped, so files of other users keep their owners.
 #[sandboxed]
 fn root_keeps_all_ids() {
     usual_proc();
-    let look = "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /scratch";
-    let outside = Command::new("/bin/sh").args(["-c", look]).output().unwrap();
+    let script = "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /scratch";
+    let outside = Command::new("/bin/sh").args(["-c", script]).output().unwrap();
     let count = String::from_utf8(outside.stdout).unwrap();
     let mapped = count.lines().nth(1).unwrap().split(' ').next_back().unwrap();
     let mut command = tool(&["run", "--system", "aarch64", "--qemu"]);
-    command.arg(qemu("aarch64")).args(["--", "/bin/sh", "-c", look]);
+    command.arg(qemu("aarch64")).args(["--", "/bin/sh", "-c", script]);
     prints(&mut command, &format!("0\n 0 0 {mapped}\n0\n"));
     let mut command = tool(&["run", "--system", "aarch64", "--qemu"]);
     command.arg(qemu("aarch64")).arg("--").arg(busybox()).args(["uname", "-m"]);
@@ -198,8 +198,8 @@ fn names(dir: &str) -> BTreeSet<PathBuf> {
 fn fifty_runs_at_once_have_separate_tables() {
     let systems = ["aarch64", "riscv64", "s390x", "ppc64le", "arm", "mips", "m68k", "alpha", "hppa", "sparc64"];
     let start = |system: &&str| {
-        let look = format!("sleep 0.3; ls {TABLE}");
-        running(system, &["sh", "-c", &look]).stdout(Stdio::piped()).spawn().unwrap()
+        let script = format!("sleep 0.3; ls {TABLE}");
+        running(system, &["sh", "-c", &script]).stdout(Stdio::piped()).spawn().unwrap()
     };
     let children: Vec<_> = (0..5).flat_map(|_| systems.iter().map(|system| (*system, start(system)))).collect();
     assert_eq!(children.len(), 50);
@@ -263,11 +263,11 @@ fn a_note_explains_that_the_nix_daemon_is_outside() {
     memory(Path::new("/nix"));
     fs::create_dir_all("/nix/var/nix/daemon-socket").unwrap();
     fs::write("/nix/var/nix/daemon-socket/socket", "").unwrap();
-    let told = "done by its nix-daemon, outside of this namespace";
-    done(&mut running("aarch64", &[nix, "build"])).exits(0).says(told).says("--store ~/store").says("register aarch64");
-    done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(told);
-    done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(told);
-    done(&mut running("aarch64", &["true"])).exits(0).omits(told);
+    let note = "done by its nix-daemon, outside of this namespace";
+    done(&mut running("aarch64", &[nix, "build"])).exits(0).says(note).says("--store ~/store").says("register aarch64");
+    done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(note);
+    done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(note);
+    done(&mut running("aarch64", &["true"])).exits(0).omits(note);
 }
 
 /// A sandbox made by the command, like Nix's, has the table too.

@@ -15,7 +15,7 @@ fn run_unprivileged(args: &[&str], variables: &[(&str, &str)]) -> Done {
 
 #[track_caller]
 fn assert_suggests(done: &Done, line: &str) {
-    assert!(done.err.lines().any(|said| said.ends_with(line)), "no line ends with {line:?}: {done:#?}");
+    assert!(done.err.lines().any(|printed| printed.ends_with(line)), "no line ends with {line:?}: {done:#?}");
     assert_eq!(done.out, "");
 }
 

@@ -68,8 +68,8 @@ impl Failed<'_> {
     /// clean up.
     fn describe_report(&self) -> String {
         let dir = Path::new(&self.change.path).parent().unwrap().to_str().unwrap();
-        let said = |words: &&str| self.done.err.contains(*words);
-        let named = said(&dir) && self.words.iter().any(said);
+        let is_reported = |words: &&str| self.done.err.contains(*words);
+        let named = is_reported(&dir) && self.words.iter().any(is_reported);
         let failed = if self.change.what == "mount" { 6 } else { 1 };
         match self.done.code {
             Some(0) if self.is_cleanup() || self.change.what == "fsync" => String::new(),

@@ -72,7 +72,7 @@ fn leftovers_in_every_directory_are_removed() {
 
 #[sandboxed]
 fn files_with_similar_names_are_kept() {
-    let others = [
+    let similar_names = [
         "binfmt-nix-1",
         ".binfmt-nix",
         ".binfmt-nix.conf",
@@ -83,25 +83,25 @@ fn files_with_similar_names_are_kept() {
     ];
     let (tree, ..) = registered_tree();
     for dir in DIRS {
-        for name in others {
-            tree.write(&format!("{dir}/{name}"), "somebody's");
+        for name in similar_names {
+            tree.write(&format!("{dir}/{name}"), "foreign");
         }
         // Subdirectories are not ours, so not even exact names are removed there.
-        tree.write(&format!("{dir}/sub/.binfmt-nix-1"), "somebody's");
+        tree.write(&format!("{dir}/sub/.binfmt-nix-1"), "foreign");
     }
-    tree.write("etc/.binfmt-nix-1", "somebody's");
-    tree.write("usr/local/libexec/.binfmt-nix-1", "somebody's");
+    tree.write("etc/.binfmt-nix-1", "foreign");
+    tree.write("usr/local/libexec/.binfmt-nix-1", "foreign");
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0);
     tree.run(&["unregister", "riscv64"]).exits(0);
     before.is_unchanged_in(&tree);
     tree.unregister("all").exits(0);
     for dir in DIRS {
-        for name in others.iter().chain(&["sub/.binfmt-nix-1"]) {
-            assert_eq!(tree.text(&format!("{dir}/{name}")), "somebody's");
+        for name in similar_names.iter().chain(&["sub/.binfmt-nix-1"]) {
+            assert_eq!(tree.text(&format!("{dir}/{name}")), "foreign");
         }
     }
-    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (others.len() + 1) + 2);
+    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (similar_names.len() + 1) + 2);
 }
 
 /// An upgrade keeps the old emulator by such a name; removing it does not change the emulator in use.

@@ -63,7 +63,7 @@ fn a_file_of_comments_is_restored() {
 
 #[sandboxed]
 fn a_very_long_file_is_restored() {
-    let text = "trusted-users = somebody\n".repeat(100_000);
+    let text = "trusted-users = a-user\n".repeat(100_000);
     round_trip_of(text.as_bytes(), format!("{text}{LINE}\n").as_bytes());
 }
 
@@ -212,12 +212,12 @@ fn a_commented_include_line_is_ignored() {
 
 #[sandboxed]
 fn determinate_nix_gets_the_line_in_its_custom_file() {
-    let theirs = "# do not edit\n!include nix.custom.conf\n";
-    let tree = Tree::new().nix_conf(theirs).file("etc/nix/nix.custom.conf", "a = b\n");
+    let unedited = "# do not edit\n!include nix.custom.conf\n";
+    let tree = Tree::new().nix_conf(unedited).file("etc/nix/nix.custom.conf", "a = b\n");
     let tree = tree.program("usr/local/bin/determinate-nixd", "");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
-    assert_eq!(tree.text(NIX_CONF), theirs);
+    assert_eq!(tree.text(NIX_CONF), unedited);
     assert_eq!(tree.text("etc/nix/nix.custom.conf"), format!("a = b\n{LINE}\n"));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);

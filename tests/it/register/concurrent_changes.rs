@@ -18,8 +18,8 @@ fn a_foreign_entry_with_our_name_is_kept() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "-1");
-    let theirs = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
-    tree.enter(&theirs);
+    let foreign = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
+    tree.enter(&foreign);
     let table = tree.table();
     tree.register("aarch64").exits(3).says("theirs: :qemu-aarch64:");
     tree.unregister("aarch64").exits(3).says("qemu-aarch64").says("left as it is");
@@ -74,10 +74,10 @@ fn foreign_files_in_our_directories_are_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.write("usr/local/libexec/binfmt-nix/theirs", "x");
-    tree.write("etc/binfmt.d/theirs.conf", "# x\n");
+    tree.write("etc/binfmt.d/foreign.conf", "# x\n");
     tree.write("var/lib/binfmt-nix/theirs", "x");
     tree.unregister("aarch64").exits(0);
-    for path in ["usr/local/libexec/binfmt-nix/theirs", "etc/binfmt.d/theirs.conf", "var/lib/binfmt-nix/theirs"] {
+    for path in ["usr/local/libexec/binfmt-nix/theirs", "etc/binfmt.d/foreign.conf", "var/lib/binfmt-nix/theirs"] {
         assert!(tree.exists(path), "{path}");
     }
     assert!(!tree.exists(EMULATOR) && !tree.exists(RECEIPT));

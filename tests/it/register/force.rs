@@ -3,7 +3,7 @@
 
 use binfmt_magic::Rule;
 
-use crate::register::conflicts::{THEIR_BOOT, distribution};
+use crate::register::conflicts::{FOREIGN_BOOT_FILE, distribution};
 use crate::support::Tree;
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR};
@@ -25,8 +25,8 @@ fn force_adds_an_entry_above_one_with_its_name() {
 
 #[sandboxed]
 fn force_adds_an_entry_above_one_with_another_name() {
-    let theirs = line("arm64", "aarch64", "/bin/true".as_ref(), "");
-    let tree = Tree::new().mounted().entry(&theirs);
+    let foreign = line("arm64", "aarch64", "/bin/true".as_ref(), "");
+    let tree = Tree::new().mounted().entry(&foreign);
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says("arm64");
     tree.register_with("aarch64", &["--force"]).exits(0).prints("entry qemu-aarch64");
@@ -71,8 +71,8 @@ fn a_later_foreign_entry_is_reported_and_force_restores_precedence() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
-    let theirs = line("later", "aarch64", "/bin/true".as_ref(), "");
-    tree.enter(&theirs);
+    let foreign = line("later", "aarch64", "/bin/true".as_ref(), "");
+    tree.enter(&foreign);
     tree.register("aarch64").exits(3).says("later");
     tree.register_with("aarch64", &["--force"]).exits(0);
     assert_eq!(tree.entries(), ["qemu-aarch64", "later"]);
@@ -88,7 +88,7 @@ fn a_later_foreign_entry_is_reported_and_force_restores_precedence() {
 /// Force neither registers the host's own system, nor replaces a foreign file, nor accepts a bad emulator.
 #[sandboxed]
 fn force_does_not_override_other_checks() {
-    let tree = Tree::new().file(BOOT, "# somebody's\n").file(THEIR_BOOT, "");
+    let tree = Tree::new().file(BOOT, "# another tool's\n").file(FOREIGN_BOOT_FILE, "");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(3).says(BOOT);
     tree.run(&["register", std::env::consts::ARCH, "--force"]).exits(2);

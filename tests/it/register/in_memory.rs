@@ -90,8 +90,8 @@ fn a_registration_with_files_makes_one_in_memory_unnecessary() {
 
 #[sandboxed]
 fn a_foreign_entry_in_conflict_is_reported_unless_forced() {
-    let theirs = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
-    let tree = Tree::new().mounted().entry(theirs);
+    let foreign = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
+    let tree = Tree::new().mounted().entry(foreign);
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--in-memory"]).exits(3).says("theirs").says("--force");
     before.is_unchanged_in(&tree);
@@ -189,13 +189,13 @@ fn a_working_foreign_entry_is_used() {
 fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     let tree = Tree::new().mounted().dir("kept");
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
-    let theirs = tree.table();
+    let foreign = tree.table();
     let none = None::<&str>;
     mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
     tree.unmount();
     tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
     assert!(tree.is_mounted());
-    assert_eq!(tree.table(), theirs);
+    assert_eq!(tree.table(), foreign);
     assert!(tree.runs("aarch64"));
 }
 

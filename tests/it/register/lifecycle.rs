@@ -73,13 +73,13 @@ fn a_real_program_runs_in_an_empty_chroot() {
     let busybox = busybox();
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    let room = Path::new(SCRATCH).join("room");
-    fs::create_dir(&room).unwrap();
-    fs::copy(&busybox, room.join("busybox")).unwrap();
+    let chroot = Path::new(SCRATCH).join("room");
+    fs::create_dir(&chroot).unwrap();
+    fs::copy(&busybox, chroot.join("busybox")).unwrap();
     // Busybox chooses its applet by argv[0].
-    let output = itself("chroot").unwrap().arg(&room).args(["/busybox", "pwd"]).output().unwrap();
+    let output = itself("chroot").unwrap().arg(&chroot).args(["/busybox", "pwd"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "/\n", "{output:?}");
-    let output = Command::new(room.join("busybox")).args(["uname", "-m"]).output().unwrap();
+    let output = Command::new(chroot.join("busybox")).args(["uname", "-m"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "aarch64\n", "{output:?}");
 }
 
@@ -107,9 +107,9 @@ fn register_configures_nix() {
 fn every_nix_system_of_a_guest_is_configured() {
     let tree = Tree::new();
     tree.register("arm").exits(0);
-    let told = tree.settings()[0].clone();
+    let platforms = tree.settings()[0].clone();
     for system in ["armv7l-linux", "armv6l-linux", "armv5tel-linux"] {
-        assert!(told.split(' ').any(|word| word == system), "{system} is not in {told}");
+        assert!(platforms.split(' ').any(|word| word == system), "{system} is not in {platforms}");
     }
 }
 

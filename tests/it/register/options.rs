@@ -50,7 +50,7 @@ fn a_dry_run_shows_the_steps_of_the_run() {
 
 #[sandboxed]
 fn a_dry_run_reports_the_errors_of_the_run() {
-    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    let tree = Tree::new().file(BOOT, "# another tool's\n");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--dry-run"]).exits(3).says(BOOT);
     tree.run(&["register", "x86_64", "--dry-run"]).exits(2);
@@ -87,9 +87,9 @@ fn nix_can_be_configured_later() {
     tree.register_with("aarch64", &["--no-nix"]).exits(0);
     tree.run(&["register", "aarch64"]).exits(0);
     assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux");
-    let told = tree.snapshot();
+    let configured = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0);
-    told.is_unchanged_in(&tree);
+    configured.is_unchanged_in(&tree);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
 }

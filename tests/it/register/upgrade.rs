@@ -79,9 +79,9 @@ fn the_old_emulator_is_removed() {
 fn an_emulator_replaced_by_another_tool_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    let theirs = tree.path("usr/local/libexec/binfmt-nix/theirs");
-    fs::copy(other_qemu("aarch64"), &theirs).unwrap();
-    fs::rename(&theirs, tree.path(EMULATOR)).unwrap();
+    let foreign = tree.path("usr/local/libexec/binfmt-nix/theirs");
+    fs::copy(other_qemu("aarch64"), &foreign).unwrap();
+    fs::rename(&foreign, tree.path(EMULATOR)).unwrap();
     let status = tree.run(&["status", "--json"]).exits(0).json();
     let detail = status["systems"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("still runs"), "{detail}");

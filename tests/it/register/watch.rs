@@ -14,7 +14,7 @@ const ENTRY: &str = "qemu-aarch64";
 const IN_MEMORY: &str = "binfmt-nix-aarch64";
 
 /// A line for another tool's entry that takes precedence for programs of that system.
-fn theirs(name: &str, system: &str) -> String {
+fn foreign_entry(name: &str, system: &str) -> String {
     line(name, system, Path::new("/bin/true"), "")
 }
 
@@ -53,8 +53,8 @@ fn a_removed_entry_in_memory_is_registered_again() {
 fn a_flushed_table_is_filled_again() {
     for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted();
-        let theirs = theirs("theirs", "s390x");
-        let tree = tree.entry(&theirs);
+        let foreign = foreign_entry("theirs", "s390x");
+        let tree = tree.entry(&foreign);
         let mut held = Watch::begin(&tree, "aarch64", options);
         for _ in 0..2 {
             tree.write_kernel("status", "-1");
@@ -78,7 +78,7 @@ fn the_new_entry_precedes_entries_added_meanwhile() {
     lock.lock().unwrap();
     tree.write_kernel("status", "-1");
     for (name, system) in [("one", "s390x"), ("two", "aarch64"), ("three", "riscv64")] {
-        tree.enter(&theirs(name, system));
+        tree.enter(&foreign_entry(name, system));
     }
     lock.unlock().unwrap();
     held.says("registered system=aarch64");
@@ -111,7 +111,7 @@ fn the_second_name_is_used_when_the_first_is_taken() {
     let lock = File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel(ENTRY, "-1");
-    tree.enter(&theirs(ENTRY, "s390x"));
+    tree.enter(&foreign_entry(ENTRY, "s390x"));
     lock.unlock().unwrap();
     held.says("removed system=aarch64 entry=qemu-aarch64");
     held.says("registered system=aarch64 entry=binfmt-nix-aarch64");
@@ -126,7 +126,7 @@ fn a_taken_name_is_reported_until_it_is_free() {
     let lock = File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel(IN_MEMORY, "-1");
-    tree.enter(&theirs(IN_MEMORY, "s390x"));
+    tree.enter(&foreign_entry(IN_MEMORY, "s390x"));
     lock.unlock().unwrap();
     held.says("removed system=aarch64");
     let failed = held.says("error failed what=register error=\"the name of our entry, binfmt-nix-aarch64, is taken\"");
@@ -141,7 +141,7 @@ fn a_taken_name_is_reported_until_it_is_free() {
 fn a_newer_foreign_entry_is_reported_and_kept() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &[]);
-    tree.enter(&theirs("theirs", "aarch64"));
+    tree.enter(&foreign_entry("theirs", "aarch64"));
     held.says("warning shadowed system=aarch64 entry=qemu-aarch64 by=theirs");
     assert_eq!(tree.entries(), ["theirs", ENTRY]);
     tree.write_kernel("theirs", "-1");
@@ -185,7 +185,7 @@ fn a_disabled_table_is_reported_and_kept() {
 #[sandboxed]
 fn an_unmounted_table_is_mounted_with_its_entries() {
     for options in [&[][..], &["--in-memory"]] {
-        let tree = Tree::new().mounted().entry(&theirs("theirs", "s390x"));
+        let tree = Tree::new().mounted().entry(&foreign_entry("theirs", "s390x"));
         let mut held = Watch::begin(&tree, "aarch64", options);
         let before = tree.table();
         for _ in 0..2 {

@@ -91,9 +91,9 @@ fn receive(socket: &UnixDatagram, text: &str) -> String {
     let mut datagram = [0; 4096];
     loop {
         let length = socket.recv(&mut datagram).unwrap_or_else(|error| panic!("no datagram with {text}: {error}"));
-        let said = String::from_utf8_lossy(&datagram[..length]).into_owned();
-        if said.contains(text) {
-            return said;
+        let message = String::from_utf8_lossy(&datagram[..length]).into_owned();
+        if message.contains(text) {
+            return message;
         }
     }
 }

@@ -50,8 +50,8 @@ type Attempt = fn(&Place, u16) -> nix::Result<()>;
 
 pub(crate) const ALL: &[(&str, Attempt)] = &[
     // Files.
-    ("read a file of root's", |place, _| io(File::open(place.at("secret")))),
-    ("read a file of everybody's", |place, _| io(File::open(place.at("public")))),
+    ("read a file of root", |place, _| io(File::open(place.at("secret")))),
+    ("read a file that every user can read", |place, _| io(File::open(place.at("public")))),
     ("read a file in /etc", |_, _| io(File::open("/etc/passwd"))),
     ("list a directory", |place, _| io(fs::read_dir(&place.dir))),
     ("create a file", |place, _| io(File::create(place.at("new")))),
@@ -104,12 +104,12 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
     // The network.
     ("serve TCP", |_, _| io(TcpListener::bind("127.0.0.1:0"))),
     ("a raw socket", |_, _| plug(AddressFamily::Inet, SockType::Raw, SockProtocol::Icmp)),
-    ("TCP of many paths", |_, _| raw(libc::SYS_socket, [2, 1, c_long::from(libc::IPPROTO_MPTCP), 0, 0, 0])),
+    ("Multipath TCP", |_, _| raw(libc::SYS_socket, [2, 1, c_long::from(libc::IPPROTO_MPTCP), 0, 0, 0])),
     ("a packet socket", |_, _| plug(AddressFamily::Packet, SockType::Raw, SockProtocol::EthAll)),
-    ("netlink that is not for routes", |_, _| {
+    ("a netlink socket for other messages than routes", |_, _| {
         plug(AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkKObjectUEvent)
     }),
-    ("an abstract socket of others", |_, port| {
+    ("connect to an abstract socket of another process", |_, port| {
         let address = SocketAddr::from_abstract_name(format!("binfmt-nix-{port}")).map_err(|_| Errno::EINVAL)?;
         io(UnixStream::connect_addr(&address))
     }),
@@ -122,8 +122,8 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
     }),
     ("outlive the parent", |_, _| prctl::set_pdeathsig(None)),
     ("become dumpable", |_, _| prctl::set_dumpable(true)),
-    ("memory that is written and run", |_, _| memory(libc::PROT_WRITE | libc::PROT_EXEC, None)),
-    ("memory that is run after it was written", |_, _| memory(libc::PROT_WRITE, Some(libc::PROT_EXEC))),
+    ("memory that is writable and executable", |_, _| memory(libc::PROT_WRITE | libc::PROT_EXEC, None)),
+    ("memory that becomes executable", |_, _| memory(libc::PROT_WRITE, Some(libc::PROT_EXEC))),
 ];
 
 fn io<T>(done: io::Result<T>) -> nix::Result<()> {

@@ -34,20 +34,20 @@ fn download_with(behavior: &str, extra_roots: &[u8], patience: Duration) -> (Err
     let mirrors = [Mirror::Archive(format!("http://behavior.invalid/{behavior}").parse().unwrap())];
     let options = ClientOptions { proxies: Proxies::None, ..ClientOptions::default() };
     let manner = TransferOptions { options, extra_roots: extra_roots.to_vec() };
-    let (since, mut given) = (Instant::now(), 0);
+    let (since, mut received) = (Instant::now(), 0);
     let mut go_on = || if since.elapsed() < patience { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) };
     let mut sink = |_: &_, bytes: &[u8]| {
-        given += bytes.len() as u64;
+        received += bytes.len() as u64;
         Ok(())
     };
     let error = confined::download_package(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
     assert!(since.elapsed() < patience + LIMIT, "{error} after {:?}", since.elapsed());
-    (error, given)
+    (error, received)
 }
 
 fn error_of(behavior: &str) -> String {
-    let (error, given) = download_with(behavior, b"", LIMIT);
-    assert_eq!((error.exit_code(), given), (Code::Failed, 0));
+    let (error, received) = download_with(behavior, b"", LIMIT);
+    assert_eq!((error.exit_code(), received), (Code::Failed, 0));
     assert!(error.hint().unwrap().contains("please report it"));
     error.to_string()
 }
@@ -115,9 +115,9 @@ fn an_exit_without_a_word_is_reported() {
 
 #[test]
 fn stderr_of_a_failed_worker_is_reported() {
-    let said = error_of("moaning");
+    let message = error_of("moaning");
     assert_eq!(
-        said,
+        message,
         "the process that downloads ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now"
     );
 }
@@ -134,23 +134,23 @@ fn an_unknown_frame_is_rejected() {
 
 #[test]
 fn an_oversized_frame_is_rejected() {
-    let said = error_of("boasting");
-    assert_eq!(said, "the process that downloads broke the protocol: a frame of 4294967295 bytes");
+    let message = error_of("boasting");
+    assert_eq!(message, "the process that downloads broke the protocol: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn excess_bytes_are_rejected() {
-    let (error, given) = download_with("generous", b"", LIMIT);
+    let (error, received) = download_with("generous", b"", LIMIT);
     let wanted = "the process that downloads broke the protocol: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
-    assert!(given > 0 && given <= 16_661_520, "{given}");
+    assert!(received > 0 && received <= 16_661_520, "{received}");
 }
 
 #[test]
 fn missing_bytes_are_rejected() {
-    let said = error_of("stingy");
+    let message = error_of("stingy");
     let wanted = "the process that downloads broke the protocol: that qemu-aarch64 is complete, which it is not";
-    assert_eq!(said, wanted);
+    assert_eq!(message, wanted);
 }
 
 #[track_caller]

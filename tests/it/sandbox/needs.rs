@@ -13,12 +13,12 @@ type Need = fn(u16) -> io::Result<()>;
 pub(crate) const ALL: &[(&str, Need)] = &[
     ("the address of localhost", localhost),
     ("a connection to loopback", connection),
-    ("a datagram to a server of names", datagram),
-    ("the configuration of names", configuration),
+    ("a datagram to a name server", datagram),
+    ("the resolver configuration", configuration),
     ("libraries", libraries),
     ("threads", threads),
     ("the time", time),
-    ("chance", chance),
+    ("random numbers", random),
     ("memory", memory),
     ("standard output", output),
 ];
@@ -70,9 +70,12 @@ fn time(_: u16) -> io::Result<()> {
     (now.as_secs() > 0 && !since.elapsed().is_zero()).then_some(()).ok_or_else(|| io::ErrorKind::Other.into())
 }
 
-fn chance(_: u16) -> io::Result<()> {
+fn random(_: u16) -> io::Result<()> {
     let mut bytes = [0; 32];
-    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| io::Error::other("no chance"))
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("no random numbers"))
 }
 
 /// More memory than a decoder needs.

@@ -16,7 +16,7 @@ use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
 /// Runs a download by the tool with only these variables, from this mirror.
-fn registered(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
+fn run_download(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
     let root = tempfile::tempdir().unwrap();
     let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"))
         .arg("--root")
@@ -26,8 +26,8 @@ fn registered(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
         .envs(variables.iter().copied())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    (done, said)
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    (done, stderr)
 }
 
 /// A certificate authority (PEM), and the configuration of its server on 127.0.0.1.
@@ -93,18 +93,18 @@ fn certificates_readable_only_by_root_are_trusted() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let file = file.to_str().unwrap();
     for variable in ["SSL_CERT_FILE", "NIX_SSL_CERT_FILE"] {
-        let (done, said) = registered(&url, &[(variable, file), ("NO_PROXY", "127.0.0.1")]);
-        assert!(done.status.success(), "{variable}: {said}");
-        assert!(said.contains(&format!("from {url}/pool/")), "{variable}: {said}");
+        let (done, stderr) = run_download(&url, &[(variable, file), ("NO_PROXY", "127.0.0.1")]);
+        assert!(done.status.success(), "{variable}: {stderr}");
+        assert!(stderr.contains(&format!("from {url}/pool/")), "{variable}: {stderr}");
     }
     assert_eq!(server.requests().len(), 2);
-    let others = ("https_proxy", "http://127.0.0.1:1");
-    let (done, said) = registered(&url, &[("NO_PROXY", "127.0.0.1"), others]);
-    assert!(!done.status.success() && said.contains("certificate"), "{said}");
+    let other_proxy = ("https_proxy", "http://127.0.0.1:1");
+    let (done, stderr) = run_download(&url, &[("NO_PROXY", "127.0.0.1"), other_proxy]);
+    assert!(!done.status.success() && stderr.contains("certificate"), "{stderr}");
 }
 
 /// The first bytes that a proxy receives; the proxy then closes the connection.
-fn greeted(variable: &str, scheme: &str, url: &str, length: usize) -> Vec<u8> {
+fn proxy_greeting(variable: &str, scheme: &str, url: &str, length: usize) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("{scheme}://{}", listener.local_addr().unwrap());
     let greeting = thread::spawn(move || {
@@ -113,27 +113,27 @@ fn greeted(variable: &str, scheme: &str, url: &str, length: usize) -> Vec<u8> {
         greeting
     });
     // The public mirrors must not be reached.
-    let (done, said) = registered(url, &[("https_proxy", "http://127.0.0.1:1"), (variable, &proxy)]);
-    assert_eq!(done.status.code(), Some(1), "{said}");
+    let (done, stderr) = run_download(url, &[("https_proxy", "http://127.0.0.1:1"), (variable, &proxy)]);
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
     greeting.join().unwrap()
 }
 
 #[test]
 fn proxies_are_used() {
     let connect = b"CONNECT mirror.invalid:443";
-    assert_eq!(greeted("https_proxy", "http", "https://mirror.invalid/debian", connect.len()), connect);
+    assert_eq!(proxy_greeting("https_proxy", "http", "https://mirror.invalid/debian", connect.len()), connect);
     let get = b"GET http://mirror.invalid/debian/pool/";
-    assert_eq!(greeted("http_proxy", "http", "http://mirror.invalid/debian", get.len()), get);
+    assert_eq!(proxy_greeting("http_proxy", "http", "http://mirror.invalid/debian", get.len()), get);
     // RFC 1928 §3.
-    assert_eq!(greeted("ALL_PROXY", "socks5h", "http://mirror.invalid/debian", 1), [5]);
-    assert_eq!(greeted("ALL_PROXY", "socks5", "http://localhost/debian", 1), [5]);
+    assert_eq!(proxy_greeting("ALL_PROXY", "socks5h", "http://mirror.invalid/debian", 1), [5]);
+    assert_eq!(proxy_greeting("ALL_PROXY", "socks5", "http://localhost/debian", 1), [5]);
 }
 
 /// Started by a user, the worker reports the missing request and does nothing.
 #[test]
 fn a_worker_without_a_job_fails() {
     let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(["internal", "download"]).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot read the job of /proc/self") && done.stdout.is_empty(), "{said}");
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot read the job of /proc/self") && done.stdout.is_empty(), "{stderr}");
 }

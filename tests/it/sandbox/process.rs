@@ -111,8 +111,8 @@ fn the_worker_is_another_user_with_only_its_own_files() {
     let inherited = fs::read_link(format!("/proc/{}/fd/7", stalled.tool.id())).unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     stalled.done();
-    let nobody = "65534\t65534\t65534\t65534";
-    assert_eq!(ids, [nobody, nobody, ""]);
+    let other_user = "65534\t65534\t65534\t65534";
+    assert_eq!(ids, [other_user, other_user, ""]);
     assert_eq!((root.as_path(), inherited.as_path()), (Path::new("/"), Path::new("/etc/hostname")));
     for (number, file) in &held {
         let wanted: &[&str] = if *number < 3 { &["pipe:"] } else { &["socket:", "anon_inode:[event"] };
@@ -154,8 +154,8 @@ fn a_killed_worker_is_reported() {
     let root = stalled.root.path().to_owned();
     let Stalled { tool, root: _kept, .. } = stalled;
     let done = tool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{said}");
-    assert!(!installed.exists() && root.exists(), "{said}");
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{stderr}");
+    assert!(!installed.exists() && root.exists(), "{stderr}");
 }

@@ -29,9 +29,9 @@ pub(crate) const ROLE: &str = "try-everything";
 /// Results of each attempt and each need, by name.
 type Results = BTreeMap<String, String>;
 
-/// Runs a process that makes every attempt. Its kind `how` is `free`, `root`, `namespace`; `linked`, which is a
+/// Runs a process that makes every attempt. Its `kind` is `free`, `root`, `namespace`; `linked`, which is a
 /// namespace with the links of systemd-resolved; or `unpack`, which is `root` without network access.
-fn run_attempts(how: &str) -> Results {
+fn run_attempts(kind: &str) -> Results {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
     place.furnish();
@@ -42,7 +42,7 @@ fn run_attempts(how: &str) -> Results {
     let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     fs::write(dir.path().join("port"), port.to_string()).unwrap();
     let done = Command::new(env::current_exe().unwrap())
-        .args([ROLE, how, dir.path().to_str().unwrap()])
+        .args([ROLE, kind, dir.path().to_str().unwrap()])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -50,25 +50,25 @@ fn run_attempts(how: &str) -> Results {
     if let Some(why) = out.strip_prefix("skip ") {
         skip("kernel", why.trim());
     }
-    assert!(done.status.success(), "{how}: {}\n{out}\n{err}", done.status);
+    assert!(done.status.success(), "{kind}: {}\n{out}\n{err}", done.status);
     out.lines().map(|line| line.split_once(": ").unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
 }
 
 /// The process itself: makes every attempt, and prints the results.
-pub(crate) fn child(how: &str, place: &str) -> ExitCode {
+pub(crate) fn child(kind: &str, place: &str) -> ExitCode {
     let place = Place::new(Path::new(place));
     let port: u16 = fs::read_to_string(place.dir.join("port")).unwrap().parse().unwrap();
-    let entered = match how {
+    let entered = match kind {
         "namespace" => enter_namespace(),
-        "linked" => enter_namespace().and_then(|()| link()),
+        "linked" => enter_namespace().and_then(|()| link_resolver_files()),
         _ => Ok(()),
     };
     if let Err(why) = entered {
         println!("skip this machine gives no user namespaces: {why}");
         return ExitCode::SUCCESS;
     }
-    if how != "free" {
-        let profile = if how == "unpack" { Profile::READER } else { Profile::CLIENT };
+    if kind != "free" {
+        let profile = if kind == "unpack" { Profile::READER } else { Profile::CLIENT };
         let lacks = drop_rights(&Host::live(), &profile).unwrap();
         if !lacks.is_empty() {
             println!("skip this kernel cannot confine: {lacks:?}");
@@ -96,7 +96,7 @@ fn enter_namespace() -> std::io::Result<()> {
 }
 
 /// Replaces /etc/resolv.conf and /etc/hosts by links, in a mount namespace of its own.
-fn link() -> std::io::Result<()> {
+fn link_resolver_files() -> std::io::Result<()> {
     let hosts = fs::read("/etc/hosts").unwrap_or_default();
     let names = fs::read("/etc/nsswitch.conf").unwrap_or_default();
     let cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
@@ -128,7 +128,7 @@ fn assert_all_refused(results: &Results) {
     let slips: Vec<_> = attempts::ALL
         .iter()
         .map(|(name, _)| (*name, results.get(*name).map_or("was not tried", String::as_str)))
-        .filter(|(_, how)| !refused.contains(how))
+        .filter(|(_, outcome)| !refused.contains(outcome))
         .collect();
     assert!(slips.is_empty(), "{slips:#?}");
 }
@@ -148,9 +148,9 @@ fn unconfined_attempts_succeed() {
     let results = run_attempts("free");
     assert_needs_met(&results);
     for (name, _) in attempts::ALL {
-        let how = results.get(*name).map(String::as_str);
-        let missing = OPTIONAL.contains(name) && how == Some("ENOSYS");
-        assert!(how == Some("done") || missing, "{name}: {how:?}, so a failure of this attempt proves nothing");
+        let outcome = results.get(*name).map(String::as_str);
+        let missing = OPTIONAL.contains(name) && outcome == Some("ENOSYS");
+        assert!(outcome == Some("done") || missing, "{name}: {outcome:?}, so a failure of this attempt proves nothing");
     }
 }
 
@@ -185,5 +185,5 @@ fn an_unpacking_worker_has_no_network() {
     // On a host without such a library, the kernel has nothing to refuse.
     let met = |name: &&str| *name != "libraries" && results[&format!("needs {name}")] == "yes";
     let met: Vec<_> = needs::ALL.iter().map(|(name, _)| *name).filter(met).collect();
-    assert_eq!(met, ["the time", "chance", "memory", "standard output"]);
+    assert_eq!(met, ["the time", "random numbers", "memory", "standard output"]);
 }

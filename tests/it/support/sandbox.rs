@@ -119,8 +119,8 @@ pub(crate) fn play(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
         }
         // Executes a program as the user nobody, or as an unmapped user if this sandbox has only one.
         ("stranger", [program, ..]) => {
-            let nobody = setgid(Gid::from_raw(65534)).and_then(|()| setuid(Uid::from_raw(65534)));
-            nobody
+            let dropped = setgid(Gid::from_raw(65534)).and_then(|()| setuid(Uid::from_raw(65534)));
+            dropped
                 .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER))
                 .map_or_else(io::Error::from, |()| Command::new(program).args(&args[1..]).env_remove(ROLE).exec())
         }
@@ -134,8 +134,8 @@ pub(crate) fn play(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
     Some(126)
 }
 
-/// The role of an emulator is known by the path that was registered, because the kernel passes no variables of ours to
-/// an interpreter: see `emulators::dynamic`.
+/// The role of an emulator is known by the path that was registered, because the kernel passes none of our variables
+/// to an interpreter: see `emulators::dynamic`.
 fn as_an_emulator() -> Option<String> {
     let name = env::args_os().next()?;
     (Path::new(&name) == Path::new(SCRATCH).join(DYNAMIC)).then(|| "emulator".to_owned())

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::diagnose::doctor::reports::{finding, finds, registered_tree, repaired};
-use crate::register::conflicts::{THEIR_BOOT, distribution};
+use crate::register::conflicts::{FOREIGN_BOOT_FILE, distribution};
 use crate::support::table::line;
 use crate::support::tree::BOOT;
 use crate::support::{Tree, qemu};
@@ -18,7 +18,7 @@ fn a_missing_boot_file_is_found_and_repaired() {
 
 #[sandboxed]
 fn a_foreign_entry_without_a_boot_file_is_found_and_repaired() {
-    let tree = distribution("PF").without(THEIR_BOOT);
+    let tree = distribution("PF").without(FOREIGN_BOOT_FILE);
     repaired(&tree, &["not-persistent", "nix-not-told"], "not-persistent", Some("aarch64"), &[]);
 }
 

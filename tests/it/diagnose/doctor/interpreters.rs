@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 
 use crate::diagnose::doctor::reports::{finding, finds, registered_tree, repaired, run_repair};
-use crate::register::conflicts::{THEIRS, distribution};
+use crate::register::conflicts::{FOREIGN_EMULATOR, distribution};
 use crate::support::sandbox::with_all_users;
 use crate::support::table::line;
 use crate::support::tree::EMULATOR;
@@ -21,16 +21,16 @@ fn adopted_entry(flags: &str) -> Tree {
 
 /// A machine with an entry of a distribution. Its boot file avoids a second finding.
 fn foreign_entry(program: &[u8], flags: &str) -> Tree {
-    let tree = Tree::without_nix().mounted().program(THEIRS, program);
-    let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), flags);
-    tree.file(crate::register::conflicts::THEIR_BOOT, format!("{entry}\n")).entry(&entry)
+    let tree = Tree::without_nix().mounted().program(FOREIGN_EMULATOR, program);
+    let entry = line("qemu-aarch64", "aarch64", &tree.path(FOREIGN_EMULATOR), flags);
+    tree.file(crate::register::conflicts::FOREIGN_BOOT_FILE, format!("{entry}\n")).entry(&entry)
 }
 
 /// Without the interpreter, the boot file has no effect either.
 #[sandboxed]
 fn a_removed_interpreter_that_flag_f_holds_is_found_and_repaired() {
     let tree = adopted_entry("PF");
-    tree.remove(THEIRS);
+    tree.remove(FOREIGN_EMULATOR);
     assert!(tree.runs("aarch64"));
     let before = ["interpreter-missing", "not-persistent"];
     repaired(&tree, &before, "interpreter-missing", Some("aarch64"), &[]);
@@ -97,12 +97,12 @@ fn an_upgraded_foreign_interpreter_is_found() {
     let tree = adopted_entry("PF");
     let next = fs::read(crate::support::emulators::other_qemu("aarch64")).unwrap();
     let tree = tree.program("usr/bin/next", next);
-    fs::rename(tree.path("usr/bin/next"), tree.path(THEIRS)).unwrap();
+    fs::rename(tree.path("usr/bin/next"), tree.path(FOREIGN_EMULATOR)).unwrap();
     let found = finds(&tree, &["interpreter-stale"]);
     let repair = finding(&found, "interpreter-stale")["repair"].to_string();
     assert!(repair.contains("restart systemd-binfmt"), "{repair}");
     // The same effect as a restart of systemd-binfmt on this rule.
-    let entry = tree.text(crate::register::conflicts::THEIR_BOOT);
+    let entry = tree.text(crate::register::conflicts::FOREIGN_BOOT_FILE);
     tree.write_kernel("qemu-aarch64", "-1");
     tree.enter(entry.trim());
     finds(&tree, &[]);
@@ -129,7 +129,7 @@ fn an_interpreter_for_another_host_is_found_and_repaired() {
 #[sandboxed]
 fn a_non_executable_interpreter_is_found_and_repaired() {
     let tree = adopted_entry("PF");
-    let tree = tree.mode(THEIRS, 0o644);
+    let tree = tree.mode(FOREIGN_EMULATOR, 0o644);
     repaired(&tree, &["interpreter-not-executable"], "interpreter-not-executable", None, &[]);
 }
 
@@ -156,9 +156,9 @@ fn an_interpreter_on_a_noexec_mount_is_found_and_repaired() {
 #[sandboxed]
 fn a_writable_interpreter_is_found_and_repaired() {
     let tree = adopted_entry("PF");
-    let tree = tree.mode(THEIRS, 0o777);
+    let tree = tree.mode(FOREIGN_EMULATOR, 0o777);
     repaired(&tree, &["interpreter-writable"], "interpreter-writable", None, &[]);
-    assert_eq!(tree.mode_of(THEIRS), 0o755);
+    assert_eq!(tree.mode_of(FOREIGN_EMULATOR), 0o755);
 }
 
 #[sandboxed]
