@@ -6,7 +6,7 @@ guest=localhost/guest:arm64
 for_machines_containers() {
     check "guest: an image for arm64 is built from scratch" build_guest
     check "guest: its container runs" runs 0 "$guest" /busybox uname -m
-    check "guest: and says aarch64" says aarch64
+    check "guest: and prints aarch64" says aarch64
     check "guest: programs that programs start run as well" runs 0 "$guest" /busybox ash -c '/busybox ash -c "exit 0"'
 }
 

@@ -53,7 +53,7 @@ until_so() {
 # sends after its timeout.
 stopped() {
     local code
-    podman stop --time 20 hold && code=$(podman wait hold) && podman rm hold && [ "$code" = "$1" ]
+    podman stop --time 200 hold && code=$(podman wait hold) && podman rm hold && [ "$code" = "$1" ]
 }
 
 killed() {

@@ -16,7 +16,7 @@ nothing_there() {
 one_command() {
     rm -f "$home/moved"
     check "register: exits 0, proven" registers "proven: a program ran in an empty chroot" "nix builds"
-    check "register: at most 7.1 MB came through the sockets, and at least what is needed: $(moved)" between 3000000 "$(moved)" 7100000
+    check "register: between 3.0 and 7.1 MB are transferred: $(moved)" between 3000000 "$(moved)" 7100000
     check "register: the program runs by itself" runs_by_itself
     check "register: it runs in a chroot that holds nothing else" runs_in_chroot
     check "register: Nix builds the same for aarch64-linux in its sandbox" builds aarch64-linux arm64 aarch64
@@ -142,7 +142,7 @@ with_a_daemon() {
     local ordinary=("${through[@]}" HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
     start_daemon
     check "daemon: it refuses before" refuses "${through[@]}"
-    check "daemon: register says which process has to be restarted, exits 3" restart_it register
+    check "daemon: register names the process to restart, and exits 3" restart_it register
     check "daemon: until then it refuses" refuses "${through[@]}"
     stop_daemon
     start_daemon
@@ -154,7 +154,7 @@ with_a_daemon() {
     echo 'sandbox = false' >> /etc/nix/nix.conf
     check "daemon: with sandbox = false, which this user may not override, that is not proven" unforced_by "${ordinary[@]}"
     cp "$home/nix.conf" /etc/nix/nix.conf
-    check "daemon: unregister says that it has to be restarted, exits 3" restart_it unregister
+    check "daemon: unregister names the process to restart, and exits 3" restart_it unregister
     stop_daemon
     check "daemon: all is as before" same before
 }
@@ -172,7 +172,7 @@ restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon
 overruled_by_a_user_file() {
     mkdir -p /root/.config/nix
     echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
-    check "overruled: register says that Nix still would not build, exits 3" overruled
+    check "overruled: register reports that Nix still does not build, and exits 3" overruled
     check "overruled: that is true" refuses
     check "overruled: status reports that Nix is not configured" status_is works binfmt-nix false
     rm -r /root/.config/nix
@@ -244,7 +244,7 @@ systemd() {
     check "systemd: systemd-binfmt exits 0" exits 0 "$binfmt"
     check "systemd: everything is as before, and the entry has the same text" same registered
     check "systemd: the program runs" runs_by_itself
-    check "systemd: status says that it works" status_is works binfmt-nix true
+    check "systemd: status reports that it works" status_is works binfmt-nix true
     check "systemd: register has nothing to do" registers "already registered"
     check "systemd: unregister exits 0" unregisters
     check "systemd: all is as before" same before

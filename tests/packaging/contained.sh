@@ -99,7 +99,7 @@ soon() {
 }
 
 ended() {
-    exits 0 podman stop -t 10 "$1" && [ "$("$home/bin/podman" inspect -f '{{.State.ExitCode}}' "$1")" = 0 ] || {
+    exits 0 podman stop -t 200 "$1" && [ "$("$home/bin/podman" inspect -f '{{.State.ExitCode}}' "$1")" = 0 ] || {
         "$home/bin/podman" logs "$1"
         return 1
     }

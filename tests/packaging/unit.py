@@ -15,7 +15,7 @@ assert unit["Type"] == "notify", unit
 with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
     path = os.path.join(place, "notify")
     notifications.bind(path)
-    notifications.settimeout(20)
+    notifications.settimeout(200)
     service = subprocess.Popen(shlex.split(unit["ExecStart"]), env=os.environ | {"NOTIFY_SOCKET": path})
     try:
         while "READY=1" not in (said := notifications.recv(4096).decode()).splitlines():
@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX, socke
         print("ready:", said)
         status = subprocess.run(sys.argv[2:]).returncode
         service.send_signal(signal.SIGTERM)
-        ended = service.wait(timeout=10)
+        ended = service.wait(timeout=200)
     finally:
         service.kill()
 print("ended with", ended)

@@ -70,7 +70,7 @@ fn explain_predicts_every_header_under_every_set_of_entries() {
         }
         judge.reload_facts();
         let mut dice = Dice::new(set.seed);
-        let sample = (0..SAMPLE).map(|_| dice.one(&corpus.others).clone());
+        let sample = (0..SAMPLE).map(|_| dice.one(&corpus.variants).clone());
         let sample: Vec<PathBuf> = corpus.guests.iter().cloned().chain(sample).collect();
         try_all(&mut judge, if set.whole { corpus.every() } else { sample });
         if set.switched_off {

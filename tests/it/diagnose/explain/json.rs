@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::diagnose::explain::execve::judge::{TABLE, enter, mount_table, native, unmount_table, write};
-use crate::diagnose::explain::explain_text::{dynamic, explain, register_rule};
+use crate::diagnose::explain::text::{dynamic, explain, register_rule};
 use crate::support::emulators::outside;
 use crate::support::table::probe;
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::diagnose::explain::execve::judge::{clear, mount_table};
-use crate::diagnose::explain::explain_text::{explain, register_rule};
+use crate::diagnose::explain::text::{explain, register_rule};
 use crate::support::emulators::{busybox, outside};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};

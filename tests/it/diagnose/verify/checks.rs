@@ -153,11 +153,11 @@ fn a_missing_flag_p_fails_argv0() {
 
 #[sandboxed]
 fn flag_c_is_reported_as_a_note() {
-    for (flags, told) in [("CFP", true), ("OFP", false)] {
+    for (flags, noted) in [("CFP", true), ("OFP", false)] {
         let tree = machine_with_entry(&real_qemu(), flags);
         let (proofs, system) = run_test(&tree, 0);
         assert_eq!(proofs.len(), 4);
-        assert_eq!(system["notes"].to_string().contains("theirs has flag C"), told, "{system:#}");
+        assert_eq!(system["notes"].to_string().contains("theirs has flag C"), noted, "{system:#}");
         tree.write_kernel("theirs", "-1");
         crate::support::runs::discard_tree(tree);
     }

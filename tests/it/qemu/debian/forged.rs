@@ -43,9 +43,9 @@ fn a_forged_issuer_fingerprint_is_refused() {
     };
     let mut signature = one.signature_over(&text());
     let (from, name) = (at(&signature, &one.name()), other.certificate());
-    let theirs = other.signature_over(&text());
-    let to = at(&theirs, &other.name());
-    signature[from..from + 20].copy_from_slice(&theirs[to..to + 20]);
+    let trusted = other.signature_over(&text());
+    let to = at(&trusted, &other.name());
+    signature[from..from + 20].copy_from_slice(&trusted[to..to + 20]);
     let error = read(&cleartext_signed(&text(), &signature), &Keyring::from_certificates(&[&name])).unwrap_err();
     assert_eq!(error, format!("the signature of {} is not one of this text", other.name()));
 }

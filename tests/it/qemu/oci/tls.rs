@@ -178,7 +178,7 @@ fn pull_with_realm(registry: &'static str, realm: &'static str) -> (Vec<Option<S
     });
     let login = json!({ registry: { "auth": base64("fox:den-of-the-fox") } });
     let outcome = servers.pulls(&format!("oci://{registry}/{NAME}@{index}")).logged_in(&login).run();
-    assert!(asked.authorizations().iter().flatten().all(|told| told.starts_with("Bearer for-")));
+    assert!(asked.authorizations().iter().flatten().all(|value| value.starts_with("Bearer for-")));
     (tokens.authorizations(), outcome)
 }
 
@@ -186,8 +186,8 @@ fn pull_with_realm(registry: &'static str, realm: &'static str) -> (Vec<Option<S
 fn token_servers_of_the_same_domain_get_the_password() {
     let basic = format!("Basic {}", base64("fox:den-of-the-fox"));
     for (registry, server) in [("registry.fox.test", "auth.registry.fox.test"), ("registry.fox.test", "fox.test")] {
-        let (told, outcome) = pull_with_realm(registry, server);
-        assert_eq!((told, outcome.code), (vec![Some(basic.clone())], 0), "{server}: {outcome:?}");
+        let (sent, outcome) = pull_with_realm(registry, server);
+        assert_eq!((sent, outcome.code), (vec![Some(basic.clone())], 0), "{server}: {outcome:?}");
     }
 }
 
@@ -198,8 +198,8 @@ fn token_servers_of_other_domains_never_get_the_password() {
         ["thief.test", "auth.fox.test", "registry.fox.test.thief.test", "xregistry.fox.test", "auth.docker.io"];
     fault_table::line("registries with a token server that must not get the password", strangers.len());
     for server in strangers {
-        let (told, outcome) = pull_with_realm("registry.fox.test", server);
-        assert_eq!((told, outcome.code), (vec![None], 1), "{server}");
+        let (sent, outcome) = pull_with_realm("registry.fox.test", server);
+        assert_eq!((sent, outcome.code), (vec![None], 1), "{server}");
         let withheld = format!("to be told to {server}, which is not of its own domain: that was not done");
         assert!(outcome.error.contains(&withheld), "{outcome:?}");
     }
