@@ -181,15 +181,15 @@ const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 #[sandboxed]
 fn run_has_a_table_of_its_own() {
     let mut listing = running("aarch64", &["ls", TABLE]);
-    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE));
+    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), paths_in(TABLE));
     let listing = done(&mut listing).exits(0);
     assert_eq!(listing.out, "qemu-aarch64\nregister\nstatus\n");
     let entry = done(&mut running("aarch64", &["cat", &format!("{TABLE}/qemu-aarch64")])).exits(0);
     entry.prints("enabled\n").prints("flags: PF\n").prints("magic 7f454c4602010100");
-    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE)), before);
+    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), paths_in(TABLE)), before);
 }
 
-fn names(dir: &str) -> BTreeSet<PathBuf> {
+fn paths_in(dir: &str) -> BTreeSet<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF};
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 pub(crate) const FOREIGN_EMULATOR: &str = "usr/bin/qemu-aarch64-static";
 pub(crate) const FOREIGN_BOOT_FILE: &str = "usr/lib/binfmt.d/qemu-aarch64.conf";
@@ -129,7 +129,7 @@ fn a_foreign_entry_with_a_writable_interpreter_is_reported() {
 
 #[sandboxed]
 fn a_foreign_entry_whose_interpreter_is_not_qemu_is_reported() {
-    let tree = Tree::new().mounted().program(FOREIGN_EMULATOR, liar("something else", Then::Crash));
+    let tree = Tree::new().mounted().program(FOREIGN_EMULATOR, liar("something else", LiarBehavior::Crash));
     let entry = line("qemu-aarch64", "aarch64", &tree.path(FOREIGN_EMULATOR), "PF");
     assert_reported(&tree.file(FOREIGN_BOOT_FILE, &entry).entry(&entry), "its interpreter");
 }
@@ -137,7 +137,8 @@ fn a_foreign_entry_whose_interpreter_is_not_qemu_is_reported() {
 /// The entry is equivalent, and its interpreter answers like QEMU.
 #[sandboxed]
 fn a_foreign_entry_that_does_not_work_is_reported() {
-    let tree = Tree::new().mounted().program(FOREIGN_EMULATOR, liar("qemu-aarch64 version 10.0.0", Then::Crash));
+    let tree =
+        Tree::new().mounted().program(FOREIGN_EMULATOR, liar("qemu-aarch64 version 10.0.0", LiarBehavior::Crash));
     let entry = line("qemu-aarch64", "aarch64", &tree.path(FOREIGN_EMULATOR), "PF");
     let tree = tree.file(FOREIGN_BOOT_FILE, &entry).entry(&entry);
     let before = tree.snapshot();

@@ -105,7 +105,7 @@ fn a_foreign_entry_in_conflict_is_reported_unless_forced() {
 fn a_bad_emulator_is_rejected() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::LiarBehavior::Crash);
     let liar = crate::support::emulators::outside("liar", &liar);
     tree.register_by("aarch64", &liar, &["--in-memory"]).exits(1).says("does not work");
     before.is_restored_in(&tree);
@@ -151,7 +151,7 @@ fn flag_c_follows_the_last_registration() {
 fn a_bad_emulator_does_not_replace_a_good_one() {
     let tree = Tree::new().mounted();
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
-    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::LiarBehavior::Crash);
     let liar = crate::support::emulators::outside("liar", &liar);
     tree.register_by("aarch64", &liar, &["--in-memory", "--credentials"]).exits(1).says("does not work");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "PF".to_owned()));
