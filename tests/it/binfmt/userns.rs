@@ -234,8 +234,11 @@ fn entries_that_cannot_be_copied_are_named() {
     fs::remove_file(gone).unwrap();
     let mut command = joe(&shown(Path::new(TOOL)));
     command.args(["run", "-v", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "ls", "-U", TABLE]);
-    let said =
-        done(&mut command).exits(0).says("that are here too: 1").says("gone is not there: ").says("No such file");
+    let said = done(&mut command)
+        .exits(0)
+        .says("that are here too: 1")
+        .says("gone could not be inherited: ")
+        .says("No such file");
     assert_eq!(
         said.out.lines().filter(|name| !name.starts_with(['r', 's'])).collect::<Vec<_>>(),
         ["qemu-aarch64", "there"]

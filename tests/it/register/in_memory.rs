@@ -136,7 +136,7 @@ fn flag_c_follows_the_last_registration() {
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
     tree.register_with("aarch64", &["--in-memory", "--credentials"])
         .exits(0)
-        .says("instead of ours of that name")
+        .says("replacing the current entry")
         .says("flag C:");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
     tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(0).prints("runs already");
@@ -193,7 +193,7 @@ fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     let none = None::<&str>;
     mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
     tree.unmount();
-    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
+    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name already exists");
     assert!(tree.is_mounted());
     assert_eq!(tree.table(), foreign);
     assert!(tree.runs("aarch64"));

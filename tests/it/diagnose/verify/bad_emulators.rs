@@ -20,7 +20,7 @@ fn a_bad_foreign_entry_above_the_tool_is_found() {
     assert_every_proof_fails(&tree, "the emulator ended without running anything");
     let (_, system) = run_test(&tree, 3);
     assert_eq!((&system["entry"], &system["by"]), (&"theirs".into(), &"others".into()));
-    assert_eq!(system["notes"][0], "theirs, which is not ours, lies above our qemu-aarch64");
+    assert_eq!(system["notes"][0], "theirs, an entry of another tool, takes precedence over our qemu-aarch64");
     tree.write_kernel("theirs", "-1");
     run_test(&tree, 0);
 }
@@ -36,7 +36,7 @@ fn a_crashing_emulator_fails_every_proof() {
 #[sandboxed]
 fn an_emulator_that_drops_argv0_fails_argv0() {
     for (release, why) in
-        [("10.0.13", "the emulator does not pass it on"), ("5.2.0", "QEMU 5.2.0 does not know flag P")]
+        [("10.0.13", "the emulator does not pass the name on"), ("5.2.0", "QEMU 5.2.0 does not support flag P")]
     {
         let forgetful = liar(&format!("qemu-aarch64 version {release}"), LiarBehavior::WrongOutput);
         let tree = machine_with_entry(&outside(&format!("forgetful-{release}"), &forgetful), "FP");
