@@ -48,7 +48,7 @@ where_nobody_has_the_table() {
 }
 
 dies_with_the_container() {
-    runs 3 --privileged "$image" register aarch64 && says "nobody but this container (podman)" \
+    runs 3 --privileged "$image" register aarch64 && says "only this container (podman)" \
         "mount -t binfmt_misc binfmt_misc $table" "--watch"
 }
 

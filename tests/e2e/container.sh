@@ -74,7 +74,7 @@ without_sys_admin() {
 }
 
 dies_with_it() {
-    in_container 3 register aarch64 && says "nobody but this container (podman)" "--watch" \
+    in_container 3 register aarch64 && says "only this container (podman)" "--watch" \
         "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc"
 }
 

@@ -164,7 +164,7 @@ proven_by_nix() {
 }
 
 unforced_by() {
-    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but whether in a sandbox"
+    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but not certainly in a sandbox"
 }
 
 restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon)" "restart it"; }
@@ -225,7 +225,7 @@ no_programs_from_memory() {
     check "no programs from memory: all is as before" same before
 }
 
-refused_unknown() { exits 6 "$tool" register i386 && says "cannot find out" "vm.memfd_noexec"; }
+refused_unknown() { exits 6 "$tool" register i386 && says "cannot determine" "vm.memfd_noexec"; }
 
 tried_all_the_same() { registers proven && status_is works binfmt-nix true && proven aarch64; }
 

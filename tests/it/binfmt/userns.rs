@@ -181,15 +181,15 @@ const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 #[sandboxed]
 fn run_has_a_table_of_its_own() {
     let mut listing = running("aarch64", &["ls", TABLE]);
-    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE));
+    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), paths_in(TABLE));
     let listing = done(&mut listing).exits(0);
     assert_eq!(listing.out, "qemu-aarch64\nregister\nstatus\n");
     let entry = done(&mut running("aarch64", &["cat", &format!("{TABLE}/qemu-aarch64")])).exits(0);
     entry.prints("enabled\n").prints("flags: PF\n").prints("magic 7f454c4602010100");
-    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE)), before);
+    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), paths_in(TABLE)), before);
 }
 
-fn names(dir: &str) -> BTreeSet<PathBuf> {
+fn paths_in(dir: &str) -> BTreeSet<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
@@ -234,8 +234,11 @@ fn entries_that_cannot_be_copied_are_named() {
     fs::remove_file(gone).unwrap();
     let mut command = joe(&shown(Path::new(TOOL)));
     command.args(["run", "-v", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "ls", "-U", TABLE]);
-    let said =
-        done(&mut command).exits(0).says("that are here too: 1").says("gone is not there: ").says("No such file");
+    let said = done(&mut command)
+        .exits(0)
+        .says("that are here too: 1")
+        .says("gone could not be inherited: ")
+        .says("No such file");
     assert_eq!(
         said.out.lines().filter(|name| !name.starts_with(['r', 's'])).collect::<Vec<_>>(),
         ["qemu-aarch64", "there"]

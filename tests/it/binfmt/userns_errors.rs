@@ -91,7 +91,7 @@ fn missing_subordinate_ids_are_reported() {
     }
     let mut command = joe(&shown(Path::new(TOOL)));
     command.args(["run", "--map-root", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "true"]);
-    done(&mut command).exits(6).says("/etc/subuid gives user").says("usermod --add-subuids");
+    done(&mut command).exits(6).says("/etc/subuid has no subordinate ids for user").says("usermod --add-subuids");
 }
 
 /// An ordinary user, who cannot register, gets a command that works.

@@ -13,7 +13,7 @@ use crate::support::emulators::{dynamic, outside};
 use crate::support::runs::{discard_tree, earlier_release};
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
-use crate::support::{Then, liar, qemu};
+use crate::support::{LiarBehavior, liar, qemu};
 
 /// A machine with the usual /proc, so that new namespaces are possible.
 fn machine() -> Tree {
@@ -145,7 +145,7 @@ fn a_chroot_that_cannot_be_tried_is_reported() {
 
 #[sandboxed]
 fn an_emulator_that_runs_nothing_is_broken() {
-    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
+    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::DoNothing));
     let tree = machine().mounted().entry(&line("theirs", "aarch64", &shirker, "FP"));
     let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["in_chroot"]), (&"broken".into(), &Value::Null), "{system:#}");

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::host::killed::{duration, seed, signalled};
+use crate::host::killed::{measure_duration, seed, start_and_signal};
 use crate::support::rng::Noise;
 use crate::support::runs::{Run, complete_all, discard_tree};
 use crate::support::{Tree, fault_table, qemu};
@@ -16,10 +16,10 @@ const SIGNALS: usize = 9;
 
 /// Sends a signal at a random moment: the run is either rolled back or complete.
 #[track_caller]
-fn interrupted(what: &str, prepare: &[Run], run: Run) {
+fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let usual_duration = duration(prepare, run);
+    let usual_duration = measure_duration(prepare, run);
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
         while came < SIGNALS {
@@ -27,7 +27,7 @@ fn interrupted(what: &str, prepare: &[Run], run: Run) {
             let fresh = tree.snapshot();
             complete_all(prepare, &tree);
             let before = tree.snapshot();
-            let (running, ended) = signalled(&tree, run, signal, usual_duration, &mut noise);
+            let (running, ended) = start_and_signal(&tree, run, signal, usual_duration, &mut noise);
             came += usize::from(running);
             match ended.code() {
                 // The run had ended, or its last step was running, or it was an unregister run, which continues to its
@@ -50,24 +50,24 @@ fn interrupted(what: &str, prepare: &[Run], run: Run) {
 
 #[sandboxed]
 fn an_interrupted_registration_is_rolled_back() {
-    interrupted("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
+    interrupt_repeatedly("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
 }
 
 #[sandboxed]
 fn an_interrupted_upgrade_is_rolled_back() {
     let what = "`register` with another emulator, interrupted by SIGINT, SIGTERM and SIGHUP";
-    interrupted(what, &[Run::Register], Run::Upgrade);
+    interrupt_repeatedly(what, &[Run::Register], Run::Upgrade);
 }
 
 #[sandboxed]
 fn an_interrupted_second_registration_is_rolled_back() {
     let what = "`register` of a second system, interrupted by SIGINT, SIGTERM and SIGHUP";
-    interrupted(what, &[Run::Register], Run::RegisterSecond);
+    interrupt_repeatedly(what, &[Run::Register], Run::RegisterSecond);
 }
 
 #[sandboxed]
 fn an_interrupted_unregister_is_completed_or_rolled_back() {
-    interrupted("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
+    interrupt_repeatedly("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
 }
 
 #[sandboxed]

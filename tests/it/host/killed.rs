@@ -26,7 +26,7 @@ fn wanted_kills() -> usize {
 }
 
 /// The duration of a run on this machine, from the state that `before` leads to.
-pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
+pub(crate) fn measure_duration(before: &[Run], run: Run) -> Duration {
     let tree = tree_after(before);
     let began = Instant::now();
     run.complete(&tree);
@@ -37,7 +37,7 @@ pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
 
 /// Starts a run and sends a signal at a random moment of its usual duration `whole`. Returns whether the run still ran
 /// at that moment, and its exit status.
-pub(crate) fn signalled(
+pub(crate) fn start_and_signal(
     tree: &Tree,
     run: Run,
     signal: Signal,
@@ -77,11 +77,11 @@ fn whole() -> CompleteStates {
 
 /// Kills runs in chains of this length, each from the state that `prepare` leads to, and recovers after each chain.
 #[track_caller]
-fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
+fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     let seed = seed();
     let mut noise = Noise::new(seed);
     let whole = whole();
-    let times: Vec<_> = runs.iter().map(|run| duration(prepare, *run)).collect();
+    let times: Vec<_> = runs.iter().map(|run| measure_duration(prepare, *run)).collect();
     let (wanted, mut kills, mut chains) = (wanted_kills(), 0, 0);
     while kills < wanted {
         let tree = Tree::new();
@@ -91,7 +91,7 @@ fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
         // A complete run may leave nothing to do for the next one, which is then short and hard to hit.
         for _ in 0..chain * 3 / 2 {
             let one = usize::try_from(noise.below(runs.len() as u64)).unwrap();
-            let (_, status) = signalled(&tree, runs[one], Signal::SIGKILL, times[one], &mut noise);
+            let (_, status) = start_and_signal(&tree, runs[one], Signal::SIGKILL, times[one], &mut noise);
             if status.signal() == Some(9) {
                 done.push(runs[one]);
             } else {
@@ -102,7 +102,7 @@ fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
         }
         kills += done.len();
         chains += 1;
-        let wrong = unrecovered(&tree, &before, chains % 2 == 0);
+        let wrong = describe_unrecovered(&tree, &before, chains % 2 == 0);
         assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
         discard_tree(tree);
     }
@@ -110,7 +110,7 @@ fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
 }
 
 /// Describes what the next registration or the next unregister run does not repair.
-fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
+fn describe_unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
     if first_register {
         let done = tree.register("aarch64").omits("panicked").omits("warning:");
         if done.code != Some(0) || !tree.runs("aarch64") || !tree.settings()[0].contains("aarch64-linux") {
@@ -126,17 +126,17 @@ fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
 
 #[sandboxed]
 fn killed_registrations_are_recovered() {
-    killed("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
+    kill_repeatedly("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
 }
 
 #[sandboxed]
 fn killed_unregistrations_are_recovered() {
-    killed("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
+    kill_repeatedly("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
 }
 
 #[sandboxed]
 fn killed_upgrades_are_recovered() {
-    killed(
+    kill_repeatedly(
         "`register` with another emulator, killed at random moments, three in a row",
         &[Run::Register],
         &[Run::Upgrade],
@@ -147,7 +147,12 @@ fn killed_upgrades_are_recovered() {
 #[sandboxed]
 fn killed_runs_for_two_systems_are_recovered() {
     let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
-    killed("runs for one of two systems, killed at random moments, three in a row", &[Run::Register], &runs, 3);
+    kill_repeatedly(
+        "runs for one of two systems, killed at random moments, three in a row",
+        &[Run::Register],
+        &runs,
+        3,
+    );
 }
 
 /// All kinds of runs; nothing is repaired between them.
@@ -155,12 +160,12 @@ const ALL: [Run; 5] = [Run::Register, Run::Upgrade, Run::Unregister, Run::Regist
 
 #[sandboxed]
 fn chains_of_killed_runs_are_recovered() {
-    killed("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
+    kill_repeatedly("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
 }
 
 #[sandboxed]
 fn chains_of_killed_runs_on_a_registered_system_are_recovered() {
-    killed(
+    kill_repeatedly(
         "runs of all kinds on a registered system, killed at random moments, ten in a row",
         &[Run::Register],
         &ALL,

@@ -7,7 +7,7 @@ use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, TABLE};
 use crate::support::{Tree, qemu};
 
 /// Mounts a part of the tree on itself with these flags.
-fn remounted(tree: Tree, path: &str, flags: MsFlags) -> Tree {
+fn remount(tree: Tree, path: &str, flags: MsFlags) -> Tree {
     let (real, none) = (tree.path(path), None::<&str>);
     mount(Some(&real), &real, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).unwrap();
     mount(none, &real, none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags, none).unwrap();
@@ -70,8 +70,8 @@ fn an_empty_image_is_restored() {
 }
 
 #[track_caller]
-fn read_only(path: &str) {
-    let tree = remounted(Tree::new().dir("etc/binfmt.d").dir("var/lib/binfmt-nix"), path, MsFlags::MS_RDONLY);
+fn assert_read_only_reported(path: &str) {
+    let tree = remount(Tree::new().dir("etc/binfmt.d").dir("var/lib/binfmt-nix"), path, MsFlags::MS_RDONLY);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("read-only file system").says("remount it writable");
     before.is_restored_in(&tree);
@@ -79,22 +79,22 @@ fn read_only(path: &str) {
 
 #[sandboxed]
 fn a_read_only_binfmt_d_is_reported() {
-    read_only("etc/binfmt.d");
+    assert_read_only_reported("etc/binfmt.d");
 }
 
 #[sandboxed]
 fn a_read_only_usr_local_is_reported() {
-    read_only("usr/local");
+    assert_read_only_reported("usr/local");
 }
 
 #[sandboxed]
 fn a_read_only_var_is_reported() {
-    read_only("var");
+    assert_read_only_reported("var");
 }
 
 #[sandboxed]
 fn a_noexec_mount_is_reported() {
-    let tree = remounted(Tree::new(), "usr/local", MsFlags::MS_NOEXEC);
+    let tree = remount(Tree::new(), "usr/local", MsFlags::MS_NOEXEC);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("usr/local");
     before.is_restored_in(&tree);
@@ -103,7 +103,7 @@ fn a_noexec_mount_is_reported() {
 /// All of /etc is generated, as on NixOS. With --no-persist the other changes are possible.
 #[sandboxed]
 fn settings_are_printed_when_etc_is_read_only() {
-    let tree = remounted(Tree::new(), "etc", MsFlags::MS_RDONLY);
+    let tree = remount(Tree::new(), "etc", MsFlags::MS_RDONLY);
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-persist"]).exits(3).says("extra-extra-platforms = aarch64-linux");
     assert!(tree.runs("aarch64"));

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::output::Done;
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 const STATIC: &str = "usr/bin/qemu-aarch64-static";
 const PLAIN: &str = "usr/bin/qemu-aarch64";
@@ -61,7 +61,7 @@ fn a_host_emulator_is_copied() {
 
 #[sandboxed]
 fn the_newest_release_is_chosen() {
-    let tree = host_with_emulator(PLAIN).program(STATIC, liar("qemu-aarch64 version 9.2.4", Then::Crash));
+    let tree = host_with_emulator(PLAIN).program(STATIC, liar("qemu-aarch64 version 9.2.4", LiarBehavior::Crash));
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], format!("/{PLAIN}"));
 }
@@ -70,7 +70,7 @@ fn the_newest_release_is_chosen() {
 fn an_installed_copy_has_priority_over_newer_host_emulators() {
     let tree = host_with_emulator(STATIC);
     from_the_host(&tree).exits(0);
-    tree.write(STATIC, liar("qemu-aarch64 version 99.0.0", Then::Crash));
+    tree.write(STATIC, liar("qemu-aarch64 version 99.0.0", LiarBehavior::Crash));
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
     before.is_unchanged_in(&tree);
@@ -105,7 +105,7 @@ fn an_emulator_owned_by_another_user_is_refused() {
 
 #[sandboxed]
 fn an_emulator_of_an_old_release_is_refused() {
-    not_used(&Tree::new().program(STATIC, liar("qemu-aarch64 version 6.2.0", Then::Crash)), "6.2.0");
+    not_used(&Tree::new().program(STATIC, liar("qemu-aarch64 version 6.2.0", LiarBehavior::Crash)), "6.2.0");
 }
 
 #[sandboxed]
@@ -133,8 +133,9 @@ fn a_link_outside_the_tree_is_refused() {
 
 #[sandboxed]
 fn a_good_emulator_is_chosen_beside_a_bad_one() {
-    let tree =
-        host_with_emulator(PLAIN).program(STATIC, liar("qemu-aarch64 version 99.0.0", Then::Crash)).mode(STATIC, 0o777);
+    let tree = host_with_emulator(PLAIN)
+        .program(STATIC, liar("qemu-aarch64 version 99.0.0", LiarBehavior::Crash))
+        .mode(STATIC, 0o777);
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], format!("/{PLAIN}"));
 }

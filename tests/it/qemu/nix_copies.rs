@@ -8,7 +8,7 @@ use crate::support::emulators::busybox;
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 use crate::binfmt::userns::{joe, memory, shown};
 use crate::qemu::host_copies::not_used;
@@ -178,7 +178,7 @@ fn the_first_of_equal_releases_is_chosen() {
 #[sandboxed]
 fn the_choice_among_candidates_is_explained() {
     let tree = with_profile(store())
-        .program("usr/bin/qemu-aarch64", liar("qemu-aarch64 version 9.2.4", Then::Crash))
+        .program("usr/bin/qemu-aarch64", liar("qemu-aarch64 version 9.2.4", LiarBehavior::Crash))
         .program("usr/bin/qemu-aarch64-static", "#!/bin/sh\n")
         .program("usr/local/bin/qemu-aarch64", fs::read(qemu("aarch64")).unwrap());
     let done = tree.run(&["register", "aarch64", "--source", "host", "--dry-run"]).exits(0);
@@ -203,7 +203,7 @@ fn of_release(system: &str, version: &str) -> Tree {
 
 /// A program whose type says that it can be loaded at any address. It needs no particular address.
 fn movable(version: &str) -> Vec<u8> {
-    let mut program = liar(version, Then::Crash);
+    let mut program = liar(version, LiarBehavior::Crash);
     program[16] = 3; // ET_DYN
     program
 }
@@ -228,7 +228,7 @@ fn a_release_that_aborts_on_zeroed_data_is_refused() {
 #[sandboxed]
 fn an_old_release_at_a_fixed_address_is_refused() {
     let version = "qemu-aarch64 version 7.2.9 (Debian 1:7.2+dfsg-7+deb12u5)";
-    let fixed = Tree::new().program("usr/bin/qemu-aarch64-static", liar(version, Then::Crash));
+    let fixed = Tree::new().program("usr/bin/qemu-aarch64-static", liar(version, LiarBehavior::Crash));
     not_used(&fixed, "QEMU 7.2.9 is linked at a fixed address");
     not_used(&fixed, "https://bugs.debian.org/1087822");
     of_release("aarch64", "7.2.22").run(&["register", "aarch64", "--source", "host", "-n"]).exits(0);

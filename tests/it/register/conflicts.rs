@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF};
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 pub(crate) const FOREIGN_EMULATOR: &str = "usr/bin/qemu-aarch64-static";
 pub(crate) const FOREIGN_BOOT_FILE: &str = "usr/lib/binfmt.d/qemu-aarch64.conf";
@@ -20,10 +20,10 @@ pub(crate) fn distribution(flags: &str) -> Tree {
 #[track_caller]
 fn assert_reported(tree: &Tree, why: &str) {
     let before = tree.snapshot();
-    let done = tree.register("aarch64").exits(3).says(why).says("theirs: :").says("ours:   :").says("--force");
+    let done = tree.register("aarch64").exits(3).says(why).says("existing: :").says("wanted:   :").says("--force");
     assert_eq!(done.out, "");
     before.is_unchanged_in(tree);
-    tree.register_with("aarch64", &["--dry-run"]).exits(3).says("theirs: :");
+    tree.register_with("aarch64", &["--dry-run"]).exits(3).says("existing: :");
     before.is_unchanged_in(tree);
 }
 
@@ -31,7 +31,7 @@ fn assert_reported(tree: &Tree, why: &str) {
 fn register_uses_an_equivalent_foreign_entry() {
     let tree = distribution("PF");
     let table = tree.table();
-    let done = tree.register("aarch64").exits(0).says("left as it is").prints("runs through an entry of this system");
+    let done = tree.register("aarch64").exits(0).says("left as it is").prints("runs through another tool's entry");
     done.prints("proven: a program ran");
     assert_eq!(tree.table(), table);
     assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT));
@@ -84,7 +84,7 @@ fn an_entry_of_update_binfmts_is_used() {
     let admin =
         format!("qemu-user-static\nmagic\n0\n{}\n{}\n/tree/{FOREIGN_EMULATOR}\n\n\nyes\n", fields[4], fields[5]);
     let tree = tree.file("var/lib/binfmts/qemu-aarch64", admin);
-    tree.register("aarch64").exits(0).prints("runs through an entry of this system");
+    tree.register("aarch64").exits(0).prints("runs through another tool's entry");
 }
 
 #[sandboxed]
@@ -129,7 +129,7 @@ fn a_foreign_entry_with_a_writable_interpreter_is_reported() {
 
 #[sandboxed]
 fn a_foreign_entry_whose_interpreter_is_not_qemu_is_reported() {
-    let tree = Tree::new().mounted().program(FOREIGN_EMULATOR, liar("something else", Then::Crash));
+    let tree = Tree::new().mounted().program(FOREIGN_EMULATOR, liar("something else", LiarBehavior::Crash));
     let entry = line("qemu-aarch64", "aarch64", &tree.path(FOREIGN_EMULATOR), "PF");
     assert_reported(&tree.file(FOREIGN_BOOT_FILE, &entry).entry(&entry), "its interpreter");
 }
@@ -137,7 +137,8 @@ fn a_foreign_entry_whose_interpreter_is_not_qemu_is_reported() {
 /// The entry is equivalent, and its interpreter answers like QEMU.
 #[sandboxed]
 fn a_foreign_entry_that_does_not_work_is_reported() {
-    let tree = Tree::new().mounted().program(FOREIGN_EMULATOR, liar("qemu-aarch64 version 10.0.0", Then::Crash));
+    let tree =
+        Tree::new().mounted().program(FOREIGN_EMULATOR, liar("qemu-aarch64 version 10.0.0", LiarBehavior::Crash));
     let entry = line("qemu-aarch64", "aarch64", &tree.path(FOREIGN_EMULATOR), "PF");
     let tree = tree.file(FOREIGN_BOOT_FILE, &entry).entry(&entry);
     let before = tree.snapshot();

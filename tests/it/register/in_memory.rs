@@ -105,7 +105,7 @@ fn a_foreign_entry_in_conflict_is_reported_unless_forced() {
 fn a_bad_emulator_is_rejected() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::LiarBehavior::Crash);
     let liar = crate::support::emulators::outside("liar", &liar);
     tree.register_by("aarch64", &liar, &["--in-memory"]).exits(1).says("does not work");
     before.is_restored_in(&tree);
@@ -136,7 +136,7 @@ fn flag_c_follows_the_last_registration() {
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
     tree.register_with("aarch64", &["--in-memory", "--credentials"])
         .exits(0)
-        .says("instead of ours of that name")
+        .says("replacing the current entry")
         .says("flag C:");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
     tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(0).prints("runs already");
@@ -151,7 +151,7 @@ fn flag_c_follows_the_last_registration() {
 fn a_bad_emulator_does_not_replace_a_good_one() {
     let tree = Tree::new().mounted();
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
-    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::LiarBehavior::Crash);
     let liar = crate::support::emulators::outside("liar", &liar);
     tree.register_by("aarch64", &liar, &["--in-memory", "--credentials"]).exits(1).says("does not work");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "PF".to_owned()));
@@ -193,7 +193,7 @@ fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     let none = None::<&str>;
     mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
     tree.unmount();
-    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
+    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name already exists");
     assert!(tree.is_mounted());
     assert_eq!(tree.table(), foreign);
     assert!(tree.runs("aarch64"));

@@ -120,7 +120,7 @@ fn a_receipt_that_names_foreign_files_is_rejected() {
             assert_rejected_with(&tree, Some("aarch64"), &made, "passwd");
         }
         for made in shared {
-            assert_rejected_with(&tree, None, &made, "does not make there");
+            assert_rejected_with(&tree, None, &made, "which binfmt-nix does not make");
         }
     }
     // Nor one of our files under the wrong system.
@@ -215,7 +215,7 @@ fn register_completes_a_run_without_its_last_record() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     mark_incomplete(&tree);
-    tree.run(&["status"]).exits(0).says("its registration was cut short").says("binfmt-nix unregister all");
+    tree.run(&["status"]).exits(0).says("its registration was interrupted").says("binfmt-nix unregister all");
     tree.register("aarch64").exits(0).prints("proven: a program ran");
     assert!(tree.runs("aarch64"));
     let registered = tree.snapshot();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::emulators::{other_qemu, outside};
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 #[sandboxed]
 fn register_replaces_the_emulator() {
@@ -55,7 +55,7 @@ fn assert_rolled_back(bad: &Path) {
 
 #[sandboxed]
 fn a_new_emulator_that_does_not_work_is_rolled_back() {
-    assert_rolled_back(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
+    assert_rolled_back(&outside("liar", &liar("qemu-aarch64 version 11.0.0", LiarBehavior::Crash)));
 }
 
 #[sandboxed]

@@ -68,18 +68,18 @@ impl Stalled {
 }
 
 /// Whether a process exists and is not a zombie.
-fn lives(id: Pid) -> bool {
+fn is_alive(id: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Waits for the end of a process; false after a limit that no machine is too slow for.
-fn ends(id: Pid) -> bool {
+fn ends_within_limit(id: Pid) -> bool {
     let deadline = Instant::now() + LIMIT;
-    while lives(id) && Instant::now() < deadline {
+    while is_alive(id) && Instant::now() < deadline {
         sleep(Duration::from_millis(1));
     }
-    !lives(id)
+    !is_alive(id)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_worker_ends_with_the_tool() {
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
     lock.try_lock().unwrap();
-    assert!(ends(stalled.child));
+    assert!(ends_within_limit(stalled.child));
 }
 
 /// A worker that is stopped neither ends nor reaches one of its own limits, and without the signal the tool reports a
@@ -143,7 +143,7 @@ fn a_signal_ends_the_tool_and_the_worker() {
     kill(child, Signal::SIGSTOP).unwrap();
     kill(Pid::from_raw(i32::try_from(stalled.tool.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(stalled.done().status.code(), Some(143));
-    assert!(!lives(child));
+    assert!(!is_alive(child));
 }
 
 #[test]

@@ -62,27 +62,27 @@ const CODE: usize = 0xb0;
 
 /// The behaviour of a liar when the kernel starts it as an interpreter.
 #[derive(Clone, Copy)]
-pub(crate) enum Then {
+pub(crate) enum LiarBehavior {
     /// Ends by an illegal instruction.
     Crash,
     /// Exits with status 0 and does nothing.
-    Shirk,
+    DoNothing,
     /// Prints 16 bytes of the program's path, which a check could take for the argv\[0] that a probe prints.
-    Forget,
+    WrongOutput,
     /// Prints the same, half a second later.
-    Dawdle,
+    LateWrongOutput,
 }
 
 /// A static program for x86_64 that answers `--version` with this text, and emulates nothing.
-pub(crate) fn liar(version: &str, then: Then) -> Vec<u8> {
+pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these tests emulate aarch64 and others on x86_64");
     }
-    let jump = match then {
-        Then::Crash => 33,
-        Then::Shirk => 24,
-        Then::Forget => 35,
-        Then::Dawdle => 59,
+    let jump = match behavior {
+        LiarBehavior::Crash => 33,
+        LiarBehavior::DoNothing => 24,
+        LiarBehavior::WrongOutput => 35,
+        LiarBehavior::LateWrongOutput => 59,
     };
     let text = format!("{version}\n");
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();

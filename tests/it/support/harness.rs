@@ -59,7 +59,8 @@ pub(crate) fn skip(what: &'static str, why: impl Into<String>) -> ! {
 
 /// Runs the tests that the command line selects, or only one of them if this process is its sandbox.
 pub(crate) fn main() -> ExitCode {
-    if let Some(code) = sandbox::play(|wanted| TESTS.iter().find(|test| test.name() == wanted).map(|test| test.run)) {
+    if let Some(code) = sandbox::run_role(|wanted| TESTS.iter().find(|test| test.name() == wanted).map(|test| test.run))
+    {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let args = Arguments::from_args();

@@ -29,7 +29,7 @@ pub(crate) mod texts;
 pub(crate) mod tree;
 pub(crate) mod watcher;
 
-pub(crate) use emulators::{Then, liar, qemu};
+pub(crate) use emulators::{LiarBehavior, liar, qemu};
 pub(crate) use harness::skip;
 pub(crate) use tree::Tree;
 

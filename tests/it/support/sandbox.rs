@@ -105,7 +105,7 @@ pub(crate) fn itself(role: &str) -> io::Result<Command> {
 }
 
 /// Plays the role that [`itself`] set; `None` in the harness.
-pub(crate) fn play(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
+pub(crate) fn run_role(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
     let role = env::var(ROLE).ok().or_else(as_an_emulator)?;
     let args: Vec<_> = env::args_os().skip(1).collect();
     let error = match (role.as_str(), args.as_slice()) {

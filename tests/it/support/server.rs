@@ -119,7 +119,7 @@ fn serve(stream: TcpStream, bytes: &[u8], manner: &Manner, log: &Log) -> io::Res
     stream.set_nodelay(true)?;
     let mut input = BufReader::new(stream.try_clone()?);
     let mut output = Counted { stream, log };
-    while let Some(request) = read(&mut input)? {
+    while let Some(request) = read_request(&mut input)? {
         let line = format!("{} {:?}", request.line, request.range);
         log.requests.lock().unwrap().push(line);
         log.logins.lock().unwrap().push(request.login.clone());
@@ -130,7 +130,7 @@ fn serve(stream: TcpStream, bytes: &[u8], manner: &Manner, log: &Log) -> io::Res
     Ok(())
 }
 
-fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
+fn read_request(input: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if input.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -178,8 +178,8 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
         }
         Manner::Says(range) => out.all(&[head(*range, "").as_bytes(), part])?,
         Manner::With(more) => out.all(&[head(Some(&correct_range), more).as_bytes(), part])?,
-        Manner::Whole(length) => whole(out, bytes, Some(*length))?,
-        Manner::Endless => whole(out, bytes, None)?,
+        Manner::Whole(length) => send_whole(out, bytes, Some(*length))?,
+        Manner::Endless => send_whole(out, bytes, None)?,
         Manner::Status(code, header) => {
             out.all(&[format!("HTTP/1.1 {code} X\r\nContent-Length: 0\r\n{header}\r\n\r\n").as_bytes()])?;
         }
@@ -220,7 +220,7 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
     Ok(true)
 }
 
-fn whole(out: &mut Counted<'_>, bytes: &[u8], length: Option<u64>) -> io::Result<()> {
+fn send_whole(out: &mut Counted<'_>, bytes: &[u8], length: Option<u64>) -> io::Result<()> {
     let framing = length.map_or("Connection: close".to_owned(), |n| format!("Content-Length: {n}"));
     out.all(&[format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes()])?;
     let mut left = length.unwrap_or(u64::MAX);

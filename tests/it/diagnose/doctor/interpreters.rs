@@ -11,7 +11,7 @@ use crate::register::conflicts::{FOREIGN_EMULATOR, distribution};
 use crate::support::sandbox::with_all_users;
 use crate::support::table::line;
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 fn adopted_entry(flags: &str) -> Tree {
     let tree = distribution(flags);
@@ -196,7 +196,7 @@ fn a_release_before_7_2_is_found() {
 
 #[sandboxed]
 fn an_interpreter_that_does_not_run_is_found_and_repaired() {
-    let tree = foreign_entry(&liar("qemu-aarch64 version 10.0.0", Then::Crash), "PF");
+    let tree = foreign_entry(&liar("qemu-aarch64 version 10.0.0", LiarBehavior::Crash), "PF");
     let found = finds(&tree, &["does-not-run"]);
     // The emulator may end before or after the tool inspects it.
     let why = finding(&found, "does-not-run")["why"].as_str().unwrap();

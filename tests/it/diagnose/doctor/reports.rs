@@ -88,7 +88,7 @@ pub(crate) fn registered_tree() -> Tree {
 fn a_fresh_machine_is_healthy() {
     for tree in [Tree::new(), Tree::new().mounted(), Tree::without_nix()] {
         finds(&tree, &[]);
-        tree.run(&["doctor"]).exits(0).prints("nothing is wrong: looked at");
+        tree.run(&["doctor"]).exits(0).prints("nothing is wrong: examined");
     }
 }
 

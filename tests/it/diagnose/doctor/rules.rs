@@ -185,7 +185,7 @@ fn a_missing_flag_p_is_found_and_repaired() {
 
 #[sandboxed]
 fn flag_p_with_an_old_qemu_is_found_and_repaired() {
-    let old = crate::support::liar("qemu-aarch64 version 5.2.0", crate::support::Then::Shirk);
+    let old = crate::support::liar("qemu-aarch64 version 5.2.0", crate::support::LiarBehavior::DoNothing);
     let tree = Tree::without_nix().mounted().program("usr/bin/qemu-aarch64", old);
     let entry = line("qemu-aarch64", "aarch64", &tree.path("usr/bin/qemu-aarch64"), "PF");
     let tree = tree.file("usr/lib/binfmt.d/q.conf", format!("{entry}\n")).entry(&entry);

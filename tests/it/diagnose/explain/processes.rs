@@ -85,7 +85,7 @@ fn a_replaced_emulator_of_a_running_process_is_reported() {
     outside("qemu-aarch64", &bytes);
     let upgraded = process.explained(0);
     assert_eq!((&upgraded["entry"]["starts"], &upgraded["verdict"]), (&"same".into(), &"emulated".into()));
-    assert!(upgraded["notes"].to_string().contains("has no name any more"), "{upgraded:#}");
+    assert!(upgraded["notes"].to_string().contains("was deleted"), "{upgraded:#}");
     // An entry that is registered again starts the new file.
     clear();
     register_rule("arm64", "aarch64", &emulator, "PF");
@@ -107,7 +107,7 @@ fn native_and_script_processes_are_explained() {
     let script = outside("script", format!("#!/bin/sh\n{SCRIPT}\n").as_bytes());
     let value = Waiting::start(&mut Command::new(&script)).explained(0);
     assert_eq!((&value["verdict"], &value["program"]), (&"script".into(), &"/scratch/script".into()), "{value:#}");
-    explain(&["--pid", "4194305"]).exits(1).says("cannot look at process 4194305");
+    explain(&["--pid", "4194305"]).exits(1).says("cannot inspect process 4194305");
 }
 
 /// A script of a foreign shell: execve(2) was called with the script, and its interpreter is emulated.

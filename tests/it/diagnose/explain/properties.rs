@@ -67,7 +67,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
 
 fn tables() -> impl Strategy<Value = Table> {
     let mounted = (entries(), prop::bool::weighted(0.9), vec("[a-z]{1,5}", 0..2))
-        .prop_map(|(entries, enabled, strange)| Table::Mounted { entries, strange, enabled });
+        .prop_map(|(entries, enabled, unsupported)| Table::Mounted { entries, unsupported, enabled });
     prop_oneof![8 => mounted, 1 => Just(Table::NotMounted), 1 => Just(Table::Offline)]
 }
 

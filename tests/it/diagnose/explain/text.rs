@@ -49,7 +49,7 @@ fn the_text_report_explains_each_step() {
         "/scratch/emulator",
     ];
     assert_eq!(done.out.lines().take(text.len()).collect::<Vec<_>>(), text, "{}", done.out);
-    let done = done.prints("runs by emulation\n    entry arm64 runs it by /scratch/emulator\n");
+    let done = done.prints("runs by emulation\n    entry arm64 runs it with /scratch/emulator\n");
     assert!(done.out.lines().all(|line| line.chars().count() <= 80), "{}", done.out);
     // The entry holds the file of its registration. The path now names another file.
     fs::remove_file(&emulator).unwrap();
@@ -130,7 +130,7 @@ fn root_option_selects_interpreters_and_table() {
     let tree = Tree::new().mounted().program("emulators/arm", native());
     tree.enter(&line("arm", "arm", Path::new("/emulators/arm"), ""));
     let program = probe("arm");
-    tree.run(&["explain", program.to_str().unwrap()]).exits(0).prints("entry arm runs it by /emulators/arm");
+    tree.run(&["explain", program.to_str().unwrap()]).exits(0).prints("entry arm runs it with /emulators/arm");
     explain(&[program.to_str().unwrap()]).exits(3);
     tree.remove("emulators/arm");
     tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
@@ -146,6 +146,6 @@ fn hidden_entries_are_reported() {
     register_rule("riscv", "riscv64", &emulator, "PF");
     mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
-    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("to make it run");
+    done.prints("an entry that is not visible here runs programs of riscv64").omits("to make it run");
     explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
 }

@@ -138,7 +138,7 @@ fn json_fields_are_the_documented_ones() {
 #[sandboxed]
 fn a_missing_flag_f_fails_chroot_and_sandbox() {
     let tree = machine_with_entry(&real_qemu(), "P");
-    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real in there", FORCE);
+    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real inside", FORCE);
     // The named repair works.
     tree.register_with("aarch64", &["--force"]).exits(0);
     assert_eq!(run_test(&tree, 0).1["entry"], "qemu-aarch64");

@@ -10,7 +10,7 @@ use crate::qemu::archive::from_archive::{
     bundled, emulator_bytes, every_kind, gz, manifest_for, tar, two_emulators_tar_gz,
 };
 use crate::support::emulators::outside;
-use crate::support::{Then, Tree, liar};
+use crate::support::{LiarBehavior, Tree, liar};
 
 /// Checks that the archive is refused with one of these exit statuses and this reason, and that only the lock changed.
 #[track_caller]
@@ -57,7 +57,7 @@ fn an_archive_without_the_requested_emulator_is_refused() {
 fn a_truncated_archive_is_refused() {
     let whole = fs::read(two_emulators_tar_gz()).unwrap();
     for parts in [1, 10, 500, 999] {
-        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
+        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot extract an emulator from");
     }
     refused(&whole[..whole.len() - 1], &[], &[1], "");
 }
@@ -79,8 +79,8 @@ fn a_member_that_is_not_the_named_emulator_is_refused() {
     refused(&of(&emulator_bytes("riscv64")), &[], &[1], "qemu-riscv64");
     refused(&of(b"#!/bin/sh\n"), &[], &[1], "not an ELF");
     refused(&of(b""), &[], &[1], "is empty");
-    refused(&of(&liar("qemu-arm version 1.2.3", Then::Crash)), &[], &[1], "--version");
-    let file = outside("liar", &of(&liar("qemu-aarch64 version 10.0.13 (liar)", Then::Crash)));
+    refused(&of(&liar("qemu-arm version 1.2.3", LiarBehavior::Crash)), &[], &[1], "--version");
+    let file = outside("liar", &of(&liar("qemu-aarch64 version 10.0.13 (liar)", LiarBehavior::Crash)));
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "aarch64", "--from", file.to_str().unwrap()]).exits(1).says("nothing was changed");
