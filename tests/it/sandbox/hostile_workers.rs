@@ -126,19 +126,19 @@ fn a_killed_worker_is_reported() {
 
 #[test]
 fn an_unknown_frame_is_rejected() {
-    assert_eq!(error_of("mad"), "the download worker said what it must not: a frame of the kind 72");
+    assert_eq!(error_of("mad"), "the download worker broke the protocol: a frame of the kind 72");
 }
 
 #[test]
 fn an_oversized_frame_is_rejected() {
     let message = error_of("boasting");
-    assert_eq!(message, "the download worker said what it must not: a frame of 4294967295 bytes");
+    assert_eq!(message, "the download worker broke the protocol: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn excess_bytes_are_rejected() {
     let (error, received) = download_with("generous", b"", LIMIT);
-    let wanted = "the download worker said what it must not: more bytes of qemu-aarch64 than it has";
+    let wanted = "the download worker broke the protocol: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
     assert!(received > 0 && received <= 16_661_520, "{received}");
 }
@@ -146,7 +146,7 @@ fn excess_bytes_are_rejected() {
 #[test]
 fn missing_bytes_are_rejected() {
     let message = error_of("stingy");
-    let wanted = "the download worker said what it must not: the end of qemu-aarch64 before its last byte";
+    let wanted = "the download worker broke the protocol: the end of qemu-aarch64 before its last byte";
     assert_eq!(message, wanted);
 }
 
