@@ -157,7 +157,9 @@ fn unusable_error(archive: &PinnedArchive, why: String) -> Error {
 fn describe_digest_origin(vouched: DigestOrigin) -> &'static str {
     match vouched {
         DigestOrigin::HashedHere => "its bytes were hashed for this binfmt-nix",
-        DigestOrigin::Others => "its digest is the one that several other projects demand, and was not checked here",
+        DigestOrigin::OtherProjects => {
+            "its digest is the one that several other projects demand, and was not checked here"
+        }
         DigestOrigin::Publisher => "its digest is the publisher's own word, and was not checked here",
     }
 }

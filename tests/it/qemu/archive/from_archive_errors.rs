@@ -41,7 +41,7 @@ fn a_digest_that_does_not() {
 fn what_it_has_not() {
     refused(&gz(&tar(&[("qemu-arm", b"x")])), &[], &[1], "no usable qemu-aarch64");
     refused(&gz(&tar(&[])), &[], &[1], "has none");
-    refused(b"odd", &[], &[1], "no tar archive");
+    refused(b"odd", &[], &[1], "not a tar archive");
     refused(b"", &[], &[1], "it is empty");
     // Of several, one is enough.
     let tree = Tree::new();
@@ -110,7 +110,7 @@ fn sized(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
 #[sandboxed]
 fn a_way_out() {
     for path in ["/usr/bin/qemu-aarch64", "../../usr/bin/qemu-aarch64", "usr/../../qemu-aarch64-static"] {
-        refused(&odd(path, EntryType::Regular), &[], &[1], "outside");
+        refused(&odd(path, EntryType::Regular), &[], &[1], "leads out");
     }
 }
 
@@ -167,8 +167,8 @@ fn every_kind_of_harm_in_every_kind_of_archive() {
 pub(crate) fn harms() -> [(Vec<u8>, &'static str); 9] {
     let real = real("aarch64");
     [
-        (odd("../qemu-aarch64", EntryType::Regular), "outside"),
-        (odd("/usr/bin/qemu-aarch64", EntryType::Regular), "outside"),
+        (odd("../qemu-aarch64", EntryType::Regular), "leads out"),
+        (odd("/usr/bin/qemu-aarch64", EntryType::Regular), "leads out"),
         (odd("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
         (odd("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
         (odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),

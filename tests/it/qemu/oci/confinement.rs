@@ -107,6 +107,6 @@ fn its_death_is_told() {
     kill(stalled.child, Signal::SIGKILL).unwrap();
     let mut said = String::new();
     stalled.tool.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.contains("the process that pulls it was killed by signal 9 SIGKILL"), "{said}");
+    assert!(said.contains("the pull worker was killed by signal 9 SIGKILL"), "{said}");
     assert!(said.contains("\"code\":1,"), "{said}");
 }

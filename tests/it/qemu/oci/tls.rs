@@ -159,7 +159,7 @@ fn https_is_not_left_for_http() {
     // Nor are we made to ask this machine for tokens.
     let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{}/token""#, plain.address);
     elsewhere.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
-    elsewhere.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, where nobody is asked");
+    elsewhere.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, which was not contacted");
     assert!(plain.requests().is_empty());
 }
 
@@ -199,7 +199,7 @@ fn realms_that_must_not() {
     for server in strangers {
         let (told, outcome) = realm("registry.fox.test", server);
         assert_eq!((told, outcome.code), (vec![None], 1), "{server}");
-        let withheld = format!("to be told to {server}, which is not of its own domain: that was not done");
+        let withheld = format!("which was not sent to {server}, because that is not in the registry's own domain");
         assert!(outcome.error.contains(&withheld), "{outcome:?}");
     }
 }

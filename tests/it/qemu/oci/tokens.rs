@@ -100,7 +100,7 @@ fn tokens_that_end() {
 fn tokens_that_are_refused() {
     let tokens = tokens();
     let (image, server) = closed(format!(r#"Bearer realm="http://{}/""#, tokens.address), "nothing");
-    Tool::pulls(server.image(&image.index)).fails(1, "it wants a password");
+    Tool::pulls(server.image(&image.index)).fails(1, "the registry requires a password");
     assert_eq!((tokens.requests().len(), server.requests().len()), (1, 2));
 }
 
@@ -128,7 +128,7 @@ fn strange_tokens() {
     for answer in odd {
         let tokens = Server::start(move |_| answer.clone());
         let (image, server) = with_tokens(&tokens);
-        let outcome = Tool::pulls(server.image(&image.index)).fails(1, "127.0.0.1, which gives tokens for it: ");
+        let outcome = Tool::pulls(server.image(&image.index)).fails(1, "token server 127.0.0.1: ");
         assert!(outcome.error.len() < 1000, "{outcome:?}");
         assert_eq!(server.requests().len(), 1);
     }
