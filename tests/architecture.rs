@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn no_file_has_grown_past_600_lines() {
+fn files_have_at_most_600_lines() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let long: Vec<_> = ["src", "magic/src", "tests"]
         .iter()
@@ -19,7 +19,7 @@ fn no_file_has_grown_past_600_lines() {
 
 /// Each line of the table of faults is kept by a test that is there, and that its command runs.
 #[test]
-fn no_line_of_the_table_of_faults_is_orphaned() {
+fn every_line_of_the_table_of_faults_names_an_existing_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = fs::read_to_string(root.join("packaging/FAULTS.md")).unwrap();
     let lines: Vec<Vec<&str>> = table.lines().filter(|line| line.contains("`cargo test")).map(cells).collect();
@@ -43,7 +43,7 @@ fn no_line_of_the_table_of_faults_is_orphaned() {
 
 /// Each check of the doctor is found by a test: on a real kernel, with real Nix, or where that cannot be, on facts.
 #[test]
-fn every_check_of_the_doctor_is_shown() {
+fn every_check_of_the_doctor_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
     let sources = files(&root.join("src/diagnose/doctor"));

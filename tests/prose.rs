@@ -57,7 +57,7 @@ fn every_link_of_a_document_leads_to_a_file() {
 }
 
 #[test]
-fn words_are_found_as_a_whole_over_lines_and_with_their_exceptions() {
+fn phrases_are_found_across_lines_and_outside_of_their_exceptions() {
     let list = ["blue", "is red | there is red"].map(Banned::parse);
     let found = |text: &str| hits(text, &list);
     assert_eq!(found("// It is\n// red, Blue?"), [(1, "is red".to_owned()), (2, "blue".to_owned())]);

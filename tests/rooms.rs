@@ -372,7 +372,7 @@ fn every_form_of_import_is_read() {
 }
 
 #[test]
-fn what_is_no_import_is_not_read() {
+fn text_that_is_not_an_import_is_ignored() {
     for text in [
         "use std::ui::Ui; use other::crate_ui;",
         "// use crate::ui;\n/* crate::ui::x */ //! [`crate::ui`]",

@@ -49,7 +49,7 @@ download\t'The release that this version pins'
 fallback\t'As auto; if no Debian mirror works, an archive of another publisher'"
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l mirror -d 'Try this Debian mirror first (also: BINFMT_NIX_MIRROR)' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l on-stop -d 'Leave or remove the entries when a signal ends --watch' -r -f -a "leave\t'Keep them registered, and exit with status 0'
-remove\t'Unregister them, and exit with the status of that'"
+remove\t'Unregister them, and exit with the status of unregister'"
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l ready-file -d 'Keep a file at PATH while --watch has everything in place' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
@@ -88,7 +88,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l insecure-n
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l offline -d 'Download nothing; use what is on this machine'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l no-cache -d 'Keep a downloaded QEMU in memory instead of the cache'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l map-root -d 'Be root inside, with the subordinate ids (podman, buildah)'
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s v -l verbose -d 'Print which entries of the machine\'s table are taken over'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s v -l verbose -d 'Print which entries of the machine\'s own table are copied'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s V -l version -d 'Print version'
@@ -96,7 +96,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -s o -l out
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l host -d 'Fetch for this kind of machine: x86_64 or aarch64 [default: this]' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l qemu-version -d 'Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l source -d 'Choose where QEMU comes from' -r -f -a "download\t'A package of Debian'
-fallback\t'The same; if no Debian mirror works, an archive of another publisher'"
+fallback\t'The same; if no Debian mirror works, another publisher\'s archive'"
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l mirror -d 'Try this Debian mirror first (also: BINFMT_NIX_MIRROR)' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand fetch" -l json -d 'Print the result as JSON on standard output'

@@ -124,13 +124,15 @@ pub fn read_table(host: &Host) -> Result<Table> {
 fn read_entry_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     match host.open_nofollow(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => host::kernel_files::read_once(&opened?).map(Some).map_err(|e| Error::io("read", &host.at(path), e)),
+        opened => {
+            host::kernel_files::read_once(&opened?).map(Some).map_err(|e| Error::io("read", &host.real_path(path), e))
+        }
     }
 }
 
 /// May we register here? Says why not, before anything was changed.
 pub fn check_writable(host: &Host) -> Result<()> {
-    let register = host.at(&entry_path("register"));
+    let register = host.real_path(&entry_path("register"));
     match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
         Ok(()) => Ok(()),
         Err(errno) => Err(Error::Unsupported {
@@ -156,7 +158,7 @@ pub fn mount_table(host: &Host) -> Result<()> {
 
 /// What it means that the table could not be mounted.
 pub fn mount_error(host: &Host, errno: Errno) -> Error {
-    let what = format!("cannot mount binfmt_misc on {}: {}", host.at(Path::new(DIR)).display(), errno.desc());
+    let what = format!("cannot mount binfmt_misc on {}: {}", host.real_path(Path::new(DIR)).display(), errno.desc());
     let hint = match errno {
         Errno::ENODEV | Errno::ENOENT => {
             "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module (modprobe binfmt_misc), \
@@ -211,7 +213,7 @@ pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
 /// tool has replaced since is out of the table already.
 fn remove_entry_if(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
     let path = entry_path(name);
-    let failed = |e| Error::io("remove the entry", &host.at(&path), e);
+    let failed = |e| Error::io("remove the entry", &host.real_path(&path), e);
     let mut file = match host.open_kernel_file(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         opened => opened.map_err(failed)?,

@@ -20,8 +20,8 @@ pub struct RegisterArgs {
     /// Give setuid programs their rights (flag C); this is a risk
     ///
     /// Foreign setuid programs, such as sudo in a container, then run with the rights of their owner. So does QEMU, and
-    /// it obeys QEMU_LOG_FILENAME and similar variables of its caller: every user who may start a foreign setuid program
-    /// can write files as the program's owner. Builds never need this.
+    /// it obeys QEMU_LOG_FILENAME and similar variables of its caller: every user who may start a foreign setuid
+    /// program can write files as the program's owner. Builds never need this.
     #[arg(long)]
     pub credentials: bool,
     /// Configure Nix even if it was not found here
@@ -35,8 +35,8 @@ pub struct RegisterArgs {
     pub no_persist: bool,
     /// Keep QEMU in memory and write nothing to disk
     ///
-    /// For hosts whose files cannot be written. QEMU is kept in a sealed memory file, and the registration ends with the
-    /// next restart. Nix is not configured; the line for nix.conf is printed.
+    /// For hosts whose files cannot be written. QEMU is kept in a sealed memory file, and the registration ends with
+    /// the next restart. Nix is not configured; the line for nix.conf is printed.
     #[arg(long, conflicts_with_all = ["nix", "no_persist"])]
     pub in_memory: bool,
     /// Register even if another tool's entry handles this system
@@ -50,10 +50,10 @@ pub struct RegisterArgs {
     /// Keeps running in the foreground. If an entry is removed, it is registered again after half a second without
     /// further changes, so that it ends up above the entries that a restarted systemd-binfmt adds. QEMU in memory stays
     /// open for that; an installed one is not installed again. An unmounted table is mounted again, and still has its
-    /// entries. Deliberate changes are reported but not reverted: another entry that takes precedence, or a 0 written to
-    /// an entry or to `status`. The table is also checked every 30 seconds, in case an event was missed; failed attempts
-    /// are retried then, and at every change. It needs 6 MB, and no processor time while nothing happens. One instance
-    /// handles all systems; a second one exits with status 3 and names the first.
+    /// entries. Deliberate changes are reported but not reverted: another entry that takes precedence, or a 0 written
+    /// to an entry or to `status`. The table is also checked every 30 seconds, in case an event was missed; failed
+    /// attempts are retried then, and at every change. It needs 6 MB, and no processor time while nothing happens. One
+    /// instance handles all systems; a second one exits with status 3 and names the first.
     ///
     /// Before it starts to watch, everything is as without --watch: errors, exit status and output. Findings are
     /// reported, and it keeps running. SIGTERM, SIGINT or SIGHUP ends it; see --on-stop. A second signal ends it at
@@ -61,8 +61,8 @@ pub struct RegisterArgs {
     ///
     /// For systemd: Type=notify, with WatchdogSec= if wanted. READY=1 is sent when everything is in place, STATUS= says
     /// what is not. Each event is a line on standard error, such as `2026-11-24T18:00:00Z info registered
-    /// system=aarch64 entry=qemu-aarch64`. With --json it is a JSON object on standard output, one document a line: first
-    /// the usual result of register, then the events.
+    /// system=aarch64 entry=qemu-aarch64`. With --json it is a JSON object on standard output, one document a line:
+    /// first the usual result of register, then the events.
     #[arg(long)]
     pub watch: bool,
     /// Leave or remove the entries when a signal ends --watch
@@ -82,12 +82,12 @@ pub struct RegisterArgs {
     pub dry_run: bool,
 }
 
-/// What becomes of watched entries at the end.
+/// What happens to watched entries when a signal ends `--watch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StopAction {
     /// Keep them registered, and exit with status 0
     Leave,
-    /// Unregister them, and exit with the status of that
+    /// Unregister them, and exit with the status of unregister
     Remove,
 }
 
@@ -114,7 +114,7 @@ pub struct RunArgs {
     /// option they cannot map ids inside.
     #[arg(long)]
     pub map_root: bool,
-    /// Print which entries of the machine's table are taken over
+    /// Print which entries of the machine's own table are copied
     #[arg(long, short)]
     pub verbose: bool,
     /// The command and its arguments; default: your shell
@@ -150,7 +150,7 @@ pub struct FetchArgs {
 pub enum FetchSource {
     /// A package of Debian
     Download,
-    /// The same; if no Debian mirror works, an archive of another publisher
+    /// The same; if no Debian mirror works, another publisher's archive
     Fallback,
 }
 
@@ -162,7 +162,7 @@ pub struct CacheArgs {
     pub what: Option<CacheCommand>,
 }
 
-/// What can be done with the cache.
+/// The subcommands of `cache`.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum CacheCommand {
     /// Remove all cached downloads
@@ -268,7 +268,7 @@ pub struct GenArgs {
     pub what: GenTarget,
 }
 
-/// What `gen` can generate.
+/// The subcommands of `gen`.
 #[derive(Debug, Subcommand)]
 pub enum GenTarget {
     /// Print the catalogue of pinned QEMUs for qemu-user packages
@@ -287,8 +287,8 @@ pub struct DoctorArgs {
     pub message: Vec<String>,
     /// Repair what can be repaired safely
     ///
-    /// Does what register would do: removed entries are registered again, the nix-daemon is restarted. Findings that
-    /// need a decision are reported.
+    /// Repairs what register would repair: removed entries are registered again, and the nix-daemon is restarted.
+    /// Findings that need a decision are only reported.
     #[arg(long, conflicts_with = "message")]
     pub fix: bool,
     /// Wait at most SECONDS for another binfmt-nix to finish

@@ -1,4 +1,4 @@
-//! The hidden subcommand `internal`, by which the tool starts itself as a worker.
+//! The hidden subcommand `internal`, with which the tool starts itself as a worker.
 
 use crate::qemu::archive::unpack;
 use crate::qemu::debian::verify;
@@ -89,7 +89,8 @@ pub enum Worker {
 }
 
 impl Worker {
-    /// Does the worker's part. A confined worker has opened nothing before; the probe acts on the machine below `root`.
+    /// Runs the worker in this process. A confined worker has opened no file before; the probe acts on the machine
+    /// below `root`.
     pub fn run(&self, root: &Path) -> Result<ExitCode> {
         match self {
             Self::Download => crate::qemu::download::worker::run_worker(),

@@ -1,6 +1,7 @@
-//! The command line: clap types only. Doc comments are the help texts.
+//! The command line: its arguments as clap types, and the commands.
 //!
-//! The first paragraph of a comment is what `-h` prints; all of it is printed by `--help`, and is in the man page.
+//! Doc comments of the types are the help texts. `-h` prints the first paragraph of a comment; `--help` and the man
+//! page have all of it.
 
 pub mod args;
 pub mod commands;
@@ -47,7 +48,7 @@ pub struct Cli {
     /// packaging/schema. Notes, warnings and errors stay on standard error.
     #[arg(long, global = true)]
     pub json: bool,
-    /// The command
+    /// Command to run
     #[command(subcommand)]
     pub command: Command,
 }
@@ -95,13 +96,13 @@ pub enum Command {
     /// and exit status are the usual ones. The table ends with the command; nothing on the machine changes except the
     /// cache of downloads. This needs Linux 6.7 or newer.
     ///
-    /// Entries of the machine's own table whose interpreter can be opened are copied into the new table. NIX_CONFIG gets
-    /// the line that lets Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
-    /// outside: use a store of your own (nix build --store ~/store), or binfmt-nix-register(8).
+    /// Entries of the machine's own table whose interpreter can be opened are copied into the new table. NIX_CONFIG
+    /// gets the line that lets Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
+    /// outside of the namespace: use a store of your own (nix build --store ~/store), or binfmt-nix-register(8).
     ///
     /// Inside, setuid programs such as sudo do not get their rights, supplementary groups show as nogroup but still
-    /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error names
-    /// the setting and the change; packaging/apparmor has a profile for Ubuntu.
+    /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error
+    /// names the setting and the change; packaging/apparmor has a profile for Ubuntu.
     Run(RunArgs),
     /// Download emulators into an archive, for register --from
     ///
@@ -115,10 +116,10 @@ pub enum Command {
     Cache(CacheArgs),
     /// Explain why a program runs or does not run
     ///
-    /// Reads a file as the kernel's execve(2) does, and reports entry by entry what becomes of it, and which command
-    /// makes it run. Scripts are followed to their interpreter, and that one to its own. With --pid, reports whether a
-    /// process is emulated, which program runs in it, and which entry it came from; for the user's own processes this
-    /// needs no root.
+    /// Reads a file as the kernel's execve(2) does, and reports for each entry whether it matches, and which command
+    /// makes the file run. Scripts are followed to their interpreter, and interpreters to their own. With --pid,
+    /// reports whether a process is emulated, which program runs in it, and which entry it came from; for the user's
+    /// own processes this needs no root.
     ///
     /// What a security module forbids, and files that are open for writing (ETXTBSY), cannot be seen.
     Explain(ExplainArgs),
@@ -127,9 +128,9 @@ pub enum Command {
     /// Checks the kernel, the entries, the emulators, the boot rules and Nix. Each finding has its cause and the
     /// command that repairs it. The exit status is 3 if there is a finding.
     ///
-    /// With an error message of Nix, the kernel, docker, podman, QEMU or sudo, explains the message for this machine: is
-    /// the system registered, is Nix configured, was its daemon restarted. It also detects that a build of hundreds of
-    /// derivations is a cross build, which finds nothing in the binary cache, and says how to get the native build.
+    /// With an error message of Nix, the kernel, docker, podman, QEMU or sudo, explains the message for this machine:
+    /// is the system registered, is Nix configured, was its daemon restarted. It also detects that a build of hundreds
+    /// of derivations is a cross build, which finds nothing in the binary cache, and says how to get the native build.
     Doctor(DoctorArgs),
     /// Show which systems are registered, and whether they work
     ///
@@ -158,7 +159,7 @@ pub enum Command {
     /// Generate files of the source tree
     #[command(hide = true)]
     Gen(GenArgs),
-    /// Start this program as a worker of its own
+    /// Run this process as a worker of another binfmt-nix
     #[command(hide = true)]
     Internal(Internal),
 }

@@ -1,10 +1,10 @@
-//! The options that say where QEMU comes from.
+//! The options that select where QEMU comes from.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Where an emulator comes from: arguments of `register` and `run`.
+/// Arguments of `register` and `run` that select the source of an emulator.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// Use this static QEMU (for one system)
@@ -16,8 +16,9 @@ pub struct SourceArgs {
     ///
     /// A .deb, an .apk, a .tar.gz, .tar.xz or .tar.zst, a directory, or a program: on this machine, at an https:// URL,
     /// or in an image of a registry (oci://HOST/NAME@sha256:HEX). Files called qemu-TARGET or qemu-TARGET-static are
-    /// taken, wherever they are in it. With `all`, every system that it has is used. A URL needs --sha256, an image has
-    /// its digest in its name; --insecure-no-digest lifts both. No network is needed for a local path.
+    /// used, in any directory of it. With `all`, every system that it contains is registered. A URL needs --sha256, and
+    /// an image needs the digest in its name; --insecure-no-digest allows both without one. No network is needed for a
+    /// local path.
     #[arg(long, value_name = "PATH|URL|IMAGE", conflicts_with_all = ["source", "qemu", "mirror"])]
     pub from: Option<PathBuf>,
     /// Refuse the file of --from unless it has this SHA-256
@@ -43,11 +44,11 @@ pub struct SourceArgs {
     pub offline: bool,
     /// Choose where QEMU comes from
     ///
-    /// A download is Debian's qemu-user 10.0.13, verified against digests that are compiled in. Mirrors are tried in this
-    /// order: --mirror or BINFMT_NIX_MIRROR, apt's own mirror on Debian, mirrors.kernel.org, snapshot.debian.org. Only
-    /// with `fallback`, archives of other publishers are tried if none of them has the package; their digests are pinned
-    /// too, and the origin of each digest is reported. A server that fails temporarily is tried again, and an
-    /// interrupted download of a whole file continues where it stopped.
+    /// A download is Debian's qemu-user 10.0.13, verified against digests that are compiled in. Mirrors are tried in
+    /// this order: --mirror or BINFMT_NIX_MIRROR, apt's own mirror on Debian, mirrors.kernel.org, snapshot.debian.org.
+    /// Only with `fallback`, archives of other publishers are tried if none of them has the package; their digests are
+    /// pinned too, but binfmt-nix has not verified them itself, so the origin of each digest is reported. A server that
+    /// fails temporarily is tried again, and an interrupted download of a whole file continues where it stopped.
     #[arg(long, value_enum, default_value_t = SourceKind::Auto)]
     pub source: SourceKind,
     /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)

@@ -6,11 +6,9 @@
 pub mod exit_code;
 pub mod failure;
 pub mod hint;
-pub mod trust;
 
 pub use exit_code::ExitCode;
 pub use failure::Failure;
-pub use trust::Distrust;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +19,28 @@ use crate::sha256::Sha256;
 
 /// What functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Reason why a file or directory is not trusted: a user other than root, or than the one who runs the program, can
+/// change it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// The owner is neither root nor the user of this process.
+    #[error("{path} belongs to user {uid}, who could change it")]
+    Owner {
+        /// Path of the file or directory
+        path: PathBuf,
+        /// Owner of the file or directory
+        uid: u32,
+    },
+    /// Mode bits let other users write.
+    #[error("{path} may be written by others (mode {mode:04o})")]
+    Writable {
+        /// Path of the file or directory
+        path: PathBuf,
+        /// Permission bits of the file or directory
+        mode: u32,
+    },
+}
 
 /// One failure. The text says what was tried, on what, and why it failed;
 /// [`Error::hint`] says what repairs it.
@@ -143,14 +163,14 @@ pub enum Error {
         why: String,
     },
     /// Other bytes than those that were named by their digest.
-    #[error("{what} has the SHA-256 {is}, not {wanted}; nothing of it was used")]
+    #[error("{what} has the SHA-256 {actual}, not {expected}; nothing of it was used")]
     Digest {
         /// the file
         what: String,
         /// what it has
-        is: Sha256,
+        actual: Sha256,
         /// what was named
-        wanted: Sha256,
+        expected: Sha256,
     },
     /// There is no QEMU to be had.
     #[error("no usable {binary} found: {tried}")]
@@ -162,7 +182,7 @@ pub enum Error {
     },
     /// A file or directory that others can write.
     #[error("not safe: {0}")]
-    Untrusted(#[from] Distrust),
+    Untrusted(#[from] TrustError),
     /// The receipt cannot be understood.
     #[error("the receipt {} cannot be used: {why}", path.display())]
     Receipt {

@@ -107,7 +107,7 @@ impl Dir {
 
     /// Creates a file that must not be there, for this user alone.
     pub(super) fn create_file(&self, name: &OsStr) -> io::Result<File> {
-        failpoint::before("create", &self.path_of(name))?;
+        failpoint::begin_change("create", &self.path_of(name))?;
         let flags = AS_IT_IS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
@@ -115,9 +115,9 @@ impl Dir {
     /// Creates a directory in this one, mode 0755 whatever the umask, or nothing.
     pub(super) fn make_dir(&self, name: &OsStr) -> io::Result<Self> {
         let mode = Mode::from_raw_mode(0o755);
-        failpoint::before("mkdir", &self.path_of(name))?;
+        failpoint::begin_change("mkdir", &self.path_of(name))?;
         rustix::fs::mkdirat(&self.file, name, mode)?;
-        let made = failpoint::before("chmod", &self.path_of(name)).and_then(|()| {
+        let made = failpoint::begin_change("chmod", &self.path_of(name)).and_then(|()| {
             let made = self.open_child(name)?;
             rustix::fs::fchmod(&made.file, mode)?;
             self.sync_dir()?;
@@ -132,34 +132,34 @@ impl Dir {
 
     /// Gives a file or directory another name here, in the place of whatever has it.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        failpoint::before("rename", &self.path_of(to))?;
+        failpoint::begin_change("rename", &self.path_of(to))?;
         rustix::fs::renameat(&self.file, from, &self.file, to)?;
         self.sync_dir()
     }
 
     /// Gives a file a second name here.
     pub(super) fn hard_link(&self, name: &OsStr, second: &OsStr) -> io::Result<()> {
-        failpoint::before("link", &self.path_of(second))?;
+        failpoint::begin_change("link", &self.path_of(second))?;
         Ok(rustix::fs::linkat(&self.file, name, &self.file, second, AtFlags::empty())?)
     }
 
     /// Removes a name that is no directory's.
     pub(super) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
-        failpoint::before("unlink", &self.path_of(name))?;
+        failpoint::begin_change("unlink", &self.path_of(name))?;
         rustix::fs::unlinkat(&self.file, name, AtFlags::empty())?;
         self.sync_dir()
     }
 
     /// Removes an empty directory.
     pub(super) fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
-        failpoint::before("rmdir", &self.path_of(name))?;
+        failpoint::begin_change("rmdir", &self.path_of(name))?;
         rustix::fs::unlinkat(&self.file, name, AtFlags::REMOVEDIR)?;
         self.sync_dir()
     }
 
     /// Removes a directory and all that is in it.
     pub(super) fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
-        failpoint::before("remove", &self.path_of(name))?;
+        failpoint::begin_change("remove", &self.path_of(name))?;
         // The library opens what is in it without following links either.
         let anchored = Path::new("/proc/self/fd").join(self.file.as_fd().as_raw_fd().to_string());
         std::fs::remove_dir_all(anchored.join(name))
@@ -167,7 +167,7 @@ impl Dir {
 
     /// `fsync(2)`: names that were made or taken away are so on the disk.
     pub(super) fn sync_dir(&self) -> io::Result<()> {
-        failpoint::before("fsync", &self.real)?;
+        failpoint::begin_change("fsync", &self.real)?;
         self.file.sync_all()
     }
 }

@@ -13,7 +13,7 @@ impl Host {
     /// Creates one directory, mode 0755 whatever the umask.
     pub fn make_dir(&self, path: &Path) -> Result<()> {
         let (above, name) = self.open_parent_checked(path)?;
-        above.make_dir(name).map(drop).map_err(|e| Error::io("create the directory", &self.at(path), e))
+        above.make_dir(name).map(drop).map_err(|e| Error::io("create the directory", &self.real_path(path), e))
     }
 
     /// Creates the missing directories above `path`; another process may do the
@@ -33,7 +33,7 @@ impl Host {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-            Err(e) => Err(Error::io("remove the directory", &self.at(path), e)),
+            Err(e) => Err(Error::io("remove the directory", &self.real_path(path), e)),
         }
     }
 
@@ -56,7 +56,7 @@ impl Host {
         });
         filled.map_err(|e| {
             drop(above.remove_tree(&temp));
-            Error::io("create the directory", &self.at(path), e)
+            Error::io("create the directory", &self.real_path(path), e)
         })
     }
 
@@ -76,7 +76,7 @@ impl Host {
         if above.contains(&temp).unwrap_or(true) {
             drop(above.remove_tree(&temp));
         }
-        renamed.map(|()| true).map_err(|e| Error::io("remove the directory", &self.at(path), e))
+        renamed.map(|()| true).map_err(|e| Error::io("remove the directory", &self.real_path(path), e))
     }
 
     /// Removes what killed runs left in `dir`. Only under the lock.
@@ -90,7 +90,7 @@ impl Host {
         let here = self.open_dir_checked(dir)?;
         for name in left {
             let removed = if here.open_child(name).is_ok() { here.remove_tree(name) } else { here.remove_file(name) };
-            removed.map_err(|e| Error::io("remove", &self.at(&dir.join(name)), e))?;
+            removed.map_err(|e| Error::io("remove", &self.real_path(&dir.join(name)), e))?;
         }
         Ok(())
     }

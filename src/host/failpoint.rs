@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 /// The next change is about to be made.
-pub(super) fn before(what: &str, path: &Path) -> io::Result<()> {
+pub(super) fn begin_change(what: &str, path: &Path) -> io::Result<()> {
     active::reach(what, path, &mut || Ok(()))
 }
 

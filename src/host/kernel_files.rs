@@ -19,12 +19,12 @@ pub type DirContents = Vec<(OsString, Option<Vec<u8>>)>;
 impl Host {
     /// Opens a file of the kernel for both, never creating it.
     pub fn open_kernel_file(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.at(path))
+        OpenOptions::new().read(true).write(true).open(self.real_path(path))
     }
 
     /// Exactly one `write(2)` to a file of the kernel, never creating it.
     pub fn write_kernel_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(self.at(path))?;
+        let mut file = OpenOptions::new().write(true).open(self.real_path(path))?;
         write_once(&mut file, bytes, path)
     }
 
@@ -32,7 +32,7 @@ impl Host {
     /// read(2). All of it is of one directory, whatever is mounted or unmounted there meanwhile; a file that goes
     /// meanwhile is left out. `None` if there is no directory.
     pub fn read_kernel_dir(&self, path: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<Option<DirContents>> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let dir = match Dir::open(&real) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(|e| Error::io("list", &real, e))?,
@@ -64,7 +64,7 @@ pub fn read_once(file: &File) -> io::Result<Vec<u8>> {
 
 /// Exactly one `write(2)` to an open file of the kernel.
 pub fn write_once(file: &mut File, bytes: &[u8], path: &Path) -> io::Result<()> {
-    failpoint::before("tell the kernel", path)?;
+    failpoint::begin_change("tell the kernel", path)?;
     match file.write(bytes)? {
         n if n == bytes.len() => Ok(()),
         _ => Err(io::ErrorKind::WriteZero.into()),

@@ -36,7 +36,7 @@ impl Host {
     /// Takes the lock file at `path`, waiting up to `patience` for another
     /// process that holds it. `waiting` is called once, with the holder's record.
     pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let failed = |e| Error::io("lock", &real, e);
         self.make_parents(path)?;
         let (dir, name) = self.open_parent_checked(path)?;
@@ -49,7 +49,7 @@ impl Host {
 
     /// Locks the file or directory at `path` itself. The holder is not recorded.
     pub fn lock_path(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
         self.wait_for_lock(&mut file, &real, patience, waiting, |_| None)?;
         Ok(Lock { file, signed: false })
@@ -99,7 +99,8 @@ impl Host {
 impl Host {
     /// Whether a process holds the lock that [`Host::lock_path`] takes.
     pub fn is_locked(&self, path: &Path) -> bool {
-        File::open(self.at(path)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        File::open(self.real_path(path))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The current holder of the lock, as recorded in the file; does not block.

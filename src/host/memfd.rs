@@ -13,19 +13,19 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 /// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
 /// Children inherit it: an emulator opens that very path.
 pub fn create_program(bytes: &[u8]) -> io::Result<File> {
-    let mut file = memory(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
+    let mut file = create_memfd(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
     file.write_all(bytes)?;
     Ok(file)
 }
 
 /// A file in memory for a program that is yet to be written, and then sealed.
 pub fn create_sealable() -> io::Result<File> {
-    memory(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
+    create_memfd(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
 }
 
-/// An empty file in memory, for what is no program.
+/// Creates an empty file in memory, for data that is never executed.
 pub fn create_scratch() -> io::Result<File> {
-    scratch()
+    create_memfd(MFdFlags::MFD_CLOEXEC, nix::libc::MFD_NOEXEC_SEAL)
 }
 
 /// Is this a file in memory that this program made, whichever process of it?
@@ -44,14 +44,9 @@ pub fn seal_program(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// For what a program prints.
-pub(super) fn scratch() -> io::Result<File> {
-    memory(MFdFlags::MFD_CLOEXEC, nix::libc::MFD_NOEXEC_SEAL)
-}
-
 /// `vm.memfd_noexec` wants to be told whether the memory is for a program
 /// (memfd_create(2)); kernels before 6.3 know neither flag.
-fn memory(flags: MFdFlags, purpose: u32) -> io::Result<File> {
+fn create_memfd(flags: MFdFlags, purpose: u32) -> io::Result<File> {
     let told = flags | MFdFlags::from_bits_retain(purpose);
     match memfd_create(c"binfmt-nix", told) {
         Err(nix::errno::Errno::EINVAL) => Ok(File::from(memfd_create(c"binfmt-nix", flags)?)),

@@ -10,31 +10,31 @@ use super::mount::parse_mountinfo_line;
 impl Host {
     /// Is the file system that holds `path` mounted noexec? Its mount point, then.
     pub fn noexec_mount(&self, path: &Path) -> Option<PathBuf> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let noexec = statvfs(&real).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOEXEC));
         noexec.then(|| mount_point(&real)).flatten()
     }
 
     /// The SELinux context of a file.
     pub fn selinux_label(&self, path: &Path) -> Option<String> {
-        let label = xattr::get(self.at(path), "security.selinux").ok()??;
+        let label = xattr::get(self.real_path(path), "security.selinux").ok()??;
         Some(String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned())
     }
 
     /// Does a file have this permission bit for anybody? Symbolic links are followed.
     pub fn has_mode(&self, path: &Path, bits: u32) -> bool {
         use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata(self.at(path)).is_ok_and(|meta| meta.mode() & bits != 0)
+        std::fs::metadata(self.real_path(path)).is_ok_and(|meta| meta.mode() & bits != 0)
     }
 
     /// May we write to it, as far as mode bits and mounts say?
     pub fn may_write(&self, path: &Path) -> bool {
-        nix::unistd::access(&self.at(path), nix::unistd::AccessFlags::W_OK).is_ok()
+        nix::unistd::access(&self.real_path(path), nix::unistd::AccessFlags::W_OK).is_ok()
     }
 
     /// Which namespace of this kind ("mnt", "pid") a process is in: `mnt:[4026531841]`.
     pub fn namespace_link(&self, process: &str, kind: &str) -> Option<PathBuf> {
-        std::fs::read_link(self.at(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
+        std::fs::read_link(self.real_path(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
     }
 
     /// Are we in the namespaces that the machine was started with? Their numbers are fixed (Linux's

@@ -54,7 +54,7 @@ use crate::sha256::Sha256;
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
-    caught: signals::Caught,
+    signals: signals::SignalState,
 }
 
 /// What tells one version of a file from the next without reading it.
@@ -109,12 +109,12 @@ impl Host {
             let e = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(Error::io("open the root directory", &root, e));
         }
-        Ok(Self { root, caught: signals::Caught::default() })
+        Ok(Self { root, signals: signals::SignalState::default() })
     }
 
     /// The running machine itself.
     pub fn live() -> Self {
-        Self { root: PathBuf::from("/"), caught: signals::Caught::default() }
+        Self { root: PathBuf::from("/"), signals: signals::SignalState::default() }
     }
 
     /// Is this the running machine itself, and not a tree below `--root`?
@@ -123,13 +123,13 @@ impl Host {
     }
 
     /// Where a logical path really is.
-    pub fn at(&self, path: &Path) -> PathBuf {
+    pub fn real_path(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// A logical path with all its symbolic links followed.
     pub fn resolve_symlinks(&self, path: &Path) -> Result<PathBuf> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let resolved = real.canonicalize().map_err(|e| Error::io("find", &real, e))?;
         let inside = resolved.strip_prefix(&self.root).map(|rest| Path::new("/").join(rest));
         inside.map_err(|_| Error::io("find inside the root directory", &resolved, io::ErrorKind::NotFound.into()))
@@ -138,38 +138,38 @@ impl Host {
     /// Below a `--root`: where a symbolic link on the way to `path` leads, if that
     /// is out of the tree.
     pub fn target_outside_root(&self, path: &Path) -> Option<PathBuf> {
-        let there = path.ancestors().find_map(|above| self.at(above).canonicalize().ok())?;
+        let there = path.ancestors().find_map(|above| self.real_path(above).canonicalize().ok())?;
         (!there.starts_with(&self.root)).then_some(there)
     }
 
     /// The whole file, or `None` if there is none.
-    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let real = self.at(path);
+    pub fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let real = self.real_path(path);
         absent_is_none(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
     }
 
-    /// Like [`Host::read`], by the checked way (see `safe_open`) and through no link.
+    /// Like [`Host::read_file`], by the checked way (see `safe_open`) and through no link.
     pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match self.open_trusted(path) {
-            Ok(mut file) => file.read_to_end(&mut bytes).map_err(|e| Error::io("read", &self.at(path), e))?,
+            Ok(mut file) => file.read_to_end(&mut bytes).map_err(|e| Error::io("read", &self.real_path(path), e))?,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         Ok(Some(bytes))
     }
 
-    /// Like [`Host::read`], but trouble of any kind is "no answer": for hints
+    /// Like [`Host::read_file`], but trouble of any kind is "no answer": for hints
     /// about the machine that only improve a message.
     pub fn read_lossy(&self, path: &Path) -> Option<String> {
-        let bytes = std::fs::read(self.at(path)).ok()?;
+        let bytes = std::fs::read(self.real_path(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Names in a directory, in the order that the kernel lists them; none if
     /// the directory does not exist.
     pub fn list_dir(&self, path: &Path) -> Result<Vec<OsString>> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let read = absent_is_none(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
         let Some(read) = read else {
             return Ok(Vec::new());
@@ -181,18 +181,18 @@ impl Host {
 
     /// `lstat(2)`, or `None` if there is nothing by that name.
     pub fn lstat(&self, path: &Path) -> Result<Option<Metadata>> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         absent_is_none(std::fs::symlink_metadata(&real)).map_err(|e| Error::io("look at", &real, e))
     }
 
     /// Does anything have this name? A dangling symbolic link counts.
     pub fn exists(&self, path: &Path) -> bool {
-        std::fs::symlink_metadata(self.at(path)).is_ok()
+        std::fs::symlink_metadata(self.real_path(path)).is_ok()
     }
 
     /// Opens a regular file for reading, never through a final symbolic link.
     pub fn open_nofollow(&self, path: &Path) -> Result<File> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
@@ -204,7 +204,7 @@ impl Host {
     /// Opens a program by the checked way (see `safe_open`): nobody but root, or who
     /// runs us, can change it or put another in its place.
     pub fn open_trusted(&self, path: &Path) -> Result<File> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let (dir, name) = self.open_parent_checked(path)?;
         let file = check_regular(dir.open_file(name).map_err(|e| Error::io("open", &real, e))?, &real)?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
@@ -213,7 +213,7 @@ impl Host {
 
     /// Is it a regular file, and no symbolic link to one?
     pub fn is_regular_file(&self, path: &Path) -> bool {
-        std::fs::symlink_metadata(self.at(path)).is_ok_and(|meta| meta.is_file())
+        std::fs::symlink_metadata(self.real_path(path)).is_ok_and(|meta| meta.is_file())
     }
 
     /// Digest and seal of a file; `None` if it does not exist.
@@ -222,8 +222,8 @@ impl Host {
             return Ok(None);
         }
         let mut file = self.open_nofollow(path)?;
-        let meta = file.metadata().map_err(|e| Error::io("look at", &self.at(path), e))?;
-        let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.at(path), e))?;
+        let meta = file.metadata().map_err(|e| Error::io("look at", &self.real_path(path), e))?;
+        let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.real_path(path), e))?;
         Ok(Some((sum, FileStamp::from_metadata(&meta))))
     }
 }

@@ -17,14 +17,14 @@ impl Host {
     /// Mounts a binfmt_misc of the caller's user namespace on `path`.
     pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), Errno> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        failpoint::before("mount", path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
-        nix::mount::mount(Some("binfmt_misc"), &self.at(path), Some("binfmt_misc"), flags, None::<&str>)
+        failpoint::begin_change("mount", path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
+        nix::mount::mount(Some("binfmt_misc"), &self.real_path(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
     /// Takes the topmost mount on `path` away; `false` if it is in use.
     pub fn unmount(&self, path: &Path) -> Result<bool> {
-        let real = self.at(path);
-        failpoint::before("unmount", &real).map_err(|e| Error::io("unmount", &real, e))?;
+        let real = self.real_path(path);
+        failpoint::begin_change("unmount", &real).map_err(|e| Error::io("unmount", &real, e))?;
         match nix::mount::umount2(&real, MntFlags::UMOUNT_NOFOLLOW) {
             Ok(()) => Ok(true),
             Err(Errno::EBUSY) => Ok(false),
@@ -42,7 +42,7 @@ impl Host {
     pub fn mount_id(&self, path: &Path) -> Option<String> {
         let number = self.mount_number(path)?;
         let unique = StatxFlags::from_bits_retain(MNT_ID_UNIQUE);
-        match rustix::fs::statx(CWD, self.at(path), AtFlags::NO_AUTOMOUNT, unique) {
+        match rustix::fs::statx(CWD, self.real_path(path), AtFlags::NO_AUTOMOUNT, unique) {
             Ok(answer) if answer.stx_mask & MNT_ID_UNIQUE != 0 => Some(answer.stx_mnt_id.to_string()),
             _ => Some(number),
         }
@@ -50,7 +50,7 @@ impl Host {
 
     /// The number of the topmost mount on `path`, in this mount namespace.
     fn mount_number(&self, path: &Path) -> Option<String> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         // Later lines lie on top of earlier ones.
         text.lines()
@@ -61,7 +61,7 @@ impl Host {
 
     /// Is the file system that holds `path` read-only?
     pub fn is_read_only_fs(&self, path: &Path) -> bool {
-        nix::sys::statvfs::statvfs(&self.at(path))
+        nix::sys::statvfs::statvfs(&self.real_path(path))
             .is_ok_and(|fs| fs.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
     }
 }

@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::FileId;
-use super::memfd::{read_from_start, scratch};
+use super::memfd::{create_scratch, read_from_start};
 
 /// Long enough for a loaded machine, short enough for a person who waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
 
 /// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless root. Killed after two
 /// minutes.
-pub fn run_for_caller(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
+pub fn run_with_nix_variables(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let home = (super::env::effective_ids().0 != 0).then_some("HOME");
     let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
     let told = names.filter_map(|name| Some((name, super::env::var(name)?)));
@@ -102,7 +102,7 @@ impl StoppedChild {
     pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let filler = fill_pipe(&write)?;
-        let complaints = scratch()?;
+        let complaints = create_scratch()?;
         let mut command = clean_command(program);
         command.args(args).stdout(write).stderr(complaints.try_clone()?);
         if let Some(arg0) = arg0 {
@@ -164,7 +164,7 @@ impl Drop for StoppedChild {
 }
 
 fn run_with_patience(command: &mut Command, patience: Duration) -> io::Result<ProcessOutput> {
-    let (mut out, mut err) = (scratch()?, scratch()?);
+    let (mut out, mut err) = (create_scratch()?, create_scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
     let now = Instant::now();
     let status = wait_for_exit(&mut child, now.checked_add(patience).unwrap_or(now))?;

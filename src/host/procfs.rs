@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const PATH_MAX: usize = 4096;
 
 /// The file that a process executes, and how the kernel names it.
-pub fn executable_of(pid: u32) -> io::Result<(File, PathBuf)> {
+pub fn open_executable(pid: u32) -> io::Result<(File, PathBuf)> {
     let link = proc_path(pid, "exe");
     Ok((File::open(&link)?, std::fs::read_link(&link)?))
 }

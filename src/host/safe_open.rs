@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::Host;
 use super::dir_fd::Dir;
 use super::trust::check_trust;
-use crate::error::{Distrust, Error, Result};
+use crate::error::{Error, Result, TrustError};
 
 /// So many links are followed by the kernel too (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
@@ -39,7 +39,7 @@ impl Host {
             if let Some(target) = walk.step_into(&name)? {
                 links = links.saturating_add(1);
                 if links > MOST_LINKS {
-                    return Err(Error::io("follow the links to", &self.at(path), Errno::LOOP.into()));
+                    return Err(Error::io("follow the links to", &self.real_path(path), Errno::LOOP.into()));
                 }
                 ahead.extend(components(walk.remaining_target(&name, &target)?));
             }
@@ -60,7 +60,7 @@ impl Host {
             };
             at = target;
         }
-        Err(Error::io("follow the links to", &self.at(path), Errno::LOOP.into()))
+        Err(Error::io("follow the links to", &self.real_path(path), Errno::LOOP.into()))
     }
 
     /// Where the link at `path` leads; `None` if there is no link.
@@ -73,7 +73,7 @@ impl Host {
         };
         let uid = dir.owner_of(name).map_err(failed)?;
         if super::trust::is_untrusted_uid(uid) {
-            return Err(Distrust::Owner { path: real, uid }.into());
+            return Err(TrustError::Owner { path: real, uid }.into());
         }
         let inside = dir.real_path().join(&target);
         let inside = inside.strip_prefix(&self.root).map_err(|_| leads_out(&real, &target))?;
@@ -84,7 +84,7 @@ impl Host {
     pub(super) fn open_parent_checked<'p>(&self, path: &'p Path) -> Result<(Dir, &'p OsStr)> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok((self.open_dir_checked(parent)?, name)),
-            _ => Err(Error::io("write", &self.at(path), io::ErrorKind::IsADirectory.into())),
+            _ => Err(Error::io("write", &self.real_path(path), io::ErrorKind::IsADirectory.into())),
         }
     }
 }
@@ -122,7 +122,7 @@ impl PathWalk<'_> {
         let target = target.ok_or_else(|| failed(io::ErrorKind::NotADirectory.into()))?;
         let uid = self.here.owner_of(name).map_err(failed)?;
         if super::trust::is_untrusted_uid(uid) {
-            return Err(Distrust::Owner { path: real, uid }.into());
+            return Err(TrustError::Owner { path: real, uid }.into());
         }
         Ok(target)
     }
@@ -166,7 +166,7 @@ fn components(path: &Path) -> Vec<OsString> {
 fn check_traversable(dir: Dir) -> Result<Dir> {
     let meta = dir_metadata(&dir)?;
     match check_trust(dir.real_path(), &meta) {
-        Some(Distrust::Writable { .. }) if meta.mode() & 0o1000 != 0 => Ok(dir),
+        Some(TrustError::Writable { .. }) if meta.mode() & 0o1000 != 0 => Ok(dir),
         Some(why) => Err(why.into()),
         None => Ok(dir),
     }

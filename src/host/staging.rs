@@ -24,29 +24,29 @@ pub(super) fn unique_name() -> OsString {
 
 /// A temporary name, which goes with this value unless it became a real one.
 #[derive(Debug)]
-pub(super) struct Temp {
+pub(super) struct TempName {
     dir: Dir,
     name: OsString,
     placed: bool,
 }
 
-impl Temp {
+impl TempName {
     /// An empty file, which nobody else may read yet.
-    pub(super) fn create(dir: Dir) -> io::Result<(Self, File)> {
+    pub(super) fn create_file(dir: Dir) -> io::Result<(Self, File)> {
         let name = unique_name();
         let file = dir.create_file(&name)?;
         Ok((Self { dir, name, placed: false }, file))
     }
 
     /// A second name of the file `name`.
-    pub(super) fn second_name(dir: Dir, name: &OsStr) -> io::Result<Self> {
+    pub(super) fn link_file(dir: Dir, name: &OsStr) -> io::Result<Self> {
         let second = self::unique_name();
         dir.hard_link(name, &second)?;
         Ok(Self { dir, name: second, placed: false })
     }
 
     /// Renames it, in the place of whatever has that name.
-    pub(super) fn place(&mut self, name: &OsStr) -> io::Result<()> {
+    pub(super) fn rename_to(&mut self, name: &OsStr) -> io::Result<()> {
         let placed = self.dir.rename(&self.name, name);
         // Where both were names of one file, rename(2) does nothing; and of an
         // fsync that failed we cannot tell.
@@ -60,7 +60,7 @@ impl Temp {
     }
 }
 
-impl Drop for Temp {
+impl Drop for TempName {
     fn drop(&mut self) {
         if !self.placed {
             // Swept by the next run, if this fails.
@@ -72,7 +72,7 @@ impl Drop for Temp {
 /// A file that is being filled. Dropped unplaced, it is deleted.
 #[derive(Debug)]
 pub struct StagedFile {
-    pub(super) temp: Temp,
+    pub(super) temp: TempName,
     pub(super) file: File,
 }
 
@@ -86,9 +86,9 @@ impl StagedFile {
     /// file that is open for writing cannot be executed: ETXTBSY).
     pub fn into_program(self) -> io::Result<StagedProgram> {
         let Self { temp, file } = self;
-        failpoint::before("chmod", &temp.path())?;
+        failpoint::begin_change("chmod", &temp.path())?;
         file.set_permissions(Permissions::from_mode(0o755))?;
-        failpoint::before("fsync", &temp.path())?;
+        failpoint::begin_change("fsync", &temp.path())?;
         file.sync_all()?;
         let read_only = temp.dir.open_file(&temp.name)?;
         drop(file);
@@ -99,7 +99,7 @@ impl StagedFile {
 /// A staged file that is complete and can be executed, under its temporary name.
 #[derive(Debug)]
 pub struct StagedProgram {
-    pub(super) temp: Temp,
+    pub(super) temp: TempName,
     file: File,
 }
 
@@ -114,5 +114,5 @@ impl StagedProgram {
 /// A second name of what will be replaced, to go back to.
 #[derive(Debug)]
 pub struct Backup {
-    pub(super) temp: Temp,
+    pub(super) temp: TempName,
 }

@@ -5,13 +5,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Host;
-use crate::error::{Distrust, Error, Result};
+use crate::error::{Error, Result, TrustError};
 
 impl Host {
     /// Checks an open file and every directory that leads to `path`, from the
     /// root prefix down.
-    pub fn check_file_trust(&self, path: &Path, file: &File) -> Result<Option<Distrust>> {
-        let real = self.at(path);
+    pub fn check_file_trust(&self, path: &Path, file: &File) -> Result<Option<TrustError>> {
+        let real = self.real_path(path);
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
         Ok(check_trust(&real, &meta).or(self.check_parents_trust(path)?))
     }
@@ -31,7 +31,7 @@ impl Host {
 
     /// Why nothing can be safely made at `path`, if so: a directory above it, as
     /// far as there is one, or a link on the way is not only root's.
-    pub fn check_creation_trust(&self, path: &Path) -> Result<Option<Distrust>> {
+    pub fn check_creation_trust(&self, path: &Path) -> Result<Option<TrustError>> {
         let mut above = path.ancestors().skip(1);
         let Some(there) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
         match self.open_dir_checked(there) {
@@ -43,15 +43,15 @@ impl Host {
     /// A sticky directory such as /nix/store (1775) lets others add names, but
     /// not replace what root owns: it shields a file that is there and is judged
     /// by itself.
-    fn check_parents_trust(&self, path: &Path) -> Result<Option<Distrust>> {
+    fn check_parents_trust(&self, path: &Path) -> Result<Option<TrustError>> {
         let above: Vec<_> = path.ancestors().skip(1).collect();
         for dir in above.into_iter().rev() {
-            let real = self.at(dir);
+            let real = self.real_path(dir);
             let meta = std::fs::metadata(&real).map_err(|e| Error::io("look at", &real, e))?;
             let shields = meta.mode() & 0o1000 != 0;
             match check_trust(&real, &meta) {
                 None => {}
-                Some(Distrust::Writable { .. }) if shields => {}
+                Some(TrustError::Writable { .. }) if shields => {}
                 why => return Ok(why),
             }
         }
@@ -59,12 +59,12 @@ impl Host {
     }
 }
 
-pub(super) fn check_trust(path: &Path, meta: &Metadata) -> Option<Distrust> {
+pub(super) fn check_trust(path: &Path, meta: &Metadata) -> Option<TrustError> {
     let path = path.to_owned();
     if is_untrusted_uid(meta.uid()) {
-        Some(Distrust::Owner { path, uid: meta.uid() })
+        Some(TrustError::Owner { path, uid: meta.uid() })
     } else if meta.mode() & 0o022 != 0 && !is_private_group(meta) {
-        Some(Distrust::Writable { path, mode: meta.mode() & 0o7777 })
+        Some(TrustError::Writable { path, mode: meta.mode() & 0o7777 })
     } else {
         None
     }

@@ -104,14 +104,14 @@ pub fn path_is_missing(path: &Path) -> bool {
 }
 
 /// The first `n` bytes of a file of the running machine.
-pub fn read_first_bytes(path: &Path, n: u64) -> io::Result<Vec<u8>> {
+pub fn read_path_head(path: &Path, n: u64) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(n).read_to_end(&mut head)?;
     Ok(head)
 }
 
 /// The first `n` bytes of an open file.
-pub fn first_bytes(file: &File, n: u64) -> io::Result<Vec<u8>> {
+pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
     let mut file = file;
     let mut bytes = Vec::new();
     file.rewind()?;

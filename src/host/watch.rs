@@ -53,7 +53,7 @@ impl Host {
     /// Begins to watch a directory. From now on no signal that [`Host::catch_signals`] catches is lost between a question
     /// whether one came and a wait: each makes a pipe readable that the wait looks at.
     pub fn watch(&self, path: &Path, InotifyInstance(events): InotifyInstance) -> Result<DirWatch> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let failed = |e: io::Error| Error::io("watch", &real, e);
         let (signals, end) = UnixStream::pair().map_err(failed)?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {

@@ -9,15 +9,15 @@ use std::path::Path;
 use xattr::FileExt as _;
 
 use super::dir_fd::Dir;
-use super::staging::{Backup, StagedFile, StagedProgram, Temp};
+use super::staging::{Backup, StagedFile, StagedProgram, TempName};
 use super::{Host, failpoint};
 use crate::error::{Error, Result};
 
 impl Host {
     /// An empty temporary file in the logical directory `dir`.
     pub fn stage_file(&self, dir: &Path) -> Result<StagedFile> {
-        let staged = Temp::create(self.open_dir_checked(dir)?);
-        let (temp, file) = staged.map_err(|e| Error::io("create a temporary file in", &self.at(dir), e))?;
+        let staged = TempName::create_file(self.open_dir_checked(dir)?);
+        let (temp, file) = staged.map_err(|e| Error::io("create a temporary file in", &self.real_path(dir), e))?;
         Ok(StagedFile { temp, file })
     }
 
@@ -25,13 +25,13 @@ impl Host {
     pub fn place_program(&self, file: StagedProgram, path: &Path) -> Result<()> {
         let StagedProgram { mut temp, .. } = file;
         let name = path.file_name().unwrap_or_default();
-        temp.place(name).map_err(|e| Error::io("place", &self.at(path), e))
+        temp.rename_to(name).map_err(|e| Error::io("place", &self.real_path(path), e))
     }
 
     /// A second name for what may be at `path`, to go back to.
     pub fn keep_backup(&self, path: &Path) -> Result<Option<Backup>> {
         let Some((dir, name)) = self.open_parent_if_exists(path)? else { return Ok(None) };
-        let temp = Temp::second_name(dir, name).map_err(|e| Error::io("keep", &self.at(path), e))?;
+        let temp = TempName::link_file(dir, name).map_err(|e| Error::io("keep", &self.real_path(path), e))?;
         Ok(Some(Backup { temp }))
     }
 
@@ -39,7 +39,7 @@ impl Host {
     pub fn restore_backup(&self, previous: Backup, path: &Path) -> Result<()> {
         let Backup { mut temp } = previous;
         let name = path.file_name().unwrap_or_default();
-        temp.place(name).map_err(|e| Error::io("put back", &self.at(path), e))
+        temp.rename_to(name).map_err(|e| Error::io("put back", &self.real_path(path), e))
     }
 
     /// Replaces or creates a file by temp, fchmod, fsync, rename, fsync of the
@@ -47,13 +47,13 @@ impl Host {
     /// a new one is 0644.
     pub fn write_atomic(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let (dir, name) = self.open_parent_checked(path)?;
-        replace_file(&dir, name, bytes).map_err(|e| Error::io("write", &self.at(path), e))
+        replace_file(&dir, name, bytes).map_err(|e| Error::io("write", &self.real_path(path), e))
     }
 
     /// Opens a file that is written piece by piece, for this user alone; created if it is not there. A link, or
     /// what has a second name, is refused.
     pub fn open_private_file(&self, path: &Path) -> Result<File> {
-        let real = self.at(path);
+        let real = self.real_path(path);
         let (dir, name) = self.open_parent_checked(path)?;
         let file = dir.open_or_create(name, 0o600).map_err(|e| Error::io("open", &real, e))?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
@@ -76,7 +76,7 @@ impl Host {
     pub fn remove_file(&self, path: &Path) -> Result<()> {
         let Some((dir, name)) = self.open_parent_if_exists(path)? else { return Ok(()) };
         match dir.remove_file(name) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &self.at(path), e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &self.real_path(path), e)),
             _ => Ok(()),
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn replace_file(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };
-    let (mut temp, mut file) = Temp::create(dir.try_clone()?)?;
+    let (mut temp, mut file) = TempName::create_file(dir.try_clone()?)?;
     failpoint::write_all(&mut file, bytes, &dir.path_of(name))?;
     let mut mode = 0o644;
     if let Some(before) = before {
@@ -98,9 +98,9 @@ pub(super) fn replace_file(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<
         copy_xattrs(&before, &file)?;
     }
     file.set_permissions(Permissions::from_mode(mode))?;
-    failpoint::before("fsync", &dir.path_of(name))?;
+    failpoint::begin_change("fsync", &dir.path_of(name))?;
     file.sync_all()?;
-    temp.place(name)
+    temp.rename_to(name)
 }
 
 /// Security labels, ACLs and users' attributes. A file system without them has

@@ -76,6 +76,6 @@ fn conf_state(host: &Host, conf: &Path) -> Result<ConfState> {
         Some(meta) if meta.is_symlink() => leave("it is a symbolic link, so something else generates it"),
         Some(meta) if host.is_read_only_fs(conf) || meta.permissions().readonly() => leave("it is read-only"),
         Some(_) if host.is_mount_point(conf) => leave("it is a mount point and cannot be replaced (EBUSY)"),
-        Some(_) => Ok(ConfState::Editable(host.read(conf)?.unwrap_or_default())),
+        Some(_) => Ok(ConfState::Editable(host.read_file(conf)?.unwrap_or_default())),
     }
 }

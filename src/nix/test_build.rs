@@ -95,7 +95,7 @@ struct NixCommandError {
 
 fn run_nix(program: &Path, words: &[&str]) -> Result<ProcessOutput, NixCommandError> {
     let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
-    let done = host::process::run_for_caller(program, words)
+    let done = host::process::run_with_nix_variables(program, words)
         .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors wherever they go.
     Ok(ProcessOutput { stdout: plain(&done.stdout), stderr: plain(&done.stderr), ..done })

@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use binfmt_magic::Arch;
 
 use crate::binfmt::in_memory::is_in_memory_path;
-use crate::error::{Distrust, Error};
+use crate::error::{Error, TrustError};
 use crate::host::{self, Host};
 use crate::qemu::binary;
 use crate::qemu::binary::{BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
@@ -48,7 +48,7 @@ pub enum CandidateError {
     InMemory,
     /// Users besides root can change the file.
     #[error(transparent)]
-    Distrusted(Distrust),
+    Untrusted(TrustError),
     /// The file cannot be opened.
     #[error("{0}")]
     Open(Box<Error>),
@@ -71,10 +71,10 @@ pub enum CandidateError {
     },
     /// The release is too old to be taken unasked.
     #[error("its release {0} is older than {OLDEST_SUPPORTED}")]
-    Old(QemuVersion),
+    TooOld(QemuVersion),
     /// The release is known to break its guests.
     #[error("QEMU {version} {what} ({thread})")]
-    Flawed {
+    KnownFlaw {
         /// the release
         version: QemuVersion,
         /// what happens, as it follows the release in a sentence
@@ -84,7 +84,7 @@ pub enum CandidateError {
     },
     /// Another candidate of the same release comes first.
     #[error("it is QEMU {version}, as {} is, which comes first", first.display())]
-    Later {
+    LowerPriority {
         /// the release of both
         version: QemuVersion,
         /// the candidate that is taken
@@ -92,7 +92,7 @@ pub enum CandidateError {
     },
     /// Another candidate is newer.
     #[error("it is QEMU {version}, and {} is {newest}", newer.display())]
-    Older {
+    NotNewest {
         /// its release
         version: QemuVersion,
         /// the candidate that is taken
@@ -105,13 +105,13 @@ pub enum CandidateError {
         "whoever may build with Nix can put a program into the store, and no profile of root's leads to this one; \
          --qemu PATH takes it"
     )]
-    Unclaimed,
+    NotInRootProfile,
 }
 
 impl From<Error> for CandidateError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Untrusted(why) => Self::Distrusted(why),
+            Error::Untrusted(why) => Self::Untrusted(why),
             other => Self::Open(Box::new(other)),
         }
     }
@@ -121,7 +121,7 @@ impl From<Error> for CandidateError {
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
     /// The program cannot be started.
-    #[error("cannot run it: {}{}", .0, noexec(.0))]
+    #[error("cannot run it: {}{}", .0, noexec_hint(.0))]
     Start(std::io::Error),
     /// The program failed.
     #[error("--version ended with {status}: {stderr}")]
@@ -133,7 +133,7 @@ pub enum VersionError {
     },
     /// The program answers as another one.
     #[error(transparent)]
-    Answer(#[from] InvalidVersionLine),
+    InvalidLine(#[from] InvalidVersionLine),
 }
 
 impl VersionError {
@@ -143,7 +143,7 @@ impl VersionError {
     }
 }
 
-fn noexec(e: &std::io::Error) -> &'static str {
+fn noexec_hint(e: &std::io::Error) -> &'static str {
     match e.kind() {
         std::io::ErrorKind::PermissionDenied => "; is its file system mounted noexec?",
         _ => "",
@@ -169,7 +169,7 @@ pub fn validate_candidate(
 ) -> Result<ValidatedBinary, CandidateError> {
     let fit = validate_any_release(host, arch, machine, path)?;
     if fit.version < OLDEST_SUPPORTED {
-        return Err(CandidateError::Old(fit.version));
+        return Err(CandidateError::TooOld(fit.version));
     }
     Ok(fit)
 }
@@ -190,21 +190,25 @@ pub fn validate_any_release(
 
 /// What the bytes say, and what it answers when it is started.
 pub fn validate_binary(arch: &Arch, machine: &str, mut file: File) -> Result<ValidatedBinary, CandidateError> {
-    let head = static_head(machine, &mut file)?;
+    let head = read_static_head(machine, &mut file)?;
     // Executed and read through the handle: nothing can be put in its place.
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let version = query_version(arch, &open)?;
-    hashed(&head, file, version)
+    hash_binary(&head, file, version)
 }
 
 /// The same for an emulator whose publisher says its release, and which need not run on this machine.
-pub fn fit_of_release(machine: &str, mut file: File, release: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
-    let head = static_head(machine, &mut file)?;
-    hashed(&head, file, release)
+pub fn validate_with_release(
+    machine: &str,
+    mut file: File,
+    release: QemuVersion,
+) -> Result<ValidatedBinary, CandidateError> {
+    let head = read_static_head(machine, &mut file)?;
+    hash_binary(&head, file, release)
 }
 
 /// The first bytes of a static program for this machine.
-fn static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError> {
+fn read_static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError> {
     let mut head = Vec::new();
     file.rewind()?;
     file.take(binary::HEAD_SIZE).read_to_end(&mut head)?;
@@ -212,7 +216,7 @@ fn static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError
     Ok(head)
 }
 
-fn hashed(head: &[u8], mut file: File, version: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
+fn hash_binary(head: &[u8], mut file: File, version: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
     file.rewind()?;
     let sha256 = Sha256::of_reader(&mut file)?;
     Ok(ValidatedBinary { version, sha256, fixed_address: binary::has_fixed_address(head), file })

@@ -15,13 +15,13 @@ pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Resul
     deb.seek(SeekFrom::Start(0))?;
     deb.read_exact(&mut magic)?;
     if &magic != MAGIC {
-        return Err(broken("it is no ar archive"));
+        return Err(invalid_data("it is no ar archive"));
     }
     let mut at = MAGIC.len() as u64;
     for _ in 0..MAX_MEMBERS {
         let header = read_header(deb, name)?;
         let (found, length) =
-            parse_header(&header).ok_or_else(|| broken(format!("the ar header at byte {at} is broken")))?;
+            parse_header(&header).ok_or_else(|| invalid_data(format!("the ar header at byte {at} is broken")))?;
         let offset = at.saturating_add(HEADER as u64);
         if found == name {
             return Ok(offset..offset.saturating_add(length));
@@ -30,19 +30,19 @@ pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Resul
         at = offset.saturating_add(length.next_multiple_of(2));
         deb.seek(SeekFrom::Start(at))?;
     }
-    Err(broken(format!("none of its first {MAX_MEMBERS} members is {name}")))
+    Err(invalid_data(format!("none of its first {MAX_MEMBERS} members is {name}")))
 }
 
 fn read_header(deb: &mut impl Read, name: &str) -> io::Result<[u8; HEADER]> {
     let mut header = [0; HEADER];
     match deb.read_exact(&mut header) {
         Ok(()) => Ok(header),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(broken(format!("it has no member {name}"))),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(invalid_data(format!("it has no member {name}"))),
         Err(e) => Err(e),
     }
 }
 
-fn broken(why: impl Into<String>) -> io::Error {
+fn invalid_data(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 

@@ -43,11 +43,11 @@ pub(crate) struct Confined {
 }
 
 /// Closes all files but the standard ones, runs `prepare` with the rights that there still are, and gives them up.
-pub(crate) fn begin<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result<(Confined, T)> {
+pub(crate) fn start_confined<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result<(Confined, T)> {
     let host = Host::live();
-    host::process::close_inherited_fds().map_err(failed("close the files of"))?;
+    host::process::close_inherited_fds().map_err(worker_error("close the files of"))?;
     let prepared = prepare();
-    let lacks = drop_rights(&host, profile).map_err(failed("confine"))?;
+    let lacks = drop_rights(&host, profile).map_err(worker_error("confine"))?;
     Ok((Confined { lacks }, prepared))
 }
 
@@ -58,21 +58,21 @@ pub(crate) fn read_job<J: DeserializeOwned>() -> Result<J> {
         io::stdin().lock().take(MAX_REQUEST).read_to_end(&mut text)?;
         Ok(serde_json::from_slice(&text)?)
     };
-    read().map_err(failed("read the job of"))
+    read().map_err(worker_error("read the job of"))
 }
 
 /// An error of a worker, which its parent knows better.
-pub(crate) fn failed(what: &'static str) -> impl Fn(io::Error) -> Error {
+pub(crate) fn worker_error(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |e| Error::io(what, Path::new("/proc/self"), e)
 }
 
 impl Confined {
     /// Ends if the process `parent` is gone; otherwise reports to it that the work begins.
-    pub(crate) fn follow(self, parent: u32) -> Result<Channel> {
+    pub(crate) fn report_ready(self, parent: u32) -> Result<Channel> {
         // If the parent was gone before it could be asked for, there is another one now.
-        check_parent(parent).map_err(failed("follow the parent of"))?;
+        check_parent(parent).map_err(worker_error("follow the parent of"))?;
         let mut channel = Channel { out: BufWriter::with_capacity(BUFFER_SIZE, RawStdout) };
-        channel.tell(&Handshake::Ready { lacks: self.lacks }).map_err(failed("write for"))?;
+        channel.send(&Handshake::Ready { lacks: self.lacks }).map_err(worker_error("write for"))?;
         Ok(channel)
     }
 }
@@ -85,18 +85,18 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Writes a message, and everything before it.
-    pub(crate) fn tell(&mut self, word: &impl Serialize) -> io::Result<()> {
-        self.say(word)?;
+    pub(crate) fn send(&mut self, word: &impl Serialize) -> io::Result<()> {
+        self.queue_message(word)?;
         self.flush()
     }
 
     /// Writes a message, some time.
-    pub(crate) fn say(&mut self, word: &impl Serialize) -> io::Result<()> {
+    pub(crate) fn queue_message(&mut self, word: &impl Serialize) -> io::Result<()> {
         frame::write_message(&mut self.out, word)
     }
 
     /// Writes bytes, some time.
-    pub(crate) fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn queue_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         frame::write_bytes(&mut self.out, bytes)
     }
 
@@ -130,12 +130,12 @@ pub struct Inbox {
 
 impl Inbox {
     /// What this kernel could not take from the worker.
-    pub fn lacks(&self) -> &[MissingProtection] {
+    pub fn missing_protections(&self) -> &[MissingProtection] {
         self.lacks.as_deref().unwrap_or_default()
     }
 
     /// The next piece behind the handshake, cut from the front of `input`; `None` when all of `input` is used up.
-    pub fn next<'a, W: DeserializeOwned>(
+    pub fn next_frame<'a, W: DeserializeOwned>(
         &mut self,
         input: &mut &'a [u8],
     ) -> std::result::Result<Option<Frame<'a, W>>, ProtocolError> {
@@ -157,7 +157,7 @@ mod tests {
     fn heard(frames: &[Vec<u8>]) -> std::result::Result<Vec<u64>, ProtocolError> {
         let said = frames.concat();
         let (mut inbox, mut input, mut words) = (Inbox::default(), said.as_slice(), Vec::new());
-        while let Some(piece) = inbox.next(&mut input)? {
+        while let Some(piece) = inbox.next_frame(&mut input)? {
             match piece {
                 Frame::Message(word) => words.push(word),
                 Frame::Bytes(bytes) => words.push(bytes.len() as u64),

@@ -186,7 +186,7 @@ impl DownloadBar {
 /// The words by which `status`, `test`, `doctor` and `explain` say how it is.
 const VERDICTS: [(&[&str], Style); 3] = [
     (&["works", "proven", "runs", "nothing is wrong"], VERB),
-    (&["partial", "fragile", "untried", "cannot be told"], WARNING),
+    (&["partial", "fragile", "untried", "cannot be determined"], WARNING),
     (&["broken", "missing", "FAILED", "does not start", "does not run"], FAILURE),
 ];
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Nix's distributed builds: this machine's Nix has no job of its own, and asks another store over ssh-ng, by the lines
-# that `nix-conf --builder` printed. sshd is a real one, on loopback and with keys of its own; behind it, nix-daemon
-# works for a store in another directory.
+# Distributed builds of Nix: the Nix of this machine runs no job itself. It uses another store over ssh-ng, with the lines
+# that `nix-conf --builder` printed. sshd is real, listens on loopback and has keys of its own. Behind it, nix-daemon uses
+# a store in another directory.
 
 other=/srv/other third=/srv/third
 
@@ -30,7 +30,7 @@ start_sshd() {
     ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
     ssh-keygen -q -t ed25519 -N '' -f "$home/key"
     cp "$home/key.pub" "$home/authorized"
-    # A free port, by the kernel's choice; another may take it in the meantime, then the first check says so.
+    # A free port, chosen by the kernel. If another process takes it in the meantime, the first check fails.
     port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
     cat > "$home/sshd_config" << END
 ListenAddress 127.0.0.1:$port
@@ -44,8 +44,8 @@ PidFile none
 END
     "${clean[@]}" /usr/sbin/sshd -D -e -f "$home/sshd_config" > "$home/sshd.log" 2>&1 &
     sshd=$!
-    # The lines are used as they are; where the port is, and whose key it is, ssh is told by its own options. No known
-    # host of root's counts: the key in the line does.
+    # The lines are used unchanged. Options of ssh set the port and the user's key. The known hosts of root are ignored, so
+    # that only the host key in the line counts.
     sshing=("NIX_SSHOPTS=-p $port -i $home/key -oIdentitiesOnly=yes -oStrictHostKeyChecking=yes -oGlobalKnownHostsFile=/dev/null")
     for _ in {1..1200}; do
         ! grep -q listening "$home/sshd.log" || return 0
@@ -69,7 +69,7 @@ reaches() {
     }
 }
 
-# requiring SYSTEM ARCHITECTURE FEATURE…: a new derivation that can be built only where these are.
+# requiring SYSTEM ARCHITECTURE FEATURE…: creates a derivation that needs a machine with these features.
 requiring() {
     local file
     file=$(derivation "$1" "$2")
@@ -78,7 +78,7 @@ requiring() {
     echo "$file"
 }
 
-# remotely MACHINES FILE: nix-build with no job on this machine.
+# remotely MACHINES FILE: runs nix-build without a job on this machine.
 remotely() {
     "${clean[@]}" "${sshing[@]}" timeout 120 nix-build --no-out-link --max-jobs 0 --builders "@$1" --option sandbox true \
         "$2" > "$home/said" 2>&1
@@ -87,7 +87,7 @@ remotely() {
     return "$got"
 }
 
-# elsewhere STORE MACHINE FILE: the output is here, says that it ran on such a machine, and was made over there.
+# elsewhere STORE MACHINE FILE: checks that the output exists here, names this machine, and was built in the other store.
 elsewhere() {
     local out
     remotely "$home/machines" "$3" || { cat "$home/sshd.log"; return 1; }
@@ -97,7 +97,7 @@ elsewhere() {
 
 made_in() { [ -e "$2" ] && [ -e "$1$2" ] && says "on 'ssh-ng://127.0.0.1?remote-store=$1'"; }
 
-# nowhere FILE [MACHINES]: Nix says that no machine will do, in the words of 2.8 or of later releases.
+# nowhere FILE [MACHINES]: checks that Nix finds no suitable machine, by the messages of 2.8 and of later releases.
 nowhere() {
     [ "$(wc -l < "$home/machines")" = 2 ] || return 1
     ! remotely "${2:-$home/machines}" "$1" && ! says "cannot build on" > "$home/asked" || return 1

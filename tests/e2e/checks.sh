@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A check is a name, and a command that must succeed; what it printed is shown if it does not.
+# A check is a name and a command that must succeed. The output of a failed command is printed.
 
 passed=0 failed=0
 
@@ -16,8 +16,8 @@ check() {
     fi
 }
 
-# exits CODE COMMAND…: as a user who is root types it, without variables of this test but the proxy that counts. What it
-# prints stays in $home/said, too.
+# exits CODE COMMAND…: runs a command as root with a clean environment, in which only the counting proxy is set, and checks
+# its exit status. Its output is also kept in $home/said.
 exits() {
     local wanted=$1 got=0
     shift
@@ -26,7 +26,7 @@ exits() {
     [ "$got" = "$wanted" ] || { echo "exit status: $got instead of $wanted: $*"; return 1; }
 }
 
-# says TEXT…: each is in what the last command printed.
+# says TEXT…: checks that the output of the last command contains each text.
 says() {
     local text
     for text; do
@@ -34,12 +34,13 @@ says() {
     done
 }
 
-# same NAME: the machine is as it was when `note NAME` looked at it. With contents= only files there are read.
+# note NAME: records the state of the machine. same NAME: checks that the state has not changed since. With contents=, only
+# files in these places are read.
 note() { machine > "$home/$1"; }
 same() { machine > "$home/now" && diff -u "$home/$1" "$home/now"; }
 
-# Content, type, mode, owner, links and directories; the kernel's table: is it mounted, its entries in their order. The
-# link count of a directory is not looked at: an overlay's is 1 once something was written there.
+# Prints the state: contents, types, modes, owners, links and directories; whether the kernel's table is mounted, and its
+# entries in order. The link count of a directory is ignored: on an overlay it becomes 1 after a write.
 machine() {
     local places=(/etc /usr/local /var/lib) name
     local read=(${contents:-"${places[@]}"})

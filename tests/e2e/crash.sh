@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# kill -9 at any moment, and what comes after.
+# kill -9 at any moment, and the recovery after it.
 
 killed() {
     kill_in_download
@@ -12,19 +12,19 @@ killed() {
     check "killed in the download: all is as before" same before
 }
 
-# The process that downloads, while the network is silent; then its parent is killed.
+# Inspects the process that downloads while the network is silent. Then its parent is killed.
 confined() {
     local pid child
     stall_in_download
     child=$(pgrep -P "$pid") || true
     check "confined: a process of its own downloads, and it is the tool" is_the_child
-    check "confined: it is nobody, has no capability, no_new_privs and a seccomp filter" has_no_rights
+    check "confined: its user is nobody, without capabilities, with no_new_privs and a seccomp filter" has_no_rights
     check "confined: it holds pipes and sockets, no file and no lock" holds_no_file
-    check "confined: nobody else can take the lock" eval '! flock --nonblock /run/binfmt-nix.lock true'
+    check "confined: no other process can acquire the lock" eval '! flock --nonblock /run/binfmt-nix.lock true'
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null || true
-    check "confined: its parent killed, the lock can be taken at once" flock --nonblock /run/binfmt-nix.lock true
-    check "confined: its parent killed, it is gone" is_gone
+    check "confined: after its parent was killed, the lock is free at once" flock --nonblock /run/binfmt-nix.lock true
+    check "confined: after its parent was killed, it ends" is_gone
     rm -f "$home/stall"
     check "confined: unregister exits 0" unregisters
     check "confined: all is as before" same before
@@ -63,7 +63,7 @@ is_gone() {
     return 1
 }
 
-# A signal while the mirror is silent: undone by the process itself, long before the silence is noticed.
+# A signal while the mirror is silent: the process itself restores the state, long before the stall limit.
 interrupted() {
     local signal
     for signal in INT:130 TERM:143 HUP:129; do
@@ -75,11 +75,11 @@ interrupted() {
 
 ended() { [ "$status" = "$1" ] && [ "$took" -le 5 ]; }
 
-# A registration, $pid, of which a megabyte has come and no more does.
+# Starts a registration ($pid) whose download stalls after a megabyte.
 stall_in_download() {
     touch "$home/stall"
     rm -f "$home/stalled"
-    # `env` becomes the tool: it is this process.
+    # `env` executes the tool in the same process.
     "${clean[@]}" "$tool" register aarch64 > "$home/log" 2>&1 &
     pid=$!
     for _ in {1..2400}; do
@@ -88,11 +88,11 @@ stall_in_download() {
     done
 }
 
-# A signal, kill -9 if none is named, in the midst of a download.
+# Sends a signal (default: KILL) during a download.
 kill_in_download() {
     local pid
     stall_in_download
-    check "killed in the download: it was in the midst of it" was_amidst "$pid"
+    check "killed in the download: the download was running" is_downloading "$pid"
     local since=$SECONDS
     kill -"${1:-KILL}" "$pid"
     status=0
@@ -101,15 +101,15 @@ kill_in_download() {
     rm -f "$home/stall"
 }
 
-was_amidst() {
+is_downloading() {
     cat "$home/log"
     [ -e "$home/stalled" ] && [ "$(readlink "/proc/$1/exe")" = "$tool" ] && [ ! -e "$emulator" ]
 }
 
 no_temporary_file() { ! find /etc /usr/local /var/lib /run -name '.binfmt-nix-*' | grep .; }
 
-# At every system call of the kinds that change files and mounts: kill -9 just before it, then either recovery. strace
-# counts the calls of the first thread alone, which does all of that; the emulator is a copy, so nothing is downloaded.
+# Kills the tool just before each system call that changes files or mounts, and then tries both recoveries. strace counts
+# only the calls of the first thread, which makes all these changes. The emulator is a copy, so that nothing is downloaded.
 killed_anywhere() {
     command -v strace >/dev/null || { echo "        no strace here: kills at every step are not checked"; return 0; }
     local call contents=/etc
@@ -127,13 +127,13 @@ killed_anywhere() {
     check "killed at more than a hundred calls in all" killed_often
 }
 
-# The tool may come to make its changes by other calls than these.
+# Fails if the tool makes its changes by other system calls than these.
 killed_often() {
     echo "killed $(wc -l < "$home/kills") times"
     [ "$(wc -l < "$home/kills")" -gt 100 ]
 }
 
-# each_kill CALL COMMAND RECOVERY: kills COMMAND at its first CALL, its second, … until it comes to its end.
+# each_kill CALL COMMAND RECOVERY: kills COMMAND at its first CALL, its second, and so on, until it ends by itself.
 each_kill() {
     local call=$1 command=$2 recovery=$3 number got wrong=0
     for number in {1..200}; do
@@ -161,7 +161,7 @@ registers_and_unregisters() {
     registers_copy && runs_by_itself && no_temporary_file && unregisters_all
 }
 
-# By hand, after a recovery that failed, so that the next one starts afresh.
+# Cleans up after a failed recovery, so that the next one starts from a clean machine.
 wipe() {
     ! mounted || umount "$table"
     rm -rf "${emulator%/*}" /var/lib/binfmt-nix /etc/binfmt.d/{,.}*binfmt-nix* /etc/nix/{,.}binfmt-nix*

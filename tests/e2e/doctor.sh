@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The doctor, with real Nix: what Nix says is what is explained, and what the doctor says of Nix is what Nix does.
+# The doctor with real Nix: it explains the real messages of Nix, and its findings match the behaviour of Nix.
 
 the_doctor() {
     note before
     check "doctor: a fresh machine has nothing wrong" finds ""
-    check "doctor: Nix's refusal is known: nothing runs it, and register repairs that" explains_the_refusal
-    check "doctor: that line is all it takes" register_and_build
+    check "doctor: the refusal of Nix is explained: nothing runs the programs, and register repairs that" explains_the_refusal
+    check "doctor: the named command is enough" register_and_build
     check "doctor: a registered machine has nothing wrong" finds ""
-    check "doctor: the same refusal now would not be one" explains_that_it_works
+    check "doctor: the same refusal is explained as outdated" explains_that_it_works
     conf=/etc/nix/nix.conf
     cp "$conf" "$home/nix.conf"
     doctor_and_settings
@@ -20,21 +20,21 @@ the_doctor() {
 
 doctor_and_settings() {
     sed -i '1i extra-platforms = aarch64-linux' "$conf"
-    check "doctor: a line that takes i686-linux away is found" finds nix-lost-i686
+    check "doctor: a line that removes i686-linux is found" finds nix-lost-i686
     check "doctor: and Nix has lost it" lost i686-linux
-    check "doctor: its line repairs that, for Nix too" repairs_and i686-linux aarch64-linux
+    check "doctor: the repair works, for Nix too" repairs_and i686-linux aarch64-linux
     cp "$home/nix.conf" "$conf"
     echo "extra-extra-platforms = riscv64-linux" >> "$conf"
     check "doctor: a platform that nothing runs is found" finds nix-promises-too-much
     cp "$home/nix.conf" "$conf"
     mkdir -p /root/.config/nix
     echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
-    check "doctor: a file of root's own that overrules ours is found" finds nix-not-told
+    check "doctor: a user file of root that overrides the settings is found" finds nix-not-told
     rm -r /root/.config/nix
     sed -i '/include binfmt-nix.conf/d' "$conf"
-    check "doctor: without our line Nix refuses" refuses
-    check "doctor: the line is gone, that is found" finds nix-not-told
-    check "doctor: --fix puts it back" exits 0 "$tool" doctor --fix
+    check "doctor: without the include line Nix refuses" refuses
+    check "doctor: the missing include line is found" finds nix-not-told
+    check "doctor: --fix restores it" exits 0 "$tool" doctor --fix
     check "doctor: then Nix builds" builds aarch64-linux arm64 aarch64
     cp "$home/nix.conf" "$conf"
 }
@@ -43,8 +43,8 @@ doctor_and_paths() {
     local file
     file=$(derivation x86_64-linux amd64)
     echo "extra-sandbox-paths = /opt/qemu#1/qemu" >> "$conf"
-    check "doctor: a sandbox path with a # is found, and what is left of it is missing" finds sandbox-path-cut sandbox-path-missing
-    check "doctor: it fails every build, in words that are known" fails_as nix-sandbox-path "$file"
+    check "doctor: a sandbox path with a # is found, and the cut path is missing" finds sandbox-path-cut sandbox-path-missing
+    check "doctor: every build fails, with a message that the doctor knows" fails_as nix-sandbox-path "$file"
     check "doctor: the line repairs that" repairs_and i686-linux
     check "doctor: and Nix builds again" builds x86_64-linux amd64 x86_64
     cp "$home/nix.conf" "$conf"
@@ -70,29 +70,29 @@ doctor_and_a_daemon() {
     mkdir -p /home/joe/.config/nix
     echo "extra-platforms = riscv64-linux" > /home/joe/.config/nix/nix.conf
     chmod -R a+rX /home/joe
-    check "doctor: a user's own platforms are not listened to, that is found" finds user-not-trusted
-    check "doctor: so Nix refuses, and the doctor says why" ignores_the_user "${nobody[@]}"
+    check "doctor: ignored platforms of an untrusted user are found" finds user-not-trusted
+    check "doctor: Nix refuses, and the doctor explains it" ignores_the_user "${nobody[@]}"
     rm -r /home/joe
     stop_daemon
 }
 
-# This machine mounted its table long after its first process started, as a container does.
+# This machine mounted its table long after the start of its first process, like a container.
 doctor_and_a_container() {
-    check "doctor: outside of a container a young table is no finding" finds ""
+    check "doctor: outside of a container a recently mounted table is accepted" finds ""
     touch /run/.containerenv
-    check "doctor: in a container, it is" finds dies-with-container
-    check "doctor: for with the last mount the entries are gone" gone_with_the_mount
+    check "doctor: in a container it is found" finds dies-with-container
+    check "doctor: because the last unmount removes the entries" gone_with_the_mount
     rm /run/.containerenv
     check "doctor: which is found" finds not-mounted
     check "doctor: and repaired by --fix" exits 0 "$tool" doctor --fix
     check "doctor: then Nix builds as before" builds aarch64-linux arm64 aarch64
     echo 0 > /proc/sys/user/max_pid_namespaces
     check "doctor: a sandbox that is silently off is found" finds sandbox-silently-off
-    check "doctor: and Nix builds all the same, with nothing to hide its files" builds_in_the_open
+    check "doctor: and Nix builds without a sandbox" builds_in_the_open
     echo 15000 > /proc/sys/user/max_pid_namespaces
 }
 
-# finds ID…: these, and nothing else.
+# finds ID…: checks that the doctor has exactly these findings.
 finds() {
     local wanted code=3
     [ -n "$1" ] || code=0
@@ -101,7 +101,7 @@ finds() {
     [ "$(sed -n 's/^ *"id": "\(.*\)",$/\1/p' "$home/said" | sort)" = "$wanted" ]
 }
 
-# The lines that the last document of `doctor` has for a shell, obeyed.
+# Runs the repair commands of the last JSON report of `doctor`.
 obey() {
     local line
     sed -n '/"repair": \[/,/\]/s/^ *"\(.*[^,]\)",\{0,1\}$/\1/p' "$home/said" | sed 's/\\"/"/g' > "$home/lines"

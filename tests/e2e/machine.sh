@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The private machine: an overlay of this one, and how to get in. For whoever says who he is: $suite is his directory's
-# name and the word for BINFMT_NIX_REQUIRE, and his `bring ROOT`, if he has one, adds to the machine.
+# The private machine: an overlay of this one, and how to enter it. A script that uses this file sets $suite: the name of
+# its directory and its key in BINFMT_NIX_REQUIRE. If it defines `bring ROOT`, this function adds files to the machine.
 
 outside() {
     [ "$(id -u)" = 0 ] || skip "it needs root"
@@ -31,8 +31,8 @@ skip() {
     exit 0
 }
 
-# Makes the machine and goes in. The overlay is made and entered (by pivot_root: Nix's sandbox refuses a chroot)
-# before the user namespace is, which may not see through the mounts that it was born with.
+# Creates the machine and enters it. The overlay is created and entered (by pivot_root: Nix's sandbox refuses a chroot)
+# before the user namespace, in which mounts of the parent namespace cannot be changed.
 world() {
     mount -t tmpfs -o mode=755 live "$mount"
     mkdir "$mount/upper" "$mount/work" "$mount/root"
@@ -40,7 +40,7 @@ world() {
     local root=$mount/root name
     fresh "$root"
     tar -C "$nix/tree" -c . | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
-    # No unit or init script of sshd: it is started by hand.
+    # Without a unit or init script of sshd: a test starts it.
     tar -C "$nix/ssh" -c usr | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
     mkdir -p "$root$home/bin"
     cp "$binary" "$root$tool"
@@ -50,7 +50,7 @@ world() {
         cp "$corpus/busybox-static-$name/bin/busybox" "$root$home/bin/busybox-$name"
     done
     ! declare -F bring > /dev/null || bring "$root"
-    # It may be a link into /run, which is another one inside.
+    # resolv.conf may be a link into /run, and the machine has its own /run.
     cp "$(readlink -f /etc/resolv.conf)" "$mount/resolv.conf"
     rm -f "$root/etc/resolv.conf" && cp "$mount/resolv.conf" "$root/etc/resolv.conf"
     for name in proc sys dev; do
@@ -66,7 +66,7 @@ world() {
     umount --lazy /.old
     rmdir /.old
 
-    # Bash reads what it is to do from a pipe that is written to once the ids are mapped: only then is it root.
+    # Bash waits for a line from a pipe, which is written after the ids are mapped. Only then is the process root.
     local gate
     mkfifo /run/gate
     unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/tests/$suite/run" &
@@ -78,12 +78,11 @@ world() {
     wait "$pid"
 }
 
-# Whatever of QEMU, Nix and this tool this machine has, the copy has not. What there is of Nix is what a multi-user
-# installation has: build users and a line in nix.conf. One ordinary user has subordinate ids. No binary cache is
-# asked: these tests build.
+# Removes QEMU, Nix and this tool from the copy. Its Nix then is a new multi-user installation: build users and a line in
+# nix.conf. One ordinary user has subordinate ids. No binary cache is used: these tests build.
 fresh() {
     local root=$1 number
-    # This one may be a container.
+    # The real machine may be a container.
     rm -f "$root/.dockerenv"
     rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
         "$root"/{nix,etc/nix,root/.config/nix,root/.nix-*,var/lib/binfmt-nix,usr/local/libexec/binfmt-nix} \

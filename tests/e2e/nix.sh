@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Real Nix: derivations, what it builds and refuses, its settings, its daemon.
+# Real Nix: derivations, builds, refusals, settings and the daemon.
 
-# A new derivation each time, so that there is something to build: prints its file. Its builder looks around and says
-# what it sees. The machine's files must not be there: that is the sandbox.
+# Creates a new derivation, so that there is something to build, and prints its file. Its builder reports its environment.
+# The files of the machine must be invisible to it, which proves the sandbox.
 serial=0
 derivation() {
     local system=$1 architecture=$2 file
@@ -25,7 +25,7 @@ END
     echo "$file"
 }
 
-# builds SYSTEM ARCHITECTURE MACHINE [COMMAND…]: by nix-build (as COMMAND, if there is one), in the sandbox.
+# builds SYSTEM ARCHITECTURE MACHINE [COMMAND…]: runs nix-build in the sandbox (by COMMAND, if given) and checks its output.
 builds() {
     local system=$1 architecture=$2 machine=$3 file out
     shift 3
@@ -50,7 +50,7 @@ platforms() {
         "${nix[@]}" show-config | sed -n 's/^extra-platforms = //p'
 }
 
-# listed PLATFORM…: all of them are in Nix's extra-platforms.
+# listed PLATFORM…: checks that extra-platforms of Nix contains all of them.
 listed() {
     local platform
     platforms

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The network between the tool and its mirror: counted, and stalled at will.
+# The network between the tool and its mirror: it counts bytes and can stall.
 
-# A proxy on a free port of 127.0.0.1, for http and https. Adds up the bytes of all its sockets to the client, headers
-# too, in the file `moved`. If there is a file `stall`, it makes a file `stalled` after a megabyte, and goes to sleep.
+# Starts a proxy on a free port of 127.0.0.1, for http and https. It counts all bytes to the client, with headers, in the
+# file `moved`. If a file `stall` exists, the proxy creates a file `stalled` after a megabyte and stops sending.
 start_proxy() {
     rm -f "$home/port"
     perl - "$home" "${upstream:-}" << 'END' &

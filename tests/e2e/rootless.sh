@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# An ordinary user, whom nobody helps: `run`.
+# `run`, by an ordinary user without any preparation by root.
 
 joe=(HOME=/home/joe setpriv --reuid 1000 --regid 1000 --clear-groups)
 
@@ -11,23 +11,23 @@ rootless() {
     check "run: what was needed is downloaded, and the program says aarch64" \
         runs --system aarch64 -- "$home/bin/busybox-arm64" uname -m
     check "run: at most 7.1 MB came through the sockets, and at least what is needed: $(moved)" between 3000000 "$(moved)" 7100000
-    check "run: nobody complains that too few rights were given up" no_note
+    check "run: no note reports a missing protection" no_note
     rm -f "$home/moved"
     check "run again: the program says aarch64" runs --system arm64 -- "$home/bin/busybox-arm64" uname -m
     check "run again: nothing is downloaded" between 0 "$(moved)" 0
-    check "run: Nix builds for aarch64-linux in its sandbox, into a store of the user's own" builds_in_a_store_of_ones_own
-    check "run: Nix refuses that outside" refuses_in_a_store_of_ones_own
+    check "run: Nix builds for aarch64-linux in its sandbox, into a store of the user" builds_in_a_private_store
+    check "run: Nix refuses that outside" refuses_in_a_private_store
     check "run --no-cache: writes nothing to the user's home, and says aarch64" without_cache
-    check "run --map-root: root inside, the subordinate ids are the others, podman and buildah are told" as_root_inside
+    check "run --map-root: root inside, with the subordinate ids and the variables of podman and buildah" as_root_inside
     check "run: files, entries and mounts of the machine are as before" same outside
     rm -rf /home/joe/.cache "$home/moved"
-    check "run: twenty at once, each for the first time: all say aarch64" twenty_at_once
+    check "run: twenty first runs at once all print aarch64" twenty_at_once
     check "run: one of them downloaded, the others waited: $(moved)" between 3000000 "$(moved)" 7100000
-    check "run --no-cache where no program may be in memory: refused, exits 6, says what helps" strict refused_in_memory
+    check "run --no-cache without programs in memory: refused with exit status 6 and a hint" strict refused_in_memory
     check "run: no process is left" no_process_is_left
 }
 
-# runs OPTION…: joe's last line is aarch64.
+# runs OPTION…: runs the tool as joe and checks that the last line is aarch64.
 runs() {
     exits 0 env "${joe[@]}" "$tool" run "$@" && [ "$(tail -n 1 "$home/said")" = aarch64 ]
 }
@@ -39,7 +39,7 @@ in_own_store() {
     "$@" nix-build --store /home/joe/store --no-out-link --option sandbox true "$file"
 }
 
-builds_in_a_store_of_ones_own() {
+builds_in_a_private_store() {
     local out
     in_own_store exits 0 env "${joe[@]}" "$tool" run --system aarch64 -- || return 1
     out=/home/joe/store$(tail -n 1 "$home/said")
@@ -47,7 +47,7 @@ builds_in_a_store_of_ones_own() {
     [ "$(head -n 1 "$out")" = aarch64 ]
 }
 
-refuses_in_a_store_of_ones_own() {
+refuses_in_a_private_store() {
     ! in_own_store exits 0 env "${joe[@]}" && says "a 'aarch64-linux' with features {} is required to build"
 }
 

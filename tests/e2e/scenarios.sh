@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What people do, in the order of a life: a fresh machine, one command, undo, and what may be in the way.
+# What users do, in order: a fresh machine, one command, undo, and conflicts.
 
 a_fresh_machine() {
     check "fresh: no entry, no QEMU, and no table is mounted" nothing_there
     check "fresh: a program of aarch64 does not run" does_not_run
-    check "fresh: Nix refuses an aarch64 derivation, in its well-known words" refuses
+    check "fresh: Nix refuses an aarch64 derivation with its usual message" refuses
     check "fresh: Nix builds for this machine" builds x86_64-linux amd64 x86_64
     note before
 }
@@ -25,16 +25,16 @@ one_command() {
     if "$home/bin/busybox-i386" true 2>/dev/null; then
         check "register: Nix still builds for i686-linux" builds i686-linux i386 i686
     fi
-    check "status: works, by binfmt-nix, Nix knows" status_is works binfmt-nix true
+    check "status: works, by binfmt-nix, and Nix is configured" status_is works binfmt-nix true
     note registered
     proofs
     check "test: nothing is changed" same registered
     rm -f "$home/moved"
-    check "register again: says that it is there" registers "already registered"
+    check "register again: reports that it is registered already" registers "already registered"
     check "register again: nothing is changed, nothing is downloaded" unchanged_and_offline registered
 }
 
-# With the Nix that is here, which neither asks a cache nor the network.
+# With the Nix of the machine, which uses neither a cache nor the network.
 proofs() {
     local nobody=(HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
     rm -f "$home/moved"
@@ -46,7 +46,7 @@ proofs() {
     check "status --check: exits 0" works aarch64
     check "status --check: of another system exits 3" works_not riscv64
     check "test --nix: of another system exits 3, and Nix refuses it" refused_test
-    check "test --nix: without Nix's platform exits 3, and says what repairs it" untold_test
+    check "test --nix: without the platform in Nix exits 3, and names the repair" unconfigured_test
     check "test --nix: with an entry that has no F, Nix cannot build either" without_f_test
 }
 
@@ -78,7 +78,7 @@ refused_test() {
         "repair: sudo binfmt-nix register riscv64"
 }
 
-untold_test() {
+unconfigured_test() {
     local own=/etc/nix/binfmt-nix.conf result=0
     mv "$own" "$home/own.conf"
     exits 3 "$tool" test aarch64 --nix && says "it ran in a sandbox like Nix's" "Nix does not build for it" \
@@ -106,7 +106,7 @@ between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
 
 runs_by_itself() { [ "$("$home/bin/busybox-arm64" uname -m)" = aarch64 ]; }
 
-# By bash itself: `env` and `timeout` would give a file that cannot be executed to a shell.
+# Started by bash itself: `env` and `timeout` would pass a file that cannot be executed to a shell.
 does_not_run() {
     ! "$home/bin/busybox-arm64" true > "$home/said" 2>&1 && says "cannot execute binary file: Exec format error"
 }
@@ -152,7 +152,7 @@ with_a_daemon() {
     check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${nobody[@]}"
     cp /etc/nix/nix.conf "$home/nix.conf"
     echo 'sandbox = false' >> /etc/nix/nix.conf
-    check "daemon: with sandbox = false, which he may not force, that is not proven" unforced_by "${nobody[@]}"
+    check "daemon: with sandbox = false, which this user may not override, that is not proven" unforced_by "${nobody[@]}"
     cp "$home/nix.conf" /etc/nix/nix.conf
     check "daemon: unregister says that it has to be restarted, exits 3" restart_it unregister
     stop_daemon
@@ -174,7 +174,7 @@ overruled_by_a_user_file() {
     echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
     check "overruled: register says that Nix still would not build, exits 3" overruled
     check "overruled: that is true" refuses
-    check "overruled: status says that Nix does not know" status_is works binfmt-nix false
+    check "overruled: status reports that Nix is not configured" status_is works binfmt-nix false
     rm -r /root/.config/nix
     check "overruled: without that file Nix builds" builds aarch64-linux arm64 aarch64
     check "overruled: unregister exits 0" unregisters
@@ -185,28 +185,28 @@ overruled() {
     exits 3 "$tool" register aarch64 && says "Nix would still not build for aarch64-linux" "extra-extra-platforms"
 }
 
-# The magic and mask that everybody has for aarch64, no F, in no boot file.
+# The usual magic and mask for aarch64, without flag F and without a boot file.
 foreign='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 foreign_mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
 
-somebody_elses_entry() {
+a_foreign_entry() {
     mount -t binfmt_misc binfmt_misc "$table"
     echo ":qemu-aarch64:M::$foreign:$foreign_mask:/opt/their/qemu-aarch64:" > "$table/register"
     note theirs
-    check "in the way: register exits 3 and shows both lines" in_the_way
-    check "in the way: nothing is changed" same theirs
-    check "in the way: --force goes in above it" forced
-    check "in the way: the program runs" runs_by_itself
-    check "in the way: theirs is still there" theirs_is_there
-    check "in the way: Nix builds" builds aarch64-linux arm64 aarch64
-    check "in the way: unregister exits 0" unregisters
-    check "in the way: all is as before, theirs is back" same theirs
+    check "conflict: register exits 3 and shows both rules" reports_the_conflict
+    check "conflict: nothing is changed" same theirs
+    check "conflict: --force registers with precedence over it" forced
+    check "conflict: the program runs" runs_by_itself
+    check "conflict: the foreign entry is unchanged" theirs_is_there
+    check "conflict: Nix builds" builds aarch64-linux arm64 aarch64
+    check "conflict: unregister exits 0" unregisters
+    check "conflict: all is as before, with the foreign entry" same theirs
     echo -1 > "$table/qemu-aarch64" || true
     umount "$table" || true
-    check "in the way: without them, all is as at the start" same before
+    check "conflict: without the foreign entry, all is as at the start" same before
 }
 
-in_the_way() {
+reports_the_conflict() {
     exits 3 "$tool" register aarch64 && says ":/opt/their/qemu-aarch64:" ":$emulator:" "--force"
 }
 
@@ -216,8 +216,8 @@ forced() {
 
 theirs_is_there() { grep -x "interpreter /opt/their/qemu-aarch64" "$table/qemu-aarch64"; }
 
-# vm.memfd_noexec=2 forbids the look at whether i386 is native: then it is not registered. It holds for a namespace of
-# processes, so each check gets one of its own, with a /proc of its own: what is mounted there ends with it.
+# vm.memfd_noexec=2 prevents the test whether i386 is native: then i386 is not registered. The setting belongs to a PID
+# namespace, so each check gets its own one, with its own /proc. Mounts in this /proc end with it.
 no_programs_from_memory() {
     check "no programs from memory: i386, which may be native, is refused, exits 6" strict refused_unknown
     check "no programs from memory: aarch64 is proven, by status and by test too" strict tried_all_the_same

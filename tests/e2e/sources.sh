@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Every release that is pinned, the newest that is signed, and what is kept: from the machine's own mirror, as joe.
+# Every pinned release, the newest signed release, and the cache: from the machine's own mirror, as joe.
 
 sources() {
     local version
@@ -9,24 +9,24 @@ sources() {
         check "run --qemu-version $version: the program says aarch64" emulated --qemu-version "$version"
         check "run --qemu-version $version: no more than its blocks came: $(moved)" between 3000000 "$(moved)" 7100000
     done
-    check "run --qemu-version 9: refused, says which there are" unknown_version
+    check "run --qemu-version 9: refused with a list of the known releases" unknown_version
     rm -rf /home/joe/.cache "$home/moved"
-    check "run --qemu-version latest: what Debian signed, or why it cannot be believed" latest
+    check "run --qemu-version latest: the release that Debian signed, or why it cannot be verified" latest
     sed -n 's/^note: Debian/        | Debian/p; s/^error: /        | /p' "$home/said"
     rm -rf /home/joe/.cache "$home/moved"
-    check "run --offline, nothing is kept: exits 1, and asks nobody" offline_without_anything
-    check "run: kept" emulated
+    check "run --offline with an empty cache: exits 1 without a request" offline_without_anything
+    check "run: fills the cache" emulated
     rm -f "$home/moved"
-    check "run --offline: what is kept is enough" emulated --offline
+    check "run --offline: the cache is enough" emulated --offline
     check "run --offline: nothing is downloaded" between 0 "$(moved)" 0
-    check "cache: shows it; prune: removes it" pruned
+    check "cache lists the file, and prune removes it" pruned
     check "fetch: another release, for another time" exits 0 env "${joe[@]}" "$tool" fetch arm64 riscv64 \
         --qemu-version 11.1 -o /home/joe/q.tar.gz
     check "run --from: that, without a network" emulated --offline --from /home/joe/q.tar.gz
     rm -rf /home/joe
 }
 
-# emulated OPTION…: a program of aarch64 runs with these.
+# emulated OPTION…: checks that a program for aarch64 runs with these options.
 emulated() { runs --system aarch64 "$@" -- "$home/bin/busybox-arm64" uname -m; }
 
 unknown_version() {
@@ -34,7 +34,7 @@ unknown_version() {
         says "no QEMU 9 is known" "10.0.13" "11.1.3" "7.2.22"
 }
 
-# A mirror that is not kept up is told as what it is; whatever else goes wrong is a failure.
+# A stale mirror is accepted, if it is reported as stale. Any other error is a failure.
 latest() {
     "${clean[@]}" env "${joe[@]}" "$tool" run --system aarch64 --qemu-version latest -- \
         "$home/bin/busybox-arm64" uname -m > "$home/said" 2>&1

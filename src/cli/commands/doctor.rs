@@ -1,4 +1,4 @@
-//! `binfmt-nix doctor`
+//! The command `doctor`: checks the machine, repairs what is safe, or explains an error message.
 
 use binfmt_magic::Arch;
 
@@ -14,7 +14,7 @@ use crate::paths;
 use crate::qemu::download::Network;
 use crate::qemu::download::mirrors;
 use crate::qemu::obtain::source::Source;
-use crate::qemu::obtain::{Caching, Context, Order, Purpose, SourceInput};
+use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::register::apply::Apply;
 use crate::register::facts::Facts;
 use crate::register::plan;
@@ -27,15 +27,15 @@ pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCo
         check_permission(host, None)?;
     }
     let _lock = if args.fix { Some(acquire_lock(host, ui, args.wait)?) } else { None };
-    let (seen, findings) = diagnose(host)?;
+    let (snapshot, findings) = diagnose(host)?;
     if let Some(text) = read_message(args)? {
-        return Ok(explain_message(ui, &seen, findings, &text));
+        return Ok(explain_message(ui, &snapshot, findings, &text));
     }
-    let report = if args.fix { apply_fixes(host, ui, &findings)? } else { DoctorReport::new(&seen, findings) };
+    let report = if args.fix { apply_fixes(host, ui, &findings)? } else { DoctorReport::new(&snapshot, findings) };
     Ok(print_report(ui, &report))
 }
 
-/// The text that was brought, if one was: the words of the command line, or what is on standard input.
+/// Reads the error message to explain, if there is one: the words of the command line, or standard input.
 fn read_message(args: &cli::DoctorArgs) -> Result<Option<String>> {
     match args.message.as_slice() {
         [] => Ok(None),
@@ -44,18 +44,21 @@ fn read_message(args: &cli::DoctorArgs) -> Result<Option<String>> {
     }
 }
 
-/// Of a log, so much: the end, where it failed.
+/// Maximum number of bytes of a log that are read: its end, where the failure is.
 const MAX_MESSAGE: u64 = 1 << 20;
 
-/// A message that is known is something wrong, so that a script can tell it from one that is not.
-fn explain_message(ui: &Ui, seen: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {
-    let meanings: Vec<_> =
-        messages::find_messages(text).iter().map(|found| messages::explain_message(found, seen, &findings)).collect();
+/// Explains an error message. A known message counts as a finding, so its exit status differs from that of an unknown
+/// one.
+fn explain_message(ui: &Ui, snapshot: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {
+    let meanings: Vec<_> = messages::find_messages(text)
+        .iter()
+        .map(|found| messages::explain_message(found, snapshot, &findings))
+        .collect();
     let report = if meanings.is_empty() {
-        ui.print_note("this is no message that binfmt-nix knows; what it finds by itself:");
-        DoctorReport::new(seen, findings)
+        ui.print_note("binfmt-nix does not know this message; these are its own findings:");
+        DoctorReport::new(snapshot, findings)
     } else {
-        DoctorReport::from_messages(seen, meanings)
+        DoctorReport::from_messages(snapshot, meanings)
     };
     print_report(ui, &report)
 }
@@ -71,12 +74,13 @@ fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
 
 fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
     let facts = Facts::gather(host, &[], None)?;
-    let seen = gather::gather(host, &facts);
-    let findings = doctor::run_checks(&seen);
-    Ok((seen, findings))
+    let snapshot = gather::gather(host, &facts);
+    let findings = doctor::run_checks(&snapshot);
+    Ok((snapshot, findings))
 }
 
-/// Does what is safe, one by one, and looks again. What fails is told, and is still found.
+/// Applies the safe repairs one by one, then diagnoses the machine again. A repair that fails is reported, and its
+/// finding stays.
 fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorReport> {
     let mut done: Vec<&'static str> = Vec::new();
     for finding in findings {
@@ -95,24 +99,29 @@ fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorRepor
             None => {}
         }
     }
-    let (seen, left) = diagnose(host)?;
-    let mut report = DoctorReport::new(&seen, left);
-    let still = |finding: &Finding| report.findings.iter().any(|left| left.id == finding.id);
-    report.fixed = findings.iter().filter(|finding| !still(finding)).map(|finding| finding.id).collect();
+    let (snapshot, left) = diagnose(host)?;
+    let mut report = DoctorReport::new(&snapshot, left);
+    let remains = |finding: &Finding| report.findings.iter().any(|left| left.id == finding.id);
+    report.fixed = findings.iter().filter(|finding| !remains(finding)).map(|finding| finding.id).collect();
     report.fixed.dedup();
     Ok(report)
 }
 
-/// What `register` would do, with what was asked for when it was registered, as far as that still shows.
+/// Registers a system again, with its original options as far as the machine still shows them.
 fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
     let network = Network { mirror: mirrors::user_mirror(None)?, offline: false };
     let (machine, kernel) = kernel_release();
-    let order =
-        Order { source: &Source::Auto, machine: &machine, kernel, purpose: Purpose::Machine, caching: Caching::Read };
-    let supply = SourceInput::open(Context { host, ui, network: &network }, &order, &[arch])?;
+    let order = PipelineOptions {
+        source: &Source::Auto,
+        machine: &machine,
+        kernel,
+        purpose: Purpose::Machine,
+        caching: Caching::Read,
+    };
+    let supply = ResolvedSource::open(ObtainContext { host, ui, network: &network }, &order, &[arch])?;
     let mut facts = Facts::gather(host, &[arch], Some(supply))?;
     let request = rebuild_request(&facts, arch, network);
-    // What was proven of it is not so now: it is put in and proven once more.
+    // The recorded proof is no longer valid: the system is registered and proven again.
     if let Some(system) = facts.receipt.systems.get_mut(arch.target) {
         system.proven = false;
     }
@@ -130,8 +139,8 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
 fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> RegisterRequest {
     let known = facts.receipt.systems.get(arch.target);
     let file = paths::boot_rule(arch);
-    let held = facts.boot.rules().iter().find(|(path, _)| *path == file).map(|(_, rule)| rule.flags);
-    let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(held);
+    let boot_flags = facts.boot.rules().iter().find(|(path, _)| *path == file).map(|(_, rule)| rule.flags);
+    let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(boot_flags);
     let [_, second] = paths::entry_names(arch);
     RegisterRequest {
         systems: vec![arch],
@@ -140,8 +149,8 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
         network,
         credentials: flags.is_some_and(|flags| flags.credentials),
         nix: if known.is_some_and(|system| system.nix) { NixChoice::Yes } else { NixChoice::No },
-        persist: held.is_some(),
-        // It has this name because the user wanted it above somebody else's.
+        persist: boot_flags.is_some(),
+        // The entry has its second name only if it was registered with --force.
         force: known.is_some_and(|system| system.entry == second),
     }
 }

@@ -1,4 +1,4 @@
-//! `binfmt-nix explain`
+//! The command `explain`: explains what execve does with a file, or whether a process is emulated.
 
 use crate::cli::commands::explain_text;
 use std::path::Path;
@@ -37,18 +37,18 @@ fn explain_path(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
     Ok(if explanation.runs { ExitCode::Ok } else { ExitCode::Findings })
 }
 
-fn print_explanation(ui: &Ui, of: &Explanation) {
-    for (place, step) in of.steps.iter().enumerate() {
+fn print_explanation(ui: &Ui, explanation: &Explanation) {
+    for (place, step) in explanation.steps.iter().enumerate() {
         print_step(ui, step);
         if place == 0 {
-            print_entries(ui, of, step);
+            print_entries(ui, explanation, step);
         }
         print_handler(ui, step);
     }
-    let errno = of.errno.as_ref().map(|errno| format!(": execve fails with {errno}")).unwrap_or_default();
-    ui.print_verdicts(&format!("{}{errno}", verdict_text(of.verdict)));
-    print_line(ui, &of.why);
-    print_repairs(ui, of);
+    let errno = explanation.errno.as_ref().map(|errno| format!(": execve fails with {errno}")).unwrap_or_default();
+    ui.print_verdicts(&format!("{}{errno}", verdict_text(explanation.verdict)));
+    print_line(ui, &explanation.why);
+    print_repairs(ui, explanation);
 }
 
 fn print_step(ui: &Ui, step: &ExecStep) {
@@ -72,13 +72,14 @@ fn print_step(ui: &Ui, step: &ExecStep) {
     }
 }
 
-/// All of the table for the file itself; for its interpreters, the winner alone is of interest.
-fn print_entries(ui: &Ui, of: &Explanation, step: &ExecStep) {
-    let state = table_state_text(of.table, of.in_user_namespace);
-    if step.entries.is_empty() && of.strange.is_empty() {
+/// Prints all entries of the table. This is done for the file itself; for its interpreters only the matching entry
+/// matters.
+fn print_entries(ui: &Ui, explanation: &Explanation, step: &ExecStep) {
+    let state = table_state_text(explanation.table, explanation.in_user_namespace);
+    if step.entries.is_empty() && explanation.strange.is_empty() {
         return ui.print_result(&format!(
             "{state}{}",
-            if of.table == explain::TableState::InForce { " has no entries" } else { "" }
+            if explanation.table == explain::TableState::InForce { " has no entries" } else { "" }
         ));
     }
     ui.print_result(&format!("{state}, newest entry first"));
@@ -87,8 +88,8 @@ fn print_entries(ui: &Ui, of: &Explanation, step: &ExecStep) {
     for found in &step.entries {
         print_line(ui, format!("{:width$}  {:4}  {}", found.name, found.flags, entry_text(found, is_elf)).trim_end());
     }
-    for name in &of.strange {
-        print_line(ui, &format!("{name}: of a newer kernel; what it takes is not known"));
+    for name in &explanation.strange {
+        print_line(ui, &format!("{name}: an entry of a newer kernel; which files it matches is unknown"));
     }
 }
 
@@ -104,17 +105,17 @@ fn print_handler(ui: &Ui, step: &ExecStep) {
     }
 }
 
-fn print_repairs(ui: &Ui, of: &Explanation) {
-    if of.repairs.is_empty() {
-        let nothing = match of.verdict {
-            ExecVerdict::Native => "nothing needs to be registered for it",
-            ExecVerdict::Emulated => "nothing is to be done; binfmt-nix status says whether its emulator works",
+fn print_repairs(ui: &Ui, explanation: &Explanation) {
+    if explanation.repairs.is_empty() {
+        let nothing = match explanation.verdict {
+            ExecVerdict::Native => "nothing needs to be registered for this file",
+            ExecVerdict::Emulated => "nothing needs to be done; binfmt-nix status shows whether its emulator works",
             ExecVerdict::Refused | ExecVerdict::LoaderMissing | ExecVerdict::Unknown => return,
         };
         return print_line(ui, nothing);
     }
-    ui.print_result(&"what helps");
-    for repair in &of.repairs {
+    ui.print_result(&"to make it run");
+    for repair in &explanation.repairs {
         print_line(ui, repair);
     }
 }

@@ -1,4 +1,4 @@
-//! What `explain` found, in words.
+//! Texts for the results of `explain`.
 
 use crate::diagnose::explain::process::{CurrentEmulator, ProcessKind, ProcessOrigin};
 use crate::diagnose::explain::{
@@ -11,22 +11,22 @@ pub(super) fn verdict_text(verdict: ExecVerdict) -> &'static str {
         ExecVerdict::Emulated => "runs by emulation",
         ExecVerdict::LoaderMissing => "does not run",
         ExecVerdict::Refused => "does not start",
-        ExecVerdict::Unknown => "cannot be told",
+        ExecVerdict::Unknown => "cannot be determined",
     }
 }
 
-pub(super) fn process_kind_text(how: ProcessKind) -> &'static str {
-    match how {
+pub(super) fn process_kind_text(kind: ProcessKind) -> &'static str {
+    match kind {
         ProcessKind::Native => "native",
         ProcessKind::Script => "a script",
         ProcessKind::Emulated => "emulated",
         ProcessKind::ByHand => "an emulator, started by hand",
-        ProcessKind::Unknown => "cannot be told",
+        ProcessKind::Unknown => "cannot be determined",
     }
 }
 
-pub(super) fn file_kind_text(what: FileKind) -> &'static str {
-    match what {
+pub(super) fn file_kind_text(kind: FileKind) -> &'static str {
+    match kind {
         FileKind::Elf => "an ELF file",
         FileKind::Script => "a script whose first line the kernel cannot use",
         FileKind::Empty => "an empty file",
@@ -46,10 +46,10 @@ pub(super) fn table_state_text(state: TableState, in_user_namespace: bool) -> &'
     }
 }
 
-/// An ELF header, in two lines.
+/// Describes an ELF header in two lines.
 pub(super) fn elf_lines(elf: &Elf) -> [String; 2] {
-    let bits = elf.bits.map_or_else(|| "of no class".into(), |bits| format!("{bits}-bit"));
-    let endian = elf.endian.map_or_else(|| "of no byte order".into(), |endian| format!("{endian}-endian"));
+    let bits = elf.bits.map_or_else(|| "without a class".into(), |bits| format!("{bits}-bit"));
+    let endian = elf.endian.map_or_else(|| "without a byte order".into(), |endian| format!("{endian}-endian"));
     let abi = elf.abi.as_ref().map(|abi| format!(", {abi}")).unwrap_or_default();
     let os = if elf.os_abi == "Linux" { String::new() } else { format!(", of {}", elf.os_abi) };
     let system = elf.system.map(|system| format!("; the system is {system}")).unwrap_or_default();
@@ -64,7 +64,7 @@ fn elf_kind_text(elf: &Elf) -> &'static str {
         ("shared", _) => "position-independent program or library",
         ("object", _) => "object file, not linked yet",
         ("core", _) => "core dump",
-        _ => "of a type that is no program",
+        _ => "of a type that cannot be executed",
     }
 }
 
@@ -76,13 +76,13 @@ pub(super) fn linking_text(linking: &Linking) -> String {
     }
 }
 
-/// What the kernel does with an entry.
+/// Describes whether an entry matches the file, and whether the kernel uses it.
 pub(super) fn entry_text(entry: &EntryReport, is_elf: bool) -> String {
     let differs = entry.differs.as_ref().map(|found| mismatch_text(found, is_elf));
     match (entry.taken, entry.enabled, differs) {
-        (true, ..) => "takes it".into(),
-        (false, true, None) => "would take it, but is not asked".into(),
-        (false, false, None) => "is disabled; else it would take it".into(),
+        (true, ..) => "handles it".into(),
+        (false, true, None) => "matches, but is not used".into(),
+        (false, false, None) => "matches, but is disabled".into(),
         (false, true, Some(differs)) => differs,
         (false, false, Some(differs)) => format!("is disabled, and {differs}"),
     }
@@ -93,7 +93,11 @@ fn mismatch_text(differs: &EntryMismatch, is_elf: bool) -> String {
         |offset: usize| format!("byte {offset}{}", elf_field_name(offset).filter(|_| is_elf).unwrap_or_default());
     match differs {
         EntryMismatch::Byte { offset, has: None, wants, mask } => {
-            format!("{} is behind the end, so 00, not {}", place(*offset), wanted_byte_text(*wants, *mask))
+            format!(
+                "{} is beyond the end of the file, so it is 00, not {}",
+                place(*offset),
+                wanted_byte_text(*wants, *mask)
+            )
         }
         EntryMismatch::Byte { offset, has: Some(has), wants, mask } => {
             format!("{} is {has:02x}, not {}", place(*offset), wanted_byte_text(*wants, *mask))
@@ -103,7 +107,7 @@ fn mismatch_text(differs: &EntryMismatch, is_elf: bool) -> String {
     }
 }
 
-/// What a byte of an ELF header is, where both classes agree (elf(5)).
+/// Names the field of an ELF header at this offset, where both classes agree (elf(5)).
 fn elf_field_name(offset: usize) -> Option<&'static str> {
     Some(match offset {
         4 => " (class)",
@@ -121,38 +125,36 @@ fn wanted_byte_text(wants: u8, mask: u8) -> String {
     if mask == 0xff { format!("{wants:02x}") } else { format!("{wants:02x} under the mask {mask:02x}") }
 }
 
-/// An interpreter, line by line.
+/// Describes an interpreter, line by line.
 pub(super) fn interpreter_lines(found: &InterpreterReport) -> Vec<String> {
     let mut lines = Vec::new();
     match (&found.detail, found.held) {
-        (Some(detail), true) => lines.push(format!("{detail} by now; the kernel holds the file that was there")),
+        (Some(detail), true) => lines.push(format!("{detail} now; the kernel uses the file from registration")),
         (Some(detail), false) => lines.push(detail.clone()),
         (None, true) if found.is_the_file == Some(false) => {
-            lines.push("the kernel holds another file than the one that is there by now".into());
+            lines.push("the kernel uses the file from registration; the path names another now".into());
         }
         (None, _) => lines.push("it can be opened here".into()),
     }
     let Some(_) = &found.flags else { return lines };
     lines.push(
         match (found.held, &found.linking) {
-            (true, Some(Linking::Dynamic { .. })) => {
-                "in a sandbox or chroot: only if the loader that it needs is in there, too"
-            }
-            (true, _) => "in a sandbox, chroot or container: it starts, too",
-            (false, _) => "in a sandbox, chroot or container: only if it is in there",
+            (true, Some(Linking::Dynamic { .. })) => "in a sandbox or chroot: it starts only with its loader in there",
+            (true, _) => "in a sandbox, chroot or container: it also starts",
+            (false, _) => "in a sandbox, chroot or container: it starts only if its file is in there",
         }
         .into(),
     );
     lines
 }
 
-/// Flags of an entry, one a line.
+/// Describes the flags of an entry, one in each line.
 pub(super) fn flag_lines(found: &InterpreterReport) -> Vec<String> {
     let meaning = |flag| match flag {
         'P' => "P: the program keeps its own argv[0]",
         'O' => "O: the program is passed as an open file",
         'C' => "C: setuid programs get their rights, and so does the interpreter",
-        _ => "F: the kernel holds the interpreter since its registration",
+        _ => "F: the kernel holds the interpreter open since its registration",
     };
     let Some(flags) = &found.flags else { return Vec::new() };
     let mut lines: Vec<String> = flags.chars().map(|flag| meaning(flag).to_owned()).collect();
@@ -162,18 +164,18 @@ pub(super) fn flag_lines(found: &InterpreterReport) -> Vec<String> {
     lines
 }
 
-/// The entry that a process came from.
+/// Describes the entry that a process came from.
 pub(super) fn origin_lines(origin: &ProcessOrigin) -> [&'static str; 2] {
     [
         if origin.takes_it_now {
-            "takes its program now, too"
+            "still handles its program"
         } else {
-            "has that interpreter, but does not take its program now"
+            "has that interpreter, but does not handle its program now"
         },
         match origin.starts {
-            CurrentEmulator::Same => "starts the very file that the process executes",
-            CurrentEmulator::Other => "starts another file now than the one that the process executes",
-            CurrentEmulator::Unknown => "what it starts now could not be tried",
+            CurrentEmulator::Same => "starts the same file that the process executes",
+            CurrentEmulator::Other => "now starts another file than the one that the process executes",
+            CurrentEmulator::Unknown => "could not be tested, so the file that it starts now is unknown",
         },
     ]
 }

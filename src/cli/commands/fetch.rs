@@ -1,4 +1,4 @@
-//! `binfmt-nix fetch SYSTEM… -o FILE`
+//! The command `fetch`: downloads emulators into an archive for `register --from`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,8 +18,10 @@ use crate::qemu::archive::{Manifest, ManifestFile, bundle};
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::download::Network;
 use crate::qemu::download::mirrors;
-use crate::qemu::obtain::source::{Release, Source};
-use crate::qemu::obtain::{Caching, Choice, Context, Order, Purpose, SourceInput, Wanted};
+use crate::qemu::obtain::source::{RequestedRelease, Source};
+use crate::qemu::obtain::{
+    Caching, ChosenEmulator, ObtainContext, PipelineOptions, Purpose, ResolvedSource, SystemRequest,
+};
 use crate::register::report::BundleReport;
 use crate::sha256::{HashingWriter, Sha256};
 use crate::ui::Ui;
@@ -28,17 +30,18 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
     let to_stdout = args.output == Path::new("-");
     if to_stdout && (ui.is_json() || io::stdout().is_terminal()) {
         return Err(Error::Usage(
-            "the archive itself goes to stdout by -o -, so neither JSON nor a terminal can".into(),
+            "-o - writes the archive to standard output: use no --json, and redirect standard output to a file or pipe"
+                .into(),
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: mirrors::user_mirror(args.mirror.as_deref())?, offline: false };
     let machine = parse_machine(args.host.as_deref());
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-    // Before the download, which it would be for nothing.
+    // Created first, so that a path that cannot be written fails before the download.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let source = source(args)?;
-    let emulators = obtain(Context { host, ui, network: &network }, &source, &machine, &systems, all)?;
+    let emulators = obtain(ObtainContext { host, ui, network: &network }, &source, &machine, &systems, all)?;
     let manifest = build_manifest(&machine, &emulators);
     let files = emulators.into_iter().map(|emulator| emulator.file).collect();
     let written = match &mut output {
@@ -54,7 +57,7 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
     Ok(ExitCode::Ok)
 }
 
-/// An emulator for the bundle.
+/// An emulator for the archive.
 struct Emulator {
     arch: &'static Arch,
     file: File,
@@ -66,14 +69,14 @@ struct Emulator {
 fn source(args: &cli::FetchArgs) -> Result<Source> {
     match (args.source, source::parse_release(args.qemu_version.as_deref())?) {
         (cli::FetchSource::Download, release) => Ok(Source::Download(release)),
-        (cli::FetchSource::Fallback, Release::Pinned) => Ok(Source::Fallback),
-        (cli::FetchSource::Fallback, _) => Err(source::no_release_of_others()),
+        (cli::FetchSource::Fallback, RequestedRelease::Pinned) => Ok(Source::Fallback),
+        (cli::FetchSource::Fallback, _) => Err(source::fallback_release_error()),
     }
 }
 
-/// Obtains the emulators, in the order of their names, so that the archive does not show how it was asked for.
+/// Obtains the emulators and sorts them by name, so that the order of the arguments does not change the archive.
 fn obtain(
-    context: Context<'_>,
+    context: ObtainContext<'_>,
     source: &Source,
     machine: &str,
     systems: &[&'static Arch],
@@ -81,20 +84,23 @@ fn obtain(
 ) -> Result<Vec<Emulator>> {
     let host = context.host;
     let (purpose, caching) = (Purpose::Bundle, Caching::Read);
-    let supply =
-        SourceInput::open(context, &Order { source, machine, kernel: kernel_release().1, purpose, caching }, systems)?;
-    let wanted = |arch: &&'static Arch| Wanted { arch, installed: None, interpreters: Vec::new() };
-    let mut looked = supply.look(host, &systems.iter().map(wanted).collect::<Vec<_>>())?;
+    let supply = ResolvedSource::open(
+        context,
+        &PipelineOptions { source, machine, kernel: kernel_release().1, purpose, caching },
+        systems,
+    )?;
+    let wanted = |arch: &&'static Arch| SystemRequest { arch, installed: None, interpreters: Vec::new() };
+    let mut looked = supply.find_available(host, &systems.iter().map(wanted).collect::<Vec<_>>())?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for arch in systems {
         let available = looked.available.remove(arch.target).unwrap_or_default();
-        let fit = match supply.choose(arch, &available) {
-            Ok(Choice::Installed(_) | Choice::Download(_)) => {
+        let fit = match supply.choose_emulator(arch, &available) {
+            Ok(ChosenEmulator::Installed(_) | ChosenEmulator::Download(_)) => {
                 missing.push(*arch);
                 continue;
             }
-            Ok(Choice::Copy(_, fit)) => Some(fit),
-            Ok(Choice::Cached(cached)) => cached.fit.as_ref(),
+            Ok(ChosenEmulator::Copy(_, fit)) => Some(fit),
+            Ok(ChosenEmulator::Cached(cached)) => cached.validated.as_ref(),
             Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if all => None,
             Err(error) => return Err(error),
         };
@@ -105,7 +111,7 @@ fn obtain(
     }
     let mut create =
         |_: &Arch, _| host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", Path::new("QEMU"), e));
-    let downloads = supply.download(context, &missing, &mut create)?;
+    let downloads = supply.download_emulators(context, &missing, &mut create)?;
     for one in downloads.emulators {
         found.push(emulator(one.arch, one.file, one.sha256, one.version)?);
     }
@@ -131,7 +137,7 @@ fn unreadable(arch: &Arch, source: io::Error) -> Error {
     Error::io("read", Path::new(arch.target), source)
 }
 
-/// By any name of it.
+/// Returns the machine of `--host`, which may have any of its names; the default is this machine.
 fn parse_machine(named: Option<&str>) -> String {
     let Some(name) = named else { return crate::host::env::kernel_release().0 };
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
@@ -144,7 +150,7 @@ fn build_manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
         size: emulator.size,
         sha256: emulator.sha256,
     };
-    // Archives of other publishers may have several releases.
+    // Archives of other publishers may contain several releases.
     let releases: BTreeSet<QemuVersion> = emulators.iter().map(|emulator| emulator.version).collect();
     let releases: Vec<_> = releases.iter().map(ToString::to_string).collect();
     Manifest {

@@ -1,4 +1,4 @@
-//! `binfmt-nix gen`: files that are made from other files. Hidden.
+//! The hidden command `gen`: generates files of the source tree.
 
 use crate::cli::{GenArgs, GenTarget};
 use crate::error::{Error, ExitCode, Result};

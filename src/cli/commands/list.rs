@@ -1,4 +1,4 @@
-//! `binfmt-nix list`
+//! The command `list`: prints the known systems with their names and rules.
 
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -40,38 +40,38 @@ fn print_table(ui: &Ui) {
     ui.print_raw(&table.trim_fmt());
 }
 
-/// `list --json`. Fields are added, not changed, within one `version`.
+/// The document of `list --json`. Within one `version`, fields are added but not changed.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SystemList {
-    /// Of this format: 1.
+    /// Version of this format: 1
     version: u32,
-    /// All known systems.
+    /// All known systems
     systems: Vec<SystemRow>,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SystemRow {
-    /// QEMU's name of it.
+    /// Name of the system in QEMU
     system: &'static str,
-    /// Nix's names.
+    /// Names of the system in Nix
     nix_systems: &'static [&'static str],
-    /// The platforms of container images.
+    /// Platforms of container images for the system
     oci_platforms: &'static [&'static str],
-    /// Debian's names.
+    /// Names of Debian's architectures for the system
     debian: &'static [&'static str],
-    /// What `uname -m` prints there.
+    /// Output of `uname -m` on the system
     uname: &'static [&'static str],
-    /// GNU's names.
+    /// GNU triples of the system
     triples: &'static [&'static str],
-    /// The bytes that its programs begin with, in hexadecimal digits.
+    /// First bytes of its programs, in hexadecimal digits
     magic: String,
-    /// Which bits of them count.
+    /// Mask of the bits of `magic` that are compared, in hexadecimal digits
     mask: String,
-    /// Where they begin.
+    /// Offset of `magic` in the file
     offset: usize,
-    /// There is a program to prove it with.
+    /// Whether binfmt-nix contains a probe program for the system
     has_probe: bool,
 }
 

@@ -1,4 +1,6 @@
-//! One function for each command.
+//! The commands: one module with a function `run` for each subcommand, and what several of them share.
+//!
+//! A command parses its arguments into a request, calls the room that does the work, and prints the report.
 
 pub mod cache;
 pub mod doctor;
@@ -40,9 +42,9 @@ use crate::register::report::Report;
 use crate::sanitize::shell_quote;
 use crate::ui::Ui;
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
-    // A worker must not have opened or asked for anything yet.
+    // A confined worker must start before this process opens any file.
     if let Command::Internal(internal) = &cli.command {
         return internal.worker.run(&cli.root);
     }
@@ -67,6 +69,7 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     }
 }
 
+/// Whether the command reads or changes the table of entries, so that it must reach the host's table from a container.
 fn needs_table(command: &Command) -> bool {
     matches!(
         command,
@@ -79,33 +82,36 @@ fn needs_table(command: &Command) -> bool {
     )
 }
 
-/// An absolute symbolic link in a tree means another place of this machine, not
-/// of the tree: nothing is written through it.
+/// Rejects a tree below `--root` in which a path of this tool leads out of the tree.
+///
+/// An absolute symbolic link in a tree names a place on this machine, not in the tree. The tool writes nothing through
+/// it.
 fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
     if host.is_live() {
         return Ok(());
     }
-    let mut places = paths::home_dirs().into_iter().chain([Path::new(paths::LOCK), Path::new(table::DIR)]);
-    match places.find_map(|place| Some((place, host.target_outside_root(place)?))) {
+    let mut paths_to_check = paths::home_dirs().into_iter().chain([Path::new(paths::LOCK), Path::new(table::DIR)]);
+    match paths_to_check.find_map(|path| Some((path, host.target_outside_root(path)?))) {
         None => Ok(()),
-        Some((place, outside)) => Err(Error::Conflict {
-            what: format!("{} leads out of the tree, to {}", host.at(place).display(), outside.display()),
-            hint: "make the symbolic link on the way a relative one, or a directory".into(),
+        Some((path, outside)) => Err(Error::Conflict {
+            what: format!("{} leads out of the tree, to {}", host.real_path(path).display(), outside.display()),
+            hint: "replace the symbolic link in this path by a relative link or a directory".into(),
         }),
     }
 }
 
-/// The lock, told about while it is waited for. Who has it sweeps up what killed
-/// runs left: nobody else's temporary files can be there.
+/// Acquires the lock of binfmt-nix, and prints a note while it waits for another process.
+///
+/// The holder of the lock removes temporary files that killed runs left behind: no running process can own them.
 fn acquire_lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another binfmt-nix, {holder}"));
-    let patience = Duration::from_secs(seconds);
-    // The containers of a machine have no file in common but its table; and no file of ours.
+    let timeout = Duration::from_secs(seconds);
+    // Containers of a machine share only its table. No file of this tool is visible in each of them.
     if container::is_app_container(host) {
-        return host.lock_path(Path::new(table::DIR), patience, &mut waiting);
+        return host.lock_path(Path::new(table::DIR), timeout, &mut waiting);
     }
-    let lock = host.lock(paths::LOCK.as_ref(), patience, &mut waiting)?;
+    let lock = host.lock(paths::LOCK.as_ref(), timeout, &mut waiting)?;
     let receipts = Path::new(paths::RECEIPT_DIR).parent();
     for dir in paths::home_dirs().into_iter().chain(receipts) {
         host.remove_stale_temp_files(dir)?;
@@ -113,42 +119,42 @@ fn acquire_lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     Ok(lock)
 }
 
-/// `--dry-run`: what would be done, on stdout.
+/// Prints the steps of a plan for `--dry-run` on standard output.
 fn print_dry_run(ui: &Ui, plan: &Plan) -> ExitCode {
-    let outcome = Report::from_plan(plan);
-    print_notes(ui, &outcome);
+    let report = Report::from_plan(plan);
+    print_notes(ui, &report);
     if plan.steps.is_empty() {
         ui.print_result(&"nothing to do");
     }
     for step in &plan.steps {
         ui.print_result(&format!("would {:<10} {step}", step.verb()));
     }
-    finish(ui, &outcome)
+    finish(ui, &report)
 }
 
-/// Notes and findings, on stderr.
-fn print_notes(ui: &Ui, outcome: &Report) {
-    for note in &outcome.notes {
+/// Prints the notes and findings of a report on standard error.
+fn print_notes(ui: &Ui, report: &Report) {
+    for note in &report.notes {
         ui.print_note(note);
     }
-    for finding in &outcome.findings {
+    for finding in &report.findings {
         ui.print_warning(finding);
     }
 }
 
-/// The result for programs, and what it means to a script.
-fn finish(ui: &Ui, outcome: &Report) -> ExitCode {
+/// Prints the report as JSON if `--json` is given, and returns the exit status.
+fn finish(ui: &Ui, report: &Report) -> ExitCode {
     if ui.is_json() {
-        ui.print_json(outcome);
+        ui.print_json(report);
     }
-    if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+    if report.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
 }
 
-/// The systems that these names mean, each once; `true` if "all" was said.
+/// Finds the systems with these names, each once. The second value says whether the name was "all".
 fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
     if names.iter().any(|name| name == "all") {
         if names.len() > 1 {
-            return Err(Error::Usage("\"all\" stands alone".into()));
+            return Err(Error::Usage("\"all\" cannot be combined with other systems".into()));
         }
         return Ok((Arch::ALL.iter().collect(), true));
     }
@@ -162,8 +168,9 @@ fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
     Ok((systems, false))
 }
 
-/// The running machine is changed by root only. A tree below `--root` may
-/// belong to anyone. `rootless` are the systems that `run` could do it for.
+/// Fails unless this process may change the machine: only root may. A tree below `--root` may belong to any user.
+///
+/// `rootless` are the systems for which `run` works without root; the error then names that command.
 fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
     if !host.is_live() || nix::unistd::geteuid().is_root() {
         return Ok(());
@@ -176,14 +183,15 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
     Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
 
+/// Returns this command line with `sudo` in front, as text for a shell.
 fn line_as_root() -> String {
-    // sudo drops them unless told otherwise.
-    let counted = download::PROXY_VARIABLES.iter().copied().chain([
+    // sudo removes these variables unless an option preserves them.
+    let relevant = download::PROXY_VARIABLES.iter().copied().chain([
         mirrors::NIX_CERT_VARIABLE,
         mirrors::MIRROR_VARIABLE,
         mirrors::NETRC_VARIABLE,
     ]);
-    let set: Vec<&str> = counted.filter(|name| host::env::var(name).is_some()).collect();
+    let set: Vec<&str> = relevant.filter(|name| host::env::var(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));

@@ -1,4 +1,4 @@
-//! `binfmt-nix nix-conf --builder`: what this host builds for other machines.
+//! The command `nix-conf --builder`: prints the lines that let other hosts build on this one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,21 +22,21 @@ use crate::ui::Ui;
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
     let uri = builder_uri(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    let own = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
-    let answer = config_show::show_config(host);
-    let context = BuilderContext { host, ui, facts: &facts, native: &own, nix_config: answer.as_ref() };
-    let native = context.native_systems();
+    let native = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
+    let config = config_show::show_config(host);
+    let context = BuilderContext { host, ui, facts: &facts, native: &native, nix_config: config.as_ref() };
+    let native_systems = context.native_systems();
     let emulated = if named.is_empty() { context.registered_systems() } else { context.requested_systems(named)? };
     let host_key = read_host_key(host);
     if host_key.is_none() {
-        ui.print_note("no host key of sshd was found: others have to know it (ssh-keyscan)");
+        ui.print_note("no host key of sshd was found, so the lines have none; other hosts can get it with ssh-keyscan");
     }
     if emulated.is_empty() {
-        ui.print_note("nothing is emulated here; name the systems, or: sudo binfmt-nix register SYSTEM");
+        ui.print_note("nothing is emulated here; name the systems, or register one: sudo binfmt-nix register SYSTEM");
     }
     let builder =
         BuilderHost { uri, max_jobs: host::env::processor_count(), features: context.system_features(), host_key };
-    let machines = builder.machine_lines(&native, &emulated);
+    let machines = builder.machine_lines(&native_systems, &emulated);
     if ui.is_json() {
         ui.print_json(&NixMachines { version: 1, machines });
     } else {
@@ -47,29 +47,30 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     Ok(ExitCode::Ok)
 }
 
-/// What others call the host.
+/// Returns the URI of a store by which other hosts reach this one.
 fn builder_uri(name: Option<&str>) -> Result<String> {
     let own = || host::env::host_name().filter(|name| !name.starts_with("localhost"));
     let name = match name {
-        // `nix-conf --builder aarch64` means the system, and clap cannot know.
+        // In `nix-conf --builder aarch64` the name is meant as a system, but clap parses it as the host.
         Some(name) if Arch::find(name).is_ok() => {
             return Err(Error::Usage(format!(
-                "{name} is a system; the host comes first: --builder HOST {name}, or --builder ssh-ng://{name}"
+                "{name} is the name of a system, and --builder needs a host: --builder HOST {name}, or --builder ssh-ng://{name}"
             )));
         }
         Some(name) => name.to_owned(),
-        None => own().ok_or_else(|| Error::Usage("this machine has no name of its own: --builder HOST".into()))?,
+        None => own().ok_or_else(|| Error::Usage("this machine has no host name; give one: --builder HOST".into()))?,
     };
     machines::store_uri(&name).map_err(|why| Error::Usage(format!("{name:?} cannot be a builder: {why}")))
 }
 
-/// The key that most clients ask for first, of those that sshd makes by itself (sshd_config(5), `HostKey`).
+/// Reads the host key that most clients request first, of those that sshd generates by default (sshd_config(5),
+/// `HostKey`).
 fn read_host_key(host: &Host) -> Option<String> {
     let kinds = ["ed25519", "ecdsa", "rsa"];
     kinds.iter().find_map(|kind| host.read_lossy(Path::new(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
 }
 
-/// What is known of the host, and who hears of what is left out.
+/// Facts about this host, and the terminal for notes about systems that are left out.
 struct BuilderContext<'a> {
     host: &'a Host,
     ui: &'a Ui,
@@ -83,8 +84,8 @@ impl BuilderContext<'_> {
         self.native.get(arch.target) == Some(&NativeSupport::Runs)
     }
 
-    /// Nix's own system, and those of its extra platforms that the kernel runs. Levels of the processor
-    /// (`x86_64-v3-linux`) are no systems of their own, and Nix 2.36 lists them.
+    /// Returns Nix's own system, and those of its extra platforms that the kernel runs natively. Nix 2.36 lists levels
+    /// of the processor too (`x86_64-v3-linux`), which are not systems of their own.
     fn native_systems(&self) -> Vec<String> {
         let machine = &self.facts.machine;
         let default = || {
@@ -92,7 +93,7 @@ impl BuilderContext<'_> {
             let usual = format!("{machine}-linux");
             names.iter().find(|name| **name == usual).or(names.first()).map_or(usual.clone(), |name| (*name).to_owned())
         };
-        let own = self.nix_config.and_then(|answer| answer.system.clone()).unwrap_or_else(default);
+        let own = self.nix_config.and_then(|config| config.system.clone()).unwrap_or_else(default);
         let processor = own.split('-').next().unwrap_or_default();
         let is_native = |name: &String| match Arch::find(name) {
             Ok(arch) => self.is_native(arch),
@@ -100,14 +101,15 @@ impl BuilderContext<'_> {
         };
         let more = self.nix_config.map_or_else(
             || if machine == "x86_64" { vec!["i686-linux".to_owned()] } else { Vec::new() },
-            |answer| answer.extra_platforms.clone(),
+            |config| config.extra_platforms.clone(),
         );
         let mut systems = vec![own.clone()];
         systems.extend(more.into_iter().filter(|name| *name != own && is_native(name)));
         systems
     }
 
-    /// What runs here in builds, and what Nix takes builds for: nothing else is promised to others.
+    /// Returns the emulated systems that work in builds and that Nix on this host accepts. The lines promise nothing
+    /// else.
     fn registered_systems(&self) -> Vec<String> {
         let mut systems = Vec::new();
         let status = status::gather_status(self.host, self.facts, self.nix_config);
@@ -119,7 +121,10 @@ impl BuilderContext<'_> {
             }
             let refused = self.refused_by_nix(arch);
             for name in &refused {
-                self.ui.print_note(&format!("Nix here refuses {name}, so it is left out; {}", register_hint(arch)));
+                self.ui.print_note(&format!(
+                    "Nix on this host refuses {name}, so it is left out; {}",
+                    register_hint(arch)
+                ));
             }
             systems
                 .extend(arch.nix_systems.iter().filter(|name| !refused.contains(name)).map(|name| (*name).to_owned()));
@@ -127,7 +132,7 @@ impl BuilderContext<'_> {
         systems
     }
 
-    /// What was asked for, whatever this host says.
+    /// Returns the requested systems, and prints a note about those that do not work here yet.
     fn requested_systems(&self, names: &[String]) -> Result<Vec<String>> {
         let (archs, all) = named_systems(names)?;
         let mut systems = Vec::new();
@@ -149,19 +154,19 @@ impl BuilderContext<'_> {
     fn warn_if_unready(&self, arch: &'static Arch) {
         let state = status::check_system(self.facts, arch).state;
         if state != Health::Works {
-            self.ui.print_note(&format!("{} is not registered here yet ({state})", arch.target));
+            self.ui.print_note(&format!("{} is not registered on this host yet ({state})", arch.target));
         }
         for name in self.refused_by_nix(arch) {
-            self.ui.print_note(&format!("Nix here refuses {name} yet; {}", register_hint(arch)));
+            self.ui.print_note(&format!("Nix on this host still refuses {name}; {}", register_hint(arch)));
         }
     }
 
     fn refused_by_nix(&self, arch: &'static Arch) -> Vec<&'static str> {
-        self.nix_config.map_or_else(Vec::new, |answer| answer.missing_systems(arch.nix_systems))
+        self.nix_config.map_or_else(Vec::new, |config| config.missing_systems(arch.nix_systems))
     }
 
     fn system_features(&self) -> Vec<String> {
-        let configured = self.nix_config.and_then(|answer| answer.features.clone());
+        let configured = self.nix_config.and_then(|config| config.features.clone());
         configured.unwrap_or_else(|| {
             let kvm = self.host.may_write(Path::new("/dev/kvm")).then_some("kvm");
             machines::DEFAULT_FEATURES.into_iter().chain(kvm).map(str::to_owned).collect()
@@ -170,5 +175,5 @@ impl BuilderContext<'_> {
 }
 
 fn register_hint(arch: &Arch) -> String {
-    format!("sudo binfmt-nix register {} tells it", arch.target)
+    format!("to configure it: sudo binfmt-nix register {}", arch.target)
 }

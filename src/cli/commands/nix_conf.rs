@@ -1,4 +1,4 @@
-//! `binfmt-nix nix-conf`: for people who manage nix.conf themselves.
+//! The command `nix-conf`: prints lines for a nix.conf that is managed by other means.
 
 use std::path::PathBuf;
 

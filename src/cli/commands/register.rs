@@ -1,4 +1,6 @@
-//! `binfmt-nix register SYSTEM…`
+//! The command `register`: registers systems with files on disk, and configures Nix.
+//!
+//! With `--in-memory` it hands over to [`register_in_memory`], and with `--watch` it continues in [`watch`].
 
 use binfmt_magic::Arch;
 
@@ -30,7 +32,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
     if let Some(container) = container {
         container.check_entries_persist(host, args.watch)?;
     }
-    // A container's files go with it; who has Nix in there says so.
+    // Files in a container end with the container. `--nix` says that the container has a Nix that uses them.
     if args.in_memory || (container.is_some() && !args.nix) {
         return register_in_memory::run(args, &request, host, container, ui);
     }
@@ -40,16 +42,16 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         return Ok(print_dry_run(ui, &plan));
     }
     check_permission(host, Some(&args.systems))?;
-    let hold = watch::prepare_watch(args, host, container, ui)?;
-    let (plan, outcome) = register_systems(&request, host, ui, args.wait)?;
-    let code = print_report(ui, &plan, &outcome);
-    let Some(hold) = hold else { return Ok(code) };
+    let setup = watch::prepare_watch(args, host, container, ui)?;
+    let (plan, report) = register_systems(&request, host, ui, args.wait)?;
+    let code = print_report(ui, &plan, &report);
+    let Some(setup) = setup else { return Ok(code) };
     let log = &ui.as_log();
-    hold.watch_until_signal(
+    setup.watch_until_signal(
         host,
         log,
         &request,
-        &outcome,
+        &report,
         &mut FilesReregister { host, log, request: &request, wait: args.wait },
     )
 }
@@ -61,20 +63,20 @@ fn plan_registration(request: &RegisterRequest, host: &Host, ui: &Ui) -> Result<
     Ok((facts, plan))
 }
 
-/// Look, plan, apply, check.
+/// Acquires the lock, gathers facts, plans, applies the plan, and verifies the settings of Nix.
 fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
     let _lock = acquire_lock(host, ui, wait)?;
     let (facts, plan) = plan_registration(request, host, ui)?;
-    let mut outcome = Report::from_plan(&plan);
-    if !plan.steps.is_empty() || !plan.systems.iter().all(|planned| is_recorded(&facts, planned)) {
-        let applied = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;
-        outcome = outcome.with_result(&applied);
-        check_nix_config(host, &plan, &applied, &mut outcome);
+    let mut report = Report::from_plan(&plan);
+    if !plan.steps.is_empty() || !plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan)) {
+        let result = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;
+        report = report.with_result(&result);
+        check_nix_config(host, &plan, &result, &mut report);
     }
-    Ok((plan, outcome))
+    Ok((plan, report))
 }
 
-/// What `--watch` does again.
+/// Repairs of `--watch` for registrations with files on disk.
 struct FilesReregister<'a> {
     host: &'a Host,
     log: &'a Ui,
@@ -95,13 +97,13 @@ impl Reregister for FilesReregister<'_> {
 
     fn register_systems(&mut self, systems: &[&'static Arch]) -> Result<Report> {
         let mut request = RegisterRequest { systems: systems.to_vec(), ..self.request.clone() };
-        // What was brought from elsewhere is in its place by now, and is not brought again.
+        // The emulators are installed by now, so they are not obtained from their source again.
         if systems.iter().all(|arch| self.host.exists(&paths::interpreter_path(arch))) {
             request.source = Source::Auto;
         }
-        let (_, outcome) = register_systems(&request, self.host, self.log, self.wait)?;
-        print_notes(self.log, &outcome);
-        Ok(outcome)
+        let (_, report) = register_systems(&request, self.host, self.log, self.wait)?;
+        print_notes(self.log, &report);
+        Ok(report)
     }
 }
 
@@ -124,50 +126,53 @@ fn build_request(args: &cli::RegisterArgs) -> Result<RegisterRequest> {
     })
 }
 
-/// The receipt says of it what the plan would.
-fn is_recorded(facts: &Facts, planned: &SystemPlan) -> bool {
-    facts.receipt.systems.get(planned.arch.target) == planned.system.as_ref()
+/// Whether the receipt already records the system as the plan does
+fn is_recorded(facts: &Facts, system_plan: &SystemPlan) -> bool {
+    facts.receipt.systems.get(system_plan.arch.target) == system_plan.system.as_ref()
 }
 
-/// What Nix answers is what is claimed of it.
-fn check_nix_config(host: &Host, plan: &Plan, applied: &ApplyResult, outcome: &mut Report) {
+/// Adds the effective settings of Nix to the report, so that it claims nothing that Nix does not confirm.
+fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, report: &mut Report) {
     let restarts_daemon = plan.steps.iter().any(|step| matches!(step, Step::RestartNixDaemon));
     if !restarts_daemon || !host.is_live() {
         return;
     }
-    let registered = |planned: &&SystemPlan| applied.receipt.systems.get(planned.arch.target).is_some_and(|s| s.nix);
+    let registered =
+        |system_plan: &&SystemPlan| result.receipt.systems.get(system_plan.arch.target).is_some_and(|s| s.nix);
     let systems: Vec<&str> =
-        plan.systems.iter().filter(registered).flat_map(|planned| planned.arch.nix_systems).copied().collect();
+        plan.systems.iter().filter(registered).flat_map(|system_plan| system_plan.arch.nix_systems).copied().collect();
     match config_show::show_config(host) {
-        Some(answer) => outcome.record_nix_config(&systems, answer),
-        None => outcome
-            .notes
-            .push("Nix was told, but could not be asked: there is no nix here that root can safely run".into()),
+        Some(config) => report.record_nix_config(&systems, config),
+        None => report.notes.push(
+            "Nix was configured, but its settings could not be verified: no nix was found that root can run safely"
+                .into(),
+        ),
     }
 }
 
-/// Prints what came of it.
-fn print_report(ui: &Ui, plan: &Plan, outcome: &Report) -> ExitCode {
-    print_notes(ui, outcome);
-    for system in &outcome.systems {
+/// Prints the report and returns the exit status.
+fn print_report(ui: &Ui, plan: &Plan, report: &Report) -> ExitCode {
+    print_notes(ui, report);
+    for system in &report.systems {
         ui.print_result(system);
     }
-    if let Some(answer) = &outcome.nix {
-        ui.print_result(&describe_nix(answer));
+    if let Some(config) = &report.nix {
+        ui.print_result(&describe_nix(config));
     }
-    if outcome.changed {
-        let changed = plan.systems.iter().filter(|planned| !planned.already || plan.systems.len() == 1);
-        let names: Vec<_> = changed.map(|planned| planned.arch.target).collect();
+    if report.changed {
+        let changed = plan.systems.iter().filter(|system_plan| !system_plan.already || plan.systems.len() == 1);
+        let names: Vec<_> = changed.map(|system_plan| system_plan.arch.target).collect();
         ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
     }
-    finish(ui, outcome)
+    finish(ui, report)
 }
 
-fn describe_nix(answer: &NixConfig) -> String {
-    let sandbox = match answer.sandbox.as_str() {
+/// Describes for which systems Nix builds, and whether it uses its sandbox.
+fn describe_nix(config: &NixConfig) -> String {
+    let sandbox = match config.sandbox.as_str() {
         "true" => "in its sandbox",
-        "relaxed" => "in its sandbox, unless a derivation asks to be let out",
+        "relaxed" => "in its sandbox, except derivations with __noChroot",
         _ => "without a sandbox (sandbox = false in its settings)",
     };
-    format!("nix builds {sandbox} for: {}", answer.extra_platforms.join(" "))
+    format!("nix builds {sandbox} for: {}", config.extra_platforms.join(" "))
 }

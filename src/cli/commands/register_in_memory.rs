@@ -1,4 +1,6 @@
-//! `binfmt-nix register --in-memory`: for hosts where nothing may be written.
+//! The command `register --in-memory`: registers systems without writing to disk.
+//!
+//! `register` also uses it in containers, whose files the host cannot see.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +21,7 @@ use crate::cli::commands::watch;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
 use crate::nix::conf::{self, NixGuest};
-use crate::qemu::obtain::Context;
+use crate::qemu::obtain::ObtainContext;
 use crate::qemu::obtain::emulators::{self, Emulator, EmulatorFile, Storage};
 use crate::register::apply::in_memory::{InMemoryEntry, add_entries};
 use crate::register::facts::{Facts, in_memory_entry_name};
@@ -38,22 +40,23 @@ pub(super) fn run(
     container: Option<&Container>,
     ui: &Ui,
 ) -> Result<ExitCode> {
-    let mut memory = InMemoryRegistrar { args, host, container, emulators: Vec::new() };
+    let mut registrar = InMemoryRegistrar { args, host, container, emulators: Vec::new() };
     if args.dry_run {
-        let (facts, mut plan) = memory.plan_registration(request)?;
+        let (facts, mut plan) = registrar.plan_registration(request)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
         return Ok(print_report(ui, &build_report(&facts, &plan, &[], false), false));
     }
     check_permission(host, Some(&args.systems))?;
-    let hold = watch::prepare_watch(args, host, container, ui)?;
-    let outcome = memory.register_systems(request, ui)?;
-    let code = print_report(ui, &outcome, true);
-    let Some(hold) = hold else { return Ok(code) };
+    let setup = watch::prepare_watch(args, host, container, ui)?;
+    let report = registrar.register_systems(request, ui)?;
+    let code = print_report(ui, &report, true);
+    let Some(setup) = setup else { return Ok(code) };
     let log = &ui.as_log();
-    hold.watch_until_signal(host, log, request, &outcome, &mut InMemoryReregister { registrar: memory, request, log })
+    setup.watch_until_signal(host, log, request, &report, &mut InMemoryReregister { registrar, request, log })
 }
 
-/// Emulators stay open while this process does: what it registers again, it does not bring again.
+/// Registers systems with emulators in memory. The emulators stay open as long as this process runs, so it does not
+/// obtain them again when it registers a system again.
 struct InMemoryRegistrar<'a> {
     args: &'a cli::RegisterArgs,
     host: &'a Host,
@@ -73,26 +76,30 @@ impl InMemoryRegistrar<'_> {
         self.emulators.iter().any(|one| one.arch.target == arch.target)
     }
 
-    /// Look, plan, apply, check.
+    /// Acquires the lock, gathers facts, plans, obtains missing emulators, and adds the entries.
     fn register_systems(&mut self, request: &RegisterRequest, ui: &Ui) -> Result<Report> {
         let _lock = acquire_lock(self.host, ui, self.args.wait)?;
         let (facts, mut plan) = self.plan_registration(request)?;
         let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !self.has_emulator(arch)).collect();
         if !new.is_empty() {
-            let context = Context { host: self.host, ui, network: &request.network };
+            let context = ObtainContext { host: self.host, ui, network: &request.network };
             let wanted: Vec<_> = new.iter().map(|arch| facts.wanted(arch)).collect();
-            let source = emulators::Request { source: &request.source, all: request.all, keep: Storage::Memory };
+            let source = emulators::ObtainOptions {
+                source: &request.source,
+                skip_missing: request.all,
+                storage: Storage::Memory,
+            };
             let machine = (facts.machine.as_str(), facts.kernel);
             self.emulators.extend(emulators::obtain_emulators(context, &wanted, machine, &source)?);
         }
-        // With "all", what nobody has is passed over.
+        // With "all", systems without an emulator are skipped.
         plan.missing.retain(|arch| self.has_emulator(arch));
-        let place = if self.args.watch { WATCHED_FD_DIR } else { FD_DIR };
+        let fd_dir = if self.args.watch { WATCHED_FD_DIR } else { FD_DIR };
         let mut rules = Vec::new();
         for emulator in self.emulators.iter().filter(|one| plan.missing.iter().any(|a| a.target == one.arch.target)) {
             if let EmulatorFile::Memory(file) = &emulator.file {
                 let rule =
-                    emulator.build_rule_with_path(place, &in_memory_entry_name(emulator.arch), request.credentials)?;
+                    emulator.build_rule_with_path(fd_dir, &in_memory_entry_name(emulator.arch), request.credentials)?;
                 let replaces = plan.replaces.get(emulator.arch.target).cloned();
                 let step = Step::AddEntry { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() };
                 ui.print_step(step.verb(), &step);
@@ -104,8 +111,9 @@ impl InMemoryRegistrar<'_> {
     }
 }
 
-/// The systems that an entry of somebody else runs, in chroots too, where that can be tried. Its interpreter's path may be
-/// one of another mount namespace, so that only a program that runs can tell.
+/// Finds the systems whose programs already run by an entry of another tool, in chroots too if a chroot is possible.
+/// The interpreter's path may belong to another mount namespace, so only running a program shows whether the entry
+/// works.
 fn find_working_systems(request: &RegisterRequest, facts: &Facts) -> BTreeSet<&'static str> {
     let has_rival = |arch: &&&'static Arch| facts.conflicts.get(arch.target).is_some_and(|rivals| !rivals.is_empty());
     let runs = |arch: &&&'static Arch| match isolated::run_isolated(Isolation::Chroot, arch) {
@@ -119,14 +127,14 @@ fn find_working_systems(request: &RegisterRequest, facts: &Facts) -> BTreeSet<&'
 fn container_note(container: &Container) -> String {
     let kind = &container.kind;
     let until = if container.is_sole_mounter {
-        "all of it ends with the container, for nobody else has the kernel's table mounted"
+        "the registration ends with the container, because the kernel's table is mounted nowhere else"
     } else {
-        "and needs nothing of it any more"
+        "which no longer needs the container"
     };
     format!("this is a container ({kind}): QEMU is kept in the machine's memory, {until}")
 }
 
-/// What `--watch` does again.
+/// Repairs of `--watch` for registrations in memory.
 struct InMemoryReregister<'a> {
     registrar: InMemoryRegistrar<'a>,
     request: &'a RegisterRequest,
@@ -149,9 +157,9 @@ impl Reregister for InMemoryReregister<'_> {
     }
 }
 
-fn build_report(facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) -> Report {
+fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) -> Report {
     let version =
-        |arch: &Arch| made.iter().find(|one| one.arch.target == arch.target).map(|one| one.version.to_string());
+        |arch: &Arch| emulators.iter().find(|one| one.arch.target == arch.target).map(|one| one.version.to_string());
     let new = plan.missing.iter().map(|arch| system_report(arch, in_memory_entry_name(arch), version(arch), done));
     let old = plan
         .already
@@ -173,12 +181,12 @@ fn build_report(facts: &Facts, plan: &Plan, made: &[Emulator], done: bool) -> Re
     }
 }
 
-fn print_report(ui: &Ui, outcome: &Report, done: bool) -> ExitCode {
-    print_notes(ui, outcome);
-    for StepReport { verb, what } in outcome.steps.iter().filter(|_| !done) {
+fn print_report(ui: &Ui, report: &Report, done: bool) -> ExitCode {
+    print_notes(ui, report);
+    for StepReport { verb, what } in report.steps.iter().filter(|_| !done) {
         ui.print_result(&format!("would {verb:<10} {what}"));
     }
-    for system in outcome.systems.iter().filter(|system| done || system.already) {
+    for system in report.systems.iter().filter(|system| done || system.already) {
         match &system.entry {
             Some(entry) if system.already => {
                 ui.print_result(&format!("{}: runs already (entry {entry})", system.system))
@@ -186,11 +194,11 @@ fn print_report(ui: &Ui, outcome: &Report, done: bool) -> ExitCode {
             _ => ui.print_result(system),
         }
     }
-    if outcome.changed {
-        let names: Vec<_> = outcome.systems.iter().filter(|line| !line.already).map(|line| line.system).collect();
+    if report.changed {
+        let names: Vec<_> = report.systems.iter().filter(|line| !line.already).map(|line| line.system).collect();
         ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
     }
-    finish(ui, outcome)
+    finish(ui, report)
 }
 
 fn system_report(arch: &'static Arch, entry: String, qemu: Option<String>, proven: bool) -> SystemReport {
@@ -213,15 +221,15 @@ fn collect_notes(facts: &Facts, plan: &Plan) -> Vec<String> {
     if plan.missing.is_empty() {
         return notes;
     }
-    notes.push("nothing is written to disk: all of this ends when the machine restarts".into());
+    notes.push("nothing is written to disk: the registration ends when the machine restarts".into());
     if facts.nix.trace.is_some() {
         let systems: Vec<&str> = plan.missing.iter().flat_map(|arch| arch.nix_systems).copied().collect();
         let lines = conf::setting_lines(&[NixGuest { systems: &systems, interpreter: Path::new("") }]);
         let line = lines.first().map_or("", String::as_str);
-        notes.push(format!("Nix is not told; this line in its nix.conf does, and its daemon needs a restart: {line}"));
+        notes.push(format!("Nix is not configured; add this line to its nix.conf and restart its daemon: {line}"));
     }
     if plan.mount {
-        notes.push(format!("{} is mounted until then, too", table::DIR));
+        notes.push(format!("{} also stays mounted until then", table::DIR));
     }
     notes
 }

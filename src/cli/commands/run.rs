@@ -1,4 +1,4 @@
-//! `binfmt-nix run --system SYSTEM -- CMD`
+//! The command `run`: runs one command with emulation in a user namespace, without root.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
@@ -23,33 +23,33 @@ use crate::nix::env;
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::obtain::emulators::{self, Emulator, Storage};
-use crate::qemu::obtain::{Context, Wanted};
+use crate::qemu::obtain::{ObtainContext, SystemRequest};
 use crate::register::receipt::Receipt;
 use crate::ui::Ui;
 
-/// Returns only if the command could not be started.
+/// Replaces this process by the command; returns only if the command cannot be started.
 pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if !host.is_live() {
-        return Err(Error::Usage("run is about this machine, so --root makes no sense with it".into()));
+        return Err(Error::Usage("run acts on this machine, so it cannot be combined with --root".into()));
     }
     let (machine, kernel) = crate::host::env::kernel_release();
     limits::check_support(kernel, host.exists(Path::new("/proc/self")))?;
     let mut archs = requested_systems(args, &machine)?;
     let mapping = choose_id_mapping(host, args.map_root)?;
-    let above = table::read_table(host)?;
+    let machine_table = table::read_table(host)?;
     let (source, network) = source::parse_source(&args.source_args, archs.len())?;
     let keep = if args.no_cache { Storage::Temporary } else { Storage::Cached };
-    let context = Context { host, ui, network: &network };
-    let request = emulators::Request { source: &source, all: args.all, keep };
-    let wanted = wanted(host, &above, &archs)?;
+    let context = ObtainContext { host, ui, network: &network };
+    let request = emulators::ObtainOptions { source: &source, skip_missing: args.all, storage: keep };
+    let wanted = wanted(host, &machine_table, &archs)?;
     let emulators = emulators::obtain_emulators(context, &wanted, (&machine, kernel), &request)?;
     archs.retain(|arch| emulators.iter().any(|emulator| emulator.arch.target == arch.target));
     let rule = |emulator: &Emulator| emulator.build_rule(&paths::emulator_name(emulator.arch), false);
     let rules = emulators.iter().map(rule).collect::<Result<Vec<_>>>()?;
-    let older = inherit::inheritable_rules(&above, &rules);
+    let older = inherit::inheritable_rules(&machine_table, &rules);
     let (program, words) = command_line(args);
     warn_about_nix_daemon(host, ui, &program, &words, &archs);
-    // As who we are out here.
+    // The user ids must be read before this process enters the namespace.
     let variables = environment_variables(&archs, args.map_root);
     let lost = enter_namespace(host, &mapping, &older, &rules)?;
     if args.verbose {
@@ -69,8 +69,9 @@ fn requested_systems(args: &cli::RunArgs, machine: &str) -> Result<Vec<&'static 
     Ok(archs.into_iter().filter(|arch| !native.contains_key(arch.target)).collect())
 }
 
-/// The systems, with what `register` installed for everybody, and with the interpreters of the machine's own entries.
-fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wanted>> {
+/// Returns the systems with the emulators that `register` installed for all users, and the interpreters of the
+/// machine's own entries.
+fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<SystemRequest>> {
     let is_there = |arch: &&&'static Arch| host.open_trusted(&paths::interpreter_path(arch)).is_ok();
     let installed: Vec<&str> = archs.iter().filter(is_there).map(|arch| arch.target).collect();
     let receipt = if installed.is_empty() { None } else { Receipt::load(host)? }.unwrap_or_default();
@@ -78,7 +79,7 @@ fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Wan
         let system = receipt.systems.get(arch.target).filter(|_| installed.contains(&arch.target));
         let entries =
             arch.headers().into_iter().filter_map(|head| Some(table.matching_entry(&head)?.rule.interpreter.clone()));
-        Wanted {
+        SystemRequest {
             arch,
             installed: system.and_then(|system| QemuVersion::parse(&system.qemu)),
             interpreters: entries.map(|path| PathBuf::from(OsString::from_vec(path))).collect(),
@@ -123,29 +124,30 @@ fn environment_variables(archs: &[&'static Arch], map_root: bool) -> Vec<(&'stat
     nix.map(|value| ("NIX_CONFIG", value)).into_iter().chain(containers).collect()
 }
 
-/// A store whose builds a daemon does is not reached from in here.
+/// Prints a note if the command is Nix and a nix-daemon builds for its store: emulation in the namespace does not reach
+/// the daemon.
 fn warn_about_nix_daemon(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
     let own_store = words.iter().any(|word| word.to_string_lossy().starts_with("--store"));
-    let told = host::env::var("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
+    let is_remote_set = host::env::var("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
     let daemon = host.exists(Path::new("/nix/var/nix/daemon-socket/socket"));
-    if (name == "nix" || name.starts_with("nix-")) && daemon && !own_store && !told && host::env::effective_ids().0 != 0
+    if (name == "nix" || name.starts_with("nix-"))
+        && daemon
+        && !own_store
+        && !is_remote_set
+        && host::env::effective_ids().0 != 0
     {
         let systems: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
         ui.print_note(&format!(
-            "the builds of this machine's store are done by its nix-daemon, outside of this namespace, so they are not \
-             emulated; a store of your own is reached: --store ~/store; and so is the daemon's by: sudo binfmt-nix \
-             register {}",
+            "the nix-daemon builds for this machine's store outside of this namespace, so these builds are not emulated; \
+             use a store of your own (--store ~/store), or register the systems: sudo binfmt-nix register {}",
             systems.join(" ")
         ));
     }
 }
 
 fn print_inherited(ui: &Ui, older: usize, lost: &[String]) {
-    ui.print_note(&format!(
-        "entries of the machine's own table that are here too: {}",
-        older.saturating_sub(lost.len())
-    ));
+    ui.print_note(&format!("entries copied from the machine's own table: {}", older.saturating_sub(lost.len())));
     for entry in lost {
         ui.print_note(entry);
     }

@@ -1,4 +1,4 @@
-//! `binfmt-nix status`
+//! The command `status`: shows the registered systems, or checks one of them.
 
 use binfmt_magic::Arch;
 
@@ -29,13 +29,13 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
-            "the machine's own table is not seen: {why}; status --check SYSTEM tries what runs here"
+            "the machine's own table cannot be seen here: {why}; status --check SYSTEM tests what runs here"
         ));
     }
     Ok(ExitCode::Ok)
 }
 
-/// For scripts and health checks: one line, and an exit status.
+/// Checks one system for scripts and health checks: prints one line and returns an exit status.
 fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
     let facts = Facts::gather(host, &[], None)?;
@@ -54,7 +54,7 @@ fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
 
 fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
     if status.systems.is_empty() {
-        ui.print_result(&"no other system is registered; binfmt-nix register SYSTEM does it");
+        ui.print_result(&"no other system is registered; to register one: binfmt-nix register SYSTEM");
     } else {
         print_systems(ui, status, verbose);
     }
@@ -62,18 +62,23 @@ fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
         ui.print_note(UNFINISHED);
     }
     match &status.holder {
-        Some(holder) => ui.print_note(&format!("{holder}, stays and puts back what is removed (register --watch)")),
+        Some(holder) => {
+            ui.print_note(&format!("register --watch is running ({holder}) and registers removed entries again"))
+        }
         None => status.systems.iter().filter(|system| system.held).for_each(|system| {
-            ui.print_note(&format!("{}: a register --watch made it, and puts it back while it runs", system.system));
+            ui.print_note(&format!(
+                "{}: registered by register --watch, which registers it again while it runs",
+                system.system
+            ));
         }),
     }
 }
 
-/// Of [`Status::unfinished`].
-const UNFINISHED: &str = "a run of binfmt-nix is under way, was cut short, or had to leave something; the same command \
-                          again completes it, and binfmt-nix unregister all takes it away or says what stays";
+/// Note for [`StatusReport::unfinished`].
+const UNFINISHED: &str = "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its \
+                          command to complete it, or run binfmt-nix unregister all, which reports what it keeps";
 
-/// One line a system, for 80 columns: paths and digests are for the lines below.
+/// Prints a table with one line for each system that fits into 80 columns; paths and digests follow below it.
 fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
     let mut table = table::new_table(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
     for system in &status.systems {
@@ -90,7 +95,7 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
     }
     ui.print_verdicts(&table.trim_fmt());
     for system in &status.systems {
-        // Where ours are is known.
+        // The paths of entries of this tool are always the same, so they are printed only on request.
         if verbose || system.by == Owner::Others {
             print_origin(ui, system);
         }

@@ -1,4 +1,4 @@
-//! `binfmt-nix test`
+//! The command `test`: proves that programs of other systems run.
 
 use binfmt_magic::Arch;
 
@@ -15,12 +15,12 @@ use crate::register::facts::Facts;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let (asked, all) = named_systems(&args.systems)?;
+    let (requested, all) = named_systems(&args.systems)?;
     let facts = Facts::gather(host, &[], None)?;
     if matches!(facts.table, Table::Offline) {
-        return Err(Error::Usage("nothing runs in this tree: it has no kernel whose table could be tried".into()));
+        return Err(Error::Usage("test needs a running kernel, and a tree below --root has no kernel".into()));
     }
-    let systems = select_foreign(&facts, asked, all)?;
+    let systems = select_foreign(&facts, requested, all)?;
     let report = verify::verify_systems(host, &facts, &systems, args.nix);
     if ui.is_json() {
         ui.print_json(&report);
@@ -30,9 +30,9 @@ pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode
     Ok(if report.proven { ExitCode::Ok } else { ExitCode::Findings })
 }
 
-/// Those that this machine does not run by itself; of all, those that something is registered for.
-fn select_foreign(facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
-    let native = native::find_native(&asked, &facts.machine);
+/// Selects the systems that this machine does not run natively. Of "all", selects only those with an entry or a record.
+fn select_foreign(facts: &Facts, requested: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
+    let native = native::find_native(&requested, &facts.machine);
     if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
     }
@@ -41,13 +41,13 @@ fn select_foreign(facts: &Facts, asked: Vec<&'static Arch>, all: bool) -> Result
             || arch.headers().iter().any(|head| facts.table.matching_entry(head).is_some())
     };
     let wanted = |arch: &&'static Arch| !all || (!native.contains_key(arch.target) && registered(arch));
-    Ok(asked.into_iter().filter(wanted).collect())
+    Ok(requested.into_iter().filter(wanted).collect())
 }
 
 fn print_report(ui: &Ui, report: &VerifyReport) {
     if report.systems.is_empty() {
         ui.print_warning(
-            "no system is registered in the table that is seen here, so nothing was proven; test SYSTEM tries one",
+            "no system is registered in the table that is visible here, so nothing was proven; test SYSTEM tests one",
         );
     }
     for system in &report.systems {
@@ -71,7 +71,7 @@ fn print_report(ui: &Ui, report: &VerifyReport) {
 
 fn system_title(system: &SystemVerification) -> String {
     let Some(entry) = &system.entry else {
-        return format!("{}: no entry is seen here", system.system);
+        return format!("{}: no entry is visible here", system.system);
     };
     let flags = system.flags.as_deref().filter(|flags| !flags.is_empty()).unwrap_or("none");
     let qemu = system.qemu.as_ref().map(|qemu| format!(", QEMU {qemu}")).unwrap_or_default();

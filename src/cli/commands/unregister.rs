@@ -1,4 +1,4 @@
-//! `binfmt-nix unregister SYSTEM…`
+//! The command `unregister`: undoes `register`.
 
 use super::{acquire_lock, check_permission, finish, named_systems, print_dry_run, print_notes};
 use crate::binfmt::container::Container;
@@ -27,17 +27,17 @@ pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Co
         let facts = Facts::gather(host, &request.systems, None)?;
         return Ok(print_dry_run(ui, &plan::unregister::plan_removal(&request, &facts)));
     }
-    let outcome = acquire_lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
-    Ok(print_report(ui, &outcome))
+    let report = acquire_lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
+    Ok(print_report(ui, &report))
 }
 
-fn print_report(ui: &Ui, outcome: &Report) -> ExitCode {
-    print_notes(ui, outcome);
-    for system in &outcome.systems {
+fn print_report(ui: &Ui, report: &Report) -> ExitCode {
+    print_notes(ui, report);
+    for system in &report.systems {
         ui.print_result(system);
     }
-    if outcome.systems.is_empty() {
+    if report.systems.is_empty() {
         ui.print_result(&"nothing is registered");
     }
-    finish(ui, outcome)
+    finish(ui, report)
 }

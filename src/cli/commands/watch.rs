@@ -1,4 +1,6 @@
-//! `binfmt-nix register … --watch`: what comes before staying, and after it.
+//! The option `--watch` of `register`: preparation before the registration, and the end after a signal.
+//!
+//! [`crate::register::watch`] does the watching itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +25,8 @@ use crate::register::watch::{Notifier, ReadyFile, Reregister, TableWatcher, is_w
 use crate::ui::Ui;
 use crate::ui::event::{LogEvent, LogLevel};
 
-/// Nobody else holds now, and the ready file can be made.
+/// Resources of a watch that were acquired before the first change: this process is the only watcher, and it can create
+/// the ready file.
 pub(super) struct WatchSetup {
     lock: Lock,
     ready: Option<ReadyFile>,
@@ -31,11 +34,11 @@ pub(super) struct WatchSetup {
     watcher: InotifyInstance,
     on_stop: StopAction,
     wait: u64,
-    /// Nobody else has the table mounted.
-    alone: bool,
+    /// Whether this process is in the only container that has the table mounted
+    is_sole_mounter: bool,
 }
 
-/// Before anything is registered; `None` if nobody asked to stay.
+/// Acquires what `--watch` needs before anything is registered. Returns `None` without `--watch`.
 pub(super) fn prepare_watch(
     args: &cli::RegisterArgs,
     host: &Host,
@@ -48,35 +51,35 @@ pub(super) fn prepare_watch(
     refuse_without_kernel(host)?;
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another register --watch, {holder}"));
-    let patience = Duration::from_secs(args.wait);
+    let timeout = Duration::from_secs(args.wait);
     let lock = match container {
-        None => host.lock(Path::new(paths::HOLD_LOCK), patience, &mut waiting),
-        Some(_) => host.lock_path(&container_lock_path(), patience, &mut waiting),
+        None => host.lock(Path::new(paths::HOLD_LOCK), timeout, &mut waiting),
+        Some(_) => host.lock_path(&container_lock_path(), timeout, &mut waiting),
     };
     let lock = lock.map_err(already_watching)?;
     let ready = args.ready_file.clone().map(ReadyFile::prepare).transpose()?;
-    let manager =
-        host::sd_notify::connect().map_err(|e| Error::io("reach the manager at", Path::new("NOTIFY_SOCKET"), e))?;
+    let manager = host::sd_notify::connect()
+        .map_err(|e| Error::io("connect to the service manager at", Path::new("NOTIFY_SOCKET"), e))?;
     let watcher = host::watch::create_watcher()?;
-    let alone = container.is_some_and(|container| container.is_sole_mounter);
-    Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, alone }))
+    let is_sole_mounter = container.is_some_and(|container| container.is_sole_mounter);
+    Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, is_sole_mounter }))
 }
 
-/// What a hold in a container locks: no file but those of the table is seen by others.
+/// The file that a watcher in a container locks: other containers see only the files of the table.
 fn container_lock_path() -> PathBuf {
     table::entry_path("status")
 }
 
-/// `--dry-run` says so.
+/// Adds a note about `--watch` to the output of `--dry-run`.
 pub(super) fn describe_dry_run(args: &cli::RegisterArgs, host: &Host, notes: &mut Vec<String>) -> Result<()> {
     if args.watch {
         refuse_without_kernel(host)?;
         let end = match args.on_stop {
             StopAction::Leave => "leaves the entries",
-            StopAction::Remove => "takes the entries away",
+            StopAction::Remove => "removes the entries",
         };
         notes.push(format!(
-            "it would stay then, and put back what somebody removes, until a signal ends it, which {end}"
+            "it would then keep running and register removed entries again, until a signal ends it and {end}"
         ));
     }
     Ok(())
@@ -84,7 +87,9 @@ pub(super) fn describe_dry_run(args: &cli::RegisterArgs, host: &Host, notes: &mu
 
 fn refuse_without_kernel(host: &Host) -> Result<()> {
     match table::read_table(host)? {
-        Table::Offline => Err(Error::Usage("a tree below --root has no kernel, and --watch needs its table".into())),
+        Table::Offline => Err(Error::Usage(
+            "--watch needs the table of a running kernel, and a tree below --root has no kernel".into(),
+        )),
         _ => Ok(()),
     }
 }
@@ -92,8 +97,8 @@ fn refuse_without_kernel(host: &Host) -> Result<()> {
 fn already_watching(error: Error) -> Error {
     match error {
         Error::Locked { holder, .. } => Error::Conflict {
-            what: format!("{holder} stays already (register --watch), and one does for all systems"),
-            hint: format!("end it, and start one with all of them: {}", stop_hint(&holder)),
+            what: format!("register --watch is already running ({holder}), and one instance handles all systems"),
+            hint: format!("end it ({}), and start one instance with all systems", stop_hint(&holder)),
         },
         other => other,
     }
@@ -106,62 +111,63 @@ fn stop_hint(holder: &str) -> String {
     }
 }
 
-/// What a hold would put back at once is not unregistered.
+/// Fails if a watcher would register the systems again at once.
 pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterRequest) -> Result<()> {
     let watcher_hint = match local_watcher(host, request) {
-        Some(holder) => Some((stop_hint(&holder), format!("{holder}, stays"))),
-        None => is_watched_in_container(host, request)?
-            .then(|| (stop_hint(""), "a process in a container stays".to_owned())),
+        Some(holder) => Some((stop_hint(&holder), holder)),
+        None => is_watched_in_container(host, request)?.then(|| (stop_hint(""), "a process in a container".to_owned())),
     };
-    let Some((how, who)) = watcher_hint else { return Ok(()) };
+    let Some((stop_command, watcher)) = watcher_hint else { return Ok(()) };
     Err(Error::Conflict {
-        what: format!("{who} (register --watch) and would put back what is taken away"),
-        hint: format!("end it first: {how}"),
+        what: format!("register --watch is running ({watcher}) and would register removed entries again"),
+        hint: format!("end it first: {stop_command}"),
     })
 }
 
-/// On the machine, who holds has signed for which systems.
+/// Returns the watcher on this machine that handles one of the systems. It writes its systems into its lock file.
 fn local_watcher(host: &Host, request: &request::UnregisterRequest) -> Option<String> {
     let holder = host.lock_owner(Path::new(paths::HOLD_LOCK))?;
     request.systems.iter().any(|arch| is_watched(&holder, arch.target)).then_some(holder)
 }
 
-/// One in a container is known by the form of its entries.
+/// Whether a watcher in a container handles one of the systems: the interpreter path of its entries shows it
 fn is_watched_in_container(host: &Host, request: &request::UnregisterRequest) -> Result<bool> {
     if !host.is_locked(&container_lock_path()) {
         return Ok(false);
     }
     let table = table::read_table(host)?;
-    let is_held = |arch: &&'static Arch| {
+    let is_watched_entry = |arch: &&'static Arch| {
         let entry = table.find_entry(&facts::in_memory_entry_name(arch));
         entry.is_some_and(|entry| {
             entry.rule.interpreter.starts_with(crate::binfmt::in_memory::WATCHED_FD_DIR.as_bytes())
         })
     };
-    Ok(request.systems.iter().any(is_held))
+    Ok(request.systems.iter().any(is_watched_entry))
 }
 
 impl WatchSetup {
-    /// Stays, and does at the end what was asked for. `registration` talks to the same log.
+    /// Watches the table until a signal ends it, then leaves or removes the entries as `--on-stop` says. `reregister`
+    /// writes to the same log.
     pub(super) fn watch_until_signal(
         mut self,
         host: &Host,
         log: &Ui,
         request: &RegisterRequest,
-        outcome: &Report,
-        registration: &mut dyn Reregister,
+        report: &Report,
+        reregister: &mut dyn Reregister,
     ) -> Result<ExitCode> {
-        let held: Vec<_> = outcome.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
-        // On a full disk whoever has to wait is told less.
-        drop(self.lock.write_owner(&watch::lock_signature(&held)));
-        let Self { lock: _lock, ready, manager, watcher, on_stop, wait, alone } = self;
-        let mut hold = TableWatcher::new(host, Notifier::new(log, manager, ready), watcher, outcome)?;
-        hold.run(registration);
-        let (notifier, expected) = hold.finish();
+        let watched: Vec<_> =
+            report.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
+        // On a full disk this fails, and processes that wait for the lock cannot name the systems.
+        drop(self.lock.write_owner(&watch::lock_signature(&watched)));
+        let Self { lock: _lock, ready, manager, watcher, on_stop, wait, is_sole_mounter } = self;
+        let mut table_watcher = TableWatcher::new(host, Notifier::new(log, manager, ready), watcher, report)?;
+        table_watcher.run(reregister);
+        let (notifier, expected) = table_watcher.finish();
         match on_stop {
             StopAction::Leave => {
-                // With the last mount they go.
-                let name = if alone { "expired" } else { "left" };
+                // The entries end with the last mount of the table.
+                let name = if is_sole_mounter { "expired" } else { "left" };
                 for (one, _) in expected.iter().filter(|(_, is_present)| *is_present) {
                     notifier.log_event(
                         &LogEvent::info(name).with_field("system", one.arch.target).with_field("entry", &one.entry),
@@ -174,17 +180,17 @@ impl WatchSetup {
     }
 }
 
-/// As `unregister` does.
+/// Unregisters the systems as `unregister` does, and logs the result as events.
 fn unregister_on_stop(host: &Host, log: &Ui, request: &RegisterRequest, wait: u64) -> ExitCode {
     let request = request::UnregisterRequest { systems: request.systems.clone(), all: request.all, by_watcher: true };
     let undone = acquire_lock(host, log, wait).and_then(|_lock| unregister(&request, host, log));
     match undone {
-        Ok(outcome) => {
-            print_notes(log, &outcome);
-            for line in outcome.systems.iter().filter(|line| !line.already) {
+        Ok(report) => {
+            print_notes(log, &report);
+            for line in report.systems.iter().filter(|line| !line.already) {
                 log.log_event(&LogEvent::info("unregistered").with_field("system", line.system));
             }
-            if outcome.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
+            if report.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
         }
         Err(error) => {
             let event = LogEvent::new(LogLevel::Error, "failed")

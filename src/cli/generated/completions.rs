@@ -1,17 +1,17 @@
-//! `packaging/completions`: completions for shells.
+//! Generates `packaging/completions`: completions for shells.
 
 use std::collections::BTreeMap;
 
 use clap_complete::{Shell, generate};
 
-use super::{command_line, is_generated};
+use super::{check_or_write, command_line};
 
-/// The files by the names under which each shell looks for them.
+/// The shells, and the file names that each of them expects.
 const FILES: [(Shell, &str); 3] =
     [(Shell::Bash, "binfmt-nix.bash"), (Shell::Zsh, "_binfmt-nix"), (Shell::Fish, "binfmt-nix.fish")];
 
 #[test]
-fn completions_are_those_of_the_command_line() {
+fn completions_match_the_command_line() {
     let file = |(shell, name): (Shell, &str)| {
         let mut text = Vec::new();
         generate(shell, &mut visible(), "binfmt-nix", &mut text);
@@ -21,10 +21,10 @@ fn completions_are_those_of_the_command_line() {
     for text in files.values() {
         assert!(text.contains("in-memory") && !text.contains("chroot-exec") && !text.contains("catalog"));
     }
-    is_generated("completions", &files);
+    check_or_write("completions", &files);
 }
 
-/// Without hidden commands, which clap_complete completes as well.
+/// Returns the command line without hidden commands, because clap_complete would complete them too.
 fn visible() -> clap::Command {
     let whole = command_line();
     let mut visible = clap::Command::new("binfmt-nix").disable_help_subcommand(true);

@@ -1,6 +1,6 @@
-//! `packaging/man`: a man page for the program and one for each command, section 8.
+//! Generates `packaging/man`: a man page for the program and one for each command, in section 8.
 //!
-//! Names, synopsis, description and options come from the help texts of the command line. The sections behind them are
+//! Names, synopsis, description and options come from the help texts of the command line. The sections after them are
 //! in `pages.rs`.
 
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use super::pages::{COMMON, PAGES, Page};
-use super::{command_line, is_generated};
+use super::{check_or_write, command_line};
 
-/// In which section the pages are: commands of the administrator.
+/// Section of the manual for the pages: commands of the administrator
 const SECTION: &str = "8";
 
 #[test]
@@ -32,7 +32,7 @@ fn man_pages_have_every_command_and_option() {
         }
         assert!(!text.contains("chroot\\-exec"), "{name} names a hidden command");
     }
-    is_generated("man", &files);
+    check_or_write("man", &files);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn short_help_is_shorter_than_70_characters() {
 
 fn page(command: &clap::Command, name: &str) -> String {
     let own = PAGES.iter().find(|page| page.name == name);
-    let own = own.unwrap_or_else(|| panic!("src/generated/pages.rs has no page {name}"));
+    let own = own.unwrap_or_else(|| panic!("src/cli/generated/pages.rs has no page {name}"));
     let man = Man::new(command.clone())
         .title(name.to_uppercase())
         .section(SECTION)
@@ -74,7 +74,7 @@ fn page(command: &clap::Command, name: &str) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Those of the program have a page; those of a command are described in its own.
+/// Lists the subcommands. A command of the program has its own page; a subcommand of a command is only named.
 fn subcommands(command: &clap::Command) -> Roff {
     let mut roff = Roff::new();
     let visible: Vec<_> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();

@@ -1,38 +1,44 @@
-//! The sections of the man pages that the command line does not have.
+//! Sections of the man pages that the help texts of the command line do not contain.
 
-/// What a page has besides the help texts of its command.
+/// Sections of a page besides the help texts of its command.
 pub(super) struct Page {
-    /// Its file, without the section.
+    /// Name of the page, without the section of the manual
     pub(super) name: &'static str,
-    /// EXIT STATUS.
+    /// Entries of EXIT STATUS
     pub(super) exit: Entries,
-    /// FILES.
+    /// Entries of FILES
     pub(super) files: Entries,
-    /// ENVIRONMENT.
+    /// Entries of ENVIRONMENT
     pub(super) environment: Entries,
-    /// EXAMPLES: a sentence, and the lines to type.
+    /// Entries of EXAMPLES: a sentence and the lines to type
     pub(super) examples: &'static [(&'static str, &'static [&'static str])],
-    /// Further sections: heading and paragraphs.
+    /// Further sections: heading and paragraphs
     pub(super) more: &'static [(&'static str, &'static [&'static str])],
-    /// Pages to see besides the one of the program.
+    /// Other pages in SEE ALSO, besides the page of the program
     pub(super) see: &'static [&'static str],
 }
 
 type Entries = &'static [(&'static str, &'static str)];
 
-/// On the page of the program; the exit statuses on every page.
+/// Entries on the page of the program. The exit statuses are on every page.
 pub(super) const COMMON: &[(&str, Entries)] = &[
     (
         "EXIT STATUS",
         &[
             ("0", "Done."),
-            ("1", "Failed; what was begun is undone."),
+            (
+                "1",
+                "Failed, and its changes are undone; or done, but the result could not be printed. The message says which.",
+            ),
             ("2", "Usage error."),
-            ("3", "A conflict, or something is not as it should be; the message says what, and what to do."),
+            (
+                "3",
+                "A conflict, a finding, or a step that the user has to take; the message says which, and what to do.",
+            ),
             ("4", "Root is needed; the exact command is printed."),
-            ("5", "A server, or --from, has other bytes than the expected digest."),
+            ("5", "A file from a server or from --from does not have the expected digest."),
             ("6", "This kernel or machine cannot do it."),
-            ("130, 129, 143", "Interrupted by SIGINT, SIGHUP or SIGTERM; what was begun is undone."),
+            ("130, 129, 143", "Interrupted by SIGINT, SIGHUP or SIGTERM; the changes are undone."),
         ],
     ),
     (
@@ -49,7 +55,7 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
             ),
             ("/etc/nix/binfmt-nix.conf", "extra-extra-platforms and extra-sandbox-paths for Nix."),
             ("/etc/nix/nix.conf", "One line at its end: !include binfmt-nix.conf."),
-            ("/var/lib/binfmt-nix/receipt.json", "What was made, for unregister."),
+            ("/var/lib/binfmt-nix/receipt.json", "Records of what register made, for unregister."),
             ("/run/binfmt-nix.lock", "Held while a command changes the machine."),
             ("~/.cache/binfmt-nix", "Cached downloads of run and fetch, and of register as root."),
             (
@@ -67,7 +73,11 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
         &[
             ("BINFMT_NIX_MIRROR", "The Debian mirror to try first, unless --mirror is given."),
             ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies for downloads."),
-            ("SSL_CERT_FILE, SSL_CERT_DIR, NIX_SSL_CERT_FILE", "Certificates to trust instead of the system's."),
+            (
+                "SSL_CERT_FILE, SSL_CERT_DIR",
+                "Certificate authorities instead of those of the system. Mozilla's list is compiled in for machines without any.",
+            ),
+            ("NIX_SSL_CERT_FILE", "More certificate authorities, as Nix uses them."),
             ("NETRC", "The user's file of passwords, instead of ~/.netrc."),
             (
                 "REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME",
@@ -81,7 +91,7 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
 
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
-/// All pages.
+/// All man pages.
 pub(super) const PAGES: [Page; 12] = [
     Page {
         name: "binfmt-nix",
@@ -114,7 +124,7 @@ pub(super) const PAGES: [Page; 12] = [
                 &[
                     "On Linux before 5.12 QEMU cannot see flag P, so programs do not keep their argv[0].",
                     "Builds of a store that a nix-daemon owns run in the daemon: run cannot emulate for them, register can.",
-                    "An extra-platforms line in a user's own nix.conf replaces the system's.",
+                    "An extra-platforms line after the include line in nix.conf, or in a user's own nix.conf, replaces the setting of binfmt-nix. register asks Nix for the effective value and reports this.",
                 ],
             ),
         ],
@@ -134,7 +144,7 @@ pub(super) const PAGES: [Page; 12] = [
                 &["sudo binfmt-nix register aarch64 riscv64 --dry-run", "sudo binfmt-nix register aarch64 riscv64"],
             ),
             (
-                "Use the newest good QEMU of this machine, and learn why others are not used:",
+                "Use the newest good QEMU of this machine, and see why others are not used:",
                 &["sudo binfmt-nix register aarch64 --source host"],
             ),
             (
@@ -162,7 +172,7 @@ pub(super) const PAGES: [Page; 12] = [
             (
                 "EMULATORS OF THE HOST",
                 &[
-                    "--source auto uses the installed emulator of binfmt-nix, else the newest good static one on the machine, else a download. A good one is from the distribution, in a profile of Nix or Guix, or in /usr/local/bin; only root could have put it there; it is QEMU 7.2 or newer, and not a release that is known to break its guests. --source host also looks at what entries of other tools run, and says why each other emulator is not used.",
+                    "--source auto uses the installed emulator of binfmt-nix, else the newest good static one on the machine, else a download. A good one is from the distribution, in a profile of Nix or Guix, or in /usr/local/bin; only root could have put it there; it is QEMU 7.2 or newer, and not a release that is known to break its guests. --source host also considers the interpreters of other tools' entries, and reports why each other emulator is not used. auto never downloads from another publisher than Debian; only --source fallback does.",
                 ],
             ),
             (

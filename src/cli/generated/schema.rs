@@ -1,4 +1,4 @@
-//! `packaging/schema`: the JSON documents that `--json` prints, and the receipt, as JSON schemas.
+//! Generates `packaging/schema`: JSON schemas of the documents that `--json` prints, and of the receipt.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::is_generated;
+use super::check_or_write;
 use crate::cli::commands;
 use crate::diagnose::status::{CheckReport, StatusReport};
 use crate::diagnose::{doctor, explain, verify};
@@ -15,7 +15,7 @@ use crate::register::receipt::Receipt;
 use crate::register::report::{BundleReport, CacheReport, NixLines, NixMachines, Report};
 
 #[test]
-fn schemas_are_those_of_the_documents() {
+fn schemas_match_the_documents() {
     let files = [
         schema::<Report>("register", "The result of register and unregister"),
         schema::<EventLine>("watch-event", "One line of register --watch --json"),
@@ -32,10 +32,10 @@ fn schemas_are_those_of_the_documents() {
         schema::<NixMachines>("nix-builder", "The result of nix-conf --builder"),
         schema::<Receipt>("receipt", "/var/lib/binfmt-nix/receipt.json"),
     ];
-    is_generated("schema", &files.into_iter().collect::<BTreeMap<_, _>>());
+    check_or_write("schema", &files.into_iter().collect::<BTreeMap<_, _>>());
 }
 
-/// The schema of a document as it is written: a field that is always there is required.
+/// Returns the schema of a document. A field that is always written is required.
 fn schema<T: JsonSchema>(name: &str, title: &str) -> (String, String) {
     let mut schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     schema.insert("title".into(), Value::from(format!("{title} (binfmt-nix)")));
@@ -43,24 +43,24 @@ fn schema<T: JsonSchema>(name: &str, title: &str) -> (String, String) {
     (format!("{name}.json"), text + "\n")
 }
 
-/// One line of `register --watch --json`, as [`crate::register::watch::event`] writes it. A reader ignores events and fields that
-/// it does not know.
+/// One line of `register --watch --json`, as [`crate::ui::event`] writes it. Readers ignore events and fields that they
+/// do not know.
 #[derive(Serialize, JsonSchema)]
 struct EventLine {
-    /// Of this format: 1.
+    /// Version of this format: 1
     version: u32,
-    /// RFC 3339, in UTC.
+    /// Time in UTC (RFC 3339)
     time: String,
-    /// How much it matters.
+    /// Severity of the event
     level: EventLevel,
-    /// What happened.
+    /// The event
     #[serde(flatten)]
     event: EventKind,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "a schema is all that is made of it")]
+#[expect(dead_code, reason = "only its schema is used")]
 enum EventLevel {
     Info,
     Warning,
@@ -69,17 +69,17 @@ enum EventLevel {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-#[expect(dead_code, reason = "a schema is all that is made of it")]
+#[expect(dead_code, reason = "only its schema is used")]
 enum EventKind {
-    /// Everything is in place, and watched from now on.
+    /// Everything is in place and is watched from now on.
     Holding { systems: String, pid: String },
     /// The entry was removed or replaced.
     Removed { system: String, entry: String },
-    /// The entry was registered again, and proven.
+    /// The entry was registered again and proven.
     Registered { system: String, entry: String },
-    /// Another tool's entry does the same by now, and is watched instead.
+    /// Another tool's entry now has the same effect and is watched instead.
     Adopted { system: String, entry: String },
-    /// Registering, mounting or unregistering failed; it is tried again.
+    /// Registering, mounting or unregistering failed; registering and mounting are tried again.
     Failed {
         what: String,
         error: String,
@@ -96,7 +96,7 @@ enum EventKind {
     Unmounted,
     /// The table is mounted again.
     Mounted,
-    /// The problem `what` ended without our doing.
+    /// The problem `what` ended without a change by this process.
     Resolved {
         what: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,11 +108,11 @@ enum EventKind {
     },
     /// A fact about a registration.
     Note { text: String },
-    /// Something about a registration that is not as it should be.
+    /// A problem of a registration.
     Warning { text: String },
-    /// A signal asked for the end.
+    /// A signal ends this process.
     Stopping { signal: String },
-    /// The entry stays.
+    /// The entry stays registered after this process ends.
     Left {
         system: String,
         entry: String,

@@ -77,7 +77,7 @@ pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explana
             return open_for_exec(given);
         }
         // Joining paths would drop a trailing slash, which makes a file not found.
-        let below = [host.at(Path::new("/")).as_os_str().as_bytes(), path].concat();
+        let below = [host.real_path(Path::new("/")).as_os_str().as_bytes(), path].concat();
         open_for_exec(Path::new(OsStr::from_bytes(&below)))
     };
     explain_exec(named, machine, &look)

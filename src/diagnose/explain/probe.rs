@@ -24,7 +24,7 @@ fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Exp
         if !interpreter.held || is_in_memory_path(&interpreter.path) {
             continue;
         }
-        let there = gather::file_id(&host.at(path));
+        let there = gather::file_id(&host.real_path(path));
         if let (Some(entry), Some(there)) = (machine.table.find_entry(name), there) {
             interpreter.is_the_file = match probe_entry(machine, entry, there) {
                 CurrentEmulator::Same => Some(true),

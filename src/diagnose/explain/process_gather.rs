@@ -23,9 +23,9 @@ const AT_EXECFN: u64 = 31;
 /// Explains a process of this machine.
 pub fn explain_process(host: &Host, machine: &MachineFacts, pid: u32) -> Result<ProcessReport> {
     let failed = |e: io::Error| Error::io("look at process", pid.to_string().as_ref(), e);
-    let (file, link) = host::procfs::executable_of(pid).map_err(failed)?;
+    let (file, link) = host::procfs::open_executable(pid).map_err(failed)?;
     let executes = FileId::from_metadata(&file.metadata().map_err(failed)?);
-    let head = host::user_files::first_bytes(&file, WINDOW as u64).map_err(failed)?;
+    let head = host::user_files::read_head(&file, WINDOW as u64).map_err(failed)?;
     let seen = gather_process(pid, executes, &head, link.into_os_string().into_vec());
     let entries = machine.table.entries();
     let interpreters: Vec<&[u8]> = entries.iter().map(|entry| entry.rule.interpreter.as_slice()).collect();
@@ -77,7 +77,7 @@ fn gather_process(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> Pro
 fn read_first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
     let file =
         host::user_files::open_program(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
-    host::user_files::first_bytes(&file, WINDOW as u64).ok()
+    host::user_files::read_head(&file, WINDOW as u64).ok()
 }
 
 /// The entry with that interpreter; of several, the one that takes the program.

@@ -162,7 +162,7 @@ fn find_fault(facts: &Facts, entry: &Entry) -> Option<String> {
     let Ok(file) = host::user_files::open_regular(interpreter_path(entry)) else {
         return host::user_files::path_is_missing(interpreter_path(entry)).then(|| "there is no such file".into());
     };
-    let head = host::user_files::first_bytes(&file, binary::HEAD_SIZE).ok()?;
+    let head = host::user_files::read_head(&file, binary::HEAD_SIZE).ok()?;
     binary::check_binary(&head, &facts.machine).err().map(|why| why.to_string())
 }
 

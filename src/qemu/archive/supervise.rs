@@ -59,7 +59,7 @@ impl<'a> UnpackSupervisor<'a> {
 
     /// Returns the protections that this kernel lacks, as the worker reported them.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Handles bytes of the worker's output and gives the bytes of emulators to `sink`, with their targets. Returns
@@ -69,7 +69,7 @@ impl<'a> UnpackSupervisor<'a> {
         mut input: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
-        while let Some(frame) = self.inbox.next::<UnpackMessage>(&mut input)? {
+        while let Some(frame) = self.inbox.next_frame::<UnpackMessage>(&mut input)? {
             match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
                 Frame::Message(message) => {

@@ -10,7 +10,7 @@ use crate::qemu::archive::protocol::UnpackMessage;
 use crate::qemu::archive::{ArchiveError, ArchiveItem, ArchiveSink};
 use crate::sandbox::confine::Profile;
 use crate::sandbox::session;
-use crate::sandbox::session::{Channel, failed};
+use crate::sandbox::session::{Channel, worker_error};
 use crate::sanitize::to_one_line;
 
 /// Unpacks the emulators for these targets. `parent` is the process id of the worker's parent.
@@ -30,9 +30,10 @@ fn run_confined(
     targets: &[String],
     unpack: impl Fn(&mut File, &[&str], &mut ArchiveSink<'_>) -> std::result::Result<(), ArchiveError>,
 ) -> Result<ExitCode> {
-    let (confined, ()) = session::begin(&Profile::READER, || ())?;
-    let mut out = confined.follow(parent)?;
-    let mut archive = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed("read the archive of"))?);
+    let (confined, ()) = session::start_confined(&Profile::READER, || ())?;
+    let mut out = confined.report_ready(parent)?;
+    let mut archive =
+        File::from(io::stdin().as_fd().try_clone_to_owned().map_err(worker_error("read the archive of"))?);
     let mut run = || -> io::Result<()> {
         let targets: Vec<_> = targets.iter().map(String::as_str).collect();
         let last = match unpack(&mut archive, &targets, &mut |item| write_item(&mut out, item)) {
@@ -40,17 +41,19 @@ fn run_confined(
             Err(ArchiveError::Refused(why)) => UnpackMessage::Refused(to_one_line(&why)),
             Err(ArchiveError::Sink(error)) => return Err(error),
         };
-        out.tell(&last)
+        out.send(&last)
     };
-    run().map_err(failed("write for"))?;
+    run().map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
 fn write_item(out: &mut Channel, item: ArchiveItem<'_>) -> io::Result<()> {
     match item {
-        ArchiveItem::Manifest(manifest) => out.say(&UnpackMessage::Manifest(manifest)),
-        ArchiveItem::Begin { target, size, .. } => out.say(&UnpackMessage::Begin { target: target.to_owned(), size }),
-        ArchiveItem::Bytes(bytes) => out.give(bytes),
-        ArchiveItem::End => out.say(&UnpackMessage::End),
+        ArchiveItem::Manifest(manifest) => out.queue_message(&UnpackMessage::Manifest(manifest)),
+        ArchiveItem::Begin { target, size, .. } => {
+            out.queue_message(&UnpackMessage::Begin { target: target.to_owned(), size })
+        }
+        ArchiveItem::Bytes(bytes) => out.queue_bytes(bytes),
+        ArchiveItem::End => out.queue_message(&UnpackMessage::End),
     }
 }

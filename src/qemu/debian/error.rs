@@ -63,9 +63,9 @@ impl DebianError {
         let pinned = "or leave out --qemu-version: the pinned QEMU needs no list";
         match self {
             Self::Unverified { .. } => format!(
-                "the mirror or a proxy in front of it does not send Debian's file; nothing of it was used. Name another \
-                 Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR); if all of them fail, Debian may have newer keys \
-                 than this binfmt-nix knows; {pinned}"
+                "the mirror or a proxy in front of it does not send Debian's file; nothing of it was used. Name \
+                 another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR); if all of them fail, Debian may have newer \
+                 keys than this binfmt-nix knows; {pinned}"
             ),
             Self::Expired { .. } => format!(
                 "the mirror is not kept up to date, or an attacker withholds newer lists, or the clock of this machine \

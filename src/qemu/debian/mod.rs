@@ -236,7 +236,7 @@ fn fetch_checked(request: &IndexFile, get: &mut dyn FnMut(&IndexFile) -> Result<
     if let Some(wanted) = request.sha256 {
         let actual = Sha256::of_reader(&mut file).map_err(broken)?;
         if actual != wanted {
-            return Err(Error::Digest { what: request.path.clone(), is: actual, wanted });
+            return Err(Error::Digest { what: request.path.clone(), actual, expected: wanted });
         }
         file.rewind().map_err(broken)?;
     }

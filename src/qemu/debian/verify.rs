@@ -51,12 +51,12 @@ pub fn query_index(
     let answer = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
         handle_input(&mut inbox, bytes).map_err(|error| worker_error(error.to_string()))
     })?;
-    Ok((answer, describe_missing(inbox.lacks(), "verifies Debian's lists")))
+    Ok((answer, describe_missing(inbox.missing_protections(), "verifies Debian's lists")))
 }
 
 /// Handles bytes of the worker's output. Returns `Some` when the answer is complete.
 fn handle_input(inbox: &mut Inbox, mut input: &[u8]) -> std::result::Result<Option<IndexResult>, ProtocolError> {
-    match inbox.next(&mut input)? {
+    match inbox.next_frame(&mut input)? {
         Some(Frame::Message(VerifyMessage::Read(answer))) => Ok(Some(answer)),
         Some(Frame::Bytes(_)) => Err(ProtocolError("unexpected bytes".to_owned())),
         None => Ok(None),

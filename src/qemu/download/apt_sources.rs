@@ -95,7 +95,7 @@ fn parse_stanza(fields: &[(String, String)]) -> AptSource {
     for (name, value) in fields {
         match name.as_str() {
             "types" => source.binary = split_words(value).any(|word| word == "deb"),
-            "enabled" => source.enabled = !is_no(value),
+            "enabled" => source.enabled = !is_false(value),
             "uris" => source.uris = split_words(value).map(str::to_owned).collect(),
             "suites" => source.suites = split_words(value).map(str::to_owned).collect(),
             "components" => source.components = split_words(value).map(str::to_owned).collect(),
@@ -152,7 +152,7 @@ fn collapse_slashes(path: &str) -> String {
 }
 
 /// apt's `StringToBool` (apt-pkg/contrib/strutl.cc).
-fn is_no(value: &str) -> bool {
+fn is_false(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
     matches!(&*value, "no" | "false" | "without" | "off" | "disable" | "0")
 }

@@ -102,7 +102,7 @@ impl BlockStream {
                 wanted: block.sha256,
             }));
         }
-        job.cutter.extract_block(block, &bytes, job.progress).map_err(TransferError::Local)?;
+        job.extractor.extract_block(block, &bytes, job.progress).map_err(TransferError::Local)?;
         job.block = bytes;
         job.next = job.next.saturating_add(1);
         Ok(())

@@ -65,7 +65,7 @@ impl DownloadCache {
     }
 
     /// Whether its directory exists.
-    pub fn is_there(&self, host: &Host) -> bool {
+    pub fn exists(&self, host: &Host) -> bool {
         host.exists(&self.dir)
     }
 

@@ -84,7 +84,7 @@ fn run_download(
         extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
     };
     let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot be talked with: {e}")))?;
-    supervise(Worker::start(DOWNLOAD_COMMAND, &variables(), job), &worker_error, go_on, &mut |bytes| {
+    supervise(Worker::start(DOWNLOAD_COMMAND, &client_variables(), job), &worker_error, go_on, &mut |bytes| {
         take(bytes).map_err(|stop| match stop {
             DownloadWorkerError::Failed(error) => error.into(),
             DownloadWorkerError::Protocol(garbled) => worker_error(garbled.to_string()),
@@ -97,6 +97,6 @@ fn worker_error(why: String) -> Error {
 }
 
 /// The variables of our caller that count for a client.
-pub(crate) fn variables() -> Vec<&'static str> {
+pub(crate) fn client_variables() -> Vec<&'static str> {
     [download::PROXY_VARIABLES, &[CGI_VARIABLE]].concat()
 }

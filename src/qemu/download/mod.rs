@@ -41,7 +41,7 @@ pub use file::{FileChunk, FileDownload, download_file};
 pub use http::{HttpClient, RootCertificates};
 pub use mirror::{BaseUrl, InvalidMirrorUrl, Mirror, order_mirrors};
 pub use package::download_package;
-pub use retry::{Attempt, MOST_ASKS, RetrySchedule};
+pub use retry::{Attempt, MAX_ATTEMPTS, RetrySchedule};
 pub use url::{FileUrl, InvalidFileUrl};
 
 use std::time::Duration;

@@ -27,7 +27,7 @@ pub fn download_package(
     let mut job = PackageTransfer {
         plan,
         client,
-        cutter: MemberExtractor::new(plan, sink),
+        extractor: MemberExtractor::new(plan, sink),
         next: 0,
         block: Vec::new(),
         moved: 0,
@@ -61,7 +61,7 @@ pub fn download_package(
 pub(super) struct PackageTransfer<'a> {
     pub(super) plan: &'a BlockPlan<'a>,
     pub(super) client: &'a HttpClient,
-    pub(super) cutter: MemberExtractor<'a>,
+    pub(super) extractor: MemberExtractor<'a>,
     /// The number of the block that is needed next.
     pub(super) next: usize,
     /// Room for a block as it comes.

@@ -172,7 +172,7 @@ fn check_digest(file: &mut File, wanted: &FileRequest<'_>, sha256: Sha256) -> Re
     let is = file.rewind().and_then(|()| Sha256::of_reader(file));
     match is.map_err(|e| Error::io("read", wanted.name.as_ref(), e))? {
         is if is == sha256 => Ok(()),
-        is => Err(Error::Digest { what: wanted.name.to_owned(), is, wanted: sha256 }),
+        is => Err(Error::Digest { what: wanted.name.to_owned(), actual: is, expected: sha256 }),
     }
 }
 

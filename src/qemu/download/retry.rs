@@ -10,7 +10,7 @@ use super::MirrorFailure;
 /// How often the mirrors that may do better are asked again.
 const EXTRA_ROUNDS: u32 = 2;
 /// How often one mirror is asked at most.
-pub const MOST_ASKS: usize = 3;
+pub const MAX_ATTEMPTS: usize = 3;
 /// Nobody is waited for longer, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -23,9 +23,9 @@ pub struct RetrySchedule {
     /// Who is looked at next in this round.
     next: usize,
     /// Nothing was asked in this round yet.
-    has_progress: bool,
+    is_round_start: bool,
     /// For each mirror, whether it is worth a further turn, and from when on.
-    last: Vec<Option<Duration>>,
+    retry_waits: Vec<Option<Duration>>,
     /// Whose turn it is.
     current: Option<usize>,
 }
@@ -43,22 +43,22 @@ impl RetrySchedule {
     /// Nobody was asked yet.
     pub fn new(mirrors: usize, pause: Duration) -> Self {
         let last = vec![Some(Duration::ZERO); mirrors];
-        Self { pause, round: 0, next: 0, has_progress: true, last, current: None }
+        Self { pause, round: 0, next: 0, is_round_start: true, retry_waits: last, current: None }
     }
 
     /// The next turn, if there is one more.
     pub fn next_attempt(&mut self) -> Option<Attempt> {
         while self.round <= EXTRA_ROUNDS {
             let mirror = self.next;
-            let Some(&asked_for) = self.last.get(mirror) else {
+            let Some(&asked_for) = self.retry_waits.get(mirror) else {
                 self.round = self.round.saturating_add(1);
-                (self.next, self.has_progress) = (0, true);
+                (self.next, self.is_round_start) = (0, true);
                 continue;
             };
             self.next = mirror.saturating_add(1);
             let Some(asked_for) = asked_for else { continue };
-            let wait = asked_for.max(if self.has_progress { self.next_pause() } else { Duration::ZERO });
-            self.has_progress = false;
+            let wait = asked_for.max(if self.is_round_start { self.next_pause() } else { Duration::ZERO });
+            self.is_round_start = false;
             self.current = Some(mirror);
             return Some(Attempt { mirror, wait });
         }
@@ -67,7 +67,7 @@ impl RetrySchedule {
 
     /// The one whose turn it was gave up.
     pub fn record_failure(&mut self, reason: &MirrorFailure) {
-        let last = self.current.take().and_then(|mirror| self.last.get_mut(mirror));
+        let last = self.current.take().and_then(|mirror| self.retry_waits.get_mut(mirror));
         if let Some(last) = last {
             let wait = reason.retry_after().unwrap_or_default();
             *last = (reason.is_transient() && wait <= MAX_WAIT).then_some(wait);

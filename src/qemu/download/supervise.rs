@@ -3,31 +3,31 @@
 
 use crate::qemu::download;
 use crate::qemu::download::supervise_package::DownloadWorkerError;
-use crate::qemu::download::{DownloadEvent, FailedAttempt, MOST_ASKS, MirrorFailure};
+use crate::qemu::download::{DownloadEvent, FailedAttempt, MAX_ATTEMPTS, MirrorFailure};
 use crate::sandbox::frame::ProtocolError;
 
 /// The course of one download.
 #[derive(Debug)]
 pub(super) struct AttemptTracker {
     /// The mirrors that may be asked, as people may see them.
-    mirrors: Vec<Listed>,
+    mirrors: Vec<TrackedMirror>,
     /// The number of the one that is asked now.
-    at_work: Option<usize>,
+    current: Option<usize>,
     tries: Vec<FailedAttempt>,
 }
 
 /// One mirror.
 #[derive(Debug)]
-struct Listed {
+struct TrackedMirror {
     shown: String,
     /// How often it was asked.
-    asked: usize,
+    attempts: usize,
 }
 
 impl AttemptTracker {
     pub(super) fn new(shown: Vec<String>) -> Self {
-        let mirrors = shown.into_iter().map(|shown| Listed { shown, asked: 0 }).collect();
-        Self { mirrors, at_work: None, tries: Vec::new() }
+        let mirrors = shown.into_iter().map(|shown| TrackedMirror { shown, attempts: 0 }).collect();
+        Self { mirrors, current: None, tries: Vec::new() }
     }
 
     /// The worker asks the mirror of this number. How often it may do so is bounded, so that its reasons to give up take
@@ -37,16 +37,16 @@ impl AttemptTracker {
         mirror: usize,
         tell: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<(), DownloadWorkerError> {
-        if self.at_work.is_some() {
+        if self.current.is_some() {
             return Err(protocol_error("that it asks a mirror while it asks another"));
         }
         let listed = self.mirrors.get_mut(mirror);
         let listed = listed.ok_or_else(|| protocol_error("that it asks a mirror that there is not"))?;
-        if listed.asked >= MOST_ASKS {
+        if listed.attempts >= MAX_ATTEMPTS {
             return Err(protocol_error("that it asks a mirror more often than it may"));
         }
-        listed.asked = listed.asked.saturating_add(1);
-        self.at_work = Some(mirror);
+        listed.attempts = listed.attempts.saturating_add(1);
+        self.current = Some(mirror);
         tell(DownloadEvent::Asking { mirror, url: &listed.shown });
         Ok(())
     }
@@ -58,14 +58,14 @@ impl AttemptTracker {
     ) -> Result<(), DownloadWorkerError> {
         let url = self.current_mirror()?;
         tell(DownloadEvent::GaveUp { url: &url, reason: &reason });
-        self.at_work = None;
+        self.current = None;
         self.tries.push(FailedAttempt { url, reason });
         Ok(())
     }
 
     /// All mirrors gave up: so each was asked.
     pub(super) fn all_failed(&mut self, what: String, mirrored: bool) -> DownloadWorkerError {
-        if self.at_work.is_some() || self.mirrors.iter().any(|listed| listed.asked == 0) {
+        if self.current.is_some() || self.mirrors.iter().any(|listed| listed.attempts == 0) {
             return protocol_error("that all mirrors gave up, which they did not");
         }
         DownloadWorkerError::Failed(download::all_mirrors_failed(what, mirrored, std::mem::take(&mut self.tries)))
@@ -73,7 +73,7 @@ impl AttemptTracker {
 
     /// The mirror that is at work, for people.
     pub(super) fn current_mirror(&self) -> Result<String, DownloadWorkerError> {
-        let working = self.at_work.and_then(|mirror| self.mirrors.get(mirror));
+        let working = self.current.and_then(|mirror| self.mirrors.get(mirror));
         working.map(|listed| listed.shown.clone()).ok_or_else(|| protocol_error("something of no mirror"))
     }
 }

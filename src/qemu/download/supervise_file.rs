@@ -29,7 +29,7 @@ impl<'a> FileSupervisor<'a> {
 
     /// What this kernel could not take from the child.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Takes what came, and gives the file to `sink`, never more than it may have. Done when it returns what was fetched:
@@ -40,7 +40,7 @@ impl<'a> FileSupervisor<'a> {
         sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
         tell: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        while let Some(piece) = self.inbox.next(&mut input)? {
+        while let Some(piece) = self.inbox.next_frame(&mut input)? {
             let done = match piece {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
                 Frame::Message(word) => self.handle_message(word, sink, tell)?,

@@ -49,7 +49,7 @@ impl<'a> PackageSupervisor<'a> {
 
     /// What this kernel could not take from the child.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Takes what came, and gives members' bytes to `sink`, never more of one than it is long. Done when
@@ -60,7 +60,7 @@ impl<'a> PackageSupervisor<'a> {
         sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
         tell: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        while let Some(piece) = self.inbox.next(&mut input)? {
+        while let Some(piece) = self.inbox.next_frame(&mut input)? {
             let done = match piece {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
                 Frame::Message(word) => self.handle_message(word, tell)?,

@@ -14,16 +14,16 @@ use crate::qemu::download::protocol::{DownloadMessage, DownloadRequest, Download
 use crate::qemu::download::{DownloadError, DownloadEvent, DownloadSummary, FileChunk, HttpClient, RootCertificates};
 use crate::sandbox::confine::Profile;
 use crate::sandbox::session;
-use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, failed};
+use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, worker_error};
 use crate::sanitize::to_one_line;
 
 /// Does the job that is on standard input.
 pub fn run_worker() -> Result<ExitCode> {
-    let (confined, roots) = session::begin(&Profile::CLIENT, RootCertificates::load_system)?;
+    let (confined, roots) = session::start_confined(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: DownloadRequest = session::read_job()?;
-    let voice = RefCell::new(MessageWriter { out: confined.follow(job.parent)?, last_message: None });
+    let voice = RefCell::new(MessageWriter { out: confined.report_ready(job.parent)?, last_message: None });
     let last = final_message(run_download(&job, roots, &voice)?);
-    voice.borrow_mut().out.tell(&last).map_err(failed("write for"))?;
+    voice.borrow_mut().out.send(&last).map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
@@ -87,7 +87,7 @@ struct MessageWriter {
 
 impl MessageWriter {
     fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.give(bytes)
+        self.out.queue_bytes(bytes)
     }
 
     /// A parent that is gone is noticed when bytes are given.
@@ -99,7 +99,7 @@ impl MessageWriter {
             DownloadEvent::GaveUp { reason, .. } => DownloadMessage::GaveUp(reason.clone()),
             DownloadEvent::Verified { .. } => DownloadMessage::Verified,
         };
-        drop(self.out.tell(&word));
+        drop(self.out.send(&word));
     }
 
     fn is_due(&mut self, last: bool) -> bool {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use binfmt_magic::Arch;
 
-use super::choose::Pin;
-use super::download::Downloaded;
+use super::choose::PinnedMember;
+use super::download::DownloadedEmulator;
 use super::source::Source;
-use super::{Context, Purpose, SourceInput};
+use super::{ObtainContext, Purpose, ResolvedSource};
 use crate::error::{Error, Result};
 use crate::host::{Host, Lock, StagedFile};
 use crate::paths;
@@ -25,7 +25,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An emulator in the cache.
 #[derive(Debug)]
-pub struct Cached {
+pub struct CachedEmulator {
     /// Its path.
     pub path: PathBuf,
     /// Its release.
@@ -33,33 +33,35 @@ pub struct Cached {
     /// What it was downloaded from, for people.
     pub origin: String,
     /// The open file, verified; only where its user is not the one that the cache belongs to.
-    pub fit: Option<ValidatedBinary>,
+    pub validated: Option<ValidatedBinary>,
 }
 
-impl SourceInput {
+impl ResolvedSource {
     /// The emulator of a system, if the cache has one that this source may use.
-    pub(super) fn cached(&self, host: &Host, arch: &'static Arch) -> Result<Option<Cached>> {
+    pub(super) fn find_cached(&self, host: &Host, arch: &'static Arch) -> Result<Option<CachedEmulator>> {
         let Some(cache) = &self.cache else { return Ok(None) };
         if let Some((sha256, name)) = &self.archive {
-            return Ok(self.cached_from(host, cache, arch, *sha256, name));
+            return Ok(self.find_cached_from_archive(host, cache, arch, *sha256, name));
         }
-        if !cache.is_there(host) {
+        if !cache.exists(host) {
             return Ok(None);
         }
-        if let Some(pin) = self.pin(arch)?
-            && let Some(cached) = self.cached_pin(host, cache, pin)
+        if let Some(pin) = self.find_pinned_member(arch)?
+            && let Some(cached) = self.find_cached_member(host, cache, pin)
         {
             return Ok(Some(cached));
         }
         if self.source != Source::Fallback {
             return Ok(None);
         }
-        Ok(self.archives(arch)?.find_map(|archive| self.cached_from(host, cache, arch, archive.sha256, &archive.url)))
+        Ok(self
+            .fallback_archives(arch)?
+            .find_map(|archive| self.find_cached_from_archive(host, cache, arch, archive.sha256, &archive.url)))
     }
 
     /// The emulator that the catalogue pins. Nobody but the caller and root can write to the cache, so the caller's own
     /// emulators are not hashed again.
-    fn cached_pin(&self, host: &Host, cache: &DownloadCache, pin: Pin) -> Option<Cached> {
+    fn find_cached_member(&self, host: &Host, cache: &DownloadCache, pin: PinnedMember) -> Option<CachedEmulator> {
         let path = cache.emulator_path(pin.member.sha256, &pin.member.target);
         let mut file = host.open_trusted(&path).ok()?;
         let fit = match self.purpose {
@@ -70,41 +72,43 @@ impl SourceInput {
                 Some(ValidatedBinary { version: pin.version, sha256, fixed_address: false, file })
             }
         };
-        Some(Cached { path, version: pin.version, origin: pin.origin(), fit })
+        Some(CachedEmulator { path, version: pin.version, origin: pin.describe_origin(), validated: fit })
     }
 
     /// The emulator that came from an archive with this digest.
-    fn cached_from(
+    fn find_cached_from_archive(
         &self,
         host: &Host,
         cache: &DownloadCache,
         arch: &'static Arch,
         archive: Sha256,
         name: &str,
-    ) -> Option<Cached> {
+    ) -> Option<CachedEmulator> {
         let path = cache.emulator_path(archive, arch.target);
         let file = host.open_trusted(&path).ok()?;
         let origin = name.to_owned();
         Some(match self.purpose {
-            Purpose::Caller => Cached { version: candidate::query_version(arch, &path).ok()?, path, origin, fit: None },
+            Purpose::Caller => {
+                CachedEmulator { version: candidate::query_version(arch, &path).ok()?, path, origin, validated: None }
+            }
             Purpose::Machine | Purpose::Bundle => {
                 let fit = candidate::validate_binary(arch, &self.machine, file).ok()?;
-                Cached { version: fit.version, path, origin, fit: Some(fit) }
+                CachedEmulator { version: fit.version, path, origin, validated: Some(fit) }
             }
         })
     }
 
     /// Downloads emulators into the cache, and returns their files. The cache is locked.
-    pub(super) fn fill(
+    pub(super) fn download_into_cache(
         &self,
-        context: Context<'_>,
+        context: ObtainContext<'_>,
         cache: &DownloadCache,
         archs: &[&'static Arch],
     ) -> Result<Vec<(&'static Arch, PathBuf, QemuVersion)>> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for arch in archs {
             // Another run may have brought it while we waited.
-            match self.cached(context.host, arch)? {
+            match self.find_cached(context.host, arch)? {
                 Some(cached) => found.push((*arch, cached.path, cached.version)),
                 None => missing.push(*arch),
             }
@@ -112,39 +116,40 @@ impl SourceInput {
         if missing.is_empty() {
             return Ok(found);
         }
-        let downloads = self.download(context, &missing, &mut |_, key| stage(context.host, cache, key))?;
+        let downloads =
+            self.download_emulators(context, &missing, &mut |_, key| stage_in_cache(context.host, cache, key))?;
         if let Some(note) = &downloads.note {
             context.ui.print_note(note);
         }
-        for Downloaded { arch, file, version, key, .. } in downloads.emulators {
+        for DownloadedEmulator { arch, file, version, cache_key: key, .. } in downloads.emulators {
             let path = cache.emulator_path(key, arch.target);
             let ready = file.into_program().map_err(|e| Error::io("write", &path, e))?;
             context.host.place_program(ready, &path)?;
-            context.host.open_trusted(&path).map_err(|_| not_kept(arch))?;
+            context.host.open_trusted(&path).map_err(|_| vanished_error(arch))?;
             found.push((arch, path, version));
         }
         Ok(found)
     }
 
     /// Keeps emulators that came from an archive, for the next time.
-    pub(super) fn keep(&self, context: Context<'_>, found: &[(&'static Arch, &File)]) {
+    pub(super) fn store_in_cache(&self, context: ObtainContext<'_>, found: &[(&'static Arch, &File)]) {
         let (Some(cache), Some((sha256, _))) = (&self.cache, &self.archive) else { return };
         let keep = |(arch, file): &(&'static Arch, &File)| -> Result<()> {
             let path = cache.emulator_path(*sha256, arch.target);
-            let mut staged = stage(context.host, cache, *sha256)?;
+            let mut staged = stage_in_cache(context.host, cache, *sha256)?;
             let io = |e| Error::io("write", &path, e);
             let mut file = *file;
             file.rewind().and_then(|()| std::io::copy(&mut file, staged.file())).map_err(io)?;
             context.host.place_program(staged.into_program().map_err(io)?, &path)
         };
-        if let Err(error) = open_cache(context, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
-            context.ui.print_note(&not_kept_because(&error));
+        if let Err(error) = lock_cache(context, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
+            context.ui.print_note(&describe_cache_failure(&error));
         }
     }
 }
 
 /// Locks the cache and removes what killed runs left, which is safe only under the lock.
-pub(super) fn open_cache(context: Context<'_>, cache: &DownloadCache) -> Result<Lock> {
+pub(super) fn lock_cache(context: ObtainContext<'_>, cache: &DownloadCache) -> Result<Lock> {
     let mut waiting = |holder: &str| context.ui.print_note(&format!("waiting for another download, {holder}"));
     let lock = context.host.lock(&cache.dir().join(cache::LOCK), LOCK_TIMEOUT, &mut waiting)?;
     context.host.remove_stale_temp_files(cache.dir())?;
@@ -152,11 +157,11 @@ pub(super) fn open_cache(context: Context<'_>, cache: &DownloadCache) -> Result<
 }
 
 /// The note for a cache that cannot be written.
-pub(super) fn not_kept_because(error: &Error) -> String {
+pub(super) fn describe_cache_failure(error: &Error) -> String {
     format!("nothing is kept for the next time: {error}")
 }
 
-fn stage(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<StagedFile> {
+fn stage_in_cache(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<StagedFile> {
     let dir = cache.entry_dir(key);
     if !host.exists(&dir) {
         host.make_dir(&dir)?;
@@ -165,7 +170,7 @@ fn stage(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<StagedFile> 
     host.stage_file(&dir)
 }
 
-fn not_kept(arch: &Arch) -> Error {
+fn vanished_error(arch: &Arch) -> Error {
     Error::NoInterpreter {
         binary: paths::emulator_name(arch),
         tried: "the cache does not keep what is put there".into(),

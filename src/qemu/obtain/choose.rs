@@ -2,9 +2,9 @@
 
 use binfmt_magic::Arch;
 
-use super::cached::Cached;
+use super::cached::CachedEmulator;
 use super::source::Source;
-use super::{Available, SourceInput};
+use super::{AvailableEmulators, ResolvedSource};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
@@ -13,20 +13,20 @@ use crate::qemu::catalog::{ArchiveCatalog, Catalog, Member, Package, PinnedArchi
 
 /// The emulator of one system.
 #[derive(Debug)]
-pub enum Choice<'a> {
+pub enum ChosenEmulator<'a> {
     /// The installed copy.
     Installed(QemuVersion),
     /// A copy of the host, or of what the user named.
     Copy(&'a Candidate, &'a ValidatedBinary),
     /// A copy in the cache.
-    Cached(&'a Cached),
+    Cached(&'a CachedEmulator),
     /// A member of a package, which has to be downloaded.
-    Download(Pin),
+    Download(PinnedMember),
 }
 
 /// An emulator that the catalogue pins.
 #[derive(Debug, Clone, Copy)]
-pub struct Pin {
+pub struct PinnedMember {
     /// Its member of the package.
     pub member: &'static Member,
     /// Its release.
@@ -35,67 +35,73 @@ pub struct Pin {
     pub package: &'static Package,
 }
 
-impl SourceInput {
+impl ResolvedSource {
     /// Chooses the emulator of one system.
-    pub fn choose<'a>(&self, arch: &Arch, available: &'a Available) -> Result<Choice<'a>> {
-        let copy = available.good_copy().map(|(copy, fit)| Choice::Copy(copy, fit));
-        let cached = available.cached.as_ref().map(Choice::Cached);
+    pub fn choose_emulator<'a>(&self, arch: &Arch, available: &'a AvailableEmulators) -> Result<ChosenEmulator<'a>> {
+        let copy = available.best_copy().map(|(copy, fit)| ChosenEmulator::Copy(copy, fit));
+        let cached = available.cached.as_ref().map(ChosenEmulator::Cached);
         match &self.source {
             Source::Auto | Source::Fallback => {
-                let there = available.installed.map(Choice::Installed).or(copy).or(cached);
-                there.map_or_else(|| self.download_of(arch), Ok)
+                let there = available.installed.map(ChosenEmulator::Installed).or(copy).or(cached);
+                there.map_or_else(|| self.choose_download(arch), Ok)
             }
-            Source::Host => copy.ok_or_else(|| no_emulator(arch, available.objections())),
-            Source::File(_) => copy.ok_or_else(|| self.unfit(arch, available)),
+            Source::Host => copy.ok_or_else(|| no_emulator_error(arch, available.describe_rejections())),
+            Source::File(_) => copy.ok_or_else(|| self.unusable_error(arch, available)),
             // An archive was opened, or the cache has what was in it.
-            _ if self.archive_name().is_some() => copy.or(cached).ok_or_else(|| self.unfit(arch, available)),
-            Source::Download(_) | Source::External(_) => cached.map_or_else(|| self.download_of(arch), Ok),
+            _ if self.archive_name().is_some() => copy.or(cached).ok_or_else(|| self.unusable_error(arch, available)),
+            Source::Download(_) | Source::External(_) => cached.map_or_else(|| self.choose_download(arch), Ok),
         }
     }
 
     /// The emulator that would be downloaded for a system. The catalogue is large, and is read only for this.
-    pub(super) fn pin(&self, arch: &Arch) -> Result<Option<Pin>> {
+    pub(super) fn find_pinned_member(&self, arch: &Arch) -> Result<Option<PinnedMember>> {
         let package = match self.package {
             Some(chosen) => Some(chosen),
             None => Catalog::embedded()?.package_for(&self.machine),
         };
         let pin = |package: &'static Package| {
-            Some(Pin { member: package.find_member(arch.target)?, version: package.parsed_version()?, package })
+            Some(PinnedMember {
+                member: package.find_member(arch.target)?,
+                version: package.parsed_version()?,
+                package,
+            })
         };
         Ok(package.and_then(pin))
     }
 
     /// The archives of other publishers with an emulator for this system, the best first.
-    pub(super) fn archives(&self, arch: &Arch) -> Result<impl Iterator<Item = &'static PinnedArchive>> {
+    pub(super) fn fallback_archives(&self, arch: &Arch) -> Result<impl Iterator<Item = &'static PinnedArchive>> {
         let kernel = self.kernel;
         let archives = ArchiveCatalog::embedded()?.archives_for(&self.machine, arch.target);
         Ok(archives.filter(move |archive| archive.supports_kernel(kernel)))
     }
 
-    fn download_of<'a>(&self, arch: &Arch) -> Result<Choice<'a>> {
-        self.pin(arch)?.map(Choice::Download).ok_or_else(|| no_download_error(arch, &self.machine))
+    fn choose_download<'a>(&self, arch: &Arch) -> Result<ChosenEmulator<'a>> {
+        self.find_pinned_member(arch)?
+            .map(ChosenEmulator::Download)
+            .ok_or_else(|| no_download_error(arch, &self.machine))
     }
 
-    fn unfit(&self, arch: &Arch, available: &Available) -> Error {
+    fn unusable_error(&self, arch: &Arch, available: &AvailableEmulators) -> Error {
         let bad = available.copies.iter().find_map(|copy| Some((copy, copy.verdict.as_ref().err()?)));
         match bad {
             Some((copy, why)) => {
                 Error::Unfit { path: copy.path.clone(), binary: paths::emulator_name(arch), why: why.to_string() }
             }
-            None => no_emulator(arch, format!("{} has none", self.origin_name())),
+            None => no_emulator_error(arch, format!("{} has none", self.origin_name())),
         }
     }
 }
 
-impl Pin {
+impl PinnedMember {
     /// The package, for people.
-    pub fn origin(&self) -> String {
-        debian_package(self.package)
+    pub fn describe_origin(&self) -> String {
+        describe_package(self.package)
     }
 }
 
 /// A package of the catalogue, for people.
-pub fn debian_package(package: &Package) -> String {
+pub fn describe_package(package: &Package) -> String {
     format!("{} of Debian", package.file_name())
 }
 
@@ -107,13 +113,13 @@ pub fn no_download_error(arch: &Arch, machine: &str) -> Error {
     }
 }
 
-fn no_emulator(arch: &Arch, tried: String) -> Error {
+fn no_emulator_error(arch: &Arch, tried: String) -> Error {
     Error::NoInterpreter { binary: paths::emulator_name(arch), tried }
 }
 
-impl Available {
+impl AvailableEmulators {
     /// Why none of the copies can be used.
-    fn objections(&self) -> String {
+    fn describe_rejections(&self) -> String {
         let whys = self.copies.iter().filter_map(|copy| {
             let why = copy.verdict.as_ref().err()?;
             Some(format!("{}: {why}", copy.path.display()))

@@ -7,9 +7,9 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::choose::no_download_error;
-use super::fallback::{self, FallbackArchives, FallbackMayHelp};
-use super::source::{Release, Source};
-use super::{Context, SourceInput};
+use super::fallback::{self, FallbackArchives, FallbackAvailableError};
+use super::source::{RequestedRelease, Source};
+use super::{ObtainContext, ResolvedSource};
 use crate::error::{Error, Result};
 use crate::host::StagedFile;
 use crate::qemu::binary::QemuVersion;
@@ -23,7 +23,7 @@ pub trait Destination {
     fn file(&mut self) -> &mut File;
 
     /// Makes the file immutable, where that is possible. What is hashed afterwards cannot change any more.
-    fn complete(&mut self) -> io::Result<()> {
+    fn make_immutable(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -42,7 +42,7 @@ impl Destination for File {
 
 /// An emulator that was downloaded and verified.
 #[derive(Debug)]
-pub struct Downloaded<D> {
+pub struct DownloadedEmulator<D> {
     /// Its system.
     pub arch: &'static Arch,
     /// Its file.
@@ -54,7 +54,7 @@ pub struct Downloaded<D> {
     /// The server that gave it.
     pub url: String,
     /// The digest by which it is cached: its own, or that of the archive it was in.
-    pub key: Sha256,
+    pub cache_key: Sha256,
     /// It came from an archive of another publisher.
     pub is_fallback: bool,
 }
@@ -63,24 +63,24 @@ pub struct Downloaded<D> {
 #[derive(Debug)]
 pub struct Downloads<D> {
     /// One emulator for each system.
-    pub emulators: Vec<Downloaded<D>>,
+    pub emulators: Vec<DownloadedEmulator<D>>,
     /// A fact about this kernel, for the user.
     pub note: Option<String>,
 }
 
-impl SourceInput {
+impl ResolvedSource {
     /// Downloads one emulator for each system, into files that `create` makes for a system and the digest by which its
     /// emulator is cached.
-    pub fn download<D: Destination>(
+    pub fn download_emulators<D: Destination>(
         &self,
-        context: Context<'_>,
+        context: ObtainContext<'_>,
         archs: &[&'static Arch],
         create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
     ) -> Result<Downloads<D>> {
         match self.download_package(context, archs, create) {
-            Err(error) if fallback::may_help(&error) => match self.source {
+            Err(error) if fallback::should_try_fallback(&error) => match self.source {
                 Source::Fallback => self.download_fallback(context, archs, create, error),
-                _ if self.has_fallback(archs)? => Err(Error::other(FallbackMayHelp::of(error, archs))),
+                _ if self.has_fallback(archs)? => Err(Error::other(FallbackAvailableError::new(error, archs))),
                 _ => Err(error),
             },
             done => done,
@@ -89,11 +89,11 @@ impl SourceInput {
 
     /// Whether `--source fallback` asks for the same emulators, and has an archive for each.
     fn has_fallback(&self, archs: &[&'static Arch]) -> Result<bool> {
-        if !matches!(self.source, Source::Auto | Source::Download(Release::Pinned)) {
+        if !matches!(self.source, Source::Auto | Source::Download(RequestedRelease::Pinned)) {
             return Ok(false);
         }
         for arch in archs {
-            if self.archives(arch)?.next().is_none() {
+            if self.fallback_archives(arch)?.next().is_none() {
                 return Ok(false);
             }
         }
@@ -102,14 +102,14 @@ impl SourceInput {
 
     fn download_package<D: Destination>(
         &self,
-        context: Context<'_>,
+        context: ObtainContext<'_>,
         archs: &[&'static Arch],
         create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
     ) -> Result<Downloads<D>> {
         let mut emulators = Vec::new();
         let mut package = None;
         for arch in archs {
-            let pin = self.pin(arch)?.ok_or_else(|| no_download_error(arch, &self.machine))?;
+            let pin = self.find_pinned_member(arch)?.ok_or_else(|| no_download_error(arch, &self.machine))?;
             package = Some(pin.package);
             emulators.push((*arch, pin, create(arch, pin.member.sha256)?));
         }
@@ -118,17 +118,25 @@ impl SourceInput {
         let (fetched, note) =
             download::progress::download_into_files(context.host, context.ui, package, files, context.network)?;
         let verified = emulators.into_iter().map(|(arch, pin, mut file)| {
-            file.complete().map_err(|e| Error::io("keep", Path::new(&pin.member.target), e))?;
+            file.make_immutable().map_err(|e| Error::io("keep", Path::new(&pin.member.target), e))?;
             download::progress::check_member(file.file(), pin.member)?;
             let (sha256, url) = (pin.member.sha256, fetched.url.clone());
-            Ok(Downloaded { arch, file, sha256, version: pin.version, url, key: sha256, is_fallback: false })
+            Ok(DownloadedEmulator {
+                arch,
+                file,
+                sha256,
+                version: pin.version,
+                url,
+                cache_key: sha256,
+                is_fallback: false,
+            })
         });
         Ok(Downloads { emulators: verified.collect::<Result<_>>()?, note })
     }
 
     fn download_fallback<D: Destination>(
         &self,
-        context: Context<'_>,
+        context: ObtainContext<'_>,
         archs: &[&'static Arch],
         create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
         before: Error,
@@ -140,19 +148,19 @@ impl SourceInput {
             archives: ArchiveCatalog::embedded()?,
         };
         let mut emulators = Vec::new();
-        for found in archives.get(archs, before)? {
+        for found in archives.download_emulators(archs, before)? {
             let io = |e| Error::io("copy", Path::new(&found.url), e);
-            let mut file = create(found.arch, found.archive)?;
-            let mut unpacked = &found.fit.file;
+            let mut file = create(found.arch, found.archive_sha256)?;
+            let mut unpacked = &found.validated.file;
             unpacked.rewind().and_then(|()| io::copy(&mut unpacked, file.file())).map_err(io)?;
-            file.complete().map_err(io)?;
-            emulators.push(Downloaded {
+            file.make_immutable().map_err(io)?;
+            emulators.push(DownloadedEmulator {
                 arch: found.arch,
                 file,
-                sha256: found.fit.sha256,
-                version: found.fit.version,
+                sha256: found.validated.sha256,
+                version: found.validated.version,
                 url: found.url,
-                key: found.archive,
+                cache_key: found.archive_sha256,
                 is_fallback: true,
             });
         }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
-use super::cached::{not_kept_because, open_cache};
-use super::choose::Choice;
-use super::download::{Destination, Downloaded};
+use super::cached::{describe_cache_failure, lock_cache};
+use super::choose::ChosenEmulator;
+use super::download::{Destination, DownloadedEmulator};
 use super::open::Content;
 use super::source::Source;
-use super::{Available, Caching, Context, Order, Purpose, SourceInput, Wanted};
+use super::{AvailableEmulators, Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource, SystemRequest};
 use crate::binfmt::in_memory::{FD_DIR, in_memory_path};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
@@ -53,13 +53,13 @@ pub enum Storage {
 
 /// What the command asks for.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct ObtainOptions<'a> {
     /// The source that the user chose.
     pub source: &'a Source,
     /// Systems that the source has no emulator for are skipped.
-    pub all: bool,
+    pub skip_missing: bool,
     /// Where the emulators have to be.
-    pub keep: Storage,
+    pub storage: Storage,
 }
 
 impl Emulator {
@@ -91,30 +91,32 @@ impl Emulator {
 
 /// Obtains one emulator for each of the systems.
 pub fn obtain_emulators(
-    context: Context<'_>,
-    systems: &[Wanted],
+    context: ObtainContext<'_>,
+    systems: &[SystemRequest],
     machine: (&str, (u32, u32)),
-    request: &Request<'_>,
+    request: &ObtainOptions<'_>,
 ) -> Result<Vec<Emulator>> {
-    let (purpose, caching) = match request.keep {
-        Storage::Cached => (Purpose::Caller, Caching::Fill),
+    let (purpose, caching) = match request.storage {
+        Storage::Cached => (Purpose::Caller, Caching::ReadWrite),
         Storage::Temporary => (Purpose::Caller, Caching::Ignore),
         Storage::Memory => (Purpose::Machine, Caching::Read),
     };
-    let order = Order { source: request.source, machine: machine.0, kernel: machine.1, purpose, caching };
+    let order = PipelineOptions { source: request.source, machine: machine.0, kernel: machine.1, purpose, caching };
     let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
-    let supply = SourceInput::open(context, &order, &archs)?;
-    let mut looked = supply.look(context.host, systems)?;
+    let supply = ResolvedSource::open(context, &order, &archs)?;
+    let mut looked = supply.find_available(context.host, systems)?;
     for note in &looked.notes {
         context.ui.print_note(note);
     }
     let (mut found, mut missing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
     for arch in archs {
         let available = looked.available.remove(arch.target).unwrap_or_default();
-        match supply.take(arch, available) {
+        match supply.use_available(arch, available) {
             Ok(Some(emulator)) => found.push(emulator),
             Ok(None) => missing.push(arch),
-            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => absent.push(arch.target),
+            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.skip_missing => {
+                absent.push(arch.target)
+            }
             Err(error) => return Err(error),
         }
     }
@@ -125,31 +127,31 @@ pub fn obtain_emulators(
         }
         context.ui.print_note(&format!("{} has no emulator for: {}", supply.origin_name(), absent.join(" ")));
     }
-    if caching == Caching::Fill {
+    if caching == Caching::ReadWrite {
         let in_memory = found.iter().filter_map(|one| match &one.file {
             EmulatorFile::Memory(file) => Some((one.arch, file)),
             EmulatorFile::File(_) => None,
         });
-        supply.keep(context, &in_memory.collect::<Vec<_>>());
+        supply.store_in_cache(context, &in_memory.collect::<Vec<_>>());
     }
     if !missing.is_empty() {
-        found.extend(supply.bring(context, &missing, caching)?);
+        found.extend(supply.download_missing(context, &missing, caching)?);
     }
-    if request.keep != Storage::Memory {
+    if request.storage != Storage::Memory {
         return Ok(found);
     }
     let given = matches!(request.source, Source::File(_) | Source::External(_));
-    found.into_iter().map(|emulator| into_memory(context.host, machine.0, emulator, given)).collect()
+    found.into_iter().map(|emulator| copy_to_memory(context.host, machine.0, emulator, given)).collect()
 }
 
-impl SourceInput {
+impl ResolvedSource {
     /// The chosen emulator, if it need not be downloaded.
-    fn take(&self, arch: &'static Arch, mut available: Available) -> Result<Option<Emulator>> {
-        let (path, version) = match self.choose(arch, &available)? {
-            Choice::Installed(version) => (paths::interpreter_path(arch), version),
-            Choice::Cached(cached) => (cached.path.clone(), cached.version),
-            Choice::Copy(copy, fit) => (copy.path.clone(), fit.version),
-            Choice::Download(_) => return Ok(None),
+    fn use_available(&self, arch: &'static Arch, mut available: AvailableEmulators) -> Result<Option<Emulator>> {
+        let (path, version) = match self.choose_emulator(arch, &available)? {
+            ChosenEmulator::Installed(version) => (paths::interpreter_path(arch), version),
+            ChosenEmulator::Cached(cached) => (cached.path.clone(), cached.version),
+            ChosenEmulator::Copy(copy, fit) => (copy.path.clone(), fit.version),
+            ChosenEmulator::Download(_) => return Ok(None),
         };
         // What was unpacked has no name, and the path is that of the archive.
         let unpacked = self.opened.as_ref().is_some_and(|opened| !matches!(opened.content, Content::Directory(_)));
@@ -161,64 +163,67 @@ impl SourceInput {
     }
 
     /// Downloads emulators into the cache, or into memory where nothing can be kept.
-    fn bring(&self, context: Context<'_>, archs: &[&'static Arch], caching: Caching) -> Result<Vec<Emulator>> {
+    fn download_missing(
+        &self,
+        context: ObtainContext<'_>,
+        archs: &[&'static Arch],
+        caching: Caching,
+    ) -> Result<Vec<Emulator>> {
         let host = context.host;
         host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
-        let Some(cache) = self.cache.as_ref().filter(|_| caching == Caching::Fill) else {
-            return self.bring_into_memory(context, archs);
+        let Some(cache) = self.cache.as_ref().filter(|_| caching == Caching::ReadWrite) else {
+            return self.download_into_memory(context, archs);
         };
-        match open_cache(context, cache) {
+        match lock_cache(context, cache) {
             Ok(_lock) => {
-                let files = self.fill(context, cache, archs)?.into_iter();
+                let files = self.download_into_cache(context, cache, archs)?.into_iter();
                 Ok(files
                     .map(|(arch, path, version)| Emulator { arch, file: EmulatorFile::File(path), version })
                     .collect())
             }
             Err(error @ (Error::Locked { .. } | Error::Interrupted { .. })) => Err(error),
             Err(error) => {
-                context.ui.print_note(&not_kept_because(&error));
-                self.bring_into_memory(context, archs)
+                context.ui.print_note(&describe_cache_failure(&error));
+                self.download_into_memory(context, archs)
             }
         }
     }
 
-    fn bring_into_memory(&self, context: Context<'_>, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
+    fn download_into_memory(&self, context: ObtainContext<'_>, archs: &[&'static Arch]) -> Result<Vec<Emulator>> {
         let mut create = |_: &Arch, _| {
             let file = host::memfd::create_sealable().map_err(|e| memfd_error(&e))?;
-            Ok(ToSeal { file })
+            Ok(MemoryDestination { file })
         };
-        let downloads = self.download(context, archs, &mut create)?;
+        let downloads = self.download_emulators(context, archs, &mut create)?;
         if let Some(note) = &downloads.note {
             context.ui.print_note(note);
         }
-        let emulator = |Downloaded { arch, file, version, .. }: Downloaded<ToSeal>| Emulator {
-            arch,
-            file: EmulatorFile::Memory(file.file),
-            version,
+        let emulator = |DownloadedEmulator { arch, file, version, .. }: DownloadedEmulator<MemoryDestination>| {
+            Emulator { arch, file: EmulatorFile::Memory(file.file), version }
         };
         Ok(downloads.emulators.into_iter().map(emulator).collect())
     }
 }
 
 /// A file in memory that is sealed when it is complete.
-struct ToSeal {
+struct MemoryDestination {
     file: File,
 }
 
-impl Destination for ToSeal {
+impl Destination for MemoryDestination {
     fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    fn complete(&mut self) -> io::Result<()> {
+    fn make_immutable(&mut self) -> io::Result<()> {
         host::memfd::seal_program(&self.file)
     }
 }
 
 /// Copies an emulator into memory. A path that the user `named` is opened as such.
-fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
+fn copy_to_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
     let EmulatorFile::File(path) = &emulator.file else { return Ok(emulator) };
-    let file = copy_into_memory(host, path, named)?;
+    let file = copy_file_to_memory(host, path, named)?;
     let fit = candidate::validate_binary(emulator.arch, machine, file).map_err(|why| Error::Unfit {
         path: path.clone(),
         binary: paths::emulator_name(emulator.arch),
@@ -227,7 +232,7 @@ fn into_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> R
     Ok(Emulator { file: EmulatorFile::Memory(fit.file), version: fit.version, ..emulator })
 }
 
-fn copy_into_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
+fn copy_file_to_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
     let mut memory = host::memfd::create_sealable().map_err(|e| memfd_error(&e))?;
     let mut file = if named { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
     io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::Context;
+use super::ObtainContext;
 use super::open::open_source;
 use super::source::{ExternalSource, Location};
 use super::unpack;
@@ -24,18 +24,18 @@ pub struct FallbackEmulator {
     /// Whose programs it runs.
     pub arch: &'static Arch,
     /// What it is.
-    pub fit: ValidatedBinary,
+    pub validated: ValidatedBinary,
     /// Where it came from.
     pub url: String,
     /// The digest of the archive that it was in.
-    pub archive: Sha256,
+    pub archive_sha256: Sha256,
 }
 
 /// The archives, and the machine that needs them.
 #[derive(Debug, Clone, Copy)]
 pub struct FallbackArchives<'a> {
     /// The machine, the terminal and the network.
-    pub context: Context<'a>,
+    pub context: ObtainContext<'a>,
     /// `uname -m`.
     pub machine: &'a str,
     /// Major and minor number of the running kernel.
@@ -45,7 +45,7 @@ pub struct FallbackArchives<'a> {
 }
 
 /// Whether another publisher may help after such a failure: no server gave the right bytes, or any.
-pub fn may_help(error: &Error) -> bool {
+pub fn should_try_fallback(error: &Error) -> bool {
     use DownloadError::{Failed, NoMirror, Unverified};
     matches!(error.as_failure(), Some(NoMirror { .. } | Failed { .. } | Unverified { .. }))
 }
@@ -53,16 +53,16 @@ pub fn may_help(error: &Error) -> bool {
 /// A download that failed, and that another publisher may help with. The publisher is not changed unless the user says so.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct FallbackMayHelp {
+pub struct FallbackAvailableError {
     error: Error,
     command: String,
 }
 
-impl FallbackMayHelp {
+impl FallbackAvailableError {
     /// Adds the command that asks other publishers.
-    pub fn of(error: Error, archs: &[&'static Arch]) -> Self {
+    pub fn new(error: Error, archs: &[&'static Arch]) -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let words = with_fallback(&words).unwrap_or_else(|| {
+        let words = replace_source(&words).unwrap_or_else(|| {
             let systems = archs.iter().map(|arch| arch.target.to_owned());
             ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
         });
@@ -74,7 +74,7 @@ impl FallbackMayHelp {
     }
 }
 
-impl Failure for FallbackMayHelp {
+impl Failure for FallbackAvailableError {
     fn hint(&self) -> Option<String> {
         let mirrors = self.error.hint().map(|hint| format!("{hint}\n")).unwrap_or_default();
         Some(format!("{mirrors}or accept an archive of another publisher, pinned by its digest: {}", self.command))
@@ -86,7 +86,7 @@ impl Failure for FallbackMayHelp {
 }
 
 /// The words of a command line, with `--source fallback` instead of another source.
-fn with_fallback(words: &[String]) -> Option<Vec<String>> {
+fn replace_source(words: &[String]) -> Option<Vec<String>> {
     let command = words.iter().position(|word| ["register", "run", "fetch"].contains(&word.as_str()))?;
     let (before, after) = words.split_at_checked(command.checked_add(1)?)?;
     let mut after = after.to_vec();
@@ -105,7 +105,7 @@ fn with_fallback(words: &[String]) -> Option<Vec<String>> {
 
 impl FallbackArchives<'_> {
     /// An emulator for each of these systems, or the error that led here.
-    pub fn get(&self, archs: &[&'static Arch], before: Error) -> Result<Vec<FallbackEmulator>> {
+    pub fn download_emulators(&self, archs: &[&'static Arch], before: Error) -> Result<Vec<FallbackEmulator>> {
         let mut found: Vec<FallbackEmulator> = Vec::new();
         for arch in archs {
             let works = |archive: &&PinnedArchive| archive.supports_kernel(self.kernel);
@@ -116,7 +116,7 @@ impl FallbackArchives<'_> {
                     archive.has_target(arch.target) && !found.iter().any(|found| found.arch.target == arch.target)
                 };
                 let wanted: Vec<&'static Arch> = archs.iter().filter(missing).copied().collect();
-                match self.of(archive, &wanted) {
+                match self.download_archive(archive, &wanted) {
                     Ok(more) => found.extend(more),
                     Err(error @ (Error::Interrupted { .. } | Error::Offline { .. })) => return Err(error),
                     // Why is told already.
@@ -127,7 +127,7 @@ impl FallbackArchives<'_> {
         Ok(found)
     }
 
-    fn of(&self, archive: &PinnedArchive, archs: &[&'static Arch]) -> Result<Vec<FallbackEmulator>> {
+    fn download_archive(&self, archive: &PinnedArchive, archs: &[&'static Arch]) -> Result<Vec<FallbackEmulator>> {
         let url: FileUrl = archive.url.parse().map_err(|_| unusable_error(archive, "its URL is none".into()))?;
         self.context.ui.print_note(&format!(
             "no mirror of Debian gave it: asking {} for QEMU {}; {}",
@@ -144,7 +144,12 @@ impl FallbackArchives<'_> {
             let copy = brought.copies.remove(arch.target);
             let copy = copy.ok_or_else(|| unusable_error(archive, format!("it has no qemu-{}", arch.target)))?;
             let fit = copy.verdict.map_err(|why| unusable_error(archive, why.to_string()))?;
-            found.push(FallbackEmulator { arch, fit, url: opened.shown.clone(), archive: archive.sha256 });
+            found.push(FallbackEmulator {
+                arch,
+                validated: fit,
+                url: opened.shown.clone(),
+                archive_sha256: archive.sha256,
+            });
         }
         Ok(found)
     }
@@ -170,7 +175,7 @@ mod tests {
 
     fn with(line: &str) -> Option<String> {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
-        with_fallback(&words).map(|words| words.join(" "))
+        replace_source(&words).map(|words| words.join(" "))
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::qemu::debian::verify;
 use std::fs::File;
 use std::time::SystemTime;
 
-use super::Context;
+use super::ObtainContext;
 use super::open::{Content, OpenedSource};
 use crate::error::{Error, Result};
 use crate::qemu::catalog::{Catalog, Package};
@@ -27,8 +27,8 @@ pub struct SignedRelease {
 }
 
 /// Finds it. Lists whose digest is signed may be kept for the next time.
-pub fn find_release(context: Context<'_>, machine: &str, keep: bool) -> Result<SignedRelease> {
-    let Context { host, ui, network } = context;
+pub fn find_release(context: ObtainContext<'_>, machine: &str, keep: bool) -> Result<SignedRelease> {
+    let ObtainContext { host, ui, network } = context;
     if network.offline {
         return Err(Error::Offline { what: "what Debian offers today".into() });
     }
@@ -43,7 +43,7 @@ pub fn find_release(context: Context<'_>, machine: &str, keep: bool) -> Result<S
             &mut || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal })),
         );
         match found {
-            Ok((offer, _)) if is_expired(&offer, machine)? => {
+            Ok((offer, _)) if is_older_than_pinned(&offer, machine)? => {
                 let what = offer.path;
                 let why = format!(
                     "QEMU {} is older than the pinned one: its list may be an old one, played again",
@@ -56,7 +56,7 @@ pub fn find_release(context: Context<'_>, machine: &str, keep: bool) -> Result<S
                 let urls = mirrors.iter().filter_map(|mirror| mirror.file_url(&offer.path)).collect();
                 return Ok(SignedRelease { offer, urls, note });
             }
-            Err(error) if is_of_mirror(&error) => record_error(ui, &mut why_nothing, error),
+            Err(error) if is_mirror_error(&error) => record_error(ui, &mut why_nothing, error),
             Err(error) => return Err(error),
         }
     }
@@ -64,7 +64,7 @@ pub fn find_release(context: Context<'_>, machine: &str, keep: bool) -> Result<S
 }
 
 /// Whether another mirror may do better.
-fn is_of_mirror(error: &Error) -> bool {
+fn is_mirror_error(error: &Error) -> bool {
     matches!(error, Error::Digest { .. })
         || error.as_failure::<DownloadError>().is_some()
         || error.as_failure::<DebianError>().is_some()
@@ -78,7 +78,7 @@ fn record_error(ui: &Ui, last: &mut Option<Error>, error: Error) {
 }
 
 /// The list of a stable suite has no end, so it may be an old one.
-fn is_expired(offer: &PackageOffer, machine: &str) -> Result<bool> {
+fn is_older_than_pinned(offer: &PackageOffer, machine: &str) -> Result<bool> {
     let pinned = Catalog::embedded()?.package_for(machine).and_then(Package::parsed_version);
     Ok(pinned.is_some_and(|pinned| offer.qemu < pinned))
 }
@@ -95,16 +95,16 @@ impl SignedRelease {
     }
 
     /// Its name, for people.
-    pub fn name(&self) -> String {
-        format!("{} of Debian's {}", file_name(&self.offer), self.offer.suite)
+    pub fn display_name(&self) -> String {
+        format!("{} of Debian's {}", package_file_name(&self.offer), self.offer.suite)
     }
 
     /// Downloads all of it.
-    pub fn download_package(self, context: Context<'_>) -> Result<OpenedSource> {
-        let shown = self.name();
-        let Context { host, ui, network } = context;
+    pub fn download_package(self, context: ObtainContext<'_>) -> Result<OpenedSource> {
+        let shown = self.display_name();
+        let ObtainContext { host, ui, network } = context;
         let Self { offer, urls, note } = self;
-        let name = file_name(&offer);
+        let name = package_file_name(&offer);
         let size = offer.size;
         let wanted = resume::FileRequest {
             name,
@@ -121,12 +121,12 @@ impl SignedRelease {
     }
 }
 
-fn file_name(offer: &PackageOffer) -> &str {
+fn package_file_name(offer: &PackageOffer) -> &str {
     offer.path.rsplit('/').next().unwrap_or(&offer.path)
 }
 
-fn get_index_file(context: Context<'_>, mirror: &Mirror, wanted: &IndexFile, keep: bool) -> Result<File> {
-    let Context { host, ui, network } = context;
+fn get_index_file(context: ObtainContext<'_>, mirror: &Mirror, wanted: &IndexFile, keep: bool) -> Result<File> {
+    let ObtainContext { host, ui, network } = context;
     let paths = [Some(&wanted.path), wanted.fallback_path.as_ref()];
     let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file_url(path)).collect();
     let size = wanted.sha256.map(|_| wanted.max_size);

@@ -13,13 +13,13 @@ pub mod choose;
 pub mod download;
 pub mod emulators;
 pub mod fallback;
-pub mod installed;
+pub mod host_search;
 pub mod latest;
 pub mod open;
 pub mod source;
 pub mod unpack;
 
-pub use choose::Choice;
+pub use choose::ChosenEmulator;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,16 +33,16 @@ use crate::qemu::candidate::{self, Candidate, ValidatedBinary};
 use crate::qemu::catalog::{Catalog, Package};
 use crate::qemu::download::Network;
 use crate::qemu::download::cache::DownloadCache;
-use crate::qemu::obtain::cached::Cached;
-use crate::qemu::obtain::installed::InstalledSearch;
+use crate::qemu::obtain::cached::CachedEmulator;
+use crate::qemu::obtain::host_search::HostSearch;
 use crate::qemu::obtain::open::OpenedSource;
-use crate::qemu::obtain::source::{Location, Release, Source};
+use crate::qemu::obtain::source::{Location, RequestedRelease, Source};
 use crate::sha256::Sha256;
 use crate::ui::Ui;
 
 /// The machine, the terminal and the network that the pipeline uses.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub struct ObtainContext<'a> {
     /// The machine that is looked at.
     pub host: &'a Host,
     /// The terminal.
@@ -53,7 +53,7 @@ pub struct Context<'a> {
 
 /// What is asked of the pipeline.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct PipelineOptions<'a> {
     /// The source that the user chose.
     pub source: &'a Source,
     /// The machine that runs the emulators, as `uname -m` prints it.
@@ -81,7 +81,7 @@ pub enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caching {
     /// It is read, and gets what is downloaded.
-    Fill,
+    ReadWrite,
     /// It is read.
     Read,
     /// It is neither read nor written.
@@ -90,7 +90,7 @@ pub enum Caching {
 
 /// A system, and what the caller knows of its emulators.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct SystemRequest {
     /// The system.
     pub arch: &'static Arch,
     /// The release of the installed copy, if there is one that may be used.
@@ -101,7 +101,7 @@ pub struct Wanted {
 
 /// A source that is resolved: its release is known, and what had to be opened is open.
 #[derive(Debug)]
-pub struct SourceInput {
+pub struct ResolvedSource {
     source: Source,
     machine: String,
     kernel: (u32, u32),
@@ -116,27 +116,27 @@ pub struct SourceInput {
 
 /// The emulators for one system that are on this machine.
 #[derive(Debug, Default)]
-pub struct Available {
+pub struct AvailableEmulators {
     /// The release of the installed copy.
     pub installed: Option<QemuVersion>,
     /// Copies on the host, or in what the user named; validated.
     pub copies: Vec<Candidate>,
     /// A copy in the cache.
-    pub cached: Option<Cached>,
+    pub cached: Option<CachedEmulator>,
 }
 
 /// The result of a search.
 #[derive(Debug, Default)]
-pub struct Looked {
+pub struct SearchResult {
     /// What there is, by QEMU's name of the system.
-    pub available: BTreeMap<&'static str, Available>,
+    pub available: BTreeMap<&'static str, AvailableEmulators>,
     /// Facts for the user.
     pub notes: Vec<String>,
 }
 
-impl SourceInput {
+impl ResolvedSource {
     /// Resolves a source. An archive is opened unless the cache has all of its emulators for these systems.
-    pub fn open(context: Context<'_>, order: &Order<'_>, archs: &[&'static Arch]) -> Result<Self> {
+    pub fn open(context: ObtainContext<'_>, order: &PipelineOptions<'_>, archs: &[&'static Arch]) -> Result<Self> {
         let caches = order.caching != Caching::Ignore;
         let mut supply = Self {
             source: order.source.clone(),
@@ -153,19 +153,19 @@ impl SourceInput {
                 // A path may hold something else tomorrow, and its digest is of no use before it is read.
                 let digest = from.sha256.filter(|_| !matches!(from.location, Location::Path(_)));
                 supply.archive = digest.map(|sha256| (sha256, from.to_string()));
-                if !supply.has_all(context.host, archs) {
+                if !supply.is_fully_cached(context.host, archs) {
                     supply.opened = Some(open::open_source(context, from, order.machine)?);
                 }
             }
-            Source::Download(Release::Version(wanted)) => {
+            Source::Download(RequestedRelease::Version(wanted)) => {
                 supply.package = Some(Catalog::embedded()?.package_of_version(order.machine, wanted)?);
             }
-            Source::Download(Release::Latest) => {
-                let latest = latest::find_release(context, order.machine, order.caching == Caching::Fill)?;
+            Source::Download(RequestedRelease::Latest) => {
+                let latest = latest::find_release(context, order.machine, order.caching == Caching::ReadWrite)?;
                 supply.package = latest.catalog_package(order.machine)?;
                 if supply.package.is_none() {
-                    supply.archive = Some((latest.sha256(), latest.name()));
-                    if !supply.has_all(context.host, archs) {
+                    supply.archive = Some((latest.sha256(), latest.display_name()));
+                    if !supply.is_fully_cached(context.host, archs) {
                         supply.opened = Some(latest.download_package(context)?);
                     }
                 }
@@ -176,25 +176,27 @@ impl SourceInput {
     }
 
     /// Finds what there is for these systems on this machine, and in what was opened. Downloads nothing.
-    pub fn look(&self, host: &Host, systems: &[Wanted]) -> Result<Looked> {
-        let mut looked = Looked::default();
+    pub fn find_available(&self, host: &Host, systems: &[SystemRequest]) -> Result<SearchResult> {
+        let mut looked = SearchResult::default();
         if let Some(opened) = &self.opened {
             let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
             if !archs.is_empty() {
                 let unpacked = unpack::unpack_emulators(host, &archs, &self.machine, opened)?;
                 for (target, copy) in unpacked.copies {
-                    looked.available.insert(target, Available { copies: vec![copy], ..Available::default() });
+                    looked
+                        .available
+                        .insert(target, AvailableEmulators { copies: vec![copy], ..AvailableEmulators::default() });
                 }
                 looked.notes.extend(unpacked.note);
             }
             return Ok(looked);
         }
         let everywhere = self.source == Source::Host;
-        let search = InstalledSearch::new(host, &self.machine, everywhere, self.purpose == Purpose::Caller);
+        let search = HostSearch::new(host, &self.machine, everywhere, self.purpose == Purpose::Caller);
         for wanted in systems {
-            let available = self.look_for(host, &search, wanted)?;
+            let available = self.find_available_for(host, &search, wanted)?;
             if everywhere {
-                let why = installed::describe_choice(&available.copies);
+                let why = host_search::describe_choice(&available.copies);
                 looked.notes.extend(why.into_iter().map(|why| format!("{}: {why}", wanted.arch.target)));
             }
             looked.available.insert(wanted.arch.target, available);
@@ -216,9 +218,14 @@ impl SourceInput {
         }
     }
 
-    fn look_for(&self, host: &Host, search: &InstalledSearch<'_>, wanted: &Wanted) -> Result<Available> {
+    fn find_available_for(
+        &self,
+        host: &Host,
+        search: &HostSearch<'_>,
+        wanted: &SystemRequest,
+    ) -> Result<AvailableEmulators> {
         let arch = wanted.arch;
-        let mut available = Available::default();
+        let mut available = AvailableEmulators::default();
         match &self.source {
             Source::Auto | Source::Fallback if self.purpose != Purpose::Bundle => {
                 available.installed = wanted.installed;
@@ -231,28 +238,28 @@ impl SourceInput {
             Source::File(path) => available.copies = vec![candidate::validate_user_file(arch, &self.machine, path)],
             Source::Auto | Source::Fallback | Source::Download(_) | Source::External(_) => {}
         }
-        if available.good_copy().is_none() && !matches!(self.source, Source::Host | Source::File(_)) {
-            available.cached = self.cached(host, arch)?;
+        if available.best_copy().is_none() && !matches!(self.source, Source::Host | Source::File(_)) {
+            available.cached = self.find_cached(host, arch)?;
         }
         Ok(available)
     }
 
-    fn has_all(&self, host: &Host, archs: &[&'static Arch]) -> bool {
-        let has = |arch: &&'static Arch| matches!(self.cached(host, arch), Ok(Some(_)));
+    fn is_fully_cached(&self, host: &Host, archs: &[&'static Arch]) -> bool {
+        let has = |arch: &&'static Arch| matches!(self.find_cached(host, arch), Ok(Some(_)));
         !archs.is_empty() && archs.iter().all(has)
     }
 }
 
-impl Available {
+impl AvailableEmulators {
     /// The newest copy that can be used.
-    pub fn good_copy(&self) -> Option<(&Candidate, &ValidatedBinary)> {
+    pub fn best_copy(&self) -> Option<(&Candidate, &ValidatedBinary)> {
         let fit = self.copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
         fit.max_by_key(|(_, fit)| fit.version)
     }
 
     /// The file of the copy that was found at this path.
-    pub fn copy_at(&self, path: &std::path::Path) -> Option<&ValidatedBinary> {
+    pub fn find_copy(&self, path: &std::path::Path) -> Option<&ValidatedBinary> {
         let of_host = self.copies.iter().filter(|copy| copy.path == path).find_map(|copy| copy.verdict.as_ref().ok());
-        of_host.or_else(|| self.cached.as_ref().filter(|cached| cached.path == path)?.fit.as_ref())
+        of_host.or_else(|| self.cached.as_ref().filter(|cached| cached.path == path)?.validated.as_ref())
     }
 }

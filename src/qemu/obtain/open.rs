@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use super::Context;
+use super::ObtainContext;
 use super::source::{ExternalSource, Location};
 use crate::error::{Error, Result};
 use crate::host;
@@ -43,8 +43,8 @@ pub enum Content {
 }
 
 /// Opens it, for this machine (`uname -m`).
-pub fn open_source(context: Context<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
-    let Context { host, ui, network } = context;
+pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
+    let ObtainContext { host, ui, network } = context;
     let mut shown = from.to_string();
     let (what, note) = match &from.location {
         Location::Path(path) => (open_local(path, from.sha256)?, None),
@@ -94,5 +94,9 @@ fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     io::copy(&mut archive.take(MAX_TOTAL), &mut copy).map_err(io)?;
     let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
     copy.rewind().map_err(io)?;
-    if is == wanted { Ok(copy) } else { Err(Error::Digest { what: path.display().to_string(), is, wanted }) }
+    if is == wanted {
+        Ok(copy)
+    } else {
+        Err(Error::Digest { what: path.display().to_string(), actual: is, expected: wanted })
+    }
 }

@@ -16,7 +16,7 @@ pub enum Source {
     /// The best one of the host.
     Host,
     /// A package that the catalogue pins, or the newest one that Debian signed.
-    Download(Release),
+    Download(RequestedRelease),
     /// As `Auto`; if no mirror gives the pinned download, an archive of another publisher.
     Fallback,
     /// This file.
@@ -27,7 +27,7 @@ pub enum Source {
 
 /// The release of QEMU to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Release {
+pub enum RequestedRelease {
     /// The one that this binfmt-nix was tried with.
     Pinned,
     /// Another one that the catalogue pins.

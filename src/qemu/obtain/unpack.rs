@@ -85,7 +85,7 @@ fn unpack_archive(
     // An emulator for another machine cannot be asked for its release.
     let release = opened.release.filter(|_| kernel_release().0 != machine);
     let validate = |arch: &Arch, file: File| match release {
-        Some(release) => candidate::fit_of_release(machine, file, release),
+        Some(release) => candidate::validate_with_release(machine, file, release),
         None => candidate::validate_binary(arch, machine, file),
     };
     unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
@@ -167,7 +167,7 @@ fn hash_file(file: &mut File, path: &Path) -> Result<Sha256> {
 }
 
 fn check_digest(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result<()> {
-    if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), is, wanted }) }
+    if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), actual: is, expected: wanted }) }
 }
 
 /// A bundle is for this machine, and has what it lists and nothing else.

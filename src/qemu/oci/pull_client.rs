@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Worker};
 use crate::qemu::archive::unpack::ImageLayers;
 use crate::qemu::download::ClientOptions;
-use crate::qemu::download::confined::variables;
+use crate::qemu::download::confined::client_variables;
 use crate::qemu::oci::error::{PullError, PullErrorKind};
 use crate::qemu::oci::protocol::PullJob;
 use crate::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
@@ -70,7 +70,7 @@ pub fn pull_image(
         serde_json::to_vec(&build_job(request)).map_err(|e| worker_error(format!("cannot be given its job: {e}")))?;
     let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
     let mut supervisor = PullSupervisor::new(request.image, request.platform.clone());
-    let worker = Worker::start(PULL_COMMAND, &variables(), job);
+    let worker = Worker::start(PULL_COMMAND, &client_variables(), job);
     let moved = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
         let handled = supervisor.handle_input(bytes, &mut |bytes| file.write_all(bytes));
         if let Some((bytes, total)) = supervisor.digest_chain().progress() {

@@ -49,7 +49,7 @@ impl PullSupervisor {
 
     /// Returns the protections that this kernel lacks, as the worker reported them.
     pub fn missing_protections(&self) -> &[MissingProtection] {
-        self.inbox.lacks()
+        self.inbox.missing_protections()
     }
 
     /// Returns the chain of digests, which knows the progress of the pull.
@@ -65,7 +65,7 @@ impl PullSupervisor {
         mut input: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Option<u64>, PullWorkerError> {
-        while let Some(frame) = self.inbox.next::<PullMessage>(&mut input)? {
+        while let Some(frame) = self.inbox.next_frame::<PullMessage>(&mut input)? {
             match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
                 Frame::Message(message) => {

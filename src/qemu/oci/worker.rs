@@ -9,18 +9,18 @@ use crate::qemu::oci::protocol::{PullJob, PullMessage};
 use crate::qemu::oci::registry::{ImageChunk, PullStop, pull_image};
 use crate::sandbox::confine::Profile;
 use crate::sandbox::session;
-use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, failed};
+use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, worker_error};
 
 /// Does the job on standard input, in the order that [`crate::sandbox::session`] explains.
 pub fn run_worker() -> Result<ExitCode> {
-    let (confined, roots) = session::begin(&Profile::CLIENT, RootCertificates::load_system)?;
+    let (confined, roots) = session::start_confined(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: PullJob = session::read_job()?;
-    let mut writer = PullMessageWriter { out: confined.follow(job.parent)?, last_message: Instant::now() };
+    let mut writer = PullMessageWriter { out: confined.report_ready(job.parent)?, last_message: Instant::now() };
     let mut run = || -> io::Result<()> {
         let last = run_pull(&job, roots.clone(), &mut writer)?;
-        writer.out.tell(&last)
+        writer.out.send(&last)
     };
-    run().map_err(failed("write for"))?;
+    run().map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
@@ -50,11 +50,11 @@ impl PullMessageWriter {
     fn write_chunk(&mut self, chunk: ImageChunk<'_>) -> io::Result<()> {
         match chunk {
             ImageChunk::Document(bytes) => {
-                self.out.tell(&PullMessage::Document { size: bytes.len() as u64 })?;
-                self.out.give(bytes)
+                self.out.send(&PullMessage::Document { size: bytes.len() as u64 })?;
+                self.out.queue_bytes(bytes)
             }
             ImageChunk::Layer(bytes) => {
-                self.out.give(bytes)?;
+                self.out.queue_bytes(bytes)?;
                 if self.last_message.elapsed() < PROGRESS_INTERVAL {
                     return Ok(());
                 }

@@ -26,7 +26,7 @@ pub(super) struct InstalledEmulator {
 impl Apply<'_> {
     /// Copies the file that was judged, through the handle it was judged by.
     pub(super) fn copy_emulator(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
-        let validated = self.facts.available.get(arch.target).and_then(|available| available.copy_at(from));
+        let validated = self.facts.available.get(arch.target).and_then(|available| available.find_copy(from));
         let Some(validated) = validated else { return Ok(()) };
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
         let (mut source, judged) = (&validated.file, validated.sha256);
@@ -45,7 +45,7 @@ impl Apply<'_> {
         from: &Path,
     ) -> Result<()> {
         let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: paths::emulator_name(arch), why };
-        let place = self.host.at(&paths::interpreter_path(arch));
+        let place = self.host.real_path(&paths::interpreter_path(arch));
         let (head, sha256) = read_head_and_digest(staged.file()).map_err(io_error("read", &place))?;
         if sha256 != wanted {
             return Err(unfit("its bytes changed on the way".into()));
@@ -88,7 +88,7 @@ impl Apply<'_> {
         let inode = FileId::from_metadata(&file.metadata().map_err(io_error("look at", &path))?);
         let placed = |made: &Artifact| matches!(made, Artifact::Interpreter { path: at, sha256: was, .. } if *at == path && *was != sha256);
         if self.receipt.records.iter().any(|record| placed(&record.made)) {
-            let (binary, path) = (paths::emulator_name(arch), self.host.at(&path));
+            let (binary, path) = (paths::emulator_name(arch), self.host.real_path(&path));
             return Err(Error::Unfit { path, binary, why: "somebody has put another file in its place".into() });
         }
         Ok(InstalledEmulator { head, inode, sha256 })

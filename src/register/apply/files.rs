@@ -25,7 +25,7 @@ impl Apply<'_> {
     }
 
     pub(super) fn write_file(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
-        let before = self.host.read(path)?;
+        let before = self.host.read_file(path)?;
         let (path, sha256) = (path.to_owned(), Sha256::of_bytes(text));
         let made = Artifact::File { path: path.clone(), sha256 };
         self.record_started(made.clone(), arch)?;
@@ -39,7 +39,7 @@ impl Apply<'_> {
     }
 
     pub(super) fn add_include(&mut self, path: &Path) -> Result<()> {
-        let before = self.host.read(path)?;
+        let before = self.host.read_file(path)?;
         let created = before.is_none();
         let included = conf::add_include(&before.unwrap_or_default());
         let (path, newline_added) = (path.to_owned(), included.newline_added);
@@ -51,7 +51,7 @@ impl Apply<'_> {
     }
 
     pub(super) fn remove_include(&mut self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
-        let before = self.host.read(path)?.unwrap_or_default();
+        let before = self.host.read_file(path)?.unwrap_or_default();
         self.remove_include_line(path, newline_added, created)?;
         let undo = Undo::WriteFile(path.to_owned(), before);
         self.record_removed(undo, |made| matches!(made, Artifact::Include { path: made, .. } if made == path))
@@ -60,7 +60,7 @@ impl Apply<'_> {
     /// Line by line, so that what others wrote meanwhile stays; a file that was
     /// ours and has nothing else in it goes, and one that is gone stays so.
     pub(super) fn remove_include_line(&self, path: &Path, newline_added: bool, created: bool) -> Result<()> {
-        let Some(before) = self.host.read(path)? else {
+        let Some(before) = self.host.read_file(path)? else {
             return Ok(());
         };
         let after = conf::remove_include(&before, newline_added);

@@ -75,7 +75,7 @@ fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> 
 fn add_entry<'a>(host: &Host, one: &'a InMemoryEntry<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
     let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
     let broken = |why: String| Error::NotWorking { name: name.clone(), why };
-    let head = host::user_files::first_bytes(one.file, binary::HEAD_SIZE).map_err(|e| broken(e.to_string()))?;
+    let head = host::user_files::read_head(one.file, binary::HEAD_SIZE).map_err(|e| broken(e.to_string()))?;
     verify::check_rule_is_safe(&one.rule, &head)?;
     if let Some(old) = &one.replaces {
         table::remove_entry(host, old)?;

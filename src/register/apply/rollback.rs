@@ -78,7 +78,7 @@ impl Apply<'_> {
             Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
             Undo::RemoveFile(path) => host.remove_file(&path),
             Undo::RestoreEmulator(path, previous) => host.restore_backup(previous, &path),
-            Undo::WriteFile(path, bytes) if host.read(&path)?.as_ref() == Some(&bytes) => Ok(()),
+            Undo::WriteFile(path, bytes) if host.read_file(&path)?.as_ref() == Some(&bytes) => Ok(()),
             Undo::WriteFile(path, bytes) => host.write_atomic(&path, &bytes),
             Undo::RemoveInclude { path, newline_added, created } => {
                 self.remove_include_line(&path, newline_added, created)
@@ -93,7 +93,9 @@ impl Apply<'_> {
             Undo::MountTable => table::mount_table(host),
             Undo::UnmountTable => match self.try_unmount()? {
                 None => Ok(()),
-                Some(_) => Err(Error::io("unmount", &host.at(Path::new(table::DIR)), ErrorKind::ResourceBusy.into())),
+                Some(_) => {
+                    Err(Error::io("unmount", &host.real_path(Path::new(table::DIR)), ErrorKind::ResourceBusy.into()))
+                }
             },
         }
     }

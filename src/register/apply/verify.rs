@@ -27,7 +27,7 @@ pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result
     }
     let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
     for (path, what) in natives {
-        let head = host::user_files::read_first_bytes(Path::new(path), binfmt_magic::WINDOW as u64);
+        let head = host::user_files::read_path_head(Path::new(path), binfmt_magic::WINDOW as u64);
         if head.is_ok_and(|head| rule.matches(&head)) {
             return Err(bricking(what));
         }
@@ -50,7 +50,7 @@ pub(super) fn verify_entry(
     let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
     let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
     let dir = make_probe_root(host, probe)?;
-    let result = verify_probe_run(&host.at(&dir), emulator, keeps_argv0);
+    let result = verify_probe_run(&host.real_path(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
     result.map_err(|e| broken(e.to_string()))
 }
@@ -65,7 +65,7 @@ fn make_probe_root(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     let placed = host.stage_file(&dir).and_then(|mut staged| {
         let path = dir.join("probe");
         let filled = io::Write::write_all(staged.file(), probe).and_then(|()| staged.into_program());
-        let ready = filled.map_err(|e| Error::io("write", &host.at(&path), e))?;
+        let ready = filled.map_err(|e| Error::io("write", &host.real_path(&path), e))?;
         host.place_program(ready, &path)
     });
     match placed {

@@ -29,7 +29,7 @@ use crate::nix::{self, Nix};
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::catalog::{Catalog, Package};
-use crate::qemu::obtain::{Available, SourceInput, Wanted};
+use crate::qemu::obtain::{AvailableEmulators, ResolvedSource, SystemRequest};
 use crate::register::receipt::{Artifact, Receipt, Record};
 use crate::sha256::Sha256;
 
@@ -66,9 +66,9 @@ pub struct Facts {
     /// Entries of others that the kernel picks before ours, by target.
     pub conflicts: BTreeMap<&'static str, Vec<ConflictingEntry>>,
     /// Emulators that are on this machine, by target.
-    pub available: BTreeMap<&'static str, Available>,
+    pub available: BTreeMap<&'static str, AvailableEmulators>,
     /// The source of emulators, resolved; none if no emulator is needed.
-    pub supply: Option<SourceInput>,
+    pub supply: Option<ResolvedSource>,
     /// What the user should know of how they were looked at.
     pub notes: Vec<String>,
 }
@@ -76,7 +76,7 @@ pub struct Facts {
 impl Facts {
     /// Looks at everything that concerns `systems`. With a source, also at the
     /// emulators that it may mean.
-    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<SourceInput>) -> Result<Self> {
+    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
         let (machine, kernel) = kernel_release();
         let table = table::read_table(host)?;
         let mut receipt = match Receipt::load(host)? {
@@ -87,7 +87,7 @@ impl Facts {
         };
         let (now, replaced) = receipt_state::reconcile(host, &mut receipt, &table)?;
         let mut facts = Self {
-            root: host.at(Path::new("/")),
+            root: host.real_path(Path::new("/")),
             files: BTreeMap::new(),
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::read_boot_rules(host)?,
@@ -206,20 +206,20 @@ impl Facts {
         Ok(())
     }
 
-    fn look_for_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &SourceInput) -> Result<()> {
+    fn look_for_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &ResolvedSource) -> Result<()> {
         let foreign = systems.iter().filter(|arch| !self.native_systems.contains_key(arch.target));
         let wanted: Vec<_> = foreign.map(|arch| self.wanted(arch)).collect();
-        let looked = supply.look(host, &wanted)?;
+        let looked = supply.find_available(host, &wanted)?;
         self.available = looked.available;
         self.notes.extend(looked.notes);
         Ok(())
     }
 
     /// What is known of a system's emulators before they are looked for.
-    pub fn wanted(&self, arch: &'static Arch) -> Wanted {
+    pub fn wanted(&self, arch: &'static Arch) -> SystemRequest {
         let path = paths::interpreter_path(arch);
         let rivals = self.conflicts.get(arch.target).into_iter().flatten();
-        Wanted {
+        SystemRequest {
             arch,
             installed: self.installed_release(arch, &path),
             interpreters: rivals.map(|rival| rival.interpreter().to_owned()).collect(),

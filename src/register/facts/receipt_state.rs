@@ -75,7 +75,7 @@ fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordSta
             None => RecordState::Missing,
             Some((sum, _)) => unchanged_if(sum == *sha256),
         },
-        Artifact::Include { path, .. } => match host.read(path)? {
+        Artifact::Include { path, .. } => match host.read_file(path)? {
             Some(text) if conf::has_include(&text, conf::OWN_FILE_NAME) => RecordState::Unchanged,
             _ => RecordState::Missing,
         },

@@ -61,7 +61,7 @@ fn first_entry_name(found: &[Artifact]) -> Option<String> {
 /// An emulator in our place is ours if an entry or a boot file of ours names it.
 fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Artifact>> {
     let emulator = paths::interpreter_path(arch);
-    let real = host.at(&emulator);
+    let real = host.real_path(&emulator);
     let mut found = Vec::new();
     for entry in paths::entry_names(arch).iter().filter_map(|name| table.find_entry(name)) {
         if entry.rule.interpreter == real.as_os_str().as_bytes() {
@@ -95,5 +95,5 @@ fn fingerprint_plain_file(host: &Host, path: &Path) -> Result<Option<(Sha256, cr
 }
 
 fn read_plain_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
-    if host.is_regular_file(path) { host.read(path) } else { Ok(None) }
+    if host.is_regular_file(path) { host.read_file(path) } else { Ok(None) }
 }

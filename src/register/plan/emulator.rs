@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::ValidatedBinary;
-use crate::qemu::obtain::cached::Cached;
-use crate::qemu::obtain::choose::debian_package;
-use crate::qemu::obtain::{self, Available};
+use crate::qemu::obtain::cached::CachedEmulator;
+use crate::qemu::obtain::choose::describe_package;
+use crate::qemu::obtain::{self, AvailableEmulators};
 use crate::register::facts::{Facts, find_package_of};
 use crate::register::request::RegisterRequest;
 use crate::sha256::Sha256;
@@ -37,38 +37,38 @@ pub(super) enum Provision {
 /// What the source gives, compared with what is in the emulator's place.
 pub(super) fn choose_emulator(request: &RegisterRequest, facts: &Facts, arch: &'static Arch) -> Result<EmulatorChoice> {
     let installed = InstalledCopy::inspect(facts, arch)?;
-    let none = Available::default();
+    let none = AvailableEmulators::default();
     let available = facts.available.get(arch.target).unwrap_or(&none);
     let Some(supply) = &facts.supply else {
         let tried = "no source was named".to_owned();
         return Err(Error::NoInterpreter { binary: paths::emulator_name(arch), tried });
     };
-    match supply.choose(arch, available)? {
-        obtain::Choice::Installed(version) => {
+    match supply.choose_emulator(arch, available)? {
+        obtain::ChosenEmulator::Installed(version) => {
             Ok(installed.keep.unwrap_or(EmulatorChoice { provision: Provision::Keep, version, source: String::new() }))
         }
-        obtain::Choice::Copy(copy, fit) => {
+        obtain::ChosenEmulator::Copy(copy, fit) => {
             let source = copy.path.display().to_string();
             // What the catalogue pins is that, however it came here.
             let package = supply.archive_name().and_then(|_| find_package_of(&facts.machine, arch, fit.sha256));
-            let source = package.map_or(source.clone(), |package| format!("{source}: {}", debian_package(package)));
+            let source = package.map_or(source.clone(), |package| format!("{source}: {}", describe_package(package)));
             Ok(placed(installed.sum, fit, &copy.path, source))
         }
-        obtain::Choice::Cached(Cached { path, origin, fit: Some(fit), .. }) => {
+        obtain::ChosenEmulator::Cached(CachedEmulator { path, origin, validated: Some(fit), .. }) => {
             Ok(placed(installed.sum, fit, path, origin.clone()))
         }
-        obtain::Choice::Cached(Cached { path, .. }) => Err(Error::Unfit {
+        obtain::ChosenEmulator::Cached(CachedEmulator { path, .. }) => Err(Error::Unfit {
             path: path.clone(),
             binary: paths::emulator_name(arch),
             why: "it was not verified".to_owned(),
         }),
-        obtain::Choice::Download(pin) => {
+        obtain::ChosenEmulator::Download(pin) => {
             let how = if installed.sum == Some(pin.member.sha256) { Provision::Keep } else { Provision::Download };
             if how == Provision::Download && request.network.offline {
                 let what = format!("{} {}", paths::emulator_name(arch), pin.package.qemu_version);
                 return Err(Error::Offline { what });
             }
-            Ok(EmulatorChoice { provision: how, version: pin.version, source: pin.origin() })
+            Ok(EmulatorChoice { provision: how, version: pin.version, source: pin.describe_origin() })
         }
     }
 }
@@ -107,7 +107,7 @@ impl InstalledCopy {
             Some(package) => {
                 let version = package.parsed_version();
                 let keep =
-                    |version| EmulatorChoice { provision: Provision::Keep, version, source: debian_package(package) };
+                    |version| EmulatorChoice { provision: Provision::Keep, version, source: describe_package(package) };
                 Ok(Self { sum, keep: version.map(keep) })
             }
             None => Err(super::register::foreign_file_error(facts, &path)),

@@ -13,7 +13,7 @@ use crate::binfmt::table::{Table, entry_name, is_same_rule};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
-use crate::qemu::obtain::SourceInput;
+use crate::qemu::obtain::ResolvedSource;
 use crate::register::facts::Facts;
 use crate::register::plan::conflicts::{
     Conflict, choose_entry_name, classify_conflicts, conflict_error, use_existing_entry,
@@ -47,7 +47,7 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
         }
     }
     if !absent.is_empty() {
-        let origin = facts.supply.as_ref().map_or("this machine", SourceInput::origin_name);
+        let origin = facts.supply.as_ref().map_or("this machine", ResolvedSource::origin_name);
         parts.notes.push(format!("{origin} has no emulator for: {}", absent.join(" ")));
         if parts.systems.is_empty() {
             return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });

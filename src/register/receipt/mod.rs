@@ -178,8 +178,10 @@ impl Receipt {
         match host.read_trusted(Path::new(RECEIPT))? {
             None => Ok(None),
             Some(bytes) => {
-                let refused =
-                    |why: InvalidReceipt| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: why.to_string() };
+                let refused = |why: InvalidReceipt| Error::Receipt {
+                    path: host.real_path(Path::new(RECEIPT)),
+                    why: why.to_string(),
+                };
                 Self::parse(&bytes).map(Some).map_err(refused)
             }
         }
@@ -221,7 +223,8 @@ impl Receipt {
     }
 
     fn to_json(&self, host: &Host) -> Result<Vec<u8>> {
-        let refused = |e: serde_json::Error| Error::Receipt { path: host.at(Path::new(RECEIPT)), why: e.to_string() };
+        let refused =
+            |e: serde_json::Error| Error::Receipt { path: host.real_path(Path::new(RECEIPT)), why: e.to_string() };
         let mut text = serde_json::to_vec_pretty(self).map_err(refused)?;
         text.push(b'\n');
         Ok(text)

@@ -34,7 +34,7 @@ impl ReadyFile {
         let ours = |path: &PathBuf| {
             let bytes = host
                 .open_nofollow(path)
-                .and_then(|file| host::user_files::first_bytes(&file, 16).map_err(|e| Error::io("read", path, e)));
+                .and_then(|file| host::user_files::read_head(&file, 16).map_err(|e| Error::io("read", path, e)));
             bytes.is_ok_and(|bytes| bytes.starts_with(READY_FILE_MARK.as_bytes()))
         };
         if host.exists(&path) && !ours(&path) {

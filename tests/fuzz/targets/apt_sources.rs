@@ -1,4 +1,4 @@
-//! apt's sources in both forms, and the mirror lists that they name: nothing but web URLs comes out.
+//! apt's sources in both forms, and the mirror lists that they name: the result holds only web URLs.
 //!
 //! NUL bytes separate the one-line file, the deb822 file and the list.
 #![no_main]

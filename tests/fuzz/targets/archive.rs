@@ -1,4 +1,5 @@
-//! Archives that the user names. The first byte says what it is wrapped in, so that checksums keep no input out.
+//! Archives that the user names. The first byte of the input selects the format that wraps the rest. The target
+//! computes the checksums, so that every input reaches the code behind them.
 #![no_main]
 
 #[path = "xz.rs"]
@@ -6,7 +7,7 @@ mod xz;
 
 use std::io::Cursor;
 
-use binfmt_nix::qemu::archive::{LARGEST_MEMBER, Piece, unpack};
+use binfmt_nix::qemu::archive::{ArchiveItem, MAX_MEMBER, unpack_archive};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -18,12 +19,12 @@ fuzz_target!(|data: &[u8]| {
         _ => data.to_vec(),
     };
     let mut left = None;
-    let done = unpack(&mut Cursor::new(archive), &["arm", "aarch64"], &mut |piece| {
+    let done = unpack_archive(&mut Cursor::new(archive), &["arm", "aarch64"], &mut |piece| {
         left = match (piece, left) {
-            (Piece::Manifest(_), None) => None,
-            (Piece::Begin { size, .. }, None) if size <= LARGEST_MEMBER => Some(size),
-            (Piece::Bytes(bytes), Some(left)) => Some(left - bytes.len() as u64),
-            (Piece::End, Some(0)) => None,
+            (ArchiveItem::Manifest(_), None) => None,
+            (ArchiveItem::Begin { size, .. }, None) if size <= MAX_MEMBER => Some(size),
+            (ArchiveItem::Bytes(bytes), Some(left)) => Some(left - bytes.len() as u64),
+            (ArchiveItem::End, Some(0)) => None,
             (piece, left) => panic!("{piece:?} with {left:?}"),
         };
         Ok(())
@@ -31,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(done.is_err() || left.is_none());
 });
 
-/// deb(5), without what nobody looks at.
+/// A Debian package as in deb(5), without the members that the tool does not read.
 fn deb(name: &str, data: &[u8]) -> Vec<u8> {
     let header = format!("!<arch>\n{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len());
     [header.as_bytes(), data].concat()

@@ -16,9 +16,9 @@ fuzz_target!(|text: &str| {
     assert!(matches!(scheme, "http" | "https"));
     assert!(!rest.split('/').next().unwrap_or_default().contains('@'), "a password is shown: {shown}");
     assert!(shown.chars().all(|c| c.is_ascii_graphic()) && !shown.contains(['?', '#']));
-    // Without a password, what is shown is the URL itself.
+    // The displayed URL lacks only the password, so it parses and displays as itself.
     let again: BaseUrl = shown.parse().expect("what is shown is a URL");
     assert_eq!(again.to_string(), shown);
-    let url = Mirror::Archive(again).shown(&CATALOG.packages[0]);
+    let url = Mirror::Archive(again).display_url(&CATALOG.packages[0]);
     assert!(url.starts_with(&shown) && url.ends_with(".deb"));
 });

@@ -3,10 +3,10 @@
 
 use binfmt_magic::{Entry, Rule};
 use binfmt_nix::binfmt::table::Table;
-use binfmt_nix::diagnose::explain::{Looked, Machine, Obstacle, Verdict, explain};
+use binfmt_nix::diagnose::explain::{AccessProblem, ExecVerdict, MachineFacts, OpenedFile, explain_exec};
 use libfuzzer_sys::fuzz_target;
 
-/// Between the parts of an input: first files, then lines that the kernel's `register` takes.
+/// Separates the parts of an input. A part is a file, or a line that the kernel's `register` file accepts.
 const BETWEEN: &[u8] = b"\xff\n\xff";
 
 fuzz_target!(|input: &[u8]| {
@@ -17,14 +17,14 @@ fuzz_target!(|input: &[u8]| {
     let count = entries.len();
     let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
     for name in ["x86_64", "aarch64", "s390x"] {
-        let machine = Machine::imagined(name, table.clone());
-        // A path's last byte says which file it is; the last of them is missing.
+        let machine = MachineFacts::with_all_loaders(name, table.clone());
+        // The last byte of a path selects the file; the highest number stands for a missing file.
         let look = |path: &[u8]| {
             let number = usize::from(path.last().copied().unwrap_or(0)) % (files.len() + 1);
             files.get(number).map(|bytes| looked(bytes)).ok_or_else(missing)
         };
-        let said = explain(b"/a.exe", &machine, &look);
-        assert_eq!(said.runs, matches!(said.verdict, Verdict::Native | Verdict::Emulated));
+        let said = explain_exec(b"/a.exe", &machine, &look);
+        assert_eq!(said.runs, matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated));
         assert!(said.steps.len() <= 6 && said.steps.iter().all(|step| step.entries.len() == count));
         assert!(serde_json::to_string(&said).is_ok());
     }
@@ -41,16 +41,16 @@ fn parts(input: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn looked(bytes: &[u8]) -> Looked {
+fn looked(bytes: &[u8]) -> OpenedFile {
     let bytes = bytes.to_vec();
     let head = bytes.iter().copied().take(256).collect();
     let read = move |at: u64, size: usize| {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         bytes.iter().skip(at).take(size).copied().collect()
     };
-    Looked { head, obstacle: None, read: Box::new(read) }
+    OpenedFile { head, obstacle: None, read: Box::new(read) }
 }
 
-fn missing() -> Obstacle {
-    Obstacle { errno: None, why: "does not exist".into(), repair: None }
+fn missing() -> AccessProblem {
+    AccessProblem { errno: None, why: "does not exist".into(), repair: None }
 }

@@ -1,23 +1,26 @@
-//! What names an image, what it says of itself, what registries want to hear, and the files that passwords are in. The
-//! first byte says which.
+//! References to images, the documents of an image, authentication challenges of registries, and files with passwords.
+//! The first byte selects which of them the rest is.
 #![no_main]
 
-use binfmt_nix::qemu::oci::{Bad, Chain, Challenge, LARGEST_DOCUMENT, Platform, Reference, Want, in_file, pull_scope};
+use binfmt_nix::qemu::oci::{
+    AuthChallenge, ChainError, DigestChain, Expected, ImageReference, MAX_DOCUMENT_SIZE, Platform, find_credentials,
+    pull_scope,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, data)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(data);
-    let image: Reference = "oci://r.example/n/q:t".parse().expect("a reference");
+    let image: ImageReference = "oci://r.example/n/q:t".parse().expect("a reference");
     match kind {
         b'r' => {
-            if let Ok(image) = text.parse::<Reference>() {
-                assert_eq!(image.to_string().parse::<Reference>().as_ref(), Ok(&image));
-                assert!(image.base().is_ascii() && !image.base().contains(['?', '#', '@', ' ', '%', '\\']));
+            if let Ok(image) = text.parse::<ImageReference>() {
+                assert_eq!(image.to_string().parse::<ImageReference>().as_ref(), Ok(&image));
+                assert!(image.base_url().is_ascii() && !image.base_url().contains(['?', '#', '@', ' ', '%', '\\']));
             }
         }
         b'c' => {
-            for challenge in Challenge::parse(data) {
+            for challenge in AuthChallenge::parse_all(data) {
                 assert!(!challenge.scheme.is_empty());
                 let scope = pull_scope(challenge.parameter("scope"), "n/q");
                 assert!(
@@ -25,18 +28,18 @@ fuzz_target!(|data: &[u8]| {
                 );
             }
         }
-        b'a' => drop(in_file(data, &image)),
+        b'a' => drop(find_credentials(data, &image)),
         _ => {
-            let mut chain = Chain::new(&image, Platform::of_machine("x86_64").expect("a platform"));
-            match chain.document(data) {
-                Ok(()) => match chain.want() {
-                    Want::Document { digest, size } => {
-                        assert!(digest.is_some() && size.is_some_and(|size| (1..=LARGEST_DOCUMENT).contains(&size)));
+            let mut chain = DigestChain::new(&image, Platform::for_machine("x86_64").expect("a platform"));
+            match chain.add_document(data) {
+                Ok(()) => match chain.expected() {
+                    Expected::Document { digest, size } => {
+                        assert!(digest.is_some() && size.is_some_and(|size| (1..=MAX_DOCUMENT_SIZE).contains(&size)));
                     }
-                    Want::Layer { size, got, .. } => assert!(size > 0 && got == 0),
-                    Want::Nothing => panic!("an image without layers"),
+                    Expected::Layer { size, got, .. } => assert!(size > 0 && got == 0),
+                    Expected::Nothing => panic!("an image without layers"),
                 },
-                Err(Bad::Refused(why)) => assert!(!why.is_empty()),
+                Err(ChainError::Refused(why)) => assert!(!why.is_empty()),
                 Err(bad) => panic!("{bad}"),
             }
         }

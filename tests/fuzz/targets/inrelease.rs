@@ -1,10 +1,10 @@
-//! A list that is said to be Debian's. The first byte says what the rest is: the file, a text that somebody signed who
-//! is believed, packets in the place of a good text's signature, or a certificate.
+//! An `InRelease` file of Debian. The first byte selects what the rest is: the whole file, a text that a trusted key
+//! then signs, OpenPGP packets that replace the signature of a valid text, or a certificate.
 #![no_main]
 
 use std::sync::LazyLock;
 
-use binfmt_nix::qemu::debian::{Date, Keys, LARGEST_INDEX, Release};
+use binfmt_nix::qemu::debian::{Date, Keyring, MAX_INDEX_SIZE, SuiteRelease};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../it/qemu/debian/forge.rs"]
@@ -17,33 +17,36 @@ use forge::{Forger, framed, release};
 const NOW: Date = Date(1_795_521_600);
 
 static FORGER: LazyLock<Forger> = LazyLock::new(|| Forger { algorithm: 27, ..Forger::new(1) });
-static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::of(&[&FORGER.certificate()]));
-static DEBIAN: LazyLock<Keys> = LazyLock::new(Keys::of_debian);
+static KEYS: LazyLock<Keyring> = LazyLock::new(|| Keyring::from_certificates(&[&FORGER.certificate()]));
+static DEBIAN: LazyLock<Keyring> = LazyLock::new(Keyring::debian_archive);
 
 fuzz_target!(|data: &[u8]| {
-    let Some((what, data)) = data.split_first() else { return };
-    match what {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind {
         b'f' => {
-            let believed = Release::read(data, "amd64", &KEYS, NOW).is_ok();
-            assert!(!believed || data.windows(9).any(|window| window == b"Codename:"));
-            assert!(Release::read(data, "amd64", &DEBIAN, NOW).is_err(), "a signature of Debian's in so few bytes");
+            let accepted = SuiteRelease::verify_and_parse(data, "amd64", &KEYS, NOW).is_ok();
+            assert!(!accepted || data.windows(9).any(|window| window == b"Codename:"));
+            assert!(
+                SuiteRelease::verify_and_parse(data, "amd64", &DEBIAN, NOW).is_err(),
+                "a signature of Debian in so few bytes"
+            );
         }
         b's' => {
             let Ok(text) = std::str::from_utf8(data) else { return };
-            if let Ok(release) = Release::read(FORGER.sign(text).as_bytes(), "amd64", &KEYS, NOW) {
-                assert!((1..=LARGEST_INDEX).contains(&release.index.size));
+            if let Ok(release) = SuiteRelease::verify_and_parse(FORGER.sign(text).as_bytes(), "amd64", &KEYS, NOW) {
+                assert!((1..=MAX_INDEX_SIZE).contains(&release.index.size));
                 assert!(text.contains(&release.codename) && text.contains(&release.index.sha256.to_string()));
             }
         }
         b'p' => {
             let text = release("trixie", None, true, b"x");
-            if Release::read(framed(&text, data).as_bytes(), "amd64", &KEYS, NOW).is_ok() {
+            if SuiteRelease::verify_and_parse(framed(&text, data).as_bytes(), "amd64", &KEYS, NOW).is_ok() {
                 let good = FORGER.over(&text);
                 assert!(data.windows(64).any(|window| window == &good[good.len() - 64..]));
             }
         }
         _ => {
-            for (key, certificate, _) in Keys::of(&[data]).list() {
+            for (key, certificate, _) in Keyring::from_certificates(&[data]).list_keys() {
                 assert!(key.len() == 40 && certificate.len() == 40);
             }
         }

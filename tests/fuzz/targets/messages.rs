@@ -1,17 +1,17 @@
-//! An error message, or a whole log, that somebody brings to `doctor`.
+//! An error message, or a whole log, that the user passes to `doctor`.
 #![no_main]
 
-use binfmt_nix::diagnose::doctor::messages::{meaning, recognise};
-use binfmt_nix::diagnose::doctor::Seen;
-use binfmt_nix::diagnose::doctor::report::Report;
+use binfmt_nix::diagnose::doctor::Snapshot;
+use binfmt_nix::diagnose::doctor::messages::{explain_message, find_messages};
+use binfmt_nix::diagnose::doctor::report::DoctorReport;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let seen = Seen::default();
-    let found = recognise(&String::from_utf8_lossy(bytes));
-    let meanings: Vec<_> = found.iter().map(|found| meaning(found, &seen, &[])).collect();
+    let snapshot = Snapshot::default();
+    let found = find_messages(&String::from_utf8_lossy(bytes));
+    let meanings: Vec<_> = found.iter().map(|found| explain_message(found, &snapshot, &[])).collect();
     assert!(meanings.iter().all(|meaning| !meaning.means.is_empty() && !meaning.here.is_empty()));
-    let text = Report::of_text(&seen, meanings).text();
-    // What is to be copied is never broken.
+    let text = DoctorReport::from_messages(&snapshot, meanings).to_text();
+    // Lines that the user copies are never wrapped.
     assert!(text.lines().all(|line| line.chars().count() <= 80 || line.starts_with("    ")), "{text}");
 });

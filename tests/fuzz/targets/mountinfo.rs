@@ -1,4 +1,4 @@
-//! A line of /proc/PID/mountinfo: anybody who may mount says what is in it.
+//! A line of /proc/PID/mountinfo. Every user with the right to mount controls parts of it.
 #![no_main]
 
 use binfmt_nix::host::mount::parse_mountinfo_line;

@@ -1,16 +1,16 @@
-//! A list of packages: as it is, and as if it were packed by xz.
+//! A list of packages: once as plain text, once as a file that xz compressed.
 #![no_main]
 
-use binfmt_nix::qemu::debian::Package;
+use binfmt_nix::qemu::debian::PoolPackage;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    for found in [Package::find(data, "amd64"), Package::find_packed(data, "amd64")] {
+    for found in [PoolPackage::find(data, "amd64"), PoolPackage::find_packed(data, "amd64")] {
         let Ok(Some(package)) = found else { continue };
-        let version = package.check("amd64").expect("it was checked");
+        let version = package.checked_version("amd64").expect("find() has checked it");
         assert_eq!(version.to_string(), package.version);
         assert!(package.path.starts_with("pool/") && !package.path.contains("/.") && package.size > 0);
         assert!(package.path.bytes().all(|byte| byte.is_ascii_graphic()));
-        assert!(version.of_qemu().is_none_or(|release| package.version.contains(&release.0.to_string())));
+        assert!(version.qemu_version().is_none_or(|release| package.version.contains(&release.0.to_string())));
     }
 });

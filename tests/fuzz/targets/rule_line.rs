@@ -1,4 +1,4 @@
-//! A line for the kernel's `register` file, as boot files and receipts have it.
+//! A line for the kernel's `register` file. Boot files and receipts contain such lines.
 #![no_main]
 
 use binfmt_magic::{LINE_MAX, LINE_MIN, NAME_MAX, Rule, RuleError, WINDOW};

@@ -1,4 +1,4 @@
-//! A system's name from the command line: it is known, or near ones are suggested.
+//! Name of a system on the command line: it is known, or similar names are suggested.
 #![no_main]
 
 use binfmt_magic::Arch;

@@ -1,4 +1,4 @@
-//! Text from the system on its way to a terminal.
+//! Foreign text that the tool prints on a terminal.
 #![no_main]
 
 use binfmt_nix::sanitize::{remove_controls, sanitize_json, to_one_line};

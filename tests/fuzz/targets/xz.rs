@@ -1,8 +1,8 @@
-//! xz as an input needs it: content as it is, around it whatever makes it a stream (The .xz File Format 1.2.1).
+//! An encoder of xz without compression: it wraps content in blocks and streams (The .xz File Format 1.2.1).
 
 use binfmt_nix::qemu::catalog::STREAM_HEADER;
 
-/// A block that holds this content: one LZMA2 chunk after the other, none of them compressed (§3).
+/// Returns a block with this content in LZMA2 chunks that are not compressed (§3).
 pub fn block(content: &[u8]) -> Vec<u8> {
     let mut block = vec![2, 0, 0x21, 1, 0, 0, 0, 0];
     block.extend(crc32(&block));
@@ -17,8 +17,8 @@ pub fn block(content: &[u8]) -> Vec<u8> {
     block
 }
 
-/// A stream of one such block.
-#[allow(dead_code, reason = "not every target that includes this file needs all of it")]
+/// Returns a stream of one such block.
+#[allow(dead_code, reason = "not every target that includes this file uses each function")]
 pub fn stream(content: &[u8]) -> Vec<u8> {
     let block = block(content);
     let padding = (4 - (13 + content.len() + 3 * content.len().div_ceil(1 << 16)) % 4) % 4;
@@ -32,7 +32,7 @@ pub fn stream(content: &[u8]) -> Vec<u8> {
     [&STREAM_HEADER, block.as_slice(), &index, &crc32(&flags), &flags, b"YZ"].concat()
 }
 
-/// Seven bits a byte, the lowest first (§1.2).
+/// Encodes an integer with seven bits in each byte, the lowest bits first (§1.2).
 fn integer(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {

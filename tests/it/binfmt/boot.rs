@@ -4,7 +4,7 @@ use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR};
 
 #[sandboxed]
-fn one_that_is_not_ours() {
+fn a_foreign_boot_file_is_kept() {
     let tree = Tree::new().file(BOOT, ":theirs:E::x::/bin/true:\n");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(BOOT).says("mv ");
@@ -16,14 +16,14 @@ fn one_that_is_not_ours() {
 
 /// Whoever copies the line must not move the file of the machine that he sits at.
 #[sandboxed]
-fn what_it_says_to_type_is_about_the_tree() {
+fn the_suggested_command_names_the_root_directory() {
     let tree = Tree::new().file(BOOT, "# somebody's\n");
     tree.register("aarch64").exits(3).says(&format!("mv /tree/{BOOT} /tree/{BOOT}.old"));
 }
 
 /// `ln -s /dev/null` is how binfmt.d(5) has a file switched off.
 #[sandboxed]
-fn a_link_in_its_place() {
+fn a_link_to_dev_null_is_kept() {
     let tree = Tree::new().dir("etc/binfmt.d").link(BOOT, "/dev/null");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(BOOT);
@@ -31,7 +31,7 @@ fn a_link_in_its_place() {
 }
 
 #[sandboxed]
-fn a_directory_in_its_place() {
+fn a_directory_instead_of_the_boot_file_is_reported() {
     let tree = Tree::new().dir(BOOT);
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(BOOT);
@@ -39,7 +39,7 @@ fn a_directory_in_its_place() {
 }
 
 #[sandboxed]
-fn edited_by_somebody() {
+fn an_edited_boot_file_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.append(BOOT, "# mine\n");
@@ -55,7 +55,7 @@ fn edited_by_somebody() {
 }
 
 #[sandboxed]
-fn deleted_by_somebody() {
+fn a_deleted_boot_file_is_written_again() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let text = tree.text(BOOT);
@@ -66,7 +66,7 @@ fn deleted_by_somebody() {
 }
 
 #[sandboxed]
-fn deleted_and_undone() {
+fn unregister_accepts_a_deleted_boot_file() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -77,7 +77,7 @@ fn deleted_and_undone() {
 
 /// What the kernel makes of it after a restart is what it has now, but for the path, which has no root before it.
 #[sandboxed]
-fn its_line_makes_the_same_entry() {
+fn the_boot_rule_creates_the_same_entry() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let now = tree.table();
@@ -89,7 +89,7 @@ fn its_line_makes_the_same_entry() {
 }
 
 #[sandboxed]
-fn nobody_reads_it_here() {
+fn a_missing_reader_of_boot_rules_is_reported() {
     let tree = Tree::new().without("usr/lib/systemd");
     tree.register("aarch64").exits(0).says("nothing on this system reads /etc/binfmt.d");
 }

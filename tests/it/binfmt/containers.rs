@@ -26,7 +26,7 @@ fn register() -> Done {
 
 /// It does not pretend.
 #[sandboxed]
-fn what_is_registered_would_stay_inside() {
+fn register_is_refused_in_a_user_namespace() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     register().exits(6).says("this container (podman) is in a user namespace").says("binfmt-nix run -s SYSTEM");
@@ -36,18 +36,18 @@ fn what_is_registered_would_stay_inside() {
 }
 
 #[sandboxed]
-fn nothing_of_it_is_seen() {
+fn status_reports_that_the_table_is_hidden() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     umount(TABLE).unwrap();
-    run(&["status"]).exits(0).says("the machine's own table is not seen");
+    run(&["status"]).exits(0).says("the machine's own table cannot be seen");
     run(&["status", "--check", "aarch64"]).exits(3);
     assert!(!Path::new(TABLE).join("register").exists(), "a table of its own would hide the machine's");
 }
 
 /// What is run as a machine is one.
 #[sandboxed]
-fn a_machine_in_a_container() {
+fn register_works_in_a_system_container() {
     live();
     fs::create_dir_all("/run/systemd").unwrap();
     fs::write("/run/systemd/container", "lxc\n").unwrap();

@@ -95,14 +95,14 @@ fn arm64() -> String {
 }
 
 #[sandboxed]
-fn a_program_runs() {
+fn a_program_runs_for_an_ordinary_user() {
     prints(&mut running("aarch64", &[&arm64(), "uname", "-m"]), "aarch64\n");
     assert_eq!(fs::read_dir(home()).unwrap().count(), 0, "it left something behind");
 }
 
 /// Outside and inside: the same ids, directory, variables; his files are his, and he has no more rights than before.
 #[sandboxed]
-fn the_caller_stays_who_he_is() {
+fn the_caller_keeps_ids_directory_and_environment() {
     let look = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
                 grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status; ls /proc/self/task | wc -l";
     let outside = joe(Path::new("/bin/sh")).args(["-c", look]).output().unwrap();
@@ -116,7 +116,7 @@ fn the_caller_stays_who_he_is() {
 
 /// All ids of his namespace are there, so the files of others are others'.
 #[sandboxed]
-fn root_stays_root() {
+fn root_keeps_all_ids() {
     usual_proc();
     let look = "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /scratch";
     let outside = Command::new("/bin/sh").args(["-c", look]).output().unwrap();
@@ -131,13 +131,13 @@ fn root_stays_root() {
 }
 
 #[sandboxed]
-fn words_go_through_as_they_are() {
+fn arguments_are_passed_unchanged() {
     let words = ["printf", "%s.", "--system", "-x", "a b", "", "--", "$HOME"];
     prints(&mut running("aarch64", &words), "--system.-x.a b..--.$HOME.");
 }
 
 #[sandboxed]
-fn the_status_is_the_commands() {
+fn the_exit_status_of_the_command_is_kept() {
     let status = |script: &str| running("aarch64", &["sh", "-c", script]).status().unwrap();
     assert_eq!(status("exit 7").code(), Some(7));
     assert_eq!(status("kill -TERM $$").signal(), Some(15));
@@ -147,13 +147,13 @@ fn the_status_is_the_commands() {
 }
 
 #[sandboxed]
-fn a_command_that_is_not_there() {
+fn a_command_that_cannot_start_exits_126_or_127() {
     done(&mut running("aarch64", &["no-such-command"])).exits(127).says("cannot run no-such-command: No such file");
     done(&mut running("aarch64", &["/etc/passwd"])).exits(126).says("cannot run /etc/passwd: Permission denied");
 }
 
 #[sandboxed]
-fn without_a_command_it_is_the_shell() {
+fn the_shell_is_the_default_command() {
     let mut command = running("aarch64", &[]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -178,7 +178,7 @@ fn signals_reach_the_command() {
 const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
 #[sandboxed]
-fn its_table_is_its_own() {
+fn run_has_a_table_of_its_own() {
     let mut listing = running("aarch64", &["ls", TABLE]);
     let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE));
     let listing = done(&mut listing).exits(0);
@@ -194,7 +194,7 @@ fn names(dir: &str) -> BTreeSet<PathBuf> {
 
 /// Each sees its own system, and no other's.
 #[sandboxed]
-fn fifty_at_once() {
+fn fifty_runs_at_once_have_separate_tables() {
     let systems = ["aarch64", "riscv64", "s390x", "ppc64le", "arm", "mips", "m68k", "alpha", "hppa", "sparc64"];
     let start = |system: &&str| {
         let look = format!("sleep 0.3; ls {TABLE}");
@@ -210,7 +210,7 @@ fn fifty_at_once() {
 
 /// `run` in a `run`: the outer table's entries are in the inner one, in their order, below its own.
 #[sandboxed]
-fn what_works_outside_works_inside() {
+fn entries_of_the_outer_table_are_copied() {
     let tool = shown(Path::new(TOOL));
     let riscv = shown(&qemu("riscv64"));
     let inner =
@@ -224,7 +224,7 @@ fn what_works_outside_works_inside() {
 
 /// An entry whose interpreter is gone runs outside (flag F), and cannot be opened again.
 #[sandboxed]
-fn what_cannot_be_taken_over_is_named() {
+fn entries_that_cannot_be_copied_are_named() {
     mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
     let gone = Path::new(SCRATCH).join("gone");
     fs::copy("/bin/true", &gone).unwrap();
@@ -243,7 +243,7 @@ fn what_cannot_be_taken_over_is_named() {
 }
 
 #[sandboxed]
-fn nix_is_told() {
+fn nix_config_names_the_system() {
     let print = ["sh", "-c", "printf %s \"$NIX_CONFIG\""];
     prints(&mut running("aarch64", &print), "extra-extra-platforms = aarch64-linux");
     let mut command = running("aarch64", &print);
@@ -252,7 +252,7 @@ fn nix_is_told() {
 
 /// Whoever starts Nix and means the machine's own store is told that its daemon builds outside.
 #[sandboxed]
-fn a_daemon_is_out_of_reach() {
+fn a_note_explains_that_the_nix_daemon_is_outside() {
     let nix = Path::new(SCRATCH).join("nix");
     fs::copy("/bin/true", &nix).unwrap();
     let nix = nix.to_str().unwrap();
@@ -271,13 +271,13 @@ fn a_daemon_is_out_of_reach() {
 
 /// A sandbox like Nix's, made by the command, has the table too.
 #[sandboxed]
-fn namespaces_of_the_commands_own() {
+fn nested_namespaces_keep_the_table() {
     let unshare = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"];
     prints(&mut running("aarch64", &[&unshare[..], &[&arm64(), "uname", "-m"]].concat()), "aarch64\n");
 }
 
 #[sandboxed]
-fn several_systems() {
+fn several_systems_share_one_table() {
     let mut command = joe(&shown(Path::new(TOOL)));
     memory(Path::new("/usr/local/bin"));
     for system in ["aarch64", "riscv64"] {

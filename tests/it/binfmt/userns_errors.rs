@@ -13,12 +13,12 @@ use crate::support::qemu;
 use crate::support::sandbox::SCRATCH;
 
 #[sandboxed]
-fn what_this_machine_runs_itself() {
+fn a_native_system_is_refused() {
     done(&mut running("x86_64", &["true"])).exits(2).says("without an emulator");
 }
 
 #[sandboxed]
-fn what_makes_no_sense() {
+fn invalid_arguments_are_rejected() {
     let run = |args: &[&str]| Done::from(tool(args).output().unwrap());
     run(&["run", "--", "true"]).exits(2).says("--system");
     run(&["run", "--all", "--system", "arm", "true"]).exits(2);
@@ -28,7 +28,7 @@ fn what_makes_no_sense() {
 }
 
 #[sandboxed]
-fn user_namespaces_are_switched_off() {
+fn disabled_user_namespaces_are_reported() {
     let mut command = running("aarch64", &["true"]);
     fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
     let refused = done(&mut command).exits(6);
@@ -40,7 +40,7 @@ fn user_namespaces_are_switched_off() {
 
 /// As containers have one: unshare(2) is not permitted.
 #[sandboxed]
-fn a_seccomp_filter() {
+fn a_seccomp_filter_is_reported() {
     let mut command = running("aarch64", &["true"]);
     let refused = SeccompAction::Errno(nix::libc::EPERM.unsigned_abs());
     let architecture = std::env::consts::ARCH.try_into().unwrap();
@@ -53,7 +53,7 @@ fn a_seccomp_filter() {
 
 /// The kernel gives none in a chroot (user_namespaces(7), EPERM).
 #[sandboxed]
-fn a_chroot() {
+fn a_chroot_is_reported() {
     let room = Path::new(SCRATCH).join("room");
     memory(&room);
     for dir in ["usr", "proc", "dev"] {
@@ -71,7 +71,7 @@ fn a_chroot() {
 }
 
 #[sandboxed]
-fn no_proc() {
+fn a_missing_proc_is_reported() {
     let (tool, qemu) = (shown(Path::new(TOOL)), shown(&qemu("aarch64")));
     umount2("/proc", MntFlags::MNT_DETACH).unwrap();
     let mut command = Command::new(tool);
@@ -80,7 +80,7 @@ fn no_proc() {
 }
 
 #[sandboxed]
-fn no_subordinate_ids() {
+fn missing_subordinate_ids_are_reported() {
     let empty = Path::new(SCRATCH).join("files/empty");
     memory(empty.parent().unwrap());
     fs::write(&empty, "").unwrap();
@@ -96,7 +96,7 @@ fn no_subordinate_ids() {
 
 /// Who may not register is told what he may do.
 #[sandboxed]
-fn register_names_this_way() {
+fn register_suggests_run_to_ordinary_users() {
     let mut command = joe(&shown(Path::new(TOOL)));
     let said = done(command.args(["register", "aarch64"])).exits(4);
     said.says("sudo /scratch/binfmt-nix register aarch64").says("run --system aarch64 -- COMMAND");

@@ -40,7 +40,7 @@ fn help_names_every_command_and_no_hidden_one() {
 }
 
 #[test]
-fn every_option_has_words() {
+fn every_option_has_a_description() {
     for command in COMMANDS {
         let done = run(&[command, "-h"]).exits(0);
         let lines: Vec<_> = done.out.lines().collect();
@@ -53,13 +53,13 @@ fn every_option_has_words() {
 }
 
 #[test]
-fn version_is_the_packages() {
+fn version_is_the_package_version() {
     let version = concat!("binfmt-nix ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"]).exits(0).out, version);
 }
 
 #[test]
-fn what_makes_no_sense_exits_2() {
+fn invalid_arguments_exit_2() {
     let senseless: [&[&str]; 23] = [
         &[],
         &["no-such-command"],
@@ -93,7 +93,7 @@ fn what_makes_no_sense_exits_2() {
 }
 
 #[test]
-fn a_mirror_that_is_no_url_exits_2() {
+fn an_invalid_mirror_url_exits_2() {
     for url in ["", "not a url", "ftp://127.0.0.1/", "file:///etc/passwd", "http://"] {
         let done = run(&["--root", env!("CARGO_TARGET_TMPDIR"), "register", "aarch64", "-n", "--mirror", url]);
         done.exits(2).omits("panicked");
@@ -114,7 +114,7 @@ fn list_names_every_system() {
 }
 
 #[test]
-fn list_prints_lines_that_the_kernel_takes() {
+fn list_prints_lines_for_the_kernel() {
     for format in ["register", "binfmt.d"] {
         let done = run(&["list", "--format", format]).exits(0);
         let rules: Vec<_> = done.out.lines().map(|line| Rule::parse(line.as_bytes()).unwrap()).collect();
@@ -131,7 +131,7 @@ fn list_prints_lines_that_the_kernel_takes() {
 }
 
 #[test]
-fn list_as_json_is_the_same_table() {
+fn list_as_json_has_the_same_rows() {
     for args in [&["list", "--json"][..], &["list", "--format", "json"], &["--json", "list"]] {
         let listing = run(args).exits(0).json();
         let systems = listing["systems"].as_array().unwrap();
@@ -148,7 +148,7 @@ fn list_as_json_is_the_same_table() {
 
 /// But for `uname -m`, which is the same for both byte orders of some machines.
 #[test]
-fn every_listed_name_is_taken() {
+fn every_listed_name_is_accepted() {
     let listing = run(&["list", "--json"]).exits(0).json();
     let mut names = BTreeSet::new();
     for system in listing["systems"].as_array().unwrap() {
@@ -165,7 +165,7 @@ fn every_listed_name_is_taken() {
 
 /// Neither where nobody looks, nor where somebody said no.
 #[test]
-fn no_colour_where_it_does_not_belong() {
+fn no_colour_without_a_terminal() {
     for variables in [&[][..], &[("NO_COLOR", "1"), ("CLICOLOR", "1")], &[("TERM", "dumb")]] {
         for args in [&["list"][..], &["register", "nonsense"], &["--help"], &["--nonsense"]] {
             let done: Done = tool(args).envs(variables.iter().copied()).output().unwrap().into();
@@ -176,13 +176,13 @@ fn no_colour_where_it_does_not_belong() {
 }
 
 #[test]
-fn errors_name_the_problem_and_the_repair() {
+fn errors_name_the_problem_and_the_fix() {
     let done = run(&["nix-conf", "aarch46"]).exits(2).says("error:").says("help:").says("aarch64");
     assert_eq!(done.out, "");
 }
 
 #[test]
-fn gen_catalog_names_the_package_and_what_is_wrong_with_it() {
+fn gen_catalog_names_the_package_and_its_error() {
     let done = run(&["gen", "catalog", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).exits(2);
     assert_eq!(done.says("cannot catalogue pool/main/q/qemu/Cargo.toml: it is no ar archive").out, "");
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/package/one-program");

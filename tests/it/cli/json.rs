@@ -4,7 +4,7 @@ use crate::support::Tree;
 use crate::support::tree::BOOT;
 
 #[sandboxed]
-fn a_registration() {
+fn register_prints_one_document() {
     let tree = Tree::new();
     let first = tree.register_with("aarch64", &["--json"]).exits(0).json();
     let system = &first["systems"][0];
@@ -23,7 +23,7 @@ fn a_registration() {
 }
 
 #[sandboxed]
-fn an_undo() {
+fn unregister_prints_one_document() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let planned = tree.run(&["--json", "unregister", "aarch64", "-n"]).exits(0).json();
@@ -38,7 +38,7 @@ fn an_undo() {
 }
 
 #[sandboxed]
-fn a_finding_is_in_the_document() {
+fn findings_are_in_the_document() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.append(BOOT, "# mine now\n");
@@ -48,14 +48,14 @@ fn a_finding_is_in_the_document() {
 }
 
 #[sandboxed]
-fn a_failure_has_no_document() {
+fn a_usage_error_prints_no_document() {
     let tree = Tree::new();
     let done = tree.run(&["--json", "register", "x86_64"]).exits(2);
     assert_eq!(done.out, "");
 }
 
 #[sandboxed]
-fn every_command_that_looks() {
+fn every_read_only_command_prints_one_document() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();

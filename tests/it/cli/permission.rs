@@ -20,13 +20,13 @@ fn types(done: &Done, line: &str) {
 }
 
 #[sandboxed]
-fn register_prints_the_line() {
+fn register_prints_the_sudo_command() {
     let done = as_a_stranger(&["register", "aarch64", "--source", "download"], &[]).exits(4);
     types(&done, &format!("sudo {TOOL} register aarch64 --source download"));
 }
 
 #[sandboxed]
-fn variables_that_count_are_preserved() {
+fn the_sudo_command_preserves_relevant_variables() {
     let variables = [
         ("https_proxy", "http://127.0.0.1:1"),
         ("SSL_CERT_FILE", "/x"),
@@ -40,25 +40,25 @@ fn variables_that_count_are_preserved() {
 }
 
 #[sandboxed]
-fn words_are_quoted() {
+fn the_sudo_command_quotes_arguments() {
     let done = as_a_stranger(&["register", "aarch64", "--qemu", "/a b/it's;$x"], &[]).exits(4);
     types(&done, &format!(r"sudo {TOOL} register aarch64 --qemu '/a b/it'\''s;$x'"));
 }
 
 #[sandboxed]
-fn undo_needs_root_too() {
+fn unregister_prints_the_sudo_command() {
     let done = as_a_stranger(&["unregister", "all"], &[]).exits(4);
     types(&done, &format!("sudo {TOOL} unregister all"));
 }
 
 #[sandboxed]
-fn a_dry_run_does_not() {
+fn a_dry_run_needs_no_root() {
     let done = as_a_stranger(&["unregister", "all", "--dry-run"], &[]);
     assert!(!done.err.contains("sudo"), "{done:#?}");
 }
 
 #[sandboxed]
-fn looking_does_not() {
+fn read_only_commands_need_no_root() {
     for args in [&["list"][..], &["status"], &["nix-conf", "aarch64"]] {
         as_a_stranger(args, &[]).exits(0).omits("sudo");
     }

@@ -36,7 +36,7 @@ fn the_hosts_own_system_is_refused() {
 }
 
 #[sandboxed]
-fn one_bad_system_stops_all() {
+fn one_invalid_system_rejects_the_command() {
     let tree = Tree::new();
     usage(&tree, &["register", "aarch64", "nonsense"]).says("nonsense");
     usage(&tree, &["register", "aarch64", std::env::consts::ARCH, "--no-nix"]);
@@ -46,7 +46,7 @@ fn one_bad_system_stops_all() {
 
 /// Whatever entries there are: the running probe is itself what was started.
 #[sandboxed]
-fn what_the_host_runs_by_itself_is_refused() {
+fn a_system_that_the_host_runs_natively_is_refused() {
     let tree = Tree::new();
     let started = Command::new(probe("i386")).output();
     if !cfg!(target_arch = "x86_64") || !started.is_ok_and(|output| output.status.success()) {
@@ -61,13 +61,13 @@ fn what_the_host_runs_by_itself_is_refused() {
 }
 
 #[sandboxed]
-fn a_root_that_is_not_there() {
+fn a_missing_root_directory_fails() {
     let done = Done::from(tool(&["--root", "/tree/nowhere", "register", "aarch64"]).output().unwrap());
     done.exits(1).says("/tree/nowhere").omits("panicked");
 }
 
 #[sandboxed]
-fn a_root_that_is_no_directory() {
+fn a_file_as_root_directory_fails() {
     let tree = Tree::new().file("file", "");
     let before = tree.snapshot();
     Done::from(tool(&["--root", "/tree/file", "register", "aarch64"]).output().unwrap()).exits(1).says("/tree/file");

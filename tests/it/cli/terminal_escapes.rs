@@ -33,7 +33,7 @@ fn all_are_clean(tree: &Tree) {
 }
 
 #[sandboxed]
-fn an_entry() {
+fn escapes_in_entry_names_are_removed() {
     let tree = Tree::new().mounted().program("usr/bin/theirs", std::fs::read(qemu("aarch64")).unwrap());
     let theirs = tree.path("usr/bin/theirs");
     let tree = tree.entry(&line(EVIL, "aarch64", &theirs, "PF"));
@@ -43,7 +43,7 @@ fn an_entry() {
 }
 
 #[sandboxed]
-fn an_interpreter_and_its_boot_file() {
+fn escapes_in_interpreter_and_boot_file_names_are_removed() {
     let path = format!("usr/bin/{EVIL}");
     let tree = Tree::new().mounted().program(&path, std::fs::read(qemu("aarch64")).unwrap());
     let entry = line("qemu-aarch64", "aarch64", &tree.path(&path), "PF");
@@ -55,7 +55,7 @@ fn an_interpreter_and_its_boot_file() {
 }
 
 #[sandboxed]
-fn a_mirror_list() {
+fn escapes_in_mirror_urls_are_removed() {
     let tree = Tree::new();
     let evil = tree.run(&["register", "aarch64", "--source", "download", "--mirror", &format!("http://{EVIL}/debian")]);
     is_clean(evil.exits(2).says("evil"));
@@ -66,7 +66,7 @@ fn a_mirror_list() {
 }
 
 #[sandboxed]
-fn a_receipt() {
+fn escapes_in_the_receipt_and_lock_are_removed() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let receipt = tree.text(RECEIPT);

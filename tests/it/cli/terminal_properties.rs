@@ -31,7 +31,7 @@ proptest! {
     #![proptest_config(config(1024))]
 
     #[test]
-    fn no_control_character_gets_through(text in texts(PIECES)) {
+    fn control_characters_are_replaced(text in texts(PIECES)) {
         let cleaned = remove_controls(&text);
         prop_assert!(!cleaned.contains(|c| harmful(c) && c != '\n' && c != '\t'), "{:?}", cleaned);
         prop_assert_eq!(cleaned.chars().count(), text.chars().count());
@@ -41,12 +41,12 @@ proptest! {
     }
 
     #[test]
-    fn harmless_text_is_left_as_it_is(text in "[ -~äöüßéñ日本語αβγ–—“”…\n\t]{0,200}") {
+    fn harmless_text_is_kept(text in "[ -~äöüßéñ日本語αβγ–—“”…\n\t]{0,200}") {
         prop_assert_eq!(remove_controls(&text), text);
     }
 
     #[test]
-    fn json_has_none_and_means_the_same(texts in prop::collection::vec(texts(PIECES), 0..4)) {
+    fn json_is_escaped_and_keeps_its_meaning(texts in prop::collection::vec(texts(PIECES), 0..4)) {
         let json = sanitize_json(&serde_json::to_string_pretty(&texts).unwrap());
         prop_assert!(!json.contains(|c| harmful(c) && c != '\n'));
         prop_assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), texts);

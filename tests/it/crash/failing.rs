@@ -103,25 +103,25 @@ fn unrestored(failed: &Failed<'_>) -> String {
 }
 
 #[sandboxed]
-fn a_registration() {
+fn a_failed_change_of_a_registration_is_rolled_back() {
     failing("`register`, each change failing once by EIO, ENOSPC and EROFS", &[], Run::Register, unrestored);
 }
 
 #[sandboxed]
-fn an_upgrade() {
+fn a_failed_change_of_an_upgrade_is_rolled_back() {
     let what = "`register` with another emulator, each change failing once by EIO, ENOSPC and EROFS";
     failing(what, &[Run::Register], Run::Upgrade, unrestored);
 }
 
 #[sandboxed]
-fn a_second_system() {
+fn a_failed_change_of_a_second_registration_is_rolled_back() {
     let what = "`register` of a second system, each change failing once by EIO, ENOSPC and EROFS";
     failing(what, &[Run::RegisterSecond], Run::Register, unrestored);
 }
 
 /// It does what it can, and the next one the rest.
 #[sandboxed]
-fn an_undo() {
+fn a_failed_change_of_unregister_can_be_repeated() {
     let what = "`unregister`, each change failing once by EIO, ENOSPC and EROFS";
     failing(what, &[Run::Register], Run::Unregister, |failed| failed.litter() + &failed.not_undone());
 }

@@ -123,54 +123,54 @@ fn undone(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
 }
 
 #[sandboxed]
-fn a_registration_then_done_again() {
+fn register_completes_a_killed_registration() {
     REGISTER.killed("`register`, killed at each change, then registered and unregistered", registered);
 }
 
 #[sandboxed]
-fn a_registration_then_undone() {
+fn unregister_undoes_a_killed_registration() {
     REGISTER.killed("`register`, killed at each change, then unregistered", undone);
 }
 
 #[sandboxed]
-fn an_upgrade_then_done_again() {
+fn register_completes_a_killed_upgrade() {
     let what = "`register` with another emulator, killed at each change, then registered and unregistered";
     UPGRADE.killed(what, registered);
 }
 
 #[sandboxed]
-fn an_upgrade_then_undone() {
+fn unregister_undoes_a_killed_upgrade() {
     UPGRADE.killed("`register` with another emulator, killed at each change, then unregistered", undone);
 }
 
 #[sandboxed]
-fn a_second_system_then_done_again() {
+fn register_completes_a_killed_second_registration() {
     let what = "`register` of a second system, killed at each change, then registered and unregistered";
     SECOND.killed(what, registered);
 }
 
 #[sandboxed]
-fn a_second_system_then_undone() {
+fn unregister_undoes_a_killed_second_registration() {
     SECOND.killed("`register` of a second system, killed at each change, then unregistered", undone);
 }
 
 #[sandboxed]
-fn an_undo_then_registered() {
+fn register_recovers_from_a_killed_unregister() {
     UNDO.killed("`unregister`, killed at each change, then registered and unregistered", registered);
 }
 
 #[sandboxed]
-fn an_undo_then_undone() {
+fn unregister_completes_a_killed_unregister() {
     UNDO.killed("`unregister`, killed at each change, then unregistered", undone);
 }
 
 #[sandboxed]
-fn an_undo_of_one_of_two_then_registered() {
+fn register_recovers_from_a_killed_unregister_of_one_system() {
     let what = "`unregister` of one of two systems, killed at each change, then registered and unregistered";
     ONE_OF_TWO.killed(what, registered);
 }
 
 #[sandboxed]
-fn an_undo_of_one_of_two_then_undone() {
+fn unregister_completes_a_killed_unregister_of_one_system() {
     ONE_OF_TWO.killed("`unregister` of one of two systems, killed at each change, then unregistered", undone);
 }

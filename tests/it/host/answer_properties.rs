@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(config(512))]
 
     #[test]
-    fn a_version_is_read_or_refused(output in texts(VERSIONS)) {
+    fn versions_are_parsed_or_rejected(output in texts(VERSIONS)) {
         let _ = QemuVersion::parse(&output);
         if let Ok(version) = parse_version(&output, "qemu-arm") {
             prop_assert_eq!(QemuVersion::parse(&version.to_string()), Some(version));
@@ -35,13 +35,13 @@ proptest! {
     }
 
     #[test]
-    fn versions_are_read_back(major: u32, minor: u32, patch: u32, rest in "[^0-9]{0,9}") {
+    fn printed_versions_are_parsed(major: u32, minor: u32, patch: u32, rest in "[^0-9]{0,9}") {
         let line = format!("qemu-arm version {major}.{minor}.{patch} {rest}");
         prop_assert_eq!(parse_version(&line, "qemu-arm"), Ok(QemuVersion(major, minor, patch)));
     }
 
     #[test]
-    fn an_answer_of_nix_names_only_what_it_printed(output in texts(SETTINGS)) {
+    fn nix_settings_come_from_the_output(output in texts(SETTINGS)) {
         if let Some(answer) = config_show::parse_config(&output) {
             prop_assert!(answer.extra_platforms.iter().all(|word| output.contains(word)));
             prop_assert!(output.contains(&answer.sandbox));
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn a_boot_file_gives_rules_that_can_be_written(content in files(RULES)) {
+    fn parsed_boot_rules_can_be_written_again(content in files(RULES)) {
         for rule in boot::parse_binfmt_d(&String::from_utf8_lossy(&content)) {
             let text = boot::boot_file_text(&rule).unwrap();
             prop_assert_eq!(boot::parse_own_file(&text), Some(rule));
@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mount_point_is_what_the_kernel_escaped(id in "[0-9]{1,9}", name in "[ -~\t\n]{0,20}", rest in texts(MOUNTS)) {
+    fn mount_points_are_unescaped(id in "[0-9]{1,9}", name in "[ -~\t\n]{0,20}", rest in texts(MOUNTS)) {
         let _ = parse_mountinfo_line(&rest);
         let point = format!("/{name}");
         // In the kernel's order: seq_path escapes " \t\n\\".
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mirror_is_a_web_url_and_shows_no_password(text in texts(URLS)) {
+    fn mirror_urls_are_http_and_show_no_password(text in texts(URLS)) {
         if let Ok(base) = text.parse::<BaseUrl>() {
             let shown = base.to_string();
             let (scheme, rest) = shown.split_once("://").unwrap();
@@ -82,7 +82,7 @@ proptest! {
 
     /// Whatever is changed in a program's head: nothing panics, and a program of another machine never passes.
     #[test]
-    fn a_damaged_program_is_judged(row: Index, changes in vec((any::<Index>(), any::<u8>()), 0..8), end: Index) {
+    fn damaged_programs_never_pass_for_another_machine(row: Index, changes in vec((any::<Index>(), any::<u8>()), 0..8), end: Index) {
         let arch = &Arch::ALL[row.index(Arch::ALL.len())];
         let probe = arch.probe().unwrap();
         let mut head = probe.to_vec();

@@ -56,14 +56,14 @@ fn taken(prepare: impl Fn(&Tree)) -> (u64, u64) {
 }
 
 #[sandboxed]
-fn at_every_file() {
+fn a_registration_without_inodes_is_rolled_back() {
     let (_, inodes) = taken(|_| {});
     let rooms = (0..18).map(|more| format!("nr_inodes={}", inodes + more));
     tried_with("`register`, on a disk with room for more and more files", rooms, |_| {}, "aarch64");
 }
 
 #[sandboxed]
-fn at_every_page() {
+fn a_registration_without_space_is_rolled_back() {
     let (pages, _) = taken(|_| {});
     let qemu = fs::metadata(qemu("aarch64")).unwrap().len().div_ceil(4096);
     let rooms = [0, 1, 2, 100, qemu - 1, qemu, qemu + 1, qemu + 2, qemu + 3, qemu + 4, qemu + 5, qemu + 6, qemu + 20];
@@ -73,7 +73,7 @@ fn at_every_page() {
 
 /// What another system has stays as it is.
 #[sandboxed]
-fn for_a_second_system() {
+fn a_second_registration_without_inodes_is_rolled_back() {
     let first = |tree: &Tree| drop(tree.register("riscv64").exits(0));
     let (_, inodes) = taken(first);
     let rooms = (0..10).step_by(2).map(|more| format!("nr_inodes={}", inodes + more));
@@ -82,7 +82,7 @@ fn for_a_second_system() {
 
 /// Undoing needs room for the receipt. Without it, it is said; with it, the next time does the rest.
 #[sandboxed]
-fn during_an_undo() {
+fn unregister_on_a_full_disk_can_be_repeated() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);

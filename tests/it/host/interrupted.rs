@@ -47,29 +47,29 @@ fn interrupted(what: &str, prepare: &[Run], run: Run) {
 }
 
 #[sandboxed]
-fn a_registration() {
+fn an_interrupted_registration_is_rolled_back() {
     interrupted("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
 }
 
 #[sandboxed]
-fn an_upgrade() {
+fn an_interrupted_upgrade_is_rolled_back() {
     let what = "`register` with another emulator, interrupted by SIGINT, SIGTERM and SIGHUP";
     interrupted(what, &[Run::Register], Run::Upgrade);
 }
 
 #[sandboxed]
-fn a_second_system() {
+fn an_interrupted_second_registration_is_rolled_back() {
     let what = "`register` of a second system, interrupted by SIGINT, SIGTERM and SIGHUP";
     interrupted(what, &[Run::Register], Run::RegisterSecond);
 }
 
 #[sandboxed]
-fn an_undo() {
+fn an_interrupted_unregister_is_completed_or_rolled_back() {
     interrupted("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
 }
 
 #[sandboxed]
-fn while_another_one_is_waited_for() {
+fn a_signal_ends_the_wait_for_the_lock() {
     let tree = Tree::new();
     std::fs::create_dir_all(tree.path("run")).unwrap();
     let held = std::fs::File::create(tree.path("run/binfmt-nix.lock")).unwrap();

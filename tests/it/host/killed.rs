@@ -125,17 +125,17 @@ fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
 }
 
 #[sandboxed]
-fn registrations() {
+fn killed_registrations_are_recovered() {
     killed("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
 }
 
 #[sandboxed]
-fn undos() {
+fn killed_unregistrations_are_recovered() {
     killed("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
 }
 
 #[sandboxed]
-fn upgrades() {
+fn killed_upgrades_are_recovered() {
     killed(
         "`register` with another emulator, killed at random moments, three in a row",
         &[Run::Register],
@@ -145,7 +145,7 @@ fn upgrades() {
 }
 
 #[sandboxed]
-fn of_two_systems() {
+fn killed_runs_for_two_systems_are_recovered() {
     let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
     killed("runs for one of two systems, killed at random moments, three in a row", &[Run::Register], &runs, 3);
 }
@@ -154,12 +154,12 @@ fn of_two_systems() {
 const ALL: [Run; 5] = [Run::Register, Run::Upgrade, Run::Unregister, Run::RegisterSecond, Run::UnregisterSecond];
 
 #[sandboxed]
-fn one_after_the_other() {
+fn chains_of_killed_runs_are_recovered() {
     killed("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
 }
 
 #[sandboxed]
-fn one_after_the_other_again() {
+fn chains_of_killed_runs_on_a_registered_system_are_recovered() {
     killed(
         "runs of all kinds on a registered system, killed at random moments, ten in a row",
         &[Run::Register],

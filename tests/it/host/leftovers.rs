@@ -48,7 +48,7 @@ fn registered() -> (Tree, Snapshot, Snapshot) {
 }
 
 #[sandboxed]
-fn of_every_kind_in_every_directory() {
+fn leftovers_in_every_directory_are_removed() {
     let mut planted = 0;
     for dir in DIRS {
         for args in [&["register", "aarch64"][..], &["unregister", "aarch64"], &["unregister", "riscv64"]] {
@@ -71,7 +71,7 @@ fn of_every_kind_in_every_directory() {
 }
 
 #[sandboxed]
-fn what_only_looks_like_it_stays() {
+fn files_with_similar_names_are_kept() {
     let others = [
         "binfmt-nix-1",
         ".binfmt-nix",
@@ -106,7 +106,7 @@ fn what_only_looks_like_it_stays() {
 
 /// The name that an upgrade keeps the old emulator by; sweeping it takes no byte of the emulator in use.
 #[sandboxed]
-fn a_second_name_of_what_is_in_use() {
+fn a_hard_link_to_the_emulator_in_use_is_removed() {
     let (tree, fresh, _) = registered();
     let second = tree.path("usr/local/libexec/binfmt-nix/.binfmt-nix-4242-3");
     fs::hard_link(tree.path(EMULATOR), second).unwrap();
@@ -119,7 +119,7 @@ fn a_second_name_of_what_is_in_use() {
 
 /// A download that was killed when the disk was full: what it holds is free before the next one needs it.
 #[sandboxed]
-fn a_disk_that_they_filled() {
+fn leftovers_are_removed_before_space_is_needed() {
     let tree = DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir));
     let fresh = tree.snapshot();
     let taken = statvfs(ROOT).unwrap();
@@ -142,7 +142,7 @@ fn a_disk_that_they_filled() {
 
 /// Said, and nothing is begun.
 #[sandboxed]
-fn one_that_cannot_be_removed() {
+fn a_leftover_that_cannot_be_removed_stops_the_run() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
     let (tree, ..) = registered();
     let left = tree.path("var/lib/binfmt-nix/.binfmt-nix-4242-0");

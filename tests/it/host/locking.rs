@@ -1,6 +1,7 @@
 //! Several of them at once: one after the other changes the machine.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ fn both(tree: &Tree, first: &[&str], second: &[&str]) -> [Done; 2] {
 }
 
 #[sandboxed]
-fn two_systems() {
+fn two_systems_register_at_once() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let (arm, riscv) = (qemu("aarch64"), qemu("riscv64"));
@@ -33,7 +34,7 @@ fn two_systems() {
 }
 
 #[sandboxed]
-fn the_same_system_twice() {
+fn one_system_registers_twice_at_once() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let qemu = qemu("aarch64");
@@ -47,7 +48,7 @@ fn the_same_system_twice() {
 
 /// In whatever order, the machine is whole.
 #[sandboxed]
-fn in_and_out() {
+fn register_and_unregister_at_once_leave_a_consistent_state() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -61,27 +62,33 @@ fn in_and_out() {
 
 /// More seconds than any clock counts.
 #[sandboxed]
-fn a_wait_without_end_is_one() {
+fn an_endless_wait_is_accepted() {
     Tree::new().register_with("aarch64", &["--wait", &u64::MAX.to_string()]).exits(0).omits("panicked");
 }
 
 #[sandboxed]
-fn the_lock_is_waited_for() {
+fn register_waits_for_the_lock() {
     let tree = Tree::new().file(LOCK, "process 42\n");
     let held = File::open(tree.path(LOCK)).unwrap();
     held.lock().unwrap();
     let qemu = qemu("aarch64");
     let mut waiting = tree.start(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]);
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    let mut err = String::new();
+    while !err.contains("waiting for another binfmt-nix") {
+        assert!(stderr.read_line(&mut err).unwrap() > 0, "the tool does not wait: {err}");
+    }
+    // The lock is taken before the first change, so that a tool which did not wait would have changed the machine.
     sleep(Duration::from_millis(700));
-    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
+    assert!(waiting.try_wait().unwrap().is_none(), "the tool does not wait: {err}");
     assert!(!tree.is_mounted() && !tree.exists("var/lib/binfmt-nix"));
     held.unlock().unwrap();
-    let done = Done::from(waiting.wait_with_output().unwrap()).exits(0);
-    done.says("waiting for another binfmt-nix").says("process 42");
+    stderr.read_to_string(&mut err).unwrap();
+    Done { err, ..Done::from(waiting.wait_with_output().unwrap()) }.exits(0).says("process 42");
 }
 
 #[sandboxed]
-fn patience_has_an_end() {
+fn an_expired_wait_is_an_error() {
     let tree = Tree::new().file(LOCK, "process 42\n");
     let held = File::open(tree.path(LOCK)).unwrap();
     held.lock().unwrap();
@@ -93,13 +100,13 @@ fn patience_has_an_end() {
 
 /// The kernel drops a lock with the process that held it.
 #[sandboxed]
-fn a_lock_that_nobody_holds_any_more() {
+fn an_unheld_lock_file_is_ignored() {
     let tree = Tree::new().file(LOCK, "process 1\n");
     tree.register("aarch64").exits(0).omits("waiting");
 }
 
 #[sandboxed]
-fn looking_does_not_wait() {
+fn read_only_commands_do_not_wait() {
     let tree = Tree::new().file(LOCK, "");
     let held = File::open(tree.path(LOCK)).unwrap();
     held.lock().unwrap();
@@ -109,7 +116,7 @@ fn looking_does_not_wait() {
 }
 
 #[sandboxed]
-fn a_lock_that_is_a_link() {
+fn a_symbolic_link_as_lock_is_rejected() {
     let tree = Tree::new().file("srv/precious", "x").link(LOCK, "../srv/precious");
     tree.register("aarch64").exits(1).says(LOCK);
     assert_eq!(tree.text("srv/precious"), "x");
@@ -145,7 +152,7 @@ fn holds_together(tree: &Tree, systems: &[&str]) {
 }
 
 #[sandboxed]
-fn eight_at_once() {
+fn eight_runs_wait_for_each_other() {
     for _ in 0..CROWDS / 2 {
         let tree = Tree::new();
         let before = tree.snapshot();
@@ -166,7 +173,7 @@ fn eight_at_once() {
 }
 
 #[sandboxed]
-fn eight_that_do_not_wait() {
+fn eight_runs_without_waiting_fail_cleanly() {
     for _ in 0..CROWDS / 2 {
         let tree = Tree::new();
         let before = tree.snapshot();

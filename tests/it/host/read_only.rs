@@ -73,19 +73,19 @@ fn refused(what: &str, prepare: impl Fn(&Tree), system: &str) {
 }
 
 #[sandboxed]
-fn for_a_registration() {
+fn a_registration_names_the_read_only_directory() {
     refused("`register`, with one directory read-only", |_| {}, "aarch64");
 }
 
 #[sandboxed]
-fn for_a_second_one() {
+fn a_second_registration_names_the_read_only_directory() {
     let first = |tree: &Tree| drop(tree.register("riscv64").exits(0));
     refused("`register` of a second system, with one directory read-only", first, "aarch64");
 }
 
 /// Only the lock is written, and it is in /run.
 #[sandboxed]
-fn for_one_that_has_nothing_to_do() {
+fn a_registration_without_changes_works_read_only() {
     let tree = tree();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -106,7 +106,7 @@ fn for_one_that_has_nothing_to_do() {
 
 /// It takes away what it can, says what it cannot, and the next one does the rest.
 #[sandboxed]
-fn for_an_undo() {
+fn unregister_names_the_read_only_directory_and_can_be_repeated() {
     for dir in DIRS {
         let tree = tree();
         let before = tree.snapshot();

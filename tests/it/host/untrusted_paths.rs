@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
@@ -17,7 +17,7 @@ use crate::support::{Then, Tree, liar, qemu, skip};
 
 /// An ostree host: /usr is read-only, and this part of it lives in /var.
 #[sandboxed]
-fn a_link_of_roots_is_followed() {
+fn a_link_owned_by_root_is_followed() {
     let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).prints("registered, proven");
@@ -46,7 +46,7 @@ fn not_safe(tree: &Tree, why: &str) {
 }
 
 #[sandboxed]
-fn a_link_of_another_user_is_not() {
+fn a_link_owned_by_another_user_is_rejected() {
     let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
     if let Err(error) = lchown(tree.path("usr/local"), Some(1000), Some(1000)) {
         skip("users", format!("an ordinary user's namespace has one user: {error}"));
@@ -55,13 +55,13 @@ fn a_link_of_another_user_is_not() {
 }
 
 #[sandboxed]
-fn a_link_into_a_place_that_others_may_write() {
+fn a_link_into_a_writable_directory_is_rejected() {
     let tree = Tree::new().without("usr/local").dir("srv/open/local").link("usr/local", "../srv/open/local");
     not_safe(&tree.mode("srv/open", 0o777), "/tree/srv/open may be written by others");
 }
 
 #[sandboxed]
-fn links_in_a_circle() {
+fn circular_links_are_rejected() {
     let tree = Tree::new().without("usr/local").link("usr/local", "there").link("usr/there", "local");
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("/tree/usr/local");
@@ -69,21 +69,21 @@ fn links_in_a_circle() {
 }
 
 #[sandboxed]
-fn what_the_next_boot_reads() {
+fn a_writable_binfmt_d_is_rejected() {
     not_safe(&Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775), "etc/binfmt.d may be written by others");
     let tree = Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775);
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
 }
 
 #[sandboxed]
-fn what_nix_reads() {
+fn a_writable_nix_directory_is_rejected() {
     not_safe(&Tree::new().mode("etc/nix", 0o777), "etc/nix may be written by others");
     not_safe(&Tree::new().mode("etc", 0o777), "etc may be written by others");
     Tree::new().mode("etc/nix", 0o777).register_with("aarch64", &["--no-nix"]).exits(0);
 }
 
 #[sandboxed]
-fn where_the_lock_is() {
+fn a_writable_lock_directory_is_rejected() {
     not_safe(&Tree::new().mode("run", 0o777), "run may be written by others");
 }
 
@@ -104,7 +104,7 @@ fn registered() -> Tree {
 }
 
 #[sandboxed]
-fn a_receipt_that_others_may_write() {
+fn a_writable_receipt_is_rejected() {
     let mut tree = registered();
     for (path, mode) in [(RECEIPT, 0o644), ("var/lib/binfmt-nix", 0o755), ("var", 0o755)] {
         tree = tree.mode(path, mode | 0o020);
@@ -115,7 +115,7 @@ fn a_receipt_that_others_may_write() {
 }
 
 #[sandboxed]
-fn a_receipt_of_another_user() {
+fn a_receipt_owned_by_another_user_is_rejected() {
     let tree = registered().owner(RECEIPT, 1000);
     not_believed(&tree, "receipt.json belongs to user 1000");
     let tree = tree.owner(RECEIPT, 0).owner("var/lib", 1000);
@@ -123,7 +123,7 @@ fn a_receipt_of_another_user() {
 }
 
 #[sandboxed]
-fn a_receipt_that_is_a_link() {
+fn a_receipt_behind_a_link_is_rejected() {
     let tree = registered();
     let text = tree.read(RECEIPT);
     tree.remove(RECEIPT);
@@ -133,7 +133,7 @@ fn a_receipt_that_is_a_link() {
 /// Somebody puts another file in the place of the emulator, again and again. He is root here, as nobody else could; who
 /// wins is a matter of luck, but a registration that says it works runs the file that was verified.
 #[sandboxed]
-fn a_file_that_is_swapped_all_the_time() {
+fn an_emulator_replaced_continuously_is_never_trusted() {
     let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
     for _ in 0..20 {
         let tree = Tree::new();
@@ -158,18 +158,29 @@ fn a_file_that_is_swapped_all_the_time() {
 /// At the worst of moments: when the file was placed, and is verified, registered and tried. The other one would work as
 /// well, so that only its bytes tell.
 #[sandboxed]
-fn a_file_that_is_swapped_once() {
+fn an_emulator_replaced_once_is_never_trusted() {
     let (good, other, program) = (qemu("aarch64"), other_qemu("aarch64"), busybox());
     let (mut refused, mut proven) = (0, 0);
+    // The times that a registration takes after each of the two files appeared, on this machine.
+    let remaining = [EMULATOR, BOOT].map(|path| {
+        let tree = Tree::new();
+        let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
+        let appeared = wait_for_file(&tree, path);
+        Done::from(registering.wait_with_output().unwrap()).exits(0).prints("proven");
+        let remaining = appeared.elapsed();
+        tree.unregister("all").exits(0);
+        nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
+        remaining
+    });
     for round in 0..40 {
         let tree = Tree::new();
         let beside = tree.path("beside");
         fs::copy(&other, &beside).unwrap();
         let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
-        while !tree.exists(if round < 20 { EMULATOR } else { BOOT }) {
-            thread::yield_now();
-        }
-        sleep(Duration::from_millis(3) * (round % 20));
+        let (path, whole) = if round < 20 { (EMULATOR, remaining[0]) } else { (BOOT, remaining[1]) };
+        wait_for_file(&tree, path);
+        // From at once to shortly after the usual end.
+        sleep(whole * (round % 20) / 16);
         fs::rename(&beside, tree.path(EMULATOR)).unwrap();
         let done = Done::from(registering.wait_with_output().unwrap()).omits("panicked");
         if done.out.contains("proven") {
@@ -189,6 +200,14 @@ fn a_file_that_is_swapped_once() {
     assert!(refused > 0 && proven > 0, "always too early or too late: {refused} times refused, {proven} times proven");
 }
 
+/// The moment at which the file was seen first.
+fn wait_for_file(tree: &Tree, path: &str) -> Instant {
+    while !tree.exists(path) {
+        thread::yield_now();
+    }
+    Instant::now()
+}
+
 fn swap(place: &Path, bad: &Path, end: &AtomicBool) {
     let beside = place.with_file_name("swapped");
     while !end.load(Ordering::Relaxed) {
@@ -202,7 +221,7 @@ fn swap(place: &Path, bad: &Path, end: &AtomicBool) {
 
 /// No program is found by PATH, no file is made in TMPDIR, and nobody's HOME is read.
 #[sandboxed]
-fn an_environment_of_somebody_else() {
+fn the_callers_environment_is_ignored() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let planted = Path::new(SCRATCH).join("planted");

@@ -15,7 +15,7 @@ fn remounted(tree: Tree, path: &str, flags: MsFlags) -> Tree {
 }
 
 #[sandboxed]
-fn a_table_that_is_read_only() {
+fn a_read_only_table_is_reported() {
     let tree = Tree::new().mounted();
     mount(
         None::<&str>,
@@ -31,7 +31,7 @@ fn a_table_that_is_read_only() {
 }
 
 #[sandboxed]
-fn a_table_that_is_switched_off() {
+fn a_disabled_table_is_reported() {
     let tree = Tree::new().mounted();
     tree.write_kernel("status", "0");
     let before = tree.snapshot();
@@ -42,7 +42,7 @@ fn a_table_that_is_switched_off() {
 }
 
 #[sandboxed]
-fn an_image_of_a_machine() {
+fn register_prepares_an_image_without_a_kernel() {
     let tree = Tree::offline();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).says("no entry is registered now").prints("aarch64: registered, not proven");
@@ -57,7 +57,7 @@ fn an_image_of_a_machine() {
 }
 
 #[sandboxed]
-fn an_image_with_all_it_takes_and_nothing_more() {
+fn an_empty_image_is_restored() {
     let tree = Tree::on("mode=755");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--nix"]).exits(0);
@@ -78,22 +78,22 @@ fn read_only(path: &str) {
 }
 
 #[sandboxed]
-fn a_read_only_etc() {
+fn a_read_only_binfmt_d_is_reported() {
     read_only("etc/binfmt.d");
 }
 
 #[sandboxed]
-fn a_read_only_usr_local() {
+fn a_read_only_usr_local_is_reported() {
     read_only("usr/local");
 }
 
 #[sandboxed]
-fn a_read_only_var() {
+fn a_read_only_var_is_reported() {
     read_only("var");
 }
 
 #[sandboxed]
-fn a_place_without_execution() {
+fn a_noexec_mount_is_reported() {
     let tree = remounted(Tree::new(), "usr/local", MsFlags::MS_NOEXEC);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("usr/local");
@@ -102,7 +102,7 @@ fn a_place_without_execution() {
 
 /// NixOS-like: all of /etc is generated. With --no-persist the rest can be done.
 #[sandboxed]
-fn nix_conf_in_a_read_only_tree() {
+fn settings_are_printed_when_etc_is_read_only() {
     let tree = remounted(Tree::new(), "etc", MsFlags::MS_RDONLY);
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-persist"]).exits(3).says("extra-extra-platforms = aarch64-linux");
@@ -112,7 +112,7 @@ fn nix_conf_in_a_read_only_tree() {
 }
 
 #[sandboxed]
-fn run_is_missing() {
+fn a_missing_run_directory_is_created() {
     let tree = Tree::new().without("run");
     tree.register("aarch64").exits(0);
     assert_eq!(tree.mode_of("run"), 0o755);
@@ -120,7 +120,7 @@ fn run_is_missing() {
 }
 
 #[sandboxed]
-fn run_is_a_link_to_var() {
+fn run_may_be_a_link_to_var() {
     let tree = Tree::new().without("run").dir("var/run").link("run", "var/run");
     let before = tree.snapshot_of("etc");
     tree.register("aarch64").exits(0);
@@ -129,7 +129,7 @@ fn run_is_a_link_to_var() {
 }
 
 #[sandboxed]
-fn a_file_where_a_directory_has_to_be() {
+fn a_file_instead_of_a_directory_is_reported() {
     for path in ["etc/binfmt.d", "usr/local/libexec", "var/lib/binfmt-nix"] {
         let tree = Tree::new().file(path, "x");
         let before = tree.snapshot();
@@ -141,7 +141,7 @@ fn a_file_where_a_directory_has_to_be() {
 
 /// A link that leads nowhere is not made a directory of.
 #[sandboxed]
-fn a_link_where_a_directory_has_to_be() {
+fn a_dangling_link_instead_of_a_directory_is_reported() {
     let tree = Tree::new().link("etc/binfmt.d", "/nowhere/binfmt.d");
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("etc/binfmt.d");
@@ -150,7 +150,7 @@ fn a_link_where_a_directory_has_to_be() {
 
 /// The kernel's line has delimiters, and no way to escape one in a path.
 #[sandboxed]
-fn a_root_with_a_colon_and_a_space() {
+fn a_root_path_with_colon_and_space_works() {
     let root = "/tree/a b:c";
     let tree = Tree::new().dir("a b:c/proc/sys/fs/binfmt_misc").dir("a b:c/etc/nix");
     let before = tree.snapshot();
@@ -165,7 +165,7 @@ fn a_root_with_a_colon_and_a_space() {
 }
 
 #[sandboxed]
-fn a_root_that_is_a_link() {
+fn a_root_path_that_is_a_link_works() {
     std::os::unix::fs::symlink("/tree", "/scratch/link").unwrap();
     let tree = Tree::new();
     let before = tree.snapshot();
@@ -179,7 +179,7 @@ fn a_root_that_is_a_link() {
 }
 
 #[sandboxed]
-fn a_reader_that_has_seen_enough() {
+fn a_closed_pipe_is_not_an_error() {
     let tree = Tree::new();
     for args in [&["list"][..], &["list", "--json"], &["status"], &["unregister", "all"]] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -197,7 +197,7 @@ fn a_reader_that_has_seen_enough() {
 }
 
 #[sandboxed]
-fn no_stdout_at_all() {
+fn a_full_stdout_does_not_panic() {
     let tree = Tree::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut tool = tool(&["--root", "/tree", "status", "--json"]);
@@ -207,7 +207,7 @@ fn no_stdout_at_all() {
 
 /// This world has no network at all: told at once, with what helps, and nothing is changed.
 #[sandboxed]
-fn a_mirror_that_cannot_be_reached() {
+fn an_unreachable_mirror_is_reported() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let mirror = "http://127.0.0.1:9/debian";

@@ -10,7 +10,7 @@ fn lines(out: &str) -> Vec<Vec<&str>> {
 }
 
 #[sandboxed]
-fn what_is_registered_is_on_a_line_of_its_own() {
+fn registered_systems_have_a_line_of_their_own() {
     let tree = Tree::new();
     let alone = tree.run(&["nix-conf", "--builder", "nix@build"]).exits(0).says("nothing is emulated here");
     assert_eq!(lines(&alone.out).len(), 1);
@@ -29,7 +29,7 @@ fn what_is_registered_is_on_a_line_of_its_own() {
 }
 
 #[sandboxed]
-fn what_does_not_run_is_left_out() {
+fn a_disabled_system_is_omitted() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "0");
@@ -38,10 +38,10 @@ fn what_does_not_run_is_left_out() {
 }
 
 #[sandboxed]
-fn named_systems_are_printed_whatever_runs() {
+fn named_systems_are_printed_without_a_registration() {
     let tree = Tree::new();
     let done = tree.run(&["nix-conf", "--builder", "unix:///run/s", "riscv64", "arm"]).exits(0);
-    let done = done.says("riscv64 is not registered here yet");
+    let done = done.says("riscv64 is not registered on this host yet");
     let emulated = &lines(&done.out)[1];
     assert_eq!(emulated[0], "unix:///run/s");
     assert!(emulated[1].starts_with("riscv64-linux,armv7l-linux,armv6l-linux"), "{emulated:?}");
@@ -51,7 +51,7 @@ fn named_systems_are_printed_whatever_runs() {
 }
 
 #[sandboxed]
-fn the_host_key_is_of_the_machine() {
+fn the_host_key_is_read_from_etc_ssh() {
     let tree = Tree::new().file("etc/ssh/ssh_host_rsa_key.pub", "ssh-rsa AAAA root@build\n");
     let done = tree.run(&["nix-conf", "--builder", "build"]).exits(0).omits("host key");
     assert_eq!(lines(&done.out)[0][7], "c3NoLXJzYSBBQUFBIHJvb3RAYnVpbGQ=");
@@ -61,7 +61,7 @@ fn the_host_key_is_of_the_machine() {
 }
 
 #[sandboxed]
-fn as_data() {
+fn json_lists_the_machines() {
     let tree = Tree::new();
     let json = tree.run(&["--json", "nix-conf", "--builder", "build", "riscv64"]).exits(0).json();
     let emulated = &json["machines"][1];

@@ -25,18 +25,18 @@ fn round_trip_of(text: &[u8], expected: &[u8]) {
 }
 
 #[sandboxed]
-fn with_crlf() {
+fn crlf_line_ends_are_kept() {
     round_trip_of(b"a = b\r\nc = d\r\n", b"a = b\r\nc = d\r\n!include binfmt-nix.conf\r\n");
 }
 
 #[sandboxed]
-fn without_a_final_newline() {
+fn a_missing_final_newline_is_restored() {
     round_trip_of(b"a = b\nc = d", b"a = b\nc = d\n!include binfmt-nix.conf\n");
 }
 
 /// Whatever our line ends with, Nix reads it; the unfinished one comes back as it was.
 #[sandboxed]
-fn without_a_final_newline_in_crlf() {
+fn a_missing_final_newline_with_crlf_is_restored() {
     let text = b"a = b\r\nc = d";
     let tree = Tree::new().nix_conf(text);
     let before = tree.snapshot();
@@ -47,28 +47,28 @@ fn without_a_final_newline_in_crlf() {
 }
 
 #[sandboxed]
-fn not_in_utf8() {
+fn bytes_that_are_not_utf8_are_kept() {
     round_trip_of(b"# caf\xe9 \xff\xfe\na = b\n", b"# caf\xe9 \xff\xfe\na = b\n!include binfmt-nix.conf\n");
 }
 
 #[sandboxed]
-fn empty() {
+fn an_empty_file_is_restored() {
     round_trip_of(b"", b"!include binfmt-nix.conf\n");
 }
 
 #[sandboxed]
-fn only_comments() {
+fn a_file_of_comments_is_restored() {
     round_trip_of(b"# a # b\n\n", b"# a # b\n\n!include binfmt-nix.conf\n");
 }
 
 #[sandboxed]
-fn very_long() {
+fn a_very_long_file_is_restored() {
     let text = "trusted-users = somebody\n".repeat(100_000);
     round_trip_of(text.as_bytes(), format!("{text}{LINE}\n").as_bytes());
 }
 
 #[sandboxed]
-fn missing() {
+fn a_missing_file_is_created_and_removed() {
     let tree = Tree::new().without(NIX_CONF);
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -79,7 +79,7 @@ fn missing() {
 }
 
 #[sandboxed]
-fn its_directory_is_missing() {
+fn a_missing_directory_is_created_and_removed() {
     let tree = Tree::new().without("etc");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -136,23 +136,23 @@ fn edited(before: &str, edit: impl Fn(&Tree), after: &str) {
 }
 
 #[sandboxed]
-fn later_lines_of_others_are_kept() {
+fn unregister_keeps_lines_added_by_the_user() {
     edited("a = b\n", |tree| tree.append(NIX_CONF, "c = d\n"), "a = b\nc = d\n");
 }
 
 #[sandboxed]
-fn a_later_line_after_an_unfinished_one_is_kept() {
+fn unregister_keeps_a_line_added_without_a_newline() {
     edited("a = b", |tree| tree.append(NIX_CONF, "c = d"), "a = b\nc = d");
 }
 
 #[sandboxed]
-fn a_changed_line_before_ours_is_kept() {
+fn unregister_keeps_a_changed_line() {
     let edit = |tree: &Tree| tree.write(NIX_CONF, format!("a = changed\n{LINE}\n"));
     edited("a = b\n", edit, "a = changed\n");
 }
 
 #[sandboxed]
-fn a_created_file_that_others_use_is_kept() {
+fn unregister_keeps_a_created_file_with_other_lines() {
     let tree = Tree::new().without(NIX_CONF);
     tree.register("aarch64").exits(0);
     tree.append(NIX_CONF, "theirs = true\n");
@@ -161,7 +161,7 @@ fn a_created_file_that_others_use_is_kept() {
 }
 
 #[sandboxed]
-fn a_removed_include_line_is_no_trouble() {
+fn a_removed_include_line_is_added_again() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -175,7 +175,7 @@ fn a_removed_include_line_is_no_trouble() {
 }
 
 #[sandboxed]
-fn a_removed_nix_conf_is_no_trouble() {
+fn unregister_accepts_a_removed_nix_conf() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.remove(NIX_CONF);
@@ -195,23 +195,23 @@ fn already_included(text: &str) {
 }
 
 #[sandboxed]
-fn a_line_of_somebody_else_is_used_and_kept() {
+fn an_existing_include_line_is_used_and_kept() {
     already_included("a = b\n!include binfmt-nix.conf\n");
 }
 
 #[sandboxed]
-fn a_line_with_an_absolute_path_is_used() {
+fn an_include_line_with_an_absolute_path_is_used() {
     already_included("!include /etc/nix/binfmt-nix.conf # ours\na = b\n");
 }
 
 #[sandboxed]
-fn a_commented_line_is_not_it() {
+fn a_commented_include_line_is_ignored() {
     let text = "# !include binfmt-nix.conf\n";
     round_trip_of(text.as_bytes(), format!("{text}{LINE}\n").as_bytes());
 }
 
 #[sandboxed]
-fn determinate_nix_has_its_own_file() {
+fn determinate_nix_gets_the_line_in_its_custom_file() {
     let theirs = "# do not edit\n!include nix.custom.conf\n";
     let tree = Tree::new().nix_conf(theirs).file("etc/nix/nix.custom.conf", "a = b\n");
     let tree = tree.program("usr/local/bin/determinate-nixd", "");
@@ -224,7 +224,7 @@ fn determinate_nix_has_its_own_file() {
 }
 
 #[sandboxed]
-fn a_file_that_determinate_nix_does_not_include() {
+fn a_custom_file_that_is_not_included_is_ignored() {
     let tree = Tree::new().nix_conf("a = b\n").file("etc/nix/nix.custom.conf", "c = d\n");
     let tree = tree.program("usr/local/bin/determinate-nixd", "");
     round_trip(&tree, b"a = b\n", format!("a = b\n{LINE}\n").as_bytes());
@@ -232,7 +232,7 @@ fn a_file_that_determinate_nix_does_not_include() {
 
 /// The other name of the file keeps what it holds.
 #[sandboxed]
-fn a_hard_link_of_others_is_not_written_through() {
+fn a_hard_link_keeps_its_content() {
     let tree = Tree::new().nix_conf("a = b\n");
     std::fs::hard_link(tree.path(NIX_CONF), tree.path("etc/backup")).unwrap();
     tree.register("aarch64").exits(0);

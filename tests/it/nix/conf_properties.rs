@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(config(512))]
 
     #[test]
-    fn what_was_included_is_excluded_to_the_byte(text in files(PIECES)) {
+    fn removing_the_include_restores_every_byte(text in files(PIECES)) {
         let after = add_include(&text);
         prop_assert!(after.text.starts_with(&text));
         prop_assert!(has_include(&after.text, OWN_FILE_NAME));
@@ -46,7 +46,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_taken_that_is_not_ours(text in files(PIECES), newline_added: bool) {
+    fn removing_the_include_keeps_other_lines(text in files(PIECES), newline_added: bool) {
         let after = remove_include(&text, newline_added);
         prop_assert_eq!(others(&after), others(&text));
         prop_assert_eq!(&remove_include(&after, false), &after);
@@ -57,7 +57,7 @@ proptest! {
 
     /// Other people's lines come before and behind ours, and are still there when ours goes.
     #[test]
-    fn later_edits_stay(before in files(PIECES), later in files(PIECES)) {
+    fn removing_the_include_keeps_later_edits(before in files(PIECES), later in files(PIECES)) {
         prop_assume!(!has_include(&before, OWN_FILE_NAME) && !has_include(&later, OWN_FILE_NAME));
         let included = add_include(&before);
         let edited = [included.text.as_slice(), &later].concat();

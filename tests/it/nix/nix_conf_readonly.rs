@@ -27,7 +27,7 @@ fn left_alone(tree: &Tree, why: &str) {
 }
 
 #[sandboxed]
-fn a_link_into_a_store() {
+fn a_link_into_the_store_is_kept() {
     let tree = Tree::new().file("nix/store/x-nix.conf", "a = b\n").mode("nix/store/x-nix.conf", 0o444);
     let tree = tree.without(NIX_CONF).link(NIX_CONF, "../../nix/store/x-nix.conf");
     left_alone(&tree, "symbolic link");
@@ -35,7 +35,7 @@ fn a_link_into_a_store() {
 }
 
 #[sandboxed]
-fn a_link_in_place_of_its_directory() {
+fn a_link_as_its_directory_is_kept() {
     let tree = Tree::new().without("etc/nix").file("srv/nix/nix.conf", "a = b\n").link("etc/nix", "../srv/nix");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says("symbolic link").says(SETTING);
@@ -46,19 +46,19 @@ fn a_link_in_place_of_its_directory() {
 }
 
 #[sandboxed]
-fn a_dangling_link() {
+fn a_dangling_link_is_kept() {
     let tree = Tree::new().without(NIX_CONF).link(NIX_CONF, "/nix/store/gone-nix.conf");
     left_alone(&tree, "symbolic link");
 }
 
 #[sandboxed]
-fn a_file_without_write_permission() {
+fn a_file_without_write_permission_is_kept() {
     left_alone(&Tree::new().mode(NIX_CONF, 0o444), "read-only");
 }
 
 /// Renaming over it gives EBUSY.
 #[sandboxed]
-fn a_mounted_file() {
+fn a_mounted_file_is_kept() {
     let tree = Tree::new().file("srv/nix.conf", "a = b\n");
     bind(&tree.path("srv/nix.conf"), &tree.path(NIX_CONF), MsFlags::empty());
     left_alone(&tree, "mount");
@@ -66,7 +66,7 @@ fn a_mounted_file() {
 }
 
 #[sandboxed]
-fn a_read_only_directory() {
+fn a_read_only_directory_is_kept() {
     let tree = Tree::new();
     bind(&tree.path("etc/nix"), &tree.path("etc/nix"), MsFlags::MS_RDONLY);
     left_alone(&tree, "read-only");
@@ -79,7 +79,7 @@ fn bind(from: &Path, to: &Path, flags: MsFlags) {
 
 /// Nothing that Nix reads, and nothing that can be edited.
 #[sandboxed]
-fn a_directory_in_its_place() {
+fn a_directory_instead_of_nix_conf_is_kept() {
     let tree = Tree::new().without(NIX_CONF).dir(NIX_CONF);
     let before = tree.snapshot();
     let done = tree.register("aarch64").omits("panicked");
@@ -97,7 +97,7 @@ fn a_directory_in_its_place() {
 
 /// Our line went with the file to somebody else's place: it stays there, is told, and harms nobody.
 #[sandboxed]
-fn one_that_became_a_link() {
+fn a_file_that_became_a_link_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     std::fs::rename(tree.path(NIX_CONF), tree.path("nix/store/x-nix.conf")).unwrap();
@@ -108,7 +108,7 @@ fn one_that_became_a_link() {
 }
 
 #[sandboxed]
-fn our_file_was_edited() {
+fn an_edited_own_file_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.append(OWN_CONF, "mine = true\n");
@@ -122,7 +122,7 @@ fn our_file_was_edited() {
 }
 
 #[sandboxed]
-fn our_file_was_there_before() {
+fn an_existing_own_file_is_kept() {
     let tree = Tree::new().file(OWN_CONF, "theirs = true\n");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(OWN_CONF);
@@ -133,7 +133,7 @@ fn our_file_was_there_before() {
 }
 
 #[sandboxed]
-fn our_file_is_a_link() {
+fn a_link_as_own_file_is_kept() {
     let tree = Tree::new().file("srv/conf", "theirs = true\n").link(OWN_CONF, "../../srv/conf");
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says(OWN_CONF);

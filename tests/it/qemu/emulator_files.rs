@@ -1,4 +1,5 @@
-//! `--qemu` with what is no QEMU: a clear refusal before anything changes; or one that lies, which is found out.
+//! `--qemu FILE`: files that are not usable as the emulator are refused before any change, and an emulator that does not
+//! run programs is detected and rolled back.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -11,7 +12,7 @@ use crate::support::sandbox::SCRATCH;
 use crate::support::tree::EMULATOR;
 use crate::support::{Then, Tree, liar, qemu};
 
-/// Exit status 1, the file and the reason are named, and nothing was touched but the lock.
+/// Checks that the file is refused with exit status 1, its path and this reason, and that only the lock changed.
 #[track_caller]
 fn refused(file: &Path, why: &str) {
     let tree = Tree::new();
@@ -22,79 +23,79 @@ fn refused(file: &Path, why: &str) {
 }
 
 #[sandboxed]
-fn a_dynamic_program() {
+fn a_dynamic_program_is_refused() {
     refused(&env::current_exe().unwrap(), "dynamically linked");
 }
 
 #[sandboxed]
-fn a_program_of_another_machine() {
+fn a_program_of_another_machine_is_refused() {
     let foreign = Arch::find("riscv64").unwrap().probe().unwrap();
     refused(&outside("foreign", foreign), "another machine");
 }
 
 #[sandboxed]
-fn a_script() {
+fn a_script_is_refused() {
     refused(&outside("script", b"#!/bin/sh\necho qemu-aarch64 version 10.0.13\n"), "not an ELF");
 }
 
 #[sandboxed]
-fn an_empty_file() {
+fn an_empty_file_is_refused() {
     refused(&outside("empty", b""), "not an ELF");
 }
 
 #[sandboxed]
-fn a_truncated_elf() {
+fn a_truncated_elf_is_refused() {
     refused(&outside("elf", b"\x7fELF\x02\x01\x01"), "");
 }
 
 #[sandboxed]
-fn only_an_elf_header() {
+fn a_bare_elf_header_is_refused() {
     refused(&outside("header", &liar("x", Then::Crash)[..64]), "");
 }
 
 #[sandboxed]
-fn a_directory() {
+fn a_directory_is_refused() {
     refused(Path::new(SCRATCH), "not a regular file");
 }
 
 #[sandboxed]
-fn a_missing_file() {
+fn a_missing_file_is_reported() {
     refused(Path::new("/scratch/nowhere/qemu-aarch64"), "No such file");
 }
 
-/// A pipe that nobody writes to must not be waited for.
+/// The pipe has no writer, so that opening it could block.
 #[sandboxed]
-fn a_pipe() {
+fn a_pipe_is_refused_without_waiting() {
     let path = Path::new(SCRATCH).join("pipe");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     refused(&path, "not a regular file");
 }
 
 #[sandboxed]
-fn a_device() {
+fn a_device_is_refused() {
     refused(Path::new("/dev/zero"), "not a regular file");
 }
 
 #[sandboxed]
-fn the_qemu_of_another_system() {
+fn the_qemu_of_another_system_is_refused() {
     refused(&qemu("riscv64"), "qemu-riscv64");
 }
 
 #[sandboxed]
-fn a_static_program_that_is_no_qemu() {
+fn a_static_program_other_than_qemu_is_refused() {
     let own = Arch::of_host(env::consts::ARCH).unwrap().probe().unwrap();
     refused(&outside("probe", own), "--version");
 }
 
 #[sandboxed]
-fn one_that_crashes_at_once() {
+fn a_program_that_crashes_at_once_is_refused() {
     let mut program = liar("", Then::Crash);
     program[0xb0..0xb2].copy_from_slice(&[0x0f, 0x0b]);
     refused(&outside("qemu-aarch64", &program), "--version ended with signal");
 }
 
 #[sandboxed]
-fn one_with_another_text() {
+fn a_malformed_version_text_is_refused() {
     for text in [
         "",
         "qemu-aarch64",
@@ -111,7 +112,7 @@ fn one_with_another_text() {
     }
 }
 
-/// It says that it is QEMU, and gets as far as the kernel's table: then its entry is taken out again.
+/// Checks that an emulator with a good version text is registered, fails its test, and is removed from the table again.
 #[track_caller]
 fn found_out(then: Then, why: &str) {
     let tree = Tree::new();
@@ -122,17 +123,17 @@ fn found_out(then: Then, why: &str) {
 }
 
 #[sandboxed]
-fn one_that_crashes_on_programs() {
+fn an_emulator_that_crashes_on_programs_is_rolled_back() {
     found_out(Then::Crash, "signal");
 }
 
 #[sandboxed]
-fn one_that_does_nothing_with_programs() {
+fn an_emulator_that_runs_nothing_is_rolled_back() {
     found_out(Then::Shirk, "does not work");
 }
 
 #[sandboxed]
-fn a_cut_qemu() {
+fn a_truncated_qemu_is_refused() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let whole = fs::read(qemu("aarch64")).unwrap();
@@ -153,7 +154,7 @@ fn a_link_is_followed() {
 }
 
 #[sandboxed]
-fn a_relative_path() {
+fn a_relative_path_is_accepted() {
     let qemu = qemu("aarch64");
     let tree = Tree::new();
     let mut tool = tool(&["--root", "/tree", "register", "aarch64", "--qemu", "./qemu-aarch64"]);
@@ -163,7 +164,7 @@ fn a_relative_path() {
 }
 
 #[sandboxed]
-fn a_name_that_is_no_text() {
+fn a_path_that_is_not_utf_8_is_accepted() {
     use std::os::unix::ffi::OsStrExt as _;
     let name = PathBuf::from(std::ffi::OsStr::from_bytes(b"/scratch/qemu-\xff\n"));
     fs::copy(qemu("aarch64"), &name).unwrap();
@@ -176,7 +177,7 @@ fn a_name_that_is_no_text() {
 }
 
 #[sandboxed]
-fn it_is_copied() {
+fn the_named_emulator_is_copied() {
     let file = outside("qemu", &fs::read(qemu("aarch64")).unwrap());
     let tree = Tree::new();
     tree.register_by("aarch64", &file, &[]).exits(0);
@@ -188,7 +189,7 @@ fn it_is_copied() {
 }
 
 #[sandboxed]
-fn it_goes_with_one_system() {
+fn qemu_option_needs_exactly_one_system() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "aarch64", "riscv64", "--qemu", "/x"]).exits(2).says("--qemu");
@@ -197,7 +198,7 @@ fn it_goes_with_one_system() {
 }
 
 #[sandboxed]
-fn it_excludes_a_source() {
+fn qemu_option_conflicts_with_source() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "aarch64", "--qemu", "/x", "--source", "host"]).exits(2).says("--source");

@@ -1,4 +1,4 @@
-//! QEMUs that the distribution installed: the newest good one is taken, and none that others could have changed.
+//! Emulators that the distribution installed: the newest good one is used, and none that another user could have changed.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::{Then, Tree, liar, qemu};
 const STATIC: &str = "usr/bin/qemu-aarch64-static";
 const PLAIN: &str = "usr/bin/qemu-aarch64";
 
-/// A machine on which Debian's qemu-user is installed.
+/// A machine with Debian's qemu-user.
 fn installed(path: &str) -> Tree {
     let bytes = fs::read(qemu("aarch64")).unwrap();
     Tree::new().program(path, bytes)
@@ -20,7 +20,7 @@ fn from_the_host(tree: &Tree) -> Done {
     tree.run(&["register", "aarch64", "--source", "host"])
 }
 
-/// It is not used, the reason is given, and nothing was touched but the lock.
+/// Checks that no emulator of the host is used, that this reason is reported, and that only the lock changed.
 #[track_caller]
 pub(crate) fn not_used(tree: &Tree, why: &str) {
     let before = tree.snapshot();
@@ -29,7 +29,7 @@ pub(crate) fn not_used(tree: &Tree, why: &str) {
 }
 
 #[sandboxed]
-fn it_is_taken_without_a_network() {
+fn a_host_emulator_is_used_without_a_network() {
     let tree = installed(STATIC);
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0).prints("aarch64: registered, proven");
@@ -39,7 +39,7 @@ fn it_is_taken_without_a_network() {
 }
 
 #[sandboxed]
-fn under_each_of_its_names() {
+fn a_host_emulator_is_found_under_each_of_its_names() {
     for path in [STATIC, PLAIN, "usr/local/bin/qemu-aarch64-static", "usr/local/bin/qemu-aarch64"] {
         let tree = installed(path);
         let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
@@ -49,7 +49,7 @@ fn under_each_of_its_names() {
 }
 
 #[sandboxed]
-fn it_is_copied_and_may_go() {
+fn a_host_emulator_is_copied() {
     let tree = installed(STATIC);
     from_the_host(&tree).exits(0);
     tree.remove(STATIC);
@@ -60,14 +60,14 @@ fn it_is_copied_and_may_go() {
 }
 
 #[sandboxed]
-fn the_newest_is_taken() {
+fn the_newest_release_is_chosen() {
     let tree = installed(PLAIN).program(STATIC, liar("qemu-aarch64 version 9.2.4", Then::Crash));
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], format!("/{PLAIN}"));
 }
 
 #[sandboxed]
-fn the_installed_copy_comes_first() {
+fn an_installed_copy_has_priority_over_newer_host_emulators() {
     let tree = installed(STATIC);
     from_the_host(&tree).exits(0);
     tree.write(STATIC, liar("qemu-aarch64 version 99.0.0", Then::Crash));
@@ -77,45 +77,45 @@ fn the_installed_copy_comes_first() {
 }
 
 #[sandboxed]
-fn none_is_there() {
+fn a_host_without_emulators_is_reported() {
     not_used(&Tree::new(), "none is installed");
 }
 
 #[sandboxed]
-fn one_that_others_may_write() {
+fn an_emulator_writable_by_other_users_is_refused() {
     not_used(&installed(STATIC).mode(STATIC, 0o757), "may be written by others");
 }
 
 #[sandboxed]
-fn one_that_its_group_may_write() {
+fn a_group_writable_emulator_is_refused() {
     not_used(&installed(STATIC).mode(STATIC, 0o775), "may be written by others");
 }
 
 #[sandboxed]
-fn one_in_a_directory_that_others_may_write() {
+fn an_emulator_in_a_writable_directory_is_refused() {
     not_used(&installed(STATIC).mode("usr/bin", 0o777), "usr/bin may be written by others");
     not_used(&installed(STATIC).mode("usr", 0o777), "usr may be written by others");
 }
 
 #[sandboxed]
-fn one_of_another_user() {
+fn an_emulator_owned_by_another_user_is_refused() {
     not_used(&installed(STATIC).owner(STATIC, 1000), "user 1000");
     not_used(&installed(STATIC).owner("usr/bin", 1000), "user 1000");
 }
 
 #[sandboxed]
-fn one_of_an_old_release() {
+fn an_emulator_of_an_old_release_is_refused() {
     not_used(&Tree::new().program(STATIC, liar("qemu-aarch64 version 6.2.0", Then::Crash)), "6.2.0");
 }
 
 #[sandboxed]
-fn a_dynamic_one() {
+fn a_dynamic_emulator_is_refused() {
     let dynamic = fs::read(std::env::current_exe().unwrap()).unwrap();
     not_used(&Tree::new().program(PLAIN, dynamic), "dynamically linked");
 }
 
 #[sandboxed]
-fn a_link_in_a_circle() {
+fn a_circular_link_is_refused() {
     let tree = Tree::new().link(STATIC, "qemu-aarch64").link(PLAIN, "qemu-aarch64-static");
     let before = tree.snapshot();
     from_the_host(&tree).exits(1).says("no usable qemu-aarch64");
@@ -123,7 +123,7 @@ fn a_link_in_a_circle() {
 }
 
 #[sandboxed]
-fn a_link_out_of_the_tree() {
+fn a_link_outside_the_tree_is_refused() {
     let outside = qemu("aarch64");
     let tree = Tree::new().link(STATIC, outside.to_str().unwrap());
     let before = tree.snapshot();
@@ -132,7 +132,7 @@ fn a_link_out_of_the_tree() {
 }
 
 #[sandboxed]
-fn a_bad_one_beside_a_good_one() {
+fn a_good_emulator_is_chosen_beside_a_bad_one() {
     let tree = installed(PLAIN).program(STATIC, liar("qemu-aarch64 version 99.0.0", Then::Crash)).mode(STATIC, 0o777);
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], format!("/{PLAIN}"));
@@ -146,10 +146,10 @@ fn not_safe(tree: &Tree, why: &str) {
 }
 
 #[sandboxed]
-fn our_directory_may_be_written_by_others() {
+fn a_writable_target_directory_is_refused() {
     not_safe(&Tree::new().dir("usr/local/libexec").mode("usr/local/libexec", 0o777), "usr/local/libexec");
     not_safe(&Tree::new().mode("usr/local", 0o775), "usr/local");
-    // The sticky bit keeps what is there; others could still make what is not.
+    // The sticky bit protects existing files. Other users could still create new ones.
     not_safe(&Tree::new().mode("usr/local", 0o1777), "usr/local");
     not_safe(&Tree::new().mode("var/lib", 0o777), "var/lib");
     let own = "usr/local/libexec/binfmt-nix";
@@ -159,14 +159,14 @@ fn our_directory_may_be_written_by_others() {
 }
 
 #[sandboxed]
-fn our_directory_belongs_to_another_user() {
+fn a_target_directory_of_another_user_is_refused() {
     let own = "usr/local/libexec/binfmt-nix";
     not_safe(&Tree::new().dir(own).owner(own, 1000), "user 1000");
     not_safe(&Tree::new().owner("usr/local", 1000), "user 1000");
 }
 
 #[sandboxed]
-fn an_emulator_in_our_place_that_is_not_ours() {
+fn a_foreign_file_at_the_target_path_is_kept() {
     let tree = installed(STATIC).program(EMULATOR, "something");
     let before = tree.snapshot();
     from_the_host(&tree).exits(3).says(EMULATOR);

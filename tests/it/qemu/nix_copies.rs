@@ -1,4 +1,4 @@
-//! QEMUs in the store of Nix, in profiles, in the hands of others' entries; and releases that are known to be bad.
+//! Emulators in the Nix store, in profiles and in entries of other tools; and releases that are known to be bad.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
@@ -17,14 +17,14 @@ const OUTPUT: &str = "nix/store/00000000000000000000000000000000-qemu-user-stati
 const PROFILES: &str = "nix/var/nix/profiles";
 const PROFILE: &str = "nix/var/nix/profiles/default/bin/qemu-aarch64";
 
-/// A machine with Nix for several users: the store is root's, sticky, and its group may add to it.
+/// A machine with multi-user Nix: the store belongs to root, is sticky, and its group may add to it.
 fn store() -> Tree {
     let program = format!("{OUTPUT}/bin/qemu-aarch64");
     let tree = Tree::new().mode("nix/store", 0o1775).program(&program, fs::read(qemu("aarch64")).unwrap());
     tree.mode(&program, 0o555).mode(&format!("{OUTPUT}/bin"), 0o555).mode(OUTPUT, 0o555)
 }
 
-/// Its default profile, by two links as Nix makes them.
+/// Adds the default profile, by two links as Nix makes them.
 fn with_profile(tree: Tree) -> Tree {
     let links = tree.dir(PROFILES).link(&format!("{PROFILES}/default"), "default-1-link");
     links.link(&format!("{PROFILES}/default-1-link"), &format!("/tree/{OUTPUT}"))
@@ -39,7 +39,7 @@ fn taken(tree: &Tree, path: &str) -> Done {
 }
 
 #[sandboxed]
-fn a_profile_leads_to_it() {
+fn an_emulator_in_the_default_nix_profile_is_used() {
     let tree = with_profile(store());
     let before = tree.snapshot();
     taken(&tree, &format!("/{PROFILE}"));
@@ -50,7 +50,7 @@ fn a_profile_leads_to_it() {
 }
 
 #[sandboxed]
-fn a_profile_of_guix_leads_to_it() {
+fn an_emulator_in_a_guix_profile_is_used() {
     let output = "gnu/store/0-qemu-static/bin";
     let tree = Tree::new().program(&format!("{output}/qemu-aarch64"), fs::read(qemu("aarch64")).unwrap());
     let tree =
@@ -59,7 +59,7 @@ fn a_profile_of_guix_leads_to_it() {
 }
 
 #[sandboxed]
-fn roots_own_profile_leads_to_it() {
+fn an_emulator_in_a_profile_of_root_is_used() {
     for profile in ["root/.nix-profile", "root/.local/state/nix/profile", "run/current-system/sw"] {
         let tree = store().dir(profile).without(profile).link(profile, &format!("/tree/{OUTPUT}"));
         taken(&tree, &format!("/{profile}/bin/qemu-aarch64"));
@@ -67,14 +67,14 @@ fn roots_own_profile_leads_to_it() {
     }
 }
 
-/// What he runs as himself, he may choose; what root runs, he may not.
+/// A user chooses what runs as that user, and not what runs as root.
 #[sandboxed]
-fn a_users_own_profile_is_for_him_alone() {
+fn the_profile_of_a_user_is_ignored_for_root() {
     let mut command = joe(&shown(Path::new(TOOL)));
     let profile = Path::new(SCRATCH).join("joe/.nix-profile");
     memory(Path::new("/usr/local/bin"));
     fs::create_dir_all(profile.join("bin")).unwrap();
-    // Root's, as all that a profile leads to, and under no name that is looked for.
+    // The file belongs to root, like everything that a profile leads to, and has a name that is not searched for.
     fs::copy(qemu("aarch64"), "/usr/local/bin/emulator").unwrap();
     symlink("/usr/local/bin/emulator", profile.join("bin/qemu-aarch64")).unwrap();
     for his in [profile.clone(), profile.join("bin"), profile.join("bin/qemu-aarch64")] {
@@ -90,26 +90,26 @@ fn a_users_own_profile_is_for_him_alone() {
     before.is_unchanged_in(&tree);
 }
 
-/// Every user's builds land there, and are root's. It is named, and how to take it.
+/// The builds of every user are in the store and belong to root. The message names the file and how to use it anyway.
 #[sandboxed]
-fn the_store_alone_is_not_enough() {
+fn an_emulator_only_in_the_nix_store_is_refused() {
     let path = format!("/{OUTPUT}/bin/qemu-aarch64: ");
     not_used(&store(), &format!("{path}whoever may build with Nix can put a program into the store"));
     let tree = store();
     tree.register_by("aarch64", &tree.path(&format!("{OUTPUT}/bin/qemu-aarch64")), &[]).exits(0);
 }
 
-/// Nix for a single user: he could write anything there.
+/// Single-user Nix: the owner of the store could write anything there.
 #[sandboxed]
-fn a_store_of_another_user() {
+fn a_store_of_another_user_is_refused() {
     not_used(&with_profile(store()).mode("nix/store", 0o755).owner("nix/store", 1000), "user 1000");
     not_used(&with_profile(store()).owner("nix", 1000), "user 1000");
     not_used(&store().owner("nix/store", 1000), "user 1000");
 }
 
-/// What he makes it lead to is root's, but he chose it.
+/// The target of the profile belongs to root, and the other user chose it.
 #[sandboxed]
-fn a_profile_in_the_hands_of_another_user() {
+fn a_profile_of_another_user_is_refused() {
     let per_user = "nix/var/nix/profiles/per-user";
     let profile = format!("{per_user}/root/profile");
     let tree = store().dir(&format!("{per_user}/root")).mode(per_user, 0o1777).owner(&format!("{per_user}/root"), 1000);
@@ -118,7 +118,7 @@ fn a_profile_in_the_hands_of_another_user() {
 }
 
 #[sandboxed]
-fn a_link_of_another_user() {
+fn a_link_of_another_user_is_refused() {
     let tree = store().link("usr/bin/qemu-aarch64", &format!("/tree/{OUTPUT}/bin/qemu-aarch64"));
     let link = tree.path("usr/bin/qemu-aarch64");
     if let Err(error) = lchown(link, Some(1000), Some(1000)) {
@@ -127,9 +127,9 @@ fn a_link_of_another_user() {
     not_used(&tree, "user 1000");
 }
 
-/// Its -static names are such, and update-alternatives makes more.
+/// Debian's -static names are links, and update-alternatives makes more of them.
 #[sandboxed]
-fn a_link_of_debian_is_followed() {
+fn links_of_update_alternatives_are_followed() {
     let program = "usr/lib/qemu/qemu-aarch64";
     let tree = Tree::new().program(program, fs::read(qemu("aarch64")).unwrap());
     let tree = tree.link("usr/bin/qemu-aarch64-static", "../../etc/alternatives/qemu").dir("etc/alternatives");
@@ -138,12 +138,12 @@ fn a_link_of_debian_is_followed() {
 }
 
 #[sandboxed]
-fn a_link_in_a_circle_is_told() {
+fn a_circular_link_is_reported() {
     let tree = Tree::new().link("usr/bin/qemu-aarch64-static", "qemu-aarch64-static");
     not_used(&tree, "/usr/bin/qemu-aarch64-static: cannot");
 }
 
-/// The entry of a package that keeps its emulators elsewhere.
+/// A machine with an entry of a package that installs its emulators outside of the search path.
 fn others() -> Tree {
     let theirs = "usr/libexec/qemu-binfmt/aarch64-binfmt-P";
     let tree = Tree::new().mounted().program(theirs, fs::read(qemu("aarch64")).unwrap());
@@ -152,7 +152,7 @@ fn others() -> Tree {
 }
 
 #[sandboxed]
-fn the_interpreter_of_an_entry_of_others() {
+fn source_host_uses_the_interpreter_of_a_foreign_entry() {
     let tree = others();
     let done = tree.run(&["register", "aarch64", "--source", "host", "--force", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], "/usr/libexec/qemu-binfmt/aarch64-binfmt-P");
@@ -160,13 +160,13 @@ fn the_interpreter_of_an_entry_of_others() {
 }
 
 #[sandboxed]
-fn an_entry_of_others_is_no_place_unasked() {
+fn a_foreign_entry_is_not_searched_by_default() {
     let done = others().run(&["register", "aarch64", "--force", "--dry-run", "--json"]).exits(0).json();
     assert!(done["systems"][0]["source"].as_str().unwrap().contains(".deb of Debian"));
 }
 
 #[sandboxed]
-fn of_equals_the_first_is_taken() {
+fn the_first_of_equal_releases_is_chosen() {
     let bytes = fs::read(qemu("aarch64")).unwrap();
     let tree = with_profile(store()).program("usr/local/bin/qemu-aarch64", &bytes);
     taken(&tree, &format!("/{PROFILE}"));
@@ -176,7 +176,7 @@ fn of_equals_the_first_is_taken() {
 }
 
 #[sandboxed]
-fn the_reasons_are_told() {
+fn the_choice_among_candidates_is_explained() {
     let tree = with_profile(store())
         .program("usr/bin/qemu-aarch64", liar("qemu-aarch64 version 9.2.4", Then::Crash))
         .program("usr/bin/qemu-aarch64-static", "#!/bin/sh\n")
@@ -192,16 +192,16 @@ fn the_reasons_are_told() {
 }
 
 #[sandboxed]
-fn there_is_no_choice_and_no_reason() {
+fn a_single_candidate_needs_no_explanation() {
     with_profile(store()).run(&["register", "aarch64", "--source", "host", "-n"]).exits(0).omits("is taken");
 }
 
-/// The emulator of a system, of another release; static, and for this machine.
+/// A machine with an emulator of another release for this system: static, and for this machine.
 fn of_release(system: &str, version: &str) -> Tree {
     Tree::new().program(&format!("usr/bin/qemu-{system}"), movable(&format!("qemu-{system} version {version}")))
 }
 
-/// Such as says that it may be loaded anywhere, which is no lie: it asks for no address.
+/// A program whose type says that it can be loaded at any address. It needs no particular address.
 fn movable(version: &str) -> Vec<u8> {
     let mut program = liar(version, Then::Crash);
     program[16] = 3; // ET_DYN
@@ -209,7 +209,7 @@ fn movable(version: &str) -> Vec<u8> {
 }
 
 #[sandboxed]
-fn a_release_that_crashes_in_ldconfig() {
+fn a_release_that_crashes_in_ldconfig_is_refused() {
     for version in ["8.2.2 (Debian 1:8.2.2+ds-0ubuntu1)", "9.1.2", "9.2.0"] {
         let number = version.split(' ').next().unwrap();
         let why = format!("QEMU {number} crashes in ldconfig");
@@ -221,12 +221,12 @@ fn a_release_that_crashes_in_ldconfig() {
 }
 
 #[sandboxed]
-fn a_release_that_aborts_on_zeroed_data() {
+fn a_release_that_aborts_on_zeroed_data_is_refused() {
     not_used(&of_release("aarch64", "8.1.2"), "qemu-project/qemu/-/issues/1854");
 }
 
 #[sandboxed]
-fn an_old_release_at_a_fixed_address() {
+fn an_old_release_at_a_fixed_address_is_refused() {
     let version = "qemu-aarch64 version 7.2.9 (Debian 1:7.2+dfsg-7+deb12u5)";
     let fixed = Tree::new().program("usr/bin/qemu-aarch64-static", liar(version, Then::Crash));
     not_used(&fixed, "QEMU 7.2.9 is linked at a fixed address");
@@ -235,19 +235,19 @@ fn an_old_release_at_a_fixed_address() {
 }
 
 #[sandboxed]
-fn a_bad_release_is_passed_over() {
+fn a_known_bad_release_is_skipped() {
     let tree =
         of_release("aarch64", "9.2.0").program("usr/local/bin/qemu-aarch64", movable("qemu-aarch64 version 7.2.22"));
     let done = tree.run(&["register", "aarch64", "--source", "host", "-n", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], "/usr/local/bin/qemu-aarch64");
-    // Where none is left, one is downloaded.
+    // Without a usable emulator on the host, one is downloaded.
     let done = of_release("aarch64", "9.2.0").run(&["register", "aarch64", "-n", "--json"]).exits(0).json();
     assert!(done["systems"][0]["source"].as_str().unwrap().contains(".deb of Debian"));
 }
 
-/// Who names it vouches for it.
+/// A file that the user names with `--qemu` is used in spite of its release.
 #[sandboxed]
-fn a_bad_release_may_be_named() {
+fn a_known_bad_release_is_accepted_by_name() {
     let tree = of_release("aarch64", "9.2.0");
     tree.register_by("aarch64", &tree.path("usr/bin/qemu-aarch64"), &["-n"]).exits(0);
 }

@@ -13,7 +13,7 @@ use crate::support::table::line;
 use crate::support::tree::{EMULATOR, RECEIPT, TABLE};
 
 #[sandboxed]
-fn an_entry_of_our_name_that_is_not_ours_any_more() {
+fn a_foreign_entry_with_our_name_is_kept() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -33,7 +33,7 @@ fn an_entry_of_our_name_that_is_not_ours_any_more() {
 
 /// As systemd-binfmt does it from our boot file.
 #[sandboxed]
-fn an_entry_that_was_made_again_as_it_was() {
+fn an_identical_entry_of_systemd_binfmt_counts_as_ours() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -45,7 +45,7 @@ fn an_entry_that_was_made_again_as_it_was() {
 }
 
 #[sandboxed]
-fn the_table_was_unmounted() {
+fn an_unmounted_table_is_mounted_again_and_restored() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -59,7 +59,7 @@ fn the_table_was_unmounted() {
 
 /// All mounts of a namespace show one table, so what was made there is there; their mount stays.
 #[sandboxed]
-fn another_table_was_mounted_above() {
+fn a_table_mounted_by_another_tool_stays_mounted() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.unmount();
@@ -70,7 +70,7 @@ fn another_table_was_mounted_above() {
 }
 
 #[sandboxed]
-fn files_of_others_in_our_directories() {
+fn foreign_files_in_our_directories_are_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.write("usr/local/libexec/binfmt-nix/theirs", "x");
@@ -84,7 +84,7 @@ fn files_of_others_in_our_directories() {
 }
 
 #[sandboxed]
-fn one_changed_thing_of_two_systems() {
+fn unregister_all_keeps_an_edited_boot_rule_and_removes_the_rest() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register("riscv64").exits(0);
@@ -97,7 +97,7 @@ fn one_changed_thing_of_two_systems() {
 
 /// The text of an entry has another length then; halves of two of them would be another entry's.
 #[sandboxed]
-fn it_is_disabled_and_enabled_all_the_time() {
+fn an_entry_is_read_whole_while_it_is_disabled_and_enabled() {
     const LOOKS: usize = 20_000;
     let entry = line("qemu-aarch64", "aarch64", "/a/way/that/is/longer/than/the/first/piece".as_ref(), "");
     let tree = Tree::new().mounted().entry(&entry);
@@ -123,7 +123,7 @@ fn it_is_disabled_and_enabled_all_the_time() {
 
 /// A table with entries is never seen as an empty one: who believed that would register them again.
 #[sandboxed]
-fn it_is_unmounted_and_mounted_all_the_time() {
+fn a_table_is_never_read_as_empty_while_it_is_mounted_again() {
     const LOOKS: usize = 20_000;
     let entry = line("qemu-aarch64", "aarch64", "/not/there".as_ref(), "");
     let tree = Tree::new().mounted().entry(&entry);

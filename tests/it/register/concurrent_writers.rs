@@ -138,7 +138,7 @@ fn of_other_systems() -> Vec<(&'static str, String)> {
 }
 
 #[sandboxed]
-fn with_names_of_its_own() {
+fn a_tool_with_other_names_keeps_its_entries() {
     let tree = Tree::new().mounted();
     let foreigner = in_the_tree(&tree, of_other_systems());
     let before = tree.snapshot();
@@ -154,7 +154,7 @@ fn of_our_name() -> Vec<(&'static str, String)> {
 
 /// Ours lies above theirs, until theirs is made again.
 #[sandboxed]
-fn with_our_name() {
+fn a_tool_with_our_name_keeps_its_entry() {
     let tree = Tree::new().mounted();
     let foreigner = in_the_tree(&tree, of_our_name());
     let before = tree.snapshot();
@@ -166,7 +166,7 @@ fn with_our_name() {
 
 /// Whoever comes first has the name: neither deletes what is the other's by now.
 #[sandboxed]
-fn with_our_name_at_times() {
+fn a_tool_that_often_holds_our_name_keeps_its_entry() {
     let tree = Tree::new().mounted();
     let foreigner = Foreigner { gap: Duration::from_millis(60), ..in_the_tree(&tree, of_our_name()) };
     let before = tree.snapshot();
@@ -179,7 +179,7 @@ fn with_our_name_at_times() {
 
 /// As a restart of systemd-binfmt does.
 #[sandboxed]
-fn that_flushes_the_table() {
+fn a_tool_that_flushes_the_table_keeps_its_entries() {
     let tree = Tree::new().mounted();
     let foreigner = Foreigner { flushes: true, ..in_the_tree(&tree, of_other_systems()) };
     let before = tree.snapshot();
@@ -191,7 +191,7 @@ fn that_flushes_the_table() {
 
 /// All mounts of a namespace show one table: with ours would go what theirs is in, if ours were the last.
 #[sandboxed]
-fn through_a_mount_of_its_own() {
+fn a_tool_with_another_mount_keeps_its_entries() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let table = Path::new(SCRATCH).join("table");

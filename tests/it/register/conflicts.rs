@@ -28,7 +28,7 @@ fn in_the_way(tree: &Tree, why: &str) {
 }
 
 #[sandboxed]
-fn a_good_one_is_adopted() {
+fn register_uses_an_equivalent_foreign_entry() {
     let tree = distribution("PF");
     let table = tree.table();
     let done = tree.register("aarch64").exits(0).says("left as it is").prints("runs through an entry of this system");
@@ -42,7 +42,7 @@ fn a_good_one_is_adopted() {
 }
 
 #[sandboxed]
-fn an_adopted_one_is_left_by_undo() {
+fn unregister_keeps_a_foreign_entry_that_was_used() {
     let tree = distribution("F");
     let before = tree.snapshot();
     let done = tree.register_with("aarch64", &["--json"]).exits(0).json();
@@ -53,7 +53,7 @@ fn an_adopted_one_is_left_by_undo() {
 }
 
 #[sandboxed]
-fn adopted_twice_is_nothing_new() {
+fn registering_again_with_a_foreign_entry_changes_nothing() {
     let tree = distribution("PF");
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -62,7 +62,7 @@ fn adopted_twice_is_nothing_new() {
 }
 
 #[sandboxed]
-fn adopted_without_nix() {
+fn a_foreign_entry_is_used_without_nix() {
     let tree = distribution("PF");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-nix"]).exits(0);
@@ -74,7 +74,7 @@ fn adopted_without_nix() {
 
 /// Debian's own way: one value a line.
 #[sandboxed]
-fn held_by_update_binfmts() {
+fn an_entry_of_update_binfmts_is_used() {
     let tree = distribution("PF").without(THEIR_BOOT);
     let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), "PF");
     let fields: Vec<_> = entry.split(':').collect();
@@ -84,28 +84,28 @@ fn held_by_update_binfmts() {
 }
 
 #[sandboxed]
-fn one_without_f() {
+fn a_foreign_entry_without_flag_f_is_reported() {
     in_the_way(&distribution("P"), "without flag F");
 }
 
 #[sandboxed]
-fn one_with_credentials() {
+fn a_foreign_entry_with_credentials_is_reported() {
     in_the_way(&distribution("OC"), "without flag F");
 }
 
 #[sandboxed]
-fn one_that_no_boot_file_holds() {
+fn a_foreign_entry_without_a_boot_rule_is_reported() {
     in_the_way(&distribution("PF").without(THEIR_BOOT), "no boot file");
 }
 
 #[sandboxed]
-fn one_whose_boot_file_names_another_interpreter() {
+fn a_foreign_entry_with_a_differing_boot_rule_is_reported() {
     let other = line("qemu-aarch64", "aarch64", "/usr/bin/another".as_ref(), "F");
     in_the_way(&distribution("PF").file(THEIR_BOOT, other), "no boot file");
 }
 
 #[sandboxed]
-fn one_with_a_wider_rule() {
+fn a_foreign_entry_with_a_wider_rule_is_reported() {
     // Whatever is a 64-bit little-endian ELF for machine 0xb7, objects and libraries of any kind included.
     let rule = r":qemu-aarch64:M:18:\xb7\x00:";
     let tree = Tree::new().mounted().program(THEIRS, fs::read(qemu("aarch64")).unwrap());
@@ -114,17 +114,17 @@ fn one_with_a_wider_rule() {
 }
 
 #[sandboxed]
-fn one_whose_interpreter_is_gone() {
+fn a_foreign_entry_without_its_interpreter_is_reported() {
     in_the_way(&distribution("PF").without(THEIRS), "its interpreter");
 }
 
 #[sandboxed]
-fn one_whose_interpreter_others_may_write() {
+fn a_foreign_entry_with_a_writable_interpreter_is_reported() {
     in_the_way(&distribution("PF").mode(THEIRS, 0o757), "may be written by others");
 }
 
 #[sandboxed]
-fn one_whose_interpreter_is_no_qemu() {
+fn a_foreign_entry_whose_interpreter_is_not_qemu_is_reported() {
     let tree = Tree::new().mounted().program(THEIRS, liar("something else", Then::Crash));
     let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), "PF");
     in_the_way(&tree.file(THEIR_BOOT, &entry).entry(&entry), "its interpreter");
@@ -132,7 +132,7 @@ fn one_whose_interpreter_is_no_qemu() {
 
 /// It looks good, and says that it is QEMU.
 #[sandboxed]
-fn one_that_does_not_work() {
+fn a_foreign_entry_that_does_not_work_is_reported() {
     let tree = Tree::new().mounted().program(THEIRS, liar("qemu-aarch64 version 10.0.0", Then::Crash));
     let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), "PF");
     let tree = tree.file(THEIR_BOOT, &entry).entry(&entry);
@@ -144,7 +144,7 @@ fn one_that_does_not_work() {
 }
 
 #[sandboxed]
-fn two_of_them() {
+fn two_foreign_entries_for_one_system_are_reported() {
     let tree = distribution("PF");
     // A newer one that wins for System V programs alone, so that the older one still has the GNU ones.
     let rule = r":sysv:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:";
@@ -154,7 +154,7 @@ fn two_of_them() {
 
 /// Registering again brings our own.
 #[sandboxed]
-fn an_adopted_one_that_goes() {
+fn register_adds_its_own_entry_when_the_foreign_one_is_gone() {
     let tree = distribution("PF");
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "-1");
@@ -169,7 +169,7 @@ fn an_adopted_one_that_goes() {
 }
 
 #[sandboxed]
-fn those_for_other_things_are_untouched() {
+fn entries_for_other_formats_are_kept() {
     let riscv64 = line("qemu-riscv64", "riscv64", "/bin/true".as_ref(), "");
     let tree = Tree::new()
         .mounted()
@@ -186,7 +186,7 @@ fn those_for_other_things_are_untouched() {
 }
 
 #[sandboxed]
-fn a_switched_off_one_is_passed_by() {
+fn a_disabled_foreign_entry_is_ignored() {
     let tree = distribution("PF");
     tree.write_kernel("qemu-aarch64", "0");
     let before = tree.snapshot();
@@ -199,7 +199,7 @@ fn a_switched_off_one_is_passed_by() {
 }
 
 #[sandboxed]
-fn a_strange_one_that_holds_the_name() {
+fn the_second_name_is_used_when_a_foreign_entry_has_the_first() {
     let tree = Tree::new().mounted().entry(":qemu-aarch64:E::aarch64::/bin/true:");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);

@@ -21,7 +21,7 @@ fn with_all() -> (Tree, Vec<&'static str>) {
 }
 
 #[sandboxed]
-fn all_in_and_all_out() {
+fn all_systems_are_registered_and_unregistered() {
     let (tree, targets) = with_all();
     // One that somebody else has, and not well: it is passed over, and told.
     let tree = tree.mounted().entry(&line("theirs", "riscv64", "/bin/true".as_ref(), ""));
@@ -54,7 +54,7 @@ fn all_in_and_all_out() {
 
 /// "Registered, not proven" is said of none of them.
 #[sandboxed]
-fn all_are_proven_in_every_way() {
+fn every_registered_system_passes_every_proof() {
     usual_proc();
     let (tree, targets) = with_all();
     let done = tree.run(&["register", "all", "--source", "host"]).exits(0).omits("not proven");
@@ -75,7 +75,7 @@ fn all_are_proven_in_every_way() {
 
 /// What is refused is refused whole: no emulator without its entry.
 #[sandboxed]
-fn one_with_somebody_elses_boot_file_is_left_out() {
+fn a_system_with_a_foreign_boot_rule_is_not_registered() {
     let (tree, _) = with_all();
     let tree = tree.file(BOOT, "# mine\n");
     tree.run(&["register", "all", "--source", "host"]).exits(3).says(BOOT);
@@ -85,7 +85,7 @@ fn one_with_somebody_elses_boot_file_is_left_out() {
 }
 
 #[sandboxed]
-fn nothing_is_there_to_copy() {
+fn register_all_without_emulators_fails() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "all", "--source", "host"]).exits(1).says("no usable qemu-");

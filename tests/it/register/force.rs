@@ -8,7 +8,7 @@ use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR};
 
 #[sandboxed]
-fn above_one_that_holds_the_name() {
+fn force_adds_an_entry_above_one_with_its_name() {
     let tree = distribution("P");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(0).prints("entry binfmt-nix-aarch64");
@@ -23,7 +23,7 @@ fn above_one_that_holds_the_name() {
 }
 
 #[sandboxed]
-fn above_one_of_another_name() {
+fn force_adds_an_entry_above_one_with_another_name() {
     let theirs = line("arm64", "aarch64", "/bin/true".as_ref(), "");
     let tree = Tree::new().mounted().entry(&theirs);
     let before = tree.snapshot();
@@ -36,7 +36,7 @@ fn above_one_of_another_name() {
 }
 
 #[sandboxed]
-fn above_one_that_would_be_adopted() {
+fn force_does_not_use_an_equivalent_foreign_entry() {
     let tree = distribution("PF");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(0).prints("aarch64: registered, proven");
@@ -47,7 +47,7 @@ fn above_one_that_would_be_adopted() {
 }
 
 #[sandboxed]
-fn forced_twice_is_nothing_new() {
+fn forcing_again_changes_nothing() {
     let tree = distribution("P");
     tree.register_with("aarch64", &["--force"]).exits(0);
     let before = tree.snapshot();
@@ -57,7 +57,7 @@ fn forced_twice_is_nothing_new() {
 
 /// Ours is above theirs: nobody is in the way of anybody.
 #[sandboxed]
-fn again_without_force() {
+fn registering_again_without_force_changes_nothing() {
     let tree = distribution("P");
     tree.register_with("aarch64", &["--force"]).exits(0);
     let before = tree.snapshot();
@@ -66,7 +66,7 @@ fn again_without_force() {
 }
 
 #[sandboxed]
-fn theirs_that_comes_later_is_in_the_way() {
+fn a_later_foreign_entry_is_reported_and_force_restores_precedence() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -86,7 +86,7 @@ fn theirs_that_comes_later_is_in_the_way() {
 
 /// Not the host's own, not a file that is not ours, not a bad emulator.
 #[sandboxed]
-fn what_force_does_not_do() {
+fn force_does_not_override_other_checks() {
     let tree = Tree::new().file(BOOT, "# somebody's\n").file(THEIR_BOOT, "");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(3).says(BOOT);

@@ -9,7 +9,7 @@ use crate::support::{Tree, qemu};
 const ENTRY: &str = "binfmt-nix-aarch64";
 
 #[sandboxed]
-fn nothing_is_written() {
+fn a_registration_in_memory_writes_no_file() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot_of("");
     let done = tree.register_with("aarch64", &["--in-memory"]).exits(0);
@@ -30,7 +30,7 @@ fn nothing_is_written() {
 
 /// All of the tree but /run and the table.
 #[sandboxed]
-fn where_nothing_can_be_written() {
+fn a_registration_in_memory_works_on_read_only_file_systems() {
     let tree = Tree::new().mounted();
     for dir in ["etc", "usr", "var", "nix"] {
         let (real, none) = (tree.path(dir), None::<&str>);
@@ -45,7 +45,7 @@ fn where_nothing_can_be_written() {
 }
 
 #[sandboxed]
-fn all_is_as_before_afterwards() {
+fn unregister_removes_the_entries_in_memory() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
@@ -57,15 +57,15 @@ fn all_is_as_before_afterwards() {
 }
 
 #[sandboxed]
-fn a_second_time() {
+fn registering_in_memory_again_changes_nothing() {
     let tree = Tree::new();
-    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("is mounted until then, too");
+    tree.register_with("aarch64", &["--in-memory"]).exits(0).says("also stays mounted until then");
     tree.register_with("aarch64", &["--in-memory"]).exits(0).prints("runs already");
     assert_eq!(tree.entries(), [ENTRY]);
 }
 
 #[sandboxed]
-fn a_normal_registration_takes_over() {
+fn a_registration_with_files_replaces_one_in_memory() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
@@ -77,7 +77,7 @@ fn a_normal_registration_takes_over() {
 }
 
 #[sandboxed]
-fn beside_a_normal_one() {
+fn a_registration_with_files_makes_one_in_memory_unnecessary() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -89,7 +89,7 @@ fn beside_a_normal_one() {
 }
 
 #[sandboxed]
-fn an_entry_of_somebody_else() {
+fn a_foreign_entry_in_conflict_is_reported_unless_forced() {
     let theirs = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
     let tree = Tree::new().mounted().entry(theirs);
     let before = tree.snapshot();
@@ -102,7 +102,7 @@ fn an_entry_of_somebody_else() {
 }
 
 #[sandboxed]
-fn a_bad_emulator() {
+fn a_bad_emulator_is_rejected() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
@@ -112,7 +112,7 @@ fn a_bad_emulator() {
 }
 
 #[sandboxed]
-fn a_dry_run() {
+fn a_dry_run_in_memory_writes_nothing() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let done = tree.register_with("aarch64", &["--in-memory", "--dry-run"]).exits(0);
@@ -121,7 +121,7 @@ fn a_dry_run() {
 }
 
 #[sandboxed]
-fn what_makes_no_sense() {
+fn options_that_contradict_in_memory_are_rejected() {
     Tree::offline().register_with("aarch64", &["--in-memory"]).exits(2).says("--root");
     let qemu = qemu("aarch64");
     let args = ["register", "aarch64", "--in-memory", "--nix", "--qemu", qemu.to_str().unwrap()];
@@ -130,7 +130,7 @@ fn what_makes_no_sense() {
 
 /// Flag C is what was asked for last; in between, nothing is lost.
 #[sandboxed]
-fn with_and_without_credentials() {
+fn flag_c_follows_the_last_registration() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
@@ -161,7 +161,7 @@ fn a_bad_emulator_does_not_replace_a_good_one() {
 }
 
 #[sandboxed]
-fn one_with_files_is_not_replaced() {
+fn a_registration_with_files_is_not_replaced() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -171,7 +171,7 @@ fn one_with_files_is_not_replaced() {
 
 /// Somebody else's entry has its interpreter in another mount namespace, the machine's say: what counts is that it runs.
 #[sandboxed]
-fn an_entry_that_works_will_do() {
+fn a_working_foreign_entry_is_used() {
     let emulator = crate::support::emulators::outside("theirs", &std::fs::read(qemu("aarch64")).unwrap());
     let rule = |flags: &str| crate::support::table::line("theirs", "aarch64", &emulator, flags);
     let tree = Tree::new().mounted().entry(&rule("PF"));
@@ -185,7 +185,7 @@ fn an_entry_that_works_will_do() {
 /// Where the table is not seen when it is looked at, as while QEMU is unpacked, the name may be taken by an entry that
 /// reads like ours.
 #[sandboxed]
-fn somebody_is_faster() {
+fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     let tree = Tree::new().mounted().dir("kept");
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
     let theirs = tree.table();
@@ -200,7 +200,7 @@ fn somebody_is_faster() {
 
 /// As in an image that has some.
 #[sandboxed]
-fn all_that_this_machine_has() {
+fn all_registers_every_installed_emulator() {
     let tree = Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(qemu("aarch64")).unwrap());
     for how in [&["--in-memory"][..], &[]] {
         let args = [&["register", "all", "--source", "host"], how].concat();

@@ -12,7 +12,7 @@ use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE};
 
 #[sandboxed]
-fn a_foreign_program_runs_afterwards() {
+fn a_program_of_another_system_runs_after_register() {
     let tree = Tree::new();
     assert!(!tree.runs("aarch64"));
     tree.register("aarch64").exits(0).prints("aarch64: registered, proven").prints("unregister aarch64");
@@ -22,7 +22,7 @@ fn a_foreign_program_runs_afterwards() {
 }
 
 #[sandboxed]
-fn the_entry_is_the_kernels_own_words() {
+fn the_kernel_shows_the_expected_entry() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let text = tree.read(&format!("{TABLE}/qemu-aarch64"));
@@ -34,7 +34,7 @@ fn the_entry_is_the_kernels_own_words() {
 }
 
 #[sandboxed]
-fn files_have_their_places_and_modes() {
+fn files_have_the_documented_paths_and_modes() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     check_modes(&tree);
@@ -57,7 +57,7 @@ fn check_modes(tree: &Tree) {
 }
 
 #[sandboxed]
-fn a_umask_does_not_matter() {
+fn a_umask_does_not_change_the_modes() {
     let tree = Tree::on("mode=755").dir("proc/sys/fs/binfmt_misc").dir("nix/store");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     tree.register("aarch64").exits(0);
@@ -69,7 +69,7 @@ fn a_umask_does_not_matter() {
 }
 
 #[sandboxed]
-fn a_real_program_runs_in_a_chroot_with_nothing_else() {
+fn a_real_program_runs_in_an_empty_chroot() {
     let busybox = busybox();
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
@@ -84,7 +84,7 @@ fn a_real_program_runs_in_a_chroot_with_nothing_else() {
 }
 
 #[sandboxed]
-fn a_program_that_fails_fails_as_itself() {
+fn the_exit_status_of_a_program_is_kept() {
     let busybox = busybox();
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
@@ -93,7 +93,7 @@ fn a_program_that_fails_fails_as_itself() {
 }
 
 #[sandboxed]
-fn nix_is_told() {
+fn register_configures_nix() {
     let tree = Tree::new().nix_conf("sandbox = true\n");
     tree.register("aarch64").exits(0);
     assert_eq!(tree.text(NIX_CONF), "sandbox = true\n!include binfmt-nix.conf\n");
@@ -104,7 +104,7 @@ fn nix_is_told() {
 }
 
 #[sandboxed]
-fn all_nix_systems_of_a_guest_are_told() {
+fn every_nix_system_of_a_guest_is_configured() {
     let tree = Tree::new();
     tree.register("arm").exits(0);
     let told = tree.settings()[0].clone();
@@ -114,7 +114,7 @@ fn all_nix_systems_of_a_guest_are_told() {
 }
 
 #[sandboxed]
-fn the_second_time_nothing_changes() {
+fn registering_again_changes_nothing() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -126,7 +126,7 @@ fn the_second_time_nothing_changes() {
 }
 
 #[sandboxed]
-fn undo_gives_back_every_byte() {
+fn unregister_restores_every_byte() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -136,7 +136,7 @@ fn undo_gives_back_every_byte() {
 }
 
 #[sandboxed]
-fn undo_twice_is_nothing_the_second_time() {
+fn unregistering_again_changes_nothing() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.unregister("aarch64").exits(0);
@@ -146,7 +146,7 @@ fn undo_twice_is_nothing_the_second_time() {
 }
 
 #[sandboxed]
-fn undo_without_anything_registered() {
+fn unregister_without_a_registration_changes_nothing() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.unregister("aarch64").exits(0);
@@ -155,7 +155,7 @@ fn undo_without_anything_registered() {
 }
 
 #[sandboxed]
-fn one_of_two_stays() {
+fn unregister_keeps_the_other_system() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -173,7 +173,7 @@ fn one_of_two_stays() {
 }
 
 #[sandboxed]
-fn the_same_system_by_three_names() {
+fn three_names_of_one_system_register_it_once() {
     let tree = Tree::new();
     let qemu = crate::support::qemu("aarch64");
     let names = ["register", "arm64", "linux/arm64", "aarch64-linux", "--qemu", qemu.to_str().unwrap()];
@@ -183,7 +183,7 @@ fn the_same_system_by_three_names() {
 }
 
 #[sandboxed]
-fn a_mount_of_others_stays() {
+fn a_table_that_was_mounted_before_stays_mounted() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -192,7 +192,7 @@ fn a_mount_of_others_stays() {
 }
 
 #[sandboxed]
-fn directories_of_others_stay() {
+fn directories_that_existed_before_stay() {
     let tree = Tree::new().dir("etc/binfmt.d").dir("usr/local/libexec/binfmt-nix").dir("var/lib/binfmt-nix");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -202,7 +202,7 @@ fn directories_of_others_stay() {
 
 /// What `systemctl restart systemd-binfmt` does first.
 #[sandboxed]
-fn a_flushed_table_is_filled_again() {
+fn register_restores_the_entry_after_a_flush() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -216,7 +216,7 @@ fn a_flushed_table_is_filled_again() {
 }
 
 #[sandboxed]
-fn a_switched_off_entry_is_switched_on_again() {
+fn register_enables_a_disabled_entry() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);

@@ -4,7 +4,7 @@ use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF};
 
 #[sandboxed]
-fn a_dry_run_touches_nothing() {
+fn a_dry_run_of_register_writes_nothing() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--dry-run"])
@@ -19,7 +19,7 @@ fn a_dry_run_touches_nothing() {
 }
 
 #[sandboxed]
-fn a_dry_run_of_undo_touches_nothing() {
+fn a_dry_run_of_unregister_writes_nothing() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -29,7 +29,7 @@ fn a_dry_run_of_undo_touches_nothing() {
 }
 
 #[sandboxed]
-fn a_dry_run_of_nothing_to_do_says_so() {
+fn a_dry_run_without_a_change_reports_nothing_to_do() {
     let tree = Tree::new();
     tree.run(&["unregister", "aarch64", "--dry-run"]).exits(0).prints("nothing to do");
     tree.register("aarch64").exits(0);
@@ -40,7 +40,7 @@ fn a_dry_run_of_nothing_to_do_says_so() {
 
 /// The same verbs on the same things, in the same order.
 #[sandboxed]
-fn a_dry_run_shows_all_the_steps_that_follow() {
+fn a_dry_run_shows_the_steps_of_the_run() {
     let tree = Tree::new();
     let planned = tree.register_with("aarch64", &["--dry-run", "--json"]).exits(0).json();
     let done = tree.register_with("aarch64", &["--json"]).exits(0).json();
@@ -49,7 +49,7 @@ fn a_dry_run_shows_all_the_steps_that_follow() {
 }
 
 #[sandboxed]
-fn a_dry_run_refuses_what_the_run_would() {
+fn a_dry_run_reports_the_errors_of_the_run() {
     let tree = Tree::new().file(BOOT, "# somebody's\n");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--dry-run"]).exits(3).says(BOOT);
@@ -58,7 +58,7 @@ fn a_dry_run_refuses_what_the_run_would() {
 }
 
 #[sandboxed]
-fn no_nix_leaves_nix_alone() {
+fn no_nix_keeps_the_nix_configuration() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-nix"]).exits(0);
@@ -70,7 +70,7 @@ fn no_nix_leaves_nix_alone() {
 }
 
 #[sandboxed]
-fn no_nix_does_not_untell() {
+fn no_nix_keeps_systems_configured_before() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register_with("riscv64", &["--no-nix"]).exits(0);
@@ -81,7 +81,7 @@ fn no_nix_does_not_untell() {
 }
 
 #[sandboxed]
-fn nix_can_be_told_later() {
+fn nix_can_be_configured_later() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-nix"]).exits(0);
@@ -95,7 +95,7 @@ fn nix_can_be_told_later() {
 }
 
 #[sandboxed]
-fn no_trace_of_nix_is_noted() {
+fn a_host_without_nix_gets_a_note() {
     let tree = Tree::without_nix();
     tree.register("aarch64").exits(0).says("no trace of Nix").says("--nix");
     assert!(!tree.exists("etc/nix"));
@@ -103,7 +103,7 @@ fn no_trace_of_nix_is_noted() {
 }
 
 #[sandboxed]
-fn nix_tells_a_nix_that_is_not_there() {
+fn nix_writes_the_configuration_without_an_installed_nix() {
     let tree = Tree::without_nix();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--nix"]).exits(0);
@@ -114,7 +114,7 @@ fn nix_tells_a_nix_that_is_not_there() {
 }
 
 #[sandboxed]
-fn no_persist_writes_no_boot_file() {
+fn no_persist_writes_no_boot_rule() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
@@ -125,7 +125,7 @@ fn no_persist_writes_no_boot_file() {
 }
 
 #[sandboxed]
-fn a_boot_file_can_be_written_later() {
+fn a_boot_rule_can_be_written_later() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
@@ -138,7 +138,7 @@ fn a_boot_file_can_be_written_later() {
 }
 
 #[sandboxed]
-fn no_persist_does_not_take_a_boot_file_away() {
+fn no_persist_keeps_an_existing_boot_rule() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -147,7 +147,7 @@ fn no_persist_does_not_take_a_boot_file_away() {
 }
 
 #[sandboxed]
-fn credentials_say_what_they_risk() {
+fn credentials_are_set_with_a_warning() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--credentials"]).exits(0).says("QEMU_LOG_FILENAME").says("setuid");
@@ -159,7 +159,7 @@ fn credentials_say_what_they_risk() {
 }
 
 #[sandboxed]
-fn credentials_can_be_taken_back() {
+fn credentials_can_be_removed_again() {
     let tree = Tree::new();
     tree.register_with("aarch64", &["--credentials"]).exits(0);
     tree.run(&["register", "aarch64"]).exits(0).prints("aarch64: registered").omits("QEMU_LOG_FILENAME");
@@ -169,7 +169,7 @@ fn credentials_can_be_taken_back() {
 }
 
 #[sandboxed]
-fn nix_conf_prints_the_lines() {
+fn nix_conf_prints_the_settings() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let lines = "extra-extra-platforms = aarch64-linux\n\
@@ -182,7 +182,7 @@ fn nix_conf_prints_the_lines() {
 }
 
 #[sandboxed]
-fn status_knows_what_works() {
+fn status_reports_working_and_missing_entries() {
     let tree = Tree::new();
     tree.run(&["status"]).exits(0).prints("no other system is registered");
     tree.register("aarch64").exits(0);

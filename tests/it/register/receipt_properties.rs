@@ -46,12 +46,12 @@ fn check(receipt: &Receipt) {
 }
 
 #[test]
-fn real_ones_are_read() {
+fn real_receipts_are_accepted() {
     VALUES.iter().for_each(|value| check(&read(value).unwrap()));
 }
 
 #[test]
-fn no_path_leads_elsewhere() {
+fn paths_of_other_files_are_rejected() {
     let mut tried = 0;
     for whole in VALUES.iter() {
         for place in places(whole).into_iter().filter(|place| place.starts_with("/records") && place.ends_with("/path"))
@@ -78,7 +78,7 @@ fn no_path_leads_elsewhere() {
 }
 
 #[test]
-fn absurd_values_are_refused_or_harmless() {
+fn absurd_values_are_rejected_or_harmless() {
     for whole in VALUES.iter() {
         for place in places(whole) {
             for value in absurd().into_iter().chain(numbers()) {
@@ -96,7 +96,7 @@ fn absurd_values_are_refused_or_harmless() {
 }
 
 #[test]
-fn a_field_is_there_once_and_no_other_is() {
+fn duplicate_and_unknown_fields_are_rejected() {
     for (whole, text) in VALUES.iter().zip(REAL) {
         for changed in lacking_and_odd(whole) {
             if let Some(receipt) = read(&changed) {
@@ -112,7 +112,7 @@ fn a_field_is_there_once_and_no_other_is() {
 }
 
 #[test]
-fn half_a_receipt_is_none() {
+fn truncated_receipts_are_rejected() {
     for text in REAL.map(str::trim_end) {
         for end in 0..text.len() {
             assert!(Receipt::parse(&text.as_bytes()[..end]).is_err(), "{end}");
@@ -124,7 +124,7 @@ proptest! {
     #![proptest_config(config(1024))]
 
     #[test]
-    fn what_is_let_through_names_only_ours(value in prop_oneof![damaged(&VALUES[0]), damaged(&VALUES[1])]) {
+    fn accepted_receipts_name_only_our_artifacts(value in prop_oneof![damaged(&VALUES[0]), damaged(&VALUES[1])]) {
         if let Some(receipt) = read(&value) {
             check(&receipt);
         }

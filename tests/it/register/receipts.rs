@@ -33,17 +33,17 @@ fn refused(tree: &Tree, why: &str) {
 const WAY_OUT: &str = "aside and register again";
 
 #[sandboxed]
-fn it_is_not_json() {
+fn a_receipt_that_is_not_json_is_rejected() {
     refused(&with_receipt("garbage\n"), WAY_OUT);
 }
 
 #[sandboxed]
-fn it_is_empty() {
+fn an_empty_receipt_is_rejected() {
     refused(&with_receipt(""), WAY_OUT);
 }
 
 #[sandboxed]
-fn it_is_half_written() {
+fn a_truncated_receipt_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let whole = tree.text(RECEIPT);
@@ -54,27 +54,27 @@ fn it_is_half_written() {
 }
 
 #[sandboxed]
-fn it_is_of_a_later_version() {
+fn a_receipt_of_a_later_version_is_rejected() {
     refused(&with_receipt(r#"{"version": 2, "whatever": []}"#), "version 2");
 }
 
 #[sandboxed]
-fn it_has_fields_of_a_later_version() {
+fn a_receipt_with_unknown_fields_is_rejected() {
     refused(&with_receipt(r#"{"version": 1, "systems": {}, "records": [], "more": 1}"#), "more");
 }
 
 #[sandboxed]
-fn it_is_a_list() {
+fn a_receipt_that_is_a_list_is_rejected() {
     refused(&with_receipt("[]"), WAY_OUT);
 }
 
 #[sandboxed]
-fn it_is_not_text() {
+fn a_receipt_that_is_not_utf8_is_rejected() {
     refused(&with_receipt(b"{\"version\": 1, \"\xff"), WAY_OUT);
 }
 
 #[sandboxed]
-fn it_is_a_directory() {
+fn a_directory_as_receipt_is_rejected() {
     let tree = Tree::new().dir(RECEIPT);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says(RECEIPT);
@@ -95,7 +95,7 @@ fn refused_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
 
 /// Whatever the record says of it, `unregister all` takes no such file away.
 #[sandboxed]
-fn it_names_files_of_others() {
+fn a_receipt_that_names_foreign_files_is_rejected() {
     let tree = Tree::new().file("etc/passwd", "root\n");
     tree.register("aarch64").exits(0);
     let sha256 = Sha256::of_bytes(b"root\n").to_string();
@@ -128,7 +128,7 @@ fn it_names_files_of_others() {
 }
 
 #[sandboxed]
-fn it_names_entries_of_others() {
+fn a_receipt_that_names_foreign_entries_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let line = |name: &str, interpreter: &str| format!(":{name}:M:0:abc::{interpreter}:F");
@@ -145,7 +145,7 @@ fn it_names_entries_of_others() {
 }
 
 #[sandboxed]
-fn it_names_systems_that_nobody_knows() {
+fn a_receipt_that_names_unknown_systems_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     refused_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
@@ -157,7 +157,7 @@ fn it_names_systems_that_nobody_knows() {
 /// The way out that the message names leads out.
 /// What is to the letter as we make it is ours, receipt or not.
 #[sandboxed]
-fn it_may_be_moved_aside() {
+fn register_works_after_a_bad_receipt_was_moved_aside() {
     let tree = with_receipt("garbage");
     std::fs::rename(tree.path(RECEIPT), tree.path("var/lib/old.json")).unwrap();
     tree.register("aarch64").exits(0).prints("proven");
@@ -167,7 +167,7 @@ fn it_may_be_moved_aside() {
 }
 
 #[sandboxed]
-fn it_was_lost() {
+fn unregister_without_a_receipt_removes_only_unchanged_files() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register("riscv64").exits(0);
@@ -184,7 +184,7 @@ fn it_was_lost() {
 }
 
 #[sandboxed]
-fn temporary_files_of_a_killed_run_are_swept() {
+fn the_next_run_removes_temporary_files() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let left = ["usr/local/libexec/binfmt-nix/.binfmt-nix-Ab12", "var/lib/binfmt-nix/.binfmt-nix-Cd34"];
@@ -209,7 +209,7 @@ fn cut_short(tree: &Tree) {
 }
 
 #[sandboxed]
-fn a_run_that_was_killed_before_its_last_record() {
+fn register_completes_a_run_without_its_last_record() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -225,7 +225,7 @@ fn a_run_that_was_killed_before_its_last_record() {
 }
 
 #[sandboxed]
-fn undo_of_a_run_that_was_killed() {
+fn unregister_undoes_an_incomplete_run() {
     // After which of its things it was killed.
     for gone in [&[][..], &[NIX_CONF], &[NIX_CONF, OWN_CONF], &[OWN_CONF, BOOT], &[BOOT, EMULATOR]] {
         let tree = Tree::new();

@@ -9,7 +9,7 @@ use crate::support::tree::EMULATOR;
 use crate::support::{Then, Tree, liar, qemu};
 
 #[sandboxed]
-fn a_new_emulator_takes_over() {
+fn register_replaces_the_emulator() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let old = fs::metadata(tree.path(EMULATOR)).unwrap().ino();
@@ -28,7 +28,7 @@ fn a_new_emulator_takes_over() {
 }
 
 #[sandboxed]
-fn and_can_be_undone_exactly() {
+fn unregister_after_upgrades_restores_every_byte() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -54,18 +54,18 @@ fn the_old_one_stays(bad: &Path) {
 }
 
 #[sandboxed]
-fn one_that_does_not_work_leaves_the_old_one() {
+fn a_new_emulator_that_does_not_work_is_rolled_back() {
     the_old_one_stays(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
 }
 
 #[sandboxed]
-fn one_that_is_no_qemu_leaves_the_old_one() {
+fn a_file_that_is_not_qemu_is_rejected() {
     the_old_one_stays(&outside("liar", b"#!/bin/sh\n"));
 }
 
 /// Its inode is pinned by an entry only as long as there is one: no temporary file, no second name.
 #[sandboxed]
-fn nothing_is_left_of_the_old_one() {
+fn the_old_emulator_is_removed() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register_by("aarch64", &other_qemu("aarch64"), &[]).exits(0);
@@ -76,7 +76,7 @@ fn nothing_is_left_of_the_old_one() {
 
 /// The kernel still runs the old file; status says so, and undo leaves what is not ours.
 #[sandboxed]
-fn the_file_was_replaced_by_somebody() {
+fn an_emulator_replaced_by_another_tool_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let theirs = tree.path("usr/local/libexec/binfmt-nix/theirs");
@@ -92,7 +92,7 @@ fn the_file_was_replaced_by_somebody() {
 }
 
 #[sandboxed]
-fn the_file_was_removed_by_somebody() {
+fn a_removed_emulator_is_installed_again() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);

@@ -19,7 +19,7 @@ fn theirs(name: &str, system: &str) -> String {
 }
 
 #[sandboxed]
-fn one_entry_is_removed() {
+fn a_removed_entry_is_registered_again() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     for _ in 0..2 {
@@ -31,7 +31,7 @@ fn one_entry_is_removed() {
 }
 
 #[sandboxed]
-fn one_without_a_file_is_removed() {
+fn a_removed_entry_in_memory_is_registered_again() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     // It is known by its form, and by another binfmt-nix as well.
@@ -50,7 +50,7 @@ fn one_without_a_file_is_removed() {
 
 /// Whatever the emulator came from is gone by then: for one in memory, nothing has to be brought again.
 #[sandboxed]
-fn the_table_is_flushed() {
+fn a_flushed_table_is_filled_again() {
     for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted();
         let theirs = theirs("theirs", "s390x");
@@ -70,7 +70,7 @@ fn the_table_is_flushed() {
 
 /// As a restarted systemd-binfmt does: it removes all and puts its own in, one by one. The lock keeps the hold out.
 #[sandboxed]
-fn it_goes_in_above_those_that_came_meanwhile() {
+fn the_new_entry_precedes_entries_added_meanwhile() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &["--in-memory", "--force"]);
     let lock = File::open(tree.path(LOCK)).unwrap();
@@ -87,7 +87,7 @@ fn it_goes_in_above_those_that_came_meanwhile() {
 
 /// What somebody did to another system of the same hold is not undone on the way.
 #[sandboxed]
-fn one_of_two_systems() {
+fn only_the_removed_system_is_registered_again() {
     let tree = Tree::new().mounted();
     tree.register("aarch64").exits(0);
     tree.register("riscv64").exits(0);
@@ -104,7 +104,7 @@ fn one_of_two_systems() {
 
 /// A registration with files has a second name.
 #[sandboxed]
-fn another_takes_its_name() {
+fn the_second_name_is_used_when_the_first_is_taken() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     let lock = File::open(tree.path(LOCK)).unwrap();
@@ -119,7 +119,7 @@ fn another_takes_its_name() {
 }
 
 #[sandboxed]
-fn it_can_not_be_put_back_until_it_can() {
+fn a_taken_name_is_reported_until_it_is_free() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     let lock = File::open(tree.path(LOCK)).unwrap();
@@ -137,7 +137,7 @@ fn it_can_not_be_put_back_until_it_can() {
 }
 
 #[sandboxed]
-fn somebody_elses_newer_entry() {
+fn a_newer_foreign_entry_is_reported_and_kept() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     tree.enter(&theirs("theirs", "aarch64"));
@@ -152,7 +152,7 @@ fn somebody_elses_newer_entry() {
 }
 
 #[sandboxed]
-fn somebody_disables_it() {
+fn a_disabled_entry_is_reported_and_kept() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     tree.write_kernel(ENTRY, "0");
@@ -165,7 +165,7 @@ fn somebody_disables_it() {
 }
 
 #[sandboxed]
-fn somebody_switches_the_table_off() {
+fn a_disabled_table_is_reported_and_kept() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     tree.write_kernel("status", "0");
@@ -182,7 +182,7 @@ fn somebody_switches_the_table_off() {
 
 /// Nobody else has it mounted, so that without the hold all entries would be gone.
 #[sandboxed]
-fn the_table_is_unmounted() {
+fn an_unmounted_table_is_mounted_with_its_entries() {
     for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new().mounted().entry(&theirs("theirs", "s390x"));
         let mut held = Held::begin(&tree, "aarch64", options);
@@ -200,7 +200,7 @@ fn the_table_is_unmounted() {
 }
 
 #[sandboxed]
-fn it_was_unmounted_and_is_flushed() {
+fn a_flush_after_an_unmount_is_repaired() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     umount2(&tree.path(TABLE), MntFlags::MNT_DETACH).unwrap();
@@ -212,7 +212,7 @@ fn it_was_unmounted_and_is_flushed() {
 
 /// One that is as good as ours is used; when it is gone, ours goes in.
 #[sandboxed]
-fn an_entry_of_this_system() {
+fn a_removed_foreign_entry_is_replaced_by_our_own() {
     let system = Path::new("/tree/usr/bin/qemu-aarch64");
     let tree =
         Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(crate::support::qemu("aarch64")).unwrap());
@@ -227,7 +227,7 @@ fn an_entry_of_this_system() {
 }
 
 #[sandboxed]
-fn a_table_that_was_not_mounted() {
+fn a_table_mounted_by_watch_is_mounted_again() {
     let tree = Tree::new();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     assert!(tree.is_mounted() && tree.runs("aarch64"));

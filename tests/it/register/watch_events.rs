@@ -3,7 +3,6 @@
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -11,7 +10,7 @@ use serde_json::Value;
 use crate::support::Tree;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
-use crate::support::watcher::{Held, until};
+use crate::support::watcher::{Held, LIMIT, until};
 
 const ENTRY: &str = "qemu-aarch64";
 
@@ -24,7 +23,7 @@ fn is_ready() -> bool {
 }
 
 #[sandboxed]
-fn a_ready_file() {
+fn the_ready_file_follows_the_state() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &["--ready-file", &ready()]);
     until("it is ready", is_ready);
@@ -49,7 +48,7 @@ fn a_ready_file() {
 }
 
 #[sandboxed]
-fn a_ready_file_that_was_left() {
+fn a_stale_ready_file_is_removed() {
     let tree = Tree::new().mounted();
     let held = Held::begin(&tree, "aarch64", &["--ready-file", &ready()]);
     until("it is ready", is_ready);
@@ -62,7 +61,7 @@ fn a_ready_file_that_was_left() {
 }
 
 #[sandboxed]
-fn what_is_no_ready_file() {
+fn other_files_are_not_used_as_ready_file() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     std::fs::write(ready(), "precious").unwrap();
@@ -77,7 +76,7 @@ fn what_is_no_ready_file() {
 }
 
 #[sandboxed]
-fn a_ready_file_where_others_can_write() {
+fn a_ready_file_in_a_writable_directory_is_rejected() {
     let tree = Tree::new().mounted().dir("open").mode("open", 0o777);
     let before = tree.snapshot();
     let path = tree.path("open/ready");
@@ -102,12 +101,12 @@ fn hears(socket: &UnixDatagram, text: &str) -> String {
 fn manager() -> (UnixDatagram, String) {
     let path = format!("{SCRATCH}/notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     (socket, path)
 }
 
 #[sandboxed]
-fn a_service_manager() {
+fn the_service_manager_gets_the_state() {
     let (socket, path) = manager();
     let tree = Tree::new().mounted();
     let mut held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
@@ -125,17 +124,17 @@ fn a_service_manager() {
 }
 
 #[sandboxed]
-fn a_service_manager_in_no_file_system() {
+fn an_abstract_notify_socket_works() {
     // A network namespace has its own names.
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name("manager").unwrap()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     let tree = Tree::new().mounted();
     let _held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", "@manager")]);
     hears(&socket, "READY=1");
 }
 
 #[sandboxed]
-fn a_service_manager_that_does_not_read() {
+fn a_full_notify_socket_does_not_block() {
     let (socket, path) = manager();
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
@@ -150,7 +149,7 @@ fn a_service_manager_that_does_not_read() {
 }
 
 #[sandboxed]
-fn a_watchdog() {
+fn the_watchdog_is_notified() {
     let (socket, path) = manager();
     let tree = Tree::new().mounted();
     let watchdog = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "200000")];
@@ -173,7 +172,7 @@ fn a_watchdog() {
 
 /// Each line of stdout is one document: what `register` prints, and then events.
 #[sandboxed]
-fn programs() {
+fn each_line_of_json_output_is_a_document() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin_in(&tree, "aarch64", &["--json", "--on-stop", "remove"], &[]);
     held.prints("\"holding\"");
@@ -200,7 +199,7 @@ fn programs() {
 }
 
 #[sandboxed]
-fn the_time_is_told() {
+fn each_line_starts_with_the_time() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin_in(&tree, "aarch64", &[], &[]);
     let line = held.says(" info holding ");

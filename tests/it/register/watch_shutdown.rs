@@ -9,7 +9,7 @@ use crate::support::{Tree, qemu};
 const ENTRY: &str = "qemu-aarch64";
 
 #[sandboxed]
-fn entries_stay() {
+fn entries_stay_by_default() {
     let tree = Tree::new().mounted();
     let held = Held::begin(&tree, "aarch64", &[]);
     let before = tree.table();
@@ -20,7 +20,7 @@ fn entries_stay() {
 }
 
 #[sandboxed]
-fn entries_go() {
+fn on_stop_remove_unregisters() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     let mut held = Held::begin(&tree, "aarch64", &["--on-stop", "remove"]);
@@ -32,7 +32,7 @@ fn entries_go() {
 }
 
 #[sandboxed]
-fn entries_in_memory_go() {
+fn on_stop_remove_unregisters_entries_in_memory() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     let held = Held::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
@@ -42,7 +42,7 @@ fn entries_in_memory_go() {
 
 /// Even one that somebody unmounted, so that it was mounted again.
 #[sandboxed]
-fn a_mount_of_ours_goes() {
+fn on_stop_remove_unmounts_our_table() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let mut held = Held::begin(&tree, "aarch64", &["--on-stop", "remove"]);
@@ -54,7 +54,7 @@ fn a_mount_of_ours_goes() {
 }
 
 #[sandboxed]
-fn each_signal_ends_it() {
+fn each_signal_stops_watch() {
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
         let tree = Tree::new().mounted();
         let held = Held::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
@@ -66,7 +66,7 @@ fn each_signal_ends_it() {
 
 /// It waits for the lock then; what it had begun is taken back, and the end is the usual one.
 #[sandboxed]
-fn a_signal_while_it_registers() {
+fn a_signal_interrupts_a_registration() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &[]);
     let lock = std::fs::File::open(tree.path(LOCK)).unwrap();
@@ -78,7 +78,7 @@ fn a_signal_while_it_registers() {
 }
 
 #[sandboxed]
-fn killed() {
+fn a_killed_watch_can_be_started_again() {
     let tree = Tree::new().mounted();
     let fresh = tree.snapshot();
     let held = Held::begin(&tree, "aarch64", &[]);
@@ -94,7 +94,7 @@ fn killed() {
 }
 
 #[sandboxed]
-fn killed_without_files() {
+fn a_killed_watch_in_memory_can_be_started_again() {
     let tree = Tree::new().mounted();
     drop(Held::begin(&tree, "aarch64", &["--in-memory"]).ends_by(Signal::SIGKILL));
     assert!(tree.runs("aarch64"));
@@ -106,7 +106,7 @@ fn killed_without_files() {
 }
 
 #[sandboxed]
-fn a_second_one() {
+fn a_second_watch_waits_or_fails() {
     let tree = Tree::new().mounted();
     let held = Held::begin(&tree, "aarch64", &[]);
     let before = tree.snapshot();
@@ -123,7 +123,7 @@ fn a_second_one() {
 }
 
 #[sandboxed]
-fn not_unregistered_meanwhile() {
+fn unregister_is_rejected_while_watch_runs() {
     let tree = Tree::new().mounted();
     tree.register("riscv64").exits(0);
     let held = Held::begin(&tree, "aarch64", &[]);
@@ -133,7 +133,7 @@ fn not_unregistered_meanwhile() {
         tree.run(args).exits(3).says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
-    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64, stays"));
+    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64"));
     // Another system is not held.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
@@ -141,7 +141,7 @@ fn not_unregistered_meanwhile() {
 }
 
 #[sandboxed]
-fn unregistered_afterwards() {
+fn unregister_works_after_watch_ended() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let tree = Tree::new().mounted();
         let before = tree.snapshot();
@@ -154,11 +154,13 @@ fn unregistered_afterwards() {
 
 /// A container has a /run of its own: there the lock of another one's hold is not seen.
 #[sandboxed]
-fn elsewhere_it_is_known_by_its_form() {
+fn an_entry_of_watch_is_recognized_without_the_lock() {
     let tree = Tree::new().mounted();
     let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
     tree.remove(HOLD_LOCK);
-    tree.run(&["status"]).exits(0).says("aarch64: a register --watch made it, and puts it back while it runs");
+    tree.run(&["status"])
+        .exits(0)
+        .says("aarch64: registered by register --watch, which registers it again while it runs");
     let done = tree.unregister("aarch64").exits(0);
     done.says("binfmt-nix-aarch64 was made by a register --watch, which puts it back while it runs");
     held.says("info registered system=aarch64");
@@ -166,23 +168,23 @@ fn elsewhere_it_is_known_by_its_form() {
 }
 
 #[sandboxed]
-fn a_dry_run() {
+fn a_dry_run_of_watch_writes_nothing() {
     for options in [&[][..], &["--in-memory"]] {
         let tree = Tree::new();
         let before = tree.snapshot();
         let options = [options, &["--watch", "--dry-run"]].concat();
         let done = tree.register_with("aarch64", &options).exits(0).prints("would register");
-        done.says("it would stay then").says("leaves the entries");
+        done.says("it would then keep running").says("leaves the entries");
         let options = [&options[..], &["--on-stop", "remove", "--json"]].concat();
         let outcome = tree.register_with("aarch64", &options).exits(0).json();
-        assert!(outcome["notes"].to_string().contains("takes the entries away"), "{outcome:#}");
+        assert!(outcome["notes"].to_string().contains("removes the entries"), "{outcome:#}");
         before.is_untouched_in(&tree);
         crate::support::runs::gone(tree);
     }
 }
 
 #[sandboxed]
-fn what_makes_no_sense() {
+fn options_that_contradict_watch_are_rejected() {
     let offline = Tree::offline();
     let before = offline.snapshot();
     for options in [&["--watch"][..], &["--watch", "--in-memory"], &["--watch", "--dry-run"]] {
@@ -207,7 +209,7 @@ fn what_makes_no_sense() {
 
 /// What it needs to stay it has before it registers: if that cannot be had, nothing is changed.
 #[sandboxed]
-fn what_it_needs_cannot_be_had() {
+fn missing_prerequisites_fail_before_the_first_change() {
     crate::support::sandbox::with_all_users();
     crate::diagnose::doctor::running_host::usual_proc();
     let tree = Tree::new().mounted();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use binfmt_nix::qemu::catalog::{Block, Catalog, Member, Package, Span};
 use binfmt_nix::qemu::download::protocol::DownloadMessage;
 use binfmt_nix::qemu::download::supervise_package::{DownloadWorkerError, PackageSupervisor};
-use binfmt_nix::qemu::download::{DownloadEvent, DownloadSummary, MOST_ASKS, Mirror, MirrorFailure};
+use binfmt_nix::qemu::download::{DownloadEvent, DownloadSummary, MAX_ATTEMPTS, Mirror, MirrorFailure};
 use binfmt_nix::sandbox::frame;
 use binfmt_nix::sandbox::frame::MissingProtection;
 use binfmt_nix::sandbox::session::Handshake;
@@ -85,7 +85,7 @@ fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result
 }
 
 #[test]
-fn any_bytes() {
+fn arbitrary_bytes_never_panic() {
     check(4000, (vec(any::<u8>(), 0..2000), 1_usize..700), |(bytes, size)| {
         receive(bytes.chunks(size)).0.ok();
         Ok(())
@@ -155,7 +155,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn any_frames() {
+fn arbitrary_frames_never_panic() {
     check(4000, (vec(frame(), 0..40), 1_usize..900), |(frames, size)| {
         receive(frames.concat().chunks(size)).0.ok();
         Ok(())
@@ -181,7 +181,7 @@ fn download() -> Vec<Vec<u8>> {
 
 /// One frame lost, doubled, moved or replaced: it is never taken for a download of something else.
 #[test]
-fn frames_that_nearly_are_a_download() {
+fn a_damaged_download_is_never_accepted() {
     let honest = download();
     let last = honest.len();
     check(4000, (0..last, 0..last, 0..4, frame()), move |(from, to, what, other)| {
@@ -201,7 +201,7 @@ fn frames_that_nearly_are_a_download() {
 }
 
 #[test]
-fn a_download_in_any_pieces() {
+fn pieces_of_any_size_give_the_download() {
     let whole = download().concat();
     for size in [1, 2, 3, 4, 5, 6, 7, 100, 4096, whole.len()] {
         let (result, files) = receive(whole.chunks(size));
@@ -216,7 +216,7 @@ fn a_download_in_any_pieces() {
 
 /// Every reason crosses as it is.
 #[test]
-fn what_is_said_arrives() {
+fn every_failure_arrives_unchanged() {
     check(2000, reason(), |reason| {
         let (package, mirrors) = (package(), mirrors());
         let plan = package.plan_blocks(&["arm"]).unwrap();
@@ -243,7 +243,7 @@ fn what_is_said_arrives() {
 }
 
 #[test]
-fn a_text_cannot_steer_a_terminal() {
+fn worker_text_is_sanitized() {
     let evil = "\u{1b}[2Jall is well\nnote: \u{202e}";
     for word in [
         DownloadMessage::GaveUp(MirrorFailure::Broken(evil.to_owned())),
@@ -287,8 +287,8 @@ fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
         });
         (gave_up, result)
     };
-    // The fuzz target `fetcher_words` found this one: more failures than mirrors, and then a broken frame.
-    let found = include_bytes!("../../fuzz/corpus/fetcher_words/gives_up_three_times");
+    // The fuzz target `download_messages` found this one: more failures than mirrors, and then a broken frame.
+    let found = include_bytes!("../../fuzz/corpus/download_messages/gives_up_three_times");
     let (gave_up, result) = failures(&found[1..]);
     assert!(gave_up == 3 && matches!(result, Err(DownloadWorkerError::Protocol(_))), "{gave_up}: {result:?}");
 
@@ -299,7 +299,7 @@ fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
         frame::write_message(&mut input, &DownloadMessage::GaveUp(MirrorFailure::Broken("reset".into()))).unwrap();
     }
     let (gave_up, result) = failures(&input);
-    assert_eq!(gave_up, mirrors.len() * MOST_ASKS);
+    assert_eq!(gave_up, mirrors.len() * MAX_ATTEMPTS);
     let Err(DownloadWorkerError::Protocol(why)) = result else { panic!("{result:?}") };
     assert!(why.to_string().contains("mirror"), "{why}");
 }

@@ -21,6 +21,10 @@ use nix::sys::signal::{Signal, raise};
 /// Before this one stands in the URL, the play; set for a child that is to be honest.
 const HONEST: &str = "BINFMT_NIX_TEST_HONEST";
 
+/// The longest time that the tool takes for a worker which ends by itself, or to end one which does not. A worker that
+/// says nothing stays for longer than that, so a tool that waited for its end would exceed the limit.
+const LIMIT: Duration = Duration::from_secs(180);
+
 /// A download whose child plays this; it is interrupted after `patience`. How many bytes the sink was given, too.
 fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
     let catalog = Catalog::embedded().unwrap();
@@ -36,12 +40,12 @@ fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
         Ok(())
     };
     let error = confined::download_package(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
-    assert!(since.elapsed() < patience + Duration::from_secs(5), "{error} after {:?}", since.elapsed());
+    assert!(since.elapsed() < patience + LIMIT, "{error} after {:?}", since.elapsed());
     (error, given)
 }
 
 fn complaint(play: &str) -> String {
-    let (error, given) = played(play, b"", Duration::from_secs(20));
+    let (error, given) = played(play, b"", LIMIT);
     assert_eq!((error.exit_code(), given), (Code::Failed, 0));
     assert!(error.hint().unwrap().contains("please report it"));
     error.to_string()
@@ -82,7 +86,7 @@ pub(crate) fn child() -> ExitCode {
             frame::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
             while frame::write_message(&mut out, &DownloadMessage::Moved { bytes: 1, of: 2 }).is_ok() {}
         }
-        Some(_) => sleep(Duration::from_secs(60)),
+        Some(_) => sleep(3 * LIMIT),
     }
     out.flush().unwrap();
     ExitCode::SUCCESS
@@ -104,12 +108,12 @@ fn honest(mut text: String) -> ExitCode {
 }
 
 #[test]
-fn that_say_nothing_and_end() {
+fn an_exit_without_a_word_is_reported() {
     assert_eq!(complaint("mute"), "the process that downloads ended too early, with exit status: 0");
 }
 
 #[test]
-fn that_complain() {
+fn stderr_of_a_failed_worker_is_reported() {
     let said = complaint("moaning");
     assert_eq!(
         said,
@@ -118,31 +122,31 @@ fn that_complain() {
 }
 
 #[test]
-fn that_are_killed() {
+fn a_killed_worker_is_reported() {
     assert_eq!(complaint("dying"), "the process that downloads was killed by signal 6 SIGABRT");
 }
 
 #[test]
-fn that_say_nonsense() {
+fn an_unknown_frame_is_rejected() {
     assert_eq!(complaint("mad"), "the process that downloads said what it must not: a frame of the kind 72");
 }
 
 #[test]
-fn that_promise_too_much() {
+fn an_oversized_frame_is_rejected() {
     let said = complaint("boasting");
     assert_eq!(said, "the process that downloads said what it must not: a frame of 4294967295 bytes");
 }
 
 #[test]
-fn that_give_too_much() {
-    let (error, given) = played("generous", b"", Duration::from_secs(20));
+fn excess_bytes_are_rejected() {
+    let (error, given) = played("generous", b"", LIMIT);
     let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
     assert!(given > 0 && given <= 16_661_520, "{given}");
 }
 
 #[test]
-fn that_give_too_little() {
+fn missing_bytes_are_rejected() {
     let said = complaint("stingy");
     let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
     assert_eq!(said, wanted);
@@ -155,17 +159,17 @@ fn interrupted(play: &str, extra_roots: &[u8]) {
 }
 
 #[test]
-fn that_are_silent() {
+fn a_silent_worker_can_be_interrupted() {
     interrupted("silent", b"");
 }
 
 /// It never reads the rest of its job, which is longer than any pipe.
 #[test]
-fn that_are_deaf() {
+fn a_worker_that_reads_nothing_can_be_interrupted() {
     interrupted("deaf", &vec![b'x'; 4 << 20]);
 }
 
 #[test]
-fn that_talk_without_end() {
+fn an_endless_worker_can_be_interrupted() {
     interrupted("chattering", b"");
 }

@@ -82,7 +82,7 @@ fn deb() -> Arc<Vec<u8>> {
 
 /// The file is its owner's alone, in a directory of the same kind: nobody could read it.
 #[test]
-fn authorities_of_roots_own_are_trusted() {
+fn certificates_readable_only_by_root_are_trusted() {
     let (root, config) = authority();
     let server = Server::start(&deb(), Manner::Ranges);
     let url = https(config, server.address.clone());
@@ -131,7 +131,7 @@ fn proxies_are_used() {
 
 /// Started by hand, it says what it wants, and does nothing.
 #[test]
-fn without_a_job_nothing_is_done() {
+fn a_worker_without_a_job_fails() {
     let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(["internal", "download"]).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(1), "{said}");

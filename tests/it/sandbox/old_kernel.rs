@@ -54,7 +54,7 @@ fn registered(program: &str, before: &[&str]) -> Output {
 }
 
 #[test]
-fn a_note_says_what_it_lacks() {
+fn a_note_names_the_missing_protections() {
     let itself = std::env::current_exe().unwrap();
     let done = registered(itself.to_str().unwrap(), &[ROLE]);
     let note = "this kernel or container has no Landlock and no seccomp filters: the process that downloads could \
@@ -65,7 +65,7 @@ fn a_note_says_what_it_lacks() {
 }
 
 #[test]
-fn a_kernel_that_has_all_needs_no_note() {
+fn a_complete_kernel_gets_no_note() {
     let done = registered(env!("CARGO_BIN_EXE_binfmt-nix"), &[]);
     let said = String::from_utf8(done.stderr).unwrap();
     if said.contains("this kernel or container has no") {

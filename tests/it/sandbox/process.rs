@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::support::skip;
 
+/// The longest wait for anything in these tests.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// A tool that waits for its child, which waits for a server.
 struct Stalled {
     tool: Child,
@@ -40,9 +43,9 @@ impl Stalled {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let soon = Instant::now() + Duration::from_secs(300);
+        let deadline = Instant::now() + LIMIT;
         while !asked.is_finished() {
-            assert!(Instant::now() < soon && tool.try_wait().unwrap().is_none(), "no download has begun");
+            assert!(Instant::now() < deadline && tool.try_wait().unwrap().is_none(), "no download has begun");
             sleep(Duration::from_millis(2));
         }
         // The connection stays open until the test ends.
@@ -70,8 +73,9 @@ fn lives(id: Pid) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-fn gone_within(id: Pid, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+/// Waits for the end of a process; false after a limit that no machine is too slow for.
+fn ends(id: Pid) -> bool {
+    let deadline = Instant::now() + LIMIT;
     while lives(id) && Instant::now() < deadline {
         sleep(Duration::from_millis(1));
     }
@@ -79,7 +83,7 @@ fn gone_within(id: Pid, patience: Duration) -> bool {
 }
 
 #[test]
-fn it_is_confined() {
+fn the_worker_is_confined() {
     let stalled = Stalled::new();
     let (privileges, filter) = (stalled.status("NoNewPrivs"), stalled.status("Seccomp"));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| stalled.status(set));
@@ -90,7 +94,7 @@ fn it_is_confined() {
 }
 
 #[test]
-fn it_is_nobody_and_holds_nothing() {
+fn the_worker_is_another_user_with_only_its_own_files() {
     if !geteuid().is_root() {
         skip("users", "not root: there is no other user to become, and what the child holds is hidden");
     }
@@ -118,7 +122,7 @@ fn it_is_nobody_and_holds_nothing() {
 }
 
 #[test]
-fn it_ends_with_its_parent() {
+fn the_worker_ends_with_the_tool() {
     let mut stalled = Stalled::new();
     // It cannot do anything about it itself.
     kill(stalled.child, Signal::SIGSTOP).unwrap();
@@ -127,21 +131,23 @@ fn it_ends_with_its_parent() {
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
     lock.try_lock().unwrap();
-    assert!(gone_within(stalled.child, Duration::from_secs(25)));
+    assert!(ends(stalled.child));
 }
 
+/// A worker that is stopped neither ends nor reaches one of its own limits, and without the signal the tool reports a
+/// silent worker after five minutes with another exit status: so only the signal can end the tool like this.
 #[test]
-fn a_signal_ends_both() {
+fn a_signal_ends_the_tool_and_the_worker() {
     let stalled = Stalled::new();
-    let (child, since) = (stalled.child, Instant::now());
+    let child = stalled.child;
+    kill(child, Signal::SIGSTOP).unwrap();
     kill(Pid::from_raw(i32::try_from(stalled.tool.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(stalled.done().status.code(), Some(143));
-    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     assert!(!lives(child));
 }
 
 #[test]
-fn its_death_is_told() {
+fn a_killed_worker_is_reported() {
     let stalled = Stalled::new();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     let installed = stalled.root.path().join("usr");

@@ -143,7 +143,7 @@ fn root() {
 const OPTIONAL: [&str; 5] = ["io_uring_setup", "bpf", "keyctl", "userfaultfd", "perf_event_open"];
 
 #[test]
-fn attempts_are_possible_with_rights() {
+fn unconfined_attempts_succeed() {
     root();
     let came = tried("free");
     needs_are_met(&came);
@@ -155,7 +155,7 @@ fn attempts_are_possible_with_rights() {
 }
 
 #[test]
-fn nothing_is_left_of_real_root() {
+fn confined_root_has_no_rights() {
     root();
     let came = tried("root");
     assert_eq!((came["uid"].as_str(), came["gid"].as_str()), ("65534", "65534"));
@@ -164,7 +164,7 @@ fn nothing_is_left_of_real_root() {
 }
 
 #[test]
-fn nothing_is_left_of_a_namespaces_root() {
+fn confined_namespace_root_has_no_rights() {
     let came = tried("namespace");
     assert_eq!((came["uid"].as_str(), came["gid"].as_str()), ("0", "0"));
     needs_are_met(&came);
@@ -172,14 +172,14 @@ fn nothing_is_left_of_a_namespaces_root() {
 }
 
 #[test]
-fn names_are_read_through_links() {
+fn linked_resolver_files_are_readable() {
     let came = tried("linked");
     needs_are_met(&came);
     all_is_refused(&came);
 }
 
 #[test]
-fn who_unpacks_has_no_network() {
+fn an_unpacking_worker_has_no_network() {
     let came = tried("unpack");
     all_is_refused(&came);
     // Where there is no such library, there is nothing to be refused.

@@ -162,7 +162,7 @@ fn list(value: &Value) -> Result<&[Value], String> {
 }
 
 #[test]
-fn a_document_that_is_not_as_its_schema_says_is_found() {
+fn documents_that_violate_their_schema_are_found() {
     let good = serde_json::json!({ "version": 1, "lines": ["a = b"] });
     holds(&good);
     let schema = DOCUMENTS.iter().find(|(field, _)| *field == "/lines").unwrap().1;

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use binfmt_nix::qemu::download::Mirror;
 
+/// The longest wait for a client; a silent server is silent for as long.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// How a server answers.
 #[derive(Clone)]
 pub(crate) enum Manner {
@@ -103,8 +106,8 @@ impl Server {
 
     /// Whether the client closed the connection while there was more to send.
     pub(crate) fn was_closed(&self) -> bool {
-        let patience = Instant::now() + Duration::from_secs(5);
-        while !self.log.closed.load(Ordering::SeqCst) && Instant::now() < patience {
+        let deadline = Instant::now() + LIMIT;
+        while !self.log.closed.load(Ordering::SeqCst) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         self.log.closed.load(Ordering::SeqCst)
@@ -179,10 +182,10 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
         Manner::Status(code, header) => {
             out.all(&[format!("HTTP/1.1 {code} X\r\nContent-Length: 0\r\n{header}\r\n\r\n").as_bytes()])?;
         }
-        Manner::Silent => thread::sleep(Duration::from_secs(20)),
+        Manner::Silent => thread::sleep(LIMIT),
         Manner::HeadOnly => {
             out.all(&[rightly.as_bytes()])?;
-            thread::sleep(Duration::from_secs(20));
+            thread::sleep(LIMIT);
         }
         Manner::Drip => {
             out.all(&[rightly.as_bytes()])?;

@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 use super::output::Done;
 use super::{Tree, qemu, schema};
 
-/// So long anything is waited for: what takes longer does not come.
-const LIMIT: Duration = Duration::from_secs(600);
+/// The longest wait for anything that a `register --watch` does.
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// Killed when it is dropped.
 pub(crate) struct Held {

@@ -28,7 +28,7 @@ pub(super) fn gather_environment(host: &Host, facts: &Facts) -> Environment {
 /// answer: the executable of the parent process is for another machine.
 fn is_emulated(machine: &str) -> bool {
     let parent = Path::new("/proc").join(nix::unistd::getppid().to_string()).join("exe");
-    let Ok(head) = host::user_files::read_first_bytes(&parent, WINDOW as u64) else { return false };
+    let Ok(head) = host::user_files::read_path_head(&parent, WINDOW as u64) else { return false };
     let Some(own) = Arch::of_host(machine) else { return false };
     // A 32-bit personality changes `uname -m` within a family, without emulation.
     let family = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
@@ -77,7 +77,7 @@ pub(super) fn find_foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> 
             if !host.is_regular_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
                 continue;
             }
-            let head = host::user_files::read_first_bytes(&host.at(&sudo), WINDOW as u64).unwrap_or_default();
+            let head = host::user_files::read_path_head(&host.real_path(&sudo), WINDOW as u64).unwrap_or_default();
             if let Some(arch) = Arch::ALL.iter().find(|arch| arch.pattern().matches(&head)) {
                 found.entry(arch.target).or_insert(sudo);
             }

@@ -32,7 +32,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         Table::Mounted { .. } => Some(host.may_write(&table::entry_path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
-    let root = || host.at(Path::new("/")).components().collect();
+    let root = || host.real_path(Path::new("/")).components().collect();
     let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
     let mut seen = Snapshot {
         machine: facts.machine.clone(),
@@ -94,7 +94,7 @@ fn inspect_interpreters(seen: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
 
 fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
     let (host, path) = (Host::live(), interpreter_path(entry));
-    let Ok(head) = host::user_files::read_first_bytes(path, binary::HEAD_SIZE) else {
+    let Ok(head) = host::user_files::read_path_head(path, binary::HEAD_SIZE) else {
         return InterpreterFile {
             exists: host::user_files::path_exists(path),
             executable: true,

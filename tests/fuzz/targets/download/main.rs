@@ -1,8 +1,8 @@
-//! The whole download, from a server that is honest, lies, breaks off, or sends whatever the input says.
+//! The whole download from a server that is honest, lies, closes connections early, or sends bytes of the input.
 //!
-//! The input makes a small package with its catalogue, blocks that are xz or anything else, and the server's answers.
-//! Whatever comes: no panic; nothing is decoded unless its digest is right; nothing is given beyond a member's end; and what
-//! is called verified is what the catalogue pins.
+//! The input describes a small package with its catalogue, blocks that are xz or other bytes, and the server's answers.
+//! For every input: the tool does not panic; it decodes only bytes whose digest is right; it writes no byte beyond the
+//! end of a member; and it reports only those members as verified that have the digest of the catalogue.
 #![no_main]
 
 mod package;
@@ -15,8 +15,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use binfmt_nix::qemu::catalog::Member;
+use binfmt_nix::qemu::download::{
+    ClientOptions, DownloadEvent, HttpClient, Mirror, Proxies, RootCertificates, download_package,
+};
 use binfmt_nix::sha256::Sha256;
-use binfmt_nix::qemu::download::{Client, ClientOptions, Event, Mirror, Proxies, Roots, download};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,11 +26,11 @@ use package::Deb;
 use server::{Answer, LIES};
 
 fuzz_target!(|data: &[u8]| {
-    // An input that is too short to make a package is none.
+    // An input that is too short for a package is ignored.
     let _ = run(&mut Unstructured::new(data));
 });
 
-static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+static CLIENT: LazyLock<HttpClient> = LazyLock::new(|| {
     let short = Duration::from_millis(300);
     let options = ClientOptions {
         connect: short,
@@ -37,7 +39,7 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| {
         proxies: Proxies::None,
         ..ClientOptions::default()
     };
-    Client::new(&options, Roots::default()).expect("a client")
+    HttpClient::new(&options, RootCertificates::default()).expect("a client")
 });
 
 fn run(input: &mut Unstructured<'_>) -> Result<()> {
@@ -46,7 +48,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     let base = server::serve(deb.bytes.clone(), answers).parse().expect("an address is a URL");
 
     let targets: Vec<&str> = deb.package.members.iter().map(|member| member.target.as_str()).collect();
-    let plan = deb.package.plan(&targets).expect("its own members");
+    let plan = deb.package.plan_blocks(&targets).expect("its own members");
     let mirrors = [Mirror::Archive(base), Mirror::BySha1(server::serve_again().parse().expect("the same"))];
     let (mut given, mut verified): (Vec<(Member, Vec<u8>)>, Vec<String>) = (Vec::new(), Vec::new());
     let mut sink = |member: &Member, bytes: &[u8]| {
@@ -57,20 +59,20 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
         }
         Ok(())
     };
-    let done = download(&plan, &mirrors, &CLIENT, &mut sink, &mut |event| match event {
-        Event::Verified { member } => verified.push(member.target.clone()),
-        Event::Moved { bytes, of } => assert!(bytes <= of, "{bytes} of {of}"),
+    let done = download_package(&plan, &mirrors, &CLIENT, &mut sink, &mut |event| match event {
+        DownloadEvent::Verified { member } => verified.push(member.target.clone()),
+        DownloadEvent::Moved { bytes, of } => assert!(bytes <= of, "{bytes} of {of}"),
         _ => {}
     });
 
     let mut right = Vec::new();
     for (member, content) in given {
         assert!(content.len() as u64 <= member.size, "more than the member");
-        if Sha256::of(&content) == member.sha256 {
+        if Sha256::of_bytes(&content) == member.sha256 {
             right.push(member.target);
         }
     }
-    assert!(verified.iter().all(|target| right.contains(target)), "called verified and is not");
+    assert!(verified.iter().all(|target| right.contains(target)), "reported as verified with a wrong digest");
     assert!(done.is_err() || targets.iter().all(|target| right.iter().any(|other| other == target)));
     Ok(())
 }

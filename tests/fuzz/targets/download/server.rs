@@ -1,4 +1,4 @@
-//! The server: one thread, one connection an answer.
+//! A server with one thread, which gives one answer on each connection.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,27 +9,27 @@ use std::thread;
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
-/// What the next connection gets.
+/// The answer on one connection.
 pub enum Answer {
-    /// The range that was asked for.
+    /// The requested range
     Range,
-    /// The whole file, ranges or not.
+    /// The whole file, whether a range was requested or not
     Whole,
-    /// The range, with every byte another one.
+    /// The requested range with every byte inverted
     Lie,
-    /// The range's first bytes.
+    /// The first bytes of the requested range
     Part(usize),
-    /// A status, and the file all the same.
+    /// This status together with the whole file
     Status(u16),
-    /// Anything.
+    /// These bytes
     Raw(Vec<u8>),
-    /// The right head with this `Content-Range`.
+    /// The right header with this value of `Content-Range`
     Header(Vec<u8>),
 }
 
 impl Answer {
     pub fn new(input: &mut Unstructured<'_>) -> Result<Self> {
-        let some = |input: &mut Unstructured<'_>| {
+        let some_bytes = |input: &mut Unstructured<'_>| {
             let length = input.int_in_range(0..=200)?;
             Ok(input.bytes(length.min(input.len()))?.to_vec())
         };
@@ -38,10 +38,10 @@ impl Answer {
             1 => Self::Whole,
             2 => Self::Lie,
             3 => Self::Part(input.int_in_range(0..=4000)?),
-            // 206 or 200 with the file would be an honest answer.
+            // The status 200 or 206 with the file would be an honest answer.
             4 => Self::Status(input.int_in_range(201..=599)?).not_206(),
-            5 => Self::Raw(some(input)?),
-            _ => Self::Header(some(input)?),
+            5 => Self::Raw(some_bytes(input)?),
+            _ => Self::Header(some_bytes(input)?),
         })
     }
 
@@ -56,7 +56,7 @@ struct Script {
     answers: VecDeque<Answer>,
 }
 
-/// Whether what was sent last was not what was asked for.
+/// Whether the last answer was dishonest
 pub static LIES: AtomicBool = AtomicBool::new(false);
 
 static SCRIPT: Mutex<Option<Script>> = Mutex::new(None);
@@ -68,13 +68,14 @@ static BASE: LazyLock<String> = LazyLock::new(|| {
     base
 });
 
-/// From now on the server has this file, and these answers; then it closes connections.
+/// Gives the server a new file and its next answers, and returns the URL. After these answers the server closes
+/// connections.
 pub fn serve(file: Vec<u8>, answers: Vec<Answer>) -> String {
     *SCRIPT.lock().expect("a lock") = Some(Script { file, answers: answers.into() });
     serve_again()
 }
 
-/// Its URL.
+/// Returns the URL of the server.
 pub fn serve_again() -> String {
     BASE.clone()
 }

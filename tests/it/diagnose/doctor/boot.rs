@@ -1,4 +1,4 @@
-//! `doctor` and what will be there after the next boot; machines that say they are in something else.
+//! `doctor`: entries that do not survive the next boot; and LXC and WSL.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::tree::BOOT;
 use crate::support::{Tree, qemu};
 
 #[sandboxed]
-fn nothing_holds_ours() {
+fn a_missing_boot_file_is_found_and_repaired() {
     let tree = registered();
     tree.remove(BOOT);
     repaired(&tree, &["not-persistent"], "not-persistent", None, &[]);
@@ -17,13 +17,13 @@ fn nothing_holds_ours() {
 }
 
 #[sandboxed]
-fn nothing_holds_theirs() {
+fn a_foreign_entry_without_a_boot_file_is_found_and_repaired() {
     let tree = distribution("PF").without(THEIR_BOOT);
     repaired(&tree, &["not-persistent", "nix-not-told"], "not-persistent", Some("aarch64"), &[]);
 }
 
 #[sandboxed]
-fn nothing_reads_what_holds_it() {
+fn a_boot_file_without_a_reader_is_found() {
     let tree = registered();
     tree.remove("usr/lib/systemd/systemd-binfmt");
     let found = finds(&tree, &["not-persistent"]);
@@ -38,7 +38,7 @@ fn later(tree: &Tree, name: &str, system: &str) -> String {
 }
 
 #[sandboxed]
-fn a_later_file_of_a_package() {
+fn a_later_file_of_a_package_is_masked() {
     let tree = registered();
     let text = later(&tree, "qemu-aarch64", "aarch64");
     tree.write("usr/lib/binfmt.d/zzz.conf", text);
@@ -47,7 +47,7 @@ fn a_later_file_of_a_package() {
 }
 
 #[sandboxed]
-fn a_later_file_of_the_administrator() {
+fn a_later_file_of_the_administrator_is_moved_aside() {
     let tree = registered();
     let text = later(&tree, "mine", "aarch64");
     tree.write("etc/binfmt.d/zzz.conf", text);
@@ -56,24 +56,24 @@ fn a_later_file_of_the_administrator() {
 }
 
 #[sandboxed]
-fn a_later_file_with_other_programs() {
+fn a_later_file_for_another_system_is_accepted() {
     let tree = registered();
     let text = later(&tree, "mine", "riscv64");
     tree.write("etc/binfmt.d/zzz.conf", text);
     finds(&tree, &[]);
 }
 
-/// With flag F the kernel refuses it then.
+/// At the next boot the kernel refuses a rule with flag F whose interpreter is missing.
 #[sandboxed]
-fn a_later_file_whose_interpreter_is_gone() {
+fn a_later_file_without_its_interpreter_is_accepted() {
     let tree = registered();
     tree.write("etc/binfmt.d/zzz.conf", line("mine", "aarch64", std::path::Path::new("/usr/bin/gone"), "PF"));
     finds(&tree, &[]);
 }
 
-/// What such a container shows: nothing is mounted, and it says what it is.
+/// In such a container the table is not mounted, and a file of systemd names the kind of container.
 #[sandboxed]
-fn a_container_of_lxc() {
+fn an_lxc_container_without_a_table_is_found() {
     let tree = registered();
     tree.unmount();
     let tree = tree.file("run/systemd/container", "lxc\n");
@@ -81,9 +81,9 @@ fn a_container_of_lxc() {
     assert!(finding(&found, "lxc-refuses")["repair"].to_string().contains("on the host"), "{found:#}");
 }
 
-/// What WSL shows after systemd-binfmt has emptied the table; and the line brings its entry back.
+/// WSL after systemd-binfmt has emptied the table. The command of the finding registers the entry again.
 #[sandboxed]
-fn windows() {
+fn a_missing_wsl_entry_is_found_and_repaired() {
     let tree = registered().file("proc/sys/kernel/osrelease", "6.6.87.2-microsoft-standard-WSL2\n");
     let found = finds(&tree, &["wsl-interop-gone"]);
     let repair = finding(&found, "wsl-interop-gone")["repair"][0].as_str().unwrap().to_owned();

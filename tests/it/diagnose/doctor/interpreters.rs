@@ -1,4 +1,4 @@
-//! `doctor` and the files that entries lead to.
+//! `doctor`: the interpreters of entries.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,16 +19,16 @@ fn adopted(flags: &str) -> Tree {
     tree
 }
 
-/// What distributions ship: without a boot file that could hold it, it would be another finding.
+/// A machine with an entry of a distribution. Its boot file avoids a second finding.
 fn theirs(program: &[u8], flags: &str) -> Tree {
     let tree = Tree::without_nix().mounted().program(THEIRS, program);
     let entry = line("qemu-aarch64", "aarch64", &tree.path(THEIRS), flags);
     tree.file(crate::register::conflicts::THEIR_BOOT, format!("{entry}\n")).entry(&entry)
 }
 
-/// Its boot file can hold nothing either, then.
+/// Without the interpreter, the boot file has no effect either.
 #[sandboxed]
-fn theirs_is_gone_and_f_holds_it() {
+fn a_removed_interpreter_that_flag_f_holds_is_found_and_repaired() {
     let tree = adopted("PF");
     tree.remove(THEIRS);
     assert!(tree.runs("aarch64"));
@@ -37,7 +37,7 @@ fn theirs_is_gone_and_f_holds_it() {
 }
 
 #[sandboxed]
-fn theirs_is_gone_and_nothing_holds_it() {
+fn a_missing_interpreter_without_flag_f_is_found_and_repaired() {
     let tree = adopted("PF");
     tree.write_kernel("qemu-aarch64", "-1");
     tree.enter(&line("qemu-aarch64", "aarch64", Path::new("/tree/nowhere"), "P"));
@@ -48,7 +48,7 @@ fn theirs_is_gone_and_nothing_holds_it() {
 }
 
 #[sandboxed]
-fn ours_is_gone() {
+fn a_removed_emulator_of_the_tool_is_found_and_repaired() {
     let tree = registered();
     tree.remove(EMULATOR);
     assert!(tree.runs("aarch64"));
@@ -58,9 +58,9 @@ fn ours_is_gone() {
     finds(&tree, &[]);
 }
 
-/// Restored from a backup: the same bytes, another inode.
+/// A backup restores the same bytes with another inode.
 #[sandboxed]
-fn ours_was_replaced_by_the_same() {
+fn an_emulator_restored_from_a_backup_is_registered_again() {
     let make = || {
         let tree = registered();
         let bytes = tree.read(EMULATOR);
@@ -77,9 +77,9 @@ fn ours_was_replaced_by_the_same() {
     assert!(tree.runs("aarch64"));
 }
 
-/// What `register` refuses, `--fix` does not do.
+/// `--fix` does not do what `register` refuses.
 #[sandboxed]
-fn ours_was_replaced_by_a_stranger() {
+fn fix_does_not_register_an_emulator_with_other_contents() {
     let tree = registered();
     tree.remove(EMULATOR);
     let other = fs::read(crate::support::emulators::other_qemu("aarch64")).unwrap();
@@ -91,9 +91,9 @@ fn ours_was_replaced_by_a_stranger() {
     assert!(tree.runs("aarch64"), "the kernel has the one that was proven");
 }
 
-/// As a package manager does it: another file under the same name.
+/// A package manager replaces the file by another one of the same name.
 #[sandboxed]
-fn theirs_was_upgraded() {
+fn an_upgraded_foreign_interpreter_is_found() {
     let tree = adopted("PF");
     let next = fs::read(crate::support::emulators::other_qemu("aarch64")).unwrap();
     let tree = tree.program("usr/bin/next", next);
@@ -101,7 +101,7 @@ fn theirs_was_upgraded() {
     let found = finds(&tree, &["interpreter-stale"]);
     let repair = finding(&found, "interpreter-stale")["repair"].to_string();
     assert!(repair.contains("restart systemd-binfmt"), "{repair}");
-    // What that does for this rule.
+    // The same effect as a restart of systemd-binfmt on this rule.
     let entry = tree.text(crate::register::conflicts::THEIR_BOOT);
     tree.write_kernel("qemu-aarch64", "-1");
     tree.enter(entry.trim());
@@ -109,7 +109,7 @@ fn theirs_was_upgraded() {
 }
 
 #[sandboxed]
-fn dynamically_linked() {
+fn a_dynamic_interpreter_is_found_and_repaired() {
     let program = fs::read("/bin/ls").unwrap();
     let tree = theirs(&program, "PF");
     let found = finds(&tree, &["interpreter-dynamic"]);
@@ -118,25 +118,26 @@ fn dynamically_linked() {
     assert!(tree.runs("aarch64"));
 }
 
-/// A program of the very system that it is to emulate.
+/// The interpreter is a program for another system.
 #[sandboxed]
-fn not_of_this_machine() {
+fn an_interpreter_for_another_host_is_found_and_repaired() {
     let program = binfmt_magic::Arch::find("riscv64").unwrap().probe().unwrap();
     let tree = theirs(program, "PF");
     repaired(&tree, &["interpreter-unfit"], "interpreter-unfit", Some("aarch64"), &[]);
 }
 
 #[sandboxed]
-fn not_executable() {
+fn a_non_executable_interpreter_is_found_and_repaired() {
     let tree = adopted("PF");
     let tree = tree.mode(THEIRS, 0o644);
     repaired(&tree, &["interpreter-not-executable"], "interpreter-not-executable", None, &[]);
 }
 
-/// A file system of its own, registered and then remounted: programs die of a segmentation fault.
+/// The interpreter is on its own file system, which is remounted after the registration. Programs then end with a
+/// segmentation fault.
 #[sandboxed]
-fn remounted_noexec() {
-    // mount(8) passes on the owner that it reads in mountinfo, who has no number here.
+fn an_interpreter_on_a_noexec_mount_is_found_and_repaired() {
+    // mount(8) passes on the owner that it reads in mountinfo. Without this, that user has no number in the namespace.
     with_all_users();
     let tree = Tree::without_nix().mounted().dir("opt");
     let place = tree.path("opt");
@@ -153,7 +154,7 @@ fn remounted_noexec() {
 }
 
 #[sandboxed]
-fn writable_by_others() {
+fn a_writable_interpreter_is_found_and_repaired() {
     let tree = adopted("PF");
     let tree = tree.mode(THEIRS, 0o777);
     repaired(&tree, &["interpreter-writable"], "interpreter-writable", None, &[]);
@@ -161,13 +162,13 @@ fn writable_by_others() {
 }
 
 #[sandboxed]
-fn in_a_directory_of_others() {
+fn an_interpreter_in_a_writable_directory_is_found_and_repaired() {
     let tree = adopted("PF");
     fs::set_permissions(tree.path("usr/bin"), fs::Permissions::from_mode(0o777)).unwrap();
     repaired(&tree, &["interpreter-writable"], "interpreter-writable", None, &[]);
 }
 
-/// A real one, which says that it is another release.
+/// A real emulator with the version text of another release.
 fn renumbered(number: &str) -> Vec<u8> {
     let mut bytes = fs::read(qemu("aarch64")).unwrap();
     let was = b"version 10.0.13";
@@ -177,7 +178,7 @@ fn renumbered(number: &str) -> Vec<u8> {
 }
 
 #[sandboxed]
-fn known_to_be_bad() {
+fn a_known_bad_release_is_found_and_repaired() {
     let tree = theirs(&renumbered("9.02.00"), "PF");
     assert!(tree.runs("aarch64"));
     let found = finds(&tree, &["qemu-known-bad"]);
@@ -187,17 +188,17 @@ fn known_to_be_bad() {
 }
 
 #[sandboxed]
-fn too_old() {
+fn a_release_before_7_2_is_found() {
     let tree = theirs(&renumbered("6.02.00"), "PF");
     let found = finds(&tree, &["qemu-known-bad"]);
     assert!(finding(&found, "qemu-known-bad")["why"].as_str().unwrap().contains("before 7.2.0"), "{found:#}");
 }
 
 #[sandboxed]
-fn it_does_not_run() {
+fn an_interpreter_that_does_not_run_is_found_and_repaired() {
     let tree = theirs(&liar("qemu-aarch64 version 10.0.0", Then::Crash), "PF");
     let found = finds(&tree, &["does-not-run"]);
-    // Whether it can be looked at before it dies is a matter of luck.
+    // The emulator may end before or after the tool inspects it.
     let why = finding(&found, "does-not-run")["why"].as_str().unwrap();
     assert!(why.contains("signal") || why.contains("as soon as"), "{why}");
     repaired(&tree, &["does-not-run"], "does-not-run", Some("aarch64"), &[]);

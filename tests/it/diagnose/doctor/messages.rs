@@ -1,5 +1,4 @@
-//! `doctor 'ERROR TEXT'`: messages as they come from this very kernel, this QEMU and this shell; and the answer repairs
-//! what they say.
+//! `doctor 'ERROR TEXT'`: messages of the running kernel, of the real QEMU and of the real shell, and repairs that work.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +15,7 @@ use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::{line, probe};
 
-/// What `doctor -` says of a text.
+/// Runs `doctor -` on a text.
 #[track_caller]
 fn ask(text: &str) -> Done {
     let mut child = tool(&["--root", "/tree", "doctor", "-", "--json"])
@@ -29,7 +28,7 @@ fn ask(text: &str) -> Done {
     Done::from(child.wait_with_output().unwrap()).omits("panicked")
 }
 
-/// The first message in it, which has this name.
+/// Returns the first recognised message and checks its name.
 #[track_caller]
 fn meaning(text: &str, id: &str) -> Value {
     let found = ask(text).exits(3).json();
@@ -37,7 +36,7 @@ fn meaning(text: &str, id: &str) -> Value {
     found["meanings"][0].clone()
 }
 
-/// What a shell says when a program cannot be started.
+/// Returns the message of a shell that cannot start a program.
 fn shell_says(program: &Path) -> String {
     let mut command = Command::new("/bin/bash");
     let output = command.args(["-c", &program.display().to_string()]).env_clear().output().unwrap();
@@ -50,7 +49,7 @@ fn here(meaning: &Value) -> String {
 }
 
 #[sandboxed]
-fn nothing_runs_it() {
+fn an_exec_format_error_leads_to_register() {
     let tree = Tree::new();
     let said = shell_says(&probe("aarch64"));
     let meaning = meaning(&format!("qemu-aarch64 wanted\n{said}"), "exec-format");
@@ -60,9 +59,9 @@ fn nothing_runs_it() {
     assert!(Command::new(probe("aarch64")).status().unwrap().success());
 }
 
-/// It runs outside.
+/// The same program runs outside of the chroot.
 #[sandboxed]
-fn in_a_chroot_without_f() {
+fn a_missing_file_in_a_chroot_leads_to_flag_f() {
     let tree = distribution("");
     let room = Path::new(SCRATCH).join("chroot");
     fs::create_dir_all(&room).unwrap();
@@ -78,9 +77,9 @@ fn in_a_chroot_without_f() {
     assert!(again.status.success(), "{again:?}");
 }
 
-/// The kernel looks for an interpreter of the interpreter, and finds the same.
+/// The interpreter is itself a program of the entry, so that the kernel looks for its interpreter again and again.
 #[sandboxed]
-fn an_interpreter_that_is_its_own_program() {
+fn a_loop_of_interpreters_is_explained() {
     let tree = Tree::without_nix().mounted();
     let itself = binfmt_magic::Arch::find("aarch64").unwrap().probe().unwrap();
     let tree = tree.program("usr/bin/qemu-aarch64", itself);
@@ -94,9 +93,9 @@ fn an_interpreter_that_is_its_own_program() {
     assert!(tree.runs("aarch64"));
 }
 
-/// A real program that kills itself, under the real QEMU.
+/// A real program that kills itself with a signal, under the real QEMU.
 #[sandboxed]
-fn a_crash_inside() {
+fn a_crash_under_qemu_leads_to_a_newer_release() {
     let _tree = registered();
     let output = Command::new(busybox()).args(["sh", "-c", "kill -SEGV $$"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -109,7 +108,7 @@ const REFUSED: &str = "error: a 'aarch64-linux' with features {} is required to 
                        'x86_64-linux' with features {benchmark, big-parallel, nixos-test, uid-range}";
 
 #[sandboxed]
-fn nix_refuses_and_then_would_not() {
+fn a_refusal_by_nix_is_explained_from_the_current_settings() {
     let tree = Tree::new();
     let before = meaning(REFUSED, "nix-wrong-platform");
     assert!(here(&before).contains("Nix does not build for aarch64-linux"), "{before:#}");
@@ -125,7 +124,7 @@ fn nix_refuses_and_then_would_not() {
 }
 
 #[sandboxed]
-fn a_cross_build() {
+fn a_cross_build_is_explained() {
     let _tree = Tree::new();
     let text = "these 630 derivations will be built:\n  /nix/store/0-binutils-aarch64-unknown-linux-gnu-2.43.drv\n";
     let meaning = meaning(text, "cross-build");
@@ -135,7 +134,7 @@ fn a_cross_build() {
 }
 
 #[sandboxed]
-fn a_message_of_the_command_line() {
+fn a_message_is_read_from_the_command_line() {
     let tree = Tree::new();
     let done = tree.run(&["doctor", "exec", "/bin/sh:", "exec format error"]).exits(3);
     done.prints("container-exec-format, by docker").prints("binfmt-nix --root /tree register SYSTEM");
@@ -144,17 +143,20 @@ fn a_message_of_the_command_line() {
 }
 
 #[sandboxed]
-fn a_text_that_nobody_knows() {
+fn an_unknown_message_leads_to_the_usual_checks() {
     let tree = Tree::new();
-    tree.run(&["doctor", "all is well"]).exits(0).says("no message that binfmt-nix knows").prints("nothing is wrong");
+    tree.run(&["doctor", "all is well"])
+        .exits(0)
+        .says("binfmt-nix does not know this message")
+        .prints("nothing is wrong");
     let tree = tree.mounted();
     tree.write_kernel("status", "0");
     tree.run(&["doctor", "all is well"]).exits(3).prints("switched-off");
 }
 
-/// The end counts, and memory is not filled.
+/// Only the end of the log is kept in memory.
 #[sandboxed]
-fn a_long_log() {
+fn the_end_of_a_long_log_is_read() {
     let _tree = Tree::new();
     let log = "compiling\n".repeat(400_000);
     assert_eq!(ask(&log).exits(0).json()["meanings"], serde_json::json!([]));

@@ -1,4 +1,4 @@
-//! `doctor` and Nix's settings: what they promise, what they lost, what is in the sandbox.
+//! `doctor`: settings of Nix for platforms, sandbox paths and trusted users.
 
 use crate::diagnose::doctor::reports::{finding, finds, fixed, obey, registered, repaired};
 use crate::register::conflicts::distribution;
@@ -6,7 +6,7 @@ use crate::support::Tree;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
 
 #[sandboxed]
-fn i686_was_lost() {
+fn a_lost_i686_platform_is_found_and_repaired() {
     let tree = registered();
     tree.write(NIX_CONF, "sandbox = true\nextra-platforms = aarch64-linux\n!include binfmt-nix.conf\n");
     needs_ia32();
@@ -14,7 +14,7 @@ fn i686_was_lost() {
     assert_eq!(tree.text(NIX_CONF).lines().nth(1), Some("extra-extra-platforms = aarch64-linux"));
 }
 
-/// Without it nobody misses i686-linux, and the doctor is silent.
+/// Skips the test on a kernel without IA-32: there the doctor does not expect i686-linux.
 fn needs_ia32() {
     let probe = crate::support::table::probe("i386");
     if !std::process::Command::new(probe).output().is_ok_and(|output| output.status.success()) {
@@ -23,7 +23,7 @@ fn needs_ia32() {
 }
 
 #[sandboxed]
-fn i686_was_lost_in_an_included_file() {
+fn i686_lost_in_an_included_file_is_found_and_repaired() {
     needs_ia32();
     let tree = registered();
     tree.write(NIX_CONF, "!include mine.conf\n!include binfmt-nix.conf\n");
@@ -33,7 +33,7 @@ fn i686_was_lost_in_an_included_file() {
 }
 
 #[sandboxed]
-fn i686_was_lost_in_a_generated_file() {
+fn i686_lost_in_a_generated_file_is_found() {
     needs_ia32();
     let tree = Tree::new().file("nix/store/x-nix.conf", "extra-platforms = i386-linux\n");
     let tree = tree.without(NIX_CONF).link(NIX_CONF, "../../nix/store/x-nix.conf");
@@ -42,22 +42,22 @@ fn i686_was_lost_in_a_generated_file() {
 }
 
 #[sandboxed]
-fn i686_was_given_up_and_named_again() {
+fn i686_that_is_named_again_is_accepted() {
     let tree = registered();
     tree.write(NIX_CONF, "extra-platforms = i686-linux\n!include binfmt-nix.conf\n");
     finds(&tree, &[]);
 }
 
 #[sandboxed]
-fn a_platform_without_an_emulator() {
+fn a_platform_without_an_emulator_is_found_and_repaired() {
     let tree = Tree::new().mounted().nix_conf("extra-extra-platforms = riscv64-linux\n");
     repaired(&tree, &["nix-promises-too-much"], "nix-promises-too-much", Some("riscv64"), &[]);
     assert!(tree.runs("riscv64"));
 }
 
-/// What blogs and CI recipes say: one line, and nothing else.
+/// Blogs and CI recipes consist of this one line.
 #[sandboxed]
-fn the_usual_recipe() {
+fn the_common_one_line_recipe_has_two_findings() {
     needs_ia32();
     let tree = Tree::new().mounted().nix_conf("extra-platforms = aarch64-linux arm-linux\n");
     let found = finds(&tree, &["nix-promises-too-much", "nix-lost-i686"]);
@@ -66,7 +66,7 @@ fn the_usual_recipe() {
 }
 
 #[sandboxed]
-fn our_line_is_gone() {
+fn a_missing_include_line_is_found_and_repaired() {
     let make = || {
         let tree = registered();
         tree.write(NIX_CONF, "sandbox = true\n");
@@ -76,13 +76,13 @@ fn our_line_is_gone() {
 }
 
 #[sandboxed]
-fn our_file_is_gone() {
+fn a_missing_settings_file_is_found_and_repaired() {
     let make = || registered().without(OWN_CONF);
     fixed(make, &["nix-not-told"], "nix-not-told");
 }
 
 #[sandboxed]
-fn a_later_line_replaces_ours() {
+fn a_later_extra_platforms_line_is_found_and_repaired() {
     let tree = registered();
     tree.append(NIX_CONF, "extra-platforms = i686-linux\n");
     repaired(&tree, &["nix-not-told"], "nix-not-told", None, &[]);
@@ -90,14 +90,14 @@ fn a_later_line_replaces_ours() {
 }
 
 #[sandboxed]
-fn an_emulator_that_nix_does_not_know() {
+fn an_emulator_missing_from_the_nix_settings_is_found_and_repaired() {
     let tree = distribution("PF");
     repaired(&tree, &["nix-not-told"], "nix-not-told", None, &[]);
     assert!(tree.text(OWN_CONF).contains("aarch64-linux"));
 }
 
 #[sandboxed]
-fn a_sandbox_path_with_a_hash() {
+fn a_sandbox_path_with_a_hash_is_found_and_repaired() {
     let tree = Tree::new().dir("opt/qemu").nix_conf("sandbox = true\nextra-sandbox-paths = /opt/qemu#1/qemu\n");
     repaired(&tree, &["sandbox-path-cut"], "sandbox-path-cut", None, &[]);
     let tree = tree.nix_conf("extra-sandbox-paths = /opt/qemu # the usual one\n");
@@ -105,7 +105,7 @@ fn a_sandbox_path_with_a_hash() {
 }
 
 #[sandboxed]
-fn a_sandbox_path_with_a_blank() {
+fn a_sandbox_path_with_a_blank_is_found_and_repaired() {
     let tree = Tree::new().dir("opt/my").nix_conf("extra-sandbox-paths = /opt/my qemu/qemu-arm\n");
     let found = finds(&tree, &["sandbox-path-cut"]);
     assert!(finding(&found, "sandbox-path-cut")["what"].as_str().unwrap().contains("qemu/qemu-arm"), "{found:#}");
@@ -115,7 +115,7 @@ fn a_sandbox_path_with_a_blank() {
 }
 
 #[sandboxed]
-fn a_sandbox_path_that_is_missing() {
+fn a_missing_sandbox_path_is_made_optional() {
     let tree = Tree::new().dir("opt").nix_conf("a = b\nextra-sandbox-paths = /opt /x/qemu.1=/opt/qemu.1 /opt/no?\n");
     repaired(&tree, &["sandbox-path-missing"], "sandbox-path-missing", None, &[]);
     assert!(tree.text(NIX_CONF).ends_with("= /opt /x/qemu.1=/opt/qemu.1? /opt/no?\n"), "{}", tree.text(NIX_CONF));
@@ -124,7 +124,7 @@ fn a_sandbox_path_that_is_missing() {
 const JOES: &str = "home/joe/.config/nix/nix.conf";
 
 #[sandboxed]
-fn a_user_whom_nix_does_not_trust() {
+fn settings_of_an_untrusted_user_are_found() {
     let tree = Tree::new().file(JOES, "extra-platforms = aarch64-linux\n");
     let found = finds(&tree, &["user-not-trusted"]);
     let what = finding(&found, "user-not-trusted")["what"].as_str().unwrap();
@@ -134,7 +134,7 @@ fn a_user_whom_nix_does_not_trust() {
 }
 
 #[sandboxed]
-fn a_user_whom_nix_trusts() {
+fn settings_of_a_trusted_user_are_accepted() {
     for trusted in ["root joe", "*", "root @wheel"] {
         let tree =
             Tree::new().file(JOES, "extra-platforms = aarch64-linux\n").file("etc/group", "wheel:x:10:ann,joe\n");

@@ -1,4 +1,4 @@
-//! `doctor`: what it finds is what was made wrong, and nothing else; and its own words repair it.
+//! `doctor`: it finds exactly the fault that a test made, and the commands of the finding repair it.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ use crate::support::output::{Done, TOOL};
 use crate::support::tree::{BOOT, EMULATOR, OWN_CONF, RECEIPT};
 use crate::support::{Tree, qemu};
 
-/// The machine after `doctor`, whose findings have these names, in any order.
+/// Runs `doctor`, checks that its findings are these in any order, and that it changed nothing. Returns its report.
 #[track_caller]
 pub(crate) fn finds(tree: &Tree, expected: &[&str]) -> Value {
     let before = tree.snapshot();
@@ -35,12 +35,12 @@ pub(crate) fn finding<'a>(found: &'a Value, id: &str) -> &'a Value {
     findings.find(|finding| finding["id"] == id).unwrap_or_else(|| panic!("no {id} in {found:#}"))
 }
 
-/// A shell does what the finding says; an emulator that has to be brought is this one.
+/// Runs the repair commands of a finding in a shell. A command that needs an emulator gets this one.
 #[track_caller]
 pub(crate) fn obey(tree: &Tree, finding: &Value, emulator: Option<&str>) {
     for line in finding["repair"].as_array().unwrap() {
         let mut line = line.as_str().unwrap().to_owned();
-        // There is no network, and no emulator of a distribution.
+        // The test has no network and no emulator of a distribution.
         if let (Some(system), true) = (emulator, line.contains(" register ")) {
             line = format!("{} --qemu {}", line.replace(" --source download", ""), qemu(system).display());
         }
@@ -56,7 +56,7 @@ fn shell(line: &str) -> Done {
     command.stdin(Stdio::null()).output().unwrap().into()
 }
 
-/// Found, and after its own words not any more; then only these are left.
+/// Checks that the finding is reported, and that only the findings `after` remain after its repair.
 #[track_caller]
 pub(crate) fn repaired(tree: &Tree, before: &[&str], id: &str, emulator: Option<&str>, after: &[&str]) {
     let found = finds(tree, before);
@@ -64,7 +64,7 @@ pub(crate) fn repaired(tree: &Tree, before: &[&str], id: &str, emulator: Option<
     finds(tree, after);
 }
 
-/// The same, and `--fix` does it too, in another tree that is just like it.
+/// Like [`repaired`], and checks that `doctor --fix` repairs an identical tree.
 #[track_caller]
 pub(crate) fn fixed(make: impl Fn() -> Tree, before: &[&str], id: &str) {
     let tree = make();
@@ -105,7 +105,7 @@ fn a_registered_machine_is_healthy() {
 }
 
 #[sandboxed]
-fn an_image_is_healthy() {
+fn a_system_image_is_healthy() {
     let tree = Tree::offline();
     finds(&tree, &[]);
     tree.register("aarch64").exits(0);
@@ -113,7 +113,7 @@ fn an_image_is_healthy() {
 }
 
 #[sandboxed]
-fn looking_writes_nothing() {
+fn doctor_without_fix_writes_nothing() {
     let tree = registered();
     tree.write_kernel("qemu-aarch64", "0");
     let before = tree.snapshot();
@@ -121,9 +121,9 @@ fn looking_writes_nothing() {
     before.is_untouched_in(&tree);
 }
 
-/// Whoever reads the document relies on these fields.
+/// Programs that read the report rely on these fields.
 #[sandboxed]
-fn the_document_is_this() {
+fn json_fields_are_the_documented_ones() {
     let tree = registered();
     tree.write_kernel("qemu-aarch64", "0");
     let found = finds(&tree, &["entry-disabled"]);
@@ -141,7 +141,7 @@ fn the_document_is_this() {
 }
 
 #[sandboxed]
-fn lines_fit_a_terminal() {
+fn report_lines_fit_into_80_columns() {
     let tree = Tree::new().mounted().nix_conf("extra-platforms = aarch64-linux riscv64-linux\nsandbox-paths = /a#b\n");
     tree.enter(":qemu-aarch64:E::arm64::/nowhere/qemu:");
     let done = tree.run(&["doctor"]).exits(3);
@@ -150,7 +150,7 @@ fn lines_fit_a_terminal() {
 }
 
 #[sandboxed]
-fn two_things_at_once() {
+fn fix_repairs_an_entry_and_nix_settings_together() {
     let tree = registered();
     tree.write_kernel("qemu-aarch64", "-1");
     tree.write("etc/nix/nix.conf", "");
@@ -161,17 +161,17 @@ fn two_things_at_once() {
     assert!(tree.runs("aarch64") && tree.text("etc/nix/nix.conf").contains("!include"));
 }
 
-/// Of the running machine; a tree belongs to anyone.
+/// Only the running machine needs root. A tree below `--root` does not.
 #[sandboxed]
-fn fixing_is_for_root() {
+fn fix_on_the_running_host_needs_root() {
     let mut command = crate::support::sandbox::itself("stranger").unwrap();
     let output = command.args([TOOL, "doctor", "--fix"]).env("PATH", "/usr/bin:/bin").output().unwrap();
     Done::from(output).exits(4).says("sudo").says("doctor --fix");
 }
 
-/// Neither persistence nor Nix comes by a repair to whoever did not want it.
+/// A repair adds neither persistence nor Nix settings if the user registered without them.
 #[sandboxed]
-fn what_was_chosen_stays_so() {
+fn fix_respects_no_nix_and_no_persist() {
     let tree = Tree::new();
     tree.register_with("aarch64", &["--no-nix", "--no-persist"]).exits(0);
     finds(&tree, &["not-persistent"]);

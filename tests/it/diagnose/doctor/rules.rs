@@ -1,4 +1,4 @@
-//! `doctor` and the table as a whole; entries and their rules.
+//! `doctor`: the table as a whole, entries, and their rules.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::support::{Tree, qemu};
 const NATIVE: &str = "x86_64";
 
 #[sandboxed]
-fn not_mounted() {
+fn an_unmounted_table_is_found_and_repaired() {
     let make = || {
         let tree = registered();
         tree.unmount();
@@ -23,7 +23,7 @@ fn not_mounted() {
 }
 
 #[sandboxed]
-fn not_mounted_and_only_others_want_it() {
+fn an_unmounted_table_that_foreign_rules_need_is_found() {
     let tree = Tree::new().file("usr/lib/binfmt.d/python.conf", ":python:E::pyc::/bin/sh:\n");
     finds(&tree, &[]);
     let tree = tree.file("usr/lib/binfmt.d/x.conf", line("qemu-arm", "arm", Path::new("/bin/sh"), "P"));
@@ -33,9 +33,9 @@ fn not_mounted_and_only_others_want_it() {
     assert!(finding(&found, "not-mounted")["fix"].is_null());
 }
 
-/// What a kernel without it shows in /proc.
+/// The files in /proc of a kernel without binfmt_misc.
 #[sandboxed]
-fn no_module() {
+fn a_kernel_without_binfmt_misc_is_found() {
     let tree = Tree::new().file("proc/filesystems", "nodev\tproc\n\text4\n").file("proc/sys/kernel/osrelease", "9.9\n");
     finds(&tree, &["no-module"]);
     tree.write("lib/modules/9.9/modules.dep", "kernel/fs/binfmt_misc.ko.zst:\n");
@@ -46,9 +46,9 @@ fn no_module() {
     finds(&tree, &[]);
 }
 
-/// A file system of its own, so that it can be made read-only.
+/// The table is its own file system, so that it can be remounted read-only.
 #[sandboxed]
-fn read_only() {
+fn a_read_only_table_is_found_and_repaired() {
     let tree = registered();
     tree.write_kernel("qemu-aarch64", "-1");
     let place = tree.path(TABLE);
@@ -58,7 +58,7 @@ fn read_only() {
 }
 
 #[sandboxed]
-fn switched_off() {
+fn a_switched_off_table_is_found_and_not_repaired_by_fix() {
     let tree = registered();
     tree.write_kernel("status", "0");
     let found = finds(&tree, &["switched-off"]);
@@ -69,7 +69,7 @@ fn switched_off() {
 }
 
 #[sandboxed]
-fn one_of_ours_is_disabled() {
+fn a_disabled_entry_is_found_and_repaired() {
     let make = || {
         let tree = registered();
         tree.write_kernel("qemu-aarch64", "0");
@@ -79,7 +79,7 @@ fn one_of_ours_is_disabled() {
 }
 
 #[sandboxed]
-fn one_of_others_is_disabled() {
+fn a_disabled_foreign_entry_is_found_and_repaired() {
     let tree = distribution("PF");
     tree.register("aarch64").exits(0);
     finds(&tree, &[]);
@@ -88,7 +88,7 @@ fn one_of_others_is_disabled() {
 }
 
 #[sandboxed]
-fn ours_is_gone() {
+fn a_missing_entry_is_found_and_repaired() {
     let make = || {
         let tree = registered();
         tree.write_kernel("status", "-1");
@@ -97,9 +97,9 @@ fn ours_is_gone() {
     fixed(make, &["entry-gone"], "entry-gone");
 }
 
-/// While the table is off nobody is harmed; else this test could not go on.
+/// The table stays switched off. Otherwise no program could start, and the test could not continue.
 #[sandboxed]
-fn the_machines_own_programs() {
+fn an_entry_for_native_programs_is_the_first_finding() {
     let tree = Tree::without_nix().mounted();
     tree.write_kernel("status", "0");
     tree.enter(&line("qemu-x86_64", NATIVE, &qemu("aarch64"), ""));
@@ -110,7 +110,7 @@ fn the_machines_own_programs() {
 }
 
 #[sandboxed]
-fn the_machines_own_programs_but_disabled() {
+fn a_disabled_entry_for_native_programs_is_found_and_repaired() {
     let tree = Tree::without_nix().mounted();
     tree.write_kernel("status", "0");
     tree.enter(&line("qemu-x86_64", NATIVE, &qemu("aarch64"), ""));
@@ -120,7 +120,7 @@ fn the_machines_own_programs_but_disabled() {
 }
 
 #[sandboxed]
-fn ours_is_shadowed() {
+fn a_shadowed_entry_is_found_and_repaired() {
     let tree = registered();
     tree.enter(&line("theirs", "aarch64", &tree_qemu(&tree), "PF"));
     let tree =
@@ -128,7 +128,7 @@ fn ours_is_shadowed() {
     repaired(&tree, &["shadowed"], "shadowed", Some("aarch64"), &[]);
 }
 
-/// A good emulator of somebody else's, in the tree.
+/// Adds a good emulator of another tool to the tree.
 fn tree_qemu(tree: &Tree) -> std::path::PathBuf {
     let path = tree.path("usr/bin/qemu-other");
     std::fs::copy(qemu("aarch64"), &path).unwrap();
@@ -136,7 +136,7 @@ fn tree_qemu(tree: &Tree) -> std::path::PathBuf {
 }
 
 #[sandboxed]
-fn two_of_others_overlap() {
+fn two_overlapping_foreign_entries_are_found_and_repaired() {
     let tree = distribution("PF");
     tree.register("aarch64").exits(0);
     let second = line("zz-second", "aarch64", &tree_qemu(&tree), "PF");
@@ -146,15 +146,15 @@ fn two_of_others_overlap() {
 }
 
 #[sandboxed]
-fn ours_above_theirs_is_as_wanted() {
+fn a_forced_entry_above_a_foreign_one_is_accepted() {
     let tree = distribution("");
     tree.register_with("aarch64", &["--force"]).exits(0);
     finds(&tree, &[]);
 }
 
-/// As QEMU's own script writes it: `e_type` in the wrong byte order.
+/// The rule of QEMU's own script: `e_type` has the wrong byte order.
 #[sandboxed]
-fn a_rule_that_can_never_match() {
+fn a_rule_that_never_matches_is_found_and_repaired() {
     let tree = Tree::without_nix().mounted();
     let qemu = qemu("microblaze");
     tree.enter(&format!(
@@ -167,7 +167,7 @@ fn a_rule_that_can_never_match() {
 }
 
 #[sandboxed]
-fn without_f() {
+fn a_missing_flag_f_is_found_and_repaired() {
     let tree = distribution("");
     let found = finds(&tree, &["no-fix-binary", "nix-not-told"]);
     drop(found);
@@ -176,7 +176,7 @@ fn without_f() {
 }
 
 #[sandboxed]
-fn without_p() {
+fn a_missing_flag_p_is_found_and_repaired() {
     let tree = distribution("F");
     tree.register("aarch64").exits(0);
     repaired(&tree, &["argv0-lost"], "argv0-lost", Some("aarch64"), &[]);
@@ -184,7 +184,7 @@ fn without_p() {
 }
 
 #[sandboxed]
-fn with_p_and_an_old_qemu() {
+fn flag_p_with_an_old_qemu_is_found_and_repaired() {
     let old = crate::support::liar("qemu-aarch64 version 5.2.0", crate::support::Then::Shirk);
     let tree = Tree::without_nix().mounted().program("usr/bin/qemu-aarch64", old);
     let entry = line("qemu-aarch64", "aarch64", &tree.path("usr/bin/qemu-aarch64"), "PF");
@@ -193,7 +193,7 @@ fn with_p_and_an_old_qemu() {
 }
 
 #[sandboxed]
-fn credentials_that_nobody_needs() {
+fn flag_c_of_a_foreign_entry_is_found_and_repaired() {
     let tree = distribution("PCF");
     tree.register("aarch64").exits(0);
     repaired(&tree, &["credentials-risk"], "credentials-risk", Some("aarch64"), &[]);
@@ -202,7 +202,7 @@ fn credentials_that_nobody_needs() {
 const SUDO: &str = "var/lib/containers/storage/overlay/0123/diff/usr/bin/sudo";
 
 #[sandboxed]
-fn credentials_that_are_missing() {
+fn a_missing_flag_c_is_found_if_a_setuid_program_needs_it() {
     let tree = registered();
     let probe = binfmt_magic::Arch::find("aarch64").unwrap().probe().unwrap();
     let tree = tree.program(SUDO, probe);
@@ -214,7 +214,7 @@ fn credentials_that_are_missing() {
 }
 
 #[sandboxed]
-fn our_own_credentials() {
+fn flag_c_of_an_entry_of_the_tool_is_found_and_repaired() {
     let tree = Tree::new();
     tree.register_with("aarch64", &["--credentials"]).exits(0);
     repaired(&tree, &["credentials-risk"], "credentials-risk", Some("aarch64"), &[]);

@@ -1,4 +1,4 @@
-//! `doctor` on a running machine, which this world is: its own table, Nix's daemon, namespaces.
+//! `doctor` on a running machine, which the sandbox of the test is: its own table, the daemon of Nix, namespaces.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -18,7 +18,7 @@ use crate::support::{qemu, skip};
 
 pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
-/// This world with directories of its own where a machine has its settings.
+/// Mounts private directories over those with settings, and a private table.
 pub(crate) fn live() {
     with_all_users();
     for dir in ["/etc/nix", "/usr/local", "/var/lib", "/home"] {
@@ -26,7 +26,7 @@ pub(crate) fn live() {
             memory(Path::new(dir));
         }
     }
-    // A machine without /etc/nix gets a whole /etc, which these tests need nothing of.
+    // A machine without /etc/nix gets an empty /etc. These tests need no other file in it.
     if !Path::new("/etc/nix").exists() {
         memory(Path::new("/etc"));
         fs::create_dir("/etc/nix").unwrap();
@@ -61,9 +61,9 @@ fn enter(line: &str) {
     fs::write(Path::new(TABLE).join("register"), line).unwrap();
 }
 
-/// With an entry, it is one that outside is not seen.
+/// An entry in the table of a user namespace has no effect outside.
 #[sandboxed]
-fn a_table_of_ones_own() {
+fn a_table_of_a_user_namespace_is_found() {
     live();
     finds(&[]);
     fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
@@ -76,7 +76,7 @@ fn a_table_of_ones_own() {
 }
 
 #[sandboxed]
-fn a_rootless_container() {
+fn a_table_of_a_rootless_container_is_found() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
@@ -85,23 +85,23 @@ fn a_rootless_container() {
     assert!(finding(&found, "own-table")["what"].as_str().unwrap().contains("podman"), "{found:#}");
 }
 
-/// Where only root could have put it.
+/// Copies the emulator to a directory in which only root can write.
 fn qemu_here() -> PathBuf {
     let path = PathBuf::from("/usr/local/qemu-aarch64");
     fs::copy(qemu("aarch64"), &path).unwrap();
     path
 }
 
-/// Whatever is called so is the daemon to everybody who looks for it.
+/// Starts a process with the name of the daemon. The doctor recognises the daemon by its name.
 fn daemon() -> Child {
     let sleep = Path::new("/usr/bin/sleep");
     let mut command = Command::new(sleep);
-    command.arg("60").arg0("nix-daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("600").arg0("nix-daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
 #[sandboxed]
-fn a_daemon_that_was_not_restarted() {
+fn a_nix_daemon_with_old_settings_is_found() {
     live();
     fs::write("/etc/nix/nix.conf", "").unwrap();
     let mut running = daemon();
@@ -110,16 +110,16 @@ fn a_daemon_that_was_not_restarted() {
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
     let found = finds(&["daemon-not-restarted"]);
     assert!(finding(&found, "daemon-not-restarted")["what"].as_str().unwrap().contains(&running.id().to_string()));
-    // Nobody here can restart it: that is said, and it is found again.
+    // No service manager can restart the daemon. The tool reports this, and the finding remains.
     doctor(&["--fix"]).exits(3).says("restart it").prints("daemon-not-restarted");
     running.kill().unwrap();
     running.wait().unwrap();
     finds(&[]);
 }
 
-/// The limit is this namespace's own.
+/// The limit belongs to the user namespace of the test.
 #[sandboxed]
-fn a_sandbox_that_is_silently_off() {
+fn a_silently_disabled_nix_sandbox_is_found() {
     live();
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
     let limit = "/proc/sys/user/max_pid_namespaces";

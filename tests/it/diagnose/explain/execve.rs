@@ -1,4 +1,4 @@
-//! `explain` and the kernel agree: what is executed, by which interpreter, and with which errno it is refused.
+//! `explain` and the kernel agree on which file is executed, by which interpreter, and with which errno it is refused.
 
 mod corpus;
 mod files;
@@ -13,46 +13,46 @@ use crate::support::fault_table;
 use judge::{Dice, Judge, clear, enter, mount_table, unmount_table, write};
 
 #[sandboxed]
-fn lines_of_scripts() {
+fn explain_predicts_script_lines() {
     fault_table::at_least("scripts of every kind, started as `explain` predicts", 1000, scripts::lines());
 }
 
 #[sandboxed]
-fn arguments_of_scripts() {
+fn explain_predicts_script_arguments() {
     scripts::arguments();
 }
 
 #[sandboxed]
-fn interpreters_of_interpreters() {
+fn explain_predicts_chains_of_interpreters() {
     scripts::chains();
 }
 
 #[sandboxed]
-fn programs_of_this_machine() {
+fn explain_predicts_damaged_native_programs() {
     fault_table::at_least("damaged programs of this machine, started as `explain` predicts", 350, files::damaged());
 }
 
 #[sandboxed]
-fn what_may_not_be_executed() {
+fn explain_predicts_files_that_cannot_be_executed() {
     files::not_to_be_executed();
 }
 
 #[sandboxed]
-fn interpreters_that_the_kernel_holds() {
+fn explain_predicts_interpreters_held_by_flag_f() {
     files::held();
 }
 
-/// How many files of the corpus each set of entries is tried with, besides those of every guest.
+/// Number of files of the corpus that each set of entries is tried with, in addition to those of every guest.
 const SAMPLE: usize = 300;
 
 #[sandboxed]
-fn every_guest_and_every_header_under_every_set_of_entries() {
+fn explain_predicts_every_header_under_every_set_of_entries() {
     let begun = Instant::now();
     let corpus = corpus::files();
     assert!(corpus.all() >= 2000, "{} headers", corpus.all());
     let mut judge = Judge::new();
     let (mut sets, mut refused) = (0, 0);
-    // No table is mounted yet.
+    // At first without a mounted table.
     try_all(&mut judge, corpus.every());
     for mut set in sets::all() {
         mount_table();
@@ -62,7 +62,7 @@ fn every_guest_and_every_header_under_every_set_of_entries() {
             taken
         });
         for name in &set.disabled {
-            // Only those that the kernel took are there.
+            // Entries that the kernel refused do not exist.
             let _ = write(&format!("{}/{name}", judge::TABLE), b"0");
         }
         if set.switched_off {

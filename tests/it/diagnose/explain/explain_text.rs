@@ -1,4 +1,4 @@
-//! `explain` as people see it: texts, exit codes, and what helps.
+//! Output of `explain` for users: texts, exit statuses and commands that repair.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(crate) fn enter_ours(name: &str, system: &str, interpreter: &Path, flags: &s
 }
 
 #[sandboxed]
-fn what_a_person_reads() {
+fn the_text_report_explains_each_step() {
     mount_table();
     let emulator = outside("emulator", native());
     enter_ours("arm64", "aarch64", &emulator, "PF");
@@ -40,30 +40,30 @@ fn what_a_person_reads() {
         "the table of this user namespace, newest entry first",
         "    dos            the name has no extension, so not .exe",
         "    hexagon        is disabled, and byte 4 (class) is 02, not 01",
-        "    arm64    PF    takes it",
+        "    arm64    PF    handles it",
         "entry arm64 starts /scratch/emulator",
         "    it can be opened here",
-        "    in a sandbox, chroot or container: it starts, too",
+        "    in a sandbox, chroot or container: it also starts",
         "    P: the program keeps its own argv[0]",
-        "    F: the kernel holds the interpreter since its registration",
+        "    F: the kernel holds the interpreter open since its registration",
         "/scratch/emulator",
     ];
     assert_eq!(done.out.lines().take(text.len()).collect::<Vec<_>>(), text, "{}", done.out);
     let done = done.prints("runs by emulation\n    entry arm64 runs it by /scratch/emulator\n");
     assert!(done.out.lines().all(|line| line.chars().count() <= 80), "{}", done.out);
-    // The file that it was registered with is held; another one is there now.
+    // The entry holds the file of its registration. The path now names another file.
     fs::remove_file(&emulator).unwrap();
     outside("emulator", native());
     explain(&[program.to_str().unwrap()])
         .exits(0)
-        .prints("the kernel holds another file than the one that is there by now");
+        .prints("the kernel uses the file from registration; the path names another now");
     explain(&["/scratch/nothing"]).exits(1).says("cannot look at /scratch/nothing: No such file");
     explain(&[]).exits(2);
     explain(&["--pid", "1", "/bin/sh"]).exits(2);
 }
 
 #[sandboxed]
-fn what_helps() {
+fn explanations_have_the_command_that_repairs() {
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
     let no_table = explain(&[program]).exits(3).prints("the kernel's table is not mounted here");
@@ -76,20 +76,20 @@ fn what_helps() {
     write(&format!("{TABLE}/riscv"), b"0").unwrap();
     explain(&[program])
         .exits(3)
-        .prints("is disabled; else it would")
+        .prints("matches, but is disabled")
         .prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/riscv");
     write(&format!("{TABLE}/riscv"), b"1").unwrap();
     write(&format!("{TABLE}/status"), b"0").unwrap();
-    let off = explain(&[program]).exits(3).prints("is switched off").prints("would take it, but is not asked");
+    let off = explain(&[program]).exits(3).prints("is switched off").prints("matches, but is not used");
     off.prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
     write(&format!("{TABLE}/status"), b"1").unwrap();
-    explain(&[program]).exits(0).omits("what helps");
+    explain(&[program]).exits(0).omits("to make it run");
     clear();
     enter_ours("riscv", "riscv64", Path::new("/scratch/gone"), "");
     let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
     gone.prints("sudo binfmt-nix register --force riscv64");
     clear();
-    // The program's own loader, which QEMU looks for.
+    // QEMU needs the loader of the program.
     let elf = outside("dynamic", &dynamic());
     enter_ours("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
     let missing = explain(&[elf.to_str().unwrap()]).exits(3).prints("its loader /lib/ld-none.so.1 is not here");
@@ -105,12 +105,12 @@ fn what_helps() {
     appimage
         .prints(r"printf '\0\0\0' | dd of=/scratch/marked bs=1 seek=8 conv=notrunc")
         .prints("the system is riscv64");
-    // Its own interpreter is one of its programs.
+    // The interpreter of the entry is itself a program of the entry.
     enter_ours("own", "riscv64", Path::new(program), "");
     explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 > /proc/sys/fs/binfmt_misc/own");
 }
 
-/// A program for riscv64 whose loader nobody has.
+/// A program for riscv64 with a loader that does not exist.
 pub(crate) fn dynamic() -> Vec<u8> {
     let path = b"/lib/ld-none.so.1\0";
     let mut bytes = fs::read(probe("riscv64")).unwrap()[..64].to_vec();
@@ -124,9 +124,9 @@ pub(crate) fn dynamic() -> Vec<u8> {
     [&bytes, &header[..], path].concat()
 }
 
-/// Interpreters are looked for below `--root`, and so is the table.
+/// Interpreters and the table are read below `--root`.
 #[sandboxed]
-fn the_tree_of_another_root() {
+fn root_option_selects_interpreters_and_table() {
     let tree = Tree::new().mounted().program("emulators/arm", native());
     tree.enter(&line("arm", "arm", Path::new("/emulators/arm"), ""));
     let program = probe("arm");
@@ -136,9 +136,9 @@ fn the_tree_of_another_root() {
     tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
 }
 
-/// As in a container: the table is in force, and something else is mounted where it is to be seen.
+/// As in a container: the table is active, and another file system is mounted over it.
 #[sandboxed]
-fn entries_that_cannot_be_seen() {
+fn hidden_entries_are_reported() {
     let emulator = qemu("riscv64");
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
@@ -146,6 +146,6 @@ fn entries_that_cannot_be_seen() {
     enter_ours("riscv", "riscv64", &emulator, "PF");
     mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
-    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("what helps");
+    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("to make it run");
     explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
 }

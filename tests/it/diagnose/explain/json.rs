@@ -1,4 +1,4 @@
-//! `explain --json`: the names of all fields, and their values where those are words.
+//! `explain --json`: the names of all fields, and the values of enumerations.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::diagnose::explain::explain_text::{dynamic, enter_ours, explain};
 use crate::support::emulators::outside;
 use crate::support::table::probe;
 
-/// Every field and every value of an enumeration, wherever it is in the document.
+/// Collects every field and every value of an enumeration at any depth of the document.
 fn names(value: &Value, place: &str, found: &mut BTreeSet<String>) {
     const WORDS: [&str; 7] = ["verdict", "table", "what", "by", "in", "kind", "endian"];
     match value {
@@ -45,9 +45,9 @@ fn document(args: &[&str], code: i32, found: &mut BTreeSet<String>) -> Value {
     value
 }
 
-/// Fields are added, not changed, within one version: a line that goes from this list is a new version.
+/// Within one version of the format, fields are only added. Removing a line of this list needs a new version.
 #[sandboxed]
-fn the_document() {
+fn json_fields_and_values_are_the_documented_ones() {
     let mut found = BTreeSet::new();
     mount_table();
     let emulator = outside("emulator", native());
@@ -83,7 +83,7 @@ fn the_document() {
 }
 
 #[sandboxed]
-fn the_document_of_a_process() {
+fn json_fields_of_a_process_are_the_documented_ones() {
     let value = explain(&["--json", "--pid", &std::process::id().to_string()]).exits(0).json();
     let fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [

@@ -1,4 +1,4 @@
-//! `explain --pid`: processes that run, and where they came from.
+//! `explain --pid`: running processes, and how they were started.
 
 use std::fs;
 use std::io::Read as _;
@@ -14,11 +14,11 @@ use crate::support::emulators::{busybox, outside};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};
 
-/// A process that waits for its standard input, which stays open; killed when it is dropped.
+/// A process that waits for its standard input, which stays open. Dropping this value kills it.
 struct Waiting(Child);
 
 impl Waiting {
-    /// Started once it prints something.
+    /// Starts a process and waits until it prints something.
     fn start(command: &mut Command) -> Self {
         let mut child = command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let read = child.stdout.as_mut().unwrap().read(&mut [0; 64]).unwrap();
@@ -29,7 +29,7 @@ impl Waiting {
     #[track_caller]
     fn explained(&self, code: i32) -> Value {
         let pid = self.0.id().to_string();
-        // What people read is there, too.
+        // The text report works too.
         explain(&["--pid", &pid]).exits(code).prints(&format!("process {pid} executes"));
         explain(&["--json", "--pid", &pid]).exits(code).json()
     }
@@ -42,7 +42,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A real program for aarch64, which is told by its argv[1] what to do.
+/// A real program for aarch64, whose argv[1] selects what it does.
 fn foreign() -> PathBuf {
     let path = Path::new(SCRATCH).join("busybox");
     fs::copy(busybox(), &path).unwrap();
@@ -52,7 +52,7 @@ fn foreign() -> PathBuf {
 const SCRIPT: &str = "echo ready; read line";
 
 #[sandboxed]
-fn an_emulated_process() {
+fn an_emulated_process_is_explained() {
     let (emulator, program) = (qemu("aarch64"), foreign());
     mount_table();
     for (flags, argv0) in
@@ -73,7 +73,7 @@ fn an_emulated_process() {
 }
 
 #[sandboxed]
-fn an_emulator_that_was_replaced() {
+fn a_replaced_emulator_of_a_running_process_is_reported() {
     let program = foreign();
     let bytes = fs::read(qemu("aarch64")).unwrap();
     mount_table();
@@ -86,7 +86,7 @@ fn an_emulator_that_was_replaced() {
     let upgraded = process.explained(0);
     assert_eq!((&upgraded["entry"]["starts"], &upgraded["verdict"]), (&"same".into(), &"emulated".into()));
     assert!(upgraded["notes"].to_string().contains("has no name any more"), "{upgraded:#}");
-    // Registered again, it knows it.
+    // An entry that is registered again starts the new file.
     clear();
     enter_ours("arm64", "aarch64", &emulator, "PF");
     let other = process.explained(0);
@@ -98,7 +98,7 @@ fn an_emulator_that_was_replaced() {
 }
 
 #[sandboxed]
-fn processes_of_this_machine() {
+fn native_and_script_processes_are_explained() {
     let Ok(shell) = fs::canonicalize("/bin/sh") else { skip("kernel", "there is no /bin/sh") };
     let native = Waiting::start(Command::new("/bin/sh").args(["-c", SCRIPT]));
     let value = native.explained(0);
@@ -110,9 +110,9 @@ fn processes_of_this_machine() {
     explain(&["--pid", "4194305"]).exits(1).says("cannot look at process 4194305");
 }
 
-/// A foreign shell's script: execve(2) was called with the script, and its interpreter is what is emulated.
+/// A script of a foreign shell: execve(2) was called with the script, and its interpreter is emulated.
 #[sandboxed]
-fn a_script_of_a_foreign_shell() {
+fn a_script_of_an_emulated_shell_is_explained() {
     let (emulator, program) = (qemu("aarch64"), foreign());
     mount_table();
     enter_ours("arm64", "aarch64", &emulator, "PF");

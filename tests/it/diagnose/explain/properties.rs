@@ -1,4 +1,4 @@
-//! `explain` on any bytes, under any table: it never panics, and what it says holds together.
+//! `explain` on arbitrary files and tables: it never panics, and its statements are consistent.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use proptest::sample::{Index, select};
 
 use crate::support::config;
 
-/// The files that there are; what a path leads to is chosen by its last byte.
+/// Paths. The last byte of a path selects its file.
 fn paths() -> impl Strategy<Value = Vec<u8>> {
     select(vec!["/a", "/b", "/c", "d", "/e.exe", "/f.x/y", "/g", ""]).prop_map(|path| path.as_bytes().to_vec())
 }
 
-/// Programs of every guest with some bytes changed, scripts that name the files there are, and anything else.
+/// Programs of every guest with some changed bytes, scripts that name the files, and arbitrary bytes.
 fn heads() -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((any::<Index>(), any::<u8>()), 0..6);
     let damaged = (any::<Index>(), changes, any::<Index>()).prop_map(|(row, changes, end)| {
@@ -108,7 +108,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn an_explanation_holds_together(
+    fn an_explanation_is_consistent(
         file in paths(), files in vec(looks(), 8), table in tables(),
         machine in select(vec!["x86_64", "aarch64", "i686", "s390x", "mips", "vax"]),
     ) {
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_process_is_read(
+    fn reported_arguments_are_arguments_of_the_process(
         executes: Vec<u8>, arguments in vec(vec(any::<u8>(), 0..4), 0..5), execfn: Option<Vec<u8>>,
         is_itself: Option<bool>, preserves: Option<bool>, interpreters in vec(vec(any::<u8>(), 0..4), 0..3),
     ) {

@@ -1,4 +1,4 @@
-//! `status`: what the kernel really runs, in a table, as a document, and as an exit status.
+//! `status`: what the kernel really runs, as a table, as JSON, and as an exit status.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
 use crate::support::{Then, liar, qemu};
 
-/// One whose /proc is as everywhere, so that there are namespaces to be had.
+/// A machine with the usual /proc, so that new namespaces are possible.
 fn machine() -> Tree {
     usual_proc();
     Tree::new()
@@ -31,7 +31,7 @@ fn sha256(path: &Path) -> Value {
 }
 
 #[sandboxed]
-fn one_line_a_system() {
+fn status_prints_one_line_for_each_system() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let theirs = outside("theirs", &fs::read(qemu("riscv64")).unwrap());
@@ -48,9 +48,9 @@ riscv64: /scratch/theirs
     details.prints(sha256(&ours).as_str().unwrap()).prints("  from ");
 }
 
-/// Each of its names is promised.
+/// Each of these names is a part of the documented format.
 #[sandboxed]
-fn the_document() {
+fn json_fields_are_the_documented_ones() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let status = tree.run(&["status", "--json"]).exits(0).json();
@@ -68,9 +68,9 @@ fn the_document() {
     assert_eq!(checked, json!({"version": 1, "system": "aarch64", "state": "works", "detail": null}));
 }
 
-/// Both releases and both digests.
+/// The report has both releases and both digests.
 #[sandboxed]
-fn a_file_that_was_replaced() {
+fn a_replaced_emulator_is_reported_with_both_digests() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     fs::copy(other(), tree.path("new")).unwrap();
@@ -85,7 +85,7 @@ fn a_file_that_was_replaced() {
         "{detail}"
     );
     tree.run(&["status", "--check", "aarch64"]).exits(0).prints("aarch64: works: by another file");
-    // As systemd-binfmt does it.
+    // The same effect as systemd-binfmt.
     tree.write_kernel("qemu-aarch64", "-1");
     tree.enter(&line("qemu-aarch64", "aarch64", &tree.path(EMULATOR), "FP"));
     let system = of_aarch64(&tree);
@@ -93,7 +93,7 @@ fn a_file_that_was_replaced() {
 }
 
 #[sandboxed]
-fn a_file_that_was_removed() {
+fn a_removed_emulator_still_works() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.remove(EMULATOR);
@@ -102,9 +102,10 @@ fn a_file_that_was_removed() {
     assert_eq!(system["on_disk"], json!({"exists": false, "qemu": null, "sha256": null}));
 }
 
-/// As a distribution's upgrade does it. What a stranger may have put there is read, and never run.
+/// An upgrade of the distribution replaces the file like this. A file that another user may have written is read and
+/// never executed.
 #[sandboxed]
-fn a_file_of_others_that_was_replaced() {
+fn a_replaced_foreign_interpreter_is_never_executed() {
     let theirs = outside("theirs", &fs::read(qemu("aarch64")).unwrap());
     let tree = machine().mounted().entry(&line("theirs", "aarch64", &theirs, "FP"));
     let witness = Path::new("/scratch/witness");
@@ -118,7 +119,7 @@ fn a_file_of_others_that_was_replaced() {
 }
 
 #[sandboxed]
-fn what_works_outside_alone() {
+fn an_emulator_that_fails_in_chroots_is_partial() {
     let real = outside("real", &fs::read(qemu("aarch64")).unwrap());
     for (interpreter, flags, why) in [(real, "P", "theirs has no flag F"), (dynamic(), "FP", "dynamically linked")] {
         let tree = machine().mounted().entry(&line("theirs", "aarch64", &interpreter, flags));
@@ -132,7 +133,7 @@ fn what_works_outside_alone() {
 }
 
 #[sandboxed]
-fn what_could_not_be_shut_in() {
+fn a_chroot_that_cannot_be_tried_is_reported() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
@@ -143,7 +144,7 @@ fn what_could_not_be_shut_in() {
 }
 
 #[sandboxed]
-fn what_is_broken() {
+fn an_emulator_that_runs_nothing_is_broken() {
     let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
     let tree = machine().mounted().entry(&line("theirs", "aarch64", &shirker, "FP"));
     let system = of_aarch64(&tree);
@@ -153,7 +154,7 @@ fn what_is_broken() {
 }
 
 #[sandboxed]
-fn a_check_is_one_line() {
+fn check_prints_one_line_and_sets_the_exit_status() {
     let tree = machine();
     tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: missing");
     tree.register("aarch64").exits(0);
@@ -172,14 +173,14 @@ fn a_check_is_one_line() {
 }
 
 #[sandboxed]
-fn an_ordinary_user_checks_too() {
+fn check_works_for_an_ordinary_user() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     assert_eq!(as_a_stranger(tree, &["status", "--check", "arm64"]).exits(0).out, "aarch64: works\n");
 }
 
 #[sandboxed]
-fn a_check_of_what_makes_no_sense() {
+fn check_refuses_native_and_unknown_systems() {
     let tree = machine();
     tree.run(&["status", "--check", "x86_64"]).exits(2).says("run on this");
     tree.run(&["status", "--check", "arm46"]).exits(2).says("did you mean");

@@ -1,4 +1,4 @@
-//! `test`: each of its lines is shown true, and shown false by breaking the very thing.
+//! `test`: each proof succeeds on a good machine, and fails on a machine on which exactly its condition is broken.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::support::tree::{EMULATOR, Tree};
 const PROVEN: [(&str, &str); 4] =
     [("direct", "proven"), ("argv0", "proven"), ("chroot", "proven"), ("sandbox", "proven")];
 
-/// What came of each proof for aarch64, and all that was said of it.
+/// Runs `test` for aarch64 and checks its exit status. Returns the result of each proof, and the whole report.
 #[track_caller]
 pub(crate) fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
     let report = tree.run(&["test", "aarch64", "--json"]).exits(code).json();
@@ -31,7 +31,7 @@ pub(crate) fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
     (proofs, system)
 }
 
-/// These failed, and the others did not; this is why, and this repairs it.
+/// Checks that exactly these proofs failed, with this reason and this repair.
 #[track_caller]
 pub(crate) fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
     let (proofs, system) = tested(tree, 3);
@@ -42,7 +42,7 @@ pub(crate) fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
     assert!(proof["repair"].as_str().unwrap().contains(repair), "{proof:#}");
 }
 
-/// One whose /proc is as everywhere, so that there are namespaces to be had.
+/// A machine with the usual /proc, so that new namespaces are possible.
 pub(crate) fn machine() -> Tree {
     usual_proc();
     Tree::new()
@@ -51,18 +51,18 @@ pub(crate) fn machine() -> Tree {
 const NOTHING: [&str; 4] = ["direct", "argv0", "chroot", "sandbox"];
 pub(crate) const FORCE: &str = "sudo binfmt-nix register aarch64 --force";
 
-/// A machine on which somebody else registered this file.
+/// A machine on which another tool registered this interpreter.
 pub(crate) fn with(interpreter: &Path, flags: &str) -> Tree {
     machine().mounted().entry(&line("theirs", "aarch64", interpreter, flags))
 }
 
-/// The real QEMU, where only its own entry looks for it.
+/// The real QEMU, at a path that only the entry names.
 fn real() -> PathBuf {
     outside("real", &fs::read(qemu("aarch64")).unwrap())
 }
 
 #[sandboxed]
-fn everything_is_proven() {
+fn every_proof_of_a_registered_system_succeeds() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -78,30 +78,30 @@ fn everything_is_proven() {
 }
 
 #[sandboxed]
-fn whoever_made_the_entry() {
+fn foreign_entries_are_tested() {
     let tree = with(&real(), "FP");
     assert_eq!(tested(&tree, 0).1["by"], "others");
     tree.run(&["test", "all"]).exits(0).prints("aarch64: theirs, flags PF, QEMU 10.0.13, by others");
 }
 
-/// The tool, as a user who is not root.
+/// Runs the tool as an ordinary user.
 pub(crate) fn as_a_stranger(tree: Tree, args: &[&str]) -> Done {
-    // Where there is none, a stranger has no id, and who has no id may have no namespace.
+    // The kernel refuses new namespaces to a user without a mapped id. Skips the test if the namespace maps one user only.
     let _tree = tree.file("theirs", "").owner("theirs", 65534);
     itself("stranger").unwrap().arg(TOOL).args(["--root", "/tree"]).args(args).output().unwrap().into()
 }
 
 #[sandboxed]
-fn an_ordinary_user_proves_it_too() {
+fn test_works_for_an_ordinary_user() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let done = as_a_stranger(tree, &["test", "aarch64"]).exits(0);
     done.prints("QEMU 10.0.13").prints("it ran in an empty chroot").prints("it ran in a sandbox like Nix's");
 }
 
-/// What cannot be tried is not proven, and said.
+/// A proof that cannot be tried is reported and does not count as proven.
 #[sandboxed]
-fn where_nobody_may_be_shut_in() {
+fn proofs_without_namespaces_are_untried() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
@@ -113,9 +113,9 @@ fn where_nobody_may_be_shut_in() {
         .prints("max_user_namespaces is 0");
 }
 
-/// Each of its names is promised.
+/// Each of these names is a part of the documented format.
 #[sandboxed]
-fn the_document() {
+fn json_fields_are_the_documented_ones() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let report = tree.run(&["--json", "test", "aarch64"]).exits(0).json();
@@ -136,23 +136,23 @@ fn the_document() {
 }
 
 #[sandboxed]
-fn without_flag_f() {
+fn a_missing_flag_f_fails_chroot_and_sandbox() {
     let tree = with(&real(), "P");
     fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real in there", FORCE);
-    // What repairs it does.
+    // The named repair works.
     tree.register_with("aarch64", &["--force"]).exits(0);
     assert_eq!(tested(&tree, 0).1["entry"], "qemu-aarch64");
 }
 
 #[sandboxed]
-fn without_flag_p() {
+fn a_missing_flag_p_fails_argv0() {
     let tree = with(&real(), "F");
     fails(&tree, &["argv0"], "it lost its argv[0]; it saw \"/proc/self/fd/", FORCE);
     fails(&tree, &["argv0"], "theirs has no flag P", FORCE);
 }
 
 #[sandboxed]
-fn flag_c_is_told_of() {
+fn flag_c_is_reported_as_a_note() {
     for (flags, told) in [("CFP", true), ("OFP", false)] {
         let tree = with(&real(), flags);
         let (proofs, system) = tested(&tree, 0);
@@ -164,14 +164,14 @@ fn flag_c_is_told_of() {
 }
 
 #[sandboxed]
-fn a_dynamic_interpreter() {
+fn a_dynamic_interpreter_fails_chroot_and_sandbox() {
     let tree = with(&dynamic(), "FP");
     fails(&tree, &["chroot", "sandbox"], "it is dynamically linked", FORCE);
 }
 
-/// It still runs, and which release that is is told; so is what is there now.
+/// The entry still runs the old file. The note names its release and the release of the new file.
 #[sandboxed]
-fn a_file_that_was_replaced() {
+fn a_replaced_emulator_is_noted_with_both_releases() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     fs::copy(other(), tree.path("new")).unwrap();
@@ -188,7 +188,7 @@ fn a_file_that_was_replaced() {
 }
 
 #[sandboxed]
-fn a_disabled_entry() {
+fn a_disabled_entry_fails_every_proof() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "0");
@@ -201,7 +201,7 @@ fn a_disabled_entry() {
 }
 
 #[sandboxed]
-fn a_table_that_is_switched_off() {
+fn a_switched_off_table_fails_every_proof() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.write_kernel("status", "0");
@@ -212,7 +212,7 @@ fn a_table_that_is_switched_off() {
 }
 
 #[sandboxed]
-fn an_interpreter_that_is_gone() {
+fn a_missing_interpreter_fails_every_proof() {
     let file = real();
     let tree = with(&file, "P");
     fs::remove_file(file).unwrap();
@@ -220,7 +220,7 @@ fn an_interpreter_that_is_gone() {
 }
 
 #[sandboxed]
-fn an_interpreter_that_may_not_be_executed() {
+fn a_non_executable_interpreter_fails_every_proof() {
     let file = real();
     let tree = with(&file, "P");
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -233,7 +233,7 @@ pub(crate) fn fails_wholly(tree: &Tree, why: &str) {
 }
 
 #[sandboxed]
-fn nothing_is_registered() {
+fn an_unregistered_system_is_not_proven() {
     let tree = machine();
     tree.run(&["test", "aarch64"]).exits(3).prints("binfmt_misc is not mounted here");
     tree.run(&["test", "all"]).exits(3).says("nothing was proven");
@@ -246,18 +246,18 @@ fn nothing_is_registered() {
 }
 
 #[sandboxed]
-fn what_makes_no_sense() {
+fn test_refuses_native_and_unknown_systems() {
     let tree = machine();
     tree.run(&["test"]).exits(2);
     tree.run(&["test", "x86_64"]).exits(2).says("run on this");
     tree.run(&["test", "arm46"]).exits(2).says("did you mean");
-    tree.run(&["test", "all", "aarch64"]).exits(2).says("stands alone");
+    tree.run(&["test", "all", "aarch64"]).exits(2).says("cannot be combined");
     crate::support::runs::gone(tree);
     Tree::offline().run(&["test", "aarch64"]).exits(2).says("no kernel");
 }
 
 #[sandboxed]
-fn nix_is_not_there() {
+fn the_nix_proof_is_untried_below_another_root() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.run(&["test", "aarch64", "--nix"]).exits(3).prints("untried  as a builder of Nix could not be tried: --root");

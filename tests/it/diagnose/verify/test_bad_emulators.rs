@@ -1,4 +1,4 @@
-//! `test` and emulators that lie; and that its probes are really shut in.
+//! `test`: emulators that do not run programs, and the confinement of its probes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::table::line;
 use crate::support::{Then, liar};
 
 #[sandboxed]
-fn above_ours() {
+fn a_bad_foreign_entry_above_the_tool_is_found() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
@@ -26,14 +26,14 @@ fn above_ours() {
 }
 
 #[sandboxed]
-fn one_that_crashes() {
+fn a_crashing_emulator_fails_every_proof() {
     let tree = with(&outside("crasher", &liar("qemu-aarch64 version 10.0.13", Then::Crash)), "FP");
     fails_wholly(&tree, "the emulator ended with signal: 4");
 }
 
-/// As QEMU did before 6.0.
+/// QEMU before 6.0 behaved like this.
 #[sandboxed]
-fn one_that_forgets_names() {
+fn an_emulator_that_drops_argv0_fails_argv0() {
     for (release, why) in
         [("10.0.13", "the emulator does not pass it on"), ("5.2.0", "QEMU 5.2.0 does not know flag P")]
     {
@@ -45,18 +45,18 @@ fn one_that_forgets_names() {
     }
 }
 
-/// busybox, by the name of `yes`.
+/// The emulator is busybox with the name `yes`.
 #[sandboxed]
-fn one_that_never_ends() {
+fn an_emulator_that_writes_forever_fails_every_proof() {
     let busybox = busybox().to_string_lossy().replace("arm64", "amd64");
     let tree = with(&outside("yes", &fs::read(busybox).unwrap()), "FP");
     fails_wholly(&tree, "it writes without end");
     tree.run(&["status", "--check", "aarch64"]).exits(3).prints("it writes without end");
 }
 
-/// While an emulator dawdles, it is looked at from outside.
+/// The emulator is slow by intention, so that the test can inspect its process from outside.
 #[sandboxed]
-fn they_are_really_shut_in() {
+fn probes_run_in_a_chroot_and_in_a_sandbox() {
     let dawdler = outside("dawdler", &liar("qemu-aarch64 version 10.0.13", Then::Dawdle));
     let tree = with(&dawdler, "FP");
     let child = tree.start(&["test", "aarch64"]);
@@ -79,7 +79,7 @@ fn processes_of(program: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// The namespaces in which a process differs from us, and the names in its root directory.
+/// The namespaces that a process does not share with the test, and the names in its root directory.
 fn surroundings(pid: &Path) -> Option<(Vec<String>, Vec<String>)> {
     let namespace = |pid: &Path, name: &str| fs::read_link(pid.join("ns").join(name)).ok();
     let mut differs = Vec::new();

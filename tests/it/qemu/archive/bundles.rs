@@ -1,4 +1,4 @@
-//! `fetch`: what it writes is always the same, whole or not there, and `register --from` takes it.
+//! `fetch`: bundles are reproducible and complete, and `register --from` installs from them.
 
 use std::fs;
 use std::path::Path;
@@ -19,13 +19,13 @@ fn mirror(manner: Manner) -> Server {
 }
 
 fn tool(args: &[&str], dir: &Path) -> Output {
-    // No mirror is asked but the test's own.
+    // A dead proxy stands in front of every mirror except the one of the test.
     let dead = "http://127.0.0.1:1";
     let only = [("HTTP_PROXY", dead), ("HTTPS_PROXY", dead), ("NO_PROXY", "127.0.0.1")];
     Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(args).env_clear().envs(only).current_dir(dir).output().unwrap()
 }
 
-/// The tool in this directory; it ends with this status.
+/// Runs the tool in this directory and checks its exit status. Returns its standard output and standard error.
 #[track_caller]
 fn done(args: &[&str], dir: &Path, code: i32) -> (Vec<u8>, String) {
     let output = tool(args, dir);
@@ -41,9 +41,9 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// However they are asked for, and wherever it goes.
+/// Neither the order and spelling of the systems nor the destination changes a byte.
 #[test]
-fn the_same_bytes_each_time() {
+fn fetch_writes_the_same_bundle_for_every_order_and_spelling() {
     let (server, dir) = (mirror(Manner::Ranges), tempfile::tempdir().unwrap());
     let url = server.url();
     let fetch = |systems: &[&str], to: &str, code: i32| {
@@ -74,7 +74,7 @@ fn the_same_bytes_each_time() {
 }
 
 #[test]
-fn it_is_taken_without_a_network() {
+fn register_installs_from_a_bundle_without_a_network() {
     let (server, dir) = (mirror(Manner::Ranges), tempfile::tempdir().unwrap());
     let url = server.url();
     let (out, _) =
@@ -94,11 +94,11 @@ fn it_is_taken_without_a_network() {
 }
 
 #[test]
-fn what_is_there_is_not_lost() {
+fn a_failed_fetch_leaves_existing_files_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("old"), "old").unwrap();
     fs::create_dir(dir.path().join("dir")).unwrap();
-    // One bit of what comes is wrong.
+    // The server flips one bit of the package.
     let (server, nobody) = (mirror(Manner::Flip(100_000, true)), "http://127.0.0.1:1/debian");
     let fetch = |to: &str, url: &str, code: i32| {
         done(&["fetch", "aarch64", "--host", "x86_64", "--mirror", url, "-o", to], dir.path(), code).1

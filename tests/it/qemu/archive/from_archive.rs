@@ -44,14 +44,14 @@ fn zst(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
-/// deb(5), without what nobody looks at.
+/// Builds a package (deb(5)) that has only the member that the tool reads.
 fn deb(name: &str, data: &[u8]) -> Vec<u8> {
     let mut deb = b"!<arch>\n".to_vec();
     writeln!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, data.len()).unwrap();
     [deb, data.to_vec()].concat()
 }
 
-/// A tar archive in every packing; an .apk is several gzip members.
+/// Packs a tar archive in every supported format. An .apk consists of several gzip members.
 pub(crate) fn every_kind(tar: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let (first, second) = tar.split_at(700);
     vec![
@@ -68,7 +68,7 @@ pub(crate) fn real(system: &str) -> Vec<u8> {
     fs::read(qemu(system)).unwrap()
 }
 
-/// A .tar.gz of two real emulators, by the two names that they go by.
+/// Writes a .tar.gz of two real emulators, one with each of the two usual names.
 pub(crate) fn two() -> PathBuf {
     let (aarch64, riscv64) = (real("aarch64"), real("riscv64"));
     let tar = tar(&[("usr/bin/qemu-aarch64-static", &aarch64), ("./x/bin/qemu-riscv64", &riscv64)]);
@@ -87,37 +87,36 @@ fn works(from: &Path) {
 }
 
 #[sandboxed]
-fn a_tar_gz() {
+fn register_installs_an_emulator_from_a_tar_gz() {
     works(&two());
 }
 
-/// Each way to pack it.
 #[sandboxed]
-fn every_kind_of_archive() {
+fn register_installs_from_every_archive_format() {
     for (kind, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
         works(&outside(kind, &archive));
     }
 }
 
 #[sandboxed]
-fn a_debian_package() {
+fn register_installs_from_a_debian_package_and_records_its_name() {
     let Some(deb) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
         skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
     };
     works(Path::new(&deb));
-    // It is what the catalogue pins, however it came here.
+    // The receipt names the package of the catalogue, because the digest is the pinned one.
     let tree = Tree::new();
     tree.run(&["register", "aarch64", "--from", Path::new(&deb).to_str().unwrap()]).exits(0);
     assert!(tree.text(RECEIPT).contains(": qemu-user_10.0.13+ds-0+deb13u1_amd64.deb of Debian\""));
 }
 
 #[sandboxed]
-fn a_directory() {
+fn register_installs_from_a_directory() {
     let dir = Path::new(SCRATCH).join("bin");
     fs::create_dir(&dir).unwrap();
     fs::copy(qemu("aarch64"), dir.join("qemu-aarch64-static")).unwrap();
     works(&dir);
-    // As Debian has it: one is the other's link.
+    // As in Debian's package: one name is a link to the other.
     fs::rename(dir.join("qemu-aarch64-static"), dir.join("qemu-aarch64")).unwrap();
     std::os::unix::fs::symlink("qemu-aarch64", dir.join("qemu-aarch64-static")).unwrap();
     works(&dir);
@@ -134,7 +133,7 @@ fn a_directory() {
 }
 
 #[sandboxed]
-fn a_program() {
+fn register_installs_a_plain_program_for_one_system() {
     works(&outside("whatever", &real("aarch64")));
     let tree = Tree::new();
     let before = tree.snapshot();
@@ -144,13 +143,13 @@ fn a_program() {
 }
 
 #[sandboxed]
-fn several_systems_and_undo() {
+fn one_archive_serves_several_systems_until_they_are_unregistered() {
     let file = two();
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "arm64", "riscv64", "--from", file.to_str().unwrap()]).exits(0);
     assert!(tree.runs("aarch64") && tree.runs("riscv64"));
-    // After a restart it needs no archive.
+    // Registering again does not need the archive.
     fs::remove_file(&file).unwrap();
     tree.run(&["register", "arm64", "riscv64"]).exits(0).prints("already registered");
     tree.run(&["unregister", "aarch64", "riscv64"]).exits(0);
@@ -158,7 +157,7 @@ fn several_systems_and_undo() {
 }
 
 #[sandboxed]
-fn all_that_it_has() {
+fn register_all_installs_every_emulator_of_the_archive() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let done = tree.run(&["register", "all", "--from", two().to_str().unwrap()]).exits(0);
@@ -169,7 +168,7 @@ fn all_that_it_has() {
 }
 
 #[sandboxed]
-fn twice_changes_nothing() {
+fn registering_the_same_archive_twice_changes_nothing() {
     let tree = Tree::new();
     let file = two();
     let args = ["register", "aarch64", "--from", file.to_str().unwrap()];
@@ -187,9 +186,9 @@ fn a_dry_run_writes_nothing() {
     before.is_untouched_in(&tree);
 }
 
-/// In each way that people write it.
+/// Digests are written in upper case, with the prefix `sha256:`, and in lower case.
 #[sandboxed]
-fn a_digest_that_agrees() {
+fn a_matching_digest_is_accepted_in_every_spelling() {
     let file = two();
     let sum = Sha256::of_reader(&mut File::open(&file).unwrap()).unwrap().to_string();
     let tree = Tree::new();
@@ -210,25 +209,25 @@ pub(crate) fn bundled(manifest: &Manifest, content: &[u8]) -> Vec<u8> {
 }
 
 #[sandboxed]
-fn a_bundle() {
+fn register_installs_from_a_bundle() {
     let real = real("aarch64");
     works(&outside("bundle", &bundled(&a_manifest("x86_64", &real), &real)));
 }
 
 #[sandboxed]
-fn in_memory() {
+fn register_in_memory_from_an_archive_writes_nothing_below_usr() {
     let tree = Tree::new();
     let usr = tree.snapshot_of("usr");
     tree.run(&["register", "aarch64", "--in-memory", "--from", two().to_str().unwrap()]).exits(0);
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0);
     assert!(!tree.runs_somehow("aarch64"));
-    // The mount stays, as nobody knows of it.
+    // The mount remains and is invisible.
     assert_eq!(tree.snapshot_of("usr"), usr);
 }
 
 #[sandboxed]
-fn run_from_an_archive() {
+fn run_uses_the_emulators_of_an_archive() {
     let (archive, busybox) = (two(), busybox());
     let archive = archive.to_str().unwrap();
     let run = |words: &[&str]| crate::binfmt::userns::from_archive(&[&["run", "--from", archive], words].concat());

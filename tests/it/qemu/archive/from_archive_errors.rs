@@ -1,4 +1,4 @@
-//! `--from` with what is broken, or is not what was named: a clear refusal, and nothing is placed.
+//! `--from` with broken archives and wrong contents: each is refused with a reason, and no file is installed.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::qemu::archive::from_archive::{a_manifest, bundled, every_kind, gz, re
 use crate::support::emulators::outside;
 use crate::support::{Then, Tree, liar};
 
-/// One of these statuses, this reason, and nothing was touched but the lock.
+/// Checks that the archive is refused with one of these exit statuses and this reason, and that only the lock changed.
 #[track_caller]
 fn refused(archive: &[u8], options: &[&str], codes: &[i32], why: &str) {
     let file = outside("archive", archive);
@@ -22,9 +22,9 @@ fn refused(archive: &[u8], options: &[&str], codes: &[i32], why: &str) {
     before.is_unchanged_in(&tree);
 }
 
-/// It is not even asked what kind of file it is.
+/// The digest is compared before the format of the file is determined.
 #[sandboxed]
-fn a_digest_that_does_not() {
+fn a_wrong_digest_is_refused_before_the_archive_is_read() {
     let other = "0".repeat(64);
     for content in [fs::read(two()).unwrap(), b"odd".to_vec(), Vec::new()] {
         let is = Sha256::of_bytes(&content).to_string();
@@ -38,12 +38,12 @@ fn a_digest_that_does_not() {
 }
 
 #[sandboxed]
-fn what_it_has_not() {
+fn an_archive_without_the_requested_emulator_is_refused() {
     refused(&gz(&tar(&[("qemu-arm", b"x")])), &[], &[1], "no usable qemu-aarch64");
     refused(&gz(&tar(&[])), &[], &[1], "has none");
     refused(b"odd", &[], &[1], "not a tar archive");
     refused(b"", &[], &[1], "it is empty");
-    // Of several, one is enough.
+    // One missing system is enough to refuse several.
     let tree = Tree::new();
     let before = tree.snapshot();
     let file = two();
@@ -52,7 +52,7 @@ fn what_it_has_not() {
 }
 
 #[sandboxed]
-fn a_truncated_one() {
+fn a_truncated_archive_is_refused() {
     let whole = fs::read(two()).unwrap();
     for parts in [1, 10, 500, 999] {
         refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
@@ -61,7 +61,7 @@ fn a_truncated_one() {
 }
 
 #[sandboxed]
-fn a_flipped_bit() {
+fn an_archive_with_a_flipped_bit_is_refused() {
     let whole = fs::read(two()).unwrap();
     for parts in [5, 300, 700, 995] {
         let mut broken = whole.clone();
@@ -70,9 +70,9 @@ fn a_flipped_bit() {
     }
 }
 
-/// It has the name, and is something else.
+/// The member has the right name and wrong contents.
 #[sandboxed]
-fn a_wrong_member() {
+fn a_member_that_is_not_the_named_emulator_is_refused() {
     let of = |content: &[u8]| gz(&tar(&[("usr/bin/qemu-aarch64", content)]));
     refused(&of(&real("riscv64")), &[], &[1], "qemu-riscv64");
     refused(&of(b"#!/bin/sh\n"), &[], &[1], "not an ELF");
@@ -86,13 +86,13 @@ fn a_wrong_member() {
 }
 
 #[sandboxed]
-fn two_members() {
+fn two_members_for_one_system_are_refused() {
     let real = real("aarch64");
     let two = tar(&[("a/qemu-aarch64", &real), ("b/qemu-aarch64-static", &real)]);
     refused(&gz(&two), &[], &[1], "a/qemu-aarch64 and b/qemu-aarch64-static");
 }
 
-/// One member as its header says it.
+/// Builds an archive of one empty member with this path and type.
 fn odd(path: &str, kind: EntryType) -> Vec<u8> {
     sized(path, kind, 0)
 }
@@ -108,14 +108,14 @@ fn sized(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
 }
 
 #[sandboxed]
-fn a_way_out() {
+fn a_member_path_outside_the_archive_is_refused() {
     for path in ["/usr/bin/qemu-aarch64", "../../usr/bin/qemu-aarch64", "usr/../../qemu-aarch64-static"] {
         refused(&odd(path, EntryType::Regular), &[], &[1], "leads out");
     }
 }
 
 #[sandboxed]
-fn links_and_devices() {
+fn links_devices_and_sparse_members_are_refused() {
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo] {
         refused(&odd("usr/bin/qemu-aarch64", kind), &[], &[1], "not a file");
     }
@@ -123,13 +123,13 @@ fn links_and_devices() {
 }
 
 #[sandboxed]
-fn a_bundle_for_another_machine() {
+fn a_bundle_for_another_host_is_refused() {
     let real = real("aarch64");
     refused(&bundled(&a_manifest("aarch64", &real), &real), &[], &[6], "fetch --host x86_64");
 }
 
 #[sandboxed]
-fn a_bundle_that_is_not_as_it_says() {
+fn a_bundle_that_contradicts_its_manifest_is_refused() {
     let real = real("aarch64");
     let mut manifest = a_manifest("x86_64", &real);
     manifest.files[0].sha256 = Sha256::of_bytes(b"other");
@@ -143,7 +143,7 @@ fn a_bundle_that_is_not_as_it_says() {
 }
 
 #[sandboxed]
-fn every_kind_of_harm_in_every_kind_of_archive() {
+fn every_damage_is_refused_in_every_archive_format() {
     let real = real("aarch64");
     let good = tar(&[("usr/bin/qemu-aarch64", &real)]);
     let other = "0".repeat(64);
@@ -163,7 +163,7 @@ fn every_kind_of_harm_in_every_kind_of_archive() {
     }
 }
 
-/// Tar archives with something wrong in them, and what is said of it.
+/// Bad tar archives, each with a part of the message that refuses it.
 pub(crate) fn harms() -> [(Vec<u8>, &'static str); 9] {
     let real = real("aarch64");
     [

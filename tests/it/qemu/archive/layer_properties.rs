@@ -1,4 +1,4 @@
-//! Layers on top of each other: what comes out is what a naive merge of them has.
+//! Layers of an image: unpacking them gives the same emulators as a simple reference merge.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -34,7 +34,8 @@ fn open(layers: &[Vec<u8>]) -> Result<Came, String> {
     }
 }
 
-/// As image-spec v1.1 tells it, from the base up: whiteouts first, then what is new. By path, with the layer.
+/// Merges layers as image-spec v1.1 describes, from the base up: first the whiteouts of a layer, then its new files.
+/// The tree maps each path to the number of its layer and to its contents.
 fn merged(layers: &[Vec<(&str, Vec<u8>)>]) -> Came {
     let mut tree: BTreeMap<String, (usize, Vec<u8>)> = BTreeMap::new();
     for (number, layer) in layers.iter().enumerate() {
@@ -86,9 +87,10 @@ const PATHS: [&str; 12] = [
 proptest! {
     #![proptest_config(crate::support::config(400))]
 
-    /// Of each layer, no two emulators for one target, and no file that is a directory too: those are refused, or none.
+    /// No generated layer has two emulators for one target or a path that is both a file and a directory: the tool
+    /// refuses such layers, or they cannot exist.
     #[test]
-    fn layers_are_merged(layers in prop::collection::vec(prop::collection::btree_set(0..PATHS.len(), 0..5), 1..5)) {
+    fn layers_are_merged_like_a_reference_implementation(layers in prop::collection::vec(prop::collection::btree_set(0..PATHS.len(), 0..5), 1..5)) {
         let layers: Vec<Vec<(&str, Vec<u8>)>> = layers.iter().enumerate().map(|(number, paths)| {
             let arm: Vec<_> = paths.iter().filter(|at| [0, 2, 3].contains(*at)).collect();
             paths.iter()
@@ -105,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(layers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..4), at in 0..2000_usize) {
+    fn arbitrary_layers_never_cause_a_panic(layers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..4), at in 0..2000_usize) {
         drop(open(&layers));
         let mut plain = tar(&[file("a/.wh.qemu-arm", b""), file("usr/bin/qemu-arm", b"x")]);
         for (offset, byte) in layers.concat().into_iter().take(12).enumerate() {
@@ -118,11 +120,11 @@ proptest! {
 }
 
 #[test]
-fn a_link_hides_what_it_replaces_and_is_no_emulator() {
+fn a_link_replaces_the_file_below_and_is_never_an_emulator() {
     let lower = || gz(&tar(&[file("usr/bin/qemu-arm", b"x")]));
     let link = gz(&tar(&[member("usr/bin/qemu-arm", EntryType::Symlink, 0, b"")]));
     assert!(open(&[lower(), link]).unwrap_err().contains("link or a device"));
-    // Beside an emulator it is one name more; hidden it is nothing.
+    // A link beside an emulator does not count as a second one. A hidden link does not count at all.
     let beside = gz(&tar(&[member("usr/bin/qemu-arm-static", EntryType::Symlink, 0, b"")]));
     assert_eq!(open(&[beside.clone(), lower()]).map(|came| came.len()), Ok(1));
     let hiding = gz(&tar(&[file(".wh.usr", b"")]));
@@ -130,7 +132,7 @@ fn a_link_hides_what_it_replaces_and_is_no_emulator() {
 }
 
 #[test]
-fn bounds_are_for_all_layers_together() {
+fn bounds_apply_to_all_layers_together() {
     let empty = member("x", EntryType::Regular, 0, b"");
     let many = gz(&empty.repeat(120_000));
     assert!(open(&[many.clone(), many]).unwrap_err().contains("layer 1 of 2: it has more than 200000 members"));

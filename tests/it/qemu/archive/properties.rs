@@ -1,4 +1,4 @@
-//! Archives that others made: good ones give exactly what is in them, all others an error, and none a panic.
+//! Foreign archives: good ones yield exactly their members, all others an error, and none causes a panic.
 
 use std::io::Cursor;
 
@@ -45,21 +45,22 @@ fn refused(archive: &[u8], why: &str) {
 }
 
 #[test]
-fn every_kind_gives_what_is_in_it() {
+fn every_archive_format_yields_its_members() {
     for (kind, archive) in every_kind() {
         assert_eq!(open(&archive), Ok(good()), "{kind}");
     }
 }
 
-/// An .apk's first pieces have no end-of-archive blocks, and others have: both are read on.
+/// The first gzip members of an .apk lack end-of-archive blocks. Members of other archives have them. Reading continues
+/// after both.
 #[test]
-fn pieces_with_ends_of_their_own_are_read_on() {
+fn concatenated_gzip_members_are_read_as_one_archive() {
     let pieces = [tar(&[file(".PKGINFO", b"x")]), file("usr/bin/qemu-arm", &content(1)), tar(&[])];
     assert_eq!(open(&pieces.map(|piece| gz(&piece)).concat()), Ok(good()[..1].to_vec()));
 }
 
 #[test]
-fn a_program_is_taken_for_one_system() {
+fn a_plain_program_serves_exactly_one_system() {
     let program = [b"\x7fELF", content(3).as_slice()].concat();
     refused(&program, "one system");
     let mut came = Vec::new();
@@ -72,9 +73,9 @@ fn a_program_is_taken_for_one_system() {
     assert!(done.is_ok() && came == program);
 }
 
-/// Cut anywhere, an archive gives an error, or what it has up to there whole; and never something else.
+/// An archive that is cut at any byte yields an error or the members that are complete up to the cut, and nothing else.
 #[test]
-fn a_truncated_one_gives_nothing_else() {
+fn a_truncated_archive_yields_only_whole_members() {
     for (kind, archive) in every_kind() {
         let sealed = kind != "tar" && kind != "deb with tar" && kind != "apk";
         for length in (0..archive.len() - 1).step_by(64) {
@@ -86,9 +87,9 @@ fn a_truncated_one_gives_nothing_else() {
     }
 }
 
-/// A packed one has a checksum over everything; what it does not cover changes nothing.
+/// A compressed archive has a checksum over all its contents. Bits outside the checksum have no effect on members.
 #[test]
-fn a_flipped_bit_changes_nothing() {
+fn a_flipped_bit_never_changes_a_member() {
     for (kind, archive) in every_kind().into_iter().filter(|(kind, _)| !kind.ends_with("tar")) {
         for at in (0..archive.len()).step_by(23) {
             let mut broken = archive.clone();
@@ -101,11 +102,11 @@ fn a_flipped_bit_changes_nothing() {
 }
 
 #[test]
-fn what_leads_out_is_refused() {
+fn member_paths_outside_the_archive_are_refused() {
     for path in ["../qemu-arm", "/usr/bin/qemu-arm", "usr/../../bin/qemu-arm-static"] {
         refused(&tar(&[file(path, b"x")]), "leads out");
     }
-    // By the two ways to have a long name, too.
+    // The same for both encodings of long names.
     let long = member("././@LongLink", EntryType::GNULongName, 14, b"../../qemu-arm");
     refused(&tar(&[long, file("x", b"x")]), "leads out");
     let record = b"20 path=/a/qemu-arm\n";
@@ -114,7 +115,7 @@ fn what_leads_out_is_refused() {
 }
 
 #[test]
-fn long_names_are_read() {
+fn long_member_names_are_read() {
     let pax = member("x", EntryType::XHeader, 25, b"25 path=usr/bin/qemu-arm\n");
     assert_eq!(open(&tar(&[pax, file("x", &content(1))])), Ok(good()[..1].to_vec()));
     let name = [vec![b'd'; 200], b"/qemu-arm\0".to_vec()].concat();
@@ -123,7 +124,7 @@ fn long_names_are_read() {
 }
 
 #[test]
-fn what_is_no_file_is_no_emulator() {
+fn only_regular_files_are_emulators() {
     use EntryType as Kind;
     for kind in [Kind::Link, Kind::Symlink, Kind::Char, Kind::Block, Kind::Fifo, Kind::Continuous, Kind::new(b'?')] {
         refused(&tar(&[member("usr/bin/qemu-arm", kind, 0, b"")]), "not a file");
@@ -136,7 +137,7 @@ fn what_is_no_file_is_no_emulator() {
 }
 
 #[test]
-fn sizes_beyond_all_bounds_are_refused() {
+fn sizes_beyond_the_limits_are_refused() {
     for size in [MAX_MEMBER + 1, 1 << 33, 1 << 62] {
         refused(&tar(&[member("qemu-arm", EntryType::Regular, size, b"x")]), "");
     }
@@ -154,22 +155,22 @@ fn sizes_beyond_all_bounds_are_refused() {
 }
 
 #[test]
-fn two_for_one_system_are_refused_by_name() {
+fn two_emulators_for_one_system_are_refused_with_both_names() {
     let two = tar(&[file("a/qemu-arm", b"1"), file("b/qemu-arm-static", b"2")]);
     refused(&two, "a/qemu-arm and b/qemu-arm-static");
 }
 
 #[test]
-fn an_archive_in_an_archive_is_none() {
+fn nested_archives_are_refused() {
     refused(&deb("data.tar.xz", &deb("data.tar", &plain())), "");
     refused(&deb("data.tar.gz", &gz(&gz(&plain()))), "");
     refused(&gz(&gz(&plain())), "");
     refused(&deb("control.tar.gz", &gz(&plain())), "without a data.tar");
 }
 
-/// Members without end, and members of zeros without end, both small while they are packed.
+/// Too many members, and a member of too many zeros. Both archives are small while they are compressed.
 #[test]
-fn bombs_are_bounded() {
+fn decompression_bombs_are_refused() {
     let empty = member("x", EntryType::Regular, 0, b"");
     refused(&gz(&empty.repeat(200_001)), "members");
     let zeros = gz(&vec![0; 64 << 20]).repeat(80);
@@ -178,7 +179,7 @@ fn bombs_are_bounded() {
 }
 
 #[test]
-fn a_bundle_is_the_same_each_time_and_is_read_back() {
+fn a_bundle_is_reproducible_and_can_be_read() {
     let manifest = Manifest {
         version: 1,
         host: "x86_64".into(),
@@ -209,7 +210,7 @@ fn a_bundle_is_the_same_each_time_and_is_read_back() {
     });
     assert!(done.is_ok());
     assert_eq!(said.unwrap().files, manifest.files[1..]);
-    // Anywhere else it is a file like any other; in its place, it has to be one.
+    // Only the first member can be a manifest, and then it must be valid. Elsewhere the name has no meaning.
     assert_eq!(open(&tar(&[file("x", b""), file("MANIFEST.json", b"odd")])), Ok(Vec::new()));
     refused(&tar(&[file("MANIFEST.json", b"odd")]), "MANIFEST.json");
     let newer = br#"{"version": 2, "host": "", "qemu": "", "files": []}"#;
@@ -220,13 +221,13 @@ proptest! {
     #![proptest_config(crate::support::config(300))]
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000), kind in 0..5usize) {
+    fn arbitrary_bytes_never_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000), kind in 0..5usize) {
         let heads: [&[u8]; 5] = [b"", b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"\xfd7zXZ\0\0\x04", b"\x28\xb5\x2f\xfd", b"!<arch>\n"];
         drop(open(&[heads[kind], bytes.as_slice()].concat()));
     }
 
     #[test]
-    fn no_change_to_a_tar_archive_makes_it_panic(at in 0..12_000usize, bytes in prop::collection::vec(any::<u8>(), 1..20)) {
+    fn a_changed_tar_archive_never_causes_a_panic(at in 0..12_000usize, bytes in prop::collection::vec(any::<u8>(), 1..20)) {
         let mut plain = plain();
         for (offset, byte) in bytes.into_iter().enumerate() {
             if let Some(place) = plain.get_mut(at + offset) {

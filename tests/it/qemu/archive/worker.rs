@@ -1,4 +1,5 @@
-//! Processes that unpack for us and break the rules: each is found out, named, and gone. An honest one is confined.
+//! The worker that unpacks archives: a worker that breaks the protocol is detected, reported and ended. An honest worker
+//! is confined.
 
 use binfmt_nix::qemu::archive::worker;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,7 +17,7 @@ use nix::sys::signal::{Signal, raise};
 
 use crate::support::skip;
 
-/// The other side: what is in the archive says how it behaves.
+/// Plays the worker. The first five bytes of the archive select how it behaves.
 pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
     let mut play = [0; 5];
     let mut stdin = io::stdin().lock();
@@ -92,14 +93,14 @@ fn tar() -> Vec<u8> {
 }
 
 #[test]
-fn an_honest_one() {
+fn an_honest_worker_unpacks_the_archive() {
     let (unpacked, came) = unpacked(&tar(), &mut || Ok(()));
     assert_eq!(unpacked.unwrap(), UnpackSummary { targets: vec!["arm".to_owned()], manifest: None });
     assert_eq!(came, [8; 2000]);
 }
 
 #[test]
-fn that_break_the_rules() {
+fn a_worker_that_breaks_the_protocol_is_refused() {
     for play in ["raves", "hasty", "gives", "other"] {
         let said = complaint(play.as_bytes());
         assert!(said.starts_with("the unpack worker said what it must not"), "{play}: {said}");
@@ -107,16 +108,16 @@ fn that_break_the_rules() {
 }
 
 #[test]
-fn that_end_too_early() {
+fn a_worker_that_ends_early_is_reported() {
     assert_eq!(complaint(b"mute "), "the unpack worker ended too early, with exit status: 0");
     let said = complaint(b"moans");
     assert!(said.contains("exit status: 3: oh") && !said.contains('\u{1b}'), "{said}");
     assert!(complaint(b"dies ").contains("was killed by signal 6 SIGABRT"));
 }
 
-/// Whoever asks for an end gets it at once.
+/// The worker sleeps for ten minutes, and the interrupt does not wait for it.
 #[test]
-fn that_do_not_end() {
+fn an_interrupt_ends_a_worker_that_hangs() {
     let since = Instant::now();
     let mut turns = 0;
     let mut go_on = || {
@@ -128,7 +129,7 @@ fn that_do_not_end() {
 }
 
 #[test]
-fn that_read_what_is_broken() {
+fn a_broken_archive_is_refused_through_the_worker() {
     let mut broken = tar();
     broken[3] ^= 1;
     assert!(complaint(&broken).contains("not a tar archive"));

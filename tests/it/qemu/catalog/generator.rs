@@ -11,7 +11,7 @@ use crate::support::package::{Deb, MEMBERS, program};
 use crate::support::rng::Noise;
 
 #[test]
-fn it_names_every_block_and_member() {
+fn the_generator_lists_every_block_and_member() {
     let Deb { bytes, package } = Deb::new();
     assert_eq!((package.host.as_str(), package.qemu_version.as_str()), ("x86_64", "10.0.13"));
     assert_eq!((package.size, package.sha256), (bytes.len() as u64, Sha256::of_bytes(&bytes)));
@@ -26,7 +26,7 @@ fn it_names_every_block_and_member() {
 }
 
 #[test]
-fn its_json_reads_back() {
+fn generated_json_parses_to_the_same_catalogue() {
     let packages = vec![Deb::new().package];
     let catalog = Catalog { version: 2, packages };
     let json = catalog.to_json().unwrap();
@@ -35,7 +35,7 @@ fn its_json_reads_back() {
 }
 
 #[test]
-fn a_damaged_package_is_refused_or_told_apart() {
+fn a_damaged_package_is_refused_or_has_another_digest() {
     let Deb { bytes, package } = Deb::new();
     let mut noise = Noise::new(3);
     for _ in 0..100 {
@@ -44,7 +44,7 @@ fn a_damaged_package_is_refused_or_told_apart() {
         damaged[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
         let mut debs = [(package.path.clone(), Cursor::new(damaged))];
         match generate_catalog(&mut debs) {
-            // Outside data.tar.xz, or in a name or an owner that does not matter.
+            // The bit is outside data.tar.xz, or in a name or owner that the catalogue does not use.
             Ok(catalog) => assert_ne!(catalog.packages[0].sha256, package.sha256),
             Err(error) => assert!(error.to_string().contains("cannot catalogue pool/main/q/qemu/")),
         }

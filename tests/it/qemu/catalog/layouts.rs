@@ -1,4 +1,4 @@
-//! The catalogue's generator, on packages of every make that Debian has had.
+//! The generator of the catalogue, on packages with every layout that Debian has used.
 
 use std::io::Cursor;
 
@@ -11,7 +11,7 @@ use crate::support::package::{add, link, packed, program, program_of};
 type Tar = tar::Builder<Vec<u8>>;
 type Deb<'a> = (&'a str, &'a dyn Fn(&mut Tar));
 
-/// The catalogue of packages with these names and files.
+/// Generates a catalogue of packages with these names and files.
 fn catalogue(packages: &[Deb<'_>]) -> Result<Catalog, String> {
     let deb = |(name, fill): &Deb<'_>| {
         let mut tar = Tar::new(Vec::new());
@@ -21,16 +21,17 @@ fn catalogue(packages: &[Deb<'_>]) -> Result<Catalog, String> {
     generate_catalog(&mut packages.iter().map(deb).collect::<Vec<_>>()).map_err(|e| e.to_string())
 }
 
-/// Why there is no catalogue of a package with these files.
+/// Checks that no catalogue is generated from a package with these files, for this reason.
 #[track_caller]
 fn refused(why: &str, fill: impl Fn(&mut Tar)) {
     let error = catalogue(&[("qemu-user_1-1_amd64.deb", &fill)]).unwrap_err();
     assert!(error.contains("pool/main/q/qemu/qemu-user_1-1_amd64.deb") && error.contains(why), "{error}");
 }
 
-/// qemu-user-static: programs with -static names, once with a script beside them; its own version says too little.
+/// qemu-user-static: programs with -static names, formerly with a script beside them. The version of the package lacks
+/// the point release of QEMU, so that it is read from the programs.
 #[test]
-fn the_old_make_has_static_names() {
+fn packages_before_9_1_have_programs_with_static_names() {
     let catalog = catalogue(&[("qemu-user-static_7.2+dfsg-7+deb12u18+b3_amd64.deb", &|tar| {
         add(tar, "qemu-aarch64-static", &program_of("7.2.22", "aarch64", 5000));
         add(tar, "qemu-debootstrap", b"#!/bin/sh\n");
@@ -45,9 +46,9 @@ fn the_old_make_has_static_names() {
     assert_eq!(package.members[1].sha256, Sha256::of_bytes(&program_of("7.2.22", "riscv64", 6000)));
 }
 
-/// qemu-user since 9.1: the static names and Debian's own names are links, before or behind what they mean.
+/// qemu-user since 9.1: the static names and Debian's own names are links. A link comes before or after its target.
 #[test]
-fn the_new_make_has_links_with_static_names() {
+fn packages_since_9_1_have_links_with_static_names() {
     let catalog = catalogue(&[("qemu-user_11.1.3+ds-1~bpo13+1_amd64.deb", &|tar| {
         link(tar, "qemu-aarch64-static", "qemu-aarch64");
         add(tar, "qemu-aarch64", &program_of("11.1.3", "aarch64", 5000));
@@ -59,7 +60,7 @@ fn the_new_make_has_links_with_static_names() {
 }
 
 #[test]
-fn several_releases_stay_in_their_order() {
+fn several_releases_keep_their_order() {
     let of = |version: &'static str| move |tar: &mut Tar| add(tar, "qemu-arm", &program_of(version, "arm", 3000));
     let (newer, older) = (of("11.1.3"), of("7.2.22"));
     let catalog = catalogue(&[("b_1_amd64.deb", &older), ("a_1_amd64.deb", &newer)]).unwrap();
@@ -88,7 +89,7 @@ fn a_package_of_links_is_refused() {
 }
 
 #[test]
-fn a_mixed_package_is_refused() {
+fn a_package_with_mixed_releases_or_duplicates_is_refused() {
     refused("qemu-arm is 7.2.22 for x86_64, another one 10.0.13 for x86_64", |tar| {
         add(tar, "qemu-aarch64", &program("aarch64", 3000));
         add(tar, "qemu-arm", &program_of("7.2.22", "arm", 3000));
@@ -102,8 +103,8 @@ fn a_mixed_package_is_refused() {
 }
 
 #[test]
-fn a_program_that_does_not_say_its_release_is_refused() {
-    // It says that of another guest.
+fn a_program_without_a_release_number_is_refused() {
+    // The version text names another guest.
     refused("qemu-arm cannot be used: it does not contain", |tar| add(tar, "qemu-arm", &program("armeb", 3000)));
     refused("qemu-arm cannot be used: --version answered", |tar| {
         add(tar, "qemu-arm", &program_of("%s", "arm", 3000));

@@ -1,4 +1,4 @@
-//! Catalogues with absurd words in them are refused; what is let through is within all bounds.
+//! Catalogues with absurd values are refused, and every accepted catalogue is within all bounds.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::config;
 use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
 
-/// The real catalogue, cut down to what lies in the first package's first blocks.
+/// The real catalogue, reduced to the members in the first three blocks of the first package.
 static REAL: LazyLock<Value> = LazyLock::new(|| {
     let mut catalog = Catalog::embedded().unwrap().clone();
     catalog.packages.truncate(1);
@@ -24,7 +24,7 @@ fn read(value: &Value) -> Option<Catalog> {
     Catalog::from_json(&value.to_string()).ok()
 }
 
-/// What is let through can be planned, and steers no read or buffer beyond bounds.
+/// Checks that a catalogue can be planned, and that no read or buffer goes beyond the bounds.
 fn check(catalog: &Catalog) {
     for package in &catalog.packages {
         assert!(package.path.starts_with("pool/") && !package.path.contains("/.") && package.size <= 1 << 30);
@@ -44,11 +44,11 @@ fn check(catalog: &Catalog) {
 }
 
 #[test]
-fn no_field_takes_an_absurd_value() {
+fn absurd_field_values_are_refused() {
     check(&read(&REAL).unwrap());
     for place in places(&REAL) {
         for value in absurd() {
-            // No packages, no blocks or no members are poor, but no lie.
+            // An empty list of packages, blocks or members is valid, though useless.
             let list = value == json!([]) && REAL.pointer(&place).unwrap().is_array();
             let changed = with(&REAL, &place, value.clone());
             assert!(read(&changed).is_none() || list, "{place}: {value}");
@@ -57,7 +57,7 @@ fn no_field_takes_an_absurd_value() {
 }
 
 #[test]
-fn no_number_overflows() {
+fn large_numbers_are_refused_or_stay_within_bounds() {
     for place in places(&REAL).into_iter().filter(|place| REAL.pointer(place).unwrap().is_number()) {
         for value in numbers() {
             if let Some(catalog) = read(&with(&REAL, &place, value.clone())) {
@@ -69,7 +69,7 @@ fn no_number_overflows() {
 }
 
 #[test]
-fn a_field_is_there_once_and_no_other_is() {
+fn missing_unknown_and_repeated_fields_are_refused() {
     for changed in lacking_and_odd(&REAL) {
         assert!(read(&changed).is_none(), "{changed}");
     }
@@ -81,7 +81,7 @@ fn a_field_is_there_once_and_no_other_is() {
 }
 
 #[test]
-fn members_and_packages_are_there_once() {
+fn repeated_packages_blocks_and_members_are_refused() {
     for list in ["/packages", "/packages/0/blocks", "/packages/0/members"] {
         let mut changed = REAL.clone();
         let items = changed.pointer_mut(list).unwrap().as_array_mut().unwrap();
@@ -101,7 +101,7 @@ fn read_archives(value: &Value) -> Option<ArchiveCatalog> {
     ArchiveCatalog::from_json(&value.to_string()).ok()
 }
 
-/// What is let through names a file of a web server, and guests that we know.
+/// Checks that each archive names a file of a web server and known guests.
 fn check_archives(list: &ArchiveCatalog) {
     for archive in &list.archives {
         assert!(archive.url.starts_with("https://") && !archive.url.contains("/."));
@@ -116,7 +116,7 @@ fn check_archives(list: &ArchiveCatalog) {
 }
 
 #[test]
-fn no_field_of_an_archive_takes_an_absurd_value() {
+fn absurd_archive_fields_are_refused() {
     check_archives(&read_archives(&ARCHIVES).unwrap());
     for place in places(&ARCHIVES) {
         for value in absurd() {
@@ -129,7 +129,7 @@ fn no_field_of_an_archive_takes_an_absurd_value() {
 }
 
 #[test]
-fn a_field_of_an_archive_is_there_once_and_no_other_is() {
+fn missing_unknown_and_repeated_archive_fields_are_refused() {
     for changed in lacking_and_odd(&ARCHIVES) {
         assert!(read_archives(&changed).is_none(), "{changed}");
     }
@@ -141,7 +141,7 @@ fn a_field_of_an_archive_is_there_once_and_no_other_is() {
 }
 
 #[test]
-fn half_a_catalogue_is_none() {
+fn a_truncated_catalogue_is_refused() {
     let text = REAL.to_string();
     for end in 0..text.len() {
         assert!(Catalog::from_json(&text[..end]).is_err(), "{end}");
@@ -152,14 +152,14 @@ proptest! {
     #![proptest_config(config(1024))]
 
     #[test]
-    fn what_is_let_through_is_within_bounds(value in damaged(&REAL)) {
+    fn accepted_catalogues_stay_within_bounds(value in damaged(&REAL)) {
         if let Some(catalog) = read(&value) {
             check(&catalog);
         }
     }
 
     #[test]
-    fn archives_that_are_let_through_are_plain(value in damaged(&ARCHIVES)) {
+    fn accepted_archives_have_plain_urls_and_members(value in damaged(&ARCHIVES)) {
         if let Some(list) = read_archives(&value) {
             check_archives(&list);
         }

@@ -1,4 +1,4 @@
-//! From one link to the next: what is asked for, what is compared, what becomes of it.
+//! The chain from signed list to package: which files are requested, what is compared, and which offer results.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use binfmt_nix::sha256::Sha256;
 use super::forge::{Forger, UNTIL, from_now, release, stanza, xz};
 use super::{NOW, list};
 
-/// A mirror: files by their paths, and what it was asked for.
+/// A mirror: its files by path, and the requests that it received.
 struct Mirror {
     files: BTreeMap<String, Vec<u8>>,
     asked: Vec<IndexFile>,
@@ -23,13 +23,13 @@ struct Mirror {
 fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    // Wherever whoever downloads has left it.
+    // A download leaves the position of the file anywhere.
     file.seek(SeekFrom::Start(bytes.len() as u64 / 2)).unwrap();
     file
 }
 
 impl Mirror {
-    /// Both suites with these versions of QEMU; the lists of backports are had by their digests.
+    /// Both suites with these versions of QEMU. The index of backports is available by its digest.
     fn new(backports: &str, stable: &str) -> Self {
         let forger = Forger::new(1);
         let keys = Keyring::from_certificates(&[&forger.certificate()]);
@@ -73,7 +73,7 @@ impl Mirror {
 }
 
 #[test]
-fn the_newer_of_both_is_offered() {
+fn the_newer_version_of_both_suites_is_offered() {
     let (bpo, stable) = ("1:11.1.3+ds-1~bpo13+1", "1:10.0.13+ds-0+deb13u1");
     let mut mirror = Mirror::new(bpo, stable);
     let offer = mirror.latest().unwrap();
@@ -90,12 +90,12 @@ fn the_newer_of_both_is_offered() {
     assert_eq!(offer.key, Forger::new(1).name());
     let offer = Mirror::new(stable, bpo).latest().unwrap();
     assert_eq!((offer.suite, offer.valid_until), ("trixie", None));
-    // It is the same file; its list says until when it is valid.
+    // Both suites have the same file. The list of backports has an expiry date.
     assert_eq!(Mirror::new(bpo, bpo).latest().unwrap().suite, "trixie-backports");
 }
 
 #[test]
-fn only_what_is_needed_is_asked_for() {
+fn only_the_needed_index_files_are_requested() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     mirror.latest().unwrap();
     let asked: Vec<_> =
@@ -113,9 +113,9 @@ fn only_what_is_needed_is_asked_for() {
     assert_eq!(otherwise, [None, Some("dists/trixie-backports/main/binary-amd64/Packages.xz"), None, None]);
 }
 
-/// Whoever can withhold one suite cannot have an older version taken.
+/// An attacker that withholds one suite cannot make the tool choose an older version.
 #[test]
-fn one_suite_is_not_enough() {
+fn a_missing_suite_is_an_error() {
     for missing in ["trixie/InRelease", "trixie-backports/InRelease", "trixie/main", "by-hash"] {
         let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
         mirror.files.retain(|path, _| !path.contains(missing));
@@ -124,7 +124,7 @@ fn one_suite_is_not_enough() {
 }
 
 #[test]
-fn a_suite_that_has_none_is_believed() {
+fn a_suite_without_the_package_is_accepted() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     let index = xz(stanza("qemu-system", "1:12-1", "amd64").as_bytes());
     let signed = Forger::new(1).sign(&release("trixie-backports", Some(UNTIL), false, &index));
@@ -142,7 +142,7 @@ fn a_suite_that_has_none_is_believed() {
 }
 
 #[test]
-fn one_list_cannot_take_the_place_of_another() {
+fn the_list_of_another_suite_is_refused() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     let list = mirror.file("trixie/InRelease").clone();
     *mirror.file("backports/InRelease") = list;
@@ -154,7 +154,7 @@ fn one_list_cannot_take_the_place_of_another() {
 }
 
 #[test]
-fn a_stale_list_is_named_with_its_age() {
+fn a_stale_list_is_reported_with_its_age() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     mirror.now = Date::parse("Mon, 30 Nov 2026 02:09:32 UTC").unwrap();
     mirror.latest().unwrap();
@@ -165,22 +165,22 @@ fn a_stale_list_is_named_with_its_age() {
                   and was made on 2026-11-23 02:09:33 UTC, 8 days ago";
     assert_eq!(mirror.refused(), wanted);
     assert!(mirror.latest().unwrap_err().hint().unwrap().contains("not kept up to date"));
-    // One that never expires would be one that can be played again for ever.
+    // A list that never expires could be replayed forever.
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     *mirror.file("backports/InRelease") =
         Forger::new(1).sign(&release("trixie-backports", None, true, b"x")).into_bytes();
     assert!(mirror.refused().contains("does not say until when it is valid"));
 }
 
-/// The real list, a day after its last.
+/// The recorded list, one day after it expired.
 #[test]
-fn debians_own_list_gets_stale_too() {
+fn the_recorded_list_of_debian_expires() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     mirror.keys = Keyring::debian_archive();
     *mirror.file("backports/InRelease") = list("trixie-backports");
     mirror.now = Date::parse("Tue, 01 Dec 2026 02:09:33 UTC").unwrap();
     assert!(mirror.refused().contains("it expired on 2026-11-30 02:09:33 UTC, 1 days ago"));
-    // In time, it goes on to the list of packages that Debian named.
+    // Before the expiry, the index of packages that Debian named is requested next.
     mirror.now = NOW;
     assert_eq!(mirror.latest().unwrap_err().to_string(), "HTTP status 404");
     let last = mirror.asked.pop().unwrap();
@@ -190,7 +190,7 @@ fn debians_own_list_gets_stale_too() {
 }
 
 #[test]
-fn a_clock_that_is_behind_is_named() {
+fn a_clock_that_is_behind_is_reported() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     let forger = Forger { signed: u32::try_from(NOW.0).unwrap() - 900_000, ..Forger::new(1) };
     mirror.now = from_now(-300_000);
@@ -201,7 +201,7 @@ fn a_clock_that_is_behind_is_named() {
 }
 
 #[test]
-fn other_bytes_than_the_list_names_are_refused() {
+fn an_index_with_another_digest_or_size_is_refused() {
     for part in ["by-hash", "trixie/main"] {
         let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
         *mirror.file(part).last_mut().unwrap() ^= 1;
@@ -216,14 +216,14 @@ fn other_bytes_than_the_list_names_are_refused() {
 }
 
 #[test]
-fn a_list_that_is_too_long_reaches_nobody() {
+fn a_list_beyond_the_limit_is_refused_unread() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     mirror.file("backports/InRelease").resize((1 << 20) + 1, b'\n');
     assert!(mirror.refused().contains("it has 1048577 bytes, and may have 1048576"));
 }
 
 #[test]
-fn other_machines_have_no_offer() {
+fn hosts_without_packages_get_no_offer() {
     let mut mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     let error = mirror.latest_for("riscv64").unwrap_err();
     assert_eq!((error.exit_code(), mirror.asked.len()), (ExitCode::Unsupported, 0));
@@ -232,9 +232,9 @@ fn other_machines_have_no_offer() {
     );
 }
 
-/// Whoever reads the files may be anybody's by then.
+/// The worker that reads the files may be under the control of an attacker.
 #[test]
-fn the_reader_is_not_believed_either() {
+fn the_answers_of_the_index_reader_are_checked() {
     let mirror = Mirror::new("1:11.1.3+ds-1", "1:10.0.13+ds-0");
     let honest = |question: &IndexQuery, mut file: File| debian::answer_query(question, &mut file, &mirror.keys);
     let lied = |lie: &dyn Fn(IndexResult) -> IndexResult| {

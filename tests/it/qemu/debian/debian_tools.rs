@@ -1,4 +1,4 @@
-//! The same questions to Debian's own programs: gpg, gpgv, dpkg, date.
+//! Comparison with Debian's own programs: gpg, gpgv, dpkg and date give the same answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn done(command: &mut Command) -> Output {
 }
 
 fn certificates() -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qemu/debian/keys");
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
@@ -45,10 +45,10 @@ fn gpg(home: &TempDir) -> Command {
     gpg
 }
 
-/// gpg checks each certificate's signatures of itself, and says the same of every key: its name, its end, what it is
-/// for.
+/// gpg checks the self-signatures of each certificate and reports the same fingerprint, expiry date and usage of every
+/// key.
 #[test]
-fn gpg_sees_the_same_keys() {
+fn gpg_lists_the_same_keys() {
     needs("gpg", "gpg");
     let home = tempfile::tempdir().unwrap();
     done(gpg(&home).arg("--import").args(certificates()));
@@ -80,7 +80,7 @@ fn gpg_sees_the_same_keys() {
 }
 
 #[test]
-fn gpgv_believes_the_same_lists() {
+fn gpgv_accepts_the_same_lists() {
     needs("gpgv", "gpg");
     let dir = tempfile::tempdir().unwrap();
     let keyring = dir.path().join("keyring.pgp");
@@ -100,9 +100,9 @@ fn gpgv_believes_the_same_lists() {
     assert!(!believed(forger.sign(&release("trixie", None, true, b"x")).as_bytes()));
 }
 
-/// What a hand may do to a list that keeps it a list: the second is put in the place of the first. A wrong checksum of
-/// the armor is not among them: gpg still minds it, where RFC 9580 (§6.1) says that nobody should; so it is with `Hash`
-/// (§7).
+/// Edits after which a list may still be a list: the second text replaces the first. A wrong checksum of the armor is
+/// not among them: gpg rejects it, although RFC 9580 (§6.1) says that implementations should ignore it. The same holds
+/// for `Hash` (§7).
 const EDITS: &[(&str, &str)] = &[
     ("\n", " \n"),
     ("\n", "\t \n"),
@@ -125,9 +125,9 @@ const EDITS: &[(&str, &str)] = &[
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
-    /// Whatever is believed here, gpgv believes too, and it says the same.
+    /// gpgv accepts every list that is accepted here, and reads the same text.
     #[test]
-    fn gpgv_believes_what_is_believed_here(
+    fn gpgv_accepts_every_edited_list_that_is_accepted_here(
         edits in prop::collection::vec((prop::sample::select(EDITS), any::<prop::sample::Index>()), 1..3),
     ) {
         needs("gpgv", "gpg");
@@ -155,9 +155,9 @@ proptest! {
     }
 }
 
-/// Keys of gpg's making: RSA and Ed25519, with every hash.
+/// Keys that gpg generates: RSA and Ed25519, with every hash.
 #[test]
-fn lists_that_gpg_signs_are_read() {
+fn lists_signed_by_gpg_are_verified() {
     needs("gpg", "gpg");
     needs("gpg-agent", "gpg");
     let now = Date::from(std::time::SystemTime::now());
@@ -186,9 +186,9 @@ fn lists_that_gpg_signs_are_read() {
     }
 }
 
-/// gpg believes what the tests forge, so that it is refused for what was done to it alone.
+/// gpgv accepts the lists that the tests forge. So each refusal in these tests is caused by its modification alone.
 #[test]
-fn gpgv_would_believe_a_forger_that_it_knows() {
+fn gpgv_accepts_forged_lists_with_the_key_of_the_forger() {
     needs("gpgv", "gpg");
     let dir = tempfile::tempdir().unwrap();
     for seed in 1..20 {
@@ -208,7 +208,7 @@ fn gpgv_would_believe_a_forger_that_it_knows() {
             )
             .unwrap_err()
             .to_string();
-            // Signed, but no list.
+            // The signature is good, and the text is not a list.
             assert_eq!(error.contains("is not one of this text"), !is_good, "{error}");
         }
     }
@@ -221,7 +221,7 @@ fn versions() -> impl Strategy<Value = String> {
     (epoch, part, revision).prop_map(|(epoch, upstream, revision)| format!("{epoch}{upstream}{revision}"))
 }
 
-/// Two that have much in common.
+/// Pairs of versions, many of which differ in a few characters only.
 fn pairs() -> impl Strategy<Value = (String, String)> {
     let near = (versions(), any::<prop::sample::Index>(), "[0-9a-z~+.-]{0,2}").prop_map(|(version, at, piece)| {
         let at = at.index(version.len());
@@ -235,7 +235,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
 
     #[test]
-    fn dpkg_orders_them_so_too((a, b) in pairs()) {
+    fn dpkg_orders_versions_the_same_way((a, b) in pairs()) {
         needs("dpkg", "dpkg");
         let (Ok(one), Ok(other)) = (a.parse::<DebianVersion>(), b.parse::<DebianVersion>()) else { return Ok(()) };
         let dpkg = |how| Command::new("dpkg").args(["--compare-versions", &a, how, &b]).output().unwrap();
@@ -246,9 +246,9 @@ proptest! {
     }
 }
 
-/// A moment of every month of some hundred years.
+/// One moment of every month of more than a hundred years.
 #[test]
-fn date_writes_the_same_moments() {
+fn date_formats_the_same_moments() {
     let moments: Vec<u64> = (0..1600).map(|i| i * 2_629_746 + i * i).collect();
     let lines: Vec<_> = moments.iter().map(|moment| format!("@{moment}")).collect();
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,4 +1,4 @@
-//! Keys of our own, and lists signed by them: all that Debian could sign, but never would.
+//! Keys of the tests and lists signed by them: lists that Debian could sign and never does.
 
 use std::io::Write as _;
 
@@ -12,25 +12,25 @@ use sha1::{Digest as _, Sha1};
 
 use super::NOW;
 
-/// Who signs, and how.
+/// A key, and how it signs.
 #[derive(Debug, Clone)]
 pub(crate) struct Forger {
     pub(crate) seed: [u8; 32],
-    /// Ed25519 in its old form, which gpg knows (22), or in the new one (27).
+    /// Number of the algorithm: Ed25519 in the old form, which gpg knows (22), or in the new form (27).
     pub(crate) algorithm: u8,
-    /// When the key was made, and after how many seconds it expires.
+    /// Creation time of the key; [`Self::key_expires`] seconds later it expires.
     pub(crate) made: u32,
     pub(crate) key_expires: u32,
-    /// What the key is for.
+    /// Key flags (RFC 9580 §5.2.3.29): 1 certifies, 2 signs.
     pub(crate) flags: u8,
-    /// When it signs, and after how many seconds that expires.
+    /// Creation time of the signature; [`Self::expires`] seconds later it expires.
     pub(crate) signed: u32,
     pub(crate) expires: Option<u32>,
-    /// The type of the signature, its version and its hash.
+    /// Type of the signature. The next two fields are its version and its hash algorithm.
     pub(crate) kind: u8,
     pub(crate) version: u8,
     pub(crate) hash: u8,
-    /// More of what is hashed: subpackets.
+    /// Further hashed subpackets.
     pub(crate) more: Vec<u8>,
 }
 
@@ -71,12 +71,12 @@ impl Forger {
         Sha1::digest([&[0x99, 0, u8::try_from(key.len()).unwrap()], &key[..]].concat()).into()
     }
 
-    /// As people know it.
+    /// The fingerprint as gpg prints it.
     pub(crate) fn name(&self) -> String {
         to_hex(&self.fingerprint()).to_uppercase()
     }
 
-    /// Its certificate, as gpg would export it.
+    /// The certificate of the key, as gpg would export it.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         let key = self.key();
         let user = b"Forger";
@@ -90,7 +90,7 @@ impl Forger {
     /// The packet of a signature over these bytes.
     pub(crate) fn signature(&self, bytes: &[u8]) -> Vec<u8> {
         let mut subpackets = subpacket(33, &[&[4], &self.fingerprint()[..]].concat());
-        // gpg before 2.4 wants the shorter name too.
+        // gpg before 2.4 also needs the key ID.
         subpackets.extend(subpacket(16, &self.fingerprint()[12..]));
         subpackets.extend(subpacket(2, &self.signed.to_be_bytes()));
         if let Some(expires) = self.expires {
@@ -115,19 +115,19 @@ impl Forger {
         packet(2, &[&hashed, &[0, 0][..], &digest[..2], &signature].concat())
     }
 
-    /// A text with this signature alone.
+    /// Signs a text: the result has this signature only.
     pub(crate) fn sign(&self, text: &str) -> String {
         framed(text, &self.over(text))
     }
 
-    /// The packet of a signature over a text.
+    /// Returns the packet of a signature over a text.
     pub(crate) fn over(&self, text: &str) -> Vec<u8> {
         let lines = text.split('\n').map(|line| line.trim_end_matches([' ', '\t']));
         self.signature(lines.collect::<Vec<_>>().join("\r\n").as_bytes())
     }
 }
 
-/// A text and packets, in the clear.
+/// Combines a text and signature packets to a cleartext signature.
 pub(crate) fn framed(text: &str, signatures: &[u8]) -> String {
     let escaped = format!("\n{text}").replace("\n-", "\n- -");
     let armored = STANDARD.encode(signatures);
@@ -139,14 +139,14 @@ pub(crate) fn framed(text: &str, signatures: &[u8]) -> String {
     )
 }
 
-/// A number without zeros before it, and how many bits it has.
+/// Encodes a multiprecision integer: the number of bits, then the bytes without leading zeros.
 fn integer(bytes: &[u8]) -> Vec<u8> {
     let number: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
     let bits = number.len() * 8 - number[0].leading_zeros() as usize;
     [&u16::try_from(bits).unwrap().to_be_bytes()[..], &number].concat()
 }
 
-/// In the new form, with a length of one or two bytes.
+/// Encodes a packet in the new format, with a length of one or two bytes.
 pub(crate) fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = match body.len() {
         short @ 0..192 => vec![u8::try_from(short).unwrap()],
@@ -159,7 +159,7 @@ pub(crate) fn subpacket(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[u8::try_from(body.len() + 1).unwrap(), kind], body].concat()
 }
 
-/// What a signed list says.
+/// The text of a list (`Release`).
 pub(crate) fn release(codename: &str, until: Option<&str>, by_hash: bool, index: &[u8]) -> String {
     let until = until.map(|until| format!("Valid-Until: {until}\n")).unwrap_or_default();
     let by_hash = if by_hash { "Acquire-By-Hash: yes\n" } else { "" };
@@ -173,10 +173,10 @@ pub(crate) fn release(codename: &str, until: Option<&str>, by_hash: bool, index:
     )
 }
 
-/// Until when the lists of backports are valid.
+/// Expiry date of the lists of backports.
 pub(crate) const UNTIL: &str = "Mon, 30 Nov 2026 02:09:33 UTC";
 
-/// A stanza of a list of packages.
+/// A stanza of an index of packages.
 pub(crate) fn stanza(name: &str, version: &str, architecture: &str) -> String {
     let file = version.split_once(':').map_or(version, |(_, rest)| rest);
     format!(
@@ -193,7 +193,7 @@ pub(crate) fn xz(text: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// So many seconds from now.
+/// The date this number of seconds after [`NOW`].
 pub(crate) fn from_now(seconds: i64) -> Date {
     Date(NOW.0.checked_add_signed(seconds).unwrap())
 }

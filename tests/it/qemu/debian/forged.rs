@@ -1,4 +1,4 @@
-//! Lists that somebody else signed, or somebody who is believed, but not so.
+//! Lists with a signature by an unknown key, or with an invalid signature by a trusted key.
 
 use binfmt_nix::qemu::debian::{Keyring, SuiteRelease};
 
@@ -13,29 +13,29 @@ fn read(file: &str, keys: &Keyring) -> Result<SuiteRelease, String> {
     SuiteRelease::verify_and_parse(file.as_bytes(), "amd64", keys, NOW).map_err(|e| e.to_string())
 }
 
-/// What is wrong with a list by one whose certificate is believed.
+/// Signs a list, trusts the certificate of the signer, and returns why the list is refused.
 #[track_caller]
 fn refused(forger: &Forger) -> String {
     read(&forger.sign(&text()), &Keyring::from_certificates(&[&forger.certificate()])).unwrap_err()
 }
 
 #[test]
-fn only_those_who_are_believed_sign() {
+fn only_signatures_by_trusted_keys_count() {
     let (one, other) = (Forger::new(1), Forger::new(2));
     let list = one.sign(&text());
     assert_eq!(read(&list, &Keyring::from_certificates(&[&one.certificate()])).unwrap().key, one.name());
     let unknown = format!("the key {} is not one of the keys of Debian that binfmt-nix knows", one.name());
     assert_eq!(read(&list, &Keyring::from_certificates(&[&other.certificate()])), Err(unknown.clone()));
     assert_eq!(read(&list, &Keyring::debian_archive()), Err(unknown));
-    // One good signature is enough, wherever it stands.
+    // One good signature is enough at any position.
     let both = framed(&text(), &[one.over(&text()), other.over(&text())].concat());
     assert_eq!(read(&both, &Keyring::from_certificates(&[&other.certificate()])).unwrap().key, other.name());
     assert_eq!(read(&both, &Keyring::from_certificates(&[&one.certificate()])).unwrap().key, one.name());
 }
 
-/// By Debian's name, but not by its key.
+/// The signature carries the fingerprint of a trusted key and was made by another key.
 #[test]
-fn a_name_is_no_signature() {
+fn a_forged_issuer_fingerprint_is_refused() {
     let (one, other) = (Forger::new(1), Forger::new(2));
     let at = |packet: &[u8], name: &str| {
         let name: Vec<u8> = (0..20).map(|i| u8::from_str_radix(&name[2 * i..2 * i + 2], 16).unwrap()).collect();
@@ -51,7 +51,7 @@ fn a_name_is_no_signature() {
 }
 
 #[test]
-fn hashes_that_prove_nothing_are_refused() {
+fn weak_hashes_are_refused() {
     for (hash, good) in [(1, false), (2, false), (3, false), (8, true), (9, true), (10, true), (11, false), (0, false)]
     {
         let forger = Forger { hash, ..Forger::new(1) };
@@ -66,7 +66,7 @@ fn hashes_that_prove_nothing_are_refused() {
 }
 
 #[test]
-fn all_has_its_time() {
+fn signatures_outside_their_validity_are_refused() {
     let now = u32::try_from(NOW.0).unwrap();
     let one = Forger::new(1);
     let early = Forger { signed: one.made - 1, ..one.clone() };
@@ -90,11 +90,11 @@ fn all_has_its_time() {
 }
 
 #[test]
-fn only_signatures_of_texts_count() {
+fn only_signatures_over_texts_count() {
     for kind in [0, 2, 0x10, 0x13, 0x18, 0x40, 0x50] {
         assert!(refused(&Forger { kind, ..Forger::new(1) }).contains("is not for a text"), "{kind}");
     }
-    // A notation that must be understood, and one that need not be.
+    // A critical notation, and one that is not critical.
     let strange = Forger { more: subpacket(0x94, b"x"), ..Forger::new(1) };
     assert!(refused(&strange).contains("is not for a text"));
     let plain = Forger { more: subpacket(0x14, b"x"), ..Forger::new(1) };
@@ -103,12 +103,12 @@ fn only_signatures_of_texts_count() {
     assert_eq!(refused(&twice), "one of its signatures is malformed");
     let newer = Forger { version: 6, ..Forger::new(1) };
     assert_eq!(refused(&newer), "one of its signatures has an unsupported version");
-    // A key that may certify, and not sign.
+    // A key that may only certify.
     assert!(refused(&Forger { flags: 1, ..Forger::new(1) }).contains("not one of the keys of Debian"));
 }
 
 #[test]
-fn nothing_but_signatures_is_among_them() {
+fn packets_other_than_signatures_are_refused() {
     let one = Forger::new(1);
     let keys = Keyring::from_certificates(&[&one.certificate()]);
     let signature = one.over(&text());
@@ -124,9 +124,9 @@ fn nothing_but_signatures_is_among_them() {
     }
 }
 
-/// Each bit of a signature counts, but for those that are not hashed: an empty list, and a part of the hash.
+/// Each bit of a signature matters, except the bits of the left 16 bits of the digest.
 #[test]
-fn each_bit_of_a_signature_counts() {
+fn a_flipped_bit_of_a_signature_is_refused() {
     let one = Forger { algorithm: 27, ..Forger::new(1) };
     let keys = Keyring::from_certificates(&[&one.certificate()]);
     let good = one.over(&text());
@@ -141,9 +141,9 @@ fn each_bit_of_a_signature_counts() {
     }
 }
 
-/// Signed, but no list.
+/// The signature is good, and the text is not a valid list.
 #[test]
-fn what_is_signed_must_be_a_list() {
+fn a_signed_text_that_is_not_a_list_is_refused() {
     let one = Forger::new(1);
     let keys = Keyring::from_certificates(&[&one.certificate()]);
     let good = release("trixie", Some(UNTIL), true, b"index");

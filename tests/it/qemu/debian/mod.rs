@@ -1,7 +1,7 @@
-//! Debian's signed lists: the real ones of a day are believed on that day; whatever is done to them, or forged, is not.
+//! Debian's signed lists: recorded lists are accepted on the day of the recording, altered and forged lists are not.
 //!
-//! gpg, gpgv and dpkg are asked for the same things where they are; without them the tests of `control` say so and
-//! pass, or fail if `BINFMT_NIX_REQUIRE` names `gpg` or `dpkg`.
+//! The tests of `debian_tools` compare with gpg, gpgv and dpkg. Without these programs they are skipped, or fail if
+//! `BINFMT_NIX_REQUIRE` names `gpg` or `dpkg`.
 
 pub(crate) mod chain;
 pub(crate) mod debian_tools;
@@ -19,7 +19,7 @@ use binfmt_nix::qemu::debian::Date;
 /// Noon of the day after the stored lists were fetched.
 const NOW: Date = Date(1_795_521_600);
 
-/// Lists that Debian signed, as a mirror gave them on 2026-11-24.
+/// Lists that Debian signed, as a mirror delivered them on 2026-11-24.
 const LISTS: [(&str, &[u8]); 2] = [
     ("trixie", include_bytes!("../../../recorded/debian/trixie.InRelease.xz")),
     ("trixie-backports", include_bytes!("../../../recorded/debian/trixie-backports.InRelease.xz")),

@@ -1,4 +1,4 @@
-//! Lists of packages.
+//! Indexes of packages (`Packages.xz`): finding one package in them.
 
 use binfmt_nix::qemu::debian::PoolPackage;
 
@@ -16,7 +16,7 @@ fn good() -> String {
 }
 
 #[test]
-fn the_package_is_found_among_others() {
+fn the_package_is_found_among_other_stanzas() {
     let wanted = find(&good()).unwrap().unwrap();
     assert_eq!(wanted.path, "pool/main/q/qemu/qemu-user_11.1.3+ds-1_amd64.deb");
     let others =
@@ -29,9 +29,9 @@ fn the_package_is_found_among_others() {
     assert_eq!(find(""), Ok(None));
 }
 
-/// All whose name begins with `qemu`, of the lists of 2026-11-24: trixie's, its backports', and trixie's for arm64.
+/// All stanzas whose name begins with `qemu`, of the indexes of 2026-11-24: trixie, its backports, and trixie for arm64.
 #[test]
-fn debians_own_stanzas_are_read() {
+fn the_recorded_stanzas_of_debian_are_read() {
     let of = |architecture| {
         PoolPackage::find_packed(&include_bytes!("../../../recorded/debian/qemu.Packages.xz")[..], architecture)
             .unwrap()
@@ -46,7 +46,7 @@ fn debians_own_stanzas_are_read() {
 }
 
 #[test]
-fn of_two_versions_the_newer_one_is_taken() {
+fn the_newer_of_two_versions_is_chosen() {
     let (old, new) = (stanza("qemu-user", "1:11.1.3+ds-9", "amd64"), stanza("qemu-user", "1:11.1.3+ds-10", "amd64"));
     for list in [format!("{old}{new}"), format!("{new}{old}")] {
         assert_eq!(find(&list).unwrap().unwrap().version, "1:11.1.3+ds-10");
@@ -54,7 +54,7 @@ fn of_two_versions_the_newer_one_is_taken() {
 }
 
 #[test]
-fn strange_stanzas_are_refused() {
+fn malformed_stanzas_are_refused() {
     for (from, to) in [
         ("Size: 71089852\n", ""),
         ("Size: 71089852\n", "Size: 71089852\nsize: 1\n"),
@@ -87,7 +87,7 @@ fn strange_stanzas_are_refused() {
 }
 
 #[test]
-fn what_is_broken_or_without_end_is_refused() {
+fn damaged_and_oversized_indexes_are_refused() {
     let packed = xz(good().repeat(50).as_bytes());
     let find = |xz: &[u8]| PoolPackage::find_packed(xz, "amd64").map_err(|e| e.to_string());
     assert!(find(&packed).is_ok());
@@ -101,7 +101,7 @@ fn what_is_broken_or_without_end_is_refused() {
     }
     let line = xz("x".repeat(2 << 20).as_bytes());
     assert!(find(&line).unwrap_err().contains("or has one of more than"));
-    // 32 MiB, 17 times: more than is read.
+    // 32 MiB, 17 times: above the limit.
     let many = xz(format!("A: {}\n", "x".repeat((1 << 20) - 5)).repeat(32).as_bytes());
     assert!(find(&many.repeat(15)).is_ok());
     let error = find(&many.repeat(17)).unwrap_err();

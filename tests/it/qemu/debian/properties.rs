@@ -1,4 +1,4 @@
-//! Debian's signed lists: none is believed by chance, and what a believed one says is within bounds.
+//! Debian's signed lists: arbitrary files are never accepted, and the values of accepted lists are within bounds.
 
 use binfmt_nix::qemu::debian::{
     Date, DebianVersion, IndexQuery, IndexResult, Keyring, MAX_INDEX_SIZE, PoolPackage, SuiteRelease, answer_query,
@@ -63,12 +63,12 @@ proptest! {
     #![proptest_config(config(512))]
 
     #[test]
-    fn nothing_is_believed_by_chance(file in files(FRAMES)) {
+    fn an_arbitrary_file_is_never_accepted(file in files(FRAMES)) {
         prop_assert!(SuiteRelease::verify_and_parse(&file, "amd64", &Keyring::debian_archive(), NOW).is_err());
     }
 
     #[test]
-    fn what_a_signed_text_says_is_within_bounds(text in texts(FIELDS), before in any::<bool>()) {
+    fn accepted_release_values_stay_within_bounds(text in texts(FIELDS), before in any::<bool>()) {
         let good = release("trixie", Some(UNTIL), true, b"x");
         let text = if before { format!("{good}\n{text}") } else { text };
         let forger = Forger::new(1);
@@ -80,9 +80,9 @@ proptest! {
         }
     }
 
-    /// A signature with other bytes in it, and more of them, is good only if it still has all of the good one's.
+    /// A signature with replaced or added bytes is accepted only if it is equal to the good signature.
     #[test]
-    fn a_signature_is_whole_or_none(
+    fn an_altered_signature_is_never_accepted(
         at in any::<prop::sample::Index>(),
         length in 0..4_usize,
         other in vec(any::<u8>(), 0..4),
@@ -95,14 +95,14 @@ proptest! {
         let harmed = [&good[..at], &other, &good[end..]].concat();
         let keys = Keyring::from_certificates(&[&forger.certificate()]);
         if SuiteRelease::verify_and_parse(framed(&text, &harmed).as_bytes(), "amd64", &keys, NOW).is_ok() {
-            // Only two bytes of the hash do not count.
+            // Only the left 16 bits of the digest have no effect.
             let same = |range: std::ops::Range<usize>| harmed.get(range.clone()) == good.get(range);
             prop_assert!(harmed.len() == good.len() && same(0..good.len() - 66) && same(good.len() - 64..good.len()));
         }
     }
 
     #[test]
-    fn certificates_of_any_kind_are_read(
+    fn damaged_certificates_yield_at_most_one_key(
         cuts in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         end in any::<prop::sample::Index>(),
     ) {
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_package_lies_in_the_pool(list in files(STANZAS)) {
+    fn accepted_packages_have_paths_in_the_pool(list in files(STANZAS)) {
         if let Ok(Some(package)) = PoolPackage::find(list.as_slice(), "amd64") {
             prop_assert!(package.checked_version("amd64").is_ok());
             prop_assert!(package.path.starts_with("pool/") && !package.path.contains("/.") && package.size > 0);
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn well_written_lists_are_found(
+    fn the_package_is_found_in_every_well_formed_index(
         before in vec("[a-z]{2,9}", 0..9),
         version in "[1-9]{1,3}(\\.[0-9]{1,3}){1,2}",
         after in 0..3_usize,
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn answers_are_short_whatever_is_asked(file in files(FRAMES)) {
+    fn answers_stay_short_for_arbitrary_files(file in files(FRAMES)) {
         for question in [
             IndexQuery::Release { architecture: "amd64".into(), now: NOW },
             IndexQuery::Package { architecture: "amd64".into() },
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn versions_have_one_order(texts in vec("([0-9]:)?[0-9][0-9a-c.+~-]{0,8}", 3)) {
+    fn versions_are_totally_ordered(texts in vec("([0-9]:)?[0-9][0-9a-c.+~-]{0,8}", 3)) {
         let versions: Vec<DebianVersion> = texts.iter().filter_map(|text| text.parse().ok()).collect();
         for (version, text) in versions.iter().zip(texts.iter().filter(|text| text.parse::<DebianVersion>().is_ok())) {
             prop_assert_eq!(&version.to_string(), text);
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_may_stand_for_a_version_or_a_date(text in any::<String>(), moment in any::<u64>()) {
+    fn arbitrary_versions_and_dates_never_cause_a_panic(text in any::<String>(), moment in any::<u64>()) {
         drop(text.parse::<DebianVersion>());
         prop_assert!(Date::parse(&text).is_none());
         prop_assert!(!Date(moment).to_string().is_empty());

@@ -1,4 +1,4 @@
-//! Debian's own lists of a day.
+//! Lists that Debian signed, recorded on 2026-11-24.
 
 use binfmt_nix::qemu::debian::{Date, InvalidRelease, Keyring, SuiteRelease};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn refused(file: &[u8]) -> String {
 }
 
 #[test]
-fn they_are_believed() {
+fn the_recorded_lists_are_accepted() {
     let backports = read(&list("trixie-backports")).unwrap();
     assert_eq!(backports.codename, "trixie-backports");
     assert_eq!(backports.date, Date::parse("Mon, 23 Nov 2026 02:09:33 UTC").unwrap());
@@ -38,10 +38,11 @@ fn they_are_believed() {
     );
 }
 
-/// `gpg --list-packets` says who signed: the archive's keys of 12 and 13, and 13's stable key for 13 itself.
+/// `gpg --list-packets` lists the signers: the archive keys of Debian 12 and 13, and for trixie also the stable key of
+/// Debian 13.
 #[test]
-fn each_signature_is_good_by_itself() {
-    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys").join(name);
+fn each_signature_is_accepted_with_its_key_alone() {
+    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qemu/debian/keys").join(name);
     for (suite, name, good) in [
         ("trixie", "bookworm-automatic", true),
         ("trixie", "bookworm-stable", false),
@@ -60,9 +61,9 @@ fn each_signature_is_good_by_itself() {
     }
 }
 
-/// In 2031 the keys of Debian 12 have expired, in 2035 all have.
+/// In 2031 the keys of Debian 12 have expired, and in 2035 all keys have.
 #[test]
-fn expired_keys_sign_nothing() {
+fn expired_keys_are_ignored() {
     let at = |date: &str| {
         SuiteRelease::verify_and_parse(&list("trixie"), "amd64", &Keyring::debian_archive(), Date::parse(date).unwrap())
     };
@@ -70,7 +71,7 @@ fn expired_keys_sign_nothing() {
     assert_eq!(at("Sun, 19 Jan 2031 11:44:21 UTC").unwrap().key, "04B54C3CDCA79751B16BC6B5225629DF75B188BD");
     let error = at("Wed, 28 Mar 2035 12:50:29 UTC").unwrap_err().to_string();
     assert!(error.contains("or the key expired on 2035-03-28 12:50:29 UTC"), "{error}");
-    // No signature is older than its list.
+    // No signature is older than its list, so that a clock before the list is reported.
     assert!(
         at("Fri, 20 Nov 2026 09:00:00 UTC")
             .unwrap_err()
@@ -80,7 +81,7 @@ fn expired_keys_sign_nothing() {
 }
 
 #[test]
-fn what_is_beside_the_signed_text_is_refused() {
+fn text_outside_the_signed_part_is_refused() {
     let good = String::from_utf8(list("trixie-backports")).unwrap();
     let begin = "-----BEGIN PGP SIGNED MESSAGE-----\n";
     let signature = &good[good.find("-----BEGIN PGP SIGNATURE").unwrap()..];
@@ -115,9 +116,9 @@ fn what_is_beside_the_signed_text_is_refused() {
     }
 }
 
-/// Blanks at the ends of lines are not signed (RFC 9580 §7.2), so they must not be read.
+/// Blanks at the ends of lines are not signed (RFC 9580 §7.2), so that they must not have an effect.
 #[test]
-fn blanks_that_are_not_signed_change_nothing() {
+fn unsigned_trailing_blanks_change_nothing() {
     let good = String::from_utf8(list("trixie-backports")).unwrap();
     let blank = good.replacen("trixie-backports\n", "trixie-backports \t\n", 1);
     assert_eq!(read(blank.as_bytes()), read(good.as_bytes()));
@@ -126,7 +127,7 @@ fn blanks_that_are_not_signed_change_nothing() {
 }
 
 #[test]
-fn a_list_that_is_too_long_is_not_read() {
+fn a_list_beyond_the_limit_is_refused() {
     let mut long = list("trixie");
     long.resize((1 << 20) + 1, b'x');
     assert_eq!(refused(&long), "it has more than 1048576 bytes");
@@ -135,9 +136,9 @@ fn a_list_that_is_too_long_is_not_read() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// There are two signatures: a bit of one, or of the words around them, may turn. What is said stays the same.
+    /// The list has two signatures. A bit of one of them, or of the armor, may flip; the values of the list stay the same.
     #[test]
-    fn a_turned_bit_changes_nothing(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+    fn a_flipped_bit_never_changes_the_result(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
         let good = list("trixie-backports");
         let mut harmed = good.clone();
         let at = at.index(good.len());
@@ -154,19 +155,19 @@ proptest! {
     }
 
     #[test]
-    fn a_list_that_ends_too_early_is_refused(at in any::<prop::sample::Index>()) {
+    fn a_truncated_list_is_refused(at in any::<prop::sample::Index>()) {
         let good = list("trixie-backports");
         prop_assert!(read(&good[..at.index(good.len())]).is_err());
     }
 }
 
-/// Both signatures are harmed, each in its last bytes: the numbers themselves.
+/// Both signatures are damaged in their last bytes, which are the numbers of the signature.
 #[test]
-fn without_a_good_signature_nothing_is_believed() {
+fn a_list_without_a_good_signature_is_refused() {
     let good = String::from_utf8(list("trixie-backports")).unwrap();
     let (text, signature) = good.split_once("-----BEGIN PGP SIGNATURE-----\n").unwrap();
     let lines: Vec<_> = signature.lines().collect();
-    // Two signatures of 563 bytes and three of their heads: some 24 lines.
+    // Two signatures of 563 bytes and their headers take about 24 lines.
     let flip = |line: &str| line.chars().rev().collect::<String>();
     let harmed = |at: &[usize]| {
         let lines = lines.iter().enumerate();

@@ -1,5 +1,5 @@
-//! Processes that read Debian's signed lists for us. An honest one says what is in them; others are found out and
-//! named.
+//! The worker that reads Debian's signed lists: an honest worker answers with their values, and a worker that breaks the
+//! protocol is detected and reported.
 
 use binfmt_nix::qemu::debian::verify;
 use binfmt_nix::qemu::debian::worker;
@@ -21,9 +21,9 @@ use crate::support::skip;
 
 const LIST: &[u8] = include_bytes!("../../../recorded/debian/trixie-backports.InRelease.xz");
 
-/// The other side: what is in the list says how it behaves.
+/// Plays the worker. The first five bytes of the list select how it behaves.
 pub(crate) fn child(parent: &str, question: &str) -> ExitCode {
-    // Nothing more is read of it, for an honest one reads it again from its beginning.
+    // Only five bytes are read, without a buffer: an honest worker reads the file again from its beginning.
     let mut play = [0; 5];
     let stdin = io::stdin();
     let read = nix::unistd::read(&stdin, &mut play).unwrap();
@@ -99,7 +99,7 @@ fn complaint(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn an_honest_one() {
+fn an_honest_worker_reads_list_and_index() {
     let IndexResult::Release(release) = read(&release(), &list()).unwrap() else { panic!("it is refused") };
     assert_eq!((release.codename.as_str(), release.index.size), ("trixie-backports", 311_844));
     let stanza = "Package: qemu-user\nArchitecture: amd64\nVersion: 1:11.1.3+ds-1\nSize: 5\n\
@@ -116,7 +116,7 @@ fn an_honest_one() {
 }
 
 #[test]
-fn one_that_is_given_nonsense() {
+fn malformed_files_are_refused_through_the_worker() {
     let mut list = list();
     list[2000] ^= 1;
     let IndexResult::Refused(why) = read(&release(), &list).unwrap() else { panic!("it is believed") };
@@ -129,7 +129,7 @@ fn one_that_is_given_nonsense() {
 }
 
 #[test]
-fn that_break_the_rules() {
+fn a_worker_that_breaks_the_protocol_is_refused() {
     for play in ["raves", "hasty", "twice", "gives"] {
         let said = complaint(play.as_bytes());
         assert!(said.starts_with("said what it must not"), "{play}: {said}");
@@ -137,23 +137,23 @@ fn that_break_the_rules() {
 }
 
 #[test]
-fn that_end_too_early() {
+fn a_worker_that_ends_early_is_reported() {
     assert_eq!(complaint(b"mute "), "ended too early, with exit status: 0");
     let said = complaint(b"moans");
     assert!(said.contains("exit status: 3: oh") && !said.contains('\u{1b}'), "{said}");
 }
 
-/// A test's program unwinds, a release's aborts (`panic` in Cargo.toml): both are an end that is told.
+/// A panic unwinds in a test program and aborts in a release (`panic` in Cargo.toml). Both are reported.
 #[test]
-fn that_panic() {
+fn a_worker_that_panics_is_reported() {
     let said = complaint(b"panic");
     assert!(said.starts_with("ended too early, with exit status: 101") && said.contains("no such packet"), "{said}");
     assert_eq!(complaint(b"dies "), "was killed by signal 6 SIGABRT");
 }
 
-/// Whoever asks for an end gets it at once.
+/// The worker sleeps for ten minutes, and the interrupt does not wait for it.
 #[test]
-fn that_do_not_end() {
+fn an_interrupt_ends_a_worker_that_hangs() {
     let since = Instant::now();
     let mut turns = 0;
     let mut go_on = || {
@@ -165,12 +165,12 @@ fn that_do_not_end() {
 }
 
 #[test]
-fn the_whole_way_with_an_untrue_mirror() {
+fn a_wrong_index_and_a_stale_list_are_refused_through_the_worker() {
     let at = |now: &str| {
         let mut get = |_: &_| Ok(file(&list()));
         verify::find_latest("x86_64", Date::parse(now).unwrap(), &mut get, &mut || Ok(())).unwrap_err()
     };
-    // The list itself is Debian's, what is given for the next file is not.
+    // The list is genuine. The mirror delivers the same list as the index.
     let error = at("Tue, 24 Nov 2026 12:00:00 UTC");
     assert!(error.to_string().contains("instead of 311844"), "{error}");
     let error = at("Tue, 01 Dec 2026 12:00:00 UTC");

@@ -1,4 +1,4 @@
-//! apt's sources: whatever is in them, nothing but web URLs comes out; and what is well written is found.
+//! apt's sources: only web URLs are read from arbitrary files, and every well-formed source is found.
 
 use binfmt_nix::qemu::download::mirrors_from_apt;
 use proptest::collection::vec;
@@ -43,7 +43,7 @@ fn found(files: &[(&str, &str)], list: &str) -> Vec<String> {
     mirrors.iter().map(ToString::to_string).collect()
 }
 
-/// A stanza with all that apt lets people do to it.
+/// A stanza in one of the spellings that apt accepts.
 fn stanza(uri: &str, enabled: bool, style: u8, end: &str) -> String {
     let case = |name: &str| if style & 1 == 0 { name.to_owned() } else { name.to_ascii_uppercase() };
     let mut lines = vec![format!("{}: deb", case("Types")), "# http://comment.example/debian".to_owned()];
@@ -64,7 +64,7 @@ proptest! {
     #![proptest_config(config(512))]
 
     #[test]
-    fn nothing_but_web_urls_comes_out(one in texts(PIECES), many in texts(PIECES), list in texts(PIECES)) {
+    fn only_web_urls_are_returned(one in texts(PIECES), many in texts(PIECES), list in texts(PIECES)) {
         let found = found(&[("sources.list", &one), ("debian.sources", &many), ("odd.save", &one)], &list);
         for url in &found {
             prop_assert!(url.starts_with("http://") || url.starts_with("https://"), "{url}");
@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn well_written_stanzas_are_found(
+    fn well_formed_stanzas_are_found(
         stanzas in vec(("[a-z]{1,8}", any::<bool>(), any::<u8>()), 0..6),
         end in prop::sample::select(vec!["\n", "\r\n"]),
         gap in 0..3_usize,
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn a_list_is_asked_in_its_order(mirrors in vec(("[a-z]{1,6}", prop::option::of(0..9_u32)), 0..6)) {
+    fn mirror_lists_are_used_in_order_of_priority(mirrors in vec(("[a-z]{1,6}", prop::option::of(0..9_u32)), 0..6)) {
         let uri = |i: usize, host: &str| format!("https://{host}{i}.example/debian");
         let line = |(i, (host, priority)): (usize, &(String, Option<u32>))| {
             let priority = priority.map(|priority| format!("\tpriority:{priority}")).unwrap_or_default();

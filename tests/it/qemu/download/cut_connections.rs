@@ -1,4 +1,4 @@
-//! Connections that end in the midst of a range: the next server goes on there, and no byte of a whole block is moved twice.
+//! Connections that end within a range: the next server resumes the download, and no complete block is transferred twice.
 
 use super::{fault_table, fetch};
 use crate::support::package::{Deb, MEMBERS, program};
@@ -9,7 +9,7 @@ fn targets() -> [&'static str; 3] {
     MEMBERS.map(|(target, _)| target)
 }
 
-/// Where the blocks end, counted from the first one's beginning.
+/// The ends of the blocks, relative to the beginning of the first block.
 fn borders(deb: &Deb) -> Vec<u64> {
     let plan = deb.package.plan_blocks(&targets()).unwrap();
     let first = plan.blocks()[0].offset;
@@ -26,7 +26,7 @@ fn cut_at(deb: &Deb, at: u64) {
         assert!(outcome.files[target] == program(target, length), "{target}, cut at {at}");
     }
     let (whole, longest) = (*borders(deb).last().unwrap(), longest(deb));
-    // The broken one is asked again as long as it gives a block; only the last one that it began comes twice.
+    // The broken server is asked again as long as it delivers a block. Only the last block that it began comes twice.
     assert_eq!(outcome.moved, (whole, whole), "cut at {at}");
     let sent = broken.sent() + good.sent();
     assert!(sent < whole + 4 * longest + 2000, "cut at {at}: {sent} bytes of {whole}");
@@ -37,7 +37,7 @@ fn longest(deb: &Deb) -> u64 {
 }
 
 #[test]
-fn at_each_border_of_a_block() {
+fn downloads_resume_after_a_cut_at_each_block_boundary() {
     let deb = Deb::new();
     let borders = borders(&deb);
     for border in &borders {
@@ -49,7 +49,7 @@ fn at_each_border_of_a_block() {
 }
 
 #[test]
-fn anywhere() {
+fn downloads_resume_after_a_cut_at_any_byte() {
     let deb = Deb::new();
     let whole = *borders(&deb).last().unwrap();
     let mut noise = Noise::new(9);

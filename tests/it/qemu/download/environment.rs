@@ -1,5 +1,5 @@
-//! What the environment says about proxies and certificates. It can't be changed within a process
-//! safely, so each case is this same test program again, asked for `child` alone.
+//! Proxies and certificates from environment variables. A process cannot change its environment safely, so each case
+//! starts this test program again, as [`child`].
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::support::server::{Manner, Server};
 
 const URL: &str = "BINFMT_NIX_TEST_CHILD_URL";
 
-/// The word that makes this program [`child`].
+/// The argument that makes this program run [`child`].
 pub(crate) const ROLE: &str = "test-download-with-these-variables";
 
 /// Downloads with the variables of this process.
@@ -28,7 +28,7 @@ pub(crate) fn child() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether a download from this URL works with these variables alone, and what was said.
+/// Downloads from this URL with only these variables. Returns whether it worked, and the standard error.
 fn works(url: &str, variables: &[(&str, &str)]) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .arg(ROLE)
@@ -68,7 +68,7 @@ fn no_proxy_exempts_a_host() {
 }
 
 #[test]
-fn https_proxy_is_asked_to_connect() {
+fn https_proxy_receives_a_connect_request() {
     let proxy = Server::start(&Arc::new(vec![0]), Manner::Status(407, "X: y".to_owned()));
     let address = format!("http://{}", proxy.address);
     let (ok, said) = works("https://mirror.invalid/debian", &[("HTTPS_PROXY", &address)]);
@@ -77,14 +77,14 @@ fn https_proxy_is_asked_to_connect() {
 }
 
 #[test]
-fn a_machine_without_certificates_can_use_http() {
+fn http_works_without_certificates() {
     let server = Server::start(&Deb::new().bytes, Manner::Ranges);
     let (ok, said) = works(&server.url(), &[("SSL_CERT_FILE", "/nonexistent")]);
     assert!(ok, "{said}");
 }
 
 #[test]
-fn a_socks_proxy_is_spoken_to_as_such() {
+fn a_socks_proxy_receives_the_socks_greeting() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("socks5h://{}", listener.local_addr().unwrap());
     let greeting = thread::spawn(move || {

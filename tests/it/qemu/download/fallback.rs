@@ -1,4 +1,4 @@
-//! Other publishers' archives, where no mirror gave what was wanted: from real servers, with real emulators.
+//! Archives of other publishers, used when no mirror delivers the package: from real servers, with real emulators.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -11,8 +11,8 @@ use binfmt_nix::host::Host;
 use binfmt_nix::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use binfmt_nix::qemu::download::DownloadError;
 use binfmt_nix::qemu::download::Network;
-use binfmt_nix::qemu::obtain::Context;
-use binfmt_nix::qemu::obtain::fallback::{FallbackArchives, FallbackEmulator, may_help};
+use binfmt_nix::qemu::obtain::ObtainContext;
+use binfmt_nix::qemu::obtain::fallback::{FallbackArchives, FallbackEmulator, should_try_fallback};
 use binfmt_nix::sha256::Sha256;
 use binfmt_nix::ui::Ui;
 use flate2::Compression;
@@ -21,7 +21,7 @@ use flate2::write::GzEncoder;
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
-/// An archive of real emulators, named as this publisher names them.
+/// Packs real emulators, named with this prefix.
 fn packed(prefix: &str, targets: &[&str]) -> Vec<u8> {
     let Some(dir) = std::env::var_os("BINFMT_NIX_TEST_QEMU") else {
         skip("qemu", "BINFMT_NIX_TEST_QEMU names no directory of static QEMUs");
@@ -54,28 +54,28 @@ fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
 fn get(archives: Vec<PinnedArchive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
     let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
     let elsewhere = FallbackArchives {
-        context: Context { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
+        context: ObtainContext { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
         machine: "x86_64",
         kernel,
         archives: &ArchiveCatalog { version: 1, archives },
     };
     let before = DownloadError::NoMirror { package: "qemu-user.deb".into() }.into();
-    assert!(may_help(&before));
-    elsewhere.get(&archs, before)
+    assert!(should_try_fallback(&before));
+    elsewhere.download_emulators(&archs, before)
 }
 
 fn is_the_real_one(found: &FallbackEmulator) {
     let dir = std::env::var_os("BINFMT_NIX_TEST_QEMU").unwrap();
     let real = fs::read(Path::new(&dir).join(format!("qemu-{}", found.arch.target))).unwrap();
-    let (mut file, mut bytes) = (&found.fit.file, Vec::new());
+    let (mut file, mut bytes) = (&found.validated.file, Vec::new());
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
-    assert!(bytes == real && found.fit.sha256 == Sha256::of_bytes(&real));
-    assert_eq!(found.fit.version.to_string(), "10.0.13");
+    assert!(bytes == real && found.validated.sha256 == Sha256::of_bytes(&real));
+    assert_eq!(found.validated.version.to_string(), "10.0.13");
 }
 
 #[test]
-fn one_archive_is_moved_for_all_that_it_has() {
+fn one_download_serves_all_systems_of_an_archive() {
     let both = packed("qemu-", &["aarch64", "riscv64"]);
     let server = Server::start(&Arc::new(both.clone()), Manner::Ranges);
     let archive = listed(&server, &both, &["aarch64", "riscv64"]);
@@ -87,7 +87,7 @@ fn one_archive_is_moved_for_all_that_it_has() {
 }
 
 #[test]
-fn the_next_publisher_is_asked() {
+fn the_next_publisher_is_tried_after_a_failure() {
     let one = packed("qemu-user-linux-amd64-", &["aarch64"]);
     let gone = Server::start(&Arc::new(one.clone()), Manner::Status(404, "X: y".into()));
     let liar = Server::start(&Arc::new(one.clone()), Manner::Flip(70_000, true));
@@ -98,9 +98,9 @@ fn the_next_publisher_is_asked() {
     assert!(found[0].url.contains(&good.address));
 }
 
-/// What led here is what is told.
+/// The reported error is the one of the mirrors, which caused the fallback.
 #[test]
-fn nobody_has_it() {
+fn the_first_error_is_reported_if_no_publisher_helps() {
     let one = packed("qemu-", &["aarch64"]);
     let liar = Server::start(&Arc::new(one.clone()), Manner::Flip(70_000, true));
     let other = packed("qemu-", &["riscv64"]);
@@ -113,7 +113,7 @@ fn nobody_has_it() {
 }
 
 #[test]
-fn a_build_that_needs_flag_p() {
+fn an_archive_that_needs_flag_p_is_skipped_on_old_kernels() {
     let one = packed("qemu-", &["aarch64"]);
     let server = Server::start(&Arc::new(one.clone()), Manner::Ranges);
     let archive = PinnedArchive { assumes_argv0: true, ..listed(&server, &one, &["aarch64"]) };

@@ -1,4 +1,4 @@
-//! `--from URL`: what is fetched, compared, kept for the next time, and what is refused.
+//! `--from URL`: downloads, digests, the cache of partial downloads, and refusals.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::support::server::{Manner, Server};
 use crate::support::tree::{EMULATOR, RECEIPT};
 use crate::support::{Tree, skip};
 
-/// What a run keeps of downloads that were cut short.
+/// Directory of partial downloads.
 const CACHE: &str = "var/cache/binfmt-nix";
 
 fn tree() -> Tree {
@@ -46,7 +46,7 @@ fn register(tree: &Tree, server: &Server, options: &[&str]) -> Done {
 }
 
 #[sandboxed]
-fn what_is_at_a_url() {
+fn register_installs_from_a_url() {
     let (archive, sha256) = archive();
     let server = serve(&archive, Manner::Ranges);
     let tree = tree();
@@ -62,9 +62,9 @@ fn what_is_at_a_url() {
     before.is_restored_in(&tree);
 }
 
-/// Each moves its own bytes, and no others.
+/// The transfer consists of the bytes of the file and the response header.
 #[sandboxed]
-fn every_kind_of_file_at_a_url() {
+fn every_archive_format_is_downloaded_exactly_once() {
     let real = real("aarch64");
     let mut kinds = every_kind(&tar(&[("usr/bin/qemu-aarch64", &real)]));
     kinds.push(("qemu-aarch64", real));
@@ -81,12 +81,12 @@ fn every_kind_of_file_at_a_url() {
 }
 
 #[sandboxed]
-fn what_was_cut_short_goes_on_there() {
+fn an_interrupted_download_is_resumed() {
     let (archive, sha256) = archive();
     let half = archive.len() / 2;
     let tree = tree();
     let before = tree.snapshot();
-    // It is asked again where it stopped: three times in a row, and three rounds of that.
+    // The download is resumed three times in a row, in three rounds.
     let broken = serve(&archive, Manner::Cut(half / 100));
     register(&tree, &broken, &["--sha256", &sha256]).exits(1).says("goes on there");
     let there = tree.read(&format!("{CACHE}/{sha256}/download")).len();
@@ -100,7 +100,7 @@ fn what_was_cut_short_goes_on_there() {
 }
 
 #[sandboxed]
-fn what_was_killed_goes_on_there() {
+fn a_download_is_resumed_after_a_kill() {
     let (archive, sha256) = archive();
     let tree = tree();
     let before = tree.snapshot();
@@ -124,7 +124,7 @@ fn what_was_killed_goes_on_there() {
 }
 
 #[sandboxed]
-fn what_is_kept_is_shown_and_pruned() {
+fn cache_lists_and_prunes_partial_downloads() {
     let (archive, sha256) = archive();
     let tree = tree();
     let before = tree.snapshot();
@@ -140,9 +140,9 @@ fn what_is_kept_is_shown_and_pruned() {
     before.is_restored_in(&tree);
 }
 
-/// What there is may be of another file, or spoilt: then all of it comes once more, and no worse is done.
+/// The cached bytes may belong to another file or be damaged. Then the whole file is downloaded again.
 #[sandboxed]
-fn another_file_under_that_digest() {
+fn a_wrong_cached_file_is_downloaded_again() {
     let (archive, sha256) = archive();
     let partial = format!("{CACHE}/{sha256}/download");
     let other = vec![7; archive.len()];
@@ -161,7 +161,7 @@ fn another_file_under_that_digest() {
 }
 
 #[sandboxed]
-fn without_a_digest() {
+fn a_url_without_a_digest_needs_the_insecure_option() {
     let (archive, _) = archive();
     let server = serve(&archive, Manner::Ranges);
     let tree = tree();
@@ -176,9 +176,9 @@ fn without_a_digest() {
     tree.run(&["register", "aarch64", "--from", "ftp://x/y", "--insecure-no-digest"]).exits(2).says("https://");
 }
 
-/// It helps where it can, and is in nobody's way where it cannot.
+/// The cache is an optimisation: a full file system disables it and does not cause an error.
 #[sandboxed]
-fn a_cache_that_is_full() {
+fn a_full_cache_does_not_stop_a_download() {
     let (archive, sha256) = archive();
     let server = serve(&archive, Manner::Ranges);
     let tree = tree();
@@ -189,9 +189,9 @@ fn a_cache_that_is_full() {
     umount2(&cache, MntFlags::empty()).unwrap();
 }
 
-/// apt's and Nix's, for the server that they are for, and never told to people.
+/// Passwords from the files of apt and Nix are sent only to their server, and never printed or recorded.
 #[sandboxed]
-fn a_password() {
+fn passwords_go_only_to_their_server_and_are_never_printed() {
     let (archive, sha256) = archive();
     let (server, other) = (serve(&archive, Manner::Ranges), serve(&archive, Manner::Ranges));
     let logins = format!("machine http://{} login joe password p@ss\n", server.address);
@@ -215,7 +215,7 @@ fn a_password() {
 }
 
 #[sandboxed]
-fn offline() {
+fn offline_forbids_downloads_and_permits_local_sources() {
     let (archive, sha256) = archive();
     let server = serve(&archive, Manner::Ranges);
     let tree = tree();
@@ -226,13 +226,13 @@ fn offline() {
     tree.run(&download).exits(1).says("qemu-aarch64 10.0.13").says("--offline");
     assert_eq!(server.requests().len(), 0);
     before.is_restored_in(&tree);
-    // What is here needs no network.
+    // Local sources need no network.
     tree.run(&["register", "aarch64", "--from", two().to_str().unwrap(), "--offline"]).exits(0).prints("proven");
     tree.run(&["register", "aarch64", "--offline"]).exits(0).prints("already registered");
 }
 
 #[sandboxed]
-fn no_such_file() {
+fn http_errors_are_reported_and_leave_nothing_behind() {
     let (archive, sha256) = archive();
     let tree = tree();
     let before = tree.snapshot();
@@ -244,9 +244,9 @@ fn no_such_file() {
     before.is_restored_in(&tree);
 }
 
-/// What is wrong with an archive is found wherever it came from.
+/// Downloaded archives are checked like local ones.
 #[sandboxed]
-fn every_harm_in_every_kind() {
+fn every_damage_is_refused_after_a_download() {
     let tree = tree();
     let before = tree.snapshot();
     for (harm, why) in harms() {
@@ -268,7 +268,7 @@ fn every_harm_in_every_kind() {
 }
 
 #[sandboxed]
-fn a_command_is_run_and_the_second_time_nothing_is_asked() {
+fn run_downloads_an_archive_only_once() {
     let archive = gz(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))]));
     let sha256 = Sha256::of_bytes(&archive).to_string();
     let server = serve(&archive, Manner::Ranges);

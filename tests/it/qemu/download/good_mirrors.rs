@@ -47,7 +47,7 @@ fn guests_that_share_a_block_fetch_it_once() {
 fn a_gap_makes_two_requests() {
     let deb = Deb::new();
     let mut package = deb.package.clone();
-    // As if the last 100 bytes of riscv64, in the last block, were a guest of their own.
+    // The last 100 bytes of riscv64, in the last block, become a guest of their own.
     let riscv64 = package.members.pop().unwrap();
     let tail = &program("riscv64", 150_000)[149_900..];
     package.members.push(binfmt_nix::qemu::catalog::Member {
@@ -79,7 +79,7 @@ fn a_server_without_ranges_is_read_to_the_last_needed_block_and_closed() {
 }
 
 #[test]
-fn a_body_without_an_end_is_no_trouble() {
+fn an_endless_body_is_closed_after_the_last_block() {
     let deb = Deb::new();
     let server = Server::start(&deb.bytes, Manner::Endless);
     let targets = ["aarch64", "arm", "riscv64"];
@@ -88,7 +88,7 @@ fn a_body_without_an_end_is_no_trouble() {
 }
 
 #[test]
-fn an_unknown_total_is_fine() {
+fn an_unknown_total_size_is_accepted() {
     let deb = Deb::new();
     let block = &deb.package.blocks[..2];
     let range = format!("bytes {}-{}/*", block[0].offset, block[1].end() - 1);
@@ -109,7 +109,7 @@ fn a_redirect_to_another_server_is_followed_with_its_range() {
 }
 
 #[test]
-fn snapshot_is_asked_by_sha1() {
+fn snapshot_urls_contain_the_sha1() {
     let deb = Deb::new();
     let server = Server::start(&deb.bytes, Manner::Ranges);
     let mirror = Mirror::BySha1(server.url().parse().unwrap());
@@ -119,7 +119,7 @@ fn snapshot_is_asked_by_sha1() {
 }
 
 #[test]
-fn the_next_mirror_goes_on_where_the_first_one_broke() {
+fn the_next_mirror_resumes_a_broken_download() {
     let deb = Deb::new();
     let first_block = usize::try_from(deb.package.blocks[0].length).unwrap();
     let broken = Server::start(&deb.bytes, Manner::Cut(first_block + 10));
@@ -135,7 +135,7 @@ fn the_next_mirror_goes_on_where_the_first_one_broke() {
 }
 
 #[test]
-fn a_password_goes_to_the_mirror_and_nowhere_else() {
+fn the_password_of_a_mirror_is_never_printed() {
     let deb = Deb::new();
     let server = Server::start(&deb.bytes, Manner::Ranges);
     let url = format!("http://me:secret@{}/debian", server.address);

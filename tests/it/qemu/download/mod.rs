@@ -1,7 +1,7 @@
-//! Downloads from real sockets: servers that behave, servers that don't, servers that lie.
+//! Downloads over real sockets: from good servers, from broken servers, and from servers that deliver wrong bytes.
 //!
-//! Most tests use a small `.deb` made here. Those in `real` want Debian's own amd64 package, named
-//! by `BINFMT_NIX_TEST_DEB`; without it they say so and pass, or fail if `BINFMT_NIX_REQUIRE` names `deb`.
+//! Most tests use a small `.deb` that the tests build. Those in `real_package` need Debian's own amd64 package, named by
+//! `BINFMT_NIX_TEST_DEB`. Without it they are skipped, or fail if `BINFMT_NIX_REQUIRE` names `deb`.
 
 pub(crate) mod apt_properties;
 pub(crate) mod bad_mirrors;
@@ -26,21 +26,22 @@ use binfmt_nix::qemu::download::{
 };
 
 use crate::support::fault_table;
+use crate::support::server::Manner;
 
-/// What a download came to.
+/// The result of a download, with everything that it delivered.
 #[derive(Debug)]
 struct Outcome {
     result: Result<DownloadSummary, DownloadError>,
-    /// What was given, member by member.
+    /// Bytes that the sink received, by member.
     files: BTreeMap<String, Vec<u8>>,
-    /// What was called good.
+    /// Members that were reported as verified.
     verified: Vec<String>,
-    /// The last number of bytes told, and of how many.
+    /// Last reported progress: bytes transferred, and bytes in all.
     moved: (u64, u64),
 }
 
 impl Outcome {
-    /// The message of the error, which there must be.
+    /// Returns the message of the error. Panics if the download succeeded.
     fn complaint(&self) -> String {
         assert!(self.verified.is_empty(), "{:?} was called good", self.verified);
         self.result.as_ref().unwrap_err().to_string()
@@ -83,14 +84,21 @@ fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &
     Outcome { result, files, verified, moved }
 }
 
-/// As patient as a busy machine needs; does not see the proxies of the machine that tests.
+/// Options with limits that a slow and busy machine does not reach. They ignore the proxies of the machine that runs the
+/// tests.
 fn patient() -> ClientOptions {
     let pause = Duration::from_millis(1);
-    let stall = Duration::from_secs(20);
+    let stall = Duration::from_secs(300);
     ClientOptions { stall, slowest: 0, pause, proxies: Proxies::None, ..ClientOptions::default() }
 }
 
-/// Waits for nobody.
-fn impatient() -> ClientOptions {
-    ClientOptions { stall: Duration::from_millis(600), slowest: 100_000, ..patient() }
+/// Options for a server of this manner. Only a server that runs into a limit by intention gets a short one.
+fn options_for(manner: &Manner) -> ClientOptions {
+    let stall = match manner {
+        Manner::Silent | Manner::HeadOnly => Duration::from_millis(600),
+        // A byte comes every 20 ms. On a slow machine too, the next one must come before this limit.
+        Manner::Drip => Duration::from_secs(3),
+        _ => return patient(),
+    };
+    ClientOptions { stall, slowest: 100_000, ..patient() }
 }

@@ -11,7 +11,7 @@ use super::fetch;
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
-/// Debian's package.
+/// The contents of Debian's package.
 fn deb() -> Arc<Vec<u8>> {
     match std::env::var_os("BINFMT_NIX_TEST_DEB") {
         Some(path) => Arc::new(std::fs::read(path).unwrap()),
@@ -46,15 +46,15 @@ fn without_ranges_the_connection_is_closed_early() {
 }
 
 #[test]
-fn the_catalogue_is_what_the_package_says() {
+fn the_catalogue_matches_the_debian_package() {
     let bytes = deb();
     let mut debs = [(package().path, Cursor::new(bytes.as_slice()))];
     assert_eq!(generate_catalog(&mut debs).unwrap().packages, [package()]);
 }
 
-/// All six of them, which are too large to be fetched for this alone: whoever changes the catalogue has them.
+/// All six packages. They are too large for a download in every test run. A developer who changes the catalogue has them.
 #[test]
-fn the_catalogue_is_what_all_packages_say() {
+fn the_catalogue_matches_all_debian_packages() {
     let Some(dir) = std::env::var_os("BINFMT_NIX_TEST_DEBS") else {
         skip("debs", "BINFMT_NIX_TEST_DEBS names no directory with all packages of the catalogue");
     };

@@ -1,4 +1,4 @@
-//! https: whom the client trusts, and that it does not go back to http.
+//! https: which authorities the client trusts, and that it refuses redirects to http.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use super::{Outcome, fetch_with, patient};
 use crate::support::package::Deb;
 use crate::support::server::{Manner, Server};
 
-/// An authority that nobody knows, and what a server needs to be trusted by those who trust it.
+/// Creates a private authority. Returns its certificate (PEM) and the configuration of a server that it certifies.
 fn authority() -> (String, Arc<ServerConfig>) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,7 +35,7 @@ fn authority() -> (String, Arc<ServerConfig>) {
     (root, Arc::new(config))
 }
 
-/// Answers every request with a redirect to this URL, over TLS.
+/// Starts a TLS server that answers every request with a redirect to this URL.
 fn redirecting(config: Arc<ServerConfig>, to: String) -> Mirror {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/debian", listener.local_addr().unwrap());
@@ -44,7 +44,7 @@ fn redirecting(config: Arc<ServerConfig>, to: String) -> Mirror {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = StreamOwned::new(connection, stream);
             let answer = format!("HTTP/1.1 302 X\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
-            // A client that does not trust us leaves here.
+            // A client that does not trust the certificate closes the connection here.
             if tls.read(&mut [0; 4096]).is_ok() {
                 tls.write_all(answer.as_bytes()).unwrap();
             }
@@ -59,7 +59,7 @@ fn fetch_trusting(root: &str, mirror: Mirror) -> Outcome {
 }
 
 #[test]
-fn an_authority_of_ones_own_is_trusted_if_named() {
+fn a_private_authority_is_trusted_if_configured() {
     let (root, config) = authority();
     let mirror = redirecting(config, "https://127.0.0.1:1/x".to_owned());
     let unknown = fetch_trusting("", mirror.clone()).complaint();
@@ -69,7 +69,7 @@ fn an_authority_of_ones_own_is_trusted_if_named() {
 }
 
 #[test]
-fn junk_among_certificates_does_no_harm() {
+fn malformed_certificates_are_ignored() {
     let (root, config) = authority();
     let mirror = redirecting(config, "https://127.0.0.1:1/x".to_owned());
     let junk = format!("junk\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n{root}");
@@ -78,7 +78,7 @@ fn junk_among_certificates_does_no_harm() {
 }
 
 #[test]
-fn https_is_not_left_for_http() {
+fn a_redirect_from_https_to_http_is_refused() {
     let (root, config) = authority();
     let plain = Server::start(&Deb::new().bytes, Manner::Ranges);
     let outcome = fetch_trusting(&root, redirecting(config, plain.url()));

@@ -1,4 +1,5 @@
-//! Whole files: from the first URL that gives them, resumed where a try stopped, never mixed, never longer than wanted.
+//! Whole files: downloaded from the first URL that delivers them, resumed after a failure, never mixed from two servers,
+//! never longer than the limit.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use binfmt_nix::qemu::download::{
 };
 use binfmt_nix::sha256::Sha256;
 
-use super::{fault_table, impatient, patient};
+use super::{fault_table, options_for, patient};
 use crate::support::rng::Noise;
 use crate::support::server::{Manner, Server};
 
@@ -28,7 +29,7 @@ fn url(server: &Server) -> FileUrl {
     format!("http://{}/x/qemu.tar.gz?token=secret", server.address).parse().unwrap()
 }
 
-/// What a download came to, and what was kept of it, `there` included.
+/// Downloads a file of which the bytes `there` exist already. Returns the result and all bytes that were kept.
 fn get(wanted: &FileDownload, urls: &[FileUrl], there: &[u8]) -> (Result<DownloadSummary, DownloadError>, Vec<u8>) {
     let client = HttpClient::new(&patient(), RootCertificates::load_system()).unwrap();
     let mut kept = there.to_vec();
@@ -49,7 +50,7 @@ fn get(wanted: &FileDownload, urls: &[FileUrl], there: &[u8]) -> (Result<Downloa
 }
 
 #[test]
-fn a_file_comes_as_it_is() {
+fn a_file_is_downloaded_unchanged() {
     let content = content();
     for manner in [Manner::Ranges, Manner::Whole(LENGTH as u64)] {
         let server = Server::start(&content, manner);
@@ -62,7 +63,7 @@ fn a_file_comes_as_it_is() {
 }
 
 #[test]
-fn what_is_there_is_not_moved_again() {
+fn bytes_on_disk_are_not_downloaded_again() {
     let content = content();
     for there in [1, 50_000, LENGTH - 1] {
         let server = Server::start(&content, Manner::Ranges);
@@ -71,12 +72,12 @@ fn what_is_there_is_not_moved_again() {
         assert_eq!(got.unwrap().moved, (LENGTH - there) as u64);
         assert!(kept == *content);
     }
-    // A server without ranges sends all of it, and what is there is passed over.
+    // A server without ranges sends the whole file, and the bytes that exist already are skipped.
     let server = Server::start(&content, Manner::Whole(LENGTH as u64));
     let (got, kept) = get(&FileDownload { there: 50_000, ..pinned(&content) }, &[url(&server)], &content[..50_000]);
     assert_eq!(got.unwrap().moved, LENGTH as u64);
     assert!(kept == *content);
-    // All of it was there.
+    // The whole file existed already.
     let server = Server::start(&content, Manner::Status(416, format!("Content-Range: bytes */{LENGTH}")));
     let (got, kept) = get(&FileDownload { there: LENGTH as u64, ..pinned(&content) }, &[url(&server)], &content);
     assert_eq!(got.unwrap().moved, 0);
@@ -84,7 +85,7 @@ fn what_is_there_is_not_moved_again() {
 }
 
 #[test]
-fn a_connection_that_breaks_anywhere_is_taken_up_there() {
+fn a_broken_download_is_resumed_at_any_byte() {
     let content = content();
     let mut noise = Noise::new(3);
     for round in 0..64 {
@@ -103,7 +104,7 @@ fn a_connection_that_breaks_anywhere_is_taken_up_there() {
 }
 
 #[test]
-fn a_lie_costs_only_itself() {
+fn a_flipped_bit_is_refused_and_the_next_server_is_tried() {
     let content = content();
     let mut noise = Noise::new(4);
     for _ in 0..64 {
@@ -121,7 +122,7 @@ fn a_lie_costs_only_itself() {
 }
 
 #[test]
-fn without_a_digest_two_servers_bytes_are_not_mixed() {
+fn bytes_of_two_servers_are_never_mixed_without_a_digest() {
     let content = content();
     let other = Arc::new(vec![9; LENGTH]);
     let broken = Server::start(&other, Manner::Cut(40_000));
@@ -132,10 +133,10 @@ fn without_a_digest_two_servers_bytes_are_not_mixed() {
     assert!(kept == *content);
 }
 
-/// What is said of a server of this manner.
+/// Downloads from a server of this manner and returns the message of the error.
 fn complaint(manner: Manner, wanted: &FileDownload) -> String {
+    let client = HttpClient::new(&options_for(&manner), RootCertificates::load_system()).unwrap();
     let server = Server::start(&content(), manner);
-    let client = HttpClient::new(&impatient(), RootCertificates::load_system()).unwrap();
     let error = download_file(wanted, &[url(&server)], &client, &mut |_| Ok(()), &mut |_| {}).unwrap_err();
     assert!(!error.is_unverified(), "{error}");
     let complaint = error.to_string();
@@ -144,7 +145,7 @@ fn complaint(manner: Manner, wanted: &FileDownload) -> String {
 }
 
 #[test]
-fn what_is_no_such_file_is_told() {
+fn each_wrong_answer_has_its_own_message() {
     let wanted = pinned(&content());
     let sized = FileDownload { size: Some(80_000), ..wanted.clone() };
     let small = FileDownload { most: 80_000, ..wanted.clone() };
@@ -176,7 +177,7 @@ fn what_is_no_such_file_is_told() {
 }
 
 #[test]
-fn who_is_busy_is_asked_again_and_who_has_no_such_file_is_not() {
+fn busy_servers_are_retried_and_missing_files_are_not() {
     let wanted = pinned(&content());
     let asked = |manner| {
         let server = Server::start(&content(), manner);

@@ -1,34 +1,36 @@
-//! A download in another process is the same: bytes, texts, hints and exit codes are those of [`download`] here.
+//! A download in the confined worker and one in this process give the same bytes, messages, hints and exit codes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use binfmt_nix::error::Error;
 use binfmt_nix::qemu::catalog::{BlockPlan, Catalog, Member};
+use binfmt_nix::qemu::download::confined::TransferOptions;
 use binfmt_nix::qemu::download::{
-    ClientOptions, DownloadError, DownloadEvent, HttpClient, Mirror, Proxies, RootCertificates, download_package,
+    ClientOptions, DownloadError, DownloadEvent, HttpClient, Mirror, RootCertificates, download_package,
 };
 use binfmt_nix::sha256::Sha256;
 use nix::errno::Errno;
 
+use super::patient;
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
-/// What was told of a download, but for how far it was.
+/// Events of a download, without its progress, and its error.
 #[derive(Debug, PartialEq)]
 struct Told {
     events: Vec<String>,
     error: Option<(String, Option<String>, u8)>,
 }
 
-fn options() -> ClientOptions {
-    let patience = Duration::from_millis(400);
-    let pause = Duration::from_millis(1);
-    ClientOptions { stall: patience, slowest: 100_000, pause, proxies: Proxies::None, ..ClientOptions::default() }
-}
+/// Limit for downloads from servers that answer: a slow machine does not reach it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
-fn confined() -> binfmt_nix::qemu::download::confined::TransferOptions {
-    binfmt_nix::qemu::download::confined::TransferOptions { options: options(), extra_roots: Vec::new() }
+/// Limit for lists of mirrors of which one never answers.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+fn confined(stall: Duration) -> TransferOptions {
+    TransferOptions { options: ClientOptions { stall, ..patient() }, extra_roots: Vec::new() }
 }
 
 fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
@@ -43,20 +45,22 @@ fn note(events: &mut Vec<String>, event: DownloadEvent<'_>) {
     }
 }
 
-fn here(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
-    let client = HttpClient::new(&options(), RootCertificates::load_system()).unwrap();
+/// Downloads in this process.
+fn here(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Told {
+    let client = HttpClient::new(&confined(stall).options, RootCertificates::load_system()).unwrap();
     let mut events = Vec::new();
     let result = download_package(plan, mirrors, &client, &mut |_, _| Ok(()), &mut |event| note(&mut events, event));
     told(events, result.map(drop).map_err(Error::from))
 }
 
-fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
-    let manner = confined();
+/// Downloads in a worker.
+fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Told {
+    let options = confined(stall);
     let mut events = Vec::new();
     let result = binfmt_nix::qemu::download::confined::download_package(
         plan,
         mirrors,
-        &manner,
+        &options,
         &mut |_, _| Ok(()),
         &mut |event| note(&mut events, event),
         &mut || Ok(()),
@@ -65,7 +69,7 @@ fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror]) -> Told {
 }
 
 #[test]
-fn failures_are_told_in_the_same_words() {
+fn worker_failures_have_the_same_messages() {
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
     let plan = package.plan_blocks(&["aarch64"]).unwrap();
@@ -81,14 +85,17 @@ fn failures_are_told_in_the_same_words() {
         Manner::Silent,
     ];
     let servers: Vec<_> = manners.iter().map(|manner| Server::start(&junk, manner.clone())).collect();
-    let mut lists: Vec<Vec<Mirror>> = servers.iter().map(|server| vec![server.mirror()]).collect();
-    lists.push(servers.iter().map(Server::mirror).collect());
-    lists.push(vec![]);
+    let (silent, answering) = servers.split_last().unwrap();
+    let mut lists: Vec<(Vec<Mirror>, Duration)> =
+        answering.iter().map(|server| (vec![server.mirror()], PATIENCE)).collect();
+    lists.push((vec![silent.mirror()], IMPATIENCE));
+    lists.push((servers.iter().map(Server::mirror).collect(), IMPATIENCE));
+    lists.push((vec![], PATIENCE));
     for url in ["http://127.0.0.1:1/debian", "https://127.0.0.1:1/debian", "http://nowhere.invalid/debian"] {
-        lists.push(vec![Mirror::Archive(url.parse().unwrap())]);
+        lists.push((vec![Mirror::Archive(url.parse().unwrap())], PATIENCE));
     }
-    for mirrors in lists {
-        let (here, there) = (here(&plan, &mirrors), there(&plan, &mirrors));
+    for (mirrors, stall) in lists {
+        let (here, there) = (here(&plan, &mirrors, stall), there(&plan, &mirrors, stall));
         assert!(here.error.is_some());
         assert_eq!(here, there);
     }
@@ -103,7 +110,7 @@ fn mirror() -> Server {
 }
 
 #[test]
-fn a_full_disk_is_told_in_the_same_words() {
+fn a_full_disk_has_the_same_message() {
     let server = mirror();
     let catalog = Catalog::embedded().unwrap();
     let plan = catalog.package_for("x86_64").unwrap().plan_blocks(&["aarch64"]).unwrap();
@@ -113,12 +120,12 @@ fn a_full_disk_is_told_in_the_same_words() {
         written += bytes.len();
         if written < 1 << 20 { Ok(()) } else { Err(Errno::ENOSPC.into()) }
     };
-    let client = HttpClient::new(&options(), RootCertificates::load_system()).unwrap();
+    let client = HttpClient::new(&patient(), RootCertificates::load_system()).unwrap();
     let here = Error::from(download_package(&plan, &mirrors, &client, &mut sink, &mut |_| {}).unwrap_err());
     let there = binfmt_nix::qemu::download::confined::download_package(
         &plan,
         &mirrors,
-        &confined(),
+        &confined(PATIENCE),
         &mut sink,
         &mut |_| {},
         &mut || Ok(()),
@@ -135,7 +142,7 @@ fn a_full_disk_is_told_in_the_same_words() {
 }
 
 #[test]
-fn members_are_the_pinned_ones() {
+fn the_worker_delivers_the_pinned_members() {
     let server = mirror();
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
@@ -152,7 +159,7 @@ fn members_are_the_pinned_ones() {
     let (fetched, note) = binfmt_nix::qemu::download::confined::download_package(
         &plan,
         &mirrors,
-        &confined(),
+        &confined(PATIENCE),
         &mut sink,
         &mut |_| {},
         &mut || Ok(()),

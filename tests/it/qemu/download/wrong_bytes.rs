@@ -1,4 +1,4 @@
-//! Mirrors that give other bytes than the pinned ones: nothing of them may be called good.
+//! Mirrors that deliver other bytes than the pinned ones: none of these bytes is ever reported as verified.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::support::rng::Noise;
 use crate::support::server::{Manner, Server};
 
 #[test]
-fn every_flipped_bit_of_the_body_is_found() {
+fn a_flipped_bit_of_the_body_is_refused() {
     let deb = Deb::new();
     let bits = deb.package.blocks[..2].iter().map(|block| block.length * 8).sum();
     let mut noise = Noise::new(1);
     for round in 0..256 {
-        // The first and the last bit, and 254 between.
+        // The first bit, the last bit, and 254 random bits between them.
         let bit = [0, bits - 1].get(round).copied().unwrap_or_else(|| noise.below(bits));
         let server = Server::start(&deb.bytes, Manner::Flip(bit, true));
         let outcome = fetch(&deb.package, &["aarch64"], &[server.mirror()]);
@@ -27,7 +27,7 @@ fn every_flipped_bit_of_the_body_is_found() {
 }
 
 #[test]
-fn a_flipped_bit_of_the_head_never_gives_a_wrong_file() {
+fn a_flipped_bit_of_the_header_never_yields_a_wrong_file() {
     let deb = Deb::new();
     let mut noise = Noise::new(2);
     for _ in 0..128 {
@@ -42,7 +42,7 @@ fn a_flipped_bit_of_the_head_never_gives_a_wrong_file() {
 }
 
 #[test]
-fn a_liar_is_left_for_the_next_mirror() {
+fn a_mirror_with_wrong_bytes_is_not_retried() {
     let deb = Deb::new();
     let liar = Server::start(&deb.bytes, Manner::Flip(4_000, true));
     let good = Server::start(&deb.bytes, Manner::Ranges);
@@ -53,7 +53,7 @@ fn a_liar_is_left_for_the_next_mirror() {
 }
 
 #[test]
-fn a_lie_among_failures_is_what_is_told() {
+fn wrong_bytes_decide_the_error_among_other_failures() {
     let deb = Deb::new();
     let lost = Server::start(&deb.bytes, Manner::Status(404, "X: y".to_owned()));
     let liar = Server::start(&deb.bytes, Manner::Flip(4_000, true));
@@ -66,7 +66,7 @@ fn a_lie_among_failures_is_what_is_told() {
 }
 
 #[test]
-fn an_endless_other_file_is_refused_at_its_first_block() {
+fn an_endless_wrong_file_is_refused_at_its_first_block() {
     let deb = Deb::new();
     let server = Server::start(&Arc::new(vec![0]), Manner::Endless);
     let outcome = fetch(&deb.package, &["riscv64"], &[server.mirror()]);
@@ -75,7 +75,7 @@ fn an_endless_other_file_is_refused_at_its_first_block() {
 }
 
 #[test]
-fn a_lie_in_the_last_block_spoils_only_what_lies_there() {
+fn members_before_a_wrong_block_stay_verified() {
     let deb = Deb::new();
     let first: u64 = deb.package.blocks[..2].iter().map(|block| block.length).sum();
     let server = Server::start(&deb.bytes, Manner::Flip(first * 8 + 99, true));
@@ -85,7 +85,8 @@ fn a_lie_in_the_last_block_spoils_only_what_lies_there() {
     assert!(outcome.files["aarch64"] == program("aarch64", 100_000));
 }
 
-/// A catalogue that is wrong itself: the bytes are the pinned ones, but what is in them is not.
+/// Downloads with a wrong catalogue and returns the message. The transferred bytes are the pinned ones, and the unpacked
+/// contents differ from the catalogue.
 fn with_wrong_catalogue(break_it: impl FnOnce(&mut Package)) -> String {
     let deb = Deb::new();
     let mut package = deb.package.clone();
@@ -97,12 +98,12 @@ fn with_wrong_catalogue(break_it: impl FnOnce(&mut Package)) -> String {
 }
 
 #[test]
-fn a_catalogue_that_is_wrong_about_its_package_is_told() {
+fn a_wrong_catalogue_is_reported() {
     let wrong = with_wrong_catalogue(|p| p.members[0].sha256 = p.sha256);
     assert!(wrong.contains("it has the SHA-256"), "{wrong}");
     let moved = with_wrong_catalogue(|p| p.members[0].offset += 1);
     assert!(moved.contains("it has the SHA-256"), "{moved}");
-    // The first block holds less than this says.
+    // The first block is shorter than the catalogue says.
     let longer = with_wrong_catalogue(|p| {
         p.blocks[0].unpacked_length += 1;
         p.blocks[1].unpacked_offset += 1;

@@ -1,4 +1,4 @@
-//! Registries that give nothing, not all, or not in time: a clean error, and no partial image.
+//! Registries that deliver nothing, a part of the image, or too slowly: a clear error, and never a partial image.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::server::{Answer, Request, Server};
 use super::tool::Tool;
 
 #[test]
-fn that_say_no() {
+fn http_error_statuses_are_reported() {
     let (image, mut answers) = (Image::good(), 0);
     for code in [201, 204, 206, 304, 400, 401, 403, 404, 416, 429, 500, 503] {
         for digest in [&image.index, &image.manifest, &image.layers[1]] {
@@ -21,7 +21,7 @@ fn that_say_no() {
             });
             let outcome = Tool::pulls(server.image(&image.index)).fails(1, &format!("HTTP status {code}"));
             let times = server.requests().iter().filter(|request| request.is_for(digest)).count();
-            // Who is broken may be mended; who says no, or not before an hour, is not asked again.
+            // An internal error may be temporary. A refusal, or one that lasts an hour, is not retried.
             assert_eq!(times, if code == 500 { 3 } else { 1 }, "{code}");
             answers += 1;
             if code == 429 {
@@ -32,9 +32,9 @@ fn that_say_no() {
     fault_table::line("registries that refuse the request", answers);
 }
 
-/// Whoever closes early says no more than that it ended.
+/// The connection closes before the announced length, or the whole response is shorter than the descriptor says.
 #[test]
-fn that_end_too_early() {
+fn a_truncated_body_is_an_error() {
     let (image, mut ends) = (Image::good(), 0);
     for digest in [&image.index, &image.manifest, &image.layers[0]] {
         let length = image.blobs[digest].len();
@@ -54,7 +54,7 @@ fn that_end_too_early() {
                     answer.body.truncate(keep);
                 }
             });
-            // A whole answer that is shorter: the first document's length is not known before.
+            // A complete response that is shorter. The length of the first document is not known in advance.
             let outcome = Tool::pulls(server.image(&image.index)).run();
             assert!(
                 outcome.code == if digest == &image.index { 5 } else { 1 } && outcome.emulators.is_empty(),
@@ -65,9 +65,9 @@ fn that_end_too_early() {
     fault_table::line("registries that end the response too early", ends);
 }
 
-/// At 64 places of what it sends, each time.
+/// Each response is reset after the same number of bytes; 64 such numbers are tried.
 #[test]
-fn that_reset_the_connection() {
+fn a_reset_connection_never_yields_a_partial_image() {
     let image = Image::good();
     let whole = image.blobs[&image.layers[0]].len() + 60;
     let mut ends = [0, 0];
@@ -75,7 +75,7 @@ fn that_reset_the_connection() {
         let offset = step * whole / 64;
         let server = Server::bent(image.clone(), move |_, answer| answer.reset = Some(offset));
         let outcome = Tool::pulls(server.image(&image.index)).run();
-        // Where it comes further each time, three times or three rounds of them may be enough.
+        // A later reset lets each try progress, so that three tries or three rounds of them may be enough.
         assert!(outcome.code <= 1 && (outcome.code == 0) == (outcome.emulators.len() == 1), "{offset}: {outcome:?}");
         ends[usize::from(outcome.code)] += 1;
         assert!(server.requests().len() <= 4 * 3 * 3, "{offset}");
@@ -84,9 +84,9 @@ fn that_reset_the_connection() {
     fault_table::line("registries that reset the connection", ends[0] + ends[1]);
 }
 
-/// The rest is asked for, and no more.
+/// Only the rest of the layer is requested again.
 #[test]
-fn that_break_once() {
+fn a_broken_layer_download_is_resumed() {
     let image = Image::good();
     let layer = image.layers[0].clone();
     let length = image.blobs[&layer].len();
@@ -112,14 +112,14 @@ fn that_break_once() {
     }
 }
 
-/// Of a server that has no ranges.
+/// The response of a server without ranges.
 fn fresh(request: &Request, answer: &Answer) -> Answer {
     let without = Request { headers: Vec::new(), ..request.clone() };
     if answer.status == 206 { Image::good().answer(&without) } else { answer.clone() }
 }
 
 #[test]
-fn that_resume_wrongly() {
+fn another_range_than_requested_is_refused() {
     let image = Image::good();
     let layer = image.layers[0].clone();
     let length = image.blobs[&layer].len();
@@ -144,7 +144,7 @@ fn that_resume_wrongly() {
 }
 
 #[test]
-fn that_have_another_length() {
+fn a_body_of_another_length_is_refused() {
     let image = Image::good();
     for digest in [&image.manifest, &image.layers[0]] {
         for endless in [false, true] {
@@ -156,7 +156,7 @@ fn that_have_another_length() {
                 }
             });
             let outcome = Tool::pulls(server.image(&image.index)).run();
-            // Behind the last byte of a layer nothing is read.
+            // Nothing is read after the last byte of a layer.
             let whole = endless && digest == &image.layers[0];
             assert_eq!((outcome.code == 1, outcome.code == 0), (!whole, whole), "{outcome:?}");
         }
@@ -164,7 +164,7 @@ fn that_have_another_length() {
 }
 
 #[test]
-fn that_are_silent() {
+fn a_silent_registry_times_out() {
     let image = Image::good();
     for digest in [&image.index, &image.layers[0]] {
         let asked = digest.clone();
@@ -181,7 +181,7 @@ fn that_are_silent() {
 }
 
 #[test]
-fn that_redirect_for_ever() {
+fn endless_redirects_and_other_schemes_are_refused() {
     let image = Image::good();
     for code in [301, 302, 303, 307, 308] {
         let server = Server::start(move |request| Answer::status(code).header(format!("Location: {}", request.path)));
@@ -195,14 +195,14 @@ fn that_redirect_for_ever() {
 }
 
 #[test]
-fn that_send_another_coding() {
+fn a_content_encoding_is_refused() {
     let image = Image::good();
     let server = Server::bent(image.clone(), |_, answer| answer.headers.push("Content-Encoding: br".into()));
     Tool::pulls(server.image(&image.index)).fails(1, "coding br");
 }
 
 #[test]
-fn that_are_not_there() {
+fn an_unreachable_registry_is_reported() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let image = format!("oci://{gone}/fox/qemu:v1");
     assert!(Tool::pulls(image).fails(1, "the index or manifest: ").hint.contains("HTTPS_PROXY"));

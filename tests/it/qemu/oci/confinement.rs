@@ -1,4 +1,5 @@
-//! The child that pulls, in the midst of a layer, seen from outside: it is confined, and nobody can read what it knows.
+//! The pull worker during the download of a layer, seen from outside: it is confined, and no other process can read its
+//! secrets.
 
 use std::fs;
 use std::io::Read as _;
@@ -15,7 +16,7 @@ use super::server::{Answer, Server};
 use super::skip;
 use super::tool::{Tool, base64};
 
-/// A tool whose child has told its password and waits for a layer.
+/// A tool whose worker has sent its password and waits for a layer.
 struct Stalled {
     tool: Child,
     child: Pid,
@@ -39,7 +40,7 @@ impl Stalled {
             } else if request.is_for(&layer) {
                 answer.says = Some(answer.body.len() as u64);
                 answer.body.truncate(1000);
-                answer.pause = Duration::from_secs(30);
+                answer.pause = Duration::from_secs(280);
             }
         });
         let login = json!({ &server.address: { "auth": base64("fox:den-of-the-fox") } });
@@ -62,7 +63,7 @@ impl Stalled {
 }
 
 #[test]
-fn it_has_no_rights() {
+fn the_pull_worker_has_no_rights() {
     let stalled = Stalled::new();
     let status = stalled.read("status");
     let field = |name: &str| {
@@ -86,11 +87,12 @@ fn it_has_no_rights() {
 }
 
 #[test]
-fn it_ends_with_its_parent() {
+fn the_pull_worker_ends_with_its_parent() {
     let mut stalled = Stalled::new();
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
-    let soon = Instant::now() + Duration::from_secs(25);
+    // Sooner than the server ends the response.
+    let soon = Instant::now() + Duration::from_secs(250);
     let lives = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", stalled.child)).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
@@ -102,7 +104,7 @@ fn it_ends_with_its_parent() {
 }
 
 #[test]
-fn its_death_is_told() {
+fn the_death_of_the_pull_worker_is_reported() {
     let mut stalled = Stalled::new();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     let mut said = String::new();

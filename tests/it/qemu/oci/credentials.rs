@@ -1,4 +1,4 @@
-//! Registries that want to know who we are, and some that want to know more than they should.
+//! Registries that need a login, and registries that ask for more than they should get.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::tool::{Tool, base64};
 
 const PASSWORD: &str = "fox:den-of-the-fox";
 
-/// A registry that answers with this challenge whoever does not say this.
+/// Starts a registry that answers every request without this `Authorization` with this challenge.
 pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
     let image = Image::good();
     let server = Server::bent(image.clone(), move |request, answer| {
@@ -20,7 +20,7 @@ pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
     (image, server)
 }
 
-/// One whose tokens come from this server.
+/// Starts a registry that accepts tokens of this server.
 pub(crate) fn with_tokens(tokens: &Server) -> (Image, Server) {
     let realm = format!("http://{}/token?a=b", tokens.address);
     closed(
@@ -46,28 +46,28 @@ pub(crate) fn basic() -> String {
 }
 
 #[test]
-fn a_password_is_told_when_it_is_wanted() {
+fn the_password_is_sent_only_on_request() {
     let (image, server) = closed(r#"Basic realm="x""#.into(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
     assert_eq!(basic(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
     logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
     let requests = server.requests();
     assert_eq!((told(&requests[0]), told(&requests[1])), (None, Some(&*basic())));
-    // Whoever does not want it, is not told.
+    // A registry that does not ask for the password does not receive it.
     let open = Server::honest(&image);
     logged_in(Tool::pulls(open.image(&image.index)), &open).succeeds();
     assert!(open.requests().iter().all(|request| told(request).is_none()));
 }
 
 #[test]
-fn without_a_password() {
+fn a_missing_or_wrong_password_is_explained() {
     let (image, server) = closed("Basic realm=x".into(), "nothing");
     let hint = Tool::pulls(server.image(&image.index)).fails(1, "the registry requires a password").hint;
     assert!(hint.contains("podman login") && hint.contains("REGISTRY_AUTH_FILE"), "{hint}");
-    // A wrong one.
+    // A wrong password.
     let hint =
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, "the registry requires a password").hint;
     assert!(hint.contains("auth.json for 127.0.0.1"), "{hint}");
-    // Another registry's.
+    // The password of another registry.
     let other =
         Tool::pulls(server.image(&image.index)).logged_in(&json!({ "r.example": { "auth": base64(PASSWORD) } }));
     let before = server.requests().len();
@@ -76,7 +76,7 @@ fn without_a_password() {
 }
 
 #[test]
-fn what_the_auth_files_say_is_told_on() {
+fn problems_of_auth_files_are_reported() {
     let (image, server) = closed("Basic realm=x".into(), "nothing");
     let with = |text: &str| {
         let tool = Tool::pulls(server.image(&image.index));
@@ -96,9 +96,9 @@ fn what_the_auth_files_say_is_told_on() {
     assert!(hint.contains("config.json was ignored: line 1"), "{hint}");
 }
 
-/// The token, and the password too.
+/// Both the token and the password.
 #[test]
-fn redirects_lose_what_was_told() {
+fn redirects_drop_password_and_token() {
     let mut ways = 0;
     for code in [301, 302, 303, 307, 308] {
         let image = Image::good();
@@ -132,7 +132,7 @@ fn redirects_lose_what_was_told() {
 }
 
 #[test]
-fn strange_realms() {
+fn malformed_token_realms_are_refused() {
     let odd = [
         ("", "not a URL"),
         ("token", "not a URL"),
@@ -155,7 +155,7 @@ fn strange_realms() {
 }
 
 #[test]
-fn strange_challenges() {
+fn malformed_challenges_are_refused() {
     let odd = [
         ("", "without an authentication challenge"),
         ("\"", "without an authentication challenge"),

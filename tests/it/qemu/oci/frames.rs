@@ -1,4 +1,4 @@
-//! What the parent makes of any bytes at all that its child says: an error, or layers that are as the digests say.
+//! The supervisor on arbitrary output of its worker: it reports an error, or it delivers layers that match the digests.
 
 use binfmt_nix::qemu::oci::protocol::PullMessage;
 use binfmt_nix::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
@@ -16,7 +16,7 @@ fn reference(image: &Image) -> ImageReference {
     format!("oci://r.example/x@{}", image.index).parse().unwrap()
 }
 
-/// What comes of these bytes in pieces of that size: the layers' bytes, and whether it was all.
+/// Feeds these bytes to a supervisor in pieces of this size. Returns the bytes of the layers, and the result.
 fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorkerError>) {
     let mut follower = PullSupervisor::new(&reference(&Image::good()), Platform::for_machine("x86_64").unwrap());
     let mut came = Vec::new();
@@ -44,7 +44,7 @@ fn give(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The words of an honest child, in their order.
+/// The messages of an honest worker, in order.
 fn honest() -> Vec<Vec<u8>> {
     let image = Image::good();
     let document = |digest| {
@@ -64,7 +64,8 @@ fn layers() -> Vec<u8> {
     image.layers.iter().flat_map(|digest| image.blobs[digest].clone()).collect()
 }
 
-/// Whatever it is, there is never more than the layers, nor an end without them.
+/// Checks that there are never more bytes than the layers have, that success implies all layers, and that no error
+/// contains a control character.
 fn holds(said: &[u8], size: usize) {
     let (came, end) = followed(said, size);
     assert!(came.len() <= layers().len());
@@ -83,12 +84,12 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 #[test]
-fn any_bytes() {
+fn the_supervisor_survives_arbitrary_bytes() {
     proptest!(config(500), |(said in vec(any::<u8>(), 0..300), size in 1..50_usize)| holds(&said, size));
 }
 
 #[test]
-fn any_frames() {
+fn the_supervisor_survives_arbitrary_frames() {
     let word = select(vec![
         &br#"{"Ready":{"lacks":[]}}"#[..],
         br#"{"Document":{"size":3}}"#,
@@ -109,9 +110,9 @@ fn any_frames() {
     });
 }
 
-/// One is left out, said twice, in another's place, or has a wrong byte.
+/// One message is missing, duplicated, swapped with another, or has a wrong byte.
 #[test]
-fn frames_that_nearly_are_an_image() {
+fn the_supervisor_survives_almost_valid_frames() {
     proptest!(config(300), |(at in 0..8_usize, to in 0..8_usize, way in 0..4, bit in any::<u32>())| {
         let mut said = honest();
         match way {
@@ -128,7 +129,7 @@ fn frames_that_nearly_are_an_image() {
 }
 
 #[test]
-fn an_image_in_any_pieces() {
+fn an_image_is_accepted_in_pieces_of_any_size() {
     proptest!(config(100), |(size in 1..5000_usize)| {
         let (came, end) = followed(&honest().concat(), size);
         prop_assert!(came == layers());
@@ -136,9 +137,9 @@ fn an_image_in_any_pieces() {
     });
 }
 
-/// A child that was taken over says what it likes; the digests are the parent's own business.
+/// A worker under the control of an attacker can send anything. The supervisor compares the digests itself.
 #[test]
-fn lies() {
+fn the_supervisor_checks_every_digest_of_the_worker() {
     let digest = |at: usize, byte: usize| {
         let mut said = honest();
         let length = said[at].len();

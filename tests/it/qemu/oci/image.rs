@@ -9,14 +9,14 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tar::EntryType;
 
-/// The repository that all of them are in.
+/// Repository of all images.
 pub(crate) const NAME: &str = "fox/qemu";
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// Everything by its digest, and what it is called here.
+/// All blobs of an image by digest, and the digests of its parts.
 #[derive(Clone)]
 pub(crate) struct Image {
     pub(crate) blobs: BTreeMap<String, Vec<u8>>,
@@ -32,7 +32,7 @@ pub(crate) fn file(path: &'static str, content: &[u8]) -> Member {
     Member(path, EntryType::Regular, content.to_vec())
 }
 
-/// The emulator in the good image, of this many bytes that do not get fewer by packing.
+/// Contents of the emulator in the good image: 40,000 bytes that compression does not make fewer.
 pub(crate) fn emulator() -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
@@ -43,7 +43,7 @@ pub(crate) fn emulator() -> Vec<u8> {
 }
 
 impl Image {
-    /// In the lower layer an emulator for arm, which the upper one hides, and one for aarch64.
+    /// An image whose lower layer has emulators for arm and aarch64. The upper layer hides the one for arm.
     pub(crate) fn good() -> Self {
         let lower = layer(&[file("usr/bin/qemu-arm", b"old"), file("usr/bin/qemu-aarch64", &emulator())]);
         Self::of(&[lower, layer(&[file("usr/bin/.wh.qemu-arm", b""), file("etc/motd", b"hello")])])
@@ -64,7 +64,7 @@ impl Image {
         image
     }
 
-    /// A manifest that lists these layers, which are not there.
+    /// An image whose manifest lists these layers, without their blobs.
     pub(crate) fn listing(layers: &Value) -> Self {
         let config = descriptor("application/vnd.oci.image.config.v1+json", b"{}");
         let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers });
@@ -122,7 +122,7 @@ pub(crate) fn tar(members: &[Member]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for Member(path, kind, content) in members {
         let mut header = tar::Header::new_ustar();
-        // As it is: the library would not write some of them.
+        // Written directly, because the library refuses some of these paths.
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
         header.set_entry_type(*kind);
         header.set_mode(0o755);

@@ -1,4 +1,4 @@
-//! Layers: of every kind, on top of each other, and such as nothing is taken out of.
+//! Layers: every format, layers that hide each other, and layers that are refused.
 
 use binfmt_nix::sha256::Sha256;
 use serde_json::json;
@@ -10,7 +10,7 @@ use super::server::Server;
 use super::tool::Tool;
 
 #[test]
-fn of_every_kind() {
+fn every_layer_format_is_unpacked() {
     let members = || [file("usr/bin/qemu-aarch64-static", &emulator())];
     let kinds = [
         ("application/vnd.oci.image.layer.v1.tar", tar(&members())),
@@ -23,7 +23,7 @@ fn of_every_kind() {
         let outcome = Tool::pulls(Server::honest(&image).image(&image.index)).succeeds();
         assert_eq!(outcome.emulators["aarch64"], Sha256::of_bytes(&emulator()), "{kind}");
     }
-    // Docker's own manifest: the same shape, other names.
+    // Docker's own manifest has the same structure and other media types.
     let layer = layer(&members());
     let docker = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -35,7 +35,7 @@ fn of_every_kind() {
     Tool::pulls(Server::honest(&image).image(&image.index)).succeeds();
 }
 
-/// One raw block (RFC 8878 §3.1.1.2), which is as good as any.
+/// Packs into raw blocks (RFC 8878 §3.1.1.2), which every decoder reads.
 fn zst(content: &[u8]) -> Vec<u8> {
     let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     out.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
@@ -49,9 +49,9 @@ fn zst(content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// They are what they should be, and still nothing is taken out of them.
+/// These layers match their digests. No emulator is unpacked from them.
 #[test]
-fn that_are_not_taken() {
+fn bad_layers_are_refused() {
     use EntryType as Kind;
     let link = |path, kind| vec![Member(path, kind, Vec::new())];
     let odd = [
@@ -96,7 +96,7 @@ fn that_are_not_taken() {
 }
 
 #[test]
-fn that_hide_others() {
+fn upper_layers_hide_files_below() {
     let of = |layers: &[Vec<u8>]| {
         let image = Image::of(layers);
         Tool::pulls(Server::honest(&image).image(&image.index)).run().emulators

@@ -1,7 +1,8 @@
-//! Images of registries: real ones (Debian's docker-registry, on loopback, into which buildah pushes) and hostile ones.
+//! Images of registries: of real ones (Debian's docker-registry, on loopback, into which buildah pushes) and of hostile
+//! ones.
 //!
-//! This program plays all parts: the harness, the tool, and its two children, which are honest. A real registry is
-//! for `registry` in BINFMT_NIX_REQUIRE.
+//! This program plays all parts: the harness, the tool, and its two honest workers. Tests that need a real registry have
+//! the key `registry` in BINFMT_NIX_REQUIRE.
 
 pub(crate) mod broken_registries;
 pub(crate) mod confinement;
@@ -27,7 +28,7 @@ use clap::Parser as _;
 
 use crate::support::{fault_table, skip};
 
-/// As the tool itself does what its command line says.
+/// Runs the command line of this process like the tool does.
 pub(crate) fn command() -> ExitCode {
     let cli = Cli::parse();
     let done = commands::run_command(&cli, &Ui::new(false));

@@ -1,4 +1,4 @@
-//! Images of registries: what names them, what they say of themselves, and what registries want to hear.
+//! Images of registries: references, documents, challenges and scopes, and the files with credentials.
 
 use binfmt_nix::qemu::oci::{
     AuthChallenge, ChainError, DigestChain, Document, Expected, ImageReference, Platform, find_credentials,
@@ -15,11 +15,11 @@ proptest! {
     #![proptest_config(crate::support::config(500))]
 
     #[test]
-    fn what_names_an_image_is_read_back(text in "(oci://)?[a-z0-9.:\\[\\]-]{0,20}/[a-z0-9._/-]{0,20}(:[A-Za-z0-9._-]{1,10})?(@sha256:[0-9a-f]{64})?") {
+    fn an_image_reference_parses_from_its_own_text(text in "(oci://)?[a-z0-9.:\\[\\]-]{0,20}/[a-z0-9._/-]{0,20}(:[A-Za-z0-9._-]{1,10})?(@sha256:[0-9a-f]{64})?") {
         if let Ok(image) = text.parse::<ImageReference>() {
             let shown = image.to_string();
             prop_assert_eq!(shown.parse::<ImageReference>().unwrap(), image.clone());
-            // Nothing of it can be anything else in a URL.
+            // No character has a special meaning in a URL.
             let rest = image.base_url().split_once("://").unwrap().1.to_owned();
             prop_assert!(rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:[]-_/".contains(&byte)), "{}", rest);
             prop_assert!(!rest.contains("..") && !rest.contains("//"));
@@ -27,21 +27,21 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_refused_or_plain(text in "oci://\\PC{0,60}") {
+    fn accepted_references_are_ascii(text in "oci://\\PC{0,60}") {
         if let Ok(image) = text.parse::<ImageReference>() {
             prop_assert!(image.to_string().is_ascii());
         }
     }
 
     #[test]
-    fn challenges_have_no_strange_words(value in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn parsed_challenges_have_printable_schemes(value in prop::collection::vec(any::<u8>(), 0..200)) {
         for challenge in AuthChallenge::parse_all(&value) {
             prop_assert!(!challenge.scheme.is_empty() && challenge.scheme.bytes().all(|byte| byte.is_ascii_graphic()));
         }
     }
 
     #[test]
-    fn a_challenge_is_read_as_it_was_meant(
+    fn a_well_formed_challenge_is_parsed(
         scheme in "[A-Za-z]{1,8}",
         parameters in prop::collection::btree_map("[a-z]{1,8}", "[ !#-\\[\\]-~\"\\\\]{0,12}", 0..5),
     ) {
@@ -57,15 +57,15 @@ proptest! {
     }
 
     #[test]
-    fn nothing_but_pulling_is_asked_for(asked in "\\PC{0,40}|repository:[a-z/:, ]{0,20}:[a-z,*]{0,9}") {
+    fn the_scope_is_always_a_single_pull(asked in "\\PC{0,40}|repository:[a-z/:, ]{0,20}:[a-z,*]{0,9}") {
         let scope = pull_scope(Some(&asked), "a/b");
         prop_assert!(scope.starts_with("repository:") && scope.ends_with(":pull"));
         prop_assert!(scope.matches(':').count() == 2 && !scope.contains(' '));
     }
 
-    /// Whoever may know a password is on the way up or down from the registry, by whole labels.
+    /// A server that may receive the password is a parent domain or a subdomain of the registry, by whole labels.
     #[test]
-    fn a_password_does_not_leave_the_domain(registry in "([a-c]\\.){1,3}[a-c]", realm in "([a-c]\\.){0,4}[a-c]") {
+    fn a_password_stays_in_the_domain_of_the_registry(registry in "([a-c]\\.){1,3}[a-c]", realm in "([a-c]\\.){0,4}[a-c]") {
         if may_send_password(&registry, &realm) {
             let (a, b) = (format!(".{registry}"), format!(".{realm}"));
             prop_assert!(a.ends_with(&b) || b.ends_with(&a));
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn auth_files_are_not_quoted(text in "\\PC{0,40}", key in "[a-z./:]{0,20}", secret in "[g-z]{12}") {
+    fn errors_never_quote_auth_files(text in "\\PC{0,40}", key in "[a-z./:]{0,20}", secret in "[g-z]{12}") {
         let whole = format!("{{\"auths\": {{\"{key}\": {{\"auth\": \"{secret}\"}}, \"r.example\": {{\"auth\": \"{secret}!\"}}}} {text}");
         for text in [text.as_str(), &whole, &format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{secret}!\"}}}}}}")] {
             if let Err(why) = find_credentials(text.as_bytes(), &image()) {
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn no_document_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..400_usize) {
+    fn arbitrary_documents_never_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..400_usize) {
         drop(Document::parse(&bytes));
         let digest = Sha256::of_bytes(b"x");
         let mut text = format!(

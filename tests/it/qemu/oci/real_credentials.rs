@@ -1,4 +1,4 @@
-//! Real registries that want to know who we are, and that speak TLS.
+//! Real registries that need a login or use TLS.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,9 +18,9 @@ use super::tool::{Tool, base64};
 /// `htpasswd -nbB fox den-of-the-fox`.
 const HTPASSWD: &str = include_str!("htpasswd");
 
-/// The same registry's files, behind a password.
+/// The files of an open registry, served by one that needs a password.
 #[test]
-fn with_a_password() {
+fn a_real_registry_accepts_the_password() {
     let (open, files) = (Registry::open(), tempfile::tempdir().unwrap());
     let digest = usual(&open, "fox/qemu:v1");
     fs::write(files.path().join("htpasswd"), HTPASSWD).unwrap();
@@ -40,9 +40,9 @@ fn with_the_files_of(open: &Registry, files: &TempDir, http: &Value, auth: &Valu
     closed
 }
 
-/// docs/spec/auth/jwt.md: the registry believes tokens that are signed by a certificate it was given.
+/// The registry accepts tokens that are signed with a configured certificate (docs/spec/auth/jwt.md of distribution).
 #[test]
-fn with_tokens() {
+fn a_real_registry_accepts_the_token() {
     let (open, files) = (Registry::open(), tempfile::tempdir().unwrap());
     let digest = usual(&open, "fox/qemu:v1");
     let key = KeyPair::generate().unwrap();
@@ -81,7 +81,7 @@ fn token(key: &KeyPair, header: &Value, access: &Value) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Of ASN.1 two integers, to two numbers of 32 bytes (RFC 7518 §3.4).
+/// Converts a signature from two ASN.1 integers to two numbers of 32 bytes (RFC 7518 §3.4).
 fn raw(der: &[u8]) -> Vec<u8> {
     let mut rest = &der[2..];
     let mut raw = Vec::new();
@@ -95,9 +95,9 @@ fn raw(der: &[u8]) -> Vec<u8> {
     raw
 }
 
-/// By a certificate of an authority that only `SSL_CERT_FILE` knows.
+/// The certificate is signed by an authority that is configured only in `SSL_CERT_FILE`.
 #[test]
-fn with_tls() {
+fn a_real_registry_is_reached_over_tls() {
     let (open, elsewhere) = (Registry::open(), Elsewhere::new());
     let digest = usual(&open, "fox/qemu:v1");
     let (certificate, key) = elsewhere.certificate("registry.test");

@@ -1,4 +1,4 @@
-//! Images as they really are: real emulators, pushed by buildah into a real registry.
+//! Real images: real emulators, pushed by buildah into a real registry.
 
 use std::env;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ pub(crate) fn qemu(target: &str) -> PathBuf {
     Path::new(&dir).join(format!("qemu-{target}"))
 }
 
-/// As tonistiigi/binfmt has it.
+/// Pushes an image with the layout of tonistiigi/binfmt.
 pub(crate) fn usual(registry: &Registry, name: &str) -> String {
     registry.push(name, &[&[(qemu("aarch64"), "/usr/bin/qemu-aarch64")]], &[])
 }
@@ -37,7 +37,7 @@ fn sum(target: &str) -> Sha256 {
 }
 
 #[test]
-fn it_runs_a_program_of_another_machine() {
+fn a_pulled_emulator_runs_a_foreign_program() {
     let registry = Registry::open();
     let digest = usual(&registry, "fox/qemu:v1");
     for image in [format!("fox/qemu@{digest}"), "fox/qemu:v1".into(), format!("fox/qemu:v1@{digest}")] {
@@ -56,9 +56,9 @@ fn it_runs_a_program_of_another_machine() {
     Tool::pulls(gone).fails(1, "HTTP status 404");
 }
 
-/// Two machines, and what BuildKit attests, as `docker buildx build --push` leaves it.
+/// An index for two platforms with an attestation of BuildKit, as `docker buildx build --push` creates it.
 #[test]
-fn an_index_of_many() {
+fn the_manifest_of_the_host_is_chosen_from_an_index() {
     let registry = Registry::open();
     let ours = usual(&registry, "fox/qemu:amd64");
     let theirs = registry.push("fox/qemu:arm64", &[&[(qemu("arm"), "/usr/bin/qemu-arm")]], &[]);
@@ -92,7 +92,7 @@ fn layers_of(registry: &Registry, name: &str, digest: &str) -> Vec<String> {
 }
 
 #[test]
-fn docker_s_own_format() {
+fn an_image_in_docker_format_is_pulled() {
     let registry = Registry::open();
     let files: &[(PathBuf, &str)] = &[(qemu("aarch64"), "/usr/bin/qemu-aarch64-static")];
     let digest = registry.push("fox/qemu:v1", &[files], &["--format", "v2s2"]);
@@ -103,7 +103,7 @@ fn docker_s_own_format() {
 }
 
 #[test]
-fn layers_packed_by_zstd() {
+fn zstd_layers_are_pulled() {
     let registry = Registry::open();
     let files: &[(PathBuf, &str)] = &[(qemu("aarch64"), "/usr/bin/qemu-aarch64")];
     let digest = registry.push("fox/qemu:v1", &[files], &["--compression-format", "zstd"]);
@@ -113,9 +113,9 @@ fn layers_packed_by_zstd() {
     assert_eq!(outcome.emulators["aarch64"], sum("aarch64"));
 }
 
-/// buildah copies the whiteout as the file that it is.
+/// buildah copies the whiteout as an ordinary file.
 #[test]
-fn an_upper_layer_takes_it_away() {
+fn a_whiteout_in_an_upper_layer_hides_the_emulator() {
     let registry = Registry::open();
     let whiteout = registry.dir.path().join("empty");
     std::fs::write(&whiteout, "").unwrap();
@@ -127,9 +127,9 @@ fn an_upper_layer_takes_it_away() {
     assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), sum("arm"))]);
 }
 
-/// Counted at the socket, between the tool and the registry.
+/// The bytes are counted at the sockets between the tool and the registry.
 #[test]
-fn no_more_bytes_than_there_are() {
+fn a_pull_transfers_no_extra_bytes() {
     let registry = Registry::open();
     let digest = usual(&registry, "fox/qemu:v1");
     let (sent, came) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));

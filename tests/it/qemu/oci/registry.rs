@@ -1,4 +1,4 @@
-//! A real registry, Debian's docker-registry, and buildah, which makes images and pushes them into it.
+//! A real registry (Debian's docker-registry), and buildah, which builds images and pushes them.
 
 use std::fs;
 use std::io::{BufReader, Read as _, Write as _};
@@ -37,7 +37,8 @@ impl Registry {
         Self::start(&tempfile::tempdir().unwrap(), &json!({}), &json!({}))
     }
 
-    /// With these more settings (docs/content/about/configuration.md of distribution 2.8). `files` is where they are.
+    /// Starts a registry with these additional settings (docs/content/about/configuration.md of distribution 2.8). `files` is
+    /// the directory with the files that they name.
     pub(crate) fn start(files: &TempDir, http: &Value, auth: &Value) -> Self {
         for program in ["docker-registry", "buildah"] {
             if !is_there(program) {
@@ -77,7 +78,7 @@ impl Registry {
         registry
     }
 
-    /// buildah in a store of its own, without mounts: none of it needs a command that runs in the image.
+    /// Runs buildah with its own store and without mounts. These commands run no program in the image.
     fn buildah(&self, args: &[&str]) -> String {
         let at = |name| self.dir.path().join(name);
         let output = Command::new("buildah")
@@ -97,7 +98,7 @@ impl Registry {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Makes an image of these files, a layer for each list, and pushes it. The digest of its manifest.
+    /// Builds an image of these files, with one layer for each list, and pushes it. Returns the digest of its manifest.
     pub(crate) fn push(&self, name: &str, layers: &[&[(PathBuf, &str)]], more: &[&str]) -> String {
         let mut base = "scratch".to_owned();
         for (number, files) in layers.iter().enumerate() {
@@ -115,7 +116,7 @@ impl Registry {
         fs::read_to_string(digest).unwrap()
     }
 
-    /// What the registry has at a path, by the test's own few lines of HTTP.
+    /// Reads a path of the registry with a minimal HTTP client.
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
         self.ask("GET", path, "", b"")
     }
@@ -135,7 +136,7 @@ impl Registry {
         );
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         let mut input = BufReader::new(stream);
-        // An answer's head is read as a request's.
+        // The head of a response is parsed like the head of a request.
         let answer = read(&mut input).unwrap().unwrap();
         assert!(answer.path.starts_with('2'), "{method} {path}: {answer:?}");
         let mut rest = answer.body.into_bytes();

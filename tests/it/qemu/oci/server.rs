@@ -1,4 +1,4 @@
-//! A registry on loopback that keeps, bends or breaks the rules, and remembers what it was asked.
+//! A registry on loopback that follows or breaks the protocol and records its requests.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use nix::sys::socket::sockopt::Linger;
 
 use super::image::{Image, NAME};
 
-/// What was asked.
+/// A received request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -21,19 +21,19 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
-/// What is answered.
+/// A response.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<String>,
     pub(crate) body: Vec<u8>,
-    /// What `Content-Length` says, if it is not the truth.
+    /// Wrong value of `Content-Length`.
     pub(crate) says: Option<u64>,
-    /// After so many bytes of it all, the connection is reset.
+    /// Number of bytes, with the head, after which the connection is reset.
     pub(crate) reset: Option<usize>,
-    /// The body again and again, without a length.
+    /// Whether the body is repeated forever, without a length.
     pub(crate) endless: bool,
-    /// Nothing more comes for so long.
+    /// Pause after the response.
     pub(crate) pause: Duration,
 }
 
@@ -72,7 +72,7 @@ impl Server {
         Self { address, log }
     }
 
-    /// A registry that has this image, and in whose answers something is changed.
+    /// Starts a registry that has this image and changes its responses with `bend`.
     pub(crate) fn bent(image: Image, bend: impl Fn(&Request, &mut Answer) + Send + Sync + 'static) -> Self {
         Self::start(move |request| {
             let mut answer = image.answer(request);
@@ -85,7 +85,7 @@ impl Server {
         Self::bent(image.clone(), |_, _| {})
     }
 
-    /// The image in it that has this digest.
+    /// The reference of the image with this digest.
     pub(crate) fn image(&self, digest: &str) -> String {
         format!("oci://{}/{NAME}@{digest}", self.address)
     }
@@ -121,7 +121,7 @@ impl Answer {
 }
 
 impl Image {
-    /// As a registry should: a manifest also by its tag, blobs in ranges too.
+    /// Answers like a correct registry: manifests also by tag, blobs also in ranges.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let Some(rest) = request.path.strip_prefix(&format!("/v2/{NAME}/")) else { return Answer::status(404) };
         let (kind, digest) = rest.split_once('/').unwrap();
@@ -158,7 +158,7 @@ pub(crate) fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
     Ok(Some(request))
 }
 
-/// Whether the connection stays open.
+/// Writes a response. Returns whether the connection stays open.
 pub(crate) fn write(out: &mut impl Write, answer: &Answer) -> io::Result<bool> {
     let Answer { status, headers, body, says, reset, endless, pause } = answer;
     let length = match (*endless, *status) {

@@ -1,4 +1,4 @@
-//! Registries elsewhere, which speak TLS. A proxy of the test's own leads to them by their names: names are nobody's here.
+//! Registries with other names, over TLS. A proxy of the test connects to them by name, because the names do not exist.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};
@@ -18,7 +18,7 @@ use super::image::{Image, NAME};
 use super::server::{Answer, Request, Server, read, write};
 use super::tool::{Tool, base64};
 
-/// An authority that nobody knows, and a proxy that leads to servers by their names.
+/// A private authority, and a proxy that connects to servers by name.
 pub(crate) struct Elsewhere {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) dir: TempDir,
@@ -38,19 +38,19 @@ impl Elsewhere {
         Self { issuer: Issuer::new(params, key), dir, places, proxy }
     }
 
-    /// That name on port 443 leads there.
+    /// Makes the proxy connect this name on port 443 to this address.
     pub(crate) fn lead(&self, name: &str, to: &str) {
         self.places.lock().unwrap().insert(format!("{name}:443"), to.to_owned());
     }
 
-    /// A certificate for a server of that name, and its key.
+    /// Creates a certificate and a key for a server of this name.
     pub(crate) fn certificate(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// A server of that name.
+    /// Starts a server of this name.
     fn serve(&self, name: &str, manner: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Served {
         let (certificate, key) = self.certificate(name);
         let ring = Arc::new(rustls::crypto::ring::default_provider());
@@ -85,24 +85,24 @@ impl Elsewhere {
         log
     }
 
-    /// The tool, which trusts the authority, and goes through the proxy.
+    /// The tool with the proxy and with the authority as a trusted one.
     pub(crate) fn pulls(&self, image: &str) -> Tool {
         self.doubts(image).with("SSL_CERT_FILE", self.roots().to_str().unwrap())
     }
 
-    /// It does not trust it.
+    /// The tool with the proxy, without trust in the authority.
     fn doubts(&self, image: &str) -> Tool {
         Tool::pulls(image).with("HTTPS_PROXY", &format!("http://{}", self.proxy))
     }
 
     fn roots(&self) -> PathBuf {
-        // The child that reads it may be another user.
+        // The worker that reads the file may be another user.
         std::fs::set_permissions(self.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         self.dir.path().join("roots.pem")
     }
 }
 
-/// What a server was asked.
+/// Requests that a server received.
 #[derive(Clone, Default)]
 struct Served(Arc<Mutex<Vec<Request>>>);
 
@@ -113,7 +113,7 @@ impl Served {
     }
 }
 
-/// RFC 9110 §9.3.6.
+/// Starts a proxy that supports CONNECT (RFC 9110 §9.3.6). Returns its address.
 fn proxy(places: Arc<Mutex<BTreeMap<String, String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -139,7 +139,7 @@ fn proxy(places: Arc<Mutex<BTreeMap<String, String>>>) -> String {
 }
 
 #[test]
-fn an_authority_of_ones_own() {
+fn a_private_authority_is_trusted_if_configured() {
     let (elsewhere, image) = (Elsewhere::new(), Image::good());
     let reference = format!("oci://registry.test/{NAME}@{}", image.index);
     elsewhere.serve("registry.test", move |request| image.answer(request));
@@ -148,7 +148,7 @@ fn an_authority_of_ones_own() {
 }
 
 #[test]
-fn https_is_not_left_for_http() {
+fn a_redirect_from_https_to_http_is_refused() {
     let (elsewhere, image) = (Elsewhere::new(), Image::good());
     let plain = Server::honest(&image);
     let to = format!("http://{}", plain.address);
@@ -156,14 +156,15 @@ fn https_is_not_left_for_http() {
         .serve("registry.test", move |request| Answer::status(307).header(format!("Location: {to}{}", request.path)));
     let reference = format!("oci://registry.test/{NAME}@{}", image.index);
     elsewhere.pulls(&reference).fails(1, "redirects to http:, which is not followed");
-    // Nor are we made to ask this machine for tokens.
+    // A registry cannot make the tool ask this machine for tokens either.
     let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{}/token""#, plain.address);
     elsewhere.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
     elsewhere.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, which was not contacted");
     assert!(plain.requests().is_empty());
 }
 
-/// What a server of tokens is told by somebody who is logged in at the registry, and what came of it.
+/// Pulls from a registry with stored credentials whose tokens come from `realm`. Returns the `Authorization` of each
+/// request to the token server, and the result.
 fn realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, super::tool::Outcome) {
     let (elsewhere, image) = (Elsewhere::new(), Image::good());
     let tokens = elsewhere.serve(realm, |request| {
@@ -182,7 +183,7 @@ fn realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, s
 }
 
 #[test]
-fn realms_that_may_know() {
+fn token_servers_of_the_same_domain_get_the_password() {
     let basic = format!("Basic {}", base64("fox:den-of-the-fox"));
     for (registry, server) in [("registry.fox.test", "auth.registry.fox.test"), ("registry.fox.test", "fox.test")] {
         let (told, outcome) = realm(registry, server);
@@ -190,9 +191,9 @@ fn realms_that_may_know() {
     }
 }
 
-/// They are asked for a token for nobody, and that is said if it will not do.
+/// Token servers of other domains are asked for an anonymous token. If it is not enough, the message says why.
 #[test]
-fn realms_that_must_not() {
+fn token_servers_of_other_domains_never_get_the_password() {
     let strangers =
         ["thief.test", "auth.fox.test", "registry.fox.test.thief.test", "xregistry.fox.test", "auth.docker.io"];
     fault_table::line("registries with a token server that must not get the password", strangers.len());

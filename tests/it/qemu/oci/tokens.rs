@@ -1,4 +1,4 @@
-//! Servers that give tokens for a registry: what they are told, and what becomes of what they give.
+//! Token servers of a registry: what the tool sends to them, and how it uses their tokens.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +11,7 @@ use super::server::{Answer, Request, Server};
 use super::tool::{Tool, base64};
 
 #[test]
-fn a_token_for_nobody() {
+fn an_anonymous_token_is_requested_once() {
     let tokens = tokens();
     let (image, server) = with_tokens(&tokens);
     Tool::pulls(server.image(&image.index)).succeeds();
@@ -20,13 +20,13 @@ fn a_token_for_nobody() {
     assert_eq!(method, "GET");
     assert_eq!(path, "/token?a=b&scope=repository%3Afox%2Fqemu%3Apull&service=the+fox");
     assert_eq!(told(&asked[0]), None);
-    // It is asked for once, and goes nowhere else.
+    // The token is requested once and sent only to the registry.
     assert_eq!(server.requests().len(), 5);
 }
 
-/// Whatever a registry says that it is to be asked for.
+/// The scope in the challenge of a registry is not used.
 #[test]
-fn no_more_than_pulling_is_asked_for() {
+fn the_requested_scope_is_always_pull() {
     let tokens = tokens();
     for scope in ["repository:fox/qemu:pull,push", "registry:catalog:*", "repository:a:pull repository:b:pull"] {
         let challenge = format!(r#"Bearer realm="http://{}/",scope="{scope}""#, tokens.address);
@@ -37,7 +37,7 @@ fn no_more_than_pulling_is_asked_for() {
 }
 
 #[test]
-fn a_token_for_a_password() {
+fn the_password_is_sent_only_to_the_token_server() {
     let tokens = tokens();
     let (image, server) = with_tokens(&tokens);
     logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
@@ -50,7 +50,7 @@ fn identified(tool: Tool, server: &Server) -> Tool {
 }
 
 #[test]
-fn a_token_for_an_identity() {
+fn an_identity_token_is_exchanged_by_post() {
     let tokens = Server::start(|_| Answer::ok(r#"{"access_token": "t.o-k_e/n+1=="}"#));
     let (image, server) = with_tokens(&tokens);
     identified(Tool::pulls(server.image(&image.index)), &server).succeeds();
@@ -61,9 +61,9 @@ fn a_token_for_an_identity() {
     assert_eq!(body, form);
 }
 
-/// Wherever its server sends us.
+/// A redirect of the token server never transfers the identity token.
 #[test]
-fn an_identity_is_told_once() {
+fn an_identity_token_never_follows_a_redirect() {
     for code in [301, 302, 303, 307, 308] {
         let thief = tokens();
         let to = format!("Location: http://{}/token", thief.address);
@@ -76,9 +76,9 @@ fn an_identity_is_told_once() {
     }
 }
 
-/// In the midst of it: another one is asked for.
+/// The token expires during the pull, and a new one is requested.
 #[test]
-fn tokens_that_end() {
+fn an_expired_token_is_replaced() {
     let count = AtomicUsize::new(0);
     let tokens =
         Server::start(move |_| Answer::ok(format!(r#"{{"token": "t{}"}}"#, count.fetch_add(1, Ordering::SeqCst))));
@@ -97,7 +97,7 @@ fn tokens_that_end() {
 }
 
 #[test]
-fn tokens_that_are_refused() {
+fn a_refused_token_is_requested_only_once() {
     let tokens = tokens();
     let (image, server) = closed(format!(r#"Bearer realm="http://{}/""#, tokens.address), "nothing");
     Tool::pulls(server.image(&image.index)).fails(1, "the registry requires a password");
@@ -105,7 +105,7 @@ fn tokens_that_are_refused() {
 }
 
 #[test]
-fn strange_tokens() {
+fn malformed_token_answers_are_refused() {
     let odd = [
         Answer::ok(""),
         Answer::ok("{}"),

@@ -1,4 +1,4 @@
-//! The tool's part: pulls an image as it would, with the children it would, and says what came of it.
+//! The part of the tool: pulls an image with the same workers as the tool, and prints the result.
 
 use binfmt_nix::qemu::oci;
 use binfmt_nix::qemu::oci::pull_client;
@@ -24,28 +24,28 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 pub(crate) const ROLE: &str = "as-the-tool";
-/// How long nothing may come, in milliseconds.
+/// Variable with the time, in milliseconds, after which a silent connection fails.
 const STALL: &str = "BINFMT_NIX_TEST_STALL";
 
-/// What came of a pull.
+/// Result of a pull.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    /// The exit code that the error means.
+    /// Exit status of the error, or 0.
     pub(crate) code: u8,
     pub(crate) error: String,
     pub(crate) hint: String,
     pub(crate) pinned: String,
     pub(crate) manifest: String,
     pub(crate) moved: u64,
-    /// How far it said to be, at the end.
+    /// Last reported progress: bytes transferred, and bytes in all.
     pub(crate) progress: (u64, u64),
-    /// The digests of the emulators that were in it.
+    /// Digests of the unpacked emulators, by target.
     pub(crate) emulators: BTreeMap<String, Sha256>,
-    /// What they answered to `--version`, or why they will not do.
+    /// Version of each emulator, or why it cannot be used.
     pub(crate) versions: BTreeMap<String, String>,
 }
 
-/// How the tool is started.
+/// A run of the tool: its image, machine and environment.
 pub(crate) struct Tool {
     image: String,
     machine: &'static str,
@@ -58,7 +58,7 @@ impl Tool {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().to_str().unwrap().to_owned();
         Self { image: image.into(), machine: "x86_64", variables: Vec::new(), dir }
-            .with(STALL, "8000")
+            .with(STALL, "300000")
             .with("HOME", &home)
             .with("XDG_RUNTIME_DIR", &home)
     }
@@ -72,7 +72,7 @@ impl Tool {
         Self { machine, ..self }
     }
 
-    /// With a file that `podman login` could have written.
+    /// Adds a file like `podman login` writes it.
     pub(crate) fn logged_in(self, auths: &serde_json::Value) -> Self {
         let file = self.dir.path().join("auth.json");
         fs::write(&file, serde_json::json!({ "auths": auths }).to_string()).unwrap();
@@ -92,7 +92,8 @@ impl Tool {
         command
     }
 
-    /// What comes of it; never a panic, never more than a line of strange text, never a password.
+    /// Runs the tool. Checks that it does not panic, that its error has no control characters, and that its output has no
+    /// password.
     pub(crate) fn run(&self) -> Outcome {
         let since = Instant::now();
         let output = self.command().output().unwrap();
@@ -104,11 +105,11 @@ impl Tool {
             assert!(!all.contains(secret), "{all}");
         }
         assert!(!outcome.error.contains(char::is_control), "{all}");
-        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_secs(600), "{:?}", since.elapsed());
         outcome
     }
 
-    /// It fails with this exit code, saying this, and leaves nothing.
+    /// Checks that the tool fails with this exit status and these words, and leaves no emulator.
     #[track_caller]
     pub(crate) fn fails(&self, code: u8, words: &str) -> Outcome {
         let outcome = self.run();
@@ -117,7 +118,7 @@ impl Tool {
         outcome
     }
 
-    /// It succeeds.
+    /// Checks that the tool succeeds.
     #[track_caller]
     pub(crate) fn succeeds(&self) -> Outcome {
         let outcome = self.run();
@@ -126,7 +127,7 @@ impl Tool {
     }
 }
 
-/// What the tool's own process does.
+/// Runs in the process of the tool: pulls the image and prints the [`Outcome`] as JSON.
 pub(crate) fn role(image: &str, machine: &str, dir: &str, targets: &[&str]) -> ExitCode {
     let mut outcome = Outcome::default();
     if let Err(error) = pull(image, machine, Path::new(dir), targets, &mut outcome) {

@@ -1,4 +1,4 @@
-//! Registries that give other bytes than the reference's digest leads to: nothing of them is used.
+//! Registries that deliver other bytes than the digest of the reference determines: none of these bytes is used.
 
 use binfmt_nix::qemu::archive::MAX_TOTAL;
 use binfmt_nix::qemu::oci::{MAX_DOCUMENT_SIZE, MAX_LAYERS};
@@ -11,7 +11,7 @@ use super::server::{Answer, Server};
 use super::tool::Tool;
 
 #[test]
-fn an_honest_one() {
+fn an_honest_registry_delivers_the_image() {
     let image = Image::good();
     let server = Server::honest(&image);
     let outcome = Tool::pulls(server.image(&image.index)).succeeds();
@@ -27,21 +27,21 @@ fn an_honest_one() {
     assert!(server.requests().iter().all(|request| request.header("authorization").is_none()));
 }
 
-/// What it meant is told, so that it can be pinned.
+/// The digest of the tag is reported, so that the user can pin it.
 #[test]
-fn by_a_tag_alone() {
+fn a_tag_is_resolved_and_its_digest_is_reported() {
     let image = Image::good();
     let server = Server::honest(&image);
     let tagged = format!("oci://{}/fox/qemu:v1", server.address);
     let outcome = Tool::pulls(&tagged).succeeds();
     assert_eq!(outcome.pinned, format!("{tagged}@{}", image.index));
-    // The digest counts, and the tag does not even have to be there.
+    // A reference with a digest works without its tag.
     Tool::pulls(format!("oci://{}/fox/qemu:v9@{}", server.address, image.index)).succeeds();
     Tool::pulls(format!("oci://{}/fox/qemu:v9", server.address)).fails(1, "HTTP status 404");
 }
 
 #[test]
-fn without_an_index() {
+fn a_reference_to_a_manifest_is_pulled() {
     let image = Image::good();
     let server = Server::bent(image.clone(), |request, answer| {
         if request.path.contains("/manifests/") {
@@ -53,7 +53,7 @@ fn without_an_index() {
 }
 
 #[test]
-fn a_flipped_bit() {
+fn a_flipped_bit_is_refused() {
     let (image, mut flipped_bits) = (Image::good(), 0);
     for digest in [&image.index, &image.manifest, &image.layers[0], &image.layers[1]] {
         let bits = image.blobs[digest].len() * 8;
@@ -73,9 +73,9 @@ fn a_flipped_bit() {
 }
 
 #[test]
-fn another_document_or_layer() {
+fn another_document_or_layer_is_refused() {
     let (image, other) = (Image::good(), Image::of(&[layer(&[file("qemu-aarch64", b"evil")])]));
-    // Whatever it is asked for, it has something that is good in itself.
+    // The delivered documents and layers are valid themselves.
     let instead = [
         (&image.index, &other.index),
         (&image.index, &image.manifest),
@@ -93,17 +93,17 @@ fn another_document_or_layer() {
                 *answer = Answer::ok(blob.clone());
             }
         });
-        // Another length is told by the server itself, before anything can be compared.
+        // A server that announces another length is refused before the digests are compared.
         let outcome = Tool::pulls(server.image(&image.index)).run();
         assert!([1, 5].contains(&outcome.code) && outcome.emulators.is_empty(), "{outcome:?}");
     }
-    // A digest that nothing has.
+    // A digest without any content.
     let server = Server::start(move |_| Answer::ok(image.blobs[&image.index].clone()));
     Tool::pulls(server.image(&digest(b"nothing"))).fails(5, "SHA-256");
 }
 
 #[test]
-fn a_manifest_that_lists_another_layer() {
+fn a_layer_with_another_digest_is_refused() {
     let real = layer(&[file("qemu-aarch64", &emulator())]);
     let mut listed = descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &real);
     listed["digest"] = json!(digest(b"another"));
@@ -117,7 +117,7 @@ fn a_manifest_that_lists_another_layer() {
 }
 
 #[test]
-fn for_other_machines_only() {
+fn an_index_without_this_host_is_refused() {
     let image = Image::good();
     let server = Server::honest(&image);
     let outcome = Tool::pulls(server.image(&image.index)).on("aarch64").fails(1, "it has no manifest for linux/arm64");
@@ -127,7 +127,7 @@ fn for_other_machines_only() {
 }
 
 #[test]
-fn what_is_no_image() {
+fn documents_other_than_images_are_refused() {
     let odd: [(&[u8], &str); 9] = [
         (b"", "cannot be read"),
         (b"{", "cannot be read"),
@@ -153,7 +153,7 @@ fn what_is_no_image() {
 }
 
 #[test]
-fn sizes_beyond_all_bounds() {
+fn sizes_beyond_the_limits_are_refused() {
     let real = layer(&[file("qemu-aarch64", b"x")]);
     let listed = |size: u64| {
         let mut listed = descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &real);
@@ -179,7 +179,7 @@ fn sizes_beyond_all_bounds() {
         Tool::pulls(server.image(&image.index)).fails(1, "the manifest for linux/amd64: ");
         assert!(!server.requests().iter().any(|request| request.path.contains("/blobs/")), "{list}");
     }
-    // A manifest that the index, or the server, says to be large.
+    // A manifest that is too large according to the index or the server.
     let text = Image::good();
     let index = String::from_utf8(text.blobs[&text.index].clone()).unwrap();
     let manifest = text.blobs[&text.manifest].len();

@@ -1,4 +1,4 @@
-//! Files of every guest, and what differs from them in a byte or two.
+//! Files of every guest, and files that differ from them in one or two bytes.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use binfmt_magic::Arch;
 use super::judge::{Dice, file, native};
 
 pub(super) struct Corpus {
-    /// As toolchains write them, and the probes: every guest.
+    /// Headers as toolchains write them, and probes, of every guest.
     pub(super) guests: Vec<PathBuf>,
-    /// Damaged, cut short, and of other kinds.
+    /// Files that are damaged, truncated, or of other kinds.
     pub(super) others: Vec<PathBuf>,
 }
 
@@ -24,7 +24,7 @@ impl Corpus {
     }
 }
 
-/// No two of the files have the same bytes.
+/// Creates the files. No two of them have the same bytes.
 pub(super) fn files() -> Corpus {
     let mut known = BTreeSet::new();
     let mut write = |heads: Vec<Vec<u8>>, group: &str| {
@@ -59,11 +59,11 @@ fn damaged(whole: &[Vec<u8>]) -> Vec<Vec<u8>> {
     heads
 }
 
-/// Files of this machine with something wrong, and files of other kinds.
+/// Damaged files of this machine, and files of other kinds.
 fn others() -> Vec<Vec<u8>> {
     let mut dice = Dice::new(2);
     let mut heads: Vec<Vec<u8>> = (0..64).map(|length| native()[..length].to_vec()).collect();
-    // Every byte of the header that the loader looks at, and those that it does not.
+    // Every byte of the header, whether or not the loader reads it.
     for at in (0..24).chain(32..64) {
         for change in [1, 2, 0x80] {
             let mut changed = native().to_vec();

@@ -1,4 +1,4 @@
-//! Programs of this machine that are damaged or want a loader, and files that are none, or may not be executed.
+//! Damaged and dynamically linked programs of this machine, and files that cannot be executed.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -13,7 +13,7 @@ use super::judge::{Judge, clear, enter, file, file_with, interpreter, mount_tabl
 use crate::support::sandbox::SCRATCH;
 use crate::support::skip;
 
-/// A program of x86_64 with these program headers: type, offset and size each; `rest` lies behind them.
+/// A program for x86_64 with these program headers (type, offset and size each), followed by `rest`.
 fn program(headers: &[(u32, u64, u64)], rest: &[u8]) -> Vec<u8> {
     let mut bytes = native()[..64].to_vec();
     bytes[32..40].copy_from_slice(&64_u64.to_le_bytes());
@@ -37,7 +37,7 @@ fn dynamic(path: &str) -> Vec<u8> {
     program(&[(INTERP, 120, size)], format!("{path}\0").as_bytes())
 }
 
-/// What `load_elf_binary` demands, one thing after the other.
+/// Tries each condition of `load_elf_binary` separately.
 pub(super) fn damaged() -> usize {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these headers are those of x86_64");
@@ -68,7 +68,7 @@ pub(super) fn damaged() -> usize {
     for (loader, errno) in loaders {
         let said = judge.agrees(&file("dynamic", &dynamic(loader)));
         assert_eq!(said.errno.as_deref(), errno, "{loader}");
-        // What a chroot lacks, a directory has.
+        // The loader is reported even if the program cannot start.
         let linking = said.steps[0].elf.as_ref().unwrap().linking.clone();
         assert!(matches!(linking, Some(Linking::Dynamic { loader: named, .. }) if named == loader), "{loader}");
     }
@@ -96,7 +96,7 @@ pub(super) fn damaged() -> usize {
     for (number, bytes) in odd.iter().enumerate() {
         judge.agrees(&file(&format!("odd-{number}"), bytes));
     }
-    // One field after the other; class, order and the rest of e_ident do not matter to the kernel.
+    // Every field separately. The kernel ignores class, byte order and the rest of e_ident.
     let whole = dynamic("/scratch/i/00001");
     for at in 0..64 {
         for change in [1, 2, 0x40, 0x80] {
@@ -113,7 +113,7 @@ pub(super) fn damaged() -> usize {
     judge.agreed
 }
 
-/// Files that cannot be executed, whatever is in them; and what would come of them else.
+/// Files that cannot be executed, independent of their contents.
 pub(super) fn not_to_be_executed() {
     let mut judge = Judge::new();
     let noexec = noexec().join("program");
@@ -140,17 +140,17 @@ pub(super) fn not_to_be_executed() {
         judge.agrees(Path::new(name));
     }
     judge.agrees(Path::new(&format!("/scratch/{}", "n".repeat(256))));
-    // The mode of what is behind it is known all the same.
+    // A slash behind the path of a file is an error of its own.
     let slash = format!("#!{}/\n", interpreter(1).display());
     assert_eq!(judge.agrees(&file("slash", slash.as_bytes())).errno.as_deref(), Some("ENOTDIR"));
     let script = file_with("script", b"#!/scratch/missing\n", 0o644);
     assert_eq!(judge.agrees(&script).errno.as_deref(), Some("EACCES"));
 }
 
-/// What becomes of an interpreter.
+/// A change to an interpreter after the registration.
 type Change = fn(&Path);
 
-/// What an entry with F holds is started, whatever has become of its path.
+/// The kernel starts the file that an entry with flag F holds, whatever happens to its path.
 pub(super) fn held() {
     mount_table();
     let arm = file("arm", Arch::by_target("arm").unwrap().probe().unwrap());

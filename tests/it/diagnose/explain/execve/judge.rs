@@ -1,4 +1,4 @@
-//! The kernel as the judge: what `explain` says of a file, and what execve(2) does with it.
+//! Comparison with the kernel: what `explain` reports of a file, and what execve(2) does with it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,23 +20,23 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::support::sandbox::SCRATCH;
 use crate::support::skip;
 
-/// The table of this world: the kernel's own path, so that the tool needs no `--root`.
+/// The table of the sandbox, at the usual path, so that the tool needs no `--root`.
 pub(crate) const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What a native program is started as: the probe prints these 16 bytes.
+/// `argv[0]` of a directly started program: the probe prints these 16 bytes.
 const DIRECT: &str = "direct..........";
 
-/// The machine with the entries of the moment, and how often the kernel agreed.
+/// The facts of the machine with its current entries, and the number of comparisons.
 pub(super) struct Judge {
     host: Host,
     machine: MachineFacts,
     pub(super) agreed: usize,
     pub(super) started: usize,
-    /// How often with which errno nothing was started.
+    /// Number of refusals by errno.
     pub(super) refused: BTreeMap<String, usize>,
 }
 
-/// What execve(2) did: which name the program that ran was given, or why none ran.
+/// Result of execve(2): the `argv[0]` of the program that ran, or the errno.
 type Did = Result<String, i32>;
 
 impl Judge {
@@ -46,7 +46,7 @@ impl Judge {
         Self { host, machine, agreed: 0, started: 0, refused: BTreeMap::new() }
     }
 
-    /// After the table has changed.
+    /// Reads the facts again, after a change of the table.
     pub(super) fn look_again(&mut self) {
         self.machine = MachineFacts::gather(&self.host).unwrap();
     }
@@ -55,7 +55,7 @@ impl Judge {
         explain::explain_file(&self.host, &self.machine, file)
     }
 
-    /// Both say the same of a file: whether something is started, what, and else the very errno.
+    /// Checks that `explain` and the kernel agree on a file: which program starts, or with which errno it is refused.
     #[track_caller]
     pub(super) fn agrees(&mut self, file: &Path) -> Explanation {
         let said = self.says(file);
@@ -83,7 +83,7 @@ impl Judge {
     }
 }
 
-/// The probe prints 16 bytes; what is behind a NUL is another string.
+/// Cuts a name like the probe does: at 16 bytes, and at a NUL.
 fn cut(name: &str) -> &str {
     let name = name.split('\0').next().unwrap_or_default();
     &name[..name.len().min(16)]
@@ -96,7 +96,7 @@ fn execute(file: &Path) -> Did {
         Ok(child) => child,
         Err(e) => return Err(e.raw_os_error().unwrap()),
     };
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             child.kill().unwrap();
@@ -108,7 +108,7 @@ fn execute(file: &Path) -> Did {
     Ok(String::from_utf8_lossy(&name).into_owned())
 }
 
-/// Mounts the table where the machine has it.
+/// Mounts the table at its usual path.
 pub(crate) fn mount_table() {
     if let Err(e) = mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>) {
         skip("kernel", format!("the table cannot be mounted on {TABLE}: {}", e.desc()));
@@ -119,12 +119,12 @@ pub(crate) fn unmount_table() {
     umount2(TABLE, MntFlags::empty()).unwrap();
 }
 
-/// One entry more, the newest; the kernel may refuse it (flag F, and no such interpreter).
+/// Registers an entry. The kernel may refuse it, for example with flag F and a missing interpreter.
 pub(crate) fn enter(line: &[u8]) -> io::Result<()> {
     write(&format!("{TABLE}/register"), line)
 }
 
-/// Takes all entries away.
+/// Removes all entries.
 pub(crate) fn clear() {
     write(&format!("{TABLE}/status"), b"-1").unwrap();
 }
@@ -141,7 +141,7 @@ pub(crate) fn native() -> &'static [u8] {
     Arch::of_host(machine.to_str().unwrap()).and_then(Arch::probe).unwrap()
 }
 
-/// A file that may be executed.
+/// Creates an executable file.
 pub(super) fn file(name: &str, bytes: &[u8]) -> PathBuf {
     file_with(name, bytes, 0o755)
 }
@@ -154,7 +154,7 @@ pub(super) fn file_with(name: &str, bytes: &[u8], mode: u32) -> PathBuf {
     path
 }
 
-/// An interpreter whose path has 16 bytes, all of which the probe prints.
+/// Creates an interpreter with a path of 16 bytes, which the probe prints completely.
 pub(super) fn interpreter(number: usize) -> PathBuf {
     let name = format!("i/{number:05}");
     let path = Path::new(SCRATCH).join(&name);
@@ -164,7 +164,7 @@ pub(super) fn interpreter(number: usize) -> PathBuf {
     path
 }
 
-/// A directory on a file system from which nothing is executed.
+/// Returns a directory on a file system with the option noexec.
 pub(super) fn noexec() -> PathBuf {
     let dir = Path::new(SCRATCH).join("noexec");
     if !dir.exists() {
@@ -174,7 +174,7 @@ pub(super) fn noexec() -> PathBuf {
     dir
 }
 
-/// Numbers that are the same each time (xorshift).
+/// Reproducible pseudo-random numbers (xorshift).
 pub(super) struct Dice(u64);
 
 impl Dice {

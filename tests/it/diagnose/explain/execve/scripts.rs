@@ -1,4 +1,4 @@
-//! `#!` lines: what they start, with which argument, and when the kernel has had enough.
+//! `#!` lines: which interpreter they start, with which argument, and the limits of the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use binfmt_nix::diagnose::explain::ExecVerdict;
 
 use super::judge::{Dice, Judge, enter, file, file_with, interpreter, mount_table, noexec};
 
-/// Lines of every kind, and random ones around the 256 bytes that the kernel reads.
+/// Lines of every kind, and random lines with lengths around the 256 bytes that the kernel reads.
 pub(super) fn lines() -> usize {
     let good = interpreter(1);
     let good = good.to_str().unwrap();
@@ -83,7 +83,7 @@ pub(super) fn lines() -> usize {
     judge.agreed
 }
 
-/// The argument is the one that the interpreter gets.
+/// Compares the reported argument with the one that the interpreter receives.
 pub(super) fn arguments() {
     let judge = Judge::new();
     let cut = format!(" {}", "x".repeat(300));
@@ -112,7 +112,7 @@ pub(super) fn arguments() {
     }
 }
 
-/// Five interpreters may follow each other, by lines and by entries, and no other may follow an entry with flag O.
+/// Five interpreters can follow each other, by `#!` lines and by entries. None can follow an entry with flag O.
 pub(super) fn chains() {
     let mut judge = Judge::new();
     let mut last = interpreter(1);
@@ -128,7 +128,7 @@ pub(super) fn chains() {
     let mut itself = |name: &str, line: &str| judge.agrees(&file(name, line.as_bytes()));
     assert_eq!(itself("itself", "#!/scratch/itself\n").errno.as_deref(), Some("ELOOP"));
     mount_table();
-    // Programs of arm by a script, whose interpreter is a program of riscv64, which is run by this machine's own.
+    // Programs for arm start a script, whose interpreter is a program for riscv64, which starts a native interpreter.
     let [arm, riscv] = ["arm", "riscv64"].map(probe);
     file("second", format!("#!{}\n", riscv.display()).as_bytes());
     for (flags, runs) in [("", true), ("P", true), ("F", true), ("PF", true), ("O", false), ("OCF", false)] {
@@ -148,7 +148,7 @@ pub(super) fn chains() {
         }
         super::clear();
     }
-    // O at the last rewrite is fine.
+    // Flag O is allowed at the last interpreter.
     enter(&rule("arm", "arm", &interpreter(3), "OC")).unwrap();
     judge.look_again();
     assert!(judge.agrees(&arm).runs);

@@ -1,4 +1,4 @@
-//! Sets of entries: ours, those of other tools, and random ones.
+//! Sets of entries: of this tool, of other tools, and random ones.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use binfmt_magic::{Arch, EntryName, Flags, Pattern, Recognition, Rule, WINDOW};
 use super::judge::{Dice, file, file_with, interpreter, native, noexec};
 
 pub(super) struct Set {
-    /// Oldest first.
+    /// Rules, oldest first.
     pub(super) lines: Vec<Vec<u8>>,
-    /// Names of those that are switched off.
+    /// Names of disabled entries.
     pub(super) disabled: Vec<String>,
     pub(super) switched_off: bool,
-    /// To be tried with every file.
+    /// Whether the set is tried with every file of the corpus.
     pub(super) whole: bool,
     pub(super) seed: u64,
 }
@@ -23,7 +23,7 @@ impl Set {
     }
 }
 
-/// How many random ones.
+/// Number of random sets.
 const RANDOM: u64 = 24;
 
 pub(super) fn all() -> Vec<Set> {
@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<Set> {
     sets
 }
 
-/// Our rules for the guests; of this machine's own, only where they are asked for by themselves.
+/// Rules of this tool. A rule for native programs is included only if it is the only one.
 fn ours(flags: &str, which: impl Fn(&Arch) -> bool) -> Vec<Vec<u8>> {
     let chosen: Vec<_> = Arch::ALL.iter().filter(|arch| which(arch)).collect();
     let alone = chosen.len() == 1;
@@ -52,12 +52,12 @@ fn ours(flags: &str, which: impl Fn(&Arch) -> bool) -> Vec<Vec<u8>> {
     chosen.iter().enumerate().filter_map(line).collect()
 }
 
-/// As other tools write them: too wide, too narrow, overlapping, never matching.
+/// Rules like those of other tools: too wide, too narrow, overlapping, or never matching.
 fn of_others() -> Vec<Vec<u8>> {
     let lines = [
         // OpenRC's aarch64 leaves the high byte of e_machine out.
         r":a64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7:\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff:/scratch/i/00040:OC",
-        // Guix's mips, which is that of n32, too.
+        // Guix's mips also matches n32.
         r":mips:M::\x7fELF\x01\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x08:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff:/scratch/i/00041:",
         r":arm:M:18:\x28\x00::/scratch/i/00042:P",
         r":big:M:4:\x02\x02::/scratch/i/00043:F",
@@ -80,7 +80,7 @@ fn of_others() -> Vec<Vec<u8>> {
     lines.iter().map(|line| line.as_bytes().to_vec()).collect()
 }
 
-/// What interpreters of these sets can be.
+/// Creates the possible interpreters of these sets and returns their paths.
 fn places() -> Vec<&'static str> {
     for number in 40..60 {
         interpreter(number);
@@ -116,7 +116,7 @@ fn random(seed: u64) -> Set {
     let mut lines = Vec::new();
     for number in 0..=dice.below(14) {
         let name = format!("entry-{number}");
-        // Good ones more often than bad ones.
+        // Good interpreters are more frequent than bad ones.
         let place = if dice.below(2) == 0 { places[dice.below(4)] } else { *dice.one(&places) };
         let letters: String = "POCF".chars().filter(|_| dice.below(3) == 0).collect();
         lines.push(line(&name, recognition(&mut dice), Path::new(place), &letters));
@@ -136,7 +136,7 @@ fn recognition(dice: &mut Dice) -> Recognition {
     let offset = if dice.below(3) == 0 { 0 } else { dice.below(head.len()) };
     let size = 1 + dice.below((head.len() - offset).min(24));
     let mut magic = head[offset..offset + size].to_vec();
-    // Behind the end of most files, where the kernel sees NUL bytes.
+    // Beyond the end of most files, where the kernel sees NUL bytes.
     if dice.below(8) == 0 {
         let offset = 200 + dice.below(40);
         return Recognition::Magic(Pattern::new(offset.min(WINDOW - 4), vec![0; 1 + dice.below(4)], None).unwrap());

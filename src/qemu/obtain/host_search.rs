@@ -39,14 +39,14 @@ const HASH_LENGTH: usize = 33;
 
 /// A look for emulators of several systems.
 #[derive(Debug)]
-pub struct InstalledSearch<'a> {
+pub struct HostSearch<'a> {
     host: &'a Host,
     machine: &'a str,
     home: Option<PathBuf>,
     store: Vec<PathBuf>,
 }
 
-impl<'a> InstalledSearch<'a> {
+impl<'a> HostSearch<'a> {
     /// Prepares a search of the usual places. `everywhere` adds the store of Nix, which is listed once for all systems, and
     /// `for_caller` the profiles of the caller, if it is not root: they are only for what runs as the caller itself.
     pub fn new(host: &'a Host, machine: &'a str, everywhere: bool, for_caller: bool) -> Self {
@@ -95,14 +95,14 @@ impl<'a> InstalledSearch<'a> {
         };
         let fit = candidate::validate_candidate(self.host, arch, self.machine, path).map_err(crash)?;
         match known_bad::find_flaw(fit.version, self.machine, arch.target, fit.fixed_address) {
-            Some(flaw) => Err(CandidateError::Flawed { version: fit.version, what: flaw.what, thread: flaw.thread }),
+            Some(flaw) => Err(CandidateError::KnownFlaw { version: fit.version, what: flaw.what, thread: flaw.thread }),
             None => Ok(fit),
         }
     }
 
     /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
     fn registered_interpreters(&self, interpreters: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
-        let root = self.host.at(Path::new("/"));
+        let root = self.host.real_path(Path::new("/"));
         let paths: Vec<_> =
             interpreters.iter().filter_map(|path| Some(Path::new("/").join(path.strip_prefix(&root).ok()?))).collect();
         paths.into_iter()
@@ -110,7 +110,9 @@ impl<'a> InstalledSearch<'a> {
 
     /// Why one that lies in the store is not taken.
     fn reason_not_trusted(&self, path: &Path) -> CandidateError {
-        self.host.open_trusted_through_links(path).map_or_else(CandidateError::from, |_| CandidateError::Unclaimed)
+        self.host
+            .open_trusted_through_links(path)
+            .map_or_else(CandidateError::from, |_| CandidateError::NotInRootProfile)
     }
 }
 
@@ -143,9 +145,9 @@ fn keep_newest(found: &mut [Candidate]) {
     for (_, copy) in found.iter_mut().enumerate().filter(|(number, _)| *number != taken) {
         if let Ok(fit) = &copy.verdict {
             copy.verdict = Err(if fit.version == version {
-                CandidateError::Later { version, first: path.clone() }
+                CandidateError::LowerPriority { version, first: path.clone() }
             } else {
-                CandidateError::Older { version: fit.version, newer: path.clone(), newest: version }
+                CandidateError::NotNewest { version: fit.version, newer: path.clone(), newest: version }
             });
         }
     }
