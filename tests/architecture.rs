@@ -17,7 +17,7 @@ fn files_have_at_most_600_lines() {
     assert!(long.is_empty(), "{long:#?}");
 }
 
-/// Each line of the table of faults is kept by a test that is there, and that its command runs.
+/// The command of each line of the table of faults runs an existing test, and this test writes the line.
 #[test]
 fn every_line_of_the_table_of_faults_names_an_existing_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -32,7 +32,7 @@ fn every_line_of_the_table_of_faults_names_an_existing_test() {
         let (module, name) = test.rsplit_once("::").unwrap();
         let file = root.join("tests").join(target).join(module.replace("::", "/")).with_extension("rs");
         let source = fs::read_to_string(&file).unwrap_or_default();
-        // Formatting may have broken the words over two lines, never within them.
+        // Formatting may break the call over two lines, but never a string.
         let kept = source.contains(&format!("\"{what}\"")) && source.contains(&format!("fn {name}()"));
         if !kept || times == "0" {
             orphans.push(format!("{what}: {command}"));
@@ -41,7 +41,7 @@ fn every_line_of_the_table_of_faults_names_an_existing_test() {
     assert!(orphans.is_empty(), "{orphans:#?}");
 }
 
-/// Each check of the doctor is found by a test: on a real kernel, with real Nix, or where that cannot be, on facts.
+/// A test finds each check of the doctor: on a real kernel, with real Nix, or, where this is impossible, on given facts.
 #[test]
 fn every_check_of_the_doctor_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -73,9 +73,9 @@ fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
-    let entries = fs::read_dir(path).expect("a part that the laws name exists");
+    let entries = fs::read_dir(path).expect("the directory exists");
     let all = entries.map(|entry| entry.unwrap().path());
-    // Where cargo-fuzz builds is below `tests` too.
+    // The build directory of cargo-fuzz is also below `tests`.
     all.filter(|entry| !entry.ends_with("fuzz/target"))
         .flat_map(|entry| if entry.is_dir() { files(&entry) } else { vec![entry] })
         .filter(|file| file.extension().is_some_and(|ext| ext == "rs"))

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Everything that people read.
+/// All texts of the project.
 const TEXTS: &[&str] =
     &["src", "magic", "tests", "packaging", "README.md", ".github", ".ci", ".clippy.toml", ".deny.toml", "Cargo.toml"];
 
-/// Not texts of the project: the list itself, recorded output of other programs, and what builds and fuzzers write.
+/// Files that are not texts of the project: the list itself, recorded output of other programs, and files that builds and
+/// fuzzers write.
 const EXCLUDED: &[&str] = &["tests/words.txt", "tests/recorded", "tests/fuzz/target", "tests/fuzz/artifacts"];
 
 /// Hits in code that are not reworded yet. This number may only fall.

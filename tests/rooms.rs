@@ -22,13 +22,13 @@ const ROOMS: &[&str] = &[
     "sanitize", "sha256",
 ];
 
-/// Uses that the order would allow.
+/// Forbidden uses that the order alone would allow.
 const FORBIDDEN: &[(&str, &str)] = &[("host", "ui")];
 
 /// A path of modules below the crate, or of modules and names.
 type Names = Vec<String>;
 
-/// The modules of a crate, and what each of them names.
+/// The modules of a crate, with the names that each of them uses.
 #[derive(Default)]
 struct Sources(BTreeMap<Names, Module>);
 
@@ -81,7 +81,7 @@ impl Sources {
         }
     }
 
-    /// The module that has what a path names: re-exports are followed.
+    /// The module that defines the item of a path. Re-exports are followed.
     fn owner(&self, path: &[String], depth: usize) -> Option<Names> {
         let length = (0..=path.len()).rev().find(|length| self.0.contains_key(&path[..*length]))?;
         let (name, rest) = (path[..length].to_vec(), &path[length..]);
@@ -193,7 +193,7 @@ fn tree(tokens: &mut &[String], before: &[String], imports: &mut Vec<(Names, Str
                 imports.push((path, name));
                 return;
             }
-            // The module itself, in braces behind it.
+            // `self` in braces stands for the module before the braces.
             "self" if path.len() > before.len() || before.is_empty() => path.push(token.clone()),
             "self" | "::" => {}
             name => path.push(name.to_owned()),
@@ -310,7 +310,7 @@ fn each_room_uses_only_rooms_below_it() {
     let mut files = Vec::new();
     read(&src, &src, &mut files);
     assert!(files.len() > 150, "{} files", files.len());
-    // What is only for tests is declared behind `#[cfg(test)]`.
+    // Files of tests are declared behind `#[cfg(test)]`.
     files.retain(|(path, _)| !path.ends_with("tests.rs"));
     let breaches = Sources::parse(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).breaches();
     assert!(breaches.is_empty(), "{breaches:#?}");

@@ -1,4 +1,4 @@
-//! A guest architecture: what a row of the [table](Arch::ALL) holds, and what can be asked of it.
+//! A guest architecture: one row of the [table](Arch::ALL) with its names, its pattern and values of its ELF headers.
 
 use crate::{Pattern, UnknownSystem, names, probe, table};
 
@@ -6,7 +6,7 @@ use crate::{Pattern, UnknownSystem, names, probe, table};
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arch {
-    /// QEMU's name of it; the emulator is called `qemu-<target>`.
+    /// QEMU's name of the guest; the emulator is called `qemu-<target>`.
     pub target: &'static str,
     /// Nix's names of the systems whose programs it runs (`lib/systems/doubles.nix` of nixpkgs).
     pub nix_systems: &'static [&'static str],
@@ -14,16 +14,16 @@ pub struct Arch {
     pub oci_platforms: &'static [&'static str],
     /// Debian's architectures (`dpkg-architecture -L`, Debian ports).
     pub debian: &'static [&'static str],
-    /// What `uname -m` prints on machines whose own programs these are. Not always unique: MIPS, `MicroBlaze` and
-    /// Xtensa kernels print the same in both byte orders.
+    /// Output of `uname -m` on machines that run these programs natively. It is not always unique: MIPS, `MicroBlaze`
+    /// and Xtensa kernels print the same in both byte orders.
     pub uname: &'static [&'static str],
     /// GNU, Debian multiarch and Rust triples.
     pub triples: &'static [&'static str],
-    /// Other spellings that people use.
+    /// Other spellings in use
     pub aliases: &'static [&'static str],
-    /// What its programs begin with; at offset 0.
+    /// First bytes of its programs, at offset 0
     pub magic: &'static [u8],
-    /// Which bits of that count.
+    /// Mask of the bits of `magic` that are compared
     pub mask: &'static [u8],
     /// The ELF class of its programs.
     pub bits: Bits,
@@ -53,7 +53,7 @@ pub enum Endian {
     Big = 2,
 }
 
-/// What else toolchains put into the header of a row's programs.
+/// Other values that toolchains write into the headers of a row's programs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HeaderVariants {
     pub(crate) e_flags: &'static [u32],
@@ -64,40 +64,41 @@ impl Arch {
     /// Every guest of Debian's qemu-user 10.0.13, most used first.
     pub const ALL: &'static [Self] = &table::ROWS;
 
-    /// The row of QEMU's target of exactly that name.
+    /// Finds the row whose QEMU target has exactly this name.
     pub fn by_target(target: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|arch| arch.target == target)
     }
 
-    /// The row that any of its names stands for, upper or lower case: QEMU's target or program, Nix system with or
+    /// Finds a row by any of its names, in upper or lower case: QEMU's target or program, Nix system with or
     /// without `-linux`, Debian architecture, OCI platform or GOARCH, `uname -m`, GNU, multiarch or Rust triple.
     ///
-    /// QEMU's targets win: `mips64` is the big-endian guest, although little-endian machines call themselves so too.
+    /// Targets of QEMU take precedence: `mips64` is the big-endian guest, although little-endian machines use that name
+    /// too.
     pub fn find(name: &str) -> Result<&'static Self, UnknownSystem> {
         names::find(name)
     }
 
-    /// The row of the machine's own programs, from what `uname -m` prints there.
+    /// Finds the row of a machine's native programs by its output of `uname -m`.
     ///
-    /// Where that does not tell the byte order, it is the one this crate was compiled for.
+    /// If that does not determine the byte order, the row has the byte order for which this crate was compiled.
     pub fn of_host(uname_machine: &str) -> Option<&'static Self> {
         let own = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
         let named = || Self::ALL.iter().filter(|arch| arch.uname.contains(&uname_machine));
         named().find(|arch| arch.endian == own).or_else(|| named().next())
     }
 
-    /// Every name that [`find`](Self::find) knows it by, the target first.
+    /// Returns every name by which [`find`](Self::find) finds this row, the target first.
     pub fn names(&'static self) -> Vec<&'static str> {
         names::names_of(self)
     }
 
-    /// What its programs begin with.
+    /// Returns the pattern of its programs.
     pub fn pattern(&self) -> Pattern {
         Pattern::of_row(self.magic, self.mask)
     }
 
     /// A static ELF program of less than 512 bytes that writes the first 16 bytes at its `argv[0]` to standard
-    /// output and exits with 0. (Every guest has one now; a new row may come without.)
+    /// output and exits with 0. Every guest has one now; a new row may lack one.
     pub fn probe(&self) -> Option<&'static [u8]> {
         probe::find_probe(self.target)
     }

@@ -7,17 +7,18 @@ use crate::{EntryName, Flags, Pattern, Recognition, Rule, RuleError};
 /// A registered rule, and whether it is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// `1` was written to it last, or nothing.
+    /// Whether the entry is enabled: the last value written to its file was `1`, or none was written
     pub enabled: bool,
-    /// What was registered.
+    /// The registered rule
     pub rule: Rule,
 }
 
 impl Entry {
-    /// Reads the text as `entry_status` of the kernel's `fs/binfmt_misc.c` writes it.
+    /// Parses the text as `entry_status` of the kernel's `fs/binfmt_misc.c` writes it.
     ///
-    /// An interpreter's path may hold newlines, so the `flags:` line is looked for from the end. (An extension may
-    /// hold newlines too. One that contains a whole `flags:` line could be read in two ways; the last one is taken.)
+    /// An interpreter's path may hold newlines, so the search for the `flags:` line begins at the end. (An extension
+    /// may hold newlines too. One that contains a whole `flags:` line could be read in two ways; the last one is
+    /// taken.)
     pub fn parse(name: impl AsRef<[u8]>, text: &[u8]) -> Result<Self, RuleError> {
         let name = EntryName::new(name.as_ref())?;
         let (enabled, rest) = match (text.strip_prefix(b"enabled\n"), text.strip_prefix(b"disabled\n")) {
@@ -37,7 +38,7 @@ impl Entry {
         rule.check_fields().map(|()| Self { enabled, rule })
     }
 
-    /// The text that the kernel would show, byte by byte.
+    /// Returns the text that the kernel would show, byte by byte.
     pub fn to_text(&self) -> Vec<u8> {
         let mut text: Vec<u8> = if self.enabled { "enabled" } else { "disabled" }.into();
         text.extend(b"\ninterpreter ");

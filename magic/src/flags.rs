@@ -8,7 +8,7 @@ use crate::RuleError;
 /// The flags of a rule, as `check_special_flags` of the kernel's `fs/binfmt_misc.c` knows them.
 ///
 /// The kernel reads the letters in any order and as often as they come, and prints them as `POCF`.
-/// Linux 7.3 adds further letters (`T`, `L`, `D`); they are refused here, as every kernel before refuses them.
+/// Linux 7.3 adds further letters (`T`, `L`, `D`); this crate rejects them, as every older kernel does.
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches, exactly as the kernel has them")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
@@ -23,13 +23,13 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// The set that the kernel keeps for these: `C` brings `O` with it.
+    /// Returns the flags that the kernel stores for these: `C` implies `O`.
     #[must_use]
     pub fn normalised(self) -> Self {
         Self { open_binary: self.open_binary || self.credentials, ..self }
     }
 
-    /// Reads letters as the kernel does; what comes back is [normalised](Self::normalised).
+    /// Parses letters as the kernel does; the result is [normalised](Self::normalised).
     pub fn parse(letters: &[u8]) -> Result<Self, RuleError> {
         let mut flags = Self::default();
         for &letter in letters {

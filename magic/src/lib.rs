@@ -1,8 +1,8 @@
 //! Linux `binfmt_misc` rules for every guest of QEMU's user-mode emulation.
 //!
-//! * [`Arch`]: one row a guest, with its names, the [`Pattern`] that tells its programs from all others,
+//! * [`Arch`]: one row for each guest, with its names, the [`Pattern`] that matches its programs and no others,
 //!   and, for many, a probe program.
-//! * [`Rule`] and [`Entry`]: the line that `/proc/sys/fs/binfmt_misc/register` takes and the text that an
+//! * [`Rule`] and [`Entry`]: the line that `/proc/sys/fs/binfmt_misc/register` accepts and the text that an
 //!   entry's file shows, parsed and printed as the kernel does, and matched as the kernel matches.
 //!
 //! The crate is pure: it opens no file and starts no process.

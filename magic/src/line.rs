@@ -1,26 +1,26 @@
-//! The line that `/proc/sys/fs/binfmt_misc/register` takes: `:name:type:offset:magic:mask:interpreter:flags`.
+//! The line that `/proc/sys/fs/binfmt_misc/register` accepts: `:name:type:offset:magic:mask:interpreter:flags`.
 //!
 //! Parsing follows `create_entry` and `scanarg` of the kernel's `fs/binfmt_misc.c` and `string_unescape` of its
-//! `lib/string_helpers.c` step by step; `tests/kernel_oracle.rs` holds it against the running kernel.
+//! `lib/string_helpers.c` step by step; `tests/kernel_oracle.rs` compares it with the running kernel.
 
 use std::fmt::Write as _;
 
 use crate::{EntryName, Flags, Pattern, Recognition, Rule, RuleError};
 
-/// The shortest line the kernel looks at.
+/// Length of the shortest line that the kernel parses.
 pub const LINE_MIN: usize = 11;
-/// The longest line the kernel takes: `MAX_REGISTER_LENGTH`, since Linux 3.18.
+/// Length of the longest line that the kernel accepts: `MAX_REGISTER_LENGTH`, since Linux 3.18.
 pub const LINE_MAX: usize = 1920;
 
-/// The kernel appends the delimiter eight times and then takes these for flags, or for the final newline.
+/// The kernel appends the delimiter eight times and then reads these bytes as flags, or as the final newline.
 const NO_DELIMITER: &[u8] = b"POCF\n";
 
 impl Rule {
-    /// Reads a line as the kernel does: what it would accept, and only that, with the meaning it would give it.
+    /// Parses a line as the kernel does: it accepts exactly the lines that the kernel accepts, with the same meaning.
     ///
     /// So the first byte, whatever it is, separates the fields; one newline may follow; a raw NUL byte cuts magic
-    /// and mask off. Not judged is what depends on the machine: whether the name is taken, and, with flag `F`,
-    /// whether the interpreter can be opened.
+    /// and mask off. Conditions of the machine are not checked: whether the name is in use, and, with flag
+    /// `F`, whether the interpreter can be opened.
     pub fn parse(line: &[u8]) -> Result<Self, RuleError> {
         let (&delimiter, rest) = match line.split_first() {
             Some(first) if (LINE_MIN..=LINE_MAX).contains(&line.len()) => first,
@@ -42,7 +42,7 @@ impl Rule {
         rule.check_fields().map(|()| rule)
     }
 
-    /// The line for the kernel, without a newline.
+    /// Returns the line for the kernel, without a newline.
     ///
     /// Magic and mask are written as `\xHH` throughout, which every reader of such lines understands. Only where
     /// that does not fit are bytes written as themselves, except those that would be read otherwise (NUL,
@@ -79,7 +79,7 @@ impl Rule {
 
     /// A colon; or else a byte that occurs nowhere, printable if there is one.
     fn delimiter(&self) -> Option<u8> {
-        // Of the later ones, digits and letters could be taken for parts of an escape or an offset, and a line of
+        // Of the later ones, digits and letters could be read as parts of an escape or an offset, and a line of
         // /etc/binfmt.d that begins with `#` or `;` is a comment.
         let all = b":,|!%&=+~^@$?*".iter().copied().chain(1..=0x1f).chain(0x7f..=0xff);
         all.filter(|byte| !NO_DELIMITER.contains(byte)).find(|byte| {
@@ -89,7 +89,7 @@ impl Rule {
     }
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct LineFields<'a> {
     delimiter: u8,
     rest: &'a [u8],
@@ -141,7 +141,7 @@ impl<'a> LineFields<'a> {
         Pattern::new(offset, magic, Some(mask).filter(|mask| !mask.is_empty()))
     }
 
-    /// The offset and the mask of such a rule are not looked at.
+    /// The kernel ignores the offset and the mask of such a rule.
     fn extension(&mut self) -> Result<Vec<u8>, RuleError> {
         self.text("offset")?;
         let suffix = self.text("extension")?;
@@ -166,8 +166,8 @@ fn decimal(text: &[u8]) -> Result<usize, RuleError> {
     number.filter(|&number| !(negative && number > 0)).ok_or_else(|| RuleError::Offset(printable(text)))
 }
 
-/// `string_unescape_inplace(…, UNESCAPE_HEX)`: reads up to the first NUL byte; a backslash that begins no `\xHH`
-/// stands for itself and takes the byte behind it along, so `\\x41` is not the letter A.
+/// `string_unescape_inplace(…, UNESCAPE_HEX)`: reads up to the first NUL byte; a backslash that does not begin
+/// `\xHH` stands for itself together with the next byte, so `\\x41` is not the letter A.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field.split(|&byte| byte == 0).next().unwrap_or_default();
     let mut out = Vec::with_capacity(rest.len());

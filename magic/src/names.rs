@@ -1,4 +1,4 @@
-//! From any name of a system to its row, or to the names that may have been meant.
+//! Finds the row of a system by any of its names, or suggests similar names.
 //!
 //! Sources of the names, column by column, are with the fields of [`Arch`]; `Arch` and `names` agree because the
 //! names known here are computed from those fields.
@@ -25,14 +25,14 @@ pub(crate) fn find(name: &str) -> Result<&'static Arch, UnknownSystem> {
         .ok_or_else(|| UnknownSystem { name: name.into(), suggestions: suggestions(&wanted) })
 }
 
-/// All names of a row, each once.
+/// Returns all names of a row, each once.
 pub(crate) fn names_of(arch: &'static Arch) -> Vec<&'static str> {
     let short_systems = arch.nix_systems.iter().filter_map(|system| system.strip_suffix("-linux"));
     let oci_names = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
     let lists = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.uname, arch.aliases];
     let mut names = vec![arch.target];
     for name in lists.into_iter().flatten().copied().chain(short_systems).chain(oci_names) {
-        // Another row's target is that row's name alone (`mips64` is what `uname -m` prints on mips64el, too).
+        // The target of another row names only that row (`uname -m` prints `mips64` on mips64el too).
         if !names.contains(&name) && Arch::by_target(name).is_none() {
             names.push(name);
         }
@@ -52,7 +52,7 @@ fn by_triple(name: &str) -> Option<&'static Arch> {
         (_, abi) if abi.ends_with("x32") || abi.ends_with("ilp32") => None,
         ("mips64" | "mipsisa64r6", abi) if abi.ends_with("abin32") => Arch::by_target("mipsn32"),
         ("mips64el" | "mipsisa64r6el", abi) if abi.ends_with("abin32") => Arch::by_target("mipsn32el"),
-        // GNU tools take mips64 without an ABI for n32, others for n64.
+        // GNU tools read mips64 without an ABI as n32, other tools as n64.
         ("mips64" | "mips64el" | "mipsisa64r6" | "mipsisa64r6el", abi) if !abi.ends_with("abi64") => None,
         ("mipsisa64r6", _) => Arch::by_target("mips64"),
         ("mipsisa64r6el", _) => Arch::by_target("mips64el"),
@@ -64,7 +64,7 @@ fn is_abi(abi: &str) -> bool {
     ["gnu", "musl", "uclibc", "android", "ohos"].iter().any(|libc| abi.starts_with(libc))
 }
 
-/// The nearest names within a third of the length, one of each row.
+/// Returns the nearest names within a third of the length, one of each row.
 fn suggestions(wanted: &str) -> Vec<&'static str> {
     let reach = (wanted.chars().count() / 3).min(3);
     let nearest = |arch| {
@@ -78,11 +78,11 @@ fn suggestions(wanted: &str) -> Vec<&'static str> {
     nearest_names.into_iter().map(|nearest_names| nearest_names.1).collect()
 }
 
-/// Edit distance in which two neighbours that changed places count once.
+/// Returns the edit distance, in which a swap of two adjacent characters counts once.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let edit = |cost: Option<&usize>| cost.map_or(usize::MAX, |cost| cost.saturating_add(1));
-    // Each row says what it costs to get from what was read of `a` to each beginning of `b`.
+    // Each row has the costs of turning the part of `a` that was read into each prefix of `b`.
     let (mut older, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
     let mut before = None;
     for from in a.chars() {

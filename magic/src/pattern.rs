@@ -1,14 +1,14 @@
-//! Magic, mask and offset, and the kernel's way of holding them against a file.
+//! The pattern of a rule: magic, mask and offset, and how the kernel compares them with a file.
 
 use crate::{Arch, RuleError};
 
-/// How many bytes from the start of a file the kernel looks at, padded with NUL bytes if the file is shorter:
+/// Number of bytes at the start of a file that the kernel reads, padded with NUL bytes if the file is shorter:
 /// `BINPRM_BUF_SIZE`, 256 since Linux 5.1 (commit 6eb3c3d0a52d), 128 before.
 ///
 /// Every row of [`Arch::ALL`] ends before byte 40, so the older limit matters to foreign rules only.
 pub const WINDOW: usize = 256;
 
-/// What a file must begin with: `magic`, at `offset`, compared where `mask` has bits.
+/// The bytes that a file must have: `magic` at `offset`, compared where `mask` has bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern {
     offset: usize,
@@ -35,27 +35,27 @@ impl Pattern {
         Ok(Self { offset, magic, mask })
     }
 
-    /// The pattern of a row; a test holds every row against [`new`](Self::new).
+    /// Creates the pattern of a row; a test checks every row with [`new`](Self::new).
     pub(crate) fn of_row(magic: &[u8], mask: &[u8]) -> Self {
         Self { offset: 0, magic: magic.into(), mask: Some(mask.into()) }
     }
 
-    /// Where in the file the magic lies.
+    /// Returns the offset of the magic in the file.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The bytes to find there.
+    /// Returns the magic.
     pub fn magic(&self) -> &[u8] {
         &self.magic
     }
 
-    /// Which bits of them count; all, if there is no mask.
+    /// Returns the mask of the bits that are compared; all bits, if there is no mask.
     pub fn mask(&self) -> Option<&[u8]> {
         self.mask.as_deref()
     }
 
-    /// Would the kernel take a file that begins with `head` for one of these?
+    /// Whether the kernel would match a file that begins with `head`
     ///
     /// `head` is the file's first [`WINDOW`] bytes, or the whole file if it is shorter; what lies behind them
     /// is ignored, and what is missing counts as NUL, as in the kernel's `search_binfmt_handler`.
@@ -63,7 +63,8 @@ impl Pattern {
         self.difference(head).is_none()
     }
 
-    /// The first byte for which the kernel turns a file down that begins with `head`; `None` if it [matches](Self::matches).
+    /// Finds the first byte because of which the kernel does not match a file that begins with `head`; `None` if the
+    /// file [matches](Self::matches).
     pub fn difference(&self, head: &[u8]) -> Option<Difference> {
         self.significant_bytes().find_map(|(offset, wanted, mask)| {
             let found = head.get(offset).copied();
@@ -72,9 +73,9 @@ impl Pattern {
         })
     }
 
-    /// Does some file match both patterns?
+    /// Whether some file matches both patterns
     pub fn overlaps(&self, other: &Self) -> bool {
-        // Bits are free of each other, so a file can be made unless one bit is wanted both ways.
+        // Bits are independent, so such a file exists unless the patterns require different values of one bit.
         let mut file = [(0_u8, 0_u8); WINDOW];
         for (at, byte, mask) in self.significant_bytes() {
             if let Some(place) = file.get_mut(at) {
@@ -87,17 +88,17 @@ impl Pattern {
         })
     }
 
-    /// Do both take the same programs, as far as real toolchains write them?
+    /// Whether both match the same programs, as real toolchains write them
     ///
-    /// Two rules for one guest often differ in bits that no compiler sets (the last mask byte of ppc64le, the
-    /// OS ABI). They are alike if they answer alike for the [headers](Arch::headers) of **every** row, and for files
+    /// Two rules for one guest often differ in bits that no compiler sets (the last mask byte of ppc64le, the OS ABI).
+    /// They are the same if they give the same answer for the [headers](Arch::headers) of **every** row, and for files
     /// that differ from those because they are not programs.
     pub fn same_programs(&self, other: &Self) -> bool {
         let alike = |head: &Vec<u8>| self.matches(head) == other.matches(head);
         Arch::ALL.iter().flat_map(Arch::headers).all(|head| alike(&head) && near_misses(&head).iter().all(alike))
     }
 
-    /// The positions that count, each with its byte and mask.
+    /// Returns the positions that are compared, each with its byte and mask.
     fn significant_bytes(&self) -> impl Iterator<Item = (usize, u8, u8)> {
         let mask = self.mask.iter().flatten().copied().chain(std::iter::repeat(0xff));
         (self.offset..).zip(&self.magic).zip(mask).map(|((at, &byte), mask)| (at, byte, mask))
@@ -117,8 +118,8 @@ pub struct Difference {
     pub mask: u8,
 }
 
-/// Files that differ from a program in one respect, and are not programs of this kind: no ELF, another class or byte order, an
-/// object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
+/// Files that differ from a program in one respect, and are not programs of this kind: no ELF, another class or byte
+/// order, an object file (`ET_REL`, 1), a core dump (`ET_CORE`, 4).
 fn near_misses(head: &[u8]) -> Vec<Vec<u8>> {
     let e_type = if head.get(5) == Some(&2) { 17 } else { 16 };
     let other = |at| head.get(at).map_or(0, |byte| byte ^ 3);

@@ -1,4 +1,4 @@
-//! Probe programs: tiny static ELF files, one a guest.
+//! Probe programs: tiny static ELF files, one for each guest.
 //!
 //! Each writes the 16 bytes at its `argv[0]` to standard output and exits with 0, by Linux system calls alone, so
 //! that it runs in an empty chroot and shows at once whether a guest's programs run and keep their name. The bytes

@@ -1,4 +1,4 @@
-//! A rule: what makes the kernel start which interpreter for a program.
+//! A rule: which programs the kernel starts with which interpreter.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::{Flags, LINE_MAX, LINE_MIN, Pattern, WINDOW};
 /// The longest name of an entry: it becomes a file's name (`NAME_MAX`; 256 gave ENAMETOOLONG on Linux 6.18).
 pub const NAME_MAX: usize = 255;
 
-/// Everything that is written to `/proc/sys/fs/binfmt_misc/register`.
+/// The fields of a line for `/proc/sys/fs/binfmt_misc/register`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
-    /// The file below `/proc/sys/fs/binfmt_misc` that stands for it.
+    /// Name of its file below `/proc/sys/fs/binfmt_misc`
     pub name: EntryName,
     /// How its programs are recognised.
     pub recognition: Recognition,
@@ -22,14 +22,14 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Would the kernel take a file that begins with `head` for one of this rule's programs?
+    /// Whether the kernel would match a file that begins with `head`
     ///
     /// A rule by extension does not depend on the content, so the answer is `false`.
     pub fn matches(&self, head: &[u8]) -> bool {
         self.pattern().is_some_and(|pattern| pattern.matches(head))
     }
 
-    /// Would the kernel take the file at `path`, which begins with `head`, for one of this rule's programs?
+    /// Whether the kernel would match the file at `path`, which begins with `head`
     ///
     /// `path` is the file's as it was given to execve(2), or as the interpreter before it was named: what follows its
     /// last dot is compared (`search_binfmt_handler`), slashes included, so a dot in a directory's name hides nothing.
@@ -40,7 +40,7 @@ impl Rule {
         }
     }
 
-    /// The pattern, if programs are recognised by their content.
+    /// Returns the pattern, if programs are recognised by their content.
     pub fn pattern(&self) -> Option<&Pattern> {
         match &self.recognition {
             Recognition::Magic(pattern) => Some(pattern),
@@ -62,7 +62,7 @@ impl Rule {
     }
 }
 
-/// What follows the last dot of a path, as the kernel sees it.
+/// Returns the text after the last dot of a path, as the kernel sees it.
 pub fn extension(path: &[u8]) -> Option<&[u8]> {
     let dot = path.iter().rposition(|&byte| byte == b'.')?;
     path.get(dot..)?.strip_prefix(b".")
@@ -71,17 +71,17 @@ pub fn extension(path: &[u8]) -> Option<&[u8]> {
 /// The two types of rules that every kernel knows: `M` and `E`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Recognition {
-    /// By what the file begins with.
+    /// By the first bytes of the file
     Magic(Pattern),
-    /// By what follows the last dot of the path, compared byte by byte.
+    /// By the text after the last dot of the path, compared byte by byte
     Extension(Vec<u8>),
 }
 
 /// The name of an entry.
 ///
-/// The kernel wants it to be non-empty, no longer than [`NAME_MAX`], without `/` and NUL, and neither `.` nor
-/// `..`; `register` and `status` are its own files, always taken (EEXIST). Nothing else is refused, here neither:
-/// colons, blanks, newlines and bytes that are not UTF-8 are kept as they are.
+/// The kernel requires it to be non-empty, no longer than [`NAME_MAX`], without `/` and NUL, and neither `.` nor `..`;
+/// `register` and `status` are its own files, so these names are always in use (EEXIST). Nothing else is rejected,
+/// neither there nor here: colons, blanks, newlines and bytes that are not UTF-8 are kept as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryName(Vec<u8>);
 
@@ -92,25 +92,25 @@ impl EntryName {
         let why = match name.as_slice() {
             b"" => "it is empty",
             b"." | b".." | b"register" | b"status" => "that file is always there",
-            name if name.iter().any(|byte| b"/\0".contains(byte)) => "it can not be a file's name",
+            name if name.iter().any(|byte| b"/\0".contains(byte)) => "it cannot be a file's name",
             name if name.len() > NAME_MAX => "it is longer than 255 bytes",
             _ => return Ok(Self(name)),
         };
         Err(RuleError::Name { name: printable(&name), why })
     }
 
-    /// The bytes.
+    /// Returns the bytes of the name.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The name as text, unless it is not UTF-8.
+    /// Returns the name as text, unless it is not UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 }
 
-/// For messages: bytes that can not be shown are escaped as `\xHH`.
+/// For messages: bytes that cannot be shown are escaped as `\xHH`.
 impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(&self.0))
@@ -138,8 +138,8 @@ pub enum RuleError {
     /// The line's length is out of bounds.
     #[error("a rule takes {LINE_MIN} to {LINE_MAX} bytes, not {0}")]
     LineLength(usize),
-    /// The first byte, which separates the fields, is one that the kernel confuses with what follows.
-    #[error("{:?} can not separate the fields of a rule", char::from(*.0))]
+    /// The kernel would read the first byte, which separates the fields, as part of what follows.
+    #[error("{:?} cannot separate the fields of a rule", char::from(*.0))]
     Delimiter(u8),
     /// Every byte is used in the name or the interpreter.
     #[error("no byte is left to separate the fields of the rule")]
@@ -147,8 +147,8 @@ pub enum RuleError {
     /// The line ends, or holds a NUL byte, before this field is closed.
     #[error("the {0} of the rule is not closed by the separator")]
     Unterminated(&'static str),
-    /// The name can not be an entry's.
-    #[error("{name:?} can not name an entry: {why}")]
+    /// The name is not valid for an entry.
+    #[error("{name:?} cannot name an entry: {why}")]
     Name {
         /// The name, printable.
         name: String,
@@ -183,10 +183,10 @@ pub enum RuleError {
         /// How long it is.
         size: usize,
     },
-    /// The extension is empty or can not be part of a file's name.
+    /// The extension is empty or cannot be part of a file's name.
     #[error("the extension of the rule is empty or holds a slash or NUL byte")]
     Extension,
-    /// The interpreter is empty or can not be a path.
+    /// The interpreter is empty or cannot be a path.
     #[error("the interpreter of the rule is empty or holds a NUL byte")]
     Interpreter,
     /// A letter that is not a flag, or other text after the flags.
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn messages_are_sentences() {
         let error = EntryName::new("a/b").unwrap_err().to_string();
-        assert_eq!(error, "\"a/b\" can not name an entry: it can not be a file's name");
+        assert_eq!(error, "\"a/b\" cannot name an entry: it cannot be a file's name");
         assert_eq!(RuleError::Flag(b'f').to_string(), "'f' is not one of the flags P, O, C and F");
         assert_eq!(RuleError::LineLength(3).to_string(), "a rule takes 11 to 1920 bytes, not 3");
     }

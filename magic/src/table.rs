@@ -11,14 +11,15 @@
 //! | 16–17 | `e_type` | `ET_EXEC` (2) or `ET_DYN` (3), so the lowest bit is not |
 //! | 18–19 | `e_machine` | yes |
 //!
-//! `tests/qemu_rules.rs` compares every row with QEMU's; these differ, with the reason at the row: ppc64le, microblaze and
-//! microblazeel. Other tables are wrong where QEMU is right, and were not followed: Guix and `OpenRC` compare the OS
-//! ABI (a static glibc program is then not recognised) and do not tell MIPS n32 from o32; NixOS takes 486 (6) for
-//! the machine of i686 and 32-bit SPARC for sparc64.
+//! `tests/qemu_rules.rs` compares every row with QEMU's; these differ, with the reason at the row: ppc64le, microblaze
+//! and microblazeel. Other tables are wrong where QEMU is right, and were not followed: Guix and `OpenRC` compare the
+//! OS ABI (a static glibc program is then not recognised) and do not distinguish MIPS n32 from o32; NixOS uses 486 (6)
+//! as the machine of i686 and 32-bit SPARC as that of sparc64.
 //!
-//! No two rows overlap: no file, however made, is matched by two of them.
+//! No two rows overlap: no file matches two of them.
 //!
-//! Not here, for QEMU's user mode has no such guest: x32 (`ELFCLASS32` with `EM_X86_64`), ARC, 31-bit S/390.
+//! QEMU's user mode has no such guest, so the table has no row for: x32 (`ELFCLASS32` with `EM_X86_64`), ARC, 31-bit
+//! S/390.
 
 mod debian;
 mod elf;

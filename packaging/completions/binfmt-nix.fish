@@ -41,9 +41,9 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "list" -d 'Lis
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "nix-conf" -d 'Print lines for nix.conf or for a machines file'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l qemu -d 'Use this static QEMU (for one system)' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l from -d 'Take QEMU from a package, archive, directory, file or image' -r -F
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l sha256 -d 'Refuse the file of --from unless it has this SHA-256' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l sha256 -d 'Reject the file of --from unless it has this SHA-256' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l qemu-version -d 'Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"' -r
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l source -d 'Choose where QEMU comes from' -r -f -a "auto\t'The installed one, else a good one of the host, else a download'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l source -d 'Choose where QEMU comes from' -r -f -a "auto\t'The installed one, a good one of the host, the cache, or a download'
 host\t'The newest good static QEMU of the host, or the reason against each'
 download\t'The release that this version pins'
 fallback\t'As auto; if no Debian mirror works, an archive of another publisher'"
@@ -75,9 +75,9 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s V -
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s s -l system -d 'Emulate this system (any name); may be repeated' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l qemu -d 'Use this static QEMU (for one system)' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l from -d 'Take QEMU from a package, archive, directory, file or image' -r -F
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l sha256 -d 'Refuse the file of --from unless it has this SHA-256' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l sha256 -d 'Reject the file of --from unless it has this SHA-256' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l qemu-version -d 'Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"' -r
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l source -d 'Choose where QEMU comes from' -r -f -a "auto\t'The installed one, else a good one of the host, else a download'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l source -d 'Choose where QEMU comes from' -r -f -a "auto\t'The installed one, a good one of the host, the cache, or a download'
 host\t'The newest good static QEMU of the host, or the reason against each'
 download\t'The release that this version pins'
 fallback\t'As auto; if no Debian mirror works, an archive of another publisher'"
@@ -88,7 +88,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l insecure-n
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l offline -d 'Download nothing; use what is on this machine'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l no-cache -d 'Keep a downloaded QEMU in memory instead of the cache'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l map-root -d 'Be root inside, with the subordinate ids (podman, buildah)'
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s v -l verbose -d 'Print which entries of the machine\'s own table are copied'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s v -l verbose -d 'Print how many of the machine\'s own entries are copied'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s V -l version -d 'Print version'

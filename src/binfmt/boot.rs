@@ -1,11 +1,10 @@
-//! What registers entries again after a reboot: `binfmt.d` files.
+//! Boot rules: the `binfmt.d` files from which entries are registered again after a reboot.
 //!
-//! systemd-binfmt reads them (binfmt.d(5)), and so does OpenRC's `binfmt`
-//! service. Files of all directories are sorted by name; a name in an earlier
-//! directory hides the same name in later ones. Each rule is deleted and added
-//! anew in that order, so of two rules with one name the later one stays. Ours
-//! is called `zz-…` to be the later one. It loses to `zzz…` files, and to a
-//! `systemd-binfmt FILE` typed by hand until the next restart.
+//! systemd-binfmt reads these files (binfmt.d(5)), and so does OpenRC's `binfmt` service. The files of all directories
+//! are sorted by name. A name in an earlier directory hides the same name in later directories. For each rule in that
+//! order, the reader deletes the entry of that name and adds it again, so of two rules with one name the later one
+//! stays. The names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them,
+//! and so does a manual `systemd-binfmt FILE` until the next restart.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,13 +16,15 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::paths::BINFMT_D;
 
-/// In order of precedence: binfmt.d(5).
+/// The directories, highest precedence first (binfmt.d(5)).
 const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
 
-/// Where Debian's update-binfmts keeps its entries.
+/// The directory in which Debian's update-binfmts records its entries.
 const UPDATE_BINFMTS: &str = "/var/lib/binfmts";
 
-/// The content of our file.
+/// Returns the content of our own file for a rule.
+///
+/// The comment is part of the format: [`parse_own_file`] compares it.
 pub fn boot_file_text(rule: &Rule) -> Result<Vec<u8>> {
     let mut text = b"# Written by binfmt-nix; goes with `binfmt-nix unregister`.\n".to_vec();
     text.extend_from_slice(&rule.to_line()?);
@@ -31,32 +32,32 @@ pub fn boot_file_text(rule: &Rule) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The rule in a file that is to the letter as we write it.
+/// Returns the rule of a file, if every byte of the file is as [`boot_file_text`] writes it.
 pub fn parse_own_file(content: &[u8]) -> Option<Rule> {
     let rule = parse_binfmt_d(&String::from_utf8_lossy(content)).next()?;
     boot_file_text(&rule).is_ok_and(|text| text == content).then_some(rule)
 }
 
-/// The rules that the machine registers by itself at boot.
+/// The rules that the machine registers at boot.
 #[derive(Debug, Clone, Default)]
 pub struct Boot {
     rules: Vec<(PathBuf, Rule)>,
-    /// Something here reads binfmt.d at boot.
+    /// Whether a program that reads binfmt.d at boot is installed.
     pub has_reader: bool,
 }
 
 impl Boot {
-    /// All rules, each with its file, in the order in which they are registered.
+    /// Returns all rules, each with its file, in the order in which they are registered.
     pub fn rules(&self) -> &[(PathBuf, Rule)] {
         &self.rules
     }
 
-    /// A machine that registers these.
+    /// Creates the boot rules of a machine that registers `rules`.
     pub fn from_rules(rules: Vec<(PathBuf, Rule)>, has_reader: bool) -> Self {
         Self { rules, has_reader }
     }
 
-    /// The file that registers an entry of this name with this interpreter.
+    /// Returns the file that registers an entry of this name with this interpreter.
     pub fn file_registering(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
         self.rules
             .iter()
@@ -66,7 +67,7 @@ impl Boot {
     }
 }
 
-/// Reads what is there.
+/// Reads the boot rules of binfmt.d and of update-binfmts.
 pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for dir in DIRS.map(Path::new) {
@@ -92,7 +93,8 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
 }
 
-/// The rules in a file of binfmt.d. Lines that start with `#` or `;` are comments (systemd `src/binfmt/binfmt.c`).
+/// Parses the rules in a file of binfmt.d. Lines that start with `#` or `;` are comments (systemd
+/// `src/binfmt/binfmt.c`).
 pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
     text.lines()
         .map(str::trim)
@@ -100,8 +102,8 @@ pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
         .filter_map(|line| Rule::parse(line.as_bytes()).ok())
 }
 
-/// Debian's admin files: one value a line, in the order package, type, offset,
-/// magic, mask, interpreter, … (update-binfmts(8)); the name is the file's.
+/// Reads Debian's administrative files: one value a line, in the order package, type, offset, magic, mask, interpreter,
+/// … (update-binfmts(8)). The name of the entry is that of the file.
 fn read_update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
     let dir = Path::new(UPDATE_BINFMTS);
     let mut rules = Vec::new();

@@ -1,7 +1,8 @@
-//! Containers: are we in one, is the table that we see the machine's, and how long does it last there?
+//! Containers: whether the tool runs in one, whether the visible table is the host's, and how long its entries last.
 //!
-//! An application's container (docker, podman, a pod) is thrown away, and its files with it; what it registers with the
-//! machine's kernel stays. One that is run as a machine (lxc, systemd-nspawn) is taken for a machine.
+//! The container of an application (docker, podman, a pod) is deleted together with its files, but the entries that it
+//! registers with the host's kernel stay. A container that is run as a machine (lxc, systemd-nspawn) is treated as a
+//! machine.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -13,25 +14,26 @@ use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 
-/// Kinds that are run as machines, with an init and a life of their own (systemd's CONTAINER_INTERFACE names them).
+/// The kinds that are run as machines, with an init system and a lifetime of their own (named in systemd's
+/// CONTAINER_INTERFACE).
 const MACHINE_CONTAINERS: [&str; 5] = ["lxc", "lxc-libvirt", "openvz", "systemd-nspawn", "wsl"];
 
-/// An application's container.
+/// The container of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
-    /// What its manager calls it: "podman", "docker", "oci".
+    /// The kind, as the container manager names it: "podman", "docker", "oci".
     pub kind: String,
-    /// It is in a user namespace: tables that it mounts are its own.
+    /// Whether the container is in a user namespace: a table that it mounts is then its own.
     pub in_user_namespace: bool,
-    /// Its entries end with it: nobody else has the table mounted.
+    /// Whether only this container has the table mounted: its entries then end with it.
     pub is_sole_mounter: bool,
-    /// Why the machine's table cannot be seen in it.
+    /// The error with which the host's table could not be mounted.
     pub mount_error: Option<Errno>,
 }
 
-/// Looks whether this is a container, and sees to it that the machine's table can be seen in it: where none is mounted,
-/// through a mount that ends with this process. In a user namespace it would be another table, an empty one that hides
-/// the machine's (Linux 6.7, commit 21ca59b365c0), so there nothing is mounted.
+/// Detects whether the tool runs in a container, and makes the host's table visible in it. If no table is mounted, this
+/// function mounts it in a mount namespace that ends with this process. In a user namespace it mounts nothing: there
+/// the kernel would create another table, an empty one that hides the host's (Linux 6.7, commit 21ca59b365c0).
 pub fn enter_container(host: &Host, kernel: (u32, u32)) -> Option<Container> {
     let kind = detect_app_container(host)?;
     let mut container = Container {
@@ -47,12 +49,12 @@ pub fn enter_container(host: &Host, kernel: (u32, u32)) -> Option<Container> {
     } else {
         mount_private_table(host).map_err(|errno| container.mount_error = Some(errno)).ok().flatten()
     };
-    // Until Linux 6.6 an entry keeps the table, mounted or not (simple_pin_fs in fs/binfmt_misc.c).
+    // Until Linux 6.6 an entry keeps the table alive, mounted or not (simple_pin_fs in fs/binfmt_misc.c).
     container.is_sole_mounter = is_newer == Some(true) && kernel >= (6, 7);
     Some(container)
 }
 
-/// Is this the container of an application?
+/// Whether the tool runs in the container of an application.
 pub fn is_app_container(host: &Host) -> bool {
     detect_app_container(host).is_some()
 }
@@ -62,7 +64,7 @@ fn detect_app_container(host: &Host) -> Option<String> {
 }
 
 impl Container {
-    /// Whether the table that is seen here is the machine's.
+    /// Checks that the visible table is the host's.
     pub fn check_is_host_table(&self, host: &Host) -> Result<()> {
         if let Some(errno) = self.mount_error {
             return Err(table::mount_error(host, errno));
@@ -73,26 +75,27 @@ impl Container {
         let kind = &self.kind;
         Err(Error::Unsupported {
             what: format!(
-                "this container ({kind}) is in a user namespace: the kernel would give it a table of its own, and what \
-                 is registered there works in it alone"
+                "this container ({kind}) is in a user namespace: the kernel would give it a table of its own, whose \
+                 entries work only in this container"
             ),
-            hint: "start it as root (sudo podman run --privileged …), or register on the machine itself; for one \
-                   command in here: binfmt-nix run -s SYSTEM -- COMMAND"
+            hint: "start the container as root (sudo podman run --privileged …), or register on the host; for one \
+                   command in this container: binfmt-nix run -s SYSTEM -- COMMAND"
                 .into(),
         })
     }
 
-    /// Whether what is registered here is the machine's, and stays; with `hold`, this process stays with it.
-    pub fn check_entries_persist(&self, host: &Host, hold: bool) -> Result<()> {
+    /// Checks that new entries would be the host's and would stay. With `keeps_running`, this process keeps running and
+    /// thus keeps the table mounted.
+    pub fn check_entries_persist(&self, host: &Host, keeps_running: bool) -> Result<()> {
         self.check_is_host_table(host)?;
         let kind = &self.kind;
-        if self.is_sole_mounter && !hold {
+        if self.is_sole_mounter && !keeps_running {
             return Err(Error::Conflict {
                 what: format!(
-                    "nobody but this container ({kind}) has the kernel's table mounted: entries would end with it, for \
-                     since Linux 6.7 they go with the last mount"
+                    "only this container ({kind}) has the kernel's table mounted: its entries would end with it, \
+                     because since Linux 6.7 the last unmount removes all entries"
                 ),
-                hint: "on the machine: mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc; or keep this \
+                hint: "on the host: mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc; or keep this \
                        container running: register SYSTEM --watch"
                     .into(),
             });
@@ -101,8 +104,9 @@ impl Container {
     }
 }
 
-/// Says whether nobody else had mounted it: the change time of `status` in a new table is when it was mounted; one that
-/// was there keeps its age (measured on 6.18).
+/// Mounts the table and returns whether it is a new one, that is, whether it was mounted nowhere else. The change time
+/// of `status` in a new table is the time of the mount; a table that already existed keeps its older time (measured on
+/// 6.18).
 fn mount_private_table(host: &Host) -> std::result::Result<Option<bool>, Errno> {
     let mount_time = host::metadata::file_timestamp_now();
     host::mount::make_mounts_private()?;
@@ -111,8 +115,8 @@ fn mount_private_table(host: &Host) -> std::result::Result<Option<bool>, Errno> 
     Ok(status.map(|status| (status.ctime(), status.ctime_nsec()) >= mount_time))
 }
 
-/// The kind of container this is, as container managers say it (systemd's CONTAINER_INTERFACE; podman's and docker's
-/// own files).
+/// Returns the kind of container, as the container manager declares it (systemd's CONTAINER_INTERFACE; the files that
+/// podman and docker create).
 pub fn detect_kind(host: &Host) -> Option<String> {
     if let Some(kind) = host.read_lossy(Path::new("/run/systemd/container")) {
         return Some(kind.trim().to_owned()).filter(|kind| !kind.is_empty());
@@ -120,7 +124,7 @@ pub fn detect_kind(host: &Host) -> Option<String> {
     if host.exists(Path::new("/run/.containerenv")) {
         return Some("podman".into());
     }
-    // A virtual machine may be made of an image's files, and have this one too.
+    // A virtual machine may be built from the files of an image, and have this file, too.
     if host.exists(Path::new("/.dockerenv")) && !(host.is_live() && host.in_initial_namespaces()) {
         return Some("docker".into());
     }
@@ -129,7 +133,8 @@ pub fn detect_kind(host: &Host) -> Option<String> {
     declared.filter(|kind| !kind.is_empty()).map(str::to_owned).or_else(|| detect_kind_from_env(host))
 }
 
-/// What only our own environment says: where the container has the machine's processes, or is a pod's.
+/// Returns the kind that only the tool's own environment declares: if the container shares the host's process
+/// namespace, or belongs to a pod.
 fn detect_kind_from_env(host: &Host) -> Option<String> {
     if !host.is_live() || host.in_initial_namespaces() {
         return None;
@@ -137,14 +142,15 @@ fn detect_kind_from_env(host: &Host) -> Option<String> {
     host::env::var("container").or_else(|| host::env::var("KUBERNETES_SERVICE_HOST").map(|_| "kubernetes".into()))
 }
 
-/// The table was mounted after the container's first process had started.
+/// Whether the table was mounted after the container's first process had started; `None` if unknown.
 pub fn is_table_newer(host: &Host) -> Option<bool> {
     let status = host.lstat(&table::entry_path("status")).ok()??;
     Some(to_milliseconds(status.ctime(), status.ctime_nsec()) > process_start_time(host, "1")?)
 }
 
-/// When a process was started, in milliseconds since 1970, to some 20 of them: field 22 of /proc/PID/stat counts
-/// hundredths of seconds since the boot (proc(5); USER_HZ is 100 wherever Linux runs today), as /proc/uptime does.
+/// Returns the start time of a process in milliseconds since 1970, exact to some 20 milliseconds. Field 22 of
+/// /proc/PID/stat counts hundredths of seconds since the boot (proc(5); USER_HZ is 100 wherever Linux runs today), as
+/// /proc/uptime does.
 pub fn process_start_time(host: &Host, process: &str) -> Option<i64> {
     let stat = host.read_lossy(&Path::new("/proc").join(process).join("stat"))?;
     let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
@@ -155,7 +161,7 @@ pub fn process_start_time(host: &Host, process: &str) -> Option<i64> {
     Some(i64::try_from(now).ok()?.saturating_sub(age))
 }
 
-/// Of a file's times.
+/// Converts a timestamp of a file to milliseconds.
 pub fn to_milliseconds(seconds: i64, nanoseconds: i64) -> i64 {
     seconds.saturating_mul(1000).saturating_add(nanoseconds.saturating_div(1_000_000))
 }

@@ -1,7 +1,7 @@
-//! The kernel's side: the binfmt_misc table, boot rules, containers, user namespaces, and the probe programs that show
-//! whether an entry works.
+//! The kernel's part of emulation: the binfmt_misc table, boot rules, containers, user namespaces, and the probe
+//! programs that show whether an entry works.
 //!
-//! Nothing here knows QEMU, Nix or the receipt.
+//! This room knows neither QEMU nor Nix nor the receipt.
 
 pub mod boot;
 pub mod container;

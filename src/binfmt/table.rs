@@ -1,8 +1,7 @@
-//! One binfmt_misc directory: the kernel's table of interpreters.
+//! The kernel's table: reads, adds and removes the entries of one binfmt_misc directory.
 //!
-//! What is said here about the kernel was read in Linux's `fs/binfmt_misc.c`
-//! and measured on Linux 6.18. Nothing here knows of QEMU, Nix or receipts,
-//! and nothing here ever writes to `status`: `-1` there deletes every entry.
+//! All claims about the kernel were read in Linux's `fs/binfmt_misc.c` and measured on Linux 6.18. This module knows
+//! neither QEMU nor Nix nor receipts. It never writes to `status`: `-1` there deletes every entry.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,30 +12,29 @@ use nix::errno::Errno;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 
-/// Where the table is mounted on every Linux.
+/// The mount point of the table on every Linux.
 pub const DIR: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What was found at [`DIR`].
+/// The state of [`DIR`].
 #[derive(Debug, Clone)]
 pub enum Table {
-    /// Mounted: its entries, newest first. That is the order in which the kernel
-    /// tries them, and the order in which it lists them.
+    /// A mounted table with its entries, newest first. The kernel tries and lists them in that order.
     Mounted {
-        /// those that we understand
+        /// the entries that could be parsed
         entries: Vec<Entry>,
-        /// names of those with flags or a type of a newer kernel
-        strange: Vec<String>,
-        /// `status` says "enabled": the whole table is looked at
+        /// the names of entries with flags or a type of a newer kernel
+        unsupported: Vec<String>,
+        /// whether `status` is "enabled": the kernel uses the table
         enabled: bool,
     },
-    /// The directory is there, but no table is mounted on it.
+    /// A directory on which no table is mounted.
     NotMounted,
     /// A tree below `--root` without `/proc`: an image, not a running system.
     Offline,
 }
 
 impl Table {
-    /// All entries, newest first.
+    /// Returns the entries that could be parsed, newest first.
     pub fn entries(&self) -> &[Entry] {
         match self {
             Self::Mounted { entries, .. } => entries,
@@ -44,60 +42,59 @@ impl Table {
         }
     }
 
-    /// No entry is left, whosever.
+    /// Whether the table has no entry of any tool.
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::Mounted { entries, strange, .. } => entries.is_empty() && strange.is_empty(),
+            Self::Mounted { entries, unsupported, .. } => entries.is_empty() && unsupported.is_empty(),
             Self::NotMounted | Self::Offline => true,
         }
     }
 
-    /// Names of entries with flags or a type of a newer kernel.
+    /// Returns the names of entries with flags or a type of a newer kernel.
     pub fn unsupported_entries(&self) -> &[String] {
         match self {
-            Self::Mounted { strange, .. } => strange,
+            Self::Mounted { unsupported, .. } => unsupported,
             Self::NotMounted | Self::Offline => &[],
         }
     }
 
-    /// The entry of that name.
+    /// Returns the entry of that name.
     pub fn find_entry(&self, name: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry_name(entry) == name)
     }
 
-    /// Is the name taken, by whatever entry?
+    /// Whether any entry has this name.
     pub fn has_entry(&self, name: &str) -> bool {
         self.unsupported_entries().iter().any(|other| other == name) || self.find_entry(name).is_some()
     }
 
-    /// Somebody wrote 0 to `status`: no entry of the table is looked at.
+    /// Whether `status` is "disabled" (0 was written to it): the kernel then ignores all entries of the table.
     pub fn is_switched_off(&self) -> bool {
         matches!(self, Self::Mounted { enabled: false, .. })
     }
 
-    /// The entry that the kernel picks for a file that starts with `head`: the
-    /// newest enabled one that matches.
+    /// Returns the entry that the kernel picks for a file that starts with `head`: the newest enabled one that matches.
     pub fn matching_entry(&self, head: &[u8]) -> Option<&Entry> {
         self.matching_entry_for_path(b"", head)
     }
 
-    /// The same for a file with a name, which rules by extension look at.
+    /// Like [`Self::matching_entry`], but also compares the file's path with rules by extension.
     pub fn matching_entry_for_path(&self, path: &[u8], head: &[u8]) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.enabled && entry.rule.matches_file(path, head))
     }
 }
 
-/// An entry's name as text.
+/// Returns the name of an entry as text.
 pub fn entry_name(entry: &Entry) -> String {
     String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned()
 }
 
-/// Path of a file in the table.
+/// Returns the path of a file in the table.
 pub fn entry_path(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
 }
 
-/// Reads the whole table. To open its directory also wakes systemd's automount on it.
+/// Reads the whole table. Opening its directory also triggers systemd's automount on it.
 pub fn read_table(host: &Host) -> Result<Table> {
     let Some(files) = host.read_kernel_dir(Path::new(DIR), |name| name != "register")? else {
         return Ok(if host.is_live() { Table::NotMounted } else { Table::Offline });
@@ -105,22 +102,22 @@ pub fn read_table(host: &Host) -> Result<Table> {
     if !files.iter().any(|(name, _)| name == "register") {
         return Ok(Table::NotMounted);
     }
-    let (mut entries, mut strange, mut enabled) = (Vec::new(), Vec::new(), true);
+    let (mut entries, mut unsupported, mut enabled) = (Vec::new(), Vec::new(), true);
     for (name, text) in files {
         match text {
             None => {}
             Some(text) if name == "status" => enabled = text.trim_ascii() != b"disabled",
             Some(text) => match Entry::parse(name.as_encoded_bytes(), &text) {
                 Ok(entry) => entries.push(entry),
-                Err(_) => strange.push(name.to_string_lossy().into_owned()),
+                Err(_) => unsupported.push(name.to_string_lossy().into_owned()),
             },
         }
     }
-    Ok(Table::Mounted { entries, strange, enabled })
+    Ok(Table::Mounted { entries, unsupported, enabled })
 }
 
-/// What an entry says, or `None` if it is gone. Its first word changes its length when somebody enables or disables it
-/// (`bm_entry_read`), so it is read at once.
+/// Reads the text of an entry; `None` if the entry no longer exists. The length of the first word changes when the
+/// entry is enabled or disabled (`bm_entry_read`), so one read call reads the whole text.
 fn read_entry_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     match host.open_nofollow(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -130,7 +127,7 @@ fn read_entry_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// May we register here? Says why not, before anything was changed.
+/// Checks, before anything is changed, that entries may be registered here.
 pub fn check_writable(host: &Host) -> Result<()> {
     let register = host.real_path(&entry_path("register"));
     match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
@@ -144,19 +141,19 @@ pub fn check_writable(host: &Host) -> Result<()> {
     }
 }
 
-/// Mounts the table. Since Linux 5.17 the directory comes with the module
-/// (commit 3ba442d5331f), so that the mount cannot load it by itself.
+/// Mounts the table. Since Linux 5.17 the module creates the directory (commit 3ba442d5331f). Without the directory
+/// there is nothing to mount on, so the mount cannot load the module, and this function loads it first.
 pub fn mount_table(host: &Host) -> Result<()> {
     if host.is_live() && !host.exists(Path::new(DIR)) {
         for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
-            // Whether that helped, the mount shows.
+            // The mount below shows whether this succeeded.
             drop(host::process::run_program(Path::new(program), &["binfmt_misc"]));
         }
     }
     host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| mount_error(host, errno))
 }
 
-/// What it means that the table could not be mounted.
+/// Describes why the table could not be mounted.
 pub fn mount_error(host: &Host, errno: Errno) -> Error {
     let what = format!("cannot mount binfmt_misc on {}: {}", host.real_path(Path::new(DIR)).display(), errno.desc());
     let hint = match errno {
@@ -166,14 +163,13 @@ pub fn mount_error(host: &Host, errno: Errno) -> Error {
         }
         _ => {
             "in a container, start it with --privileged (at least --cap-add SYS_ADMIN, and no AppArmor profile that \
-             forbids to mount), or register on the host"
+             forbids mounts), or register on the host"
         }
     };
     Error::Unsupported { what, hint: hint.into() }
 }
 
-/// Registers a rule with one write, reads it back, and compares. What does not
-/// read back as it was written is taken out again.
+/// Registers a rule with one write, reads the entry, and compares both. If they differ, removes the entry again.
 pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let line = rule.to_line()?;
@@ -190,28 +186,28 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
         }
     };
     match Entry::parse(name.as_bytes(), &text) {
-        Ok(back) if back.enabled && is_same_rule(&back.rule, rule) => return Ok(()),
+        Ok(entry) if entry.enabled && is_same_rule(&entry.rule, rule) => return Ok(()),
         _ => {}
     }
-    // Another tool may have put its own in the place of ours by now.
+    // Another tool may have replaced the entry in the meantime.
     let interpreter_line = [b"interpreter ", rule.interpreter.as_slice()].concat();
     remove_entry_if(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == interpreter_line))?;
-    let back = String::from_utf8_lossy(&text).trim().replace('\n', ", ");
-    Err(Error::NotWorking { name, why: format!("it reads back as {back:?}") })
+    let text = String::from_utf8_lossy(&text).trim().replace('\n', ", ");
+    Err(Error::NotWorking { name, why: format!("the kernel shows it as {text:?}") })
 }
 
-/// Removes our entry; one that is not there is fine. `false`: another one is in
-/// its place, and stays.
+/// Removes the entry of a rule; a missing entry is no error. Returns `false` if another rule has the name; that entry
+/// stays.
 pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let ours = |text: &[u8]| Entry::parse(name.as_bytes(), text).is_ok_and(|found| is_same_rule(&found.rule, rule));
-    remove_entry_if(host, &name, ours)
+    let is_ours = |text: &[u8]| Entry::parse(name.as_bytes(), text).is_ok_and(|found| is_same_rule(&found.rule, rule));
+    remove_entry_if(host, &name, is_ours)
 }
 
-/// What was read is what is removed: an open file stays that of the entry that
-/// it was opened for (`bm_entry_write` goes by the inode), and one that another
-/// tool has replaced since is out of the table already.
-fn remove_entry_if(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
+/// Removes an entry if its text meets a condition. The entry that was read is the entry that is removed: an open file
+/// stays bound to its entry (`bm_entry_write` goes by the inode). If another tool has replaced that entry in the
+/// meantime, the entry is already out of the table.
+fn remove_entry_if(host: &Host, name: &str, condition: impl Fn(&[u8]) -> bool) -> Result<bool> {
     let path = entry_path(name);
     let failed = |e| Error::io("remove the entry", &host.real_path(&path), e);
     let mut file = match host.open_kernel_file(&path) {
@@ -219,14 +215,14 @@ fn remove_entry_if(host: &Host, name: &str, ours: impl Fn(&[u8]) -> bool) -> Res
         opened => opened.map_err(failed)?,
     };
     let text = host::kernel_files::read_once(&file).map_err(failed)?;
-    if !ours(&text) {
+    if !condition(&text) {
         return Ok(false);
     }
     host::kernel_files::write_once(&mut file, b"-1", &path).map_err(failed)?;
     Ok(true)
 }
 
-/// Equal but for the spelling of flags (C implies O) and masks of all ones.
+/// Whether two rules are equal, apart from the spelling of flags (C implies O) and masks of all ones.
 pub fn is_same_rule(a: &Rule, b: &Rule) -> bool {
     a.name == b.name
         && a.interpreter == b.interpreter
@@ -234,7 +230,7 @@ pub fn is_same_rule(a: &Rule, b: &Rule) -> bool {
         && a.flags.normalised() == b.flags.normalised()
 }
 
-/// One line about an entry, for messages.
+/// Describes an entry in one line, for messages.
 pub fn describe_entry(entry: &Entry) -> String {
     let line = entry.rule.to_line().unwrap_or_default();
     let state = if entry.enabled { "" } else { " (disabled)" };
@@ -243,11 +239,13 @@ pub fn describe_entry(entry: &Entry) -> String {
 
 fn describe_refusal(e: &io::Error) -> String {
     let meaning = match e.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EEXIST) => "an entry of that name exists",
+        Some(Errno::EEXIST) => "an entry of that name already exists",
         Some(Errno::ENOENT) => "the interpreter's file does not exist",
-        Some(Errno::EACCES) => "the interpreter cannot be executed: mode, or a file system mounted noexec",
+        Some(Errno::EACCES) => {
+            "the interpreter cannot be executed: its mode forbids it, or its file system is mounted noexec"
+        }
         Some(Errno::ETXTBSY) => "the interpreter's file is open for writing",
-        Some(Errno::EINVAL) => "the kernel does not understand the line; before Linux 4.8 there is no flag F",
+        Some(Errno::EINVAL) => "the kernel rejects the line; before Linux 4.8 there is no flag F",
         Some(Errno::EPERM) => "not permitted",
         _ => return e.to_string(),
     };

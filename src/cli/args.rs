@@ -114,7 +114,7 @@ pub struct RunArgs {
     /// option they cannot map ids inside.
     #[arg(long)]
     pub map_root: bool,
-    /// Print which entries of the machine's own table are copied
+    /// Print how many of the machine's own entries are copied
     #[arg(long, short)]
     pub verbose: bool,
     /// The command and its arguments; default: your shell

@@ -111,8 +111,8 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Show the cached downloads, or remove them
     ///
-    /// The cache holds downloads by their digest, in $XDG_CACHE_HOME/binfmt-nix or ~/.cache/binfmt-nix. Every file is
-    /// verified again before it is used.
+    /// The cache holds downloads by their digest, in $XDG_CACHE_HOME/binfmt-nix or ~/.cache/binfmt-nix, and for root in
+    /// /var/cache/binfmt-nix. Every file is verified again before it is used.
     Cache(CacheArgs),
     /// Explain why a program runs or does not run
     ///

@@ -21,9 +21,9 @@ pub struct SourceArgs {
     /// local path.
     #[arg(long, value_name = "PATH|URL|IMAGE", conflicts_with_all = ["source", "qemu", "mirror"])]
     pub from: Option<PathBuf>,
-    /// Refuse the file of --from unless it has this SHA-256
+    /// Reject the file of --from unless it has this SHA-256
     ///
-    /// A file with another digest is refused before anything in it is read. The exit status is then 5.
+    /// A file with another digest is rejected before anything in it is read. The exit status is then 5.
     #[arg(long, value_name = "HEX", requires = "from")]
     pub sha256: Option<String>,
     /// Do not verify the digest of --from
@@ -34,7 +34,7 @@ pub struct SourceArgs {
     /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"
     ///
     /// Releases by number have pinned digests. `latest` is the newest release that Debian signed, in trixie-backports
-    /// or trixie: Debian's keys are compiled in, and a list that is too old is refused.
+    /// or trixie: Debian's keys are compiled in, and an expired list is rejected.
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["from", "qemu"])]
     pub qemu_version: Option<String>,
     /// Download nothing; use what is on this machine
@@ -59,7 +59,7 @@ pub struct SourceArgs {
 /// The values of `--source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SourceKind {
-    /// The installed one, else a good one of the host, else a download
+    /// The installed one, a good one of the host, the cache, or a download
     Auto,
     /// The newest good static QEMU of the host, or the reason against each
     Host,

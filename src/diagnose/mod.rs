@@ -1,4 +1,5 @@
-//! What runs foreign programs on this machine, whether it works, and why not. This room changes nothing.
+//! Diagnosis: shows which entries run foreign programs on this machine, whether they work, and why not. This room
+//! changes nothing.
 //!
 //! [`status`] lists the systems, [`verify`] runs probe programs, [`doctor`] names causes and repairs, [`explain`] shows
 //! what execve(2) does with a file.

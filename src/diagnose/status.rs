@@ -1,7 +1,6 @@
-//! `status`: which entry runs the programs of each system, and whether it works.
+//! `status`: finds the entry that runs the programs of each system, and whether it works.
 //!
-//! `status --json` prints [`Status`] as it is: fields are added, not changed,
-//! within one `version`.
+//! `status --json` prints [`StatusReport`] as it is: fields are added, not changed, within one `version`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -31,7 +30,7 @@ use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::{Artifact, Record, System};
 use crate::sha256::Sha256;
 
-/// The machine's foreign systems.
+/// The state of the machine's foreign systems.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StatusReport {
@@ -39,19 +38,19 @@ pub struct StatusReport {
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
-    /// Whether something that this tool made exists that belongs to no registered system: a run
-    /// is in progress, was interrupted, or had to leave something. The same command
-    /// completes it; `unregister all` removes it, or reports what remains.
+    /// Whether a file or an entry that this tool made belongs to no registered system: a run is in progress, was
+    /// interrupted, or could not remove everything. Running the same command again completes the run;
+    /// `unregister all` removes the rest, or reports what remains.
     pub unfinished: bool,
     /// The process that runs `register --watch`, as it describes itself; null if none was found.
     pub holder: Option<String>,
 }
 
-/// One system.
+/// The state of one system.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SystemStatus {
-    /// QEMU's name of it.
+    /// QEMU's name of the system.
     pub system: &'static str,
     /// Whether its programs run.
     pub state: Health,
@@ -73,11 +72,11 @@ pub struct SystemStatus {
     pub source: Option<String>,
     /// The maker of the entry.
     pub by: Owner,
-    /// Whether `register --watch` made it in memory, and registers it again if it is removed.
+    /// Whether `register --watch` made the entry, with an emulator in memory, and registers it again if it is removed.
     pub held: bool,
-    /// Whether Nix builds for all of the system's names; null if Nix could not be asked.
+    /// Whether Nix builds for all of the system's names; null if Nix could not report its settings.
     pub nix_knows: Option<bool>,
-    /// What is wrong, if something is.
+    /// The problem, if there is one.
     pub detail: Option<String>,
 }
 
@@ -94,13 +93,13 @@ pub enum Health {
     NotProven,
     /// A program was started and failed.
     Broken,
-    /// It is registered, but no entry runs its programs.
+    /// The system is registered, but no entry runs its programs.
     Missing,
 }
 
 /// Examines every system that has an entry or is in the receipt.
-pub fn gather_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>) -> StatusReport {
-    let systems = Arch::ALL.iter().filter_map(|arch| system_status(host, facts, answer, arch)).collect();
+pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> StatusReport {
+    let systems = Arch::ALL.iter().filter_map(|arch| system_status(host, facts, config, arch)).collect();
     StatusReport {
         version: 1,
         systems,
@@ -112,12 +111,12 @@ pub fn gather_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>) -> 
 /// Whether unchanged files or entries of ours exist that no registered system needs.
 fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
-    let needed = |record: &Record| match (&record.target, &record.made) {
+    let is_needed = |record: &Record| match (&record.target, &record.made) {
         (Some(target), _) => systems.contains_key(target),
         (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(|system| system.nix),
         (None, _) => !systems.is_empty(),
     };
-    let has_orphans = facts.records().any(|(record, now)| *now == RecordState::Unchanged && !needed(record));
+    let has_orphans = facts.records().any(|(record, state)| *state == RecordState::Unchanged && !is_needed(record));
     has_orphans || (systems.is_empty() && host.exists(Path::new(paths::RECEIPT)))
 }
 
@@ -128,42 +127,42 @@ fn has_stale_files(host: &Host) -> bool {
     dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(is_temp)))
 }
 
-fn system_status(host: &Host, facts: &Facts, answer: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {
-    let case = verify::build_context(facts, arch);
-    let known = facts.receipt.systems.get(arch.target);
-    let has_artifacts = known.is_none() && has_artifacts_of(facts, arch);
-    if case.entry.is_none() && known.is_none() && !has_artifacts {
+fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {
+    let context = verify::build_context(facts, arch);
+    let registered = facts.receipt.systems.get(arch.target);
+    let has_artifacts = registered.is_none() && has_artifacts_of(facts, arch);
+    if context.entry.is_none() && registered.is_none() && !has_artifacts {
         return None;
     }
-    let mut tried = match case.entry {
-        Some(_) => try_system(&case),
+    let mut trial = match context.entry {
+        Some(_) => try_system(&context),
         None => SystemTrial::without_trial(Health::Missing, (!has_artifacts).then(|| missing_text(arch))),
     };
-    let pinned = match (case.entry, tried.running.take()) {
+    let binary = match (context.entry, trial.running.take()) {
         (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
         _ => RunningBinary::default(),
     };
-    let stale = case.entry.and_then(|entry| running_binary::describe_replaced(entry, &pinned));
-    let detail = tried.detail.or(stale).or_else(|| has_artifacts.then(|| interrupted_text(arch)));
+    let stale = context.entry.and_then(|entry| running_binary::describe_replaced(entry, &binary));
+    let detail = trial.detail.or(stale).or_else(|| has_artifacts.then(|| interrupted_text(arch)));
     Some(SystemStatus {
         system: arch.target,
-        state: tried.state,
-        entry: case.entry.map(entry_name),
-        flags: case.entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: case.entry.map(|entry| running_binary::interpreter_path(entry).display().to_string()),
-        source: known
-            .filter(|system| is_recorded_emulator(facts, system, case.entry))
+        state: trial.state,
+        entry: context.entry.map(entry_name),
+        flags: context.entry.map(|entry| entry.rule.flags.to_string()),
+        interpreter: context.entry.map(|entry| running_binary::interpreter_path(entry).display().to_string()),
+        source: registered
+            .filter(|system| is_recorded_emulator(facts, system, context.entry))
             .map(|system| system.source.clone()),
-        by: owner_of(facts, case.entry),
-        held: case
+        by: owner_of(facts, context.entry),
+        held: context
             .entry
             .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
-        nix_knows: answer.map(|answer| answer.missing_systems(arch.nix_systems).is_empty()),
-        detail: detail.or_else(|| nix_not_configured(host, facts, arch, known?)),
-        qemu: pinned.qemu,
-        sha256: pinned.sha256,
-        on_disk: pinned.on_disk,
-        in_chroot: tried.in_chroot,
+        nix_knows: config.map(|config| config.missing_systems(arch.nix_systems).is_empty()),
+        detail: detail.or_else(|| nix_not_configured(host, facts, arch, registered?)),
+        qemu: binary.qemu,
+        sha256: binary.sha256,
+        on_disk: binary.on_disk,
+        in_chroot: trial.in_chroot,
     })
 }
 
@@ -178,27 +177,27 @@ fn is_recorded_emulator(facts: &Facts, system: &System, entry: Option<&Entry>) -
 pub struct CheckReport {
     /// The version of this format: 1.
     pub version: u32,
-    /// QEMU's name of it.
+    /// QEMU's name of the system.
     pub system: &'static str,
     /// Whether its programs run; `works` is exit status 0, and everything else 3.
     pub state: Health,
-    /// What is wrong, if something is.
+    /// The problem, if there is one.
     pub detail: Option<String>,
 }
 
 /// Examines one system.
 pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
-    let case = verify::build_context(facts, arch);
-    let tried = try_system(&case);
-    let is_stale = match (case.entry, &tried.running) {
+    let context = verify::build_context(facts, arch);
+    let trial = try_system(&context);
+    let is_stale = match (context.entry, &trial.running) {
         (Some(entry), Some(running)) => running_binary::is_replaced(entry, running),
         _ => false,
     };
-    let stale = is_stale.then(|| "by another file than its path names now; status says which".to_owned());
+    let stale = is_stale.then(|| "by another file than the one at its path now; status shows both".to_owned());
     // The host of a container may have the entry.
-    let missing = case.entry.is_none() && tried.state == Health::Broken;
-    let state = if missing { Health::Missing } else { tried.state };
-    CheckReport { version: 1, system: arch.target, state, detail: tried.detail.or(stale) }
+    let missing = context.entry.is_none() && trial.state == Health::Broken;
+    let state = if missing { Health::Missing } else { trial.state };
+    CheckReport { version: 1, system: arch.target, state, detail: trial.detail.or(stale) }
 }
 
 /// The result of the probe.
@@ -216,19 +215,19 @@ impl SystemTrial {
 }
 
 /// Runs the probe in a chroot. A probe that runs there runs outside, too, so the outside is tried only if it fails.
-fn try_system(case: &VerifyContext) -> SystemTrial {
-    let shut_in = isolated::run_isolated(Isolation::Chroot, case.arch);
-    if let ProbeResult::Ran(ProbeOutput { program, .. }) = shut_in {
+fn try_system(context: &VerifyContext) -> SystemTrial {
+    let in_chroot_result = isolated::run_isolated(Isolation::Chroot, context.arch);
+    if let ProbeResult::Ran(ProbeOutput { program, .. }) = in_chroot_result {
         return SystemTrial { state: Health::Works, detail: None, in_chroot: Some(true), running: program };
     }
-    let direct = probe::run_direct(case.arch);
+    let direct = probe::run_direct(context.arch);
     let ProbeResult::Ran(ProbeOutput { program, .. }) = direct else {
         let state = if matches!(direct, ProbeResult::NotRun(_)) { Health::NotProven } else { Health::Broken };
-        return SystemTrial::without_trial(state, Some(case.direct_cause(&direct).why));
+        return SystemTrial::without_trial(state, Some(context.direct_cause(&direct).why));
     };
-    let why = case.isolated_cause(&shut_in).why;
-    let (state, in_chroot, detail) = match shut_in {
-        ProbeResult::NotRun(_) => (Health::Works, None, format!("in a chroot it could not be tried: {why}")),
+    let why = context.isolated_cause(&in_chroot_result).why;
+    let (state, in_chroot, detail) = match in_chroot_result {
+        ProbeResult::NotRun(_) => (Health::Works, None, format!("a start in a chroot could not be tried: {why}")),
         _ => (Health::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
     };
     SystemTrial { state, detail: Some(detail), in_chroot, running: program }
@@ -237,24 +236,28 @@ fn try_system(case: &VerifyContext) -> SystemTrial {
 fn missing_text(arch: &Arch) -> String {
     let system = arch.target;
     format!(
-        "no entry runs its programs any more; binfmt-nix register {system} puts it back, unregister {system} takes \
-         the rest away"
+        "the entry was removed, so nothing runs its programs; binfmt-nix register {system} adds it again, unregister \
+         {system} removes the rest"
     )
 }
 
-/// Whether anything that we made is unchanged.
+/// Whether an unchanged file or entry exists that this tool made for the system.
 fn has_artifacts_of(facts: &Facts, arch: &Arch) -> bool {
-    facts.records().any(|(record, now)| *now == RecordState::Unchanged && record.target.as_deref() == Some(arch.target))
+    facts
+        .records()
+        .any(|(record, state)| *state == RecordState::Unchanged && record.target.as_deref() == Some(arch.target))
 }
 
 fn interrupted_text(arch: &Arch) -> String {
     let system = arch.target;
-    format!("its registration was cut short; binfmt-nix register {system} completes it, unregister {system} undoes it")
+    format!(
+        "its registration was interrupted; binfmt-nix register {system} completes it, unregister {system} undoes it"
+    )
 }
 
-/// The problem that Nix was configured for the system, but its files do not list
-/// it. If this tool must not change the files, only Nix knows.
-fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, known: &System) -> Option<String> {
+/// Describes the problem that Nix was configured for the system, but its files no longer list the system. If this tool
+/// must not change the files, it does not judge them either: only Nix knows its effective settings.
+fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &System) -> Option<String> {
     let included = match &facts.nix.state {
         ConfState::LeaveAlone(_) => return None,
         ConfState::Absent => false,
@@ -263,7 +266,7 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, known: &System) -
     let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
     let is_configured =
         included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
-    (known.nix && !is_configured)
+    (registered.nix && !is_configured)
         .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }
 

@@ -1,35 +1,34 @@
-//! The text of nix.conf: one `!include` line in, the same line out.
+//! Edits the text of nix.conf: adds one `!include` line, and removes it again.
 //!
-//! Pure, and on bytes: a comment in Latin-1 or a CRLF line end is nobody's
-//! fault. Nix reads `name = value` lines split on white space, `#` starts a
-//! comment anywhere, and `!include FILE` takes a missing file silently, looked
-//! for beside the including one (Nix 2.36, `libutil/configuration.cc`).
+//! The functions are pure and work on bytes, because a nix.conf may have a comment in Latin-1 or CRLF line ends. Nix
+//! splits `name = value` lines on white space, and `#` starts a comment anywhere. `!include FILE` is resolved relative
+//! to the including file and ignores a missing file (Nix 2.36, `libutil/configuration.cc`).
 
 use std::path::Path;
 
 use crate::sanitize::is_printable;
 
-/// Our own file's name, beside nix.conf.
+/// The name of our own file, in the directory of nix.conf.
 pub const OWN_FILE_NAME: &str = "binfmt-nix.conf";
-/// The line that brings it in.
+/// The line that includes our own file.
 pub const INCLUDE_LINE: &str = "!include binfmt-nix.conf";
 
-/// A nix.conf with our line at its end.
+/// The text of a nix.conf with our line at its end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EditedConf {
     /// The new content.
     pub text: Vec<u8>,
-    /// The last line had no line end, and was given one.
+    /// Whether a line end was added to the last line, because it had none.
     pub newline_added: bool,
 }
 
-/// Does the text include this file, by its bare name or in /etc/nix?
+/// Whether the text includes this file, by its bare name or by its path in /etc/nix.
 pub fn has_include(text: &[u8], file: &str) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| is_include_line(line, file))
 }
 
-/// Appends our line. It comes last because later lines win: `extra-…` must
-/// append to whatever stands before.
+/// Appends our line. It comes last because later lines take precedence: `extra-…` must append to the values of all
+/// lines before.
 pub fn add_include(text: &[u8]) -> EditedConf {
     let end: &[u8] = if text.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
     let newline_added = !text.is_empty() && !text.ends_with(b"\n");
@@ -42,9 +41,8 @@ pub fn add_include(text: &[u8]) -> EditedConf {
     EditedConf { text, newline_added }
 }
 
-/// Takes our line out again, wherever it is now; other lines stay as they are.
-/// The line end that we gave to the last line goes with it, if that line is
-/// still the last.
+/// Removes our line, wherever it is now; other lines stay as they are. Also removes the line end that [`add_include`]
+/// added, if our line is still the last.
 pub fn remove_include(text: &[u8], newline_added: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut is_own_line_last = false;
@@ -70,22 +68,21 @@ fn is_include_line(line: &[u8], file: &str) -> bool {
         && words.next().is_none()
 }
 
-/// One emulated guest, as Nix has to be told of it.
+/// One emulated system, as the settings of Nix need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NixGuest<'a> {
-    /// `aarch64-linux`, …
+    /// The names that Nix has for the system: `aarch64-linux`, …
     pub systems: &'a [&'a str],
-    /// The emulator's logical path.
+    /// The logical path of the emulator.
     pub interpreter: &'a Path,
 }
 
-/// The setting lines for these guests, without comments.
+/// Returns the setting lines for these systems, without comments.
 ///
-/// `extra-platforms` is a setting's real name, so `extra-platforms = X` would
-/// replace Nix's default and lose `i686-linux`; `extra-extra-platforms` appends.
-/// A sandbox path that ends in `?` may be missing without breaking every build.
-/// A path that Nix could not read back (white space, `#`, `=`, `?`) or a person could not read is left out:
-/// with flag F the sandbox does not need it.
+/// `extra-platforms` is the real name of a setting, so `extra-platforms = X` would replace Nix's default and lose
+/// `i686-linux`; `extra-extra-platforms` appends. A sandbox path that ends in `?` may be missing without breaking every
+/// build. A path is omitted if Nix could not parse it (white space, `#`, `=`, `?`) or a person could not read it: with
+/// flag F the sandbox does not need it.
 pub fn setting_lines(guests: &[NixGuest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
     let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path_entry(guest.interpreter)).collect();
@@ -108,15 +105,15 @@ fn sandbox_path_entry(path: &Path) -> Option<String> {
 const FILE_HEADER: &str = "# Written by binfmt-nix. It is rewritten by `binfmt-nix register` and goes with\n\
                       # `binfmt-nix unregister`; put settings of your own into nix.conf.\n";
 
-/// Is this a file as we write it, whatever the guests?
+/// Whether this is the text of a file that [`own_file_text`] could have written, for any systems.
 pub fn is_own_file(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let settings = ["extra-extra-platforms = ", "extra-sandbox-paths = "];
-    let own = |line: &str| settings.iter().any(|setting| line.starts_with(setting));
-    text.strip_prefix(FILE_HEADER).is_some_and(|lines| lines.lines().all(own))
+    let is_own_line = |line: &str| settings.iter().any(|setting| line.starts_with(setting));
+    text.strip_prefix(FILE_HEADER).is_some_and(|lines| lines.lines().all(is_own_line))
 }
 
-/// The whole of our own file.
+/// Returns the whole text of our own file.
 pub fn own_file_text(guests: &[NixGuest]) -> String {
     let mut text = String::from(FILE_HEADER);
     for line in setting_lines(guests) {
@@ -140,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_others_added_later() {
+    fn keeps_lines_that_were_added_later() {
         let text = b"a = b\n!include binfmt-nix.conf\nc = d\n";
         assert_eq!(remove_include(text, true), b"a = b\nc = d\n");
     }
 
     #[test]
-    fn knows_its_line_in_every_spelling() {
+    fn finds_the_include_line_in_every_spelling() {
         for line in
             ["!include binfmt-nix.conf", "  include /etc/nix/binfmt-nix.conf # x\r", "!include\tbinfmt-nix.conf"]
         {
@@ -160,19 +157,19 @@ mod tests {
     #[test]
     fn appends_to_the_platforms_and_makes_paths_optional() {
         let guest = |path| NixGuest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
-        let both = ["extra-extra-platforms = armv7l-linux armv6l-linux", "extra-sandbox-paths = /x/qemu-arm?"];
-        assert_eq!(setting_lines(&[guest("/x/qemu-arm")]), both);
-        assert_eq!(setting_lines(&[guest("/a b/qemu-arm")]), both[..1]);
+        let lines = ["extra-extra-platforms = armv7l-linux armv6l-linux", "extra-sandbox-paths = /x/qemu-arm?"];
+        assert_eq!(setting_lines(&[guest("/x/qemu-arm")]), lines);
+        assert_eq!(setting_lines(&[guest("/a b/qemu-arm")]), lines[..1]);
         assert_eq!(setting_lines(&[]), Vec::<String>::new());
     }
 
     proptest! {
         #[test]
-        fn undo_gives_the_very_bytes_back(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn removing_the_line_restores_the_original_bytes(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assume!(!has_include(&text, "binfmt-nix.conf"));
-            let after = add_include(&text);
-            prop_assert!(has_include(&after.text, "binfmt-nix.conf"));
-            prop_assert_eq!(remove_include(&after.text, after.newline_added), text);
+            let edited = add_include(&text);
+            prop_assert!(has_include(&edited.text, "binfmt-nix.conf"));
+            prop_assert_eq!(remove_include(&edited.text, edited.newline_added), text);
         }
     }
 }

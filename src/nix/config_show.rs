@@ -1,30 +1,30 @@
-//! What Nix itself says its settings are. Claims about Nix come from here.
+//! The effective settings of the installed Nix, as `nix config show` prints them. All statements of the tool about what
+//! Nix is configured for are based on them.
 
 use std::path::PathBuf;
 
 use crate::host::{self, Host};
 
-/// The effective settings that matter here, as Nix printed them.
+/// The effective settings that this tool needs, as Nix printed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NixConfig {
-    /// `extra-platforms`, after every file and default.
+    /// The value of `extra-platforms`, from all files and the default.
     pub extra_platforms: Vec<String>,
-    /// `sandbox`: `true`, `false` or `relaxed`.
+    /// The value of `sandbox`: `true`, `false` or `relaxed`.
     pub sandbox: String,
-    /// `system`: its own.
+    /// The value of `system`: the native system.
     #[serde(skip)]
     pub system: Option<String>,
-    /// `system-features`: what builds may require of it.
+    /// The value of `system-features`: the features that builds may require.
     #[serde(skip)]
     pub features: Option<Vec<String>>,
 }
 
-/// Asks the machine's Nix. `None`: there is none that root may run, or it did
-/// not answer.
+/// Runs the machine's Nix to get its settings. Returns `None` if no Nix is installed that root may run, or if it fails.
 ///
-/// The environment is fixed, so the answer is that of root's own shell and of
-/// the daemon, not of a user whose own nix.conf says otherwise.
+/// The environment is fixed. So the settings are those of root's own shell and of the daemon, not those of a user with
+/// a nix.conf of their own.
 pub fn show_config(host: &Host) -> Option<NixConfig> {
     let program = find_nix(host)?;
     // `config show` since Nix 2.20; `show-config` is the older name.
@@ -37,7 +37,7 @@ pub fn show_config(host: &Host) -> Option<NixConfig> {
     })
 }
 
-/// A Nix that only root could have put there.
+/// Finds a Nix that only root could have installed.
 pub(super) fn find_nix(host: &Host) -> Option<PathBuf> {
     let places = [
         "/nix/var/nix/profiles/default/bin/nix",
@@ -49,7 +49,7 @@ pub(super) fn find_nix(host: &Host) -> Option<PathBuf> {
     host.find_trusted_program(&places)
 }
 
-/// Reads `name = value` lines; `None` if the platforms are not among them.
+/// Parses `name = value` lines; `None` if `extra-platforms` is not among them.
 pub fn parse_config(output: &str) -> Option<NixConfig> {
     let value = |name: &str| {
         output.lines().find_map(|line| {
@@ -67,10 +67,10 @@ pub fn parse_config(output: &str) -> Option<NixConfig> {
 }
 
 impl NixConfig {
-    /// Those of `systems` that Nix would not build.
+    /// Returns those of `systems` that Nix would not build.
     pub fn missing_systems<'a>(&self, systems: &[&'a str]) -> Vec<&'a str> {
-        let known = |system: &&str| self.extra_platforms.iter().any(|have| have == system);
-        systems.iter().filter(|system| !known(system)).copied().collect()
+        let is_configured = |system: &&str| self.extra_platforms.iter().any(|platform| platform == system);
+        systems.iter().filter(|system| !is_configured(system)).copied().collect()
     }
 }
 
@@ -79,15 +79,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_nix_prints() {
+    fn parses_the_output_of_config_show() {
         let text = "extra-platforms = aarch64-linux i686-linux\nsandbox = true\nsandbox-paths = /a=/b\n\
                     system = x86_64-linux\nsystem-features = benchmark kvm\n";
-        let answer = parse_config(text).unwrap_or_default();
-        assert_eq!(answer.extra_platforms, ["aarch64-linux", "i686-linux"]);
-        assert_eq!(answer.sandbox, "true");
-        assert_eq!(answer.system.as_deref(), Some("x86_64-linux"));
-        assert_eq!(answer.features.clone().unwrap_or_default(), ["benchmark", "kvm"]);
-        assert_eq!(answer.missing_systems(&["aarch64-linux", "riscv64-linux"]), ["riscv64-linux"]);
+        let config = parse_config(text).unwrap_or_default();
+        assert_eq!(config.extra_platforms, ["aarch64-linux", "i686-linux"]);
+        assert_eq!(config.sandbox, "true");
+        assert_eq!(config.system.as_deref(), Some("x86_64-linux"));
+        assert_eq!(config.features.clone().unwrap_or_default(), ["benchmark", "kvm"]);
+        assert_eq!(config.missing_systems(&["aarch64-linux", "riscv64-linux"]), ["riscv64-linux"]);
         assert_eq!(parse_config("nothing of the kind"), None);
     }
 }

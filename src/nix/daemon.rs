@@ -1,17 +1,17 @@
-//! The nix-daemon reads its settings when it starts; a change needs a restart.
+//! Restarts the nix-daemon, which reads its settings only when it starts.
 
 use std::path::Path;
 
 use crate::host::{self, Host};
 
-/// What became of the daemon.
+/// The result of a restart of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DaemonRestart {
-    /// None runs: the next one reads the new settings.
+    /// No daemon runs: the next one reads the new settings.
     NotRunning,
-    /// Restarted, by this command.
+    /// The daemon was restarted with this command.
     Done(String),
-    /// It runs, and has to be restarted by hand.
+    /// The daemon runs and has to be restarted manually, for this reason.
     ByHand(String),
 }
 
@@ -29,14 +29,14 @@ pub fn restart_daemon(host: &Host) -> DaemonRestart {
     if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
         return run_restart_command("/sbin/rc-service", &["nix-daemon", "restart"]);
     }
-    DaemonRestart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts: restart it"))
+    DaemonRestart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts; restart it"))
 }
 
 fn restart_with_systemd() -> DaemonRestart {
     let systemctl = Path::new("/usr/bin/systemctl");
-    // `try-restart` leaves a stopped unit alone, but to say so we have to ask.
+    // `try-restart` does not start a stopped unit, but does not report whether it restarted one.
     match host::process::run_program(systemctl, &["is-active", "--quiet", "nix-daemon.service"]) {
-        Ok(answer) if answer.status.success() => {
+        Ok(output) if output.status.success() => {
             run_restart_command("/usr/bin/systemctl", &["restart", "nix-daemon.service"])
         }
         _ => DaemonRestart::NotRunning,
@@ -46,13 +46,13 @@ fn restart_with_systemd() -> DaemonRestart {
 fn run_restart_command(program: &str, args: &[&str]) -> DaemonRestart {
     let line = format!("{program} {}", args.join(" "));
     match host::process::run_program(Path::new(program), args) {
-        Ok(done) if done.status.success() => DaemonRestart::Done(line),
-        Ok(done) => DaemonRestart::ByHand(format!("{line} failed ({}): {}", done.status, done.stderr.trim())),
+        Ok(output) if output.status.success() => DaemonRestart::Done(line),
+        Ok(output) => DaemonRestart::ByHand(format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
         Err(e) => DaemonRestart::ByHand(format!("{line} failed: {e}")),
     }
 }
 
-/// The process number of a nix-daemon, by the name in /proc/PID/cmdline.
+/// Finds the process id of a nix-daemon by its name in /proc/PID/cmdline.
 fn find_daemon(host: &Host) -> Option<u32> {
     let names = host.list_dir(Path::new("/proc")).ok()?;
     names.iter().find_map(|name| {

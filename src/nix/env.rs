@@ -1,24 +1,23 @@
-//! What the command finds in its environment. Pure.
+//! Environment variables for the command of `run`. Pure.
 
 use crate::nix::conf::{self, NixGuest};
 
-/// `NIX_CONFIG` with the lines for these guests at its end, where they append to
-/// whatever the user has set there (nix.conf(5): it is read last of all).
+/// Returns `NIX_CONFIG` with the lines for these systems at its end, where they append to the user's own settings
+/// (nix.conf(5): the variable is read after all files).
 ///
-/// The interpreters are no sandbox paths: the entries have flag F.
-pub fn extend_nix_config(before: Option<&str>, systems: &[&str]) -> Option<String> {
+/// The interpreters are not added to the sandbox paths: the entries have flag F.
+pub fn extend_nix_config(existing: Option<&str>, systems: &[&str]) -> Option<String> {
     let guest = NixGuest { systems, interpreter: std::path::Path::new("") };
     let line = conf::setting_lines(&[guest]).into_iter().next()?;
-    Some(match before {
-        Some(before) if before.ends_with('\n') => format!("{before}{line}"),
-        Some(before) if !before.is_empty() => format!("{before}\n{line}"),
+    Some(match existing {
+        Some(existing) if existing.ends_with('\n') => format!("{existing}{line}"),
+        Some(existing) if !existing.is_empty() => format!("{existing}\n{line}"),
         _ => line,
     })
 }
 
-/// What rootless podman and buildah have to know, to take the namespace that
-/// they are in for one that they made themselves (containers/storage
-/// `pkg/unshare/unshare_linux.go`).
+/// Returns the variables with which rootless podman and buildah use the current namespace as if they had created it
+/// (containers/storage `pkg/unshare/unshare_linux.go`).
 pub fn container_variables(uid: u32, gid: u32) -> [(&'static str, String); 3] {
     [
         ("_CONTAINERS_USERNS_CONFIGURED", "done".to_owned()),
@@ -32,9 +31,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_own_settings_stay() {
+    fn keeps_the_users_own_settings() {
         let line = "extra-extra-platforms = aarch64-linux";
-        let config = |before| extend_nix_config(before, &["aarch64-linux"]);
+        let config = |existing| extend_nix_config(existing, &["aarch64-linux"]);
         assert_eq!(config(None).as_deref(), Some(line));
         assert_eq!(config(Some("")).as_deref(), Some(line));
         assert_eq!(config(Some("cores = 1")), Some(format!("cores = 1\n{line}")));

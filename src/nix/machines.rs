@@ -1,8 +1,9 @@
-//! Lines of a `machines` file: what this host builds for other machines, as Nix's distributed builds want it. Pure.
+//! Lines of a `machines` file, which describe this host as a builder for Nix on other machines. Pure.
 //!
-//! `libstore/machines.cc`, the same from Nix 2.8 on (seen with 2.8, 2.26 and 2.34): lines are cut at `;` and `#`, one that begins with `@` names a file, and
-//! words are split at white space: store URI, systems, ssh key, jobs, speed factor, supported features, mandatory
-//! features, public host key in base64; `-` is the default. Lists have commas. Nothing can be quoted.
+//! `libstore/machines.cc` reads the file, in the same way from Nix 2.8 on (seen with 2.8, 2.26 and 2.34). Lines end at
+//! `;` and `#`, and a line that begins with `@` names a file. Lines are split at white space into fields: store URI,
+//! systems, ssh key, jobs, speed factor, supported features, mandatory features, public host key in base64. `-` is the
+//! default of a field. The elements of a list are separated by commas. Nothing can be quoted.
 
 use std::collections::BTreeSet;
 
@@ -10,61 +11,64 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-/// How fast the host is with its own programs. Whole numbers: Nix 2.8 reads nothing else.
+/// The speed factor for native systems. Speed factors are whole numbers: Nix 2.8 reads no others.
 pub const NATIVE_SPEED_FACTOR: u32 = 10;
-/// How fast it is with those of others, by emulation. The free machine with the lowest load divided by this gets a
-/// build, the one with the greater factor if these are alike (`build-remote.cc`): so ours when no native one is free.
+/// The speed factor for emulated systems. A build goes to the free machine with the lowest load divided by this factor,
+/// and among equals to the one with the greater factor (`build-remote.cc`). So an emulated build comes to this host
+/// only if no native machine is free.
 pub const EMULATED_SPEED_FACTOR: u32 = 1;
 
-/// What a Nix that says nothing has (`globals.cc`, `getDefaultSystemFeatures`), beside `kvm` where that can be opened.
+/// The features of a Nix that does not list its own (`globals.cc`, `getDefaultSystemFeatures`). If `/dev/kvm` can be
+/// opened, `kvm` is one more.
 pub const DEFAULT_FEATURES: [&str; 3] = ["nixos-test", "benchmark", "big-parallel"];
 
-/// Of the processor, or of its speed; a foreign system has none of it.
+/// Features that depend on the processor or its speed. An emulated system does not have them.
 ///
-/// `kvm` runs guests of the host's own processor alone. `nixos-test` comes with `kvm` in all tests of nixpkgs
-/// (`nixos/lib/testing/run.nix`), and those that do without would emulate a machine within the emulation. What a
-/// `benchmark` measured would be QEMU.
+/// `kvm` runs only guests of the host's own processor. All tests of nixpkgs require `nixos-test` together with `kvm`
+/// (`nixos/lib/testing/run.nix`), and a test without `kvm` would emulate a machine within the emulation. A `benchmark`
+/// would measure QEMU.
 const FEATURES_WITHOUT_EMULATION: [&str; 5] = ["kvm", "nixos-test", "benchmark", "apple-virt", "hvf"];
-/// What NixOS calls the processors that the host can build for (`nixos/modules/config/nix.nix`).
+/// The prefixes of the features by which NixOS names the processors that the host can build for
+/// (`nixos/modules/config/nix.nix`).
 const CPU_FEATURE_PREFIXES: [&str; 2] = ["gccarch-", "gcctune-"];
 
-/// One line.
+/// One line of a `machines` file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BuildMachine {
-    /// Where its store is.
+    /// The URI of the machine's store.
     pub uri: String,
-    /// The systems that it builds for.
+    /// The systems that the machine builds for.
     pub systems: Vec<String>,
-    /// So many builds at once. Nix counts them by the URI, over all lines that have it.
+    /// The maximum number of simultaneous builds. Nix counts builds by URI, over all lines with the same one.
     pub max_jobs: usize,
-    /// Against other machines.
+    /// The speed, relative to other machines.
     pub speed_factor: u32,
-    /// What builds may require of it.
+    /// The features that builds may require.
     pub features: Vec<String>,
-    /// The key by which it is known, as its .pub file has it, in base64.
+    /// The public host key: the text of its .pub file in base64.
     pub host_key: Option<String>,
-    /// By emulation.
+    /// Whether the systems are emulated.
     pub emulated: bool,
-    /// All of it as a line.
+    /// The complete line.
     pub line: String,
 }
 
-/// The host, as others reach it.
+/// This host, as other machines reach it.
 #[derive(Debug, Clone)]
 pub struct BuilderHost {
-    /// See [`uri`].
+    /// The URI of its store; see [`store_uri`].
     pub uri: String,
-    /// How many processors it has.
+    /// The number of its processors.
     pub max_jobs: usize,
-    /// What its own builds may require.
+    /// The features that native builds may require.
     pub features: Vec<String>,
-    /// The public half of its host key: the text of the file.
+    /// The text of its public host key file.
     pub host_key: Option<String>,
 }
 
 impl BuilderHost {
-    /// One line for what it runs by itself, one for the rest; none for nothing.
+    /// Returns one line for the native systems and one for the emulated ones, each only if it has systems.
     pub fn machine_lines(&self, native: &[String], emulated: &[String]) -> Vec<BuildMachine> {
         let lines = [(native, false), (emulated, true)];
         lines
@@ -109,29 +113,29 @@ fn dash_if_empty(field: &str) -> &str {
     if field.is_empty() { "-" } else { field }
 }
 
-/// Does emulation leave it true?
+/// Whether an emulated system has the feature, too.
 fn is_kept_under_emulation(feature: &str) -> bool {
     !FEATURES_WITHOUT_EMULATION.contains(&feature)
         && !CPU_FEATURE_PREFIXES.iter().any(|prefix| feature.starts_with(prefix))
 }
 
-/// One element of a list in a line.
+/// Whether the text can be an element of a list in a line.
 fn is_word(text: &str) -> bool {
     text != "-" && !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | ';' | '#'))
 }
 
-/// A text is not the name of a host or the URI of a store.
+/// The error for a text that is neither the name of a host nor the URI of a store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBuilder {
-    /// Nix would read a part of it as something else.
-    #[error("a machines line is cut at white space, ';' and '#', and nothing in it can be quoted")]
+    /// The text contains a separator of the `machines` format.
+    #[error("it contains white space, ';' or '#', which split a machines line and cannot be quoted")]
     Cut,
-    /// It is neither.
-    #[error("it is neither a host's name nor a store's URI")]
+    /// The text is neither a name nor a URI.
+    #[error("it is neither the name of a host nor the URI of a store")]
     NotHost,
 }
 
-/// The store of a host by its name, or the URI that was given.
+/// Returns the URI of a host's store. `host` is a host name, or a URI, which is returned as it is.
 pub fn store_uri(host: &str) -> Result<String, InvalidBuilder> {
     if !host.chars().all(|c| c.is_ascii_graphic()) || host.contains([';', '#']) {
         return Err(InvalidBuilder::Cut);
@@ -141,7 +145,7 @@ pub fn store_uri(host: &str) -> Result<String, InvalidBuilder> {
     }
     let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
     let user = host.strip_suffix(name).unwrap_or_default();
-    // Nix 2.36 and ssh take no name that could be an option; `/` begins a path.
+    // Nix 2.36 and ssh reject a name that could be an option; `/` begins a path.
     if name.is_empty() || user == "@" || host.starts_with('-') || name.starts_with('-') || host.contains('/') {
         return Err(InvalidBuilder::NotHost);
     }
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn emulation_is_slower_and_has_nothing_of_the_processor() {
+    fn emulated_systems_are_slower_and_lack_features_of_the_processor() {
         let features = ["kvm", "nixos-test", "benchmark", "big-parallel", "gccarch-znver3", "uid-range"];
         let key = "c3NoLWVkMjU1MTkgQUFBQSByb290QGJ1aWxk";
         assert_eq!(
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_breaks_the_line() {
+    fn features_that_would_split_the_line_are_omitted() {
         assert_eq!(
             lines(&["kvm", "a,b", "a#b", "a;b", "-", ""], &[], &["aarch64-linux"]),
             ["ssh-ng://build aarch64-linux - 8 1 - - c3NoLWVkMjU1MTkgQUFBQSByb290QGJ1aWxk"]
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_reached_by_ssh_ng_and_a_uri_as_it_says() {
+    fn host_names_become_ssh_ng_uris_and_uris_are_kept() {
         for (host, expected) in [
             ("build", "ssh-ng://build"),
             ("nix@build.example.org", "ssh-ng://nix@build.example.org"),

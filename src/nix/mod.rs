@@ -1,7 +1,7 @@
-//! Nix: its configuration, what it answers, and the daemon that reads it once.
+//! Nix: finds its configuration, reads its effective settings, restarts its daemon, and makes test builds.
 //!
-//! Nix never looks at binfmt_misc; it builds for what `extra-platforms` lists
-//! (Nix 2.36, `derivation-building-goal.cc`). So it has to be told.
+//! Nix never reads the binfmt_misc table; it builds for the systems that `extra-platforms` lists (Nix 2.36,
+//! `derivation-building-goal.cc`). So this tool has to configure Nix for each system.
 
 pub mod conf;
 pub mod config_show;
@@ -18,33 +18,32 @@ use crate::host::Host;
 use crate::nix::config_show::NixConfig;
 use crate::paths::{NIX_CONFS, NIX_DIR};
 
-/// What a machine shows of Nix.
+/// The facts about Nix on a machine.
 #[derive(Debug, Clone)]
 pub struct Nix {
-    /// The path that shows Nix is here; none: no trace of it.
+    /// The path that shows that Nix is installed; `None` if no such path exists.
     pub trace: Option<PathBuf>,
-    /// The nix.conf that may be edited (Determinate: nix.custom.conf).
+    /// The path of the nix.conf that may be edited (Determinate: nix.custom.conf).
     pub conf: PathBuf,
-    /// Its state.
+    /// The state of that file.
     pub state: ConfState,
-    /// What Nix says of itself; asked only where nix.conf is left alone, as
-    /// somebody may have put the lines there.
+    /// The effective settings of Nix. They are read only if this tool must not change nix.conf, because the user may
+    /// have added the lines there.
     pub answer: Option<NixConfig>,
 }
 
-/// What can be done with nix.conf.
+/// Whether this tool may change nix.conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfState {
-    /// It does not exist.
+    /// The file does not exist.
     Absent,
     /// A plain file with this content.
     Editable(Vec<u8>),
-    /// Not ours to change, and why: the lines are printed instead.
+    /// A file that this tool must not change, for this reason: the lines are printed instead.
     LeaveAlone(String),
 }
 
-/// Looks for Nix. An unreadable nix.conf is an error: nothing is planned around
-/// a file that could not be seen.
+/// Finds Nix and its configuration. An unreadable nix.conf is an error, because a plan must not ignore its content.
 pub fn detect_nix(host: &Host) -> Result<Nix> {
     let traces = ["/nix/store", NIX_DIR, "/nix/var/nix/profiles/default/bin/nix", "/usr/bin/nix", "/usr/local/bin/nix"];
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
@@ -54,8 +53,8 @@ pub fn detect_nix(host: &Host) -> Result<Nix> {
     Ok(Nix { trace: trace.map(Path::to_owned), conf, state, answer })
 }
 
-/// Determinate Nix owns nix.conf and rewrites it; people's settings go to the
-/// nix.custom.conf that it includes (nix-installer 3.21).
+/// Returns the path of the nix.conf that may be edited. Determinate Nix owns nix.conf and rewrites it; the user's
+/// settings belong into nix.custom.conf, which nix.conf includes (nix-installer 3.21).
 fn editable_conf(host: &Host) -> PathBuf {
     let [plain, custom] = NIX_CONFS.map(Path::new);
     let determinate = ["/usr/local/bin/determinate-nixd", "/nix/var/determinate"];

@@ -1,41 +1,42 @@
-//! What the files of Nix's configuration say, line by line. Pure: whoever asks opens the files.
+//! Parses the files of Nix's configuration line by line. Pure: the caller passes a function that reads files.
 //!
-//! Nix 2.36, `libutil/configuration.cc`: `#` starts a comment anywhere, words are split on white space, the second one
-//! is `=`; a line takes effect when it is read, so later ones win; `extra-NAME` appends to NAME, unless a setting is
-//! really called so, as `extra-platforms` is. `include FILE` and `!include FILE` are read in their place.
+//! The format is that of Nix 2.36, `libutil/configuration.cc`. `#` starts a comment anywhere. Lines are split on white
+//! space, and the second word is `=`. A line takes effect when it is read, so later lines take precedence. `extra-NAME`
+//! appends to NAME, unless a setting has that very name, as `extra-platforms` does. The lines of `include FILE` and
+//! `!include FILE` are read in place.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// More files than anybody's configuration has.
+/// The maximum number of files that are read; no real configuration has so many.
 const MAX_FILES: usize = 64;
 
-/// One `name = value`.
+/// One `name = value` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingLine {
-    /// The file it is in.
+    /// The file that contains the line.
     pub file: PathBuf,
-    /// Its number there, from 1.
+    /// The line number in that file, from 1.
     pub number: usize,
-    /// The setting, as it is spelled.
+    /// The name of the setting, as it is spelled.
     pub name: String,
-    /// The words of its value.
+    /// The words of the value.
     pub words: Vec<String>,
-    /// What stood before the comment did not end in white space: the `#` was meant to be part of a word.
+    /// Whether a comment follows a word without white space: the `#` was meant to be part of the word.
     pub is_truncated: bool,
 }
 
-/// All lines in the order in which Nix reads them.
+/// All setting lines in the order in which Nix reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The lines.
     pub lines: Vec<SettingLine>,
-    /// The files that they are from.
+    /// The files that were read.
     pub files: Vec<PathBuf>,
 }
 
 impl Settings {
-    /// Reads a file and all that it includes.
+    /// Reads a file and all files that it includes.
     pub fn read_files(file: &Path, open: &dyn Fn(&Path) -> Option<String>) -> Self {
         let mut settings = Self::default();
         settings.add_file(file, open);
@@ -43,7 +44,7 @@ impl Settings {
     }
 
     fn add_file(&mut self, file: &Path, open: &dyn Fn(&Path) -> Option<String>) {
-        // A file that includes itself is an error in Nix; here it is read once.
+        // A file that includes itself is an error in Nix. This parser reads it once.
         if self.files.len() >= MAX_FILES || self.files.iter().any(|known| known == file) {
             return;
         }
@@ -69,25 +70,27 @@ impl Settings {
         }
     }
 
-    /// The lines that have a say in a list: from the last that sets it on. `true`: that one replaces the default.
+    /// Returns the lines that determine the value of a list: the last line that sets it, and the lines that append to
+    /// it afterwards. The first value is whether such a line exists, and so replaces the default.
     pub fn effective_lines(&self, names: &[&str]) -> (bool, Vec<&SettingLine>) {
-        let sets = |line: &&SettingLine| names.contains(&line.name.as_str());
-        let appends = |line: &SettingLine| line.name.strip_prefix("extra-").is_some_and(|name| names.contains(&name));
-        let last = self.lines.iter().rposition(|line| sets(&line));
-        let from = self.lines.iter().skip(last.unwrap_or(0));
-        (last.is_some(), from.filter(|line| sets(line) || appends(line)).collect())
+        let is_setting = |line: &&SettingLine| names.contains(&line.name.as_str());
+        let is_appending =
+            |line: &SettingLine| line.name.strip_prefix("extra-").is_some_and(|name| names.contains(&name));
+        let last = self.lines.iter().rposition(|line| is_setting(&line));
+        let rest = self.lines.iter().skip(last.unwrap_or(0));
+        (last.is_some(), rest.filter(|line| is_setting(line) || is_appending(line)).collect())
     }
 
-    /// A list as Nix would have it.
+    /// Returns the value of a list as Nix computes it.
     pub fn effective_list(&self, names: &[&str], default: &[&str]) -> Vec<String> {
-        let (replaced, lines) = self.effective_lines(names);
-        let default = default.iter().filter(|_| !replaced).map(|word| (*word).to_owned());
+        let (is_replaced, lines) = self.effective_lines(names);
+        let default = default.iter().filter(|_| !is_replaced).map(|word| (*word).to_owned());
         let mut seen = BTreeSet::new();
         let words = default.chain(lines.into_iter().flat_map(|line| line.words.iter().cloned()));
         words.filter(|word| seen.insert(word.clone())).collect()
     }
 
-    /// The last value of a setting that is one word.
+    /// Returns the last value of a setting that is one word.
     pub fn last_word(&self, names: &[&str]) -> Option<&str> {
         let line = self.lines.iter().rfind(|line| names.contains(&line.name.as_str()))?;
         line.words.first().map(String::as_str)
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn later_lines_win_and_extra_appends() {
+    fn later_lines_take_precedence_and_extra_appends() {
         let platforms = |text: &str| read(text).effective_list(&["extra-platforms"], &["i686-linux"]).join(" ");
         assert_eq!(platforms(""), "i686-linux");
         assert_eq!(platforms("extra-platforms = a b\n"), "a b");
@@ -118,9 +121,9 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_that_was_meant_as_a_path_is_seen() {
-        let cut = |text: &str| read(text).lines.first().is_some_and(|line| line.is_truncated);
-        assert!(cut("sandbox-paths = /a#b/c"));
-        assert!(!cut("sandbox-paths = /a # b") && !cut("sandbox-paths = /a"));
+    fn a_word_that_a_comment_truncates_is_detected() {
+        let is_truncated = |text: &str| read(text).lines.first().is_some_and(|line| line.is_truncated);
+        assert!(is_truncated("sandbox-paths = /a#b/c"));
+        assert!(!is_truncated("sandbox-paths = /a # b") && !is_truncated("sandbox-paths = /a"));
     }
 }

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The program that is in the images, and the images: what they are made of, and that they are the same each time.
+# The program in the images, and the images: their contents, and that builds are reproducible.
 
 most=5000000
 
 the_program() {
     check "program: at most $most bytes: $(stat -c %s "$tool")" [ "$(stat -c %s "$tool")" -le "$most" ]
-    check "program: static: it asks for no loader and no library" static "$tool"
-    check "program: it runs where there is nothing else" runs_alone
-    check "program: nothing in it says where it was built" nowhere_built
+    check "program: static, without a loader and without libraries" static "$tool"
+    check "program: it runs in an empty directory" runs_alone
+    check "program: it does not contain the path of its build directory" nowhere_built
 }
 
 static() {
@@ -29,18 +29,18 @@ the_images() {
     image=localhost/binfmt-nix:$version-qemu
     check "images: built" build "$home/oci"
     podman rmi --all --force > /dev/null
-    check "images: built again, out of nothing" build "$home/again"
+    check "images: built again from scratch" build "$home/again"
     check "images: they are the same, byte for byte" diff -r "$home/oci" "$home/again"
     layer > "$home/layer"
     check "images: the larger one has the program, and QEMUs" holds usr/bin/qemu-{aarch64,arm,riscv64,s390x}
-    check "images: all is root's, readable, and of one time" one_owner
+    check "images: all files belong to root, are readable, and have one time stamp" one_owner
     check "images: labels, entry point and environment" configured
     rm -r "$home/again"
 }
 
 build() { exits 0 "$here/../../packaging/container/build" --qemu-from "$qemu" --oci "$1"; }
 
-# The one layer of the larger image, as tar lists it.
+# Lists the only layer of the larger image with tar.
 layer() {
     local blob
     for blob in "$home"/oci/binfmt-nix-qemu/blobs/sha256/*; do

@@ -80,7 +80,7 @@ requiring() {
 
 # remotely MACHINES FILE: runs nix-build without a job on this machine.
 remotely() {
-    "${clean[@]}" "${sshing[@]}" timeout 120 nix-build --no-out-link --max-jobs 0 --builders "@$1" --option sandbox true \
+    "${clean[@]}" "${sshing[@]}" timeout 1200 nix-build --no-out-link --max-jobs 0 --builders "@$1" --option sandbox true \
         "$2" > "$home/said" 2>&1
     local got=$?
     cat "$home/said"

@@ -19,23 +19,23 @@ container() {
     mount -t binfmt_misc binfmt_misc "$table"
     note inside
     check "container: register exits 0: QEMU is in memory" in_container 0 register aarch64
-    check "container: it said so, and why" says "this is a container (podman)" "in memory, until this machine restarts"
+    check "container: it reports this and the reason" says "this is a container (podman)" "in memory, until this machine restarts"
     check "container: the machine runs the program" runs_by_itself
     check "container: in a chroot that holds nothing else, too" runs_in_chroot
     check "container: nothing was written" nothing_written
     check "container: register again has nothing to do" in_container 0 register aarch64
-    check "container: and says so" says "runs already (entry binfmt-nix-aarch64)"
+    check "container: and names the entry" says "runs already (entry binfmt-nix-aarch64)"
     check "container: status sees the machine's entry" seen_in_container
     check "container: two at once wait for each other" waits_for_the_table
     check "container: unregister in another container removes the entry" in_container 0 unregister all
     check "container: all is as before" same inside
     as=(setpriv --bounding-set -all,+sys_admin --inh-caps -all)
     check "container: with CAP_SYS_ADMIN alone, register exits 0" in_container 0 register aarch64
-    check "container: and status says that it works, in chroots too" in_container 0 status --check aarch64
+    check "container: and status reports that it works, in chroots too" in_container 0 status --check aarch64
     check "container: and so does unregister" in_container 0 unregister all
     as=()
     check "container: all is as before" same inside
-    check "container: with --watch, in the machine's own table" holds register aarch64 --watch --on-stop remove
+    check "container: with --watch, it uses the machine's table" holds register aarch64 --watch --on-stop remove
     check "container: an entry that is removed comes back" comes_back
     check "container: at its end it removes its entries" lets_go unregistered
     check "container: all is as before" same inside
@@ -46,10 +46,10 @@ container() {
     check "container: inside, these files are invisible, and register exits 0" in_container 0 register aarch64
     check "container: and names the entry that runs the programs" says "runs already (entry qemu-aarch64)"
     check "container: unregister keeps an entry that was made outside" in_container 0 unregister aarch64
-    check "container: and says so" says "aarch64: was not registered"
+    check "container: and reports that it did not register it" says "aarch64: was not registered"
     check "container: nothing is changed" same registered
     check "container: without the right to mount, register exits 6, before it does anything" may_not_mount
-    check "container: status says that it does not see the table" may_not_look
+    check "container: status reports that the table is invisible" may_not_look
     rm /run/.containerenv
     check "container: outside, unregister exits 0" unregisters
     umount "$table"
@@ -74,7 +74,7 @@ without_sys_admin() {
 }
 
 dies_with_it() {
-    in_container 3 register aarch64 && says "nobody but this container (podman)" "--watch" \
+    in_container 3 register aarch64 && says "only this container (podman)" "--watch" \
         "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc"
 }
 
@@ -107,11 +107,11 @@ comes_back() {
     reports registered && runs_by_itself
 }
 
-# reports EVENT: waits up to half a minute for this event of the background process.
+# reports EVENT: waits up to five minutes for this event of the background process.
 reports() {
     local tries=0
     until grep -q " $1 " "$home/held"; do
-        ((tries++ < 300)) || { cat "$home/held"; return 1; }
+        ((tries++ < 3000)) || { cat "$home/held"; return 1; }
         sleep 0.1
     done
 }
@@ -125,7 +125,7 @@ lets_go() {
 wait_for_none() {
     local tries=0
     while pgrep -f '^[^ ]*binfmt-nix register aarch64 --watch' > /dev/null; do
-        ((tries++ < 300)) || return 1
+        ((tries++ < 3000)) || return 1
         sleep 0.1
     done
 }

@@ -17,8 +17,8 @@ confined() {
     local pid child
     stall_in_download
     child=$(pgrep -P "$pid") || true
-    check "confined: a process of its own downloads, and it is the tool" is_the_child
-    check "confined: its user is nobody, without capabilities, with no_new_privs and a seccomp filter" has_no_rights
+    check "confined: a separate process of the tool downloads" is_the_child
+    check "confined: it runs as user nobody, without capabilities, with no_new_privs and a seccomp filter" has_no_rights
     check "confined: it holds pipes and sockets, no file and no lock" holds_no_file
     check "confined: no other process can acquire the lock" eval '! flock --nonblock /run/binfmt-nix.lock true'
     kill -KILL "$pid"
@@ -68,12 +68,13 @@ interrupted() {
     local signal
     for signal in INT:130 TERM:143 HUP:129; do
         kill_in_download "${signal%:*}"
-        check "SIG${signal%:*} in the download: exit status ${signal#*:}, soon" ended "${signal#*:}"
+        check "SIG${signal%:*} in the download: exit status ${signal#*:}, without a wait for the mirror" ended "${signal#*:}"
         check "SIG${signal%:*} in the download: all is as before" same before
     done
 }
 
-ended() { [ "$status" = "$1" ] && [ "$took" -le 5 ]; }
+# The mirror is given up after a silence of 30 seconds (`ClientOptions::stall`). The signal must end the tool before that.
+ended() { [ "$status" = "$1" ] && [ "$took" -le 25 ]; }
 
 # Starts a registration ($pid) whose download stalls after a megabyte.
 stall_in_download() {

@@ -58,7 +58,7 @@ doctor_and_paths() {
 
 doctor_and_a_daemon() {
     local through=(NIX_REMOTE=daemon)
-    local nobody=("${through[@]}" HOME=/home/joe setpriv --reuid 65534 --regid 65534 --clear-groups)
+    local ordinary=("${through[@]}" HOME=/home/joe setpriv --reuid 65534 --regid 65534 --clear-groups)
     start_daemon
     check "doctor: a daemon that knows its settings is fine" finds ""
     sleep 0.5
@@ -71,7 +71,7 @@ doctor_and_a_daemon() {
     echo "extra-platforms = riscv64-linux" > /home/joe/.config/nix/nix.conf
     chmod -R a+rX /home/joe
     check "doctor: ignored platforms of an untrusted user are found" finds user-not-trusted
-    check "doctor: Nix refuses, and the doctor explains it" ignores_the_user "${nobody[@]}"
+    check "doctor: Nix refuses, and the doctor explains it" ignores_the_user "${ordinary[@]}"
     rm -r /home/joe
     stop_daemon
 }

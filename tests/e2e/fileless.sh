@@ -8,7 +8,7 @@ fileless() {
     check "fileless: nothing was written" nothing_written
     check "fileless: with the line that it printed, Nix builds for aarch64-linux in its sandbox" \
         builds aarch64-linux arm64 aarch64 NIX_CONFIG="extra-extra-platforms = aarch64-linux"
-    check "fileless: status says that it works, by binfmt-nix" status_is works binfmt-nix false
+    check "fileless: status reports that it works, by binfmt-nix" status_is works binfmt-nix false
     check "fileless: unregister exits 0" unregisters
     check "fileless: no entry is left" no_entry
     umount "$table"

@@ -16,7 +16,7 @@ nothing_there() {
 one_command() {
     rm -f "$home/moved"
     check "register: exits 0, proven" registers "proven: a program ran in an empty chroot" "nix builds"
-    check "register: at most 7.1 MB came through the sockets, and at least what is needed: $(moved)" between 3000000 "$(moved)" 7100000
+    check "register: between 3.0 and 7.1 MB are transferred: $(moved)" between 3000000 "$(moved)" 7100000
     check "register: the program runs by itself" runs_by_itself
     check "register: it runs in a chroot that holds nothing else" runs_in_chroot
     check "register: Nix builds the same for aarch64-linux in its sandbox" builds aarch64-linux arm64 aarch64
@@ -36,13 +36,13 @@ one_command() {
 
 # With the Nix of the machine, which uses neither a cache nor the network.
 proofs() {
-    local nobody=(HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
+    local ordinary=(HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
     rm -f "$home/moved"
     check "test --nix: all is proven, by a build in the sandbox too" proven aarch64 --nix
     check "test --nix: as JSON" proven_as_json
     check "test --nix: nothing is left in the store, nothing was downloaded" nothing_built
     check "test all: exits 0" proven all
-    check "test: an ordinary user proves the same" proven_by "${nobody[@]}"
+    check "test: an ordinary user proves the same" proven_by "${ordinary[@]}"
     check "status --check: exits 0" works aarch64
     check "status --check: of another system exits 3" works_not riscv64
     check "test --nix: of another system exits 3, and Nix refuses it" refused_test
@@ -139,22 +139,22 @@ unregisters() { exits 0 "$tool" unregister aarch64; }
 
 with_a_daemon() {
     local through=(NIX_REMOTE=daemon)
-    local nobody=("${through[@]}" HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
+    local ordinary=("${through[@]}" HOME=/tmp setpriv --reuid 65534 --regid 65534 --clear-groups)
     start_daemon
     check "daemon: it refuses before" refuses "${through[@]}"
-    check "daemon: register says which process has to be restarted, exits 3" restart_it register
+    check "daemon: register names the process to restart, and exits 3" restart_it register
     check "daemon: until then it refuses" refuses "${through[@]}"
     stop_daemon
     start_daemon
     check "daemon: restarted, it builds" builds aarch64-linux arm64 aarch64 "${through[@]}"
-    check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${nobody[@]}"
+    check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${ordinary[@]}"
     check "daemon: test --nix proves it" proven_by_nix "${through[@]}"
-    check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${nobody[@]}"
+    check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${ordinary[@]}"
     cp /etc/nix/nix.conf "$home/nix.conf"
     echo 'sandbox = false' >> /etc/nix/nix.conf
-    check "daemon: with sandbox = false, which this user may not override, that is not proven" unforced_by "${nobody[@]}"
+    check "daemon: with sandbox = false, which this user may not override, that is not proven" unforced_by "${ordinary[@]}"
     cp "$home/nix.conf" /etc/nix/nix.conf
-    check "daemon: unregister says that it has to be restarted, exits 3" restart_it unregister
+    check "daemon: unregister names the process to restart, and exits 3" restart_it unregister
     stop_daemon
     check "daemon: all is as before" same before
 }
@@ -164,7 +164,7 @@ proven_by_nix() {
 }
 
 unforced_by() {
-    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but whether in a sandbox"
+    exits 3 env "$@" "$tool" test aarch64 --nix && says "untried  as a builder of Nix: it ran, but not certainly in a sandbox"
 }
 
 restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon)" "restart it"; }
@@ -172,7 +172,7 @@ restart_it() { exits 3 "$tool" "$1" aarch64 && says "nix-daemon (process $daemon
 overruled_by_a_user_file() {
     mkdir -p /root/.config/nix
     echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
-    check "overruled: register says that Nix still would not build, exits 3" overruled
+    check "overruled: register reports that Nix still does not build, and exits 3" overruled
     check "overruled: that is true" refuses
     check "overruled: status reports that Nix is not configured" status_is works binfmt-nix false
     rm -r /root/.config/nix
@@ -225,7 +225,7 @@ no_programs_from_memory() {
     check "no programs from memory: all is as before" same before
 }
 
-refused_unknown() { exits 6 "$tool" register i386 && says "cannot find out" "vm.memfd_noexec"; }
+refused_unknown() { exits 6 "$tool" register i386 && says "cannot determine" "vm.memfd_noexec"; }
 
 tried_all_the_same() { registers proven && status_is works binfmt-nix true && proven aarch64; }
 
@@ -244,14 +244,14 @@ systemd() {
     check "systemd: systemd-binfmt exits 0" exits 0 "$binfmt"
     check "systemd: everything is as before, and the entry has the same text" same registered
     check "systemd: the program runs" runs_by_itself
-    check "systemd: status says that it works" status_is works binfmt-nix true
+    check "systemd: status reports that it works" status_is works binfmt-nix true
     check "systemd: register has nothing to do" registers "already registered"
     check "systemd: unregister exits 0" unregisters
     check "systemd: all is as before" same before
 
     check "restart: register exits 0" registers proven
     umount "$table" || true
-    check "restart: the table is gone, and status says so" status_is missing nobody true
+    check "restart: the table is gone, and status reports it" status_is missing nobody true
     mount -t binfmt_misc binfmt_misc "$table"
     check "restart: systemd-binfmt brings the entry back" exits 0 "$binfmt"
     check "restart: the program runs" runs_by_itself

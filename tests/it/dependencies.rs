@@ -1,4 +1,4 @@
-//! What the program is made of: the rules of `.deny.toml`, held against the locked dependencies without cargo-deny.
+//! The dependencies of the program: checks the rules of `.deny.toml` on the lock file, without cargo-deny.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -27,7 +27,7 @@ fn every_crate_is_from_one_registry_or_from_here() {
         assert!(section("sources").contains(rule));
     }
     let ours = |package: &Value| package["name"].as_str().unwrap().starts_with("binfmt-");
-    // The rules name no registry, so that it is the one that cargo asks if none is named.
+    // The rules name no registry, so that only the default registry of cargo is possible.
     let mut registries = BTreeSet::new();
     for package in packages() {
         match package["source"].as_str() {
@@ -60,8 +60,8 @@ fn banned_crates_are_not_there_and_no_other_is_there_twice() {
     }
 }
 
-/// What is built on this kind of machine, tests included. (`cargo metadata` alone names crates too that no enabled
-/// feature asks for.)
+/// The packages that are built on this kind of machine, with those of the tests. (`cargo metadata` alone also lists crates
+/// that no enabled feature needs.)
 fn packages() -> Vec<Value> {
     let tree =
         cargo(&["tree", "--workspace", "--all-features", "--edges=all", "--prefix=none", "--format={p}", "--offline"]);
@@ -98,13 +98,13 @@ fn array(name: &str, key: &str) -> Vec<String> {
     lines.flat_map(|line| line.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// Of an SPDX expression; `/` is how `OR` was written in old manifests.
+/// Splits an SPDX expression into tokens. Old manifests write `/` for `OR`.
 fn tokens(licence: &str) -> Vec<&'static str> {
     let spaced = ["(", ")", "/"].iter().fold(licence.to_owned(), |text, c| text.replace(c, &format!(" {c} ")));
     spaced.split_whitespace().map(|word| &*word.to_owned().leak()).collect()
 }
 
-/// `A OR B AND (C)`: AND binds more than OR. `WITH` makes a licence another one.
+/// `A OR B AND (C)`: AND binds stronger than OR. `WITH` creates another licence.
 struct Expression<'a>(&'a [&'a str]);
 
 impl Expression<'_> {
@@ -118,7 +118,7 @@ impl Expression<'_> {
         })
     }
 
-    /// At these words, outside of parentheses.
+    /// Splits at these words, outside of parentheses.
     fn split(&self, words: &[&str]) -> Vec<&[&str]> {
         let mut depth = 0;
         self.0

@@ -4,15 +4,16 @@
 //! has its own binfmt_misc table, so these tests need no root, change nothing on the machine, and run side by side:
 //! see `support/sandbox.rs`. A `#[test]` runs in a thread of this program.
 //!
-//! The program also plays other parts: it starts itself again as the confined workers of the tool, honest and
-//! dishonest ones.
+//! The program has other roles, too: it starts itself again as the confined workers of the tool, both as workers that
+//! obey the protocol and as workers that violate it.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `BINFMT_NIX_TEST_QEMU` | directory with static `qemu-TARGET` files |
 //! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
 //! | `BINFMT_NIX_TEST_DEB` | Debian's amd64 package of the pinned QEMU |
-//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `users`, `registry`, `gpg`, `dpkg`: what must not be skipped |
+//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `users`, `registry`, `gpg`, `dpkg`: the requirements
+//! that must not be skipped |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
 #![expect(

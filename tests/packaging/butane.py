@@ -1,4 +1,4 @@
-"""butane.py FILE.bu FILE.ign: both say the same, as far as Butane's parts go that FILE.bu uses.
+"""butane.py FILE.bu FILE.ign: checks that both are equal, for the parts of Butane that FILE.bu uses.
 
 Butane's fcos 1.4.0 is Ignition's 3.3.0 (its docs/specs.md); files with a source and units are the same in both."""
 

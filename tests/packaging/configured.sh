@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What configures machines: the Ansible role, cloud-init's script, Ignition's unit.
+# Configuration of machines: the Ansible role, the script of cloud-init, the unit of Ignition.
 
 configured() {
     ansible_role
@@ -9,27 +9,27 @@ configured() {
 
 ansible_role() {
     local ours=("binfmt_nix_url=file://$tool" "binfmt_nix_sha256=$digest" binfmt_nix_path=/opt/binfmt-nix)
-    check "ansible: without a URL it fails, and says why" fails play
-    check "ansible: that there is no default" says "there is no default"
+    check "ansible: without a URL it fails" fails play
+    check "ansible: because the URL has no default" says "there is no default"
     check "ansible: with another digest it fails" fails play "${ours[0]}" "binfmt_nix_sha256=$other_digest" "${ours[2]}"
-    check "ansible: that is why" says "checksum"
-    check "ansible: before, --check says what would change" changes 1 --check "${ours[@]}"
+    check "ansible: because of the checksum" says "checksum"
+    check "ansible: before, --check reports the change" changes 1 --check "${ours[@]}"
     check "ansible: --check changed nothing" nothing_at /opt/binfmt-nix
     check "ansible: it installs and registers: two changes" changes 2 "${ours[@]}"
     check "ansible: a program of aarch64 runs" runs
     check "ansible: a second run changes nothing" changes 0 "${ours[@]}"
-    check "ansible: --check says so, too" changes 0 --check "${ours[@]}"
+    check "ansible: --check reports no change either" changes 0 --check "${ours[@]}"
     echo -1 > "$table/qemu-aarch64"
-    check "ansible: an entry that is gone: --check sees it" changes 1 --check "${ours[@]}"
+    check "ansible: --check reports a missing entry" changes 1 --check "${ours[@]}"
     check "ansible: --check did not register it" does_not_run
-    check "ansible: a run puts it back" changes 1 "${ours[@]}"
+    check "ansible: a run registers it again" changes 1 "${ours[@]}"
     check "ansible: a program of aarch64 runs again" runs
-    check "ansible: absent takes it away" changes 1 binfmt_nix_state=absent "${ours[@]}"
+    check "ansible: the state absent removes it" changes 1 binfmt_nix_state=absent "${ours[@]}"
     check "ansible: a program of aarch64 does not run" does_not_run
     check "ansible: absent again changes nothing" changes 0 binfmt_nix_state=absent "${ours[@]}"
 }
 
-# The role with these variables, and --check if that comes first.
+# Runs the role with these variables and options.
 play() {
     local word words=()
     for word; do
@@ -60,17 +60,17 @@ assert config["runcmd"] == [[file["path"]]] and file["permissions"] == "0755", c
 open(sys.argv[2], "w").write(file["content"])
 END
     check "cloud-init: without a URL it fails" fails exits 0 sh "$home/script"
-    check "cloud-init: and says why" says "the URL of your binfmt-nix"
+    check "cloud-init: because of the URL" says "the URL of your binfmt-nix"
     sed -i "s|^url=.*|url=file://$tool|" "$home/script"
     check "cloud-init: without a digest it fails" fails exits 0 sh "$home/script"
     sed -i "s|^sha256=.*|sha256=$other_digest|" "$home/script"
     check "cloud-init: with another digest it fails" fails exits 0 sh "$home/script"
-    check "cloud-init: that is why" says "did NOT match"
+    check "cloud-init: because of the digest" says "did NOT match"
     check "cloud-init: nothing was installed" nothing_at /usr/local/bin/binfmt-nix
     sed -i "s|^sha256=.*|sha256=$digest|" "$home/script"
     check "cloud-init: with both it installs and registers" exits 0 sh "$home/script"
     check "cloud-init: a program of aarch64 runs" runs
-    check "cloud-init: and will after a restart" compgen -G '/etc/binfmt.d/*binfmt-nix*'
+    check "cloud-init: a boot file exists" compgen -G '/etc/binfmt.d/*binfmt-nix*'
     undone
 }
 
@@ -84,8 +84,8 @@ assert unit["enabled"] and f"ExecStart={file['path']} " in unit["contents"], con
 print(unit["contents"])
 END
     sed -i "s|/opt/bin/binfmt-nix|$tool|" "$unit"
-    check "ignition: systemd takes the unit" exits 0 systemd-analyze verify "$unit"
+    check "ignition: systemd accepts the unit" exits 0 systemd-analyze verify "$unit"
     check "ignition: the unit gets ready, then a program of aarch64 runs; SIGTERM ends it with 0" \
         exits 0 "$venv/python" "$tree/tests/packaging/unit.py" "$unit" "$home/bin/busybox-arm64" true
-    check "ignition: its entries are gone with it" does_not_run
+    check "ignition: its entries are removed at its end" does_not_run
 }

@@ -1,7 +1,7 @@
-"""container.py MANIFEST run|probe: the words for `podman run`, or the readiness probe's, one a line.
+"""container.py MANIFEST run|probe: prints the arguments for `podman run` or of the readiness probe, one on each line.
 
-What the container of the DaemonSet says becomes options of podman; what is not known here is an error. Its limits are
-left out: there may be no cgroups."""
+The settings of the container of the DaemonSet become options of podman. An unknown setting is an error. Its limits are
+ignored, because the machine may lack cgroups."""
 
 import sys
 
@@ -25,7 +25,7 @@ words += [f"--cap-drop={name}" for name in capabilities["drop"]] + [f"--cap-add=
 assert may.pop("allowPrivilegeEscalation") is False
 words += ["--security-opt=no-new-privileges"]
 assert may.pop("readOnlyRootFilesystem") is True
-# podman would put writable directories into a read-only container; Kubernetes does not.
+# podman would add writable directories to a read-only container, and Kubernetes does not.
 words += ["--read-only", "--read-only-tmpfs=false"]
 # podman's default, from the same list as containerd's.
 assert may.pop("seccompProfile") == {"type": "RuntimeDefault"}

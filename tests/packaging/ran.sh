@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# What is a script: the action's steps, GitLab's. Each on the machine's table, which is empty before and after.
+# Scripts of CI systems: the steps of the GitHub action and the GitLab template. Each runs on the table of the test machine,
+# which is empty before and after.
 
-# Outside, where cargo is: the action builds the tool from its own checkout. With FULL=1 it really does. Else a cargo of
-# the test's own gives it what packaging/release built by the same command.
+# Runs outside of the test machine, where cargo exists: the action builds the tool from its checkout. With FULL=1 this is a
+# real build. Otherwise a substitute for cargo delivers the program that packaging/release built with the same command.
 action_is_built() {
     check "github: without a binary, cargo builds one from the action's checkout" built_by_action
 }
@@ -27,34 +28,34 @@ ran() {
     other_digest=${digest//[0-9]/0}
     local platforms=platforms=linux/amd64,linux/arm64
     check "machine: a program of aarch64 does not run" does_not_run
-    check "github: it registers, and says which platforms there are" action "$platforms"
+    check "github: it registers and outputs the platforms" action "$platforms"
     check "github: the machine's own first, then the emulated" says "output platforms=linux/amd64,"
     check "github: arm64 is the only other one" only_arm64
     check "github: a program of aarch64 runs" runs
     check "github: nothing is kept for the next start" not_kept
-    check "github: once more is no error" action platforms=arm64
-    check "github: image is warned about" action platforms=arm64 image=localhost/binfmt
-    check "github: in the words that a runner shows" says "::warning::"
-    check "github: a platform that is none fails" fails action platforms=linux/no-such
+    check "github: a second run succeeds" action platforms=arm64
+    check "github: the input image is accepted" action platforms=arm64 image=localhost/binfmt
+    check "github: with a warning that a runner shows" says "::warning::"
+    check "github: an unknown platform fails" fails action platforms=linux/no-such
     check "github: and is named" says no-such
     check "github: with other options" action platforms=arm64 "options=--source host"
-    others_entry
-    check "github: an entry of somebody else's, which has no F, is in the way" fails action platforms=arm64
-    check "github: with reset, ours is above it" action platforms=arm64 reset=true
+    foreign_entry
+    check "github: a foreign entry without flag F is a conflict" fails action platforms=arm64
+    check "github: with reset, the new entry has precedence" action platforms=arm64 reset=true
     check "github: a program of aarch64 runs in an empty chroot" runs_in_chroot
     echo -1 > "$table/their-own"
     undone
     check "gitlab: without a URL the job fails" fails gitlab
-    check "gitlab: and says why" says "the URL of your binfmt-nix"
+    check "gitlab: because of the URL" says "the URL of your binfmt-nix"
     check "gitlab: with another digest the job fails" fails gitlab "BINFMT_NIX_URL=file://$tool" "BINFMT_NIX_SHA256=$other_digest"
-    check "gitlab: that is why" says "did NOT match"
-    check "gitlab: that registered nothing" does_not_run
+    check "gitlab: because of the digest" says "did NOT match"
+    check "gitlab: nothing was registered" does_not_run
     check "gitlab: with both it registers" gitlab "BINFMT_NIX_URL=file://$tool" "BINFMT_NIX_SHA256=$digest"
     check "gitlab: a program of aarch64 runs" runs
     undone
 }
 
-# The action, with these inputs; what it printed stays in $home/said.
+# Runs the action with these inputs. Its output stays in $home/said.
 action() {
     exits 0 "$venv/python" "$tree/tests/packaging/steps.py" "$tree/packaging/github/action.yml" "binary=$tool" "$@"
 }
@@ -63,7 +64,7 @@ only_arm64() {
     [ "$(sed -n 's/^output platforms=//p' "$home/said" | tr , '\n' | grep -vxE 'linux/(amd64|386)')" = linux/arm64 ]
 }
 
-# The template's script, with its own variables and these, by sh.
+# Runs the script of the template by sh, with the variables of the template and these.
 gitlab() {
     local template=$tree/packaging/gitlab/binfmt-nix.yml
     "$venv/python" - "$template" "$home/job" << 'END'
@@ -76,8 +77,8 @@ END
     exits 0 sh -c ". $home/job.variables; for word; do export \"\$word\"; done; exec sh -e $home/job" sh "$@"
 }
 
-# As distributions made them once: the emulator has to be in every chroot.
-others_entry() {
+# Registers an entry like old distributions did: without flag F, so that every chroot needs the emulator.
+foreign_entry() {
     exits 0 "$tool" unregister all > /dev/null
     mounted || mount -t binfmt_misc binfmt_misc "$table"
     "$tool" list --format register | sed -n 's/^:qemu-aarch64:\(.*\):[^:]*:[A-Z]*$/:their-own:\1:\/usr\/bin\/qemu-aarch64-static:P/p' > "$table/register"

@@ -1,8 +1,8 @@
-"""steps.py ACTION [NAME=INPUT…]: the steps of a composite action, as a runner runs them; prints its outputs.
+"""steps.py ACTION [NAME=INPUT…]: runs the steps of a composite action like a runner, and prints its outputs.
 
 Every step is a file for `bash --noprofile --norc -eo pipefail` with its environment, GITHUB_ACTION_PATH, GITHUB_OUTPUT
-and RUNNER_TEMP. Expressions are inputs and outputs of steps, which is all that the action uses; any other is an error.
-ONLY=ID ends after that step."""
+and RUNNER_TEMP. Supported expressions are inputs and outputs of steps. The action uses no others, and any other is an
+error. ONLY=ID ends after that step."""
 
 import os
 import re

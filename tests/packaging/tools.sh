@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# The tools: what knows the formats, and what runs them.
+# Tools that validate the formats or run the files.
 
-# Python's, as they are today: formats grow. configobj and jsonpatch are what Debian's cloud-init needs.
+# Python packages in their current versions, because the formats change. Debian's cloud-init needs configobj and jsonpatch.
 wheels=(kubernetes-validate check-jsonschema ansible-core podman-compose pyyaml configobj jsonpatch)
-# Debian's, unpacked and not installed: nothing is set up by them.
+# Debian packages. They are unpacked and not installed, so that they configure nothing.
 packages=(kubernetes-client ignition cloud-init)
 
 get_tools() {
     fleet=$PWD/target/fleet
-    # Of this tree, in the world too.
+    # Paths below this tree, which is also mounted in the private machine.
     venv=$fleet/venv/bin unpacked=$fleet/tools
     local needs
     needs=$(printf '%s ' "${wheels[@]}" "${packages[@]}")
@@ -29,8 +29,8 @@ get_tools() {
     echo "$needs" > "$fleet/ready"
 }
 
-# refuses_text SED FILE COMMAND…: what is broken by SED is refused by COMMAND, which takes the file as its last word.
-# The file keeps its name, by which some tools know the format.
+# spoiled SED FILE COMMAND…: checks that COMMAND refuses a copy of FILE that SED has changed. COMMAND gets the copy as its
+# last argument. The copy keeps the name of the file, because some tools detect the format by it.
 spoiled() {
     local change=$1 file=$2 copy
     shift 2

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Every file against the schema of its format, by a tool that knows it; and that the tool can say no.
+# Validates every file with a tool for its format, and checks that the tool refuses a broken file.
 
 validated() {
     local kubernetes=packaging/kubernetes version
@@ -16,7 +16,7 @@ validated() {
     check "compose: podman-compose reads it" "$venv/podman-compose" -f packaging/compose/compose.yaml config
     check "github: valid" schema github-actions packaging/github/action.yml
     check "github: a step without a shell is refused" spoiled '/shell:/d' packaging/github/action.yml schema github-actions
-    # Of a template, whose name begins with a dot, the schema asks nothing: a job is made of it.
+    # The schema does not check templates, whose names begin with a dot, so the template becomes a job.
     sed 's/^\.binfmt-nix:/job:\n  script: [uname]/' packaging/gitlab/binfmt-nix.yml > target/fleet/job.yml
     check "gitlab: valid" schema_of_gitlab target/fleet/job.yml
     check "gitlab: an unknown key is refused" spoiled s/before_script/before_scripts/ target/fleet/job.yml schema_of_gitlab
@@ -24,9 +24,9 @@ validated() {
     check "cloud-init: valid" cloud_init packaging/cloud-init/user-data
     check "cloud-init: a misspelled key is refused" spoiled s/permissions:/permission:/ packaging/cloud-init/user-data cloud_init
     check "ignition: valid" "$unpacked/usr/bin/ignition-validate" packaging/ignition/binfmt-nix.ign
-    check "ignition: a digest that is none is refused" spoiled s/sha256-0/sha256-/ packaging/ignition/binfmt-nix.ign \
+    check "ignition: an invalid digest is refused" spoiled s/sha256-0/sha256-/ packaging/ignition/binfmt-nix.ign \
         "$unpacked/usr/bin/ignition-validate"
-    check "ignition: the Butane file says the same" "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.{bu,ign}
+    check "ignition: the Butane file is equivalent" "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.{bu,ign}
     check "ignition: that comparison can fail" spoiled 's/--watch/--bold/' packaging/ignition/binfmt-nix.ign \
         "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.bu
 }
@@ -42,7 +42,7 @@ cloud_init() {
     PYTHONPATH=$site "$venv/python" -m cloudinit.cmd.main schema --config-file "$1"
 }
 
-# By Debian's kubectl, and by the machine's own, which may be newer.
+# Renders with Debian's kubectl and with the machine's own, which may be newer.
 rendered() {
     local kubectl wanted=${1:-packaging/kubernetes/binfmt-nix.yaml} tools=("$unpacked/usr/bin/kubectl")
     tools+=($(command -v kubectl || true))

@@ -29,8 +29,8 @@ pub(super) const X86_64: Arch = Arch {
     triples: &["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "x86_64-linux-gnu"],
     aliases: &["x86-64", "x64"],
     // As QEMU, which for x86 and Alpha leaves the lowest bits of byte order and ELF version out. No toolchain clears
-    // them, and QEMU itself refuses such a file (`elf_check_ident`; `tests/probes.rs`), so it makes no difference.
-    // x32 programs have this machine, but class 32: no row takes them, QEMU's user mode neither.
+    // them, and QEMU itself refuses such a file (`elf_check_ident`; `tests/probes.rs`), so this makes no difference.
+    // x32 programs have this machine, but class 32: no row matches them, and QEMU's user mode does not run them.
     magic: &elf::magic(Bits::B64, Endian::Little, 62),
     mask: &elf::mask_but(Endian::Little, &[(5, 0xfe), (6, 0xfe)]),
     bits: Bits::B64,
@@ -41,7 +41,7 @@ pub(super) const X86_64: Arch = Arch {
 
 pub(super) const ARM: Arch = Arch {
     target: "arm",
-    // One program runs them all, and no ELF header tells them apart.
+    // One emulator runs all of them, and no ELF header distinguishes them.
     nix_systems: &["armv7l-linux", "armv6l-linux", "armv5tel-linux", "armv7a-linux"],
     oci_platforms: &["linux/arm", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"],
     debian: &["armhf", "armel"],
@@ -79,9 +79,9 @@ pub(super) const I386: Arch = Arch {
         "i386-linux-gnu",
     ],
     aliases: &["x86"],
-    // As QEMU's rule i386, mask as for `x86_64`. QEMU's second rule, i486 with machine 6, has no row: `EM_486` was reserved and never
-    // written by a toolchain for Linux, what i486 compilers make has machine 3. (NixOS has 6 for i686, which
-    // therefore never matches.)
+    // As QEMU's rule i386, mask as for `x86_64`. QEMU's second rule, i486 with machine 6, has no row: `EM_486` was
+    // reserved and never written by a toolchain for Linux, what i486 compilers make has machine 3. (NixOS has 6 for
+    // i686, which therefore never matches.)
     magic: &elf::magic(Bits::B32, Endian::Little, 3),
     mask: &elf::mask_but(Endian::Little, &[(5, 0xfe), (6, 0xfe)]),
     bits: Bits::B32,
@@ -126,8 +126,8 @@ pub(super) const PPC64LE: Arch = Arch {
     ],
     aliases: &["powerpc64el"],
     // Not as QEMU: its mask ends in 00, so the high byte of the machine is not compared and 255 other machines
-    // (0x0115, 0x0215, …) are taken as well. Every table copied that, but Linux and QEMU (`elf_check_arch`;
-    // `tests/probes.rs`) want exactly 21, so that nothing that runs is lost.
+    // (0x0115, 0x0215, …) match as well. Every table copied that, but Linux and QEMU (`elf_check_arch`;
+    // `tests/probes.rs`) require exactly 21, so every program that runs still matches.
     magic: &elf::magic(Bits::B64, Endian::Little, 21),
     mask: &elf::mask(Endian::Little),
     bits: Bits::B64,
@@ -162,8 +162,8 @@ pub(super) const LOONGARCH64: Arch = Arch {
     uname: &["loongarch64"],
     triples: &["loongarch64-unknown-linux-gnu", "loongarch64-unknown-linux-musl", "loongarch64-linux-gnu"],
     aliases: &["loongarch"],
-    // As QEMU: OS ABI 0 to 3, any ABI version. No reason is given there; toolchains write 0 and 3, and 0, so neither
-    // widens nor narrows anything that exists.
+    // As QEMU: OS ABI 0 to 3, any ABI version. QEMU gives no reason. Toolchains write OS ABI 0 and 3, and ABI
+    // version 0, so this changes nothing for existing programs.
     magic: &elf::magic(Bits::B64, Endian::Little, 258),
     mask: &elf::mask_but(Endian::Little, &[(7, 0xfc), (8, 0)]),
     bits: Bits::B64,

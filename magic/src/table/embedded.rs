@@ -1,4 +1,4 @@
-//! Guests that no large distribution is made for: byte orders and processors of devices.
+//! Guests without a large distribution: byte orders and processors of devices.
 
 use super::elf;
 use crate::{Arch, Bits, Endian};
@@ -62,11 +62,11 @@ pub(super) const MICROBLAZE: Arch = Arch {
     triples: &["microblaze-linux-gnu", "microblaze-unknown-linux-musl"],
     aliases: &["microblazeeb"],
     // Not as QEMU, whose rule can never match: its `e_type` is little-endian in a big-endian header. And like all
-    // tables it knows only 0xbaab, which Linux calls `EM_MICROBLAZE_OLD` (`arch/microblaze/include/asm/elf.h`), not 189,
-    // which is registered with the System V ABI and Linux's own `ELF_ARCH`. Linux and QEMU take both
-    // (`elf_check_arch`; `tests/probes.rs`), so both are taken here. One mask can do that only by leaving out the bits
-    // in which they differ; of what else comes through in this class and byte order, no machine has a QEMU user mode,
-    // and none a Linux since AVR32 (185).
+    // tables it knows only 0xbaab, which Linux calls `EM_MICROBLAZE_OLD` (`arch/microblaze/include/asm/elf.h`), not
+    // 189, which is registered with the System V ABI and Linux's own `ELF_ARCH`. Linux and QEMU accept both
+    // (`elf_check_arch`; `tests/probes.rs`), so this row matches both. One mask can do that only by leaving out the
+    // bits in which they differ; of what else comes through in this class and byte order, no machine has a QEMU user
+    // mode, and none a Linux since AVR32 (185).
     magic: &elf::magic(Bits::B32, Endian::Big, BOTH_MACHINES),
     mask: &elf::mask_but(Endian::Big, &[(18, AGREED[0]), (19, AGREED[1])]),
     bits: Bits::B32,
@@ -83,8 +83,8 @@ pub(super) const MICROBLAZEEL: Arch = Arch {
     uname: &["microblaze"],
     triples: &["microblazeel-linux-gnu", "microblazeel-unknown-linux-musl"],
     aliases: &[],
-    // The machine numbers as for `microblaze`, for QEMU has 0xbaab alone. What else the mask lets through and once had
-    // a Linux are TILE-Gx (191, 32-bit) and Elbrus (175, 32-bit).
+    // The machine numbers as for `microblaze`, because QEMU has only 0xbaab. What else the mask lets through and once
+    // had a Linux are TILE-Gx (191, 32-bit) and Elbrus (175, 32-bit).
     magic: &elf::magic(Bits::B32, Endian::Little, BOTH_MACHINES),
     mask: &elf::mask_but(Endian::Little, &[(19, AGREED[0]), (18, AGREED[1])]),
     bits: Bits::B32,

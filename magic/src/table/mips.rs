@@ -3,7 +3,7 @@
 //! The 32-bit ABIs o32 and n32 have the same class; only `e_flags` at bytes 36–39 tells them apart
 //! (`EF_MIPS_ABI2`, 0x20, set for n32: Linux `arch/mips/include/asm/elf.h`, QEMU `linux-user/elfload.c`
 //! `elf_check_abi`). So their rules are 40 bytes long, as in QEMU since 5.1, and compare `e_version` (1) on the way.
-//! Guix and `OpenRC` have 20 bytes, so that one program is claimed twice.
+//! Guix and `OpenRC` have 20 bytes, so two entries match one program.
 //!
 //! The ABI version (byte 8) is not compared: the linker writes 1, 3 and 5 into MIPS programs as they need features of
 //! the loader (glibc's `libc-abis`); Debian's release 6 libraries for o32 have 3.
@@ -94,7 +94,7 @@ pub(super) const MIPSN32EL: Arch = Arch {
     nix_systems: &["mips64el-linuxabin32"],
     oci_platforms: &[],
     debian: &["mipsn32el", "mipsn32r6el"],
-    // A kernel of this architecture is a mips64 one.
+    // Kernels of this architecture are mips64 kernels.
     uname: &[],
     triples: &["mips64el-linux-gnuabin32", "mipsisa64r6el-linux-gnuabin32"],
     aliases: &["mips64p32le"],
@@ -151,8 +151,8 @@ const fn mask32(endian: Endian) -> [u8; 40] {
     mask
 }
 
-/// The flags are those of Debian's C libraries (revisions 2 and 6); ABI versions 0 and 3 are from there too, 1 comes with
-/// PLTs in programs, 5 with `--hash-style=gnu`.
+/// The flags are those of Debian's C libraries (revisions 2 and 6); ABI versions 0 and 3 are from there too, 1 comes
+/// with PLTs in programs, 5 with `--hash-style=gnu`.
 const fn debian_variants(e_flags: &'static [u32]) -> HeaderVariants {
     HeaderVariants { e_flags, abi_versions: &[0, 1, 3, 5] }
 }

@@ -1,7 +1,8 @@
-//! A probe that is shut in: what runs there needs nothing of the machine but the kernel.
+//! Isolated probes, which show that emulation works without any file of the host.
 //!
-//! This program starts itself as a hidden command, which moves into namespaces of its own, mounts a room there, and
-//! becomes the probe. So it needs no root where ordinary users may have namespaces, and it leaves nothing behind.
+//! The tool starts itself with a hidden subcommand. That process moves into new namespaces, mounts a small root
+//! directory there, and executes the probe. It needs no root if ordinary users may create namespaces, and it leaves
+//! nothing behind.
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
@@ -16,23 +17,23 @@ use crate::binfmt::userns::limits;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 
-/// The `internal` subcommand: it enters a room and becomes the probe of a system there.
+/// The `internal` subcommand that enters an isolation and executes the probe of a system there.
 pub const ENTER_ISOLATION: &str = "probe";
 
-/// What the hidden command writes to its standard error if the kernel does not start the probe: a line of this word and
-/// the errno, before the line for people.
+/// The prefix of the line that the hidden subcommand writes to its standard error if the kernel does not start the
+/// probe. The errno follows it. The line for people comes after it.
 const EXEC_ERRNO: &str = "exec-errno=";
 
-/// How a probe is shut in.
+/// The kind of isolation of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
-    /// Not at all; it is a file in memory.
+    /// No isolation; the probe is a file in a tmpfs.
     Open,
-    /// A chroot with nothing else in it.
+    /// A chroot that contains only the probe.
     Chroot,
-    /// Nix's sandbox: all its namespaces, and by pivot_root(2) a root with nothing but the probe and /proc.
+    /// All namespaces of Nix's sandbox, and by pivot_root(2) a root directory with only the probe and /proc.
     Sandbox,
-    /// The second half of that: the first process of the new namespace of processes.
+    /// The second half of `Sandbox`: the first process of the new PID namespace.
     Inside,
 }
 
@@ -49,19 +50,19 @@ impl Isolation {
     }
 }
 
-/// Starts the probe of a system in a room.
-pub fn run_isolated(room: Isolation, arch: &Arch) -> ProbeResult {
-    let words = [INTERNAL, ENTER_ISOLATION, room.name(), arch.target].map(OsStr::new);
-    let child = match StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None) {
+/// Runs the probe of a system in an isolation.
+pub fn run_isolated(isolation: Isolation, arch: &Arch) -> ProbeResult {
+    let args = [INTERNAL, ENTER_ISOLATION, isolation.name(), arch.target].map(OsStr::new);
+    let child = match StoppedChild::spawn(Path::new("/proc/self/exe"), &args, None) {
         Ok(child) => child,
-        Err(e) => return ProbeResult::NotRun(format!("this program cannot start itself: {e}")),
+        Err(e) => return ProbeResult::NotRun(format!("binfmt-nix cannot start itself: {e}")),
     };
-    let trial = match room {
+    let result = match isolation {
         // The probe is not this child, but a child of it.
         Isolation::Sandbox | Isolation::Inside => wait_for_probe(child),
         Isolation::Open | Isolation::Chroot => finish_probe(child),
     };
-    trial.unwrap_or_else(|e| ProbeResult::Failed(format!("it cannot be watched: {e}")))
+    result.unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}")))
 }
 
 fn wait_for_probe(child: StoppedChild) -> io::Result<ProbeResult> {
@@ -73,16 +74,16 @@ fn wait_for_probe(child: StoppedChild) -> io::Result<ProbeResult> {
     Ok(parse_refusal(status, &complaints))
 }
 
-/// What it means that the hidden command ended by itself: its exit status is that of an error, and its complaint the
-/// error's text, after the errno if there is one.
+/// Interprets the end of a hidden subcommand that did not become the probe. Its exit status is that of an error. Its
+/// standard error is the error's text, after the line with the errno if there is one.
 pub(super) fn parse_refusal(status: ExitStatus, complaints: &str) -> ProbeResult {
     let errno = complaints.lines().find_map(|line| line.strip_prefix(EXEC_ERRNO)?.parse().ok());
     let mut lines = complaints.lines().filter(|line| !line.starts_with(EXEC_ERRNO));
     let why = lines.next().unwrap_or_default().trim_start_matches("error: ");
     let code = |code: ExitCode| Some(code as i32);
     match status.code() {
-        given if given == code(ExitCode::Unsupported) => ProbeResult::NotRun(why.to_owned()),
-        given if given == code(ExitCode::NotExecutable) || given == code(ExitCode::NoCommand) => {
+        exit if exit == code(ExitCode::Unsupported) => ProbeResult::NotRun(why.to_owned()),
+        exit if exit == code(ExitCode::NotExecutable) || exit == code(ExitCode::NoCommand) => {
             let refused = errno.map(|errno| ProbeResult::Refused(io::Error::from_raw_os_error(errno)));
             refused.unwrap_or_else(|| ProbeResult::Failed(why.to_owned()))
         }
@@ -93,32 +94,35 @@ pub(super) fn parse_refusal(status: ExitStatus, complaints: &str) -> ProbeResult
     }
 }
 
-/// The hidden command's part. Returns only if something fails, or if another process did it.
-pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> {
-    let room = Isolation::ALL.into_iter().find(|known| known.name() == room);
-    let room = room.ok_or_else(|| Error::Usage(format!("{ENTER_ISOLATION} knows no such room")))?;
+/// Runs the hidden subcommand: enters the isolation and executes the probe. Returns only if that fails, or if a child
+/// process executed the probe.
+pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitCode> {
+    let known = Isolation::ALL.into_iter().find(|known| known.name() == isolation);
+    let isolation =
+        known.ok_or_else(|| Error::Usage(format!("unknown isolation {isolation:?} for internal {ENTER_ISOLATION}")))?;
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
-    let refused = |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
-    match room {
-        Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(refused)?,
+    let explained =
+        |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
+    match isolation {
+        Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(explained)?,
         Isolation::Sandbox => {
-            host::isolation::unshare_sandbox().map_err(refused)?;
+            host::isolation::unshare_sandbox().map_err(explained)?;
             return run_as_init(system);
         }
         Isolation::Inside => {
-            host::isolation::die_with_parent().map_err(|e| isolation_error("be ended with its parent", &e))?
+            host::isolation::die_with_parent()
+                .map_err(|e| isolation_error("arrange for this process to end with its parent", &e))?;
         }
     }
-    let dir =
-        host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a directory in memory", &e))?;
-    let error = match room {
+    let dir = host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a tmpfs", &e))?;
+    let error = match isolation {
         Isolation::Open => host::isolation::exec_probe(&dir, PROBE_ARGV0),
         Isolation::Chroot => {
             host::isolation::enter_chroot(&dir).map_err(|e| isolation_error("enter a chroot", &e))?;
             host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)
         }
         Isolation::Sandbox | Isolation::Inside => {
-            // Inside a container it may be forbidden, and no emulator needs it.
+            // In a container mounting /proc may be forbidden, and no emulator needs it.
             drop(host::isolation::mount_proc(&dir));
             host::isolation::pivot_to(&dir).map_err(|e| isolation_error("change the root directory", &e))?;
             host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)
@@ -131,10 +135,11 @@ pub fn exec_isolated(host: &Host, room: &str, system: &str) -> Result<ExitCode> 
     Err(Error::Command { command: "the probe".into(), source: error })
 }
 
-/// Ends as the process inside ends, which has said why.
+/// Starts this program as the first process of a PID namespace and returns its exit code. That process has already
+/// printed its error.
 fn run_as_init(system: &str) -> Result<ExitCode> {
     let ended = host::isolation::respawn_as_init(&[ENTER_ISOLATION, Isolation::Inside.name(), system]);
-    let status = ended.map_err(|e| isolation_error("start this program in a namespace of processes", &e))?;
+    let status = ended.map_err(|e| isolation_error("start binfmt-nix in a new PID namespace", &e))?;
     let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
     match known.into_iter().find(|code| status.code() == Some(*code as i32)) {
         Some(code) => Ok(code),
@@ -163,7 +168,7 @@ mod tests {
         assert!(matches!(&refused, ProbeResult::Refused(e) if e.raw_os_error() == Some(8)), "{refused:?}");
         let ended_by_itself = ended(ExitCode::NotExecutable, "error: cannot run the probe: (os error 8)");
         assert!(matches!(&ended_by_itself, ProbeResult::Failed(why) if why == "cannot run the probe: (os error 8)"));
-        let untried = ended(ExitCode::Unsupported, "error: cannot enter a chroot");
-        assert!(matches!(&untried, ProbeResult::NotRun(why) if why == "cannot enter a chroot"), "{untried:?}");
+        let not_run = ended(ExitCode::Unsupported, "error: cannot enter a chroot");
+        assert!(matches!(&not_run, ProbeResult::NotRun(why) if why == "cannot enter a chroot"), "{not_run:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! Running a probe: a look at the machine that writes nothing.
+//! Runs probe programs to find out whether programs of a system run. Nothing is written to the machine.
 //!
-//! [`run_in_memory`] asks whether such a program runs at all. [`direct`] and [`isolated::run`] start it under a known name, by
-//! itself and shut in, and say what became of it ([`Trial`]).
+//! [`run_in_memory`] shows whether a probe runs at all, and which file the process executes. [`run_direct`] and
+//! [`isolated::run_isolated`] start a probe with a known `argv[0]`, directly or isolated, and return a [`ProbeResult`].
 
 pub mod isolated;
 
@@ -15,24 +15,24 @@ use binfmt_magic::Arch;
 
 use crate::host::{self, FileId, StoppedChild};
 
-/// What a probe is started as; it prints the 16 bytes at its `argv[0]`.
+/// The `argv[0]` that a probe is started with; a probe prints the 16 bytes at its `argv[0]`.
 pub const PROBE_ARGV0: &str = "binfmt-nix-argv0";
 
-/// What was seen of a probe.
+/// The observed run of a probe.
 #[derive(Debug)]
 pub struct ProbeRun {
-    /// The process was the probe itself, not an emulator.
+    /// Whether the process executed the probe itself instead of an emulator.
     pub native: bool,
-    /// The file that the process executed.
+    /// The identity of the file that the process executed.
     pub program: FileId,
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// What the emulator complained about.
+    /// The text on standard error.
     pub complaints: String,
 }
 
-/// Executes a probe; `None` if it ended before it could be looked at. An error
-/// of kind "exec format" means that nothing runs such programs.
+/// Executes a probe from memory; returns `None` if it ended before its process could be examined. The error ENOEXEC
+/// means that nothing runs such programs.
 pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let file = host::memfd::create_program(probe)?;
     let probe_file = FileId::from_metadata(&file.metadata()?);
@@ -46,54 +46,55 @@ pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     Ok(Some(ProbeRun { native: program == probe_file, program, status, complaints }))
 }
 
-/// What became of a probe.
+/// The result of starting a probe.
 #[derive(Debug)]
 pub enum ProbeResult {
-    /// It ran to its end.
+    /// The probe ran to its end.
     Ran(ProbeOutput),
-    /// The kernel did not start it.
+    /// The kernel did not start the probe.
     Refused(io::Error),
-    /// It was started, and did not do what it does: why, in words.
+    /// The probe was started but did not do its work, for this reason.
     Failed(String),
-    /// It could not be tried, and why.
+    /// The probe could not be tried, for this reason.
     NotRun(String),
 }
 
-/// A probe that ran.
+/// The output of a probe that ran.
 #[derive(Debug)]
 pub struct ProbeOutput {
-    /// The file that the process executed, if it could be looked at: an emulator.
+    /// The file that the process executed (an emulator), if it could be opened.
     pub program: Option<File>,
-    /// What it found at its `argv[0]`.
+    /// The `argv[0]` that the probe printed.
     pub argv0: String,
-    /// What else was said.
+    /// The text on standard error.
     pub complaints: String,
 }
 
 impl ProbeOutput {
-    /// It was given the name that it was started by.
+    /// Whether the probe got the `argv[0]` that it was started with.
     pub fn has_original_argv0(&self) -> bool {
         self.argv0 == PROBE_ARGV0
     }
 }
 
-/// Starts a program of `arch` as anybody does.
+/// Starts the probe of a system directly, as a user starts a program.
 pub fn run_direct(arch: &Arch) -> ProbeResult {
     let Some(bytes) = arch.probe() else {
-        return ProbeResult::NotRun("there is no probe for it".into());
+        return ProbeResult::NotRun("binfmt-nix has no probe program for this system".into());
     };
-    // With vm.memfd_noexec=2 there are no programs in memory (sysctl/vm.rst), but there are in a tmpfs.
+    // With vm.memfd_noexec=2 a memfd cannot be executed (sysctl/vm.rst), but a file in a tmpfs can.
     let Ok(file) = host::memfd::create_program(bytes) else {
         return isolated::run_isolated(isolated::Isolation::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     match StoppedChild::spawn(&path, &[], Some(PROBE_ARGV0)) {
-        Ok(child) => finish_probe(child).unwrap_or_else(|e| ProbeResult::Failed(format!("it cannot be watched: {e}"))),
+        Ok(child) => finish_probe(child)
+            .unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}"))),
         Err(e) => ProbeResult::Refused(e),
     }
 }
 
-/// Looks at the process while it is stopped at its first write, and lets it go on.
+/// Opens the file that the process executes while it is stopped at its first write, then lets it run to its end.
 pub fn finish_probe(mut child: StoppedChild) -> io::Result<ProbeResult> {
     let program = child.wait_for_program(host::env::own_file_id()?)?;
     let (status, output, complaints) = child.finish()?;
@@ -106,14 +107,14 @@ pub fn finish_probe(mut child: StoppedChild) -> io::Result<ProbeResult> {
 
 fn classify_run(program: Option<File>, status: ExitStatus, output: &[u8], complaints: String) -> ProbeResult {
     if !status.success() {
-        let said = if complaints.is_empty() { String::new() } else { format!(": {complaints}") };
-        return ProbeResult::Failed(format!("the emulator ended with {status}{said}"));
+        let complaints = if complaints.is_empty() { String::new() } else { format!(": {complaints}") };
+        return ProbeResult::Failed(format!("the emulator ended with {status}{complaints}"));
     }
-    // The last bytes are the probe's: QEMU for ppc64le complains on stdout that it cannot resolve a file in memory.
+    // The last bytes are the probe's: QEMU for ppc64le prints on stdout that it cannot resolve a file in memory.
     let Some(printed) = output.len().checked_sub(PROBE_ARGV0.len()).and_then(|start| output.get(start..)) else {
         return ProbeResult::Failed("the emulator ended without running anything".into());
     };
-    // What follows a shorter name is none of it.
+    // The bytes after the NUL of a shorter name do not belong to it.
     let name = printed.split(|byte| *byte == 0).next().unwrap_or_default();
     ProbeResult::Ran(ProbeOutput { program, argv0: String::from_utf8_lossy(name).into_owned(), complaints })
 }

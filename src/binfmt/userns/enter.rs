@@ -1,6 +1,6 @@
-//! Into the namespace, the table and back to oneself: the part that acts.
+//! Enters a new user namespace with its own table: the part of `run` that acts.
 //!
-//! Nothing here may be done while the process has a second thread.
+//! The process must have only one thread while these functions run.
 
 use std::path::Path;
 
@@ -14,10 +14,9 @@ use crate::binfmt::userns::limits::NamespaceLimits;
 use crate::error::{Error, Result};
 use crate::host::{self, Host, IdMapper, NamespaceError};
 
-/// Makes a namespace with a table that holds these rules, the older ones first,
-/// and moves into it. Returns those of the older ones that could not be kept,
-/// and why.
-pub fn enter_namespace(host: &Host, mapping: &IdMapping, older: &[&Rule], ours: &[Rule]) -> Result<Vec<String>> {
+/// Creates a user namespace, moves into it, and mounts a table there that holds the inherited rules, then the own
+/// rules. Returns a line for each inherited rule that could not be registered, with the reason.
+pub fn enter_namespace(host: &Host, mapping: &IdMapping, inherited: &[&Rule], rules: &[Rule]) -> Result<Vec<String>> {
     let explained =
         |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
     let (uid, gid) = host::env::effective_ids();
@@ -29,12 +28,12 @@ pub fn enter_namespace(host: &Host, mapping: &IdMapping, older: &[&Rule], ours: 
     }
     mount_private_table(host)?;
     let mut lost = Vec::new();
-    for rule in older {
+    for rule in inherited {
         if let Err(error) = table::add_entry(host, rule) {
-            lost.push(format!("{} is not there: {error}", String::from_utf8_lossy(rule.name.as_bytes())));
+            lost.push(format!("{} could not be inherited: {error}", String::from_utf8_lossy(rule.name.as_bytes())));
         }
     }
-    for rule in ours {
+    for rule in rules {
         table::add_entry(host, rule)?;
     }
     if *mapping == IdMapping::CallerOnly {
@@ -44,7 +43,7 @@ pub fn enter_namespace(host: &Host, mapping: &IdMapping, older: &[&Rule], ours: 
     Ok(lost)
 }
 
-/// A process that stays outside, where it has the right to map ids.
+/// Starts the process that stays outside, where it has the right to map ids; `None` if the caller maps its own id.
 fn start_mapper(host: &Host, mapping: &IdMapping) -> Result<Option<IdMapper>> {
     match mapping {
         IdMapping::CallerOnly => Ok(None),
@@ -65,14 +64,15 @@ fn start_mapper(host: &Host, mapping: &IdMapping) -> Result<Option<IdMapper>> {
     }
 }
 
-/// The first mount of a boot loads the module, but there is no directory to
-/// mount it on before that: it comes with the module.
+/// Mounts the table of the new namespace. The first mount after a boot loads the module, but only the module creates
+/// the directory of the table. So if the directory is missing, the first mount is on the parent directory, for a
+/// moment.
 fn mount_private_table(host: &Host) -> Result<()> {
     let table = Path::new(table::DIR);
-    if let (false, Some(above)) = (host.exists(table), table.parent()) {
-        // Whether that helped shows below.
-        if host.mount_binfmt_misc(above).is_ok() {
-            host.unmount(above)?;
+    if let (false, Some(parent)) = (host.exists(table), table.parent()) {
+        // The mount below shows whether this succeeded.
+        if host.mount_binfmt_misc(parent).is_ok() {
+            host.unmount(parent)?;
         }
     }
     host.mount_binfmt_misc(table).map_err(|errno| {
@@ -80,18 +80,18 @@ fn mount_private_table(host: &Host) -> Result<()> {
     })
 }
 
-/// What a refusal of this machine is explained by.
+/// Reads the limits of this machine that explain a failed attempt.
 pub fn read_limits(host: &Host) -> NamespaceLimits {
-    let peek = |path: &str| host.read_lossy(Path::new(path));
-    let status = peek("/proc/self/status");
-    let seccomp = |text: &String| {
+    let read = |path: &str| host.read_lossy(Path::new(path));
+    let status = read("/proc/self/status");
+    let has_seccomp = |text: &String| {
         text.lines().any(|line| matches!(line.strip_prefix("Seccomp:"), Some(mode) if mode.trim() != "0"))
     };
     NamespaceLimits {
         proc: status.is_some(),
-        max_namespaces: peek("/proc/sys/user/max_user_namespaces"),
-        debian_userns_sysctl: peek("/proc/sys/kernel/unprivileged_userns_clone"),
-        apparmor: peek("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-        seccomp: status.as_ref().is_some_and(seccomp),
+        max_namespaces: read("/proc/sys/user/max_user_namespaces"),
+        debian_userns_sysctl: read("/proc/sys/kernel/unprivileged_userns_clone"),
+        apparmor: read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+        seccomp: status.as_ref().is_some_and(has_seccomp),
     }
 }

@@ -1,4 +1,4 @@
-//! Which ids the command's namespace has. Pure.
+//! The user and group ids of the namespace in which `run` starts its command. Pure.
 
 use crate::error::Error;
 use crate::host::IdRange;
@@ -6,32 +6,31 @@ use crate::host::IdRange;
 /// How the ids of a new user namespace are mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdMapping {
-    /// The caller's one uid and gid; he maps them himself, and is himself again
-    /// in a second namespace.
+    /// Only the caller's uid and gid. The caller maps them without help: to root in a first namespace, and back to the
+    /// original ids in a second one.
     CallerOnly,
-    /// All that the caller's own namespace has, each to itself: he is root there
-    /// and can do that from outside.
+    /// All ids of the caller's namespace, each mapped to itself. The caller is root in that namespace and can map them
+    /// from outside.
     AllIds {
-        /// of uids
+        /// the ranges of uids
         uids: Vec<IdRange>,
-        /// of gids
+        /// the ranges of gids
         gids: Vec<IdRange>,
     },
-    /// The caller is root inside, and his subordinate ids are the others:
-    /// newuidmap(1) does that.
+    /// The caller's id as root, and the caller's subordinate ids as the other ids. newuidmap(1) maps them.
     Subordinate {
-        /// of uids
+        /// the ranges of uids
         uids: Vec<IdRange>,
-        /// of gids
+        /// the ranges of gids
         gids: Vec<IdRange>,
     },
 }
 
-/// The id 0 inside is the caller's; those from 1 on are his subordinate ids, in
-/// the order of the file (subuid(5): `name-or-uid:first:count`).
-pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own: u32) -> Vec<IdRange> {
+/// Parses /etc/subuid or /etc/subgid into the ranges of a mapping. The inner id 0 is `own_id`, the caller's; the inner
+/// ids from 1 on are the caller's subordinate ids, in the order of the file (subuid(5): `name-or-uid:first:count`).
+pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own_id: u32) -> Vec<IdRange> {
     let mut next = 1_u32;
-    let mut ranges = vec![(0, own, 1)];
+    let mut ranges = vec![(0, own_id, 1)];
     for line in text.lines() {
         let mut fields = line.trim().split(':');
         let owner = fields.next().unwrap_or_default();
@@ -46,17 +45,17 @@ pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own: u32)
     ranges
 }
 
-/// The name that a user has in passwd(5).
+/// Returns the name of a user in passwd(5).
 pub fn find_user_name(passwd: &str, uid: u32) -> Option<&str> {
     let has_uid = |line: &&str| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid));
     passwd.lines().find(has_uid)?.split(':').next()
 }
 
-/// There are none for this user.
+/// The error for a user without subordinate ids in `file`.
 pub fn missing_ids_error(file: &str, name: Option<&str>, uid: u32) -> Error {
     let user = name.map_or_else(|| uid.to_string(), str::to_owned);
     Error::Unsupported {
-        what: format!("{file} gives user {user} no subordinate ids, which --map-root maps"),
+        what: format!("{file} has no subordinate ids for user {user}, and --map-root needs them"),
         hint: format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
     }
 }
@@ -66,7 +65,7 @@ mod tests {
     use super::{find_user_name, parse_subordinate_ids};
 
     #[test]
-    fn ranges_follow_each_other_from_1_on() {
+    fn ranges_are_contiguous_from_id_1() {
         let text = "# none\njoe:100000:65536\n1000:300000:10\nann:1:1\njoe:x:1\n\njoe:500000:0\n";
         let expected = vec![(0, 1000, 1), (1, 100_000, 65536), (65537, 300_000, 10)];
         assert_eq!(parse_subordinate_ids(text, Some("joe"), 1000, 1000), expected);
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_may_have_a_name() {
+    fn user_name_is_found_by_uid() {
         let passwd = "root:x:0:0::/root:/bin/sh\njoe:x:1000:1000::/home/joe:/bin/sh\n";
         assert_eq!((find_user_name(passwd, 1000), find_user_name(passwd, 7)), (Some("joe"), None));
     }

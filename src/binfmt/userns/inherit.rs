@@ -1,20 +1,19 @@
-//! The entries of the table that the new one hides. Pure.
+//! The rules that a namespace's own table inherits from the outer table. Pure.
 //!
-//! A table of one's own takes the place of the one above: without these, a
-//! command would lose what works outside.
+//! A namespace's own table hides the outer one. Without the inherited rules, programs that run outside would not run
+//! inside.
 
 use binfmt_magic::Rule;
 
 use crate::binfmt::table::Table;
 
-/// The rules of the table above, oldest first, so that they have their order
-/// again when they are put in one by one. Left out are those that are switched
-/// off, and those whose name one of ours takes.
-pub fn inheritable_rules<'t>(outer: &'t Table, ours: &[Rule]) -> Vec<&'t Rule> {
+/// Returns the rules of the outer table, oldest first: registered one by one, they get the same order again. Omits
+/// disabled entries, and those whose name one of `own_rules` has.
+pub fn inheritable_rules<'t>(outer: &'t Table, own_rules: &[Rule]) -> Vec<&'t Rule> {
     let entries = outer.entries().iter().rev();
     entries
         .filter(|entry| entry.enabled && !outer.is_switched_off())
         .map(|entry| &entry.rule)
-        .filter(|rule| ours.iter().all(|own| own.name != rule.name))
+        .filter(|rule| own_rules.iter().all(|own| own.name != rule.name))
         .collect()
 }

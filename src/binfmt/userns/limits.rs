@@ -1,4 +1,4 @@
-//! Why a machine does not let an ordinary user have a table, and what helps. Pure.
+//! Limits of the machine that keep an ordinary user from creating a table, and what helps. Pure.
 
 use std::io;
 
@@ -9,70 +9,75 @@ use crate::error::Error;
 /// The first kernel with a table for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
 
-/// What a refusal is explained by; read only when one has happened.
+/// The limits that explain a failed attempt; read only after a failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamespaceLimits {
-    /// `/proc/self` could be read.
+    /// Whether `/proc/self` could be read.
     pub proc: bool,
-    /// `user.max_user_namespaces`.
+    /// The value of `user.max_user_namespaces`.
     pub max_namespaces: Option<String>,
-    /// `kernel.unprivileged_userns_clone`, of Debian's kernels.
+    /// The value of `kernel.unprivileged_userns_clone`, which Debian's kernels have.
     pub debian_userns_sysctl: Option<String>,
-    /// `kernel.apparmor_restrict_unprivileged_userns`, of Ubuntu's.
+    /// The value of `kernel.apparmor_restrict_unprivileged_userns`, which Ubuntu's kernels have.
     pub apparmor: Option<String>,
-    /// `Seccomp:` in /proc/self/status is not 0: a container's filter, as a rule.
+    /// Whether `Seccomp:` in /proc/self/status is not 0: usually the filter of a container.
     pub seccomp: bool,
 }
 
-/// Before anything is tried: the kernel's release, and whether there is a
-/// `/proc/self`.
+/// Checks, before anything is tried, the kernel's release, and that `/proc/self` exists.
 pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
     if !proc {
-        let nothing = io::Error::from(Errno::ENOENT);
-        return Err(explain_refusal("look at /proc/self", &nothing, &NamespaceLimits::default()));
+        let not_found = io::Error::from(Errno::ENOENT);
+        return Err(explain_refusal("read /proc/self", &not_found, &NamespaceLimits::default()));
     }
     if kernel >= FIRST_KERNEL {
         return Ok(());
     }
     let (major, minor) = kernel;
     Err(Error::Unsupported {
-        what: format!("Linux {major}.{minor} has one binfmt_misc table for all, and only root may change it"),
+        what: format!(
+            "Linux {major}.{minor} has one binfmt_misc table for the whole machine, and only root may change it"
+        ),
         hint: "run needs Linux 6.7; on this machine: sudo binfmt-nix register SYSTEM".into(),
     })
 }
 
-/// What a refusal means. `step` is what was tried, in words.
+/// Explains why `step` failed. `step` follows "cannot" in the message.
 pub fn explain_refusal(step: &str, source: &io::Error, limits: &NamespaceLimits) -> Error {
     let what = |why: &str| format!("cannot {step}: {source}{}{why}", if why.is_empty() { "" } else { "; " });
-    let switched_off = |value: &Option<String>, off: &str| value.as_deref().map(str::trim) == Some(off);
+    let is_set_to = |value: &Option<String>, number: &str| value.as_deref().map(str::trim) == Some(number);
     let (why, hint) = if !limits.proc {
-        ("there is no /proc here", "mount it: mount -t proc proc /proc")
-    } else if switched_off(&limits.max_namespaces, "0") {
+        ("/proc is not mounted", "mount it: mount -t proc proc /proc")
+    } else if is_set_to(&limits.max_namespaces, "0") {
         ("user.max_user_namespaces is 0", "as root: sysctl user.max_user_namespaces=10000")
-    } else if switched_off(&limits.debian_userns_sysctl, "0") {
+    } else if is_set_to(&limits.debian_userns_sysctl, "0") {
         ("kernel.unprivileged_userns_clone is 0", "as root: sysctl kernel.unprivileged_userns_clone=1")
-    } else if switched_off(&limits.apparmor, "1") {
+    } else if is_set_to(&limits.apparmor, "1") {
         (
-            "AppArmor keeps user namespaces from programs without a profile",
+            "AppArmor forbids user namespaces to programs without a profile",
             "as root, install the profile packaging/apparmor/binfmt-nix of this project into /etc/apparmor.d and run \
              apparmor_parser -r on it; or: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         )
     } else if limits.seccomp {
         (
-            "a seccomp filter is at work, as containers have one",
+            "this process has a seccomp filter, as processes in containers do",
             "start the container with --security-opt seccomp=unconfined, or register on the host: entries with flag F \
              work inside containers too",
         )
     } else if source.raw_os_error() == Some(Errno::ENOSPC as i32) {
-        ("there are too many user namespaces, or too deeply nested ones", "as root: sysctl user.max_user_namespaces")
-    } else if source.raw_os_error() == Some(Errno::EPERM as i32) {
-        // Whether this is a chroot cannot be seen from inside.
         (
-            "in a chroot, and in some containers, nobody may",
-            "run it outside of that; or for all users of the machine: sudo binfmt-nix register SYSTEM",
+            "too many user namespaces exist, or they are nested too deeply",
+            "read the limit, and raise it as root: sysctl user.max_user_namespaces",
+        )
+    } else if source.raw_os_error() == Some(Errno::EPERM as i32) {
+        // A process in a chroot cannot detect that it is in one.
+        (
+            "chroots and some containers do not permit it",
+            "run the command outside of the chroot or container; or register for all users: sudo binfmt-nix register \
+             SYSTEM",
         )
     } else {
-        ("", "sudo binfmt-nix register SYSTEM does it for all users of this machine")
+        ("", "register for all users of this machine: sudo binfmt-nix register SYSTEM")
     };
     Error::Unsupported { what: what(why), hint: hint.into() }
 }
@@ -88,11 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_has_its_way_out() {
+    fn each_cause_has_its_hint() {
         let fine = NamespaceLimits { proc: true, ..NamespaceLimits::default() };
         let value = |text: &str| Some(text.to_owned());
         let cases = [
-            (NamespaceLimits::default(), "no /proc", "mount -t proc"),
+            (NamespaceLimits::default(), "/proc is not mounted", "mount -t proc"),
             (
                 NamespaceLimits { max_namespaces: value("0\n"), ..fine.clone() },
                 "max_user_namespaces is 0",

@@ -84,7 +84,7 @@ fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
 fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorReport> {
     let mut done: Vec<&'static str> = Vec::new();
     for finding in findings {
-        match &finding.case.fix {
+        match &finding.occurrence.fix {
             Some(Fix::Register(targets)) => {
                 for target in targets.iter().filter(|target| !done.contains(target)) {
                     if let Some(arch) = Arch::by_target(target)

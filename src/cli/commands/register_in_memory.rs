@@ -189,7 +189,7 @@ fn print_report(ui: &Ui, report: &Report, done: bool) -> ExitCode {
     for system in report.systems.iter().filter(|system| done || system.already) {
         match &system.entry {
             Some(entry) if system.already => {
-                ui.print_result(&format!("{}: runs already (entry {entry})", system.system))
+                ui.print_result(&format!("{}: runs already (entry {entry})", system.system));
             }
             _ => ui.print_result(system),
         }

@@ -57,7 +57,10 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
             ("/etc/nix/nix.conf", "One line at its end: !include binfmt-nix.conf."),
             ("/var/lib/binfmt-nix/receipt.json", "Records of what register made, for unregister."),
             ("/run/binfmt-nix.lock", "Held while a command changes the machine."),
-            ("~/.cache/binfmt-nix", "Cached downloads of run and fetch, and of register as root."),
+            (
+                "~/.cache/binfmt-nix, /var/cache/binfmt-nix",
+                "The cache of downloads, of a user and of root. run writes and reads it; register and fetch read it. Partial downloads of whole files are kept there too, and continued.",
+            ),
             (
                 "~/.netrc, /etc/apt/auth.conf, /etc/apt/auth.conf.d, /etc/nix/netrc",
                 "Passwords for mirrors and URLs. A password is sent over plain http only if its line says http://.",
@@ -172,7 +175,7 @@ pub(super) const PAGES: [Page; 12] = [
             (
                 "EMULATORS OF THE HOST",
                 &[
-                    "--source auto uses the installed emulator of binfmt-nix, else the newest good static one on the machine, else a download. A good one is from the distribution, in a profile of Nix or Guix, or in /usr/local/bin; only root could have put it there; it is QEMU 7.2 or newer, and not a release that is known to break its guests. --source host also considers the interpreters of other tools' entries, and reports why each other emulator is not used. auto never downloads from another publisher than Debian; only --source fallback does.",
+                    "--source auto uses the installed emulator of binfmt-nix, else the newest good static one on the machine, else a cached download, else a download. A good one is from the distribution, in a profile of Nix or Guix, or in /usr/local/bin; only root could have put it there; it is QEMU 7.2 or newer, and not a release that is known to break its guests. --source host also considers the interpreters of other tools' entries, and reports why each other emulator is not used. auto never downloads from another publisher than Debian; only --source fallback does.",
                 ],
             ),
             (

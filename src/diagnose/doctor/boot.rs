@@ -1,4 +1,4 @@
-//! Checks of the boot rules: which entries exist after the next boot.
+//! Checks of the boot rules, which determine the entries after the next boot.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
     {
         return Vec::new();
     }
-    let cases = snapshot.emulated_systems().filter_map(|(arch, entry)| {
+    let occurrences = snapshot.emulated_systems().filter_map(|(arch, entry)| {
         if !has_file(entry) || is_in_boot_rules(snapshot, entry.rule.name.as_bytes()) {
             return None;
         }
@@ -33,14 +33,14 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
         let why = if snapshot.boot.has_reader {
             "the entry is gone after a restart of the machine or of systemd-binfmt"
         } else {
-            "the entry is gone after a restart of the machine; and nothing here reads /etc/binfmt.d (systemd's or \
-             OpenRC's binfmt service does)"
+            "the entry is gone after a restart of the machine, and nothing here reads /etc/binfmt.d (systemd's or \
+             OpenRC's binfmt service would)"
         };
         let force = if snapshot.is_ours(entry) { "" } else { " --force" };
         let line = snapshot.shell.tool_command(format_args!("register {}{force}", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 fn is_in_boot_rules(snapshot: &Snapshot, name: &[u8]) -> bool {
@@ -48,11 +48,12 @@ fn is_in_boot_rules(snapshot: &Snapshot, name: &[u8]) -> bool {
 }
 
 /// Files are sorted by name over all directories, each rule is deleted and added again in that order (systemd
-/// `src/binfmt/binfmt.c`): of the same name, the later file's stays; of the same programs, the later file's is the newest
-/// and wins (measured with systemd 252). Ours is called zz-… to sort late, but another file can sort later.
+/// `src/binfmt/binfmt.c`). Of two rules with the same name, that of the later file stays. Of two rules for the same
+/// programs, that of the later file is the newest and takes precedence (measured with systemd 252). The names of our
+/// own files begin with `zz-` to sort late, but another file can sort later.
 fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
     let rules = snapshot.boot.rules();
-    let mut cases = Vec::new();
+    let mut occurrences = Vec::new();
     for arch in Arch::ALL.iter().filter(|arch| !snapshot.natives.contains(arch.target)) {
         let file = paths::boot_rule(arch);
         let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
@@ -65,14 +66,15 @@ fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
             }
             let what = format!("{} is read after {} at boot", path.display(), file.display());
             let why = format!(
-                "its rule {} takes these programs too, or has the same name as ours: from the next restart on, it wins",
+                "its rule {} takes these programs, too, or has the same name as ours: from the next restart on, it takes \
+                 precedence",
                 String::from_utf8_lossy(rule.name.as_bytes())
             );
-            cases.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(snapshot, path)));
+            occurrences.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(snapshot, path)));
             break;
         }
     }
-    cases
+    occurrences
 }
 
 /// Whether systemd-binfmt reads `path` after `ours`. (Debian's update-binfmts has its own list, for another service.)
@@ -80,7 +82,8 @@ fn is_later_file(path: &Path, ours: &Path) -> bool {
     path.file_name() > ours.file_name() && path.extension().is_some_and(|ext| ext == "conf")
 }
 
-/// A link to /dev/null in /etc hides a package's file (binfmt.d(5)); one in /etc is moved aside.
+/// Returns the command that hides a boot file. A link to /dev/null in /etc hides a package's file (binfmt.d(5)); a file
+/// in /etc is renamed.
 fn hide_command(snapshot: &Snapshot, path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     let real = snapshot.shell.quote_path(path);

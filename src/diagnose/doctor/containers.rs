@@ -1,4 +1,4 @@
-//! Checks of containers, user namespaces and WSL: which table is visible here, and how long it lasts.
+//! Checks of containers, user namespaces and WSL, which determine the visible table and how long its entries last.
 
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::Table;
@@ -17,24 +17,24 @@ fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
         && matches!(snapshot.table, Table::Mounted { .. })
         && !snapshot.table.is_empty();
     let occurrence = || {
-        let where_ = match &snapshot.environment.container {
+        let environment = match &snapshot.environment.container {
             Some(kind) => format!("a rootless container ({kind})"),
             None => "a user namespace".to_owned(),
         };
         Occurrence::general(
-            format!("this is {where_}, with its own table or its parent's"),
-            "entries that are registered here are visible only here, and end with it; entries of the machine are \
-             registered outside, and work in here too if they have flag F",
+            format!("this is {environment}, with its own table or its parent's"),
+            "entries that are registered here are visible only here, and end with it; entries of the machine must be \
+             registered outside, and work in here, too, if they have flag F",
         )
         .with_repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
     };
     own.then(occurrence).into_iter().collect()
 }
 
-/// A container mounted the table itself, because the machine never did: since Linux 6.7 the entries end with the last
-/// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). Recognised
-/// by a table that is younger than the container. No test machine has a privileged container without a mounted table on
-/// the host: tested on facts.
+/// The container mounted the table itself, because the machine never did. Since Linux 6.7 the entries end with the last
+/// mount (measured in a user namespace; tonistiigi/binfmt#288 with Amazon Linux 2023, bottlerocket#4215). The check
+/// recognises this by a table that is younger than the container. No test machine has a privileged container without a
+/// mounted table on the host: tested on facts.
 fn check_dies_with_container(snapshot: &Snapshot) -> Vec<Occurrence> {
     let place = &snapshot.environment;
     let Some(kind) = place.container.as_ref().filter(|_| !place.user_namespace) else { return Vec::new() };
@@ -51,7 +51,7 @@ fn check_dies_with_container(snapshot: &Snapshot) -> Vec<Occurrence> {
     dies.then(occurrence).into_iter().collect()
 }
 
-/// LXC, LXD, Incus and Proxmox do not let a container register: AppArmor forbids it even where the kernel would allow it
+/// LXC, LXD, Incus and Proxmox forbid a container to register: AppArmor forbids it even where the kernel would allow it
 /// (lxc#4520, lxd#13607, lxd#16658, incus#474). Entries of the host with F work inside. No test machine is such a
 /// container: tested on facts, and in a tree that looks like one.
 fn check_lxc(snapshot: &Snapshot) -> Vec<Occurrence> {
@@ -68,9 +68,9 @@ fn check_lxc(snapshot: &Snapshot) -> Vec<Occurrence> {
     refused.then(occurrence).into_iter().collect()
 }
 
-/// systemd-binfmt empties the table when it starts, including WSL's own entry: .exe files stop working (WSL#8843, #8952,
-/// #10389, #9722). The line is the one that WSL's init writes. No test machine runs WSL: tested on facts, and in a tree
-/// that looks like it.
+/// systemd-binfmt empties the table when it starts, including WSL's own entry: .exe files stop working (WSL#8843,
+/// #8952, #10389, #9722). The line is the one that WSL's init writes. No test machine runs WSL: tested on facts, and in
+/// a tree that looks like it.
 fn check_wsl(snapshot: &Snapshot) -> Vec<Occurrence> {
     let wsl_entry_missing = snapshot.environment.wsl
         && matches!(snapshot.table, Table::Mounted { .. })
@@ -95,17 +95,17 @@ mod tests {
     use crate::diagnose::doctor::snapshot::Environment;
     use binfmt_magic::{Entry, Rule};
 
-    fn ids(seen: &Snapshot) -> Vec<&'static str> {
-        run_checks(seen).into_iter().map(|finding| finding.id).collect()
+    fn ids(snapshot: &Snapshot) -> Vec<&'static str> {
+        run_checks(snapshot).into_iter().map(|finding| finding.id).collect()
     }
 
     fn table(line: &str) -> Table {
         let entries = Rule::parse(line.as_bytes()).into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-        Table::Mounted { entries, strange: Vec::new(), enabled: true }
+        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
     }
 
     #[test]
-    fn wsl_without_its_entry() {
+    fn reports_wsl_without_its_entry() {
         let place = Environment { wsl: true, ..Environment::default() };
         let with = |line| Snapshot { table: table(line), environment: place.clone(), ..Snapshot::default() };
         assert_eq!(ids(&with(":other:E::x::/x:")), ["wsl-interop-gone"]);
@@ -114,19 +114,19 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_mounted_the_table_takes_it_along() {
+    fn entries_end_with_the_container_that_mounted_the_table() {
         let place = Environment { container: Some("docker".into()), table_is_younger: true, ..Environment::default() };
-        let seen = |kernel, younger| {
+        let snapshot = |kernel, younger| {
             let place = Environment { table_is_younger: younger, ..place.clone() };
             Snapshot { kernel, table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }
         };
-        assert_eq!(ids(&seen((6, 7), true)), ["dies-with-container"]);
-        assert!(ids(&seen((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
-        assert!(ids(&seen((6, 7), false)).is_empty());
+        assert_eq!(ids(&snapshot((6, 7), true)), ["dies-with-container"]);
+        assert!(ids(&snapshot((6, 6), true)).is_empty(), "entries kept the file system until 6.6");
+        assert!(ids(&snapshot((6, 7), false)).is_empty());
     }
 
     #[test]
-    fn a_rootless_container_has_a_table_of_its_own() {
+    fn reports_the_own_table_of_a_rootless_container() {
         let place = Environment { container: Some("podman".into()), user_namespace: true, ..Environment::default() };
         assert_eq!(
             ids(&Snapshot { table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() }),

@@ -19,99 +19,100 @@ pub(super) const CHECKS: &[Check] = &[
 /// host, but not in a container or in Nix's sandbox (nixpkgs#160300, multiarch/qemu-user-static's README, pmbootstrap).
 fn check_no_fix_binary(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.fix_binary);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let what = format!("the entry {} has no flag F", entry_name(entry));
         let why = "in a chroot, a container or Nix's sandbox the kernel looks for the interpreter inside, where it is \
                    missing: \"No such file or directory\" or \"Exec format error\"";
         with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why))
     };
-    entries.map(case).collect()
+    entries.map(occurrence).collect()
 }
 
 /// Adds the repair that takes precedence over another tool's entry. Only the user may decide that.
-fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, case: Occurrence) -> Occurrence {
-    case.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
+fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, occurrence: Occurrence) -> Occurrence {
+    occurrence.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
 }
 
-/// P without support. Linux reports P in the auxiliary vector since 5.12 (commit 2347961b11d4), and QEMU reads it since
-/// 6.0 (commit 6e1c0d7b951e). Otherwise QEMU passes the program's argv[0] as the program's first argument. No test machine
-/// has so old a kernel: that half is tested on facts.
+/// An entry has flag P without support for it. Linux reports P in the auxiliary vector since 5.12 (commit
+/// 2347961b11d4), and QEMU reads it since 6.0 (commit 6e1c0d7b951e). Otherwise QEMU passes the program's argv[0] as the
+/// program's first argument. No test machine has so old a kernel: that half is tested on facts.
 fn check_argv0_not_understood(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries_with_flag = snapshot.emulated_systems().filter(|(_, entry)| entry.rule.flags.preserve_argv0);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
-        let because = if snapshot.kernel < KERNEL_PASSES_ARGV0 {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
+        let reason = if snapshot.kernel < KERNEL_PASSES_ARGV0 {
             format!("Linux {}.{} does not report it to QEMU (5.12 does)", snapshot.kernel.0, snapshot.kernel.1)
         } else {
             let version = interpreter_version(snapshot, entry).filter(|version| *version < FIRST_WITH_ARGV0)?;
             format!("QEMU {version} does not support it (6.0 does)")
         };
-        let what = format!("the entry {} has flag P, and {because}", entry_name(entry));
+        let what = format!("the entry {} has flag P, and {reason}", entry_name(entry));
         let why = "programs get their own name as an additional first argument: \"cannot open\", \"applet not found\"";
         Some(with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why)))
     };
-    entries_with_flag.filter_map(case).collect()
+    entries_with_flag.filter_map(occurrence).collect()
 }
 
-/// Support without P: programs that read their name get another one (busybox, login shells, CUPS: docker/for-mac#6127,
-/// alpine abuild#10182). The QEMU of tonistiigi's image even mangles all arguments then (alpine-lima#81,
-/// rancher-desktop#2680).
+/// An entry lacks flag P although it is supported: programs that read their name get another one (busybox, login
+/// shells, CUPS: docker/for-mac#6127, alpine abuild#10182). The QEMU of tonistiigi's image even mangles all arguments
+/// then (alpine-lima#81, rancher-desktop#2680).
 fn check_argv0_lost(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot
         .emulated_systems()
         .filter(|(_, entry)| !entry.rule.flags.preserve_argv0 && entry.rule.flags.fix_binary);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let has_support = interpreter_version(snapshot, entry).is_some_and(|version| version >= FIRST_WITH_ARGV0);
         if snapshot.kernel < KERNEL_PASSES_ARGV0 || !has_support {
             return None;
         }
         let what = format!("the entry {} has no flag P", entry_name(entry));
-        let why = "programs do not get the name that they were started by: busybox's applets and login shells fail, \
-                   though this kernel and this QEMU could do better";
+        let why = "programs do not get the name that they were started with: busybox's applets and login shells fail, \
+                   although this kernel and this QEMU support flag P";
         Some(with_override_fix(snapshot, arch, Occurrence::for_system(arch, what, why)))
     };
-    entries.filter_map(case).collect()
+    entries.filter_map(occurrence).collect()
 }
 
 fn interpreter_version(snapshot: &Snapshot, entry: &Entry) -> Option<QemuVersion> {
     snapshot.interpreter_of(entry)?.version
 }
 
-/// With C a foreign setuid program is started with its owner's rights, and so is QEMU, which obeys its caller's
-/// QEMU_LOG_FILENAME (measured) and was never designed for it: tonistiigi/binfmt#342, qemu-devel 2025-08. Containers with
-/// such programs need it.
+/// With C a foreign setuid program is started with its owner's rights, and so is QEMU. QEMU obeys its caller's
+/// QEMU_LOG_FILENAME (measured) and was never designed for such rights: tonistiigi/binfmt#342, qemu-devel 2025-08.
+/// Containers with setuid programs need C.
 fn check_credentials_risk(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries_with_flag = snapshot.emulated_systems().filter(|(_, entry)| entry.rule.flags.credentials);
     let unneeded = entries_with_flag.filter(|(arch, _)| !snapshot.foreign_sudo.contains_key(arch.target));
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let name = entry_name(entry);
         let what = format!("the entry {name} has flag C, and nothing that needs it was found");
         let why = "every user who may start a foreign setuid program can write files as its owner, because QEMU runs \
-                   with its rights and obeys QEMU_LOG_FILENAME and similar variables";
-        let case = Occurrence::for_system(arch, what, why);
+                   with the owner's rights and obeys QEMU_LOG_FILENAME and similar variables";
+        let occurrence = Occurrence::for_system(arch, what, why);
         if snapshot.is_ours(entry) {
-            case.with_repair(snapshot.shell.tool_command(format_args!("unregister {}", arch.target)))
+            occurrence
+                .with_repair(snapshot.shell.tool_command(format_args!("unregister {}", arch.target)))
                 .with_repair(snapshot.shell.register_command(arch))
         } else {
-            with_override_fix(snapshot, arch, case)
+            with_override_fix(snapshot, arch, occurrence)
         }
     };
-    unneeded.map(case).collect()
+    unneeded.map(occurrence).collect()
 }
 
 /// C is missing although a container image has a foreign sudo: "effective uid is not 0" (podman#20443,
 /// multiarch/qemu-user-static#17, armbian#8985).
 fn check_credentials_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.credentials);
-    let case = |(arch, entry): (&'static Arch, &Entry)| {
+    let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let sudo = snapshot.foreign_sudo.get(arch.target)?;
         let what = format!("the entry {} has no flag C, and {} is a setuid program", entry_name(entry), sudo.display());
         let why = "sudo in such a container fails with \"effective uid is not 0\"; with C, every user who may start it \
-                   can write files as root, so decide yourself";
+                   can write files as root, so this decision is yours";
         let force = if snapshot.is_ours(entry) { "" } else { " --force" };
         let line = snapshot.shell.tool_command(format_args!("register {} --credentials{force}", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     };
-    entries.filter_map(case).collect()
+    entries.filter_map(occurrence).collect()
 }
 
 /// Whether the interpreter is a file. An emulator in memory has no path to check.
@@ -138,24 +139,24 @@ mod tests {
         Some(Entry { enabled: true, rule })
     }
 
-    fn seen(flags: &str, kernel: (u32, u32), version: QemuVersion) -> Snapshot {
+    fn snapshot(flags: &str, kernel: (u32, u32), version: QemuVersion) -> Snapshot {
         let entries = entry(flags).into_iter().collect();
-        let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
+        let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
         let interpreter = InterpreterFile { version: Some(version), ..InterpreterFile::default() };
         Snapshot { kernel, table, interpreters: [(b"/q".to_vec(), interpreter)].into(), ..Snapshot::default() }
     }
 
     #[test]
-    fn flag_p_needs_a_kernel_and_a_qemu() {
-        let both = |flags, kernel, version| {
-            let seen = seen(flags, kernel, version);
-            (check_argv0_not_understood(&seen).len(), check_argv0_lost(&seen).len())
+    fn flag_p_needs_support_of_kernel_and_qemu() {
+        let counts = |flags, kernel, version| {
+            let snapshot = snapshot(flags, kernel, version);
+            (check_argv0_not_understood(&snapshot).len(), check_argv0_lost(&snapshot).len())
         };
-        assert_eq!(both("PF", (5, 11), QemuVersion(10, 0, 0)), (1, 0));
-        assert_eq!(both("PF", (5, 12), QemuVersion(5, 2, 0)), (1, 0));
-        assert_eq!(both("PF", (5, 12), QemuVersion(6, 0, 0)), (0, 0));
-        assert_eq!(both("F", (5, 12), QemuVersion(6, 0, 0)), (0, 1));
-        assert_eq!(both("F", (5, 11), QemuVersion(6, 0, 0)), (0, 0));
-        assert_eq!(both("F", (5, 12), QemuVersion(5, 2, 0)), (0, 0));
+        assert_eq!(counts("PF", (5, 11), QemuVersion(10, 0, 0)), (1, 0));
+        assert_eq!(counts("PF", (5, 12), QemuVersion(5, 2, 0)), (1, 0));
+        assert_eq!(counts("PF", (5, 12), QemuVersion(6, 0, 0)), (0, 0));
+        assert_eq!(counts("F", (5, 12), QemuVersion(6, 0, 0)), (0, 1));
+        assert_eq!(counts("F", (5, 11), QemuVersion(6, 0, 0)), (0, 0));
+        assert_eq!(counts("F", (5, 12), QemuVersion(5, 2, 0)), (0, 0));
     }
 }

@@ -28,22 +28,22 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: UNEXPLAINED, urgency: Urgency::Broken, run: check_does_not_run },
 ];
 
-/// The entries that run programs and have a file, with the facts about that file.
-fn entries_with_file(seen: &Snapshot) -> impl Iterator<Item = (&'static Arch, &Entry, &InterpreterFile)> {
-    let with_file = seen.emulated_systems().filter(|(_, entry)| has_file(entry));
-    with_file.filter_map(|(arch, entry)| Some((arch, entry, seen.interpreter_of(entry)?)))
+/// Returns the entries that run programs and whose interpreter is a file, with the facts about that file.
+fn entries_with_file(snapshot: &Snapshot) -> impl Iterator<Item = (&'static Arch, &Entry, &InterpreterFile)> {
+    let with_file = snapshot.emulated_systems().filter(|(_, entry)| has_file(entry));
+    with_file.filter_map(|(arch, entry)| Some((arch, entry, snapshot.interpreter_of(entry)?)))
 }
 
-fn existing_interpreters(seen: &Snapshot) -> impl Iterator<Item = (&'static Arch, &Entry, &InterpreterFile)> {
-    entries_with_file(seen).filter(|(_, _, file)| file.exists)
+fn existing_interpreters(snapshot: &Snapshot) -> impl Iterator<Item = (&'static Arch, &Entry, &InterpreterFile)> {
+    entries_with_file(snapshot).filter(|(_, _, file)| file.exists)
 }
 
 /// Adds the repair that replaces an interpreter: register ours again, or take precedence over another tool's entry.
-fn with_replace_fix(seen: &Snapshot, arch: &'static Arch, entry: &Entry, case: Occurrence) -> Occurrence {
-    if seen.is_ours(entry) {
-        case.with_register_fix(seen, arch)
+fn with_replace_fix(snapshot: &Snapshot, arch: &'static Arch, entry: &Entry, occurrence: Occurrence) -> Occurrence {
+    if snapshot.is_ours(entry) {
+        occurrence.with_register_fix(snapshot, arch)
     } else {
-        case.with_repair(seen.shell.tool_command(format_args!("register {} --force", arch.target)))
+        occurrence.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
     }
 }
 
@@ -53,8 +53,8 @@ fn display_path(entry: &Entry) -> std::path::Display<'_> {
 
 /// The path does not exist. Without F every execution fails with ENOENT. With F the kernel has the old file until the
 /// next boot, when registration fails with ENOENT (measured; tonistiigi/binfmt#138).
-fn check_missing(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = entries_with_file(seen).filter(|(_, _, file)| !file.exists).map(|(arch, entry, _)| {
+fn check_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = entries_with_file(snapshot).filter(|(_, _, file)| !file.exists).map(|(arch, entry, _)| {
         let what =
             format!("{}, the interpreter of the entry {}, does not exist", display_path(entry), entry_name(entry));
         let why = if entry.rule.flags.fix_binary {
@@ -62,16 +62,17 @@ fn check_missing(seen: &Snapshot) -> Vec<Occurrence> {
         } else {
             "every program of this system fails with \"No such file or directory\""
         };
-        with_replace_fix(seen, arch, entry, Occurrence::for_system(arch, what, why))
+        with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 /// F holds only the interpreter: the kernel looks for its loader and libraries in the calling process's root
 /// (docker/docs#14140, usimd/pi-gen-action#181: Ubuntu 24.04's qemu-user-binfmt).
-fn check_dynamic(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = existing_interpreters(seen).filter(|(_, entry, file)| file.dynamic && entry.rule.flags.fix_binary);
-    let case = |(arch, entry, _): (&'static Arch, &Entry, &InterpreterFile)| {
+fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences =
+        existing_interpreters(snapshot).filter(|(_, entry, file)| file.dynamic && entry.rule.flags.fix_binary);
+    let occurrence = |(arch, entry, _): (&'static Arch, &Entry, &InterpreterFile)| {
         let what = format!(
             "{}, the interpreter of the entry {}, is dynamically linked",
             display_path(entry),
@@ -79,123 +80,131 @@ fn check_dynamic(seen: &Snapshot) -> Vec<Occurrence> {
         );
         let why = "flag F holds only this file; in a chroot, a container or Nix's sandbox its loader and libraries are \
                    missing: \"No such file or directory\" for files that exist";
-        with_replace_fix(seen, arch, entry, Occurrence::for_system(arch, what, why))
+        with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why))
     };
-    cases.map(case).collect()
+    occurrences.map(occurrence).collect()
 }
 
-/// Not a program of this machine: the kernel would need an interpreter for the interpreter.
-fn check_unfit(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = existing_interpreters(seen).filter(|(_, _, file)| !file.dynamic).filter_map(|(arch, entry, file)| {
-        let why = file.unfit.as_ref()?;
-        let what =
-            format!("{}, the interpreter of the entry {}, cannot run here", display_path(entry), entry_name(entry));
-        Some(with_replace_fix(seen, arch, entry, Occurrence::for_system(arch, what, why.clone())))
-    });
-    cases.collect()
+/// The interpreter is not a program of this machine: the kernel would need an interpreter for the interpreter.
+fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences =
+        existing_interpreters(snapshot).filter(|(_, _, file)| !file.dynamic).filter_map(|(arch, entry, file)| {
+            let why = file.unfit.as_ref()?;
+            let what =
+                format!("{}, the interpreter of the entry {}, cannot run here", display_path(entry), entry_name(entry));
+            Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why.clone())))
+        });
+    occurrences.collect()
 }
 
-/// EACCES at registration with F, and at each execution without (measured).
-fn check_not_executable(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = existing_interpreters(seen).filter(|(_, _, file)| !file.executable).map(|(arch, entry, _)| {
-        let what =
-            format!("{}, the interpreter of the entry {}, is not executable", display_path(entry), entry_name(entry));
-        let why = "its programs fail with \"Permission denied\", and so does its registration at boot";
-        let line = format!("chmod a+x {}", shell_quote(&interpreter_path(entry).to_string_lossy()));
-        Occurrence::for_system(arch, what, why).with_repair(seen.shell.as_root(line))
-    });
-    cases.collect()
+/// The interpreter has no execute bit: EACCES at registration with F, and at each execution without (measured).
+fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences =
+        existing_interpreters(snapshot).filter(|(_, _, file)| !file.executable).map(|(arch, entry, _)| {
+            let what = format!(
+                "{}, the interpreter of the entry {}, is not executable",
+                display_path(entry),
+                entry_name(entry)
+            );
+            let why = "its programs fail with \"Permission denied\", and so does its registration at boot";
+            let line = format!("chmod a+x {}", shell_quote(&interpreter_path(entry).to_string_lossy()));
+            Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line))
+        });
+    occurrences.collect()
 }
 
-/// EACCES at registration (measured). If the file system is remounted noexec afterwards, programs die of SIGSEGV
-/// (measured on 6.18), a symptom that does not show the cause.
-fn check_noexec(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = existing_interpreters(seen).filter_map(|(arch, entry, file)| {
+/// The interpreter is on a noexec mount: EACCES at registration (measured). If the file system is remounted noexec
+/// afterwards, programs die of SIGSEGV (measured on 6.18), a symptom that does not show the cause.
+fn check_noexec(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let mount = file.noexec.as_ref()?;
         let what = format!("{} is on a file system that is mounted noexec, {}", display_path(entry), mount.display());
-        let why = "its registration fails with \"Permission denied\", and if it was registered before, its programs die \
-                   of a segmentation fault";
+        let why = "its registration fails with \"Permission denied\"; if it was registered before, its programs die of a \
+                   segmentation fault";
         let line = format!("mount -o remount,exec {}", shell_quote(&mount.to_string_lossy()));
-        Some(Occurrence::for_system(arch, what, why).with_repair(seen.shell.as_root(line)))
+        Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line)))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 /// An upgrade replaced the file that F holds, and the kernel keeps running the old one (powerarm's packaging notes;
-/// `start` instead of `restart` of systemd-binfmt does not change it). Found by running a program that blocks, and
-/// comparing /proc/PID/exe with the file.
-fn check_stale(seen: &Snapshot) -> Vec<Occurrence> {
+/// `start` instead of `restart` of systemd-binfmt does not change that). The trial finds it: it runs a program that
+/// blocks and compares /proc/PID/exe with the file.
+fn check_stale(snapshot: &Snapshot) -> Vec<Occurrence> {
     let ran_stale = |(arch, _, _): &(&'static Arch, &Entry, &InterpreterFile)| {
-        seen.trials.get(arch.target) == Some(&TrialRun::RanStale)
+        snapshot.trials.get(arch.target) == Some(&TrialRun::RanStale)
     };
-    let cases = existing_interpreters(seen).filter(ran_stale).map(|(arch, entry, _)| {
+    let occurrences = existing_interpreters(snapshot).filter(ran_stale).map(|(arch, entry, _)| {
         let what = format!("the kernel does not run the file that is now {}", display_path(entry));
         let why = format!(
             "the entry {} holds the file that existed when it was registered; the new file is not used, and an \
              upgrade has no effect, until the entry is registered again",
             entry_name(entry)
         );
-        let case = Occurrence::for_system(arch, what, why);
-        if seen.is_ours(entry) {
-            case.with_register_fix(seen, arch)
-        } else if seen.boot.file_registering(entry.rule.name.as_bytes(), &entry.rule.interpreter).is_some() {
-            case.with_repair(seen.shell.as_root("systemctl restart systemd-binfmt"))
+        let occurrence = Occurrence::for_system(arch, what, why);
+        if snapshot.is_ours(entry) {
+            occurrence.with_register_fix(snapshot, arch)
+        } else if snapshot.boot.file_registering(entry.rule.name.as_bytes(), &entry.rule.interpreter).is_some() {
+            occurrence.with_repair(snapshot.shell.as_root("systemctl restart systemd-binfmt"))
         } else {
-            with_replace_fix(seen, arch, entry, case)
+            with_replace_fix(snapshot, arch, entry, occurrence)
         }
     });
-    cases.collect()
+    occurrences.collect()
 }
 
-/// Types that every confined domain may execute and map; others, such as those of container layers or home directories,
-/// give "Permission denied" in some (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`,
-/// lima#2627 `nfs_t`). No test machine has SELinux: tested on facts.
-fn check_label(seen: &Snapshot) -> Vec<Occurrence> {
+/// The SELinux type of the interpreter is not one that every confined domain may execute and map. Other types, such as
+/// those of container layers or home directories, give "Permission denied" in some domains
+/// (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`, lima#2627 `nfs_t`). No test machine has
+/// SELinux: tested on facts.
+fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
     const GOOD: [&str; 5] = ["bin_t", "lib_t", "usr_t", "unconfined_exec_t", "qemu_exec_t"];
-    if !seen.environment.selinux {
+    if !snapshot.environment.selinux {
         return Vec::new();
     }
-    let cases = existing_interpreters(seen).filter_map(|(arch, entry, file)| {
+    let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let kind = file.label.as_ref()?.split(':').nth(2)?;
         if GOOD.contains(&kind) {
             return None;
         }
-        let what = format!("{} has SELinux's type {kind}, not bin_t", display_path(entry));
+        let what = format!("{} has the SELinux type {kind} instead of bin_t", display_path(entry));
         let why = "services and containers may not execute it (\"Permission denied\"), although root's shell can";
         let path = shell_quote(&interpreter_path(entry).to_string_lossy());
-        let case = Occurrence::for_system(arch, what, why)
-            .with_repair(seen.shell.as_root(format_args!("chcon -t bin_t {path}")));
-        let again = entry.rule.flags.fix_binary && seen.is_ours(entry);
-        Some(if again { case.with_repair(seen.shell.register_command(arch)) } else { case })
+        let occurrence = Occurrence::for_system(arch, what, why)
+            .with_repair(snapshot.shell.as_root(format_args!("chcon -t bin_t {path}")));
+        let is_repairable = entry.rule.flags.fix_binary && snapshot.is_ours(entry);
+        Some(if is_repairable { occurrence.with_repair(snapshot.shell.register_command(arch)) } else { occurrence })
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 /// A user who may change the interpreter runs code as every user who starts a foreign program, root included.
-fn check_writable(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = existing_interpreters(seen).filter_map(|(arch, entry, file)| {
+fn check_writable(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let why = file.distrust.as_ref()?;
         let what = format!("the interpreter of the entry {} can be changed by other users", entry_name(entry));
         let why =
-            format!("{why}: a changed file runs as every user who starts a {} program, and root may", arch.target);
-        Some(with_root_replace_fix(seen, entry, Occurrence::for_system(arch, what, why)))
+            format!("{why}: a changed file runs as every user who starts a {} program, including root", arch.target);
+        Some(with_root_replace_fix(snapshot, entry, Occurrence::for_system(arch, what, why)))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
-fn with_root_replace_fix(seen: &Snapshot, entry: &Entry, case: Occurrence) -> Occurrence {
+fn with_root_replace_fix(snapshot: &Snapshot, entry: &Entry, occurrence: Occurrence) -> Occurrence {
     let path = interpreter_path(entry);
     let shown = |path: &Path| shell_quote(&path.to_string_lossy());
     let dirs: Vec<String> = path.ancestors().filter(|above| above.parent().is_some()).map(shown).collect();
     let dirs = dirs.join(" ");
-    case.with_repair(seen.shell.as_root(format_args!("chown root:root {dirs}")))
-        .with_repair(seen.shell.as_root(format_args!("chmod go-w {dirs}")))
+    occurrence
+        .with_repair(snapshot.shell.as_root(format_args!("chown root:root {dirs}")))
+        .with_repair(snapshot.shell.as_root(format_args!("chmod go-w {dirs}")))
 }
 
-/// Releases that maintainers call broken in a thread ([`known_bad`](crate::qemu::known_bad)), and those before
-/// 7.2, which fail under today's kernels and guests (tonistiigi/binfmt#215).
-fn check_known_bad(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = existing_interpreters(seen).filter_map(|(arch, entry, file)| {
+/// The release of the interpreter is one that maintainers call broken in a thread
+/// ([`known_bad`](crate::qemu::known_bad)), or one before 7.2, which fails under today's kernels and with today's
+/// guests (tonistiigi/binfmt#215).
+fn check_known_bad(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let version = file.version?;
         let why = match file.flaw {
             Some((what, thread)) => format!("it {what} ({thread})"),
@@ -206,22 +215,23 @@ fn check_known_bad(seen: &Snapshot) -> Vec<Occurrence> {
             None => return None,
         };
         let what = format!("{} is QEMU {version}, which has known bugs", display_path(entry));
-        let case = Occurrence::for_system(arch, what, why);
-        let force = if seen.is_ours(entry) { "" } else { " --force" };
-        let line = seen.shell.tool_command(format_args!("register {} --source download{force}", arch.target));
-        Some(case.with_repair(line))
+        let occurrence = Occurrence::for_system(arch, what, why);
+        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
+        let line = snapshot.shell.tool_command(format_args!("register {} --source download{force}", arch.target));
+        Some(occurrence.with_repair(line))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 /// A program was started through the entry and did not finish.
-fn check_does_not_run(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = seen.emulated_systems().filter_map(|(arch, entry)| match seen.trials.get(arch.target)? {
-        TrialRun::Failed(why) => {
-            let what = format!("a program was started through the entry {} and did not run", entry_name(entry));
-            Some(with_replace_fix(seen, arch, entry, Occurrence::for_system(arch, what, why.clone())))
-        }
-        TrialRun::Ran | TrialRun::RanStale => None,
-    });
-    cases.collect()
+fn check_does_not_run(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences =
+        snapshot.emulated_systems().filter_map(|(arch, entry)| match snapshot.trials.get(arch.target)? {
+            TrialRun::Failed(why) => {
+                let what = format!("a program was started through the entry {} and did not run", entry_name(entry));
+                Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why.clone())))
+            }
+            TrialRun::Ran | TrialRun::RanStale => None,
+        });
+    occurrences.collect()
 }

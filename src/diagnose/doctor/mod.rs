@@ -1,13 +1,13 @@
 //! `doctor`: finds problems on this machine, their cause, and the command that repairs them.
 //!
 //! ```text
-//! look (asks the machine once) ─ Seen ─▶ each check (pure) ─▶ findings, most urgent first
-//! text ─▶ messages (pure) ─▶ what it means, with Seen and the findings: here and now
+//! gather (reads the machine once) ─ Snapshot ─▶ each check (pure) ─▶ findings, most urgent first
+//! text ─▶ messages (pure) ─▶ the meaning on this machine, from the snapshot and the findings
 //! ```
 //!
-//! A check covers one situation and knows no other check. Its documentation cites where the situation is described. The
-//! repair of a finding is a command for the user. A [`Fix`] is what `--fix` may do without asking. It goes through the plan
-//! of `register` or `unregister`, so it never does what those refuse.
+//! A check covers one situation and does not depend on other checks. Its documentation cites where the situation is
+//! described. The repair of a finding is a command for the user. A [`Fix`] is a change that `--fix` may make without
+//! asking. It goes through the plan of `register` or `unregister`, so it never does what those refuse.
 
 pub mod boot;
 pub mod containers;
@@ -31,7 +31,7 @@ pub use snapshot::Snapshot;
 use binfmt_magic::Arch;
 use serde::Serialize;
 
-/// How soon something should be done about it.
+/// How soon the user should repair a situation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -40,18 +40,18 @@ pub enum Urgency {
     Danger,
     /// Programs or builds do not work now.
     Broken,
-    /// They will stop working after a restart or an upgrade, or do not work in a chroot.
+    /// Programs or builds will stop working after a restart or an upgrade, or do not work in a chroot.
     Fragile,
     /// Programs work, but there is a security risk, or some programs misbehave.
     Risk,
 }
 
-/// One situation.
+/// One check for a situation.
 #[derive(Debug)]
 pub struct Check {
     /// The stable name of the check.
     pub id: &'static str,
-    /// How bad it is.
+    /// The urgency of the situation.
     pub urgency: Urgency,
     /// The function that finds the situation.
     run: fn(&Snapshot) -> Vec<Occurrence>,
@@ -63,14 +63,14 @@ pub struct Check {
 pub struct Finding {
     /// The name of the check.
     pub id: &'static str,
-    /// How bad it is.
+    /// The urgency of the situation.
     pub urgency: Urgency,
     /// The situation, its cause and its repair.
     #[serde(flatten)]
-    pub case: Occurrence,
+    pub occurrence: Occurrence,
 }
 
-/// What a check found.
+/// A situation, its cause and its repair.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Occurrence {
@@ -78,11 +78,11 @@ pub struct Occurrence {
     pub systems: Vec<&'static str>,
     /// The situation.
     pub what: String,
-    /// Why it is a problem.
+    /// The reason why the situation is a problem.
     pub why: String,
-    /// The commands that repair it.
+    /// The commands that repair the situation.
     pub repair: Vec<String>,
-    /// What `--fix` does about it; absent if the user has to decide.
+    /// The repair that `--fix` makes; absent if the user has to decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
 }
@@ -99,12 +99,12 @@ pub enum Fix {
 }
 
 impl Occurrence {
-    /// A finding about one system.
+    /// Creates a finding about one system.
     fn for_system(arch: &Arch, what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { systems: vec![arch.target], ..Self::general(what, why) }
     }
 
-    /// A finding about no particular system.
+    /// Creates a finding about no particular system.
     fn general(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), why: why.into(), ..Self::default() }
     }
@@ -114,15 +114,19 @@ impl Occurrence {
         self
     }
 
-    /// Lets `--fix` register the system again, if it is ours.
-    fn with_register_fix(self, seen: &Snapshot, arch: &Arch) -> Self {
-        let known = seen.registered.get(arch.target).is_some_and(|system| !system.adopted);
+    /// Lets `--fix` register the system again, if this tool registered it with an entry of its own.
+    fn with_register_fix(self, snapshot: &Snapshot, arch: &Arch) -> Self {
+        let known = snapshot.registered.get(arch.target).is_some_and(|system| !system.adopted);
         let fix = known.then(|| Fix::Register(vec![arch.target]));
-        Self { fix: fix.or(self.fix), repair: [self.repair, vec![seen.shell.register_command(arch)]].concat(), ..self }
+        Self {
+            fix: fix.or(self.fix),
+            repair: [self.repair, vec![snapshot.shell.register_command(arch)]].concat(),
+            ..self
+        }
     }
 }
 
-/// Every check.
+/// Returns every check.
 pub fn all_checks() -> impl Iterator<Item = &'static Check> {
     let topics = [
         table::CHECKS,
@@ -138,12 +142,12 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
     topics.into_iter().flatten()
 }
 
-/// All findings, the most urgent first.
-pub fn run_checks(seen: &Snapshot) -> Vec<Finding> {
-    let found = |check: &'static Check| (check.run)(seen).into_iter().map(move |case| (check, case));
+/// Runs all checks and returns the findings, the most urgent first.
+pub fn run_checks(snapshot: &Snapshot) -> Vec<Finding> {
+    let found = |check: &'static Check| (check.run)(snapshot).into_iter().map(move |occurrence| (check, occurrence));
     let mut findings: Vec<Finding> = all_checks()
         .flat_map(found)
-        .map(|(check, case)| Finding { id: check.id, urgency: check.urgency, case })
+        .map(|(check, occurrence)| Finding { id: check.id, urgency: check.urgency, occurrence })
         .collect();
     findings.sort_by_key(|finding| finding.urgency);
     drop_explained(&mut findings);
@@ -155,9 +159,9 @@ fn drop_explained(findings: &mut Vec<Finding>) {
     let explained: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.id != interpreters::UNEXPLAINED && finding.urgency <= Urgency::Fragile)
-        .flat_map(|finding| finding.case.systems.iter().copied())
+        .flat_map(|finding| finding.occurrence.systems.iter().copied())
         .collect();
     findings.retain(|finding| {
-        finding.id != interpreters::UNEXPLAINED || !finding.case.systems.iter().all(|s| explained.contains(s))
+        finding.id != interpreters::UNEXPLAINED || !finding.occurrence.systems.iter().all(|s| explained.contains(s))
     });
 }

@@ -18,7 +18,7 @@ pub(super) const PLATFORMS: &[&str] = &["extra-platforms"];
 const I686: &str = "i686-linux";
 
 impl Snapshot {
-    /// The effective `extra-platforms`, as Nix reports it, or by its files.
+    /// Returns the effective `extra-platforms`, as Nix reports it, or by its files.
     pub(super) fn extra_platforms(&self, nix: &NixSnapshot) -> Vec<String> {
         let default: &[&str] = if self.machine == "x86_64" { &[I686] } else { &[] };
         nix.answered.clone().unwrap_or_else(|| nix.settings.effective_list(PLATFORMS, default))
@@ -26,33 +26,34 @@ impl Snapshot {
 }
 
 /// `extra-platforms` is the setting's real name, so `extra-platforms = aarch64-linux` replaces the default, and Wine,
-/// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506, #168192). The
-/// appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
-fn check_lost_i686(seen: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "x86_64" && seen.natives.contains("i386")) else {
+/// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506,
+/// #168192). The appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
+fn check_lost_i686(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = snapshot.nix.as_ref().filter(|_| snapshot.machine == "x86_64" && snapshot.natives.contains("i386"))
+    else {
         return Vec::new();
     };
-    if seen.extra_platforms(nix).iter().any(|platform| platform == I686) {
+    if snapshot.extra_platforms(nix).iter().any(|platform| platform == I686) {
         return Vec::new();
     }
     let Some(line) = replacing_line(nix) else { return Vec::new() };
     let what = format!("line {} of {} removes {I686} from Nix's platforms", line.number, line.file.display());
     let why = "extra-platforms is the setting itself: it replaces Nix's default, which contains i686-linux; \
                extra-extra-platforms appends";
-    let case = Occurrence { systems: vec!["i386"], ..Occurrence::general(what, why) };
-    vec![with_append_fix(seen, nix, line, case)]
+    let occurrence = Occurrence { systems: vec!["i386"], ..Occurrence::general(what, why) };
+    vec![with_append_fix(snapshot, nix, line, occurrence)]
 }
 
-/// The last line that replaces the platforms.
+/// Returns the last line that replaces the platforms.
 fn replacing_line(nix: &NixSnapshot) -> Option<&SettingLine> {
     let (replaces, lines) = nix.settings.effective_lines(PLATFORMS);
     lines.into_iter().next().filter(|_| replaces)
 }
 
-/// The command that turns the line into an appending one, if the file can be edited.
-fn with_append_fix(seen: &Snapshot, nix: &NixSnapshot, line: &SettingLine, case: Occurrence) -> Occurrence {
+/// Adds the command that turns the line into an appending one, if the file can be edited.
+fn with_append_fix(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
     if nix.left_alone {
-        return case.with_repair(format!(
+        return occurrence.with_repair(format!(
             "# {} is generated: write extra-extra-platforms = {} in its source",
             line.file.display(),
             line.words.join(" ")
@@ -61,92 +62,98 @@ fn with_append_fix(seen: &Snapshot, nix: &NixSnapshot, line: &SettingLine, case:
     let edit = format!(
         "sed -i '{}s/extra-platforms/extra-extra-platforms/' {}",
         line.number,
-        seen.shell.quote_path(&line.file)
+        snapshot.shell.quote_path(&line.file)
     );
-    nix.with_restart(case.with_repair(seen.shell.as_root(edit)))
+    nix.with_restart(occurrence.with_repair(snapshot.shell.as_root(edit)))
 }
 
 impl NixSnapshot {
-    /// The command that is needed after a change of the settings.
-    pub(super) fn with_restart(&self, case: Occurrence) -> Occurrence {
-        Occurrence { repair: [case.repair, self.restart.iter().cloned().collect()].concat(), ..case }
+    /// Adds the command that restarts the daemon, which is needed after a change of the settings.
+    pub(super) fn with_restart(&self, occurrence: Occurrence) -> Occurrence {
+        Occurrence { repair: [occurrence.repair, self.restart.iter().cloned().collect()].concat(), ..occurrence }
     }
 }
 
-/// Platforms without an emulator: Nix accepts the build, and its builder fails with "Exec format error" (nixpkgs#110540,
-/// nixos-generators#59, #202). If the table itself is missing or switched off, another check
-/// reports that instead.
-fn check_without_emulator(seen: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = seen.nix.as_ref().filter(|_| seen.is_table_active()) else { return Vec::new() };
-    let platforms = seen.extra_platforms(nix);
-    let cases = Arch::ALL.iter().filter(|arch| !seen.natives.contains(arch.target)).filter_map(|arch| {
+/// Nix lists a platform without an emulator: it accepts the build, and the builder fails with "Exec format error"
+/// (nixpkgs#110540, nixos-generators#59, #202). If the table itself is missing or switched off, another check reports
+/// that instead.
+fn check_without_emulator(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = snapshot.nix.as_ref().filter(|_| snapshot.is_table_active()) else { return Vec::new() };
+    let platforms = snapshot.extra_platforms(nix);
+    let occurrences = Arch::ALL.iter().filter(|arch| !snapshot.natives.contains(arch.target)).filter_map(|arch| {
         let unsupported: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
-        let first_system = unsupported.first().filter(|_| seen.matching_entry(arch).is_none())?;
-        // It is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
+        let first_system = unsupported.first().filter(|_| snapshot.matching_entry(arch).is_none())?;
+        // i686-linux is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
         let by_default = *first_system == I686 && replacing_line(nix).is_none();
-        if by_default || seen.registered.contains_key(arch.target) {
+        if by_default || snapshot.registered.contains_key(arch.target) {
             return None;
         }
         let what = format!("Nix accepts builds for {}, but nothing runs their programs", unsupported.join(" "));
-        let why = "Nix relies on its configuration and never asks the kernel: such a build starts, and fails with \"Exec \
-                   format error\"";
-        Some(Occurrence::for_system(arch, what, why).with_repair(seen.shell.register_command(arch)))
+        let why = "Nix relies on its configuration and never reads the kernel's table: such a build starts, and fails \
+                   with \"Exec format error\"";
+        Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.register_command(arch)))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
-/// The reverse: programs run, but Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
+/// Programs run, but Nix refuses their builds with "a 'aarch64-linux' with features {} is required"
 /// (nixos-generators#219, raspberry-pi-nix#129). `--no-nix` is the user's choice, and not a finding.
-fn check_not_configured(seen: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = &seen.nix else { return Vec::new() };
-    let platforms = seen.extra_platforms(nix);
-    let cases = seen.emulated_systems().filter_map(|(arch, entry)| {
-        let known = seen.registered.get(arch.target);
+fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = &snapshot.nix else { return Vec::new() };
+    let platforms = snapshot.extra_platforms(nix);
+    let occurrences = snapshot.emulated_systems().filter_map(|(arch, entry)| {
+        let known = snapshot.registered.get(arch.target);
         let missing: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| !platforms.iter().any(|p| p == system)).collect();
         if missing.len() < arch.nix_systems.len().max(1) || known.is_some_and(|system| !system.nix) {
             return None;
         }
         let what = format!("{} programs run, but Nix refuses builds for {}", arch.target, missing.join(" "));
-        let why = "it builds only for the systems in extra-platforms; it never asks the kernel";
-        if nix.answered.is_some() && is_configured_in_files(seen, nix, &missing) {
-            let why = "its files in /etc/nix list the system, but root's own nix.conf, which is read later, or NIX_CONFIG \
-                       replaces extra-platforms; extra-extra-platforms there would append";
+        let why = "Nix builds only for the systems in extra-platforms, and never reads the kernel's table";
+        if nix.answered.is_some() && is_configured_in_files(snapshot, nix, &missing) {
+            let why = "the files in /etc/nix list the system, but root's own nix.conf, which is read later, or \
+                       NIX_CONFIG replaces extra-platforms; extra-extra-platforms there would append";
             return Some(
-                Occurrence::for_system(arch, what, why).with_repair(seen.shell.as_root("grep -n platforms /root/.config/nix/nix.conf")),
+                Occurrence::for_system(arch, what, why)
+                    .with_repair(snapshot.shell.as_root("grep -n platforms /root/.config/nix/nix.conf")),
             );
         }
-        let case = Occurrence::for_system(arch, what, why);
-        let told_and_lost = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
-        let was_configured = nix.settings.lines.iter().any(|line| told_and_lost(&line));
+        let occurrence = Occurrence::for_system(arch, what, why);
+        let names_missing = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
+        let was_configured = nix.settings.lines.iter().any(|line| names_missing(&line));
         Some(match replacing_line(nix).filter(|_| was_configured) {
-            Some(line) => with_append_fix(seen, nix, line, case),
+            Some(line) => with_append_fix(snapshot, nix, line, occurrence),
             None if known.is_some() => {
                 let fix = (!nix.left_alone).then(|| Fix::Register(vec![arch.target]));
-                Occurrence { fix, ..case }.with_repair(seen.shell.register_command(arch))
+                Occurrence { fix, ..occurrence }.with_repair(snapshot.shell.register_command(arch))
             }
-            None if seen.is_ours(entry) => case.with_repair(seen.shell.tool_command(format_args!("register {} --nix", arch.target))),
-            None => case.with_repair(seen.shell.register_command(arch)),
+            None if snapshot.is_ours(entry) => {
+                let line = snapshot.shell.tool_command(format_args!("register {} --nix", arch.target));
+                occurrence.with_repair(line)
+            }
+            None => occurrence.with_repair(snapshot.shell.register_command(arch)),
         })
     });
-    cases.collect()
+    occurrences.collect()
 }
 
 /// Whether the files in /etc/nix name these systems, regardless of other settings.
-fn is_configured_in_files(seen: &Snapshot, nix: &NixSnapshot, systems: &[&str]) -> bool {
-    let from_files = seen.extra_platforms(&NixSnapshot { answered: None, ..nix.clone() });
+fn is_configured_in_files(snapshot: &Snapshot, nix: &NixSnapshot, systems: &[&str]) -> bool {
+    let from_files = snapshot.extra_platforms(&NixSnapshot { answered: None, ..nix.clone() });
     systems.iter().all(|system| from_files.iter().any(|platform| platform == system))
 }
 
 /// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
 /// and fails if the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid
 /// argument"; nixpkgs#171297). No test machine is like that: tested on facts.
-fn check_no_aarch32(seen: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = seen.nix.as_ref().filter(|_| seen.machine == "aarch64" && !seen.natives.contains("arm")) else {
+fn check_no_aarch32(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) =
+        snapshot.nix.as_ref().filter(|_| snapshot.machine == "aarch64" && !snapshot.natives.contains("arm"))
+    else {
         return Vec::new();
     };
-    let platforms = seen.extra_platforms(nix);
+    let platforms = snapshot.extra_platforms(nix);
     let unsupported: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
         .into_iter()
         .filter(|s| platforms.iter().any(|p| p == s))
@@ -157,10 +164,11 @@ fn check_no_aarch32(seen: &Snapshot) -> Vec<Occurrence> {
     let what = format!("Nix accepts builds for {}, but this processor has no 32-bit mode", unsupported.join(" "));
     let why = "Nix first requests a 32-bit personality, which the arm64 kernel refuses here (\"cannot set \
                32-bit personality\"): no emulator is ever started";
-    let case = Occurrence { systems: vec!["arm"], ..Occurrence::general(what, why) };
+    let occurrence = Occurrence { systems: vec!["arm"], ..Occurrence::general(what, why) };
     vec![
-        case.with_repair(seen.shell.tool_command("unregister arm"))
-            .with_repair("# then build it on x86_64, where emulation works, or cross"),
+        occurrence
+            .with_repair(snapshot.shell.tool_command("unregister arm"))
+            .with_repair("# then build it on x86_64, where emulation works, or as a cross build"),
     ]
 }
 
@@ -170,12 +178,12 @@ mod tests {
     use crate::diagnose::doctor::run_checks;
 
     #[test]
-    fn arm64_without_32_bits_builds_no_armv7l() {
+    fn reports_armv7l_on_arm64_without_a_32_bit_mode() {
         let nix = NixSnapshot { answered: Some(vec!["armv7l-linux".into()]), ..NixSnapshot::default() };
-        let mut seen = Snapshot { machine: "aarch64".into(), nix: Some(nix), ..Snapshot::default() };
-        let ids = |seen: &Snapshot| run_checks(seen).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
-        assert!(ids(&seen).contains(&"no-aarch32"));
-        seen.natives.insert("arm");
-        assert!(ids(&seen).is_empty());
+        let mut snapshot = Snapshot { machine: "aarch64".into(), nix: Some(nix), ..Snapshot::default() };
+        let ids = |snapshot: &Snapshot| run_checks(snapshot).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
+        assert!(ids(&snapshot).contains(&"no-aarch32"));
+        snapshot.natives.insert("arm");
+        assert!(ids(&snapshot).is_empty());
     }
 }

@@ -10,29 +10,30 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "user-not-trusted", urgency: Urgency::Broken, run: check_not_trusted },
 ];
 
-/// The daemon reads its settings when it starts (Nix manual, nix.conf: "restart the daemon"). A daemon that is older than
-/// its files still refuses what they allow.
-fn check_not_restarted(seen: &Snapshot) -> Vec<Occurrence> {
-    let older = seen.nix.as_ref().and_then(|nix| Some((nix, nix.daemon_is_older.as_ref()?)));
-    let case = |(nix, (pid, file)): (&NixSnapshot, &(u32, PathBuf))| {
+/// The daemon reads its settings when it starts (Nix manual, nix.conf: "restart the daemon"). A daemon that is older
+/// than its files still refuses builds that the files allow.
+fn check_not_restarted(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let older = snapshot.nix.as_ref().and_then(|nix| Some((nix, nix.daemon_is_older.as_ref()?)));
+    let occurrence = |(nix, (pid, file)): (&NixSnapshot, &(u32, PathBuf))| {
         let what = format!("the nix-daemon (process {pid}) was started before {} was changed", file.display());
-        let why = "it reads its settings only when it starts: the old ones decide which builds it accepts";
+        let why = "the daemon reads its settings only when it starts: it still accepts builds by the old settings";
         nix.with_restart(Occurrence { fix: Some(Fix::RestartDaemon), ..Occurrence::general(what, why) })
     };
-    older.map(case).into_iter().collect()
+    older.map(occurrence).into_iter().collect()
 }
 
-/// Where a daemon builds, a user's own nix.conf counts only if root trusts the user: else "ignoring the client-specified
-/// setting 'extra-platforms', because it is a restricted setting and you are not a trusted user" (Nix 2.36, `daemon.cc`;
-/// aarch64-build-box#39). A trusted user is equivalent to root (Nix manual, `trusted-users`), so that is not proposed.
-fn check_not_trusted(seen: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = seen.nix.as_ref().filter(|nix| nix.has_daemon) else { return Vec::new() };
-    let cases = nix.untrusted.iter().map(|(user, file, setting)| {
+/// If a daemon builds, a user's own nix.conf counts only if root trusts the user. Otherwise Nix prints "ignoring the
+/// client-specified setting 'extra-platforms', because it is a restricted setting and you are not a trusted user" (Nix
+/// 2.36, `daemon.cc`; aarch64-build-box#39). A trusted user is equivalent to root (Nix manual, `trusted-users`), so the
+/// check does not propose to trust the user.
+fn check_not_trusted(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let Some(nix) = snapshot.nix.as_ref().filter(|nix| nix.has_daemon) else { return Vec::new() };
+    let occurrences = nix.untrusted.iter().map(|(user, file, setting)| {
         let what = format!("{} sets {setting}, and Nix ignores that setting of {user}", file.display());
         let why = "the daemon accepts this setting only from root and from trusted-users, and ignores it with a \
                    warning. What root registers applies to all users";
-        let line = seen.shell.tool_command("register SYSTEM");
+        let line = snapshot.shell.tool_command("register SYSTEM");
         Occurrence::general(what, why).with_repair(format!("{line}   # or put the line into {}", nix.conf.display()))
     });
-    cases.collect()
+    occurrences.collect()
 }

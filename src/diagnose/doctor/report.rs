@@ -15,7 +15,7 @@ pub struct DoctorReport {
     pub version: u32,
     /// The number of checks that were run.
     pub checks: usize,
-    /// What was examined, in one line.
+    /// The parts of the machine that were examined, in one line.
     pub looked_at: String,
     /// The findings, the most urgent first; if there is any, the exit status is 3.
     pub findings: Vec<Finding>,
@@ -48,7 +48,7 @@ impl DoctorReport {
         self.findings.is_empty() && self.meanings.is_empty()
     }
 
-    /// The report as text for people.
+    /// Returns the report as text for people.
     pub fn to_text(&self) -> String {
         if !self.meanings.is_empty() {
             return self.meanings.iter().map(Advice::to_text).collect::<Vec<_>>().join("\n");
@@ -65,7 +65,7 @@ impl DoctorReport {
             text.push_str(&finding.to_text());
             text.push('\n');
         }
-        let fixable = self.findings.iter().filter(|finding| finding.case.fix.is_some()).count();
+        let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
         let number = self.findings.len();
         let s = if number == 1 { "" } else { "s" };
         let _ = write!(text, "{number} finding{s} in {} checks", self.checks);
@@ -92,11 +92,11 @@ impl Advice {
 
 impl Finding {
     fn to_text(&self) -> String {
-        let systems = self.case.systems.join(" ");
-        let of = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
-        let what = wrap_text(&format!("{}: {}{of}: {}", self.urgency.as_str(), self.id, self.case.what), 2);
-        let mut text = format!("{what}\n{}\n", indent_text(&wrap_text(&self.case.why, 0), 2));
-        for line in &self.case.repair {
+        let systems = self.occurrence.systems.join(" ");
+        let suffix = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
+        let what = wrap_text(&format!("{}: {}{suffix}: {}", self.urgency.as_str(), self.id, self.occurrence.what), 2);
+        let mut text = format!("{what}\n{}\n", indent_text(&wrap_text(&self.occurrence.why, 0), 2));
+        for line in &self.occurrence.repair {
             // A command to copy is never broken into lines.
             let _ = writeln!(text, "    {line}");
         }
@@ -121,13 +121,13 @@ fn describe_scope(snapshot: &Snapshot) -> String {
     let table = match snapshot.table {
         crate::binfmt::table::Table::Mounted { .. } => {
             let s = if systems == 1 { "" } else { "s" };
-            format!("{entries} of the kernel's entries ({systems} system{s}, a program of each was run)")
+            format!("{entries} entries of the kernel's table ({systems} system{s}, a program of each was run)")
         }
         crate::binfmt::table::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
-        crate::binfmt::table::Table::Offline => "no kernel (this is a tree)".to_owned(),
+        crate::binfmt::table::Table::Offline => "no kernel (a tree below --root has none)".to_owned(),
     };
     let nix = if snapshot.nix.is_some() { "Nix's settings" } else { "no Nix" };
-    format!("looked at {table}, their interpreters, {} boot rules, {nix}", snapshot.boot.rules().len())
+    format!("examined {table}, their interpreters, {} boot rules, {nix}", snapshot.boot.rules().len())
 }
 
 /// The maximum width of a line of text.
@@ -173,9 +173,9 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_machine_says_so_in_a_line() {
-        let seen = Snapshot::default();
-        let text = DoctorReport::new(&seen, Vec::new()).to_text();
-        assert!(text.starts_with("nothing is wrong: looked at 0 of"), "{text}");
+    fn the_report_of_a_healthy_machine_is_one_line() {
+        let snapshot = Snapshot::default();
+        let text = DoctorReport::new(&snapshot, Vec::new()).to_text();
+        assert!(text.starts_with("nothing is wrong: examined 0 entries"), "{text}");
     }
 }

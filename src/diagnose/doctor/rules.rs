@@ -1,4 +1,4 @@
-//! Checks of the rules of entries: they match too much, too little, or what another entry matches too.
+//! Checks of the rules of entries: rules that match too much, too little, or the same programs as another entry.
 
 use binfmt_magic::{Arch, Entry};
 
@@ -13,29 +13,30 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "never-matches", urgency: Urgency::Broken, run: check_never_matches },
 ];
 
-/// A rule that matches the machine's own programs. binfmt_misc comes before ELF (`insert_binfmt`), so every program goes
-/// to the interpreter, and the interpreter goes there too: "Too many levels of symbolic links" (ELOOP, measured), and the
-/// machine is unusable (nixpkgs#218465, #239806, linuxdeploy#1078). A disabled entry is a trap as well.
-fn check_native(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = seen.table.entries().iter().filter_map(|entry| {
-        let arch = systems_matched_by(entry).find(|arch| seen.natives.contains(arch.target))?;
+/// A rule matches the machine's own programs. binfmt_misc comes before ELF (`insert_binfmt`), so the kernel starts the
+/// interpreter for every program, including the interpreter itself: "Too many levels of symbolic links" (ELOOP,
+/// measured), and the machine is unusable (nixpkgs#218465, #239806, linuxdeploy#1078). A disabled entry is a finding,
+/// too, because enabling it has the same effect.
+fn check_native(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = snapshot.table.entries().iter().filter_map(|entry| {
+        let arch = systems_matched_by(entry).find(|arch| snapshot.natives.contains(arch.target))?;
         let name = entry_name(entry);
         let what = format!("the entry {name} takes {} programs, which this machine runs natively", arch.target);
-        let why = "the kernel reads its table first: each such program goes to an interpreter, and if the interpreter \
-                   is such a program too, nothing can be started any more (\"Too many levels of symbolic links\")";
-        Some(Occurrence::for_system(arch, what, why).with_repair(seen.shell.write_command("-1", &name)))
+        let why = "the kernel reads its table first and starts an interpreter for each such program; if the interpreter \
+                   is such a program, too, nothing can be started any more (\"Too many levels of symbolic links\")";
+        Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.write_command("-1", &name)))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
-/// Registered here, but another tool's newer entry takes the programs: the kernel tries the newest first and uses the
-/// first that matches (`list_add` in `fs/binfmt_misc.c`; measured).
-fn check_shadowed(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = seen.emulated_systems().filter_map(|(arch, winner)| {
-        let own_entry = seen.table.entries().iter().find(|entry| {
-            entry.enabled && seen.is_ours(entry) && arch.headers().iter().any(|head| entry.rule.matches(head))
+/// A system is registered, but another tool's newer entry takes its programs: the kernel tries the newest entry first
+/// and uses the first that matches (`list_add` in `fs/binfmt_misc.c`; measured).
+fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = snapshot.emulated_systems().filter_map(|(arch, winner)| {
+        let own_entry = snapshot.table.entries().iter().find(|entry| {
+            entry.enabled && snapshot.is_ours(entry) && arch.headers().iter().any(|head| entry.rule.matches(head))
         })?;
-        if seen.is_ours(winner) {
+        if snapshot.is_ours(winner) {
             return None;
         }
         let what = format!(
@@ -43,20 +44,21 @@ fn check_shadowed(seen: &Snapshot) -> Vec<Occurrence> {
             entry_name(winner),
             entry_name(own_entry)
         );
-        let why = "the newest entry that matches wins, so ours is not used";
-        let line = seen.shell.tool_command(format_args!("register {} --force", arch.target));
+        let why = "the kernel uses the newest entry that matches, so ours is not used";
+        let line = snapshot.shell.tool_command(format_args!("register {} --force", arch.target));
         Some(Occurrence::for_system(arch, what, why).with_repair(line))
     });
-    cases.collect()
+    occurrences.collect()
 }
 
-/// Two entries of other tools take the same programs. The order of registration decides which one wins, and it may differ
-/// after the next restart. Tools name their entries differently, so both can exist (facts of peers: QEMU, Debian, NixOS,
-/// OpenRC, Docker); one peer's MIPS rules are the same twice. An entry of ours above another tool's is the user's choice.
-fn check_overlap(seen: &Snapshot) -> Vec<Occurrence> {
+/// Two entries of other tools take the same programs. The order of registration determines which one takes precedence,
+/// and that order may differ after the next restart. Tools name their entries differently, so both can exist (facts of
+/// peers: QEMU, Debian, NixOS, OpenRC, Docker). One peer has the same MIPS rule twice. If an entry of ours takes
+/// precedence over another tool's, that is the user's choice.
+fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
     let foreign_entries: Vec<&Entry> =
-        seen.table.entries().iter().filter(|entry| entry.enabled && !seen.is_ours(entry)).collect();
-    let mut cases = Vec::new();
+        snapshot.table.entries().iter().filter(|entry| entry.enabled && !snapshot.is_ours(entry)).collect();
+    let mut occurrences = Vec::new();
     for (number, newer) in foreign_entries.iter().enumerate() {
         for older in foreign_entries.iter().skip(number.saturating_add(1)) {
             let matches_both = |arch: &&Arch| {
@@ -64,28 +66,29 @@ fn check_overlap(seen: &Snapshot) -> Vec<Occurrence> {
                 heads.iter().any(|head| newer.rule.matches(head) && older.rule.matches(head))
             };
             let archs: Vec<_> = Arch::ALL.iter().filter(matches_both).collect();
-            let is_won_by_own = |arch: &&Arch| seen.matching_entry(arch).is_some_and(|winner| seen.is_ours(winner));
+            let is_won_by_own =
+                |arch: &&Arch| snapshot.matching_entry(arch).is_some_and(|winner| snapshot.is_ours(winner));
             if archs.is_empty() || archs.iter().all(is_won_by_own) {
                 continue;
             }
             let (newer, older) = (entry_name(newer), entry_name(older));
-            let mut case = Occurrence::general(
+            let mut occurrence = Occurrence::general(
                 format!("the entries {newer} and {older} take the same programs"),
-                format!("the newest wins, which is {newer} now; after a restart it may be the other one"),
+                format!("the kernel uses the newest, which is {newer} now; after a restart it may be the other one"),
             );
-            case.systems = archs.iter().map(|arch| arch.target).collect();
-            cases.push(case.with_repair(seen.shell.write_command("-1", &older)));
+            occurrence.systems = archs.iter().map(|arch| arch.target).collect();
+            occurrences.push(occurrence.with_repair(snapshot.shell.write_command("-1", &older)));
         }
     }
-    cases
+    occurrences
 }
 
 /// An entry whose rule matches none of the programs in its name. QEMU's own script has microblaze's `e_type` in the
 /// wrong byte order (so has Guix), and NixOS's i486, i586 and i686 require `e_machine` 6, which no toolchain writes
 /// (computed from their tables, `magic.json`).
-fn check_never_matches(seen: &Snapshot) -> Vec<Occurrence> {
-    let cases = seen.table.entries().iter().filter_map(|entry| {
-        let arch = system_named_by(entry).filter(|arch| !seen.natives.contains(arch.target))?;
+fn check_never_matches(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = snapshot.table.entries().iter().filter_map(|entry| {
+        let arch = system_named_by(entry).filter(|arch| !snapshot.natives.contains(arch.target))?;
         if systems_matched_by(entry).next().is_some() || entry.rule.pattern().is_none() {
             return None;
         }
@@ -93,12 +96,12 @@ fn check_never_matches(seen: &Snapshot) -> Vec<Occurrence> {
         let what = format!("the entry {name} can never match a program of {}", arch.target);
         let why = "its magic and mask match none of the programs that compilers produce: a known mistake in tables \
                    that tools copy from each other";
-        let case = Occurrence::for_system(arch, what, why).with_repair(seen.shell.write_command("-1", &name));
-        Some(if seen.matching_entry(arch).is_none() {
-            case.with_repair(seen.shell.register_command(arch))
+        let occurrence = Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.write_command("-1", &name));
+        Some(if snapshot.matching_entry(arch).is_none() {
+            occurrence.with_repair(snapshot.shell.register_command(arch))
         } else {
-            case
+            occurrence
         })
     });
-    cases.collect()
+    occurrences.collect()
 }

@@ -8,7 +8,7 @@ use binfmt_magic::Arch;
 use crate::binfmt::table;
 use crate::sanitize::shell_quote;
 
-/// How commands for a shell are written on a machine.
+/// The way in which commands for a machine are written.
 #[derive(Debug, Clone, Default)]
 pub struct Shell {
     /// The directory that contains the machine's tree, if it is not the running machine.
@@ -18,12 +18,12 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// A command that needs root.
+    /// Returns a command that needs root.
     pub fn as_root(&self, line: impl Display) -> String {
         if self.is_root { line.to_string() } else { format!("sudo {line}") }
     }
 
-    /// A command of this tool, with these arguments.
+    /// Returns a command of this tool, with these arguments.
     pub fn tool_command(&self, words: impl Display) -> String {
         match &self.root {
             Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.to_string_lossy())),
@@ -31,23 +31,23 @@ impl Shell {
         }
     }
 
-    /// The command that registers a system, again or for the first time.
+    /// Returns the command that registers a system, again or for the first time.
     pub fn register_command(&self, arch: &Arch) -> String {
         self.tool_command(format_args!("register {}", arch.target))
     }
 
-    /// The command that writes a word to a file of the kernel's table.
+    /// Returns the command that writes a word to a file of the kernel's table.
     pub fn write_command(&self, word: &str, file: &str) -> String {
         let path = self.quote_path(&table::entry_path(file));
         if self.is_root { format!("echo {word} > {path}") } else { format!("echo {word} | sudo tee {path}") }
     }
 
-    /// A path of the machine, quoted for a shell.
+    /// Returns a path of the machine, quoted for a shell.
     pub fn quote_path(&self, path: &Path) -> String {
         shell_quote(&self.real_path(path).to_string_lossy())
     }
 
-    /// The real path of a path of the machine.
+    /// Returns the real path of a path of the machine.
     pub fn real_path(&self, path: &Path) -> PathBuf {
         match &self.root {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
@@ -61,10 +61,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_this_machine_and_this_user() {
-        let mine = Shell::default();
-        assert_eq!(mine.tool_command("register arm"), "sudo binfmt-nix register arm");
-        assert_eq!(mine.write_command("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+    fn commands_fit_the_machine_and_the_user() {
+        let live = Shell::default();
+        assert_eq!(live.tool_command("register arm"), "sudo binfmt-nix register arm");
+        assert_eq!(live.write_command("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
         let image = Shell { root: Some("/mnt/an image".into()), is_root: true };
         assert_eq!(image.tool_command("status"), "binfmt-nix --root '/mnt/an image' status");
         assert_eq!(image.write_command("-1", "x y"), "echo -1 > '/mnt/an image/proc/sys/fs/binfmt_misc/x y'");

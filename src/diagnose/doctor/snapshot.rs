@@ -1,4 +1,4 @@
-//! The facts that the checks judge: plain data, so that tests can describe machines that are not available.
+//! The facts that the checks examine: plain data, so that tests can describe machines that are not available.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -17,11 +17,11 @@ use crate::register::receipt::System;
 /// The facts about a machine that the checks need.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// `uname -m`.
+    /// The name of the machine, as `uname -m` prints it.
     pub machine: String,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
-    /// How commands for a shell are written on this machine.
+    /// The way in which commands for this machine are written.
     pub shell: Shell,
     /// The kernel's table.
     pub table: Table,
@@ -59,7 +59,7 @@ pub struct Environment {
     pub container: Option<String>,
     /// Whether the table was mounted after the container had started.
     pub table_is_younger: bool,
-    /// Windows Subsystem for Linux.
+    /// Whether this is the Windows Subsystem for Linux.
     pub wsl: bool,
     /// Whether SELinux is enforcing.
     pub selinux: bool,
@@ -74,32 +74,32 @@ pub struct Environment {
 pub struct InterpreterFile {
     /// Whether the path exists.
     pub exists: bool,
-    /// Why it is not a static program of this machine.
+    /// The reason why the file is not a static program of this machine.
     pub unfit: Option<String>,
-    /// Whether it needs a loader.
+    /// Whether the file needs a loader.
     pub dynamic: bool,
-    /// Whether its mode has an execute bit.
+    /// Whether the mode of the file has an execute bit.
     pub executable: bool,
     /// The mount point of its file system, if that is mounted noexec.
     pub noexec: Option<PathBuf>,
-    /// Why users other than root could change it.
+    /// The reason why users other than root could change the file.
     pub distrust: Option<String>,
-    /// The SELinux label.
+    /// The SELinux label of the file.
     pub label: Option<String>,
-    /// The release that it reports.
+    /// The release that the file reports.
     pub version: Option<QemuVersion>,
-    /// The known bug of its release ("aborts on …"), and the thread about it.
+    /// The known bug of that release ("aborts on …"), and the thread about it.
     pub flaw: Option<(&'static str, &'static str)>,
 }
 
 /// The result of running a foreign program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrialRun {
-    /// It ran.
+    /// The program ran.
     Ran,
-    /// It ran, but not through the file that is at the interpreter's path now.
+    /// The program ran, but not with the file that is at the interpreter's path now.
     RanStale,
-    /// It did not run, for this reason.
+    /// The program did not run, for this reason.
     Failed(String),
 }
 
@@ -108,7 +108,7 @@ pub enum TrialRun {
 pub struct NixSnapshot {
     /// The settings in its files.
     pub settings: Settings,
-    /// `extra-platforms` as Nix itself reports it; `None` if Nix could not be asked.
+    /// The value of `extra-platforms` as Nix itself reports it; `None` if Nix could not be run.
     pub answered: Option<Vec<String>>,
     /// The nix.conf that users edit.
     pub conf: PathBuf,
@@ -132,7 +132,7 @@ impl Default for Snapshot {
             machine: "x86_64".into(),
             kernel: (6, 12),
             shell: Shell::default(),
-            table: Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true },
+            table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
             has_binfmt_misc: Some(true),
             writable: Some(true),
             environment: Environment::default(),
@@ -154,13 +154,13 @@ impl Snapshot {
         self.ours.contains(&entry_name(entry))
     }
 
-    /// The systems that run through an entry, with that entry. Native systems are not included.
+    /// Returns the systems that run through an entry, with that entry. Native systems are not included.
     pub fn emulated_systems(&self) -> impl Iterator<Item = (&'static Arch, &Entry)> {
         let foreign = Arch::ALL.iter().filter(|arch| !self.natives.contains(arch.target));
         foreign.filter_map(|arch| Some((arch, self.matching_entry(arch)?)))
     }
 
-    /// The entry that the kernel picks for a system's programs.
+    /// Returns the entry that the kernel picks for a system's programs.
     pub fn matching_entry(&self, arch: &Arch) -> Option<&Entry> {
         arch.headers().iter().find_map(|head| self.table.matching_entry(head))
     }
@@ -170,28 +170,29 @@ impl Snapshot {
         matches!(self.table, Table::Mounted { enabled: true, .. })
     }
 
-    /// The interpreter of an entry, if it was examined.
+    /// Returns the facts about the interpreter of an entry, if it was examined.
     pub fn interpreter_of(&self, entry: &Entry) -> Option<&InterpreterFile> {
         self.interpreters.get(&entry.rule.interpreter)
     }
 
-    /// The registered systems that this version knows.
+    /// Returns the registered systems that this version of the tool supports.
     pub fn registered_systems(&self) -> impl Iterator<Item = (&'static Arch, &System)> {
         self.registered.iter().filter_map(|(target, system)| Some((Arch::by_target(target)?, system)))
     }
 }
 
-/// The path in an entry.
+/// Returns the path of an entry's interpreter.
 pub fn interpreter_path(entry: &Entry) -> &Path {
     Path::new(OsStr::from_bytes(&entry.rule.interpreter))
 }
 
-/// The systems whose programs an entry matches.
+/// Returns the systems whose programs an entry matches.
 pub fn systems_matched_by(entry: &Entry) -> impl Iterator<Item = &'static Arch> {
     Arch::ALL.iter().filter(|arch| arch.headers().iter().any(|head| entry.rule.matches(head)))
 }
 
-/// The system in the name of an entry or of its interpreter. The text before `qemu-` and after the target is dropped, as in `/run/binfmt/qemu-aarch64-static`.
+/// Returns the system in the name of an entry or of its interpreter. Ignores the text before `qemu-` and after the
+/// target, as in `/run/binfmt/qemu-aarch64-static`.
 pub fn system_named_by(entry: &Entry) -> Option<&'static Arch> {
     let file = interpreter_path(entry).file_name().map(|name| name.to_string_lossy().into_owned());
     let names = file.into_iter().chain([entry_name(entry)]);

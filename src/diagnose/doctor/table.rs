@@ -1,4 +1,4 @@
-//! Checks of the kernel's table as a whole: whether it exists, is in force, and has our entries.
+//! Checks of the kernel's table as a whole: whether the table exists, is in force, and has our entries.
 
 use binfmt_magic::{Arch, Entry, Rule};
 
@@ -16,126 +16,130 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// The kernel has no binfmt_misc at all: `CONFIG_BINFMT_MISC` is not set, or the modules of the running kernel were
-/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). No test machine
-/// lacks it: tested on facts, and in a tree with such a /proc.
-fn check_no_module(seen: &Snapshot) -> Vec<Occurrence> {
-    let lacking = matches!(seen.table, Table::NotMounted) && seen.has_binfmt_misc == Some(false);
-    let case = || {
+/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). No test
+/// machine lacks it: tested on facts, and in a tree with such a /proc.
+fn check_no_module(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let is_missing = matches!(snapshot.table, Table::NotMounted) && snapshot.has_binfmt_misc == Some(false);
+    let occurrence = || {
         Occurrence::general(
             "this kernel has no binfmt_misc",
             "neither /proc/filesystems nor the modules of the running kernel list it; after an upgrade of the kernel, \
              its modules are found only after a restart of the machine",
         )
-        .with_repair(seen.shell.as_root("modprobe binfmt_misc"))
-        .with_repair(seen.shell.as_root("reboot"))
+        .with_repair(snapshot.shell.as_root("modprobe binfmt_misc"))
+        .with_repair(snapshot.shell.as_root("reboot"))
     };
-    lacking.then(case).into_iter().collect()
+    is_missing.then(occurrence).into_iter().collect()
 }
 
-/// Not mounted although something needs it: registered systems, or boot rules for foreign programs (armbian#7399,
-/// podman#28174, tonistiigi/binfmt#288). A machine on which nothing was ever registered needs no table.
-fn check_not_mounted(seen: &Snapshot) -> Vec<Occurrence> {
-    if !matches!(seen.table, Table::NotMounted) || seen.has_binfmt_misc == Some(false) {
+/// The table is not mounted although something needs it: registered systems, or boot rules for foreign programs
+/// (armbian#7399, podman#28174, tonistiigi/binfmt#288). A machine on which nothing was ever registered needs no table.
+fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
+    if !matches!(snapshot.table, Table::NotMounted) || snapshot.has_binfmt_misc == Some(false) {
         return Vec::new();
     }
-    let own_systems: Vec<&'static str> = seen.registered_systems().map(|(arch, _)| arch.target).collect();
-    let foreign = |arch: &&Arch| !seen.natives.contains(arch.target);
+    let own_systems: Vec<&'static str> = snapshot.registered_systems().map(|(arch, _)| arch.target).collect();
+    let foreign = |arch: &&Arch| !snapshot.natives.contains(arch.target);
     let needs_it =
         |rule: &Rule| Arch::ALL.iter().filter(foreign).any(|arch| arch.headers().iter().any(|head| rule.matches(head)));
-    if own_systems.is_empty() && !seen.boot.rules().iter().any(|(_, rule)| needs_it(rule)) {
+    if own_systems.is_empty() && !snapshot.boot.rules().iter().any(|(_, rule)| needs_it(rule)) {
         return Vec::new();
     }
-    let place = seen.shell.quote_path(DIR.as_ref());
+    let place = snapshot.shell.quote_path(DIR.as_ref());
     let mount = format!("mount -t binfmt_misc binfmt_misc {place}");
-    let mut case = Occurrence::general(
+    let mut occurrence = Occurrence::general(
         format!("binfmt_misc is not mounted on {place}"),
-        "without it the kernel has no interpreters: every foreign program fails with \"Exec format error\"",
+        "without the table the kernel has no interpreters: every foreign program fails with \"Exec format error\"",
     );
-    case.systems.clone_from(&own_systems);
+    occurrence.systems.clone_from(&own_systems);
     vec![if own_systems.is_empty() {
-        case.with_repair(seen.shell.as_root(mount)).with_repair(seen.shell.as_root("systemctl restart systemd-binfmt"))
+        occurrence
+            .with_repair(snapshot.shell.as_root(mount))
+            .with_repair(snapshot.shell.as_root("systemctl restart systemd-binfmt"))
     } else {
         let fix = Some(Fix::Register(own_systems.clone()));
-        Occurrence { fix, ..case }
-            .with_repair(seen.shell.tool_command(format_args!("register {}", own_systems.join(" "))))
+        Occurrence { fix, ..occurrence }
+            .with_repair(snapshot.shell.tool_command(format_args!("register {}", own_systems.join(" "))))
     }]
 }
 
 /// The table can be read but not changed: its mount is read-only, as in unprivileged containers and, since WSL 2.9.4,
 /// in part under WSL (WSL#40621, EROFS). Reported only if an entry is missing.
-fn check_read_only(seen: &Snapshot) -> Vec<Occurrence> {
-    let missing = seen.registered_systems().any(|(arch, _)| seen.matching_entry(arch).is_none());
-    let read_only = seen.is_table_active() && seen.writable == Some(false) && missing;
-    let case = || {
+fn check_read_only(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let missing = snapshot.registered_systems().any(|(arch, _)| snapshot.matching_entry(arch).is_none());
+    let read_only = snapshot.is_table_active() && snapshot.writable == Some(false) && missing;
+    let occurrence = || {
         Occurrence::general(
             "the kernel's table cannot be written here",
             "it is mounted read-only, or belongs to another user namespace: register entries outside",
         )
-        .with_repair(seen.shell.as_root(format_args!("mount -o remount,rw {}", seen.shell.quote_path(DIR.as_ref()))))
+        .with_repair(
+            snapshot.shell.as_root(format_args!("mount -o remount,rw {}", snapshot.shell.quote_path(DIR.as_ref()))),
+        )
     };
-    read_only.then(case).into_iter().collect()
+    read_only.then(occurrence).into_iter().collect()
 }
 
 /// `status` contains "disabled": all dispatch returns ENOEXEC (`fs/binfmt_misc.c`, `load_misc_binary`). `register`
 /// refuses to continue then, so `--fix` does not repair it either.
-fn check_switched_off(seen: &Snapshot) -> Vec<Occurrence> {
-    let case = || {
+fn check_switched_off(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrence = || {
         Occurrence::general(
             "binfmt_misc is switched off as a whole",
             "0 was written to its status: every entry is ignored, and every foreign program fails with \"Exec format \
              error\"",
         )
-        .with_repair(seen.shell.write_command("1", "status"))
+        .with_repair(snapshot.shell.write_command("1", "status"))
     };
-    seen.table.is_switched_off().then(case).into_iter().collect()
+    snapshot.table.is_switched_off().then(occurrence).into_iter().collect()
 }
 
 /// One entry is disabled: the kernel skips it (`fs/binfmt_misc.c`, `search_binfmt_handler`; measured on 6.18). Our own
 /// are always enabled. Another tool's entry may be disabled for a reason (update-binfmts has `--disable`), so it is
 /// reported only if nothing else runs its programs.
-fn check_disabled(seen: &Snapshot) -> Vec<Occurrence> {
-    let disabled_entries = seen.table.entries().iter().filter(|entry| !entry.enabled);
-    let cases = disabled_entries.filter_map(|entry| {
+fn check_disabled(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let disabled_entries = snapshot.table.entries().iter().filter(|entry| !entry.enabled);
+    let occurrences = disabled_entries.filter_map(|entry| {
         let arch = crate::diagnose::doctor::snapshot::systems_matched_by(entry)
-            .find(|arch| !seen.natives.contains(arch.target))?;
-        if seen.matching_entry(arch).is_some() {
+            .find(|arch| !snapshot.natives.contains(arch.target))?;
+        if snapshot.matching_entry(arch).is_some() {
             return None;
         }
         let name = entry_name(entry);
         let why = "0 was written to it: the kernel skips it, and no other entry takes these programs";
-        let case = Occurrence::for_system(arch, format!("the entry {name} is disabled"), why);
-        Some(if seen.is_ours(entry) {
-            case.with_register_fix(seen, arch)
+        let occurrence = Occurrence::for_system(arch, format!("the entry {name} is disabled"), why);
+        Some(if snapshot.is_ours(entry) {
+            occurrence.with_register_fix(snapshot, arch)
         } else {
-            case.with_repair(seen.shell.write_command("1", &name))
+            occurrence.with_repair(snapshot.shell.write_command("1", &name))
         })
     });
-    cases.collect()
+    occurrences.collect()
 }
 
-/// Registered, but the entry no longer exists. Causes: a flush of the table (`systemctl restart systemd-binfmt` does one,
-/// systemd#30892, tonistiigi/binfmt#249), the last unmount since Linux 6.7 (commit 21ca59b365c0), a restart without a
-/// boot rule.
-fn check_entry_missing(seen: &Snapshot) -> Vec<Occurrence> {
-    if !seen.is_table_active() {
+/// A system is registered, but its entry no longer exists. Possible causes are a flush of the table (`systemctl restart
+/// systemd-binfmt` does one, systemd#30892, tonistiigi/binfmt#249), the last unmount since Linux 6.7 (commit
+/// 21ca59b365c0), and a restart without a boot rule.
+fn check_entry_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
+    if !snapshot.is_table_active() {
         return Vec::new();
     }
-    let lost = seen
+    let lost = snapshot
         .registered_systems()
-        .filter(|(arch, _)| seen.matching_entry(arch).is_none() && !has_disabled_entry(seen, arch));
-    let case = |(arch, system): (&'static Arch, &System)| {
-        let why = "the table was emptied since, or the machine restarted and nothing registered the entry again";
+        .filter(|(arch, _)| snapshot.matching_entry(arch).is_none() && !has_disabled_entry(snapshot, arch));
+    let occurrence = |(arch, system): (&'static Arch, &System)| {
+        let why = "the table was emptied, or the machine restarted and nothing registered the entry again";
         let what = format!("the entry {} is gone", system.entry);
-        let case = Occurrence::for_system(arch, what, why).with_register_fix(seen, arch);
+        let occurrence = Occurrence::for_system(arch, what, why).with_register_fix(snapshot, arch);
         // Another tool's entry was used before: register one of our own now.
-        if system.adopted { Occurrence { fix: None, ..case } } else { case }
+        if system.adopted { Occurrence { fix: None, ..occurrence } } else { occurrence }
     };
-    lost.map(case).collect()
+    lost.map(occurrence).collect()
 }
 
-fn has_disabled_entry(seen: &Snapshot, arch: &Arch) -> bool {
+fn has_disabled_entry(snapshot: &Snapshot, arch: &Arch) -> bool {
     let takes = |entry: &&Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
-    seen.table.entries().iter().filter(takes).any(|entry| !entry.enabled)
+    snapshot.table.entries().iter().filter(takes).any(|entry| !entry.enabled)
 }
 
 #[cfg(test)]
@@ -144,9 +148,9 @@ mod tests {
 
     #[test]
     fn a_missing_module_and_an_unmounted_table_are_different_findings() {
-        let mut seen = Snapshot { table: Table::NotMounted, ..Snapshot::default() };
-        assert!(check_not_mounted(&seen).is_empty() && check_no_module(&seen).is_empty());
-        seen.has_binfmt_misc = Some(false);
-        assert_eq!((check_not_mounted(&seen).len(), check_no_module(&seen).len()), (0, 1));
+        let mut snapshot = Snapshot { table: Table::NotMounted, ..Snapshot::default() };
+        assert!(check_not_mounted(&snapshot).is_empty() && check_no_module(&snapshot).is_empty());
+        snapshot.has_binfmt_misc = Some(false);
+        assert_eq!((check_not_mounted(&snapshot).len(), check_no_module(&snapshot).len()), (0, 1));
     }
 }

@@ -7,32 +7,32 @@ use crate::binfmt::table::Table;
 use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, TrialRun};
 
 #[test]
-fn names_are_unique_and_in_kebab_case() {
+fn names_of_checks_are_unique_and_in_kebab_case() {
     let ids: Vec<&str> = all_checks().map(|check| check.id).collect();
     for (number, id) in ids.iter().enumerate() {
         assert!(id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{id}");
-        assert!(!ids.iter().skip(number + 1).any(|other| other == id), "{id} is there twice");
+        assert!(!ids.iter().skip(number + 1).any(|other| other == id), "{id} is used twice");
     }
 }
 
 #[test]
-fn a_machine_with_nothing_is_healthy() {
+fn a_machine_without_entries_is_healthy() {
     assert_eq!(run_checks(&Snapshot::default()), []);
 }
 
-fn ids(seen: &Snapshot) -> Vec<&'static str> {
-    run_checks(seen).into_iter().map(|finding| finding.id).collect()
+fn ids(snapshot: &Snapshot) -> Vec<&'static str> {
+    run_checks(snapshot).into_iter().map(|finding| finding.id).collect()
 }
 
-/// A table with these entries, and a boot file that holds them.
-fn with(lines: &[String]) -> Snapshot {
+/// A machine whose table has these entries, and whose boot file registers them.
+fn snapshot_of(lines: &[String]) -> Snapshot {
     let rules: Vec<Rule> =
         lines.iter().map(|line| Rule::parse(line.as_bytes())).collect::<Result<_, _>>().unwrap_or_default();
     assert_eq!(rules.len(), lines.len(), "{lines:?}");
-    let held = rules.iter().map(|rule| ("/usr/lib/binfmt.d/x.conf".into(), rule.clone())).collect();
+    let boot_rules = rules.iter().map(|rule| ("/usr/lib/binfmt.d/x.conf".into(), rule.clone())).collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-    let table = Table::Mounted { entries, strange: Vec::new(), enabled: true };
-    Snapshot { table, boot: crate::binfmt::boot::Boot::from_rules(held, true), ..Snapshot::default() }
+    let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+    Snapshot { table, boot: crate::binfmt::boot::Boot::from_rules(boot_rules, true), ..Snapshot::default() }
 }
 
 fn line(name: &str, system: &str, flags: &str) -> String {
@@ -50,14 +50,14 @@ fn line(name: &str, system: &str, flags: &str) -> String {
 
 /// No test machine has SELinux.
 #[test]
-fn a_label_that_services_may_not_execute() {
-    let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
+fn reports_a_label_that_services_may_not_execute() {
+    let mut snapshot = snapshot_of(&[line("qemu-aarch64", "aarch64", "PF")]);
     let mut label = |label: &str, selinux| {
         let file =
             InterpreterFile { exists: true, executable: true, label: Some(label.into()), ..InterpreterFile::default() };
-        seen.interpreters = [(b"/q".to_vec(), file)].into();
-        seen.environment = Environment { selinux, ..Environment::default() };
-        ids(&seen)
+        snapshot.interpreters = [(b"/q".to_vec(), file)].into();
+        snapshot.environment = Environment { selinux, ..Environment::default() };
+        ids(&snapshot)
     };
     assert_eq!(label("system_u:object_r:container_file_t:s0", true), ["interpreter-label"]);
     assert_eq!(label("unconfined_u:object_r:user_home_t:s0", true), ["interpreter-label"]);
@@ -67,41 +67,42 @@ fn a_label_that_services_may_not_execute() {
 
 /// NixOS's i686-linux, on a machine that does not run 32-bit programs natively: `e_machine` 6.
 #[test]
-fn a_rule_for_i686_that_asks_for_an_i486() {
+fn reports_a_rule_for_i686_that_requires_an_i486() {
     let rule = r":i686-linux:M::\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x06\x00:\xff\xff\xff\xff\xff\xfe\xfe\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/run/binfmt/i686-linux:";
-    assert_eq!(ids(&with(&[rule.to_owned()])), ["never-matches"]);
-    let mut native = with(&[rule.to_owned()]);
+    assert_eq!(ids(&snapshot_of(&[rule.to_owned()])), ["never-matches"]);
+    let mut native = snapshot_of(&[rule.to_owned()]);
     native.natives.insert("i386");
     assert!(ids(&native).is_empty(), "the machine does not need it");
 }
 
 /// One peer's rules for n32 equal those for o32.
 #[test]
-fn rules_that_are_the_same_twice() {
-    let seen = with(&[line("qemu-mipsn32", "mips", "F"), line("qemu-mips", "mips", "F")]);
-    assert_eq!(ids(&seen), ["overlap"]);
+fn reports_two_entries_with_the_same_rule() {
+    let snapshot = snapshot_of(&[line("qemu-mipsn32", "mips", "F"), line("qemu-mips", "mips", "F")]);
+    assert_eq!(ids(&snapshot), ["overlap"]);
 }
 
 /// A finding with the cause replaces "does not run".
 #[test]
-fn what_is_explained_is_not_said_twice() {
-    let mut seen = with(&[line("qemu-aarch64", "aarch64", "PF")]);
-    seen.trials = [("aarch64", TrialRun::Failed("it ended".into()))].into();
-    assert_eq!(ids(&seen), ["does-not-run"]);
-    seen.interpreters = [(b"/q".to_vec(), InterpreterFile::default())].into();
-    assert_eq!(ids(&seen), ["interpreter-missing"]);
+fn a_finding_with_the_cause_replaces_does_not_run() {
+    let mut snapshot = snapshot_of(&[line("qemu-aarch64", "aarch64", "PF")]);
+    snapshot.trials = [("aarch64", TrialRun::Failed("it ended".into()))].into();
+    assert_eq!(ids(&snapshot), ["does-not-run"]);
+    snapshot.interpreters = [(b"/q".to_vec(), InterpreterFile::default())].into();
+    assert_eq!(ids(&snapshot), ["interpreter-missing"]);
 }
 
 /// Every finding has a cause and a command.
 #[test]
-fn every_finding_has_a_line_that_repairs_it() {
-    let mut seen = with(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
-    seen.natives.insert("x86_64");
-    seen.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
-    let findings = run_checks(&seen);
+fn every_finding_has_a_cause_and_a_command() {
+    let mut snapshot =
+        snapshot_of(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
+    snapshot.natives.insert("x86_64");
+    snapshot.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
+    let findings = run_checks(&snapshot);
     assert!(findings.len() > 4, "{findings:#?}");
     for finding in &findings {
-        assert!(!finding.case.repair.is_empty() && !finding.case.why.is_empty(), "{finding:#?}");
+        assert!(!finding.occurrence.repair.is_empty() && !finding.occurrence.why.is_empty(), "{finding:#?}");
     }
     assert!(findings.windows(2).all(|two| two[0].urgency <= two[1].urgency));
     assert_eq!(findings[0].id, "native-registered");

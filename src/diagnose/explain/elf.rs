@@ -22,9 +22,10 @@ pub struct Elf {
     pub bits: Option<u32>,
     /// The byte order, `little` or `big`; null for any other value.
     pub endian: Option<&'static str>,
-    /// The operating system whose system calls it makes: `Linux` for 0 and 3.
+    /// The operating system whose system calls the program makes: `Linux` for 0 and 3.
     pub os_abi: String,
-    /// The kind of file, from `e_type`: `executable`, `shared` (a library, or a position-independent program), `object`, `core`, `other`.
+    /// The kind of file, from `e_type`: `executable`, `shared` (a library, or a position-independent program),
+    /// `object`, `core`, `other`.
     pub kind: &'static str,
     /// The processor: `AArch64`.
     pub machine: String,
@@ -32,11 +33,11 @@ pub struct Elf {
     pub e_machine: u16,
     /// The variant of the processor: `n32`, `EABI5, hard float`.
     pub abi: Option<String>,
-    /// Whether bytes 8 to 10 mark it as an AppImage, which ordinary rules do not match.
+    /// Whether bytes 8 to 10 mark the file as an AppImage, which ordinary rules do not match.
     pub is_appimage: bool,
     /// QEMU's name of the system that the program is for.
     pub system: Option<&'static str>,
-    /// Whether it needs a loader; null if unknown.
+    /// Whether the program needs a loader; null if unknown.
     pub linking: Option<Linking>,
 }
 
@@ -71,7 +72,7 @@ pub(super) struct LoaderPathRange {
 type ReadAt<'r> = dyn Fn(u64, usize) -> Vec<u8> + 'r;
 
 impl ElfHeader {
-    /// Reads the header as a loader for this class and byte order does, whatever class the file declares.
+    /// Reads the header as a loader for this class and byte order does, even if the file declares another class.
     pub(super) fn parse(head: &[u8], bits: Bits, endian: Endian) -> Self {
         let field = |wide: usize, narrow: usize, size: usize| match bits {
             Bits::B64 => read_number(head, wide, size, endian),
@@ -90,12 +91,12 @@ impl ElfHeader {
         }
     }
 
-    /// The size in bytes.
+    /// Returns the size of a header in bytes.
     pub(super) fn size_of(bits: Bits) -> usize {
         if bits == Bits::B64 { 64 } else { 52 }
     }
 
-    /// The program headers, if there are any and all of them can be read (`load_elf_phdrs`).
+    /// Returns the program headers, if there are any and all of them can be read (`load_elf_phdrs`).
     pub(super) fn program_headers(&self, read: &ReadAt) -> Option<ProgramHeaders> {
         let size = self.entry_size.saturating_mul(self.count);
         if self.entry_size != program_header_size(self.bits) || size == 0 || size > MAX_HEADERS {
@@ -107,7 +108,7 @@ impl ElfHeader {
 }
 
 impl ProgramHeaders {
-    /// The first `PT_INTERP`.
+    /// Returns the position of the loader's path: that of the first `PT_INTERP`.
     pub(super) fn loader_range(&self) -> Option<LoaderPathRange> {
         self.bytes.chunks(program_header_size(self.bits)).find_map(|program| {
             let field = |wide, narrow, size: usize| match self.bits {
@@ -120,7 +121,7 @@ impl ProgramHeaders {
 }
 
 impl LoaderPathRange {
-    /// The loader's path, or what the kernel answers if there is none.
+    /// Reads the loader's path, or returns the error of execve(2) for a damaged one.
     pub(super) fn read_path(&self, read: &ReadAt) -> Result<Vec<u8>, Errno> {
         if !(2..=PATH_MAX).contains(&self.size) {
             return Err(Errno::ENOEXEC);
@@ -140,7 +141,7 @@ fn program_header_size(bits: Bits) -> usize {
     if bits == Bits::B64 { 56 } else { 32 }
 }
 
-/// A number; bytes after the end count as 0.
+/// Reads a number; bytes after the end count as 0.
 fn read_number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
     let digits = (at..at.saturating_add(size)).map(|at| u64::from(bytes.get(at).copied().unwrap_or(0)));
     let value = |value: u64, digit: u64| value << 8 | digit;
@@ -148,7 +149,7 @@ fn read_number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
 }
 
 /// Describes a file by its own header; `None` if it is not an ELF file.
-pub(super) fn describe_elf(file: &OpenedFile, look: &FileLookup) -> Option<Elf> {
+pub(super) fn describe_elf(file: &OpenedFile, lookup: &FileLookup) -> Option<Elf> {
     let head = file.head.as_slice();
     let (bits, endian) = parse_ident(head)?;
     let header = ElfHeader::parse(head, bits.unwrap_or(Bits::B64), endian.unwrap_or(Endian::Little));
@@ -162,36 +163,36 @@ pub(super) fn describe_elf(file: &OpenedFile, look: &FileLookup) -> Option<Elf> 
         abi: elf_names::abi_name(header.machine, bits, header.flags),
         is_appimage: head.get(8..).is_some_and(has_appimage_mark),
         system: find_system(head),
-        linking: detect_linking(file, look),
+        linking: detect_linking(file, lookup),
     })
 }
 
-/// "AI", and the type of the image: 1 or 2 (AppImage's specification, "image format").
+/// Whether the bytes are "AI" and the type of the image, 1 or 2 (AppImage's specification, "image format").
 fn has_appimage_mark(rest: &[u8]) -> bool {
     matches!(rest, [b'A', b'I', 1 | 2, ..])
 }
 
 fn find_system(head: &[u8]) -> Option<&'static str> {
-    let of = |head: &[u8]| Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target);
+    let target_of = |head: &[u8]| Arch::ALL.iter().find(|arch| arch.pattern().matches(head)).map(|arch| arch.target);
     let unmarked = || {
         let (start, rest) = head.split_at_checked(8)?;
-        of(&[start, &[0; 3], rest.get(3..)?].concat()).filter(|_| has_appimage_mark(rest))
+        target_of(&[start, &[0; 3], rest.get(3..)?].concat()).filter(|_| has_appimage_mark(rest))
     };
-    of(head).or_else(unmarked)
+    target_of(head).or_else(unmarked)
 }
 
 /// Whether a file needs a loader, by its own header.
-pub(super) fn detect_linking(file: &OpenedFile, look: &FileLookup) -> Option<Linking> {
+pub(super) fn detect_linking(file: &OpenedFile, lookup: &FileLookup) -> Option<Linking> {
     let (Some(bits), Some(endian)) = parse_ident(&file.head)? else { return None };
     let programs = ElfHeader::parse(&file.head, bits, endian).program_headers(&*file.read)?;
-    let Some(place) = programs.loader_range() else {
+    let Some(range) = programs.loader_range() else {
         return Some(Linking::Static);
     };
-    let path = place.read_path(&*file.read).ok()?;
-    Some(Linking::Dynamic { loader: lossy_text(&path), present: look(&path).is_ok() })
+    let path = range.read_path(&*file.read).ok()?;
+    Some(Linking::Dynamic { loader: lossy_text(&path), present: lookup(&path).is_ok() })
 }
 
-/// Class and byte order of an ELF file.
+/// Reads the class and the byte order of an ELF file.
 fn parse_ident(head: &[u8]) -> Option<(Option<Bits>, Option<Endian>)> {
     let rest = head.strip_prefix(b"\x7fELF")?;
     let bits = match rest.first() {

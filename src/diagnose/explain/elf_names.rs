@@ -1,13 +1,13 @@
-//! The numbers of ELF headers in words.
+//! Names for the numbers in ELF headers.
 //!
-//! Machines and OS ABIs are those of Linux's `include/uapi/linux/elf-em.h` and of the registry that the System V ABI
-//! keeps (gABI, chapter 4); flags are from the processors' supplements and `binutils`' `include/elf`.
+//! Machines and OS ABIs are those of Linux's `include/uapi/linux/elf-em.h` and of the registry of the System V ABI
+//! (gABI, chapter 4). Flags are from the processors' supplements and `binutils`' `include/elf`.
 
 use binfmt_magic::Bits;
 
 pub(super) fn os_abi_name(number: u8) -> String {
     let name = match number {
-        // 0 is System V, which is what Linux's programs say; 3 is GNU, for those that use IFUNC.
+        // 0 is System V, which most programs for Linux have; 3 is GNU, for programs that use IFUNC.
         0 | 3 => "Linux",
         1 => "HP-UX",
         2 => "NetBSD",
@@ -75,7 +75,7 @@ const MACHINES: &[(u16, &str)] = &[
     (0xbaab, "MicroBlaze"),
 ];
 
-/// What sets a program apart from others of its processor.
+/// Returns the variant of the ABI, which distinguishes programs for the same processor.
 pub(super) fn abi_name(machine: u16, bits: Option<Bits>, flags: u32) -> Option<String> {
     let narrow = bits == Some(Bits::B32);
     match machine {
@@ -154,15 +154,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_told_in_words() {
-        let of = |machine, bits, flags| abi_name(machine, Some(bits), flags).unwrap_or_default();
-        assert_eq!(of(40, Bits::B32, 0x0500_0400), "EABI5, hard float");
-        assert_eq!(of(8, Bits::B32, 0x8000_0027), "n32, MIPS64r2");
-        assert_eq!(of(8, Bits::B32, 0x7000_1007), "o32, MIPS32r2");
-        assert_eq!(of(8, Bits::B64, 0xa000_0407), "n64, MIPS64r6, NaN2008");
-        assert_eq!(of(21, Bits::B64, 2), "ELFv2");
-        assert_eq!(of(243, Bits::B64, 5), "double float, compressed");
-        assert_eq!(of(62, Bits::B32, 0), "x32");
-        assert_eq!(of(62, Bits::B64, 0), "");
+    fn flags_are_described_in_words() {
+        let abi = |machine, bits, flags| abi_name(machine, Some(bits), flags).unwrap_or_default();
+        assert_eq!(abi(40, Bits::B32, 0x0500_0400), "EABI5, hard float");
+        assert_eq!(abi(8, Bits::B32, 0x8000_0027), "n32, MIPS64r2");
+        assert_eq!(abi(8, Bits::B32, 0x7000_1007), "o32, MIPS32r2");
+        assert_eq!(abi(8, Bits::B64, 0xa000_0407), "n64, MIPS64r6, NaN2008");
+        assert_eq!(abi(21, Bits::B64, 2), "ELFv2");
+        assert_eq!(abi(243, Bits::B64, 5), "double float, compressed");
+        assert_eq!(abi(62, Bits::B32, 0), "x32");
+        assert_eq!(abi(62, Bits::B64, 0), "");
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::lossy_text;
 use crate::binfmt::table::{Table, entry_name};
 
-/// What the kernel does with one entry.
+/// The result of one entry for a file.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EntryReport {
@@ -20,7 +20,7 @@ pub struct EntryReport {
     pub taken: bool,
     /// Why it does not match the file.
     pub differs: Option<EntryMismatch>,
-    /// The interpreter that it would start.
+    /// The interpreter of the entry.
     pub interpreter: String,
     /// The flags, in the kernel's order.
     pub flags: String,
@@ -37,21 +37,21 @@ pub enum EntryMismatch {
         offset: usize,
         /// the value in the file; null if the file ends before, which counts as 0
         has: Option<u8>,
-        /// what the rule has
+        /// the value in the rule
         wants: u8,
         /// the bits that are compared
         mask: u8,
     },
-    /// The extension of its name.
+    /// The extension of the file's name.
     Extension {
         /// the text after the last dot of the path
         has: Option<String>,
-        /// what the rule has
+        /// the extension in the rule
         wants: String,
     },
 }
 
-/// All entries, in the order in which the kernel tries them.
+/// Compares a file with all entries, in the order in which the kernel tries them.
 pub(super) fn compare_entries(table: &Table, path: &[u8], head: &[u8]) -> Vec<EntryReport> {
     let winner = matching_entry(table, path, head);
     let line = |entry: &Entry| EntryReport {
@@ -66,7 +66,7 @@ pub(super) fn compare_entries(table: &Table, path: &[u8], head: &[u8]) -> Vec<En
     table.entries().iter().map(line).collect()
 }
 
-/// The entry that takes the file, if the table is in force.
+/// Returns the entry that takes the file, if the table is in force.
 pub(super) fn matching_entry<'t>(table: &'t Table, path: &[u8], head: &[u8]) -> Option<&'t Entry> {
     table.matching_entry_for_path(path, head).filter(|_| !table.is_switched_off())
 }

@@ -12,14 +12,14 @@ use crate::diagnose::explain::report::{
     OpenedFile, TableState,
 };
 
-/// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (Its comment says four; the
-/// code compares with five.)
+/// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (The comment in the
+/// kernel mentions four; the code compares with five.)
 const MAX_REWRITES: usize = 5;
 
 /// Explains what execve(2) does with `file` on this machine; `look` opens files.
-pub fn explain_exec(file: &[u8], machine: &MachineFacts, look: &FileLookup) -> Explanation {
-    let mut walk = ExecveWalk { machine, look, steps: Vec::new(), opens_binary: false };
-    let opened = look(file);
+pub fn explain_exec(file: &[u8], machine: &MachineFacts, lookup: &FileLookup) -> Explanation {
+    let mut walk = ExecveWalk { machine, lookup, steps: Vec::new(), opens_binary: false };
+    let opened = lookup(file);
     let obstacle = match &opened {
         Ok(opened_file) => opened_file.obstacle.clone(),
         Err(obstacle) => Some(obstacle.clone()),
@@ -34,7 +34,7 @@ pub fn explain_exec(file: &[u8], machine: &MachineFacts, look: &FileLookup) -> E
 
 struct ExecveWalk<'a> {
     machine: &'a MachineFacts,
-    look: &'a FileLookup<'a>,
+    lookup: &'a FileLookup<'a>,
     steps: Vec<ExecStep>,
     /// Whether an entry with flag O was taken: the file is kept open for the interpreter.
     opens_binary: bool,
@@ -67,19 +67,19 @@ impl ExecveWalk<'_> {
             opened_file = match opened {
                 Ok(OpenedFile { obstacle: Some(obstacle), .. }) if !held => return failed_end(&next, &obstacle),
                 Ok(opened_file) => opened_file,
-                // It was a program when it was registered; nothing else is known.
+                // The file was a program when it was registered; nothing else is known.
                 Err(_) if held => return WalkEnd::Runs,
                 Err(obstacle) => return failed_end(&next, &obstacle),
             };
             if self.opens_binary && std::mem::replace(&mut is_kept_open, true) {
                 return WalkEnd::Fails(
                     Errno::ENOEXEC,
-                    "behind an entry with flag O, no other interpreter can follow".into(),
+                    "after an entry with flag O, the kernel accepts no further interpreter".into(),
                 );
             }
             path = next;
         }
-        WalkEnd::Fails(Errno::ELOOP, format!("more than {MAX_REWRITES} interpreters would follow each other"))
+        WalkEnd::Fails(Errno::ELOOP, format!("the chain has more than {MAX_REWRITES} interpreters"))
     }
 
     /// One iteration of `search_binary_handler`: the table, then `#!`, then ELF.
@@ -88,7 +88,7 @@ impl ExecveWalk<'_> {
         let step = ExecStep {
             path: lossy_text(path),
             what: file_kind(&file.head),
-            elf: elf::describe_elf(file, self.look),
+            elf: elf::describe_elf(file, self.lookup),
             script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
             entries: entries::compare_entries(&self.machine.table, path, &file.head),
             taken_by: Handler::Nobody,
@@ -108,7 +108,7 @@ impl ExecveWalk<'_> {
     fn handle_with_entry(&mut self, entry: &Entry, step: ExecStep) -> (ExecStep, NextFile) {
         let (path, flags) = (&entry.rule.interpreter, entry.rule.flags);
         self.opens_binary |= flags.open_binary;
-        let opened = (self.look)(path);
+        let opened = (self.lookup)(path);
         let interpreter = self.interpreter_report(path, &opened, Some(flags.to_string()), flags.fix_binary);
         let taken_by = Handler::Entry { name: entry_name(entry) };
         let next = NextFile::Interpreter(path.clone(), opened, flags.fix_binary);
@@ -118,7 +118,7 @@ impl ExecveWalk<'_> {
     fn handle_as_script(&self, line: Result<ScriptLine, InvalidScriptLine>, step: ExecStep) -> (ExecStep, NextFile) {
         match line {
             Ok(script) => {
-                let opened = (self.look)(&script.path);
+                let opened = (self.lookup)(&script.path);
                 let interpreter = self.interpreter_report(&script.path, &opened, None, false);
                 let step = ExecStep { taken_by: Handler::Script, interpreter: Some(interpreter), ..step };
                 (step, NextFile::Interpreter(script.path, opened, false))
@@ -128,18 +128,18 @@ impl ExecveWalk<'_> {
     }
 
     fn handle_as_elf(&self, file: &OpenedFile, step: ExecStep) -> (ExecStep, NextFile) {
-        let (taken_by, end) = match loader::try_loaders(&self.machine.loaders, file, self.look) {
+        let (taken_by, end) = match loader::try_loaders(&self.machine.loaders, file, self.lookup) {
             LoadResult::Runs => (Handler::Elf, WalkEnd::Runs),
             LoadResult::Fails(errno, why) => (Handler::Elf, WalkEnd::Fails(errno, why)),
             LoadResult::Unknown(why) => {
-                let why = format!("whether this machine runs such programs by itself could not be tried: {why}");
+                let why = format!("cannot find out whether this machine runs such programs natively: {why}");
                 (Handler::Nobody, WalkEnd::Unknown(why))
             }
             LoadResult::WrongFormat(why) => match self.machine.table.unsupported_entries() {
                 [] => (Handler::Nobody, WalkEnd::Fails(Errno::ENOEXEC, self.unhandled_reason(why, &step))),
                 names => {
                     let why = format!(
-                        "{}, unless one of another kind does: {}",
+                        "{}, unless one of these entries of a newer kernel does: {}",
                         self.unhandled_reason(why, &step),
                         names.join(", ")
                     );
@@ -158,7 +158,7 @@ impl ExecveWalk<'_> {
         held: bool,
     ) -> InterpreterReport {
         let (linking, obstacle) = match opened {
-            Ok(opened_file) => (elf::detect_linking(opened_file, self.look), opened_file.obstacle.as_ref()),
+            Ok(opened_file) => (elf::detect_linking(opened_file, self.lookup), opened_file.obstacle.as_ref()),
             Err(obstacle) => (None, Some(obstacle)),
         };
         let refused = obstacle.filter(|_| !held);
@@ -175,7 +175,7 @@ impl ExecveWalk<'_> {
         }
     }
 
-    /// Why nothing takes a file.
+    /// Describes why neither an entry nor a loader takes a file.
     fn unhandled_reason(&self, wrong: Option<&'static str>, step: &ExecStep) -> String {
         if let Some(wrong) = wrong {
             return wrong.into();
@@ -183,13 +183,13 @@ impl ExecveWalk<'_> {
         let no_entry = if self.machine.table.entries().is_empty() { "there is no entry" } else { "no entry takes it" };
         match (&step.elf, step.what) {
             (Some(elf), _) if elf.is_appimage => {
-                format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, where rules want 0")
+                format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, and rules require 0 there")
             }
             (Some(elf), _) => {
                 format!("this {} machine does not run {} files, and {no_entry}", self.machine.name, elf.machine)
             }
             (None, FileKind::Empty) => "it is empty".into(),
-            (None, FileKind::Text) => "it is a text without #! at its beginning".into(),
+            (None, FileKind::Text) => "it is text that does not begin with #!".into(),
             (None, _) => format!("it is neither an ELF file nor a script, and {no_entry}"),
         }
     }
@@ -221,13 +221,13 @@ impl ExecveWalk<'_> {
         explanation
     }
 
-    /// Records an interpreter that the kernel starts; the next iteration finds out whether it can run.
+    /// Returns the verdict about a chain whose last file runs.
     fn runs_verdict(&self) -> (ExecVerdict, Option<Errno>, String) {
-        let by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
-        let Some(step) = self.steps.iter().rev().find(by_entry) else {
+        let is_by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
+        let Some(step) = self.steps.iter().rev().find(is_by_entry) else {
             let why = match self.steps.split_last() {
-                Some((last, [_, ..])) => format!("it is a script, and the kernel runs {} by itself", last.path),
-                _ => "the kernel runs it by itself".into(),
+                Some((last, [_, ..])) => format!("it is a script, and the kernel runs {} natively", last.path),
+                _ => "the kernel runs it natively".into(),
             };
             return (ExecVerdict::Native, None, why);
         };
@@ -236,12 +236,12 @@ impl ExecveWalk<'_> {
         if let Some(Linking::Dynamic { loader, present: false }) =
             step.elf.as_ref().and_then(|elf| elf.linking.as_ref())
             && interpreter.contains("qemu")
-            && !self.machine.prefixes.iter().any(|prefix| (self.look)(format!("{prefix}{loader}").as_bytes()).is_ok())
+            && !self.machine.prefixes.iter().any(|prefix| (self.lookup)(format!("{prefix}{loader}").as_bytes()).is_ok())
         {
-            let why = format!("{interpreter} starts, and does not find the program's loader {loader}");
+            let why = format!("{interpreter} starts, but does not find the program's loader {loader}");
             return (ExecVerdict::LoaderMissing, None, why);
         }
-        (ExecVerdict::Emulated, None, format!("entry {name} runs it by {interpreter}"))
+        (ExecVerdict::Emulated, None, format!("entry {name} runs it with {interpreter}"))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::sanitize::shell_quote;
 /// The facts about a machine that an explanation needs.
 #[derive(Debug)]
 pub struct MachineFacts {
-    /// `uname -m`.
+    /// The name of the machine, as `uname -m` prints it.
     pub name: String,
     /// The kernel's ELF loaders.
     pub loaders: Vec<Loader>,
@@ -46,23 +46,24 @@ impl MachineFacts {
         Ok(Self { name, loaders, table, in_user_namespace, prefixes })
     }
 
-    /// A machine of this kind with this table and every loader that such machines can have.
+    /// Creates the facts of a machine of this name with this table and every loader that such machines can have.
     pub fn with_all_loaders(name: &str, table: Table) -> Self {
         let loaders = loader::loaders_of(name, |_| LoaderSupport::Yes);
         Self { name: name.into(), loaders, table, in_user_namespace: false, prefixes: Vec::new() }
     }
 }
 
-/// Upstream's and Debian's default of QEMU's `--interp-prefix`, for every system.
+/// Returns the defaults of QEMU's `--interp-prefix`, upstream's and Debian's, for every system.
 fn default_prefixes() -> Vec<String> {
-    let of = |arch: &Arch| [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)];
-    Arch::ALL.iter().flat_map(of).collect()
+    let prefixes_of =
+        |arch: &Arch| [format!("/usr/gnemul/qemu-{}", arch.target), format!("/etc/qemu-binfmt/{}", arch.target)];
+    Arch::ALL.iter().flat_map(prefixes_of).collect()
 }
 
 /// Explains a file as it is named on this machine; interpreters are looked for below its root.
 pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explanation {
     let named = file.as_os_str().as_bytes();
-    let look = |path: &[u8]| {
+    let lookup = |path: &[u8]| {
         let given = Path::new(OsStr::from_bytes(path));
         if path == named {
             return open_for_exec(given);
@@ -80,11 +81,11 @@ pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explana
         let below = [host.real_path(Path::new("/")).as_os_str().as_bytes(), path].concat();
         open_for_exec(Path::new(OsStr::from_bytes(&below)))
     };
-    explain_exec(named, machine, &look)
+    explain_exec(named, machine, &lookup)
 }
 
-/// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number, so
-/// IA-32's probe answers for x32, too.
+/// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number,
+/// so IA-32's probe answers for x32, too.
 fn detect_compat(other: &str, table: &Table) -> LoaderSupport {
     let arch = Arch::by_target(if other == "x32" { "i386" } else { other });
     let mut probe = arch.and_then(Arch::probe).unwrap_or_default().to_vec();
@@ -99,13 +100,13 @@ fn detect_compat(other: &str, table: &Table) -> LoaderSupport {
     });
     let Some(probe) = ways.into_iter().find(|probe| table.is_switched_off() || table.matching_entry(probe).is_none())
     else {
-        return LoaderSupport::Unknown("an entry of the table takes them".into());
+        return LoaderSupport::Unknown("an entry of the table takes the probe program".into());
     };
     match probe::run_in_memory(&probe) {
         // It was started; its result does not matter.
         Ok(None) => LoaderSupport::Yes,
-        Ok(Some(seen)) if seen.native => LoaderSupport::Yes,
-        Ok(Some(_)) => LoaderSupport::Unknown("another program was started for one".into()),
+        Ok(Some(run)) if run.native => LoaderSupport::Yes,
+        Ok(Some(_)) => LoaderSupport::Unknown("the kernel started another program for the probe program".into()),
         Err(e) if e.raw_os_error() == Some(Errno::ENOEXEC as i32) => LoaderSupport::No,
         Err(e) => LoaderSupport::Unknown(e.to_string()),
     }
@@ -136,7 +137,8 @@ fn access_problem(e: &io::Error) -> AccessProblem {
         Some(Errno::ENOENT) => "does not exist".into(),
         // The kernel reads files that the caller may only execute.
         Some(Errno::EACCES) => {
-            return AccessProblem { errno: None, why: "cannot be read by you; root sees more".into(), repair: None };
+            let why = "cannot be read by this user; run explain as root".into();
+            return AccessProblem { errno: None, why, repair: None };
         }
         None if e.kind() == io::ErrorKind::InvalidInput => {
             let why = "is not a regular file".into();
@@ -160,7 +162,7 @@ fn forbidden_problem(path: &Path, e: &io::Error) -> AccessProblem {
     AccessProblem { errno, why: "is not executable".into(), repair: Some(format!("chmod +x {shown}")) }
 }
 
-/// The identity of the file at a path, for comparison.
+/// Returns the identity of the file at a path, for comparison.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| FileId::from_metadata(&meta))
 }

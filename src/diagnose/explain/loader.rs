@@ -1,5 +1,5 @@
-//! The programs that the kernel runs without an interpreter, as `load_elf_binary` of Linux's `fs/binfmt_elf.c` recognises
-//! them (6.18).
+//! The programs that the kernel runs without an interpreter, as `load_elf_binary` of Linux's `fs/binfmt_elf.c`
+//! recognises them (6.18).
 
 use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
@@ -10,15 +10,15 @@ use super::{FileLookup, OpenedFile, lossy_text};
 /// One ELF loader of the kernel: the native one, or the one for 32-bit programs of the processor.
 #[derive(Debug, Clone)]
 pub struct Loader {
-    /// The machine numbers that it accepts.
+    /// The machine numbers that the loader accepts.
     pub machines: Vec<u16>,
-    /// The class with which it reads headers, whatever class the file declares.
+    /// The class with which the loader reads headers, even if the file declares another one.
     pub bits: Bits,
-    /// The byte order with which it reads headers.
+    /// The byte order with which the loader reads headers.
     pub endian: Endian,
-    /// Bits of `e_flags`, of which one must be set: `EF_ARM_EABIMASK` on arm64.
+    /// The bits of `e_flags` of which one must be set: `EF_ARM_EABIMASK` on arm64.
     pub wants_flags: u32,
-    /// Whether it checks the class of the file (as `elf_check_arch` of RISC-V and s390 does).
+    /// Whether the loader checks the class of the file (as `elf_check_arch` of RISC-V and s390 does).
     pub checks_class: bool,
     /// Whether the kernel and its processor have this loader.
     pub support: LoaderSupport,
@@ -27,28 +27,28 @@ pub struct Loader {
 /// Whether the kernel has a loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoaderSupport {
-    /// A program was run just now, or every kernel has it.
+    /// The kernel has the loader: a program was run just now, or every kernel has it.
     Yes,
-    /// A program was rejected just now.
+    /// The kernel does not have the loader: a program was rejected just now.
     No,
-    /// It could not be tried.
+    /// The loader could not be tried, for this reason.
     Unknown(String),
 }
 
 /// The result of the kernel's ELF loaders for a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LoadResult {
-    /// One of them runs it, with the program's own loader if it names one.
+    /// A loader runs the file, with the program's own loader if the program names one.
     Runs,
-    /// None accepts it; for a program of this machine, the reason.
+    /// No loader accepts the file; for a program of this machine, the reason.
     WrongFormat(Option<&'static str>),
-    /// One of them accepts it, but execve(2) fails.
+    /// A loader accepts the file, but execve(2) fails with this error, for this reason.
     Fails(Errno, String),
-    /// It may be run.
+    /// A loader may run the file; the reason why that is unknown.
     Unknown(String),
 }
 
-/// The loaders of a machine (`uname -m`); `compat` tells whether it has the 32-bit ones.
+/// Returns the loaders of a machine (`uname -m`); `compat` returns whether it has a 32-bit one.
 pub(super) fn loaders_of(machine: &str, compat: impl Fn(&str) -> LoaderSupport) -> Vec<Loader> {
     let little = |machines: &[u16], bits, support| Loader {
         machines: machines.to_vec(),
@@ -86,10 +86,10 @@ fn native_loader(arch: &Arch) -> Loader {
 }
 
 /// Tries each loader on a file.
-pub(super) fn try_loaders(loaders: &[Loader], file: &OpenedFile, look: &FileLookup) -> LoadResult {
+pub(super) fn try_loaders(loaders: &[Loader], file: &OpenedFile, lookup: &FileLookup) -> LoadResult {
     let mut wrong = None;
     for loader in loaders.iter().filter(|loader| loader.support != LoaderSupport::No) {
-        match (loader.try_load(file, look), &loader.support) {
+        match (loader.try_load(file, lookup), &loader.support) {
             (LoadResult::WrongFormat(why), _) => wrong = wrong.or(why),
             (_, LoaderSupport::Unknown(why)) => return LoadResult::Unknown(why.clone()),
             (taken, _) => return taken,
@@ -99,22 +99,22 @@ pub(super) fn try_loaders(loaders: &[Loader], file: &OpenedFile, look: &FileLook
 }
 
 impl Loader {
-    fn try_load(&self, file: &OpenedFile, look: &FileLookup) -> LoadResult {
+    fn try_load(&self, file: &OpenedFile, lookup: &FileLookup) -> LoadResult {
         let header = ElfHeader::parse(&file.head, self.bits, self.endian);
         if !self.has_matching_header(&file.head, &header) {
             return LoadResult::WrongFormat(None);
         }
         if ![ET_EXEC, ET_DYN].contains(&header.e_type) {
-            return LoadResult::WrongFormat(Some("it is for this machine, but no program"));
+            return LoadResult::WrongFormat(Some("it is for this machine, but not a program"));
         }
         let Some(programs) = header.program_headers(&*file.read) else {
             return LoadResult::WrongFormat(Some("it is for this machine, but its program headers cannot be read"));
         };
-        let Some(place) = programs.loader_range() else {
+        let Some(range) = programs.loader_range() else {
             return LoadResult::Runs;
         };
-        match place.read_path(&*file.read) {
-            Ok(path) => self.check_loader(&path, look),
+        match range.read_path(&*file.read) {
+            Ok(path) => self.check_loader(&path, lookup),
             Err(Errno::ENOEXEC) => {
                 LoadResult::WrongFormat(Some("it is for this machine, but the path of its loader is damaged"))
             }
@@ -122,7 +122,7 @@ impl Loader {
         }
     }
 
-    /// Whether it is an ELF file of this machine.
+    /// Whether the header is that of an ELF file of this machine.
     fn has_matching_header(&self, head: &[u8], header: &ElfHeader) -> bool {
         head.starts_with(b"\x7fELF")
             && self.machines.contains(&header.machine)
@@ -131,9 +131,9 @@ impl Loader {
     }
 
     /// Checks the loader of a dynamic program: it has to be a program of the same kind.
-    fn check_loader(&self, path: &[u8], look: &FileLookup) -> LoadResult {
+    fn check_loader(&self, path: &[u8], lookup: &FileLookup) -> LoadResult {
         let shown = lossy_text(path);
-        let loader = match look(path) {
+        let loader = match lookup(path) {
             Ok(OpenedFile { obstacle: Some(obstacle), .. }) | Err(obstacle) => {
                 let why = format!("its loader {shown} {}", obstacle.why);
                 return obstacle.errno.map_or(LoadResult::Unknown(why.clone()), |errno| LoadResult::Fails(errno, why));

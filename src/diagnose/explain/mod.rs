@@ -1,14 +1,14 @@
-//! `explain`: what the kernel does with a file that is executed, and why.
+//! `explain`: shows what execve(2) does with a file, and why.
 //!
-//! [`explain`] reads a file as Linux 6.18 does (`fs/exec.c`, `fs/binfmt_misc.c`, `fs/binfmt_script.c`,
-//! `fs/binfmt_elf.c`): the first 256 bytes, the table from its newest entry on, then `#!`, then ELF; and goes on with
-//! the interpreter, if there is one. It is pure: the caller passes a function that reads files.
-//! [`on`] reads the machine, and [`process`] explains where a running process came from.
+//! [`explain_exec`] reads a file as Linux 6.18 does (`fs/exec.c`, `fs/binfmt_misc.c`, `fs/binfmt_script.c`,
+//! `fs/binfmt_elf.c`): the first 256 bytes, the table from its newest entry on, then `#!`, then ELF. If the file has an
+//! interpreter, the function continues with the interpreter. It is pure: the caller passes a function that reads files.
+//! [`gather`] reads the machine, and [`process`] explains the origin of a running process.
 //!
 //! `tests/it/diagnose/explain/execve.rs` compares the answers with execve(2).
 //!
-//! Two causes are invisible to it: a security module that forbids the execution, and a process that has the file open for
-//! writing (ETXTBSY).
+//! Two causes are invisible to this module: a security module that forbids the execution, and a process that has the
+//! file open for writing (ETXTBSY).
 
 pub mod elf;
 pub mod elf_names;
@@ -36,7 +36,7 @@ pub use report::{
 };
 pub use script::{InvalidScriptLine, ScriptLine};
 
-/// Foreign bytes as text.
+/// Returns foreign bytes as text.
 fn lossy_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Finds facts that the kernel does not show by running a probe for a moment.
+//! Runs probes to find facts that the kernel does not show otherwise.
 
 use std::path::Path;
 
@@ -24,9 +24,9 @@ fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Exp
         if !interpreter.held || is_in_memory_path(&interpreter.path) {
             continue;
         }
-        let there = gather::file_id(&host.real_path(path));
-        if let (Some(entry), Some(there)) = (machine.table.find_entry(name), there) {
-            interpreter.is_the_file = match probe_entry(machine, entry, there) {
+        let current = gather::file_id(&host.real_path(path));
+        if let (Some(entry), Some(current)) = (machine.table.find_entry(name), current) {
+            interpreter.is_the_file = match probe_entry(machine, entry, current) {
                 CurrentEmulator::Same => Some(true),
                 CurrentEmulator::Other => Some(false),
                 CurrentEmulator::Unknown => None,
@@ -35,7 +35,7 @@ fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Exp
     }
 }
 
-/// In a container the machine's entries are in force, but its table is not visible.
+/// Detects the entries of a container's host. They are in force in the container, but the host's table is not visible.
 fn detect_hidden_table(host: &Host, explanation: &mut Explanation) {
     let last = explanation.steps.last().filter(|step| step.taken_by == Handler::Nobody);
     let system = last.and_then(|step| step.elf.as_ref()?.system);
@@ -54,12 +54,12 @@ fn detect_hidden_table(host: &Host, explanation: &mut Explanation) {
         explanation.runs = true;
         explanation.errno = None;
         explanation.why =
-            format!("an entry that cannot be seen from here runs programs of {system}: one was run just now");
+            format!("an entry that is not visible here runs programs of {system}: a probe program ran just now");
         explanation.repairs.clear();
     }
 }
 
-/// Starts the entry's interpreter to see its file: the kernel does not show which file it holds.
+/// Starts the entry's interpreter to find out which file it is: the kernel does not show which file the entry holds.
 pub(super) fn probe_entry(machine: &MachineFacts, entry: &Entry, executes: FileId) -> CurrentEmulator {
     let taken = |arch: &&Arch| {
         let probe = arch.probe().unwrap_or_default();

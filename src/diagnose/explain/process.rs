@@ -1,8 +1,8 @@
-//! Explains where a process came from: whether it is an emulator, for which program, and through which entry.
+//! Explains the origin of a process: whether it is an emulator, for which program, and through which entry.
 //!
 //! The kernel keeps no record of the entry, nor of the file that an entry with flag F holds. It shows the file that the
-//! process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and whether
-//! flag P was set (`AT_FLAGS`, Linux 5.12). The rest is inferred, and a guess is marked as one.
+//! process executes, its arguments, and its auxiliary vector, with the path that execve(2) got (`AT_EXECFN`) and
+//! whether flag P was set (`AT_FLAGS`, Linux 5.12). The rest is inferred, and a guess is marked as one.
 
 use serde::Serialize;
 
@@ -16,15 +16,15 @@ pub struct ProcessReport {
     pub version: u32,
     /// The process id.
     pub pid: u32,
-    /// The file that it executes, as /proc names it.
+    /// The file that the process executes, as /proc names it.
     pub executes: String,
-    /// In a word.
+    /// The kind of the process.
     pub verdict: ProcessKind,
-    /// The answer as a sentence.
+    /// The explanation in a sentence.
     pub why: String,
-    /// The path that execve(2) got: the program, or a script for it; null if it cannot be read.
+    /// The path that was passed to execve(2): the program or a script; null if it cannot be read.
     pub called_with: Option<String>,
-    /// The program that runs in it, if known.
+    /// The program that runs in the process, if known.
     pub program: Option<String>,
     /// The program's own argv\[0\]; null if it was not preserved.
     pub argv0: Option<String>,
@@ -34,7 +34,7 @@ pub struct ProcessReport {
     pub entry: Option<ProcessOrigin>,
     /// Additional notes.
     pub notes: Vec<String>,
-    /// The result of executing its program now, by a path that is valid here.
+    /// The result of executing the program now, by a path that is valid here.
     pub now: Option<Explanation>,
 }
 
@@ -76,20 +76,20 @@ pub enum CurrentEmulator {
     Same,
     /// Another file: the entry was registered again, or its interpreter was replaced.
     Other,
-    /// It could not be tried.
+    /// A file that could not be determined.
     Unknown,
 }
 
 /// The facts about a process.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessInfo {
-    /// The kernel's name of the file that it executes.
+    /// The kernel's name of the file that the process executes.
     pub executes: Vec<u8>,
-    /// All its arguments, as the emulator got them.
+    /// All arguments of the process, as the emulator got them.
     pub arguments: Vec<Vec<u8>>,
-    /// The path that execve(2) got; `None` if the memory cannot be read.
+    /// The path that was passed to execve(2); `None` if the memory cannot be read.
     pub execfn: Option<Vec<u8>>,
-    /// Whether that path is the file that it executes; `None` if the path does not exist.
+    /// Whether that path is the file that the process executes; `None` if the path does not exist.
     pub is_itself: Option<bool>,
     /// Whether flag P was set; `None` if unknown.
     pub preserves: Option<bool>,
@@ -98,80 +98,77 @@ pub struct ProcessInfo {
 /// The program in a process, and the meaning of its arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Analysis {
-    /// In a word.
+    /// The kind of the process.
     pub verdict: ProcessKind,
-    /// The program.
+    /// The path of the program.
     pub program: Option<Vec<u8>>,
-    /// Its own argv\[0\].
+    /// The program's own argv\[0\].
     pub argv0: Option<Vec<u8>>,
-    /// Its other arguments.
+    /// The program's other arguments.
     pub arguments: Vec<Vec<u8>>,
 }
 
 /// Interprets the facts; `interpreters` are those of the entries.
-pub fn analyse(seen: &ProcessInfo, interpreters: &[&[u8]]) -> Analysis {
-    let first = seen.arguments.first().map_or(&[][..], Vec::as_slice);
+pub fn analyse(info: &ProcessInfo, interpreters: &[&[u8]]) -> Analysis {
+    let first = info.arguments.first().map_or(&[][..], Vec::as_slice);
     let is_entry_interpreter = interpreters.contains(&first);
     let direct = |verdict, program| Analysis {
         verdict,
         program,
-        argv0: seen.arguments.first().cloned(),
-        arguments: seen.arguments.iter().skip(1).cloned().collect(),
+        argv0: info.arguments.first().cloned(),
+        arguments: info.arguments.iter().skip(1).cloned().collect(),
     };
-    match (&seen.execfn, seen.is_itself) {
+    match (&info.execfn, info.is_itself) {
         (Some(execfn), Some(true)) => direct(
-            if has_emulator_name(&seen.executes) { ProcessKind::ByHand } else { ProcessKind::Native },
+            if has_emulator_name(&info.executes) { ProcessKind::ByHand } else { ProcessKind::Native },
             Some(execfn.clone()),
         ),
-        // The first argument is the interpreter: an entry's by its rule, a script's by its line.
-        _ if is_entry_interpreter => analyse_emulated(seen),
-        (Some(execfn), Some(false)) if has_emulator_name(&seen.executes) => {
-            Analysis { program: Some(execfn.clone()), ..analyse_emulated(seen) }
+        // The first argument is the interpreter in an entry's rule or in a script's line.
+        _ if is_entry_interpreter => analyse_emulated(info),
+        (Some(execfn), Some(false)) if has_emulator_name(&info.executes) => {
+            Analysis { program: Some(execfn.clone()), ..analyse_emulated(info) }
         }
         (Some(execfn), Some(false)) => direct(ProcessKind::Script, Some(execfn.clone())),
         (execfn, _) => direct(ProcessKind::Unknown, execfn.clone()),
     }
 }
 
-/// `interpreter path [argv0] arguments…`, as `load_misc_binary` makes it.
-fn analyse_emulated(seen: &ProcessInfo) -> Analysis {
-    let mut rest = seen.arguments.iter().skip(1).cloned();
-    let program = rest.next().or_else(|| seen.execfn.clone());
-    let argv0 = if seen.preserves == Some(true) { rest.next() } else { None };
+/// Splits `interpreter path [argv0] arguments…`, the arguments that `load_misc_binary` makes.
+fn analyse_emulated(info: &ProcessInfo) -> Analysis {
+    let mut rest = info.arguments.iter().skip(1).cloned();
+    let program = rest.next().or_else(|| info.execfn.clone());
+    let argv0 = if info.preserves == Some(true) { rest.next() } else { None };
     Analysis { verdict: ProcessKind::Emulated, program, argv0, arguments: rest.collect() }
 }
 
-/// Judges by the file's name, the only fact available.
+/// Whether a file has the name of an emulator. The name is the only fact available.
 fn has_emulator_name(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.starts_with(b"qemu-") && !name.starts_with(b"qemu-system")
 }
 
 impl Analysis {
-    /// The sentence of the answer.
-    pub(super) fn reason_text(&self, seen: &ProcessInfo) -> String {
+    /// Explains the kind of the process in a sentence.
+    pub(super) fn reason_text(&self, info: &ProcessInfo) -> String {
         let program = self.program.as_ref().map_or_else(|| "a program".to_owned(), |program| lossy_text(program));
         match self.verdict {
-            ProcessKind::Native => format!("the kernel runs {program} by itself"),
-            ProcessKind::Script => format!("{program} is a script, and {} runs it", lossy_text(&seen.executes)),
+            ProcessKind::Native => format!("the kernel runs {program} natively"),
+            ProcessKind::Script => format!("{program} is a script, and {} runs it", lossy_text(&info.executes)),
             ProcessKind::Emulated => {
-                format!("{} emulates {program}; the kernel started it", lossy_text(&seen.executes))
+                format!("{} emulates {program}; the kernel started it", lossy_text(&info.executes))
             }
             ProcessKind::ByHand => {
-                format!("{program} was started as it is, by its own name: no entry of the table was needed")
+                format!("{program} was started directly, by its own name, and not through an entry of the table")
             }
             ProcessKind::Unknown => {
-                format!(
-                    "the file that execve(2) was called with cannot be compared with {}",
-                    lossy_text(&seen.executes)
-                )
+                format!("the path that was passed to execve(2) cannot be compared with {}", lossy_text(&info.executes))
             }
         }
     }
 }
 
-/// A number of an auxiliary vector (getauxval(3)), in words of `size` bytes.
-pub(super) fn find_auxv(vector: &[u8], size: usize, wanted: u64) -> Option<u64> {
+/// Finds the value of a tag in an auxiliary vector (getauxval(3)) with words of `size` bytes.
+pub(super) fn find_auxv(vector: &[u8], size: usize, tag: u64) -> Option<u64> {
     let word = |bytes: &[u8]| -> Option<u64> {
         match size {
             4 => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
@@ -180,7 +177,7 @@ pub(super) fn find_auxv(vector: &[u8], size: usize, wanted: u64) -> Option<u64> 
     };
     vector.chunks_exact(size.saturating_mul(2)).find_map(|pair| {
         let (kind, value) = pair.split_at_checked(size)?;
-        (word(kind)? == wanted).then(|| word(value))?
+        (word(kind)? == tag).then(|| word(value))?
     })
 }
 
@@ -192,7 +189,7 @@ mod tests {
         text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
     }
 
-    fn seen(executes: &str, arguments: &str, execfn: &str, is_itself: bool, preserves: bool) -> ProcessInfo {
+    fn info(executes: &str, arguments: &str, execfn: &str, is_itself: bool, preserves: bool) -> ProcessInfo {
         ProcessInfo {
             executes: executes.into(),
             arguments: words(arguments),
@@ -203,30 +200,30 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_told_apart_by_flag_p() {
+    fn flag_p_determines_the_meaning_of_arguments() {
         let entries = [b"/q/qemu-arm".as_slice()];
-        let with = analyse(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, true), &entries);
+        let with = analyse(&info("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, true), &entries);
         assert_eq!(
             (with.verdict, with.argv0, with.arguments),
             (ProcessKind::Emulated, Some("name".into()), words("x"))
         );
-        let without = analyse(&seen("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, false), &entries);
+        let without = analyse(&info("/q/qemu-arm", "/q/qemu-arm ./a name x", "./a", false, false), &entries);
         assert_eq!((without.program, without.argv0, without.arguments), (Some("./a".into()), None, words("name x")));
     }
 
     #[test]
-    fn who_started_it_is_told() {
-        let verdict = |seen: &ProcessInfo| analyse(seen, &[]).verdict;
-        assert_eq!(verdict(&seen("/bin/cat", "cat x", "/bin/cat", true, false)), ProcessKind::Native);
-        assert_eq!(verdict(&seen("/bin/sh", "/bin/sh ./s", "./s", false, false)), ProcessKind::Script);
-        assert_eq!(verdict(&seen("/q/qemu-arm", "qemu-arm ./a", "/q/qemu-arm", true, false)), ProcessKind::ByHand);
+    fn the_kind_of_a_process_is_recognised() {
+        let verdict = |info: &ProcessInfo| analyse(info, &[]).verdict;
+        assert_eq!(verdict(&info("/bin/cat", "cat x", "/bin/cat", true, false)), ProcessKind::Native);
+        assert_eq!(verdict(&info("/bin/sh", "/bin/sh ./s", "./s", false, false)), ProcessKind::Script);
+        assert_eq!(verdict(&info("/q/qemu-arm", "qemu-arm ./a", "/q/qemu-arm", true, false)), ProcessKind::ByHand);
         // Its entry no longer exists.
-        assert_eq!(verdict(&seen("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), ProcessKind::Emulated);
+        assert_eq!(verdict(&info("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), ProcessKind::Emulated);
         assert_eq!(verdict(&ProcessInfo::default()), ProcessKind::Unknown);
     }
 
     #[test]
-    fn an_auxiliary_vector_is_read() {
+    fn finds_tags_in_an_auxiliary_vector() {
         let vector: Vec<u8> = [6_u64, 4096, 8, 1, 31, 77, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
         assert_eq!([8, 31, 9].map(|kind| find_auxv(&vector, 8, kind)), [Some(1), Some(77), None]);
         assert_eq!(find_auxv(&vector[..20], 8, 8), None);

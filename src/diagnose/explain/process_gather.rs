@@ -22,33 +22,34 @@ const AT_EXECFN: u64 = 31;
 
 /// Explains a process of this machine.
 pub fn explain_process(host: &Host, machine: &MachineFacts, pid: u32) -> Result<ProcessReport> {
-    let failed = |e: io::Error| Error::io("look at process", pid.to_string().as_ref(), e);
+    let failed = |e: io::Error| Error::io("inspect process", pid.to_string().as_ref(), e);
     let (file, link) = host::procfs::open_executable(pid).map_err(failed)?;
     let executes = FileId::from_metadata(&file.metadata().map_err(failed)?);
     let head = host::user_files::read_head(&file, WINDOW as u64).map_err(failed)?;
-    let seen = gather_process(pid, executes, &head, link.into_os_string().into_vec());
+    let info = gather_process(pid, executes, &head, link.into_os_string().into_vec());
     let entries = machine.table.entries();
     let interpreters: Vec<&[u8]> = entries.iter().map(|entry| entry.rule.interpreter.as_slice()).collect();
-    let found = analyse(&seen, &interpreters);
+    let analysis = analyse(&info, &interpreters);
     let program =
-        found.program.as_deref().map(|path| host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
-    let now = program.filter(|_| found.verdict != ProcessKind::ByHand).map(|path| explain_file(host, machine, &path));
-    let head = found.program.as_deref().and_then(|path| read_first_bytes(pid, path));
-    let entry = match found.verdict {
-        ProcessKind::Emulated => find_origin(machine, &seen, executes, (found.program.as_deref(), head.as_deref())),
+        analysis.program.as_deref().map(|path| host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path))));
+    let now =
+        program.filter(|_| analysis.verdict != ProcessKind::ByHand).map(|path| explain_file(host, machine, &path));
+    let head = analysis.program.as_deref().and_then(|path| read_first_bytes(pid, path));
+    let entry = match analysis.verdict {
+        ProcessKind::Emulated => find_origin(machine, &info, executes, (analysis.program.as_deref(), head.as_deref())),
         _ => None,
     };
     Ok(ProcessReport {
         version: 1,
         pid,
-        executes: lossy_text(&seen.executes),
-        verdict: found.verdict,
-        why: found.reason_text(&seen),
-        notes: collect_notes(pid, &seen, &found, entry.as_ref()),
-        called_with: seen.execfn.as_deref().map(lossy_text),
-        program: found.program.as_deref().map(lossy_text),
-        argv0: found.argv0.as_deref().map(lossy_text),
-        arguments: found.arguments.iter().map(|argument| lossy_text(argument)).collect(),
+        executes: lossy_text(&info.executes),
+        verdict: analysis.verdict,
+        why: analysis.reason_text(&info),
+        notes: collect_notes(pid, &info, &analysis, entry.as_ref()),
+        called_with: info.execfn.as_deref().map(lossy_text),
+        program: analysis.program.as_deref().map(lossy_text),
+        argv0: analysis.argv0.as_deref().map(lossy_text),
+        arguments: analysis.arguments.iter().map(|argument| lossy_text(argument)).collect(),
         entry,
         now,
     })
@@ -80,14 +81,14 @@ fn read_first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
     host::user_files::read_head(&file, WINDOW as u64).ok()
 }
 
-/// The entry with that interpreter; of several, the one that takes the program.
+/// Finds the entry with the process's interpreter. If several have it, prefers the one that takes the program.
 fn find_origin(
     machine: &MachineFacts,
-    seen: &ProcessInfo,
+    info: &ProcessInfo,
     executes: FileId,
     (path, head): (Option<&[u8]>, Option<&[u8]>),
 ) -> Option<ProcessOrigin> {
-    let interpreter = seen.arguments.first()?;
+    let interpreter = info.arguments.first()?;
     let entries = || machine.table.entries().iter().filter(|entry| entry.rule.interpreter == *interpreter);
     let winner = machine.table.matching_entry_for_path(path?, head.unwrap_or_default()).filter(|_| head.is_some());
     let takes = |entry: &Entry| winner.is_some_and(|winner| std::ptr::eq(winner, entry));
@@ -99,39 +100,45 @@ fn find_origin(
     })
 }
 
-fn collect_notes(pid: u32, seen: &ProcessInfo, read: &Analysis, entry: Option<&ProcessOrigin>) -> Vec<String> {
+fn collect_notes(pid: u32, info: &ProcessInfo, analysis: &Analysis, entry: Option<&ProcessOrigin>) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut note = |is: bool, text: &str| {
-        if is {
+    let mut note = |applies: bool, text: &str| {
+        if applies {
             notes.push(text.to_owned());
         }
     };
-    let emulated = read.verdict == ProcessKind::Emulated;
+    let emulated = analysis.verdict == ProcessKind::Emulated;
     note(
         host::procfs::same_namespace(pid, "user").is_ok_and(|shares| !shares),
-        "it is in another user namespace, which may have a table of its own; the entries here need not be its",
+        "the process is in another user namespace, which may have its own table: the entries here may not apply to it",
     );
     note(
         host::procfs::same_namespace(pid, "mnt").is_ok_and(|shares| !shares),
-        "it sees other mounts: its paths are looked up in its own root",
+        "the process has another mount namespace: its paths are resolved in its own root directory",
     );
     note(
-        seen.execfn.is_none(),
-        "its memory cannot be read (root may), so the file is inferred from its arguments, which a process can change",
+        info.execfn.is_none(),
+        "the memory of the process cannot be read (root may), so the file is inferred from its arguments, which a \
+         process can change",
     );
-    note(emulated && seen.preserves == Some(false), "without flag P, the program's own argv[0] is not preserved");
+    note(emulated && info.preserves == Some(false), "flag P is not set, so the program's own argv[0] is not preserved");
     note(
-        emulated && seen.preserves.is_none(),
-        "its auxiliary vector cannot be read, so flag P is not known; the first argument may be its argv[0]",
+        emulated && info.preserves.is_none(),
+        "the auxiliary vector of the process cannot be read, so flag P is unknown; the first argument may be the \
+         program's argv[0]",
     );
     note(
         emulated && entry.is_none(),
-        "no entry that is there now has this emulator's path: it was removed since, or replaced",
+        "no current entry has this emulator's path: the entry was removed or replaced after this process started",
     );
     note(
         entry.is_some_and(|entry| entry.starts == CurrentEmulator::Other),
-        "the entry starts another file now: it was registered again, or its interpreter was replaced, since this began",
+        "the entry starts another file now: after this process started, the entry was registered again, or its \
+         interpreter was replaced",
     );
-    note(seen.executes.ends_with(b" (deleted)"), "the file that it executes has no name any more; it runs on");
+    note(
+        info.executes.ends_with(b" (deleted)"),
+        "the file that the process executes was deleted; the process keeps running",
+    );
     notes
 }

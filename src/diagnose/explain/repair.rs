@@ -1,4 +1,4 @@
-//! The commands that make a file run.
+//! Commands that repair the causes which keep a file from running.
 
 use binfmt_magic::Arch;
 
@@ -6,7 +6,7 @@ use crate::binfmt::table;
 use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, FileKind, Handler, TableState};
 use crate::sanitize::shell_quote;
 
-/// The commands that make a file run, in the order in which they are needed.
+/// Returns the commands that make a file run, in the order in which they are needed.
 pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) -> Vec<String> {
     let mut lines: Vec<String> = obstacle.into_iter().collect();
     match explanation.verdict {
@@ -21,7 +21,7 @@ pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) 
     lines
 }
 
-/// The repair if no entry or loader takes the file.
+/// Returns the commands for a file that no entry and no loader takes.
 fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
     let file = shell_quote(&explanation.file);
     // An entry for it exists, but is disabled.
@@ -58,31 +58,30 @@ fn register_lines(system: Option<&str>, file: &str) -> Vec<String> {
     system.map(lines).into_iter().flatten().collect()
 }
 
-/// The repair if the interpreter cannot be executed.
+/// Returns the command for an interpreter that cannot be executed.
 fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
     let interpreter = step.interpreter.as_ref()?;
     let has_cr = step.script.as_ref().is_some_and(|script| {
         script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
     });
     match (&step.taken_by, errno) {
-        // The interpreter is matched by its own rule: sudo may be matched, too, and not start.
-        (Handler::Entry { name }, Some("ELOOP")) => Some(format!(
-            "echo -1 > {}    # in a shell of root",
-            shell_quote(&table::entry_path(name).to_string_lossy())
-        )),
+        // The rule matches its own interpreter. It may match sudo, too, and then sudo does not start.
+        (Handler::Entry { name }, Some("ELOOP")) => {
+            Some(format!("echo -1 > {}    # in a root shell", shell_quote(&table::entry_path(name).to_string_lossy())))
+        }
         (Handler::Entry { .. }, _) => {
             let system = step.elf.as_ref()?.system?;
-            Some(format!("sudo binfmt-nix register --force {system}    # its own, with flag F"))
+            Some(format!("sudo binfmt-nix register --force {system}    # registers an entry with flag F"))
         }
         (Handler::Script, Some("ENOENT")) if has_cr => {
-            Some(format!("sed -i 's/\\r$//' {}    # its lines end as those of Windows do", shell_quote(&step.path)))
+            Some(format!("sed -i 's/\\r$//' {}    # replaces the line ends of Windows", shell_quote(&step.path)))
         }
         (Handler::Script, Some("EACCES")) => Some(format!("chmod +x {}", shell_quote(&interpreter.path))),
         _ => None,
     }
 }
 
-/// The repair if the emulator would not find the program's own loader.
+/// Returns the command for a program whose own loader the emulator would not find.
 fn repair_loader(explanation: &Explanation) -> Option<String> {
     let step = explanation.steps.iter().rev().find(|step| matches!(step.taken_by, Handler::Entry { .. }))?;
     let arch = Arch::by_target(step.elf.as_ref()?.system?)?;

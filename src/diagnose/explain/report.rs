@@ -1,7 +1,7 @@
-//! The answer, as `explain --json` prints it, and the data that it is made from.
+//! The explanation, as `explain --json` prints it, and the data that it is made from.
 //!
-//! Fields are added, not changed, within one `version`. The names of fields and values are held by
-//! `tests/it/diagnose/explain/json.rs`.
+//! Fields are added, not changed, within one `version`. `tests/it/diagnose/explain/json.rs` checks the names of fields
+//! and values.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Elf, EntryReport, ScriptLine};
 
-/// What becomes of a file when it is executed.
+/// The result of executing a file.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explanation {
@@ -20,13 +20,13 @@ pub struct Explanation {
     pub file: String,
     /// The verdict in a word.
     pub verdict: ExecVerdict,
-    /// Whether it would run.
+    /// Whether the file would run.
     pub runs: bool,
     /// The error of execve(2) (`ENOEXEC`); null if it starts a program.
     pub errno: Option<String>,
     /// The verdict in a sentence.
     pub why: String,
-    /// The kernel's table.
+    /// The state of the kernel's table.
     pub table: TableState,
     /// Whether the table is that of a user namespace instead of the machine's.
     pub in_user_namespace: bool,
@@ -34,28 +34,28 @@ pub struct Explanation {
     pub strange: Vec<String>,
     /// The file, then each interpreter that the kernel reads because of the one before.
     pub steps: Vec<ExecStep>,
-    /// Commands that make it run, or are steps towards that.
+    /// The commands that make the file run, or are steps towards that.
     pub repairs: Vec<String>,
 }
 
-/// The answer in a word.
+/// The verdict about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ExecVerdict {
-    /// The kernel runs it, directly or by the interpreter in its first line.
+    /// The kernel runs the file natively, or with the interpreter in its first line.
     Native,
-    /// An entry of the table runs it.
+    /// An entry of the table runs the file.
     Emulated,
     /// An entry starts an emulator, but the program's loader is missing.
     LoaderMissing,
     /// execve(2) fails.
     Refused,
-    /// It depends on a fact that is not visible here.
+    /// The result depends on a fact that is not visible here.
     Unknown,
 }
 
-/// The kernel's table.
+/// The state of the kernel's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -72,44 +72,44 @@ pub enum TableState {
     Offline,
 }
 
-/// One file on the way.
+/// One file of the chain.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExecStep {
     /// The path that the kernel got; rules by extension compare it.
     pub path: String,
-    /// The kind of its first bytes.
+    /// The kind of the file.
     pub what: FileKind,
-    /// Its ELF header in words.
+    /// The ELF header in words; null for other files.
     pub elf: Option<Elf>,
-    /// Its first line.
+    /// The first line of a script; null for other files.
     pub script: Option<ScriptLine>,
     /// Every entry that could be parsed, in the kernel's order.
     pub entries: Vec<EntryReport>,
     /// The part of the kernel that takes the file.
     pub taken_by: Handler,
-    /// The interpreter that is started for it, if any.
+    /// The interpreter that is started for the file, if any.
     pub interpreter: Option<InterpreterReport>,
 }
 
-/// What a file's first bytes are.
+/// The kind of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FileKind {
-    /// `\x7fELF`
+    /// A file that begins with `\x7fELF`.
     Elf,
-    /// `#!`
+    /// A file that begins with `#!`.
     Script,
-    /// The file is empty.
+    /// An empty file.
     Empty,
-    /// No NUL and no control characters.
+    /// A file without NUL and control characters.
     Text,
-    /// Anything else.
+    /// Any other file.
     Data,
 }
 
-/// Who takes a file.
+/// The part of the kernel that takes a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "by", rename_all = "kebab-case")]
@@ -123,11 +123,11 @@ pub enum Handler {
     Script,
     /// The kernel's own loader of programs.
     Elf,
-    /// Nothing takes it.
+    /// None: nothing takes the file.
     Nobody,
 }
 
-/// What is started for a file.
+/// The interpreter that is started for a file.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InterpreterReport {
@@ -135,30 +135,30 @@ pub struct InterpreterReport {
     pub path: String,
     /// The flags of the entry, in the kernel's order; null for a script.
     pub flags: Option<String>,
-    /// Whether the kernel holds it since the registration (flag F), whatever is at its path now.
+    /// Whether the kernel holds the file since the registration (flag F), even if another file is at the path now.
     pub held: bool,
-    /// Whether the kernel holds the file that is at its path now; null if that was not tried.
+    /// Whether the kernel holds the file that is at the path now; null if that was not tried.
     pub is_the_file: Option<bool>,
-    /// Whether it can be executed here.
+    /// Whether the interpreter can be executed here.
     pub opens: bool,
-    /// The reason why it cannot.
+    /// The error of execve(2) if it cannot be executed.
     pub errno: Option<String>,
-    /// The reason in words.
+    /// The reason of that error in words.
     pub detail: Option<String>,
-    /// Whether it needs a loader and libraries of its own; null if it could not be read.
+    /// Whether the interpreter needs a loader and libraries of its own; null if the file could not be read.
     pub linking: Option<Linking>,
-    /// Whether it also starts in a chroot, container or sandbox that does not contain it.
+    /// Whether the interpreter also starts in a chroot, container or sandbox that does not contain it.
     pub in_sandbox: bool,
 }
 
-/// Whether a program needs others.
+/// Whether a program needs other files to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Linking {
-    /// It is static.
+    /// A static program.
     Static,
-    /// It names a loader (`PT_INTERP`), which loads libraries.
+    /// A program that names a loader (`PT_INTERP`), which loads libraries.
     Dynamic {
         /// the path of the loader
         loader: String,
@@ -169,21 +169,21 @@ pub enum Linking {
 
 /// A file as execve(2) finds it.
 pub struct OpenedFile {
-    /// Its first 256 bytes, or all of them.
+    /// The first 256 bytes, or all bytes of a shorter file.
     pub head: Vec<u8>,
-    /// Why it cannot be executed although it can be read: its mode, or its mount.
+    /// The reason why the file cannot be executed although it can be read: its mode, or its mount.
     pub obstacle: Option<AccessProblem>,
-    /// Reads bytes at an offset; fewer if the file ends.
+    /// A function that reads bytes at an offset; it returns fewer if the file ends.
     pub read: Box<dyn Fn(u64, usize) -> Vec<u8>>,
 }
 
 impl fmt::Debug for OpenedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Looked").field("head", &self.head).field("obstacle", &self.obstacle).finish_non_exhaustive()
+        f.debug_struct("OpenedFile").field("head", &self.head).field("obstacle", &self.obstacle).finish_non_exhaustive()
     }
 }
 
-/// Why the kernel does not open a file to execute it.
+/// The reason why the kernel does not open a file for execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessProblem {
     /// The error of execve(2); `None` if unknown.
@@ -194,5 +194,5 @@ pub struct AccessProblem {
     pub repair: Option<String>,
 }
 
-/// Looks at a file by the path that the kernel uses.
+/// A function that opens a file by the path that the kernel uses.
 pub type FileLookup<'a> = dyn Fn(&[u8]) -> Result<OpenedFile, AccessProblem> + 'a;

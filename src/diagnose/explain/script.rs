@@ -13,22 +13,22 @@ pub struct ScriptLine {
     pub interpreter: String,
     /// The rest of the line, as one argument.
     pub argument: Option<String>,
-    /// The path, byte by byte.
+    /// The bytes of the path.
     #[serde(skip)]
     pub path: Vec<u8>,
 }
 
-/// A `#!` line that the kernel does not take.
+/// The error for a `#!` line that the kernel rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidScriptLine {
-    /// The window has only blanks.
-    #[error("there is nothing but blanks behind #!")]
+    /// The window has only blanks after `#!`.
+    #[error("only blanks follow #!")]
     Blanks,
-    /// The path may go on behind the window.
-    #[error("the path behind #! does not end within 256 bytes")]
+    /// The path may continue after the end of the window.
+    #[error("the path after #! does not end within 256 bytes")]
     Endless,
     /// The line has no path.
-    #[error("no path is behind #!")]
+    #[error("no path follows #!")]
     NoPath,
 }
 
@@ -40,30 +40,34 @@ pub(super) fn parse_if_script(head: &[u8]) -> Option<Result<ScriptLine, InvalidS
 fn parse_line(head: &[u8]) -> Result<ScriptLine, InvalidScriptLine> {
     // The last byte of the window is never read: it becomes the end.
     const LAST: usize = WINDOW - 1;
-    let at = |place: usize| if place < WINDOW { head.get(place).copied().unwrap_or(0) } else { 0 };
-    let blank = |place: &usize| matches!(at(*place), b' ' | b'\t');
-    let line_end = (0..WINDOW).take_while(|&place| at(place) != 0).find(|&place| at(place) == b'\n');
+    let byte_at = |position: usize| if position < WINDOW { head.get(position).copied().unwrap_or(0) } else { 0 };
+    let is_blank = |position: &usize| matches!(byte_at(*position), b' ' | b'\t');
+    let line_end =
+        (0..WINDOW).take_while(|&position| byte_at(position) != 0).find(|&position| byte_at(position) == b'\n');
     let mut end = if let Some(end) = line_end {
         end
     } else {
-        let name = (2..=LAST).find(|place| !blank(place)).ok_or(InvalidScriptLine::Blanks)?;
+        let name = (2..=LAST).find(|position| !is_blank(position)).ok_or(InvalidScriptLine::Blanks)?;
         // Without a line end, a blank or a NUL after it, the path may be truncated.
-        let closed = (name..=LAST).any(|place| blank(&place) || at(place) == 0);
-        closed.then_some(LAST).ok_or(InvalidScriptLine::Endless)?
+        let is_terminated = (name..=LAST).any(|position| is_blank(&position) || byte_at(position) == 0);
+        is_terminated.then_some(LAST).ok_or(InvalidScriptLine::Endless)?
     };
-    while end.checked_sub(1).is_some_and(|before| blank(&before)) {
+    while end.checked_sub(1).is_some_and(|before| is_blank(&before)) {
         end = end.saturating_sub(1);
     }
-    let name = (2..=end).find(|place| !blank(place)).filter(|name| *name != end).ok_or(InvalidScriptLine::NoPath)?;
-    let separator = (name..=end).find(|place| blank(place) || at(*place) == 0);
-    let argument =
-        separator.filter(|place| at(*place) != 0).and_then(|place| (place..=end).find(|place| !blank(place)));
+    let name =
+        (2..=end).find(|position| !is_blank(position)).filter(|name| *name != end).ok_or(InvalidScriptLine::NoPath)?;
+    let separator = (name..=end).find(|position| is_blank(position) || byte_at(*position) == 0);
+    let argument = separator
+        .filter(|position| byte_at(*position) != 0)
+        .and_then(|position| (position..=end).find(|position| !is_blank(position)));
     // The kernel terminates both with a NUL, and the strings end at their first NUL.
-    let string = |from: usize, to: usize| -> Vec<u8> { (from..to).map(at).take_while(|byte| *byte != 0).collect() };
+    let string =
+        |start: usize, stop: usize| -> Vec<u8> { (start..stop).map(byte_at).take_while(|byte| *byte != 0).collect() };
     let path = string(name, if argument.is_some() { separator.unwrap_or(end) } else { end });
     Ok(ScriptLine {
         interpreter: lossy_text(&path),
-        argument: argument.map(|from| lossy_text(&string(from, end))),
+        argument: argument.map(|start| lossy_text(&string(start, end))),
         path,
     })
 }
@@ -78,13 +82,13 @@ mod tests {
         parse_if_script(head).map(|line| line.map(|script| (script.interpreter, script.argument)))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "it is compared with one that may fail")]
+    #[expect(clippy::unnecessary_wraps, reason = "the result is compared with one that may fail")]
     fn script(path: &str, argument: &str) -> Words {
         Some(Ok((path.into(), (!argument.is_empty()).then(|| argument.into()))))
     }
 
     #[test]
-    fn lines_are_read_as_by_the_kernel() {
+    fn lines_are_parsed_as_by_the_kernel() {
         assert_eq!(line(b"#!/bin/sh\n"), script("/bin/sh", ""));
         assert_eq!(line(b"#! \t/bin/sh  -e -x \t\nrest"), script("/bin/sh", "-e -x"));
         assert_eq!(line(b"#!/bin/sh"), script("/bin/sh", ""));
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_may_not_be_cut_off_but_an_argument_may() {
+    fn a_path_may_not_be_truncated_but_an_argument_may() {
         let long = |length: usize, rest: &str| [b"#!/", "a".repeat(length).as_bytes(), rest.as_bytes()].concat();
         assert_eq!(line(&long(300, "")), Some(Err(InvalidScriptLine::Endless)));
         assert_eq!(line(&long(252, "\n")).map(|line| line.map(|line| line.0.len())), Some(Ok(253)));

@@ -19,7 +19,7 @@ pub struct VerifyContext<'a> {
     pub table: &'a Table,
     /// The entry that the kernel picks, if any.
     pub entry: Option<&'a Entry>,
-    /// Whether this tool made it.
+    /// Whether this tool made the entry.
     pub is_ours: bool,
     /// The problem of the file at the entry's path.
     pub fault: Option<String>,
@@ -38,82 +38,82 @@ pub struct Cause {
     pub repair: Option<String>,
 }
 
-/// The content of the table's `status` file.
+/// The cause for all systems if `status` of the table is "disabled".
 const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
 
 impl VerifyContext<'_> {
-    /// The cause for a program that was started directly.
-    pub fn direct_cause(&self, trial: &ProbeResult) -> Cause {
+    /// Returns the cause for a program that was started directly.
+    pub fn direct_cause(&self, result: &ProbeResult) -> Cause {
         if self.table.is_switched_off() {
             return Cause { why: SWITCHED_OFF.into(), repair: Some(self.register_command()) };
         }
-        let why = match trial {
+        let why = match result {
             ProbeResult::Refused(e) => self.exec_error_text(e),
             ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
             ProbeResult::Ran(_) => String::new(),
         };
         match (self.entry, self.inactive_cause()) {
-            (None, Some(off)) => off,
-            _ => Cause { why, repair: self.repair_command(trial) },
+            (None, Some(inactive)) => inactive,
+            _ => Cause { why, repair: self.repair_command(result) },
         }
     }
 
-    /// The cause for a program that runs outside, but not in a chroot or sandbox.
-    pub fn isolated_cause(&self, trial: &ProbeResult) -> Cause {
-        let why = match (self.entry, trial) {
+    /// Returns the cause for a program that runs outside, but not in a chroot or sandbox.
+    pub fn isolated_cause(&self, result: &ProbeResult) -> Cause {
+        let why = match (self.entry, result) {
             (Some(entry), ProbeResult::Refused(_)) if !entry.rule.flags.fix_binary => format!(
-                "{} has no flag F, so the kernel looks for {} in there, where it is not",
+                "{} has no flag F, so the kernel looks for {} inside, where that file is missing",
                 entry_name(entry),
                 interpreter_path(entry).display()
             ),
             (Some(entry), ProbeResult::Refused(e)) => {
                 let fault = self.fault.clone().unwrap_or_else(|| e.to_string());
-                format!("{} cannot be started in there: {fault}", interpreter_path(entry).display())
+                format!("{} cannot be started inside: {fault}", interpreter_path(entry).display())
             }
-            (None, ProbeResult::Refused(e)) => format!("it is not started in there: {e}"),
+            (None, ProbeResult::Refused(e)) => format!("the kernel does not start it inside: {e}"),
             (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
             (_, ProbeResult::Ran(_)) => String::new(),
         };
-        Cause { why, repair: self.repair_command(trial) }
+        Cause { why, repair: self.repair_command(result) }
     }
 
-    /// The cause for a program that ran with another name than it was given.
-    pub fn argv0_cause(&self, ran: &ProbeOutput, qemu: Option<&str>) -> Cause {
+    /// Returns the cause for a program that ran with another name than it was given.
+    pub fn argv0_cause(&self, output: &ProbeOutput, qemu: Option<&str>) -> Cause {
         let (major, minor) = self.kernel;
         let release = qemu.and_then(QemuVersion::parse);
         let why = match self.entry {
             Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", entry_name(entry)),
             _ if self.kernel < KERNEL_PASSES_ARGV0 => {
-                format!("Linux {major}.{minor} cannot tell an emulator of flag P: that came with 5.12")
+                format!("Linux {major}.{minor} does not report flag P to the emulator; Linux 5.12 and later do")
             }
             _ if release.is_some_and(|release| release < FIRST_WITH_ARGV0) => {
-                format!("QEMU {} does not know flag P: that came with 6.0", qemu.unwrap_or_default())
+                format!("QEMU {} does not support flag P; QEMU 6.0 and later do", qemu.unwrap_or_default())
             }
-            _ => "the emulator does not pass it on".to_owned(),
+            _ => "the emulator does not pass the name on".to_owned(),
         };
-        let name = if ran.argv0.is_empty() { "another name" } else { ran.argv0.as_str() };
+        let name = if output.argv0.is_empty() { "another name" } else { output.argv0.as_str() };
         Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.register_command()) }
     }
 
-    /// The cause for an error of execve(2).
+    /// Describes the cause of an error of execve(2).
     fn exec_error_text(&self, e: &io::Error) -> String {
         let Some(entry) = self.entry else {
-            return format!("nothing here runs its programs ({e})");
+            return format!("this machine has nothing that runs its programs ({e})");
         };
         let (name, path) = (entry_name(entry), interpreter_path(entry).display());
-        let fault = self.fault.as_deref().unwrap_or("it, or the loader it asks for, cannot be found");
+        let fault = self.fault.as_deref().unwrap_or("that file, or the loader that it needs, cannot be found");
         match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),
             Some(Errno::EACCES) => {
-                format!("{name} names {path}, which may not be executed: its mode, or a noexec mount")
+                format!("{name} names {path}, which may not be executed: its mode forbids it, or its mount has noexec")
             }
             Some(Errno::ENOEXEC) => format!("{name} names {path}, which is not a program that this machine runs"),
             Some(Errno::ELOOP) => format!("{name} names {path}, which itself would need an emulator"),
-            _ => format!("{name} is there, and the kernel does not start {path}: {e}"),
+            _ => format!("{name} takes its programs, but the kernel does not start {path}: {e}"),
         }
     }
 
-    /// The reason why no entry is in force: it is disabled, or missing.
+    /// Returns the reason why no entry is in force: it is disabled, or missing.
     fn inactive_cause(&self) -> Option<Cause> {
         let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: Some(repair.to_owned()) });
         let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
@@ -133,15 +133,15 @@ impl VerifyContext<'_> {
         }
     }
 
-    fn repair_command(&self, trial: &ProbeResult) -> Option<String> {
-        match trial {
+    fn repair_command(&self, result: &ProbeResult) -> Option<String> {
+        match result {
             ProbeResult::NotRun(_) if self.is_root => None,
             ProbeResult::NotRun(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
             _ => Some(self.register_command()),
         }
     }
 
-    /// The command that makes a working entry.
+    /// Returns the command that makes a working entry.
     fn register_command(&self) -> String {
         let system = self.arch.target;
         if self.table.is_switched_off() {
@@ -152,7 +152,9 @@ impl VerifyContext<'_> {
             (Some(_), true) => {
                 format!("sudo binfmt-nix unregister {system} && sudo binfmt-nix register {system} --source download")
             }
-            (Some(_), false) => format!("sudo binfmt-nix register {system} --force (puts ours above it)"),
+            (Some(_), false) => {
+                format!("sudo binfmt-nix register {system} --force (registers an entry that takes precedence)")
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
-//! `test`: proves that programs of a system run now, whichever tool made the entry. Each proof is a probe that really ran.
+//! `test`: proves that programs of a system run now, independent of the tool that made the entry. Each proof is a probe
+//! that really ran.
 //!
-//! `test --json` prints [`Report`] as it is: fields are added, not changed, within one `version`.
+//! `test --json` prints [`VerifyReport`] as it is: fields are added, not changed, within one `version`.
 
 pub mod cause;
 pub mod nix_build;
@@ -23,7 +24,7 @@ use crate::qemu::binary;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::{Owner, owner_of};
 
-/// What was proven.
+/// The result of `test`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VerifyReport {
@@ -35,11 +36,11 @@ pub struct VerifyReport {
     pub systems: Vec<SystemVerification>,
 }
 
-/// One system.
+/// The checks of one system.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SystemVerification {
-    /// QEMU's name of it.
+    /// QEMU's name of the system.
     pub system: &'static str,
     /// The entry that the kernel picks; null if none is visible.
     pub entry: Option<String>,
@@ -57,11 +58,11 @@ pub struct SystemVerification {
     pub notes: Vec<String>,
 }
 
-/// One thing that was tried.
+/// One check and its result.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
-    /// The check.
+    /// The kind of the check.
     pub what: ProofKind,
     /// The result of the check.
     pub result: ProofResult,
@@ -76,19 +77,19 @@ pub struct Proof {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ProofKind {
-    /// A program is started directly.
+    /// A program that is started directly.
     Direct,
-    /// It is started with another name than its file has.
+    /// The name with which a program is started, if that is not the name of its file.
     Argv0,
-    /// It is started in an empty chroot.
+    /// A program that is started in an empty chroot.
     Chroot,
-    /// It is started in namespaces and a root directory like those of Nix's sandbox.
+    /// A program that is started in namespaces and a root directory like those of Nix's sandbox.
     Sandbox,
-    /// It is the builder of a derivation.
+    /// A program that is the builder of a derivation.
     Nix,
 }
 
-/// What came of it.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -101,7 +102,7 @@ pub enum ProofResult {
     Untried,
 }
 
-/// Makes all checks.
+/// Makes all checks of these systems.
 pub fn verify_systems(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bool) -> VerifyReport {
     let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, with_nix)).collect();
     let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
@@ -109,18 +110,18 @@ pub fn verify_systems(host: &Host, facts: &Facts, systems: &[&'static Arch], wit
 }
 
 fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> SystemVerification {
-    let case = build_context(facts, arch);
+    let context = build_context(facts, arch);
     let mut direct = probe::run_direct(arch);
     let running = if let ProbeResult::Ran(ran) = &mut direct { ran.program.take() } else { None };
-    let pinned = match (case.entry, running) {
+    let binary = match (context.entry, running) {
         (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
         _ => RunningBinary::default(),
     };
-    let mut proofs = vec![direct_proof(&case, &direct)];
+    let mut proofs = vec![direct_proof(&context, &direct)];
     if let ProbeResult::Ran(ran) = &direct {
-        proofs.push(argv0_proof(&case, ran, pinned.qemu.as_deref()));
-        for (what, room) in [(ProofKind::Chroot, Isolation::Chroot), (ProofKind::Sandbox, Isolation::Sandbox)] {
-            proofs.push(isolated_proof(&case, what, &isolated::run_isolated(room, arch)));
+        proofs.push(argv0_proof(&context, ran, binary.qemu.as_deref()));
+        for (what, isolation) in [(ProofKind::Chroot, Isolation::Chroot), (ProofKind::Sandbox, Isolation::Sandbox)] {
+            proofs.push(isolated_proof(&context, what, &isolated::run_isolated(isolation, arch)));
         }
     } else {
         proofs.extend([ProofKind::Argv0, ProofKind::Chroot, ProofKind::Sandbox].map(Proof::without_program));
@@ -130,12 +131,12 @@ fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool
     }
     SystemVerification {
         system: arch.target,
-        entry: case.entry.map(entry_name),
-        flags: case.entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: case.entry.map(|entry| interpreter_path(entry).display().to_string()),
-        notes: collect_notes(facts, &case, &direct, &pinned),
-        qemu: pinned.qemu,
-        by: owner_of(facts, case.entry),
+        entry: context.entry.map(entry_name),
+        flags: context.entry.map(|entry| entry.rule.flags.to_string()),
+        interpreter: context.entry.map(|entry| interpreter_path(entry).display().to_string()),
+        notes: collect_notes(facts, &context, &direct, &binary),
+        qemu: binary.qemu,
+        by: owner_of(facts, context.entry),
         proofs,
     }
 }
@@ -154,7 +155,7 @@ pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext
     }
 }
 
-/// The problem of the file that an entry names. The file is read, but not started.
+/// Finds the problem of the file that an entry names. Reads the file, but does not start it.
 fn find_fault(facts: &Facts, entry: &Entry) -> Option<String> {
     if crate::binfmt::in_memory::is_in_memory_path(&entry.rule.interpreter) {
         return None;
@@ -166,47 +167,54 @@ fn find_fault(facts: &Facts, entry: &Entry) -> Option<String> {
     binary::check_binary(&head, &facts.machine).err().map(|why| why.to_string())
 }
 
-fn direct_proof(case: &VerifyContext, trial: &ProbeResult) -> Proof {
-    match trial {
+fn direct_proof(context: &VerifyContext, probe_result: &ProbeResult) -> Proof {
+    match probe_result {
         ProbeResult::Ran(_) => Proof::passed(ProofKind::Direct, "a program ran"),
-        _ => Proof::not_passed(ProofKind::Direct, trial, case.direct_cause(trial)),
+        _ => Proof::not_passed(ProofKind::Direct, probe_result, context.direct_cause(probe_result)),
     }
 }
 
-fn argv0_proof(case: &VerifyContext, ran: &ProbeOutput, qemu: Option<&str>) -> Proof {
-    if ran.has_original_argv0() {
+fn argv0_proof(context: &VerifyContext, output: &ProbeOutput, qemu: Option<&str>) -> Proof {
+    if output.has_original_argv0() {
         return Proof::passed(ProofKind::Argv0, "it kept its argv[0]");
     }
-    let Cause { why, repair } = case.argv0_cause(ran, qemu);
+    let Cause { why, repair } = context.argv0_cause(output, qemu);
     Proof { what: ProofKind::Argv0, result: ProofResult::Failed, text: format!("it lost its argv[0]; {why}"), repair }
 }
 
-fn isolated_proof(case: &VerifyContext, what: ProofKind, trial: &ProbeResult) -> Proof {
-    match (what, trial) {
+fn isolated_proof(context: &VerifyContext, what: ProofKind, probe_result: &ProbeResult) -> Proof {
+    match (what, probe_result) {
         (ProofKind::Chroot, ProbeResult::Ran(_)) => Proof::passed(what, "it ran in an empty chroot"),
         (_, ProbeResult::Ran(_)) => Proof::passed(what, "it ran in a sandbox like Nix's"),
-        _ => Proof::not_passed(what, trial, case.isolated_cause(trial)),
+        _ => Proof::not_passed(what, probe_result, context.isolated_cause(probe_result)),
     }
 }
 
-fn collect_notes(facts: &Facts, case: &VerifyContext, direct: &ProbeResult, pinned: &RunningBinary) -> Vec<String> {
+fn collect_notes(facts: &Facts, context: &VerifyContext, direct: &ProbeResult, binary: &RunningBinary) -> Vec<String> {
     let mut notes = Vec::new();
-    let Some(entry) = case.entry else {
+    let Some(entry) = context.entry else {
         if matches!(direct, ProbeResult::Ran(_)) {
-            notes
-                .push("the entry that runs it is not in the table that is seen here: a container's host has it".into());
+            notes.push(
+                "the entry that runs its programs is not in the visible table: it belongs to the container's host"
+                    .into(),
+            );
         }
         return notes;
     };
-    notes.extend(running_binary::describe_replaced(entry, pinned));
+    notes.extend(running_binary::describe_replaced(entry, binary));
     if entry.rule.flags.credentials {
         notes.push(format!(
-            "{} has flag C: setuid programs get their rights, and so does the emulator, which obeys its caller's variables",
+            "{} has flag C: a setuid program gets its owner's rights, and so does the emulator, which obeys the \
+             environment variables of the caller",
             entry_name(entry)
         ));
     }
-    if let Some(ours) = facts.our_entry(case.arch).filter(|_| !case.is_ours) {
-        notes.push(format!("{}, which is not ours, lies above our {}", entry_name(entry), entry_name(ours)));
+    if let Some(ours) = facts.our_entry(context.arch).filter(|_| !context.is_ours) {
+        notes.push(format!(
+            "{}, an entry of another tool, takes precedence over our {}",
+            entry_name(entry),
+            entry_name(ours)
+        ));
     }
     notes
 }
@@ -216,9 +224,9 @@ impl Proof {
         Self { what, result: ProofResult::Proven, text: text.to_owned(), repair: None }
     }
 
-    fn not_passed(what: ProofKind, trial: &ProbeResult, cause: Cause) -> Self {
+    fn not_passed(what: ProofKind, probe_result: &ProbeResult, cause: Cause) -> Self {
         let Cause { why, repair } = cause;
-        let (result, text) = match trial {
+        let (result, text) = match probe_result {
             ProbeResult::NotRun(_) => (ProofResult::Untried, format!("{what} could not be tried: {why}")),
             _ => (ProofResult::Failed, format!("{what}: {why}")),
         };
@@ -226,7 +234,7 @@ impl Proof {
     }
 
     fn without_program(what: ProofKind) -> Self {
-        let text = format!("{what}: no program runs at all");
+        let text = format!("{what}: not tried, because no program runs at all");
         Self { what, result: ProofResult::Failed, text, repair: None }
     }
 }
@@ -234,7 +242,7 @@ impl Proof {
 impl fmt::Display for ProofKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Direct => "started by itself",
+            Self::Direct => "started directly",
             Self::Argv0 => "its argv[0]",
             Self::Chroot => "in an empty chroot",
             Self::Sandbox => "in a sandbox like Nix's",

@@ -1,4 +1,4 @@
-//! Proves that Nix builds for a system, by a build.
+//! Proves by a test build that Nix builds for a system.
 
 use binfmt_magic::Arch;
 
@@ -6,11 +6,11 @@ use super::{Proof, ProofKind, ProofResult};
 use crate::host::Host;
 use crate::nix::test_build::{TestBuild, run_test_build};
 
-/// Builds a derivation for a system.
+/// Builds a derivation for a system and returns the proof.
 pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
     let test_build = match (arch.nix_systems.first(), arch.probe()) {
         _ if !host.is_live() => {
-            TestBuild::NotRun("--root is about another machine than the one whose Nix this is".into())
+            TestBuild::NotRun("--root names another machine, and only the Nix of this machine can be run".into())
         }
         (Some(system), Some(probe)) => run_test_build(host, system, probe),
         _ => TestBuild::NotRun("Nix has no name for this system".into()),
@@ -24,7 +24,10 @@ fn result_of_build(test_build: TestBuild, system: &str) -> (ProofResult, String,
     match test_build {
         TestBuild::Ran { in_sandbox: false, .. } => (
             ProofResult::Untried,
-            format!("{what}: it ran, but whether in a sandbox is for the nix-daemon to say, which does not trust you"),
+            format!(
+                "{what}: it ran, but not certainly in a sandbox, because the nix-daemon ignores that setting of an \
+                 untrusted user"
+            ),
             Some(format!("as root: sudo binfmt-nix test {system} --nix")),
         ),
         TestBuild::Ran { keeps_argv0: true, .. } => {
@@ -33,15 +36,15 @@ fn result_of_build(test_build: TestBuild, system: &str) -> (ProofResult, String,
         TestBuild::Ran { keeps_argv0: false, .. } => {
             (ProofResult::Proven, "Nix built with it, in its sandbox (its argv[0] was lost)".into(), None)
         }
-        TestBuild::Refused(said) => (
+        TestBuild::Refused(line) => (
             ProofResult::Failed,
-            format!("{what}: Nix does not build for it: {said}"),
-            Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if register asks for it)")),
+            format!("{what}: Nix does not build for it: {line}"),
+            Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if register reports that)")),
         ),
-        TestBuild::Failed(said) => (
+        TestBuild::Failed(why) => (
             ProofResult::Failed,
-            format!("{what}: {said}"),
-            Some(format!("see the other lines first; then: sudo binfmt-nix register {system} --force")),
+            format!("{what}: {why}"),
+            Some(format!("repair the failures above first; then: sudo binfmt-nix register {system} --force")),
         ),
         TestBuild::NotRun(why) => (ProofResult::Untried, format!("{what} could not be tried: {why}"), None),
     }

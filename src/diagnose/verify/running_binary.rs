@@ -1,8 +1,9 @@
 //! Finds the file that the kernel really runs for an entry, and whether it is the file at the entry's path.
 //!
 //! An entry with flag F holds the file that existed when it was registered (`bm_register_write` in Linux's
-//! `fs/binfmt_misc.c`). The entry's text does not show that a newer file has the path by now. So a probe is
-//! stopped, and `/proc/PID/exe` is opened: that is the file, whatever its name is, and it can report its release.
+//! `fs/binfmt_misc.c`). The entry's text does not show whether a newer file has the path now. So a probe is
+//! stopped, and `/proc/PID/exe` is opened. That is the running file, independent of its name, and it can report its
+//! release.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,12 +25,12 @@ use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::Artifact;
 use crate::sha256::Sha256;
 
-/// The file that the kernel runs.
+/// The file that the kernel runs for an entry.
 #[derive(Debug, Default)]
 pub struct RunningBinary {
-    /// The release that it reports.
+    /// The release that the file reports.
     pub qemu: Option<String>,
-    /// Its digest.
+    /// The digest of the file.
     pub sha256: Option<Sha256>,
     /// The file at the entry's path, if it is another one.
     pub on_disk: Option<DiskBinary>,
@@ -39,11 +40,11 @@ pub struct RunningBinary {
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskBinary {
-    /// Whether a file exists.
+    /// Whether a file exists at the path.
     pub exists: bool,
-    /// Its release; null if it must not be started, because users other than root could have put it there.
+    /// The release of that file; null if it must not be started, because users other than root could have installed it.
     pub qemu: Option<String>,
-    /// Its digest.
+    /// The digest of that file.
     pub sha256: Option<Sha256>,
 }
 
@@ -52,66 +53,70 @@ pub fn interpreter_path(entry: &Entry) -> &Path {
     Path::new(OsStr::from_bytes(&entry.rule.interpreter))
 }
 
-/// Compares the running file with the one that a new registration would use. `running` was executed a moment ago.
+/// Compares the running file with the file that a new registration would use. `running` was executed a moment ago.
 pub fn inspect_running(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> RunningBinary {
     let on_disk = inspect_disk(facts, arch, entry, &running);
-    if let (None, Some(known)) = (&on_disk, from_receipt(facts, arch, entry)) {
-        return known;
+    if let (None, Some(recorded)) = (&on_disk, from_receipt(facts, arch, entry)) {
+        return recorded;
     }
     let (qemu, sha256) = query_binary(arch, running);
     RunningBinary { qemu, sha256, on_disk }
 }
 
-/// Whether another file is at the path by now. Starts neither file.
+/// Whether another file is at the path now. Starts neither file.
 pub fn is_replaced(entry: &Entry, running: &File) -> bool {
     !open_path_target(entry).may_be_same_file(running)
 }
 
-/// One line about the difference.
-pub fn describe_replaced(entry: &Entry, pinned: &RunningBinary) -> Option<String> {
-    let on_disk = pinned.on_disk.as_ref()?;
+/// Describes the difference in one line; `None` if the running file is still at the path.
+pub fn describe_replaced(entry: &Entry, running_binary: &RunningBinary) -> Option<String> {
+    let on_disk = running_binary.on_disk.as_ref()?;
     let release =
         |qemu: &Option<String>| qemu.as_ref().map_or_else(|| "unknown".to_owned(), |qemu| format!("QEMU {qemu}"));
     let now = if on_disk.exists {
-        format!("not the one that is there now ({})", release(&on_disk.qemu))
+        format!("not the file that is there now ({})", release(&on_disk.qemu))
     } else {
         "which was removed since".to_owned()
     };
-    let (path, name, runs) = (interpreter_path(entry).display(), entry_name(entry), release(&pinned.qemu));
-    Some(format!("the kernel still runs the file that {path} was when {name} was registered ({runs}), {now}"))
+    let (path, name, runs) = (interpreter_path(entry).display(), entry_name(entry), release(&running_binary.qemu));
+    Some(format!("the kernel still runs the file that was at {path} when {name} was registered ({runs}), {now}"))
 }
 
-/// The release of our own emulators from the receipt, without starting them.
+/// Returns the release of our own emulator from the receipt, without starting it.
 fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBinary> {
-    let place = paths::interpreter_path(arch);
-    let sha256 = facts.records().find_map(|(record, now)| match &record.made {
-        Artifact::Interpreter { path, sha256, .. } if *now == RecordState::Unchanged && *path == place => Some(*sha256),
+    let installed_path = paths::interpreter_path(arch);
+    let sha256 = facts.records().find_map(|(record, state)| match &record.made {
+        Artifact::Interpreter { path, sha256, .. } if *state == RecordState::Unchanged && *path == installed_path => {
+            Some(*sha256)
+        }
         _ => None,
     })?;
     let qemu = facts.installed_version(arch)?.to_owned();
-    (facts.real_path(&place) == interpreter_path(entry)).then_some(RunningBinary {
+    (facts.real_path(&installed_path) == interpreter_path(entry)).then_some(RunningBinary {
         qemu: Some(qemu),
         sha256: Some(sha256),
         on_disk: None,
     })
 }
 
-/// Asks the running file for its release. The kernel already executed it as our own user, so another start adds no risk.
+/// Starts the running file once more to get its release. The kernel already executed it as our own user, so another
+/// start adds no risk.
 fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
-    let open = PathBuf::from(FD_DIR).join(file.as_raw_fd().to_string());
-    let qemu = candidate::query_version(arch, &open).ok().map(|version| version.to_string());
-    let sum = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
-    (qemu, sum.ok())
+    let fd_path = PathBuf::from(FD_DIR).join(file.as_raw_fd().to_string());
+    let qemu = candidate::query_version(arch, &fd_path).ok().map(|version| version.to_string());
+    let sha256 = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
+    (qemu, sha256.ok())
 }
 
 fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<DiskBinary> {
     match open_path_target(entry) {
         named if named.may_be_same_file(running) => None,
         PathTarget::File(mut file) => {
-            // A file that another user could have put there must not be started. The kernel's paths are those of the
+            // A file that another user could have installed must not be started. The kernel's paths are those of the
             // running machine, even with `--root`.
-            let fit = candidate::validate_candidate(&Host::live(), arch, &facts.machine, interpreter_path(entry)).ok();
-            let qemu = fit.map(|fit| fit.version.to_string());
+            let candidate =
+                candidate::validate_candidate(&Host::live(), arch, &facts.machine, interpreter_path(entry)).ok();
+            let qemu = candidate.map(|candidate| candidate.version.to_string());
             Some(DiskBinary { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
         }
         PathTarget::Nothing | PathTarget::Unknown => Some(DiskBinary::default()),

@@ -25,7 +25,7 @@ pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Op
         for uri in archive_uris(name, text) {
             match uri.strip_prefix("mirror+file:") {
                 Some(path) => {
-                    read(&collapse_slashes(path)).iter().flat_map(|list| parse_mirror_list(list)).for_each(&mut add)
+                    read(&collapse_slashes(path)).iter().flat_map(|list| parse_mirror_list(list)).for_each(&mut add);
                 }
                 None => add(&uri),
             }

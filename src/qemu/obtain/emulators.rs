@@ -115,7 +115,7 @@ pub fn obtain_emulators(
             Ok(Some(emulator)) => found.push(emulator),
             Ok(None) => missing.push(arch),
             Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.skip_missing => {
-                absent.push(arch.target)
+                absent.push(arch.target);
             }
             Err(error) => return Err(error),
         }

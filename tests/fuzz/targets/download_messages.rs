@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use binfmt_nix::qemu::catalog::{Catalog, Member};
 use binfmt_nix::qemu::download::supervise_package::{DownloadWorkerError, PackageSupervisor};
-use binfmt_nix::qemu::download::{DownloadEvent, MOST_ASKS, Mirror};
+use binfmt_nix::qemu::download::{DownloadEvent, MAX_ATTEMPTS, Mirror};
 use libfuzzer_sys::fuzz_target;
 
 /// The embedded catalogue with members that are so short that an input can hold them.
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
             _ => {}
         };
         let taken = supervisor.handle_input(piece, &mut sink, &mut tell);
-        assert!(given <= 10 && given >= 5 * verified.len() && gave_up <= mirrors.len() * MOST_ASKS);
+        assert!(given <= 10 && given >= 5 * verified.len() && gave_up <= mirrors.len() * MAX_ATTEMPTS);
         match taken {
             Ok(None) => {}
             Ok(Some(_)) => return assert_eq!(verified, ["aarch64", "arm"]),

@@ -1,4 +1,4 @@
-//! The boot file, and files of that name which are not ours.
+//! The boot file, and foreign files with its name.
 
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR};
@@ -14,14 +14,14 @@ fn a_foreign_boot_file_is_kept() {
     before.is_restored_in(&tree);
 }
 
-/// Whoever copies the line must not move the file of the machine that he sits at.
+/// A copied command must change the file in the tree, not the file of the machine on which it is typed.
 #[sandboxed]
 fn the_suggested_command_names_the_root_directory() {
-    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    let tree = Tree::new().file(BOOT, "# another tool's\n");
     tree.register("aarch64").exits(3).says(&format!("mv /tree/{BOOT} /tree/{BOOT}.old"));
 }
 
-/// `ln -s /dev/null` is how binfmt.d(5) has a file switched off.
+/// binfmt.d(5) documents `ln -s /dev/null` as the way to disable a file.
 #[sandboxed]
 fn a_link_to_dev_null_is_kept() {
     let tree = Tree::new().dir("etc/binfmt.d").link(BOOT, "/dev/null");
@@ -48,7 +48,7 @@ fn an_edited_boot_file_is_kept() {
     tree.unregister("aarch64").exits(3).says(BOOT).says("left as it is");
     assert_eq!(tree.text(BOOT), edited);
     assert!(!tree.exists(EMULATOR) && !tree.runs("aarch64"));
-    // Once it is gone, so is every trace.
+    // After its removal, unregister removes everything else.
     tree.remove(BOOT);
     tree.unregister("all").exits(0);
     assert!(!tree.exists("etc/binfmt.d") && !tree.exists("var/lib/binfmt-nix") && !tree.is_mounted());
@@ -75,7 +75,7 @@ fn unregister_accepts_a_deleted_boot_file() {
     before.is_restored_in(&tree);
 }
 
-/// What the kernel makes of it after a restart is what it has now, but for the path, which has no root before it.
+/// After a restart the kernel has the same entry as now, except that its path does not start with the root directory.
 #[sandboxed]
 fn the_boot_rule_creates_the_same_entry() {
     let tree = Tree::new();

@@ -1,4 +1,4 @@
-//! In a container of an application that has a user namespace of its own, which is what this world is. Others are in
+//! The tool in a container with its own user namespace; the sandbox of a test is one. Tests of other containers are in
 //! tests/e2e and tests/containers.
 
 use std::fs;
@@ -24,7 +24,7 @@ fn register() -> Done {
     run(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()])
 }
 
-/// It does not pretend.
+/// An entry would exist only inside the container, so the tool does not register one.
 #[sandboxed]
 fn register_is_refused_in_a_user_namespace() {
     live();
@@ -45,7 +45,7 @@ fn status_reports_that_the_table_is_hidden() {
     assert!(!Path::new(TABLE).join("register").exists(), "a table of its own would hide the machine's");
 }
 
-/// What is run as a machine is one.
+/// A container that runs a whole system is treated like a machine.
 #[sandboxed]
 fn register_works_in_a_system_container() {
     live();

@@ -1,4 +1,4 @@
-//! `run`: a table for one command, made by a user who is not root, and by root; nothing else sees it.
+//! `run`: a table for one command, made by an ordinary user or by root, which no other process sees.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,14 +16,14 @@ use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};
 
-/// The user of these tests, with a home of his own.
+/// User id of joe, the ordinary user of these tests, with a home directory.
 const JOE: u32 = 1000;
 
 fn home() -> PathBuf {
     Path::new(SCRATCH).join("joe")
 }
 
-/// A file that joe can read and execute, wherever the original is.
+/// A copy that joe can read and execute.
 pub(crate) fn shown(file: &Path) -> PathBuf {
     let copy = Path::new(SCRATCH).join(file.file_name().unwrap());
     if !copy.exists() {
@@ -33,13 +33,13 @@ pub(crate) fn shown(file: &Path) -> PathBuf {
     copy
 }
 
-/// The machine's /proc is shown read-only in this world; to these tests it is as everywhere.
+/// Makes /proc writable as on other machines; this sandbox mounts it read-only.
 pub(crate) fn usual_proc() {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(None::<&str>, "/proc", None::<&str>, flags, None::<&str>).unwrap();
 }
 
-/// An empty directory, or one that hides another.
+/// Mounts an empty directory in memory, which may hide another.
 pub(crate) fn memory(place: &Path) {
     fs::create_dir_all(place).unwrap();
     mount(None::<&str>, place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
@@ -49,7 +49,7 @@ pub(crate) fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
 }
 
-/// A program, run by joe.
+/// A program that joe runs.
 pub(crate) fn joe(program: &Path) -> Command {
     usual_proc();
     if !home().exists() {
@@ -84,8 +84,8 @@ pub(crate) fn done(command: &mut Command) -> Done {
     command.output().unwrap().into()
 }
 
-/// The tool as root of this world.
-pub(crate) fn from_archive(args: &[&str]) -> Done {
+/// Runs the tool as root of this sandbox.
+pub(crate) fn run_as_root(args: &[&str]) -> Done {
     usual_proc();
     done(&mut tool(args))
 }
@@ -97,33 +97,34 @@ fn arm64() -> String {
 #[sandboxed]
 fn a_program_runs_for_an_ordinary_user() {
     prints(&mut running("aarch64", &[&arm64(), "uname", "-m"]), "aarch64\n");
-    assert_eq!(fs::read_dir(home()).unwrap().count(), 0, "it left something behind");
+    assert_eq!(fs::read_dir(home()).unwrap().count(), 0, "run left files behind");
 }
 
-/// Outside and inside: the same ids, directory, variables; his files are his, and he has no more rights than before.
+/// Outside and inside, the ids, the directory and the variables are the same; joe's files belong to joe, and joe has
+/// no more rights than before.
 #[sandboxed]
 fn the_caller_keeps_ids_directory_and_environment() {
-    let look = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
+    let script = "id -u; id -g; pwd; env | grep -v ^NIX_CONFIG= | sort; stat -c %u . ; touch x && stat -c %u x && rm x; \
                 grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status; ls /proc/self/task | wc -l";
-    let outside = joe(Path::new("/bin/sh")).args(["-c", look]).output().unwrap();
+    let outside = joe(Path::new("/bin/sh")).args(["-c", script]).output().unwrap();
     let outside = String::from_utf8(outside.stdout).unwrap();
     assert!(
         outside.starts_with("1000\n1000\n/scratch/joe\n") && outside.contains("CapEff:\t0000000000000000"),
         "{outside}"
     );
-    prints(&mut running("aarch64", &["sh", "-c", look]), &outside);
+    prints(&mut running("aarch64", &["sh", "-c", script]), &outside);
 }
 
-/// All ids of his namespace are there, so the files of others are others'.
+/// All ids of the user namespace are mapped, so files of other users keep their owners.
 #[sandboxed]
 fn root_keeps_all_ids() {
     usual_proc();
-    let look = "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /scratch";
-    let outside = Command::new("/bin/sh").args(["-c", look]).output().unwrap();
+    let script = "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /scratch";
+    let outside = Command::new("/bin/sh").args(["-c", script]).output().unwrap();
     let count = String::from_utf8(outside.stdout).unwrap();
     let mapped = count.lines().nth(1).unwrap().split(' ').next_back().unwrap();
     let mut command = tool(&["run", "--system", "aarch64", "--qemu"]);
-    command.arg(qemu("aarch64")).args(["--", "/bin/sh", "-c", look]);
+    command.arg(qemu("aarch64")).args(["--", "/bin/sh", "-c", script]);
     prints(&mut command, &format!("0\n 0 0 {mapped}\n0\n"));
     let mut command = tool(&["run", "--system", "aarch64", "--qemu"]);
     command.arg(qemu("aarch64")).arg("--").arg(busybox()).args(["uname", "-m"]);
@@ -161,7 +162,7 @@ fn the_shell_is_the_default_command() {
     assert_eq!(child.wait_with_output().unwrap().stdout, b"aarch64\n");
 }
 
-/// It has become the command: there is nobody between.
+/// The tool executes the command in its own process: no process is between.
 #[sandboxed]
 fn signals_reach_the_command() {
     let mut command =
@@ -180,25 +181,25 @@ const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 #[sandboxed]
 fn run_has_a_table_of_its_own() {
     let mut listing = running("aarch64", &["ls", TABLE]);
-    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE));
+    let before = (fs::read_to_string("/proc/self/mountinfo").unwrap(), paths_in(TABLE));
     let listing = done(&mut listing).exits(0);
     assert_eq!(listing.out, "qemu-aarch64\nregister\nstatus\n");
     let entry = done(&mut running("aarch64", &["cat", &format!("{TABLE}/qemu-aarch64")])).exits(0);
     entry.prints("enabled\n").prints("flags: PF\n").prints("magic 7f454c4602010100");
-    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), names(TABLE)), before);
+    assert_eq!((fs::read_to_string("/proc/self/mountinfo").unwrap(), paths_in(TABLE)), before);
 }
 
-fn names(dir: &str) -> BTreeSet<PathBuf> {
+fn paths_in(dir: &str) -> BTreeSet<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Each sees its own system, and no other's.
+/// Each run has only its own system.
 #[sandboxed]
 fn fifty_runs_at_once_have_separate_tables() {
     let systems = ["aarch64", "riscv64", "s390x", "ppc64le", "arm", "mips", "m68k", "alpha", "hppa", "sparc64"];
     let start = |system: &&str| {
-        let look = format!("sleep 0.3; ls {TABLE}");
-        running(system, &["sh", "-c", &look]).stdout(Stdio::piped()).spawn().unwrap()
+        let script = format!("sleep 0.3; ls {TABLE}");
+        running(system, &["sh", "-c", &script]).stdout(Stdio::piped()).spawn().unwrap()
     };
     let children: Vec<_> = (0..5).flat_map(|_| systems.iter().map(|system| (*system, start(system)))).collect();
     assert_eq!(children.len(), 50);
@@ -208,7 +209,7 @@ fn fifty_runs_at_once_have_separate_tables() {
     }
 }
 
-/// `run` in a `run`: the outer table's entries are in the inner one, in their order, below its own.
+/// In a `run` inside of a `run`, the inner table has the outer entries in their order, below its own.
 #[sandboxed]
 fn entries_of_the_outer_table_are_copied() {
     let tool = shown(Path::new(TOOL));
@@ -222,7 +223,7 @@ fn entries_of_the_outer_table_are_copied() {
     assert_eq!(entries, ["qemu-riscv64", "qemu-aarch64"]);
 }
 
-/// An entry whose interpreter is gone runs outside (flag F), and cannot be opened again.
+/// An entry whose interpreter was deleted runs outside (flag F), but its interpreter cannot be opened again.
 #[sandboxed]
 fn entries_that_cannot_be_copied_are_named() {
     mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
@@ -233,8 +234,11 @@ fn entries_that_cannot_be_copied_are_named() {
     fs::remove_file(gone).unwrap();
     let mut command = joe(&shown(Path::new(TOOL)));
     command.args(["run", "-v", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "ls", "-U", TABLE]);
-    let said =
-        done(&mut command).exits(0).says("that are here too: 1").says("gone is not there: ").says("No such file");
+    let said = done(&mut command)
+        .exits(0)
+        .says("that are here too: 1")
+        .says("gone could not be inherited: ")
+        .says("No such file");
     assert_eq!(
         said.out.lines().filter(|name| !name.starts_with(['r', 's'])).collect::<Vec<_>>(),
         ["qemu-aarch64", "there"]
@@ -250,7 +254,7 @@ fn nix_config_names_the_system() {
     prints(command.env("NIX_CONFIG", "cores = 1"), "cores = 1\nextra-extra-platforms = aarch64-linux");
 }
 
-/// Whoever starts Nix and means the machine's own store is told that its daemon builds outside.
+/// A note explains that the daemon of the machine's own store builds outside.
 #[sandboxed]
 fn a_note_explains_that_the_nix_daemon_is_outside() {
     let nix = Path::new(SCRATCH).join("nix");
@@ -262,14 +266,14 @@ fn a_note_explains_that_the_nix_daemon_is_outside() {
     memory(Path::new("/nix"));
     fs::create_dir_all("/nix/var/nix/daemon-socket").unwrap();
     fs::write("/nix/var/nix/daemon-socket/socket", "").unwrap();
-    let told = "done by its nix-daemon, outside of this namespace";
-    done(&mut running("aarch64", &[nix, "build"])).exits(0).says(told).says("--store ~/store").says("register aarch64");
-    done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(told);
-    done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(told);
-    done(&mut running("aarch64", &["true"])).exits(0).omits(told);
+    let note = "done by its nix-daemon, outside of this namespace";
+    done(&mut running("aarch64", &[nix, "build"])).exits(0).says(note).says("--store ~/store").says("register aarch64");
+    done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(note);
+    done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(note);
+    done(&mut running("aarch64", &["true"])).exits(0).omits(note);
 }
 
-/// A sandbox like Nix's, made by the command, has the table too.
+/// A sandbox made by the command, like Nix's, has the table too.
 #[sandboxed]
 fn nested_namespaces_keep_the_table() {
     let unshare = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"];

@@ -1,4 +1,4 @@
-//! `run` where it cannot be: each refusal with its cause and the way out.
+//! Hosts on which `run` is not possible: each error names the cause and the help.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn disabled_user_namespaces_are_reported() {
         .says("sysctl user.max_user_namespaces=");
 }
 
-/// As containers have one: unshare(2) is not permitted.
+/// Containers have such a filter: unshare(2) is not permitted.
 #[sandboxed]
 fn a_seccomp_filter_is_reported() {
     let mut command = running("aarch64", &["true"]);
@@ -51,7 +51,7 @@ fn a_seccomp_filter_is_reported() {
     done(&mut command).exits(6).says("cannot make a user namespace").says("seccomp").says("--security-opt");
 }
 
-/// The kernel gives none in a chroot (user_namespaces(7), EPERM).
+/// The kernel makes no user namespace in a chroot (user_namespaces(7), EPERM).
 #[sandboxed]
 fn a_chroot_is_reported() {
     let room = Path::new(SCRATCH).join("room");
@@ -91,10 +91,10 @@ fn missing_subordinate_ids_are_reported() {
     }
     let mut command = joe(&shown(Path::new(TOOL)));
     command.args(["run", "--map-root", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "true"]);
-    done(&mut command).exits(6).says("/etc/subuid gives user").says("usermod --add-subuids");
+    done(&mut command).exits(6).says("/etc/subuid has no subordinate ids for user").says("usermod --add-subuids");
 }
 
-/// Who may not register is told what he may do.
+/// An ordinary user, who cannot register, gets a command that works.
 #[sandboxed]
 fn register_suggests_run_to_ordinary_users() {
     let mut command = joe(&shown(Path::new(TOOL)));

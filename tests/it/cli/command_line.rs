@@ -1,4 +1,4 @@
-//! The command line by itself: help, arguments, formats. Nothing here looks at more of the machine than it must.
+//! The command line: help, arguments, formats. These runs read only what they need of the machine.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn help_fits_80_columns() {
         helps.extend([vec![command, "--help"], vec![command, "-h"], vec!["help", command]]);
     }
     for args in helps {
-        // However wide the terminal is.
+        // At any width of the terminal.
         for columns in ["80", "200", "20"] {
             let done = Done::from(tool(&args).env("COLUMNS", columns).output().unwrap()).exits(0);
             let widest = done.out.lines().max_by_key(|line| line.chars().count()).unwrap();
@@ -146,7 +146,7 @@ fn list_as_json_has_the_same_rows() {
     }
 }
 
-/// But for `uname -m`, which is the same for both byte orders of some machines.
+/// Except `uname -m`, which is the same for both byte orders of some machines.
 #[test]
 fn every_listed_name_is_accepted() {
     let listing = run(&["list", "--json"]).exits(0).json();
@@ -163,7 +163,7 @@ fn every_listed_name_is_accepted() {
     }
 }
 
-/// Neither where nobody looks, nor where somebody said no.
+/// No colour without a terminal, and none if a variable disables it.
 #[test]
 fn no_colour_without_a_terminal() {
     for variables in [&[][..], &[("NO_COLOR", "1"), ("CLICOLOR", "1")], &[("TERM", "dumb")]] {

@@ -1,4 +1,4 @@
-//! `--json`: stdout is one document for programs, whatever happens; talk goes to stderr.
+//! `--json`: stdout is one document for programs in every case; messages go to stderr.
 
 use crate::support::Tree;
 use crate::support::tree::BOOT;

@@ -1,11 +1,11 @@
-//! Without root, on the machine itself: the exact line to type, and nothing else.
+//! Runs without root, on the machine itself: the tool prints the exact command for root and does nothing else.
 
 use crate::support::Tree;
 use crate::support::output::{Done, TOOL};
 use crate::support::sandbox::itself;
 
-/// The tool on the machine itself, which is this world's read-only copy of it, as a user who is not root.
-fn as_a_stranger(args: &[&str], variables: &[(&str, &str)]) -> Done {
+/// Runs the tool as an ordinary user on the machine itself, which is this sandbox's read-only copy of it.
+fn run_unprivileged(args: &[&str], variables: &[(&str, &str)]) -> Done {
     let mut command = itself("stranger").unwrap();
     for name in binfmt_nix::qemu::download::PROXY_VARIABLES.iter().chain(&["NIX_SSL_CERT_FILE", "BINFMT_NIX_MIRROR"]) {
         command.env_remove(name);
@@ -14,15 +14,15 @@ fn as_a_stranger(args: &[&str], variables: &[(&str, &str)]) -> Done {
 }
 
 #[track_caller]
-fn types(done: &Done, line: &str) {
-    assert!(done.err.lines().any(|said| said.ends_with(line)), "no line ends with {line:?}: {done:#?}");
+fn assert_suggests(done: &Done, line: &str) {
+    assert!(done.err.lines().any(|printed| printed.ends_with(line)), "no line ends with {line:?}: {done:#?}");
     assert_eq!(done.out, "");
 }
 
 #[sandboxed]
 fn register_prints_the_sudo_command() {
-    let done = as_a_stranger(&["register", "aarch64", "--source", "download"], &[]).exits(4);
-    types(&done, &format!("sudo {TOOL} register aarch64 --source download"));
+    let done = run_unprivileged(&["register", "aarch64", "--source", "download"], &[]).exits(4);
+    assert_suggests(&done, &format!("sudo {TOOL} register aarch64 --source download"));
 }
 
 #[sandboxed]
@@ -33,36 +33,36 @@ fn the_sudo_command_preserves_relevant_variables() {
         ("BINFMT_NIX_MIRROR", "http://127.0.0.1:1/debian"),
         ("UNRELATED", "x"),
     ];
-    let done = as_a_stranger(&["register", "aarch64"], &variables).exits(4);
+    let done = run_unprivileged(&["register", "aarch64"], &variables).exits(4);
     let kept = "https_proxy,SSL_CERT_FILE,BINFMT_NIX_MIRROR";
-    types(&done, &format!("sudo --preserve-env={kept} {TOOL} register aarch64"));
+    assert_suggests(&done, &format!("sudo --preserve-env={kept} {TOOL} register aarch64"));
     assert!(!done.err.contains("127.0.0.1"), "values may hold passwords: {done:#?}");
 }
 
 #[sandboxed]
 fn the_sudo_command_quotes_arguments() {
-    let done = as_a_stranger(&["register", "aarch64", "--qemu", "/a b/it's;$x"], &[]).exits(4);
-    types(&done, &format!(r"sudo {TOOL} register aarch64 --qemu '/a b/it'\''s;$x'"));
+    let done = run_unprivileged(&["register", "aarch64", "--qemu", "/a b/it's;$x"], &[]).exits(4);
+    assert_suggests(&done, &format!(r"sudo {TOOL} register aarch64 --qemu '/a b/it'\''s;$x'"));
 }
 
 #[sandboxed]
 fn unregister_prints_the_sudo_command() {
-    let done = as_a_stranger(&["unregister", "all"], &[]).exits(4);
-    types(&done, &format!("sudo {TOOL} unregister all"));
+    let done = run_unprivileged(&["unregister", "all"], &[]).exits(4);
+    assert_suggests(&done, &format!("sudo {TOOL} unregister all"));
 }
 
 #[sandboxed]
 fn a_dry_run_needs_no_root() {
-    let done = as_a_stranger(&["unregister", "all", "--dry-run"], &[]);
+    let done = run_unprivileged(&["unregister", "all", "--dry-run"], &[]);
     assert!(!done.err.contains("sudo"), "{done:#?}");
 }
 
 #[sandboxed]
 fn read_only_commands_need_no_root() {
     for args in [&["list"][..], &["status"], &["nix-conf", "aarch64"]] {
-        as_a_stranger(args, &[]).exits(0).omits("sudo");
+        run_unprivileged(args, &[]).exits(0).omits("sudo");
     }
-    // A tree may belong to anyone.
+    // A tree may belong to any user.
     let tree = Tree::new();
     tree.run(&["unregister", "all"]).exits(0);
 }

@@ -1,4 +1,4 @@
-//! Names that mean nothing, or nothing that can be registered: exit status 2, and nothing is touched.
+//! Names of unknown systems and of systems that cannot be registered: exit status 2, and nothing is changed.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::support::table::{line, probe};
 use crate::support::tree::LOCK;
 use crate::support::{Tree, skip};
 
-fn usage(tree: &Tree, args: &[&str]) -> Done {
+fn assert_usage_error(tree: &Tree, args: &[&str]) -> Done {
     let before = tree.snapshot();
     let done = tree.run(args).exits(2);
     before.is_unchanged_in(tree);
@@ -18,12 +18,12 @@ fn usage(tree: &Tree, args: &[&str]) -> Done {
 fn an_unknown_system_gets_suggestions() {
     let tree = Tree::new();
     for verb in ["register", "unregister", "nix-conf"] {
-        let done = usage(&tree, &[verb, "aarch46"]).says("aarch46").says("aarch64");
+        let done = assert_usage_error(&tree, &[verb, "aarch46"]).says("aarch46").says("aarch64");
         assert_eq!(done.out, "");
     }
-    usage(&tree, &["register", "risc64"]).says("riscv64");
-    usage(&tree, &["register", "quite-another-thing"]).says("quite-another-thing").says("binfmt-nix list");
-    usage(&tree, &["register", ""]);
+    assert_usage_error(&tree, &["register", "risc64"]).says("riscv64");
+    assert_usage_error(&tree, &["register", "quite-another-thing"]).says("quite-another-thing").says("binfmt-nix list");
+    assert_usage_error(&tree, &["register", ""]);
     assert!(!tree.exists(LOCK));
 }
 
@@ -31,20 +31,20 @@ fn an_unknown_system_gets_suggestions() {
 fn the_hosts_own_system_is_refused() {
     let tree = Tree::new();
     let machine = std::env::consts::ARCH;
-    usage(&tree, &["register", machine]).says(machine).says("without an emulator");
-    usage(&tree, &["register", &format!("{machine}-linux"), "--force"]);
+    assert_usage_error(&tree, &["register", machine]).says(machine).says("without an emulator");
+    assert_usage_error(&tree, &["register", &format!("{machine}-linux"), "--force"]);
 }
 
 #[sandboxed]
 fn one_invalid_system_rejects_the_command() {
     let tree = Tree::new();
-    usage(&tree, &["register", "aarch64", "nonsense"]).says("nonsense");
-    usage(&tree, &["register", "aarch64", std::env::consts::ARCH, "--no-nix"]);
-    usage(&tree, &["register", "all", "aarch64"]).says("all");
-    usage(&tree, &["register"]);
+    assert_usage_error(&tree, &["register", "aarch64", "nonsense"]).says("nonsense");
+    assert_usage_error(&tree, &["register", "aarch64", std::env::consts::ARCH, "--no-nix"]);
+    assert_usage_error(&tree, &["register", "all", "aarch64"]).says("all");
+    assert_usage_error(&tree, &["register"]);
 }
 
-/// Whatever entries there are: the running probe is itself what was started.
+/// Native execution is proven by the probe itself, with any entries.
 #[sandboxed]
 fn a_system_that_the_host_runs_natively_is_refused() {
     let tree = Tree::new();
@@ -52,12 +52,12 @@ fn a_system_that_the_host_runs_natively_is_refused() {
     if !cfg!(target_arch = "x86_64") || !started.is_ok_and(|output| output.status.success()) {
         skip("ia32", "this machine does not run i386 programs by itself");
     }
-    usage(&tree, &["register", "i386"]).says("i386").says("without an emulator");
-    usage(&tree, &["register", "i686-linux", "--force"]);
-    // A switched-off emulator changes nothing.
+    assert_usage_error(&tree, &["register", "i386"]).says("i386").says("without an emulator");
+    assert_usage_error(&tree, &["register", "i686-linux", "--force"]);
+    // A disabled emulator changes nothing.
     let tree = tree.mounted().entry(&line("theirs", "i386", "/bin/true".as_ref(), ""));
     tree.write_kernel("theirs", "0");
-    usage(&tree, &["register", "i386"]).says("without an emulator");
+    assert_usage_error(&tree, &["register", "i386"]).says("without an emulator");
 }
 
 #[sandboxed]

@@ -1,4 +1,4 @@
-//! What reaches a terminal.
+//! Properties of the functions that sanitize text for terminals and for JSON.
 
 use binfmt_nix::sanitize::{remove_controls, sanitize_json, to_one_line};
 use proptest::prelude::*;

@@ -1,19 +1,19 @@
-//! A run that is killed at each of its changes, one after the other.
+//! Runs that are killed at each of their changes, one after the other.
 
 use crate::support::fault::{self, Change, Fault};
-use crate::support::invariants::Whole;
-use crate::support::runs::{Run, gone, to_their_end, tree_after};
+use crate::support::invariants::CompleteStates;
+use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
-/// What is killed, and in which state.
+/// A run to kill, and the state in which it starts.
 struct Case {
     prepare: &'static [Run],
     run: Run,
-    /// the registration that makes it whole
+    /// Registration that completes the killed run.
     again: Run,
-    /// Between the old entry and the new one there is a moment without one: the only one in which Nix is told of what
-    /// does not run
+    /// Whether the run replaces an entry. Between the old entry and the new one is a moment without an entry: only
+    /// then is a system configured in Nix that does not run.
     exchanges: bool,
 }
 
@@ -30,26 +30,26 @@ const ONE_OF_TWO: Case = Case {
 };
 
 impl Case {
-    /// The machine before it and after it.
-    fn whole(&self) -> Whole {
+    /// The complete states: before the run and after it.
+    fn whole(&self) -> CompleteStates {
         let tree = tree_after(self.prepare);
-        let before = Whole::default().and(&tree);
-        self.run.to_its_end(&tree);
-        let both = before.and(&tree).nothing_else();
-        gone(tree);
+        let before = CompleteStates::default().with_current(&tree);
+        self.run.complete(&tree);
+        let both = before.with_current(&tree).exhaustive();
+        discard_tree(tree);
         both
     }
 
-    /// Kills it at each change, and, where that is a write, in its midst; then recovers.
+    /// Kills the run at each change and, if the change is a write, also in the middle of it; then recovers.
     #[track_caller]
-    fn killed(&self, what: &str, recover: impl Fn(&Self, &Tree, &Snapshot) -> String) {
+    fn kill_at_each_change(&self, what: &str, recover: impl Fn(&Self, &Tree, &Snapshot) -> String) {
         let whole = self.whole();
         let (mut kills, mut wrong) = (0, Vec::new());
         for number in 1.. {
-            let Some(change) = self.once(Fault::Kill, number, &whole, &recover, &mut wrong) else { break };
+            let Some(change) = self.kill_at(Fault::Kill, number, &whole, &recover, &mut wrong) else { break };
             kills += 1;
             if change.what == "write" {
-                self.once(Fault::Torn, number, &whole, &recover, &mut wrong).unwrap();
+                self.kill_at(Fault::Torn, number, &whole, &recover, &mut wrong).unwrap();
                 kills += 1;
             }
         }
@@ -58,21 +58,21 @@ impl Case {
         fault_table::line(what, kills);
     }
 
-    fn once(
+    fn kill_at(
         &self,
         fault: Fault,
         number: usize,
-        whole: &Whole,
+        whole: &CompleteStates,
         recover: impl Fn(&Self, &Tree, &Snapshot) -> String,
         wrong: &mut Vec<String>,
     ) -> Option<Change> {
         let tree = Tree::new();
         let fresh = tree.snapshot();
-        to_their_end(self.prepare, &tree);
+        complete_all(self.prepare, &tree);
         let (change, done) = fault::run(&tree, self.run, fault, number);
         if let Some(change) = &change {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
-            let faults = [self.half_done(&tree, whole, change), recover(self, &tree, &fresh)];
+            let faults = [self.describe_damage(&tree, whole, change), recover(self, &tree, &fresh)];
             wrong.extend(
                 faults
                     .iter()
@@ -80,97 +80,112 @@ impl Case {
                     .map(|why| format!("{fault:?} at number {number}, {change:?}: {why}")),
             );
         }
-        gone(tree);
+        discard_tree(tree);
         change
     }
 
-    /// In words, what is wrong before anything is repaired.
-    fn half_done(&self, tree: &Tree, whole: &Whole, change: &Change) -> String {
-        let wrong = tree.unsound(whole);
+    /// Describes what is wrong before anything is repaired.
+    fn describe_damage(&self, tree: &Tree, whole: &CompleteStates, change: &Change) -> String {
+        let wrong = tree.describe_damage(whole);
         let exchange = self.exchanges && change.what == "tell the kernel" && change.path.ends_with("register");
-        let vain = if exchange { Vec::new() } else { tree.promised_in_vain() };
-        if vain.is_empty() { wrong } else { format!("{wrong}\nNix is told of what does not run: {vain:?}") }
+        let broken = if exchange { Vec::new() } else { tree.configured_but_not_running() };
+        if broken.is_empty() { wrong } else { format!("{wrong}\nconfigured in Nix, but not running: {broken:?}") }
     }
 }
 
-/// The same again, or the registration that was being undone.
-fn registered(case: &Case, tree: &Tree, fresh: &Snapshot) -> String {
+/// Repeats the registration, or the one that was being undone, and describes what is not complete.
+fn describe_unregistrable(case: &Case, tree: &Tree, fresh: &Snapshot) -> String {
     let args = case.again.args();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let done = tree.run(&args).omits("panicked").omits("warning:");
     if done.code != Some(0) || !done.out.contains("aarch64") || !done.out.contains("proven") || !tree.runs("aarch64") {
-        return format!("register does not complete it: {done:#?}");
+        return format!("register does not complete the killed run: {done:#?}");
     }
     let complete = tree.snapshot();
     let again = tree.run(&args).omits("panicked");
     if again.code != Some(0) || !again.out.contains("already registered, proven") {
-        return format!("it is not complete: {again:#?}");
+        return format!("the registration is not complete: {again:#?}");
     }
     complete.is_unchanged_in(tree);
     let status = tree.status();
     if status["unfinished"] == true {
-        return format!("register completed it, and status says: {status:#}");
+        return format!("register completed the killed run, but status reports: {status:#}");
     }
-    undone(case, tree, fresh)
+    describe_unrestored(case, tree, fresh)
 }
 
-fn undone(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
+fn describe_unrestored(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
     let done = tree.run(&["unregister", "all"]).omits("panicked").omits("warning:");
     if done.code != Some(0) {
-        return format!("unregister does not undo it: {done:#?}");
+        return format!("unregister does not undo the killed run: {done:#?}");
     }
     fresh.unrestored_in(tree)
 }
 
 #[sandboxed]
 fn register_completes_a_killed_registration() {
-    REGISTER.killed("`register`, killed at each change, then registered and unregistered", registered);
+    REGISTER.kill_at_each_change(
+        "`register`, killed at each change, then registered and unregistered",
+        describe_unregistrable,
+    );
 }
 
 #[sandboxed]
 fn unregister_undoes_a_killed_registration() {
-    REGISTER.killed("`register`, killed at each change, then unregistered", undone);
+    REGISTER.kill_at_each_change("`register`, killed at each change, then unregistered", describe_unrestored);
 }
 
 #[sandboxed]
 fn register_completes_a_killed_upgrade() {
     let what = "`register` with another emulator, killed at each change, then registered and unregistered";
-    UPGRADE.killed(what, registered);
+    UPGRADE.kill_at_each_change(what, describe_unregistrable);
 }
 
 #[sandboxed]
 fn unregister_undoes_a_killed_upgrade() {
-    UPGRADE.killed("`register` with another emulator, killed at each change, then unregistered", undone);
+    UPGRADE.kill_at_each_change(
+        "`register` with another emulator, killed at each change, then unregistered",
+        describe_unrestored,
+    );
 }
 
 #[sandboxed]
 fn register_completes_a_killed_second_registration() {
     let what = "`register` of a second system, killed at each change, then registered and unregistered";
-    SECOND.killed(what, registered);
+    SECOND.kill_at_each_change(what, describe_unregistrable);
 }
 
 #[sandboxed]
 fn unregister_undoes_a_killed_second_registration() {
-    SECOND.killed("`register` of a second system, killed at each change, then unregistered", undone);
+    SECOND.kill_at_each_change(
+        "`register` of a second system, killed at each change, then unregistered",
+        describe_unrestored,
+    );
 }
 
 #[sandboxed]
 fn register_recovers_from_a_killed_unregister() {
-    UNDO.killed("`unregister`, killed at each change, then registered and unregistered", registered);
+    UNDO.kill_at_each_change(
+        "`unregister`, killed at each change, then registered and unregistered",
+        describe_unregistrable,
+    );
 }
 
 #[sandboxed]
 fn unregister_completes_a_killed_unregister() {
-    UNDO.killed("`unregister`, killed at each change, then unregistered", undone);
+    UNDO.kill_at_each_change("`unregister`, killed at each change, then unregistered", describe_unrestored);
 }
 
 #[sandboxed]
 fn register_recovers_from_a_killed_unregister_of_one_system() {
     let what = "`unregister` of one of two systems, killed at each change, then registered and unregistered";
-    ONE_OF_TWO.killed(what, registered);
+    ONE_OF_TWO.kill_at_each_change(what, describe_unregistrable);
 }
 
 #[sandboxed]
 fn unregister_completes_a_killed_unregister_of_one_system() {
-    ONE_OF_TWO.killed("`unregister` of one of two systems, killed at each change, then unregistered", undone);
+    ONE_OF_TWO.kill_at_each_change(
+        "`unregister` of one of two systems, killed at each change, then unregistered",
+        describe_unrestored,
+    );
 }

@@ -1,4 +1,4 @@
-//! Faults at every single change that the tool makes to a machine, on the real kernel: see `src/host/failpoint.rs`.
+//! Faults at every single change that the tool makes on the real kernel: see `src/host/failpoint.rs`.
 
 pub(crate) mod failing;
 pub(crate) mod killed;

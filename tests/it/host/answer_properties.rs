@@ -1,4 +1,4 @@
-//! Answers and heads of files that are read for one or two facts.
+//! Properties of small parsers: version texts, settings, boot rules, mount points, URLs, and headers of programs.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ proptest! {
         }
     }
 
-    /// Whatever is changed in a program's head: nothing panics, and a program of another machine never passes.
+    /// After any change in a program's header nothing panics, and a program of another machine is never accepted.
     #[test]
     fn damaged_programs_never_pass_for_another_machine(row: Index, changes in vec((any::<Index>(), any::<u8>()), 0..8), end: Index) {
         let arch = &Arch::ALL[row.index(Arch::ALL.len())];

@@ -1,4 +1,4 @@
-//! A disk that is full, at whatever moment: it is said, and all is as before.
+//! A disk that is full at any moment of a run: the error is reported, and the previous state is restored.
 
 use std::fs;
 
@@ -8,11 +8,11 @@ use nix::sys::statvfs::statvfs;
 use crate::support::tree::{NIX_CONF, ROOT};
 use crate::support::{Tree, fault_table, qemu};
 
-/// Tries with ever more room, until it is enough. With less, nothing may be left but the lock.
+/// Registers with each of these growing limits until there is enough room. A failed run may leave only the lock.
 #[track_caller]
-fn tried_with(what: &str, rooms: impl Iterator<Item = String>, prepare: impl Fn(&Tree), system: &str) {
+fn register_with_limits(what: &str, limits: impl Iterator<Item = String>, prepare: impl Fn(&Tree), system: &str) {
     let (mut failed, mut enough, mut wrong) = (0, 0, Vec::new());
-    for options in rooms {
+    for options in limits {
         let tree = Tree::on("mode=755").furnished();
         let fresh = tree.snapshot();
         prepare(&tree);
@@ -34,53 +34,59 @@ fn tried_with(what: &str, rooms: impl Iterator<Item = String>, prepare: impl Fn(
             tree.unregister("all").exits(0);
             fresh.is_restored_in(&tree);
         }
-        gone();
+        discard_tree();
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(failed > 1 && enough > 0, "{failed} times too little, {enough} times enough");
+    assert!(failed > 1 && enough > 0, "{failed} times too little room, {enough} times enough");
     fault_table::line(what, failed + enough);
 }
 
-/// Takes the tree away, with its table and all that is in it.
-fn gone() {
+/// Unmounts the tree with its table and all files.
+fn discard_tree() {
     umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
 }
 
-/// What a furnished tree takes: pages and inodes.
-fn taken(prepare: impl Fn(&Tree)) -> (u64, u64) {
+/// Used pages and inodes of a furnished tree.
+fn used_space(prepare: impl Fn(&Tree)) -> (u64, u64) {
     let tree = Tree::on("mode=755").furnished();
     prepare(&tree);
     let fs = statvfs(ROOT).unwrap();
-    gone();
+    discard_tree();
     (fs.blocks() - fs.blocks_free(), fs.files() - fs.files_free())
 }
 
 #[sandboxed]
 fn a_registration_without_inodes_is_rolled_back() {
-    let (_, inodes) = taken(|_| {});
-    let rooms = (0..18).map(|more| format!("nr_inodes={}", inodes + more));
-    tried_with("`register`, on a disk with room for more and more files", rooms, |_| {}, "aarch64");
+    let (_, inodes) = used_space(|_| {});
+    let limits = (0..18).map(|more| format!("nr_inodes={}", inodes + more));
+    register_with_limits("`register`, on a disk with room for more and more files", limits, |_| {}, "aarch64");
 }
 
 #[sandboxed]
 fn a_registration_without_space_is_rolled_back() {
-    let (pages, _) = taken(|_| {});
+    let (pages, _) = used_space(|_| {});
     let qemu = fs::metadata(qemu("aarch64")).unwrap().len().div_ceil(4096);
-    let rooms = [0, 1, 2, 100, qemu - 1, qemu, qemu + 1, qemu + 2, qemu + 3, qemu + 4, qemu + 5, qemu + 6, qemu + 20];
-    let rooms = rooms.into_iter().map(|more| format!("size={}", (pages + more) * 4096));
-    tried_with("`register`, on a disk with more and more room", rooms, |_| {}, "aarch64");
+    let limits = [0, 1, 2, 100, qemu - 1, qemu, qemu + 1, qemu + 2, qemu + 3, qemu + 4, qemu + 5, qemu + 6, qemu + 20];
+    let limits = limits.into_iter().map(|more| format!("size={}", (pages + more) * 4096));
+    register_with_limits("`register`, on a disk with more and more room", limits, |_| {}, "aarch64");
 }
 
-/// What another system has stays as it is.
+/// The files of the other system stay as they are.
 #[sandboxed]
 fn a_second_registration_without_inodes_is_rolled_back() {
     let first = |tree: &Tree| drop(tree.register("riscv64").exits(0));
-    let (_, inodes) = taken(first);
-    let rooms = (0..10).step_by(2).map(|more| format!("nr_inodes={}", inodes + more));
-    tried_with("`register` of a second system, on a disk with room for more and more files", rooms, first, "aarch64");
+    let (_, inodes) = used_space(first);
+    let limits = (0..10).step_by(2).map(|more| format!("nr_inodes={}", inodes + more));
+    register_with_limits(
+        "`register` of a second system, on a disk with room for more and more files",
+        limits,
+        first,
+        "aarch64",
+    );
 }
 
-/// Undoing needs room for the receipt. Without it, it is said; with it, the next time does the rest.
+/// Unregister needs room for the receipt. Without it the run reports the error, and the next run with room completes
+/// it.
 #[sandboxed]
 fn unregister_on_a_full_disk_can_be_repeated() {
     let tree = Tree::new();

@@ -1,37 +1,39 @@
-//! Ctrl-C, at any moment: what was begun is undone by the process itself. (In a download: see `e2e/crash.sh`.)
+//! Signals such as Ctrl-C at any moment: the process itself rolls back its changes. (During a download:
+//! `e2e/crash.sh`.)
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::host::killed::{duration, seed, signalled};
+use crate::host::killed::{measure_duration, seed, start_and_signal};
 use crate::support::rng::Noise;
-use crate::support::runs::{Run, gone, to_their_end};
+use crate::support::runs::{Run, complete_all, discard_tree};
 use crate::support::{Tree, fault_table, qemu};
 
-/// So many signals in each test, of each of the three.
+/// Number of signals of each of the three kinds in each test.
 const SIGNALS: usize = 9;
 
-/// A signal at a random moment: all is as before, or all is done.
+/// Sends a signal at a random moment: the run is either rolled back or complete.
 #[track_caller]
-fn interrupted(what: &str, prepare: &[Run], run: Run) {
+fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let whole = duration(prepare, run);
+    let usual_duration = measure_duration(prepare, run);
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
         while came < SIGNALS {
             let tree = Tree::new();
             let fresh = tree.snapshot();
-            to_their_end(prepare, &tree);
+            complete_all(prepare, &tree);
             let before = tree.snapshot();
-            let (running, ended) = signalled(&tree, run, signal, whole, &mut noise);
+            let (running, ended) = start_and_signal(&tree, run, signal, usual_duration, &mut noise);
             came += usize::from(running);
             match ended.code() {
-                // It had ended; or its last step was under way; or it is an undo, which goes on to its end.
-                Some(0) => run.to_its_end(&tree),
-                // Before signals are held nothing has been begun.
+                // The run had ended, or its last step was running, or it was an unregister run, which continues to its
+                // end.
+                Some(0) => run.complete(&tree),
+                // Until the tool handles signals, it changes nothing.
                 ended if ended.is_none_or(|ended| ended == code) => {
                     let wrong = before.unrestored_in(&tree);
                     assert!(wrong.is_empty(), "{signal} to {run:?} (seed {seed}): {ended:?}, and {wrong}");
@@ -40,7 +42,7 @@ fn interrupted(what: &str, prepare: &[Run], run: Run) {
             }
             tree.unregister("all").exits(0);
             fresh.is_restored_in(&tree);
-            gone(tree);
+            discard_tree(tree);
         }
     }
     fault_table::at_least(what, 3 * SIGNALS, 3 * SIGNALS);
@@ -48,24 +50,24 @@ fn interrupted(what: &str, prepare: &[Run], run: Run) {
 
 #[sandboxed]
 fn an_interrupted_registration_is_rolled_back() {
-    interrupted("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
+    interrupt_repeatedly("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
 }
 
 #[sandboxed]
 fn an_interrupted_upgrade_is_rolled_back() {
     let what = "`register` with another emulator, interrupted by SIGINT, SIGTERM and SIGHUP";
-    interrupted(what, &[Run::Register], Run::Upgrade);
+    interrupt_repeatedly(what, &[Run::Register], Run::Upgrade);
 }
 
 #[sandboxed]
 fn an_interrupted_second_registration_is_rolled_back() {
     let what = "`register` of a second system, interrupted by SIGINT, SIGTERM and SIGHUP";
-    interrupted(what, &[Run::Register], Run::RegisterSecond);
+    interrupt_repeatedly(what, &[Run::Register], Run::RegisterSecond);
 }
 
 #[sandboxed]
 fn an_interrupted_unregister_is_completed_or_rolled_back() {
-    interrupted("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
+    interrupt_repeatedly("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
 }
 
 #[sandboxed]
@@ -76,12 +78,12 @@ fn a_signal_ends_the_wait_for_the_lock() {
     held.lock().unwrap();
     let before = tree.snapshot();
     let mut child = tree.start(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()]);
-    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    said.read_line(&mut line).unwrap();
+    stderr.read_line(&mut line).unwrap();
     assert!(line.contains("waiting for another binfmt-nix"), "{line}");
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    said.read_to_string(&mut line).unwrap();
+    stderr.read_to_string(&mut line).unwrap();
     before.is_unchanged_in(&tree);
 }

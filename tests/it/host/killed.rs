@@ -1,7 +1,7 @@
-//! A run that is killed, at any moment: the next run finishes what it began, or takes it back to the last byte.
+//! Runs that are killed at any moment: the next run completes the changes, or restores every byte.
 //!
-//! Here the moments are random; at every single change: `tests/it/crash/`. A failure names its seed, and
-//! BINFMT_NIX_TEST_SEED repeats it, as far as time can be repeated.
+//! Here the moments are random; `tests/it/crash/` kills at every single change. A failure names its seed, and
+//! BINFMT_NIX_TEST_SEED repeats it as exactly as the timing allows.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::invariants::Whole;
+use crate::support::invariants::CompleteStates;
 use crate::support::rng::Noise;
-use crate::support::runs::{Run, gone, to_their_end, tree_after};
+use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
@@ -25,19 +25,19 @@ fn wanted_kills() -> usize {
     wanted.unwrap_or(KILLS).max(KILLS)
 }
 
-/// How long a run takes here, from the state that `before` leads to.
-pub(crate) fn duration(before: &[Run], run: Run) -> Duration {
+/// The duration of a run on this machine, from the state that `before` leads to.
+pub(crate) fn measure_duration(before: &[Run], run: Run) -> Duration {
     let tree = tree_after(before);
     let began = Instant::now();
-    run.to_its_end(&tree);
+    run.complete(&tree);
     let took = began.elapsed();
-    gone(tree);
+    discard_tree(tree);
     took
 }
 
-/// Starts a run and sends a signal somewhere in the time that a whole one takes; whether it still ran then, and how it
-/// ended.
-pub(crate) fn signalled(
+/// Starts a run and sends a signal at a random moment of its usual duration `whole`. Returns whether the run still ran
+/// at that moment, and its exit status.
+pub(crate) fn start_and_signal(
     tree: &Tree,
     run: Run,
     signal: Signal,
@@ -57,86 +57,86 @@ pub(crate) fn signalled(
     (runs, child.wait().unwrap())
 }
 
-/// From the environment, or from the clock.
+/// The seed from the environment, or from the clock.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("BINFMT_NIX_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
     given.unwrap_or_else(|| u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos()))
 }
 
-/// What a whole run may leave in Nix's files, whichever of these runs come to their end.
-fn whole() -> Whole {
+/// The states of Nix's files after complete runs of any of these kinds.
+fn whole() -> CompleteStates {
     let tree = Tree::new();
-    let mut whole = Whole::default().and(&tree);
+    let mut whole = CompleteStates::default().with_current(&tree);
     for run in [Run::Register, Run::RegisterSecond, Run::Unregister] {
-        run.to_its_end(&tree);
-        whole = whole.and(&tree);
+        run.complete(&tree);
+        whole = whole.with_current(&tree);
     }
-    gone(tree);
+    discard_tree(tree);
     whole
 }
 
-/// Kills runs in chains of so many, each from the state that `prepare` leads to, and recovers after each chain.
+/// Kills runs in chains of this length, each from the state that `prepare` leads to, and recovers after each chain.
 #[track_caller]
-fn killed(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
+fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     let seed = seed();
     let mut noise = Noise::new(seed);
     let whole = whole();
-    let times: Vec<_> = runs.iter().map(|run| duration(prepare, *run)).collect();
+    let times: Vec<_> = runs.iter().map(|run| measure_duration(prepare, *run)).collect();
     let (wanted, mut kills, mut chains) = (wanted_kills(), 0, 0);
     while kills < wanted {
         let tree = Tree::new();
         let before = tree.snapshot();
-        to_their_end(prepare, &tree);
+        complete_all(prepare, &tree);
         let mut done = Vec::new();
-        // What came to its end may leave nothing to do for the next one, which is hard to hit.
+        // A complete run may leave nothing to do for the next one, which is then short and hard to hit.
         for _ in 0..chain * 3 / 2 {
             let one = usize::try_from(noise.below(runs.len() as u64)).unwrap();
-            let (_, status) = signalled(&tree, runs[one], Signal::SIGKILL, times[one], &mut noise);
+            let (_, status) = start_and_signal(&tree, runs[one], Signal::SIGKILL, times[one], &mut noise);
             if status.signal() == Some(9) {
                 done.push(runs[one]);
             } else {
                 assert_eq!(status.code(), Some(0), "{:?} after {done:?} (seed {seed})", runs[one]);
             }
-            let wrong = tree.unsound(&whole);
+            let wrong = tree.describe_damage(&whole);
             assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
         }
         kills += done.len();
         chains += 1;
-        let wrong = unrecovered(&tree, &before, chains % 2 == 0);
+        let wrong = describe_unrecovered(&tree, &before, chains % 2 == 0);
         assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
-        gone(tree);
+        discard_tree(tree);
     }
     fault_table::at_least(what, KILLS, kills);
 }
 
-/// In words, what neither the next registration nor the next undo mends.
-fn unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
+/// Describes what the next registration or the next unregister run does not repair.
+fn describe_unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
     if first_register {
         let done = tree.register("aarch64").omits("panicked").omits("warning:");
         if done.code != Some(0) || !tree.runs("aarch64") || !tree.settings()[0].contains("aarch64-linux") {
-            return format!("register does not complete it: {done:#?}");
+            return format!("register does not complete the killed run: {done:#?}");
         }
     }
     let done = tree.unregister("all").omits("panicked");
     if done.code != Some(0) {
-        return format!("unregister does not undo it: {done:#?}");
+        return format!("unregister does not undo the killed run: {done:#?}");
     }
     before.unrestored_in(tree)
 }
 
 #[sandboxed]
 fn killed_registrations_are_recovered() {
-    killed("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
+    kill_repeatedly("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
 }
 
 #[sandboxed]
 fn killed_unregistrations_are_recovered() {
-    killed("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
+    kill_repeatedly("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
 }
 
 #[sandboxed]
 fn killed_upgrades_are_recovered() {
-    killed(
+    kill_repeatedly(
         "`register` with another emulator, killed at random moments, three in a row",
         &[Run::Register],
         &[Run::Upgrade],
@@ -147,20 +147,25 @@ fn killed_upgrades_are_recovered() {
 #[sandboxed]
 fn killed_runs_for_two_systems_are_recovered() {
     let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
-    killed("runs for one of two systems, killed at random moments, three in a row", &[Run::Register], &runs, 3);
+    kill_repeatedly(
+        "runs for one of two systems, killed at random moments, three in a row",
+        &[Run::Register],
+        &runs,
+        3,
+    );
 }
 
-/// Nothing is repaired in between.
+/// All kinds of runs; nothing is repaired between them.
 const ALL: [Run; 5] = [Run::Register, Run::Upgrade, Run::Unregister, Run::RegisterSecond, Run::UnregisterSecond];
 
 #[sandboxed]
 fn chains_of_killed_runs_are_recovered() {
-    killed("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
+    kill_repeatedly("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
 }
 
 #[sandboxed]
 fn chains_of_killed_runs_on_a_registered_system_are_recovered() {
-    killed(
+    kill_repeatedly(
         "runs of all kinds on a registered system, killed at random moments, ten in a row",
         &[Run::Register],
         &ALL,

@@ -1,19 +1,19 @@
-//! What runs that were killed have left behind: the next one that changes something takes it away, and nothing else.
+//! Temporary files of killed runs: the next run that changes something removes them, and no other file.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use nix::sys::statvfs::statvfs;
 
-use crate::support::runs::gone;
+use crate::support::runs::discard_tree;
 use crate::support::snapshot::Snapshot;
 use crate::support::tree::{EMULATOR, ROOT};
 use crate::support::{Tree, fault_table, qemu};
 
-/// All directories that hold temporary names while a run is at work.
+/// All directories that have temporary names during a run.
 const DIRS: [&str; 5] = ["usr/local/libexec/binfmt-nix", "var/lib/binfmt-nix", "var/lib", "etc/binfmt.d", "etc/nix"];
 
-/// Names as a killed run leaves them: of this and of earlier releases.
+/// Names that killed runs leave: of this release and of earlier ones.
 const NAMES: [&str; 6] = [
     ".binfmt-nix-4242-0",
     ".binfmt-nix-4242-17",
@@ -23,7 +23,7 @@ const NAMES: [&str; 6] = [
     ".binfmt-nix-",
 ];
 
-/// Plants a file, an empty file, a link, a directory and a directory with something in it under each name in turn.
+/// Adds a file, an empty file, a link, an empty directory and a filled directory under each name in turn.
 fn plant(tree: &Tree, dir: &str) -> usize {
     for (number, name) in NAMES.iter().enumerate() {
         let path = format!("{dir}/{name}");
@@ -38,8 +38,8 @@ fn plant(tree: &Tree, dir: &str) -> usize {
     NAMES.len()
 }
 
-/// A tree in which all directories are there, and aarch64 is registered.
-fn registered() -> (Tree, Snapshot, Snapshot) {
+/// A tree that has all directories, with aarch64 registered.
+fn registered_tree() -> (Tree, Snapshot, Snapshot) {
     let tree = DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir));
     let fresh = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -52,7 +52,7 @@ fn leftovers_in_every_directory_are_removed() {
     let mut planted = 0;
     for dir in DIRS {
         for args in [&["register", "aarch64"][..], &["unregister", "aarch64"], &["unregister", "riscv64"]] {
-            let (tree, fresh, before) = registered();
+            let (tree, fresh, before) = registered_tree();
             planted += plant(&tree, dir);
             assert_eq!(tree.status()["unfinished"], true, "{dir}");
             tree.run(&["status"]).exits(0).says("was cut short").prints("works");
@@ -64,7 +64,7 @@ fn leftovers_in_every_directory_are_removed() {
             }
             assert_eq!(tree.status()["unfinished"], false, "{dir}");
             tree.run(&["status"]).exits(0).omits("cut short");
-            gone(tree);
+            discard_tree(tree);
         }
     }
     fault_table::line("leftovers of killed runs, removed by the next run", planted);
@@ -72,7 +72,7 @@ fn leftovers_in_every_directory_are_removed() {
 
 #[sandboxed]
 fn files_with_similar_names_are_kept() {
-    let others = [
+    let similar_names = [
         "binfmt-nix-1",
         ".binfmt-nix",
         ".binfmt-nix.conf",
@@ -81,33 +81,33 @@ fn files_with_similar_names_are_kept() {
         ".tmpAb12",
         "x.binfmt-nix-1",
     ];
-    let (tree, ..) = registered();
+    let (tree, ..) = registered_tree();
     for dir in DIRS {
-        for name in others {
-            tree.write(&format!("{dir}/{name}"), "somebody's");
+        for name in similar_names {
+            tree.write(&format!("{dir}/{name}"), "foreign");
         }
-        // Not even in a directory that is not ours to sweep.
-        tree.write(&format!("{dir}/sub/.binfmt-nix-1"), "somebody's");
+        // Subdirectories are not ours, so not even exact names are removed there.
+        tree.write(&format!("{dir}/sub/.binfmt-nix-1"), "foreign");
     }
-    tree.write("etc/.binfmt-nix-1", "somebody's");
-    tree.write("usr/local/libexec/.binfmt-nix-1", "somebody's");
+    tree.write("etc/.binfmt-nix-1", "foreign");
+    tree.write("usr/local/libexec/.binfmt-nix-1", "foreign");
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0);
     tree.run(&["unregister", "riscv64"]).exits(0);
     before.is_unchanged_in(&tree);
     tree.unregister("all").exits(0);
     for dir in DIRS {
-        for name in others.iter().chain(&["sub/.binfmt-nix-1"]) {
-            assert_eq!(tree.text(&format!("{dir}/{name}")), "somebody's");
+        for name in similar_names.iter().chain(&["sub/.binfmt-nix-1"]) {
+            assert_eq!(tree.text(&format!("{dir}/{name}")), "foreign");
         }
     }
-    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (others.len() + 1) + 2);
+    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (similar_names.len() + 1) + 2);
 }
 
-/// The name that an upgrade keeps the old emulator by; sweeping it takes no byte of the emulator in use.
+/// An upgrade keeps the old emulator by such a name; removing it does not change the emulator in use.
 #[sandboxed]
 fn a_hard_link_to_the_emulator_in_use_is_removed() {
-    let (tree, fresh, _) = registered();
+    let (tree, fresh, _) = registered_tree();
     let second = tree.path("usr/local/libexec/binfmt-nix/.binfmt-nix-4242-3");
     fs::hard_link(tree.path(EMULATOR), second).unwrap();
     tree.run(&["register", "aarch64"]).exits(0);
@@ -117,7 +117,7 @@ fn a_hard_link_to_the_emulator_in_use_is_removed() {
     fresh.is_restored_in(&tree);
 }
 
-/// A download that was killed when the disk was full: what it holds is free before the next one needs it.
+/// A download was killed when the disk was full: its space is free before the next download needs it.
 #[sandboxed]
 fn leftovers_are_removed_before_space_is_needed() {
     let tree = DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir));
@@ -140,11 +140,11 @@ fn leftovers_are_removed_before_space_is_needed() {
     fresh.is_restored_in(&tree);
 }
 
-/// Said, and nothing is begun.
+/// The error is reported, and no change is started.
 #[sandboxed]
 fn a_leftover_that_cannot_be_removed_stops_the_run() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
-    let (tree, ..) = registered();
+    let (tree, ..) = registered_tree();
     let left = tree.path("var/lib/binfmt-nix/.binfmt-nix-4242-0");
     fs::create_dir(&left).unwrap();
     mount(None::<&str>, &left, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();

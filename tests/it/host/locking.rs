@@ -1,4 +1,4 @@
-//! Several of them at once: one after the other changes the machine.
+//! Several runs at the same time: they change the machine one after the other.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -9,8 +9,8 @@ use crate::support::output::Done;
 use crate::support::tree::LOCK;
 use crate::support::{Tree, fault_table, qemu};
 
-/// Both at once, to their ends.
-fn both(tree: &Tree, first: &[&str], second: &[&str]) -> [Done; 2] {
+/// Starts both at the same time and waits for both.
+fn run_both(tree: &Tree, first: &[&str], second: &[&str]) -> [Done; 2] {
     let started = [first, second].map(|args| tree.start(args));
     started.map(|child| Done::from(child.wait_with_output().unwrap()))
 }
@@ -22,12 +22,12 @@ fn two_systems_register_at_once() {
     let (arm, riscv) = (qemu("aarch64"), qemu("riscv64"));
     let arm = ["register", "aarch64", "--qemu", arm.to_str().unwrap()];
     let riscv = ["register", "riscv64", "--qemu", riscv.to_str().unwrap()];
-    for done in both(&tree, &arm, &riscv) {
+    for done in run_both(&tree, &arm, &riscv) {
         done.exits(0).prints("registered, proven");
     }
     assert!(tree.runs("aarch64") && tree.runs("riscv64"));
     assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux riscv64-linux");
-    for done in both(&tree, &["unregister", "aarch64"], &["unregister", "riscv64"]) {
+    for done in run_both(&tree, &["unregister", "aarch64"], &["unregister", "riscv64"]) {
         done.exits(0);
     }
     before.is_restored_in(&tree);
@@ -39,28 +39,28 @@ fn one_system_registers_twice_at_once() {
     let before = tree.snapshot();
     let qemu = qemu("aarch64");
     let args = ["register", "aarch64", "--qemu", qemu.to_str().unwrap()];
-    let done = both(&tree, &args, &args).map(|done| done.exits(0));
+    let done = run_both(&tree, &args, &args).map(|done| done.exits(0));
     let already = done.iter().filter(|done| done.out.contains("already registered")).count();
     assert_eq!((already, tree.entries()), (1, vec!["qemu-aarch64".to_owned()]));
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
 }
 
-/// In whatever order, the machine is whole.
+/// The state is consistent in either order.
 #[sandboxed]
 fn register_and_unregister_at_once_leave_a_consistent_state() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     let qemu = qemu("aarch64");
-    let done = both(&tree, &["register", "aarch64", "--qemu", qemu.to_str().unwrap()], &["unregister", "aarch64"]);
+    let done = run_both(&tree, &["register", "aarch64", "--qemu", qemu.to_str().unwrap()], &["unregister", "aarch64"]);
     drop(done.map(|done| done.exits(0)));
     assert_eq!(tree.runs("aarch64"), tree.exists("etc/nix/binfmt-nix.conf"));
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
 }
 
-/// More seconds than any clock counts.
+/// More seconds than any clock can count.
 #[sandboxed]
 fn an_endless_wait_is_accepted() {
     Tree::new().register_with("aarch64", &["--wait", &u64::MAX.to_string()]).exits(0).omits("panicked");
@@ -123,12 +123,12 @@ fn a_symbolic_link_as_lock_is_rejected() {
 }
 
 const EIGHT: [&str; 8] = ["aarch64", "arm", "ppc64le", "riscv64", "s390x", "mips", "sparc64", "loongarch64"];
-/// So many times eight of them come at once.
+/// Number of times that eight runs start at once.
 const CROWDS: usize = 8;
 
-/// Eight at once, of eight systems: those of even number register, the others too or, where they are registered,
-/// unregister.
-fn crowd(tree: &Tree, unregister: bool, options: &[&str]) -> Vec<Done> {
+/// Starts eight runs for eight systems. Those with an even number register; the others register too or, with
+/// `unregister`, unregister.
+fn run_eight(tree: &Tree, unregister: bool, options: &[&str]) -> Vec<Done> {
     let start = |(number, system): (usize, &&str)| {
         let qemu = qemu(system);
         let args = if unregister && number % 2 == 1 {
@@ -142,12 +142,13 @@ fn crowd(tree: &Tree, unregister: bool, options: &[&str]) -> Vec<Done> {
     started.into_iter().map(|child| Done::from(child.wait_with_output().unwrap()).omits("panicked")).collect()
 }
 
-/// All that Nix is told runs, and all that runs it is told.
+/// Checks that exactly the systems in Nix's configuration run.
 #[track_caller]
-fn holds_together(tree: &Tree, systems: &[&str]) {
+fn assert_consistent(tree: &Tree, systems: &[&str]) {
     for system in systems {
-        let told = tree.exists("etc/nix/binfmt-nix.conf") && tree.settings()[0].contains(&format!(" {system}-linux"));
-        assert_eq!(tree.runs_somehow(system), told, "{system}");
+        let configured =
+            tree.exists("etc/nix/binfmt-nix.conf") && tree.settings()[0].contains(&format!(" {system}-linux"));
+        assert_eq!(tree.runs_somehow(system), configured, "{system}");
     }
 }
 
@@ -157,12 +158,12 @@ fn eight_runs_wait_for_each_other() {
         let tree = Tree::new();
         let before = tree.snapshot();
         for unregister in [false, true] {
-            let done: Vec<_> = crowd(&tree, unregister, &[]).into_iter().map(|done| done.exits(0)).collect();
+            let done: Vec<_> = run_eight(&tree, unregister, &[]).into_iter().map(|done| done.exits(0)).collect();
             for line in done.iter().flat_map(|done| done.err.lines()).filter(|line| line.contains("waiting")) {
-                // Between having the lock and saying so lie some microseconds.
+                // Some microseconds lie between taking the lock and writing the process id into it.
                 assert!(line.contains("binfmt-nix, process ") || line.contains("just started"), "{line}");
             }
-            holds_together(&tree, &["aarch64", "riscv64", "s390x"]);
+            assert_consistent(&tree, &["aarch64", "riscv64", "s390x"]);
         }
         assert_eq!(tree.entries().len(), 4, "{:?}", tree.entries());
         tree.unregister("all").exits(0);
@@ -178,12 +179,12 @@ fn eight_runs_without_waiting_fail_cleanly() {
         let tree = Tree::new();
         let before = tree.snapshot();
         for unregister in [false, true] {
-            let done = crowd(&tree, unregister, &["--wait", "0"]);
+            let done = run_eight(&tree, unregister, &["--wait", "0"]);
             assert!(done.iter().any(|done| done.code == Some(0)), "{done:#?}");
             for done in done.into_iter().filter(|done| done.code != Some(0)) {
                 done.exits(1).says("holds").says(LOCK).says("--wait SECONDS");
             }
-            holds_together(&tree, &["aarch64", "riscv64", "s390x"]);
+            assert_consistent(&tree, &["aarch64", "riscv64", "s390x"]);
         }
         tree.unregister("all").exits(0);
         before.is_restored_in(&tree);

@@ -1,4 +1,4 @@
-//! What a machine can do to a change: faults, limits, links, other processes.
+//! Tests of hosts in unusual states: faults, limits, links, other processes.
 
 pub(crate) mod answer_properties;
 pub(crate) mod full_disk;

@@ -1,11 +1,11 @@
-//! Directories that cannot be written, each alone: it is said which, and nothing is changed.
+//! Read-only directories, each alone: the message names the directory, and nothing is changed.
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::support::tree::{NIX_CONF, RECEIPT};
 use crate::support::{Tree, fault_table};
 
-/// All that are written to, and those above.
+/// All directories that the tool writes to, and those above.
 const DIRS: [&str; 9] = [
     "usr/local",
     "usr/local/libexec",
@@ -20,7 +20,7 @@ const DIRS: [&str; 9] = [
 
 const WORDS: &str = "Read-only file system";
 
-/// Read-only for as long as this lives.
+/// A directory that is mounted read-only until this is dropped.
 struct ReadOnly(std::path::PathBuf);
 
 impl ReadOnly {
@@ -40,14 +40,14 @@ impl Drop for ReadOnly {
     }
 }
 
-/// A tree in which they all are there.
+/// A tree that has all directories.
 fn tree() -> Tree {
     DIRS.iter().fold(Tree::new(), |tree, dir| tree.dir(dir))
 }
 
-/// Registers while a directory is read-only, in a tree that was prepared.
+/// Registers in a prepared tree while one directory is read-only, for each directory.
 #[track_caller]
-fn refused(what: &str, prepare: impl Fn(&Tree), system: &str) {
+fn assert_refused(what: &str, prepare: impl Fn(&Tree), system: &str) {
     for dir in DIRS {
         let tree = tree();
         let fresh = tree.snapshot();
@@ -74,16 +74,16 @@ fn refused(what: &str, prepare: impl Fn(&Tree), system: &str) {
 
 #[sandboxed]
 fn a_registration_names_the_read_only_directory() {
-    refused("`register`, with one directory read-only", |_| {}, "aarch64");
+    assert_refused("`register`, with one directory read-only", |_| {}, "aarch64");
 }
 
 #[sandboxed]
 fn a_second_registration_names_the_read_only_directory() {
     let first = |tree: &Tree| drop(tree.register("riscv64").exits(0));
-    refused("`register` of a second system, with one directory read-only", first, "aarch64");
+    assert_refused("`register` of a second system, with one directory read-only", first, "aarch64");
 }
 
-/// Only the lock is written, and it is in /run.
+/// Only the lock is written, which is in /run.
 #[sandboxed]
 fn a_registration_without_changes_works_read_only() {
     let tree = tree();
@@ -94,7 +94,7 @@ fn a_registration_without_changes_works_read_only() {
         let done = tree.run(&["register", "aarch64"]).omits("panicked");
         match dir {
             "run" => drop(done.exits(1).says(WORDS).says("/tree/run/binfmt-nix.lock")),
-            // What it cannot vouch for it says again.
+            // The tool reports again what it cannot verify.
             "etc" | "etc/nix" => drop(done.exits_with(&[0, 3])),
             _ => drop(done.exits(0).prints("already registered, proven")),
         }
@@ -104,7 +104,7 @@ fn a_registration_without_changes_works_read_only() {
     fault_table::line("`register` with nothing to do, with one directory read-only", DIRS.len());
 }
 
-/// It takes away what it can, says what it cannot, and the next one does the rest.
+/// Unregister removes what it can and reports the rest; the next run completes it.
 #[sandboxed]
 fn unregister_names_the_read_only_directory_and_can_be_repeated() {
     for dir in DIRS {

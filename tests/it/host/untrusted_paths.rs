@@ -1,5 +1,5 @@
-//! Places that others could change, and others who do: nothing is written through what is not only root's, and no file
-//! is left registered but the one that was verified.
+//! Paths that other users can change, and other users who change them: nothing is written through a path that is not
+//! only root's, and no file stays registered but the verified one.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
@@ -13,9 +13,9 @@ use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, RECEIPT};
-use crate::support::{Then, Tree, liar, qemu, skip};
+use crate::support::{LiarBehavior, Tree, liar, qemu, skip};
 
-/// An ostree host: /usr is read-only, and this part of it lives in /var.
+/// On an ostree host, /usr is read-only and /usr/local is in /var.
 #[sandboxed]
 fn a_link_owned_by_root_is_followed() {
     let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
@@ -39,7 +39,7 @@ fn a_chain_of_links_is_followed() {
 }
 
 #[track_caller]
-fn not_safe(tree: &Tree, why: &str) {
+fn assert_unsafe(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("not safe").says(why).says("chown root, chmod go-w");
     before.is_unchanged_in(tree);
@@ -51,13 +51,13 @@ fn a_link_owned_by_another_user_is_rejected() {
     if let Err(error) = lchown(tree.path("usr/local"), Some(1000), Some(1000)) {
         skip("users", format!("an ordinary user's namespace has one user: {error}"));
     }
-    not_safe(&tree, "/tree/usr/local belongs to user 1000");
+    assert_unsafe(&tree, "/tree/usr/local belongs to user 1000");
 }
 
 #[sandboxed]
 fn a_link_into_a_writable_directory_is_rejected() {
     let tree = Tree::new().without("usr/local").dir("srv/open/local").link("usr/local", "../srv/open/local");
-    not_safe(&tree.mode("srv/open", 0o777), "/tree/srv/open may be written by others");
+    assert_unsafe(&tree.mode("srv/open", 0o777), "/tree/srv/open may be written by others");
 }
 
 #[sandboxed]
@@ -70,26 +70,29 @@ fn circular_links_are_rejected() {
 
 #[sandboxed]
 fn a_writable_binfmt_d_is_rejected() {
-    not_safe(&Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775), "etc/binfmt.d may be written by others");
+    assert_unsafe(
+        &Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775),
+        "etc/binfmt.d may be written by others",
+    );
     let tree = Tree::new().dir("etc/binfmt.d").mode("etc/binfmt.d", 0o775);
     tree.register_with("aarch64", &["--no-persist"]).exits(0);
 }
 
 #[sandboxed]
 fn a_writable_nix_directory_is_rejected() {
-    not_safe(&Tree::new().mode("etc/nix", 0o777), "etc/nix may be written by others");
-    not_safe(&Tree::new().mode("etc", 0o777), "etc may be written by others");
+    assert_unsafe(&Tree::new().mode("etc/nix", 0o777), "etc/nix may be written by others");
+    assert_unsafe(&Tree::new().mode("etc", 0o777), "etc may be written by others");
     Tree::new().mode("etc/nix", 0o777).register_with("aarch64", &["--no-nix"]).exits(0);
 }
 
 #[sandboxed]
 fn a_writable_lock_directory_is_rejected() {
-    not_safe(&Tree::new().mode("run", 0o777), "run may be written by others");
+    assert_unsafe(&Tree::new().mode("run", 0o777), "run may be written by others");
 }
 
-/// It says what root will remove.
+/// Checks that the receipt is rejected, because it decides what root removes.
 #[track_caller]
-fn not_believed(tree: &Tree, why: &str) {
+fn assert_receipt_untrusted(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     for command in [&["register", "riscv64", "--qemu", "/x"][..], &["unregister", "all"], &["status"]] {
         tree.run(command).exits(1).says(why);
@@ -97,7 +100,7 @@ fn not_believed(tree: &Tree, why: &str) {
     before.is_unchanged_in(tree);
 }
 
-fn registered() -> Tree {
+fn registered_tree() -> Tree {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree
@@ -105,10 +108,10 @@ fn registered() -> Tree {
 
 #[sandboxed]
 fn a_writable_receipt_is_rejected() {
-    let mut tree = registered();
+    let mut tree = registered_tree();
     for (path, mode) in [(RECEIPT, 0o644), ("var/lib/binfmt-nix", 0o755), ("var", 0o755)] {
         tree = tree.mode(path, mode | 0o020);
-        not_believed(&tree, &format!("{path} may be written by others"));
+        assert_receipt_untrusted(&tree, &format!("{path} may be written by others"));
         tree = tree.mode(path, mode);
     }
     tree.unregister("all").exits(0);
@@ -116,25 +119,25 @@ fn a_writable_receipt_is_rejected() {
 
 #[sandboxed]
 fn a_receipt_owned_by_another_user_is_rejected() {
-    let tree = registered().owner(RECEIPT, 1000);
-    not_believed(&tree, "receipt.json belongs to user 1000");
+    let tree = registered_tree().owner(RECEIPT, 1000);
+    assert_receipt_untrusted(&tree, "receipt.json belongs to user 1000");
     let tree = tree.owner(RECEIPT, 0).owner("var/lib", 1000);
-    not_believed(&tree, "var/lib belongs to user 1000");
+    assert_receipt_untrusted(&tree, "var/lib belongs to user 1000");
 }
 
 #[sandboxed]
 fn a_receipt_behind_a_link_is_rejected() {
-    let tree = registered();
+    let tree = registered_tree();
     let text = tree.read(RECEIPT);
     tree.remove(RECEIPT);
-    not_believed(&tree.file("srv/receipt", text).link(RECEIPT, "../../../srv/receipt"), "receipt.json");
+    assert_receipt_untrusted(&tree.file("srv/receipt", text).link(RECEIPT, "../../../srv/receipt"), "receipt.json");
 }
 
-/// Somebody puts another file in the place of the emulator, again and again. He is root here, as nobody else could; who
-/// wins is a matter of luck, but a registration that says it works runs the file that was verified.
+/// Another process, which only root could start, replaces the emulator again and again. Either side may win, but a registration
+/// that reports success runs the verified file.
 #[sandboxed]
 fn an_emulator_replaced_continuously_is_never_trusted() {
-    let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
+    let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::DoNothing));
     for _ in 0..20 {
         let tree = Tree::new();
         let end = AtomicBool::new(false);
@@ -155,8 +158,8 @@ fn an_emulator_replaced_continuously_is_never_trusted() {
     }
 }
 
-/// At the worst of moments: when the file was placed, and is verified, registered and tried. The other one would work as
-/// well, so that only its bytes tell.
+/// The file is replaced at the worst moments: while it is verified, registered and tried. The other file works as
+/// well, so only its bytes are different.
 #[sandboxed]
 fn an_emulator_replaced_once_is_never_trusted() {
     let (good, other, program) = (qemu("aarch64"), other_qemu("aarch64"), busybox());
@@ -212,14 +215,14 @@ fn swap(place: &Path, bad: &Path, end: &AtomicBool) {
     let beside = place.with_file_name("swapped");
     while !end.load(Ordering::Relaxed) {
         if place.exists() {
-            // The directory may go at any moment: then there is nothing to do.
+            // The directory may be removed at any moment: then there is nothing to do.
             drop(symlink(bad, &beside).and_then(|()| fs::rename(&beside, place)));
             drop(fs::copy(bad, &beside).and_then(|_| fs::rename(&beside, place)));
         }
     }
 }
 
-/// No program is found by PATH, no file is made in TMPDIR, and nobody's HOME is read.
+/// The tool runs no program by PATH, writes no file to TMPDIR and reads nothing in HOME.
 #[sandboxed]
 fn the_callers_environment_is_ignored() {
     let tree = Tree::new();
@@ -234,16 +237,18 @@ fn the_callers_environment_is_ignored() {
         fs::rename(script, planted.join(name)).unwrap();
     }
     let qemu = qemu("aarch64");
-    let as_somebody = |args: &[&str]| -> Done {
+    let run_in_environment = |args: &[&str]| -> Done {
         let mut command = tool(&[&["--root", "/tree"], args].concat());
         command.env("PATH", &planted).env("TMPDIR", &temporary).env("HOME", &planted).env("IFS", "/");
         command.env("NIX_CONF_DIR", &planted).env("NIX_USER_CONF_FILES", planted.join("nix.conf"));
         command.output().unwrap().into()
     };
-    as_somebody(&["register", "aarch64", "--source", "host"]).exits(1).says("none is installed");
-    as_somebody(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]).exits(0).prints("registered, proven");
-    as_somebody(&["status"]).exits(0);
-    as_somebody(&["unregister", "aarch64"]).exits(0);
+    run_in_environment(&["register", "aarch64", "--source", "host"]).exits(1).says("none is installed");
+    run_in_environment(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()])
+        .exits(0)
+        .prints("registered, proven");
+    run_in_environment(&["status"]).exits(0);
+    run_in_environment(&["unregister", "aarch64"]).exits(0);
     before.is_restored_in(&tree);
     assert!(!witness.exists(), "{}", fs::read_to_string(witness).unwrap());
     assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);

@@ -1,4 +1,4 @@
-//! Machines that are not as they should be: kernels, mounts and file systems in the way.
+//! Hosts with restricted kernels, unusual mounts and broken file systems.
 
 use nix::mount::{MsFlags, mount};
 
@@ -6,8 +6,8 @@ use crate::support::output::{Done, tool};
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, TABLE};
 use crate::support::{Tree, qemu};
 
-/// Mounts a part of the tree on itself, with these flags.
-fn remounted(tree: Tree, path: &str, flags: MsFlags) -> Tree {
+/// Mounts a part of the tree on itself with these flags.
+fn remount(tree: Tree, path: &str, flags: MsFlags) -> Tree {
     let (real, none) = (tree.path(path), None::<&str>);
     mount(Some(&real), &real, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).unwrap();
     mount(none, &real, none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags, none).unwrap();
@@ -70,8 +70,8 @@ fn an_empty_image_is_restored() {
 }
 
 #[track_caller]
-fn read_only(path: &str) {
-    let tree = remounted(Tree::new().dir("etc/binfmt.d").dir("var/lib/binfmt-nix"), path, MsFlags::MS_RDONLY);
+fn assert_read_only_reported(path: &str) {
+    let tree = remount(Tree::new().dir("etc/binfmt.d").dir("var/lib/binfmt-nix"), path, MsFlags::MS_RDONLY);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("read-only file system").says("remount it writable");
     before.is_restored_in(&tree);
@@ -79,31 +79,31 @@ fn read_only(path: &str) {
 
 #[sandboxed]
 fn a_read_only_binfmt_d_is_reported() {
-    read_only("etc/binfmt.d");
+    assert_read_only_reported("etc/binfmt.d");
 }
 
 #[sandboxed]
 fn a_read_only_usr_local_is_reported() {
-    read_only("usr/local");
+    assert_read_only_reported("usr/local");
 }
 
 #[sandboxed]
 fn a_read_only_var_is_reported() {
-    read_only("var");
+    assert_read_only_reported("var");
 }
 
 #[sandboxed]
 fn a_noexec_mount_is_reported() {
-    let tree = remounted(Tree::new(), "usr/local", MsFlags::MS_NOEXEC);
+    let tree = remount(Tree::new(), "usr/local", MsFlags::MS_NOEXEC);
     let before = tree.snapshot();
     tree.register("aarch64").exits(1).says("usr/local");
     before.is_restored_in(&tree);
 }
 
-/// NixOS-like: all of /etc is generated. With --no-persist the rest can be done.
+/// All of /etc is generated, as on NixOS. With --no-persist the other changes are possible.
 #[sandboxed]
 fn settings_are_printed_when_etc_is_read_only() {
-    let tree = remounted(Tree::new(), "etc", MsFlags::MS_RDONLY);
+    let tree = remount(Tree::new(), "etc", MsFlags::MS_RDONLY);
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--no-persist"]).exits(3).says("extra-extra-platforms = aarch64-linux");
     assert!(tree.runs("aarch64"));
@@ -139,7 +139,7 @@ fn a_file_instead_of_a_directory_is_reported() {
     }
 }
 
-/// A link that leads nowhere is not made a directory of.
+/// No directory is made at the target of a dangling link.
 #[sandboxed]
 fn a_dangling_link_instead_of_a_directory_is_reported() {
     let tree = Tree::new().link("etc/binfmt.d", "/nowhere/binfmt.d");
@@ -148,7 +148,7 @@ fn a_dangling_link_instead_of_a_directory_is_reported() {
     before.is_restored_in(&tree);
 }
 
-/// The kernel's line has delimiters, and no way to escape one in a path.
+/// The kernel's line has delimiters, and no escape for one in a path.
 #[sandboxed]
 fn a_root_path_with_colon_and_space_works() {
     let root = "/tree/a b:c";
@@ -187,7 +187,7 @@ fn a_closed_pipe_is_not_an_error() {
         let mut tool = tool(&[&["--root", "/tree"], args].concat());
         Done::from(tool.stdout(writer).output().unwrap()).exits(0).omits("panicked");
     }
-    // The work is done all the same.
+    // The registration is complete nevertheless.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let qemu = qemu("aarch64");
@@ -205,7 +205,7 @@ fn a_full_stdout_does_not_panic() {
     drop((done, tree));
 }
 
-/// This world has no network at all: told at once, with what helps, and nothing is changed.
+/// This sandbox has no network: the error is reported at once, with help, and nothing is changed.
 #[sandboxed]
 fn an_unreachable_mirror_is_reported() {
     let tree = Tree::new();

@@ -1,8 +1,8 @@
-//! `nix-conf --builder`: this host's lines for the machines files of others.
+//! `nix-conf --builder`: lines for this host in the machines files of other hosts.
 
 use crate::support::Tree;
 
-/// The words of the lines, and that there are as many as Nix reads.
+/// The fields of the lines; checks that each line has as many as Nix reads.
 fn lines(out: &str) -> Vec<Vec<&str>> {
     let lines: Vec<Vec<_>> = out.lines().map(|line| line.split(' ').collect()).collect();
     assert!(lines.iter().all(|words| words.len() == 8), "{out}");

@@ -1,11 +1,11 @@
-//! nix.conf as people have it: one line is added, and the file is given back as it was.
+//! nix.conf in the forms that users have: `register` adds one line, and `unregister` restores the file.
 
 use crate::support::Tree;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
 
 const LINE: &str = "!include binfmt-nix.conf";
 
-/// In, and out again: our line is there, all else is too, and in the end every byte is as before.
+/// Registers and unregisters: our line is added, every other byte is kept, and at the end every byte is restored.
 #[track_caller]
 fn round_trip(tree: &Tree, text: &[u8], expected: &[u8]) {
     assert_eq!(tree.read(NIX_CONF).escape_ascii().to_string(), text.escape_ascii().to_string());
@@ -34,7 +34,7 @@ fn a_missing_final_newline_is_restored() {
     round_trip_of(b"a = b\nc = d", b"a = b\nc = d\n!include binfmt-nix.conf\n");
 }
 
-/// Whatever our line ends with, Nix reads it; the unfinished one comes back as it was.
+/// Nix reads our line with either line end; the last line without a newline is restored.
 #[sandboxed]
 fn a_missing_final_newline_with_crlf_is_restored() {
     let text = b"a = b\r\nc = d";
@@ -63,7 +63,7 @@ fn a_file_of_comments_is_restored() {
 
 #[sandboxed]
 fn a_very_long_file_is_restored() {
-    let text = "trusted-users = somebody\n".repeat(100_000);
+    let text = "trusted-users = a-user\n".repeat(100_000);
     round_trip_of(text.as_bytes(), format!("{text}{LINE}\n").as_bytes());
 }
 
@@ -124,9 +124,9 @@ fn another_owner_is_kept() {
     before.is_restored_in(&tree);
 }
 
-/// Nix told, others edit, undo: their edit stays, our line goes.
+/// Registers, edits nix.conf and unregisters: the edit stays, our line is removed.
 #[track_caller]
-fn edited(before: &str, edit: impl Fn(&Tree), after: &str) {
+fn assert_edits_kept(before: &str, edit: impl Fn(&Tree), after: &str) {
     let tree = Tree::new().nix_conf(before);
     tree.register("aarch64").exits(0);
     edit(&tree);
@@ -137,18 +137,18 @@ fn edited(before: &str, edit: impl Fn(&Tree), after: &str) {
 
 #[sandboxed]
 fn unregister_keeps_lines_added_by_the_user() {
-    edited("a = b\n", |tree| tree.append(NIX_CONF, "c = d\n"), "a = b\nc = d\n");
+    assert_edits_kept("a = b\n", |tree| tree.append(NIX_CONF, "c = d\n"), "a = b\nc = d\n");
 }
 
 #[sandboxed]
 fn unregister_keeps_a_line_added_without_a_newline() {
-    edited("a = b", |tree| tree.append(NIX_CONF, "c = d"), "a = b\nc = d");
+    assert_edits_kept("a = b", |tree| tree.append(NIX_CONF, "c = d"), "a = b\nc = d");
 }
 
 #[sandboxed]
 fn unregister_keeps_a_changed_line() {
     let edit = |tree: &Tree| tree.write(NIX_CONF, format!("a = changed\n{LINE}\n"));
-    edited("a = b\n", edit, "a = changed\n");
+    assert_edits_kept("a = b\n", edit, "a = changed\n");
 }
 
 #[sandboxed]
@@ -166,7 +166,7 @@ fn a_removed_include_line_is_added_again() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     tree.write(NIX_CONF, "sandbox = true\n");
-    // Registering again puts it back.
+    // Registering again adds the line again.
     tree.run(&["register", "aarch64"]).exits(0);
     assert!(tree.text(NIX_CONF).contains(LINE));
     tree.write(NIX_CONF, "sandbox = true\n");
@@ -184,7 +184,7 @@ fn unregister_accepts_a_removed_nix_conf() {
 }
 
 #[track_caller]
-fn already_included(text: &str) {
+fn assert_include_reused(text: &str) {
     let tree = Tree::new().nix_conf(text);
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
@@ -196,12 +196,12 @@ fn already_included(text: &str) {
 
 #[sandboxed]
 fn an_existing_include_line_is_used_and_kept() {
-    already_included("a = b\n!include binfmt-nix.conf\n");
+    assert_include_reused("a = b\n!include binfmt-nix.conf\n");
 }
 
 #[sandboxed]
 fn an_include_line_with_an_absolute_path_is_used() {
-    already_included("!include /etc/nix/binfmt-nix.conf # ours\na = b\n");
+    assert_include_reused("!include /etc/nix/binfmt-nix.conf # ours\na = b\n");
 }
 
 #[sandboxed]
@@ -212,12 +212,12 @@ fn a_commented_include_line_is_ignored() {
 
 #[sandboxed]
 fn determinate_nix_gets_the_line_in_its_custom_file() {
-    let theirs = "# do not edit\n!include nix.custom.conf\n";
-    let tree = Tree::new().nix_conf(theirs).file("etc/nix/nix.custom.conf", "a = b\n");
+    let unedited = "# do not edit\n!include nix.custom.conf\n";
+    let tree = Tree::new().nix_conf(unedited).file("etc/nix/nix.custom.conf", "a = b\n");
     let tree = tree.program("usr/local/bin/determinate-nixd", "");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
-    assert_eq!(tree.text(NIX_CONF), theirs);
+    assert_eq!(tree.text(NIX_CONF), unedited);
     assert_eq!(tree.text("etc/nix/nix.custom.conf"), format!("a = b\n{LINE}\n"));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
@@ -230,7 +230,7 @@ fn a_custom_file_that_is_not_included_is_ignored() {
     round_trip(&tree, b"a = b\n", format!("a = b\n{LINE}\n").as_bytes());
 }
 
-/// The other name of the file keeps what it holds.
+/// The other name of the file keeps its content.
 #[sandboxed]
 fn a_hard_link_keeps_its_content() {
     let tree = Tree::new().nix_conf("a = b\n");

@@ -1,4 +1,4 @@
-//! nix.conf: our line comes and goes, and everything of the user's stays to the byte.
+//! Properties of the edits of nix.conf: our line is added and removed, and every byte of the user's lines is kept.
 
 use binfmt_nix::nix::conf::{INCLUDE_LINE, OWN_FILE_NAME, add_include, has_include, remove_include};
 use proptest::prelude::*;
@@ -23,8 +23,8 @@ const PIECES: &[&str] = &[
     "\\",
 ];
 
-/// The lines that are not ours, as they are.
-fn others(text: &[u8]) -> Vec<&[u8]> {
+/// The lines that are not ours, unchanged.
+fn other_lines(text: &[u8]) -> Vec<&[u8]> {
     let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !has_include(line, OWN_FILE_NAME));
     lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).filter(|line| !line.is_empty()).collect()
 }
@@ -39,7 +39,7 @@ proptest! {
         prop_assert!(has_include(&after.text, OWN_FILE_NAME));
         let back = remove_include(&after.text, after.newline_added);
         prop_assert!(!has_include(&back, OWN_FILE_NAME));
-        prop_assert_eq!(others(&back), others(&text));
+        prop_assert_eq!(other_lines(&back), other_lines(&text));
         if !has_include(&text, OWN_FILE_NAME) {
             prop_assert_eq!(back, text);
         }
@@ -48,14 +48,14 @@ proptest! {
     #[test]
     fn removing_the_include_keeps_other_lines(text in files(PIECES), newline_added: bool) {
         let after = remove_include(&text, newline_added);
-        prop_assert_eq!(others(&after), others(&text));
+        prop_assert_eq!(other_lines(&after), other_lines(&text));
         prop_assert_eq!(&remove_include(&after, false), &after);
         if !has_include(&text, OWN_FILE_NAME) {
             prop_assert_eq!(after, text);
         }
     }
 
-    /// Other people's lines come before and behind ours, and are still there when ours goes.
+    /// Lines of the user before and after ours are kept when ours is removed.
     #[test]
     fn removing_the_include_keeps_later_edits(before in files(PIECES), later in files(PIECES)) {
         prop_assume!(!has_include(&before, OWN_FILE_NAME) && !has_include(&later, OWN_FILE_NAME));

@@ -1,4 +1,5 @@
-//! A nix.conf that is somebody else's to write: it stays, its lines are printed, and all else is done.
+//! Files nix.conf that the tool must not write: the file is kept, the settings are printed, and everything else is
+//! done.
 
 use std::path::Path;
 
@@ -9,13 +10,14 @@ use crate::support::tree::{BOOT, NIX_CONF, OWN_CONF};
 
 const SETTING: &str = "extra-extra-platforms = aarch64-linux";
 
-/// Registered and proven, the lines shown, exit status 3; nix.conf as before. And the same again the second time.
+/// Checks that the system is registered and proven, the settings are printed, the exit status is 3 and nix.conf is
+/// kept; and the same for a second run.
 #[track_caller]
-fn left_alone(tree: &Tree, why: &str) {
+fn assert_kept(tree: &Tree, why: &str) {
     let nix_conf = || tree.snapshot_of("etc/nix");
     let before = (tree.snapshot(), nix_conf());
     let done = tree.register("aarch64").exits(3).prints("aarch64: registered, proven");
-    let done = done.says("nix.conf is left alone").says(why).says(SETTING);
+    let done = done.says("nix.conf is left as it is").says(why).says(SETTING);
     done.says("extra-sandbox-paths = /usr/local/libexec/binfmt-nix/qemu-aarch64?");
     assert_eq!(before.1, nix_conf());
     assert!(tree.runs("aarch64") && tree.exists(BOOT));
@@ -30,7 +32,7 @@ fn left_alone(tree: &Tree, why: &str) {
 fn a_link_into_the_store_is_kept() {
     let tree = Tree::new().file("nix/store/x-nix.conf", "a = b\n").mode("nix/store/x-nix.conf", 0o444);
     let tree = tree.without(NIX_CONF).link(NIX_CONF, "../../nix/store/x-nix.conf");
-    left_alone(&tree, "symbolic link");
+    assert_kept(&tree, "symbolic link");
     assert_eq!(tree.text("nix/store/x-nix.conf"), "a = b\n");
 }
 
@@ -48,20 +50,20 @@ fn a_link_as_its_directory_is_kept() {
 #[sandboxed]
 fn a_dangling_link_is_kept() {
     let tree = Tree::new().without(NIX_CONF).link(NIX_CONF, "/nix/store/gone-nix.conf");
-    left_alone(&tree, "symbolic link");
+    assert_kept(&tree, "symbolic link");
 }
 
 #[sandboxed]
 fn a_file_without_write_permission_is_kept() {
-    left_alone(&Tree::new().mode(NIX_CONF, 0o444), "read-only");
+    assert_kept(&Tree::new().mode(NIX_CONF, 0o444), "read-only");
 }
 
-/// Renaming over it gives EBUSY.
+/// Renaming another file to a mount point fails with EBUSY.
 #[sandboxed]
 fn a_mounted_file_is_kept() {
     let tree = Tree::new().file("srv/nix.conf", "a = b\n");
     bind(&tree.path("srv/nix.conf"), &tree.path(NIX_CONF), MsFlags::empty());
-    left_alone(&tree, "mount");
+    assert_kept(&tree, "mount");
     assert_eq!(tree.text("srv/nix.conf"), "a = b\n");
 }
 
@@ -69,7 +71,7 @@ fn a_mounted_file_is_kept() {
 fn a_read_only_directory_is_kept() {
     let tree = Tree::new();
     bind(&tree.path("etc/nix"), &tree.path("etc/nix"), MsFlags::MS_RDONLY);
-    left_alone(&tree, "read-only");
+    assert_kept(&tree, "read-only");
 }
 
 fn bind(from: &Path, to: &Path, flags: MsFlags) {
@@ -77,7 +79,7 @@ fn bind(from: &Path, to: &Path, flags: MsFlags) {
     mount(None::<&str>, to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags, None::<&str>).unwrap();
 }
 
-/// Nothing that Nix reads, and nothing that can be edited.
+/// Nix does not read a directory, and the tool cannot edit it.
 #[sandboxed]
 fn a_directory_instead_of_nix_conf_is_kept() {
     let tree = Tree::new().without(NIX_CONF).dir(NIX_CONF);
@@ -95,7 +97,7 @@ fn a_directory_instead_of_nix_conf_is_kept() {
     }
 }
 
-/// Our line went with the file to somebody else's place: it stays there, is told, and harms nobody.
+/// The file with our line was moved to the store: it stays there, is reported, and does no harm.
 #[sandboxed]
 fn a_file_that_became_a_link_is_kept() {
     let tree = Tree::new();

@@ -10,7 +10,7 @@ use crate::support::emulators::outside;
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 /// Checks that the file is refused with exit status 1, its path and this reason, and that only the lock changed.
 #[track_caller]
@@ -50,7 +50,7 @@ fn a_truncated_elf_is_refused() {
 
 #[sandboxed]
 fn a_bare_elf_header_is_refused() {
-    refused(&outside("header", &liar("x", Then::Crash)[..64]), "");
+    refused(&outside("header", &liar("x", LiarBehavior::Crash)[..64]), "");
 }
 
 #[sandboxed]
@@ -89,7 +89,7 @@ fn a_static_program_other_than_qemu_is_refused() {
 
 #[sandboxed]
 fn a_program_that_crashes_at_once_is_refused() {
-    let mut program = liar("", Then::Crash);
+    let mut program = liar("", LiarBehavior::Crash);
     program[0xb0..0xb2].copy_from_slice(&[0x0f, 0x0b]);
     refused(&outside("qemu-aarch64", &program), "--version ended with signal");
 }
@@ -106,7 +106,7 @@ fn a_malformed_version_text_is_refused() {
     ] {
         let tree = Tree::new();
         let before = tree.snapshot();
-        let file = outside("qemu-aarch64", &liar(text, Then::Crash));
+        let file = outside("qemu-aarch64", &liar(text, LiarBehavior::Crash));
         tree.register_by("aarch64", &file, &[]).exits(1).says("--version").omits("\x1b[2J");
         before.is_unchanged_in(&tree);
     }
@@ -114,22 +114,22 @@ fn a_malformed_version_text_is_refused() {
 
 /// Checks that an emulator with a good version text is registered, fails its test, and is removed from the table again.
 #[track_caller]
-fn found_out(then: Then, why: &str) {
+fn assert_rolled_back(behavior: LiarBehavior, why: &str) {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", then));
+    let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", behavior));
     tree.register_by("aarch64", &file, &[]).exits(1).says("taken out again").says(why).says("nothing was changed");
     before.is_restored_in(&tree);
 }
 
 #[sandboxed]
 fn an_emulator_that_crashes_on_programs_is_rolled_back() {
-    found_out(Then::Crash, "signal");
+    assert_rolled_back(LiarBehavior::Crash, "signal");
 }
 
 #[sandboxed]
 fn an_emulator_that_runs_nothing_is_rolled_back() {
-    found_out(Then::Shirk, "does not work");
+    assert_rolled_back(LiarBehavior::DoNothing, "does not work");
 }
 
 #[sandboxed]

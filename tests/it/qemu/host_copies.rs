@@ -4,13 +4,13 @@ use std::fs;
 
 use crate::support::output::Done;
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 const STATIC: &str = "usr/bin/qemu-aarch64-static";
 const PLAIN: &str = "usr/bin/qemu-aarch64";
 
 /// A machine with Debian's qemu-user.
-fn installed(path: &str) -> Tree {
+fn host_with_emulator(path: &str) -> Tree {
     let bytes = fs::read(qemu("aarch64")).unwrap();
     Tree::new().program(path, bytes)
 }
@@ -30,7 +30,7 @@ pub(crate) fn not_used(tree: &Tree, why: &str) {
 
 #[sandboxed]
 fn a_host_emulator_is_used_without_a_network() {
-    let tree = installed(STATIC);
+    let tree = host_with_emulator(STATIC);
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0).prints("aarch64: registered, proven");
     assert!(tree.runs("aarch64"));
@@ -41,7 +41,7 @@ fn a_host_emulator_is_used_without_a_network() {
 #[sandboxed]
 fn a_host_emulator_is_found_under_each_of_its_names() {
     for path in [STATIC, PLAIN, "usr/local/bin/qemu-aarch64-static", "usr/local/bin/qemu-aarch64"] {
-        let tree = installed(path);
+        let tree = host_with_emulator(path);
         let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
         assert_eq!(done["systems"][0]["source"], format!("/{path}"));
         tree.unregister("aarch64").exits(0);
@@ -50,7 +50,7 @@ fn a_host_emulator_is_found_under_each_of_its_names() {
 
 #[sandboxed]
 fn a_host_emulator_is_copied() {
-    let tree = installed(STATIC);
+    let tree = host_with_emulator(STATIC);
     from_the_host(&tree).exits(0);
     tree.remove(STATIC);
     assert!(tree.runs("aarch64"));
@@ -61,16 +61,16 @@ fn a_host_emulator_is_copied() {
 
 #[sandboxed]
 fn the_newest_release_is_chosen() {
-    let tree = installed(PLAIN).program(STATIC, liar("qemu-aarch64 version 9.2.4", Then::Crash));
+    let tree = host_with_emulator(PLAIN).program(STATIC, liar("qemu-aarch64 version 9.2.4", LiarBehavior::Crash));
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], format!("/{PLAIN}"));
 }
 
 #[sandboxed]
 fn an_installed_copy_has_priority_over_newer_host_emulators() {
-    let tree = installed(STATIC);
+    let tree = host_with_emulator(STATIC);
     from_the_host(&tree).exits(0);
-    tree.write(STATIC, liar("qemu-aarch64 version 99.0.0", Then::Crash));
+    tree.write(STATIC, liar("qemu-aarch64 version 99.0.0", LiarBehavior::Crash));
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
     before.is_unchanged_in(&tree);
@@ -83,29 +83,29 @@ fn a_host_without_emulators_is_reported() {
 
 #[sandboxed]
 fn an_emulator_writable_by_other_users_is_refused() {
-    not_used(&installed(STATIC).mode(STATIC, 0o757), "may be written by others");
+    not_used(&host_with_emulator(STATIC).mode(STATIC, 0o757), "may be written by others");
 }
 
 #[sandboxed]
 fn a_group_writable_emulator_is_refused() {
-    not_used(&installed(STATIC).mode(STATIC, 0o775), "may be written by others");
+    not_used(&host_with_emulator(STATIC).mode(STATIC, 0o775), "may be written by others");
 }
 
 #[sandboxed]
 fn an_emulator_in_a_writable_directory_is_refused() {
-    not_used(&installed(STATIC).mode("usr/bin", 0o777), "usr/bin may be written by others");
-    not_used(&installed(STATIC).mode("usr", 0o777), "usr may be written by others");
+    not_used(&host_with_emulator(STATIC).mode("usr/bin", 0o777), "usr/bin may be written by others");
+    not_used(&host_with_emulator(STATIC).mode("usr", 0o777), "usr may be written by others");
 }
 
 #[sandboxed]
 fn an_emulator_owned_by_another_user_is_refused() {
-    not_used(&installed(STATIC).owner(STATIC, 1000), "user 1000");
-    not_used(&installed(STATIC).owner("usr/bin", 1000), "user 1000");
+    not_used(&host_with_emulator(STATIC).owner(STATIC, 1000), "user 1000");
+    not_used(&host_with_emulator(STATIC).owner("usr/bin", 1000), "user 1000");
 }
 
 #[sandboxed]
 fn an_emulator_of_an_old_release_is_refused() {
-    not_used(&Tree::new().program(STATIC, liar("qemu-aarch64 version 6.2.0", Then::Crash)), "6.2.0");
+    not_used(&Tree::new().program(STATIC, liar("qemu-aarch64 version 6.2.0", LiarBehavior::Crash)), "6.2.0");
 }
 
 #[sandboxed]
@@ -133,7 +133,9 @@ fn a_link_outside_the_tree_is_refused() {
 
 #[sandboxed]
 fn a_good_emulator_is_chosen_beside_a_bad_one() {
-    let tree = installed(PLAIN).program(STATIC, liar("qemu-aarch64 version 99.0.0", Then::Crash)).mode(STATIC, 0o777);
+    let tree = host_with_emulator(PLAIN)
+        .program(STATIC, liar("qemu-aarch64 version 99.0.0", LiarBehavior::Crash))
+        .mode(STATIC, 0o777);
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], format!("/{PLAIN}"));
 }
@@ -167,7 +169,7 @@ fn a_target_directory_of_another_user_is_refused() {
 
 #[sandboxed]
 fn a_foreign_file_at_the_target_path_is_kept() {
-    let tree = installed(STATIC).program(EMULATOR, "something");
+    let tree = host_with_emulator(STATIC).program(EMULATOR, "something");
     let before = tree.snapshot();
     from_the_host(&tree).exits(3).says(EMULATOR);
     tree.register("aarch64").exits(3).says(EMULATOR);

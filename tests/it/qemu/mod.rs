@@ -1,3 +1,5 @@
+//! Emulators of QEMU: where they come from, and how each source is verified.
+
 pub(crate) mod archive;
 pub(crate) mod catalog;
 pub(crate) mod debian;

@@ -8,7 +8,7 @@ use crate::support::emulators::busybox;
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 use crate::binfmt::userns::{joe, memory, shown};
 use crate::qemu::host_copies::not_used;
@@ -31,7 +31,7 @@ fn with_profile(tree: Tree) -> Tree {
 }
 
 #[track_caller]
-fn taken(tree: &Tree, path: &str) -> Done {
+fn assert_installs_from(tree: &Tree, path: &str) -> Done {
     let done = tree.run(&["register", "aarch64", "--source", "host", "--json"]).exits(0);
     assert_eq!(done.json()["systems"][0]["source"], path);
     assert!(tree.runs("aarch64"));
@@ -42,7 +42,7 @@ fn taken(tree: &Tree, path: &str) -> Done {
 fn an_emulator_in_the_default_nix_profile_is_used() {
     let tree = with_profile(store());
     let before = tree.snapshot();
-    taken(&tree, &format!("/{PROFILE}"));
+    assert_installs_from(&tree, &format!("/{PROFILE}"));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
     tree.run(&["register", "aarch64"]).exits(0);
@@ -55,14 +55,14 @@ fn an_emulator_in_a_guix_profile_is_used() {
     let tree = Tree::new().program(&format!("{output}/qemu-aarch64"), fs::read(qemu("aarch64")).unwrap());
     let tree =
         tree.dir("run/current-system/profile").link("run/current-system/profile/bin", &format!("/tree/{output}"));
-    taken(&tree, "/run/current-system/profile/bin/qemu-aarch64");
+    assert_installs_from(&tree, "/run/current-system/profile/bin/qemu-aarch64");
 }
 
 #[sandboxed]
 fn an_emulator_in_a_profile_of_root_is_used() {
     for profile in ["root/.nix-profile", "root/.local/state/nix/profile", "run/current-system/sw"] {
         let tree = store().dir(profile).without(profile).link(profile, &format!("/tree/{OUTPUT}"));
-        taken(&tree, &format!("/{profile}/bin/qemu-aarch64"));
+        assert_installs_from(&tree, &format!("/{profile}/bin/qemu-aarch64"));
         tree.unregister("aarch64").exits(0);
     }
 }
@@ -77,8 +77,8 @@ fn the_profile_of_a_user_is_ignored_for_root() {
     // The file belongs to root, like everything that a profile leads to, and has a name that is not searched for.
     fs::copy(qemu("aarch64"), "/usr/local/bin/emulator").unwrap();
     symlink("/usr/local/bin/emulator", profile.join("bin/qemu-aarch64")).unwrap();
-    for his in [profile.clone(), profile.join("bin"), profile.join("bin/qemu-aarch64")] {
-        lchown(his, Some(1000), Some(1000)).unwrap();
+    for link in [profile.clone(), profile.join("bin"), profile.join("bin/qemu-aarch64")] {
+        lchown(link, Some(1000), Some(1000)).unwrap();
     }
     command.args(["run", "-s", "aarch64", "--source", "host", "--"]).arg(shown(&busybox())).args(["uname", "-m"]);
     Done::from(command.output().unwrap()).exits(0).prints("aarch64");
@@ -134,7 +134,7 @@ fn links_of_update_alternatives_are_followed() {
     let tree = Tree::new().program(program, fs::read(qemu("aarch64")).unwrap());
     let tree = tree.link("usr/bin/qemu-aarch64-static", "../../etc/alternatives/qemu").dir("etc/alternatives");
     let tree = tree.link("etc/alternatives/qemu", &format!("/tree/{program}"));
-    taken(&tree, "/usr/bin/qemu-aarch64-static");
+    assert_installs_from(&tree, "/usr/bin/qemu-aarch64-static");
 }
 
 #[sandboxed]
@@ -144,7 +144,7 @@ fn a_circular_link_is_reported() {
 }
 
 /// A machine with an entry of a package that installs its emulators outside of the search path.
-fn others() -> Tree {
+fn foreign_entry() -> Tree {
     let theirs = "usr/libexec/qemu-binfmt/aarch64-binfmt-P";
     let tree = Tree::new().mounted().program(theirs, fs::read(qemu("aarch64")).unwrap());
     let entry = line("qemu-aarch64", "aarch64", &tree.path(theirs), "P");
@@ -153,7 +153,7 @@ fn others() -> Tree {
 
 #[sandboxed]
 fn source_host_uses_the_interpreter_of_a_foreign_entry() {
-    let tree = others();
+    let tree = foreign_entry();
     let done = tree.run(&["register", "aarch64", "--source", "host", "--force", "--json"]).exits(0).json();
     assert_eq!(done["systems"][0]["source"], "/usr/libexec/qemu-binfmt/aarch64-binfmt-P");
     assert!(tree.runs("aarch64"));
@@ -161,7 +161,7 @@ fn source_host_uses_the_interpreter_of_a_foreign_entry() {
 
 #[sandboxed]
 fn a_foreign_entry_is_not_searched_by_default() {
-    let done = others().run(&["register", "aarch64", "--force", "--dry-run", "--json"]).exits(0).json();
+    let done = foreign_entry().run(&["register", "aarch64", "--force", "--dry-run", "--json"]).exits(0).json();
     assert!(done["systems"][0]["source"].as_str().unwrap().contains(".deb of Debian"));
 }
 
@@ -169,16 +169,16 @@ fn a_foreign_entry_is_not_searched_by_default() {
 fn the_first_of_equal_releases_is_chosen() {
     let bytes = fs::read(qemu("aarch64")).unwrap();
     let tree = with_profile(store()).program("usr/local/bin/qemu-aarch64", &bytes);
-    taken(&tree, &format!("/{PROFILE}"));
+    assert_installs_from(&tree, &format!("/{PROFILE}"));
     tree.unregister("aarch64").exits(0);
     let tree = tree.program("usr/bin/qemu-aarch64-static", &bytes);
-    taken(&tree, "/usr/bin/qemu-aarch64-static");
+    assert_installs_from(&tree, "/usr/bin/qemu-aarch64-static");
 }
 
 #[sandboxed]
 fn the_choice_among_candidates_is_explained() {
     let tree = with_profile(store())
-        .program("usr/bin/qemu-aarch64", liar("qemu-aarch64 version 9.2.4", Then::Crash))
+        .program("usr/bin/qemu-aarch64", liar("qemu-aarch64 version 9.2.4", LiarBehavior::Crash))
         .program("usr/bin/qemu-aarch64-static", "#!/bin/sh\n")
         .program("usr/local/bin/qemu-aarch64", fs::read(qemu("aarch64")).unwrap());
     let done = tree.run(&["register", "aarch64", "--source", "host", "--dry-run"]).exits(0);
@@ -203,7 +203,7 @@ fn of_release(system: &str, version: &str) -> Tree {
 
 /// A program whose type says that it can be loaded at any address. It needs no particular address.
 fn movable(version: &str) -> Vec<u8> {
-    let mut program = liar(version, Then::Crash);
+    let mut program = liar(version, LiarBehavior::Crash);
     program[16] = 3; // ET_DYN
     program
 }
@@ -228,7 +228,7 @@ fn a_release_that_aborts_on_zeroed_data_is_refused() {
 #[sandboxed]
 fn an_old_release_at_a_fixed_address_is_refused() {
     let version = "qemu-aarch64 version 7.2.9 (Debian 1:7.2+dfsg-7+deb12u5)";
-    let fixed = Tree::new().program("usr/bin/qemu-aarch64-static", liar(version, Then::Crash));
+    let fixed = Tree::new().program("usr/bin/qemu-aarch64-static", liar(version, LiarBehavior::Crash));
     not_used(&fixed, "QEMU 7.2.9 is linked at a fixed address");
     not_used(&fixed, "https://bugs.debian.org/1087822");
     of_release("aarch64", "7.2.22").run(&["register", "aarch64", "--source", "host", "-n"]).exits(0);

@@ -1,4 +1,4 @@
-//! What others do to the entry itself between `register` and `unregister`.
+//! Changes of other tools to the entry, the table and our directories between `register` and `unregister`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,20 +18,20 @@ fn a_foreign_entry_with_our_name_is_kept() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "-1");
-    let theirs = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
-    tree.enter(&theirs);
+    let foreign = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
+    tree.enter(&foreign);
     let table = tree.table();
-    tree.register("aarch64").exits(3).says("theirs: :qemu-aarch64:");
+    tree.register("aarch64").exits(3).says("existing: :qemu-aarch64:");
     tree.unregister("aarch64").exits(3).says("qemu-aarch64").says("left as it is");
     assert_eq!(tree.table(), table);
     assert!(!tree.exists(EMULATOR));
-    // It is said once; nothing of ours is left, and nothing is remembered.
+    // The second run has nothing to report: none of our files is left, and no record.
     tree.unregister("all").exits(0);
     tree.write_kernel("qemu-aarch64", "-1");
     before.is_restored_in(&tree);
 }
 
-/// As systemd-binfmt does it from our boot file.
+/// systemd-binfmt registers this entry from our boot file.
 #[sandboxed]
 fn an_identical_entry_of_systemd_binfmt_counts_as_ours() {
     let tree = Tree::new();
@@ -57,7 +57,7 @@ fn an_unmounted_table_is_mounted_again_and_restored() {
     before.is_restored_in(&tree);
 }
 
-/// All mounts of a namespace show one table, so what was made there is there; their mount stays.
+/// All mounts of a user namespace show one table, so the entry is in the new mount too; the other tool's mount stays.
 #[sandboxed]
 fn a_table_mounted_by_another_tool_stays_mounted() {
     let tree = Tree::new();
@@ -74,10 +74,10 @@ fn foreign_files_in_our_directories_are_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.write("usr/local/libexec/binfmt-nix/theirs", "x");
-    tree.write("etc/binfmt.d/theirs.conf", "# x\n");
+    tree.write("etc/binfmt.d/foreign.conf", "# x\n");
     tree.write("var/lib/binfmt-nix/theirs", "x");
     tree.unregister("aarch64").exits(0);
-    for path in ["usr/local/libexec/binfmt-nix/theirs", "etc/binfmt.d/theirs.conf", "var/lib/binfmt-nix/theirs"] {
+    for path in ["usr/local/libexec/binfmt-nix/theirs", "etc/binfmt.d/foreign.conf", "var/lib/binfmt-nix/theirs"] {
         assert!(tree.exists(path), "{path}");
     }
     assert!(!tree.exists(EMULATOR) && !tree.exists(RECEIPT));
@@ -95,10 +95,10 @@ fn unregister_all_keeps_an_edited_boot_rule_and_removes_the_rest() {
     assert!(tree.exists(boot) && !tree.exists("usr/local/libexec/binfmt-nix"));
 }
 
-/// The text of an entry has another length then; halves of two of them would be another entry's.
+/// The text of a disabled entry has another length, so two reads of one entry could give parts of different texts.
 #[sandboxed]
 fn an_entry_is_read_whole_while_it_is_disabled_and_enabled() {
-    const LOOKS: usize = 20_000;
+    const READS: usize = 20_000;
     let entry = line("qemu-aarch64", "aarch64", "/a/way/that/is/longer/than/the/first/piece".as_ref(), "");
     let tree = Tree::new().mounted().entry(&entry);
     let host = Host::new(&tree.path("")).unwrap();
@@ -111,20 +111,20 @@ fn an_entry_is_read_whole_while_it_is_disabled_and_enabled() {
                 tree.write_kernel("qemu-aarch64", "1");
             }
         });
-        let torn = (0..LOOKS).filter(|_| {
+        let torn = (0..READS).filter(|_| {
             let table = table::read_table(&host).unwrap();
             table.find_entry("qemu-aarch64").is_none_or(|found| found.rule != rule)
         });
         let torn = torn.count();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(torn, 0, "of {LOOKS} looks");
+        assert_eq!(torn, 0, "of {READS} tables");
     });
 }
 
-/// A table with entries is never seen as an empty one: who believed that would register them again.
+/// If a table with entries was read as an empty one, the entries would be registered again.
 #[sandboxed]
 fn a_table_is_never_read_as_empty_while_it_is_mounted_again() {
-    const LOOKS: usize = 20_000;
+    const READS: usize = 20_000;
     let entry = line("qemu-aarch64", "aarch64", "/not/there".as_ref(), "");
     let tree = Tree::new().mounted().entry(&entry);
     let host = Host::new(&tree.path("")).unwrap();
@@ -138,10 +138,10 @@ fn a_table_is_never_read_as_empty_while_it_is_mounted_again() {
                 mount(none, &table, Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
             }
         });
-        let looks = (0..LOOKS).map(|_| table::read_table(&host).unwrap());
-        let torn = looks.filter(|look| matches!(look, Table::Mounted { .. }) && look.is_empty()).count();
+        let tables = (0..READS).map(|_| table::read_table(&host).unwrap());
+        let torn = tables.filter(|table| matches!(table, Table::Mounted { .. }) && table.is_empty()).count();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(torn, 0, "of {LOOKS} looks");
+        assert_eq!(torn, 0, "of {READS} tables");
     });
     drop(kept);
 }

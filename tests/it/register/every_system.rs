@@ -1,4 +1,4 @@
-//! `all`: every system that this machine does not run by itself.
+//! `register all`: every system that this machine does not run natively.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn with_all() -> (Tree, Vec<&'static str>) {
 #[sandboxed]
 fn all_systems_are_registered_and_unregistered() {
     let (tree, targets) = with_all();
-    // One that somebody else has, and not well: it is passed over, and told.
+    // A bad entry of another tool for one system: that system is skipped and reported.
     let tree = tree.mounted().entry(&line("theirs", "riscv64", "/bin/true".as_ref(), ""));
     let before = tree.snapshot();
     let done = tree.run(&["register", "all", "--source", "host", "--json"]).exits(3).json();
@@ -34,7 +34,7 @@ fn all_systems_are_registered_and_unregistered() {
         assert_eq!((&system["registered"], &system["proven"]), (&true.into(), &true.into()), "{system:#}");
     }
     let passed_over = done["notes"].as_array().unwrap().iter().filter(|note| note.to_string().contains("natively"));
-    // The host itself, and i386 where its kernel runs it.
+    // The host's own system, and i386 where the kernel runs it.
     let natives = passed_over.count();
     assert!(natives == 1 || natives == 2);
     assert_eq!(systems.len(), targets.len() + 1 - 1 - natives);
@@ -52,7 +52,7 @@ fn all_systems_are_registered_and_unregistered() {
     before.is_restored_in(&tree);
 }
 
-/// "Registered, not proven" is said of none of them.
+/// No system is reported as "registered, not proven".
 #[sandboxed]
 fn every_registered_system_passes_every_proof() {
     usual_proc();
@@ -73,7 +73,7 @@ fn every_registered_system_passes_every_proof() {
     assert!(lines[1..].iter().all(|line| line.contains(" works ")) && lines.iter().all(|line| line.len() <= 80));
 }
 
-/// What is refused is refused whole: no emulator without its entry.
+/// A refused system is refused completely: no emulator without its entry.
 #[sandboxed]
 fn a_system_with_a_foreign_boot_rule_is_not_registered() {
     let (tree, _) = with_all();

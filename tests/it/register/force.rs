@@ -1,8 +1,9 @@
-//! `--force`: ours goes in above theirs, which stay, and are back when ours goes.
+//! `--force`: our entry takes precedence over other tools' entries, which stay and take effect again when ours is
+//! removed.
 
 use binfmt_magic::Rule;
 
-use crate::register::conflicts::{THEIR_BOOT, distribution};
+use crate::register::conflicts::{FOREIGN_BOOT_FILE, distribution};
 use crate::support::Tree;
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR};
@@ -24,8 +25,8 @@ fn force_adds_an_entry_above_one_with_its_name() {
 
 #[sandboxed]
 fn force_adds_an_entry_above_one_with_another_name() {
-    let theirs = line("arm64", "aarch64", "/bin/true".as_ref(), "");
-    let tree = Tree::new().mounted().entry(&theirs);
+    let foreign = line("arm64", "aarch64", "/bin/true".as_ref(), "");
+    let tree = Tree::new().mounted().entry(&foreign);
     let before = tree.snapshot();
     tree.register("aarch64").exits(3).says("arm64");
     tree.register_with("aarch64", &["--force"]).exits(0).prints("entry qemu-aarch64");
@@ -55,7 +56,7 @@ fn forcing_again_changes_nothing() {
     before.is_unchanged_in(&tree);
 }
 
-/// Ours is above theirs: nobody is in the way of anybody.
+/// Our entry precedes the other one, so there is no conflict.
 #[sandboxed]
 fn registering_again_without_force_changes_nothing() {
     let tree = distribution("P");
@@ -70,24 +71,24 @@ fn a_later_foreign_entry_is_reported_and_force_restores_precedence() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
-    let theirs = line("later", "aarch64", "/bin/true".as_ref(), "");
-    tree.enter(&theirs);
+    let foreign = line("later", "aarch64", "/bin/true".as_ref(), "");
+    tree.enter(&foreign);
     tree.register("aarch64").exits(3).says("later");
     tree.register_with("aarch64", &["--force"]).exits(0);
     assert_eq!(tree.entries(), ["qemu-aarch64", "later"]);
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0).says("stays");
     assert_eq!(tree.entries(), ["later"]);
-    // The mount that we made holds their entry, so it stays; and goes with it.
+    // The mount that we made has the other tool's entry, so it stays until that entry is removed.
     tree.write_kernel("later", "-1");
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
 }
 
-/// Not the host's own, not a file that is not ours, not a bad emulator.
+/// Force neither registers the host's own system, nor replaces a foreign file, nor accepts a bad emulator.
 #[sandboxed]
 fn force_does_not_override_other_checks() {
-    let tree = Tree::new().file(BOOT, "# somebody's\n").file(THEIR_BOOT, "");
+    let tree = Tree::new().file(BOOT, "# another tool's\n").file(FOREIGN_BOOT_FILE, "");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--force"]).exits(3).says(BOOT);
     tree.run(&["register", std::env::consts::ARCH, "--force"]).exits(2);

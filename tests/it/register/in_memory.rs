@@ -1,4 +1,4 @@
-//! `register --in-memory`: nothing but the kernel's table changes.
+//! `register --in-memory`: only the kernel's table changes.
 
 use nix::mount::{MsFlags, mount};
 
@@ -28,7 +28,7 @@ fn a_registration_in_memory_writes_no_file() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "aarch64\n");
 }
 
-/// All of the tree but /run and the table.
+/// Everything in the tree but /run and the table is read-only.
 #[sandboxed]
 fn a_registration_in_memory_works_on_read_only_file_systems() {
     let tree = Tree::new().mounted();
@@ -90,8 +90,8 @@ fn a_registration_with_files_makes_one_in_memory_unnecessary() {
 
 #[sandboxed]
 fn a_foreign_entry_in_conflict_is_reported_unless_forced() {
-    let theirs = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
-    let tree = Tree::new().mounted().entry(theirs);
+    let foreign = ":theirs:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00::/bin/true:";
+    let tree = Tree::new().mounted().entry(foreign);
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--in-memory"]).exits(3).says("theirs").says("--force");
     before.is_unchanged_in(&tree);
@@ -105,7 +105,7 @@ fn a_foreign_entry_in_conflict_is_reported_unless_forced() {
 fn a_bad_emulator_is_rejected() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::LiarBehavior::Crash);
     let liar = crate::support::emulators::outside("liar", &liar);
     tree.register_by("aarch64", &liar, &["--in-memory"]).exits(1).says("does not work");
     before.is_restored_in(&tree);
@@ -128,7 +128,7 @@ fn options_that_contradict_in_memory_are_rejected() {
     Tree::new().run(&args).exits(2);
 }
 
-/// Flag C is what was asked for last; in between, nothing is lost.
+/// The last registration decides on flag C; in between, the system stays registered.
 #[sandboxed]
 fn flag_c_follows_the_last_registration() {
     let tree = Tree::new().mounted();
@@ -136,7 +136,7 @@ fn flag_c_follows_the_last_registration() {
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
     tree.register_with("aarch64", &["--in-memory", "--credentials"])
         .exits(0)
-        .says("instead of ours of that name")
+        .says("replacing the current entry")
         .says("flag C:");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
     tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(0).prints("runs already");
@@ -151,7 +151,7 @@ fn flag_c_follows_the_last_registration() {
 fn a_bad_emulator_does_not_replace_a_good_one() {
     let tree = Tree::new().mounted();
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
-    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::Then::Crash);
+    let liar = crate::support::liar("qemu-aarch64 version 10.0.13", crate::support::LiarBehavior::Crash);
     let liar = crate::support::emulators::outside("liar", &liar);
     tree.register_by("aarch64", &liar, &["--in-memory", "--credentials"]).exits(1).says("does not work");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "PF".to_owned()));
@@ -169,7 +169,8 @@ fn a_registration_with_files_is_not_replaced() {
     before.is_unchanged_in(&tree);
 }
 
-/// Somebody else's entry has its interpreter in another mount namespace, the machine's say: what counts is that it runs.
+/// The interpreter of a foreign entry may be in another mount namespace, such as the machine's own: the check is that
+/// the entry works.
 #[sandboxed]
 fn a_working_foreign_entry_is_used() {
     let emulator = crate::support::emulators::outside("theirs", &std::fs::read(qemu("aarch64")).unwrap());
@@ -182,23 +183,23 @@ fn a_working_foreign_entry_is_used() {
     before.is_unchanged_in(&tree);
 }
 
-/// Where the table is not seen when it is looked at, as while QEMU is unpacked, the name may be taken by an entry that
-/// reads like ours.
+/// While the table is hidden, as it can be while QEMU is unpacked, another tool may register an entry with our name
+/// that looks like ours.
 #[sandboxed]
 fn an_entry_added_behind_a_hidden_table_is_not_replaced() {
     let tree = Tree::new().mounted().dir("kept");
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
-    let theirs = tree.table();
+    let foreign = tree.table();
     let none = None::<&str>;
     mount(none, &tree.path("kept"), Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
     tree.unmount();
-    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name exists");
+    tree.register_with("aarch64", &["--in-memory"]).exits(1).says("an entry of that name already exists");
     assert!(tree.is_mounted());
-    assert_eq!(tree.table(), theirs);
+    assert_eq!(tree.table(), foreign);
     assert!(tree.runs("aarch64"));
 }
 
-/// As in an image that has some.
+/// An image can have a few emulators installed.
 #[sandboxed]
 fn all_registers_every_installed_emulator() {
     let tree = Tree::new().mounted().program("usr/bin/qemu-aarch64", std::fs::read(qemu("aarch64")).unwrap());

@@ -1,4 +1,4 @@
-//! One command, and programs of another system run; another one, and it is as if nothing had been.
+//! `register` and `unregister` from start to end: programs of another system run, and then every byte is restored.
 
 use std::fs;
 use std::path::Path;
@@ -73,13 +73,13 @@ fn a_real_program_runs_in_an_empty_chroot() {
     let busybox = busybox();
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    let room = Path::new(SCRATCH).join("room");
-    fs::create_dir(&room).unwrap();
-    fs::copy(&busybox, room.join("busybox")).unwrap();
-    // Busybox looks at argv[0] to know what to be.
-    let output = itself("chroot").unwrap().arg(&room).args(["/busybox", "pwd"]).output().unwrap();
+    let chroot = Path::new(SCRATCH).join("room");
+    fs::create_dir(&chroot).unwrap();
+    fs::copy(&busybox, chroot.join("busybox")).unwrap();
+    // Busybox chooses its applet by argv[0].
+    let output = itself("chroot").unwrap().arg(&chroot).args(["/busybox", "pwd"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "/\n", "{output:?}");
-    let output = Command::new(room.join("busybox")).args(["uname", "-m"]).output().unwrap();
+    let output = Command::new(chroot.join("busybox")).args(["uname", "-m"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "aarch64\n", "{output:?}");
 }
 
@@ -107,9 +107,9 @@ fn register_configures_nix() {
 fn every_nix_system_of_a_guest_is_configured() {
     let tree = Tree::new();
     tree.register("arm").exits(0);
-    let told = tree.settings()[0].clone();
+    let platforms = tree.settings()[0].clone();
     for system in ["armv7l-linux", "armv6l-linux", "armv5tel-linux"] {
-        assert!(told.split(' ').any(|word| word == system), "{system} is not in {told}");
+        assert!(platforms.split(' ').any(|word| word == system), "{system} is not in {platforms}");
     }
 }
 
@@ -120,7 +120,7 @@ fn registering_again_changes_nothing() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).prints("aarch64: already registered, proven").omits("undo with");
     before.is_unchanged_in(&tree);
-    // Without --qemu it is the same: the installed copy is looked at first.
+    // Without --qemu the result is the same: the installed copy is the first candidate.
     tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
     before.is_unchanged_in(&tree);
 }
@@ -200,7 +200,7 @@ fn directories_that_existed_before_stay() {
     before.is_restored_in(&tree);
 }
 
-/// What `systemctl restart systemd-binfmt` does first.
+/// `systemctl restart systemd-binfmt` starts with this.
 #[sandboxed]
 fn register_restores_the_entry_after_a_flush() {
     let tree = Tree::new();

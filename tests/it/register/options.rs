@@ -1,4 +1,4 @@
-//! What the switches of `register` change.
+//! The options of `register`.
 
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF};
@@ -38,7 +38,7 @@ fn a_dry_run_without_a_change_reports_nothing_to_do() {
     before.is_untouched_in(&tree);
 }
 
-/// The same verbs on the same things, in the same order.
+/// The plan has the same verbs and objects as the run, in the same order.
 #[sandboxed]
 fn a_dry_run_shows_the_steps_of_the_run() {
     let tree = Tree::new();
@@ -50,7 +50,7 @@ fn a_dry_run_shows_the_steps_of_the_run() {
 
 #[sandboxed]
 fn a_dry_run_reports_the_errors_of_the_run() {
-    let tree = Tree::new().file(BOOT, "# somebody's\n");
+    let tree = Tree::new().file(BOOT, "# another tool's\n");
     let before = tree.snapshot();
     tree.register_with("aarch64", &["--dry-run"]).exits(3).says(BOOT);
     tree.run(&["register", "x86_64", "--dry-run"]).exits(2);
@@ -87,9 +87,9 @@ fn nix_can_be_configured_later() {
     tree.register_with("aarch64", &["--no-nix"]).exits(0);
     tree.run(&["register", "aarch64"]).exits(0);
     assert_eq!(tree.settings()[0], "extra-extra-platforms = aarch64-linux");
-    let told = tree.snapshot();
+    let configured = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0);
-    told.is_unchanged_in(&tree);
+    configured.is_unchanged_in(&tree);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
 }
@@ -97,7 +97,7 @@ fn nix_can_be_configured_later() {
 #[sandboxed]
 fn a_host_without_nix_gets_a_note() {
     let tree = Tree::without_nix();
-    tree.register("aarch64").exits(0).says("no trace of Nix").says("--nix");
+    tree.register("aarch64").exits(0).says("Nix was not found").says("--nix");
     assert!(!tree.exists("etc/nix"));
     assert!(tree.runs("aarch64"));
 }

@@ -1,4 +1,5 @@
-//! Receipts: what is let through names nothing but our own things, as `unregister` takes away what it names, as root.
+//! Properties of receipts: an accepted one names only our own artifacts, because `unregister` removes what it names,
+//! as root.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,25 +14,25 @@ use serde_json::{Value, json};
 use crate::support::config;
 use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
 
-/// What `register` wrote on real machines.
+/// Receipts that `register` wrote on real machines.
 const REAL: [&str; 2] =
     [include_str!("../../fuzz/corpus/receipt/two-systems"), include_str!("../../fuzz/corpus/receipt/adopted")];
 
 static VALUES: LazyLock<Vec<Value>> =
     LazyLock::new(|| REAL.iter().map(|text| serde_json::from_str(text).unwrap()).collect());
 
-fn read(value: &Value) -> Option<Receipt> {
+fn parse_receipt(value: &Value) -> Option<Receipt> {
     Receipt::parse(value.to_string().as_bytes()).ok()
 }
 
-/// Every file and directory that this tool ever makes.
+/// Every file and directory that this tool can create.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
     let files = Arch::ALL.iter().flat_map(|arch| [paths::interpreter_path(arch), paths::boot_rule(arch)]);
     let shared = paths::NIX_CONFS.iter().chain([&paths::NIX_OWN_CONF]).map(PathBuf::from);
     files.chain(shared).chain(paths::managed_dirs().map(Path::to_owned)).collect()
 });
 
-fn check(receipt: &Receipt) {
+fn assert_only_own_artifacts(receipt: &Receipt) {
     for record in &receipt.records {
         match &record.made {
             Artifact::Entry { name, .. } => {
@@ -47,7 +48,7 @@ fn check(receipt: &Receipt) {
 
 #[test]
 fn real_receipts_are_accepted() {
-    VALUES.iter().for_each(|value| check(&read(value).unwrap()));
+    VALUES.iter().for_each(|value| assert_only_own_artifacts(&parse_receipt(value).unwrap()));
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn paths_of_other_files_are_rejected() {
                 "/usr/local/libexec/binfmt-nix/../../bin/sh".to_owned(),
                 "/home".to_owned(),
             ] {
-                assert!(read(&with(whole, &place, json!(path))).is_none(), "{place}: {path}");
+                assert!(parse_receipt(&with(whole, &place, json!(path))).is_none(), "{place}: {path}");
                 tried += 1;
             }
         }
@@ -82,15 +83,15 @@ fn absurd_values_are_rejected_or_harmless() {
     for whole in VALUES.iter() {
         for place in places(whole) {
             for value in absurd().into_iter().chain(numbers()) {
-                if let Some(receipt) = read(&with(whole, &place, value)) {
-                    check(&receipt);
+                if let Some(receipt) = parse_receipt(&with(whole, &place, value)) {
+                    assert_only_own_artifacts(&receipt);
                 }
             }
         }
-        // One system's things under another's name.
+        // Artifacts of one system under the name of another.
         for place in places(whole).into_iter().filter(|place| place.ends_with("/target")) {
-            assert!(read(&with(whole, &place, json!("riscv64"))).is_none(), "{place}");
-            assert!(read(&with(whole, &place, json!(null))).is_none(), "{place}");
+            assert!(parse_receipt(&with(whole, &place, json!("riscv64"))).is_none(), "{place}");
+            assert!(parse_receipt(&with(whole, &place, json!(null))).is_none(), "{place}");
         }
     }
 }
@@ -99,9 +100,9 @@ fn absurd_values_are_rejected_or_harmless() {
 fn duplicate_and_unknown_fields_are_rejected() {
     for (whole, text) in VALUES.iter().zip(REAL) {
         for changed in lacking_and_odd(whole) {
-            if let Some(receipt) = read(&changed) {
-                // A target, a seal or an id may be left out; a system need not be listed.
-                check(&receipt);
+            if let Some(receipt) = parse_receipt(&changed) {
+                // A target, a seal or an id may be missing, and a system need not be listed.
+                assert_only_own_artifacts(&receipt);
                 assert!(changed.get("more").is_none(), "{changed}");
             }
         }
@@ -125,8 +126,8 @@ proptest! {
 
     #[test]
     fn accepted_receipts_name_only_our_artifacts(value in prop_oneof![damaged(&VALUES[0]), damaged(&VALUES[1])]) {
-        if let Some(receipt) = read(&value) {
-            check(&receipt);
+        if let Some(receipt) = parse_receipt(&value) {
+            assert_only_own_artifacts(&receipt);
         }
     }
 }

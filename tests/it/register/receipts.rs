@@ -1,4 +1,5 @@
-//! A receipt that cannot be read: it is refused with the way out, and nothing is changed; and what interrupted runs leave.
+//! Receipts that cannot be read, which are rejected with help and without a change; and the records of interrupted
+//! runs.
 
 use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, OWN_CONF, RECEIPT};
 
-/// A machine on which aarch64 is registered, and the receipt says this.
+/// A machine on which aarch64 is registered, with this text as its receipt.
 fn with_receipt(text: impl AsRef<[u8]>) -> Tree {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
@@ -15,7 +16,7 @@ fn with_receipt(text: impl AsRef<[u8]>) -> Tree {
 }
 
 #[track_caller]
-fn refused(tree: &Tree, why: &str) {
+fn assert_rejected(tree: &Tree, why: &str) {
     let before = tree.snapshot();
     let commands: [&[&str]; 4] =
         [&["register", "aarch64"], &["register", "riscv64"], &["unregister", "aarch64"], &["unregister", "all"]];
@@ -30,16 +31,16 @@ fn refused(tree: &Tree, why: &str) {
     assert!(tree.runs("aarch64"));
 }
 
-const WAY_OUT: &str = "aside and register again";
+const HELP: &str = "aside and register again";
 
 #[sandboxed]
 fn a_receipt_that_is_not_json_is_rejected() {
-    refused(&with_receipt("garbage\n"), WAY_OUT);
+    assert_rejected(&with_receipt("garbage\n"), HELP);
 }
 
 #[sandboxed]
 fn an_empty_receipt_is_rejected() {
-    refused(&with_receipt(""), WAY_OUT);
+    assert_rejected(&with_receipt(""), HELP);
 }
 
 #[sandboxed]
@@ -49,28 +50,28 @@ fn a_truncated_receipt_is_rejected() {
     let whole = tree.text(RECEIPT);
     for end in [1, whole.len() / 2, whole.len() - 3] {
         tree.write(RECEIPT, &whole[..end]);
-        refused(&tree, WAY_OUT);
+        assert_rejected(&tree, HELP);
     }
 }
 
 #[sandboxed]
 fn a_receipt_of_a_later_version_is_rejected() {
-    refused(&with_receipt(r#"{"version": 2, "whatever": []}"#), "version 2");
+    assert_rejected(&with_receipt(r#"{"version": 2, "whatever": []}"#), "version 2");
 }
 
 #[sandboxed]
 fn a_receipt_with_unknown_fields_is_rejected() {
-    refused(&with_receipt(r#"{"version": 1, "systems": {}, "records": [], "more": 1}"#), "more");
+    assert_rejected(&with_receipt(r#"{"version": 1, "systems": {}, "records": [], "more": 1}"#), "more");
 }
 
 #[sandboxed]
 fn a_receipt_that_is_a_list_is_rejected() {
-    refused(&with_receipt("[]"), WAY_OUT);
+    assert_rejected(&with_receipt("[]"), HELP);
 }
 
 #[sandboxed]
 fn a_receipt_that_is_not_utf8_is_rejected() {
-    refused(&with_receipt(b"{\"version\": 1, \"\xff"), WAY_OUT);
+    assert_rejected(&with_receipt(b"{\"version\": 1, \"\xff"), HELP);
 }
 
 #[sandboxed]
@@ -81,19 +82,19 @@ fn a_directory_as_receipt_is_rejected() {
     before.is_unchanged_in(&tree);
 }
 
-/// The receipt with one record more is refused.
+/// Checks that the receipt with one additional record is rejected.
 #[track_caller]
-fn refused_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
+fn assert_rejected_with(tree: &Tree, target: Option<&str>, made: &Value, why: &str) {
     let whole = tree.text(RECEIPT);
     let mut receipt: Value = serde_json::from_str(&whole).unwrap();
     let record = json!({ "state": "done", "target": target, "made": made });
     receipt["records"].as_array_mut().unwrap().push(record);
     tree.write(RECEIPT, receipt.to_string());
-    refused(tree, why);
+    assert_rejected(tree, why);
     tree.write(RECEIPT, whole);
 }
 
-/// Whatever the record says of it, `unregister all` takes no such file away.
+/// `unregister all` does not remove such a file, with any record.
 #[sandboxed]
 fn a_receipt_that_names_foreign_files_is_rejected() {
     let tree = Tree::new().file("etc/passwd", "root\n");
@@ -116,15 +117,15 @@ fn a_receipt_that_names_foreign_files_is_rejected() {
             json!({ "dir": { "path": path } }),
         ];
         for made in of_aarch64 {
-            refused_with(&tree, Some("aarch64"), &made, "passwd");
+            assert_rejected_with(&tree, Some("aarch64"), &made, "passwd");
         }
         for made in shared {
-            refused_with(&tree, None, &made, "does not make there");
+            assert_rejected_with(&tree, None, &made, "which binfmt-nix does not make");
         }
     }
-    // Nor one of ours, under the wrong system.
+    // Nor one of our files under the wrong system.
     let made = json!({ "file": { "path": "/etc/binfmt.d/zz-binfmt-nix-arm.conf", "sha256": sha256 } });
-    refused_with(&tree, Some("aarch64"), &made, WAY_OUT);
+    assert_rejected_with(&tree, Some("aarch64"), &made, HELP);
 }
 
 #[sandboxed]
@@ -140,7 +141,7 @@ fn a_receipt_that_names_foreign_entries_is_rejected() {
         ("../status", "-1".to_owned()),
     ] {
         let made = json!({ "entry": { "name": name, "line": line } });
-        refused_with(&tree, Some("aarch64"), &made, "it names the entry");
+        assert_rejected_with(&tree, Some("aarch64"), &made, "it names the entry");
     }
 }
 
@@ -148,14 +149,13 @@ fn a_receipt_that_names_foreign_entries_is_rejected() {
 fn a_receipt_that_names_unknown_systems_is_rejected() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    refused_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
+    assert_rejected_with(&tree, Some("../x"), &json!({ "mount": { "boot": "", "id": null } }), "does not know");
     let text = tree.text(RECEIPT).replacen("\"aarch64\": {", "\"pdp11\": {", 1);
     tree.write(RECEIPT, text);
-    refused(&tree, "pdp11");
+    assert_rejected(&tree, "pdp11");
 }
 
-/// The way out that the message names leads out.
-/// What is to the letter as we make it is ours, receipt or not.
+/// The help of the message works. A file with exactly our content is ours, with or without a receipt.
 #[sandboxed]
 fn register_works_after_a_bad_receipt_was_moved_aside() {
     let tree = with_receipt("garbage");
@@ -175,7 +175,7 @@ fn unregister_without_a_receipt_removes_only_unchanged_files() {
     tree.unregister("aarch64").exits(0).prints("aarch64: unregistered");
     assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT) && !tree.runs("aarch64"));
     assert!(tree.runs("riscv64") && tree.text(OWN_CONF).contains("= riscv64-linux"));
-    // A file that was changed is not to the letter, and nobody's to take away.
+    // A changed file does not have our content, so it is kept.
     tree.remove("var/lib/binfmt-nix");
     tree.append(OWN_CONF, "keep-outputs = true\n");
     let edited = tree.text(OWN_CONF);
@@ -198,8 +198,9 @@ fn the_next_run_removes_temporary_files() {
     }
 }
 
-/// As if the machine had lost power when all was done but said: every record is still begun, no system is listed.
-fn cut_short(tree: &Tree) {
+/// Writes the receipt of a machine that lost power after the last change: every record is still begun, no system is
+/// listed.
+fn mark_incomplete(tree: &Tree) {
     let mut receipt: Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
     for record in receipt["records"].as_array_mut().unwrap() {
         record["state"] = "begun".into();
@@ -213,8 +214,8 @@ fn register_completes_a_run_without_its_last_record() {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
-    cut_short(&tree);
-    tree.run(&["status"]).exits(0).says("its registration was cut short").says("binfmt-nix unregister all");
+    mark_incomplete(&tree);
+    tree.run(&["status"]).exits(0).says("its registration was interrupted").says("binfmt-nix unregister all");
     tree.register("aarch64").exits(0).prints("proven: a program ran");
     assert!(tree.runs("aarch64"));
     let registered = tree.snapshot();
@@ -226,12 +227,12 @@ fn register_completes_a_run_without_its_last_record() {
 
 #[sandboxed]
 fn unregister_undoes_an_incomplete_run() {
-    // After which of its things it was killed.
+    // The artifacts that the killed run had not made yet, or had removed.
     for gone in [&[][..], &[NIX_CONF], &[NIX_CONF, OWN_CONF], &[OWN_CONF, BOOT], &[BOOT, EMULATOR]] {
         let tree = Tree::new();
         let before = tree.snapshot();
         tree.register("aarch64").exits(0);
-        cut_short(&tree);
+        mark_incomplete(&tree);
         for path in gone {
             match *path {
                 NIX_CONF => tree.write(NIX_CONF, "sandbox = true\n"),

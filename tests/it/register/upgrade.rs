@@ -1,4 +1,4 @@
-//! Another emulator for a system that is registered.
+//! Another emulator for a system that is already registered.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::emulators::{other_qemu, outside};
 use crate::support::tree::EMULATOR;
-use crate::support::{Then, Tree, liar, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 #[sandboxed]
 fn register_replaces_the_emulator() {
@@ -19,7 +19,7 @@ fn register_replaces_the_emulator() {
     assert_eq!(tree.read(EMULATOR), fs::read(&other).unwrap());
     assert_eq!(tree.entries(), ["qemu-aarch64"]);
     assert!(tree.runs("aarch64"));
-    // What status compares is the file that really runs.
+    // Status compares the file that the kernel runs.
     let status = tree.run(&["status", "--json"]).exits(0).json();
     assert_eq!((&status["systems"][0]["state"], &status["systems"][0]["detail"]), (&"works".into(), &().into()));
     let before = tree.snapshot();
@@ -39,7 +39,7 @@ fn unregister_after_upgrades_restores_every_byte() {
 }
 
 #[track_caller]
-fn the_old_one_stays(bad: &Path) {
+fn assert_rolled_back(bad: &Path) {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
@@ -55,15 +55,15 @@ fn the_old_one_stays(bad: &Path) {
 
 #[sandboxed]
 fn a_new_emulator_that_does_not_work_is_rolled_back() {
-    the_old_one_stays(&outside("liar", &liar("qemu-aarch64 version 11.0.0", Then::Crash)));
+    assert_rolled_back(&outside("liar", &liar("qemu-aarch64 version 11.0.0", LiarBehavior::Crash)));
 }
 
 #[sandboxed]
 fn a_file_that_is_not_qemu_is_rejected() {
-    the_old_one_stays(&outside("liar", b"#!/bin/sh\n"));
+    assert_rolled_back(&outside("liar", b"#!/bin/sh\n"));
 }
 
-/// Its inode is pinned by an entry only as long as there is one: no temporary file, no second name.
+/// Only the entry keeps the old inode in use: no temporary file and no second name is left.
 #[sandboxed]
 fn the_old_emulator_is_removed() {
     let tree = Tree::new();
@@ -74,14 +74,14 @@ fn the_old_emulator_is_removed() {
     assert_eq!(fs::metadata(tree.path(EMULATOR)).unwrap().nlink(), 1);
 }
 
-/// The kernel still runs the old file; status says so, and undo leaves what is not ours.
+/// The kernel still runs the old file; status reports that, and unregister keeps the foreign file.
 #[sandboxed]
 fn an_emulator_replaced_by_another_tool_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    let theirs = tree.path("usr/local/libexec/binfmt-nix/theirs");
-    fs::copy(other_qemu("aarch64"), &theirs).unwrap();
-    fs::rename(&theirs, tree.path(EMULATOR)).unwrap();
+    let foreign = tree.path("usr/local/libexec/binfmt-nix/theirs");
+    fs::copy(other_qemu("aarch64"), &foreign).unwrap();
+    fs::rename(&foreign, tree.path(EMULATOR)).unwrap();
     let status = tree.run(&["status", "--json"]).exits(0).json();
     let detail = status["systems"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("still runs"), "{detail}");

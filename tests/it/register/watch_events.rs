@@ -1,4 +1,4 @@
-//! Whom a `register --watch` tells what: the ready file, the service manager, programs that read its JSON.
+//! Reports of `register --watch`: the ready file, messages to the service manager, and JSON for programs.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::Tree;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
-use crate::support::watcher::{Held, LIMIT, until};
+use crate::support::watcher::{LIMIT, Watch, until};
 
 const ENTRY: &str = "qemu-aarch64";
 
@@ -25,7 +25,7 @@ fn is_ready() -> bool {
 #[sandboxed]
 fn the_ready_file_follows_the_state() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--ready-file", &ready()]);
+    let mut held = Watch::begin(&tree, "aarch64", &["--ready-file", &ready()]);
     until("it is ready", is_ready);
     assert!(std::fs::read_to_string(ready()).unwrap().starts_with("binfmt-nix "));
     tree.write_kernel(ENTRY, "0");
@@ -50,7 +50,7 @@ fn the_ready_file_follows_the_state() {
 #[sandboxed]
 fn a_stale_ready_file_is_removed() {
     let tree = Tree::new().mounted();
-    let held = Held::begin(&tree, "aarch64", &["--ready-file", &ready()]);
+    let held = Watch::begin(&tree, "aarch64", &["--ready-file", &ready()]);
     until("it is ready", is_ready);
     drop(held.ends_by(Signal::SIGKILL));
     assert!(is_ready());
@@ -65,13 +65,13 @@ fn other_files_are_not_used_as_ready_file() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     std::fs::write(ready(), "precious").unwrap();
-    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is not a ready file");
     assert_eq!(std::fs::read_to_string(ready()).unwrap(), "precious");
     let link = format!("{SCRATCH}/link");
     std::fs::write(ready(), "binfmt-nix 1\n").unwrap();
     std::os::unix::fs::symlink(ready(), &link).unwrap();
-    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is no ready file");
-    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is not a ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is not a ready file");
     before.is_unchanged_in(&tree);
 }
 
@@ -85,20 +85,20 @@ fn a_ready_file_in_a_writable_directory_is_rejected() {
     before.is_unchanged_in(&tree);
 }
 
-/// What a manager has got by now; waits for a datagram that has this text.
+/// Receives datagrams until one has this text; returns it.
 #[track_caller]
-fn hears(socket: &UnixDatagram, text: &str) -> String {
+fn receive(socket: &UnixDatagram, text: &str) -> String {
     let mut datagram = [0; 4096];
     loop {
-        let length = socket.recv(&mut datagram).unwrap_or_else(|error| panic!("{text} does not come: {error}"));
-        let said = String::from_utf8_lossy(&datagram[..length]).into_owned();
-        if said.contains(text) {
-            return said;
+        let length = socket.recv(&mut datagram).unwrap_or_else(|error| panic!("no datagram with {text}: {error}"));
+        let message = String::from_utf8_lossy(&datagram[..length]).into_owned();
+        if message.contains(text) {
+            return message;
         }
     }
 }
 
-fn manager() -> (UnixDatagram, String) {
+fn bind_notify_socket() -> (UnixDatagram, String) {
     let path = format!("{SCRATCH}/notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
@@ -107,40 +107,40 @@ fn manager() -> (UnixDatagram, String) {
 
 #[sandboxed]
 fn the_service_manager_gets_the_state() {
-    let (socket, path) = manager();
+    let (socket, path) = bind_notify_socket();
     let tree = Tree::new().mounted();
-    let mut held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
-    // Ready is said once, and not before a program ran.
-    assert_eq!(hears(&socket, ""), "READY=1\nSTATUS=Holds aarch64: all in place");
+    let mut held = Watch::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
+    // Readiness is reported once, and not before a program ran.
+    assert_eq!(receive(&socket, ""), "READY=1\nSTATUS=Watching aarch64: all entries are registered");
     assert!(tree.runs("aarch64"));
     tree.write_kernel(ENTRY, "0");
-    assert_eq!(hears(&socket, "disabled"), "STATUS=Holds aarch64: disabled");
+    assert_eq!(receive(&socket, "disabled"), "STATUS=Watching aarch64: disabled");
     tree.write_kernel(ENTRY, "1");
-    assert_eq!(hears(&socket, "all in place"), "STATUS=Holds aarch64: all in place");
+    assert_eq!(receive(&socket, "all entries are registered"), "STATUS=Watching aarch64: all entries are registered");
     tree.write_kernel(ENTRY, "-1");
     held.says("info registered");
     drop(held.ends_by(Signal::SIGTERM).exits(0));
-    hears(&socket, "STOPPING=1");
+    receive(&socket, "STOPPING=1");
 }
 
 #[sandboxed]
 fn an_abstract_notify_socket_works() {
-    // A network namespace has its own names.
+    // A network namespace has its own abstract names.
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name("manager").unwrap()).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     let tree = Tree::new().mounted();
-    let _held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", "@manager")]);
-    hears(&socket, "READY=1");
+    let _held = Watch::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", "@manager")]);
+    receive(&socket, "READY=1");
 }
 
 #[sandboxed]
 fn a_full_notify_socket_does_not_block() {
-    let (socket, path) = manager();
+    let (socket, path) = bind_notify_socket();
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
     while filler.send_to(b"x", &path).is_ok() {}
     let tree = Tree::new().mounted();
-    let mut held = Held::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
+    let mut held = Watch::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
     held.says("info holding");
     tree.write_kernel(ENTRY, "-1");
     held.says("info registered");
@@ -150,18 +150,18 @@ fn a_full_notify_socket_does_not_block() {
 
 #[sandboxed]
 fn the_watchdog_is_notified() {
-    let (socket, path) = manager();
+    let (socket, path) = bind_notify_socket();
     let tree = Tree::new().mounted();
     let watchdog = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "200000")];
-    let held = Held::begin_in(&tree, "aarch64", &[], &watchdog);
+    let held = Watch::begin_in(&tree, "aarch64", &[], &watchdog);
     for _ in 0..3 {
-        assert_eq!(hears(&socket, "WATCHDOG"), "WATCHDOG=1");
+        assert_eq!(receive(&socket, "WATCHDOG"), "WATCHDOG=1");
     }
     held.ends_by(Signal::SIGTERM).exits(0);
-    // One that is for another process.
+    // A watchdog of another process is ignored.
     let other = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")];
-    let held = Held::begin_in(&tree, "aarch64", &[], &other);
-    hears(&socket, "READY=1");
+    let held = Watch::begin_in(&tree, "aarch64", &[], &other);
+    receive(&socket, "READY=1");
     held.ends_by(Signal::SIGTERM).exits(0);
     let mut datagram = [0; 4096];
     socket.set_nonblocking(true).unwrap();
@@ -170,11 +170,11 @@ fn the_watchdog_is_notified() {
     }
 }
 
-/// Each line of stdout is one document: what `register` prints, and then events.
+/// The first line of stdout is the document of `register`; each later line is an event.
 #[sandboxed]
 fn each_line_of_json_output_is_a_document() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin_in(&tree, "aarch64", &["--json", "--on-stop", "remove"], &[]);
+    let mut held = Watch::begin_in(&tree, "aarch64", &["--json", "--on-stop", "remove"], &[]);
     held.prints("\"holding\"");
     tree.write_kernel(ENTRY, "-1");
     held.prints("\"registered\"");
@@ -188,11 +188,11 @@ fn each_line_of_json_output_is_a_document() {
         let time = event["time"].as_str().unwrap();
         assert!(time.len() == 20 && time.starts_with("20") && time.ends_with('Z'), "{event:#}");
     }
-    let told = |event: &Value| event["event"] != "note" && event["event"] != "warning";
-    let told: Vec<_> = events.iter().filter(|event| told(event)).collect();
-    let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let is_change = |event: &Value| event["event"] != "note" && event["event"] != "warning";
+    let changes: Vec<_> = events.iter().filter(|event| is_change(event)).collect();
+    let names: Vec<_> = changes.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["holding", "removed", "registered", "stopping", "unregistered"], "{events:#?}");
-    let removed = told[1];
+    let removed = changes[1];
     assert_eq!((&removed["level"], &removed["system"]), (&"warning".into(), &"aarch64".into()), "{removed:#}");
     assert_eq!(removed["entry"], ENTRY, "{removed:#}");
     done.omits(" info ");
@@ -201,7 +201,7 @@ fn each_line_of_json_output_is_a_document() {
 #[sandboxed]
 fn each_line_starts_with_the_time() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin_in(&tree, "aarch64", &[], &[]);
+    let mut held = Watch::begin_in(&tree, "aarch64", &[], &[]);
     let line = held.says(" info holding ");
     let time = line.split(' ').next().unwrap();
     assert!(time.len() == 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{line}");

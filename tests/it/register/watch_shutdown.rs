@@ -1,9 +1,9 @@
-//! How a `register --watch` ends, and what there is besides it.
+//! The end of `register --watch`, and other runs beside it.
 
 use nix::sys::signal::Signal;
 
-use crate::support::tree::{HOLD_LOCK, LOCK};
-use crate::support::watcher::{Held, until};
+use crate::support::tree::{LOCK, WATCH_LOCK};
+use crate::support::watcher::{Watch, until};
 use crate::support::{Tree, qemu};
 
 const ENTRY: &str = "qemu-aarch64";
@@ -11,7 +11,7 @@ const ENTRY: &str = "qemu-aarch64";
 #[sandboxed]
 fn entries_stay_by_default() {
     let tree = Tree::new().mounted();
-    let held = Held::begin(&tree, "aarch64", &[]);
+    let held = Watch::begin(&tree, "aarch64", &[]);
     let before = tree.table();
     let done = held.ends_by(Signal::SIGTERM).exits(0).prints("aarch64: registered, proven");
     done.says("info stopping signal=15").says("info left system=aarch64 entry=qemu-aarch64");
@@ -23,7 +23,7 @@ fn entries_stay_by_default() {
 fn on_stop_remove_unregisters() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    let mut held = Held::begin(&tree, "aarch64", &["--on-stop", "remove"]);
+    let mut held = Watch::begin(&tree, "aarch64", &["--on-stop", "remove"]);
     tree.write_kernel(ENTRY, "-1");
     held.says("info registered system=aarch64");
     let done = held.ends_by(Signal::SIGTERM).exits(0);
@@ -35,17 +35,17 @@ fn on_stop_remove_unregisters() {
 fn on_stop_remove_unregisters_entries_in_memory() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
-    let held = Held::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
+    let held = Watch::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
     held.ends_by(Signal::SIGTERM).exits(0).says("info unregistered system=aarch64");
     before.is_restored_in(&tree);
 }
 
-/// Even one that somebody unmounted, so that it was mounted again.
+/// Our mount is removed even if it is the second one, made after an unmount.
 #[sandboxed]
 fn on_stop_remove_unmounts_our_table() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let mut held = Held::begin(&tree, "aarch64", &["--on-stop", "remove"]);
+    let mut held = Watch::begin(&tree, "aarch64", &["--on-stop", "remove"]);
     let table = tree.path(crate::support::tree::TABLE);
     nix::mount::umount2(&table, nix::mount::MntFlags::MNT_DETACH).unwrap();
     held.says("info mounted");
@@ -57,18 +57,18 @@ fn on_stop_remove_unmounts_our_table() {
 fn each_signal_stops_watch() {
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
         let tree = Tree::new().mounted();
-        let held = Held::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
+        let held = Watch::begin(&tree, "aarch64", &["--in-memory", "--on-stop", "remove"]);
         held.ends_by(signal).exits(0).says(&format!("stopping signal={}", signal as i32));
         assert_eq!(tree.entries(), [""; 0]);
-        crate::support::runs::gone(tree);
+        crate::support::runs::discard_tree(tree);
     }
 }
 
-/// It waits for the lock then; what it had begun is taken back, and the end is the usual one.
+/// The watch waits for the lock at that moment; it rolls back the started registration and ends as usual.
 #[sandboxed]
 fn a_signal_interrupts_a_registration() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &[]);
+    let mut held = Watch::begin(&tree, "aarch64", &[]);
     let lock = std::fs::File::open(tree.path(LOCK)).unwrap();
     lock.lock().unwrap();
     tree.write_kernel(ENTRY, "-1");
@@ -81,11 +81,11 @@ fn a_signal_interrupts_a_registration() {
 fn a_killed_watch_can_be_started_again() {
     let tree = Tree::new().mounted();
     let fresh = tree.snapshot();
-    let held = Held::begin(&tree, "aarch64", &[]);
+    let held = Watch::begin(&tree, "aarch64", &[]);
     let before = tree.table();
     assert_eq!(held.ends_by(Signal::SIGKILL).code, None);
     assert_eq!(tree.table(), before);
-    let mut held = Held::begin(&tree, "aarch64", &["--on-stop", "remove"]);
+    let mut held = Watch::begin(&tree, "aarch64", &["--on-stop", "remove"]);
     assert_eq!(tree.table(), before);
     tree.write_kernel(ENTRY, "-1");
     held.says("info registered system=aarch64");
@@ -96,9 +96,9 @@ fn a_killed_watch_can_be_started_again() {
 #[sandboxed]
 fn a_killed_watch_in_memory_can_be_started_again() {
     let tree = Tree::new().mounted();
-    drop(Held::begin(&tree, "aarch64", &["--in-memory"]).ends_by(Signal::SIGKILL));
+    drop(Watch::begin(&tree, "aarch64", &["--in-memory"]).ends_by(Signal::SIGKILL));
     assert!(tree.runs("aarch64"));
-    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
+    let mut held = Watch::begin(&tree, "aarch64", &["--in-memory"]);
     held.prints("runs already (entry binfmt-nix-aarch64)");
     tree.write_kernel("binfmt-nix-aarch64", "-1");
     held.says("info registered system=aarch64");
@@ -108,14 +108,14 @@ fn a_killed_watch_in_memory_can_be_started_again() {
 #[sandboxed]
 fn a_second_watch_waits_or_fails() {
     let tree = Tree::new().mounted();
-    let held = Held::begin(&tree, "aarch64", &[]);
+    let held = Watch::begin(&tree, "aarch64", &[]);
     let before = tree.snapshot();
     let pid = held.pid();
     let second = tree.register_with("riscv64", &["--watch", "--wait", "0"]).exits(3);
-    second.says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
+    second.says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     before.is_unchanged_in(&tree);
-    // One that waits takes over.
-    let mut second = Held::begin_in(&tree, "riscv64", &[], &[]);
+    // A watch that waits continues when the first one ends.
+    let mut second = Watch::begin_in(&tree, "riscv64", &[], &[]);
     second.says("waiting for another register --watch");
     held.ends_by(Signal::SIGTERM).exits(0);
     second.says("info holding systems=riscv64");
@@ -126,15 +126,15 @@ fn a_second_watch_waits_or_fails() {
 fn unregister_is_rejected_while_watch_runs() {
     let tree = Tree::new().mounted();
     tree.register("riscv64").exits(0);
-    let held = Held::begin(&tree, "aarch64", &[]);
+    let held = Watch::begin(&tree, "aarch64", &[]);
     let pid = held.pid();
     let before = tree.snapshot();
     for args in [&["unregister", "aarch64"][..], &["unregister", "all"], &["unregister", "aarch64", "--dry-run"]] {
-        tree.run(args).exits(3).says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
+        tree.run(args).exits(3).says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
-    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64"));
-    // Another system is not held.
+    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which watches aarch64"));
+    // Another system is not watched.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
     assert!(tree.runs("aarch64") && tree.runs("riscv64"));
@@ -145,26 +145,26 @@ fn unregister_works_after_watch_ended() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let tree = Tree::new().mounted();
         let before = tree.snapshot();
-        drop(Held::begin(&tree, "aarch64", &["--in-memory"]).ends_by(signal));
+        drop(Watch::begin(&tree, "aarch64", &["--in-memory"]).ends_by(signal));
         tree.unregister("aarch64").exits(0);
         before.is_restored_in(&tree);
-        crate::support::runs::gone(tree);
+        crate::support::runs::discard_tree(tree);
     }
 }
 
-/// A container has a /run of its own: there the lock of another one's hold is not seen.
+/// A container has its own /run, where the lock of a watch outside is not seen.
 #[sandboxed]
 fn an_entry_of_watch_is_recognized_without_the_lock() {
     let tree = Tree::new().mounted();
-    let mut held = Held::begin(&tree, "aarch64", &["--in-memory"]);
-    tree.remove(HOLD_LOCK);
+    let mut held = Watch::begin(&tree, "aarch64", &["--in-memory"]);
+    tree.remove(WATCH_LOCK);
     tree.run(&["status"])
         .exits(0)
         .says("aarch64: registered by register --watch, which registers it again while it runs");
     let done = tree.unregister("aarch64").exits(0);
-    done.says("binfmt-nix-aarch64 was made by a register --watch, which puts it back while it runs");
+    done.says("binfmt-nix-aarch64 was registered by register --watch, which registers it again while it runs");
     held.says("info registered system=aarch64");
-    until("it runs", || tree.runs("aarch64"));
+    until("the program runs", || tree.runs("aarch64"));
 }
 
 #[sandboxed]
@@ -179,7 +179,7 @@ fn a_dry_run_of_watch_writes_nothing() {
         let outcome = tree.register_with("aarch64", &options).exits(0).json();
         assert!(outcome["notes"].to_string().contains("removes the entries"), "{outcome:#}");
         before.is_untouched_in(&tree);
-        crate::support::runs::gone(tree);
+        crate::support::runs::discard_tree(tree);
     }
 }
 
@@ -191,7 +191,7 @@ fn options_that_contradict_watch_are_rejected() {
         offline.register_with("aarch64", options).exits(2).says("has no kernel");
     }
     before.is_untouched_in(&offline);
-    crate::support::runs::gone(offline);
+    crate::support::runs::discard_tree(offline);
     let tree = Tree::new();
     let qemu = qemu("aarch64");
     let register = ["register", "aarch64", "--qemu", qemu.to_str().unwrap()];
@@ -207,7 +207,7 @@ fn options_that_contradict_watch_are_rejected() {
     assert_eq!(tree.entries(), [""; 0]);
 }
 
-/// What it needs to stay it has before it registers: if that cannot be had, nothing is changed.
+/// The watch acquires what it needs before it registers: if that fails, nothing is changed.
 #[sandboxed]
 fn missing_prerequisites_fail_before_the_first_change() {
     crate::support::sandbox::with_all_users();

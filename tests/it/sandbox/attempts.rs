@@ -1,4 +1,4 @@
-//! What a confined process must not be able to do. Each attempt is harmless where it succeeds.
+//! Attempts that must fail in a confined process. Each attempt is harmless where it succeeds.
 #![allow(unsafe_code, reason = "what has no safe function is what must not work")]
 
 use std::ffi::{CString, c_long};
@@ -23,7 +23,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd::{Pid, Uid, chroot, getppid, setgroups, setuid};
 
-/// A directory that everybody can write, with files of all sorts.
+/// A directory that every user can write, with files of several modes.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
 }
@@ -45,13 +45,13 @@ impl Place {
     }
 }
 
-/// With the place, and the port of a TCP server, which names an abstract socket too.
+/// An attempt with the place and the port of a TCP server, which is part of the name of an abstract socket too.
 type Attempt = fn(&Place, u16) -> nix::Result<()>;
 
 pub(crate) const ALL: &[(&str, Attempt)] = &[
     // Files.
-    ("read a file of root's", |place, _| io(File::open(place.at("secret")))),
-    ("read a file of everybody's", |place, _| io(File::open(place.at("public")))),
+    ("read a file of root", |place, _| io(File::open(place.at("secret")))),
+    ("read a file that every user can read", |place, _| io(File::open(place.at("public")))),
     ("read a file in /etc", |_, _| io(File::open("/etc/passwd"))),
     ("list a directory", |place, _| io(fs::read_dir(&place.dir))),
     ("create a file", |place, _| io(File::create(place.at("new")))),
@@ -75,18 +75,18 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
         Err(Errno::ENOENT) | Ok(_) => Ok(()),
         Err(e) => Err(e),
     }),
-    ("fork", |_, _| born(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })),
+    ("fork", |_, _| wait_for_child(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })),
     ("clone3", |_, _| clone3()),
     ("ptrace the parent", |_, _| {
-        raw(libc::SYS_ptrace, [c_long::from(libc::PTRACE_SEIZE), parent(), 0, 0, 0, 0])?;
-        raw(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0])
+        system_call(libc::SYS_ptrace, [c_long::from(libc::PTRACE_SEIZE), parent(), 0, 0, 0, 0])?;
+        system_call(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0])
     }),
     ("kill the parent", |_, _| kill(getppid(), None::<Signal>)),
     ("kill the process group", |_, _| kill(Pid::from_raw(0), None::<Signal>)),
     ("read the parent's memory", |_, _| io(File::open(format!("/proc/{}/mem", parent())))),
     ("read the parent's environment", |_, _| io(fs::read(format!("/proc/{}/environ", parent())))),
-    ("process_vm_readv", |_, _| raw(libc::SYS_process_vm_readv, [parent(), 0, 0, 0, 0, 0])),
-    ("pidfd_open", |_, _| raw(libc::SYS_pidfd_open, [parent(), 0, 0, 0, 0, 0])),
+    ("process_vm_readv", |_, _| system_call(libc::SYS_process_vm_readv, [parent(), 0, 0, 0, 0, 0])),
+    ("pidfd_open", |_, _| system_call(libc::SYS_pidfd_open, [parent(), 0, 0, 0, 0, 0])),
     // The kernel.
     ("mount", |place, _| {
         let none = None::<&str>;
@@ -97,19 +97,19 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
     ("chroot", |_, _| chroot("/")),
     ("bpf", |_, _| bpf()),
     ("io_uring_setup", |_, _| io_uring()),
-    ("keyctl", |_, _| raw(libc::SYS_keyctl, [0, -3, 1, 0, 0, 0])),
-    ("userfaultfd", |_, _| raw(libc::SYS_userfaultfd, [c_long::from(libc::O_CLOEXEC), 0, 0, 0, 0, 0])),
-    ("perf_event_open", |_, _| perf()),
+    ("keyctl", |_, _| system_call(libc::SYS_keyctl, [0, -3, 1, 0, 0, 0])),
+    ("userfaultfd", |_, _| system_call(libc::SYS_userfaultfd, [c_long::from(libc::O_CLOEXEC), 0, 0, 0, 0, 0])),
+    ("perf_event_open", |_, _| open_perf_event()),
     ("sethostname", |_, _| nix::unistd::sethostname(nix::unistd::gethostname()?)),
     // The network.
     ("serve TCP", |_, _| io(TcpListener::bind("127.0.0.1:0"))),
-    ("a raw socket", |_, _| plug(AddressFamily::Inet, SockType::Raw, SockProtocol::Icmp)),
-    ("TCP of many paths", |_, _| raw(libc::SYS_socket, [2, 1, c_long::from(libc::IPPROTO_MPTCP), 0, 0, 0])),
-    ("a packet socket", |_, _| plug(AddressFamily::Packet, SockType::Raw, SockProtocol::EthAll)),
-    ("netlink that is not for routes", |_, _| {
-        plug(AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkKObjectUEvent)
+    ("a raw socket", |_, _| open_socket(AddressFamily::Inet, SockType::Raw, SockProtocol::Icmp)),
+    ("Multipath TCP", |_, _| system_call(libc::SYS_socket, [2, 1, c_long::from(libc::IPPROTO_MPTCP), 0, 0, 0])),
+    ("a packet socket", |_, _| open_socket(AddressFamily::Packet, SockType::Raw, SockProtocol::EthAll)),
+    ("a netlink socket for other messages than routes", |_, _| {
+        open_socket(AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkKObjectUEvent)
     }),
-    ("an abstract socket of others", |_, port| {
+    ("connect to an abstract socket of another process", |_, port| {
         let address = SocketAddr::from_abstract_name(format!("binfmt-nix-{port}")).map_err(|_| Errno::EINVAL)?;
         io(UnixStream::connect_addr(&address))
     }),
@@ -122,8 +122,8 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
     }),
     ("outlive the parent", |_, _| prctl::set_pdeathsig(None)),
     ("become dumpable", |_, _| prctl::set_dumpable(true)),
-    ("memory that is written and run", |_, _| memory(libc::PROT_WRITE | libc::PROT_EXEC, None)),
-    ("memory that is run after it was written", |_, _| memory(libc::PROT_WRITE, Some(libc::PROT_EXEC))),
+    ("memory that is writable and executable", |_, _| memory(libc::PROT_WRITE | libc::PROT_EXEC, None)),
+    ("memory that becomes executable", |_, _| memory(libc::PROT_WRITE, Some(libc::PROT_EXEC))),
 ];
 
 fn io<T>(done: io::Result<T>) -> nix::Result<()> {
@@ -134,14 +134,14 @@ fn parent() -> c_long {
     c_long::from(getppid().as_raw())
 }
 
-fn raw(call: c_long, with: [c_long; 6]) -> nix::Result<()> {
+fn system_call(call: c_long, with: [c_long; 6]) -> nix::Result<()> {
     Errno::result(unsafe { libc::syscall(call, with[0], with[1], with[2], with[3], with[4], with[5]) }).map(drop)
 }
 
-/// After a fork: the child ends, the parent waits for it.
-fn born(id: c_long) -> nix::Result<()> {
+/// After a fork the child ends and the parent waits for it.
+fn wait_for_child(id: c_long) -> nix::Result<()> {
     if id == 0 {
-        // Without what the original has left to do at its end.
+        // The child must not run the exit handlers of the original.
         unsafe { libc::_exit(0) }
     }
     let id = c_int::try_from(Errno::result(id)?).map_err(|_| Errno::EOVERFLOW)?;
@@ -150,7 +150,7 @@ fn born(id: c_long) -> nix::Result<()> {
 
 fn clone3() -> nix::Result<()> {
     let args: [u64; 8] = [0, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0];
-    born(unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) })
+    wait_for_child(unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) })
 }
 
 /// BPF_MAP_CREATE: an array of one value of four bytes.
@@ -165,18 +165,18 @@ fn io_uring() -> nix::Result<()> {
 }
 
 /// PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, of this process.
-fn perf() -> nix::Result<()> {
+fn open_perf_event() -> nix::Result<()> {
     let mut attributes = [0_u32; 28];
     attributes[0] = 1;
     attributes[1] = 112;
     Errno::result(unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) }).map(drop)
 }
 
-fn plug(family: AddressFamily, kind: SockType, protocol: SockProtocol) -> nix::Result<()> {
+fn open_socket(family: AddressFamily, kind: SockType, protocol: SockProtocol) -> nix::Result<()> {
     socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol).map(drop)
 }
 
-/// A page that may be used in one way, and then in another.
+/// Maps a page with one protection, and then changes the protection.
 fn memory(first: c_int, then: Option<c_int>) -> nix::Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let page = unsafe { libc::mmap(ptr::null_mut(), 4096, first, flags, -1, 0) };

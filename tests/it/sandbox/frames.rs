@@ -1,5 +1,5 @@
-//! What the parent makes of any bytes at all: an error or a download, never a panic, and never more of a member than
-//! it is long.
+//! Properties of the parent's receiver for any bytes from a worker: the result is an error or a download, never a
+//! panic, and never more bytes of a member than its size.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn mirrors() -> Vec<Mirror> {
     ["http://a.example/debian", "http://b.example/debian"].map(|url| Mirror::Archive(url.parse().unwrap())).to_vec()
 }
 
-/// Gives a receiver these pieces, up to its first error, and looks over its shoulder.
+/// Passes these pieces to a receiver up to its first error, and checks every event.
 fn receive<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> (Result<Option<DownloadSummary>, DownloadWorkerError>, BTreeMap<String, Vec<u8>>) {
@@ -57,7 +57,7 @@ fn receive<'a>(
         };
         let mut tell = |event: DownloadEvent<'_>| match event {
             DownloadEvent::Asking { url, .. } | DownloadEvent::GaveUp { url, .. } => {
-                assert!(url.contains(".example/"), "{url}")
+                assert!(url.contains(".example/"), "{url}");
             }
             DownloadEvent::Moved { .. } => {}
             DownloadEvent::Verified { member } => verified.push(member.target.clone()),
@@ -92,7 +92,7 @@ fn arbitrary_bytes_never_panic() {
     });
 }
 
-fn reason() -> impl Strategy<Value = MirrorFailure> {
+fn failure() -> impl Strategy<Value = MirrorFailure> {
     let digest = any::<[u8; 32]>().prop_map(Sha256::from);
     prop_oneof![
         "[ -~é€😀]{0,200}".prop_map(MirrorFailure::Unreachable),
@@ -118,11 +118,11 @@ fn handshake() -> impl Strategy<Value = Handshake> {
         .prop_map(|lacks| Handshake::Ready { lacks })
 }
 
-fn word() -> impl Strategy<Value = DownloadMessage> {
+fn message() -> impl Strategy<Value = DownloadMessage> {
     prop_oneof![
         3 => (0..3_usize).prop_map(|mirror| DownloadMessage::Asking { mirror }),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(bytes, of)| DownloadMessage::Moved { bytes, of }),
-        2 => reason().prop_map(DownloadMessage::GaveUp),
+        2 => failure().prop_map(DownloadMessage::GaveUp),
         3 => Just(DownloadMessage::Verified),
         1 => any::<u64>().prop_map(|moved| DownloadMessage::Fetched { moved }),
         1 => Just(DownloadMessage::Failed),
@@ -131,24 +131,24 @@ fn word() -> impl Strategy<Value = DownloadMessage> {
     ]
 }
 
-fn framed(word: &impl serde::Serialize) -> Vec<u8> {
+fn message_frame(message: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    frame::write_message(&mut out, word).unwrap();
+    frame::write_message(&mut out, message).unwrap();
     out
 }
 
-fn given(length: usize) -> Vec<u8> {
+fn bytes_frame(length: usize) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write_bytes(&mut out, &vec![7; length]).unwrap();
     out
 }
 
-/// One frame: mostly one that could be, sometimes a head that lies.
+/// One frame: mostly a valid one, sometimes one with a wrong header.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        1 => handshake().prop_map(|word| framed(&word)),
-        5 => word().prop_map(|word| framed(&word)),
-        3 => select(vec![1_usize, 2, 50, 99, 100, 101, 4999, 5000, 5001]).prop_map(given),
+        1 => handshake().prop_map(|message| message_frame(&message)),
+        5 => message().prop_map(|message| message_frame(&message)),
+        3 => select(vec![1_usize, 2, 50, 99, 100, 101, 4999, 5000, 5001]).prop_map(bytes_frame),
         1 => (any::<u8>(), any::<u32>()).prop_map(|(kind, length)| [&[kind][..], &length.to_le_bytes()].concat()),
         1 => vec(any::<u8>(), 0..40).prop_map(|text| [&b"w"[..], &u32::try_from(text.len()).unwrap().to_le_bytes(), &text].concat()),
     ]
@@ -162,24 +162,24 @@ fn arbitrary_frames_never_panic() {
     });
 }
 
-/// What an honest child would say, frame by frame, after a mirror that gave up.
+/// The frames of a correct worker, after a mirror that failed.
 fn download() -> Vec<Vec<u8>> {
     let mut frames = vec![
-        framed(&Handshake::Ready { lacks: vec![] }),
-        framed(&DownloadMessage::Asking { mirror: 0 }),
-        framed(&DownloadMessage::GaveUp(MirrorFailure::Status { code: 404 })),
-        framed(&DownloadMessage::Asking { mirror: 1 }),
+        message_frame(&Handshake::Ready { lacks: vec![] }),
+        message_frame(&DownloadMessage::Asking { mirror: 0 }),
+        message_frame(&DownloadMessage::GaveUp(MirrorFailure::Status { code: 404 })),
+        message_frame(&DownloadMessage::Asking { mirror: 1 }),
     ];
     for (_, size) in TARGETS {
-        frames.push(framed(&DownloadMessage::Moved { bytes: 1, of: 2 }));
-        frames.push(given(usize::try_from(size).unwrap()));
-        frames.push(framed(&DownloadMessage::Verified));
+        frames.push(message_frame(&DownloadMessage::Moved { bytes: 1, of: 2 }));
+        frames.push(bytes_frame(usize::try_from(size).unwrap()));
+        frames.push(message_frame(&DownloadMessage::Verified));
     }
-    frames.push(framed(&DownloadMessage::Fetched { moved: 99 }));
+    frames.push(message_frame(&DownloadMessage::Fetched { moved: 99 }));
     frames
 }
 
-/// One frame lost, doubled, moved or replaced: it is never taken for a download of something else.
+/// One frame is lost, doubled, moved or replaced: the result is never accepted as a download of something else.
 #[test]
 fn a_damaged_download_is_never_accepted() {
     let honest = download();
@@ -214,46 +214,46 @@ fn pieces_of_any_size_give_the_download() {
     }
 }
 
-/// Every reason crosses as it is.
+/// Every reason of a failure is received unchanged.
 #[test]
 fn every_failure_arrives_unchanged() {
-    check(2000, reason(), |reason| {
+    check(2000, failure(), |failure| {
         let (package, mirrors) = (package(), mirrors());
         let plan = package.plan_blocks(&["arm"]).unwrap();
         let mut receiver = PackageSupervisor::new(&plan, &mirrors);
-        let mut heard = None;
+        let mut received = None;
         let words = [
-            framed(&Handshake::Ready { lacks: vec![] }),
-            framed(&DownloadMessage::Asking { mirror: 0 }),
-            framed(&DownloadMessage::GaveUp(reason.clone())),
+            message_frame(&Handshake::Ready { lacks: vec![] }),
+            message_frame(&DownloadMessage::Asking { mirror: 0 }),
+            message_frame(&DownloadMessage::GaveUp(failure.clone())),
         ];
-        for word in words {
+        for message in words {
             let mut tell = |event: DownloadEvent<'_>| {
                 if let DownloadEvent::GaveUp { reason, .. } = event {
-                    heard = Some(reason.clone());
+                    received = Some(reason.clone());
                 }
             };
             receiver
-                .handle_input(&word, &mut |_, _| Ok(()), &mut tell)
+                .handle_input(&message, &mut |_, _| Ok(()), &mut tell)
                 .map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
         }
-        prop_assert_eq!(heard, Some(reason));
+        prop_assert_eq!(received, Some(failure));
         Ok(())
     });
 }
 
 #[test]
 fn worker_text_is_sanitized() {
-    let evil = "\u{1b}[2Jall is well\nnote: \u{202e}";
-    for word in [
-        DownloadMessage::GaveUp(MirrorFailure::Broken(evil.to_owned())),
-        DownloadMessage::NoClient(evil.to_owned()),
-        DownloadMessage::Inconsistent(evil.repeat(100)),
+    let unsafe_text = "\u{1b}[2Jall is well\nnote: \u{202e}";
+    for message in [
+        DownloadMessage::GaveUp(MirrorFailure::Broken(unsafe_text.to_owned())),
+        DownloadMessage::NoClient(unsafe_text.to_owned()),
+        DownloadMessage::Inconsistent(unsafe_text.repeat(100)),
     ] {
-        let said = [
-            framed(&Handshake::Ready { lacks: vec![] }),
-            framed(&DownloadMessage::Asking { mirror: 0 }),
-            framed(&word),
+        let output = [
+            message_frame(&Handshake::Ready { lacks: vec![] }),
+            message_frame(&DownloadMessage::Asking { mirror: 0 }),
+            message_frame(&message),
         ]
         .concat();
         let mut shown = String::new();
@@ -265,7 +265,7 @@ fn worker_text_is_sanitized() {
             }
         };
         if let Err(DownloadWorkerError::Failed(error)) =
-            PackageSupervisor::new(&plan, &mirrors).handle_input(&said, &mut |_, _| Ok(()), &mut tell)
+            PackageSupervisor::new(&plan, &mirrors).handle_input(&output, &mut |_, _| Ok(()), &mut tell)
         {
             shown = error.to_string();
         }
@@ -273,12 +273,12 @@ fn worker_text_is_sanitized() {
     }
 }
 
-/// A mirror that fails for a reason that may pass is asked three times, and not once more.
+/// A mirror with a temporary failure is asked three times, and not more often.
 #[test]
 fn a_worker_gives_up_on_a_mirror_at_most_three_times() {
     let (package, mirrors) = (package(), mirrors());
     let plan = package.plan_blocks(&["arm"]).unwrap();
-    // How many failures it reported before the end, and the end.
+    // The number of reported failures before the end, and the end.
     let failures = |input: &[u8]| {
         let mut receiver = PackageSupervisor::new(&plan, &mirrors);
         let mut gave_up = 0;

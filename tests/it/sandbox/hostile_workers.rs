@@ -1,5 +1,5 @@
-//! Children that do what no child of ours does. The parent is real, and starts this program as it would start the tool;
-//! the URL of the first mirror says which child is to be played.
+//! Workers that violate the protocol. The parent is the real one, and starts this program instead of the tool; the URL
+//! of the first mirror selects the behaviour of the worker.
 
 use binfmt_nix::qemu::download::confined;
 use binfmt_nix::qemu::download::worker;
@@ -18,52 +18,53 @@ use binfmt_nix::sandbox::frame;
 use binfmt_nix::sandbox::session::Handshake;
 use nix::sys::signal::{Signal, raise};
 
-/// Before this one stands in the URL, the play; set for a child that is to be honest.
+/// Variable that is set for a worker with the correct behaviour.
 const HONEST: &str = "BINFMT_NIX_TEST_HONEST";
 
 /// The longest time that the tool takes for a worker which ends by itself, or to end one which does not. A worker that
 /// says nothing stays for longer than that, so a tool that waited for its end would exceed the limit.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// A download whose child plays this; it is interrupted after `patience`. How many bytes the sink was given, too.
-fn played(play: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
+/// A download by a worker with this behaviour, interrupted after `patience`. Returns the error and the number of bytes
+/// that the sink received.
+fn download_with(behavior: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
     let plan = package.plan_blocks(&["aarch64"]).unwrap();
-    let mirrors = [Mirror::Archive(format!("http://play.invalid/{play}").parse().unwrap())];
+    let mirrors = [Mirror::Archive(format!("http://behavior.invalid/{behavior}").parse().unwrap())];
     let options = ClientOptions { proxies: Proxies::None, ..ClientOptions::default() };
     let manner = TransferOptions { options, extra_roots: extra_roots.to_vec() };
-    let (since, mut given) = (Instant::now(), 0);
+    let (since, mut received) = (Instant::now(), 0);
     let mut go_on = || if since.elapsed() < patience { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) };
     let mut sink = |_: &_, bytes: &[u8]| {
-        given += bytes.len() as u64;
+        received += bytes.len() as u64;
         Ok(())
     };
     let error = confined::download_package(&plan, &mirrors, &manner, &mut sink, &mut |_| {}, &mut go_on).unwrap_err();
     assert!(since.elapsed() < patience + LIMIT, "{error} after {:?}", since.elapsed());
-    (error, given)
+    (error, received)
 }
 
-fn complaint(play: &str) -> String {
-    let (error, given) = played(play, b"", LIMIT);
-    assert_eq!((error.exit_code(), given), (Code::Failed, 0));
+fn error_of(behavior: &str) -> String {
+    let (error, received) = download_with(behavior, b"", LIMIT);
+    assert_eq!((error.exit_code(), received), (Code::Failed, 0));
     assert!(error.hint().unwrap().contains("please report it"));
     error.to_string()
 }
 
-/// What this program is when it is started as the tool starts its own child.
+/// The role of this program when it is started like the tool's own worker.
 pub(crate) fn child() -> ExitCode {
     if std::env::var_os(HONEST).is_some() {
         return worker::run_worker().map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
     }
-    // The beginning of the job: the deaf one reads no more of it.
+    // The start of the request: the worker `deaf` does not read the rest.
     let mut beginning = vec![0; 2000];
     let length = io::stdin().lock().read(&mut beginning).unwrap();
     let text = String::from_utf8_lossy(&beginning[..length]).into_owned();
-    let play = text.split_once("http://play.invalid/").and_then(|(_, rest)| rest.split('"').next());
+    let behavior = text.split_once("http://behavior.invalid/").and_then(|(_, rest)| rest.split('"').next());
     let mut out = io::stdout();
     let say = |word: DownloadMessage| frame::write_message(&mut io::stdout(), &word).unwrap();
-    match play {
+    match behavior {
         None => return honest(text),
         Some("mute") => {}
         Some("moaning") => {
@@ -76,7 +77,7 @@ pub(crate) fn child() -> ExitCode {
         Some("generous" | "stingy") => {
             frame::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
             frame::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
-            if play == Some("stingy") {
+            if behavior == Some("stingy") {
                 say(DownloadMessage::Verified);
             }
             while frame::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
@@ -92,7 +93,7 @@ pub(crate) fn child() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The tool's own child, one generation further down.
+/// Starts the correct worker as a child of this process.
 fn honest(mut text: String) -> ExitCode {
     io::stdin().read_to_string(&mut text).unwrap();
     let mut job: DownloadRequest = serde_json::from_str(&text).unwrap();
@@ -109,67 +110,67 @@ fn honest(mut text: String) -> ExitCode {
 
 #[test]
 fn an_exit_without_a_word_is_reported() {
-    assert_eq!(complaint("mute"), "the process that downloads ended too early, with exit status: 0");
+    assert_eq!(error_of("mute"), "the process that downloads ended too early, with exit status: 0");
 }
 
 #[test]
 fn stderr_of_a_failed_worker_is_reported() {
-    let said = complaint("moaning");
+    let message = error_of("moaning");
     assert_eq!(
-        said,
+        message,
         "the process that downloads ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now"
     );
 }
 
 #[test]
 fn a_killed_worker_is_reported() {
-    assert_eq!(complaint("dying"), "the process that downloads was killed by signal 6 SIGABRT");
+    assert_eq!(error_of("dying"), "the process that downloads was killed by signal 6 SIGABRT");
 }
 
 #[test]
 fn an_unknown_frame_is_rejected() {
-    assert_eq!(complaint("mad"), "the process that downloads said what it must not: a frame of the kind 72");
+    assert_eq!(error_of("mad"), "the process that downloads said what it must not: a frame of the kind 72");
 }
 
 #[test]
 fn an_oversized_frame_is_rejected() {
-    let said = complaint("boasting");
-    assert_eq!(said, "the process that downloads said what it must not: a frame of 4294967295 bytes");
+    let message = error_of("boasting");
+    assert_eq!(message, "the process that downloads said what it must not: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn excess_bytes_are_rejected() {
-    let (error, given) = played("generous", b"", LIMIT);
+    let (error, received) = download_with("generous", b"", LIMIT);
     let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
-    assert!(given > 0 && given <= 16_661_520, "{given}");
+    assert!(received > 0 && received <= 16_661_520, "{received}");
 }
 
 #[test]
 fn missing_bytes_are_rejected() {
-    let said = complaint("stingy");
+    let message = error_of("stingy");
     let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
-    assert_eq!(said, wanted);
+    assert_eq!(message, wanted);
 }
 
 #[track_caller]
-fn interrupted(play: &str, extra_roots: &[u8]) {
-    let (error, _) = played(play, extra_roots, Duration::from_millis(300));
+fn assert_interrupted(behavior: &str, extra_roots: &[u8]) {
+    let (error, _) = download_with(behavior, extra_roots, Duration::from_millis(300));
     assert!(matches!(error, Error::Interrupted { signal: 2 }), "{error}");
 }
 
 #[test]
 fn a_silent_worker_can_be_interrupted() {
-    interrupted("silent", b"");
+    assert_interrupted("silent", b"");
 }
 
-/// It never reads the rest of its job, which is longer than any pipe.
+/// The worker never reads the rest of its request, which is longer than any pipe.
 #[test]
 fn a_worker_that_reads_nothing_can_be_interrupted() {
-    interrupted("deaf", &vec![b'x'; 4 << 20]);
+    assert_interrupted("deaf", &vec![b'x'; 4 << 20]);
 }
 
 #[test]
 fn an_endless_worker_can_be_interrupted() {
-    interrupted("chattering", b"");
+    assert_interrupted("chattering", b"");
 }

@@ -1,3 +1,5 @@
+//! Confined workers: the rights that they keep, and the output that the tool accepts from them.
+
 pub(crate) mod attempts;
 pub(crate) mod frames;
 pub(crate) mod hostile_workers;

@@ -1,4 +1,4 @@
-//! What a download needs, and a confined process can do.
+//! Operations that a download needs, and that a confined process can do.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,18 +7,18 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// With the port of a TCP server on 127.0.0.1.
+/// An operation with the port of a TCP server on 127.0.0.1.
 type Need = fn(u16) -> io::Result<()>;
 
 pub(crate) const ALL: &[(&str, Need)] = &[
     ("the address of localhost", localhost),
     ("a connection to loopback", connection),
-    ("a datagram to a server of names", datagram),
-    ("the configuration of names", configuration),
+    ("a datagram to a name server", datagram),
+    ("the resolver configuration", configuration),
     ("libraries", libraries),
     ("threads", threads),
     ("the time", time),
-    ("chance", chance),
+    ("random numbers", random),
     ("memory", memory),
     ("standard output", output),
 ];
@@ -35,7 +35,7 @@ fn connection(port: u16) -> io::Result<()> {
     (&stream).write_all(b"hello")
 }
 
-/// As musl does it: bound to any port, then sent.
+/// musl does this: it binds to any port, then sends.
 fn datagram(port: u16) -> io::Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.send_to(b"who", ("127.0.0.1", port)).map(drop)
@@ -50,7 +50,7 @@ fn configuration(_: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// Those of this very program, which are where the modules of nsswitch.conf are.
+/// The libraries of this program are in the directories of the modules of nsswitch.conf.
 fn libraries(_: u16) -> io::Result<()> {
     ["/lib", "/usr/lib", "/lib64"].iter().map(Path::new).filter(|dir| dir.exists()).try_for_each(|dir| {
         let name = format!("{}/libnss_files.so.2", dir.display());
@@ -70,12 +70,15 @@ fn time(_: u16) -> io::Result<()> {
     (now.as_secs() > 0 && !since.elapsed().is_zero()).then_some(()).ok_or_else(|| io::ErrorKind::Other.into())
 }
 
-fn chance(_: u16) -> io::Result<()> {
+fn random(_: u16) -> io::Result<()> {
     let mut bytes = [0; 32];
-    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| io::Error::other("no chance"))
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("no random numbers"))
 }
 
-/// As much as a decoder takes, and more.
+/// More memory than a decoder needs.
 fn memory(_: u16) -> io::Result<()> {
     let bytes = vec![1_u8; 96 << 20];
     (bytes.iter().step_by(4096).map(|byte| usize::from(*byte)).sum::<usize>() == (96 << 20) / 4096)

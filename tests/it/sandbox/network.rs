@@ -1,4 +1,4 @@
-//! The ways of a confined download into the world: TLS, with authorities that only root may read, and proxies.
+//! Network access of a confined download: TLS with certificates that only root can read, and proxies.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -15,8 +15,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
-/// The tool with these variables alone, downloading from this mirror.
-fn registered(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
+/// Runs a download by the tool with only these variables, from this mirror.
+fn run_download(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
     let root = tempfile::tempdir().unwrap();
     let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"))
         .arg("--root")
@@ -26,11 +26,11 @@ fn registered(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
         .envs(variables.iter().copied())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    (done, said)
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    (done, stderr)
 }
 
-/// An authority (PEM), and what its server on 127.0.0.1 needs.
+/// A certificate authority (PEM), and the configuration of its server on 127.0.0.1.
 fn authority() -> (String, Arc<ServerConfig>) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,7 +46,7 @@ fn authority() -> (String, Arc<ServerConfig>) {
     (root, Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap()))
 }
 
-/// Takes TLS off one request, and passes it on.
+/// Decrypts one request and forwards it.
 fn relay(stream: TcpStream, config: &Arc<ServerConfig>, to: &str) -> io::Result<()> {
     let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?, stream);
     let mut head = Vec::new();
@@ -66,7 +66,7 @@ fn https(config: Arc<ServerConfig>, to: String) -> String {
     let url = format!("https://{}/debian", listener.local_addr().unwrap());
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // A client that does not trust us leaves.
+            // A client that does not trust the certificate closes the connection.
             drop(relay(stream, &config, &to));
         }
     });
@@ -80,7 +80,7 @@ fn deb() -> Arc<Vec<u8>> {
     }
 }
 
-/// The file is its owner's alone, in a directory of the same kind: nobody could read it.
+/// Only the owner can read the file and its directory; the user nobody cannot.
 #[test]
 fn certificates_readable_only_by_root_are_trusted() {
     let (root, config) = authority();
@@ -93,18 +93,18 @@ fn certificates_readable_only_by_root_are_trusted() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let file = file.to_str().unwrap();
     for variable in ["SSL_CERT_FILE", "NIX_SSL_CERT_FILE"] {
-        let (done, said) = registered(&url, &[(variable, file), ("NO_PROXY", "127.0.0.1")]);
-        assert!(done.status.success(), "{variable}: {said}");
-        assert!(said.contains(&format!("from {url}/pool/")), "{variable}: {said}");
+        let (done, stderr) = run_download(&url, &[(variable, file), ("NO_PROXY", "127.0.0.1")]);
+        assert!(done.status.success(), "{variable}: {stderr}");
+        assert!(stderr.contains(&format!("from {url}/pool/")), "{variable}: {stderr}");
     }
     assert_eq!(server.requests().len(), 2);
-    let others = ("https_proxy", "http://127.0.0.1:1");
-    let (done, said) = registered(&url, &[("NO_PROXY", "127.0.0.1"), others]);
-    assert!(!done.status.success() && said.contains("certificate"), "{said}");
+    let other_proxy = ("https_proxy", "http://127.0.0.1:1");
+    let (done, stderr) = run_download(&url, &[("NO_PROXY", "127.0.0.1"), other_proxy]);
+    assert!(!done.status.success() && stderr.contains("certificate"), "{stderr}");
 }
 
-/// What a proxy is told first; then it hangs up.
-fn greeted(variable: &str, scheme: &str, url: &str, length: usize) -> Vec<u8> {
+/// The first bytes that a proxy receives; the proxy then closes the connection.
+fn proxy_greeting(variable: &str, scheme: &str, url: &str, length: usize) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("{scheme}://{}", listener.local_addr().unwrap());
     let greeting = thread::spawn(move || {
@@ -112,28 +112,28 @@ fn greeted(variable: &str, scheme: &str, url: &str, length: usize) -> Vec<u8> {
         listener.accept().unwrap().0.read_exact(&mut greeting).unwrap();
         greeting
     });
-    // The public mirrors are not to be asked.
-    let (done, said) = registered(url, &[("https_proxy", "http://127.0.0.1:1"), (variable, &proxy)]);
-    assert_eq!(done.status.code(), Some(1), "{said}");
+    // The public mirrors must not be reached.
+    let (done, stderr) = run_download(url, &[("https_proxy", "http://127.0.0.1:1"), (variable, &proxy)]);
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
     greeting.join().unwrap()
 }
 
 #[test]
 fn proxies_are_used() {
     let connect = b"CONNECT mirror.invalid:443";
-    assert_eq!(greeted("https_proxy", "http", "https://mirror.invalid/debian", connect.len()), connect);
+    assert_eq!(proxy_greeting("https_proxy", "http", "https://mirror.invalid/debian", connect.len()), connect);
     let get = b"GET http://mirror.invalid/debian/pool/";
-    assert_eq!(greeted("http_proxy", "http", "http://mirror.invalid/debian", get.len()), get);
+    assert_eq!(proxy_greeting("http_proxy", "http", "http://mirror.invalid/debian", get.len()), get);
     // RFC 1928 §3.
-    assert_eq!(greeted("ALL_PROXY", "socks5h", "http://mirror.invalid/debian", 1), [5]);
-    assert_eq!(greeted("ALL_PROXY", "socks5", "http://localhost/debian", 1), [5]);
+    assert_eq!(proxy_greeting("ALL_PROXY", "socks5h", "http://mirror.invalid/debian", 1), [5]);
+    assert_eq!(proxy_greeting("ALL_PROXY", "socks5", "http://localhost/debian", 1), [5]);
 }
 
-/// Started by hand, it says what it wants, and does nothing.
+/// Started by a user, the worker reports the missing request and does nothing.
 #[test]
 fn a_worker_without_a_job_fails() {
     let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(["internal", "download"]).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot read the job of /proc/self") && done.stdout.is_empty(), "{said}");
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot read the job of /proc/self") && done.stdout.is_empty(), "{stderr}");
 }

@@ -1,5 +1,5 @@
-//! A kernel without Landlock and seccomp: the download goes on, and the user is told. A filter of our own, that gives
-//! ENOSYS for their system calls as such a kernel does, stands for it.
+//! A kernel without Landlock and seccomp: the download continues, and the user gets a note. The tests simulate such a
+//! kernel by a filter that fails their system calls with ENOSYS.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -12,7 +12,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_fi
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
-/// The role of a process that becomes the tool on such a kernel.
+/// The role of a process that executes the tool on such a kernel.
 pub(crate) const ROLE: &str = "on-an-old-kernel";
 
 const NEWER: [libc::c_long; 4] = [
@@ -32,8 +32,8 @@ pub(crate) fn child(words: &[&str]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A download by the tool, started by `program` with these words before its own.
-fn registered(program: &str, before: &[&str]) -> Output {
+/// Runs a download by the tool, which `program` starts, with these arguments before its own.
+fn run_download(program: &str, before: &[&str]) -> Output {
     let Some(path) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
         skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
     };
@@ -56,7 +56,7 @@ fn registered(program: &str, before: &[&str]) -> Output {
 #[test]
 fn a_note_names_the_missing_protections() {
     let itself = std::env::current_exe().unwrap();
-    let done = registered(itself.to_str().unwrap(), &[ROLE]);
+    let done = run_download(itself.to_str().unwrap(), &[ROLE]);
     let note = "this kernel or container has no Landlock and no seccomp filters: the process that downloads could \
                 not give up all its rights";
     for text in [done.stderr, done.stdout] {
@@ -66,9 +66,9 @@ fn a_note_names_the_missing_protections() {
 
 #[test]
 fn a_complete_kernel_gets_no_note() {
-    let done = registered(env!("CARGO_BIN_EXE_binfmt-nix"), &[]);
-    let said = String::from_utf8(done.stderr).unwrap();
-    if said.contains("this kernel or container has no") {
-        skip("kernel", said);
+    let done = run_download(env!("CARGO_BIN_EXE_binfmt-nix"), &[]);
+    let stderr = String::from_utf8(done.stderr).unwrap();
+    if stderr.contains("this kernel or container has no") {
+        skip("kernel", stderr);
     }
 }

@@ -1,4 +1,4 @@
-//! The tool itself, in the midst of a download from a server that is silent: its child, seen from outside.
+//! The tool during a download from a server that never answers, and its worker, seen from outside.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use crate::support::skip;
 /// The longest wait for anything in these tests.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// A tool that waits for its child, which waits for a server.
+/// A tool that waits for its worker, which waits for a server.
 struct Stalled {
     tool: Child,
     child: Pid,
@@ -30,7 +30,7 @@ impl Stalled {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
         let asked = thread::spawn(move || listener.accept().unwrap().0);
-        // Its caller left a file open, which is nobody's business.
+        // The caller left files open, which the worker must not inherit.
         let mut tool = Command::new("/bin/sh")
             .args(["-c", "exec \"$0\" \"$@\" 7< /etc/hostname 9< /", env!("CARGO_BIN_EXE_binfmt-nix")])
             .arg("--root")
@@ -67,19 +67,19 @@ impl Stalled {
     }
 }
 
-/// A process that is there, and no zombie.
-fn lives(id: Pid) -> bool {
+/// Whether a process exists and is not a zombie.
+fn is_alive(id: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Waits for the end of a process; false after a limit that no machine is too slow for.
-fn ends(id: Pid) -> bool {
+fn ends_within_limit(id: Pid) -> bool {
     let deadline = Instant::now() + LIMIT;
-    while lives(id) && Instant::now() < deadline {
+    while is_alive(id) && Instant::now() < deadline {
         sleep(Duration::from_millis(1));
     }
-    !lives(id)
+    !is_alive(id)
 }
 
 #[test]
@@ -107,12 +107,12 @@ fn the_worker_is_another_user_with_only_its_own_files() {
         .map(|(number, file)| (number.parse::<u32>().unwrap(), file.to_string_lossy().into_owned()))
         .collect();
     let root = fs::read_link(format!("/proc/{}/root", stalled.child)).unwrap();
-    // So many as the tool itself has, it must have let go.
+    // The tool still has the caller's file open, so only the worker closed it.
     let inherited = fs::read_link(format!("/proc/{}/fd/7", stalled.tool.id())).unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     stalled.done();
-    let nobody = "65534\t65534\t65534\t65534";
-    assert_eq!(ids, [nobody, nobody, ""]);
+    let other_user = "65534\t65534\t65534\t65534";
+    assert_eq!(ids, [other_user, other_user, ""]);
     assert_eq!((root.as_path(), inherited.as_path()), (Path::new("/"), Path::new("/etc/hostname")));
     for (number, file) in &held {
         let wanted: &[&str] = if *number < 3 { &["pipe:"] } else { &["socket:", "anon_inode:[event"] };
@@ -124,14 +124,14 @@ fn the_worker_is_another_user_with_only_its_own_files() {
 #[test]
 fn the_worker_ends_with_the_tool() {
     let mut stalled = Stalled::new();
-    // It cannot do anything about it itself.
+    // A stopped worker cannot end by itself.
     kill(stalled.child, Signal::SIGSTOP).unwrap();
     let lock = File::open(stalled.root.path().join("run/binfmt-nix.lock")).unwrap();
     assert!(lock.try_lock().is_err());
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
     lock.try_lock().unwrap();
-    assert!(ends(stalled.child));
+    assert!(ends_within_limit(stalled.child));
 }
 
 /// A worker that is stopped neither ends nor reaches one of its own limits, and without the signal the tool reports a
@@ -143,7 +143,7 @@ fn a_signal_ends_the_tool_and_the_worker() {
     kill(child, Signal::SIGSTOP).unwrap();
     kill(Pid::from_raw(i32::try_from(stalled.tool.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(stalled.done().status.code(), Some(143));
-    assert!(!lives(child));
+    assert!(!is_alive(child));
 }
 
 #[test]
@@ -154,8 +154,8 @@ fn a_killed_worker_is_reported() {
     let root = stalled.root.path().to_owned();
     let Stalled { tool, root: _kept, .. } = stalled;
     let done = tool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{said}");
-    assert!(!installed.exists() && root.exists(), "{said}");
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{stderr}");
+    assert!(!installed.exists() && root.exists(), "{stderr}");
 }

@@ -1,7 +1,7 @@
-//! What a process may still do once it is confined: what a download needs, and nothing of [`attempts::ALL`].
+//! Rights of a confined process: it can do what a download needs, and nothing of [`attempts::ALL`].
 //!
-//! Every attempt is made three times: by a process with all rights, so that it is known to be possible here; by a
-//! confined one that was real root; by a confined one that is root in a user namespace of one user.
+//! Every attempt is made three times: by a process with all rights, which proves that the attempt is possible here; by
+//! a confined one that was real root; by a confined one that is root in a user namespace of one user.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -23,15 +23,15 @@ use super::attempts::{self, Place};
 use super::needs;
 use crate::support::skip;
 
-/// The role of a process that tries.
+/// The role of a process that makes the attempts.
 pub(crate) const ROLE: &str = "try-everything";
 
-/// What came of each attempt and each need, by name.
-type Came = BTreeMap<String, String>;
+/// Results of each attempt and each need, by name.
+type Results = BTreeMap<String, String>;
 
-/// Runs a process that tries everything, `how` it is: `free`, `root`, `namespace`; `linked`, which is a namespace
-/// where files are laid out as systemd-resolved has them; or `unpack`, which is `root` and shall have no network.
-fn tried(how: &str) -> Came {
+/// Runs a process that makes every attempt. Its `kind` is `free`, `root`, `namespace`; `linked`, which is a
+/// namespace with the links of systemd-resolved; or `unpack`, which is `root` without network access.
+fn run_attempts(kind: &str) -> Results {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
     place.furnish();
@@ -42,7 +42,7 @@ fn tried(how: &str) -> Came {
     let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     fs::write(dir.path().join("port"), port.to_string()).unwrap();
     let done = Command::new(env::current_exe().unwrap())
-        .args([ROLE, how, dir.path().to_str().unwrap()])
+        .args([ROLE, kind, dir.path().to_str().unwrap()])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -50,25 +50,25 @@ fn tried(how: &str) -> Came {
     if let Some(why) = out.strip_prefix("skip ") {
         skip("kernel", why.trim());
     }
-    assert!(done.status.success(), "{how}: {}\n{out}\n{err}", done.status);
+    assert!(done.status.success(), "{kind}: {}\n{out}\n{err}", done.status);
     out.lines().map(|line| line.split_once(": ").unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
 }
 
-/// The other side: tries everything, and prints what came of it.
-pub(crate) fn child(how: &str, place: &str) -> ExitCode {
+/// The process itself: makes every attempt, and prints the results.
+pub(crate) fn child(kind: &str, place: &str) -> ExitCode {
     let place = Place::new(Path::new(place));
     let port: u16 = fs::read_to_string(place.dir.join("port")).unwrap().parse().unwrap();
-    let entered = match how {
+    let entered = match kind {
         "namespace" => enter_namespace(),
-        "linked" => enter_namespace().and_then(|()| link()),
+        "linked" => enter_namespace().and_then(|()| link_resolver_files()),
         _ => Ok(()),
     };
     if let Err(why) = entered {
         println!("skip this machine gives no user namespaces: {why}");
         return ExitCode::SUCCESS;
     }
-    if how != "free" {
-        let profile = if how == "unpack" { Profile::READER } else { Profile::CLIENT };
+    if kind != "free" {
+        let profile = if kind == "unpack" { Profile::READER } else { Profile::CLIENT };
         let lacks = drop_rights(&Host::live(), &profile).unwrap();
         if !lacks.is_empty() {
             println!("skip this kernel cannot confine: {lacks:?}");
@@ -86,7 +86,7 @@ pub(crate) fn child(how: &str, place: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A user namespace in which this process is root, and there is nobody else.
+/// Enters a user namespace in which this process is root and the only user.
 fn enter_namespace() -> std::io::Result<()> {
     let (uid, gid) = (Uid::effective(), Gid::effective());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
@@ -95,8 +95,8 @@ fn enter_namespace() -> std::io::Result<()> {
     fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
-/// In a namespace of its own: /etc/resolv.conf and /etc/hosts lead elsewhere.
-fn link() -> std::io::Result<()> {
+/// Replaces /etc/resolv.conf and /etc/hosts by links, in a mount namespace of its own.
+fn link_resolver_files() -> std::io::Result<()> {
     let hosts = fs::read("/etc/hosts").unwrap_or_default();
     let names = fs::read("/etc/nsswitch.conf").unwrap_or_default();
     let cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
@@ -116,74 +116,74 @@ fn link() -> std::io::Result<()> {
     Ok(())
 }
 
-fn needs_are_met(came: &Came) {
+fn assert_needs_met(results: &Results) {
     for (name, _) in needs::ALL {
-        assert_eq!(came.get(&format!("needs {name}")).map(String::as_str), Some("yes"), "{name}: {came:#?}");
+        assert_eq!(results.get(&format!("needs {name}")).map(String::as_str), Some("yes"), "{name}: {results:#?}");
     }
 }
 
-/// Everything was tried, and the kernel refused: there is no such call, or no right.
-fn all_is_refused(came: &Came) {
+/// Checks that every attempt was made, and that the kernel refused each: no such call, or no right.
+fn assert_all_refused(results: &Results) {
     let refused = ["ENOSYS", "EPERM", "EACCES"];
     let slips: Vec<_> = attempts::ALL
         .iter()
-        .map(|(name, _)| (*name, came.get(*name).map_or("was not tried", String::as_str)))
-        .filter(|(_, how)| !refused.contains(how))
+        .map(|(name, _)| (*name, results.get(*name).map_or("was not tried", String::as_str)))
+        .filter(|(_, outcome)| !refused.contains(outcome))
         .collect();
     assert!(slips.is_empty(), "{slips:#?}");
 }
 
-fn root() {
+fn require_root() {
     if !geteuid().is_root() {
         skip("users", "not root: there is no other user to become");
     }
 }
 
-/// Some kernels are built without these.
+/// System calls that some kernels are built without.
 const OPTIONAL: [&str; 5] = ["io_uring_setup", "bpf", "keyctl", "userfaultfd", "perf_event_open"];
 
 #[test]
 fn unconfined_attempts_succeed() {
-    root();
-    let came = tried("free");
-    needs_are_met(&came);
+    require_root();
+    let results = run_attempts("free");
+    assert_needs_met(&results);
     for (name, _) in attempts::ALL {
-        let how = came.get(*name).map(String::as_str);
-        let missing = OPTIONAL.contains(name) && how == Some("ENOSYS");
-        assert!(how == Some("done") || missing, "{name}: {how:?}, so that it proves nothing when it fails");
+        let outcome = results.get(*name).map(String::as_str);
+        let missing = OPTIONAL.contains(name) && outcome == Some("ENOSYS");
+        assert!(outcome == Some("done") || missing, "{name}: {outcome:?}, so a failure of this attempt proves nothing");
     }
 }
 
 #[test]
 fn confined_root_has_no_rights() {
-    root();
-    let came = tried("root");
-    assert_eq!((came["uid"].as_str(), came["gid"].as_str()), ("65534", "65534"));
-    needs_are_met(&came);
-    all_is_refused(&came);
+    require_root();
+    let results = run_attempts("root");
+    assert_eq!((results["uid"].as_str(), results["gid"].as_str()), ("65534", "65534"));
+    assert_needs_met(&results);
+    assert_all_refused(&results);
 }
 
 #[test]
 fn confined_namespace_root_has_no_rights() {
-    let came = tried("namespace");
-    assert_eq!((came["uid"].as_str(), came["gid"].as_str()), ("0", "0"));
-    needs_are_met(&came);
-    all_is_refused(&came);
+    let results = run_attempts("namespace");
+    assert_eq!((results["uid"].as_str(), results["gid"].as_str()), ("0", "0"));
+    assert_needs_met(&results);
+    assert_all_refused(&results);
 }
 
 #[test]
 fn linked_resolver_files_are_readable() {
-    let came = tried("linked");
-    needs_are_met(&came);
-    all_is_refused(&came);
+    let results = run_attempts("linked");
+    assert_needs_met(&results);
+    assert_all_refused(&results);
 }
 
 #[test]
 fn an_unpacking_worker_has_no_network() {
-    let came = tried("unpack");
-    all_is_refused(&came);
-    // Where there is no such library, there is nothing to be refused.
-    let met = |name: &&str| *name != "libraries" && came[&format!("needs {name}")] == "yes";
+    let results = run_attempts("unpack");
+    assert_all_refused(&results);
+    // On a host without such a library, the kernel has nothing to refuse.
+    let met = |name: &&str| *name != "libraries" && results[&format!("needs {name}")] == "yes";
     let met: Vec<_> = needs::ALL.iter().map(|(name, _)| *name).filter(met).collect();
-    assert_eq!(met, ["the time", "chance", "memory", "standard output"]);
+    assert_eq!(met, ["the time", "random numbers", "memory", "standard output"]);
 }

@@ -1,4 +1,4 @@
-//! Emulators: real ones, and programs that only say so.
+//! Emulators for the tests: real static QEMUs, and programs that only answer like QEMU.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -34,14 +34,14 @@ pub(crate) fn busybox() -> PathBuf {
     if busybox.exists() { busybox } else { skip("corpus", format!("there is no {}", busybox.display())) }
 }
 
-/// The same QEMU in other bytes: a later release, to whoever compares digests.
+/// The real QEMU with other bytes: a later release for every comparison of digests.
 pub(crate) fn other_qemu(system: &str) -> PathBuf {
     let mut bytes = fs::read(qemu(system)).unwrap();
     bytes.extend_from_slice(b"other");
     outside("other-qemu", &bytes)
 }
 
-/// A program outside the tree.
+/// Writes a program outside of the tree, and returns its path.
 pub(crate) fn outside(name: &str, content: &[u8]) -> PathBuf {
     let path = Path::new(SCRATCH).join(name);
     fs::write(&path, content).unwrap();
@@ -57,32 +57,32 @@ pub(crate) fn dynamic() -> PathBuf {
     path
 }
 
-/// Where a liar's code starts, in the probe whose headers it borrows.
+/// Offset of a liar's code in the probe program whose headers it uses.
 const CODE: usize = 0xb0;
 
-/// What a liar does when it is to emulate.
+/// The behaviour of a liar when the kernel starts it as an interpreter.
 #[derive(Clone, Copy)]
-pub(crate) enum Then {
-    /// It dies of an illegal instruction.
+pub(crate) enum LiarBehavior {
+    /// Ends by an illegal instruction.
     Crash,
-    /// It exits with 0 and has done nothing.
-    Shirk,
-    /// It prints 16 bytes of the program's path, as if that had printed its argv[0].
-    Forget,
-    /// The same, half a second later.
-    Dawdle,
+    /// Exits with status 0 and does nothing.
+    DoNothing,
+    /// Prints 16 bytes of the program's path, which a check could take for the argv\[0] that a probe prints.
+    WrongOutput,
+    /// Prints the same, half a second later.
+    LateWrongOutput,
 }
 
-/// A static program of x86_64 that answers `--version` with this text, and emulates nothing.
-pub(crate) fn liar(version: &str, then: Then) -> Vec<u8> {
+/// A static program for x86_64 that answers `--version` with this text, and emulates nothing.
+pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these tests emulate aarch64 and others on x86_64");
     }
-    let jump = match then {
-        Then::Crash => 33,
-        Then::Shirk => 24,
-        Then::Forget => 35,
-        Then::Dawdle => 59,
+    let jump = match behavior {
+        LiarBehavior::Crash => 33,
+        LiarBehavior::DoNothing => 24,
+        LiarBehavior::WrongOutput => 35,
+        LiarBehavior::LateWrongOutput => 59,
     };
     let text = format!("{version}\n");
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();

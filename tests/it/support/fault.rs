@@ -1,4 +1,4 @@
-//! One run with a fault in it.
+//! One run of the tool with a fault at one of its changes.
 
 use std::process::Stdio;
 
@@ -6,25 +6,26 @@ use crate::support::Tree;
 use crate::support::output::{Done, tool};
 use crate::support::runs::Run;
 
-/// What happens at a change.
+/// A fault that is injected at a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
+    /// SIGKILL before the change.
     Kill,
-    /// Killed when half of the bytes are written.
+    /// SIGKILL when half of the bytes are written.
     Torn,
-    /// It fails with this error.
+    /// The change fails with this error.
     Fails(&'static str),
 }
 
-/// Where a fault came: which change it was.
+/// The change at which a fault was injected.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
-    /// "write", "rename", …
+    /// Kind of the change: "write", "rename", …
     pub(crate) what: String,
     pub(crate) path: String,
 }
 
-/// Runs it with a fault at its change of this number. `None`: it has not so many, and came to its end.
+/// Runs the tool with a fault at the change of this number. `None`: the run has fewer changes and was successful.
 pub(crate) fn run(tree: &Tree, run: Run, fault: Fault, number: usize) -> (Option<Change>, Done) {
     let action = match fault {
         Fault::Kill => "kill",

@@ -1,7 +1,7 @@
-//! The table in `packaging/FAULTS.md`, kept by the tests that produce its numbers.
+//! The table in `packaging/FAULTS.md`, checked by the tests that produce its numbers.
 //!
-//! A test that did something so many times says so. If the table has another number there, the test fails;
-//! with BINFMT_NIX_TEST_BLESS=1 it writes its own number into that one line instead.
+//! A test reports how often it injected a fault. If the table has another number, the test fails.
+//! With BINFMT_NIX_TEST_BLESS=1 the test writes its own number into that line instead.
 
 use std::env;
 use std::fs::{File, OpenOptions};
@@ -10,24 +10,24 @@ use std::io::{Read as _, Seek as _, Write as _};
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/FAULTS.md");
 const BLESS: &str = "BINFMT_NIX_TEST_BLESS";
 
-/// How a world tells its harness a line: in a world nothing of the repository can be written.
+/// Start of a line by which a sandbox reports a number to its harness: a sandbox cannot write to the repository.
 pub(crate) const MARK: &str = "ledger\t";
 
-/// `what` was done exactly so many times, on every machine.
+/// Reports that the fault `what` was injected this often, on every machine.
 #[track_caller]
 pub(crate) fn line(what: &str, times: usize) {
-    note(what, &times.to_string());
+    record(what, &times.to_string());
 }
 
-/// `what` was done so many times, and at least `floor` times on every machine.
+/// Reports that the fault `what` was injected this often, and at least `floor` times on every machine.
 #[track_caller]
 pub(crate) fn at_least(what: &str, floor: usize, times: usize) {
     assert!(times >= floor, "{what}: {times} times instead of {floor}");
-    note(what, &format!("≥ {floor}"));
+    record(what, &format!("≥ {floor}"));
 }
 
 #[track_caller]
-fn note(what: &str, times: &str) {
+fn record(what: &str, times: &str) {
     if env::var_os("BINFMT_NIX_TEST_ROLE").is_some() {
         println!("{MARK}{what}\t{times}");
     } else {
@@ -35,13 +35,13 @@ fn note(what: &str, times: &str) {
     }
 }
 
-/// The number of `what` in the table is this one; or it is made so.
+/// Compares the number of `what` in the table with this one, or writes this one.
 pub(crate) fn compare(what: &str, times: &str) -> Result<(), String> {
     let bless = env::var_os(BLESS).is_some_and(|value| value == "1");
     let failed = |error: std::io::Error| format!("{TABLE}: {error}");
     let mut file = OpenOptions::new().read(true).write(bless).open(TABLE).map_err(failed)?;
     let mut text = String::new();
-    // Several tests, and several test programs, come at once.
+    // Several tests and several test programs come here at the same time.
     lock(&file, bless).and_then(|()| file.read_to_string(&mut text)).map_err(failed)?;
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let Some(line) = lines.iter_mut().find(|line| cells(line).first().is_some_and(|cell| *cell == what)) else {
@@ -64,7 +64,7 @@ fn lock(file: &File, exclusive: bool) -> std::io::Result<()> {
     if exclusive { file.lock() } else { file.lock_shared() }
 }
 
-/// In place: the lock is the file's.
+/// Rewrites the same file, because the lock belongs to it.
 fn rewrite(file: &mut File, lines: &[String]) -> std::io::Result<()> {
     file.rewind()?;
     file.set_len(0)?;

@@ -18,10 +18,10 @@ pub(crate) static TESTS: [Test];
 /// A test.
 #[derive(Clone, Copy)]
 pub(crate) struct Test {
-    /// its module and its function, with the name of the test program
+    /// Path of the function, starting with the name of the test program.
     path: &'static str,
     run: fn(),
-    /// whether it wants namespaces of its own
+    /// Whether the test runs in namespaces of its own.
     sandboxed: bool,
 }
 
@@ -57,9 +57,10 @@ pub(crate) fn skip(what: &'static str, why: impl Into<String>) -> ! {
     panic::resume_unwind(Box::new(Skip { what, why: why.into() }))
 }
 
-/// Runs the tests that the command line selects; or only one of them, if this process is its sandbox.
+/// Runs the tests that the command line selects, or only one of them if this process is its sandbox.
 pub(crate) fn main() -> ExitCode {
-    if let Some(code) = sandbox::play(|wanted| TESTS.iter().find(|test| test.name() == wanted).map(|test| test.run)) {
+    if let Some(code) = sandbox::run_role(|wanted| TESTS.iter().find(|test| test.name() == wanted).map(|test| test.run))
+    {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let args = Arguments::from_args();

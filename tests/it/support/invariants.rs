@@ -1,4 +1,4 @@
-//! What must hold of a machine whose run was cut short, before anything repairs it.
+//! Conditions that hold on a machine whose run was cut short, before a later run repairs it.
 
 use std::process::Command;
 
@@ -11,62 +11,62 @@ use super::tree::{NIX_CONF, OWN_CONF, TABLE};
 /// The systems that these tests register.
 const SYSTEMS: [(&str, &str); 2] = [("aarch64", "aarch64-linux"), ("riscv64", "riscv64-linux")];
 
-/// A machine before and after runs that come to their end.
+/// The states of a machine between runs that were not cut short.
 #[derive(Default)]
-pub(crate) struct Whole {
-    /// what nix.conf and our own file hold
+pub(crate) struct CompleteStates {
+    /// Contents of nix.conf and of our own file in each state.
     texts: Vec<[Option<Vec<u8>>; 2]>,
     states: Vec<Snapshot>,
-    /// a machine that is whole is in one of the states
-    all: bool,
+    /// Whether a complete machine is always in one of the states.
+    exhaustive: bool,
 }
 
 const FILES: [&str; 2] = [NIX_CONF, OWN_CONF];
 
-impl Whole {
-    /// The machine as it is now is whole.
-    pub(crate) fn and(mut self, tree: &Tree) -> Self {
-        self.texts.push(now(tree));
+impl CompleteStates {
+    /// Adds the current state of the machine.
+    pub(crate) fn with_current(mut self, tree: &Tree) -> Self {
+        self.texts.push(read_configs(tree));
         self.states.push(tree.snapshot());
         self
     }
 
-    /// There are no other states in which it is.
-    pub(crate) fn nothing_else(self) -> Self {
-        Self { all: true, ..self }
+    /// Declares that no other state is complete.
+    pub(crate) fn exhaustive(self) -> Self {
+        Self { exhaustive: true, ..self }
     }
 
-    /// Between two runs, and nowhere else, `status` may be silent about things half done, and has to be.
-    fn judge(&self, tree: &Tree, status: &Value, wrong: &mut Vec<String>) {
-        let well = |said: &Value| said["state"] == "works" && said["detail"].is_null();
-        let silent = status["unfinished"] == false && status["systems"].as_array().unwrap().iter().all(well);
-        let now = tree.snapshot();
-        let whole = self.states.iter().any(|state| state.is_like(&now));
-        if whole && !silent {
-            wrong.push(format!("nothing is half done, and status says: {status:#}"));
+    /// Compares the report of `status` with the state: exactly a complete machine has nothing to report.
+    fn compare_status(&self, tree: &Tree, status: &Value, wrong: &mut Vec<String>) {
+        let works = |reported: &Value| reported["state"] == "works" && reported["detail"].is_null();
+        let silent = status["unfinished"] == false && status["systems"].as_array().unwrap().iter().all(works);
+        let current = tree.snapshot();
+        let complete = self.states.iter().any(|state| state.is_like(&current));
+        if complete && !silent {
+            wrong.push(format!("no change is incomplete, but status reports: {status:#}"));
         }
-        if silent && !whole && self.all {
-            wrong.push(format!("something is half done, and status says only: {status:#}"));
+        if silent && !complete && self.exhaustive {
+            wrong.push(format!("a change is incomplete, but status reports only: {status:#}"));
         }
     }
 
     fn compare_texts(&self, tree: &Tree, wrong: &mut Vec<String>) {
-        for (number, now) in now(tree).into_iter().enumerate() {
-            if !self.texts.iter().any(|texts| texts[number] == now) {
-                let text = now.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                wrong.push(format!("{} is neither as before nor as after: {text:?}", FILES[number]));
+        for (number, content) in read_configs(tree).into_iter().enumerate() {
+            if !self.texts.iter().any(|texts| texts[number] == content) {
+                let text = content.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                wrong.push(format!("{} has neither its old nor its new content: {text:?}", FILES[number]));
             }
         }
     }
 }
 
-fn now(tree: &Tree) -> [Option<Vec<u8>>; 2] {
+fn read_configs(tree: &Tree) -> [Option<Vec<u8>>; 2] {
     FILES.map(|path| tree.exists(path).then(|| tree.read(path)))
 }
 
 impl Tree {
-    /// In words, what is worse than half done.
-    pub(crate) fn unsound(&self, whole: &Whole) -> String {
+    /// Describes every violated condition; empty if all hold.
+    pub(crate) fn describe_damage(&self, whole: &CompleteStates) -> String {
         let mut wrong = Vec::new();
         if !Command::new("/bin/true").status().is_ok_and(|status| status.success()) {
             wrong.push("a native program does not run".to_owned());
@@ -80,10 +80,10 @@ impl Tree {
         }
         let status = self.status();
         for (system, _) in SYSTEMS {
-            let said = status["systems"].as_array().unwrap().iter().find(|said| said["system"] == system);
-            self.untrue(system, said, &mut wrong);
+            let reported = status["systems"].as_array().unwrap().iter().find(|reported| reported["system"] == system);
+            self.compare_system(system, reported, &mut wrong);
         }
-        whole.judge(self, &status, &mut wrong);
+        whole.compare_status(self, &status, &mut wrong);
         wrong.join("\n")
     }
 
@@ -92,14 +92,14 @@ impl Tree {
         self.run(&["status", "--json"]).omits("panicked").exits_with(&[0, 3]).json()
     }
 
-    /// What `status` says of a system, against the machine.
-    fn untrue(&self, system: &str, said: Option<&Value>, wrong: &mut Vec<String>) {
+    /// Compares the report of `status` on a system with the machine.
+    fn compare_system(&self, system: &str, reported: Option<&Value>, wrong: &mut Vec<String>) {
         let name = format!("qemu-{system}");
         let has_entry = self.exists(&format!("{TABLE}/{name}"));
         let runs = self.runs_somehow(system);
-        let Some(said) = said else {
+        let Some(reported) = reported else {
             if has_entry || runs {
-                wrong.push(format!("status does not know {system}, which has an entry"));
+                wrong.push(format!("status does not report {system}, which has an entry"));
             }
             return;
         };
@@ -109,20 +109,20 @@ impl Tree {
             (false, _) => "missing",
         };
         let (entry, by) = if has_entry { (name.into(), "binfmt-nix") } else { (Value::Null, "nobody") };
-        if said["state"] != expected || said["entry"] != entry || said["by"] != by {
-            wrong.push(format!("{system} is {expected}, and status says: {said:#}"));
+        if reported["state"] != expected || reported["entry"] != entry || reported["by"] != by {
+            wrong.push(format!("{system} is {expected}, but status reports: {reported:#}"));
         }
-        // While an older one still runs, it is the other that is in place.
-        let there = if said["on_disk"].is_null() { &said["qemu"] } else { &said["on_disk"]["qemu"] };
-        if !there.is_null() && self.release(system).is_none_or(|release| *there != release.as_str()) {
-            wrong.push(format!("the emulator in place does not answer with this release: {said:#}"));
+        // While the kernel still runs an older emulator, `on_disk` describes the installed one.
+        let installed = if reported["on_disk"].is_null() { &reported["qemu"] } else { &reported["on_disk"]["qemu"] };
+        if !installed.is_null() && self.release(system).is_none_or(|release| *installed != release.as_str()) {
+            wrong.push(format!("the installed emulator does not answer with this release: {reported:#}"));
         }
-        if expected != "works" && said["detail"].is_null() {
-            wrong.push(format!("status does not say what is wrong: {said:#}"));
+        if expected != "works" && reported["detail"].is_null() {
+            wrong.push(format!("status does not report the problem: {reported:#}"));
         }
     }
 
-    /// What the emulator in place answers with.
+    /// The release in the answer of the installed emulator.
     fn release(&self, system: &str) -> Option<String> {
         let emulator = self.path(&format!("usr/local/libexec/binfmt-nix/qemu-{system}"));
         let output = Command::new(emulator).arg("--version").output().ok()?;
@@ -130,12 +130,12 @@ impl Tree {
         text.split_whitespace().skip_while(|word| *word != "version").nth(1).map(str::to_owned)
     }
 
-    /// Systems that Nix takes builds for, and that do not run.
-    pub(crate) fn promised_in_vain(&self) -> Vec<&str> {
-        let [conf, own] = now(self).map(|text| String::from_utf8(text.unwrap_or_default()).unwrap());
-        let told =
+    /// The systems for which Nix accepts builds although their programs do not run.
+    pub(crate) fn configured_but_not_running(&self) -> Vec<&str> {
+        let [conf, own] = read_configs(self).map(|text| String::from_utf8(text.unwrap_or_default()).unwrap());
+        let configured =
             |name: &str| conf.contains("!include binfmt-nix.conf") && own.split_whitespace().any(|word| word == name);
-        let vain = SYSTEMS.iter().filter(|(system, name)| told(name) && !self.runs_somehow(system));
-        vain.map(|(system, _)| *system).collect()
+        let systems = SYSTEMS.iter().filter(|(system, name)| configured(name) && !self.runs_somehow(system));
+        systems.map(|(system, _)| *system).collect()
     }
 }

@@ -1,9 +1,9 @@
-//! Real JSON with something absurd in one place.
+//! Variants of real JSON documents with wrong values, missing fields and additional fields.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Values that no field means.
+/// Values that are valid in hardly any field.
 pub(crate) fn absurd() -> Vec<Value> {
     vec![
         json!(null),
@@ -29,7 +29,8 @@ pub(crate) fn numbers() -> Vec<Value> {
     vec![json!(0), json!(1), json!(u64::MAX), json!(u64::MAX - 1), json!(1_u64 << 63), json!(1_u64 << 32)]
 }
 
-/// Every place in a document (RFC 6901), objects and lists included, the whole left out.
+/// The JSON pointers (RFC 6901) of every value in a document, objects and lists included, the document itself
+/// excluded.
 pub(crate) fn places(value: &Value) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(map) => map.iter().map(|(key, value)| (format!("/{key}"), value)).collect(),
@@ -43,14 +44,14 @@ pub(crate) fn places(value: &Value) -> Vec<String> {
     inner.into_iter().flat_map(deeper).collect()
 }
 
-/// The document with another value in one place.
+/// The document with another value at one place.
 pub(crate) fn with(whole: &Value, place: &str, value: Value) -> Value {
     let mut changed = whole.clone();
     *changed.pointer_mut(place).unwrap() = value;
     changed
 }
 
-/// One that lacks a field, and one that has one more, for each object in it.
+/// For each object of the document: variants without one of its fields, and one with an additional field.
 pub(crate) fn lacking_and_odd(whole: &Value) -> Vec<Value> {
     let mut all = Vec::new();
     for place in places(whole).into_iter().chain([String::new()]) {
@@ -67,7 +68,7 @@ pub(crate) fn lacking_and_odd(whole: &Value) -> Vec<Value> {
     all
 }
 
-/// Its text, with a field that is there twice, for each field that has a value of its own.
+/// For each field whose value is neither an object nor a list: the text with this field twice.
 pub(crate) fn twice(text: &str) -> Vec<String> {
     let fields = text.lines().filter(|line| line.contains("\": ") && !line.ends_with(['{', '[']));
     let doubled = |line: &str| {
@@ -77,7 +78,7 @@ pub(crate) fn twice(text: &str) -> Vec<String> {
     fields.map(doubled).collect()
 }
 
-/// Several places changed at once, to values of any kind.
+/// The document with values of any kind at several places.
 pub(crate) fn damaged(whole: &Value) -> impl Strategy<Value = Value> + use<> {
     let (whole, places) = (whole.clone(), places(whole));
     let known: Vec<Value> = places.iter().filter_map(|place| whole.pointer(place)).cloned().collect();
@@ -91,7 +92,7 @@ pub(crate) fn damaged(whole: &Value) -> impl Strategy<Value = Value> + use<> {
     prop::collection::vec((prop::sample::select(places), value), 1..4).prop_map(move |changes| {
         let mut damaged = whole.clone();
         for (place, value) in changes {
-            // An earlier change may have taken the place away.
+            // An earlier change may have removed the place.
             if let Some(found) = damaged.pointer_mut(&place) {
                 *found = value;
             }

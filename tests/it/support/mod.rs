@@ -1,4 +1,4 @@
-//! What the tests are written in.
+//! The helpers of the tests: a machine in memory, runs of the tool on it, and checks of the results.
 //!
 //! ```ignore
 //! let tree = Tree::new().nix_conf("sandbox = true\n");
@@ -29,11 +29,11 @@ pub(crate) mod texts;
 pub(crate) mod tree;
 pub(crate) mod watcher;
 
-pub(crate) use emulators::{Then, liar, qemu};
+pub(crate) use emulators::{LiarBehavior, liar, qemu};
 pub(crate) use harness::skip;
 pub(crate) use tree::Tree;
 
-/// Settings of proptest with so many cases. Nothing is written beside the sources.
+/// Settings of proptest with this number of cases, without files beside the sources.
 pub(crate) fn config(cases: u32) -> proptest::prelude::ProptestConfig {
     proptest::prelude::ProptestConfig {
         failure_persistence: None,

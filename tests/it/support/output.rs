@@ -1,25 +1,25 @@
-//! A run of the tool that has ended, and what can be asked of it.
+//! Results of finished runs of the tool, with checks that can be chained.
 
 use std::process::{Command, Output};
 
 /// The compiled tool.
 pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-nix");
 
-/// The tool with these arguments, in an environment that is nobody's.
+/// The tool with these arguments, in an environment of only PATH.
 pub(crate) fn tool(args: &[&str]) -> Command {
     let mut command = Command::new(TOOL);
     command.args(args).env_clear().env("PATH", "/usr/bin:/bin");
     command
 }
 
-/// What came of a run. Every method that takes `self` gives it back, for the next question.
+/// The result of a run. Every method that takes `self` returns it for the next check.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// the exit status; none after a signal
+    /// Exit status; `None` after a signal.
     pub(crate) code: Option<i32>,
-    /// stdout
+    /// Complete stdout.
     pub(crate) out: String,
-    /// stderr
+    /// Complete stderr.
     pub(crate) err: String,
 }
 
@@ -34,42 +34,42 @@ impl From<Output> for Done {
 }
 
 impl Done {
-    /// The exit status.
+    /// Checks the exit status.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "the exit status of {self:#?}");
         self
     }
 
-    /// One of these.
+    /// Checks that the exit status is one of these.
     #[track_caller]
     pub(crate) fn exits_with(self, codes: &[i32]) -> Self {
         assert!(self.code.is_some_and(|code| codes.contains(&code)), "the exit status, of {codes:?}, of {self:#?}");
         self
     }
 
-    /// On stderr.
+    /// Checks that stderr contains the text.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.err.contains(text), "does not say {text:?}: {self:#?}");
         self
     }
 
-    /// On stdout.
+    /// Checks that stdout contains the text.
     #[track_caller]
     pub(crate) fn prints(self, text: &str) -> Self {
         assert!(self.out.contains(text), "does not print {text:?}: {self:#?}");
         self
     }
 
-    /// On neither.
+    /// Checks that neither stdout nor stderr contains the text.
     #[track_caller]
     pub(crate) fn omits(self, text: &str) -> Self {
         assert!(!self.out.contains(text) && !self.err.contains(text), "mentions {text:?}: {self:#?}");
         self
     }
 
-    /// All of stdout as one JSON document of version 1, which is as its schema says.
+    /// All of stdout as one JSON document of version 1 that matches its schema.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         let value: serde_json::Value = match serde_json::from_str(&self.out) {

@@ -1,4 +1,4 @@
-//! A small package of the same make as Debian's.
+//! A small package with the structure of Debian's qemu-user.
 
 use std::io::{Cursor, Write};
 use std::num::NonZeroU64;
@@ -10,12 +10,12 @@ use lzma_rust2::{LzmaOptions, XzOptions, XzWriter};
 
 use crate::support::rng::Noise;
 
-/// The guests in it, and how long their QEMUs are. With blocks of 64 KiB, `aarch64` lies in the
-/// first and the second, `arm` shares the second, `riscv64` begins in it too and goes on to the last.
+/// The guests in the package, with the lengths of their QEMUs. With blocks of 64 KiB, `aarch64` covers the first block
+/// and a part of the second, `arm` lies in the second, and `riscv64` begins in the second and covers the rest.
 pub(crate) const MEMBERS: [(&str, usize); 3] = [("aarch64", 100_000), ("arm", 10_000), ("riscv64", 150_000)];
 const BLOCK: u32 = 1 << 16;
 
-/// The file, and what the catalogue says about it.
+/// The package file and its catalogue entry.
 pub(crate) struct Deb {
     pub(crate) bytes: Arc<Vec<u8>>,
     pub(crate) package: Package,
@@ -31,12 +31,12 @@ impl Deb {
     }
 }
 
-/// A program of this length: an ELF header for x86-64, one segment to load, then noise.
+/// A program of this length: an ELF header for x86-64, one segment to load, then pseudo-random bytes.
 pub(crate) fn program(target: &str, length: usize) -> Vec<u8> {
     program_of("10.0.13", target, length)
 }
 
-/// One of this release of QEMU.
+/// The same for this release of QEMU.
 pub(crate) fn program_of(version: &str, target: &str, length: usize) -> Vec<u8> {
     let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
     program.resize(64, 0);
@@ -46,7 +46,7 @@ pub(crate) fn program_of(version: &str, target: &str, length: usize) -> Vec<u8> 
     program.extend([1, 0, 0, 0]); // PT_LOAD
     let mut noise = Noise::new(target.len() as u64);
     program.resize_with(length, || noise.next().to_le_bytes()[0]);
-    // What it answers to --version.
+    // The answer to --version.
     let answer = format!("qemu-{target} version {version} (Debian 1:1.0)\n");
     program[length / 2..][..answer.len()].copy_from_slice(answer.as_bytes());
     program
@@ -60,7 +60,7 @@ fn tar() -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// Puts a file into a package's /usr/bin.
+/// Adds a file to /usr/bin of a package.
 pub(crate) fn add(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) {
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
@@ -68,7 +68,7 @@ pub(crate) fn add(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) {
     tar.append_data(&mut header, format!("./usr/bin/{name}"), content).unwrap();
 }
 
-/// A symbolic link.
+/// Adds a symbolic link to /usr/bin of a package.
 pub(crate) fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, to: &str) {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(tar::EntryType::Symlink);

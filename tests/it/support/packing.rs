@@ -1,4 +1,4 @@
-//! Archives as others make them.
+//! Archives in the formats of other publishers.
 
 use std::io::Write as _;
 
@@ -8,19 +8,19 @@ use lzma_rust2::{XzOptions, XzWriter};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tar::EntryType;
 
-/// The emulators that came, complete, with their targets.
-pub(crate) type Came = Vec<(String, Vec<u8>)>;
+/// Completely unpacked emulators with their targets.
+pub(crate) type UnpackedEmulators = Vec<(String, Vec<u8>)>;
 
 pub(crate) fn content(salt: u8) -> Vec<u8> {
     let noise = (0u32..3000).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2] ^ salt);
     noise.chain([salt; 2000]).collect()
 }
 
-pub(crate) fn good() -> Came {
+pub(crate) fn good() -> UnpackedEmulators {
     vec![("arm".into(), content(1)), ("riscv64".into(), content(2))]
 }
 
-/// A member as the header says it, whatever that is.
+/// A tar member with these values in its header, valid or not.
 pub(crate) fn member(path: &str, kind: EntryType, size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());

@@ -1,6 +1,6 @@
-//! Numbers that look random, and are the same for the same seed.
+//! Pseudo-random numbers that depend only on a seed.
 
-/// Numbers without a pattern, the same in every run (xorshift64*, Vigna 2016).
+/// Pseudo-random numbers (xorshift64*, Vigna 2016).
 pub(crate) struct Noise(u64);
 
 impl Noise {
@@ -19,7 +19,7 @@ impl Noise {
         self.next() % end
     }
 
-    /// From 0 to 1.
+    /// A number from 0 to 1.
     pub(crate) fn fraction(&mut self) -> f64 {
         f64::from(u32::try_from(self.below(1 << 20)).unwrap()) / f64::from(1 << 20)
     }

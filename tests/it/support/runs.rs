@@ -1,4 +1,4 @@
-//! What the runs do that are killed, interrupted and made to fail.
+//! The runs of the tool that the tests kill, interrupt and let fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use super::sandbox::SCRATCH;
 use super::tree::ROOT;
 use super::{Tree, qemu};
 
+/// One run of the tool.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Run {
     Register,
@@ -27,30 +28,31 @@ impl Run {
             |system, qemu: PathBuf| [words(["register", system]), words(["--qemu", qemu.to_str().unwrap()])].concat();
         match self {
             Self::Register => register("aarch64", qemu("aarch64")),
-            Self::Upgrade => register("aarch64", other()),
+            Self::Upgrade => register("aarch64", earlier_release()),
             Self::Unregister => words(["unregister", "aarch64"]),
             Self::RegisterSecond => register("riscv64", qemu("riscv64")),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),
         }
     }
 
+    /// Runs the tool and requires success.
     #[track_caller]
-    pub(crate) fn to_its_end(self, tree: &Tree) {
+    pub(crate) fn complete(self, tree: &Tree) {
         let args = self.args();
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         drop(tree.run(&args).exits(0));
     }
 }
 
-/// The same QEMU, which says that it is an earlier release.
-pub(crate) fn other() -> PathBuf {
-    let path = Path::new(SCRATCH).join("other-release");
+/// The real QEMU, changed to answer with an earlier release.
+pub(crate) fn earlier_release() -> PathBuf {
+    let path = Path::new(SCRATCH).join("earlier_release-release");
     if !path.exists() {
         let mut bytes = fs::read(qemu("aarch64")).unwrap();
         let (now, earlier) = (b"version 10.0.13", b"version 10.0.12");
         let at = bytes.windows(now.len()).position(|found| found == now).unwrap();
         bytes[at..at + now.len()].copy_from_slice(earlier);
-        outside("other-release", &bytes);
+        outside("earlier_release-release", &bytes);
     }
     path
 }
@@ -58,18 +60,18 @@ pub(crate) fn other() -> PathBuf {
 /// A machine after these runs.
 pub(crate) fn tree_after(runs: &[Run]) -> Tree {
     let tree = Tree::new();
-    to_their_end(runs, &tree);
+    complete_all(runs, &tree);
     tree
 }
 
 #[track_caller]
-pub(crate) fn to_their_end(runs: &[Run], tree: &Tree) {
+pub(crate) fn complete_all(runs: &[Run], tree: &Tree) {
     for run in runs {
-        run.to_its_end(tree);
+        run.complete(tree);
     }
 }
 
-/// Takes the tree away, with its table and all that is in it.
-pub(crate) fn gone(_: Tree) {
+/// Unmounts the tree with its table and all files.
+pub(crate) fn discard_tree(_: Tree) {
     umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
 }

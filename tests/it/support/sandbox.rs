@@ -1,8 +1,9 @@
-//! A world for each test: user, mount and network namespaces of its own, and a root directory in memory.
+//! A sandbox for each test: user, mount and network namespaces of its own, and a root directory in memory.
 //!
-//! The test program starts itself again for every test. The new process leaves the namespaces that it was born in,
-//! its parent maps the ids, and it moves to a root where everything of the machine is there, read-only, but where
-//! the root directory itself is its own: so every directory above the tests' tree can be trusted, whoever runs them.
+//! The test program starts itself again for every test. The new process unshares its namespaces, and its parent maps
+//! the ids. Then the process enters a root directory in memory, in which every directory of the machine is mounted
+//! read-only. The new root directory belongs to the process, so every directory above the tests' tree is trusted,
+//! whichever user runs the tests.
 
 use std::any::Any;
 use std::ffi::OsStr;
@@ -20,20 +21,20 @@ use nix::unistd::{Gid, Uid, chdir, chroot, pivot_root, setgid, setuid};
 use super::fault_table;
 use super::harness::{Outcome, Skip, skip};
 
-/// Set for a process that is not the harness: what it is, `test`, `chroot` or `stranger`.
+/// Variable with the role of a process that is not the harness: `test`, `chroot`, `stranger` or `emulator`.
 const ROLE: &str = "BINFMT_NIX_TEST_ROLE";
-/// A directory on which the new root can be mounted.
+/// Variable with the directory on which the new root is mounted.
 const MOUNT: &str = "BINFMT_NIX_TEST_MOUNT";
-/// The exit status of a test that was skipped; its stdout says why.
+/// Exit status of a skipped test, whose stdout has the reason.
 const SKIPPED: i32 = 77;
 
-/// In the world: a directory in memory, for what is not to be in the tree.
+/// Directory in memory for files that do not belong to the tree.
 pub(crate) const SCRATCH: &str = "/scratch";
 
-/// There: this program's name as an emulator.
+/// Name of this program in [`SCRATCH`] when it acts as an emulator.
 pub(crate) const DYNAMIC: &str = "dynamic";
 
-/// Skips the test that is running in a world of one user: there root's own things are a stranger's.
+/// Skips the running test in a sandbox with one user: there files of the real root belong to an unmapped user.
 pub(crate) fn with_all_users() {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     if map.split_whitespace().nth(2) == Some("1") {
@@ -41,26 +42,26 @@ pub(crate) fn with_all_users() {
     }
 }
 
-/// The harness's side: runs the test of this name in a world of its own.
+/// Runs the test of this name in a sandbox. Called in the harness.
 pub(crate) fn run(name: &str, mount: &Path) -> Outcome {
     let output = match start(name, mount) {
         Ok(output) => output,
         Err(error) => return Outcome::Failed(format!("cannot start {name}: {error}")),
     };
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match output.status.code() {
-        Some(0) => kept(&said),
+        Some(0) => compare_reported_faults(&stdout),
         Some(SKIPPED) => {
-            let (what, why) = said.split_once('\n').unwrap_or((&said, ""));
+            let (what, why) = stdout.split_once('\n').unwrap_or((&stdout, ""));
             Outcome::Skipped { what: what.to_owned(), why: why.to_owned() }
         }
-        _ => Outcome::Failed(format!("{}\n{said}\n{}", output.status, String::from_utf8_lossy(&output.stderr))),
+        _ => Outcome::Failed(format!("{}\n{stdout}\n{}", output.status, String::from_utf8_lossy(&output.stderr))),
     }
 }
 
-/// Its numbers are those of the table.
-fn kept(said: &str) -> Outcome {
-    let noted = said.lines().filter_map(|line| line.strip_prefix(fault_table::MARK)?.split_once('\t'));
+/// Compares the reported numbers with the table of faults.
+fn compare_reported_faults(stdout: &str) -> Outcome {
+    let noted = stdout.lines().filter_map(|line| line.strip_prefix(fault_table::MARK)?.split_once('\t'));
     let wrong: Vec<_> = noted.filter_map(|(what, times)| fault_table::compare(what, times).err()).collect();
     if wrong.is_empty() { Outcome::Passed } else { Outcome::Failed(wrong.join("\n")) }
 }
@@ -70,7 +71,7 @@ fn start(name: &str, mount: &Path) -> io::Result<Output> {
     command.arg(name).env(MOUNT, mount);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    // It asks for its ids by one byte; any other is the start of why it cannot.
+    // The process requests its ids by one byte; any other byte is the start of an error message.
     let mut first = [0];
     let answered = child.stdout.as_mut().is_some_and(|out| out.read_exact(&mut first).is_ok());
     let asked = answered && first == *b"?";
@@ -85,7 +86,7 @@ fn start(name: &str, mount: &Path) -> io::Result<Output> {
     Ok(output)
 }
 
-/// Root can give a world as many users as Debian has; an ordinary user only himself.
+/// Maps as many users as Debian has if this process is root, otherwise only its own user.
 fn map_ids(pid: u32) -> io::Result<()> {
     let write = |file: &str, text: &str| fs::write(format!("/proc/{pid}/{file}"), text);
     if write("uid_map", "0 0 65536").is_ok() {
@@ -96,15 +97,15 @@ fn map_ids(pid: u32) -> io::Result<()> {
     write("gid_map", &format!("0 {} 1", Gid::effective()))
 }
 
-/// This program again, in another role.
+/// A command that starts this program in another role.
 pub(crate) fn itself(role: &str) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.env(ROLE, role).env("RUST_BACKTRACE", "0");
     Ok(command)
 }
 
-/// The other side of [`itself`]: `None` in the harness.
-pub(crate) fn play(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
+/// Plays the role that [`itself`] set; `None` in the harness.
+pub(crate) fn run_role(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
     let role = env::var(ROLE).ok().or_else(as_an_emulator)?;
     let args: Vec<_> = env::args_os().skip(1).collect();
     let error = match (role.as_str(), args.as_slice()) {
@@ -112,18 +113,18 @@ pub(crate) fn play(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
             Some(found) => return Some(test(found)),
             None => io::Error::other("no such test"),
         },
-        // Enters a chroot and becomes a program in it.
+        // Enters a chroot and executes a program there.
         ("chroot", [dir, program, arg0]) => {
             chroot(Path::new(dir)).and_then(|()| chdir("/")).map_or_else(io::Error::from, |()| become_as(program, arg0))
         }
-        // Becomes a program of a user who is not root: nobody, or a user whom this world does not know.
+        // Executes a program as the user nobody, or as an unmapped user if this sandbox has only one.
         ("stranger", [program, ..]) => {
-            let nobody = setgid(Gid::from_raw(65534)).and_then(|()| setuid(Uid::from_raw(65534)));
-            nobody
+            let dropped = setgid(Gid::from_raw(65534)).and_then(|()| setuid(Uid::from_raw(65534)));
+            dropped
                 .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER))
                 .map_or_else(io::Error::from, |()| Command::new(program).args(&args[1..]).env_remove(ROLE).exec())
         }
-        // Emulates by another emulator.
+        // Starts the real emulator.
         ("emulator", [program, arg0]) => {
             Command::new(Path::new(SCRATCH).join("emulator")).arg("-0").arg(arg0).arg(program).exec()
         }
@@ -133,7 +134,8 @@ pub(crate) fn play(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
     Some(126)
 }
 
-/// The kernel gives an interpreter no variables of ours, but the path that it was registered by: see `emulators::dynamic`.
+/// The role of an emulator is known by the path that was registered, because the kernel passes none of our variables
+/// to an interpreter: see `emulators::dynamic`.
 fn as_an_emulator() -> Option<String> {
     let name = env::args_os().next()?;
     (Path::new(&name) == Path::new(SCRATCH).join(DYNAMIC)).then(|| "emulator".to_owned())
@@ -154,12 +156,12 @@ fn test(test: fn()) -> i32 {
             println!("{}\n{}", skip.what, skip.why);
             SKIPPED
         }
-        // The panic's message is on stderr.
+        // The message of the panic is on stderr.
         Err(Err(_)) => 101,
     }
 }
 
-/// Goes into a new world.
+/// Enters a new sandbox.
 fn enter() -> Result<(), String> {
     let all = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
     unshare(all).map_err(|e| format!("this machine gives no user namespaces: {}", e.desc()))?;
@@ -176,7 +178,7 @@ fn enter() -> Result<(), String> {
     fs::remove_dir(&table).map_err(|e| e.to_string())
 }
 
-/// A root in memory, with all that the old one has.
+/// Makes a root directory in memory that has every directory of the old one.
 fn new_root(dir: &Path) -> io::Result<()> {
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
@@ -202,17 +204,18 @@ fn new_root(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a world inherited must keep the flags that it has; a second lock on the door, so failing is fine.
+/// Remounts a directory read-only with the flags that it has, which a mount from another user namespace must keep.
+/// This is a second protection, so a failure is ignored.
 fn read_only(dir: &Path) {
     let Ok(flags) = statvfs(dir).map(|fs| fs.flags()) else { return };
-    let kept = [
+    let keep = [
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
         (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
         (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
         (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
     ];
-    let kept = kept.into_iter().filter(|(has, _)| flags.contains(*has)).map(|(_, keep)| keep);
-    let flags = kept.fold(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, |all, flag| all | flag);
+    let keep = keep.into_iter().filter(|(has, _)| flags.contains(*has)).map(|(_, keep)| keep);
+    let flags = keep.fold(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, |all, flag| all | flag);
     let _: nix::Result<()> = mount(None::<&str>, dir, None::<&str>, flags, None::<&str>);
 }

@@ -1,13 +1,13 @@
-//! Holds the JSON documents of the tool against `packaging/schema`.
+//! Validation of the tool's JSON documents by the schemas in `packaging/schema`.
 //!
-//! Reads what schemars writes: references, types, required fields, variants. A field or keyword that is not known here
-//! fails the test, so that nothing of a document or of a schema is passed over.
+//! The validator knows the keywords that schemars writes: references, types, required fields, variants. A field or
+//! keyword that is not known here fails the test, so that no part of a document or of a schema is ignored.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// The schemas by a field that no other document has, and how to reach it.
+/// The schemas, each with the JSON pointer of a field that only its document has.
 const DOCUMENTS: [(&str, &str); 13] = [
     ("/changed", include_str!("../../../packaging/schema/register.json")),
     ("/event", include_str!("../../../packaging/schema/watch-event.json")),
@@ -24,7 +24,7 @@ const DOCUMENTS: [(&str, &str); 13] = [
     ("/machines", include_str!("../../../packaging/schema/nix-builder.json")),
 ];
 
-/// The document is one of the tool's, and is as its schema says.
+/// Checks that the document matches the schema of its kind.
 #[track_caller]
 pub(crate) fn holds(document: &Value) {
     let found = DOCUMENTS.iter().find(|(field, _)| document.pointer(field).is_some());
@@ -32,7 +32,7 @@ pub(crate) fn holds(document: &Value) {
     compare(document, schema).unwrap_or_else(|why| panic!("the schema with {field}: {why}: {document:#}"));
 }
 
-/// The receipt is as its schema says.
+/// Checks that the receipt matches its schema.
 #[track_caller]
 pub(crate) fn holds_receipt(receipt: &Value) {
     let schema = include_str!("../../../packaging/schema/receipt.json");
@@ -50,7 +50,7 @@ struct Schema<'a> {
     root: &'a Value,
 }
 
-/// Keywords that say nothing about what is valid, or nothing that matters here.
+/// Keywords that do not restrict values, or not in a way that matters here.
 const IGNORED: [&str; 7] = ["$schema", "$defs", "title", "description", "format", "minimum", "maximum"];
 
 impl Schema<'_> {
@@ -91,7 +91,7 @@ impl Schema<'_> {
         Ok(known)
     }
 
-    /// Checks a value, which has no field besides those that are named.
+    /// Checks a value, and that it has only fields which the schema names.
     fn complete(&self, value: &Value, schema: &Value, at: &str) -> Result<(), String> {
         let known = self.visit(value, schema, at)?;
         exact(value, &known, at)

@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that keeps, bends or breaks the rules, and counts what it sends.
+//! An HTTP server on loopback that obeys, bends or breaks the rules of HTTP, and counts the bytes that it sends.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,34 +12,35 @@ use binfmt_nix::qemu::download::Mirror;
 /// The longest wait for a client; a silent server is silent for as long.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// How a server answers.
+/// The behaviour of a server.
 #[derive(Clone)]
 pub(crate) enum Manner {
-    /// As RFC 9110 has it: 206 with the range.
+    /// Answers as RFC 9110 requires: 206 with the range.
     Ranges,
-    /// Ignores `Range`: 200 with a file of this length, zeros behind the bytes that there are.
+    /// Ignores `Range`: 200 with a file of this length, filled up with zeros.
     Whole(u64),
-    /// Ignores `Range`, tells no length, never ends.
+    /// Ignores `Range`, sends no length and never ends.
     Endless,
-    /// 206, then the connection ends after that many bytes of the body.
+    /// 206, then closes the connection after this number of bytes of the body.
     Cut(usize),
-    /// 206 with that `Content-Range`, or none.
+    /// 206 with this `Content-Range`, or without one.
     Says(Option<&'static str>),
-    /// 206 with its body, and these header lines too.
+    /// 206 with its body and these additional header lines.
     With(&'static str),
     /// This status and this header line, without a body.
     Status(u16, String),
-    /// Takes the request and says nothing.
+    /// Reads the request and sends nothing.
     Silent,
-    /// Says how long the body is, but does not send it.
+    /// Sends the headers with the length of the body, but not the body.
     HeadOnly,
-    /// A byte now and then.
+    /// Sends one byte every 20 ms.
     Drip,
-    /// So many bytes, and a while nothing.
+    /// Sends this number of bytes every 50 ms.
     Slow(usize),
-    /// Header lines without end.
+    /// Sends header lines without end.
     Headers,
-    /// 206 with one bit of the whole answer wrong: `true` counts from the body's beginning.
+    /// 206 with one flipped bit: `true` counts the bits from the start of the body, `false` from the start of the
+    /// response.
     Flip(u64, bool),
 }
 
@@ -50,9 +51,9 @@ pub(crate) struct Server {
 
 #[derive(Default)]
 struct Log {
-    /// The request lines, with the range behind.
+    /// Request lines, each followed by the range.
     requests: Mutex<Vec<String>>,
-    /// Each request's `Authorization`, or nothing.
+    /// `Authorization` of each request, or an empty text.
     logins: Mutex<Vec<String>>,
     sent: AtomicU64,
     closed: AtomicBool,
@@ -94,17 +95,17 @@ impl Server {
         self.log.requests.lock().unwrap().clone()
     }
 
-    /// The `Authorization` of each request.
+    /// `Authorization` of each request, or an empty text.
     pub(crate) fn logins(&self) -> Vec<String> {
         self.log.logins.lock().unwrap().clone()
     }
 
-    /// How many bytes went into sockets, heads included.
+    /// Number of bytes written into sockets, headers included.
     pub(crate) fn sent(&self) -> u64 {
         self.log.sent.load(Ordering::SeqCst)
     }
 
-    /// Whether the client closed the connection while there was more to send.
+    /// Waits until the client closes the connection before the end of the response; false if it does not.
     pub(crate) fn was_closed(&self) -> bool {
         let deadline = Instant::now() + LIMIT;
         while !self.log.closed.load(Ordering::SeqCst) && Instant::now() < deadline {
@@ -118,7 +119,7 @@ fn serve(stream: TcpStream, bytes: &[u8], manner: &Manner, log: &Log) -> io::Res
     stream.set_nodelay(true)?;
     let mut input = BufReader::new(stream.try_clone()?);
     let mut output = Counted { stream, log };
-    while let Some(request) = read(&mut input)? {
+    while let Some(request) = read_request(&mut input)? {
         let line = format!("{} {:?}", request.line, request.range);
         log.requests.lock().unwrap().push(line);
         log.logins.lock().unwrap().push(request.login.clone());
@@ -129,7 +130,7 @@ fn serve(stream: TcpStream, bytes: &[u8], manner: &Manner, log: &Log) -> io::Res
     Ok(())
 }
 
-fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
+fn read_request(input: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if input.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -148,13 +149,13 @@ fn read(input: &mut impl BufRead) -> io::Result<Option<Request>> {
         }
         if let Some(bounds) = header.strip_prefix("range: bytes=") {
             let (first, last) = bounds.split_once('-').unwrap();
-            // Without a last byte, the rest is meant.
+            // Without a last byte, the range extends to the end.
             range = Some((first.parse().unwrap(), last.parse().unwrap_or(usize::MAX)));
         }
     }
 }
 
-/// Whether the connection stays open.
+/// Answers a request; returns whether the connection stays open.
 fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Request) -> io::Result<bool> {
     let (first, last) = request.range.unwrap_or((0, usize::MAX));
     let last = last.min(bytes.len() - 1);
@@ -164,38 +165,38 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
         let length = part.len();
         format!("HTTP/1.1 206 Partial Content\r\nContent-Length: {length}\r\n{range}{more}\r\n")
     };
-    let right = format!("bytes {first}-{last}/{}", bytes.len());
-    let rightly = match request.range {
-        Some(_) => head(Some(&right), ""),
+    let correct_range = format!("bytes {first}-{last}/{}", bytes.len());
+    let correct_head = match request.range {
+        Some(_) => head(Some(&correct_range), ""),
         None => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", part.len()),
     };
     match manner {
-        Manner::Ranges => out.all(&[rightly.as_bytes(), part])?,
+        Manner::Ranges => out.all(&[correct_head.as_bytes(), part])?,
         Manner::Cut(after) => {
-            out.all(&[rightly.as_bytes(), &part[..part.len().min(*after)]])?;
+            out.all(&[correct_head.as_bytes(), &part[..part.len().min(*after)]])?;
             return Ok(false);
         }
         Manner::Says(range) => out.all(&[head(*range, "").as_bytes(), part])?,
-        Manner::With(more) => out.all(&[head(Some(&right), more).as_bytes(), part])?,
-        Manner::Whole(length) => whole(out, bytes, Some(*length))?,
-        Manner::Endless => whole(out, bytes, None)?,
+        Manner::With(more) => out.all(&[head(Some(&correct_range), more).as_bytes(), part])?,
+        Manner::Whole(length) => send_whole(out, bytes, Some(*length))?,
+        Manner::Endless => send_whole(out, bytes, None)?,
         Manner::Status(code, header) => {
             out.all(&[format!("HTTP/1.1 {code} X\r\nContent-Length: 0\r\n{header}\r\n\r\n").as_bytes()])?;
         }
         Manner::Silent => thread::sleep(LIMIT),
         Manner::HeadOnly => {
-            out.all(&[rightly.as_bytes()])?;
+            out.all(&[correct_head.as_bytes()])?;
             thread::sleep(LIMIT);
         }
         Manner::Drip => {
-            out.all(&[rightly.as_bytes()])?;
+            out.all(&[correct_head.as_bytes()])?;
             for byte in part.chunks(1) {
                 out.all(&[byte])?;
                 thread::sleep(Duration::from_millis(20));
             }
         }
         Manner::Slow(bytes) => {
-            out.all(&[rightly.as_bytes()])?;
+            out.all(&[correct_head.as_bytes()])?;
             for some in part.chunks(*bytes) {
                 out.all(&[some])?;
                 thread::sleep(Duration::from_millis(50));
@@ -208,20 +209,20 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
             }
         }
         Manner::Flip(bit, in_body) => {
-            let mut all = [rightly.as_bytes(), part].concat();
-            let bit = bit + if *in_body { rightly.len() as u64 * 8 } else { 0 };
+            let mut all = [correct_head.as_bytes(), part].concat();
+            let bit = bit + if *in_body { correct_head.len() as u64 * 8 } else { 0 };
             all[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
             out.all(&[&all])?;
-            // A length that became larger would keep the client waiting.
+            // With a flipped bit in the length, the client would wait for more bytes.
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn whole(out: &mut Counted<'_>, bytes: &[u8], length: Option<u64>) -> io::Result<()> {
-    let told = length.map_or("Connection: close".to_owned(), |n| format!("Content-Length: {n}"));
-    out.all(&[format!("HTTP/1.1 200 OK\r\n{told}\r\n\r\n").as_bytes()])?;
+fn send_whole(out: &mut Counted<'_>, bytes: &[u8], length: Option<u64>) -> io::Result<()> {
+    let framing = length.map_or("Connection: close".to_owned(), |n| format!("Content-Length: {n}"));
+    out.all(&[format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes()])?;
     let mut left = length.unwrap_or(u64::MAX);
     let zeros = [0; 1 << 14];
     for piece in bytes.chunks(zeros.len()).chain(std::iter::repeat(&zeros[..])) {
@@ -235,7 +236,7 @@ fn whole(out: &mut Counted<'_>, bytes: &[u8], length: Option<u64>) -> io::Result
     Ok(())
 }
 
-/// A socket that counts.
+/// A socket that counts the bytes sent.
 struct Counted<'a> {
     stream: TcpStream,
     log: &'a Log,

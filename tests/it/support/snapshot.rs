@@ -1,4 +1,4 @@
-//! Everything that can be seen of a tree, to be compared with what can be seen later.
+//! Snapshots of a tree and of the kernel's table, and their comparison with a later state.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,28 +8,29 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::tree::{HOLD_LOCK, LOCK, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE, Tree};
+use super::tree::{LOCK, NIX_CONF, OWN_CONF, RECEIPT, ROOT, TABLE, Tree, WATCH_LOCK};
 
-/// A tree and its kernel's table at one moment.
+/// The state of a tree and of the kernel's table at one moment.
 pub(crate) struct Snapshot {
-    files: BTreeMap<String, Seen>,
+    files: BTreeMap<String, FileState>,
     mounted: bool,
     table: Vec<(String, String)>,
 }
 
-/// One file, directory or link.
+/// The state of one file, directory or link.
 #[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    /// type and permissions, owner, group, and for all but directories the number of its names
+struct FileState {
+    /// Type and permissions.
     mode: u32,
     owner: (u32, u32),
+    /// Number of names, except of directories.
     links: u64,
-    /// the bytes, or where a link points
+    /// Bytes of a file, or target of a link.
     content: Content,
     attributes: Vec<(String, Vec<u8>)>,
-    /// inode, modification and change time: whoever writes a file, or puts another in its place, changes these
+    /// Inode, modification time and change time, one of which changes when a file is written or replaced.
     touched: Option<(u64, Time, Time)>,
-    /// the modification time of what is not a directory
+    /// Modification time, except of directories.
     modified: Option<Time>,
 }
 
@@ -53,14 +54,14 @@ impl Snapshot {
         Self { files, mounted: tree.is_mounted(), table: tree.table() }
     }
 
-    /// Nothing was written, not even the lock.
+    /// Checks that no file was written, not even the lock.
     #[track_caller]
     pub(crate) fn is_untouched_in(&self, tree: &Tree) {
         let differences = self.compare(tree, false, |_, _| {});
         assert!(differences.is_empty(), "{differences}");
     }
 
-    /// Nothing was written but the lock.
+    /// Checks that no file but the lock was written.
     #[track_caller]
     pub(crate) fn is_unchanged_in(&self, tree: &Tree) {
         let differences = self.compare(tree, true, |path, seen| {
@@ -71,14 +72,14 @@ impl Snapshot {
         assert!(differences.is_empty(), "{differences}");
     }
 
-    /// All is as it was; what had to be written and taken back may be younger, and is the only thing that may.
+    /// Checks that the state is restored. Only the times of files that were written and restored may differ.
     #[track_caller]
     pub(crate) fn is_restored_in(&self, tree: &Tree) {
         let differences = self.unrestored_in(tree);
         assert!(differences.is_empty(), "{differences}");
     }
 
-    /// In words, what is not as it was.
+    /// Describes every difference to the restored state; empty without one.
     pub(crate) fn unrestored_in(&self, tree: &Tree) -> String {
         self.compare(tree, true, |path, seen| {
             seen.touched = None;
@@ -88,24 +89,24 @@ impl Snapshot {
         })
     }
 
-    /// The same files, modes, owners and entries, whenever they were made; of the receipt, only its systems.
+    /// Compares files, modes, owners and entries, without times; of the receipt, only its systems.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let systems = |seen: &Seen| {
+        let systems = |seen: &FileState| {
             let receipt: serde_json::Value = serde_json::from_slice(&seen.content.0).unwrap();
             super::schema::holds_receipt(&receipt);
             receipt["systems"].to_string().into_bytes()
         };
-        let forgive = |path: &str, seen: &mut Seen| {
+        let ignore = |path: &str, seen: &mut FileState| {
             (seen.touched, seen.modified) = (None, None);
             if path == RECEIPT {
                 seen.content = Content(Rc::new(systems(seen)));
             }
         };
         let same_table = (self.mounted, &self.table) == (other.mounted, &other.table);
-        same_table && self.forgiven(true, forgive) == other.forgiven(true, forgive)
+        same_table && self.without_ignored(true, ignore) == other.without_ignored(true, ignore)
     }
 
-    /// The kernel's entries, newest first.
+    /// Entries of the kernel, newest first.
     pub(crate) fn table(&self) -> &[(String, String)] {
         &self.table
     }
@@ -115,18 +116,22 @@ impl Snapshot {
         below.map(|(path, seen)| (path, seen.content.0.to_vec())).collect()
     }
 
-    fn forgiven(&self, the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> BTreeMap<String, Seen> {
+    fn without_ignored(
+        &self,
+        without_lock: bool,
+        ignore: impl Fn(&str, &mut FileState),
+    ) -> BTreeMap<String, FileState> {
         let mut files = self.files.clone();
-        files.retain(|path, _| !the_lock || ![LOCK, HOLD_LOCK].contains(&path.as_str()));
+        files.retain(|path, _| !without_lock || ![LOCK, WATCH_LOCK].contains(&path.as_str()));
         for (path, seen) in &mut files {
-            forgive(path, seen);
+            ignore(path, seen);
         }
         files
     }
 
-    fn compare(&self, tree: &Tree, but_the_lock: bool, forgive: impl Fn(&str, &mut Seen)) -> String {
+    fn compare(&self, tree: &Tree, without_lock: bool, ignore: impl Fn(&str, &mut FileState)) -> String {
         let now = Self::of(tree);
-        let [before, after] = [self, &now].map(|snapshot| snapshot.forgiven(but_the_lock, &forgive));
+        let [before, after] = [self, &now].map(|snapshot| snapshot.without_ignored(without_lock, &ignore));
         let mut differences = Vec::new();
         for path in before.keys().chain(after.keys().filter(|path| !before.contains_key(*path))) {
             match (before.get(path), after.get(path)) {
@@ -138,30 +143,30 @@ impl Snapshot {
         }
         if (self.mounted, &self.table) != (now.mounted, &now.table) {
             let [was, is] = [(self.mounted, &self.table), (now.mounted, &now.table)];
-            differences.push(format!("the table (mounted?, entries) was {was:#?}, and is {is:#?}"));
+            differences.push(format!("the table (mounted, entries) was {was:#?} and is {is:#?}"));
         }
         differences.join("\n")
     }
 }
 
-impl Seen {
-    /// In words, what `now` has else.
+impl FileState {
+    /// Describes the difference to the state `now`.
     fn change(&self, now: &Self) -> String {
         let (old, new) = (self.content.0.as_slice(), now.content.0.as_slice());
         if old == new {
-            return format!("was {self:?}, and is {now:?}");
+            return format!("was {self:?} and is {now:?}");
         }
         let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
         let [old, new] = [old, new].map(|bytes| bytes.iter().skip(same.saturating_sub(80)).take(160).copied());
         let [old, new] = [old, new].map(|bytes| String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned());
-        format!("has another content from byte {same} on; it was: …{old}… and is: …{new}…")
+        format!("differs from byte {same} on: it was …{old}… and is …{new}…")
     }
 }
 
-fn walk(path: &Path, files: &mut BTreeMap<String, Seen>) {
+fn walk(path: &Path, files: &mut BTreeMap<String, FileState>) {
     let name = path.strip_prefix(ROOT).unwrap().to_str().unwrap().to_owned();
     let meta = fs::symlink_metadata(path).unwrap();
-    // What is mounted there is compared by itself, and has times of its own.
+    // The mounted table is compared separately, and has times of its own.
     let is_table = name == TABLE;
     let content = match meta.file_type() {
         kind if kind.is_symlink() => Rc::new(fs::read_link(path).unwrap().as_os_str().as_bytes().to_vec()),
@@ -174,7 +179,7 @@ fn walk(path: &Path, files: &mut BTreeMap<String, Seen>) {
         (name.into_string().unwrap(), value)
     };
     let times = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
-    let seen = Seen {
+    let seen = FileState {
         mode: if is_table { 0 } else { meta.mode() },
         owner: (meta.uid(), meta.gid()),
         links: if meta.is_dir() { 0 } else { meta.nlink() },
@@ -191,9 +196,10 @@ fn walk(path: &Path, files: &mut BTreeMap<String, Seen>) {
     }
 }
 
-/// An emulator is read once: what is the same file with the same change time, which nobody can set, has the same bytes.
+/// Reads a file; a large one only once. The same inode with the same change time, which no process can set, has the
+/// same bytes.
 fn read(path: &Path, meta: &fs::Metadata) -> Rc<Vec<u8>> {
-    /// Device, inode and change time; what it holds.
+    /// Device, inode and change time, with the content.
     type Read = ((u64, u64, Time), Rc<Vec<u8>>);
     thread_local! {
         static LAST: RefCell<Vec<Read>> = const { RefCell::new(Vec::new()) };

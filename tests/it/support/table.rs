@@ -1,4 +1,4 @@
-//! The kernel's table in a tree, and the programs that it runs.
+//! The kernel's table in a tree, and programs that run by its entries.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::sandbox::{SCRATCH, itself};
 use super::tree::{TABLE, Tree};
 
-/// What a probe is started as: it prints these 16 bytes.
+/// The argv\[0] of a probe, which prints these 16 bytes.
 const ARG0: &str = "0123456789abcdef";
 
 impl Tree {
@@ -28,7 +28,7 @@ impl Tree {
         umount2(&self.path(TABLE), MntFlags::empty()).unwrap();
     }
 
-    /// Somebody else's entry.
+    /// Adds an entry of another tool.
     #[track_caller]
     pub(crate) fn entry(self, line: &str) -> Self {
         self.enter(line);
@@ -40,7 +40,7 @@ impl Tree {
         self.write_kernel("register", line);
     }
 
-    /// One write to a file of the table.
+    /// Writes to a file of the table by one write(2).
     #[track_caller]
     pub(crate) fn write_kernel(&self, name: &str, text: &str) {
         let path = self.path(TABLE).join(name);
@@ -53,7 +53,7 @@ impl Tree {
         self.exists(&format!("{TABLE}/register"))
     }
 
-    /// Names and texts, newest first.
+    /// Names and texts of the entries, newest first.
     pub(crate) fn table(&self) -> Vec<(String, String)> {
         let names = fs::read_dir(self.path(TABLE)).into_iter().flatten();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -61,12 +61,12 @@ impl Tree {
         entries.map(|name| (name.clone(), self.text(&format!("{TABLE}/{name}")))).collect()
     }
 
-    /// Names alone, newest first.
+    /// Names of the entries, newest first.
     pub(crate) fn entries(&self) -> Vec<String> {
         self.table().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// A line of an entry: "flags: " gives "PF".
+    /// The rest of the line of an entry that starts with `start`: "flags: " gives "PF".
     #[track_caller]
     pub(crate) fn entry_says(&self, entry: &str, start: &str) -> String {
         let text = self.text(&format!("{TABLE}/{entry}"));
@@ -74,7 +74,7 @@ impl Tree {
         line.unwrap_or_else(|| panic!("no line {start:?} in {text}")).to_owned()
     }
 
-    /// A program of that system runs and gets its argv[0], here and in a chroot with nothing else in it.
+    /// Whether a program of that system runs and gets its argv\[0], here and in a chroot with no other file.
     pub(crate) fn runs(&self, system: &str) -> bool {
         let (probe, room) = (probe(system), Path::new(SCRATCH).join("room"));
         fs::create_dir_all(&room).unwrap();
@@ -89,14 +89,14 @@ impl Tree {
 }
 
 impl Tree {
-    /// A program of that system runs, whatever becomes of its argv[0].
+    /// Whether a program of that system runs, with any argv\[0].
     #[expect(clippy::unused_self, reason = "it is the tree's table that runs it")]
     pub(crate) fn runs_somehow(&self, system: &str) -> bool {
         Command::new(probe(system)).output().is_ok_and(|output| output.status.success())
     }
 }
 
-/// The probe of a system, as a file outside the tree.
+/// Writes the probe of a system to a file outside of the tree.
 pub(crate) fn probe(system: &str) -> PathBuf {
     let path = Path::new(SCRATCH).join(format!("probe-{system}"));
     fs::write(&path, Arch::find(system).unwrap().probe().unwrap()).unwrap();
@@ -104,7 +104,7 @@ pub(crate) fn probe(system: &str) -> PathBuf {
     path
 }
 
-/// A line for the kernel: the rule that this tool has for a system, with somebody else's name, interpreter and flags.
+/// A line for the kernel: this tool's rule for a system, with another tool's name, interpreter and flags.
 pub(crate) fn line(name: &str, system: &str, interpreter: &Path, flags: &str) -> String {
     let rule = Rule {
         name: EntryName::new(name).unwrap(),

@@ -1,9 +1,10 @@
-//! Strange texts: made of given pieces and of anything, with every kind of line end, with and without the last one.
+//! Unusual texts, made of given pieces and of arbitrary bytes, with every kind of line end, with and without the last
+//! one.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Files of such lines.
+/// Files with lines of these pieces.
 pub(crate) fn files(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         6 => prop::sample::select(pieces).prop_map(|piece| piece.as_bytes().to_vec()),
@@ -18,7 +19,7 @@ pub(crate) fn files(pieces: &'static [&'static str]) -> impl Strategy<Value = Ve
     (vec((line, end), 0..30), 0..400_usize, any::<bool>()).prop_map(|(lines, times, ended)| {
         let mut file: Vec<u8> =
             lines.iter().flat_map(|(line, end)| [line.as_slice(), end.as_bytes()].concat()).collect();
-        // Now and then a huge one.
+        // Sometimes a huge file.
         if times > 390 {
             file = file.repeat(times);
         }
@@ -29,7 +30,7 @@ pub(crate) fn files(pieces: &'static [&'static str]) -> impl Strategy<Value = Ve
     })
 }
 
-/// The same as text.
+/// The same files as text.
 pub(crate) fn texts(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
     files(pieces).prop_map(|file| String::from_utf8_lossy(&file).into_owned())
 }

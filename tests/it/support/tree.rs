@@ -1,4 +1,4 @@
-//! The tree that a test's `--root` names: a small machine in memory.
+//! The directory that a test passes as `--root`: a small machine in memory.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,20 +12,20 @@ use super::output::{Done, tool};
 use super::snapshot::Snapshot;
 use super::{qemu, skip};
 
-/// Where every tree is.
+/// Path of every tree.
 pub(crate) const ROOT: &str = "/tree";
 
-/// The tool's own places.
+/// Paths that the tool writes or changes, relative to the tree.
 pub(crate) const EMULATOR: &str = "usr/local/libexec/binfmt-nix/qemu-aarch64";
 pub(crate) const BOOT: &str = "etc/binfmt.d/zz-binfmt-nix-aarch64.conf";
 pub(crate) const OWN_CONF: &str = "etc/nix/binfmt-nix.conf";
 pub(crate) const NIX_CONF: &str = "etc/nix/nix.conf";
 pub(crate) const RECEIPT: &str = "var/lib/binfmt-nix/receipt.json";
 pub(crate) const LOCK: &str = "run/binfmt-nix.lock";
-pub(crate) const HOLD_LOCK: &str = "run/binfmt-nix-hold.lock";
+pub(crate) const WATCH_LOCK: &str = "run/binfmt-nix-hold.lock";
 pub(crate) const TABLE: &str = "proc/sys/fs/binfmt_misc";
 
-/// A machine below [`ROOT`]. Built from left to right.
+/// A machine below [`ROOT`], built by a chain of calls.
 pub(crate) struct Tree(());
 
 impl Tree {
@@ -34,7 +34,7 @@ impl Tree {
         Self::on("mode=755").furnished()
     }
 
-    /// An image of one: nothing runs in it.
+    /// An image of a machine, without a running kernel.
     pub(crate) fn offline() -> Self {
         Self::on("mode=755").without_kernel().nix_conf("")
     }
@@ -44,7 +44,7 @@ impl Tree {
         Self::on("mode=755").without_kernel().dir(TABLE)
     }
 
-    /// Nothing but the directory, on a tmpfs with these options.
+    /// An empty directory on a tmpfs with these options.
     pub(crate) fn on(options: &str) -> Self {
         fs::create_dir_all(ROOT).unwrap();
         mount(None::<&str>, ROOT, Some("tmpfs"), MsFlags::empty(), Some(options)).unwrap();
@@ -89,7 +89,7 @@ impl Tree {
         self
     }
 
-    /// Gives it to another user, if this world has any.
+    /// Changes the owner, or skips the test if this sandbox has only one user.
     pub(crate) fn owner(self, path: &str, uid: u32) -> Self {
         match std::os::unix::fs::chown(self.path(path), Some(uid), Some(uid)) {
             Ok(()) => self,
@@ -102,7 +102,7 @@ impl Tree {
         self
     }
 
-    /// Writes in a tree that is built.
+    /// Writes a file of the complete tree.
     #[track_caller]
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let real = self.path(path);
@@ -142,13 +142,13 @@ impl Tree {
         fs::symlink_metadata(self.path(path)).is_ok()
     }
 
-    /// The settings that Nix reads in our own file.
+    /// Lines of our own file that are not comments.
     #[track_caller]
     pub(crate) fn settings(&self) -> Vec<String> {
         self.text(OWN_CONF).lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     }
 
-    /// Its permission bits.
+    /// Permission bits of a file.
     #[track_caller]
     pub(crate) fn mode_of(&self, path: &str) -> u32 {
         fs::symlink_metadata(self.path(path)).unwrap().mode() & 0o7777
@@ -158,28 +158,28 @@ impl Tree {
         Snapshot::of(self)
     }
 
-    /// Gives it less room, or more.
+    /// Changes the limits of the tmpfs.
     pub(crate) fn limit(&self, options: &str) {
         mount(None::<&str>, &self.path(""), None::<&str>, MsFlags::MS_REMOUNT, Some(options)).unwrap();
     }
 
-    /// What is below one directory: names, and what the files hold or where the links point.
+    /// Names below one directory, with the contents of files and the targets of links.
     pub(crate) fn snapshot_of(&self, dir: &str) -> Vec<(String, Vec<u8>)> {
         Snapshot::of(self).below(dir)
     }
 
-    /// The tool on this tree.
+    /// Runs the tool on this tree.
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str]) -> Done {
         self.start(args).wait_with_output().unwrap().into()
     }
 
-    /// The same, still running.
+    /// Starts the tool on this tree.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.start_in(args, &[])
     }
 
-    /// The same, with these variables.
+    /// Starts the tool on this tree with these variables.
     pub(crate) fn start_in(&self, args: &[&str], variables: &[(&str, &str)]) -> Child {
         let root = self.path("");
         let mut command = tool(&[&["--root", root.to_str().unwrap()], args].concat());
@@ -187,7 +187,7 @@ impl Tree {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// `register`, with the real QEMU of that system.
+    /// Runs `register` with the real QEMU of that system.
     #[track_caller]
     pub(crate) fn register(&self, system: &str) -> Done {
         self.register_with(system, &[])
@@ -198,7 +198,7 @@ impl Tree {
         self.register_by(system, &qemu(system), options)
     }
 
-    /// `register --qemu FILE`.
+    /// Runs `register --qemu FILE`.
     #[track_caller]
     pub(crate) fn register_by(&self, system: &str, qemu: &Path, options: &[&str]) -> Done {
         let qemu = qemu.to_str().unwrap();

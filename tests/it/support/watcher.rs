@@ -1,4 +1,4 @@
-//! A `register --watch` that runs, and what it has said so far.
+//! A running `register --watch`, and the lines that it has printed.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::Child;
@@ -15,53 +15,53 @@ use super::{Tree, qemu, schema};
 /// The longest wait for anything that a `register --watch` does.
 pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
-/// Killed when it is dropped.
-pub(crate) struct Held {
+/// A running `register --watch`, which is killed when this is dropped.
+pub(crate) struct Watch {
     child: Child,
-    said: Receiver<(bool, String)>,
-    /// what was read of stdout
+    lines: Receiver<(bool, String)>,
+    /// Lines of stdout.
     out: Vec<String>,
-    /// and of stderr
+    /// Lines of stderr.
     err: Vec<String>,
-    /// so many lines of each were asked for
-    asked: [usize; 2],
+    /// Numbers of lines of stderr and of stdout that were already matched.
+    matched: [usize; 2],
 }
 
-impl Held {
-    /// `register SYSTEM --watch` with its real QEMU, once it holds.
+impl Watch {
+    /// Starts `register SYSTEM --watch` with the real QEMU, and waits until it holds the system.
     #[track_caller]
     pub(crate) fn begin(tree: &Tree, system: &str, options: &[&str]) -> Self {
-        let mut held = Self::begin_in(tree, system, options, &[]);
-        held.says(" info holding systems=");
-        held
+        let mut watch = Self::begin_in(tree, system, options, &[]);
+        watch.says(" info holding systems=");
+        watch
     }
 
-    /// The same with these variables, as soon as it is started.
+    /// Starts the same with these variables, without waiting.
     pub(crate) fn begin_in(tree: &Tree, system: &str, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let qemu = qemu(system);
         Self::start(tree, &[&[system, "--qemu", qemu.to_str().unwrap()], options].concat(), variables)
     }
 
-    /// `register --watch` with these words.
+    /// Starts `register --watch` with these arguments.
     pub(crate) fn start(tree: &Tree, words: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = tree.start_in(&[&["register", "--watch"], words].concat(), variables);
-        let (sender, said) = channel();
+        let (sender, lines) = channel();
         listen(true, child.stdout.take().unwrap(), sender.clone());
         listen(false, child.stderr.take().unwrap(), sender);
-        Self { child, said, out: Vec::new(), err: Vec::new(), asked: [0; 2] }
+        Self { child, lines, out: Vec::new(), err: Vec::new(), matched: [0; 2] }
     }
 
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// Waits for a line on stderr that has this text, after those that were asked for before; gives it back.
+    /// Waits for a line on stderr with this text, after the lines that were already matched; returns it.
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) -> String {
         self.line(false, text)
     }
 
-    /// The same on stdout.
+    /// Waits for such a line on stdout.
     #[track_caller]
     pub(crate) fn prints(&mut self, text: &str) -> String {
         self.line(true, text)
@@ -71,28 +71,29 @@ impl Held {
     fn line(&mut self, out: bool, text: &str) -> String {
         let since = Instant::now();
         loop {
-            let (lines, asked) = if out { (&self.out, &mut self.asked[1]) } else { (&self.err, &mut self.asked[0]) };
-            if let Some(at) = lines.iter().skip(*asked).position(|line| line.contains(text)) {
-                *asked += at + 1;
-                return lines[*asked - 1].clone();
+            let (lines, matched) =
+                if out { (&self.out, &mut self.matched[1]) } else { (&self.err, &mut self.matched[0]) };
+            if let Some(at) = lines.iter().skip(*matched).position(|line| line.contains(text)) {
+                *matched += at + 1;
+                return lines[*matched - 1].clone();
             }
-            match self.said.recv_timeout(LIMIT.saturating_sub(since.elapsed())) {
+            match self.lines.recv_timeout(LIMIT.saturating_sub(since.elapsed())) {
                 Ok((true, line)) => self.out.push(line),
                 Ok((false, line)) => self.err.push(line),
-                Err(RecvTimeoutError::Timeout) => panic!("{text:?} does not come: {:#?}", (&self.out, &self.err)),
+                Err(RecvTimeoutError::Timeout) => panic!("no line with {text:?}: {:#?}", (&self.out, &self.err)),
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("it ended, and no {text:?}: {:#?}", (&self.out, &self.err))
+                    panic!("the process ended without {text:?}: {:#?}", (&self.out, &self.err))
                 }
             }
         }
     }
 
-    /// Sends it a signal and waits for its end.
+    /// Sends a signal and waits for the end of the process.
     #[track_caller]
     pub(crate) fn ends_by(mut self, signal: Signal) -> Done {
         kill(self.pid(), signal).unwrap();
         let status = self.child.wait().unwrap();
-        for (out, line) in &self.said {
+        for (out, line) in &self.lines {
             if out { self.out.push(line) } else { self.err.push(line) }
         }
         for line in self.out.iter().filter(|line| line.starts_with("{\"")) {
@@ -102,7 +103,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Watch {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -117,12 +118,12 @@ fn listen(out: bool, pipe: impl Read + Send + 'static, sender: Sender<(bool, Str
     });
 }
 
-/// Waits until something is so.
+/// Waits until the condition holds.
 #[track_caller]
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
-    while !is_so() {
-        assert!(since.elapsed() < LIMIT, "not so: {what}");
+    while !holds() {
+        assert!(since.elapsed() < LIMIT, "still not: {what}");
         sleep(Duration::from_millis(20));
     }
 }

@@ -24,29 +24,29 @@ pub(super) fn gather_environment(host: &Host, facts: &Facts) -> Environment {
     }
 }
 
-/// Whether the whole system runs in an emulator. Every process is an emulator then, and `uname -m` is the emulator's
-/// answer: the executable of the parent process is for another machine.
+/// Whether the whole system runs in an emulator. Then every process is an emulator, and the emulator answers `uname
+/// -m`, but the executable of the parent process is for another machine.
 fn is_emulated(machine: &str) -> bool {
     let parent = Path::new("/proc").join(nix::unistd::getppid().to_string()).join("exe");
     let Ok(head) = host::user_files::read_path_head(&parent, WINDOW as u64) else { return false };
     let Some(own) = Arch::of_host(machine) else { return false };
     // A 32-bit personality changes `uname -m` within a family, without emulation.
-    let family = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
-    let is = |arch: &Arch| arch.headers().iter().any(|sample| sample.get(18..20) == head.get(18..20));
-    let related = family.iter().find(|pair| pair.contains(&own.target));
+    let families = [["x86_64", "i386"], ["aarch64", "arm"], ["ppc64", "ppc"], ["s390x", "s390"]];
+    let is_for = |arch: &Arch| arch.headers().iter().any(|sample| sample.get(18..20) == head.get(18..20));
+    let related = families.iter().find(|pair| pair.contains(&own.target));
     let related = related.into_iter().flatten().filter_map(|target| Arch::by_target(target));
-    head.starts_with(b"\x7fELF") && !is(own) && !related.into_iter().any(is)
+    head.starts_with(b"\x7fELF") && !is_for(own) && !related.into_iter().any(is_for)
 }
 
-/// Whether the namespaces of Nix's sandbox can be created: a mount and a process namespace, and a new /proc. `None` without
-/// unshare(1).
+/// Whether the namespaces of Nix's sandbox can be created: a mount and a process namespace, and a new /proc. `None`
+/// without unshare(1).
 fn test_namespaces(host: &Host) -> Option<bool> {
     let unshare = host.find_trusted_program(&["/usr/bin/unshare", "/bin/unshare"])?;
     let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "/bin/true"];
     if host::env::effective_ids().0 != 0 {
         args.splice(0..0, ["--user", "--map-root-user"]);
     }
-    host::process::run_program(&unshare, &args).ok().map(|done| done.status.success())
+    host::process::run_program(&unshare, &args).ok().map(|output| output.status.success())
 }
 
 /// Whether binfmt_misc is loaded, built in, or a module of the running kernel. `None` without /proc.
@@ -63,7 +63,8 @@ pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
     Some(lists.filter_map(|list| host.read_lossy(&list)).any(|list| list.contains("/binfmt_misc.ko")))
 }
 
-/// Finds foreign setuid programs called sudo in the unpacked images of docker, podman and containerd: one a system.
+/// Finds foreign setuid programs called sudo in the unpacked images of docker, podman and containerd, one for each
+/// system.
 pub(super) fn find_foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> {
     const LAYERS: [(&str, &str); 3] = [
         ("/var/lib/containers/storage/overlay", "diff"),

@@ -40,7 +40,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         shell,
         table: facts.table.clone(),
         has_binfmt_misc: environment::has_binfmt_misc(host),
-        // An ordinary user could not write it on any machine.
+        // An ordinary user cannot write `register` on any machine.
         writable: writable.filter(|_| host::env::effective_ids().0 == 0),
         environment: environment::gather_environment(host, facts),
         natives,
@@ -61,23 +61,24 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     seen
 }
 
-/// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose entries
-/// run this very program and do not belong to the system.
+/// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose
+/// entries run this very program and do not belong to the system.
 fn clear_outer_table(seen: &mut Snapshot) {
-    seen.table = Table::Mounted { entries: Vec::new(), strange: Vec::new(), enabled: true };
+    seen.table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
     seen.boot = boot::Boot::from_rules(Vec::new(), false);
     seen.environment.container = None;
 }
 
-/// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT, measured).
+/// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT,
+/// measured).
 fn drop_rules_without_interpreter(seen: &mut Snapshot) {
-    let there = |path: &[u8]| {
+    let exists = |path: &[u8]| {
         use std::os::unix::ffi::OsStrExt as _;
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
         host::user_files::path_exists(&seen.shell.real_path(path)) || host::user_files::path_exists(path)
     };
     let rules = seen.boot.rules().iter();
-    let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || there(&rule.interpreter)).cloned().collect();
+    let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || exists(&rule.interpreter)).cloned().collect();
     seen.boot = boot::Boot::from_rules(rules, seen.boot.has_reader);
 }
 
@@ -117,7 +118,7 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
         ..InterpreterFile::default()
     };
     let Some(arch) = systems_matched_by(entry).next().filter(|_| inspected.unfit.is_none()) else { return inspected };
-    // A file that another user could have put there is not started.
+    // A file that another user could have installed is not started.
     if let Ok(binary) = candidate::validate_any_release(&host, arch, machine, path) {
         inspected.version = Some(binary.version);
         let flaw = known_bad::find_flaw(binary.version, machine, arch.target, binary.fixed_address);
@@ -126,7 +127,7 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
     inspected
 }
 
-/// Starts a program of each system that has an entry, and finds out which file runs it.
+/// Starts a probe of each system that has an entry, and finds out which file runs the probe.
 fn run_trials(seen: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
     if !seen.is_table_active() {
         return BTreeMap::new();
@@ -136,18 +137,18 @@ fn run_trials(seen: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
 }
 
 fn run_trial(arch: &Arch, entry: &Entry) -> Option<TrialRun> {
-    let seen = match probe::run_in_memory(arch.probe()?) {
+    let run = match probe::run_in_memory(arch.probe()?) {
         // Programs in memory may not be started here (sysctl vm.memfd_noexec), or the interpreter may not be executed,
         // which the check of its file reports.
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-        Err(e) => return Some(TrialRun::Failed(format!("it could not be started: {e}"))),
-        Ok(None) => return Some(TrialRun::Failed("it ended as soon as it was started".into())),
-        Ok(Some(seen)) => seen,
+        Err(e) => return Some(TrialRun::Failed(format!("the program could not be started: {e}"))),
+        Ok(None) => return Some(TrialRun::Failed("the program ended as soon as it was started".into())),
+        Ok(Some(run)) => run,
     };
-    if !seen.status.success() {
-        return Some(TrialRun::Failed(format!("it ended with {}: {}", seen.status, seen.complaints.trim())));
+    if !run.status.success() {
+        return Some(TrialRun::Failed(format!("the program ended with {}: {}", run.status, run.complaints.trim())));
     }
-    let there = host::user_files::open_regular(interpreter_path(entry)).ok().filter(|_| has_file(entry));
-    let there = there.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
-    Some(if there.is_none_or(|there| there == seen.program) { TrialRun::Ran } else { TrialRun::RanStale })
+    let current = host::user_files::open_regular(interpreter_path(entry)).ok().filter(|_| has_file(entry));
+    let current = current.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
+    Some(if current.is_none_or(|current| current == run.program) { TrialRun::Ran } else { TrialRun::RanStale })
 }

@@ -35,12 +35,12 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     })
 }
 
-/// Finds the daemon of this machine, not of a container on it. The daemon has the lowest process id; the processes that
+/// Finds the daemon of this machine, not that of a container. The daemon has the lowest process id; the processes that
 /// serve one client each have higher ones.
 fn find_daemon(host: &Host) -> Option<u32> {
-    // Not by its mount namespace: Nix may create one for itself (2.8 does, measured).
-    let home = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
-    let own_namespace = Some(home("self")).filter(|_| host.is_live())?;
+    // The mount namespace is not compared: Nix may create one for itself (2.8 does, measured).
+    let namespaces_of = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
+    let own_namespaces = Some(namespaces_of("self")).filter(|_| host.is_live())?;
     let processes = host.list_dir(Path::new("/proc")).ok()?;
     let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
@@ -48,17 +48,17 @@ fn find_daemon(host: &Host) -> Option<u32> {
         let words = host.read_lossy(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
         let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
-        is_daemon && home(&pid.to_string()) == own_namespace
+        is_daemon && namespaces_of(&pid.to_string()) == own_namespaces
     })
 }
 
-/// The command that restarts the daemon, for the init system of the machine, as `register` does it.
+/// Returns the command that restarts the daemon with the machine's init system, as `register` does it.
 fn restart_command(host: &Host, pid: u32) -> String {
-    let root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
+    let as_root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
     if host.exists(Path::new("/run/systemd/system")) {
-        root("systemctl restart nix-daemon")
+        as_root("systemctl restart nix-daemon")
     } else if host.exists(Path::new("/run/openrc")) {
-        root("rc-service nix-daemon restart")
+        as_root("rc-service nix-daemon restart")
     } else {
         format!("# end the nix-daemon, process {pid}, and start it again")
     }
@@ -66,19 +66,19 @@ fn restart_command(host: &Host, pid: u32) -> String {
 
 /// Finds a file that was changed after the process was started.
 fn file_changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBuf> {
-    let since = process_start_time(host, &pid.to_string())?;
+    let start = process_start_time(host, &pid.to_string())?;
     // A daemon that was restarted right after the change is not outdated.
     let is_later =
-        |meta: std::fs::Metadata| to_milliseconds(meta.mtime(), meta.mtime_nsec()) > since.saturating_add(100);
-    let later = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
-    files.iter().find(later).cloned()
+        |meta: std::fs::Metadata| to_milliseconds(meta.mtime(), meta.mtime_nsec()) > start.saturating_add(100);
+    let is_changed = |file: &&PathBuf| host.lstat(file).is_ok_and(|meta| meta.is_some_and(is_later));
+    files.iter().find(is_changed).cloned()
 }
 
-/// Settings about emulation that a daemon accepts only from trusted users (Nix 2.36, `daemon.cc`).
+/// The settings about emulation that a daemon accepts only from trusted users (Nix 2.36, `daemon.cc`).
 const RESTRICTED: [&str; 6] =
     ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
 
-/// The settings in users' own nix.conf files that the daemon ignores.
+/// Finds the settings in users' own nix.conf files that the daemon ignores.
 fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
     let trusted = settings.effective_list(&["trusted-users"], &["root"]);
     let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
@@ -90,16 +90,17 @@ fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBu
     };
     let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
-    let wanted = users.filter_map(|user| {
+    let ignored = users.filter_map(|user| {
         let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
         let own = Settings::read_files(&file, &|path| host.read_lossy(path));
         let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
         Some((user.to_owned(), line.file, line.name))
     });
-    wanted.collect()
+    ignored.collect()
 }
 
-/// group(5): `name:password:number:user,user`. A user's primary group is not considered.
+/// Whether a user is in a group, by the lines of group(5): `name:password:number:user,user`. Does not consider the
+/// user's primary group.
 fn is_group_member(groups: &str, group: &str, user: &str) -> bool {
     groups.lines().any(|line| {
         let fields: Vec<&str> = line.split(':').collect();

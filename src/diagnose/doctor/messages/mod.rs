@@ -1,7 +1,7 @@
-//! Explains error messages: recognises the message and its system in a text, and says what it means on this machine.
+//! Explains error messages: recognises a message and its system in a text, and describes its meaning on this machine.
 //!
-//! Recognition is pure and accepts any text: a line, or a whole log. A message lists the checks that may find its cause;
-//! their findings are the explanation.
+//! Recognition is pure and accepts any text: a line, or a whole log. A message lists the checks that may find its
+//! cause; their findings are the explanation.
 
 pub mod catalog;
 pub mod cross_build;
@@ -27,21 +27,21 @@ pub struct MessageMatch {
     pub systems: Vec<&'static Arch>,
 }
 
-/// What a message means, here and now.
+/// The meaning of a message on this machine.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Advice {
     /// The name of the message.
     pub id: &'static str,
-    /// The program that prints it.
+    /// The program that prints the message.
     pub by: &'static str,
-    /// The system it is about.
+    /// The system in the message, if it names one.
     pub system: Option<&'static str>,
-    /// Its meaning on any machine.
+    /// The meaning of the message on any machine.
     pub means: String,
     /// The state of this machine.
     pub here: Vec<String>,
-    /// The commands that repair it.
+    /// The commands that repair the cause.
     pub repair: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ pub fn find_messages(text: &str) -> Vec<MessageMatch> {
     found.into_iter().map(|known| MessageMatch { known, systems: systems.clone() }).collect()
 }
 
-/// Messages that can be about any file.
+/// The messages that can be about any file.
 const GENERIC_MESSAGES: [&str; 2] = ["no-such-file", "permission-denied"];
 
 /// Normalises a text: lower case, no colours, single blanks, plain quotes.
@@ -88,8 +88,8 @@ fn normalise(text: &str) -> String {
 fn has_words_in_order(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {
-        Some((_, causes)) => {
-            rest = causes;
+        Some((_, tail)) => {
+            rest = tail;
             true
         }
         None => false,
@@ -97,31 +97,33 @@ fn has_words_in_order(text: &str, words: &[&str]) -> bool {
 }
 
 /// Explains a message on this machine.
-pub fn explain_message(message_match: &MessageMatch, seen: &Snapshot, findings: &[Finding]) -> Advice {
+pub fn explain_message(message_match: &MessageMatch, snapshot: &Snapshot, findings: &[Finding]) -> Advice {
     let MessageMatch { known, systems } = message_match;
-    let foreign = systems.iter().find(|arch| !seen.natives.contains(arch.target)).copied();
+    let foreign = systems.iter().find(|arch| !snapshot.natives.contains(arch.target)).copied();
     let arch = foreign.or_else(|| systems.first().copied());
     let causes: Vec<&Finding> = findings.iter().filter(|finding| is_cause_of(known, arch, finding)).collect();
-    let mut here = arch.map_or_else(|| describe_machine(seen), |arch| describe_system(seen, arch));
-    if seen.nix.is_none() && known.printed_by == "Nix" {
+    let mut here = arch.map_or_else(|| describe_machine(snapshot), |arch| describe_system(snapshot, arch));
+    if snapshot.nix.is_none() && known.printed_by == "Nix" {
         here.push("Nix was not found on this machine".into());
     }
     let mut repair: Vec<String> = Vec::new();
     for finding in causes {
-        here.push(format!("{} ({})", finding.case.what, finding.id));
-        repair.extend(finding.case.repair.iter().filter(|line| !repair.contains(line)).cloned().collect::<Vec<_>>());
+        here.push(format!("{} ({})", finding.occurrence.what, finding.id));
+        repair.extend(
+            finding.occurrence.repair.iter().filter(|line| !repair.contains(line)).cloned().collect::<Vec<_>>(),
+        );
     }
     if repair.is_empty() {
-        let (lines, why) = fallback_advice(known, seen, arch);
+        let (lines, why) = fallback_advice(known, snapshot, arch);
         here.extend(why);
         repair = lines;
     }
-    repair.extend(known.next_steps.iter().map(|line| fill_placeholders(line, seen, arch)));
+    repair.extend(known.next_steps.iter().map(|line| fill_placeholders(line, snapshot, arch)));
     Advice {
         id: known.id,
         by: known.printed_by,
         system: arch.map(|arch| arch.target),
-        means: fill_placeholders(known.meaning, seen, arch),
+        means: fill_placeholders(known.meaning, snapshot, arch),
         here,
         repair,
     }
@@ -129,33 +131,36 @@ pub fn explain_message(message_match: &MessageMatch, seen: &Snapshot, findings: 
 
 /// Whether a finding may be the cause of the message. A finding about another system is not.
 fn is_cause_of(known: &KnownMessage, arch: Option<&Arch>, finding: &Finding) -> bool {
-    let same = arch.is_none_or(|arch| finding.case.systems.is_empty() || finding.case.systems.contains(&arch.target));
-    // Registered native programs are not a foreign system, but they break every execution.
+    let same = arch
+        .is_none_or(|arch| finding.occurrence.systems.is_empty() || finding.occurrence.systems.contains(&arch.target));
+    // The native system is not a foreign system, but if it is registered, every execution fails.
     known.checks.contains(&finding.id) && (same || finding.id == "native-registered")
 }
 
-/// The state of all foreign systems, for a text that names no system.
-fn describe_machine(seen: &Snapshot) -> Vec<String> {
-    let run: Vec<&str> = seen.emulated_systems().map(|(arch, _)| arch.target).collect();
+/// Describes the state of all foreign systems, for a text that names no system.
+fn describe_machine(snapshot: &Snapshot) -> Vec<String> {
+    let run: Vec<&str> = snapshot.emulated_systems().map(|(arch, _)| arch.target).collect();
     vec![match run.as_slice() {
         [] => "no entry takes programs of any other system".to_owned(),
-        _ if seen.table.is_switched_off() => "the kernel's table is switched off".to_owned(),
+        _ if snapshot.table.is_switched_off() => "the kernel's table is switched off".to_owned(),
         systems => format!("entries take programs of {}, and of no other system", systems.join(" ")),
     }]
 }
 
-/// The state of a system's programs and builds.
-fn describe_system(seen: &Snapshot, arch: &'static Arch) -> Vec<String> {
+/// Describes the state of a system's programs and builds.
+fn describe_system(snapshot: &Snapshot, arch: &'static Arch) -> Vec<String> {
     let target = arch.target;
-    if seen.natives.contains(target) {
+    if snapshot.natives.contains(target) {
         return vec![format!("this machine runs {target} programs natively")];
     }
-    let runs = match seen.matching_entry(arch) {
+    let runs = match snapshot.matching_entry(arch) {
         None => format!("no entry takes {target} programs: nothing runs them"),
-        Some(_) if seen.table.is_switched_off() => format!("the table is switched off: nothing runs {target} programs"),
+        Some(_) if snapshot.table.is_switched_off() => {
+            format!("the table is switched off: nothing runs {target} programs")
+        }
         Some(entry) => {
             let name = crate::binfmt::table::entry_name(entry);
-            let ran = match seen.trials.get(target) {
+            let ran = match snapshot.trials.get(target) {
                 Some(crate::diagnose::doctor::snapshot::TrialRun::Failed(_)) => "and one did not run just now",
                 Some(_) => "and one ran just now",
                 None => "and none was tried",
@@ -163,8 +168,8 @@ fn describe_system(seen: &Snapshot, arch: &'static Arch) -> Vec<String> {
             format!("the entry {name} (flags {}) takes {target} programs, {ran}", entry.rule.flags)
         }
     };
-    let nix = seen.nix.as_ref().filter(|_| !arch.nix_systems.is_empty()).map(|nix| {
-        let platforms = seen.extra_platforms(nix);
+    let nix = snapshot.nix.as_ref().filter(|_| !arch.nix_systems.is_empty()).map(|nix| {
+        let platforms = snapshot.extra_platforms(nix);
         let known = arch.nix_systems.iter().any(|system| platforms.iter().any(|platform| platform == system));
         let system = arch.nix_systems.first().copied().unwrap_or_default();
         let daemon = match &nix.daemon_is_older {
@@ -180,41 +185,43 @@ fn describe_system(seen: &Snapshot, arch: &'static Arch) -> Vec<String> {
     std::iter::once(runs).chain(nix).collect()
 }
 
-/// The advice if no check found a cause: the usual repair, or other places to look if everything is in order.
+/// Returns the advice if no check found a cause: the usual repair, or other possible causes if everything is in order.
 fn fallback_advice(
     known: &KnownMessage,
-    seen: &Snapshot,
+    snapshot: &Snapshot,
     arch: Option<&'static Arch>,
 ) -> (Vec<String>, Option<String>) {
     let wants_register = known.fallback == ["{register}"];
     match arch {
-        Some(arch) if wants_register && seen.natives.contains(arch.target) => {
-            let why = "no emulator is needed for it; the cause is elsewhere (the program itself, or another machine)";
+        Some(arch) if wants_register && snapshot.natives.contains(arch.target) => {
+            let why = "its programs need no emulator here; the cause is the program itself, or another machine";
             (Vec::new(), Some(why.into()))
         }
-        Some(arch) if wants_register && !known.next_steps.is_empty() && runs_and_builds(seen, arch) => {
+        Some(arch) if wants_register && !known.next_steps.is_empty() && runs_and_builds(snapshot, arch) => {
             (Vec::new(), None)
         }
-        Some(arch) if wants_register && runs_and_builds(seen, arch) => {
-            let why = "on this machine it works now: try it again. If it still fails, the message comes from another machine \
-                       (a remote builder, docker's VM), or a feature is missing (kvm, big-parallel)";
-            (vec![seen.shell.tool_command("status")], Some(why.into()))
+        Some(arch) if wants_register && runs_and_builds(snapshot, arch) => {
+            let why = "on this machine such programs and builds work now: try it again. If it still fails, the message \
+                       comes from another machine (a remote builder, docker's VM), or a feature is missing (kvm, \
+                       big-parallel)";
+            (vec![snapshot.shell.tool_command("status")], Some(why.into()))
         }
-        _ => (known.fallback.iter().map(|line| fill_placeholders(line, seen, arch)).collect(), None),
+        _ => (known.fallback.iter().map(|line| fill_placeholders(line, snapshot, arch)).collect(), None),
     }
 }
 
-fn runs_and_builds(seen: &Snapshot, arch: &Arch) -> bool {
-    let platforms = seen.nix.as_ref().map(|nix| seen.extra_platforms(nix));
+fn runs_and_builds(snapshot: &Snapshot, arch: &Arch) -> bool {
+    let platforms = snapshot.nix.as_ref().map(|nix| snapshot.extra_platforms(nix));
     let configured =
         platforms.is_none_or(|known| arch.nix_systems.iter().any(|system| known.iter().any(|p| p == system)));
-    let failed = matches!(seen.trials.get(arch.target), Some(crate::diagnose::doctor::snapshot::TrialRun::Failed(_)));
-    seen.is_table_active() && seen.matching_entry(arch).is_some() && configured && !failed
+    let failed =
+        matches!(snapshot.trials.get(arch.target), Some(crate::diagnose::doctor::snapshot::TrialRun::Failed(_)));
+    snapshot.is_table_active() && snapshot.matching_entry(arch).is_some() && configured && !failed
 }
 
-fn fill_placeholders(line: &str, seen: &Snapshot, arch: Option<&'static Arch>) -> String {
-    let register =
-        arch.map_or_else(|| seen.shell.tool_command("register SYSTEM"), |arch| seen.shell.register_command(arch));
+fn fill_placeholders(line: &str, snapshot: &Snapshot, arch: Option<&'static Arch>) -> String {
+    let register = arch
+        .map_or_else(|| snapshot.shell.tool_command("register SYSTEM"), |arch| snapshot.shell.register_command(arch));
     let nix = arch.and_then(|arch| arch.nix_systems.first()).copied().unwrap_or("SYSTEM");
     let line = line.replace("{register}", &register).replace("{nix}", nix);
     line.replace("{system}", arch.map_or("SYSTEM", |arch| arch.target))

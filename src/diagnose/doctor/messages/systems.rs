@@ -1,4 +1,4 @@
-//! Finds the names of systems in a text. Pure.
+//! Finds the systems that a text names. Pure.
 
 use binfmt_magic::Arch;
 
@@ -14,7 +14,8 @@ pub fn find_systems(text: &str) -> Vec<&'static Arch> {
     found
 }
 
-/// `aarch64-linux`, `linux/arm64/v8`, `qemu-aarch64-static`, `ld-linux-aarch64.so.1`, a store path that ends in a triple.
+/// Parses a word such as `aarch64-linux`, `linux/arm64/v8`, `qemu-aarch64-static`, `ld-linux-aarch64.so.1`, or a store
+/// path that ends in a triple.
 fn parse_system(word: &str) -> Option<&'static Arch> {
     let word = word.trim_matches(['.', '-', '/']);
     let find = |name: &str| Arch::find(name).ok();
@@ -36,7 +37,7 @@ fn parse_system(word: &str) -> Option<&'static Arch> {
     find_triple(last).or_else(|| last.ends_with("-linux").then(|| find(last))?)
 }
 
-/// `aarch64-unknown-linux-gnu`, alone or in the name of a derivation.
+/// Parses a triple such as `aarch64-unknown-linux-gnu`, alone or in the name of a derivation.
 pub(super) fn find_triple(word: &str) -> Option<&'static Arch> {
     let (before, rest) = word.split_once("-unknown-linux-")?;
     let cpu = before.rsplit('-').next()?;
@@ -49,14 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_programs_write_them() {
-        let of = |text: &str| find_systems(text).iter().map(|arch| arch.target).collect::<Vec<_>>().join(" ");
-        assert_eq!(of("a 'aarch64-linux' with features {}"), "aarch64");
-        assert_eq!(of("(linux/arm64/v8) does not match (linux/amd64/v4)"), "aarch64 x86_64");
-        assert_eq!(of("qemu-riscv64-static: Could not open '/lib/ld-linux-riscv64-lp64d.so.1'"), "riscv64");
-        assert_eq!(of("/lib64/ld-linux-x86-64.so.2 /lib/ld-musl-armhf.so.1"), "x86_64 arm");
-        assert_eq!(of("/nix/store/0q-hello-aarch64-unknown-linux-gnu-2.12.1.drv"), "aarch64");
-        assert_eq!(of("nixpkgs#pkgsCross.armv7l-hf-multiplatform.hello pkgsCross.mingwW64"), "arm");
-        assert_eq!(of("alarm -linux linux/ qemu- ld-linux- the arm of a chair"), "");
+    fn finds_names_as_programs_write_them() {
+        let targets = |text: &str| find_systems(text).iter().map(|arch| arch.target).collect::<Vec<_>>().join(" ");
+        assert_eq!(targets("a 'aarch64-linux' with features {}"), "aarch64");
+        assert_eq!(targets("(linux/arm64/v8) does not match (linux/amd64/v4)"), "aarch64 x86_64");
+        assert_eq!(targets("qemu-riscv64-static: Could not open '/lib/ld-linux-riscv64-lp64d.so.1'"), "riscv64");
+        assert_eq!(targets("/lib64/ld-linux-x86-64.so.2 /lib/ld-musl-armhf.so.1"), "x86_64 arm");
+        assert_eq!(targets("/nix/store/0q-hello-aarch64-unknown-linux-gnu-2.12.1.drv"), "aarch64");
+        assert_eq!(targets("nixpkgs#pkgsCross.armv7l-hf-multiplatform.hello pkgsCross.mingwW64"), "arm");
+        assert_eq!(targets("alarm -linux linux/ qemu- ld-linux- the arm of a chair"), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Messages as they were really printed: from the threads that the facts name, and from the programs' sources.
+//! Tests of messages as they were really printed: from the threads that the facts name, and from the programs' sources.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::diagnose::doctor::run_checks;
 use crate::diagnose::doctor::snapshot::NixSnapshot;
 
-/// A text, its message, and the system it is about.
+/// A text, its messages, and the system that it names.
 const TEXTS: &[(&str, &[&str], &str)] = &[
     // Nix 2.3; 2.4 to 2.29; 2.30; 2.36; the build hook.
     (
@@ -150,7 +150,7 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
 ];
 
 #[test]
-fn texts_that_people_brought() {
+fn recognises_reported_texts() {
     for (text, ids, system) in TEXTS {
         let found = find_messages(text);
         let known: Vec<_> = found.iter().map(|found| found.known.id).collect();
@@ -162,7 +162,7 @@ fn texts_that_people_brought() {
 }
 
 #[test]
-fn every_known_message_was_brought_by_somebody() {
+fn every_known_message_has_a_reported_text() {
     for known in catalog::all_messages().chain([&CROSS]) {
         assert!(TEXTS.iter().any(|(_, ids, _)| ids.contains(&known.id)), "{} has no text", known.id);
     }
@@ -170,7 +170,7 @@ fn every_known_message_was_brought_by_somebody() {
 
 /// A message points to checks by their names.
 #[test]
-fn the_checks_behind_a_message_are_there() {
+fn the_checks_of_a_message_exist() {
     for known in catalog::all_messages().chain([&CROSS]) {
         for id in known.checks {
             assert!(crate::diagnose::doctor::all_checks().any(|check| check.id == *id), "{} names {id}", known.id);
@@ -179,18 +179,18 @@ fn the_checks_behind_a_message_are_there() {
     }
 }
 
-fn answer(text: &str, seen: &Snapshot) -> Advice {
-    let findings = run_checks(seen);
+fn answer(text: &str, snapshot: &Snapshot) -> Advice {
+    let findings = run_checks(snapshot);
     let recognised = find_messages(text);
-    explain_message(&recognised[0], seen, &findings)
+    explain_message(&recognised[0], snapshot, &findings)
 }
 
 #[test]
 fn the_same_message_means_another_thing_on_another_machine() {
     let text = TEXTS[1].0;
-    let bare = answer(text, &Snapshot::default());
-    assert_eq!(bare.repair, ["sudo binfmt-nix register aarch64"]);
-    assert!(bare.here[0].contains("nothing runs them"), "{bare:#?}");
+    let unregistered = answer(text, &Snapshot::default());
+    assert_eq!(unregistered.repair, ["sudo binfmt-nix register aarch64"]);
+    assert!(unregistered.here[0].contains("nothing runs them"), "{unregistered:#?}");
     let mut native = Snapshot::default();
     native.natives.extend(["aarch64", "x86_64"]);
     assert!(answer(text, &native).here[0].contains("natively"));
@@ -200,25 +200,25 @@ fn the_same_message_means_another_thing_on_another_machine() {
         restart: Some("systemctl restart nix-daemon".into()),
         ..NixSnapshot::default()
     };
-    let untold = answer(text, &Snapshot { nix: Some(nix), ..Snapshot::default() });
-    assert!(untold.here.iter().any(|line| line.contains("process 7")), "{untold:#?}");
-    assert_eq!(untold.repair, ["systemctl restart nix-daemon"]);
+    let outdated = answer(text, &Snapshot { nix: Some(nix), ..Snapshot::default() });
+    assert!(outdated.here.iter().any(|line| line.contains("process 7")), "{outdated:#?}");
+    assert_eq!(outdated.repair, ["systemctl restart nix-daemon"]);
 }
 
 #[test]
-fn a_cross_build_is_told_the_native_way() {
+fn a_cross_build_gets_the_commands_of_a_native_build() {
     let text = "these 630 derivations will be built:\n  /nix/store/0-gcc-riscv64-unknown-linux-gnu-13.drv";
-    let told = answer(text, &Snapshot::default());
-    assert!(told.means.contains("(system = riscv64-linux)"), "{told:#?}");
-    assert_eq!(told.repair[0], "sudo binfmt-nix register riscv64");
-    assert!(told.repair[1].starts_with("nix build nixpkgs#legacyPackages.riscv64-linux.hello"), "{told:#?}");
+    let advice = answer(text, &Snapshot::default());
+    assert!(advice.means.contains("(system = riscv64-linux)"), "{advice:#?}");
+    assert_eq!(advice.repair[0], "sudo binfmt-nix register riscv64");
+    assert!(advice.repair[1].starts_with("nix build nixpkgs#legacyPackages.riscv64-linux.hello"), "{advice:#?}");
     let unnamed = answer("import <nixpkgs> { crossSystem = x; }", &Snapshot::default());
     assert!(unnamed.repair.iter().all(|line| line.contains("SYSTEM")), "{unnamed:#?}");
 }
 
 proptest! {
     #[test]
-    fn any_text_is_taken(text in ".{0,200}") {
+    fn accepts_any_text(text in ".{0,200}") {
         for found in find_messages(&text) {
             let _ = explain_message(&found, &Snapshot::default(), &[]);
         }
@@ -226,7 +226,7 @@ proptest! {
 
     /// Pieces of real messages, cut and joined anywhere.
     #[test]
-    fn pieces_of_messages_are_taken(pieces in proptest::collection::vec((0..TEXTS.len(), any::<prop::sample::Index>()), 0..8)) {
+    fn accepts_pieces_of_messages(pieces in proptest::collection::vec((0..TEXTS.len(), any::<prop::sample::Index>()), 0..8)) {
         let cut = |(number, at): (usize, prop::sample::Index)| {
             let chars: Vec<char> = TEXTS[number].0.chars().collect();
             chars[..at.index(chars.len())].iter().collect::<String>()

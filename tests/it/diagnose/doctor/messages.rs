@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::diagnose::doctor::reports::{finds, obey, registered};
+use crate::diagnose::doctor::reports::{finds, registered_tree, run_repair};
 use crate::register::conflicts::distribution;
 use crate::support::Tree;
 use crate::support::emulators::busybox;
@@ -17,7 +17,7 @@ use crate::support::table::{line, probe};
 
 /// Runs `doctor -` on a text.
 #[track_caller]
-fn ask(text: &str) -> Done {
+fn explain_text(text: &str) -> Done {
     let mut child = tool(&["--root", "/tree", "doctor", "-", "--json"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -30,8 +30,8 @@ fn ask(text: &str) -> Done {
 
 /// Returns the first recognised message and checks its name.
 #[track_caller]
-fn meaning(text: &str, id: &str) -> Value {
-    let found = ask(text).exits(3).json();
+fn first_meaning(text: &str, id: &str) -> Value {
+    let found = explain_text(text).exits(3).json();
     assert_eq!(found["meanings"][0]["id"], id, "{text}: {found:#}");
     found["meanings"][0].clone()
 }
@@ -44,7 +44,7 @@ fn shell_says(program: &Path) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn here(meaning: &Value) -> String {
+fn current_state(meaning: &Value) -> String {
     meaning["here"].to_string()
 }
 
@@ -52,9 +52,9 @@ fn here(meaning: &Value) -> String {
 fn an_exec_format_error_leads_to_register() {
     let tree = Tree::new();
     let said = shell_says(&probe("aarch64"));
-    let meaning = meaning(&format!("qemu-aarch64 wanted\n{said}"), "exec-format");
-    assert!(here(&meaning).contains("nothing runs them"), "{meaning:#}");
-    obey(&tree, &meaning, Some("aarch64"));
+    let meaning = first_meaning(&format!("qemu-aarch64 wanted\n{said}"), "exec-format");
+    assert!(current_state(&meaning).contains("nothing runs them"), "{meaning:#}");
+    run_repair(&tree, &meaning, Some("aarch64"));
     assert!(tree.runs("aarch64"));
     assert!(Command::new(probe("aarch64")).status().unwrap().success());
 }
@@ -70,9 +70,9 @@ fn a_missing_file_in_a_chroot_leads_to_flag_f() {
     let output = command.arg(&room).arg("/probe").env_clear().output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("No such file or directory"), "{said}");
-    let meaning = meaning(&said, "no-such-file");
-    assert!(here(&meaning).contains("no-fix-binary"), "{meaning:#}");
-    obey(&tree, &meaning, Some("aarch64"));
+    let meaning = first_meaning(&said, "no-such-file");
+    assert!(current_state(&meaning).contains("no-fix-binary"), "{meaning:#}");
+    run_repair(&tree, &meaning, Some("aarch64"));
     let again = Command::new("/usr/sbin/chroot").arg(&room).arg("/probe").env_clear().output().unwrap();
     assert!(again.status.success(), "{again:?}");
 }
@@ -87,20 +87,20 @@ fn a_loop_of_interpreters_is_explained() {
     let tree = tree.file("etc/binfmt.d/q.conf", format!("{entry}\n")).entry(&entry);
     let said = shell_says(&probe("aarch64"));
     assert!(said.contains("Too many levels of symbolic links"), "{said}");
-    let meaning = meaning(&said, "loop");
-    assert!(here(&meaning).contains("interpreter-unfit"), "{meaning:#}");
-    obey(&tree, &meaning, Some("aarch64"));
+    let meaning = first_meaning(&said, "loop");
+    assert!(current_state(&meaning).contains("interpreter-unfit"), "{meaning:#}");
+    run_repair(&tree, &meaning, Some("aarch64"));
     assert!(tree.runs("aarch64"));
 }
 
 /// A real program that kills itself with a signal, under the real QEMU.
 #[sandboxed]
 fn a_crash_under_qemu_leads_to_a_newer_release() {
-    let _tree = registered();
+    let _tree = registered_tree();
     let output = Command::new(busybox()).args(["sh", "-c", "kill -SEGV $$"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("uncaught target signal 11"), "{said}");
-    let meaning = meaning(&said, "qemu-crash");
+    let meaning = first_meaning(&said, "qemu-crash");
     assert!(meaning["repair"].to_string().contains("--qemu-version latest"), "{meaning:#}");
 }
 
@@ -110,16 +110,19 @@ const REFUSED: &str = "error: a 'aarch64-linux' with features {} is required to 
 #[sandboxed]
 fn a_refusal_by_nix_is_explained_from_the_current_settings() {
     let tree = Tree::new();
-    let before = meaning(REFUSED, "nix-wrong-platform");
-    assert!(here(&before).contains("Nix does not build for aarch64-linux"), "{before:#}");
-    obey(&tree, &before, Some("aarch64"));
-    let after = meaning(REFUSED, "nix-wrong-platform");
-    assert!(here(&after).contains("Nix builds for aarch64-linux"), "{after:#}");
-    assert!(here(&after).contains("one ran just now") && here(&after).contains("try it again"), "{after:#}");
+    let before = first_meaning(REFUSED, "nix-wrong-platform");
+    assert!(current_state(&before).contains("Nix does not build for aarch64-linux"), "{before:#}");
+    run_repair(&tree, &before, Some("aarch64"));
+    let after = first_meaning(REFUSED, "nix-wrong-platform");
+    assert!(current_state(&after).contains("Nix builds for aarch64-linux"), "{after:#}");
+    assert!(
+        current_state(&after).contains("one ran just now") && current_state(&after).contains("try it again"),
+        "{after:#}"
+    );
     tree.append("etc/nix/nix.conf", "extra-platforms = i686-linux\n");
-    let lost = meaning(REFUSED, "nix-wrong-platform");
-    assert!(here(&lost).contains("nix-not-told"), "{lost:#}");
-    obey(&tree, &lost, None);
+    let lost = first_meaning(REFUSED, "nix-wrong-platform");
+    assert!(current_state(&lost).contains("nix-not-told"), "{lost:#}");
+    run_repair(&tree, &lost, None);
     finds(&tree, &[]);
 }
 
@@ -127,7 +130,7 @@ fn a_refusal_by_nix_is_explained_from_the_current_settings() {
 fn a_cross_build_is_explained() {
     let _tree = Tree::new();
     let text = "these 630 derivations will be built:\n  /nix/store/0-binutils-aarch64-unknown-linux-gnu-2.43.drv\n";
-    let meaning = meaning(text, "cross-build");
+    let meaning = first_meaning(text, "cross-build");
     assert!(meaning["means"].to_string().contains("binary cache"), "{meaning:#}");
     let repair = meaning["repair"].to_string();
     assert!(repair.contains("register aarch64") && repair.contains("packages.aarch64-linux"), "{repair}");
@@ -159,6 +162,6 @@ fn an_unknown_message_leads_to_the_usual_checks() {
 fn the_end_of_a_long_log_is_read() {
     let _tree = Tree::new();
     let log = "compiling\n".repeat(400_000);
-    assert_eq!(ask(&log).exits(0).json()["meanings"], serde_json::json!([]));
-    meaning(&format!("{log}{REFUSED}\n"), "nix-wrong-platform");
+    assert_eq!(explain_text(&log).exits(0).json()["meanings"], serde_json::json!([]));
+    first_meaning(&format!("{log}{REFUSED}\n"), "nix-wrong-platform");
 }

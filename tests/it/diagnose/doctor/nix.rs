@@ -1,13 +1,13 @@
 //! `doctor`: settings of Nix for platforms, sandbox paths and trusted users.
 
-use crate::diagnose::doctor::reports::{finding, finds, fixed, obey, registered, repaired};
+use crate::diagnose::doctor::reports::{finding, finds, fixed, registered_tree, repaired, run_repair};
 use crate::register::conflicts::distribution;
 use crate::support::Tree;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
 
 #[sandboxed]
 fn a_lost_i686_platform_is_found_and_repaired() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write(NIX_CONF, "sandbox = true\nextra-platforms = aarch64-linux\n!include binfmt-nix.conf\n");
     needs_ia32();
     repaired(&tree, &["nix-lost-i686"], "nix-lost-i686", None, &[]);
@@ -25,7 +25,7 @@ fn needs_ia32() {
 #[sandboxed]
 fn i686_lost_in_an_included_file_is_found_and_repaired() {
     needs_ia32();
-    let tree = registered();
+    let tree = registered_tree();
     tree.write(NIX_CONF, "!include mine.conf\n!include binfmt-nix.conf\n");
     tree.write("etc/nix/mine.conf", "# mine\n\nextra-platforms = aarch64-linux\n");
     repaired(&tree, &["nix-lost-i686"], "nix-lost-i686", None, &[]);
@@ -43,7 +43,7 @@ fn i686_lost_in_a_generated_file_is_found() {
 
 #[sandboxed]
 fn i686_that_is_named_again_is_accepted() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write(NIX_CONF, "extra-platforms = i686-linux\n!include binfmt-nix.conf\n");
     finds(&tree, &[]);
 }
@@ -61,14 +61,14 @@ fn the_common_one_line_recipe_has_two_findings() {
     needs_ia32();
     let tree = Tree::new().mounted().nix_conf("extra-platforms = aarch64-linux arm-linux\n");
     let found = finds(&tree, &["nix-promises-too-much", "nix-lost-i686"]);
-    obey(&tree, finding(&found, "nix-promises-too-much"), Some("aarch64"));
+    run_repair(&tree, finding(&found, "nix-promises-too-much"), Some("aarch64"));
     finds(&tree, &["nix-lost-i686"]);
 }
 
 #[sandboxed]
 fn a_missing_include_line_is_found_and_repaired() {
     let make = || {
-        let tree = registered();
+        let tree = registered_tree();
         tree.write(NIX_CONF, "sandbox = true\n");
         tree
     };
@@ -77,13 +77,13 @@ fn a_missing_include_line_is_found_and_repaired() {
 
 #[sandboxed]
 fn a_missing_settings_file_is_found_and_repaired() {
-    let make = || registered().without(OWN_CONF);
+    let make = || registered_tree().without(OWN_CONF);
     fixed(make, &["nix-not-told"], "nix-not-told");
 }
 
 #[sandboxed]
 fn a_later_extra_platforms_line_is_found_and_repaired() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.append(NIX_CONF, "extra-platforms = i686-linux\n");
     repaired(&tree, &["nix-not-told"], "nix-not-told", None, &[]);
     assert!(tree.text(NIX_CONF).ends_with("extra-extra-platforms = i686-linux\n"));

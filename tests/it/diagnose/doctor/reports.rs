@@ -15,7 +15,7 @@ pub(crate) fn finds(tree: &Tree, expected: &[&str]) -> Value {
     let done = tree.run(&["doctor", "--json"]).omits("panicked");
     let found = done.json();
     before.is_untouched_in(tree);
-    let mut ids = ids(&found);
+    let mut ids = finding_ids(&found);
     let mut wanted: Vec<_> = expected.iter().map(|id| (*id).to_owned()).collect();
     ids.sort_unstable();
     wanted.sort_unstable();
@@ -24,7 +24,7 @@ pub(crate) fn finds(tree: &Tree, expected: &[&str]) -> Value {
     found
 }
 
-pub(crate) fn ids(found: &Value) -> Vec<String> {
+pub(crate) fn finding_ids(found: &Value) -> Vec<String> {
     let findings = found["findings"].as_array().unwrap();
     findings.iter().map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
 }
@@ -37,7 +37,7 @@ pub(crate) fn finding<'a>(found: &'a Value, id: &str) -> &'a Value {
 
 /// Runs the repair commands of a finding in a shell. A command that needs an emulator gets this one.
 #[track_caller]
-pub(crate) fn obey(tree: &Tree, finding: &Value, emulator: Option<&str>) {
+pub(crate) fn run_repair(tree: &Tree, finding: &Value, emulator: Option<&str>) {
     for line in finding["repair"].as_array().unwrap() {
         let mut line = line.as_str().unwrap().to_owned();
         // The test has no network and no emulator of a distribution.
@@ -60,7 +60,7 @@ fn shell(line: &str) -> Done {
 #[track_caller]
 pub(crate) fn repaired(tree: &Tree, before: &[&str], id: &str, emulator: Option<&str>, after: &[&str]) {
     let found = finds(tree, before);
-    obey(tree, finding(&found, id), emulator);
+    run_repair(tree, finding(&found, id), emulator);
     finds(tree, after);
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn repaired(tree: &Tree, before: &[&str], id: &str, emulator: Option<
 pub(crate) fn fixed(make: impl Fn() -> Tree, before: &[&str], id: &str) {
     let tree = make();
     repaired(&tree, before, id, None, &[]);
-    crate::support::runs::gone(tree);
+    crate::support::runs::discard_tree(tree);
     let tree = make();
     let found = tree.run(&["doctor", "--fix", "--json"]).exits(0).json();
     assert_eq!(found["findings"], serde_json::json!([]), "{found:#}");
@@ -78,7 +78,7 @@ pub(crate) fn fixed(make: impl Fn() -> Tree, before: &[&str], id: &str) {
     finds(&tree, &[]);
 }
 
-pub(crate) fn registered() -> Tree {
+pub(crate) fn registered_tree() -> Tree {
     let tree = Tree::new();
     drop(tree.register("aarch64").exits(0));
     tree
@@ -88,13 +88,13 @@ pub(crate) fn registered() -> Tree {
 fn a_fresh_machine_is_healthy() {
     for tree in [Tree::new(), Tree::new().mounted(), Tree::without_nix()] {
         finds(&tree, &[]);
-        tree.run(&["doctor"]).exits(0).prints("nothing is wrong: looked at");
+        tree.run(&["doctor"]).exits(0).prints("nothing is wrong: examined");
     }
 }
 
 #[sandboxed]
 fn a_registered_machine_is_healthy() {
-    let tree = registered();
+    let tree = registered_tree();
     finds(&tree, &[]);
     tree.register("riscv64").exits(0);
     tree.register("arm").exits(0);
@@ -114,7 +114,7 @@ fn a_system_image_is_healthy() {
 
 #[sandboxed]
 fn doctor_without_fix_writes_nothing() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write_kernel("qemu-aarch64", "0");
     let before = tree.snapshot();
     tree.run(&["doctor"]).exits(3);
@@ -124,7 +124,7 @@ fn doctor_without_fix_writes_nothing() {
 /// Programs that read the report rely on these fields.
 #[sandboxed]
 fn json_fields_are_the_documented_ones() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write_kernel("qemu-aarch64", "0");
     let found = finds(&tree, &["entry-disabled"]);
     assert_eq!(found["version"], 1);
@@ -151,7 +151,7 @@ fn report_lines_fit_into_80_columns() {
 
 #[sandboxed]
 fn fix_repairs_an_entry_and_nix_settings_together() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write_kernel("qemu-aarch64", "-1");
     tree.write("etc/nix/nix.conf", "");
     let found = finds(&tree, &["entry-gone"]);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::diagnose::doctor::reports::{finding, finds, fixed, registered, repaired};
+use crate::diagnose::doctor::reports::{finding, finds, fixed, registered_tree, repaired};
 use crate::register::conflicts::distribution;
 use crate::support::table::line;
 use crate::support::tree::{BOOT, TABLE};
@@ -15,7 +15,7 @@ const NATIVE: &str = "x86_64";
 #[sandboxed]
 fn an_unmounted_table_is_found_and_repaired() {
     let make = || {
-        let tree = registered();
+        let tree = registered_tree();
         tree.unmount();
         tree
     };
@@ -49,7 +49,7 @@ fn a_kernel_without_binfmt_misc_is_found() {
 /// The table is its own file system, so that it can be remounted read-only.
 #[sandboxed]
 fn a_read_only_table_is_found_and_repaired() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write_kernel("qemu-aarch64", "-1");
     let place = tree.path(TABLE);
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
@@ -59,7 +59,7 @@ fn a_read_only_table_is_found_and_repaired() {
 
 #[sandboxed]
 fn a_switched_off_table_is_found_and_not_repaired_by_fix() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.write_kernel("status", "0");
     let found = finds(&tree, &["switched-off"]);
     assert!(finding(&found, "switched-off")["fix"].is_null(), "register refuses it, so --fix does");
@@ -71,7 +71,7 @@ fn a_switched_off_table_is_found_and_not_repaired_by_fix() {
 #[sandboxed]
 fn a_disabled_entry_is_found_and_repaired() {
     let make = || {
-        let tree = registered();
+        let tree = registered_tree();
         tree.write_kernel("qemu-aarch64", "0");
         tree
     };
@@ -90,7 +90,7 @@ fn a_disabled_foreign_entry_is_found_and_repaired() {
 #[sandboxed]
 fn a_missing_entry_is_found_and_repaired() {
     let make = || {
-        let tree = registered();
+        let tree = registered_tree();
         tree.write_kernel("status", "-1");
         tree
     };
@@ -121,7 +121,7 @@ fn a_disabled_entry_for_native_programs_is_found_and_repaired() {
 
 #[sandboxed]
 fn a_shadowed_entry_is_found_and_repaired() {
-    let tree = registered();
+    let tree = registered_tree();
     tree.enter(&line("theirs", "aarch64", &tree_qemu(&tree), "PF"));
     let tree =
         tree.file("usr/lib/binfmt.d/theirs.conf", format!("{}\n", line("theirs", "aarch64", &qemu("aarch64"), "PF")));
@@ -185,7 +185,7 @@ fn a_missing_flag_p_is_found_and_repaired() {
 
 #[sandboxed]
 fn flag_p_with_an_old_qemu_is_found_and_repaired() {
-    let old = crate::support::liar("qemu-aarch64 version 5.2.0", crate::support::Then::Shirk);
+    let old = crate::support::liar("qemu-aarch64 version 5.2.0", crate::support::LiarBehavior::DoNothing);
     let tree = Tree::without_nix().mounted().program("usr/bin/qemu-aarch64", old);
     let entry = line("qemu-aarch64", "aarch64", &tree.path("usr/bin/qemu-aarch64"), "PF");
     let tree = tree.file("usr/lib/binfmt.d/q.conf", format!("{entry}\n")).entry(&entry);
@@ -203,7 +203,7 @@ const SUDO: &str = "var/lib/containers/storage/overlay/0123/diff/usr/bin/sudo";
 
 #[sandboxed]
 fn a_missing_flag_c_is_found_if_a_setuid_program_needs_it() {
-    let tree = registered();
+    let tree = registered_tree();
     let probe = binfmt_magic::Arch::find("aarch64").unwrap().probe().unwrap();
     let tree = tree.program(SUDO, probe);
     finds(&tree, &[]);

@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use crate::binfmt::userns::memory;
-use crate::diagnose::doctor::reports::{finding, ids};
+use crate::diagnose::doctor::reports::{finding, finding_ids};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::with_all_users;
 use crate::support::table::line;
@@ -53,11 +53,11 @@ fn doctor(words: &[&str]) -> Done {
 #[track_caller]
 fn finds(expected: &[&str]) -> Value {
     let found = doctor(&["--json"]).exits(if expected.is_empty() { 0 } else { 3 }).json();
-    assert_eq!(ids(&found), expected, "{found:#}");
+    assert_eq!(finding_ids(&found), expected, "{found:#}");
     found
 }
 
-fn enter(line: &str) {
+fn register_rule(line: &str) {
     fs::write(Path::new(TABLE).join("register"), line).unwrap();
 }
 
@@ -67,7 +67,7 @@ fn a_table_of_a_user_namespace_is_found() {
     live();
     finds(&[]);
     fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
-    enter(&line("qemu-aarch64", "aarch64", &qemu_here(), "PF"));
+    register_rule(&line("qemu-aarch64", "aarch64", &copy_qemu_for_root(), "PF"));
     let found = finds(&["own-table"]);
     assert!(finding(&found, "own-table")["what"].as_str().unwrap().contains("user namespace"), "{found:#}");
     fs::write(Path::new(TABLE).join("qemu-aarch64"), "-1").unwrap();
@@ -80,20 +80,20 @@ fn a_table_of_a_rootless_container_is_found() {
     live();
     fs::write("/run/.containerenv", "").unwrap();
     fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
-    enter(&line("qemu-aarch64", "aarch64", &qemu_here(), "PF"));
+    register_rule(&line("qemu-aarch64", "aarch64", &copy_qemu_for_root(), "PF"));
     let found = finds(&["own-table"]);
     assert!(finding(&found, "own-table")["what"].as_str().unwrap().contains("podman"), "{found:#}");
 }
 
 /// Copies the emulator to a directory in which only root can write.
-fn qemu_here() -> PathBuf {
+fn copy_qemu_for_root() -> PathBuf {
     let path = PathBuf::from("/usr/local/qemu-aarch64");
     fs::copy(qemu("aarch64"), &path).unwrap();
     path
 }
 
 /// Starts a process with the name of the daemon. The doctor recognises the daemon by its name.
-fn daemon() -> Child {
+fn start_fake_daemon() -> Child {
     let sleep = Path::new("/usr/bin/sleep");
     let mut command = Command::new(sleep);
     command.arg("600").arg0("nix-daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -104,7 +104,7 @@ fn daemon() -> Child {
 fn a_nix_daemon_with_old_settings_is_found() {
     live();
     fs::write("/etc/nix/nix.conf", "").unwrap();
-    let mut running = daemon();
+    let mut running = start_fake_daemon();
     finds(&[]);
     std::thread::sleep(Duration::from_millis(500));
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::diagnose::explain::execve::judge::{TABLE, enter, mount_table, native, unmount_table, write};
-use crate::diagnose::explain::explain_text::{dynamic, enter_ours, explain};
+use crate::diagnose::explain::text::{dynamic, explain, register_rule};
 use crate::support::emulators::outside;
 use crate::support::table::probe;
 
@@ -51,8 +51,8 @@ fn json_fields_and_values_are_the_documented_ones() {
     let mut found = BTreeSet::new();
     mount_table();
     let emulator = outside("emulator", native());
-    enter_ours("arm", "arm", &emulator, "PF");
-    enter_ours("hexagon", "hexagon", Path::new("/missing"), "");
+    register_rule("arm", "arm", &emulator, "PF");
+    register_rule("hexagon", "hexagon", Path::new("/missing"), "");
     enter(b":dos:E::exe::/missing:").unwrap();
     enter(b":far:M:200:x::/missing:").unwrap();
     let arm = probe("arm");
@@ -70,7 +70,7 @@ fn json_fields_and_values_are_the_documented_ones() {
     for (name, bytes) in [("empty", &b""[..]), ("text", b"x\n"), ("data", b"\0\x01")] {
         document(&[outside(name, bytes).to_str().unwrap()], 3, &mut found);
     }
-    enter_ours("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
+    register_rule("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
     document(&[outside("dynamic", &dynamic()).to_str().unwrap()], 3, &mut found);
     write(&format!("{TABLE}/status"), b"0").unwrap();
     document(&["/bin/sh"], 0, &mut found);

@@ -1,7 +1,7 @@
 //! `explain`: what execve(2) does with a file.
 
 pub(crate) mod execve;
-pub(crate) mod explain_text;
 pub(crate) mod json;
 pub(crate) mod processes;
 pub(crate) mod properties;
+pub(crate) mod text;

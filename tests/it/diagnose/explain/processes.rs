@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::diagnose::explain::execve::judge::{clear, mount_table};
-use crate::diagnose::explain::explain_text::{enter_ours, explain};
+use crate::diagnose::explain::text::{explain, register_rule};
 use crate::support::emulators::{busybox, outside};
 use crate::support::sandbox::SCRATCH;
 use crate::support::{qemu, skip};
@@ -58,7 +58,7 @@ fn an_emulated_process_is_explained() {
     for (flags, argv0) in
         [("PF", Some("busybox")), ("F", None), ("P", Some("busybox")), ("", None), ("POCF", Some("busybox"))]
     {
-        enter_ours("arm64", "aarch64", &emulator, flags);
+        register_rule("arm64", "aarch64", &emulator, flags);
         let process = Waiting::start(Command::new(&program).arg0("busybox").args(["sh", "-c", SCRIPT]));
         let value = process.explained(0);
         assert_eq!((&value["verdict"], &value["program"]), (&"emulated".into(), &program.to_str().into()), "{value:#}");
@@ -78,17 +78,17 @@ fn a_replaced_emulator_of_a_running_process_is_reported() {
     let bytes = fs::read(qemu("aarch64")).unwrap();
     mount_table();
     let emulator = outside("qemu-aarch64", &bytes);
-    enter_ours("arm64", "aarch64", &emulator, "PF");
+    register_rule("arm64", "aarch64", &emulator, "PF");
     let process = Waiting::start(Command::new(&program).arg0("busybox").args(["sh", "-c", SCRIPT]));
     // An upgrade: another file at the same path, which the entry does not know.
     fs::remove_file(&emulator).unwrap();
     outside("qemu-aarch64", &bytes);
     let upgraded = process.explained(0);
     assert_eq!((&upgraded["entry"]["starts"], &upgraded["verdict"]), (&"same".into(), &"emulated".into()));
-    assert!(upgraded["notes"].to_string().contains("has no name any more"), "{upgraded:#}");
+    assert!(upgraded["notes"].to_string().contains("was deleted"), "{upgraded:#}");
     // An entry that is registered again starts the new file.
     clear();
-    enter_ours("arm64", "aarch64", &emulator, "PF");
+    register_rule("arm64", "aarch64", &emulator, "PF");
     let other = process.explained(0);
     assert_eq!(other["entry"]["starts"], "other", "{other:#}");
     assert!(other["notes"].to_string().contains("starts another file now"), "{other:#}");
@@ -107,7 +107,7 @@ fn native_and_script_processes_are_explained() {
     let script = outside("script", format!("#!/bin/sh\n{SCRIPT}\n").as_bytes());
     let value = Waiting::start(&mut Command::new(&script)).explained(0);
     assert_eq!((&value["verdict"], &value["program"]), (&"script".into(), &"/scratch/script".into()), "{value:#}");
-    explain(&["--pid", "4194305"]).exits(1).says("cannot look at process 4194305");
+    explain(&["--pid", "4194305"]).exits(1).says("cannot inspect process 4194305");
 }
 
 /// A script of a foreign shell: execve(2) was called with the script, and its interpreter is emulated.
@@ -115,7 +115,7 @@ fn native_and_script_processes_are_explained() {
 fn a_script_of_an_emulated_shell_is_explained() {
     let (emulator, program) = (qemu("aarch64"), foreign());
     mount_table();
-    enter_ours("arm64", "aarch64", &emulator, "PF");
+    register_rule("arm64", "aarch64", &emulator, "PF");
     let script = outside("script", format!("#!{} sh\n{SCRIPT}\n", program.display()).as_bytes());
     let value = Waiting::start(&mut Command::new(&script)).explained(0);
     assert_eq!(

@@ -38,7 +38,7 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![3 => damaged, 2 => script, 1 => vec(any::<u8>(), 0..300)]
 }
 
-fn looks() -> impl Strategy<Value = Result<(Vec<u8>, bool), Option<Errno>>> {
+fn open_results() -> impl Strategy<Value = Result<(Vec<u8>, bool), Option<Errno>>> {
     let errno = select(vec![Some(Errno::ENOENT), Some(Errno::EACCES), Some(Errno::ELOOP), None]);
     prop_oneof![6 => (heads(), prop::bool::weighted(0.2)).prop_map(Ok), 1 => errno.prop_map(Err)]
 }
@@ -67,11 +67,11 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
 
 fn tables() -> impl Strategy<Value = Table> {
     let mounted = (entries(), prop::bool::weighted(0.9), vec("[a-z]{1,5}", 0..2))
-        .prop_map(|(entries, enabled, strange)| Table::Mounted { entries, strange, enabled });
+        .prop_map(|(entries, enabled, unsupported)| Table::Mounted { entries, unsupported, enabled });
     prop_oneof![8 => mounted, 1 => Just(Table::NotMounted), 1 => Just(Table::Offline)]
 }
 
-fn looked(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedFile, AccessProblem> {
+fn open_result(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedFile, AccessProblem> {
     let obstacle = |errno| AccessProblem { errno, why: "is odd".into(), repair: Some("do".into()) };
     let (bytes, forbidden) = found.clone().map_err(obstacle)?;
     let head = bytes.iter().copied().take(256).collect();
@@ -82,7 +82,7 @@ fn looked(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedFile, 
     Ok(OpenedFile { head, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
 }
 
-fn holds_together(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {
+fn check_consistency(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {
     prop_assert_eq!(said.runs, matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated));
     prop_assert_eq!(said.errno.is_some(), said.verdict == ExecVerdict::Refused);
     prop_assert!(said.steps.len() <= 6 && !said.why.is_empty());
@@ -109,12 +109,12 @@ proptest! {
 
     #[test]
     fn an_explanation_is_consistent(
-        file in paths(), files in vec(looks(), 8), table in tables(),
+        file in paths(), files in vec(open_results(), 8), table in tables(),
         machine in select(vec!["x86_64", "aarch64", "i686", "s390x", "mips", "vax"]),
     ) {
         let machine = MachineFacts::with_all_loaders(machine, table);
-        let look = |path: &[u8]| looked(&files[usize::from(path.last().copied().unwrap_or(0)) % files.len()]);
-        holds_together(&explain_exec(&file, &machine, &look), &machine.table)?;
+        let look = |path: &[u8]| open_result(&files[usize::from(path.last().copied().unwrap_or(0)) % files.len()]);
+        check_consistency(&explain_exec(&file, &machine, &look), &machine.table)?;
     }
 
     #[test]

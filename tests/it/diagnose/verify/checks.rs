@@ -11,7 +11,7 @@ use crate::binfmt::userns::usual_proc;
 use crate::support::emulators::{dynamic, outside};
 use crate::support::output::{Done, TOOL};
 use crate::support::qemu;
-use crate::support::runs::other;
+use crate::support::runs::earlier_release;
 use crate::support::sandbox::itself;
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
@@ -21,7 +21,7 @@ const PROVEN: [(&str, &str); 4] =
 
 /// Runs `test` for aarch64 and checks its exit status. Returns the result of each proof, and the whole report.
 #[track_caller]
-pub(crate) fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
+pub(crate) fn run_test(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
     let report = tree.run(&["test", "aarch64", "--json"]).exits(code).json();
     let system = report["systems"][0].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -34,7 +34,7 @@ pub(crate) fn tested(tree: &Tree, code: i32) -> (Vec<(String, String)>, Value) {
 /// Checks that exactly these proofs failed, with this reason and this repair.
 #[track_caller]
 pub(crate) fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
-    let (proofs, system) = tested(tree, 3);
+    let (proofs, system) = run_test(tree, 3);
     let expected = PROVEN.map(|(what, _)| (what, if failed.contains(&what) { "failed" } else { "proven" }));
     assert_eq!(proofs, expected.map(|(what, result)| (what.to_owned(), result.to_owned())), "{system:#}");
     let proof = system["proofs"].as_array().unwrap().iter().find(|proof| proof["what"] == failed[0]).unwrap();
@@ -52,12 +52,12 @@ const NOTHING: [&str; 4] = ["direct", "argv0", "chroot", "sandbox"];
 pub(crate) const FORCE: &str = "sudo binfmt-nix register aarch64 --force";
 
 /// A machine on which another tool registered this interpreter.
-pub(crate) fn with(interpreter: &Path, flags: &str) -> Tree {
+pub(crate) fn machine_with_entry(interpreter: &Path, flags: &str) -> Tree {
     machine().mounted().entry(&line("theirs", "aarch64", interpreter, flags))
 }
 
 /// The real QEMU, at a path that only the entry names.
-fn real() -> PathBuf {
+fn real_qemu() -> PathBuf {
     outside("real", &fs::read(qemu("aarch64")).unwrap())
 }
 
@@ -79,13 +79,13 @@ fn every_proof_of_a_registered_system_succeeds() {
 
 #[sandboxed]
 fn foreign_entries_are_tested() {
-    let tree = with(&real(), "FP");
-    assert_eq!(tested(&tree, 0).1["by"], "others");
+    let tree = machine_with_entry(&real_qemu(), "FP");
+    assert_eq!(run_test(&tree, 0).1["by"], "others");
     tree.run(&["test", "all"]).exits(0).prints("aarch64: theirs, flags PF, QEMU 10.0.13, by others");
 }
 
 /// Runs the tool as an ordinary user.
-pub(crate) fn as_a_stranger(tree: Tree, args: &[&str]) -> Done {
+pub(crate) fn run_as_ordinary_user(tree: Tree, args: &[&str]) -> Done {
     // The kernel refuses new namespaces to a user without a mapped id. Skips the test if the namespace maps one user only.
     let _tree = tree.file("theirs", "").owner("theirs", 65534);
     itself("stranger").unwrap().arg(TOOL).args(["--root", "/tree"]).args(args).output().unwrap().into()
@@ -95,7 +95,7 @@ pub(crate) fn as_a_stranger(tree: Tree, args: &[&str]) -> Done {
 fn test_works_for_an_ordinary_user() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    let done = as_a_stranger(tree, &["test", "aarch64"]).exits(0);
+    let done = run_as_ordinary_user(tree, &["test", "aarch64"]).exits(0);
     done.prints("QEMU 10.0.13").prints("it ran in an empty chroot").prints("it ran in a sandbox like Nix's");
 }
 
@@ -137,35 +137,35 @@ fn json_fields_are_the_documented_ones() {
 
 #[sandboxed]
 fn a_missing_flag_f_fails_chroot_and_sandbox() {
-    let tree = with(&real(), "P");
-    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real in there", FORCE);
+    let tree = machine_with_entry(&real_qemu(), "P");
+    fails(&tree, &["chroot", "sandbox"], "theirs has no flag F, so the kernel looks for /scratch/real inside", FORCE);
     // The named repair works.
     tree.register_with("aarch64", &["--force"]).exits(0);
-    assert_eq!(tested(&tree, 0).1["entry"], "qemu-aarch64");
+    assert_eq!(run_test(&tree, 0).1["entry"], "qemu-aarch64");
 }
 
 #[sandboxed]
 fn a_missing_flag_p_fails_argv0() {
-    let tree = with(&real(), "F");
+    let tree = machine_with_entry(&real_qemu(), "F");
     fails(&tree, &["argv0"], "it lost its argv[0]; it saw \"/proc/self/fd/", FORCE);
     fails(&tree, &["argv0"], "theirs has no flag P", FORCE);
 }
 
 #[sandboxed]
 fn flag_c_is_reported_as_a_note() {
-    for (flags, told) in [("CFP", true), ("OFP", false)] {
-        let tree = with(&real(), flags);
-        let (proofs, system) = tested(&tree, 0);
+    for (flags, noted) in [("CFP", true), ("OFP", false)] {
+        let tree = machine_with_entry(&real_qemu(), flags);
+        let (proofs, system) = run_test(&tree, 0);
         assert_eq!(proofs.len(), 4);
-        assert_eq!(system["notes"].to_string().contains("theirs has flag C"), told, "{system:#}");
+        assert_eq!(system["notes"].to_string().contains("theirs has flag C"), noted, "{system:#}");
         tree.write_kernel("theirs", "-1");
-        crate::support::runs::gone(tree);
+        crate::support::runs::discard_tree(tree);
     }
 }
 
 #[sandboxed]
 fn a_dynamic_interpreter_fails_chroot_and_sandbox() {
-    let tree = with(&dynamic(), "FP");
+    let tree = machine_with_entry(&dynamic(), "FP");
     fails(&tree, &["chroot", "sandbox"], "it is dynamically linked", FORCE);
 }
 
@@ -174,9 +174,9 @@ fn a_dynamic_interpreter_fails_chroot_and_sandbox() {
 fn a_replaced_emulator_is_noted_with_both_releases() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    fs::copy(other(), tree.path("new")).unwrap();
+    fs::copy(earlier_release(), tree.path("new")).unwrap();
     fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
-    let (_, system) = tested(&tree, 0);
+    let (_, system) = run_test(&tree, 0);
     let note = system["notes"][0].as_str().unwrap();
     assert_eq!(system["qemu"], "10.0.13");
     assert!(
@@ -184,7 +184,7 @@ fn a_replaced_emulator_is_noted_with_both_releases() {
         "{note}"
     );
     tree.remove(EMULATOR);
-    assert!(tested(&tree, 0).1["notes"][0].as_str().unwrap().contains("which was removed since"));
+    assert!(run_test(&tree, 0).1["notes"][0].as_str().unwrap().contains("which was removed since"));
 }
 
 #[sandboxed]
@@ -192,12 +192,12 @@ fn a_disabled_entry_fails_every_proof() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.write_kernel("qemu-aarch64", "0");
-    let (proofs, system) = tested(&tree, 3);
+    let (proofs, system) = run_test(&tree, 3);
     assert!(proofs.iter().all(|(_, result)| result == "failed"), "{system:#}");
     let done = tree.run(&["test", "aarch64"]).exits(3).prints("qemu-aarch64 is disabled");
     done.prints("repair: echo 1 | sudo tee /proc/sys/fs/binfmt_misc/qemu-aarch64");
     tree.write_kernel("qemu-aarch64", "1");
-    tested(&tree, 0);
+    run_test(&tree, 0);
 }
 
 #[sandboxed]
@@ -208,27 +208,27 @@ fn a_switched_off_table_fails_every_proof() {
     let done = tree.run(&["test", "aarch64"]).exits(3).prints("the whole table is switched off");
     done.prints("repair: echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
     tree.write_kernel("status", "1");
-    tested(&tree, 0);
+    run_test(&tree, 0);
 }
 
 #[sandboxed]
 fn a_missing_interpreter_fails_every_proof() {
-    let file = real();
-    let tree = with(&file, "P");
+    let file = real_qemu();
+    let tree = machine_with_entry(&file, "P");
     fs::remove_file(file).unwrap();
-    fails_wholly(&tree, "theirs names /scratch/real: there is no such file");
+    assert_every_proof_fails(&tree, "theirs names /scratch/real: there is no such file");
 }
 
 #[sandboxed]
 fn a_non_executable_interpreter_fails_every_proof() {
-    let file = real();
-    let tree = with(&file, "P");
+    let file = real_qemu();
+    let tree = machine_with_entry(&file, "P");
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
-    fails_wholly(&tree, "theirs names /scratch/real, which may not be executed");
+    assert_every_proof_fails(&tree, "theirs names /scratch/real, which may not be executed");
 }
 
 #[track_caller]
-pub(crate) fn fails_wholly(tree: &Tree, why: &str) {
+pub(crate) fn assert_every_proof_fails(tree: &Tree, why: &str) {
     fails(tree, &NOTHING, why, FORCE);
 }
 
@@ -252,7 +252,7 @@ fn test_refuses_native_and_unknown_systems() {
     tree.run(&["test", "x86_64"]).exits(2).says("run on this");
     tree.run(&["test", "arm46"]).exits(2).says("did you mean");
     tree.run(&["test", "all", "aarch64"]).exits(2).says("cannot be combined");
-    crate::support::runs::gone(tree);
+    crate::support::runs::discard_tree(tree);
     Tree::offline().run(&["test", "aarch64"]).exits(2).says("no kernel");
 }
 

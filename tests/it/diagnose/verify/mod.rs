@@ -1,4 +1,4 @@
 //! `test`: probe programs under each emulator.
 
+pub(crate) mod bad_emulators;
 pub(crate) mod checks;
-pub(crate) mod test_bad_emulators;

@@ -99,14 +99,14 @@ fn a_failed_fetch_leaves_existing_files_alone() {
     fs::write(dir.path().join("old"), "old").unwrap();
     fs::create_dir(dir.path().join("dir")).unwrap();
     // The server flips one bit of the package.
-    let (server, nobody) = (mirror(Manner::Flip(100_000, true)), "http://127.0.0.1:1/debian");
+    let (server, unreachable) = (mirror(Manner::Flip(100_000, true)), "http://127.0.0.1:1/debian");
     let fetch = |to: &str, url: &str, code: i32| {
         done(&["fetch", "aarch64", "--host", "x86_64", "--mirror", url, "-o", to], dir.path(), code).1
     };
-    fetch("old", nobody, 1);
+    fetch("old", unreachable, 1);
     fetch("old", &server.url(), 5);
     for place in ["dir", ".", "/dev/null", "nowhere/x"] {
-        fetch(place, nobody, 1);
+        fetch(place, unreachable, 1);
     }
     assert_eq!(names(dir.path()), ["dir", "old"]);
     assert_eq!(fs::read(dir.path().join("old")).unwrap(), b"old");

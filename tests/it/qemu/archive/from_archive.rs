@@ -64,37 +64,37 @@ pub(crate) fn every_kind(tar: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-pub(crate) fn real(system: &str) -> Vec<u8> {
+pub(crate) fn emulator_bytes(system: &str) -> Vec<u8> {
     fs::read(qemu(system)).unwrap()
 }
 
 /// Writes a .tar.gz of two real emulators, one with each of the two usual names.
-pub(crate) fn two() -> PathBuf {
-    let (aarch64, riscv64) = (real("aarch64"), real("riscv64"));
+pub(crate) fn two_emulators_tar_gz() -> PathBuf {
+    let (aarch64, riscv64) = (emulator_bytes("aarch64"), emulator_bytes("riscv64"));
     let tar = tar(&[("usr/bin/qemu-aarch64-static", &aarch64), ("./x/bin/qemu-riscv64", &riscv64)]);
     outside("qemu.tar.gz", &gz(&tar))
 }
 
 #[track_caller]
-fn works(from: &Path) {
+fn assert_installs_from(from: &Path) {
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "aarch64", "--from", from.to_str().unwrap()]).exits(0).prints("proven");
     assert!(tree.runs("aarch64"));
-    assert!(tree.read(EMULATOR) == real("aarch64"));
+    assert!(tree.read(EMULATOR) == emulator_bytes("aarch64"));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
 }
 
 #[sandboxed]
 fn register_installs_an_emulator_from_a_tar_gz() {
-    works(&two());
+    assert_installs_from(&two_emulators_tar_gz());
 }
 
 #[sandboxed]
 fn register_installs_from_every_archive_format() {
-    for (kind, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
-        works(&outside(kind, &archive));
+    for (kind, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &emulator_bytes("aarch64"))])) {
+        assert_installs_from(&outside(kind, &archive));
     }
 }
 
@@ -103,7 +103,7 @@ fn register_installs_from_a_debian_package_and_records_its_name() {
     let Some(deb) = std::env::var_os("BINFMT_NIX_TEST_DEB") else {
         skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb");
     };
-    works(Path::new(&deb));
+    assert_installs_from(Path::new(&deb));
     // The receipt names the package of the catalogue, because the digest is the pinned one.
     let tree = Tree::new();
     tree.run(&["register", "aarch64", "--from", Path::new(&deb).to_str().unwrap()]).exits(0);
@@ -115,11 +115,11 @@ fn register_installs_from_a_directory() {
     let dir = Path::new(SCRATCH).join("bin");
     fs::create_dir(&dir).unwrap();
     fs::copy(qemu("aarch64"), dir.join("qemu-aarch64-static")).unwrap();
-    works(&dir);
+    assert_installs_from(&dir);
     // As in Debian's package: one name is a link to the other.
     fs::rename(dir.join("qemu-aarch64-static"), dir.join("qemu-aarch64")).unwrap();
     std::os::unix::fs::symlink("qemu-aarch64", dir.join("qemu-aarch64-static")).unwrap();
-    works(&dir);
+    assert_installs_from(&dir);
     fs::remove_file(dir.join("qemu-aarch64-static")).unwrap();
     fs::copy(qemu("riscv64"), dir.join("qemu-aarch64-static")).unwrap();
     let tree = Tree::new();
@@ -134,17 +134,17 @@ fn register_installs_from_a_directory() {
 
 #[sandboxed]
 fn register_installs_a_plain_program_for_one_system() {
-    works(&outside("whatever", &real("aarch64")));
+    assert_installs_from(&outside("whatever", &emulator_bytes("aarch64")));
     let tree = Tree::new();
     let before = tree.snapshot();
-    let file = outside("whatever", &real("aarch64"));
+    let file = outside("whatever", &emulator_bytes("aarch64"));
     tree.run(&["register", "aarch64", "riscv64", "--from", file.to_str().unwrap()]).exits(1).says("one system");
     before.is_unchanged_in(&tree);
 }
 
 #[sandboxed]
 fn one_archive_serves_several_systems_until_they_are_unregistered() {
-    let file = two();
+    let file = two_emulators_tar_gz();
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "arm64", "riscv64", "--from", file.to_str().unwrap()]).exits(0);
@@ -160,7 +160,7 @@ fn one_archive_serves_several_systems_until_they_are_unregistered() {
 fn register_all_installs_every_emulator_of_the_archive() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    let done = tree.run(&["register", "all", "--from", two().to_str().unwrap()]).exits(0);
+    let done = tree.run(&["register", "all", "--from", two_emulators_tar_gz().to_str().unwrap()]).exits(0);
     done.says("has no emulator for").says("ppc64le").prints("aarch64: registered").prints("riscv64: registered");
     assert!(tree.runs("aarch64") && tree.runs("riscv64"));
     tree.unregister("all").exits(0);
@@ -170,7 +170,7 @@ fn register_all_installs_every_emulator_of_the_archive() {
 #[sandboxed]
 fn registering_the_same_archive_twice_changes_nothing() {
     let tree = Tree::new();
-    let file = two();
+    let file = two_emulators_tar_gz();
     let args = ["register", "aarch64", "--from", file.to_str().unwrap()];
     tree.run(&args).exits(0);
     let before = tree.snapshot();
@@ -182,14 +182,16 @@ fn registering_the_same_archive_twice_changes_nothing() {
 fn a_dry_run_writes_nothing() {
     let tree = Tree::new();
     let before = tree.snapshot();
-    tree.run(&["register", "aarch64", "-n", "--from", two().to_str().unwrap()]).exits(0).prints("would copy");
+    tree.run(&["register", "aarch64", "-n", "--from", two_emulators_tar_gz().to_str().unwrap()])
+        .exits(0)
+        .prints("would copy");
     before.is_untouched_in(&tree);
 }
 
 /// Digests are written in upper case, with the prefix `sha256:`, and in lower case.
 #[sandboxed]
 fn a_matching_digest_is_accepted_in_every_spelling() {
-    let file = two();
+    let file = two_emulators_tar_gz();
     let sum = Sha256::of_reader(&mut File::open(&file).unwrap()).unwrap().to_string();
     let tree = Tree::new();
     for sum in [sum.to_uppercase(), format!("sha256:{sum}"), sum] {
@@ -198,7 +200,7 @@ fn a_matching_digest_is_accepted_in_every_spelling() {
     assert!(tree.runs("aarch64"));
 }
 
-pub(crate) fn a_manifest(host: &str, content: &[u8]) -> Manifest {
+pub(crate) fn manifest_for(host: &str, content: &[u8]) -> Manifest {
     let (target, name) = ("aarch64".to_owned(), "qemu-aarch64".to_owned());
     let listed = ManifestFile { target, name, size: content.len() as u64, sha256: Sha256::of_bytes(content) };
     Manifest { version: 1, host: host.to_owned(), qemu: "10.0.13".to_owned(), files: vec![listed] }
@@ -210,15 +212,15 @@ pub(crate) fn bundled(manifest: &Manifest, content: &[u8]) -> Vec<u8> {
 
 #[sandboxed]
 fn register_installs_from_a_bundle() {
-    let real = real("aarch64");
-    works(&outside("bundle", &bundled(&a_manifest("x86_64", &real), &real)));
+    let real = emulator_bytes("aarch64");
+    assert_installs_from(&outside("bundle", &bundled(&manifest_for("x86_64", &real), &real)));
 }
 
 #[sandboxed]
 fn register_in_memory_from_an_archive_writes_nothing_below_usr() {
     let tree = Tree::new();
     let usr = tree.snapshot_of("usr");
-    tree.run(&["register", "aarch64", "--in-memory", "--from", two().to_str().unwrap()]).exits(0);
+    tree.run(&["register", "aarch64", "--in-memory", "--from", two_emulators_tar_gz().to_str().unwrap()]).exits(0);
     assert!(tree.runs("aarch64"));
     tree.unregister("aarch64").exits(0);
     assert!(!tree.runs_somehow("aarch64"));
@@ -228,9 +230,9 @@ fn register_in_memory_from_an_archive_writes_nothing_below_usr() {
 
 #[sandboxed]
 fn run_uses_the_emulators_of_an_archive() {
-    let (archive, busybox) = (two(), busybox());
+    let (archive, busybox) = (two_emulators_tar_gz(), busybox());
     let archive = archive.to_str().unwrap();
-    let run = |words: &[&str]| crate::binfmt::userns::from_archive(&[&["run", "--from", archive], words].concat());
+    let run = |words: &[&str]| crate::binfmt::userns::run_as_root(&[&["run", "--from", archive], words].concat());
     let busybox = busybox.to_str().unwrap();
     run(&["-s", "aarch64", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64");
     run(&["--all", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64").says("has no emulator for");

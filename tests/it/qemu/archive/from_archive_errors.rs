@@ -6,9 +6,11 @@ use binfmt_magic::Arch;
 use binfmt_nix::sha256::Sha256;
 use tar::EntryType;
 
-use crate::qemu::archive::from_archive::{a_manifest, bundled, every_kind, gz, real, tar, two};
+use crate::qemu::archive::from_archive::{
+    bundled, emulator_bytes, every_kind, gz, manifest_for, tar, two_emulators_tar_gz,
+};
 use crate::support::emulators::outside;
-use crate::support::{Then, Tree, liar};
+use crate::support::{LiarBehavior, Tree, liar};
 
 /// Checks that the archive is refused with one of these exit statuses and this reason, and that only the lock changed.
 #[track_caller]
@@ -26,14 +28,14 @@ fn refused(archive: &[u8], options: &[&str], codes: &[i32], why: &str) {
 #[sandboxed]
 fn a_wrong_digest_is_refused_before_the_archive_is_read() {
     let other = "0".repeat(64);
-    for content in [fs::read(two()).unwrap(), b"odd".to_vec(), Vec::new()] {
+    for content in [fs::read(two_emulators_tar_gz()).unwrap(), b"odd".to_vec(), Vec::new()] {
         let is = Sha256::of_bytes(&content).to_string();
         refused(&content, &["--sha256", &other], &[5], &is);
     }
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "aarch64", "--sha256", &other]).exits(2);
-    tree.run(&["register", "aarch64", "--from", two().to_str().unwrap(), "--sha256", "odd"]).exits(2);
+    tree.run(&["register", "aarch64", "--from", two_emulators_tar_gz().to_str().unwrap(), "--sha256", "odd"]).exits(2);
     before.is_untouched_in(&tree);
 }
 
@@ -46,14 +48,14 @@ fn an_archive_without_the_requested_emulator_is_refused() {
     // One missing system is enough to refuse several.
     let tree = Tree::new();
     let before = tree.snapshot();
-    let file = two();
+    let file = two_emulators_tar_gz();
     tree.run(&["register", "aarch64", "ppc", "--from", file.to_str().unwrap()]).exits(1).says("qemu-ppc");
     before.is_unchanged_in(&tree);
 }
 
 #[sandboxed]
 fn a_truncated_archive_is_refused() {
-    let whole = fs::read(two()).unwrap();
+    let whole = fs::read(two_emulators_tar_gz()).unwrap();
     for parts in [1, 10, 500, 999] {
         refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
     }
@@ -62,7 +64,7 @@ fn a_truncated_archive_is_refused() {
 
 #[sandboxed]
 fn an_archive_with_a_flipped_bit_is_refused() {
-    let whole = fs::read(two()).unwrap();
+    let whole = fs::read(two_emulators_tar_gz()).unwrap();
     for parts in [5, 300, 700, 995] {
         let mut broken = whole.clone();
         broken[whole.len() * parts / 1000] ^= 4;
@@ -74,11 +76,11 @@ fn an_archive_with_a_flipped_bit_is_refused() {
 #[sandboxed]
 fn a_member_that_is_not_the_named_emulator_is_refused() {
     let of = |content: &[u8]| gz(&tar(&[("usr/bin/qemu-aarch64", content)]));
-    refused(&of(&real("riscv64")), &[], &[1], "qemu-riscv64");
+    refused(&of(&emulator_bytes("riscv64")), &[], &[1], "qemu-riscv64");
     refused(&of(b"#!/bin/sh\n"), &[], &[1], "not an ELF");
     refused(&of(b""), &[], &[1], "is empty");
-    refused(&of(&liar("qemu-arm version 1.2.3", Then::Crash)), &[], &[1], "--version");
-    let file = outside("liar", &of(&liar("qemu-aarch64 version 10.0.13 (liar)", Then::Crash)));
+    refused(&of(&liar("qemu-arm version 1.2.3", LiarBehavior::Crash)), &[], &[1], "--version");
+    let file = outside("liar", &of(&liar("qemu-aarch64 version 10.0.13 (liar)", LiarBehavior::Crash)));
     let tree = Tree::new();
     let before = tree.snapshot();
     tree.run(&["register", "aarch64", "--from", file.to_str().unwrap()]).exits(1).says("nothing was changed");
@@ -87,17 +89,17 @@ fn a_member_that_is_not_the_named_emulator_is_refused() {
 
 #[sandboxed]
 fn two_members_for_one_system_are_refused() {
-    let real = real("aarch64");
+    let real = emulator_bytes("aarch64");
     let two = tar(&[("a/qemu-aarch64", &real), ("b/qemu-aarch64-static", &real)]);
     refused(&gz(&two), &[], &[1], "a/qemu-aarch64 and b/qemu-aarch64-static");
 }
 
 /// Builds an archive of one empty member with this path and type.
-fn odd(path: &str, kind: EntryType) -> Vec<u8> {
-    sized(path, kind, 0)
+fn empty_member(path: &str, kind: EntryType) -> Vec<u8> {
+    member_of_size(path, kind, 0)
 }
 
-fn sized(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
+fn member_of_size(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_ustar();
     header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
     header.as_old_mut().linkname[..11].copy_from_slice(b"/etc/shadow");
@@ -110,31 +112,31 @@ fn sized(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
 #[sandboxed]
 fn a_member_path_outside_the_archive_is_refused() {
     for path in ["/usr/bin/qemu-aarch64", "../../usr/bin/qemu-aarch64", "usr/../../qemu-aarch64-static"] {
-        refused(&odd(path, EntryType::Regular), &[], &[1], "leads out");
+        refused(&empty_member(path, EntryType::Regular), &[], &[1], "leads out");
     }
 }
 
 #[sandboxed]
 fn links_devices_and_sparse_members_are_refused() {
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo] {
-        refused(&odd("usr/bin/qemu-aarch64", kind), &[], &[1], "not a file");
+        refused(&empty_member("usr/bin/qemu-aarch64", kind), &[], &[1], "not a file");
     }
-    refused(&odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), &[], &[1], "sparse");
+    refused(&empty_member("usr/bin/qemu-aarch64", EntryType::GNUSparse), &[], &[1], "sparse");
 }
 
 #[sandboxed]
 fn a_bundle_for_another_host_is_refused() {
-    let real = real("aarch64");
-    refused(&bundled(&a_manifest("aarch64", &real), &real), &[], &[6], "fetch --host x86_64");
+    let real = emulator_bytes("aarch64");
+    refused(&bundled(&manifest_for("aarch64", &real), &real), &[], &[6], "fetch --host x86_64");
 }
 
 #[sandboxed]
 fn a_bundle_that_contradicts_its_manifest_is_refused() {
-    let real = real("aarch64");
-    let mut manifest = a_manifest("x86_64", &real);
+    let real = emulator_bytes("aarch64");
+    let mut manifest = manifest_for("x86_64", &real);
     manifest.files[0].sha256 = Sha256::of_bytes(b"other");
     refused(&bundled(&manifest, &real), &[], &[5], "nothing of it was used");
-    let mut manifest = a_manifest("x86_64", &real);
+    let mut manifest = manifest_for("x86_64", &real);
     manifest.files[0].name = "qemu-riscv64".into();
     refused(&bundled(&manifest, &real), &[], &[1], "which it has not");
     manifest.files[0].target = "riscv64".into();
@@ -144,7 +146,7 @@ fn a_bundle_that_contradicts_its_manifest_is_refused() {
 
 #[sandboxed]
 fn every_damage_is_refused_in_every_archive_format() {
-    let real = real("aarch64");
+    let real = emulator_bytes("aarch64");
     let good = tar(&[("usr/bin/qemu-aarch64", &real)]);
     let other = "0".repeat(64);
     for (_, archive) in every_kind(&good) {
@@ -156,7 +158,7 @@ fn every_damage_is_refused_in_every_archive_format() {
         }
         refused(&archive, &["--sha256", &other], &[5], "nothing of it was used");
     }
-    for (harm, why) in harms() {
+    for (harm, why) in damaged_archives() {
         for (_, archive) in every_kind(&harm) {
             refused(&archive, &[], &[1], why);
         }
@@ -164,15 +166,15 @@ fn every_damage_is_refused_in_every_archive_format() {
 }
 
 /// Bad tar archives, each with a part of the message that refuses it.
-pub(crate) fn harms() -> [(Vec<u8>, &'static str); 9] {
-    let real = real("aarch64");
+pub(crate) fn damaged_archives() -> [(Vec<u8>, &'static str); 9] {
+    let real = emulator_bytes("aarch64");
     [
-        (odd("../qemu-aarch64", EntryType::Regular), "leads out"),
-        (odd("/usr/bin/qemu-aarch64", EntryType::Regular), "leads out"),
-        (odd("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
-        (odd("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
-        (odd("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),
-        (sized("usr/bin/qemu-aarch64", EntryType::Regular, 1 << 40), "more than"),
+        (empty_member("../qemu-aarch64", EntryType::Regular), "leads out"),
+        (empty_member("/usr/bin/qemu-aarch64", EntryType::Regular), "leads out"),
+        (empty_member("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
+        (empty_member("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
+        (empty_member("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),
+        (member_of_size("usr/bin/qemu-aarch64", EntryType::Regular, 1 << 40), "more than"),
         (tar(&[("a/qemu-aarch64", b"1"), ("b/qemu-aarch64", b"2")]), "two emulators"),
         (tar(&[("usr/bin/qemu-arm", &real)]), "has none"),
         (tar(&[("usr/bin/qemu-aarch64", Arch::find("riscv64").unwrap().probe().unwrap())]), "another machine"),

@@ -23,7 +23,7 @@ fn open(layers: &[Vec<u8>]) -> Result<Came, String> {
             }
             ArchiveItem::Bytes(bytes) => came.get_mut(&now).unwrap().extend_from_slice(bytes),
             ArchiveItem::End => {}
-            ArchiveItem::Manifest(_) => panic!("a layer is no bundle"),
+            ArchiveItem::Manifest(_) => panic!("a layer contains no manifest"),
         }
         Ok(())
     });

@@ -1,3 +1,5 @@
+//! Emulators in archives, bundles and image layers.
+
 pub(crate) mod bundles;
 pub(crate) mod from_archive;
 pub(crate) mod from_archive_errors;

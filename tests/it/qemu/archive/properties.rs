@@ -9,10 +9,10 @@ use binfmt_nix::sha256::Sha256;
 use proptest::prelude::*;
 use tar::EntryType;
 
-use crate::support::packing::{Came, content, deb, every_kind, file, good, gz, member, plain, tar, zst};
+use crate::support::packing::{UnpackedEmulators, content, deb, every_kind, file, good, gz, member, plain, tar, zst};
 
-fn open(archive: &[u8]) -> Result<Came, String> {
-    let mut came: Came = Vec::new();
+fn open(archive: &[u8]) -> Result<UnpackedEmulators, String> {
+    let mut came: UnpackedEmulators = Vec::new();
     let mut complete = 0;
     let done = unpack_archive(&mut Cursor::new(archive), &["arm", "riscv64"], &mut |piece| {
         match piece {

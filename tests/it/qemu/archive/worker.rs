@@ -53,7 +53,7 @@ pub(crate) fn child(parent: &str, targets: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Result<UnpackSummary, Error>, Vec<u8>) {
+fn unpack(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Result<UnpackSummary, Error>, Vec<u8>) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(archive).unwrap();
     file.rewind().unwrap();
@@ -78,7 +78,7 @@ fn unpacked(archive: &[u8], go_on: &mut dyn FnMut() -> Result<(), Error>) -> (Re
 
 #[track_caller]
 fn complaint(archive: &[u8]) -> String {
-    let error = unpacked(archive, &mut || Ok(())).0.unwrap_err();
+    let error = unpack(archive, &mut || Ok(())).0.unwrap_err();
     assert_eq!(error.exit_code() as u8, 1);
     let text = error.to_string();
     text.strip_prefix("cannot take an emulator from the-archive: ").unwrap().to_owned()
@@ -94,7 +94,7 @@ fn tar() -> Vec<u8> {
 
 #[test]
 fn an_honest_worker_unpacks_the_archive() {
-    let (unpacked, came) = unpacked(&tar(), &mut || Ok(()));
+    let (unpacked, came) = unpack(&tar(), &mut || Ok(()));
     assert_eq!(unpacked.unwrap(), UnpackSummary { targets: vec!["arm".to_owned()], manifest: None });
     assert_eq!(came, [8; 2000]);
 }
@@ -124,7 +124,7 @@ fn an_interrupt_ends_a_worker_that_hangs() {
         turns += 1;
         if turns < 4 { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) }
     };
-    let error = unpacked(b"sleep", &mut go_on).0.unwrap_err();
+    let error = unpack(b"sleep", &mut go_on).0.unwrap_err();
     assert!(matches!(error, Error::Interrupted { signal: 2 }) && since.elapsed() < Duration::from_secs(300));
 }
 

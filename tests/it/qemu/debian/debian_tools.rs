@@ -164,7 +164,7 @@ fn lists_signed_by_gpg_are_verified() {
     let text = release("trixie", None, true, b"x").replace("a list", "a list \t") + "\n";
     for algorithm in ["rsa2048", "rsa4096", "ed25519"] {
         let home = tempfile::tempdir().unwrap();
-        done(gpg(&home).args(["--quick-gen-key", "Nobody <nobody@example.org>", algorithm, "sign", "1y"]));
+        done(gpg(&home).args(["--quick-gen-key", "Test <test@example.org>", algorithm, "sign", "1y"]));
         let certificate = done(gpg(&home).arg("--export")).stdout;
         let keys = Keyring::from_certificates(&[&certificate]);
         assert_eq!(keys.list_keys().len(), 1, "{algorithm}");

@@ -117,18 +117,18 @@ impl Forger {
 
     /// Signs a text: the result has this signature only.
     pub(crate) fn sign(&self, text: &str) -> String {
-        framed(text, &self.over(text))
+        cleartext_signed(text, &self.signature_over(text))
     }
 
     /// Returns the packet of a signature over a text.
-    pub(crate) fn over(&self, text: &str) -> Vec<u8> {
+    pub(crate) fn signature_over(&self, text: &str) -> Vec<u8> {
         let lines = text.split('\n').map(|line| line.trim_end_matches([' ', '\t']));
         self.signature(lines.collect::<Vec<_>>().join("\r\n").as_bytes())
     }
 }
 
 /// Combines a text and signature packets to a cleartext signature.
-pub(crate) fn framed(text: &str, signatures: &[u8]) -> String {
+pub(crate) fn cleartext_signed(text: &str, signatures: &[u8]) -> String {
     let escaped = format!("\n{text}").replace("\n-", "\n- -");
     let armored = STANDARD.encode(signatures);
     let armored: Vec<_> = armored.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();

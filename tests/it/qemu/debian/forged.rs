@@ -3,7 +3,7 @@
 use binfmt_nix::qemu::debian::{Keyring, SuiteRelease};
 
 use super::NOW;
-use super::forge::{Forger, UNTIL, framed, from_now, packet, release, subpacket};
+use super::forge::{Forger, UNTIL, cleartext_signed, from_now, packet, release, subpacket};
 
 fn text() -> String {
     release("trixie", None, true, b"index")
@@ -28,7 +28,7 @@ fn only_signatures_by_trusted_keys_count() {
     assert_eq!(read(&list, &Keyring::from_certificates(&[&other.certificate()])), Err(unknown.clone()));
     assert_eq!(read(&list, &Keyring::debian_archive()), Err(unknown));
     // One good signature is enough at any position.
-    let both = framed(&text(), &[one.over(&text()), other.over(&text())].concat());
+    let both = cleartext_signed(&text(), &[one.signature_over(&text()), other.signature_over(&text())].concat());
     assert_eq!(read(&both, &Keyring::from_certificates(&[&other.certificate()])).unwrap().key, other.name());
     assert_eq!(read(&both, &Keyring::from_certificates(&[&one.certificate()])).unwrap().key, one.name());
 }
@@ -41,12 +41,12 @@ fn a_forged_issuer_fingerprint_is_refused() {
         let name: Vec<u8> = (0..20).map(|i| u8::from_str_radix(&name[2 * i..2 * i + 2], 16).unwrap()).collect();
         packet.windows(20).position(|window| window == name).unwrap()
     };
-    let mut signature = one.over(&text());
+    let mut signature = one.signature_over(&text());
     let (from, name) = (at(&signature, &one.name()), other.certificate());
-    let theirs = other.over(&text());
-    let to = at(&theirs, &other.name());
-    signature[from..from + 20].copy_from_slice(&theirs[to..to + 20]);
-    let error = read(&framed(&text(), &signature), &Keyring::from_certificates(&[&name])).unwrap_err();
+    let trusted = other.signature_over(&text());
+    let to = at(&trusted, &other.name());
+    signature[from..from + 20].copy_from_slice(&trusted[to..to + 20]);
+    let error = read(&cleartext_signed(&text(), &signature), &Keyring::from_certificates(&[&name])).unwrap_err();
     assert_eq!(error, format!("the signature of {} is not one of this text", other.name()));
 }
 
@@ -111,16 +111,16 @@ fn only_signatures_over_texts_count() {
 fn packets_other_than_signatures_are_refused() {
     let one = Forger::new(1);
     let keys = Keyring::from_certificates(&[&one.certificate()]);
-    let signature = one.over(&text());
+    let signature = one.signature_over(&text());
     for strange in [packet(11, b"t"), packet(10, b"PGP"), packet(8, &signature), vec![0xcb, 0xe0], vec![0x8b], vec![0]]
     {
-        assert!(read(&framed(&text(), &[strange, signature.clone()].concat()), &keys).is_err());
+        assert!(read(&cleartext_signed(&text(), &[strange, signature.clone()].concat()), &keys).is_err());
     }
-    assert!(read(&framed(&text(), &[]), &keys).is_err());
-    assert!(read(&framed(&text(), &signature.repeat(17)), &keys).unwrap_err().contains("17 signatures"));
-    assert!(read(&framed(&text(), &signature.repeat(16)), &keys).is_ok());
+    assert!(read(&cleartext_signed(&text(), &[]), &keys).is_err());
+    assert!(read(&cleartext_signed(&text(), &signature.repeat(17)), &keys).unwrap_err().contains("17 signatures"));
+    assert!(read(&cleartext_signed(&text(), &signature.repeat(16)), &keys).is_ok());
     for end in 0..signature.len() {
-        assert!(read(&framed(&text(), &signature[..end]), &keys).is_err(), "{end}");
+        assert!(read(&cleartext_signed(&text(), &signature[..end]), &keys).is_err(), "{end}");
     }
 }
 
@@ -129,13 +129,13 @@ fn packets_other_than_signatures_are_refused() {
 fn a_flipped_bit_of_a_signature_is_refused() {
     let one = Forger { algorithm: 27, ..Forger::new(1) };
     let keys = Keyring::from_certificates(&[&one.certificate()]);
-    let good = one.over(&text());
+    let good = one.signature_over(&text());
     let free = good.len() - 66..good.len() - 64;
     for at in 0..good.len() {
         for bit in 0..8 {
             let mut harmed = good.clone();
             harmed[at] ^= 1 << bit;
-            let read = read(&framed(&text(), &harmed), &keys);
+            let read = read(&cleartext_signed(&text(), &harmed), &keys);
             assert_eq!(read.is_ok(), free.contains(&at), "byte {at}, bit {bit}: {read:?}");
         }
     }

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::NOW;
-use super::forge::{Forger, UNTIL, framed, release, stanza};
+use super::forge::{Forger, UNTIL, cleartext_signed, release, stanza};
 use crate::support::config;
 use crate::support::texts::{files, texts};
 
@@ -89,12 +89,12 @@ proptest! {
     ) {
         let forger = Forger { algorithm: 27, ..Forger::new(1) };
         let text = release("trixie", Some(UNTIL), true, b"x");
-        let good = forger.over(&text);
+        let good = forger.signature_over(&text);
         let at = at.index(good.len());
         let end = (at + length).min(good.len());
         let harmed = [&good[..at], &other, &good[end..]].concat();
         let keys = Keyring::from_certificates(&[&forger.certificate()]);
-        if SuiteRelease::verify_and_parse(framed(&text, &harmed).as_bytes(), "amd64", &keys, NOW).is_ok() {
+        if SuiteRelease::verify_and_parse(cleartext_signed(&text, &harmed).as_bytes(), "amd64", &keys, NOW).is_ok() {
             // Only the left 16 bits of the digest have no effect.
             let same = |range: std::ops::Range<usize>| harmed.get(range.clone()) == good.get(range);
             prop_assert!(harmed.len() == good.len() && same(0..good.len() - 66) && same(good.len() - 64..good.len()));

@@ -29,7 +29,7 @@ pub(crate) fn child() -> ExitCode {
 }
 
 /// Downloads from this URL with only these variables. Returns whether it worked, and the standard error.
-fn works(url: &str, variables: &[(&str, &str)]) -> (bool, String) {
+fn download_with(url: &str, variables: &[(&str, &str)]) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .arg(ROLE)
         .env_clear()
@@ -46,7 +46,7 @@ fn http_proxy_is_used() {
     let proxy = Server::start(&Deb::new().bytes, Manner::Ranges);
     let address = format!("http://{}", proxy.address);
     for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
-        let (ok, said) = works("http://mirror.invalid/debian", &[(variable, &address)]);
+        let (ok, said) = download_with("http://mirror.invalid/debian", &[(variable, &address)]);
         assert!(ok, "{variable}: {said}");
     }
     let requests = proxy.requests();
@@ -60,10 +60,10 @@ fn no_proxy_exempts_a_host() {
     let proxy = Server::start(&deb.bytes, Manner::Status(502, "X: y".to_owned()));
     let address = format!("http://{}", proxy.address);
     let server = Server::start(&deb.bytes, Manner::Ranges);
-    let (ok, said) = works(&server.url(), &[("http_proxy", &address), ("NO_PROXY", "127.0.0.1")]);
+    let (ok, said) = download_with(&server.url(), &[("http_proxy", &address), ("NO_PROXY", "127.0.0.1")]);
     assert!(ok, "{said}");
     assert!(proxy.requests().is_empty());
-    let (ok, said) = works(&server.url(), &[("http_proxy", &address)]);
+    let (ok, said) = download_with(&server.url(), &[("http_proxy", &address)]);
     assert!(!ok && said.contains("502"), "{said}");
 }
 
@@ -71,7 +71,7 @@ fn no_proxy_exempts_a_host() {
 fn https_proxy_receives_a_connect_request() {
     let proxy = Server::start(&Arc::new(vec![0]), Manner::Status(407, "X: y".to_owned()));
     let address = format!("http://{}", proxy.address);
-    let (ok, said) = works("https://mirror.invalid/debian", &[("HTTPS_PROXY", &address)]);
+    let (ok, said) = download_with("https://mirror.invalid/debian", &[("HTTPS_PROXY", &address)]);
     assert!(!ok, "{said}");
     assert!(proxy.requests()[0].starts_with("CONNECT mirror.invalid:443"), "{:?}", proxy.requests());
 }
@@ -79,7 +79,7 @@ fn https_proxy_receives_a_connect_request() {
 #[test]
 fn http_works_without_certificates() {
     let server = Server::start(&Deb::new().bytes, Manner::Ranges);
-    let (ok, said) = works(&server.url(), &[("SSL_CERT_FILE", "/nonexistent")]);
+    let (ok, said) = download_with(&server.url(), &[("SSL_CERT_FILE", "/nonexistent")]);
     assert!(ok, "{said}");
 }
 
@@ -92,7 +92,7 @@ fn a_socks_proxy_receives_the_socks_greeting() {
         listener.accept().unwrap().0.read_exact(&mut version).unwrap();
         version[0]
     });
-    let (ok, said) = works("http://mirror.invalid/debian", &[("ALL_PROXY", &address)]);
+    let (ok, said) = download_with("http://mirror.invalid/debian", &[("ALL_PROXY", &address)]);
     assert!(!ok, "{said}");
     // RFC 1928 §3.
     assert_eq!(greeting.join().unwrap(), 5);

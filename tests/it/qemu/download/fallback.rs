@@ -36,10 +36,10 @@ fn packed(prefix: &str, targets: &[&str]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
-fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
+fn pinned_archive(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
     PinnedArchive {
         host: "x86_64".into(),
-        publisher: "somebody/qemu".into(),
+        publisher: "publisher/qemu".into(),
         qemu_version: "10.0.13".into(),
         url: format!("http://{}/qemu.tar.gz", server.address),
         sha256: Sha256::of_bytes(packed),
@@ -53,7 +53,7 @@ fn listed(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArchive {
 
 fn get(archives: Vec<PinnedArchive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
     let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
-    let elsewhere = FallbackArchives {
+    let fallback = FallbackArchives {
         context: ObtainContext { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
         machine: "x86_64",
         kernel,
@@ -61,10 +61,10 @@ fn get(archives: Vec<PinnedArchive>, systems: &[&str], kernel: (u32, u32)) -> Re
     };
     let before = DownloadError::NoMirror { package: "qemu-user.deb".into() }.into();
     assert!(should_try_fallback(&before));
-    elsewhere.download_emulators(&archs, before)
+    fallback.download_emulators(&archs, before)
 }
 
-fn is_the_real_one(found: &FallbackEmulator) {
+fn assert_real_emulator(found: &FallbackEmulator) {
     let dir = std::env::var_os("BINFMT_NIX_TEST_QEMU").unwrap();
     let real = fs::read(Path::new(&dir).join(format!("qemu-{}", found.arch.target))).unwrap();
     let (mut file, mut bytes) = (&found.validated.file, Vec::new());
@@ -78,10 +78,10 @@ fn is_the_real_one(found: &FallbackEmulator) {
 fn one_download_serves_all_systems_of_an_archive() {
     let both = packed("qemu-", &["aarch64", "riscv64"]);
     let server = Server::start(&Arc::new(both.clone()), Manner::Ranges);
-    let archive = listed(&server, &both, &["aarch64", "riscv64"]);
+    let archive = pinned_archive(&server, &both, &["aarch64", "riscv64"]);
     let found = get(vec![archive], &["aarch64", "riscv64"], (6, 18)).unwrap();
     assert_eq!(found.len(), 2);
-    found.iter().for_each(is_the_real_one);
+    found.iter().for_each(assert_real_emulator);
     assert!(found[0].url.contains(&server.address));
     assert!(server.sent() - (both.len() as u64) < 200);
 }
@@ -92,9 +92,9 @@ fn the_next_publisher_is_tried_after_a_failure() {
     let gone = Server::start(&Arc::new(one.clone()), Manner::Status(404, "X: y".into()));
     let liar = Server::start(&Arc::new(one.clone()), Manner::Flip(70_000, true));
     let good = Server::start(&Arc::new(one.clone()), Manner::Ranges);
-    let archives = [&gone, &liar, &good].map(|server| listed(server, &one, &["aarch64"])).to_vec();
+    let archives = [&gone, &liar, &good].map(|server| pinned_archive(server, &one, &["aarch64"])).to_vec();
     let found = get(archives, &["aarch64"], (6, 18)).unwrap();
-    is_the_real_one(&found[0]);
+    assert_real_emulator(&found[0]);
     assert!(found[0].url.contains(&good.address));
 }
 
@@ -105,7 +105,9 @@ fn the_first_error_is_reported_if_no_publisher_helps() {
     let liar = Server::start(&Arc::new(one.clone()), Manner::Flip(70_000, true));
     let other = packed("qemu-", &["riscv64"]);
     let wrong = Server::start(&Arc::new(other.clone()), Manner::Ranges);
-    for archives in [vec![], vec![listed(&liar, &one, &["aarch64"])], vec![listed(&wrong, &other, &["aarch64"])]] {
+    for archives in
+        [vec![], vec![pinned_archive(&liar, &one, &["aarch64"])], vec![pinned_archive(&wrong, &other, &["aarch64"])]]
+    {
         let error = get(archives, &["aarch64"], (6, 18)).unwrap_err();
         assert!(error.to_string().contains("no mirror to ask"), "{error}");
         assert_eq!(error.exit_code(), ExitCode::Failed);
@@ -116,7 +118,7 @@ fn the_first_error_is_reported_if_no_publisher_helps() {
 fn an_archive_that_needs_flag_p_is_skipped_on_old_kernels() {
     let one = packed("qemu-", &["aarch64"]);
     let server = Server::start(&Arc::new(one.clone()), Manner::Ranges);
-    let archive = PinnedArchive { assumes_argv0: true, ..listed(&server, &one, &["aarch64"]) };
+    let archive = PinnedArchive { assumes_argv0: true, ..pinned_archive(&server, &one, &["aarch64"]) };
     assert!(get(vec![archive.clone()], &["aarch64"], (5, 11)).is_err());
     assert_eq!(server.requests().len(), 0);
     assert!(get(vec![archive], &["aarch64"], (5, 12)).is_ok());

@@ -11,8 +11,8 @@ use binfmt_nix::sha256::Sha256;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::binfmt::userns::{joe, shown};
-use crate::qemu::archive::from_archive::{every_kind, gz, real, tar, two};
-use crate::qemu::archive::from_archive_errors::harms;
+use crate::qemu::archive::from_archive::{emulator_bytes, every_kind, gz, tar, two_emulators_tar_gz};
+use crate::qemu::archive::from_archive_errors::damaged_archives;
 use crate::support::emulators::busybox;
 use crate::support::output::{Done, TOOL};
 use crate::support::server::{Manner, Server};
@@ -35,7 +35,7 @@ fn serve(bytes: &[u8], manner: Manner) -> Server {
 }
 
 fn archive() -> (Vec<u8>, String) {
-    let archive = fs::read(two()).unwrap();
+    let archive = fs::read(two_emulators_tar_gz()).unwrap();
     let sha256 = Sha256::of_bytes(&archive).to_string();
     (archive, sha256)
 }
@@ -53,7 +53,7 @@ fn register_installs_from_a_url() {
     let before = tree.snapshot();
     register(&tree, &server, &["--sha256", &sha256]).exits(0).prints("proven");
     assert!(tree.runs("aarch64"));
-    assert!(tree.read(EMULATOR) == real("aarch64"));
+    assert!(tree.read(EMULATOR) == emulator_bytes("aarch64"));
     assert!(tree.text(RECEIPT).contains(&format!("http://{}/x/qemu.tar.gz", server.address)));
     let head = server.sent() - archive.len() as u64;
     assert!(head < 200, "{head} bytes besides the file");
@@ -65,7 +65,7 @@ fn register_installs_from_a_url() {
 /// The transfer consists of the bytes of the file and the response header.
 #[sandboxed]
 fn every_archive_format_is_downloaded_exactly_once() {
-    let real = real("aarch64");
+    let real = emulator_bytes("aarch64");
     let mut kinds = every_kind(&tar(&[("usr/bin/qemu-aarch64", &real)]));
     kinds.push(("qemu-aarch64", real));
     for (kind, file) in kinds {
@@ -227,7 +227,9 @@ fn offline_forbids_downloads_and_permits_local_sources() {
     assert_eq!(server.requests().len(), 0);
     before.is_restored_in(&tree);
     // Local sources need no network.
-    tree.run(&["register", "aarch64", "--from", two().to_str().unwrap(), "--offline"]).exits(0).prints("proven");
+    tree.run(&["register", "aarch64", "--from", two_emulators_tar_gz().to_str().unwrap(), "--offline"])
+        .exits(0)
+        .prints("proven");
     tree.run(&["register", "aarch64", "--offline"]).exits(0).prints("already registered");
 }
 
@@ -249,14 +251,14 @@ fn http_errors_are_reported_and_leave_nothing_behind() {
 fn every_damage_is_refused_after_a_download() {
     let tree = tree();
     let before = tree.snapshot();
-    for (harm, why) in harms() {
+    for (harm, why) in damaged_archives() {
         for (_, archive) in every_kind(&harm) {
             let sha256 = Sha256::of_bytes(&archive).to_string();
             let server = serve(&archive, Manner::Ranges);
             register(&tree, &server, &["--sha256", &sha256]).exits(1).says(why).omits("panicked");
         }
     }
-    for (_, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))])) {
+    for (_, archive) in every_kind(&tar(&[("usr/bin/qemu-aarch64", &emulator_bytes("aarch64"))])) {
         let sha256 = Sha256::of_bytes(&archive).to_string();
         let middle = archive.len() as u64 * 4;
         let cut = archive.len() / 2;
@@ -269,7 +271,7 @@ fn every_damage_is_refused_after_a_download() {
 
 #[sandboxed]
 fn run_downloads_an_archive_only_once() {
-    let archive = gz(&tar(&[("usr/bin/qemu-aarch64", &real("aarch64"))]));
+    let archive = gz(&tar(&[("usr/bin/qemu-aarch64", &emulator_bytes("aarch64"))]));
     let sha256 = Sha256::of_bytes(&archive).to_string();
     let server = serve(&archive, Manner::Ranges);
     let url = format!("http://{}/qemu.tar.gz", server.address);

@@ -18,7 +18,7 @@ use crate::support::skip;
 
 /// Events of a download, without its progress, and its error.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Observed {
     events: Vec<String>,
     error: Option<(String, Option<String>, u8)>,
 }
@@ -33,12 +33,12 @@ fn confined(stall: Duration) -> TransferOptions {
     TransferOptions { options: ClientOptions { stall, ..patient() }, extra_roots: Vec::new() }
 }
 
-fn told(events: Vec<String>, result: Result<(), Error>) -> Told {
+fn observe(events: Vec<String>, result: Result<(), Error>) -> Observed {
     let error = result.err().map(|error| (error.to_string(), error.hint(), error.exit_code() as u8));
-    Told { events, error }
+    Observed { events, error }
 }
 
-fn note(events: &mut Vec<String>, event: DownloadEvent<'_>) {
+fn record_event(events: &mut Vec<String>, event: DownloadEvent<'_>) {
     match event {
         DownloadEvent::Moved { .. } => {}
         event => events.push(format!("{event:?}")),
@@ -46,15 +46,16 @@ fn note(events: &mut Vec<String>, event: DownloadEvent<'_>) {
 }
 
 /// Downloads in this process.
-fn here(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Told {
+fn download_here(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Observed {
     let client = HttpClient::new(&confined(stall).options, RootCertificates::load_system()).unwrap();
     let mut events = Vec::new();
-    let result = download_package(plan, mirrors, &client, &mut |_, _| Ok(()), &mut |event| note(&mut events, event));
-    told(events, result.map(drop).map_err(Error::from))
+    let result =
+        download_package(plan, mirrors, &client, &mut |_, _| Ok(()), &mut |event| record_event(&mut events, event));
+    observe(events, result.map(drop).map_err(Error::from))
 }
 
 /// Downloads in a worker.
-fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Told {
+fn download_in_worker(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Observed {
     let options = confined(stall);
     let mut events = Vec::new();
     let result = binfmt_nix::qemu::download::confined::download_package(
@@ -62,10 +63,10 @@ fn there(plan: &BlockPlan<'_>, mirrors: &[Mirror], stall: Duration) -> Told {
         mirrors,
         &options,
         &mut |_, _| Ok(()),
-        &mut |event| note(&mut events, event),
+        &mut |event| record_event(&mut events, event),
         &mut || Ok(()),
     );
-    told(events, result.map(drop))
+    observe(events, result.map(drop))
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn worker_failures_have_the_same_messages() {
         lists.push((vec![Mirror::Archive(url.parse().unwrap())], PATIENCE));
     }
     for (mirrors, stall) in lists {
-        let (here, there) = (here(&plan, &mirrors, stall), there(&plan, &mirrors, stall));
+        let (here, there) = (download_here(&plan, &mirrors, stall), download_in_worker(&plan, &mirrors, stall));
         assert!(here.error.is_some());
         assert_eq!(here, there);
     }

@@ -14,7 +14,7 @@ fn http_error_statuses_are_reported() {
     for code in [201, 204, 206, 304, 400, 401, 403, 404, 416, 429, 500, 503] {
         for digest in [&image.index, &image.manifest, &image.layers[1]] {
             let asked = digest.clone();
-            let server = Server::bent(image.clone(), move |request, answer| {
+            let server = Server::modified(image.clone(), move |request, answer| {
                 if request.is_for(&asked) {
                     *answer = Answer::status(code).header("Retry-After: 3600");
                 }
@@ -40,7 +40,7 @@ fn a_truncated_body_is_an_error() {
         let length = image.blobs[digest].len();
         for keep in [0, 1, length / 2, length - 1] {
             let cut = digest.clone();
-            let server = Server::bent(image.clone(), move |request, answer| {
+            let server = Server::modified(image.clone(), move |request, answer| {
                 if request.is_for(&cut) {
                     answer.says = Some(answer.body.len() as u64);
                     answer.body.truncate(keep.min(answer.body.len().saturating_sub(1)));
@@ -49,7 +49,7 @@ fn a_truncated_body_is_an_error() {
             Tool::pulls(server.image(&image.index)).fails(1, "");
             ends += 2;
             let cut = digest.clone();
-            let server = Server::bent(image.clone(), move |request, answer| {
+            let server = Server::modified(image.clone(), move |request, answer| {
                 if request.is_for(&cut) {
                     answer.body.truncate(keep);
                 }
@@ -73,7 +73,7 @@ fn a_reset_connection_never_yields_a_partial_image() {
     let mut ends = [0, 0];
     for step in 0..64 {
         let offset = step * whole / 64;
-        let server = Server::bent(image.clone(), move |_, answer| answer.reset = Some(offset));
+        let server = Server::modified(image.clone(), move |_, answer| answer.reset = Some(offset));
         let outcome = Tool::pulls(server.image(&image.index)).run();
         // A later reset lets each try progress, so that three tries or three rounds of them may be enough.
         assert!(outcome.code <= 1 && (outcome.code == 0) == (outcome.emulators.len() == 1), "{offset}: {outcome:?}");
@@ -92,7 +92,7 @@ fn a_broken_layer_download_is_resumed() {
     let length = image.blobs[&layer].len();
     for (ranges, keep) in [(true, 1), (true, length / 2), (true, length - 1), (false, length / 2)] {
         let (cut, times) = (layer.clone(), AtomicUsize::new(0));
-        let server = Server::bent(image.clone(), move |request, answer| {
+        let server = Server::modified(image.clone(), move |request, answer| {
             if request.is_for(&cut) && times.fetch_add(1, Ordering::SeqCst) == 0 {
                 answer.says = Some(answer.body.len() as u64);
                 answer.body.truncate(keep);
@@ -131,7 +131,7 @@ fn another_range_than_requested_is_refused() {
     ];
     for range in wrong {
         let (cut, times) = (layer.clone(), AtomicUsize::new(0));
-        let server = Server::bent(image.clone(), move |request, answer| {
+        let server = Server::modified(image.clone(), move |request, answer| {
             if request.is_for(&cut) && times.fetch_add(1, Ordering::SeqCst) == 0 {
                 answer.says = Some(length as u64);
                 answer.body.truncate(length / 2);
@@ -149,7 +149,7 @@ fn a_body_of_another_length_is_refused() {
     for digest in [&image.manifest, &image.layers[0]] {
         for endless in [false, true] {
             let longer = digest.clone();
-            let server = Server::bent(image.clone(), move |request, answer| {
+            let server = Server::modified(image.clone(), move |request, answer| {
                 if request.is_for(&longer) {
                     answer.body.push(b' ');
                     answer.endless = endless;
@@ -168,7 +168,7 @@ fn a_silent_registry_times_out() {
     let image = Image::good();
     for digest in [&image.index, &image.layers[0]] {
         let asked = digest.clone();
-        let server = Server::bent(image.clone(), move |request, answer| {
+        let server = Server::modified(image.clone(), move |request, answer| {
             if request.is_for(&asked) {
                 answer.says = Some(answer.body.len() as u64);
                 answer.body.clear();
@@ -197,7 +197,7 @@ fn endless_redirects_and_other_schemes_are_refused() {
 #[test]
 fn a_content_encoding_is_refused() {
     let image = Image::good();
-    let server = Server::bent(image.clone(), |_, answer| answer.headers.push("Content-Encoding: br".into()));
+    let server = Server::modified(image.clone(), |_, answer| answer.headers.push("Content-Encoding: br".into()));
     Tool::pulls(server.image(&image.index)).fails(1, "coding br");
 }
 

@@ -34,7 +34,7 @@ impl Stalled {
     fn new() -> Self {
         let image = Image::good();
         let layer = image.layers[0].clone();
-        let server = Server::bent(image.clone(), move |request, answer| {
+        let server = Server::modified(image.clone(), move |request, answer| {
             if request.header("authorization").is_none() {
                 *answer = Answer::status(401).header("WWW-Authenticate: Basic realm=x");
             } else if request.is_for(&layer) {

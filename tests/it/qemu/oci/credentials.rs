@@ -10,9 +10,9 @@ use super::tool::{Tool, base64};
 const PASSWORD: &str = "fox:den-of-the-fox";
 
 /// Starts a registry that answers every request without this `Authorization` with this challenge.
-pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
+pub(crate) fn registry_that_needs(challenge: String, says: &'static str) -> (Image, Server) {
     let image = Image::good();
-    let server = Server::bent(image.clone(), move |request, answer| {
+    let server = Server::modified(image.clone(), move |request, answer| {
         if request.header("authorization") != Some(says) {
             *answer = Answer::status(401).header(format!("WWW-Authenticate: {challenge}"));
         }
@@ -21,15 +21,15 @@ pub(crate) fn closed(challenge: String, says: &'static str) -> (Image, Server) {
 }
 
 /// Starts a registry that accepts tokens of this server.
-pub(crate) fn with_tokens(tokens: &Server) -> (Image, Server) {
+pub(crate) fn registry_with_tokens(tokens: &Server) -> (Image, Server) {
     let realm = format!("http://{}/token?a=b", tokens.address);
-    closed(
+    registry_that_needs(
         format!(r#"Bearer realm="{realm}",service="the fox",scope="repository:fox/qemu:pull""#),
         "Bearer t.o-k_e/n+1==",
     )
 }
 
-pub(crate) fn tokens() -> Server {
+pub(crate) fn token_server() -> Server {
     Server::start(|_| Answer::ok(r#"{"token": "t.o-k_e/n+1==", "expires_in": 60}"#))
 }
 
@@ -37,30 +37,30 @@ pub(crate) fn logged_in(tool: Tool, server: &Server) -> Tool {
     tool.logged_in(&json!({ &server.address: { "auth": base64(PASSWORD) } }))
 }
 
-pub(crate) fn told(request: &Request) -> Option<&str> {
+pub(crate) fn authorization_of(request: &Request) -> Option<&str> {
     request.header("authorization")
 }
 
-pub(crate) fn basic() -> String {
+pub(crate) fn basic_authorization() -> String {
     format!("Basic {}", base64(PASSWORD))
 }
 
 #[test]
 fn the_password_is_sent_only_on_request() {
-    let (image, server) = closed(r#"Basic realm="x""#.into(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
-    assert_eq!(basic(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
+    let (image, server) = registry_that_needs(r#"Basic realm="x""#.into(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
+    assert_eq!(basic_authorization(), "Basic Zm94OmRlbi1vZi10aGUtZm94");
     logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
     let requests = server.requests();
-    assert_eq!((told(&requests[0]), told(&requests[1])), (None, Some(&*basic())));
+    assert_eq!((authorization_of(&requests[0]), authorization_of(&requests[1])), (None, Some(&*basic_authorization())));
     // A registry that does not ask for the password does not receive it.
     let open = Server::honest(&image);
     logged_in(Tool::pulls(open.image(&image.index)), &open).succeeds();
-    assert!(open.requests().iter().all(|request| told(request).is_none()));
+    assert!(open.requests().iter().all(|request| authorization_of(request).is_none()));
 }
 
 #[test]
 fn a_missing_or_wrong_password_is_explained() {
-    let (image, server) = closed("Basic realm=x".into(), "nothing");
+    let (image, server) = registry_that_needs("Basic realm=x".into(), "nothing");
     let hint = Tool::pulls(server.image(&image.index)).fails(1, "the registry requires a password").hint;
     assert!(hint.contains("podman login") && hint.contains("REGISTRY_AUTH_FILE"), "{hint}");
     // A wrong password.
@@ -72,12 +72,12 @@ fn a_missing_or_wrong_password_is_explained() {
         Tool::pulls(server.image(&image.index)).logged_in(&json!({ "r.example": { "auth": base64(PASSWORD) } }));
     let before = server.requests().len();
     other.fails(1, "the registry requires a password");
-    assert!(server.requests()[before..].iter().all(|request| told(request).is_none()));
+    assert!(server.requests()[before..].iter().all(|request| authorization_of(request).is_none()));
 }
 
 #[test]
 fn problems_of_auth_files_are_reported() {
-    let (image, server) = closed("Basic realm=x".into(), "nothing");
+    let (image, server) = registry_that_needs("Basic realm=x".into(), "nothing");
     let with = |text: &str| {
         let tool = Tool::pulls(server.image(&image.index));
         let file = tool.dir.path().join("config.json");
@@ -106,16 +106,16 @@ fn redirects_drop_password_and_token() {
             let image = image.clone();
             move |request| Answer::ok(image.blobs[request.path.rsplit('/').next().unwrap()].clone())
         });
-        let tokens = tokens();
+        let tokens = token_server();
         let challenges = [
-            ("Basic realm=x".to_owned(), basic()),
+            ("Basic realm=x".to_owned(), basic_authorization()),
             (format!(r#"Bearer realm="http://{}/token""#, tokens.address), "Bearer t.o-k_e/n+1==".to_owned()),
         ];
         for (challenge, says) in challenges {
             let before = cdn.requests().len();
             let to = format!("http://{}", cdn.address);
-            let server = Server::bent(image.clone(), move |request, answer| {
-                *answer = if told(request) == Some(&says) {
+            let server = Server::modified(image.clone(), move |request, answer| {
+                *answer = if authorization_of(request) == Some(&says) {
                     Answer::status(code).header(format!("Location: {to}{}", request.path))
                 } else {
                     Answer::status(401).header(format!("WWW-Authenticate: {challenge}"))
@@ -124,7 +124,7 @@ fn redirects_drop_password_and_token() {
             logged_in(Tool::pulls(server.image(&image.index)), &server).succeeds();
             let came = cdn.requests();
             assert_eq!(came.len() - before, 4);
-            assert!(came.iter().all(|request| told(request).is_none()), "{came:?}");
+            assert!(came.iter().all(|request| authorization_of(request).is_none()), "{came:?}");
             ways += 1;
         }
     }
@@ -148,7 +148,7 @@ fn malformed_token_realms_are_refused() {
     ];
     fault_table::line("registries with a token server that must not be asked", odd.len());
     for (realm, words) in odd {
-        let (image, server) = closed(format!("Bearer realm=\"{realm}\""), "nothing");
+        let (image, server) = registry_that_needs(format!("Bearer realm=\"{realm}\""), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);
         assert_eq!(server.requests().len(), 1);
     }
@@ -165,10 +165,10 @@ fn malformed_challenges_are_refused() {
         ("Bearer a=1, a=2", "without an authentication challenge"),
     ];
     for (challenge, words) in odd {
-        let (image, server) = closed(challenge.into(), "nothing");
+        let (image, server) = registry_that_needs(challenge.into(), "nothing");
         logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, words);
     }
     let endless = "x".repeat(3_000_000);
-    let (image, server) = closed(format!("Bearer realm=\"{endless}\""), "nothing");
+    let (image, server) = registry_that_needs(format!("Bearer realm=\"{endless}\""), "nothing");
     assert!(Tool::pulls(server.image(&image.index)).fails(1, "").error.len() < 1000);
 }

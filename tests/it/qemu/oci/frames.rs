@@ -17,7 +17,7 @@ fn reference(image: &Image) -> ImageReference {
 }
 
 /// Feeds these bytes to a supervisor in pieces of this size. Returns the bytes of the layers, and the result.
-fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorkerError>) {
+fn supervise(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorkerError>) {
     let mut follower = PullSupervisor::new(&reference(&Image::good()), Platform::for_machine("x86_64").unwrap());
     let mut came = Vec::new();
     for piece in said.chunks(size) {
@@ -32,13 +32,13 @@ fn followed(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorke
     (came, Ok(None))
 }
 
-fn say(word: &impl serde::Serialize) -> Vec<u8> {
+fn message_frame(word: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write_message(&mut out, word).unwrap();
     out
 }
 
-fn give(bytes: &[u8]) -> Vec<u8> {
+fn bytes_frame(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write_bytes(&mut out, bytes).unwrap();
     out
@@ -49,13 +49,13 @@ fn honest() -> Vec<Vec<u8>> {
     let image = Image::good();
     let document = |digest| {
         let bytes = &image.blobs[digest];
-        [say(&PullMessage::Document { size: bytes.len() as u64 }), give(bytes)]
+        [message_frame(&PullMessage::Document { size: bytes.len() as u64 }), bytes_frame(bytes)]
     };
-    let mut said = vec![say(&Handshake::Ready { lacks: vec![MissingProtection::User] })];
+    let mut said = vec![message_frame(&Handshake::Ready { lacks: vec![MissingProtection::User] })];
     said.extend(document(&image.index));
     said.extend(document(&image.manifest));
-    said.extend(image.layers.iter().map(|digest| give(&image.blobs[digest])));
-    said.push(say(&PullMessage::Done { moved: 7 }));
+    said.extend(image.layers.iter().map(|digest| bytes_frame(&image.blobs[digest])));
+    said.push(message_frame(&PullMessage::Done { moved: 7 }));
     said
 }
 
@@ -66,8 +66,8 @@ fn layers() -> Vec<u8> {
 
 /// Checks that there are never more bytes than the layers have, that success implies all layers, and that no error
 /// contains a control character.
-fn holds(said: &[u8], size: usize) {
-    let (came, end) = followed(said, size);
+fn check_supervisor(said: &[u8], size: usize) {
+    let (came, end) = supervise(said, size);
     assert!(came.len() <= layers().len());
     match end {
         Ok(Some(_)) => assert!(came == layers()),
@@ -85,7 +85,7 @@ fn config(cases: u32) -> ProptestConfig {
 
 #[test]
 fn the_supervisor_survives_arbitrary_bytes() {
-    proptest!(config(500), |(said in vec(any::<u8>(), 0..300), size in 1..50_usize)| holds(&said, size));
+    proptest!(config(500), |(said in vec(any::<u8>(), 0..300), size in 1..50_usize)| check_supervisor(&said, size));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_supervisor_survives_arbitrary_frames() {
             let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
             [&[kind][..], &length, &bytes].concat()
         }).collect();
-        holds(&said, size);
+        check_supervisor(&said, size);
     });
 }
 
@@ -124,14 +124,14 @@ fn the_supervisor_survives_almost_valid_frames() {
                 said[at][byte] ^= 1 << (bit % 8);
             }
         }
-        holds(&said.concat(), 4096);
+        check_supervisor(&said.concat(), 4096);
     });
 }
 
 #[test]
 fn an_image_is_accepted_in_pieces_of_any_size() {
     proptest!(config(100), |(size in 1..5000_usize)| {
-        let (came, end) = followed(&honest().concat(), size);
+        let (came, end) = supervise(&honest().concat(), size);
         prop_assert!(came == layers());
         prop_assert!(matches!(end, Ok(Some(7))));
     });
@@ -144,14 +144,14 @@ fn the_supervisor_checks_every_digest_of_the_worker() {
         let mut said = honest();
         let length = said[at].len();
         said[at][5 + byte % (length - 5)] ^= 1;
-        matches!(followed(&said.concat(), 4096).1, Err(PullWorkerError::Piece(_, why))
+        matches!(supervise(&said.concat(), 4096).1, Err(PullWorkerError::Piece(_, why))
             if matches!(*why, binfmt_nix::qemu::oci::error::RegistryFailure::Bad(ChainError::Digest { .. })))
     };
     // The index, the manifest and both layers.
     for at in [2, 4, 5, 6] {
         assert!([0, 7, 99, 1000].iter().all(|byte| digest(at, *byte)), "{at}");
     }
-    let garbled = |said: &[Vec<u8>]| matches!(followed(&said.concat(), 4096).1, Err(PullWorkerError::Protocol(_)));
+    let garbled = |said: &[Vec<u8>]| matches!(supervise(&said.concat(), 4096).1, Err(PullWorkerError::Protocol(_)));
     let said = honest();
     assert!(garbled(&said[1..]) && garbled(&[&said[..1], &said[7..]].concat()));
     assert!(garbled(&[&said[..6], &said[7..]].concat()) && garbled(&[&said[..1], &said[5..]].concat()));

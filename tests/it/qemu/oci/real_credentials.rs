@@ -9,10 +9,10 @@ use rcgen::{CertificateParams, KeyPair, SigningKey as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::real_registry::usual;
+use super::real_registry::push_usual_image;
 use super::registry::Registry;
 use super::server::{Answer, Server};
-use super::tls::Elsewhere;
+use super::tls::NamedServers;
 use super::tool::{Tool, base64};
 
 /// `htpasswd -nbB fox den-of-the-fox`.
@@ -22,10 +22,10 @@ const HTPASSWD: &str = include_str!("htpasswd");
 #[test]
 fn a_real_registry_accepts_the_password() {
     let (open, files) = (Registry::open(), tempfile::tempdir().unwrap());
-    let digest = usual(&open, "fox/qemu:v1");
+    let digest = push_usual_image(&open, "fox/qemu:v1");
     fs::write(files.path().join("htpasswd"), HTPASSWD).unwrap();
     let auth = json!({ "htpasswd": { "realm": "fox", "path": files.path().join("htpasswd") } });
-    let closed = with_the_files_of(&open, &files, &json!({}), &auth);
+    let closed = start_with_files_of(&open, &files, &json!({}), &auth);
     let image = format!("oci://{}/fox/qemu@{digest}", closed.address);
     Tool::pulls(&image).fails(1, "the registry requires a password");
     let login = |password: &str| json!({ &closed.address: { "auth": base64(password) } });
@@ -33,7 +33,7 @@ fn a_real_registry_accepts_the_password() {
     Tool::pulls(&image).logged_in(&login("fox:den-of-the-fox")).succeeds();
 }
 
-fn with_the_files_of(open: &Registry, files: &TempDir, http: &Value, auth: &Value) -> Registry {
+fn start_with_files_of(open: &Registry, files: &TempDir, http: &Value, auth: &Value) -> Registry {
     let closed = Registry::start(files, http, auth);
     fs::remove_dir_all(closed.dir.path().join("data")).ok();
     std::os::unix::fs::symlink(open.dir.path().join("data"), closed.dir.path().join("data")).unwrap();
@@ -44,7 +44,7 @@ fn with_the_files_of(open: &Registry, files: &TempDir, http: &Value, auth: &Valu
 #[test]
 fn a_real_registry_accepts_the_token() {
     let (open, files) = (Registry::open(), tempfile::tempdir().unwrap());
-    let digest = usual(&open, "fox/qemu:v1");
+    let digest = push_usual_image(&open, "fox/qemu:v1");
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["tokens.test".to_owned()]).unwrap().self_signed(&key).unwrap();
     fs::write(files.path().join("tokens.pem"), certificate.pem()).unwrap();
@@ -61,7 +61,7 @@ fn a_real_registry_accepts_the_token() {
         "realm": format!("http://{}/token", tokens.address), "service": "registry.test", "issuer": "fox",
         "rootcertbundle": files.path().join("tokens.pem"),
     } });
-    let closed = with_the_files_of(&open, &files, &json!({}), &auth);
+    let closed = start_with_files_of(&open, &files, &json!({}), &auth);
     let image = format!("oci://{}/fox/qemu@{digest}", closed.address);
     Tool::pulls(&image).fails(1, "the registry requires a password");
     let login = json!({ &closed.address: { "auth": base64("fox:den-of-the-fox") } });
@@ -77,12 +77,12 @@ fn token(key: &KeyPair, header: &Value, access: &Value) -> String {
     });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(&claims));
-    let signature = raw(&key.sign(signed.as_bytes()).unwrap());
+    let signature = raw_signature(&key.sign(signed.as_bytes()).unwrap());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// Converts a signature from two ASN.1 integers to two numbers of 32 bytes (RFC 7518 §3.4).
-fn raw(der: &[u8]) -> Vec<u8> {
+fn raw_signature(der: &[u8]) -> Vec<u8> {
     let mut rest = &der[2..];
     let mut raw = Vec::new();
     for _ in 0..2 {
@@ -98,15 +98,15 @@ fn raw(der: &[u8]) -> Vec<u8> {
 /// The certificate is signed by an authority that is configured only in `SSL_CERT_FILE`.
 #[test]
 fn a_real_registry_is_reached_over_tls() {
-    let (open, elsewhere) = (Registry::open(), Elsewhere::new());
-    let digest = usual(&open, "fox/qemu:v1");
-    let (certificate, key) = elsewhere.certificate("registry.test");
-    fs::write(elsewhere.dir.path().join("server.pem"), certificate.pem()).unwrap();
-    fs::write(elsewhere.dir.path().join("key.pem"), key.serialize_pem()).unwrap();
-    let at = |name: &str| elsewhere.dir.path().join(name);
+    let (open, servers) = (Registry::open(), NamedServers::new());
+    let digest = push_usual_image(&open, "fox/qemu:v1");
+    let (certificate, key) = servers.certificate("registry.test");
+    fs::write(servers.dir.path().join("server.pem"), certificate.pem()).unwrap();
+    fs::write(servers.dir.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let at = |name: &str| servers.dir.path().join(name);
     let http = json!({ "tls": { "certificate": at("server.pem"), "key": at("key.pem") } });
-    let closed = with_the_files_of(&open, &elsewhere.dir, &http, &json!({}));
-    elsewhere.lead("registry.test", &closed.address);
-    elsewhere.pulls(&format!("oci://registry.test/fox/qemu@{digest}")).succeeds();
+    let closed = start_with_files_of(&open, &servers.dir, &http, &json!({}));
+    servers.route("registry.test", &closed.address);
+    servers.pulls(&format!("oci://registry.test/fox/qemu@{digest}")).succeeds();
     Tool::pulls(format!("oci://{}/fox/qemu@{digest}", closed.address)).fails(1, "HTTP status 400");
 }

@@ -28,22 +28,25 @@ pub(crate) fn qemu(target: &str) -> PathBuf {
 }
 
 /// Pushes an image with the layout of tonistiigi/binfmt.
-pub(crate) fn usual(registry: &Registry, name: &str) -> String {
+pub(crate) fn push_usual_image(registry: &Registry, name: &str) -> String {
     registry.push(name, &[&[(qemu("aarch64"), "/usr/bin/qemu-aarch64")]], &[])
 }
 
-fn sum(target: &str) -> Sha256 {
+fn emulator_digest(target: &str) -> Sha256 {
     Sha256::of_bytes(&std::fs::read(qemu(target)).unwrap())
 }
 
 #[test]
 fn a_pulled_emulator_runs_a_foreign_program() {
     let registry = Registry::open();
-    let digest = usual(&registry, "fox/qemu:v1");
+    let digest = push_usual_image(&registry, "fox/qemu:v1");
     for image in [format!("fox/qemu@{digest}"), "fox/qemu:v1".into(), format!("fox/qemu:v1@{digest}")] {
         let tool = Tool::pulls(format!("oci://{}/{image}", registry.address));
         let outcome = tool.succeeds();
-        assert_eq!((outcome.emulators["aarch64"], outcome.versions["aarch64"].as_str()), (sum("aarch64"), "10.0.13"));
+        assert_eq!(
+            (outcome.emulators["aarch64"], outcome.versions["aarch64"].as_str()),
+            (emulator_digest("aarch64"), "10.0.13")
+        );
         assert!(outcome.pinned.ends_with(&digest), "{outcome:?}");
         let Some(corpus) = env::var_os("BINFMT_NIX_TEST_CORPUS").filter(|dir| !dir.is_empty()) else {
             skip("corpus", "BINFMT_NIX_TEST_CORPUS is not set");
@@ -60,7 +63,7 @@ fn a_pulled_emulator_runs_a_foreign_program() {
 #[test]
 fn the_manifest_of_the_host_is_chosen_from_an_index() {
     let registry = Registry::open();
-    let ours = usual(&registry, "fox/qemu:amd64");
+    let ours = push_usual_image(&registry, "fox/qemu:amd64");
     let theirs = registry.push("fox/qemu:arm64", &[&[(qemu("arm"), "/usr/bin/qemu-arm")]], &[]);
     let listed = |digest: &str, os: &str, architecture: &str| {
         let bytes = registry.get(&format!("/v2/fox/qemu/manifests/{digest}"));
@@ -77,7 +80,7 @@ fn the_manifest_of_the_host_is_chosen_from_an_index() {
     registry.put("/v2/fox/qemu/manifests/all", kind, index.as_bytes());
     let image = format!("oci://{}/fox/qemu@sha256:{}", registry.address, Sha256::of_bytes(index.as_bytes()));
     let outcome = Tool::pulls(&image).succeeds();
-    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".to_owned(), sum("aarch64"))]);
+    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("aarch64".to_owned(), emulator_digest("aarch64"))]);
     assert_eq!(format!("sha256:{}", outcome.manifest), ours);
     let outcome = Tool::pulls(&image).on("aarch64").succeeds();
     assert_eq!(format!("sha256:{}", outcome.manifest), theirs);
@@ -99,7 +102,7 @@ fn an_image_in_docker_format_is_pulled() {
     let kinds = layers_of(&registry, "fox/qemu", &digest);
     assert_eq!(kinds, ["application/vnd.docker.image.rootfs.diff.tar.gzip"]);
     let outcome = Tool::pulls(format!("oci://{}/fox/qemu@{digest}", registry.address)).succeeds();
-    assert_eq!(outcome.emulators["aarch64"], sum("aarch64"));
+    assert_eq!(outcome.emulators["aarch64"], emulator_digest("aarch64"));
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn zstd_layers_are_pulled() {
     let kinds = layers_of(&registry, "fox/qemu", &digest);
     assert_eq!(kinds, ["application/vnd.oci.image.layer.v1.tar+zstd"]);
     let outcome = Tool::pulls(format!("oci://{}/fox/qemu@{digest}", registry.address)).succeeds();
-    assert_eq!(outcome.emulators["aarch64"], sum("aarch64"));
+    assert_eq!(outcome.emulators["aarch64"], emulator_digest("aarch64"));
 }
 
 /// buildah copies the whiteout as an ordinary file.
@@ -124,14 +127,14 @@ fn a_whiteout_in_an_upper_layer_hides_the_emulator() {
     let digest = registry.push("fox/qemu:v1", &[lower, upper], &[]);
     assert_eq!(layers_of(&registry, "fox/qemu", &digest).len(), 2);
     let outcome = Tool::pulls(format!("oci://{}/fox/qemu@{digest}", registry.address)).succeeds();
-    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), sum("arm"))]);
+    assert_eq!(outcome.emulators.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), emulator_digest("arm"))]);
 }
 
 /// The bytes are counted at the sockets between the tool and the registry.
 #[test]
 fn a_pull_transfers_no_extra_bytes() {
     let registry = Registry::open();
-    let digest = usual(&registry, "fox/qemu:v1");
+    let digest = push_usual_image(&registry, "fox/qemu:v1");
     let (sent, came) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let image = format!("oci://{}/fox/qemu@{digest}", listener.local_addr().unwrap());
@@ -139,8 +142,8 @@ fn a_pull_transfers_no_extra_bytes() {
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let server = TcpStream::connect(&to).unwrap();
-            pass(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&counters.0));
-            pass(server, client, Arc::clone(&counters.1));
+            forward(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&counters.0));
+            forward(server, client, Arc::clone(&counters.1));
         }
     });
     let outcome = Tool::pulls(image).succeeds();
@@ -151,7 +154,7 @@ fn a_pull_transfers_no_extra_bytes() {
     assert_eq!(outcome.moved, manifest + outcome.progress.1);
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, count: Arc<AtomicU64>) {
+fn forward(mut from: TcpStream, mut to: TcpStream, count: Arc<AtomicU64>) {
     thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {

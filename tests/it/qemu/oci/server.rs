@@ -73,7 +73,7 @@ impl Server {
     }
 
     /// Starts a registry that has this image and changes its responses with `bend`.
-    pub(crate) fn bent(image: Image, bend: impl Fn(&Request, &mut Answer) + Send + Sync + 'static) -> Self {
+    pub(crate) fn modified(image: Image, bend: impl Fn(&Request, &mut Answer) + Send + Sync + 'static) -> Self {
         Self::start(move |request| {
             let mut answer = image.answer(request);
             bend(request, &mut answer);
@@ -82,7 +82,7 @@ impl Server {
     }
 
     pub(crate) fn honest(image: &Image) -> Self {
-        Self::bent(image.clone(), |_, _| {})
+        Self::modified(image.clone(), |_, _| {})
     }
 
     /// The reference of the image with this digest.

@@ -19,14 +19,14 @@ use super::server::{Answer, Request, Server, read, write};
 use super::tool::{Tool, base64};
 
 /// A private authority, and a proxy that connects to servers by name.
-pub(crate) struct Elsewhere {
+pub(crate) struct NamedServers {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) dir: TempDir,
     places: Arc<Mutex<BTreeMap<String, String>>>,
     proxy: String,
 }
 
-impl Elsewhere {
+impl NamedServers {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,7 +39,7 @@ impl Elsewhere {
     }
 
     /// Makes the proxy connect this name on port 443 to this address.
-    pub(crate) fn lead(&self, name: &str, to: &str) {
+    pub(crate) fn route(&self, name: &str, to: &str) {
         self.places.lock().unwrap().insert(format!("{name}:443"), to.to_owned());
     }
 
@@ -51,7 +51,7 @@ impl Elsewhere {
     }
 
     /// Starts a server of this name.
-    fn serve(&self, name: &str, manner: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Served {
+    fn serve(&self, name: &str, manner: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> RequestLog {
         let (certificate, key) = self.certificate(name);
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(ring)
@@ -64,8 +64,8 @@ impl Elsewhere {
             )
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        self.lead(name, &listener.local_addr().unwrap().to_string());
-        let log = Served::default();
+        self.route(name, &listener.local_addr().unwrap().to_string());
+        let log = RequestLog::default();
         let (manner, kept, config) = (Arc::new(manner), log.clone(), Arc::new(config));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -87,11 +87,11 @@ impl Elsewhere {
 
     /// The tool with the proxy and with the authority as a trusted one.
     pub(crate) fn pulls(&self, image: &str) -> Tool {
-        self.doubts(image).with("SSL_CERT_FILE", self.roots().to_str().unwrap())
+        self.pulls_untrusted(image).with("SSL_CERT_FILE", self.roots().to_str().unwrap())
     }
 
     /// The tool with the proxy, without trust in the authority.
-    fn doubts(&self, image: &str) -> Tool {
+    fn pulls_untrusted(&self, image: &str) -> Tool {
         Tool::pulls(image).with("HTTPS_PROXY", &format!("http://{}", self.proxy))
     }
 
@@ -104,10 +104,10 @@ impl Elsewhere {
 
 /// Requests that a server received.
 #[derive(Clone, Default)]
-struct Served(Arc<Mutex<Vec<Request>>>);
+struct RequestLog(Arc<Mutex<Vec<Request>>>);
 
-impl Served {
-    fn told(&self) -> Vec<Option<String>> {
+impl RequestLog {
+    fn authorizations(&self) -> Vec<Option<String>> {
         let requests = self.0.lock().unwrap();
         requests.iter().map(|request| request.header("authorization").map(str::to_owned)).collect()
     }
@@ -140,54 +140,54 @@ fn proxy(places: Arc<Mutex<BTreeMap<String, String>>>) -> String {
 
 #[test]
 fn a_private_authority_is_trusted_if_configured() {
-    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+    let (servers, image) = (NamedServers::new(), Image::good());
     let reference = format!("oci://registry.test/{NAME}@{}", image.index);
-    elsewhere.serve("registry.test", move |request| image.answer(request));
-    elsewhere.pulls(&reference).succeeds();
-    elsewhere.doubts(&reference).fails(1, "certificate");
+    servers.serve("registry.test", move |request| image.answer(request));
+    servers.pulls(&reference).succeeds();
+    servers.pulls_untrusted(&reference).fails(1, "certificate");
 }
 
 #[test]
 fn a_redirect_from_https_to_http_is_refused() {
-    let (elsewhere, image) = (Elsewhere::new(), Image::good());
+    let (servers, image) = (NamedServers::new(), Image::good());
     let plain = Server::honest(&image);
     let to = format!("http://{}", plain.address);
-    elsewhere
+    servers
         .serve("registry.test", move |request| Answer::status(307).header(format!("Location: {to}{}", request.path)));
     let reference = format!("oci://registry.test/{NAME}@{}", image.index);
-    elsewhere.pulls(&reference).fails(1, "redirects to http:, which is not followed");
+    servers.pulls(&reference).fails(1, "redirects to http:, which is not followed");
     // A registry cannot make the tool ask this machine for tokens either.
     let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{}/token""#, plain.address);
-    elsewhere.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
-    elsewhere.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, which was not contacted");
+    servers.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
+    servers.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, which was not contacted");
     assert!(plain.requests().is_empty());
 }
 
 /// Pulls from a registry with stored credentials whose tokens come from `realm`. Returns the `Authorization` of each
 /// request to the token server, and the result.
-fn realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, super::tool::Outcome) {
-    let (elsewhere, image) = (Elsewhere::new(), Image::good());
-    let tokens = elsewhere.serve(realm, |request| {
+fn pull_with_realm(registry: &'static str, realm: &'static str) -> (Vec<Option<String>>, super::tool::Outcome) {
+    let (servers, image) = (NamedServers::new(), Image::good());
+    let tokens = servers.serve(realm, |request| {
         let known = request.header("authorization").is_some();
         Answer::ok(format!(r#"{{"token": "{}"}}"#, if known { "for-the-fox" } else { "for-nobody" }))
     });
     let index = image.index.clone();
-    let asked = elsewhere.serve(registry, move |request| match request.header("authorization") {
+    let asked = servers.serve(registry, move |request| match request.header("authorization") {
         Some("Bearer for-the-fox") => image.answer(request),
         _ => Answer::status(401).header(format!(r#"WWW-Authenticate: Bearer realm="https://{realm}/token""#)),
     });
     let login = json!({ registry: { "auth": base64("fox:den-of-the-fox") } });
-    let outcome = elsewhere.pulls(&format!("oci://{registry}/{NAME}@{index}")).logged_in(&login).run();
-    assert!(asked.told().iter().flatten().all(|told| told.starts_with("Bearer for-")));
-    (tokens.told(), outcome)
+    let outcome = servers.pulls(&format!("oci://{registry}/{NAME}@{index}")).logged_in(&login).run();
+    assert!(asked.authorizations().iter().flatten().all(|value| value.starts_with("Bearer for-")));
+    (tokens.authorizations(), outcome)
 }
 
 #[test]
 fn token_servers_of_the_same_domain_get_the_password() {
     let basic = format!("Basic {}", base64("fox:den-of-the-fox"));
     for (registry, server) in [("registry.fox.test", "auth.registry.fox.test"), ("registry.fox.test", "fox.test")] {
-        let (told, outcome) = realm(registry, server);
-        assert_eq!((told, outcome.code), (vec![Some(basic.clone())], 0), "{server}: {outcome:?}");
+        let (sent, outcome) = pull_with_realm(registry, server);
+        assert_eq!((sent, outcome.code), (vec![Some(basic.clone())], 0), "{server}: {outcome:?}");
     }
 }
 
@@ -198,8 +198,8 @@ fn token_servers_of_other_domains_never_get_the_password() {
         ["thief.test", "auth.fox.test", "registry.fox.test.thief.test", "xregistry.fox.test", "auth.docker.io"];
     fault_table::line("registries with a token server that must not get the password", strangers.len());
     for server in strangers {
-        let (told, outcome) = realm("registry.fox.test", server);
-        assert_eq!((told, outcome.code), (vec![None], 1), "{server}");
+        let (sent, outcome) = pull_with_realm("registry.fox.test", server);
+        assert_eq!((sent, outcome.code), (vec![None], 1), "{server}");
         let withheld = format!("which was not sent to {server}, because that is not in the registry's own domain");
         assert!(outcome.error.contains(&withheld), "{outcome:?}");
     }

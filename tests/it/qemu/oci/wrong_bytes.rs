@@ -43,7 +43,7 @@ fn a_tag_is_resolved_and_its_digest_is_reported() {
 #[test]
 fn a_reference_to_a_manifest_is_pulled() {
     let image = Image::good();
-    let server = Server::bent(image.clone(), |request, answer| {
+    let server = Server::modified(image.clone(), |request, answer| {
         if request.path.contains("/manifests/") {
             answer.headers.push("Content-Type: application/octet-stream".into());
         }
@@ -59,7 +59,7 @@ fn a_flipped_bit_is_refused() {
         let bits = image.blobs[digest].len() * 8;
         for bit in (0..12).map(|step| step * bits / 12 + step % 8) {
             let flipped = digest.clone();
-            let server = Server::bent(image.clone(), move |request, answer| {
+            let server = Server::modified(image.clone(), move |request, answer| {
                 if request.is_for(&flipped) {
                     answer.body[bit / 8] ^= 1 << (bit % 8);
                 }
@@ -88,7 +88,7 @@ fn another_document_or_layer_is_refused() {
     for (asked, given) in instead {
         let blob = image.blobs.get(given).or_else(|| other.blobs.get(given)).unwrap().clone();
         let asked = asked.clone();
-        let server = Server::bent(image.clone(), move |request, answer| {
+        let server = Server::modified(image.clone(), move |request, answer| {
             if request.is_for(&asked) {
                 *answer = Answer::ok(blob.clone());
             }
@@ -108,7 +108,7 @@ fn a_layer_with_another_digest_is_refused() {
     let mut listed = descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &real);
     listed["digest"] = json!(digest(b"another"));
     let image = Image::listing(&json!([listed]));
-    let server = Server::bent(image.clone(), move |request, answer| {
+    let server = Server::modified(image.clone(), move |request, answer| {
         if request.path.contains("/blobs/") {
             *answer = Answer::ok(real.clone());
         }
@@ -197,9 +197,9 @@ fn sizes_beyond_the_limits_are_refused() {
     }
     let good = Image::good();
     for says in [MAX_DOCUMENT_SIZE + 1, 1 << 62] {
-        let server = Server::bent(good.clone(), move |_, answer| answer.says = Some(says));
+        let server = Server::modified(good.clone(), move |_, answer| answer.says = Some(says));
         Tool::pulls(server.image(&good.index)).fails(1, "bytes, not");
     }
-    let server = Server::bent(good.clone(), |_, answer| answer.endless = true);
+    let server = Server::modified(good.clone(), |_, answer| answer.endless = true);
     Tool::pulls(server.image(&good.index)).fails(1, "bytes, not");
 }

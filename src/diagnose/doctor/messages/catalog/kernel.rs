@@ -109,11 +109,11 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         id: "loop",
         printed_by: "the kernel",
         wordings: &[&["too many levels of symbolic links"]],
-        meaning: "an entry matches the program and its interpreter too (ELOOP): the machine's own system is registered, or \
-                the interpreter of a script is run by itself",
+        meaning: "an entry matches the program and its interpreter, too (ELOOP): the machine's own system is registered, or \
+                an interpreter is its own interpreter",
         checks: &["native-registered", "overlap", "interpreter-unfit"],
         fallback: &[
-            "# if nothing starts any more, from a shell that is open:",
+            "# if nothing starts any more, in a shell that is already open:",
             "echo -1 > /proc/sys/fs/binfmt_misc/NAME",
         ],
         next_steps: &[],

@@ -12,20 +12,20 @@ pub mod qemu;
 pub struct KnownMessage {
     /// The stable name of the message.
     pub id: &'static str,
-    /// The program that prints it.
+    /// The program that prints the message.
     pub printed_by: &'static str,
-    /// The wordings. One of them matches if the text has all its words, in this order.
+    /// The wordings of the message. A wording matches if the text has all its words, in this order.
     pub wordings: &'static [&'static [&'static str]],
-    /// Its meaning on any machine.
+    /// The meaning of the message on any machine.
     pub meaning: &'static str,
-    /// The checks that may find its cause.
+    /// The checks that may find the cause.
     pub checks: &'static [&'static str],
     /// The commands if no check found a cause: `{register}` becomes the command that registers the system, `{system}`
     /// QEMU's name of it, and `{nix}` Nix's name.
     pub fallback: &'static [&'static str],
-    /// The commands to give in any case, after those.
+    /// The commands that follow in any case, after the repair of the cause.
     pub next_steps: &'static [&'static str],
-    /// The vaguer messages that it covers, which are dropped.
+    /// The vaguer messages that this one covers, and that are dropped.
     pub covers: &'static [&'static str],
 }
 
@@ -51,7 +51,7 @@ const RUNS: &[&str] = &[
     "nix-promises-too-much",
 ];
 
-/// All messages, the most exact first.
+/// Returns all messages, the most exact first.
 pub fn all_messages() -> impl Iterator<Item = &'static KnownMessage> {
     [nix::KNOWN, qemu::KNOWN, kernel::KNOWN].into_iter().flatten()
 }

@@ -62,7 +62,7 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         id: "argv0-lost",
         printed_by: "busybox and others",
         wordings: &[&["applet not found"]],
-        meaning: "a program reads the name that it was started by, and got another one: flag P is missing, or this QEMU \
+        meaning: "the program reads the name that it was started with, but got another one: flag P is missing, or this QEMU \
                 does not support it",
         checks: &["argv0-lost", "argv0-not-understood"],
         fallback: &["{register} --force"],

@@ -11,16 +11,16 @@ pub(super) struct Corpus {
     /// Headers as toolchains write them, and probes, of every guest.
     pub(super) guests: Vec<PathBuf>,
     /// Files that are damaged, truncated, or of other kinds.
-    pub(super) others: Vec<PathBuf>,
+    pub(super) variants: Vec<PathBuf>,
 }
 
 impl Corpus {
     pub(super) fn every(&self) -> Vec<PathBuf> {
-        self.guests.iter().chain(&self.others).cloned().collect()
+        self.guests.iter().chain(&self.variants).cloned().collect()
     }
 
     pub(super) fn all(&self) -> usize {
-        self.guests.len() + self.others.len()
+        self.guests.len() + self.variants.len()
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) fn files() -> Corpus {
     };
     let whole: Vec<Vec<u8>> = Arch::ALL.iter().flat_map(|arch| [arch.headers(), probe(arch)].concat()).collect();
     let damaged = damaged(&whole);
-    Corpus { guests: write(whole, "g"), others: write([damaged, others()].concat(), "o") }
+    Corpus { guests: write(whole, "g"), variants: write([damaged, other_kinds()].concat(), "o") }
 }
 
 fn probe(arch: &Arch) -> Vec<Vec<u8>> {
@@ -60,7 +60,7 @@ fn damaged(whole: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Damaged files of this machine, and files of other kinds.
-fn others() -> Vec<Vec<u8>> {
+fn other_kinds() -> Vec<Vec<u8>> {
     let mut dice = Dice::new(2);
     let mut heads: Vec<Vec<u8>> = (0..64).map(|length| native()[..length].to_vec()).collect();
     // Every byte of the header, whether or not the loader reads it.

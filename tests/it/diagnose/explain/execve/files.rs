@@ -66,7 +66,7 @@ pub(super) fn damaged() -> usize {
         ("/scratch/i/00001", None),
     ];
     for (loader, errno) in loaders {
-        let said = judge.agrees(&file("dynamic", &dynamic(loader)));
+        let said = judge.assert_agrees(&file("dynamic", &dynamic(loader)));
         assert_eq!(said.errno.as_deref(), errno, "{loader}");
         // The loader is reported even if the program cannot start.
         let linking = said.steps[0].elf.as_ref().unwrap().linking.clone();
@@ -94,7 +94,7 @@ pub(super) fn damaged() -> usize {
         program(&[(1, 0, 0), (INTERP, 232, 17), (INTERP, 0, 0)], path),
     ];
     for (number, bytes) in odd.iter().enumerate() {
-        judge.agrees(&file(&format!("odd-{number}"), bytes));
+        judge.assert_agrees(&file(&format!("odd-{number}"), bytes));
     }
     // Every field separately. The kernel ignores class, byte order and the rest of e_ident.
     let whole = dynamic("/scratch/i/00001");
@@ -102,12 +102,12 @@ pub(super) fn damaged() -> usize {
         for change in [1, 2, 0x40, 0x80] {
             let mut changed = whole.clone();
             changed[at] ^= change;
-            judge.agrees(&file("changed", &changed));
+            judge.assert_agrees(&file("changed", &changed));
         }
-        judge.agrees(&file("cut", &whole[..at]));
+        judge.assert_agrees(&file("cut", &whole[..at]));
     }
     for at in 64..whole.len() {
-        judge.agrees(&file("cut", &whole[..at]));
+        judge.assert_agrees(&file("cut", &whole[..at]));
     }
     assert!(judge.started > 100, "{}", judge.started);
     judge.agreed
@@ -119,14 +119,14 @@ pub(super) fn not_to_be_executed() {
     let noexec = noexec().join("program");
     fs::copy(interpreter(1), &noexec).unwrap();
     for mode in [0o644, 0o600, 0o444, 0] {
-        let said = judge.agrees(&file_with(&format!("mode-{mode}"), native(), mode));
+        let said = judge.assert_agrees(&file_with(&format!("mode-{mode}"), native(), mode));
         assert_eq!((said.errno.as_deref(), said.steps.len()), (Some("EACCES"), 1));
         assert_eq!(said.repairs, [format!("chmod +x /scratch/mode-{mode}")]);
     }
     for mode in [0o755, 0o100, 0o010, 0o001, 0o111] {
-        judge.agrees(&file_with(&format!("mode-{mode}"), native(), mode));
+        judge.assert_agrees(&file_with(&format!("mode-{mode}"), native(), mode));
     }
-    assert!(judge.agrees(&noexec).why.contains("noexec"));
+    assert!(judge.assert_agrees(&noexec).why.contains("noexec"));
     let scratch = Path::new(SCRATCH);
     mkfifo(&scratch.join("fifo"), Mode::from_bits_truncate(0o755)).unwrap();
     std::os::unix::net::UnixListener::bind(scratch.join("socket")).unwrap();
@@ -134,17 +134,17 @@ pub(super) fn not_to_be_executed() {
     symlink("loop", scratch.join("loop")).unwrap();
     symlink(interpreter(1), scratch.join("link")).unwrap();
     for name in ["fifo", "socket", "dangling", "loop", "link", ".", "missing", "link/x", "missing/x", ""] {
-        judge.agrees(&scratch.join(name));
+        judge.assert_agrees(&scratch.join(name));
     }
     for name in ["/dev/null", "/proc/self/status", "/proc"] {
-        judge.agrees(Path::new(name));
+        judge.assert_agrees(Path::new(name));
     }
-    judge.agrees(Path::new(&format!("/scratch/{}", "n".repeat(256))));
+    judge.assert_agrees(Path::new(&format!("/scratch/{}", "n".repeat(256))));
     // A slash behind the path of a file is an error of its own.
     let slash = format!("#!{}/\n", interpreter(1).display());
-    assert_eq!(judge.agrees(&file("slash", slash.as_bytes())).errno.as_deref(), Some("ENOTDIR"));
+    assert_eq!(judge.assert_agrees(&file("slash", slash.as_bytes())).errno.as_deref(), Some("ENOTDIR"));
     let script = file_with("script", b"#!/scratch/missing\n", 0o644);
-    assert_eq!(judge.agrees(&script).errno.as_deref(), Some("EACCES"));
+    assert_eq!(judge.assert_agrees(&script).errno.as_deref(), Some("EACCES"));
 }
 
 /// A change to an interpreter after the registration.
@@ -170,7 +170,7 @@ pub(super) fn held() {
             enter(line.as_bytes()).unwrap();
             change(&path);
             let mut judge = Judge::new();
-            let said = judge.agrees(&arm);
+            let said = judge.assert_agrees(&arm);
             assert_eq!(said.runs, held || ["other", "the same"].contains(&name), "{name} {flags}");
             assert_eq!(said.verdict == ExecVerdict::Emulated, said.runs);
             let interpreter = said.steps[0].interpreter.as_ref().unwrap();

@@ -47,7 +47,7 @@ impl Judge {
     }
 
     /// Reads the facts again, after a change of the table.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn reload_facts(&mut self) {
         self.machine = MachineFacts::gather(&self.host).unwrap();
     }
 
@@ -57,7 +57,7 @@ impl Judge {
 
     /// Checks that `explain` and the kernel agree on a file: which program starts, or with which errno it is refused.
     #[track_caller]
-    pub(super) fn agrees(&mut self, file: &Path) -> Explanation {
+    pub(super) fn assert_agrees(&mut self, file: &Path) -> Explanation {
         let said = self.says(file);
         let did = execute(file);
         let shown = || format!("{}: {did:?}, but {said:#?}", file.display());

@@ -77,7 +77,7 @@ pub(super) fn lines() -> usize {
         bytes.push(line);
     }
     for (number, bytes) in bytes.iter().enumerate() {
-        judge.agrees(&file(&format!("s/{number}"), bytes));
+        judge.assert_agrees(&file(&format!("s/{number}"), bytes));
     }
     assert!(judge.started > 200, "{}", judge.started);
     judge.agreed
@@ -119,13 +119,13 @@ pub(super) fn chains() {
     let mut chain = |judge: &mut Judge, kind: &str| {
         for depth in 1..9 {
             let path = file(&format!("chain-{kind}-{depth}"), format!("#!{}\n", last.display()).as_bytes());
-            let said = judge.agrees(&path);
+            let said = judge.assert_agrees(&path);
             assert_eq!(said.runs, depth < 6, "{depth}: {said:#?}");
             last = path;
         }
     };
     chain(&mut judge, "lines");
-    let mut itself = |name: &str, line: &str| judge.agrees(&file(name, line.as_bytes()));
+    let mut itself = |name: &str, line: &str| judge.assert_agrees(&file(name, line.as_bytes()));
     assert_eq!(itself("itself", "#!/scratch/itself\n").errno.as_deref(), Some("ELOOP"));
     mount_table();
     // Programs for arm start a script, whose interpreter is a program for riscv64, which starts a native interpreter.
@@ -134,25 +134,25 @@ pub(super) fn chains() {
     for (flags, runs) in [("", true), ("P", true), ("F", true), ("PF", true), ("O", false), ("OCF", false)] {
         enter(&rule("arm", "arm", Path::new("/scratch/second"), flags)).unwrap();
         enter(&rule("riscv", "riscv64", &interpreter(2), "P")).unwrap();
-        judge.look_again();
-        let said = judge.agrees(&arm);
+        judge.reload_facts();
+        let said = judge.assert_agrees(&arm);
         assert_eq!((said.runs, said.steps.len()), (runs, if runs { 4 } else { 2 }), "{flags}: {said:#?}");
         assert_eq!(said.errno.as_deref(), (!runs).then_some("ENOEXEC"));
-        assert_eq!(judge.agrees(&riscv).verdict, ExecVerdict::Emulated);
+        assert_eq!(judge.assert_agrees(&riscv).verdict, ExecVerdict::Emulated);
         // The same at the end of a chain of scripts.
         let mut last = riscv.clone();
         for depth in 1..7 {
             let path = file(&format!("mixed-{depth}"), format!("#!{} x\n", last.display()).as_bytes());
-            assert_eq!(judge.agrees(&path).runs, depth < 5);
+            assert_eq!(judge.assert_agrees(&path).runs, depth < 5);
             last = path;
         }
         super::clear();
     }
     // Flag O is allowed at the last interpreter.
     enter(&rule("arm", "arm", &interpreter(3), "OC")).unwrap();
-    judge.look_again();
-    assert!(judge.agrees(&arm).runs);
-    assert!(judge.agrees(&file("by-script", format!("#!{}\n", arm.display()).as_bytes())).runs);
+    judge.reload_facts();
+    assert!(judge.assert_agrees(&arm).runs);
+    assert!(judge.assert_agrees(&file("by-script", format!("#!{}\n", arm.display()).as_bytes())).runs);
 }
 
 fn probe(name: &str) -> PathBuf {

@@ -18,7 +18,7 @@ pub(crate) fn explain(args: &[&str]) -> Done {
 }
 
 #[track_caller]
-pub(crate) fn enter_ours(name: &str, system: &str, interpreter: &Path, flags: &str) {
+pub(crate) fn register_rule(name: &str, system: &str, interpreter: &Path, flags: &str) {
     enter(line(name, system, interpreter, flags).as_bytes()).unwrap();
 }
 
@@ -26,8 +26,8 @@ pub(crate) fn enter_ours(name: &str, system: &str, interpreter: &Path, flags: &s
 fn the_text_report_explains_each_step() {
     mount_table();
     let emulator = outside("emulator", native());
-    enter_ours("arm64", "aarch64", &emulator, "PF");
-    enter_ours("hexagon", "hexagon", Path::new("/missing"), "");
+    register_rule("arm64", "aarch64", &emulator, "PF");
+    register_rule("hexagon", "hexagon", Path::new("/missing"), "");
     write(&format!("{TABLE}/hexagon"), b"0").unwrap();
     enter(b":dos:E::exe::/missing:").unwrap();
     let program = probe("aarch64");
@@ -49,7 +49,7 @@ fn the_text_report_explains_each_step() {
         "/scratch/emulator",
     ];
     assert_eq!(done.out.lines().take(text.len()).collect::<Vec<_>>(), text, "{}", done.out);
-    let done = done.prints("runs by emulation\n    entry arm64 runs it by /scratch/emulator\n");
+    let done = done.prints("runs by emulation\n    entry arm64 runs it with /scratch/emulator\n");
     assert!(done.out.lines().all(|line| line.chars().count() <= 80), "{}", done.out);
     // The entry holds the file of its registration. The path now names another file.
     fs::remove_file(&emulator).unwrap();
@@ -72,7 +72,7 @@ fn explanations_have_the_command_that_repairs() {
     let done = explain(&[program]).exits(3).prints("the table of this user namespace has no entries");
     done.prints("does not start: execve fails with ENOEXEC").prints("sudo binfmt-nix register riscv64");
     let emulator = outside("emulator", native());
-    enter_ours("riscv", "riscv64", &emulator, "F");
+    register_rule("riscv", "riscv64", &emulator, "F");
     write(&format!("{TABLE}/riscv"), b"0").unwrap();
     explain(&[program])
         .exits(3)
@@ -85,13 +85,13 @@ fn explanations_have_the_command_that_repairs() {
     write(&format!("{TABLE}/status"), b"1").unwrap();
     explain(&[program]).exits(0).omits("to make it run");
     clear();
-    enter_ours("riscv", "riscv64", Path::new("/scratch/gone"), "");
+    register_rule("riscv", "riscv64", Path::new("/scratch/gone"), "");
     let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
     gone.prints("sudo binfmt-nix register --force riscv64");
     clear();
     // QEMU needs the loader of the program.
     let elf = outside("dynamic", &dynamic());
-    enter_ours("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
+    register_rule("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
     let missing = explain(&[elf.to_str().unwrap()]).exits(3).prints("its loader /lib/ld-none.so.1 is not here");
     missing.prints("does not find the program's loader").prints("QEMU_LD_PREFIX=DIR /scratch/dynamic");
     outside("windows", b"#!/bin/sh\r\necho\n");
@@ -106,7 +106,7 @@ fn explanations_have_the_command_that_repairs() {
         .prints(r"printf '\0\0\0' | dd of=/scratch/marked bs=1 seek=8 conv=notrunc")
         .prints("the system is riscv64");
     // The interpreter of the entry is itself a program of the entry.
-    enter_ours("own", "riscv64", Path::new(program), "");
+    register_rule("own", "riscv64", Path::new(program), "");
     explain(&[program]).exits(3).prints("ELOOP").prints("echo -1 > /proc/sys/fs/binfmt_misc/own");
 }
 
@@ -130,7 +130,7 @@ fn root_option_selects_interpreters_and_table() {
     let tree = Tree::new().mounted().program("emulators/arm", native());
     tree.enter(&line("arm", "arm", Path::new("/emulators/arm"), ""));
     let program = probe("arm");
-    tree.run(&["explain", program.to_str().unwrap()]).exits(0).prints("entry arm runs it by /emulators/arm");
+    tree.run(&["explain", program.to_str().unwrap()]).exits(0).prints("entry arm runs it with /emulators/arm");
     explain(&[program.to_str().unwrap()]).exits(3);
     tree.remove("emulators/arm");
     tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
@@ -143,9 +143,9 @@ fn hidden_entries_are_reported() {
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
     mount_table();
-    enter_ours("riscv", "riscv64", &emulator, "PF");
+    register_rule("riscv", "riscv64", &emulator, "PF");
     mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
-    done.prints("an entry that cannot be seen from here runs programs of riscv64").omits("to make it run");
+    done.prints("an entry that is not visible here runs programs of riscv64").omits("to make it run");
     explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
 }

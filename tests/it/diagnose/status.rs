@@ -8,12 +8,12 @@ use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
 
 use crate::binfmt::userns::usual_proc;
-use crate::diagnose::verify::checks::as_a_stranger;
+use crate::diagnose::verify::checks::run_as_ordinary_user;
 use crate::support::emulators::{dynamic, outside};
-use crate::support::runs::{gone, other};
+use crate::support::runs::{discard_tree, earlier_release};
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, Tree};
-use crate::support::{Then, liar, qemu};
+use crate::support::{LiarBehavior, liar, qemu};
 
 /// A machine with the usual /proc, so that new namespaces are possible.
 fn machine() -> Tree {
@@ -22,7 +22,7 @@ fn machine() -> Tree {
 }
 
 #[track_caller]
-fn of_aarch64(tree: &Tree) -> Value {
+fn aarch64_status(tree: &Tree) -> Value {
     tree.run(&["status", "--json"]).exits(0).json()["systems"][0].clone()
 }
 
@@ -58,7 +58,7 @@ fn json_fields_are_the_documented_ones() {
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(keys(&status), are(&["version", "systems", "unfinished", "holder"]));
     let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by held nix_knows detail";
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!(keys(&system), are(&names.split(' ').collect::<Vec<_>>()));
     assert_eq!(
         (&system["qemu"], &system["sha256"], &system["on_disk"], &system["in_chroot"]),
@@ -73,12 +73,12 @@ fn json_fields_are_the_documented_ones() {
 fn a_replaced_emulator_is_reported_with_both_digests() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    fs::copy(other(), tree.path("new")).unwrap();
+    fs::copy(earlier_release(), tree.path("new")).unwrap();
     fs::rename(tree.path("new"), tree.path(EMULATOR)).unwrap();
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["sha256"], sha256(&qemu("aarch64")));
-    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&other())}));
+    assert_eq!(system["on_disk"], json!({"exists": true, "qemu": "10.0.12", "sha256": sha256(&earlier_release())}));
     let detail = system["detail"].as_str().unwrap();
     assert!(
         detail.contains("still runs the file") && detail.contains("10.0.13") && detail.contains("10.0.12"),
@@ -88,7 +88,7 @@ fn a_replaced_emulator_is_reported_with_both_digests() {
     // The same effect as systemd-binfmt.
     tree.write_kernel("qemu-aarch64", "-1");
     tree.enter(&line("qemu-aarch64", "aarch64", &tree.path(EMULATOR), "FP"));
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["qemu"], &system["on_disk"]), (&"10.0.12".into(), &Value::Null), "{system:#}");
 }
 
@@ -97,7 +97,7 @@ fn a_removed_emulator_still_works() {
     let tree = machine();
     tree.register("aarch64").exits(0);
     tree.remove(EMULATOR);
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["on_disk"], json!({"exists": false, "qemu": null, "sha256": null}));
 }
@@ -112,7 +112,7 @@ fn a_replaced_foreign_interpreter_is_never_executed() {
     let script = format!("#!/bin/sh\necho ran > {}\n", witness.display());
     fs::remove_file(&theirs).unwrap();
     outside("theirs", script.as_bytes());
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["qemu"]), (&"works".into(), &"10.0.13".into()), "{system:#}");
     assert_eq!(system["on_disk"], json!({"exists": true, "qemu": null, "sha256": sha256(&theirs)}));
     assert!(!witness.exists());
@@ -123,12 +123,12 @@ fn an_emulator_that_fails_in_chroots_is_partial() {
     let real = outside("real", &fs::read(qemu("aarch64")).unwrap());
     for (interpreter, flags, why) in [(real, "P", "theirs has no flag F"), (dynamic(), "FP", "dynamically linked")] {
         let tree = machine().mounted().entry(&line("theirs", "aarch64", &interpreter, flags));
-        let system = of_aarch64(&tree);
+        let system = aarch64_status(&tree);
         assert_eq!((&system["state"], &system["in_chroot"]), (&"partial".into(), &false.into()), "{system:#}");
         assert!(system["detail"].as_str().unwrap().contains(why), "{system:#}");
         tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: partial: not in chroots").prints(why);
         tree.write_kernel("theirs", "-1");
-        gone(tree);
+        discard_tree(tree);
     }
 }
 
@@ -138,16 +138,16 @@ fn a_chroot_that_cannot_be_tried_is_reported() {
     tree.register("aarch64").exits(0);
     fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
     fs::write("/proc/sys/user/max_mnt_namespaces", "0").unwrap();
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["in_chroot"]), (&"works".into(), &Value::Null), "{system:#}");
     assert!(system["detail"].as_str().unwrap().contains("could not be tried"), "{system:#}");
 }
 
 #[sandboxed]
 fn an_emulator_that_runs_nothing_is_broken() {
-    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", Then::Shirk));
+    let shirker = outside("shirker", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::DoNothing));
     let tree = machine().mounted().entry(&line("theirs", "aarch64", &shirker, "FP"));
-    let system = of_aarch64(&tree);
+    let system = aarch64_status(&tree);
     assert_eq!((&system["state"], &system["in_chroot"]), (&"broken".into(), &Value::Null), "{system:#}");
     assert_eq!(system["detail"], "the emulator ended without running anything");
     tree.run(&["status", "--check", "aarch64"]).exits(3).prints("aarch64: broken: the emulator ended");
@@ -176,7 +176,7 @@ fn check_prints_one_line_and_sets_the_exit_status() {
 fn check_works_for_an_ordinary_user() {
     let tree = machine();
     tree.register("aarch64").exits(0);
-    assert_eq!(as_a_stranger(tree, &["status", "--check", "arm64"]).exits(0).out, "aarch64: works\n");
+    assert_eq!(run_as_ordinary_user(tree, &["status", "--check", "arm64"]).exits(0).out, "aarch64: works\n");
 }
 
 #[sandboxed]

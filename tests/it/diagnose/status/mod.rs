@@ -1,3 +1,0 @@
-//! `status`: what each entry runs.
-
-pub(crate) mod report;
