@@ -1,11 +1,11 @@
-//! The main job: register emulators, and undo it exactly.
+//! Registration of emulators, and its exact undo.
 //!
 //! ```text
 //! request ─▶ facts (read once) ─▶ plan (pure) ─▶ apply (the only writer) ─▶ verify
 //! ```
 //!
-//! Every change is recorded in the [`receipt`] before it is made, so that a run that was killed at any instant can be
-//! completed or undone. [`watch`] keeps the entries registered for as long as it runs.
+//! Every change is recorded in the [`receipt`] before it is made, so a run that was killed at any instant can be completed
+//! or undone. [`watch`] registers removed entries again for as long as it runs.
 
 pub mod apply;
 pub mod facts;

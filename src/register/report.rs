@@ -1,7 +1,6 @@
-//! What a command did, for people and, with `--json`, for programs.
+//! Reports: the result of a command, for people and, with `--json`, for programs.
 //!
-//! The JSON form is a contract: fields are added, not changed, within one
-//! `version`.
+//! The JSON form is a contract. Within one `version`, fields are added but never changed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,134 +14,134 @@ use crate::register::apply::ApplyResult;
 use crate::register::plan::{Plan, SystemPlan};
 use crate::sha256::Sha256;
 
-/// The result of `register` and `unregister`.
+/// Result of `register` and `unregister`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Of this format: 1.
+    /// Version of this format: 1.
     pub version: u32,
-    /// Something on the machine is different now. Never with `--dry-run`.
+    /// Whether the command changed the machine. Always false with `--dry-run`.
     pub changed: bool,
-    /// The changes that were made, or with `--dry-run` would be, in order.
+    /// Changes in order: those that were made, or with `--dry-run` those that would be made.
     pub steps: Vec<StepReport>,
-    /// The systems that the command was about.
+    /// Systems that the command was about.
     pub systems: Vec<SystemReport>,
-    /// What Nix answered after it was configured; absent if it was not asked.
+    /// Settings that Nix reports after it was configured; absent if Nix was not queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<NixConfig>,
-    /// Things worth knowing.
+    /// Facts that the user should know.
     pub notes: Vec<String>,
-    /// Things that are not as they should be; if there are any, the exit status is 3.
+    /// Problems that the command did not repair. If there are any, the exit status is 3.
     pub findings: Vec<String>,
 }
 
-/// The result of `fetch`.
+/// Result of `fetch`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BundleReport {
-    /// Of this format: 1.
+    /// Version of this format: 1.
     pub version: u32,
-    /// The archive.
+    /// Path of the archive.
     pub file: PathBuf,
-    /// Its digest.
+    /// Digest of the archive.
     pub sha256: Sha256,
-    /// What is in it.
+    /// Contents of the archive.
     pub manifest: Manifest,
 }
 
-/// The result of `cache` and `cache prune`.
+/// Result of `cache` and `cache prune`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CacheReport {
-    /// Of this format: 1.
+    /// Version of this format: 1.
     pub version: u32,
-    /// Where it is.
+    /// Directory of the cache.
     pub dir: PathBuf,
-    /// How many bytes all files have.
+    /// Total size of all files in bytes.
     pub bytes: u64,
-    /// They were removed.
+    /// Whether the files were removed.
     pub removed: bool,
-    /// The files.
+    /// Files of the cache.
     pub files: Vec<CacheFileReport>,
 }
 
-/// One file of the cache.
+/// File of the cache.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CacheFileReport {
-    /// Of the bytes it came from.
+    /// Digest of the download that the file came from.
     pub sha256: Sha256,
-    /// `qemu-TARGET`, or `download` for the bytes themselves, which may have been cut short.
+    /// Name of the file: `qemu-TARGET`, or `download` for the downloaded bytes themselves, which may be incomplete.
     pub file: String,
-    /// How many it has.
+    /// Size in bytes.
     pub bytes: u64,
-    /// When, in seconds since 1970.
+    /// Time of the last write, in seconds since 1970; null if unknown.
     pub written: Option<u64>,
 }
 
-/// The result of `nix-conf`.
+/// Result of `nix-conf`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NixLines {
-    /// Of this format: 1.
+    /// Version of this format: 1.
     pub version: u32,
     /// Lines for nix.conf.
     pub lines: Vec<String>,
 }
 
-/// The result of `nix-conf --builder`.
+/// Result of `nix-conf --builder`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NixMachines {
-    /// Of this format: 1.
+    /// Version of this format: 1.
     pub version: u32,
     /// Lines for the machines file of other hosts.
     pub machines: Vec<BuildMachine>,
 }
 
-/// One change.
+/// Change to the machine.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepReport {
-    /// "place", "register", …
+    /// Kind of the change, such as `place` or `register`.
     pub verb: &'static str,
-    /// what with
+    /// Object of the change, as text for people.
     pub what: String,
 }
 
-/// One system.
+/// System in a report.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON shows them")]
 pub struct SystemReport {
-    /// QEMU's name of it.
+    /// QEMU target of the system.
     pub system: &'static str,
-    /// Nix's names.
+    /// Names of the system in Nix.
     pub nix_systems: &'static [&'static str],
-    /// It is registered, by us or adopted from others.
+    /// Whether the system is registered, through an entry of this tool or an adopted one.
     pub registered: bool,
-    /// It was so before.
+    /// Whether nothing had to change for the system.
     pub already: bool,
-    /// A program of this system was seen running, in an empty chroot.
+    /// Whether a program of the system ran in an empty chroot.
     pub proven: bool,
-    /// The kernel entry belongs to another tool.
+    /// Whether the kernel entry belongs to another tool.
     pub adopted: bool,
-    /// The kernel entry.
+    /// Name of the kernel entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
-    /// The emulator.
+    /// Path of the emulator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<PathBuf>,
-    /// Its release.
+    /// Release of the emulator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qemu: Option<String>,
-    /// Where it came from.
+    /// Origin of the emulator, as text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 impl Report {
-    /// What a plan says, before anything is done.
+    /// Reports a plan before it is applied.
     pub fn from_plan(plan: &Plan) -> Self {
         Self {
             version: 1,
@@ -155,46 +154,46 @@ impl Report {
         }
     }
 
-    /// The same after it was done.
+    /// Completes the report after the plan was applied.
     #[must_use]
     pub fn with_result(mut self, applied: &ApplyResult) -> Self {
         self.changed = !self.steps.is_empty();
         self.notes.extend(applied.notes.iter().cloned());
         self.findings.extend(applied.findings.iter().cloned());
-        for line in &mut self.systems {
-            let system = applied.receipt.systems.get(line.system);
-            line.proven = system.is_some_and(|system| system.proven);
-            // It may have come from elsewhere than was planned.
-            line.qemu = system.map(|system| system.qemu.clone()).or(line.qemu.take());
-            line.source = system.map(|system| system.source.clone()).or(line.source.take());
+        for report in &mut self.systems {
+            let system = applied.receipt.systems.get(report.system);
+            report.proven = system.is_some_and(|system| system.proven);
+            // The emulator may have come from another source than planned.
+            report.qemu = system.map(|system| system.qemu.clone()).or(report.qemu.take());
+            report.source = system.map(|system| system.source.clone()).or(report.source.take());
         }
         self
     }
 
-    /// What Nix says about the systems it was told of.
-    pub fn record_nix_config(&mut self, systems: &[&str], answer: NixConfig) {
-        let missing = answer.missing_systems(systems);
+    /// Adds the settings that Nix reports, and a finding if they do not contain all systems.
+    pub fn record_nix_config(&mut self, systems: &[&str], config: NixConfig) {
+        let missing = config.missing_systems(systems);
         if !missing.is_empty() {
             self.findings.push(format!(
-                "Nix would still not build for {}: a later line, or a nix.conf that is read later, sets \
-                 extra-platforms to: {}; write extra-extra-platforms there instead, or move \"{}\" to the end",
+                "Nix would still not build for {}: a later line, or a configuration file that is read later, sets \
+                 extra-platforms to: {}; write extra-extra-platforms there, or move \"{}\" to the end of nix.conf",
                 missing.join(" "),
-                answer.extra_platforms.join(" "),
+                config.extra_platforms.join(" "),
                 crate::nix::conf::INCLUDE_LINE
             ));
         }
-        self.nix = Some(answer);
+        self.nix = Some(config);
     }
 }
 
 impl SystemReport {
-    fn from_plan(planned: &SystemPlan) -> Self {
-        let system = planned.system.as_ref();
+    fn from_plan(system_plan: &SystemPlan) -> Self {
+        let system = system_plan.system.as_ref();
         Self {
-            system: planned.arch.target,
-            nix_systems: planned.arch.nix_systems,
+            system: system_plan.arch.target,
+            nix_systems: system_plan.arch.nix_systems,
             registered: system.is_some(),
-            already: planned.already,
+            already: system_plan.already,
             proven: system.is_some_and(|system| system.proven),
             adopted: system.is_some_and(|system| system.adopted),
             entry: system.map(|system| system.entry.clone()),
@@ -214,8 +213,8 @@ impl fmt::Display for SystemReport {
                 false => write!(f, "{system}: unregistered"),
             };
         };
-        let what = match (self.adopted, already) {
-            (true, _) => "runs through an entry of this system",
+        let state = match (self.adopted, already) {
+            (true, _) => "runs through another tool's entry",
             (false, true) => "already registered",
             (false, false) => "registered",
         };
@@ -227,6 +226,6 @@ impl fmt::Display for SystemReport {
             (true, true) => "proven when it was registered",
             (false, _) => "not proven",
         };
-        write!(f, "{system}: {what}, {proof} (entry {entry}, QEMU {qemu})")
+        write!(f, "{system}: {state}, {proof} (entry {entry}, QEMU {qemu})")
     }
 }

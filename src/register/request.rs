@@ -1,51 +1,51 @@
-//! What the user asked for: typed, validated, and free of clap.
+//! Requests: what the user asked for, typed and validated, without types of clap.
 
 use binfmt_magic::Arch;
 
 use crate::qemu::download::Network;
 use crate::qemu::obtain::source::Source;
 
-/// `register SYSTEM…`
+/// Request of `register SYSTEM…`.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent choices of the user")]
 pub struct RegisterRequest {
-    /// The systems, each once.
+    /// Requested systems, each once.
     pub systems: Vec<&'static Arch>,
-    /// `all` was said: what the host runs natively or somebody else holds is
-    /// passed over, not refused.
+    /// Whether the user asked for `all`. If so, systems that the host runs natively and systems with a conflict are skipped
+    /// instead of failing the command.
     pub all: bool,
-    /// Where the emulators come from.
+    /// Source of the emulators.
     pub source: Source,
-    /// How the network may be used for that.
+    /// Permitted use of the network for the emulators.
     pub network: Network,
-    /// Flag C: foreign setuid programs get their owner's rights, and so does QEMU.
+    /// Whether entries get flag C: foreign setuid programs then run with their owner's rights, and so does QEMU.
     pub credentials: bool,
-    /// Whether Nix is told.
+    /// Whether Nix is configured.
     pub nix: NixChoice,
-    /// Write a boot file.
+    /// Whether a boot file is written.
     pub persist: bool,
-    /// Go in above entries of others.
+    /// Whether to register even if another tool's entry handles the system.
     pub force: bool,
 }
 
-/// Whether Nix is told.
+/// Choice whether Nix is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NixChoice {
-    /// If there is a trace of Nix on the machine.
+    /// Configure Nix if it is found on the machine.
     Auto,
-    /// In any case.
+    /// Configure Nix in any case.
     Yes,
-    /// Not at all.
+    /// Do not configure Nix.
     No,
 }
 
-/// `unregister SYSTEM…`
+/// Request of `unregister SYSTEM…`.
 #[derive(Debug, Clone)]
 pub struct UnregisterRequest {
-    /// The systems, each once.
+    /// Requested systems, each once.
     pub systems: Vec<&'static Arch>,
-    /// `all` was said: those that are not registered are passed over.
+    /// Whether the user asked for `all`. If so, systems that are not registered are skipped.
     pub all: bool,
-    /// It is the `register --watch` that asks, at its own end.
+    /// Whether `register --watch` makes the request when it stops.
     pub by_watcher: bool,
 }

@@ -1,4 +1,4 @@
-//! `unregister`: facts, plan, changes. The caller holds the lock.
+//! `unregister`: gathers facts, plans and applies the removal. The caller holds the lock.
 
 use std::path::Path;
 
@@ -13,15 +13,15 @@ use crate::register::report::Report;
 use crate::register::request::UnregisterRequest;
 use crate::ui::Ui;
 
-/// Removes what these systems have on this machine.
+/// Removes everything that this tool made for the requested systems.
 pub fn unregister(request: &UnregisterRequest, host: &Host, ui: &Ui) -> Result<Report> {
     let facts = Facts::gather(host, &request.systems, None)?;
     let plan = plan::unregister::plan_removal(request, &facts);
-    let mut outcome = Report::from_plan(&plan);
-    let spent = facts.receipt.is_spent() && host.exists(Path::new(paths::RECEIPT));
-    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || spent {
+    let mut report = Report::from_plan(&plan);
+    let removes_receipt = facts.receipt.is_spent() && host.exists(Path::new(paths::RECEIPT));
+    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || removes_receipt {
         let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
-        outcome = outcome.with_result(&applied);
+        report = report.with_result(&applied);
     }
-    Ok(outcome)
+    Ok(report)
 }

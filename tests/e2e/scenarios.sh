@@ -225,7 +225,7 @@ no_programs_from_memory() {
     check "no programs from memory: all is as before" same before
 }
 
-refused_unknown() { exits 6 "$tool" register i386 && says "cannot find out" "vm.memfd_noexec"; }
+refused_unknown() { exits 6 "$tool" register i386 && says "cannot determine" "vm.memfd_noexec"; }
 
 tried_all_the_same() { registers proven && status_is works binfmt-nix true && proven aarch64; }
 

@@ -96,7 +96,7 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
     ui.print_verdicts(&table.trim_fmt());
     for system in &status.systems {
         // The paths of entries of this tool are always the same, so they are printed only on request.
-        if verbose || system.by == Owner::Others {
+        if verbose || system.by == Owner::OtherTool {
             print_origin(ui, system);
         }
     }

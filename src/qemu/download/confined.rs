@@ -83,7 +83,7 @@ fn run_download(
         options: manner.options.clone(),
         extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
     };
-    let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot be talked with: {e}")))?;
+    let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot be reached: {e}")))?;
     supervise(Worker::start(DOWNLOAD_COMMAND, &client_variables(), job), &worker_error, go_on, &mut |bytes| {
         take(bytes).map_err(|stop| match stop {
             DownloadWorkerError::Failed(error) => error.into(),

@@ -1,4 +1,4 @@
-//! Steps that bring an emulator to its place.
+//! Steps that download, copy and install an emulator.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -12,11 +12,12 @@ use crate::host::{FileId, FileStamp, StagedFile};
 use crate::paths;
 use crate::qemu::binary;
 use crate::qemu::candidate;
+use crate::qemu::obtain::ObtainContext;
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
 use crate::sha256::Sha256;
 
-/// An emulator in its place, read once more.
+/// Installed emulator, as read just before its entry is registered.
 pub(super) struct InstalledEmulator {
     pub(super) head: Vec<u8>,
     pub(super) inode: FileId,
@@ -24,51 +25,69 @@ pub(super) struct InstalledEmulator {
 }
 
 impl Apply<'_> {
-    /// Copies the file that was judged, through the handle it was judged by.
+    /// Downloads emulators into temporary files in the directory of emulators. If another publisher's emulator is used
+    /// instead of the pinned one, the plan stays valid: the flags and the path are the same.
+    pub(super) fn download_emulators(&mut self, archs: &[&'static Arch]) -> Result<()> {
+        let Some(supply) = &self.facts.supply else { return Ok(()) };
+        let context = ObtainContext { host: self.host, ui: self.ui, network: &self.network };
+        let stage = &mut |_: &Arch, _| self.host.stage_file(Path::new(paths::EMULATOR_DIR));
+        let downloads = supply.download_emulators(context, archs, stage)?;
+        self.notes.extend(downloads.note);
+        for emulator in downloads.emulators {
+            self.stage_verified(emulator.arch, emulator.file, emulator.sha256, Path::new(&emulator.url))?;
+            if emulator.is_fallback {
+                self.fallback_sources.insert(emulator.arch.target, (emulator.version, emulator.url));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the validated file through the handle that it was validated with.
     pub(super) fn copy_emulator(&mut self, arch: &'static Arch, from: &Path) -> Result<()> {
         let validated = self.facts.available.get(arch.target).and_then(|available| available.find_copy(from));
         let Some(validated) = validated else { return Ok(()) };
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
-        let (mut source, judged) = (&validated.file, validated.sha256);
+        let (mut source, expected) = (&validated.file, validated.sha256);
         source.rewind().map_err(io_error("read", from))?;
         std::io::copy(&mut source, staged.file()).map_err(io_error("copy", from))?;
-        self.stage_verified(arch, staged, judged, from)
+        self.stage_verified(arch, staged, expected, from)
     }
 
-    /// The last look before it gets its name: the very bytes that were wanted, a
-    /// static program of this machine, that says it is the emulator wanted.
+    /// Verifies a staged file before it gets its name. It must have the expected digest, be a static program for this
+    /// machine, and report a version as the expected emulator.
     pub(super) fn stage_verified(
         &mut self,
         arch: &'static Arch,
         mut staged: StagedFile,
-        wanted: Sha256,
+        expected: Sha256,
         from: &Path,
     ) -> Result<()> {
         let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: paths::emulator_name(arch), why };
-        let place = self.host.real_path(&paths::interpreter_path(arch));
-        let (head, sha256) = read_head_and_digest(staged.file()).map_err(io_error("read", &place))?;
-        if sha256 != wanted {
-            return Err(unfit("its bytes changed on the way".into()));
+        let real_path = self.host.real_path(&paths::interpreter_path(arch));
+        let (head, sha256) = read_head_and_digest(staged.file()).map_err(io_error("read", &real_path))?;
+        if sha256 != expected {
+            return Err(unfit("its bytes changed during the transfer".into()));
         }
         binary::check_binary(&head, &self.facts.machine).map_err(|e| unfit(e.to_string()))?;
-        let ready = staged.into_program().map_err(io_error("write", &place))?;
+        let ready = staged.into_program().map_err(io_error("write", &real_path))?;
         let version = candidate::query_version(arch, &ready.exec_path()).map_err(|e| unfit(e.to_string()))?;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }
 
+    /// Moves a staged emulator to its path. The previous file is kept for rollback.
     pub(super) fn install_emulator(&mut self, arch: &'static Arch) -> Result<()> {
         let path = paths::interpreter_path(arch);
         let Some((ready, sha256, version)) = self.staged.remove(arch.target) else {
             return Ok(());
         };
-        // What was proven of the old one is not of this.
+        // The proof of the previous emulator does not hold for this one.
         if let Some(known) = self.receipt.systems.get_mut(arch.target) {
             known.proven = false;
         }
         let qemu = Some(version.to_string());
-        let made = Artifact::Interpreter { path: path.clone(), sha256, seal: None, qemu: qemu.clone() };
-        self.record_started(made, Some(arch))?;
+        let artifact = Artifact::Interpreter { path: path.clone(), sha256, seal: None, qemu: qemu.clone() };
+        self.record_started(artifact, Some(arch))?;
         self.push_undo(match self.host.keep_backup(&path)? {
             Some(previous) => Undo::RestoreEmulator(path.clone(), previous),
             None => Undo::RemoveFile(path.clone()),
@@ -79,17 +98,20 @@ impl Apply<'_> {
         self.record_done(Artifact::Interpreter { path, sha256, seal, qemu })
     }
 
-    /// Opens the emulator that is about to be registered, by the checked way, and
-    /// reads it whole.
+    /// Opens the emulator that is about to be registered, with every check of the path, and reads all of it.
     pub(super) fn open_installed(&self, arch: &Arch) -> Result<InstalledEmulator> {
         let path = paths::interpreter_path(arch);
         let mut file: File = self.host.open_trusted(&path)?;
         let (head, sha256) = read_head_and_digest(&mut file).map_err(io_error("read", &path))?;
-        let inode = FileId::from_metadata(&file.metadata().map_err(io_error("look at", &path))?);
-        let placed = |made: &Artifact| matches!(made, Artifact::Interpreter { path: at, sha256: was, .. } if *at == path && *was != sha256);
-        if self.receipt.records.iter().any(|record| placed(&record.made)) {
+        let inode = FileId::from_metadata(&file.metadata().map_err(io_error("inspect", &path))?);
+        let is_replaced = |artifact: &Artifact| matches!(artifact, Artifact::Interpreter { path: recorded_path, sha256: recorded, .. } if *recorded_path == path && *recorded != sha256);
+        if self.receipt.records.iter().any(|record| is_replaced(&record.made)) {
             let (binary, path) = (paths::emulator_name(arch), self.host.real_path(&path));
-            return Err(Error::Unfit { path, binary, why: "somebody has put another file in its place".into() });
+            return Err(Error::Unfit {
+                path,
+                binary,
+                why: "another file has replaced it since it was installed".into(),
+            });
         }
         Ok(InstalledEmulator { head, inode, sha256 })
     }

@@ -1,4 +1,4 @@
-//! Steps on the kernel's table.
+//! Steps that change the kernel's table: mount, unmount, add and remove entries.
 
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use crate::register::apply::verify;
 use crate::register::receipt::Artifact;
 
 impl Apply<'_> {
+    /// Mounts the table and checks that it can be written.
     pub(super) fn mount_table(&mut self) -> Result<()> {
         let boot = host::procfs::boot_id();
         self.record_started(Artifact::Mount { boot: boot.clone(), id: None }, None)?;
@@ -24,8 +25,8 @@ impl Apply<'_> {
         table::check_writable(self.host)
     }
 
-    /// The table, which somebody had unmounted, was mounted again just now. Only then its entries are seen: who looked
-    /// before would take them for gone.
+    /// Records that the table, which had been unmounted, was mounted again just now. The facts must have been gathered
+    /// after that mount: while the table is unmounted its entries are invisible, and their records would be dropped.
     pub fn record_remount(mut self) -> Result<()> {
         let artifact = Artifact::Mount { boot: host::procfs::boot_id(), id: self.host.mount_id(Path::new(table::DIR)) };
         self.open_receipt()?;
@@ -33,41 +34,42 @@ impl Apply<'_> {
         self.record_done(artifact)
     }
 
-    /// A mount that cannot go yet stays in the receipt, for the next time.
+    /// Unmounts the table. If that is not possible yet, the mount stays in the receipt and the next `unregister` tries again.
     pub(super) fn unmount_table(&mut self) -> Result<()> {
         if let Some(why) = self.try_unmount()? {
-            self.notes.push(format!("the mount of binfmt_misc stays: {why}; unregister all takes it away later"));
+            self.notes.push(format!("binfmt_misc stays mounted: {why}; run unregister all later to unmount it"));
             return Ok(());
         }
         self.record_removed(Undo::MountTable, |artifact| matches!(artifact, Artifact::Mount { .. }))
     }
 
-    /// Unmounts the table, or says why not: with the last mount goes every entry
-    /// that others may have made meanwhile.
+    /// Unmounts the table, or returns the reason why not. The last unmount removes all entries, including those that other
+    /// tools have added since.
     pub(super) fn try_unmount(&self) -> Result<Option<&'static str>> {
         if !table::read_table(self.host)?.is_empty() {
-            return Ok(Some("entries of others are in it"));
+            return Ok(Some("it contains entries of other tools"));
         }
         let unmounted = self.host.unmount(Path::new(table::DIR))?;
-        Ok((!unmounted).then_some("a process uses it"))
+        Ok((!unmounted).then_some("a process is using it"))
     }
 
+    /// Removes an entry, unless another entry of the same name has replaced it.
     pub(super) fn remove_entry(&mut self, name: &str) -> Result<()> {
         let Some(rule) = self.facts.table.find_entry(name).map(|entry| entry.rule.clone()) else {
             return Ok(());
         };
         if !table::remove_entry(self.host, &rule)? {
-            self.findings.push(format!("somebody else put another entry {name} in the place of ours: left as it is"));
+            self.findings.push(format!("another tool has replaced the entry {name}: left as it is"));
         }
         self.record_removed(
             Undo::AddEntry(rule),
-            |artifact| matches!(artifact, Artifact::Entry { name: artifact, .. } if artifact == name),
+            |artifact| matches!(artifact, Artifact::Entry { name: recorded, .. } if recorded == name),
         )
     }
 
-    /// Registers a rule that cannot brick the machine, and proves it. An entry of
-    /// ours that has the name goes at the last moment: in between, nothing runs
-    /// such programs, and somebody else could take the name.
+    /// Registers a rule, after checking that it cannot brick the machine, and runs a program to prove that it works. The
+    /// current entry of the same name is removed at the last moment: until the new entry exists, programs of the system do
+    /// not run, and another tool could register the name.
     pub(super) fn add_entry(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
         table::check_writable(self.host)?;
         let installed = self.open_installed(arch)?;
@@ -89,20 +91,20 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Somebody else's entry is used only if it works.
+    /// Runs a program through another tool's entry. The entry is used only if it works.
     pub(super) fn verify_foreign_entry(&mut self, arch: &'static Arch) -> Result<()> {
-        let rivals: Vec<_> = self.facts.conflicts.get(arch.target).into_iter().flatten().collect();
-        let keeps_argv0 = rivals.iter().all(|foreign| foreign.entry.rule.flags.preserve_argv0);
-        let name = rivals.first().map(|foreign| entry_name(&foreign.entry)).unwrap_or_default();
+        let conflicts: Vec<_> = self.facts.conflicts.get(arch.target).into_iter().flatten().collect();
+        let keeps_argv0 = conflicts.iter().all(|foreign| foreign.entry.rule.flags.preserve_argv0);
+        let name = conflicts.first().map(|foreign| entry_name(&foreign.entry)).unwrap_or_default();
         match verify::verify_entry(self.host, arch, &name, None, keeps_argv0) {
             Ok(()) => self.proven.push(arch.target),
             Err(Error::NotWorking { why, .. }) => {
                 return Err(Error::Conflict {
                     what: format!(
-                        "somebody else's entry {name} takes {} programs, and does not work: {why}",
+                        "another tool's entry {name} handles {} programs and does not work: {why}",
                         arch.target
                     ),
-                    hint: "--force puts ours above it and deletes nothing".into(),
+                    hint: "use --force to register above it; the existing entry is kept".into(),
                 });
             }
             Err(error) => return Err(error),

@@ -1,7 +1,7 @@
-//! Registration without a file: only the kernel's table changes.
+//! Registration without files: changes only the kernel's table.
 //!
-//! There is no receipt to write. Who was killed in the midst leaves entries that
-//! are known by their form (`Facts::fileless`), and that a restart takes away.
+//! No receipt is written. If the run is killed, its entries are recognised by their form
+//! ([`Facts::in_memory_entry`](crate::register::facts::Facts::in_memory_entry)), and a restart of the machine removes them.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,32 +17,34 @@ use crate::host::{self, FileId, Host};
 use crate::qemu::binary;
 use crate::register::apply::verify;
 
-/// An emulator in memory, and its rule.
+/// Emulator in memory with its rule.
 #[derive(Debug)]
 pub struct InMemoryEntry<'a> {
-    /// Its guest.
+    /// System of the emulator.
     pub arch: &'static Arch,
-    /// The sealed file.
+    /// Sealed file that contains the emulator.
     pub file: &'a File,
-    /// The rule, which names the open file.
+    /// Rule whose interpreter is the path of the open file.
     pub rule: Rule,
-    /// Our entry of that name, which makes room for it.
+    /// Rule of this tool's current entry of the same name, which is removed first.
     pub replaces: Option<Rule>,
 }
 
-/// Registers all of them, and sees a program of each run; or none of them.
-pub fn add_entries(host: &Host, mount: bool, emulators: &[InMemoryEntry<'_>]) -> Result<()> {
+/// Registers all entries and runs a program of each. If one fails, none stays registered.
+pub fn add_entries(host: &Host, mount: bool, entries: &[InMemoryEntry<'_>]) -> Result<()> {
     if mount {
         table::mount_table(host)?;
     }
-    // Whom an entry in memory runs is held by that entry alone: it goes with it, unless it is held here too.
+    // Only the entry holds its emulator in memory. It is opened here, so that it still exists for rollback after the entry
+    // was removed.
     let replaced: Vec<_> =
-        emulators.iter().filter_map(|one| Some((one.replaces.as_ref()?, open_running_emulator(one)))).collect();
-    let mut entered = Vec::new();
-    let done = emulators.iter().try_for_each(|one| add_entry(host, one, &mut entered));
-    if done.is_err() {
-        // One that somebody else made meanwhile may read like ours to the letter.
-        for rule in entered {
+        entries.iter().filter_map(|entry| Some((entry.replaces.as_ref()?, open_running_emulator(entry)))).collect();
+    let mut added = Vec::new();
+    let result = entries.iter().try_for_each(|entry| add_entry(host, entry, &mut added));
+    if result.is_err() {
+        // `remove_entry` cannot tell a rule of this run from an identical one that another tool registered since, so only
+        // rules that this run added are removed.
+        for rule in added {
             table::remove_entry(host, rule)?;
         }
         for (rule, emulator) in &replaced {
@@ -52,16 +54,18 @@ pub fn add_entries(host: &Host, mount: bool, emulators: &[InMemoryEntry<'_>]) ->
             host.unmount(Path::new(table::DIR))?;
         }
     }
-    done
+    result
 }
 
-/// The emulator of the entry that is to be replaced, if that is what runs these programs.
-fn open_running_emulator(one: &InMemoryEntry<'_>) -> Option<File> {
-    let ProbeResult::Ran(ProbeOutput { program: Some(program), .. }) = probe::run_direct(one.arch) else { return None };
+/// Opens the emulator that runs the system's programs now, if it is in memory.
+fn open_running_emulator(entry: &InMemoryEntry<'_>) -> Option<File> {
+    let ProbeResult::Ran(ProbeOutput { program: Some(program), .. }) = probe::run_direct(entry.arch) else {
+        return None;
+    };
     host::memfd::is_own_memfd(&program).then_some(program)
 }
 
-/// Registers what was replaced once more, unless it never went.
+/// Registers a replaced entry again, unless it was never removed.
 fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
     let is_present = table::read_table(host)?.has_entry(&String::from_utf8_lossy(rule.name.as_bytes()));
     match emulator {
@@ -72,22 +76,25 @@ fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> 
     }
 }
 
-fn add_entry<'a>(host: &Host, one: &'a InMemoryEntry<'_>, entered: &mut Vec<&'a Rule>) -> Result<()> {
-    let name = String::from_utf8_lossy(one.rule.name.as_bytes()).into_owned();
-    let broken = |why: String| Error::NotWorking { name: name.clone(), why };
-    let head = host::user_files::read_head(one.file, binary::HEAD_SIZE).map_err(|e| broken(e.to_string()))?;
-    verify::check_rule_is_safe(&one.rule, &head)?;
-    if let Some(old) = &one.replaces {
+/// Registers one entry and runs a program through it.
+fn add_entry<'a>(host: &Host, entry: &'a InMemoryEntry<'_>, added: &mut Vec<&'a Rule>) -> Result<()> {
+    let name = String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned();
+    let not_working = |why: String| Error::NotWorking { name: name.clone(), why };
+    let head = host::user_files::read_head(entry.file, binary::HEAD_SIZE).map_err(|e| not_working(e.to_string()))?;
+    verify::check_rule_is_safe(&entry.rule, &head)?;
+    if let Some(old) = &entry.replaces {
         table::remove_entry(host, old)?;
     }
-    table::add_entry(host, &one.rule)?;
-    entered.push(&one.rule);
-    let emulator = FileId::from_metadata(&one.file.metadata().map_err(|e| broken(e.to_string()))?);
-    match probe::run_in_memory(one.arch.probe().unwrap_or_default()) {
-        Ok(Some(run)) if run.program != emulator => Err(broken("another file runs the probe".into())),
+    table::add_entry(host, &entry.rule)?;
+    added.push(&entry.rule);
+    let emulator = FileId::from_metadata(&entry.file.metadata().map_err(|e| not_working(e.to_string()))?);
+    match probe::run_in_memory(entry.arch.probe().unwrap_or_default()) {
+        Ok(Some(run)) if run.program != emulator => {
+            Err(not_working("the kernel runs the probe with a file other than the verified emulator".into()))
+        }
         Ok(Some(run)) if run.status.success() => Ok(()),
-        Ok(Some(run)) => Err(broken(format!("the probe ended with {}: {}", run.status, run.complaints.trim()))),
-        Ok(None) => Err(broken("the probe ended as soon as it was started".into())),
-        Err(e) => Err(broken(format!("the probe cannot be started: {e}"))),
+        Ok(Some(run)) => Err(not_working(format!("the probe ended with {}: {}", run.status, run.complaints.trim()))),
+        Ok(None) => Err(not_working("the probe ended before it could be observed".into())),
+        Err(e) => Err(not_working(format!("the probe cannot be started: {e}"))),
     }
 }

@@ -1,5 +1,5 @@
-//! The receipt as a journal: what is about to be made is on the disk before it
-//! is made, and how it is taken back is known before it can be half made.
+//! Write-ahead journal: each change is recorded in the receipt on disk before it is made, and its undo action is known
+//! before the change can be half made.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::register::plan::Plan;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage};
 
 impl Apply<'_> {
-    /// Makes room for the receipt.
+    /// Creates the receipt and its directory, if they do not exist.
     pub(super) fn open_receipt(&mut self) -> Result<()> {
         let dir = Path::new(paths::RECEIPT_DIR);
         let above: Vec<_> = dir.ancestors().skip(1).filter(|dir| !self.host.exists(dir)).collect();
@@ -30,11 +30,11 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Writes the receipt, if it is not so already.
+    /// Writes the receipt, unless the file has this content already.
     pub(super) fn save_receipt(&mut self) -> Result<()> {
-        let nothing = self.on_disk.is_none() && self.receipt.is_empty();
-        if !nothing && self.on_disk.as_ref() != Some(&self.receipt) {
-            // Which of the two is there, if this fails, nobody knows.
+        let is_unneeded = self.on_disk.is_none() && self.receipt.is_empty();
+        if !is_unneeded && self.on_disk.as_ref() != Some(&self.receipt) {
+            // If writing fails, the file may have the old or the new content.
             self.on_disk = None;
             self.receipt.save(self.host)?;
             self.on_disk = Some(self.receipt.clone());
@@ -42,28 +42,28 @@ impl Apply<'_> {
         Ok(())
     }
 
+    /// Adds the record of a directory, without writing the receipt.
     pub(super) fn record_dir(&mut self, path: &Path) {
         let made = Artifact::Dir { path: path.to_owned() };
         self.receipt.records.push(Record { state: Stage::Done, target: None, made });
     }
 
-    /// Records that something is about to be made.
+    /// Records an artifact that is about to be made.
     pub(super) fn record_started(&mut self, made: Artifact, arch: Option<&Arch>) -> Result<()> {
         let target = arch.map(|arch| arch.target.to_owned());
         self.records_before.clone_from(&self.receipt.records);
-        self.receipt.records.push(Record { state: Stage::Begun, target, made });
+        self.receipt.records.push(Record { state: Stage::Started, target, made });
         self.save_receipt()
     }
 
-    /// What was begun is taken back like this, if it comes to that: said before
-    /// a file is written, as a write that fails may have got through; and after
-    /// what either is or is not, lest somebody else's be taken for it.
+    /// Adds an undo action for the step in progress. For file writes, call this before writing, because a failed write may
+    /// still have taken effect. For operations that either happen or do not (such as adding an entry), call it afterwards,
+    /// so that rollback never removes something that another process created.
     pub(super) fn push_undo(&mut self, undo: Undo) {
         self.undo_list.push((undo, self.records_before.clone()));
     }
 
-    /// Records that it is made, in its final form; an older record of the same
-    /// thing is no longer true.
+    /// Records that an artifact was made, in its final form. An older record of the same object is dropped.
     pub(super) fn record_done(&mut self, made: Artifact) -> Result<()> {
         let Some(mut record) = self.receipt.records.pop() else {
             return Ok(());
@@ -75,14 +75,14 @@ impl Apply<'_> {
         self.save_receipt()
     }
 
-    /// Forgets something that was taken away.
-    pub(super) fn record_removed(&mut self, undo: Undo, gone: impl Fn(&Artifact) -> bool) -> Result<()> {
+    /// Drops the records of an artifact that was removed, and adds the action that restores it.
+    pub(super) fn record_removed(&mut self, undo: Undo, is_removed: impl Fn(&Artifact) -> bool) -> Result<()> {
         self.undo_list.push((undo, self.receipt.records.clone()));
-        self.receipt.records.retain(|record| !gone(&record.made));
+        self.receipt.records.retain(|record| !is_removed(&record.made));
         self.save_receipt()
     }
 
-    /// Writes down which systems are registered now.
+    /// Records which systems are registered now.
     pub(super) fn record_systems(&mut self, plan: &Plan) -> Result<()> {
         for system_plan in &plan.systems {
             let target = system_plan.arch.target;
@@ -102,12 +102,12 @@ impl Apply<'_> {
         if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() }
     }
 
-    /// Nothing of ours is left but the receipt and directories: they go too.
+    /// Removes the receipt and the recorded directories, when nothing else is left.
     pub(super) fn close_receipt(&mut self) -> Result<()> {
         let dirs: Vec<_> = self.receipt.records.drain(..).filter_map(|record| record.made.into_dir()).collect();
-        let receipts = Path::new(paths::RECEIPT_DIR);
-        Receipt::remove(self.host, dirs.iter().any(|dir| dir == receipts))?;
-        for dir in dirs.iter().rev().filter(|dir| *dir != receipts) {
+        let receipt_dir = Path::new(paths::RECEIPT_DIR);
+        Receipt::remove(self.host, dirs.iter().any(|dir| dir == receipt_dir))?;
+        for dir in dirs.iter().rev().filter(|dir| *dir != receipt_dir) {
             self.host.remove_dir(dir)?;
         }
         Ok(())

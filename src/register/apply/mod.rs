@@ -1,10 +1,8 @@
-//! Does the steps of a plan: the only part that changes a machine.
+//! Application of plans: runs the steps of a plan. This is the only module that changes a machine.
 //!
-//! Every change is in the receipt before it is made. If a registration fails,
-//! what was done is undone, newest first; an undo that fails goes on with the
-//! rest and reports all.
+//! Every change is recorded in the receipt before it is made. If a registration fails, the completed steps are undone,
+//! newest first. If an undo action fails, the remaining ones still run, and every failure is reported.
 
-pub mod download;
 pub mod emulator;
 pub mod entries;
 pub mod files;
@@ -34,7 +32,7 @@ use crate::sha256::Sha256;
 use crate::register::apply::rollback::Undo;
 use crate::ui::Ui;
 
-/// A change that is under way.
+/// Running command that changes the machine.
 #[derive(Debug)]
 pub struct Apply<'a> {
     host: &'a Host,
@@ -42,37 +40,37 @@ pub struct Apply<'a> {
     facts: Facts,
     network: Network,
     receipt: Receipt,
-    /// The receipt as it was last read or written.
+    /// Receipt as it was last read or written; `None` if no file exists or its content is unknown.
     on_disk: Option<Receipt>,
-    /// Its records as they were before what is being made was begun.
+    /// Records of the receipt before the step in progress.
     records_before: Vec<Record>,
-    /// Emulators that are complete but have not got their names yet.
+    /// Verified emulators in temporary files, by target.
     staged: BTreeMap<&'static str, (StagedProgram, Sha256, QemuVersion)>,
-    /// Those that came from elsewhere than was planned: their release, and from where.
+    /// Releases and URLs of emulators that came from another source than planned, by target.
     fallback_sources: BTreeMap<&'static str, (QemuVersion, String)>,
-    /// How to take back what was done, each with the records as they were before.
+    /// Undo actions of the completed steps, each with the records from before the step.
     undo_list: Vec<(Undo, Vec<Record>)>,
-    /// What the user should know at the end.
+    /// Facts that the user should know at the end.
     notes: Vec<String>,
-    /// What is not as it should be.
+    /// Problems that the command does not repair.
     findings: Vec<String>,
-    /// Systems whose programs were seen running.
+    /// Targets of the systems for which a program ran.
     proven: Vec<&'static str>,
 }
 
-/// What came of a plan.
+/// Result of applying a plan.
 #[derive(Debug)]
 pub struct ApplyResult {
-    /// The receipt as it is now.
+    /// Receipt after the command.
     pub receipt: Receipt,
-    /// Things worth knowing.
+    /// Facts that the user should know.
     pub notes: Vec<String>,
-    /// Things that are not as they should be.
+    /// Problems that the command does not repair.
     pub findings: Vec<String>,
 }
 
 impl<'a> Apply<'a> {
-    /// Prepares to change `host`, which is locked and was just looked at.
+    /// Prepares to change `host`. The caller holds the lock, and gathered `facts` under it.
     pub fn new(host: &'a Host, ui: &'a Ui, facts: Facts, network: Network) -> Self {
         Self {
             receipt: facts.receipt.clone(),
@@ -91,16 +89,16 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// Does all steps, or none of them.
+    /// Runs all steps. If one fails, the completed ones are undone.
     pub fn register(mut self, plan: &Plan) -> Result<ApplyResult> {
-        // Asked before anything is downloaded.
+        // Checked before anything is downloaded.
         let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
         if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
             table::check_writable(self.host)?;
         }
         self.check_trust(plan)?;
         let attempt = self.open_receipt().and_then(|()| {
-            // The daemon last of all: what it was told cannot be taken back.
+            // The daemon is restarted after everything else, because a restart cannot be undone.
             let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartNixDaemon);
             steps.try_for_each(|step| {
                 self.check_interrupted()?;
@@ -117,16 +115,17 @@ impl<'a> Apply<'a> {
             }
             Err(error) => {
                 self.roll_back();
-                // Ctrl-C reaches probes and emulators too: their end is not the cause.
+                // Ctrl-C also ends probes and emulators. Their failure is then not the cause.
                 self.check_interrupted()?;
                 Err(error)
             }
         }
     }
 
-    /// Does every step it can. The first error is returned, after the rest was done.
+    /// Runs every step that is possible. After a failure the remaining steps still run. The first error is returned; the
+    /// others are printed as warnings.
     pub fn unregister(mut self, plan: &Plan) -> Result<ApplyResult> {
-        // An emulator in memory is in no receipt, and where it is there may be no place for one.
+        // Entries in memory have no receipt, and a container may have no directory for one.
         if self.on_disk.is_some() || !self.receipt.is_empty() {
             self.open_receipt()?;
         }
@@ -143,13 +142,14 @@ impl<'a> Apply<'a> {
         first.map_or_else(|| Ok(self.finish()), Err)
     }
 
-    /// An undo goes on to its end, which is near; a registration asks here.
+    /// Fails if a signal asked the process to end. Only a registration checks this: an undo takes little time and runs to
+    /// its end.
     pub(super) fn check_interrupted(&self) -> Result<()> {
         self.host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     }
 
     fn run_step(&mut self, step: &Step) -> Result<()> {
-        // A daemon that does not run is not restarted: that step speaks afterwards.
+        // The restart of the daemon prints a note afterwards instead, because the daemon may not be running.
         if *step != Step::RestartNixDaemon {
             self.ui.print_step(step.verb(), step);
         }
@@ -175,15 +175,15 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// Nobody but root may be able to change what root will run, or what Nix and
-    /// the next boot read. Each write finds that out by itself, but too late.
+    /// Checks that only root can change the files that root will run, and the files that Nix and the next boot will read.
+    /// Each write makes the same check, but only after earlier steps were done.
     fn check_trust(&self, plan: &Plan) -> Result<()> {
-        let homes = [paths::EMULATOR_DIR, paths::RECEIPT_DIR].map(|home| Path::new(home).join("x"));
+        let own_dirs = [paths::EMULATOR_DIR, paths::RECEIPT_DIR].map(|dir| Path::new(dir).join("x"));
         let written = plan.steps.iter().filter_map(|step| match step {
             Step::MakeDir(path) | Step::WriteFile { path, .. } | Step::AddInclude(path) => Some(path),
             _ => None,
         });
-        for path in homes.iter().chain(written) {
+        for path in own_dirs.iter().chain(written) {
             if let Some(why) = self.host.check_creation_trust(path)? {
                 return Err(why.into());
             }
@@ -191,6 +191,7 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
+    /// Restarts the nix-daemon and notes the result.
     fn restart_daemon(&mut self) {
         match daemon::restart_daemon(self.host) {
             DaemonRestart::NotRunning => {}
@@ -205,7 +206,7 @@ impl<'a> Apply<'a> {
     }
 }
 
-/// The errors of a step that leave nothing behind need no words of their own.
+/// Adds the action and the path to an I/O error.
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |e| Error::io(what, path, e)
 }

@@ -1,4 +1,4 @@
-//! Taking back the steps of a registration that failed, newest first.
+//! Rollback: undoes the completed steps of a failed registration, newest first.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,37 +11,39 @@ use crate::binfmt::table::is_same_rule;
 use crate::error::{Error, Result};
 use crate::host::Backup;
 
-/// How to take back one step. Each is right, too, if the step came to nothing.
+/// Action that undoes one step. Each action is also correct if the step had no effect.
 #[derive(Debug)]
 pub(super) enum Undo {
+    /// Remove a directory, if it is empty.
     RemoveDir(PathBuf),
+    /// Remove a file.
     RemoveFile(PathBuf),
-    /// Give an earlier emulator its name back.
+    /// Move the previous emulator back to its path.
     RestoreEmulator(PathBuf, Backup),
-    /// Write an earlier content.
+    /// Write the previous content of a file.
     WriteFile(PathBuf, Vec<u8>),
-    /// Take our line out of a nix.conf.
-    RemoveInclude {
-        path: PathBuf,
-        newline_added: bool,
-        created: bool,
-    },
+    /// Remove the `!include` line from a nix.conf.
+    RemoveInclude { path: PathBuf, newline_added: bool, created: bool },
+    /// Remove an entry with this rule.
     RemoveEntry(Rule),
+    /// Register this rule again, unless an entry has it.
     AddEntry(Rule),
+    /// Mount the table.
     MountTable,
+    /// Unmount the table, if it contains no entry.
     UnmountTable,
 }
 
 impl Apply<'_> {
-    /// Takes everything back. What cannot be taken back is reported and stays
-    /// in the receipt, so that `unregister` can try again.
+    /// Undoes every completed step. A step that cannot be undone is reported and stays in the receipt, so that `unregister`
+    /// can try again.
     pub(super) fn roll_back(&mut self) {
         let mut complete = true;
         self.staged.clear();
         self.receipt.systems.clone_from(&self.facts.receipt.systems);
-        let first = self.undo_list.first().map(|(_, before)| before.clone());
-        // An entry is put in again once its emulator is back in its place: the
-        // kernel opens that there and then (flag F).
+        let initial_records = self.undo_list.first().map(|(_, before)| before.clone());
+        // Entries are registered again only after their emulators are back at their paths, because the kernel opens the
+        // interpreter at registration (flag F).
         let (entries, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.undo_list).into_iter().partition(|(undo, _)| matches!(undo, Undo::AddEntry(_)));
         for (undo, before) in rest.into_iter().rev().chain(entries.into_iter().rev()) {
@@ -56,18 +58,18 @@ impl Apply<'_> {
             }
         }
         if complete {
-            self.receipt.records = first.unwrap_or_else(|| std::mem::take(&mut self.receipt.records));
+            self.receipt.records = initial_records.unwrap_or_else(|| std::mem::take(&mut self.receipt.records));
             self.drop_started_records();
         }
-        let written = if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() };
-        match written {
-            Ok(()) if complete => self.ui.print_note("nothing was changed: what had been done was undone"),
+        let saved = if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() };
+        match saved {
+            Ok(()) if complete => self.ui.print_note("nothing was changed: all completed steps were undone"),
             Ok(()) => self.ui.print_warning("not everything could be undone; run: binfmt-nix unregister all"),
             Err(error) => self.ui.print_warning(&format!("while undoing: {error}")),
         }
     }
 
-    /// The step that failed never came to its end.
+    /// Drops the record of the step that failed.
     fn drop_started_records(&mut self) {
         self.receipt.records.retain(|record| record.state == crate::register::receipt::Stage::Done);
     }

@@ -1,4 +1,4 @@
-//! Before and after an entry: that it cannot brick the machine, and that it works.
+//! Verification of entries: before registration, that a rule cannot brick the machine; after it, that the entry works.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,33 +13,31 @@ use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
 use crate::paths;
 use crate::sha256::Sha256;
 
-/// The `internal` subcommand that enters a chroot and becomes the probe.
+/// Name of the `internal` subcommand that enters a chroot and executes the probe.
 pub const EXEC_IN_CHROOT: &str = "chroot-exec";
 
-/// Evaluates the rule, as the kernel will, against the interpreter and against
-/// what this machine runs by itself: a match would make the kernel start the
-/// interpreter to start the interpreter (ELOOP), for every program.
+/// Evaluates the rule, as the kernel does, against the interpreter and against native programs of this machine. A match
+/// would make the kernel start the interpreter to start the interpreter (ELOOP), for every program.
 pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let bricking = |what: &str| Error::RuleBreaksHost { name: name.clone(), what: what.to_owned() };
+    let breaks_host = |what: &str| Error::RuleBreaksHost { name: name.clone(), what: what.to_owned() };
     if rule.matches(interpreter_head) {
-        return Err(bricking("the interpreter itself"));
+        return Err(breaks_host("the interpreter itself"));
     }
-    let natives = [("/proc/self/exe", "this very program"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
+    let natives = [("/proc/self/exe", "binfmt-nix itself"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
     for (path, what) in natives {
         let head = host::user_files::read_path_head(Path::new(path), binfmt_magic::WINDOW as u64);
         if head.is_ok_and(|head| rule.matches(&head)) {
-            return Err(bricking(what));
+            return Err(breaks_host(what));
         }
     }
     Ok(())
 }
 
-/// Runs a program of `arch` in an empty chroot. Whatever fails, the caller takes the entry out again.
+/// Runs a program of `arch` in an empty chroot. After any error the caller removes the entry.
 ///
-/// The helper that enters the chroot is this program, so that a native program
-/// is executed too; the process that started it stays as it is, and can remove
-/// the entry even if nothing can be executed any more.
+/// The helper that enters the chroot is this program, so a native program is executed too. The calling process executes
+/// nothing itself, so it can remove the entry even if no program can be executed any more.
 pub(super) fn verify_entry(
     host: &Host,
     arch: &'static Arch,
@@ -47,16 +45,16 @@ pub(super) fn verify_entry(
     emulator: Option<(FileId, Sha256)>,
     keeps_argv0: bool,
 ) -> Result<()> {
-    let broken = |why: String| Error::NotWorking { name: name.to_owned(), why };
-    let probe = arch.probe().ok_or_else(|| broken("there is no probe for it".into()))?;
+    let not_working = |why: String| Error::NotWorking { name: name.to_owned(), why };
+    let probe = arch.probe().ok_or_else(|| not_working("binfmt-nix has no probe for this system".into()))?;
     let dir = make_probe_root(host, probe)?;
     let result = verify_probe_run(&host.real_path(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
-    result.map_err(|e| broken(e.to_string()))
+    result.map_err(|e| not_working(e.to_string()))
 }
 
-/// A new directory with nothing but the probe, below a directory of ours: /tmp
-/// may be mounted noexec.
+/// Creates a directory that contains only the probe. It is below one of this tool's directories, because /tmp may be
+/// mounted noexec.
 fn make_probe_root(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     let parents = [paths::EMULATOR_DIR, paths::RECEIPT_DIR].map(Path::new);
     let parent = parents.iter().find(|parent| host.exists(parent)).unwrap_or(&parents[0]);
@@ -77,43 +75,43 @@ fn make_probe_root(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     }
 }
 
-/// Why a new entry does not work.
+/// Reason why an entry does not work.
 #[derive(Debug, thiserror::Error)]
 enum ProbeError {
-    /// This program cannot be started again.
+    /// This program could not be started as a native program.
     #[error("a native program cannot be started any more: {0}")]
     Native(io::Error),
-    /// The kernel does not start the probe.
+    /// The kernel refused to execute the probe.
     #[error("the probe cannot be started: {0}")]
     Refused(io::Error),
-    /// The probe ended, or could not be tried.
+    /// The probe failed, or could not be run.
     #[error("{0}")]
     Ended(String),
-    /// The emulator gives another name to the program.
-    #[error("the probe was given argv[0] {0:?} instead of {PROBE_ARGV0:?}")]
+    /// The emulator passed another argv[0] to the program.
+    #[error("the probe received argv[0] {0:?} instead of {PROBE_ARGV0:?}")]
     Argv0(String),
-    /// Another emulator runs.
-    #[error("the kernel runs the probe with another file than the one that was verified")]
+    /// The kernel started another file than the verified emulator.
+    #[error("the kernel runs the probe with a file other than the verified emulator")]
     OtherFile,
-    /// The process cannot be looked at.
-    #[error("the probe cannot be watched: {0}")]
+    /// The process of the probe cannot be inspected.
+    #[error("the probe cannot be observed: {0}")]
     Watch(#[from] io::Error),
 }
 
-/// Starts the probe, and compares what it is run by with what was verified.
+/// Starts the probe, and compares the file that the kernel runs it with to the verified emulator.
 fn verify_probe_run(
-    room: &Path,
+    root: &Path,
     emulator: Option<(FileId, Sha256)>,
     keeps_argv0: bool,
 ) -> std::result::Result<(), ProbeError> {
-    let words = [
+    let args = [
         OsStr::new(INTERNAL),
         OsStr::new(EXEC_IN_CHROOT),
-        room.as_os_str(),
+        root.as_os_str(),
         OsStr::new("/probe"),
         OsStr::new(PROBE_ARGV0),
     ];
-    let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &words, None);
+    let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &args, None);
     let child = started.map_err(ProbeError::Native)?;
     let output = match probe::finish_probe(child)? {
         ProbeResult::Ran(output) => output,
@@ -128,7 +126,7 @@ fn verify_probe_run(
             let inode = FileId::from_metadata(&running.metadata()?);
             inode == expected && Sha256::of_reader(&mut running)? == sha256
         }
-        // Somebody else's entry: there is nothing to compare with.
+        // The emulator of another tool's entry was not verified, so it is not compared.
         (_, None) => true,
         (None, Some(_)) => false,
     };

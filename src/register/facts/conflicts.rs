@@ -1,4 +1,4 @@
-//! Entries of others that take a system's programs.
+//! Entries of other tools that the kernel picks for a system's programs.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,26 +12,26 @@ use crate::host::Host;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{self, CandidateError};
 
-/// An entry that the kernel picks and that is not ours.
+/// An entry of another tool that the kernel picks before an entry of this tool.
 #[derive(Debug)]
 pub struct ConflictingEntry {
-    /// The entry.
+    /// The entry as the kernel shows it.
     pub entry: Entry,
-    /// Its interpreter's release, or why we would not use that ourselves.
+    /// Release of its interpreter, or the reason why this tool would not use that interpreter itself.
     pub verdict: Result<QemuVersion, CandidateError>,
 }
 
 impl ConflictingEntry {
-    /// The path of its interpreter.
+    /// Path of the entry's interpreter.
     pub fn interpreter(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.entry.rule.interpreter))
     }
 }
 
-/// The entries of others that win for at least one kind of program of `arch`.
+/// Lists the entries of other tools that the kernel picks for at least one kind of program of `arch`.
 pub(super) fn find_conflicts(facts: &Facts, arch: &'static Arch) -> Vec<ConflictingEntry> {
     let mut names: Vec<String> = Vec::new();
-    let mut rivals = Vec::new();
+    let mut conflicts = Vec::new();
     for head in arch.headers() {
         let Some(entry) = facts.table.matching_entry(&head) else {
             continue;
@@ -42,10 +42,10 @@ pub(super) fn find_conflicts(facts: &Facts, arch: &'static Arch) -> Vec<Conflict
         }
         names.push(name);
         let path = Path::new(OsStr::from_bytes(&entry.rule.interpreter));
-        // The kernel's paths are real ones, whatever `--root` says.
+        // A path in the kernel's table is a path on the running system, even with `--root`.
         let verdict = candidate::validate_candidate(&Host::live(), arch, &facts.machine, path).map(|fit| fit.version);
         let entry = entry.clone();
-        rivals.push(ConflictingEntry { entry, verdict });
+        conflicts.push(ConflictingEntry { entry, verdict });
     }
-    rivals
+    conflicts
 }

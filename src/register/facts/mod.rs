@@ -1,6 +1,7 @@
-//! Everything a command needs to know of the machine, read once, as plain data.
+//! Facts: everything that a command needs to know about the machine, read once, as plain data.
 //!
-//! Looking changes nothing: `--dry-run` and `status` stop after it.
+//! Gathering facts changes nothing. `status` and `--dry-run` make no changes because they never reach
+//! [`apply`](super::apply).
 
 pub mod conflicts;
 pub mod owner;
@@ -35,57 +36,58 @@ use crate::sha256::Sha256;
 
 pub use crate::binfmt::native::NativeSupport;
 
-/// A look at the machine.
+/// State of the machine when the command started.
 #[derive(Debug)]
 pub struct Facts {
     root: PathBuf,
-    /// `uname -m`.
+    /// Machine name of the host, as `uname -m` prints it.
     pub machine: String,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
-    /// Not the machine's own user namespace: entries are seen in this one alone.
+    /// Whether this is a user namespace other than the machine's initial one. Entries are visible only in their own
+    /// user namespace.
     pub in_user_namespace: bool,
-    /// The kernel's table.
+    /// Entries that the kernel holds.
     pub table: Table,
-    /// What was made here before, as far as it still is there.
+    /// Receipt of earlier runs, without the artifacts that no longer exist.
     pub receipt: Receipt,
     record_states: Vec<RecordState>,
-    /// Our entries in whose place others put their own.
+    /// Records of entries of this tool whose names another tool's entries have now.
     pub replaced_records: Vec<Record>,
-    /// Digests of the files we may want to write, where they exist; none for
-    /// what is no plain file.
+    /// Digests of the existing files among those that a plan may write, by path. The digest is `None` if the path is
+    /// not a regular file.
     pub files: BTreeMap<PathBuf, Option<Sha256>>,
-    /// Directories we may need that do not exist.
+    /// Directories that a plan may need and that do not exist.
     pub missing_dirs: BTreeSet<PathBuf>,
-    /// What registers entries at boot.
+    /// Boot rules, and the programs that read them.
     pub boot: Boot,
-    /// Nix and its configuration.
+    /// State of Nix and of its configuration.
     pub nix: Nix,
-    /// Targets among those asked for that the host runs by itself, or may.
+    /// Requested systems that the host runs natively, or for which that is unknown, by target.
     pub native_systems: BTreeMap<&'static str, NativeSupport>,
-    /// Entries of others that the kernel picks before ours, by target.
+    /// Entries of other tools that the kernel picks before an entry of this tool, by target.
     pub conflicts: BTreeMap<&'static str, Vec<ConflictingEntry>>,
-    /// Emulators that are on this machine, by target.
+    /// Emulators found on this machine, by target.
     pub available: BTreeMap<&'static str, AvailableEmulators>,
-    /// The source of emulators, resolved; none if no emulator is needed.
+    /// Resolved source of emulators; `None` if no emulator is needed.
     pub supply: Option<ResolvedSource>,
-    /// What the user should know of how they were looked at.
+    /// Notes for the user about the search for emulators.
     pub notes: Vec<String>,
 }
 
 impl Facts {
-    /// Looks at everything that concerns `systems`. With a source, also at the
-    /// emulators that it may mean.
+    /// Reads everything that concerns `systems`. With a source, also searches for the emulators that the source may
+    /// provide.
     pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
         let (machine, kernel) = kernel_release();
         let table = table::read_table(host)?;
         let mut receipt = match Receipt::load(host)? {
             Some(receipt) => receipt,
-            // The files of a container are not those that the machine's entries name.
+            // Entries of the machine name the machine's files, which are not the files of this container.
             None if container::is_app_container(host) => Receipt::default(),
             None => recover::rebuild_receipt(host, &table)?,
         };
-        let (now, replaced) = receipt_state::reconcile(host, &mut receipt, &table)?;
+        let (record_states, replaced_records) = receipt_state::reconcile(host, &mut receipt, &table)?;
         let mut facts = Self {
             root: host.real_path(Path::new("/")),
             files: BTreeMap::new(),
@@ -102,26 +104,26 @@ impl Facts {
             kernel,
             table,
             receipt,
-            record_states: now,
-            replaced_records: replaced,
+            record_states,
+            replaced_records,
         };
         facts.hash_files(host, systems)?;
         for arch in systems {
             facts.conflicts.insert(arch.target, conflicts::find_conflicts(&facts, arch));
         }
         if let Some(supply) = supply {
-            facts.look_for_emulators(host, systems, &supply)?;
+            facts.find_emulators(host, systems, &supply)?;
             facts.supply = Some(supply);
         }
         Ok(facts)
     }
 
-    /// The records and what became of each, oldest first.
+    /// Returns the records with their current states, oldest first.
     pub fn records(&self) -> impl Iterator<Item = (&Record, &RecordState)> {
         self.receipt.records.iter().zip(&self.record_states)
     }
 
-    /// Is this file one that we made, and as we left it?
+    /// Whether the receipt records this file and its content is unchanged.
     pub fn is_unmodified(&self, file: &Path) -> bool {
         self.records().any(|(record, now)| match &record.made {
             Artifact::File { path, .. } | Artifact::Interpreter { path, .. } => {
@@ -131,7 +133,8 @@ impl Facts {
         })
     }
 
-    /// The release of our emulator for a system, as it is in its place now.
+    /// Release of the emulator that this tool installed for a system and that is still unchanged. Without such a record,
+    /// the release that the receipt names for the system.
     pub fn installed_version(&self, arch: &Arch) -> Option<&str> {
         let recorded = self.records().find_map(|(record, now)| match &record.made {
             Artifact::Interpreter { path, qemu, .. }
@@ -144,30 +147,30 @@ impl Facts {
         recorded.or_else(|| self.receipt.systems.get(arch.target).map(|system| system.qemu.as_str()))
     }
 
-    /// Names of our entries in the kernel's table.
+    /// Names of the entries in the kernel's table that this tool made.
     pub fn our_entries(&self) -> impl Iterator<Item = String> {
-        let fileless = Arch::ALL.iter().filter_map(|arch| self.in_memory_entry(arch)).map(entry_name);
+        let in_memory = Arch::ALL.iter().filter_map(|arch| self.in_memory_entry(arch)).map(entry_name);
         let recorded = self.records().filter_map(|(record, now)| match &record.made {
             Artifact::Entry { name, .. } if *now == RecordState::Unchanged => Some(name.clone()),
             _ => None,
         });
-        recorded.chain(fileless)
+        recorded.chain(in_memory)
     }
 
-    /// Our entry of an emulator in memory, which no receipt knows: its name and
-    /// rule are ours to the letter, and so is its interpreter.
+    /// Entry of this tool with an emulator in memory. No receipt records such an entry. It is recognised by its name,
+    /// its pattern and the form of its interpreter path, all of which must be exactly as this tool writes them.
     pub fn in_memory_entry(&self, arch: &Arch) -> Option<&Entry> {
         let entry = self.table.find_entry(&in_memory_entry_name(arch))?;
-        let is_ours = is_in_memory_path(&entry.rule.interpreter);
-        (is_ours && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
+        let has_own_path = is_in_memory_path(&entry.rule.interpreter);
+        (has_own_path && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
     }
 
-    /// The same, if a `register --watch` made it.
+    /// Entry with an emulator in memory, if `register --watch` made it.
     pub fn watched_entry(&self, arch: &Arch) -> Option<&Entry> {
         self.in_memory_entry(arch).filter(|entry| entry.rule.interpreter.starts_with(WATCHED_FD_DIR.as_bytes()))
     }
 
-    /// Our entry for one system.
+    /// Entry in the kernel's table that the receipt records for one system.
     pub fn our_entry(&self, arch: &Arch) -> Option<&Entry> {
         self.records().find_map(|(record, now)| match &record.made {
             Artifact::Entry { name, .. }
@@ -179,24 +182,25 @@ impl Facts {
         })
     }
 
-    /// Where a logical path really is.
+    /// Path below the root prefix for a logical path.
     pub fn real_path(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Emulators are large: one that the receipt vouches for is not read again.
+    /// Hashes the files that a plan may write. The digest of an unchanged file comes from the receipt, because emulators
+    /// are large.
     fn hash_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
         let own = std::iter::once(PathBuf::from(paths::NIX_OWN_CONF));
         let boot = systems.iter().map(|arch| paths::boot_rule(arch));
         let interpreters = systems.iter().map(|arch| paths::interpreter_path(arch));
         for path in own.chain(boot).chain(interpreters) {
-            let vouched = self.records().find_map(|(record, now)| match &record.made {
+            let recorded = self.records().find_map(|(record, now)| match &record.made {
                 Artifact::File { path: made, sha256 } | Artifact::Interpreter { path: made, sha256, .. } => {
                     (*made == path && *now == RecordState::Unchanged).then_some(*sha256)
                 }
                 _ => None,
             });
-            let found = match vouched {
+            let found = match recorded {
                 Some(sum) => Some(Some(sum)),
                 None if host.is_regular_file(&path) => host.fingerprint(&path)?.map(|(sum, _)| Some(sum)),
                 None => host.exists(&path).then_some(None),
@@ -206,27 +210,27 @@ impl Facts {
         Ok(())
     }
 
-    fn look_for_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &ResolvedSource) -> Result<()> {
+    fn find_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &ResolvedSource) -> Result<()> {
         let foreign = systems.iter().filter(|arch| !self.native_systems.contains_key(arch.target));
         let wanted: Vec<_> = foreign.map(|arch| self.wanted(arch)).collect();
-        let looked = supply.find_available(host, &wanted)?;
-        self.available = looked.available;
-        self.notes.extend(looked.notes);
+        let search = supply.find_available(host, &wanted)?;
+        self.available = search.available;
+        self.notes.extend(search.notes);
         Ok(())
     }
 
-    /// What is known of a system's emulators before they are looked for.
+    /// Describes what is known about a system's emulators before the search for them.
     pub fn wanted(&self, arch: &'static Arch) -> SystemRequest {
         let path = paths::interpreter_path(arch);
-        let rivals = self.conflicts.get(arch.target).into_iter().flatten();
+        let conflicts = self.conflicts.get(arch.target).into_iter().flatten();
         SystemRequest {
             arch,
             installed: self.installed_release(arch, &path),
-            interpreters: rivals.map(|rival| rival.interpreter().to_owned()).collect(),
+            interpreters: conflicts.map(|conflict| conflict.interpreter().to_owned()).collect(),
         }
     }
 
-    /// The release of what is in the emulator's place, if we put it there or the catalogue knows it.
+    /// Release of the file at the emulator's path, if this tool installed it or the catalogue contains its digest.
     fn installed_release(&self, arch: &Arch, path: &Path) -> Option<QemuVersion> {
         let sum = (*self.files.get(path)?)?;
         if self.is_unmodified(path) {
@@ -241,13 +245,13 @@ impl Facts {
     }
 }
 
-/// The package of the catalogue with exactly this emulator.
+/// Finds the package of the catalogue that contains exactly this emulator.
 pub fn find_package_of(machine: &str, arch: &Arch, sum: Sha256) -> Option<&'static Package> {
-    let has_it = |package: &&Package| package.find_member(arch.target).is_some_and(|member| member.sha256 == sum);
-    Catalog::embedded().ok()?.packages_for(machine).find(has_it)
+    let contains = |package: &&Package| package.find_member(arch.target).is_some_and(|member| member.sha256 == sum);
+    Catalog::embedded().ok()?.packages_for(machine).find(contains)
 }
 
-/// The name of an entry of an emulator in memory.
+/// Name of an entry whose emulator is in memory.
 pub fn in_memory_entry_name(arch: &Arch) -> String {
     format!("binfmt-nix-{}", arch.target)
 }

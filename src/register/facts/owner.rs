@@ -1,4 +1,4 @@
-//! Which tool made an entry.
+//! Owner of an entry: the tool that registered it.
 
 use std::fmt;
 
@@ -8,25 +8,27 @@ use serde::Serialize;
 use super::Facts;
 use crate::binfmt::table::entry_name;
 
-/// Who made an entry.
+/// Tool that registered an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Owner {
-    /// This tool, on this machine.
+    /// binfmt-nix, on this machine.
     BinfmtNix,
     /// Another tool.
-    Others,
+    #[serde(rename = "others")]
+    OtherTool,
     /// No entry exists.
-    Nobody,
+    #[serde(rename = "nobody")]
+    Missing,
 }
 
-/// The maker of an entry.
+/// Determines which tool registered an entry.
 pub fn owner_of(facts: &Facts, entry: Option<&Entry>) -> Owner {
     match entry.map(entry_name) {
-        None => Owner::Nobody,
-        Some(name) if facts.our_entries().any(|ours| ours == name) => Owner::BinfmtNix,
-        Some(_) => Owner::Others,
+        None => Owner::Missing,
+        Some(name) if facts.our_entries().any(|own_name| own_name == name) => Owner::BinfmtNix,
+        Some(_) => Owner::OtherTool,
     }
 }
 
@@ -34,8 +36,8 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BinfmtNix => "binfmt-nix",
-            Self::Others => "others",
-            Self::Nobody => "nobody",
+            Self::OtherTool => "others",
+            Self::Missing => "nobody",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What became of the things that the receipt says we made.
+//! State of recorded artifacts: compares each record of the receipt with the machine.
 
 use std::path::Path;
 
@@ -9,36 +9,35 @@ use crate::host::{self, FileStamp, Host};
 use crate::nix::conf;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage};
 
-/// The ways a thing can be now: they decide what undoing it means.
+/// Current state of a recorded artifact. It decides how the artifact is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordState {
-    /// As we left it: may be taken away.
+    /// The artifact is as this tool left it. Undo removes it.
     Unchanged,
-    /// Not there: nothing to do.
+    /// The artifact does not exist. Undo has nothing to do.
     Missing,
-    /// Changed by somebody else, who keeps it.
+    /// The artifact was changed after this tool made it. Undo keeps it.
     Modified,
 }
 
-/// Compares the receipt with the machine and brings it up to date: what was
-/// begun and is there is done, what is gone is forgotten. Returns what became of
-/// each record that is left; and those of entries whose name another one has:
-/// the kernel changes no entry, so that ours is gone.
+/// Compares the receipt with the machine and updates the receipt. A started record whose artifact exists becomes done.
+/// A record whose artifact is missing is dropped.
+///
+/// Returns the states of the remaining records, and the records of entries that another entry of the same name has
+/// replaced. The kernel never changes an entry in place, so an entry of that name with another rule means that this
+/// tool's entry was removed.
 pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<(Vec<RecordState>, Vec<Record>)> {
     let (mut reconciled, mut replaced) = (Vec::new(), Vec::new());
     for record in std::mem::take(&mut receipt.records) {
         match record_state(host, &record.made, table)? {
             RecordState::Modified if is_known_entry(&record.made, table) => replaced.push(record),
-            states => reconciled.push((record, states)),
+            state => reconciled.push((record, state)),
         }
     }
-    let unchanged: Vec<Artifact> = reconciled
-        .iter()
-        .filter(|(_, states)| *states == RecordState::Unchanged)
-        .map(|(r, _)| r.made.clone())
-        .collect();
-    // An interrupted replacement leaves two records of one thing: one is true.
-    reconciled.retain(|(record, states)| match states {
+    let unchanged: Vec<Artifact> =
+        reconciled.iter().filter(|(_, state)| *state == RecordState::Unchanged).map(|(r, _)| r.made.clone()).collect();
+    // An interrupted replacement leaves two records of one artifact. Only the one that matches is kept.
+    reconciled.retain(|(record, state)| match state {
         RecordState::Unchanged => true,
         RecordState::Missing => false,
         RecordState::Modified => !unchanged.iter().any(|made| made.is_same_object(&record.made)),
@@ -55,7 +54,7 @@ pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Re
 }
 
 fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordState> {
-    // A link or a directory in the place of our file is somebody else's.
+    // A link or a directory at the path of a recorded file was not made by this tool.
     match (made, made.path()) {
         (Artifact::Dir { .. }, _) | (_, None) => {}
         (_, Some(path)) if host.exists(path) && !host.is_regular_file(path) => return Ok(RecordState::Modified),
@@ -79,8 +78,8 @@ fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordSta
             Some(text) if conf::has_include(&text, conf::OWN_FILE_NAME) => RecordState::Unchanged,
             _ => RecordState::Missing,
         },
-        // A mount that is not the very one we made is somebody else's.
-        // Nobody had mounted it when ours was begun.
+        // A mount with another ID was not made by this tool. A record without an ID was written just before the mount,
+        // when no table was mounted, so any mount of this boot matches it.
         Artifact::Mount { boot, id } => match host.mount_id(Path::new(table::DIR)) {
             Some(found) if host::procfs::boot_id() == *boot && id.as_ref().is_none_or(|id| *id == found) => {
                 RecordState::Unchanged
@@ -91,15 +90,15 @@ fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordSta
     })
 }
 
-/// An entry of that name is there, and is one that we understand.
+/// Whether an entry of that name exists and could be parsed.
 fn is_known_entry(made: &Artifact, table: &Table) -> bool {
     matches!(made, Artifact::Entry { name, .. } if table.find_entry(name).is_some())
 }
 
 fn entry_state(name: &str, line: &str, table: &Table) -> RecordState {
-    let wanted = binfmt_magic::Rule::parse(line.as_bytes());
-    match (table.find_entry(name), wanted) {
-        (Some(found), Ok(wanted)) => unchanged_if(table::is_same_rule(&found.rule, &wanted)),
+    let expected = binfmt_magic::Rule::parse(line.as_bytes());
+    match (table.find_entry(name), expected) {
+        (Some(found), Ok(expected)) => unchanged_if(table::is_same_rule(&found.rule, &expected)),
         (None, _) if !table.has_entry(name) => RecordState::Missing,
         _ => RecordState::Modified,
     }

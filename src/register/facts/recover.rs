@@ -1,8 +1,7 @@
-//! Things of ours that no receipt knows: it was lost, or moved aside as beyond
-//! repair. What is to the letter as we make it is taken for ours again.
+//! Recovery without a receipt: recognises this tool's artifacts after the receipt was lost or moved away as unusable.
 //!
-//! An include line is not: people write one too, and of a missing file it is
-//! harmless.
+//! An artifact is recognised only if it is exactly as this tool makes it. An `!include` line in nix.conf is not
+//! recognised: users write that line too, and it is harmless if the included file does not exist.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -19,11 +18,11 @@ use crate::paths::NIX_OWN_CONF;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage, System};
 use crate::sha256::Sha256;
 
-/// A receipt that says what bears our marks. What it cannot know again, such as
-/// where an emulator came from, it leaves open.
+/// Builds a receipt from the artifacts that are recognised on the machine. Facts that cannot be recovered, such as the
+/// source of an emulator, stay unknown.
 pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     let mut receipt = Receipt::default();
-    let own_conf = read_plain_file(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
+    let own_conf = read_regular_file(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
     let configured = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     for arch in Arch::ALL {
         let found = find_artifacts(host, arch, table)?;
@@ -58,7 +57,8 @@ fn first_entry_name(found: &[Artifact]) -> Option<String> {
     })
 }
 
-/// An emulator in our place is ours if an entry or a boot file of ours names it.
+/// Finds the artifacts of one system. A file at the emulator's path counts only if an entry or a boot file of this tool
+/// names it.
 fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Artifact>> {
     let emulator = paths::interpreter_path(arch);
     let real = host.real_path(&emulator);
@@ -70,12 +70,12 @@ fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec
         }
     }
     let path = paths::boot_rule(arch);
-    let rule = read_plain_file(host, &path)?.and_then(|text| boot::parse_own_file(&text));
+    let rule = read_regular_file(host, &path)?.and_then(|text| boot::parse_own_file(&text));
     if rule.is_some_and(|rule| rule.interpreter == emulator.as_os_str().as_bytes()) {
         found.extend(file_artifact(host, path)?);
     }
     if !found.is_empty()
-        && let Some((sha256, seal)) = fingerprint_plain_file(host, &emulator)?
+        && let Some((sha256, seal)) = fingerprint_regular_file(host, &emulator)?
     {
         found.insert(0, Artifact::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
     }
@@ -87,13 +87,13 @@ fn done_record(made: Artifact, arch: Option<&Arch>) -> Record {
 }
 
 fn file_artifact(host: &Host, path: PathBuf) -> Result<Option<Artifact>> {
-    Ok(fingerprint_plain_file(host, &path)?.map(|(sha256, _)| Artifact::File { path, sha256 }))
+    Ok(fingerprint_regular_file(host, &path)?.map(|(sha256, _)| Artifact::File { path, sha256 }))
 }
 
-fn fingerprint_plain_file(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::FileStamp)>> {
+fn fingerprint_regular_file(host: &Host, path: &Path) -> Result<Option<(Sha256, crate::host::FileStamp)>> {
     if host.is_regular_file(path) { host.fingerprint(path) } else { Ok(None) }
 }
 
-fn read_plain_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
+fn read_regular_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     if host.is_regular_file(path) { host.read_file(path) } else { Ok(None) }
 }

@@ -1,4 +1,4 @@
-//! Entries of others that take the programs we are to register for.
+//! Conflicts: entries of other tools that handle the programs of a requested system.
 
 use std::path::PathBuf;
 
@@ -14,87 +14,92 @@ use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
 use crate::register::request::RegisterRequest;
 
-/// How a rival entry is met.
+/// Consequence of the entries of other tools for one system.
 #[derive(Debug)]
 pub(super) enum Conflict {
-    /// Nobody else takes these programs.
+    /// No entry of another tool handles these programs.
     None,
-    /// Somebody else's entry does all that ours would.
+    /// An entry of another tool does everything that an entry of this tool would do.
     UseExisting(Box<Entry>),
-    /// It does not, or not in full.
+    /// Entries of other tools handle the programs, but cannot replace an entry of this tool. Holds a
+    /// description of the entries.
     Blocked(String),
 }
 
-/// Judges the entries that the kernel would pick before ours.
+/// Decides what the entries mean that the kernel would pick before an entry of this tool.
 pub(super) fn classify_conflicts(request: &RegisterRequest, facts: &Facts, arch: &'static Arch) -> Conflict {
-    let rivals = facts.conflicts.get(arch.target).map_or(&[][..], Vec::as_slice);
-    match rivals {
+    let conflicts = facts.conflicts.get(arch.target).map_or(&[][..], Vec::as_slice);
+    match conflicts {
         [] => Conflict::None,
-        [rival] => match list_objections(request, facts, arch, rival) {
-            reasons if reasons.is_empty() => Conflict::UseExisting(Box::new(rival.entry.clone())),
-            reasons => Conflict::Blocked(format!("{} ({})", describe_entry(&rival.entry), reasons.join(", "))),
+        [foreign] => match list_objections(request, facts, arch, foreign) {
+            reasons if reasons.is_empty() => Conflict::UseExisting(Box::new(foreign.entry.clone())),
+            reasons => Conflict::Blocked(format!("{} ({})", describe_entry(&foreign.entry), reasons.join(", "))),
         },
         entries => {
-            let lines: Vec<_> = entries.iter().map(|rival| describe_entry(&rival.entry)).collect();
+            let lines: Vec<_> = entries.iter().map(|foreign| describe_entry(&foreign.entry)).collect();
             Conflict::Blocked(lines.join(" and "))
         }
     }
 }
 
-/// Why an entry is not as good as ours.
-fn list_objections(request: &RegisterRequest, facts: &Facts, arch: &Arch, rival: &ConflictingEntry) -> Vec<String> {
-    let rule = &rival.entry.rule;
+/// Lists the reasons why an entry cannot replace an entry of this tool. An empty list means that it can.
+fn list_objections(request: &RegisterRequest, facts: &Facts, arch: &Arch, foreign: &ConflictingEntry) -> Vec<String> {
+    let rule = &foreign.entry.rule;
     let mut reasons = Vec::new();
     if !rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern())) {
-        reasons.push("its rule takes other programs than ours".to_owned());
+        reasons.push("its rule matches other programs than the rule of binfmt-nix".to_owned());
     }
     if !rule.flags.fix_binary {
         reasons.push("without flag F it does not work in chroots, containers and the Nix sandbox".to_owned());
     }
     if request.credentials && !rule.flags.credentials {
-        reasons.push("without flag C setuid programs do not get their rights".to_owned());
+        reasons.push("without flag C it does not give setuid programs their rights".to_owned());
     }
-    if let Err(why) = &rival.verdict {
-        reasons.push(format!("its interpreter: {why}"));
+    if let Err(why) = &foreign.verdict {
+        reasons.push(format!("its interpreter cannot be used: {why}"));
     }
     if facts.boot.file_registering(rule.name.as_bytes(), &rule.interpreter).is_none() {
-        reasons.push("no boot file holds it, so it is gone after a restart".to_owned());
+        reasons.push("no boot file contains it, so a restart removes it".to_owned());
     }
     reasons
 }
 
-/// The refusal, with both lines.
-pub(super) fn conflict_error(arch: &Arch, theirs: &str, ours: Option<&Rule>) -> Error {
-    let ours = ours.and_then(|rule| rule.to_line().ok()).map(|line| String::from_utf8_lossy(&line).into_owned());
-    let ours = ours.map(|line| format!("\n  ours:   {line}")).unwrap_or_default();
+/// Builds the error for a conflict. It shows the existing line and the wanted line.
+pub(super) fn conflict_error(arch: &Arch, foreign_line: &str, own_rule: Option<&Rule>) -> Error {
+    let own_line =
+        own_rule.and_then(|rule| rule.to_line().ok()).map(|line| String::from_utf8_lossy(&line).into_owned());
+    let own_line = own_line.map(|line| format!("\n  wanted:   {line}")).unwrap_or_default();
     Error::Conflict {
-        what: format!("somebody else's entry runs {} programs\n  theirs: {theirs}{ours}", arch.target),
-        hint: "--force puts ours above it and deletes nothing; unregister takes ours away again".into(),
+        what: format!("another tool's entry handles {} programs\n  existing: {foreign_line}{own_line}", arch.target),
+        hint: "use --force to register above it; the existing entry is kept, and unregister removes only the new one"
+            .into(),
     }
 }
 
-/// Somebody else's entry is as good as ours would be: only Nix needs us.
+/// Plans the use of another tool's entry. The only change is the configuration of Nix.
 pub(super) fn use_existing_entry(
     request: &RegisterRequest,
     facts: &Facts,
     arch: &'static Arch,
     rule: &Rule,
-    parts: &mut StepGroups,
+    groups: &mut StepGroups,
 ) -> Result<()> {
     let entry = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
     let text = String::from_utf8(rule.interpreter.clone());
     let interpreter = text.map(PathBuf::from).map_err(|_| Error::Conflict {
-        what: format!("the interpreter of entry {entry} has a name that is not UTF-8"),
-        hint: "--force puts ours above it".into(),
+        what: format!("the interpreter path of the entry {entry} is not UTF-8"),
+        hint: "use --force to register above it; the existing entry is kept".into(),
     })?;
     let known = facts.receipt.systems.get(arch.target);
     let already = known.is_some_and(|system| system.adopted && system.entry == entry);
     if !already {
-        parts.register.push(Step::VerifyForeignEntry(arch));
-        parts.notes.push(format!("{}: the entry {entry} of this system does it already: left as it is", arch.target));
+        groups.register.push(Step::VerifyForeignEntry(arch));
+        groups
+            .notes
+            .push(format!("{}: another tool's entry {entry} already runs these programs: left as it is", arch.target));
     }
-    let mut rivals = facts.conflicts.get(arch.target).into_iter().flatten();
-    let version = rivals.find_map(|rival| rival.verdict.as_ref().ok());
+    let mut conflicts = facts.conflicts.get(arch.target).into_iter().flatten();
+    let version = conflicts.find_map(|foreign| foreign.verdict.as_ref().ok());
     let system = System {
         entry,
         interpreter,
@@ -104,19 +109,20 @@ pub(super) fn use_existing_entry(
         nix: nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
         proven: already && known.is_some_and(|system| system.proven),
     };
-    parts.systems.push(SystemPlan { arch, already, system: Some(system) });
+    groups.systems.push(SystemPlan { arch, already, system: Some(system) });
     Ok(())
 }
 
-/// The name of our entry: QEMU's, or one of our own where that is taken.
-pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, ours: Option<&str>) -> Result<String> {
+/// Chooses the name of the entry: the current name, if this tool has an entry already; otherwise QEMU's name; otherwise,
+/// if that name exists, a name that only this tool uses.
+pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, own_name: Option<&str>) -> Result<String> {
     let names = paths::entry_names(arch);
-    if let Some(name) = ours {
+    if let Some(name) = own_name {
         return Ok(name.to_owned());
     }
     let free = names.iter().find(|name| !facts.table.has_entry(name));
     free.cloned().ok_or_else(|| Error::Conflict {
-        what: format!("both names of our entry, {}, are taken", names.join(" and ")),
-        hint: "binfmt-nix status shows the entries; remove the one that is not needed".into(),
+        what: format!("both names that binfmt-nix gives an entry, {}, exist already", names.join(" and ")),
+        hint: "run binfmt-nix status to see the entries, and remove the one that is not needed".into(),
     })
 }

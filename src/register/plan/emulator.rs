@@ -1,4 +1,4 @@
-//! Which emulator a system gets.
+//! Choice of the emulator for a system.
 
 use std::path::{Path, PathBuf};
 
@@ -15,32 +15,33 @@ use crate::register::facts::{Facts, find_package_of};
 use crate::register::request::RegisterRequest;
 use crate::sha256::Sha256;
 
-/// An emulator, and how it gets to its place.
+/// Chosen emulator, and how it gets to its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EmulatorChoice {
     pub(super) provision: Provision,
     pub(super) version: QemuVersion,
-    /// For people: where it came from.
+    /// Origin of the emulator, as text for people.
     pub(super) source: String,
 }
 
+/// Way in which an emulator gets to its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Provision {
-    /// It is in its place.
+    /// The file at the path stays.
     Keep,
-    /// A copy of this file.
+    /// This file is copied.
     Copy(PathBuf),
-    /// From a mirror.
+    /// The emulator is downloaded from a mirror.
     Download,
 }
 
-/// What the source gives, compared with what is in the emulator's place.
+/// Compares what the source provides with the file at the emulator's path, and chooses.
 pub(super) fn choose_emulator(request: &RegisterRequest, facts: &Facts, arch: &'static Arch) -> Result<EmulatorChoice> {
     let installed = InstalledCopy::inspect(facts, arch)?;
     let none = AvailableEmulators::default();
     let available = facts.available.get(arch.target).unwrap_or(&none);
     let Some(supply) = &facts.supply else {
-        let tried = "no source was named".to_owned();
+        let tried = "no source was given".to_owned();
         return Err(Error::NoInterpreter { binary: paths::emulator_name(arch), tried });
     };
     match supply.choose_emulator(arch, available)? {
@@ -49,13 +50,13 @@ pub(super) fn choose_emulator(request: &RegisterRequest, facts: &Facts, arch: &'
         }
         obtain::ChosenEmulator::Copy(copy, fit) => {
             let source = copy.path.display().to_string();
-            // What the catalogue pins is that, however it came here.
+            // A file whose digest the catalogue pins is Debian's emulator, even if it came in an archive.
             let package = supply.archive_name().and_then(|_| find_package_of(&facts.machine, arch, fit.sha256));
             let source = package.map_or(source.clone(), |package| format!("{source}: {}", describe_package(package)));
-            Ok(placed(installed.sum, fit, &copy.path, source))
+            Ok(choose_copy(installed.sum, fit, &copy.path, source))
         }
         obtain::ChosenEmulator::Cached(CachedEmulator { path, origin, validated: Some(fit), .. }) => {
-            Ok(placed(installed.sum, fit, path, origin.clone()))
+            Ok(choose_copy(installed.sum, fit, path, origin.clone()))
         }
         obtain::ChosenEmulator::Cached(CachedEmulator { path, .. }) => Err(Error::Unfit {
             path: path.clone(),
@@ -63,31 +64,33 @@ pub(super) fn choose_emulator(request: &RegisterRequest, facts: &Facts, arch: &'
             why: "it was not verified".to_owned(),
         }),
         obtain::ChosenEmulator::Download(pin) => {
-            let how = if installed.sum == Some(pin.member.sha256) { Provision::Keep } else { Provision::Download };
-            if how == Provision::Download && request.network.offline {
+            let provision =
+                if installed.sum == Some(pin.member.sha256) { Provision::Keep } else { Provision::Download };
+            if provision == Provision::Download && request.network.offline {
                 let what = format!("{} {}", paths::emulator_name(arch), pin.package.qemu_version);
                 return Err(Error::Offline { what });
             }
-            Ok(EmulatorChoice { provision: how, version: pin.version, source: pin.describe_origin() })
+            Ok(EmulatorChoice { provision, version: pin.version, source: pin.describe_origin() })
         }
     }
 }
 
-/// A copy of this file, unless it is in its place already.
-fn placed(installed: Option<Sha256>, fit: &ValidatedBinary, from: &Path, source: String) -> EmulatorChoice {
-    let how = if installed == Some(fit.sha256) { Provision::Keep } else { Provision::Copy(from.to_owned()) };
-    EmulatorChoice { provision: how, version: fit.version, source }
+/// Chooses a copy of `from`, unless the installed file has the same digest.
+fn choose_copy(installed: Option<Sha256>, fit: &ValidatedBinary, from: &Path, source: String) -> EmulatorChoice {
+    let provision = if installed == Some(fit.sha256) { Provision::Keep } else { Provision::Copy(from.to_owned()) };
+    EmulatorChoice { provision, version: fit.version, source }
 }
 
-/// What is in the emulator's place.
+/// File at the emulator's path.
 struct InstalledCopy {
     sum: Option<Sha256>,
-    /// It may stay.
+    /// Choice that keeps the file, if it may stay.
     keep: Option<EmulatorChoice>,
 }
 
 impl InstalledCopy {
-    /// A file that neither the receipt nor the catalogue knows is not ours.
+    /// Inspects the file at the emulator's path. A file that neither the receipt nor the catalogue contains is an error,
+    /// because this tool did not install it.
     fn inspect(facts: &Facts, arch: &'static Arch) -> Result<Self> {
         let path = paths::interpreter_path(arch);
         let Some(sum) = facts.files.get(&path).copied() else {

@@ -1,4 +1,4 @@
-//! From "register these without a file" and a look at the machine to what is left to do. Pure.
+//! Plan of a registration without files: decides from the request and the facts which entries are missing. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,37 +11,38 @@ use crate::register::facts::{Facts, in_memory_entry_name};
 use crate::register::plan::conflicts::{Conflict, classify_conflicts, conflict_error};
 use crate::register::request::RegisterRequest;
 
-/// What has to be done.
+/// Changes that a registration without files has to make.
 #[derive(Debug, Default)]
 pub struct InMemoryPlan {
-    /// The systems that get an emulator in memory.
+    /// Systems that get an emulator in memory.
     pub missing: Vec<&'static Arch>,
-    /// Our entries that make room for theirs: of the same name, with or without flag C.
+    /// Entries of this tool that are replaced, by target. The new entry has the same name and the other choice of flag C.
     pub replaces: BTreeMap<&'static str, Rule>,
-    /// Those that run already, and through which entry.
+    /// Systems whose programs run already, each with the name of the entry.
     pub already: Vec<(&'static Arch, String)>,
-    /// The table has to be mounted.
+    /// Whether the table has to be mounted.
     pub mount: bool,
-    /// Things worth knowing.
+    /// Facts that the user should know.
     pub notes: Vec<String>,
 }
 
-/// Decides for each system. Entries of others are left alone, as ever; those that work (`working`) will do.
+/// Plans each system. Entries of other tools are never changed. Such an entry is used if programs of its system run
+/// (`working_systems`).
 pub fn plan_in_memory(
     request: &RegisterRequest,
     facts: &Facts,
-    working: &BTreeSet<&'static str>,
+    working_systems: &BTreeSet<&'static str>,
 ) -> Result<InMemoryPlan> {
     if facts.table.is_switched_off() {
         return Err(table_disabled_error(facts));
     }
     if matches!(facts.table, Table::Offline) {
-        return Err(Error::Usage("a tree below --root has no kernel, and --in-memory needs one".into()));
+        return Err(Error::Usage("--in-memory needs a running kernel, and a tree below --root has none".into()));
     }
     let mut plan = InMemoryPlan::default();
     for arch in &request.systems {
-        match plan_system(request, facts, working, arch, &mut plan) {
-            Err(e) if request.all => plan.notes.push(format!("{}: passed over: {e}", arch.target)),
+        match plan_system(request, facts, working_systems, arch, &mut plan) {
+            Err(e) if request.all => plan.notes.push(format!("{}: skipped: {e}", arch.target)),
             done => done?,
         }
     }
@@ -55,7 +56,7 @@ pub fn plan_in_memory(
 fn plan_system(
     request: &RegisterRequest,
     facts: &Facts,
-    working: &BTreeSet<&'static str>,
+    working_systems: &BTreeSet<&'static str>,
     arch: &'static Arch,
     plan: &mut InMemoryPlan,
 ) -> Result<()> {
@@ -63,57 +64,59 @@ fn plan_system(
         return Err(native_system_error(native, facts, arch));
     }
     let foreign = match classify_conflicts(request, facts, arch) {
-        // It needs no boot file to be as good as one of ours, which would have none.
         Conflict::UseExisting(entry) => Some(entry_name(&entry)),
         Conflict::Blocked(_) if request.force => None,
-        Conflict::Blocked(foreign) => match equivalent_entry(request, facts, working, arch) {
+        // The existing entry needs no boot file to be equivalent, because an entry in memory has none either.
+        Conflict::Blocked(foreign) => match equivalent_entry(request, facts, working_systems, arch) {
             None => return Err(conflict_error(arch, &foreign, None)),
-            works => works,
+            name => name,
         },
         Conflict::None => None,
     };
     let fits = |entry: &&Entry| entry.rule.flags.normalised().credentials == request.credentials;
-    let fileless = facts.in_memory_entry(arch);
-    match facts.our_entry(arch).filter(fits).or(fileless.filter(fits)).map(entry_name).or(foreign) {
+    let in_memory = facts.in_memory_entry(arch);
+    match facts.our_entry(arch).filter(fits).or(in_memory.filter(fits)).map(entry_name).or(foreign) {
         Some(entry) => plan.already.push((arch, entry)),
         None if facts.our_entry(arch).is_some() => return Err(registered_with_files_error(request, arch)),
-        None if fileless.is_none() && facts.table.has_entry(&in_memory_entry_name(arch)) => {
+        None if in_memory.is_none() && facts.table.has_entry(&in_memory_entry_name(arch)) => {
             return Err(Error::Conflict {
-                what: format!("the name of our entry, {}, is taken", in_memory_entry_name(arch)),
-                hint: "binfmt-nix status shows the entries; remove the one that is not needed".into(),
+                what: format!("another tool's entry has the name {}", in_memory_entry_name(arch)),
+                hint: "run binfmt-nix status to see the entries, and remove the one that is not needed".into(),
             });
         }
         None => {
             plan.missing.push(arch);
-            plan.replaces.extend(fileless.map(|entry| (arch.target, entry.rule.clone())));
+            plan.replaces.extend(in_memory.map(|entry| (arch.target, entry.rule.clone())));
         }
     }
     Ok(())
 }
 
-/// One entry of somebody else that takes the same programs, and with which they run, wherever its interpreter came from.
+/// Returns the name of another tool's entry if it is the only one, matches the same programs, has the needed flags, and
+/// programs run through it. The origin of its interpreter does not matter.
 fn equivalent_entry(
     request: &RegisterRequest,
     facts: &Facts,
-    working: &BTreeSet<&str>,
+    working_systems: &BTreeSet<&str>,
     arch: &'static Arch,
 ) -> Option<String> {
-    let [rival] = facts.conflicts.get(arch.target)?.as_slice() else { return None };
-    let rule = &rival.entry.rule;
+    let [foreign] = facts.conflicts.get(arch.target)?.as_slice() else { return None };
+    let rule = &foreign.entry.rule;
     let same = rule.pattern().is_some_and(|pattern| pattern.same_programs(&arch.pattern()));
     let flags = rule.flags.fix_binary && (rule.flags.credentials || !request.credentials);
-    (same && flags && working.contains(arch.target)).then(|| entry_name(&rival.entry))
+    (same && flags && working_systems.contains(arch.target)).then(|| entry_name(&foreign.entry))
 }
 
-/// An entry that has files is not replaced by one that has none.
+/// Builds the error for a system that is registered with files and with the other choice of flag C. Such an entry is not
+/// replaced by an entry in memory.
 fn registered_with_files_error(request: &RegisterRequest, arch: &Arch) -> Error {
-    let with = |credentials| if credentials { "with flag C" } else { "without flag C" };
+    let flag_text = |credentials| if credentials { "with flag C" } else { "without flag C" };
     let option = if request.credentials { " --credentials" } else { "" };
     Error::Conflict {
-        what: format!("{} is registered with files, and {}", arch.target, with(!request.credentials)),
+        what: format!("{} is registered with files and {}", arch.target, flag_text(!request.credentials)),
         hint: format!(
-            "with files it can be had {}: binfmt-nix register {}{option}",
-            with(request.credentials),
+            "to register it with files and {}, run: binfmt-nix register {}{option}",
+            flag_text(request.credentials),
             arch.target
         ),
     }

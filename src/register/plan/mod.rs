@@ -1,8 +1,8 @@
-//! Decisions: what has to change so that the machine is as asked. Pure.
+//! Plans: the changes that bring the machine into the requested state. Pure.
 //!
-//! A plan is a list of [`Step`]s in an order in which every prefix is harmless:
-//! emulator, boot file, kernel entry, and only then Nix, which would otherwise
-//! promise what the machine cannot do. Planning again on the result is empty.
+//! A plan is a list of [`Step`]s. Every prefix of the list is harmless: the emulator comes first, then the boot file,
+//! then the kernel entry. Nix comes last, because Nix must not accept builds that the machine cannot run yet. A plan
+//! made from the resulting state is empty.
 
 pub mod conflicts;
 pub mod emulator;
@@ -19,93 +19,93 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::register::receipt::System;
 
-/// One change, closed: `apply` knows how to do each, and how to take it back.
+/// One change to the machine. [`apply`](super::apply) can do each step and can undo it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Make a directory, 0755.
+    /// Create a directory with mode 0755.
     MakeDir(PathBuf),
-    /// Download emulators, verified, to temporary files beside their place.
+    /// Download emulators, verify them, and store them in temporary files in the directory of emulators.
     DownloadEmulators(Vec<&'static Arch>),
-    /// Copy an emulator, through its open file, to a temporary file.
+    /// Copy an emulator from its open file to a temporary file.
     CopyEmulator {
-        /// its system
+        /// System of the emulator.
         arch: &'static Arch,
-        /// where it was found
+        /// Path of the file to copy.
         from: PathBuf,
     },
-    /// Give a fetched or copied emulator its name.
+    /// Move a downloaded or copied emulator to its path.
     InstallEmulator(&'static Arch),
-    /// Write a text file that is all ours.
+    /// Write a text file that belongs to this tool as a whole.
     WriteFile {
-        /// the file
+        /// Path of the file.
         path: PathBuf,
-        /// its whole content
+        /// Complete content of the file.
         text: Vec<u8>,
-        /// the system it is for, if only one
+        /// System that the file is for; `None` if several systems share it.
         arch: Option<&'static Arch>,
     },
-    /// Mount the kernel's table.
+    /// Mount the table of entries (binfmt_misc).
     MountTable,
-    /// Take our entry of that name out.
+    /// Remove the entry of this name, which this tool made.
     RemoveEntry(String),
-    /// Put an entry in, and prove that it works.
+    /// Register an entry, and run a program to prove that it works.
     AddEntry {
-        /// its system
+        /// System of the entry.
         arch: &'static Arch,
-        /// the rule, with the interpreter's real path
+        /// Rule to register. Its interpreter is a path on the running system.
         rule: Rule,
-        /// our entry of the same name, which makes room for it
+        /// Rule of this tool's current entry of the same name, which is removed first.
         replaces: Option<Rule>,
     },
-    /// Prove that somebody else's entry works.
+    /// Run a program to prove that another tool's entry works.
     VerifyForeignEntry(&'static Arch),
-    /// Add our line to a nix.conf.
+    /// Add the `!include` line to a nix.conf.
     AddInclude(PathBuf),
-    /// Restart a running nix-daemon.
+    /// Restart the nix-daemon, if it is running.
     RestartNixDaemon,
-    /// Take our line out of a nix.conf.
+    /// Remove the `!include` line from a nix.conf.
     RemoveInclude {
-        /// the nix.conf
+        /// Path of the nix.conf.
         path: PathBuf,
-        /// see `Made::Include`
+        /// Whether a newline was added before the line (see [`Artifact::Include`](super::receipt::Artifact::Include)).
         newline_added: bool,
-        /// remove the file if our line was all of it
+        /// Whether this tool created the file. If so, the file is removed when nothing else is left in it.
         created: bool,
     },
-    /// Remove a file of ours.
+    /// Remove a file that this tool made.
     RemoveFile(PathBuf),
-    /// Remove a directory that we made, if nothing is in it.
+    /// Remove a directory that this tool made, if it is empty.
     RemoveDir(PathBuf),
-    /// Unmount the table that we mounted, if no entry is left in it.
+    /// Unmount the table that this tool mounted, if it contains no entry.
     UnmountTable,
 }
 
-/// What becomes of one system.
+/// Result of a plan for one system.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SystemPlan {
-    /// The system.
+    /// System that the command is about.
     pub arch: &'static Arch,
-    /// What the receipt will say of it; none: it is unregistered.
+    /// Record of the system in the receipt afterwards; `None` if the system is unregistered.
     pub system: Option<System>,
-    /// Nothing has to change for it.
+    /// Whether nothing has to change for the system.
     pub already: bool,
 }
 
-/// Everything that was decided.
+/// Changes, notes and findings of one command.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// The changes, in order.
+    /// Changes in the order in which they are made.
     pub steps: Vec<Step>,
-    /// The systems that the command is about.
+    /// Systems that the command is about.
     pub systems: Vec<SystemPlan>,
-    /// Things worth knowing.
+    /// Facts that the user should know.
     pub notes: Vec<String>,
-    /// Things that are not as they should be, and stay so: exit code 3.
+    /// Problems that the command does not repair. A finding means exit status 3.
     pub findings: Vec<String>,
 }
 
 impl Step {
-    /// A verb for the margin.
+    /// Verb printed before the step. The verbs are part of the JSON output.
     pub fn verb(&self) -> &'static str {
         match self {
             Self::MakeDir(_) => "create",
@@ -140,12 +140,12 @@ impl fmt::Display for Step {
             Self::RemoveEntry(name) => write!(f, "{name}"),
             Self::AddEntry { rule, replaces, .. } => {
                 let name = String::from_utf8_lossy(rule.name.as_bytes());
-                let instead = if replaces.is_some() { ", instead of ours of that name" } else { "" };
-                write!(f, "{name} (flags {}){instead}", rule.flags)
+                let suffix = if replaces.is_some() { ", replacing the current entry" } else { "" };
+                write!(f, "{name} (flags {}){suffix}", rule.flags)
             }
-            Self::VerifyForeignEntry(arch) => write!(f, "a program for {}", arch.target),
+            Self::VerifyForeignEntry(arch) => write!(f, "that the existing entry runs {} programs", arch.target),
             Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE_LINE),
-            Self::RestartNixDaemon => write!(f, "nix-daemon, if one runs"),
+            Self::RestartNixDaemon => write!(f, "nix-daemon, if it is running"),
             Self::RemoveInclude { path, .. } => {
                 write!(f, "{}: remove \"{}\"", path.display(), crate::nix::conf::INCLUDE_LINE)
             }

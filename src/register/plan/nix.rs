@@ -1,5 +1,5 @@
-//! What Nix is told: our own file with every system's lines, and the line of
-//! nix.conf that includes it.
+//! Plan of the configuration of Nix: binfmt-nix.conf with the lines of every system, and the line of nix.conf that
+//! includes it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
 use crate::register::request::{NixChoice, RegisterRequest};
 
-/// Is Nix to be told?
+/// Whether the request configures Nix.
 pub(super) fn needs_nix_config(request: &RegisterRequest, facts: &Facts) -> bool {
     match request.nix {
         NixChoice::Auto => facts.nix.trace.is_some(),
@@ -26,22 +26,23 @@ pub(super) fn needs_nix_config(request: &RegisterRequest, facts: &Facts) -> bool
     }
 }
 
-/// Adds the steps for Nix after those of the systems.
-pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, parts: &mut StepGroups) -> Result<()> {
-    if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && parts.count_system_steps() > 0 {
-        parts.notes.push("no trace of Nix here, so it is not told; --nix tells it all the same".into());
+/// Adds the steps that configure Nix. The steps of the systems must be planned already.
+pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) -> Result<()> {
+    if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && groups.count_system_steps() > 0 {
+        groups.notes.push("Nix was not found, so nix.conf is not changed (use --nix to write it anyway)".into());
     }
-    if !needs_nix_config(request, facts) || parts.systems.is_empty() {
+    if !needs_nix_config(request, facts) || groups.systems.is_empty() {
         return Ok(());
     }
-    let system_plan = parts.systems.iter().filter_map(|p| Some((p.arch.target.to_owned(), p.system.clone()?)));
+    let system_plan =
+        groups.systems.iter().filter_map(|plan| Some((plan.arch.target.to_owned(), plan.system.clone()?)));
     let systems: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().chain(system_plan).collect();
     let guests = list_guests(&systems);
     if let ConfState::LeaveAlone(why) = &facts.nix.state {
-        parts.findings.extend(manual_nix_lines(facts, &guests, why));
+        groups.findings.extend(manual_nix_lines(facts, &guests, why));
         return Ok(());
     }
-    parts.nix.extend(write_own_file(
+    groups.nix.extend(write_own_file(
         facts,
         PathBuf::from(NIX_OWN_CONF),
         conf::own_file_text(&guests).into_bytes(),
@@ -50,15 +51,16 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, parts: &mu
     let included =
         matches!(&facts.nix.state, ConfState::Editable(text) if conf::has_include(text, conf::OWN_FILE_NAME));
     if !included {
-        parts.nix.push(Step::AddInclude(facts.nix.conf.clone()));
+        groups.nix.push(Step::AddInclude(facts.nix.conf.clone()));
     }
-    if !parts.nix.is_empty() {
-        parts.nix.push(Step::RestartNixDaemon);
+    if !groups.nix.is_empty() {
+        groups.nix.push(Step::RestartNixDaemon);
     }
     Ok(())
 }
 
-/// The lines for a nix.conf that we do not touch, unless Nix knows already.
+/// Describes the lines that the user has to add to a nix.conf that this tool does not change. Returns `None` if Nix is
+/// already configured for all systems.
 fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Option<String> {
     let systems: Vec<&str> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
     if facts.nix.answer.as_ref().is_some_and(|answer| answer.missing_systems(&systems).is_empty()) {
@@ -66,10 +68,10 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Option<Str
     }
     let lines = conf::setting_lines(guests).join("\n  ");
     let path = facts.nix.conf.display();
-    Some(format!("{path} is left alone: {why}; Nix needs these lines there, and its daemon a restart:\n  {lines}"))
+    Some(format!("{path} is left as it is: {why}; add these lines to it and restart the nix-daemon:\n  {lines}"))
 }
 
-/// The guests among `systems` that Nix is to be told of.
+/// Lists the guests among `systems` that Nix is configured for.
 pub(super) fn list_guests(systems: &BTreeMap<String, System>) -> Vec<NixGuest<'_>> {
     let configured = systems.iter().filter(|(_, system)| system.nix);
     configured

@@ -1,4 +1,4 @@
-//! From "register these" and a look at the machine to the steps.
+//! Plan of `register`: decides the steps from the request and the facts.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -25,44 +25,46 @@ use crate::register::receipt::System;
 use crate::register::request::RegisterRequest;
 use crate::sha256::Sha256;
 
-/// Plans a registration.
+/// Plans a registration. With `all`, a system that cannot be registered becomes a note or a finding instead of an error.
 pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Plan> {
     if facts.table.is_switched_off() {
         return Err(table_disabled_error(facts));
     }
-    let mut parts = StepGroups::default();
-    let mut absent = Vec::new();
+    let mut groups = StepGroups::default();
+    let mut unavailable = Vec::new();
     for arch in &request.systems {
-        match plan_system(request, facts, arch, &mut parts) {
+        match plan_system(request, facts, arch, &mut groups) {
             Ok(()) => {}
             Err(Error::Native { .. }) if request.all => {
-                parts.notes.push(format!("{}: passed over, this machine runs it natively", arch.target));
+                groups.notes.push(format!("{}: skipped, because this machine runs it natively", arch.target));
             }
             Err(e) if request.all && facts.native_systems.contains_key(arch.target) => {
-                parts.notes.push(format!("{}: passed over: {e}", arch.target));
+                groups.notes.push(format!("{}: skipped: {e}", arch.target));
             }
-            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => absent.push(arch.target),
-            Err(e @ Error::Conflict { .. }) if request.all => parts.findings.push(format!("{}: {e}", arch.target)),
+            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => {
+                unavailable.push(arch.target);
+            }
+            Err(e @ Error::Conflict { .. }) if request.all => groups.findings.push(format!("{}: {e}", arch.target)),
             Err(e) => return Err(e),
         }
     }
-    if !absent.is_empty() {
+    if !unavailable.is_empty() {
         let origin = facts.supply.as_ref().map_or("this machine", ResolvedSource::origin_name);
-        parts.notes.push(format!("{origin} has no emulator for: {}", absent.join(" ")));
-        if parts.systems.is_empty() {
+        groups.notes.push(format!("{origin} has no emulator for: {}", unavailable.join(" ")));
+        if groups.systems.is_empty() {
             return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });
         }
     }
-    nix::add_nix_steps(request, facts, &mut parts)?;
-    add_notes(request, facts, &mut parts);
-    Ok(parts.into_plan(facts))
+    nix::add_nix_steps(request, facts, &mut groups)?;
+    add_notes(request, facts, &mut groups);
+    Ok(groups.into_plan(facts))
 }
 
 pub(super) fn table_disabled_error(facts: &Facts) -> Error {
     let status = facts.real_path(&table::entry_path("status"));
     Error::Conflict {
-        what: format!("binfmt_misc is switched off as a whole: {} says \"disabled\"", status.display()),
-        hint: format!("switch it on: echo 1 > {}", status.display()),
+        what: format!("binfmt_misc is switched off for all entries: {} contains \"disabled\"", status.display()),
+        hint: format!("to switch it on, run: echo 1 > {}", status.display()),
     }
 }
 
@@ -71,21 +73,21 @@ pub(super) fn native_system_error(native: &NativeSupport, facts: &Facts, arch: &
     match native {
         NativeSupport::Runs => Error::Native { system, machine },
         NativeSupport::Unknown(why) => Error::Unsupported {
-            what: format!("cannot find out whether this {machine} machine runs {system} programs by itself: {why}"),
-            hint: "a program has to be started from memory for that: sysctl vm.memfd_noexec=0 allows it".into(),
+            what: format!("cannot determine whether this {machine} machine runs {system} programs natively: {why}"),
+            hint: "the check starts a program from memory; to allow that, run: sysctl vm.memfd_noexec=0".into(),
         },
     }
 }
 
-/// One system: emulator, boot file, entry.
-fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, parts: &mut StepGroups) -> Result<()> {
+/// Plans one system: emulator, boot file and entry.
+fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, groups: &mut StepGroups) -> Result<()> {
     if let Some(native) = facts.native_systems.get(arch.target) {
         return Err(native_system_error(native, facts, arch));
     }
-    let stance = classify_conflicts(request, facts, arch);
-    match &stance {
+    let conflict = classify_conflicts(request, facts, arch);
+    match &conflict {
         Conflict::UseExisting(entry) if !request.force => {
-            return use_existing_entry(request, facts, arch, &entry.rule, parts);
+            return use_existing_entry(request, facts, arch, &entry.rule, groups);
         }
         _ => {}
     }
@@ -94,33 +96,35 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, pa
     let name = choose_entry_name(facts, arch, own_entry.map(entry_name).as_deref())?;
     let flags = choose_flags(request, facts, choice.version);
     let path = paths::interpreter_path(arch);
-    let real = build_rule(arch, &name, &facts.real_path(&path), flags)?;
-    match &stance {
-        Conflict::Blocked(theirs) if !request.force => return Err(conflict_error(arch, theirs, Some(&real))),
+    let rule = build_rule(arch, &name, &facts.real_path(&path), flags)?;
+    match &conflict {
+        Conflict::Blocked(foreign_line) if !request.force => {
+            return Err(conflict_error(arch, foreign_line, Some(&rule)));
+        }
         _ => {}
     }
-    // All that can be refused was refused before the first step is added.
+    // Every check that can fail comes before the first step is added, so that a system skipped by `all` leaves no steps.
     let boot = if request.persist {
         let text = boot::boot_file_text(&build_rule(arch, &name, &path, flags)?)?;
         write_own_file(facts, paths::boot_rule(arch), text, Some(arch))?
     } else {
         None
     };
-    let count_before = parts.count_system_steps();
-    add_emulator_steps(arch, &choice, parts);
-    parts.boot.extend(boot);
+    let count_before = groups.count_system_steps();
+    add_emulator_steps(arch, &choice, groups);
+    groups.boot.extend(boot);
     let known = facts.receipt.systems.get(arch.target);
-    // One that was never proven, as its registration was cut short, is put in once more.
-    let tried = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());
-    let stands = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &real))
-        && matches!(stance, Conflict::None)
+    // An entry that was never proven, because its registration was interrupted, is registered again.
+    let is_proven = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());
+    let is_up_to_date = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule))
+        && matches!(conflict, Conflict::None)
         && choice.provision == Provision::Keep
-        && tried;
-    if !stands && !matches!(facts.table, Table::Offline) {
+        && is_proven;
+    if !is_up_to_date && !matches!(facts.table, Table::Offline) {
         let replaces = own_entry.map(|entry| entry.rule.clone());
-        parts.register.push(Step::AddEntry { arch, rule: real, replaces });
-        // Last, as it cannot be put back.
-        parts.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
+        groups.register.push(Step::AddEntry { arch, rule, replaces });
+        // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
+        groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
     }
     let system = System {
         entry: name,
@@ -129,20 +133,24 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, pa
         source: choice.source,
         adopted: false,
         nix: nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
-        proven: stands && known.is_some_and(|system| system.proven),
+        proven: is_up_to_date && known.is_some_and(|system| system.proven),
     };
-    parts.systems.push(SystemPlan { arch, already: parts.count_system_steps() == count_before, system: Some(system) });
+    groups.systems.push(SystemPlan {
+        arch,
+        already: groups.count_system_steps() == count_before,
+        system: Some(system),
+    });
     Ok(())
 }
 
-/// The emulator gets to its place.
-fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, parts: &mut StepGroups) {
+/// Adds the steps that bring the emulator to its path.
+fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, groups: &mut StepGroups) {
     match &choice.provision {
         Provision::Keep => return,
-        Provision::Copy(from) => parts.copy.push(Step::CopyEmulator { arch, from: from.clone() }),
-        Provision::Download => parts.downloads.push(arch),
+        Provision::Copy(from) => groups.copy.push(Step::CopyEmulator { arch, from: from.clone() }),
+        Provision::Download => groups.downloads.push(arch),
     }
-    parts.place.push(Step::InstallEmulator(arch));
+    groups.place.push(Step::InstallEmulator(arch));
 }
 
 fn choose_flags(request: &RegisterRequest, facts: &Facts, qemu: QemuVersion) -> Flags {
@@ -163,7 +171,10 @@ fn build_rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Resu
     })
 }
 
-/// Writes a file of ours, unless it is so already; one that is not ours is in the way.
+/// Plans to write a file of this tool. Returns `None` if the file has the wanted content already.
+///
+/// # Errors
+/// The existing file is not as this tool wrote it.
 pub(super) fn write_own_file(
     facts: &Facts,
     path: PathBuf,
@@ -177,34 +188,36 @@ pub(super) fn write_own_file(
     }
 }
 
-/// A file with our name that we did not write, or that was changed since.
+/// Builds the error for a file at one of this tool's paths that the tool did not write, or that was changed since.
 pub(super) fn foreign_file_error(facts: &Facts, path: &Path) -> Error {
     let path = facts.real_path(path);
     Error::Conflict {
-        what: format!("{} is not as binfmt-nix wrote it, or was never written by it", path.display()),
-        hint: format!("see what it is, and move it away: mv {0} {0}.old", path.display()),
+        what: format!("{} is not as binfmt-nix wrote it: it was changed, or another tool created it", path.display()),
+        hint: format!("inspect the file, then move it away: mv {0} {0}.old", path.display()),
     }
 }
 
-/// Of `--credentials`.
-pub(super) const CREDENTIALS_WARNING: &str = "flag C: whoever may start a setuid program of these systems can write files as its \
-                               owner, because QEMU obeys QEMU_LOG_FILENAME and the like";
+/// Warning for `--credentials`.
+pub(super) const CREDENTIALS_WARNING: &str = "flag C: any user who may start a setuid program of these systems can write files as \
+                               its owner, because QEMU obeys QEMU_LOG_FILENAME and similar variables";
 
-/// Said only where something changes: the second time they are known.
-fn add_notes(request: &RegisterRequest, facts: &Facts, parts: &mut StepGroups) {
-    if parts.count_system_steps() == 0 {
+/// Adds notes only if the plan changes something. A repeated `register` prints none.
+fn add_notes(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) {
+    if groups.count_system_steps() == 0 {
         return;
     }
-    parts.notes.extend(facts.notes.iter().cloned());
+    groups.notes.extend(facts.notes.iter().cloned());
     if request.credentials {
-        parts.notes.push(CREDENTIALS_WARNING.into());
+        groups.notes.push(CREDENTIALS_WARNING.into());
     }
     if matches!(facts.table, Table::Offline) {
-        parts.notes.push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());
+        groups.notes.push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());
     } else if facts.in_user_namespace {
-        parts.notes.push("this is a user namespace: entries exist in it alone, and end with it".into());
+        groups.notes.push("this is a user namespace: its entries exist only in it and end with it".into());
     }
     if request.persist && !facts.boot.has_reader {
-        parts.notes.push("nothing on this system reads /etc/binfmt.d at boot: register again after a restart".into());
+        groups
+            .notes
+            .push("nothing on this system reads /etc/binfmt.d at boot: run register again after each restart".into());
     }
 }

@@ -1,5 +1,4 @@
-//! The steps of a registration by kind, so that several systems share one
-//! download and one order.
+//! Step groups: the steps of a registration by kind, so that several systems share one download and one order.
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use crate::binfmt::table::Table;
 use crate::paths;
 use crate::register::facts::Facts;
 
-/// Filled system by system; the fields stand in the order of the plan.
+/// Steps planned so far. Each system adds to every group. The order of the fields is the order of the plan.
 #[derive(Default)]
 pub(super) struct StepGroups {
     pub(super) downloads: Vec<&'static Arch>,
@@ -26,21 +25,22 @@ pub(super) struct StepGroups {
 }
 
 impl StepGroups {
-    /// How many changes so far, those to Nix left out.
+    /// Counts the steps so far, without the steps for Nix.
     pub(super) fn count_system_steps(&self) -> usize {
         let lists = [&self.copy, &self.place, &self.boot, &self.register];
         lists.iter().map(|list| list.len()).chain([self.downloads.len()]).sum()
     }
 
+    /// Joins the groups in the order of the plan.
     pub(super) fn into_plan(self, facts: &Facts) -> Plan {
-        let fetch = (!self.downloads.is_empty()).then_some(Step::DownloadEmulators(self.downloads));
+        let download = (!self.downloads.is_empty()).then_some(Step::DownloadEmulators(self.downloads));
         let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
         let mounts = matches!(facts.table, Table::NotMounted) && self.register.iter().any(registers);
-        // The mount comes first: a kernel without binfmt_misc is told before anything is downloaded.
+        // The mount comes first, so that a kernel without binfmt_misc is reported before anything is downloaded.
         let steps = mounts
             .then_some(Step::MountTable)
             .into_iter()
-            .chain(fetch)
+            .chain(download)
             .chain(self.copy)
             .chain(self.place)
             .chain(self.boot)
@@ -57,7 +57,7 @@ impl StepGroups {
     }
 }
 
-/// Puts the directories that are missing before the steps that need them.
+/// Adds steps that create the missing directories, before the steps that need them.
 fn prepend_missing_dirs(steps: Vec<Step>, facts: &Facts) -> Vec<Step> {
     let mut dirs: Vec<Step> = Vec::new();
     for step in &steps {

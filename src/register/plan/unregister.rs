@@ -1,7 +1,7 @@
-//! From "take these away" and a look at the machine to the steps.
+//! Plan of `unregister`: decides the steps from the request and the facts.
 //!
-//! Undo is three-way: what is as we left it goes; what is gone is forgotten;
-//! what somebody changed since stays, and is a finding.
+//! Undo distinguishes three states. An artifact that is unchanged is removed. An artifact that is missing is dropped from
+//! the receipt. An artifact that was changed after this tool made it is kept, and reported as a finding.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::register::receipt::{Artifact, Record, System};
 use crate::register::request::UnregisterRequest;
 use crate::sha256::Sha256;
 
-/// Plans an undo. Nix comes first, then the kernel, the boot file, the emulator.
+/// Plans the removal of systems. The order is Nix, then the entry, the boot file and the emulator.
 pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
     let requested: Vec<_> = request.systems.iter().copied().filter(|arch| facts.has_records_for(arch)).collect();
     let mut plan = Plan::default();
@@ -29,24 +29,25 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
             plan.systems.push(SystemPlan { arch, system: None, already: !known });
         }
     }
-    let asked_of =
+    let is_requested =
         |record: &Record| record.target.as_deref().is_some_and(|t| requested.iter().any(|arch| arch.target == t));
-    let stays = |target: &String| !requested.iter().any(|arch| arch.target == target);
-    let rest: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().filter(|(target, _)| stays(target)).collect();
-    plan_nix_removal(facts, &rest, &mut plan);
+    let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
+    let remaining: BTreeMap<_, _> =
+        facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)).collect();
+    plan_nix_removal(facts, &remaining, &mut plan);
     for entry in request.systems.iter().filter_map(|arch| facts.in_memory_entry(arch)) {
         plan.steps.push(Step::RemoveEntry(entry_name(entry)));
     }
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
         let entry = entry_name(entry);
-        plan.notes.push(format!("{entry} was made by a register --watch, which puts it back while it runs"));
+        plan.notes.push(format!("{entry} was registered by register --watch, which registers it again while it runs"));
     }
-    let replaced = facts.replaced_records.iter().filter(|record| asked_of(record));
+    let replaced = facts.replaced_records.iter().filter(|record| is_requested(record));
     plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));
     for kind in [is_entry, is_file, is_interpreter] {
-        add_undo_steps(facts, &mut plan, |record| asked_of(record) && kind(&record.made));
+        add_undo_steps(facts, &mut plan, |record| is_requested(record) && kind(&record.made));
     }
-    if rest.is_empty() {
+    if remaining.is_empty() {
         add_undo_steps(facts, &mut plan, |record| matches!(record.made, Artifact::Mount { .. }));
         add_undo_steps(
             facts,
@@ -55,7 +56,7 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
         );
     }
     if requested.is_empty() && !plan.steps.is_empty() {
-        plan.notes.push("taking away what an earlier run left".into());
+        plan.notes.push("removing what an earlier run left behind".into());
     }
     plan
 }
@@ -72,24 +73,26 @@ fn is_interpreter(made: &Artifact) -> bool {
     matches!(made, Artifact::Interpreter { .. })
 }
 
-/// These go last of all, with the receipt.
+/// Whether a directory is the receipt's or above it. Such directories are removed together with the receipt, at the end.
 fn is_above_receipt(path: &Path) -> bool {
     Path::new(paths::RECEIPT_DIR).starts_with(path)
 }
 
-/// Our own file loses the lines of these systems; with the last of them it goes.
-fn plan_nix_removal(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut Plan) {
-    let told = |record: &Record| matches!(&record.made, Artifact::File { path, .. } if path == Path::new(NIX_OWN_CONF));
+/// Plans the removal of the systems from binfmt-nix.conf. If no system remains, the file and the `!include` line are
+/// removed.
+fn plan_nix_removal(facts: &Facts, remaining: &BTreeMap<String, System>, plan: &mut Plan) {
+    let is_own_conf =
+        |record: &Record| matches!(&record.made, Artifact::File { path, .. } if path == Path::new(NIX_OWN_CONF));
     let before = plan.steps.len();
-    let guests = list_guests(rest);
+    let guests = list_guests(remaining);
     if guests.is_empty() {
         add_undo_steps(facts, plan, |record| matches!(record.made, Artifact::Include { .. }));
-        add_undo_steps(facts, plan, told);
-    } else if facts.receipt.records.iter().any(told) {
+        add_undo_steps(facts, plan, is_own_conf);
+    } else if facts.receipt.records.iter().any(is_own_conf) {
         let text = conf::own_file_text(&guests).into_bytes();
         if facts.files.get(Path::new(NIX_OWN_CONF)) != Some(&Some(Sha256::of_bytes(&text))) {
             let path = NIX_OWN_CONF.into();
-            let changed = facts.records().any(|(record, now)| told(record) && *now == RecordState::Modified);
+            let changed = facts.records().any(|(record, state)| is_own_conf(record) && *state == RecordState::Modified);
             if changed {
                 plan.findings.push(describe_modified(&facts.real_path(Path::new(NIX_OWN_CONF)).display()));
             } else {
@@ -102,11 +105,11 @@ fn plan_nix_removal(facts: &Facts, rest: &BTreeMap<String, System>, plan: &mut P
     }
 }
 
-/// Steps that take away the records chosen, newest first.
-fn add_undo_steps(facts: &Facts, plan: &mut Plan, chosen: impl Fn(&Record) -> bool) {
-    let records: Vec<_> = facts.records().filter(|(record, _)| chosen(record)).collect();
-    for (record, now) in records.into_iter().rev() {
-        match (now, &record.made) {
+/// Adds steps that undo the selected records, newest first.
+fn add_undo_steps(facts: &Facts, plan: &mut Plan, is_selected: impl Fn(&Record) -> bool) {
+    let records: Vec<_> = facts.records().filter(|(record, _)| is_selected(record)).collect();
+    for (record, state) in records.into_iter().rev() {
+        match (state, &record.made) {
             (RecordState::Missing, _) => {}
             (RecordState::Modified, made) => plan.findings.push(describe_modified(&describe_artifact(facts, made))),
             (RecordState::Unchanged, Artifact::Dir { path }) => plan.steps.push(Step::RemoveDir(path.clone())),
@@ -135,11 +138,11 @@ fn describe_artifact(facts: &Facts, made: &Artifact) -> String {
 }
 
 fn describe_modified(what: &dyn std::fmt::Display) -> String {
-    format!("{what} was changed by somebody else since binfmt-nix made it: left as it is")
+    format!("{what} was changed after binfmt-nix made it: left as it is")
 }
 
 impl Facts {
-    /// Is there anything of ours for this system?
+    /// Whether the receipt or the table contains anything that this tool made for a system.
     fn has_records_for(&self, arch: &Arch) -> bool {
         self.receipt.systems.contains_key(arch.target)
             || self.receipt.records_of(arch.target).next().is_some()

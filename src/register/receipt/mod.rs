@@ -1,9 +1,9 @@
-//! The receipt: what this tool made on a machine, written before it is made.
+//! Receipt: the record of everything that this tool made on a machine.
 //!
-//! `/var/lib/binfmt-nix/receipt.json` is what makes undo exact. Each thing is
-//! recorded as *begun*, made, and recorded as *done*, with an fsync each time:
-//! whatever happens in between, the receipt names everything that may exist.
-//! This module knows the schema and its versions; it does not know how to undo.
+//! `/var/lib/binfmt-nix/receipt.json` makes an exact undo possible. Each artifact is recorded as *begun*, then made, then
+//! recorded as *done*, with an fsync for each record. If the tool is killed in between, the receipt names everything that
+//! may exist. This module defines the schema and its versions. The undo itself is in [`plan`](super::plan) and
+//! [`apply`](super::apply).
 
 pub mod validate;
 
@@ -19,124 +19,126 @@ use crate::host::{FileStamp, Host};
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
 use crate::sha256::Sha256;
 
-/// The version of the schema below.
+/// Version of the schema in this module.
 const VERSION: u32 = 1;
 
-/// Everything that is there because of us.
+/// Everything that this tool made on the machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
+    /// Version of this format: 1.
     version: u32,
-    /// The systems that are registered, by QEMU target.
+    /// Registered systems, by QEMU target.
     pub systems: BTreeMap<String, System>,
-    /// What was made for them, oldest first.
+    /// Records of the artifacts, oldest first.
     pub records: Vec<Record>,
 }
 
-/// A registered system.
+/// Registered system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct System {
-    /// The kernel entry that runs its programs.
+    /// Name of the kernel entry that runs the system's programs.
     pub entry: String,
-    /// The logical path of its emulator.
+    /// Logical path of the emulator.
     pub interpreter: PathBuf,
-    /// The emulator's release.
+    /// Release of the emulator.
     pub qemu: String,
-    /// Where the emulator came from, for people.
+    /// Origin of the emulator, as text for people.
     pub source: String,
-    /// The entry is another tool's; only Nix was configured by us.
+    /// Whether the entry belongs to another tool. If so, binfmt-nix only configured Nix.
     pub adopted: bool,
-    /// Nix was to be configured.
+    /// Whether Nix was to be configured for the system.
     pub nix: bool,
-    /// A foreign program was seen running through the entry.
+    /// Whether a program of the system ran through the entry when it was registered.
     pub proven: bool,
 }
 
-/// One thing that was made.
+/// Record of one artifact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// How far its making got.
+    /// Stage of the artifact.
     pub state: Stage,
-    /// The system it was made for; none if several share it.
+    /// QEMU target of the system that the artifact is for; absent if several systems share it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<String>,
-    /// What it is.
+    /// Artifact that was made.
     pub made: Artifact,
 }
 
-/// How far the making of a thing got.
+/// Stage of making an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// It may or may not be there.
-    Begun,
-    /// It was there when we left.
+    /// The artifact was about to be made. It may or may not exist.
+    #[serde(rename = "begun")]
+    Started,
+    /// The artifact was made.
     Done,
 }
 
-/// The things that this tool makes. None of them existed before: what others
-/// made is never replaced, so undoing is removing.
+/// Object that this tool made. It did not exist before, because this tool never replaces objects of other tools. Undo is
+/// therefore always a removal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Artifact {
-    /// A directory.
+    /// Directory.
     Dir {
-        /// logical path
+        /// Logical path of the directory.
         path: PathBuf,
     },
-    /// An emulator.
+    /// Emulator.
     Interpreter {
-        /// logical path
+        /// Logical path of the emulator.
         path: PathBuf,
-        /// of the whole file
+        /// Digest of the whole file.
         sha256: Sha256,
-        /// spares reading it again
+        /// Stamp of the file (inode, size, times). While it is unchanged, the file is not hashed again.
         seal: Option<FileStamp>,
-        /// its release, as it answered; none if it was found in place
+        /// Release that the emulator reported; absent if the file was recognised without a receipt.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         qemu: Option<String>,
     },
-    /// A text file that is all ours.
+    /// Text file that belongs to this tool as a whole.
     File {
-        /// logical path
+        /// Logical path of the file.
         path: PathBuf,
-        /// of the whole file
+        /// Digest of the whole file.
         sha256: Sha256,
     },
-    /// The `!include` line in a nix.conf.
+    /// `!include` line in a nix.conf.
     Include {
-        /// logical path of the nix.conf
+        /// Logical path of the nix.conf.
         path: PathBuf,
-        /// the file did not exist before
+        /// Whether the file did not exist before.
         created: bool,
-        /// the last line had no line end, and was given one
+        /// Whether a newline was added to the last line, which had none.
         newline_added: bool,
     },
-    /// The table's mount.
+    /// Mount of the table.
     Mount {
-        /// the boot it was made in: a mount does not outlive it
+        /// ID of the boot during which the mount was made. A restart ends the mount.
         boot: String,
-        /// its number; none while it is being made
+        /// ID of the mount; null until the mount was made.
         id: Option<String>,
     },
-    /// A kernel entry.
+    /// Kernel entry.
     Entry {
-        /// its name
+        /// Name of the entry.
         name: String,
-        /// the register line
+        /// Line that was written to `register`.
         line: String,
     },
 }
 
 impl Artifact {
-    /// Do both describe the same file or entry, whatever its content?
+    /// Whether both describe the same file, entry or mount, regardless of its content.
     pub fn is_same_object(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Entry { name, .. }, Self::Entry { name: other, .. }) => name == other,
@@ -145,7 +147,7 @@ impl Artifact {
         }
     }
 
-    /// The directory, if it is one.
+    /// Returns the path, if the artifact is a directory.
     pub fn into_dir(self) -> Option<PathBuf> {
         match self {
             Self::Dir { path } => Some(path),
@@ -153,7 +155,7 @@ impl Artifact {
         }
     }
 
-    /// The file or directory, if it is one.
+    /// Path of the artifact, if it is a file or directory.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Dir { path }
@@ -172,23 +174,26 @@ impl Default for Receipt {
 }
 
 impl Receipt {
-    /// Reads the machine's receipt, if there is one.
+    /// Reads the machine's receipt, if it exists.
+    ///
+    /// # Errors
+    /// The file can be written by other users, cannot be read, or is not a valid receipt.
     pub fn load(host: &Host) -> Result<Option<Self>> {
-        // It names what root will take away: one that others could write is not believed.
+        // The receipt names what root will remove, so a file that other users could write is rejected.
         match host.read_trusted(Path::new(RECEIPT))? {
             None => Ok(None),
             Some(bytes) => {
-                let refused = |why: InvalidReceipt| Error::Receipt {
+                let receipt_error = |why: InvalidReceipt| Error::Receipt {
                     path: host.real_path(Path::new(RECEIPT)),
                     why: why.to_string(),
                 };
-                Self::parse(&bytes).map(Some).map_err(refused)
+                Self::parse(&bytes).map(Some).map_err(receipt_error)
             }
         }
     }
 
-    /// Reads a receipt's text. One that names what this tool never makes is refused: to undo it would take away what
-    /// is somebody else's.
+    /// Parses a receipt. A receipt that names an object that this tool never makes is rejected, because its undo would
+    /// remove another tool's object.
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, InvalidReceipt> {
         #[derive(Deserialize)]
         struct ReceiptHeader {
@@ -204,17 +209,17 @@ impl Receipt {
         Ok(receipt)
     }
 
-    /// Writes it, through to the disk.
+    /// Writes the receipt, with fsync.
     pub fn save(&self, host: &Host) -> Result<()> {
         host.write_atomic(Path::new(RECEIPT), &self.to_json(host)?)
     }
 
-    /// Writes the first one, together with its directory.
+    /// Writes a new receipt together with its directory.
     pub fn save_with_directory(&self, host: &Host) -> Result<()> {
         host.make_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.to_json(host)?)
     }
 
-    /// Removes it: with its directory, if that is ours and nothing else is in it.
+    /// Removes the receipt. With `with_directory`, also removes its directory if nothing else is in it.
     pub fn remove(host: &Host, with_directory: bool) -> Result<()> {
         if with_directory && host.remove_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME)? {
             return Ok(());
@@ -223,25 +228,25 @@ impl Receipt {
     }
 
     fn to_json(&self, host: &Host) -> Result<Vec<u8>> {
-        let refused =
+        let receipt_error =
             |e: serde_json::Error| Error::Receipt { path: host.real_path(Path::new(RECEIPT)), why: e.to_string() };
-        let mut text = serde_json::to_vec_pretty(self).map_err(refused)?;
+        let mut text = serde_json::to_vec_pretty(self).map_err(receipt_error)?;
         text.push(b'\n');
         Ok(text)
     }
 
-    /// The records of one system, oldest first.
+    /// Returns the records of one system, oldest first.
     pub fn records_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Record> {
         self.records.iter().filter(move |record| record.target.as_deref() == Some(target))
     }
 
-    /// It says nothing at all.
+    /// Whether the receipt has no system and no record.
     pub fn is_empty(&self) -> bool {
         self.systems.is_empty() && self.records.is_empty()
     }
 
-    /// Nothing is registered and nothing but directories is left.
+    /// Whether no system is registered and only directories are recorded.
     pub fn is_spent(&self) -> bool {
-        self.systems.is_empty() && self.records.iter().all(|r| matches!(r.made, Artifact::Dir { .. }))
+        self.systems.is_empty() && self.records.iter().all(|record| matches!(record.made, Artifact::Dir { .. }))
     }
 }

@@ -1,5 +1,7 @@
-//! What can be wrong with a receipt: each record is something that `unregister`, as root, takes away, so one that
-//! names what this tool never makes is refused. Pure.
+//! Validation of receipts: rejects a receipt that names an object that this tool never makes. Pure.
+//!
+//! `unregister` runs as root and removes every recorded object, so a damaged or forged record must not name anything
+//! else.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -9,36 +11,40 @@ use binfmt_magic::{Arch, Rule};
 use super::{Artifact, Receipt, Record, System, VERSION};
 use crate::paths;
 
-/// A text is not a receipt that can be believed.
+/// Reason why a text is not a valid receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReceipt {
-    /// It is not JSON of this shape.
+    /// The text is not JSON of the expected shape.
     #[error("{0}")]
     Json(String),
-    /// It is of another version.
-    #[error("it has version {0}, this binfmt-nix knows version {VERSION}; use the binfmt-nix that wrote it")]
+    /// The receipt has another version.
+    #[error("it has version {0}, and this binfmt-nix supports version {VERSION}; use the binfmt-nix that wrote it")]
     Version(u32),
-    /// It names a system that the table of architectures does not have.
+    /// The receipt names an unknown system.
     #[error("it names the system {0:?}, which this binfmt-nix does not know")]
     UnknownSystem(String),
-    /// It names another interpreter or entry for a system than this tool makes.
-    #[error("it says that {target} runs through {entry:?}, {}", interpreter.display())]
+    /// The receipt names an interpreter or entry that this tool does not make for the system.
+    #[error(
+        "it names the entry {entry:?} with interpreter {} for {target}, which binfmt-nix does not make",
+        interpreter.display()
+    )]
     System {
-        /// the system, by QEMU's name
+        /// QEMU target of the system.
         target: String,
-        /// its entry
+        /// Name of the entry.
         entry: String,
-        /// its interpreter
+        /// Path of the interpreter.
         interpreter: PathBuf,
     },
-    /// It names an entry that this tool does not make.
-    #[error("it names the entry {0:?}, which binfmt-nix does not make there")]
+    /// The receipt names an entry that this tool does not make for the system.
+    #[error("it names the entry {0:?}, which binfmt-nix does not make")]
     Entry(String),
-    /// It names a file or directory that this tool does not make.
-    #[error("it names {}, which binfmt-nix does not make there", .0.display())]
+    /// The receipt names a file or directory that this tool does not make.
+    #[error("it names {}, which binfmt-nix does not make", .0.display())]
     Path(PathBuf),
 }
 
+/// Checks every system and every record.
 pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> {
     receipt.systems.iter().try_for_each(|(target, system)| validate_system(target, system))?;
     receipt.records.iter().try_for_each(validate_record)
@@ -62,21 +68,22 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
         Artifact::Entry { name, line } => {
             ensure(arch.is_some_and(|arch| is_entry(arch, name, line)), || InvalidReceipt::Entry(name.clone()))
         }
-        Artifact::Dir { path } => ensure(paths::managed_dirs().any(|dir| dir == path), || describe_path(path)),
+        Artifact::Dir { path } => ensure(paths::managed_dirs().any(|dir| dir == path), || invalid_path(path)),
         Artifact::Include { path, .. } => {
-            ensure(paths::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || describe_path(path))
+            ensure(paths::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || invalid_path(path))
         }
         Artifact::Interpreter { path, .. } => {
-            ensure(arch.is_some_and(|arch| *path == paths::interpreter_path(arch)), || describe_path(path))
+            ensure(arch.is_some_and(|arch| *path == paths::interpreter_path(arch)), || invalid_path(path))
         }
         Artifact::File { path, .. } => {
             let own_conf = path == Path::new(paths::NIX_OWN_CONF);
-            ensure(own_conf || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || describe_path(path))
+            ensure(own_conf || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || invalid_path(path))
         }
     }
 }
 
-/// A line that cannot be read back (a root that is no UTF-8 was in it) is that of no entry.
+/// Whether this tool makes such an entry for the system. A line that cannot be parsed is accepted, because the path of the
+/// root prefix in it may not have been UTF-8. Such a line never equals the rule of an existing entry.
 fn is_entry(arch: &Arch, name: &String, line: &str) -> bool {
     let emulator = paths::interpreter_path(arch);
     let emulator = emulator.as_os_str().as_bytes();
@@ -89,7 +96,7 @@ fn find_target(target: &str) -> Result<&'static Arch, InvalidReceipt> {
     Arch::by_target(target).ok_or_else(|| InvalidReceipt::UnknownSystem(target.to_owned()))
 }
 
-fn describe_path(path: &Path) -> InvalidReceipt {
+fn invalid_path(path: &Path) -> InvalidReceipt {
     InvalidReceipt::Path(path.to_owned())
 }
 

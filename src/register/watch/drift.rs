@@ -1,4 +1,4 @@
-//! What is not as it should be in a table, for those who wanted entries in it. Pure.
+//! Drift: differences between the expected entries and the kernel's table. Pure.
 
 use binfmt_magic::{Arch, Entry, Rule};
 
@@ -6,19 +6,19 @@ use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::table::{Table, entry_name, is_same_rule};
 use crate::ui::event::{LogEvent, LogLevel};
 
-/// An entry that is to be there.
+/// Entry that the table should contain.
 #[derive(Debug, Clone)]
 pub struct ExpectedEntry {
-    /// Its system.
+    /// System of the entry.
     pub arch: &'static Arch,
-    /// Its name.
+    /// Name of the entry.
     pub entry: String,
-    /// What it says; unknown if it was gone before anybody could look.
+    /// Rule of the entry; `None` if the entry was removed before its rule was read.
     pub rule: Option<Rule>,
 }
 
 impl ExpectedEntry {
-    /// The entry of that name, as it is in the table.
+    /// Expects the entry of this name as it is in the table now.
     pub fn from_table(arch: &'static Arch, entry: &str, table: &Table) -> Self {
         Self { arch, entry: entry.to_owned(), rule: table.find_entry(entry).map(|found| found.rule.clone()) }
     }
@@ -28,66 +28,67 @@ impl ExpectedEntry {
     }
 }
 
-/// Two emulators in memory: the number of the file was of a meaning only to who registered it.
+/// Whether both rules have emulators in memory and are the same otherwise. The file descriptor number in the path had a
+/// meaning only in the process that registered the entry.
 fn is_same_memory_rule(a: &Rule, b: &Rule) -> bool {
     is_in_memory_path(&a.interpreter)
         && is_in_memory_path(&b.interpreter)
         && is_same_rule(&Rule { interpreter: b.interpreter.clone(), ..a.clone() }, b)
 }
 
-/// One thing that is not as it should be.
+/// One difference from the expected state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Drift {
-    /// No table is mounted: what is in it cannot be seen.
+    /// The table is not mounted, so its entries are not visible.
     Unmounted,
-    /// The kernel looks at no entry at all.
+    /// The whole table is switched off, so the kernel uses none of its entries.
     SwitchedOff,
-    /// The entry is not there, or another one has its name.
+    /// The entry is missing, or another entry has its name.
     Removed {
-        /// QEMU's name of the system
+        /// QEMU target of the system.
         system: &'static str,
-        /// the entry's name
+        /// Name of the entry.
         entry: String,
     },
-    /// Somebody wrote 0 to it.
+    /// The entry was disabled by writing 0 to it.
     Disabled {
-        /// QEMU's name of the system
+        /// QEMU target of the system.
         system: &'static str,
-        /// the entry's name
+        /// Name of the entry.
         entry: String,
     },
-    /// A newer entry takes programs of the system.
+    /// A newer entry takes precedence for programs of the system.
     Shadowed {
-        /// QEMU's name of the system
+        /// QEMU target of the system.
         system: &'static str,
-        /// the entry's name
+        /// Name of the entry.
         entry: String,
-        /// the newer one's
+        /// Name of the newer entry.
         by: String,
     },
 }
 
-/// Compares what is wanted with a table.
-pub fn find_drifts(wanted: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
+/// Compares the expected entries with a table.
+pub fn find_drifts(expected: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
     if !matches!(table, Table::Mounted { .. }) {
         return vec![Drift::Unmounted];
     }
-    let mut findings = Vec::new();
+    let mut drifts = Vec::new();
     if table.is_switched_off() {
-        findings.push(Drift::SwitchedOff);
+        drifts.push(Drift::SwitchedOff);
     }
-    findings.extend(wanted.iter().filter_map(|other| find_drift(other, wanted, table)));
-    findings
+    drifts.extend(expected.iter().filter_map(|other| find_drift(other, expected, table)));
+    drifts
 }
 
-fn find_drift(wanted: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> Option<Drift> {
-    let (system, entry) = (wanted.arch.target, wanted.entry.clone());
-    match table.find_entry(&entry).filter(|found| wanted.matches_entry(found)) {
+fn find_drift(expected: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> Option<Drift> {
+    let (system, entry) = (expected.arch.target, expected.entry.clone());
+    match table.find_entry(&entry).filter(|found| expected.matches_entry(found)) {
         None => Some(Drift::Removed { system, entry }),
         Some(found) if !found.enabled => Some(Drift::Disabled { system, entry }),
         Some(_) => {
             let winners =
-                wanted.arch.headers().into_iter().filter_map(|head| table.matching_entry(&head).map(entry_name));
+                expected.arch.headers().into_iter().filter_map(|head| table.matching_entry(&head).map(entry_name));
             let by = winners.into_iter().find(|winner| !all.iter().any(|other| other.entry == *winner))?;
             Some(Drift::Shadowed { system, entry, by })
         }
@@ -95,7 +96,7 @@ fn find_drift(wanted: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> O
 }
 
 impl Drift {
-    /// The system whose entry has to be put in.
+    /// System whose entry has to be registered again.
     pub fn missing_system(&self) -> Option<&'static str> {
         match self {
             Self::Removed { system, .. } => Some(system),
@@ -103,7 +104,7 @@ impl Drift {
         }
     }
 
-    /// Its name as an event.
+    /// Name of the event for the log.
     pub fn event_name(&self) -> &'static str {
         match self {
             Self::Unmounted => "unmounted",
@@ -114,12 +115,12 @@ impl Drift {
         }
     }
 
-    /// It is so.
+    /// Event that reports the drift.
     pub fn to_event(&self) -> LogEvent {
         self.with_details(LogEvent::new(LogLevel::Warning, self.event_name()))
     }
 
-    /// It is so no longer, and it was not us.
+    /// Event that reports that the drift ended without a repair by this tool.
     pub fn to_resolved_event(&self) -> LogEvent {
         self.with_details(LogEvent::info("resolved").with_field("what", self.event_name()))
     }
@@ -160,7 +161,7 @@ mod tests {
         Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
     }
 
-    fn wanted(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {
+    fn expected(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {
         let one = |(system, rule): &(&str, &Rule)| ExpectedEntry {
             arch: arch(system),
             entry: String::from_utf8_lossy(rule.name.as_bytes()).into_owned(),
@@ -174,62 +175,62 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_no_finding_whatever_else_is() {
+    fn older_entries_are_no_drift() {
         let (arm, riscv) = (rule("a", "aarch64", "/q"), rule("r", "riscv64", "/r"));
-        let wanted = wanted(&[("aarch64", &arm), ("riscv64", &riscv)]);
+        let expected = expected(&[("aarch64", &arm), ("riscv64", &riscv)]);
         let others = [rule("x", "s390x", "/x"), riscv, arm.clone(), rule("older", "aarch64", "/o")];
-        assert_eq!(find_drifts(&wanted, &table(&others)), []);
-        assert_eq!(find_drifts(&wanted, &table(&[arm])), [removed("riscv64", "r")]);
-        assert_eq!(find_drifts(&wanted, &table(&[])), [removed("aarch64", "a"), removed("riscv64", "r")]);
+        assert_eq!(find_drifts(&expected, &table(&others)), []);
+        assert_eq!(find_drifts(&expected, &table(&[arm])), [removed("riscv64", "r")]);
+        assert_eq!(find_drifts(&expected, &table(&[])), [removed("aarch64", "a"), removed("riscv64", "r")]);
     }
 
     #[test]
-    fn another_one_of_that_name_is_not_it() {
-        let ours = rule("a", "aarch64", "/q");
-        let wanted = wanted(&[("aarch64", &ours)]);
+    fn another_rule_of_that_name_is_a_removed_entry() {
+        let own = rule("a", "aarch64", "/q");
+        let expected = expected(&[("aarch64", &own)]);
         for other in [rule("a", "aarch64", "/other"), rule("a", "riscv64", "/q")] {
-            assert_eq!(find_drifts(&wanted, &table(&[other])), [removed("aarch64", "a")]);
+            assert_eq!(find_drifts(&expected, &table(&[other])), [removed("aarch64", "a")]);
         }
     }
 
     #[test]
-    fn in_memory_the_number_means_nothing() {
-        let wanted = wanted(&[("aarch64", &rule("a", "aarch64", "/proc/thread-self/fd/3"))]);
+    fn the_descriptor_number_of_an_entry_in_memory_is_ignored() {
+        let expected = expected(&[("aarch64", &rule("a", "aarch64", "/proc/thread-self/fd/3"))]);
         for same in ["/proc/thread-self/fd/9", "/proc/self/fd/3"] {
-            assert_eq!(find_drifts(&wanted, &table(&[rule("a", "aarch64", same)])), []);
+            assert_eq!(find_drifts(&expected, &table(&[rule("a", "aarch64", same)])), []);
         }
-        assert_eq!(find_drifts(&wanted, &table(&[rule("a", "aarch64", "/q")])), [removed("aarch64", "a")]);
+        assert_eq!(find_drifts(&expected, &table(&[rule("a", "aarch64", "/q")])), [removed("aarch64", "a")]);
     }
 
     #[test]
-    fn a_newer_one_of_somebody_else_shadows_it_unless_it_is_disabled() {
-        let ours = rule("a", "aarch64", "/q");
-        let wanted = wanted(&[("aarch64", &ours)]);
-        let mut both = table(&[rule("theirs", "aarch64", "/t"), ours.clone()]);
-        let by = Drift::Shadowed { system: "aarch64", entry: "a".into(), by: "theirs".into() };
-        assert_eq!(find_drifts(&wanted, &both), [by]);
+    fn a_newer_entry_shadows_unless_it_is_disabled() {
+        let own = rule("a", "aarch64", "/q");
+        let expected = expected(&[("aarch64", &own)]);
+        let mut both = table(&[rule("foreign", "aarch64", "/t"), own.clone()]);
+        let by = Drift::Shadowed { system: "aarch64", entry: "a".into(), by: "foreign".into() };
+        assert_eq!(find_drifts(&expected, &both), [by]);
         if let Table::Mounted { entries, .. } = &mut both {
             entries[0].enabled = false;
         }
-        assert_eq!(find_drifts(&wanted, &both), []);
+        assert_eq!(find_drifts(&expected, &both), []);
     }
 
     #[test]
-    fn what_somebody_switched_off_is_told() {
-        let ours = rule("a", "aarch64", "/q");
-        let wanted = wanted(&[("aarch64", &ours)]);
-        let mut off = table(&[ours]);
+    fn disabled_entries_and_tables_are_reported() {
+        let own = rule("a", "aarch64", "/q");
+        let expected = expected(&[("aarch64", &own)]);
+        let mut off = table(&[own]);
         if let Table::Mounted { entries, enabled, .. } = &mut off {
             entries[0].enabled = false;
             *enabled = false;
         }
         let disabled = Drift::Disabled { system: "aarch64", entry: "a".into() };
-        assert_eq!(find_drifts(&wanted, &off), [Drift::SwitchedOff, disabled]);
+        assert_eq!(find_drifts(&expected, &off), [Drift::SwitchedOff, disabled]);
     }
 
     #[test]
-    fn of_a_table_that_is_not_mounted_nothing_more_can_be_said() {
-        let wanted = wanted(&[("aarch64", &rule("a", "aarch64", "/q"))]);
-        assert_eq!(find_drifts(&wanted, &Table::NotMounted), [Drift::Unmounted]);
+    fn an_unmounted_table_is_the_only_drift() {
+        let expected = expected(&[("aarch64", &rule("a", "aarch64", "/q"))]);
+        assert_eq!(find_drifts(&expected, &Table::NotMounted), [Drift::Unmounted]);
     }
 }

@@ -1,7 +1,8 @@
-//! `register --watch`: stays, watches the table, and puts back what somebody removes.
+//! `register --watch`: watches the kernel's table and registers removed entries again.
 //!
-//! What is decided is in [`findings`] (what is not as it should be) and `pace` (when to look); what is said is in
-//! [`event`], which is a contract. Registering itself is what the command did before, done once more: [`Registration`].
+//! [`drift`] decides what differs from the expected state. [`schedule`] decides when to check. [`notify`] reports; its log
+//! events are a contract that [`ui::event`](crate::ui::event) describes. The command itself registers the entries again,
+//! through [`Reregister`], in the same way as the first time.
 
 pub mod drift;
 pub mod notify;
@@ -23,25 +24,26 @@ use crate::register::watch::drift::{Drift, ExpectedEntry};
 use crate::register::watch::schedule::Schedule;
 use crate::ui::event::{LogEvent, LogLevel};
 
-/// What the holder writes into the lock, behind his number.
+/// Text that a watching process adds to its process ID in the lock file.
 pub fn lock_signature(systems: &[&str]) -> String {
-    format!(", which holds {}", systems.join(" "))
+    format!(", which watches {}", systems.join(" "))
 }
 
-/// Is this system among those that the holder signed for? One who did not say which may hold any.
+/// Whether the process that holds the lock watches a system, according to the text in the lock file. A process that did
+/// not record its systems may watch any.
 pub fn is_watched(holder: &str, system: &str) -> bool {
-    holder.split_once(", which holds ").is_none_or(|(_, watched)| watched.split(' ').any(|one| one == system))
+    holder.split_once(", which watches ").is_none_or(|(_, watched)| watched.split(' ').any(|name| name == system))
 }
 
-/// What the command that holds can do again, under the usual lock.
+/// Actions of the command that the watcher repeats. Each action takes the usual lock.
 pub trait Reregister {
     /// Mounts the table.
     fn mount_table(&mut self) -> Result<()>;
-    /// Registers these, as it was asked for: look, plan, apply, check.
+    /// Registers these systems as the user requested: gathers facts, plans, applies and verifies.
     fn register_systems(&mut self, systems: &[&'static Arch]) -> Result<Report>;
 }
 
-/// A registration that is held.
+/// Watcher of the registered entries.
 #[derive(Debug)]
 pub struct TableWatcher<'a> {
     host: &'a Host,
@@ -49,36 +51,36 @@ pub struct TableWatcher<'a> {
     watch: DirWatch,
     schedule: Schedule,
     expected: Vec<ExpectedEntry>,
-    /// What was not as it should be, and is told.
+    /// Drifts that are reported and not resolved yet.
     known_drifts: BTreeSet<Drift>,
-    /// Why the last attempt failed: it is told once.
+    /// Error of the last failed attempt. The same error is reported only once.
     last_error: Option<String>,
 }
 
 impl<'a> TableWatcher<'a> {
-    /// Begins to watch what was registered. What it may have lost since then, the first look finds.
-    pub fn new(host: &'a Host, tell: Notifier<'a>, watcher: InotifyInstance, registered: &Report) -> Result<Self> {
+    /// Starts to watch the registered entries. The first check of `run` finds changes since the registration.
+    pub fn new(host: &'a Host, notifier: Notifier<'a>, watcher: InotifyInstance, registered: &Report) -> Result<Self> {
         let watch = host.watch(Path::new(table::DIR), watcher)?;
-        let mut hold = Self {
+        let mut watching = Self {
             host,
-            notifier: tell,
+            notifier,
             watch,
             schedule: Schedule::new(Instant::now()),
             expected: Vec::new(),
             known_drifts: BTreeSet::new(),
             last_error: None,
         };
-        hold.update_expected(registered)?;
-        Ok(hold)
+        watching.update_expected(registered)?;
+        Ok(watching)
     }
 
-    /// Until a signal comes, whose number is returned.
-    pub fn run(&mut self, registration: &mut dyn Reregister) -> usize {
-        let systems: Vec<_> = self.expected.iter().map(|one| one.arch.target).collect();
+    /// Watches until a signal arrives, and returns the number of the signal.
+    pub fn run(&mut self, reregister: &mut dyn Reregister) -> usize {
+        let systems: Vec<_> = self.expected.iter().map(|entry| entry.arch.target).collect();
         let pid = std::process::id().to_string();
         self.notifier
             .log_event(&LogEvent::info("holding").with_field("systems", systems.join(" ")).with_field("pid", pid));
-        self.check_and_repair(registration);
+        self.check_and_repair(reregister);
         loop {
             if let Some(signal) = self.host.take_pending_signal() {
                 self.notifier.report_stopping();
@@ -87,62 +89,66 @@ impl<'a> TableWatcher<'a> {
             }
             self.notifier.ping_watchdog();
             if self.wait_for_change() {
-                self.check_and_repair(registration);
+                self.check_and_repair(reregister);
             }
         }
     }
 
-    /// Lets go of the table; what was wanted in it, and whether it is there.
+    /// Stops watching. Returns the expected entries, each with whether the table contains it.
     pub fn finish(self) -> (Notifier<'a>, Vec<(ExpectedEntry, bool)>) {
-        let Self { host, notifier: tell, watch, expected: wanted, .. } = self;
+        let Self { host, notifier, watch, expected, .. } = self;
         drop(watch);
-        let there = |findings: &[Drift], one: &ExpectedEntry| {
-            !findings.iter().any(|f| f.missing_system() == Some(one.arch.target))
+        let is_present = |drifts: &[Drift], entry: &ExpectedEntry| {
+            !drifts.iter().any(|drift| drift.missing_system() == Some(entry.arch.target))
         };
-        let findings = table::read_table(host).map(|table| drift::find_drifts(&wanted, &table)).unwrap_or_default();
-        let wanted = wanted.into_iter().map(|one| (there(&findings, &one), one)).map(|(there, one)| (one, there));
-        (tell, wanted.collect())
+        let drifts = table::read_table(host).map(|table| drift::find_drifts(&expected, &table)).unwrap_or_default();
+        let expected = expected
+            .into_iter()
+            .map(|entry| (is_present(&drifts, &entry), entry))
+            .map(|(is_present, entry)| (entry, is_present));
+        (notifier, expected.collect())
     }
 
-    /// `true` if it is time to look.
+    /// Waits for an event. Returns whether a check is due.
     fn wait_for_change(&mut self) -> bool {
         let idle = self.schedule.time_until_check(Instant::now());
-        let woken = self.watch.wait_for_event(self.notifier.watchdog_interval().map_or(idle, |often| idle.min(often)));
+        let woken =
+            self.watch.wait_for_event(self.notifier.watchdog_interval().map_or(idle, |interval| idle.min(interval)));
         match woken {
             Ok(WakeReason::Signal) => return false,
-            // Other mounts come and go.
+            // Another file system was mounted or unmounted. The table is still mounted.
             Ok(WakeReason::MountsChanged) if self.host.exists(&table::entry_path("register")) => {}
             Ok(WakeReason::Changed | WakeReason::MountsChanged) => self.schedule.note_change(Instant::now()),
             Ok(WakeReason::Timeout) => {}
             Err(e) => {
                 self.report_failure("watch", &Error::io("watch", Path::new(table::DIR), e));
-                // Without it there is the clock.
+                // Without inotify, the regular checks still find changes.
                 std::thread::sleep(std::time::Duration::from_secs(1));
             }
         }
         self.schedule.time_until_check(Instant::now()).is_zero()
     }
 
-    /// Looks, tells, and puts back what is missing.
-    fn check_and_repair(&mut self, registration: &mut dyn Reregister) {
+    /// Checks the table, reports drifts, and registers missing entries.
+    fn check_and_repair(&mut self, reregister: &mut dyn Reregister) {
         let now = self.detect_drifts();
         if now.contains(&Drift::Unmounted) {
-            self.remount_table(registration);
+            self.remount_table(reregister);
         }
         let known = self.known_drifts.clone();
         let missing: Vec<_> = known.iter().filter_map(Drift::missing_system).collect();
         if !missing.is_empty() && !known.contains(&Drift::SwitchedOff) {
-            self.restore_entries(registration, &missing);
+            self.restore_entries(reregister, &missing);
         }
         if self.known_drifts.is_empty() {
             self.last_error = None;
         }
         self.schedule.note_check(Instant::now());
-        let systems: Vec<_> = self.expected.iter().map(|one| one.arch.target).collect();
+        let systems: Vec<_> = self.expected.iter().map(|entry| entry.arch.target).collect();
         self.notifier.report_state(&systems, &self.known_drifts);
     }
 
-    /// What there is now; what is new of it is told, and what is over.
+    /// Finds the current drifts. Reports new ones, and earlier ones that are resolved.
     fn detect_drifts(&mut self) -> BTreeSet<Drift> {
         let table = match table::read_table(self.host) {
             Ok(table) => table,
@@ -152,20 +158,20 @@ impl<'a> TableWatcher<'a> {
             }
         };
         let now: BTreeSet<Drift> = drift::find_drifts(&self.expected, &table).into_iter().collect();
-        for finding in now.difference(&self.known_drifts) {
-            self.notifier.log_event(&finding.to_event());
+        for drift in now.difference(&self.known_drifts) {
+            self.notifier.log_event(&drift.to_event());
         }
-        // Of a table that is not seen nothing is over.
+        // While the table is unmounted, it is unknown whether earlier drifts are resolved.
         let resolved = self.known_drifts.difference(&now).filter(|_| !now.contains(&Drift::Unmounted));
-        for finding in resolved {
-            self.notifier.log_event(&finding.to_resolved_event());
+        for drift in resolved {
+            self.notifier.log_event(&drift.to_resolved_event());
         }
         self.known_drifts.clone_from(&now);
         now
     }
 
-    fn remount_table(&mut self, registration: &mut dyn Reregister) {
-        match registration.mount_table().and_then(|()| {
+    fn remount_table(&mut self, reregister: &mut dyn Reregister) {
+        match reregister.mount_table().and_then(|()| {
             let follow = self.watch.reopen_if_replaced();
             follow.map_err(|e| Error::io("watch", Path::new(table::DIR), e))
         }) {
@@ -178,38 +184,38 @@ impl<'a> TableWatcher<'a> {
         }
     }
 
-    fn restore_entries(&mut self, registration: &mut dyn Reregister, missing: &[&'static str]) {
+    fn restore_entries(&mut self, reregister: &mut dyn Reregister, missing: &[&'static str]) {
         let archs: Vec<_> =
-            self.expected.iter().map(|one| one.arch).filter(|arch| missing.contains(&arch.target)).collect();
-        let done = registration.register_systems(&archs);
-        // What happened until now was us, or is looked at now.
+            self.expected.iter().map(|entry| entry.arch).filter(|arch| missing.contains(&arch.target)).collect();
+        let report = reregister.register_systems(&archs);
+        // Events until now come from the registration itself. The check below covers any other change.
         drop(self.watch.discard_events());
-        let expected = done.and_then(|outcome| self.update_expected(&outcome));
-        match expected {
+        let result = report.and_then(|report| self.update_expected(&report));
+        match result {
             Ok(()) => self.schedule.note_registration(Instant::now()),
-            // The end was asked for, and is near.
+            // A signal asked the process to stop, which `run` does next.
             Err(Error::Interrupted { .. }) => {}
             Err(error) => self.report_failure("register", &error),
         }
         self.detect_drifts();
     }
 
-    /// What a registration has put in is wanted from now on.
-    fn update_expected(&mut self, outcome: &Report) -> Result<()> {
+    /// Expects the entries of a registration from now on.
+    fn update_expected(&mut self, report: &Report) -> Result<()> {
         let table = table::read_table(self.host)?;
-        for line in &outcome.systems {
+        for line in &report.systems {
             let (Some(entry), Ok(arch)) = (&line.entry, Arch::find(line.system)) else { continue };
-            let wanted = ExpectedEntry::from_table(arch, entry, &table);
-            // Not removed any more, and that was us.
-            if !line.already && self.known_drifts.iter().any(|finding| finding.missing_system() == Some(arch.target)) {
-                self.known_drifts.retain(|finding| finding.missing_system() != Some(arch.target));
+            let expected_entry = ExpectedEntry::from_table(arch, entry, &table);
+            // This registration repaired the drift, so it is not reported as resolved without a repair.
+            if !line.already && self.known_drifts.iter().any(|drift| drift.missing_system() == Some(arch.target)) {
+                self.known_drifts.retain(|drift| drift.missing_system() != Some(arch.target));
                 let name = if line.adopted { "adopted" } else { "registered" };
                 self.notifier
                     .log_event(&LogEvent::info(name).with_field("system", line.system).with_field("entry", entry));
             }
-            match self.expected.iter_mut().find(|one| one.arch.target == arch.target) {
-                None => self.expected.push(wanted),
-                Some(known) => *known = wanted,
+            match self.expected.iter_mut().find(|entry| entry.arch.target == arch.target) {
+                None => self.expected.push(expected_entry),
+                Some(known) => *known = expected_entry,
             }
         }
         Ok(())
@@ -233,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_says_what_he_holds() {
+    fn the_lock_signature_names_the_watched_systems() {
         let holder = format!("process 42{}", lock_signature(&["aarch64", "riscv64"]));
         assert!(is_watched(&holder, "aarch64") && is_watched(&holder, "riscv64"));
         assert!(!is_watched(&holder, "arm") && !is_watched(&holder, "riscv"));

@@ -118,7 +118,7 @@ fn assert_rolled_back(behavior: LiarBehavior, why: &str) {
     let tree = Tree::new();
     let before = tree.snapshot();
     let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", behavior));
-    tree.register_by("aarch64", &file, &[]).exits(1).says("taken out again").says(why).says("nothing was changed");
+    tree.register_by("aarch64", &file, &[]).exits(1).says("removed again").says(why).says("nothing was changed");
     before.is_restored_in(&tree);
 }
 

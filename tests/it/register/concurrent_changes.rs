@@ -21,7 +21,7 @@ fn a_foreign_entry_with_our_name_is_kept() {
     let foreign = line("qemu-aarch64", "aarch64", "/bin/true".as_ref(), "");
     tree.enter(&foreign);
     let table = tree.table();
-    tree.register("aarch64").exits(3).says("theirs: :qemu-aarch64:");
+    tree.register("aarch64").exits(3).says("existing: :qemu-aarch64:");
     tree.unregister("aarch64").exits(3).says("qemu-aarch64").says("left as it is");
     assert_eq!(tree.table(), table);
     assert!(!tree.exists(EMULATOR));

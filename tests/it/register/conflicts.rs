@@ -20,10 +20,10 @@ pub(crate) fn distribution(flags: &str) -> Tree {
 #[track_caller]
 fn assert_reported(tree: &Tree, why: &str) {
     let before = tree.snapshot();
-    let done = tree.register("aarch64").exits(3).says(why).says("theirs: :").says("ours:   :").says("--force");
+    let done = tree.register("aarch64").exits(3).says(why).says("existing: :").says("wanted:   :").says("--force");
     assert_eq!(done.out, "");
     before.is_unchanged_in(tree);
-    tree.register_with("aarch64", &["--dry-run"]).exits(3).says("theirs: :");
+    tree.register_with("aarch64", &["--dry-run"]).exits(3).says("existing: :");
     before.is_unchanged_in(tree);
 }
 
@@ -31,7 +31,7 @@ fn assert_reported(tree: &Tree, why: &str) {
 fn register_uses_an_equivalent_foreign_entry() {
     let tree = distribution("PF");
     let table = tree.table();
-    let done = tree.register("aarch64").exits(0).says("left as it is").prints("runs through an entry of this system");
+    let done = tree.register("aarch64").exits(0).says("left as it is").prints("runs through another tool's entry");
     done.prints("proven: a program ran");
     assert_eq!(tree.table(), table);
     assert!(!tree.exists(EMULATOR) && !tree.exists(BOOT));
@@ -84,7 +84,7 @@ fn an_entry_of_update_binfmts_is_used() {
     let admin =
         format!("qemu-user-static\nmagic\n0\n{}\n{}\n/tree/{FOREIGN_EMULATOR}\n\n\nyes\n", fields[4], fields[5]);
     let tree = tree.file("var/lib/binfmts/qemu-aarch64", admin);
-    tree.register("aarch64").exits(0).prints("runs through an entry of this system");
+    tree.register("aarch64").exits(0).prints("runs through another tool's entry");
 }
 
 #[sandboxed]

@@ -136,7 +136,7 @@ fn flag_c_follows_the_last_registration() {
     tree.register_with("aarch64", &["--in-memory"]).exits(0);
     tree.register_with("aarch64", &["--in-memory", "--credentials"])
         .exits(0)
-        .says("instead of ours of that name")
+        .says("replacing the current entry")
         .says("flag C:");
     assert_eq!((tree.entries(), tree.entry_says(ENTRY, "flags: ")), (vec![ENTRY.to_owned()], "POCF".to_owned()));
     tree.register_with("aarch64", &["--in-memory", "--credentials"]).exits(0).prints("runs already");

@@ -97,7 +97,7 @@ fn nix_can_be_configured_later() {
 #[sandboxed]
 fn a_host_without_nix_gets_a_note() {
     let tree = Tree::without_nix();
-    tree.register("aarch64").exits(0).says("no trace of Nix").says("--nix");
+    tree.register("aarch64").exits(0).says("Nix was not found").says("--nix");
     assert!(!tree.exists("etc/nix"));
     assert!(tree.runs("aarch64"));
 }

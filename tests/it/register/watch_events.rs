@@ -65,13 +65,13 @@ fn other_files_are_not_used_as_ready_file() {
     let tree = Tree::new().mounted();
     let before = tree.snapshot();
     std::fs::write(ready(), "precious").unwrap();
-    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &ready()]).exits(3).says("is not a ready file");
     assert_eq!(std::fs::read_to_string(ready()).unwrap(), "precious");
     let link = format!("{SCRATCH}/link");
     std::fs::write(ready(), "binfmt-nix 1\n").unwrap();
     std::os::unix::fs::symlink(ready(), &link).unwrap();
-    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is no ready file");
-    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is no ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", &link]).exits(3).says("is not a ready file");
+    tree.register_with("aarch64", &["--watch", "--ready-file", SCRATCH]).exits(3).says("is not a ready file");
     before.is_unchanged_in(&tree);
 }
 
@@ -111,12 +111,12 @@ fn the_service_manager_gets_the_state() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin_in(&tree, "aarch64", &[], &[("NOTIFY_SOCKET", &path)]);
     // Readiness is reported once, and not before a program ran.
-    assert_eq!(receive(&socket, ""), "READY=1\nSTATUS=Holds aarch64: all in place");
+    assert_eq!(receive(&socket, ""), "READY=1\nSTATUS=Watching aarch64: all entries are registered");
     assert!(tree.runs("aarch64"));
     tree.write_kernel(ENTRY, "0");
-    assert_eq!(receive(&socket, "disabled"), "STATUS=Holds aarch64: disabled");
+    assert_eq!(receive(&socket, "disabled"), "STATUS=Watching aarch64: disabled");
     tree.write_kernel(ENTRY, "1");
-    assert_eq!(receive(&socket, "all in place"), "STATUS=Holds aarch64: all in place");
+    assert_eq!(receive(&socket, "all entries are registered"), "STATUS=Watching aarch64: all entries are registered");
     tree.write_kernel(ENTRY, "-1");
     held.says("info registered");
     drop(held.ends_by(Signal::SIGTERM).exits(0));

@@ -112,7 +112,7 @@ fn a_second_watch_waits_or_fails() {
     let before = tree.snapshot();
     let pid = held.pid();
     let second = tree.register_with("riscv64", &["--watch", "--wait", "0"]).exits(3);
-    second.says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
+    second.says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     before.is_unchanged_in(&tree);
     // A watch that waits continues when the first one ends.
     let mut second = Watch::begin_in(&tree, "riscv64", &[], &[]);
@@ -130,10 +130,10 @@ fn unregister_is_rejected_while_watch_runs() {
     let pid = held.pid();
     let before = tree.snapshot();
     for args in [&["unregister", "aarch64"][..], &["unregister", "all"], &["unregister", "aarch64", "--dry-run"]] {
-        tree.run(args).exits(3).says(&format!("process {pid}, which holds aarch64")).says(&format!("kill {pid}"));
+        tree.run(args).exits(3).says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
-    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which holds aarch64"));
+    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which watches aarch64"));
     // Another system is not watched.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
@@ -162,7 +162,7 @@ fn an_entry_of_watch_is_recognized_without_the_lock() {
         .exits(0)
         .says("aarch64: registered by register --watch, which registers it again while it runs");
     let done = tree.unregister("aarch64").exits(0);
-    done.says("binfmt-nix-aarch64 was made by a register --watch, which puts it back while it runs");
+    done.says("binfmt-nix-aarch64 was registered by register --watch, which registers it again while it runs");
     held.says("info registered system=aarch64");
     until("the program runs", || tree.runs("aarch64"));
 }

@@ -129,19 +129,19 @@ fn a_killed_worker_is_reported() {
 
 #[test]
 fn an_unknown_frame_is_rejected() {
-    assert_eq!(error_of("mad"), "the process that downloads said what it must not: a frame of the kind 72");
+    assert_eq!(error_of("mad"), "the process that downloads broke the protocol: a frame of the kind 72");
 }
 
 #[test]
 fn an_oversized_frame_is_rejected() {
     let message = error_of("boasting");
-    assert_eq!(message, "the process that downloads said what it must not: a frame of 4294967295 bytes");
+    assert_eq!(message, "the process that downloads broke the protocol: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn excess_bytes_are_rejected() {
     let (error, received) = download_with("generous", b"", LIMIT);
-    let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
+    let wanted = "the process that downloads broke the protocol: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
     assert!(received > 0 && received <= 16_661_520, "{received}");
 }
@@ -149,7 +149,7 @@ fn excess_bytes_are_rejected() {
 #[test]
 fn missing_bytes_are_rejected() {
     let message = error_of("stingy");
-    let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
+    let wanted = "the process that downloads broke the protocol: that qemu-aarch64 is complete, which it is not";
     assert_eq!(message, wanted);
 }
 

@@ -57,7 +57,7 @@ fn an_archive_without_the_requested_emulator_is_refused() {
 fn a_truncated_archive_is_refused() {
     let whole = fs::read(two_emulators_tar_gz()).unwrap();
     for parts in [1, 10, 500, 999] {
-        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
+        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot extract an emulator from");
     }
     refused(&whole[..whole.len() - 1], &[], &[1], "");
 }
