@@ -91,7 +91,7 @@ fn a_static_program_other_than_qemu_is_refused() {
 fn a_program_that_crashes_at_once_is_refused() {
     let mut program = liar("", LiarBehavior::Crash);
     program[0xb0..0xb2].copy_from_slice(&[0x0f, 0x0b]);
-    refused(&outside("qemu-aarch64", &program), "--version ended with signal");
+    refused(&outside("qemu-aarch64", &program), "--version failed with signal");
 }
 
 #[sandboxed]

@@ -138,7 +138,7 @@ fn a_bundle_that_contradicts_its_manifest_is_refused() {
     refused(&bundled(&manifest, &real), &[], &[5], "nothing of it was used");
     let mut manifest = manifest_for("x86_64", &real);
     manifest.files[0].name = "qemu-riscv64".into();
-    refused(&bundled(&manifest, &real), &[], &[1], "which it has not");
+    refused(&bundled(&manifest, &real), &[], &[1], "which is missing");
     manifest.files[0].target = "riscv64".into();
     manifest.files[0].name = "qemu-aarch64".into();
     refused(&bundled(&manifest, &real), &[], &[1], "does not know");
