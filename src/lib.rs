@@ -6,27 +6,27 @@
 //! cli ─▶ request ─▶ facts (read once) ─▶ plan (pure) ─▶ apply (the only writer) ─▶ verify
 //! ```
 //!
-//! The crate is a dozen rooms. A room uses only rooms below it in this table; `tests/rooms.rs` checks every import,
-//! and that no sub-rooms depend on each other in a circle.
+//! The crate consists of rooms (top-level modules). A room uses only rooms below it in this table. `tests/rooms.rs`
+//! checks every import, and that sub-rooms do not depend on each other in a circle.
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`cli`] | arguments, one function for each command, texts for people |
-//! | [`diagnose`] | `status`, `test`, `doctor`, `explain`: what works and why not; read-only |
+//! | [`cli`] | arguments, one function for each command, texts for users |
+//! | [`diagnose`] | `status`, `test`, `doctor`, `explain`: what works, what does not, and why; read-only |
 //! | [`register`] | the main job: request → facts → plan → apply → verify; the receipt; `--watch` |
-//! | [`qemu`] | which static QEMU, where it comes from, how it is verified: one pipeline (`qemu::obtain`) over the catalogue, archives, Debian's signatures, downloads and images in registries |
+//! | [`qemu`] | sources of static QEMU emulators and their verification: one pipeline (`qemu::obtain`) over the catalogue, archives, Debian's signatures, downloads and images in registries |
 //! | [`nix`] | nix.conf, `nix config show`, the daemon, machines files, test builds |
 //! | [`binfmt`] | the kernel's table, boot rules, containers, user namespaces, probes |
 //! | [`sandbox`] | confined worker processes: Landlock, seccomp, frames, handshake |
-//! | [`host`] | the one door to files, processes and mounts, below a root prefix |
+//! | [`host`] | the only access to files, processes and mounts, below a root prefix |
 //! | [`ui`] | the terminal, JSON, progress bars, events; the only place that prints |
 //! | [`error`] | one error type; errors of rooms implement [`error::Failure`] |
 //! | [`paths`] | every path and file name that this tool owns |
-//! | [`sanitize`] | foreign text made safe for a terminal; shell quoting |
-//! | [`sha256`] | digests |
+//! | [`sanitize`] | untrusted text made safe for a terminal; shell quoting |
+//! | [`sha256`] | SHA-256 digests |
 //!
-//! The pure table of systems, rules and probe programs is the crate `binfmt-magic` in `magic/`; it knows nothing of this
-//! crate.
+//! The pure table of systems, rules and probe programs is the crate `binfmt-magic` in `magic/`; it does not
+//! depend on this crate.
 
 #![cfg_attr(
     test,

@@ -1,4 +1,4 @@
-//! SHA-256, the only thing that makes bytes from elsewhere ours.
+//! SHA-256 digests, by which bytes from remote sources are verified.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,24 +7,24 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-/// A SHA-256 digest; in text, 64 lower-case hexadecimal digits.
+/// A SHA-256 digest. Its text has 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Sha256([u8; 32]);
 
-/// The text is not 64 hexadecimal digits.
+/// The text does not have 64 lower-case hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("not a SHA-256 digest: {0:?}")]
 pub struct InvalidDigest(String);
 
 impl Sha256 {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The digest of everything that is left to read.
+    /// Reads to the end, and returns the digest of what was read.
     pub fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
         let mut hasher = sha2::Sha256::new();
         let mut buffer = vec![0; 1 << 17];
@@ -37,7 +37,7 @@ impl Sha256 {
     }
 }
 
-/// Hashes what is written through it.
+/// A writer that hashes everything that is written through it.
 #[derive(Debug)]
 pub struct HashingWriter<W> {
     out: W,
@@ -45,12 +45,12 @@ pub struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    /// Nothing was written yet.
+    /// Creates a writer to which nothing was written yet.
     pub fn new(out: W) -> Self {
         Self { out, hasher: sha2::Sha256::new() }
     }
 
-    /// The digest of all that was written.
+    /// Returns the digest of everything that was written.
     pub fn finish(self) -> Sha256 {
         Sha256(self.hasher.finalize().into())
     }
@@ -74,7 +74,7 @@ impl From<[u8; 32]> for Sha256 {
     }
 }
 
-/// Lower-case hexadecimal digits, two for each byte.
+/// Formats bytes as lower-case hexadecimal digits, two for each byte.
 pub fn to_hex(bytes: &[u8]) -> String {
     let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
@@ -96,22 +96,22 @@ impl FromStr for Sha256 {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let refused = || InvalidDigest(text.to_owned());
+        let invalid = || InvalidDigest(text.to_owned());
         if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(refused());
+            return Err(invalid());
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| refused())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| refused())?;
+            let pair = std::str::from_utf8(pair).map_err(|_| invalid())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| invalid())?;
         }
         Ok(Self(bytes))
     }
 }
 
 impl From<Sha256> for String {
-    fn from(sum: Sha256) -> Self {
-        sum.to_string()
+    fn from(digest: Sha256) -> Self {
+        digest.to_string()
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_and_reads_the_digest_of_nothing() {
+    fn formats_and_parses_the_digest_of_an_empty_input() {
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Sha256::of_bytes(b"").to_string(), text);
         assert_eq!(text.parse::<Sha256>().ok(), Some(Sha256::of_bytes(b"")));

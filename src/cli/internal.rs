@@ -83,7 +83,7 @@ pub enum Worker {
         dir: PathBuf,
         /// The program in it
         program: PathBuf,
-        /// Its argv[0]
+        /// Its `argv[0]`
         arg0: String,
     },
 }

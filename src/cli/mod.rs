@@ -141,8 +141,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Prove that programs of other systems run here
     ///
-    /// Runs a program of each system: directly, with another argv[0], in an empty chroot, and in namespaces like those
-    /// of Nix's sandbox. Each result is `proven`, `FAILED` or `untried`; one that is not proven has its cause and
+    /// Runs a program of each system: directly, with another `argv[0]`, in an empty chroot, and in namespaces like
+    /// those of Nix's sandbox. Each result is `proven`, `FAILED` or `untried`; one that is not proven has its cause and
     /// repair. The exit status is 0 if all are proven, and 3 otherwise. Root is not needed, nothing is downloaded, and
     /// nothing is written except by --nix.
     Test(TestArgs),

@@ -1,41 +1,41 @@
-//! What a failure means to a script.
+//! Exit codes: the meaning of a failure for scripts.
 
 use std::io;
 
 use super::Error;
 
-/// The process's exit status. Part of the public interface: see the README.
+/// Exit status of the process. It is part of the public interface (see the README).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Done, or nothing to do.
+    /// Done, or nothing to do
     Ok = 0,
-    /// Something failed; what had been begun was undone.
+    /// Something failed; all changes were rolled back
     Failed = 1,
-    /// The command line asks for something that makes no sense.
+    /// The command line makes no sense
     Usage = 2,
-    /// Something of somebody else's is in the way, or a check found a fault.
+    /// Another tool's entry or file conflicts, or a check found a fault
     Findings = 3,
-    /// Needs root.
+    /// Root is needed
     NotPermitted = 4,
-    /// Bytes from elsewhere are not the ones that are pinned.
+    /// Bytes from a remote source do not match the pinned digest
     Unverified = 5,
-    /// This kernel or machine cannot do it.
+    /// This kernel or machine does not support it
     Unsupported = 6,
-    /// `run`: the command is there, and cannot be executed. As in a shell.
+    /// `run`: the command exists and cannot be executed; as in a shell
     NotExecutable = 126,
-    /// `run`: there is no such command. As in a shell.
+    /// `run`: the command does not exist; as in a shell
     NoCommand = 127,
-    /// SIGHUP came; what had been begun was undone.
+    /// SIGHUP arrived; all changes were rolled back
     HungUp = 129,
-    /// SIGINT (Ctrl-C) came; what had been begun was undone.
+    /// SIGINT (Ctrl-C) arrived; all changes were rolled back
     Interrupted = 130,
-    /// SIGTERM came; what had been begun was undone.
+    /// SIGTERM arrived; all changes were rolled back
     Terminated = 143,
 }
 
 impl Error {
-    /// What this failure means to a script.
+    /// Returns the exit code of this failure.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,

@@ -1,15 +1,15 @@
-//! What an error of a room has to say so that it can be an [`Error`].
+//! The interface by which an error of a room becomes an [`Error`].
 
 use super::{Error, ExitCode};
 
-/// An error of a room that knows its own hint and exit code.
+/// An error of a room, with its own hint and exit code.
 pub trait Failure: std::error::Error + Send + Sync + 'static {
-    /// What repairs it, if that is known.
+    /// Returns what repairs the failure, if that is known.
     fn hint(&self) -> Option<String> {
         None
     }
 
-    /// What it means to a script.
+    /// Returns the exit code of the failure.
     fn exit_code(&self) -> ExitCode {
         ExitCode::Failed
     }
@@ -21,7 +21,7 @@ impl Error {
         Self::Other(Box::new(failure))
     }
 
-    /// The error of a room that this one wraps, if it is of this type.
+    /// Returns the wrapped error of a room if it has the type `T`.
     pub fn as_failure<T: Failure>(&self) -> Option<&T> {
         let Self::Other(failure) = self else { return None };
         let error: &(dyn std::error::Error + 'static) = &**failure;

@@ -1,4 +1,4 @@
-//! What repairs a failure.
+//! Hints: what repairs a failure.
 
 use std::io;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Error;
 
 impl Error {
-    /// What repairs it, where we know.
+    /// Returns what repairs the failure, if that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Io { source, path, .. } => return io_hint(source, path),
@@ -17,26 +17,26 @@ impl Error {
                 format!("run: {line}{}", rootless.unwrap_or_default())
             }
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
-            Self::Locked { .. } => "wait for it to end, then run this again; --wait SECONDS waits longer".into(),
+            Self::Locked { .. } => "run this again when that process has ended, or wait longer with --wait SECONDS".into(),
             Self::Unfit { .. } => {
-                "it has to be a statically linked qemu-user for this machine; --source and --qemu choose another".into()
+                "a statically linked qemu-user for this machine is needed; choose another with --source or --qemu".into()
             }
-            Self::NoInterpreter { .. } => "--source download fetches one, --qemu PATH names one".into(),
+            Self::NoInterpreter { .. } => "download one with --source download, or name one with --qemu PATH".into(),
             Self::Untrusted(_) => {
-                "make root its owner and take write permission from others (chown root, chmod go-w)".into()
+                "make root the owner and remove write permission for group and others (chown root, chmod go-w)".into()
             }
             Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
             Self::Receipt { path, .. } => format!(
-                "it says what unregister would take away; if it is beyond repair, move {} aside and register again",
+                "unregister needs the receipt to undo changes; if it cannot be repaired, move {} aside and register again",
                 path.display()
             ),
             Self::Archive { .. } => {
-                "--from takes a .deb, an .apk, a tar archive (plain or packed by gzip, xz, zstd), a directory, or a program"
+                "--from accepts a .deb, an .apk, a tar archive (plain or compressed by gzip, xz, zstd), a directory, or a program"
                     .into()
             }
             Self::Other(failure) => return failure.hint(),
             Self::Offline { .. } => {
-                "on a machine with a network, binfmt-nix fetch SYSTEM -o FILE writes what --from FILE takes here".into()
+                "on a machine with network access run: binfmt-nix fetch SYSTEM -o FILE; then use --from FILE here".into()
             }
             Self::Command { .. }
             | Self::Digest { .. }
@@ -59,7 +59,7 @@ fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{} is on a read-only file system; remount it writable", path.display())
         }
-        io::ErrorKind::PermissionDenied => "run it as root".into(),
+        io::ErrorKind::PermissionDenied => "run binfmt-nix as root".into(),
         _ => return None,
     };
     Some(hint)

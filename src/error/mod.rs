@@ -1,7 +1,7 @@
-//! The error of the whole crate: its text, the hint that repairs it, and its exit code.
+//! The error type of the whole crate: message, hint and exit code.
 //!
-//! This room knows no room that uses it. A room with errors of its own implements [`Failure`] for them, and
-//! converts them to [`Error::Other`]; [`Error::as_failure`] gives them back to a caller that distinguishes them.
+//! This room does not depend on the rooms that use it. A room with its own errors implements [`Failure`] for them and
+//! converts them to [`Error::Other`]. A caller that distinguishes them gets them back by [`Error::as_failure`].
 
 pub mod exit_code;
 pub mod failure;
@@ -17,22 +17,21 @@ use binfmt_magic::{RuleError, UnknownSystem};
 
 use crate::sha256::Sha256;
 
-/// What functions of this crate return.
+/// Result of most functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Reason why a file or directory is not trusted: a user other than root, or than the one who runs the program, can
-/// change it.
+/// Reason why a file or directory is not trusted: a user other than root and the user of this process can change it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
-    /// The owner is neither root nor the user of this process.
-    #[error("{path} belongs to user {uid}, who could change it")]
+    /// The owner is neither root nor the user of this process
+    #[error("{path} belongs to user {uid}, so that user can change it")]
     Owner {
         /// Path of the file or directory
         path: PathBuf,
         /// Owner of the file or directory
         uid: u32,
     },
-    /// Mode bits let other users write.
+    /// Mode bits allow other users to write
     #[error("{path} may be written by others (mode {mode:04o})")]
     Writable {
         /// Path of the file or directory
@@ -42,171 +41,171 @@ pub enum TrustError {
     },
 }
 
-/// One failure. The text says what was tried, on what, and why it failed;
-/// [`Error::hint`] says what repairs it.
+/// A failure. The message has what was tried, on what path or name, and what failed; [`Error::hint`] returns what
+/// repairs it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file, directory or process could not be used.
+    /// A file, directory or process could not be used
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// what was tried: "read", "create the directory"
+        /// What was tried, as a verb: "read", "create the directory"
         what: &'static str,
-        /// on what
+        /// Path of the file or directory
         path: PathBuf,
-        /// the system's answer
+        /// Error of the system
         source: io::Error,
     },
-    /// No system has this name.
+    /// No system has this name
     #[error(transparent)]
     UnknownSystem(#[from] UnknownSystem),
-    /// The command line contradicts itself.
+    /// The command line contradicts itself
     #[error("{0}")]
     Usage(String),
-    /// The host runs these programs by itself.
+    /// The machine runs these programs without an emulator
     #[error("{system} programs run on this {machine} machine without an emulator")]
     Native {
-        /// the QEMU target that was asked for
+        /// Requested system, by QEMU's name
         system: String,
-        /// `uname -m`
+        /// Machine (`uname -m`)
         machine: String,
     },
-    /// Not root; the line does the same as root.
+    /// The command needs root
     #[error("changing this machine needs root")]
     NotRoot {
-        /// the command to type
+        /// Command that does the same as root
         line: String,
-        /// one that does the same for one command, without root
+        /// Command that does the same for one command, without root
         rootless: Option<String>,
     },
-    /// The user, or the machine that goes down, wants an end.
+    /// The user, or the shutdown of the machine, ended the process
     #[error("interrupted by signal {signal}")]
     Interrupted {
-        /// its number
+        /// Number of the signal
         signal: usize,
     },
-    /// `run`: everything was ready, but the command could not be started.
+    /// `run`: the command could not be started
     #[error("cannot run {command}: {source}")]
     Command {
-        /// as it was typed
+        /// Command as it was typed
         command: String,
-        /// the system's answer
+        /// Error of the system
         source: io::Error,
     },
-    /// Another binfmt-nix is at work.
+    /// Another binfmt-nix holds the lock
     #[error("{holder} holds {}", path.display())]
     Locked {
-        /// the lock file
+        /// Path of the lock file
         path: PathBuf,
-        /// who holds it, in its own words
+        /// Description of the holder, as recorded in the lock file
         holder: String,
     },
-    /// The kernel or the container lacks what is needed.
+    /// The kernel or the container lacks a feature that is needed
     #[error("{what}")]
     Unsupported {
-        /// what is missing and how that was seen
+        /// Missing feature, and the sign of its absence
         what: String,
-        /// what helps
+        /// What the user can do
         hint: String,
     },
-    /// Something of somebody else's is in the way.
+    /// Another tool's entry or file conflicts
     #[error("{what}")]
     Conflict {
-        /// what is in the way
+        /// Description of the conflict
         what: String,
-        /// what helps
+        /// What the user can do
         hint: String,
     },
-    /// A rule would catch a program that the machine needs to run itself.
+    /// A rule matches a program that the machine needs to run itself
     #[error(
         "refusing to register {name}: its rule matches {what}, so that every start of a program would end in ELOOP"
     )]
     RuleBreaksHost {
-        /// the entry
+        /// Name of the entry
         name: String,
-        /// the program it matches
+        /// Program that the rule matches
         what: String,
     },
-    /// The kernel did not take a registration.
+    /// The kernel rejected a registration
     #[error("the kernel refused to register {name}: {why} (line: {line})")]
     Refused {
-        /// the entry
+        /// Name of the entry
         name: String,
-        /// errno and what it means here
+        /// errno and its meaning here
         why: String,
-        /// the very line that was written
+        /// Line that was written
         line: String,
     },
-    /// Registered, but a foreign program did not run; the entry is out again.
-    #[error("{name} was registered but does not work: {why}; the entry was taken out again")]
+    /// A registered entry did not run a program of its system, and was removed again
+    #[error("{name} was registered but does not work: {why}; the entry was removed again")]
     NotWorking {
-        /// the entry
+        /// Name of the entry
         name: String,
-        /// what the probe did
+        /// Result of the probe
         why: String,
     },
-    /// A QEMU that is not fit to be registered.
+    /// A file cannot be used as an emulator
     #[error("{} cannot be used as {binary}: {why}", path.display())]
     Unfit {
-        /// the file
+        /// Path or name of the file
         path: PathBuf,
-        /// what was wanted: `qemu-aarch64`
+        /// Name of the wanted emulator: `qemu-aarch64`
         binary: String,
-        /// what is wrong
+        /// Reason
         why: String,
     },
-    /// An archive that gives no emulator.
-    #[error("cannot take an emulator from {}: {why}", path.display())]
+    /// An archive contains no usable emulator
+    #[error("cannot extract an emulator from {}: {why}", path.display())]
     Archive {
-        /// the archive
+        /// Path of the archive
         path: PathBuf,
-        /// what is wrong with it
+        /// Reason
         why: String,
     },
-    /// Other bytes than those that were named by their digest.
+    /// Bytes do not match their expected digest
     #[error("{what} has the SHA-256 {actual}, not {expected}; nothing of it was used")]
     Digest {
-        /// the file
+        /// Path or name of the file
         what: String,
-        /// what it has
+        /// Digest of the bytes
         actual: Sha256,
-        /// what was named
+        /// Expected digest
         expected: Sha256,
     },
-    /// There is no QEMU to be had.
+    /// No source has a usable emulator
     #[error("no usable {binary} found: {tried}")]
     NoInterpreter {
-        /// what was wanted
+        /// Name of the wanted emulator
         binary: String,
-        /// where was looked, with the reason for each
+        /// Places that were searched, each with the reason
         tried: String,
     },
-    /// A file or directory that others can write.
+    /// A file or directory can be changed by other users
     #[error("not safe: {0}")]
     Untrusted(#[from] TrustError),
-    /// The receipt cannot be understood.
+    /// The receipt cannot be used
     #[error("the receipt {} cannot be used: {why}", path.display())]
     Receipt {
-        /// the receipt
+        /// Path of the receipt
         path: PathBuf,
-        /// what is wrong with it
+        /// Reason
         why: String,
     },
-    /// A rule is not one that the kernel takes.
+    /// The kernel would reject a rule
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// `--offline`, and this is not on this machine.
+    /// `--offline` forbids a download that is needed
     #[error("{what} would have to be downloaded, and --offline forbids that")]
     Offline {
-        /// what is not here
+        /// Missing file or package
         what: String,
     },
-    /// A failure of another room, which knows its own hint and exit code.
+    /// A failure of another room, with its own hint and exit code
     #[error("{0}")]
     Other(Box<dyn Failure>),
 }
 
 impl Error {
-    /// An I/O error with what was tried on which path.
+    /// Makes an I/O error of what was tried on which path.
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         Self::Io { what, path, source }

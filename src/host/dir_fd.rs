@@ -1,7 +1,7 @@
 //! A directory that is held open, and the changes that are made in it.
 //!
-//! Names are looked up in the directory itself (openat(2) and its family), so it
-//! cannot be swapped for another one meanwhile, and no link is followed.
+//! Names are looked up relative to the open directory (openat(2) and its family). So another process cannot replace the
+//! directory between two steps, and no symbolic link is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -15,51 +15,51 @@ use rustix::io::Errno;
 
 use super::failpoint;
 
-/// What is opened is what has the name, and is never waited for (a FIFO).
-const AS_IT_IS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+/// Flags of every open by name: a symbolic link is not followed, and opening a FIFO does not block.
+const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
-/// A directory.
+/// An open directory.
 #[derive(Debug)]
 pub(super) struct Dir {
     file: File,
-    /// How it was reached, for messages.
+    /// Path by which the directory was opened, for messages.
     real: PathBuf,
 }
 
 impl Dir {
-    /// Opens a directory by its real path, links followed.
+    /// Opens a directory by its real path. Symbolic links are followed.
     pub(super) fn open(real: &Path) -> io::Result<Self> {
         let file = rustix::fs::openat(CWD, real, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { file: file.into(), real: real.to_owned() })
     }
 
-    /// Opens a directory in this one; "not a directory" for a link too.
+    /// Opens a directory in this one. A symbolic link fails with "not a directory" too.
     pub(super) fn open_child(&self, name: &OsStr) -> io::Result<Self> {
-        let file = rustix::fs::openat(&self.file, name, AS_IT_IS | OFlags::DIRECTORY, Mode::empty())?;
+        let file = rustix::fs::openat(&self.file, name, OPEN_FLAGS | OFlags::DIRECTORY, Mode::empty())?;
         Ok(Self { file: file.into(), real: self.path_of(name) })
     }
 
-    /// A second handle.
+    /// Returns a second handle of the same directory.
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()?, real: self.real.clone() })
     }
 
-    /// How it was reached.
+    /// Path by which the directory was opened.
     pub(super) fn real_path(&self) -> &Path {
         &self.real
     }
 
-    /// The path of what is in it, for messages.
+    /// Path of the entry `name`, for messages.
     pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
         self.real.join(name)
     }
 
-    /// `fstat(2)` of the directory.
+    /// Returns the `fstat(2)` of the directory.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// Where the link `name` leads; `None` if it is no link.
+    /// Returns the target of the symbolic link `name`, or `None` if `name` is not a symbolic link.
     pub(super) fn read_link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
         match rustix::fs::readlinkat(&self.file, name, Vec::new()) {
             Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
@@ -68,12 +68,12 @@ impl Dir {
         }
     }
 
-    /// The user whose `name` is, be it a link or what it is.
+    /// Returns the owner of `name`. A symbolic link is not followed: its own owner is returned.
     pub(super) fn owner_of(&self, name: &OsStr) -> io::Result<u32> {
         Ok(rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid)
     }
 
-    /// Does anything have this name?
+    /// Whether the directory has an entry `name`.
     pub(super) fn contains(&self, name: &OsStr) -> io::Result<bool> {
         match rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
@@ -82,7 +82,7 @@ impl Dir {
         }
     }
 
-    /// The names in it, in the file system's order.
+    /// Lists the names in the directory, in the order of the file system.
     pub(super) fn list_names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.file)? {
@@ -94,78 +94,79 @@ impl Dir {
         Ok(names)
     }
 
-    /// Opens what has the name, for reading; a link is an error.
+    /// Opens the file `name` for reading. A symbolic link is an error.
     pub(super) fn open_file(&self, name: &OsStr) -> io::Result<File> {
-        Ok(rustix::fs::openat(&self.file, name, AS_IT_IS, Mode::empty())?.into())
+        Ok(rustix::fs::openat(&self.file, name, OPEN_FLAGS, Mode::empty())?.into())
     }
 
-    /// Opens a file for both, and creates it if it is not there.
+    /// Opens a file for reading and writing, and creates it if it is missing.
     pub(super) fn open_or_create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
-        let flags = AS_IT_IS | OFlags::RDWR | OFlags::CREATE;
+        let flags = OPEN_FLAGS | OFlags::RDWR | OFlags::CREATE;
         Ok(rustix::fs::openat(&self.file, name, flags, Mode::from_raw_mode(mode))?.into())
     }
 
-    /// Creates a file that must not be there, for this user alone.
+    /// Creates a file with mode 0600. Fails if the name exists.
     pub(super) fn create_file(&self, name: &OsStr) -> io::Result<File> {
         failpoint::begin_change("create", &self.path_of(name))?;
-        let flags = AS_IT_IS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let flags = OPEN_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// Creates a directory in this one, mode 0755 whatever the umask, or nothing.
+    /// Creates a directory in this one with mode 0755, whatever the umask is. If a step fails, the directory is removed
+    /// again.
     pub(super) fn make_dir(&self, name: &OsStr) -> io::Result<Self> {
         let mode = Mode::from_raw_mode(0o755);
         failpoint::begin_change("mkdir", &self.path_of(name))?;
         rustix::fs::mkdirat(&self.file, name, mode)?;
-        let made = failpoint::begin_change("chmod", &self.path_of(name)).and_then(|()| {
-            let made = self.open_child(name)?;
-            rustix::fs::fchmod(&made.file, mode)?;
+        let created = failpoint::begin_change("chmod", &self.path_of(name)).and_then(|()| {
+            let dir = self.open_child(name)?;
+            rustix::fs::fchmod(&dir.file, mode)?;
             self.sync_dir()?;
-            Ok(made)
+            Ok(dir)
         });
-        if made.is_err() {
-            // It is empty; what cannot be removed is the same as if it had been there.
+        if created.is_err() {
+            // The directory is empty. If it cannot be removed either, the state is as if it had existed before.
             rustix::fs::unlinkat(&self.file, name, AtFlags::REMOVEDIR).ok();
         }
-        made
+        created
     }
 
-    /// Gives a file or directory another name here, in the place of whatever has it.
+    /// Renames a file or directory within this directory. An existing file `to` is replaced.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         failpoint::begin_change("rename", &self.path_of(to))?;
         rustix::fs::renameat(&self.file, from, &self.file, to)?;
         self.sync_dir()
     }
 
-    /// Gives a file a second name here.
+    /// Adds the name `second` to the file `name` (link(2)).
     pub(super) fn hard_link(&self, name: &OsStr, second: &OsStr) -> io::Result<()> {
         failpoint::begin_change("link", &self.path_of(second))?;
         Ok(rustix::fs::linkat(&self.file, name, &self.file, second, AtFlags::empty())?)
     }
 
-    /// Removes a name that is no directory's.
+    /// Removes the entry `name`, which must not be a directory.
     pub(super) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
         failpoint::begin_change("unlink", &self.path_of(name))?;
         rustix::fs::unlinkat(&self.file, name, AtFlags::empty())?;
         self.sync_dir()
     }
 
-    /// Removes an empty directory.
+    /// Removes the empty directory `name`.
     pub(super) fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
         failpoint::begin_change("rmdir", &self.path_of(name))?;
         rustix::fs::unlinkat(&self.file, name, AtFlags::REMOVEDIR)?;
         self.sync_dir()
     }
 
-    /// Removes a directory and all that is in it.
+    /// Removes the directory `name` and everything in it.
     pub(super) fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
         failpoint::begin_change("remove", &self.path_of(name))?;
-        // The library opens what is in it without following links either.
-        let anchored = Path::new("/proc/self/fd").join(self.file.as_fd().as_raw_fd().to_string());
-        std::fs::remove_dir_all(anchored.join(name))
+        // `remove_dir_all` does not follow symbolic links below the path either.
+        let own_path = Path::new("/proc/self/fd").join(self.file.as_fd().as_raw_fd().to_string());
+        std::fs::remove_dir_all(own_path.join(name))
     }
 
-    /// `fsync(2)`: names that were made or taken away are so on the disk.
+    /// Writes the added and removed names to the disk (fsync(2)).
     pub(super) fn sync_dir(&self) -> io::Result<()> {
         failpoint::begin_change("fsync", &self.real)?;
         self.file.sync_all()

@@ -1,25 +1,25 @@
-//! Where the tests make a change fail, or the process die.
+//! Failpoints: tests make a change fail, or kill the process at a change.
 //!
-//! Compiled in by the cargo feature `failpoints` alone; without it nothing here
-//! does anything, and no variable of the environment is read. With it,
-//! `BINFMT_NIX_FAILPOINT=ACTION@N` acts at the N-th change that the process
-//! makes to the machine, counted from 1: `kill` ends it by SIGKILL, `torn` too,
-//! but a write is half done by then; `eio`, `enospc` and `erofs` let the change
-//! fail, once, with that error.
+//! Only the cargo feature `failpoints` compiles them in. Without it this module does nothing and reads no environment
+//! variable.
+//!
+//! With it, `BINFMT_NIX_FAILPOINT=ACTION@N` acts at the N-th change that the process makes to the machine, counted
+//! from 1. The action `kill` ends the process by SIGKILL. `torn` does the same, but writes half of the bytes first if the
+//! change is a write. `eio`, `enospc` and `erofs` make the change fail once, with that error.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// The next change is about to be made.
+/// Counts a change that is about to be made; fails, or does not return, if the test asked for that.
 pub(super) fn begin_change(what: &str, path: &Path) -> io::Result<()> {
-    active::reach(what, path, &mut || Ok(()))
+    active::count_change(what, path, &mut || Ok(()))
 }
 
-/// Writes all of `bytes`, as one change.
+/// Writes all of `bytes`; counts as one change.
 pub(super) fn write_all(file: &mut File, bytes: &[u8], path: &Path) -> io::Result<()> {
     let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
-    active::reach("write", path, &mut || file.write_all(half))?;
+    active::count_change("write", path, &mut || file.write_all(half))?;
     file.write_all(bytes)
 }
 
@@ -30,7 +30,7 @@ mod active {
 
     #[inline]
     #[expect(clippy::unnecessary_wraps, reason = "with the feature it fails")]
-    pub(super) fn reach(_: &str, _: &Path, _: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn count_change(_: &str, _: &Path, _: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         Ok(())
     }
 }
@@ -42,8 +42,8 @@ mod active {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use nix::errno::Errno;
     use nix::sys::signal::{Signal, kill};
+    use rustix::io::Errno;
 
     #[derive(Clone, Copy)]
     enum Action {
@@ -52,16 +52,16 @@ mod active {
         Fail(Errno),
     }
 
-    /// `half` is what a torn write does before the end.
-    pub(super) fn reach(what: &str, path: &Path, half: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+    /// Counts a change and acts if its number was asked for. `half` is called before the process is killed by `torn`.
+    pub(super) fn count_change(what: &str, path: &Path, half: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         static CHANGES: AtomicU64 = AtomicU64::new(0);
-        static ASKED: OnceLock<Option<(Action, u64)>> = OnceLock::new();
+        static REQUEST: OnceLock<Option<(Action, u64)>> = OnceLock::new();
         let number = CHANGES.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let Some((action, at)) = *ASKED.get_or_init(asked) else { return Ok(()) };
-        if number != at {
+        let Some((action, wanted)) = *REQUEST.get_or_init(read_request) else { return Ok(()) };
+        if number != wanted {
             return Ok(());
         }
-        // The terminal's rules are `ui`'s business; this is a line for a test.
+        // Not printed by `ui`: only the test reads this line.
         drop(writeln!(io::stderr().lock(), "failpoint {number}: {what} {}", path.display()));
         match action {
             Action::Fail(errno) => return Err(errno.into()),
@@ -72,15 +72,15 @@ mod active {
         Ok(())
     }
 
-    fn asked() -> Option<(Action, u64)> {
+    fn read_request() -> Option<(Action, u64)> {
         let text = std::env::var("BINFMT_NIX_FAILPOINT").ok()?;
         let (action, number) = text.split_once('@')?;
         let action = match action {
             "kill" => Action::Kill,
             "torn" => Action::Torn,
-            "eio" => Action::Fail(Errno::EIO),
-            "enospc" => Action::Fail(Errno::ENOSPC),
-            "erofs" => Action::Fail(Errno::EROFS),
+            "eio" => Action::Fail(Errno::IO),
+            "enospc" => Action::Fail(Errno::NOSPC),
+            "erofs" => Action::Fail(Errno::ROFS),
             _ => return None,
         };
         Some((action, number.parse().ok()?))

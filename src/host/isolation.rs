@@ -1,5 +1,6 @@
-//! A room: a directory in memory that holds one program, in a mount namespace that ends with this process.
-//! Nothing is written to the machine, and nothing of it is in there.
+//! A probe root: a directory in memory that holds one program, in a mount namespace that ends with this process.
+//!
+//! It is used to run a probe where no file of the machine can be seen. Nothing is written to the machine.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,13 +17,13 @@ use nix::unistd::{chdir, chroot, pivot_root};
 
 use super::{INTERNAL, NamespaceError};
 
-/// What a room may hide while it is there: the first directory that exists.
-const PLACES: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
-/// The program's name in its room.
-const PROGRAM: &str = "probe";
+/// Directories on which the probe root may be mounted, and which it hides meanwhile. The first that exists is used.
+const MOUNT_POINTS: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
+/// Name of the program in the probe root.
+const PROGRAM_NAME: &str = "probe";
 
-/// Moves this process into a mount namespace. Root needs no more for a chroot; others are given a user namespace,
-/// in which they may have one.
+/// Moves this process into a new mount namespace, in which it may call chroot(2). Root needs nothing else. For other
+/// users, and where root may not make a mount namespace, a user namespace is made too.
 pub fn unshare_mounts() -> Result<(), NamespaceError> {
     let (uid, _) = super::env::effective_ids();
     if uid == 0 && unshare(CloneFlags::CLONE_NEWNS).is_ok() {
@@ -31,76 +32,78 @@ pub fn unshare_mounts() -> Result<(), NamespaceError> {
     unshare_with_users(CloneFlags::CLONE_NEWNS)
 }
 
-/// Moves this process into the namespaces of Nix's sandbox: private mounts, processes, IPC, host name and network, in
-/// a user namespace, or, for root, without one where there are none (Nix, `linux-derivation-builder.cc`, commit b813ed2602d4).
-/// Only what it starts is in the new namespace of processes (pid_namespaces(7)).
+/// Moves this process into the namespaces of Nix's sandbox: private mounts, processes, IPC, host name and network, in a
+/// user namespace. For root the user namespace is left out where the kernel refuses to make one (Nix,
+/// `linux-derivation-builder.cc`, commit b813ed2602d4).
+///
+/// Only child processes are in the new PID namespace (pid_namespaces(7)).
 pub fn unshare_sandbox() -> Result<(), NamespaceError> {
-    let sandbox = CloneFlags::CLONE_NEWNS
+    let namespaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWNET;
-    unshare_with_users(sandbox).or_else(|refusal| unshare(sandbox).map_err(|_| refusal))
+    unshare_with_users(namespaces).or_else(|error| unshare(namespaces).map_err(|_| error))
 }
 
 fn unshare_with_users(flags: CloneFlags) -> Result<(), NamespaceError> {
     let (uid, gid) = super::env::effective_ids();
-    let refused = |e: nix::errno::Errno| NamespaceError { step: "make a user namespace", source: e.into() };
-    unshare(flags | CloneFlags::CLONE_NEWUSER).map_err(refused)?;
+    let failed = |e: nix::errno::Errno| NamespaceError { step: "make a user namespace", source: e.into() };
+    unshare(flags | CloneFlags::CLONE_NEWUSER).map_err(failed)?;
     super::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true)
 }
 
-/// Mounts a room with this program in it; says where.
+/// Mounts a probe root with this program in it, and returns its path.
 pub fn mount_probe_root(program: &[u8]) -> io::Result<PathBuf> {
-    const NONE: Option<&str> = None;
-    // What is mounted from here on is seen by nobody else (mount_namespaces(7)).
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
-    let place = PLACES.map(Path::new).into_iter().find(|place| place.is_dir());
-    let place = place.ok_or(io::ErrorKind::NotFound)?;
+    const UNUSED: Option<&str> = None;
+    // Later mounts are visible in this mount namespace only (mount_namespaces(7)).
+    mount(UNUSED, "/", UNUSED, MsFlags::MS_REC | MsFlags::MS_PRIVATE, UNUSED)?;
+    let mount_point = MOUNT_POINTS.map(Path::new).into_iter().find(|mount_point| mount_point.is_dir());
+    let mount_point = mount_point.ok_or(io::ErrorKind::NotFound)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("binfmt-nix"), place, Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
-    let path = place.join(PROGRAM);
+    mount(Some("binfmt-nix"), mount_point, Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
+    let path = mount_point.join(PROGRAM_NAME);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path)?;
     file.write_all(program)?;
-    Ok(place.to_owned())
+    Ok(mount_point.to_owned())
 }
 
-/// A `/proc` of this process's own in a room. The kernel refuses it where part of the present one is hidden, as in
-/// containers, and wants it as read-only as that one is (`mount_too_revealing`, Linux 6.18).
-pub fn mount_proc(room: &Path) -> io::Result<()> {
-    let proc = room.join("proc");
+/// Mounts a new `/proc` in the probe root. The kernel refuses the mount where part of the present `/proc` is hidden, as
+/// in containers, and demands that it is read-only if the present one is (`mount_too_revealing`, Linux 6.18).
+pub fn mount_proc(root: &Path) -> io::Result<()> {
+    let proc = root.join("proc");
     DirBuilder::new().mode(0o755).create(&proc)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let try_as = |flags| mount(Some("proc"), &proc, Some("proc"), flags, None::<&str>);
-    Ok(try_as(flags).or_else(|_| try_as(flags | MsFlags::MS_RDONLY))?)
+    let mount_with = |flags| mount(Some("proc"), &proc, Some("proc"), flags, None::<&str>);
+    Ok(mount_with(flags).or_else(|_| mount_with(flags | MsFlags::MS_RDONLY))?)
 }
 
-/// Makes a room the root directory: of the old one nothing is left to be seen.
-pub fn pivot_to(room: &Path) -> io::Result<()> {
-    chdir(room)?;
+/// Makes the probe root the root directory by pivot_root(2), and unmounts the old root.
+pub fn pivot_to(root: &Path) -> io::Result<()> {
+    chdir(root)?;
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     Ok(chdir("/")?)
 }
 
-/// Becomes the program of a room. Returns only if that fails.
-pub fn exec_probe(room: &Path, arg0: &str) -> io::Error {
-    Command::new(room.join(PROGRAM)).env_clear().arg0(arg0).exec()
+/// Replaces this process by the program of the probe root. Returns only if that fails.
+pub fn exec_probe(root: &Path, arg0: &str) -> io::Error {
+    Command::new(root.join(PROGRAM_NAME)).env_clear().arg0(arg0).exec()
 }
 
-/// Makes a room the root directory of this process, as chroot(2) does; to root without CAP_SYS_CHROOT, in a
-/// container, pivot_root(2) gives the same, unless the container's filter of system calls (docker's) forbids it.
-pub fn enter_chroot(room: &Path) -> io::Result<()> {
-    let entered = chroot(room).and_then(|()| chdir("/")).map_err(io::Error::from);
-    entered.or_else(|refused| pivot_to(room).map_err(|_| refused))
+/// Makes the probe root the root directory by chroot(2). Root in a container may lack CAP_SYS_CHROOT; then
+/// pivot_root(2) gives the same result, unless the container's filter of system calls (docker's) forbids it.
+pub fn enter_chroot(root: &Path) -> io::Result<()> {
+    let entered = chroot(root).and_then(|()| chdir("/")).map_err(io::Error::from);
+    entered.or_else(|error| pivot_to(root).map_err(|_| error))
 }
 
-/// Starts this program again, as the first process of a new namespace of processes, and waits for its end.
-pub fn respawn_as_init(words: &[&str]) -> io::Result<ExitStatus> {
-    Command::new("/proc/self/exe").arg(INTERNAL).args(words).env_clear().status()
+/// Starts this program again, as the first process of the new PID namespace, and waits until it exits.
+pub fn respawn_as_init(args: &[&str]) -> io::Result<ExitStatus> {
+    Command::new("/proc/self/exe").arg(INTERNAL).args(args).env_clear().status()
 }
 
-/// Has the kernel kill this process when the one that started it ends.
+/// Makes the kernel kill this process when its parent ends.
 pub fn die_with_parent() -> io::Result<()> {
     Ok(set_pdeathsig(Signal::SIGKILL)?)
 }

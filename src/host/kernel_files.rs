@@ -1,4 +1,4 @@
-//! The files of one of the kernel's directories.
+//! Reading and writing files that the kernel generates, by exactly one system call each.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -10,27 +10,28 @@ use super::dir_fd::Dir;
 use super::{Host, failpoint};
 use crate::error::{Error, Result};
 
-/// More than a page, which is the most that such a file has.
-const LONGEST: usize = 1 << 16;
+/// Largest text that is read. Such a file has at most a page.
+const MAX_TEXT: usize = 1 << 16;
 
-/// Names, and the texts of those that were wanted.
+/// Names in a directory, each with its text if the text was requested.
 pub type DirContents = Vec<(OsString, Option<Vec<u8>>)>;
 
 impl Host {
-    /// Opens a file of the kernel for both, never creating it.
+    /// Opens a kernel file for reading and writing. It is never created.
     pub fn open_kernel_file(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.real_path(path))
     }
 
-    /// Exactly one `write(2)` to a file of the kernel, never creating it.
+    /// Writes to a kernel file by exactly one `write(2)`. The file is never created.
     pub fn write_kernel_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).open(self.real_path(path))?;
         write_once(&mut file, bytes, path)
     }
 
-    /// What is in a directory, in the file system's order, with the texts of the files that are `wanted`, each of one
-    /// read(2). All of it is of one directory, whatever is mounted or unmounted there meanwhile; a file that goes
-    /// meanwhile is left out. `None` if there is no directory.
+    /// Lists a directory in the order of the file system, and reads the files that are `wanted`, each by one read(2).
+    ///
+    /// Names and texts come from the same directory even if something is mounted or unmounted on its path meanwhile. A
+    /// file that disappears meanwhile is left out. Returns `None` if the directory does not exist.
     pub fn read_kernel_dir(&self, path: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<Option<DirContents>> {
         let real = self.real_path(path);
         let dir = match Dir::open(&real) {
@@ -53,18 +54,18 @@ impl Host {
     }
 }
 
-/// Exactly one `read(2)` of an open file of the kernel, from its start: it makes the text anew for each, so that two
-/// could give halves of different ones.
+/// Reads an open kernel file from its start by exactly one `read(2)`. The kernel generates the text anew for each call,
+/// so two calls could return halves of different texts.
 pub fn read_once(file: &File) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; LONGEST];
+    let mut text = vec![0; MAX_TEXT];
     let length = file.read_at(&mut text, 0)?;
     text.truncate(length);
     Ok(text)
 }
 
-/// Exactly one `write(2)` to an open file of the kernel.
+/// Writes to an open kernel file by exactly one `write(2)`.
 pub fn write_once(file: &mut File, bytes: &[u8], path: &Path) -> io::Result<()> {
-    failpoint::begin_change("tell the kernel", path)?;
+    failpoint::begin_change("write to the kernel", path)?;
     match file.write(bytes)? {
         n if n == bytes.len() => Ok(()),
         _ => Err(io::ErrorKind::WriteZero.into()),

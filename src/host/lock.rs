@@ -1,4 +1,4 @@
-//! One binfmt-nix at a time changes a machine.
+//! The lock: only one binfmt-nix at a time changes a machine.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -8,33 +8,34 @@ use std::time::{Duration, Instant};
 use super::Host;
 use crate::error::{Error, Result};
 
-/// Held while the machine is changed; the kernel drops it with the process,
-/// however that ends, so the file is never deleted and never stale.
+/// A held lock. The kernel releases it when the process ends, however it ends. So the lock file is never deleted and
+/// never stale.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    signed: bool,
+    is_recorded: bool,
 }
 
 impl Lock {
     /// Adds text to the record of the current holder.
     pub fn write_owner(&mut self, more: &str) -> std::io::Result<()> {
-        if self.signed { write_owner(&mut self.file, more) } else { Ok(()) }
+        if self.is_recorded { write_owner(&mut self.file, more) } else { Ok(()) }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Clear our name, so that the next holder is not mistaken for us before it has written its own.
-        if self.signed {
+        // Clear our record, so that a waiting process does not take the next holder for us before it has written its
+        // own.
+        if self.is_recorded {
             drop(self.file.set_len(0));
         }
     }
 }
 
 impl Host {
-    /// Takes the lock file at `path`, waiting up to `patience` for another
-    /// process that holds it. `waiting` is called once, with the holder's record.
+    /// Locks the lock file at `path`, which is created if it is missing. Waits up to `patience` for another process
+    /// that holds it. `waiting` is called once, with the holder's record.
     pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let real = self.real_path(path);
         let failed = |e| Error::io("lock", &real, e);
@@ -42,9 +43,9 @@ impl Host {
         let (dir, name) = self.open_parent_checked(path)?;
         let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
         self.wait_for_lock(&mut file, &real, patience, waiting, read_owner)?;
-        // On a full disk a waiting process sees less. The files that we remove next may free space.
+        // On a full disk the record stays empty: that is not an error, because this run may be about to free space.
         drop(write_owner(&mut file, ""));
-        Ok(Lock { file, signed: true })
+        Ok(Lock { file, is_recorded: true })
     }
 
     /// Locks the file or directory at `path` itself. The holder is not recorded.
@@ -52,7 +53,7 @@ impl Host {
         let real = self.real_path(path);
         let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
         self.wait_for_lock(&mut file, &real, patience, waiting, |_| None)?;
-        Ok(Lock { file, signed: false })
+        Ok(Lock { file, is_recorded: false })
     }
 
     fn wait_for_lock(
@@ -63,26 +64,26 @@ impl Host {
         waiting: &mut dyn FnMut(&str),
         read_owner: fn(&mut File) -> Option<String>,
     ) -> Result<()> {
-        let since = Instant::now();
-        let mut told = false;
+        let started = Instant::now();
+        let mut reported = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(()),
                 Err(TryLockError::Error(e)) => return Err(Error::io("lock", real, e)),
-                Err(TryLockError::WouldBlock) if since.elapsed() >= patience => {
-                    let holder = read_owner(file).unwrap_or_else(|| UNSIGNED.to_owned());
+                Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
+                    let holder = read_owner(file).unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
                     return Err(Error::Locked { path: real.to_owned(), holder });
                 }
                 Err(TryLockError::WouldBlock) => {
                     // A new holder may not have written its record yet.
                     match read_owner(file) {
-                        Some(holder) if !told => {
+                        Some(holder) if !reported => {
                             waiting(&holder);
-                            told = true;
+                            reported = true;
                         }
-                        None if !told && since.elapsed() > Duration::from_millis(500) => {
-                            waiting(UNSIGNED);
-                            told = true;
+                        None if !reported && started.elapsed() > Duration::from_millis(500) => {
+                            waiting(UNKNOWN_HOLDER);
+                            reported = true;
                         }
                         _ => {}
                     }
@@ -107,20 +108,20 @@ impl Host {
     pub fn lock_owner(&self, path: &Path) -> Option<String> {
         let mut file = self.open_nofollow(path).ok()?;
         // A holder that exits cleanly clears its record; one that was killed leaves it behind.
-        let words = read_owner(&mut file)?;
-        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(words)
+        let holder = read_owner(&mut file)?;
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(holder)
     }
 }
 
-/// Writes the holder to the lock file, for processes that wait.
+/// Records this process as the holder, for processes that wait.
 fn write_owner(file: &mut File, more: &str) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("process {}{more}\n", std::process::id()).as_bytes())
 }
 
-/// Describes a holder that left no record.
-const UNSIGNED: &str = "a process that did not say which";
+/// Description of a holder that left no record.
+const UNKNOWN_HOLDER: &str = "an unknown process";
 
 fn read_owner(file: &mut File) -> Option<String> {
     let mut text = String::new();

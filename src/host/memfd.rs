@@ -1,4 +1,4 @@
-//! Files in memory: programs that need no place on a disk, and what programs print.
+//! Files in memory (memfd): programs that are executed without a file on disk, and the output of programs.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -6,51 +6,48 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 
-/// A file in memory that holds a program. It is executed as
-/// `/proc/self/fd/N`, so that a look at the machine writes nothing to it.
-/// Children inherit it: an emulator opens that very path.
+/// Creates a file in memory that holds a program, to be executed as `/proc/self/fd/N`. So a check that runs a program
+/// writes nothing to the machine.
+///
+/// Child processes inherit the file, because an emulator opens that same path.
 pub fn create_program(bytes: &[u8]) -> io::Result<File> {
-    let mut file = create_memfd(MFdFlags::empty(), nix::libc::MFD_EXEC)?;
+    let mut file = create_memfd(MemfdFlags::empty(), MemfdFlags::EXEC)?;
     file.write_all(bytes)?;
     Ok(file)
 }
 
-/// A file in memory for a program that is yet to be written, and then sealed.
+/// Creates an empty file in memory for a program that is written later and then sealed by [`seal_program`].
 pub fn create_sealable() -> io::Result<File> {
-    create_memfd(MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING, nix::libc::MFD_EXEC)
+    create_memfd(MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING, MemfdFlags::EXEC)
 }
 
 /// Creates an empty file in memory, for data that is never executed.
 pub fn create_scratch() -> io::Result<File> {
-    create_memfd(MFdFlags::MFD_CLOEXEC, nix::libc::MFD_NOEXEC_SEAL)
+    create_memfd(MemfdFlags::CLOEXEC, MemfdFlags::NOEXEC_SEAL)
 }
 
-/// Is this a file in memory that this program made, whichever process of it?
+/// Whether this is a file in memory that some process of this program created.
 pub fn is_own_memfd(file: &File) -> bool {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     std::fs::read_link(link).is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:binfmt-nix"))
 }
 
-/// Makes a program of it that nobody can change any more, we neither: the
-/// kernel runs it for others, and it would stay writable while it runs
-/// (fcntl(2), F_ADD_SEALS).
+/// Makes the file executable and immutable, for this process too. Without seals it would stay writable while the kernel
+/// runs it for other processes (fcntl(2), F_ADD_SEALS).
 pub fn seal_program(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o555))?;
-    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
-    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
-    Ok(())
+    Ok(fcntl_add_seals(file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?)
 }
 
-/// `vm.memfd_noexec` wants to be told whether the memory is for a program
-/// (memfd_create(2)); kernels before 6.3 know neither flag.
-fn create_memfd(flags: MFdFlags, purpose: u32) -> io::Result<File> {
-    let told = flags | MFdFlags::from_bits_retain(purpose);
-    match memfd_create(c"binfmt-nix", told) {
-        Err(nix::errno::Errno::EINVAL) => Ok(File::from(memfd_create(c"binfmt-nix", flags)?)),
-        made => Ok(File::from(made?)),
+/// `purpose` declares whether the memory is executable, which `vm.memfd_noexec` may demand (memfd_create(2)). Kernels
+/// before 6.3 know neither flag and fail with EINVAL; then it is left out.
+fn create_memfd(flags: MemfdFlags, purpose: MemfdFlags) -> io::Result<File> {
+    match memfd_create(c"binfmt-nix", flags | purpose) {
+        Err(Errno::INVAL) => Ok(File::from(memfd_create(c"binfmt-nix", flags)?)),
+        created => Ok(File::from(created?)),
     }
 }
 

@@ -1,62 +1,62 @@
-//! What can be said of a file besides its bytes: where it lies, what it is labelled.
+//! Facts about a file besides its bytes: mount options, label, permission bits, namespaces.
 
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use super::Host;
 use super::mount::parse_mountinfo_line;
 
 impl Host {
-    /// Is the file system that holds `path` mounted noexec? Its mount point, then.
+    /// Returns the mount point of the file system that holds `path` if it is mounted noexec.
     pub fn noexec_mount(&self, path: &Path) -> Option<PathBuf> {
         let real = self.real_path(path);
-        let noexec = statvfs(&real).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOEXEC));
+        let noexec = statvfs(&real).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::NOEXEC));
         noexec.then(|| mount_point(&real)).flatten()
     }
 
-    /// The SELinux context of a file.
+    /// Returns the SELinux context of a file.
     pub fn selinux_label(&self, path: &Path) -> Option<String> {
         let label = xattr::get(self.real_path(path), "security.selinux").ok()??;
         Some(String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned())
     }
 
-    /// Does a file have this permission bit for anybody? Symbolic links are followed.
+    /// Whether the mode of a file has one of these bits. Symbolic links are followed.
     pub fn has_mode(&self, path: &Path, bits: u32) -> bool {
         use std::os::unix::fs::MetadataExt as _;
         std::fs::metadata(self.real_path(path)).is_ok_and(|meta| meta.mode() & bits != 0)
     }
 
-    /// May we write to it, as far as mode bits and mounts say?
+    /// Whether this process may write to the file, as far as mode bits and mounts decide it.
     pub fn may_write(&self, path: &Path) -> bool {
-        nix::unistd::access(&self.real_path(path), nix::unistd::AccessFlags::W_OK).is_ok()
+        access(self.real_path(path), Access::WRITE_OK).is_ok()
     }
 
-    /// Which namespace of this kind ("mnt", "pid") a process is in: `mnt:[4026531841]`.
+    /// Returns the namespace of this kind ("mnt", "pid") that a process is in, such as `mnt:[4026531841]`.
     pub fn namespace_link(&self, process: &str, kind: &str) -> Option<PathBuf> {
         std::fs::read_link(self.real_path(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
     }
 
-    /// Are we in the namespaces that the machine was started with? Their numbers are fixed (Linux's
+    /// Whether this process is in the initial namespaces of the machine. Their numbers are fixed (Linux's
     /// `include/linux/proc_ns.h`). No container manager shares all of these.
     pub fn in_initial_namespaces(&self) -> bool {
-        const FIRST: [(&str, u32); 4] =
+        const INITIAL: [(&str, u32); 4] =
             [("pid", 0xEFFF_FFFC), ("uts", 0xEFFF_FFFE), ("ipc", 0xEFFF_FFFF), ("cgroup", 0xEFFF_FFFB)];
-        let is_first = |(kind, number): &(&str, u32)| {
+        let is_initial = |(kind, number): &(&str, u32)| {
             self.namespace_link("self", kind)
                 .is_some_and(|link| link.as_os_str() == format!("{kind}:[{number}]").as_str())
         };
-        FIRST.iter().all(is_first)
+        INITIAL.iter().all(is_initial)
     }
 }
 
-/// The clock that stamps files: seconds and nanoseconds since 1970, as of the last tick.
+/// Returns the time of the clock that stamps files: seconds and nanoseconds since 1970, as of the last tick.
 pub fn file_timestamp_now() -> (i64, i64) {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     (now.tv_sec, now.tv_nsec)
 }
 
-/// The mount that a path is on: the longest of those above it.
+/// Returns the mount point that holds the path: the longest one that is a prefix of it.
 fn mount_point(real: &Path) -> Option<PathBuf> {
     let real = real.canonicalize().ok()?;
     let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;

@@ -1,10 +1,12 @@
-//! The one door to the machine: files below a root prefix, processes, mounts.
+//! The only access to the machine: files below a root prefix, processes, mounts.
 //!
-//! Callers speak of logical, absolute paths (`/etc/nix/nix.conf`); `Host` joins
-//! them to its root (`--root DIR`, default `/`). Nothing here knows what a file
-//! means. Writes are atomic, reads say "absent" as `None`, and a process that
-//! is started gets a fixed environment: nobody's `PATH` steers a root tool.
-#![expect(clippy::disallowed_methods, reason = "this module is the door that the rest of the crate has to use")]
+//! Callers use logical, absolute paths (`/etc/nix/nix.conf`). `Host` joins them to its root (`--root DIR`, default
+//! `/`). Functions that need no root prefix are free functions of the modules. This room does not know what a file
+//! means.
+//!
+//! Writes are atomic. Reads return `None` for a missing file. Programs are started with a fixed environment, so that
+//! the caller's `PATH` cannot change which programs run as root.
+#![expect(clippy::disallowed_methods, reason = "the rest of the crate has to use this room instead")]
 
 pub mod dir_fd;
 pub mod directories;
@@ -50,18 +52,17 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::sha256::Sha256;
 
-/// A machine, or a directory tree that is to become one.
+/// A machine, or a directory tree that will become one.
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
     signals: signals::SignalState,
 }
 
-/// What tells one version of a file from the next without reading it.
+/// Properties that differ between two versions of a file, so that a change is noticed without reading it.
 ///
-/// Inode, size and both times: any write or replacement changes at least the
-/// change time, which no program can set (inode(7)). The device number is left
-/// out, as it may differ after a reboot.
+/// These are inode, size and both times. Any write or replacement changes at least the change time, which no program
+/// can set (inode(7)). The device number is left out because it may differ after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileStamp {
@@ -71,24 +72,24 @@ pub struct FileStamp {
     ctime_ns: i128,
 }
 
-/// Device and inode: which file, whatever its names are.
+/// Device and inode: the identity of a file, whatever its names are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
-    /// `st_dev`
+    /// Device number (`st_dev`)
     pub dev: u64,
-    /// `st_ino`
+    /// Inode number (`st_ino`)
     pub ino: u64,
 }
 
 impl FileId {
-    /// The identity that `fstat(2)` gave.
+    /// Takes the identity from the result of `fstat(2)`.
     pub fn from_metadata(meta: &Metadata) -> Self {
         Self { dev: meta.dev(), ino: meta.ino() }
     }
 }
 
 impl FileStamp {
-    /// The seal of what `stat(2)` returned.
+    /// Takes the stamp from the result of `stat(2)`.
     pub fn from_metadata(meta: &Metadata) -> Self {
         let ns =
             |secs: i64, nanos: i64| i128::from(secs).saturating_mul(1_000_000_000).saturating_add(i128::from(nanos));
@@ -102,7 +103,7 @@ impl FileStamp {
 }
 
 impl Host {
-    /// A host rooted at `root`, which must be an absolute path to a directory.
+    /// Creates a host with the prefix `root`, which must be the path of a directory.
     pub fn new(root: &Path) -> Result<Self> {
         let root = root.canonicalize().map_err(|e| Error::io("open the root directory", root, e))?;
         if !root.is_dir() {
@@ -112,22 +113,22 @@ impl Host {
         Ok(Self { root, signals: signals::SignalState::default() })
     }
 
-    /// The running machine itself.
+    /// Returns the running machine itself.
     pub fn live() -> Self {
         Self { root: PathBuf::from("/"), signals: signals::SignalState::default() }
     }
 
-    /// Is this the running machine itself, and not a tree below `--root`?
+    /// Whether this is the running machine itself, and not a tree below `--root`.
     pub fn is_live(&self) -> bool {
         self.root == Path::new("/")
     }
 
-    /// Where a logical path really is.
+    /// Returns the real path of a logical path: the root prefix joined with it.
     pub fn real_path(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// A logical path with all its symbolic links followed.
+    /// Resolves all symbolic links of a logical path. The result is a logical path.
     pub fn resolve_symlinks(&self, path: &Path) -> Result<PathBuf> {
         let real = self.real_path(path);
         let resolved = real.canonicalize().map_err(|e| Error::io("find", &real, e))?;
@@ -135,20 +136,21 @@ impl Host {
         inside.map_err(|_| Error::io("find inside the root directory", &resolved, io::ErrorKind::NotFound.into()))
     }
 
-    /// Below a `--root`: where a symbolic link on the way to `path` leads, if that
-    /// is out of the tree.
+    /// Returns the target of a symbolic link on the way to `path` that leads out of the tree below `--root`, if there
+    /// is one.
     pub fn target_outside_root(&self, path: &Path) -> Option<PathBuf> {
-        let there = path.ancestors().find_map(|above| self.real_path(above).canonicalize().ok())?;
-        (!there.starts_with(&self.root)).then_some(there)
+        let resolved = path.ancestors().find_map(|above| self.real_path(above).canonicalize().ok())?;
+        (!resolved.starts_with(&self.root)).then_some(resolved)
     }
 
-    /// The whole file, or `None` if there is none.
+    /// Reads a whole file. Returns `None` if it does not exist.
     pub fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let real = self.real_path(path);
-        absent_is_none(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
+        none_if_missing(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
     }
 
-    /// Like [`Host::read_file`], by the checked way (see `safe_open`) and through no link.
+    /// Like [`Host::read_file`], but by the checked walk (see [`safe_open`]), and a symbolic link in the place of the
+    /// file is an error.
     pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match self.open_trusted(path) {
@@ -159,38 +161,37 @@ impl Host {
         Ok(Some(bytes))
     }
 
-    /// Like [`Host::read_file`], but trouble of any kind is "no answer": for hints
-    /// about the machine that only improve a message.
+    /// Like [`Host::read_file`], but every failure gives `None`: for facts that only improve a message.
     pub fn read_lossy(&self, path: &Path) -> Option<String> {
         let bytes = std::fs::read(self.real_path(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Names in a directory, in the order that the kernel lists them; none if
-    /// the directory does not exist.
+    /// Lists the names in a directory, in the order of the kernel. The list is empty if the directory does not exist.
     pub fn list_dir(&self, path: &Path) -> Result<Vec<OsString>> {
         let real = self.real_path(path);
-        let read = absent_is_none(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
-        let Some(read) = read else {
+        let entries = none_if_missing(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
+        let Some(entries) = entries else {
             return Ok(Vec::new());
         };
-        read.map(|entry| Ok(entry?.file_name()))
+        entries
+            .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<Vec<_>>>()
             .map_err(|e| Error::io("list", &real, e))
     }
 
-    /// `lstat(2)`, or `None` if there is nothing by that name.
+    /// Returns the `lstat(2)` of a path, or `None` if the path does not exist.
     pub fn lstat(&self, path: &Path) -> Result<Option<Metadata>> {
         let real = self.real_path(path);
-        absent_is_none(std::fs::symlink_metadata(&real)).map_err(|e| Error::io("look at", &real, e))
+        none_if_missing(std::fs::symlink_metadata(&real)).map_err(|e| Error::io("look at", &real, e))
     }
 
-    /// Does anything have this name? A dangling symbolic link counts.
+    /// Whether the path exists. A dangling symbolic link counts.
     pub fn exists(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(self.real_path(path)).is_ok()
     }
 
-    /// Opens a regular file for reading, never through a final symbolic link.
+    /// Opens a regular file for reading. A symbolic link as the last component is an error.
     pub fn open_nofollow(&self, path: &Path) -> Result<File> {
         let real = self.real_path(path);
         let file = OpenOptions::new()
@@ -201,8 +202,8 @@ impl Host {
         check_regular(file, &real)
     }
 
-    /// Opens a program by the checked way (see `safe_open`): nobody but root, or who
-    /// runs us, can change it or put another in its place.
+    /// Opens a regular file by the checked walk (see [`safe_open`]): only root, or the user of this process, can change
+    /// the file or replace it.
     pub fn open_trusted(&self, path: &Path) -> Result<File> {
         let real = self.real_path(path);
         let (dir, name) = self.open_parent_checked(path)?;
@@ -211,24 +212,24 @@ impl Host {
         trust::check_trust(&real, &meta).map_or(Ok(file), |why| Err(why.into()))
     }
 
-    /// Is it a regular file, and no symbolic link to one?
+    /// Whether the path is a regular file, and not a symbolic link to one.
     pub fn is_regular_file(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(self.real_path(path)).is_ok_and(|meta| meta.is_file())
     }
 
-    /// Digest and seal of a file; `None` if it does not exist.
+    /// Returns digest and stamp of a file, or `None` if it does not exist.
     pub fn fingerprint(&self, path: &Path) -> Result<Option<(Sha256, FileStamp)>> {
         if self.lstat(path)?.is_none() {
             return Ok(None);
         }
         let mut file = self.open_nofollow(path)?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &self.real_path(path), e))?;
-        let sum = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.real_path(path), e))?;
-        Ok(Some((sum, FileStamp::from_metadata(&meta))))
+        let digest = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.real_path(path), e))?;
+        Ok(Some((digest, FileStamp::from_metadata(&meta))))
     }
 }
 
-fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+fn none_if_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),

@@ -1,27 +1,27 @@
-//! Mounting and unmounting the kernel's table, and what is mounted where.
+//! Mounting and unmounting binfmt_misc, and facts about mounts.
 
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxFlags};
 
 use super::{Host, failpoint};
 use crate::error::{Error, Result};
 
-/// `STATX_MNT_ID_UNIQUE` of statx(2): the mount's number, never used again.
+/// `STATX_MNT_ID_UNIQUE` of statx(2): asks for a mount number that the kernel never reuses.
 const MNT_ID_UNIQUE: u32 = 0x4000;
 
 impl Host {
-    /// Mounts a binfmt_misc of the caller's user namespace on `path`.
+    /// Mounts the binfmt_misc of this process's user namespace on `path`.
     pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), Errno> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         failpoint::begin_change("mount", path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
         nix::mount::mount(Some("binfmt_misc"), &self.real_path(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
-    /// Takes the topmost mount on `path` away; `false` if it is in use.
+    /// Unmounts the topmost mount on `path`. Returns `false` if it is in use.
     pub fn unmount(&self, path: &Path) -> Result<bool> {
         let real = self.real_path(path);
         failpoint::begin_change("unmount", &real).map_err(|e| Error::io("unmount", &real, e))?;
@@ -32,50 +32,49 @@ impl Host {
         }
     }
 
-    /// Is `path` itself a mount point (a bind-mounted single file, say)?
+    /// Whether `path` itself is a mount point, such as a bind-mounted file.
     pub fn is_mount_point(&self, path: &Path) -> bool {
         self.mount_number(path).is_some()
     }
 
-    /// Tells the topmost mount on `path` from every other of this boot. Before
-    /// Linux 6.8 numbers are used again, so that another mount can pass for it.
+    /// Returns an identifier that distinguishes the topmost mount on `path` from all other mounts since boot. Before
+    /// Linux 6.8 the kernel reuses the numbers, so that a later mount can have the same identifier.
     pub fn mount_id(&self, path: &Path) -> Option<String> {
         let number = self.mount_number(path)?;
-        let unique = StatxFlags::from_bits_retain(MNT_ID_UNIQUE);
-        match rustix::fs::statx(CWD, self.real_path(path), AtFlags::NO_AUTOMOUNT, unique) {
+        let mask = StatxFlags::from_bits_retain(MNT_ID_UNIQUE);
+        match rustix::fs::statx(CWD, self.real_path(path), AtFlags::NO_AUTOMOUNT, mask) {
             Ok(answer) if answer.stx_mask & MNT_ID_UNIQUE != 0 => Some(answer.stx_mnt_id.to_string()),
             _ => Some(number),
         }
     }
 
-    /// The number of the topmost mount on `path`, in this mount namespace.
+    /// Returns the number of the topmost mount on `path`, in this mount namespace.
     fn mount_number(&self, path: &Path) -> Option<String> {
         let real = self.real_path(path);
         let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        // Later lines lie on top of earlier ones.
+        // A later line is mounted on top of an earlier one.
         text.lines()
             .rev()
             .find_map(|line| parse_mountinfo_line(line).filter(|(_, point)| *point == real))
             .map(|(id, _)| id.to_owned())
     }
 
-    /// Is the file system that holds `path` read-only?
+    /// Whether the file system that holds `path` is mounted read-only.
     pub fn is_read_only_fs(&self, path: &Path) -> bool {
-        nix::sys::statvfs::statvfs(&self.real_path(path))
-            .is_ok_and(|fs| fs.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+        rustix::fs::statvfs(self.real_path(path)).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 }
 
-/// Moves this process into a mount namespace of its own: what it mounts from now on nobody else sees, and it ends
-/// with the process (mount_namespaces(7)).
+/// Moves this process into a new mount namespace. Its later mounts are visible to no other process, and end with this
+/// process (mount_namespaces(7)).
 pub fn make_mounts_private() -> std::result::Result<(), Errno> {
-    const NONE: Option<&str> = None;
+    const UNUSED: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    nix::mount::mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+    nix::mount::mount(UNUSED, "/", UNUSED, MsFlags::MS_REC | MsFlags::MS_PRIVATE, UNUSED)
 }
 
-/// First and fifth field of a line of /proc/PID/mountinfo (proc(5)): the mount's
-/// number and its mount point, whose octal escapes are undone.
+/// Returns the first and the fifth field of a line of /proc/PID/mountinfo (proc(5)): the number of the mount, and its
+/// mount point with the octal escapes decoded.
 pub fn parse_mountinfo_line(line: &str) -> Option<(&str, PathBuf)> {
     let mut fields = line.split(' ');
     Some((fields.next()?, PathBuf::from(unescape(fields.nth(3)?))))

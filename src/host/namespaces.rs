@@ -1,5 +1,5 @@
-//! A user and mount namespace of this process's own, in which it is root over
-//! nothing but its own mounts.
+//! User and mount namespaces of this process. In them a process without privilege becomes root, with power over its own
+//! mounts only.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
@@ -11,43 +11,40 @@ use nix::sched::{CloneFlags, unshare};
 use super::{Host, INTERNAL};
 use crate::error::{Error, Result};
 
-/// What was tried when the kernel refused.
+/// Failure of one step of making a namespace.
 #[derive(Debug)]
 pub struct NamespaceError {
-    /// In words: "make a user namespace".
+    /// Step that failed, as a verb with its object: "make a user namespace"
     pub step: &'static str,
-    /// The kernel's answer.
+    /// Error of the kernel
     pub source: io::Error,
 }
 
-/// One line of a uid_map or gid_map (user_namespaces(7)): ids inside, ids
-/// outside, how many.
+/// One line of a uid_map or gid_map (user_namespaces(7)): first id inside, first id outside, number of ids.
 pub type IdRange = (u32, u32, u32);
 
-/// Whether we are in another user namespace than the machine's own, which maps every user to himself
+/// Whether this process is in another user namespace than the initial one, which maps every id to itself
 /// (user_namespaces(7)).
 pub fn is_in_user_namespace() -> bool {
     let map = Host::live().read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
     !map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// Moves this process into a new user and mount namespace. It has no ids
-/// there until they are mapped.
+/// Moves this process into a new user and mount namespace. It has no ids there until they are mapped.
 ///
-/// The kernel refuses that to a process with a second thread (EINVAL).
+/// The kernel refuses this to a process with a second thread (EINVAL).
 pub fn unshare_users_and_mounts() -> std::result::Result<(), NamespaceError> {
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(refused("make a user namespace"))
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(step_failed("make a user namespace"))
 }
 
-/// Moves this process into a user namespace below the present one: it has a
-/// uid of its own again, and the mounts and the table of the present one.
+/// Moves this process into a new user namespace below the present one. There it can have the caller's uid again, while
+/// it keeps the mounts and the binfmt_misc table of the present one.
 pub fn unshare_users() -> std::result::Result<(), NamespaceError> {
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("make a second user namespace"))
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(step_failed("make a second user namespace"))
 }
 
-/// Maps ids of this process's own, new user namespace. Without privilege
-/// outside, one uid and one gid can be mapped, the caller's own, and only if
-/// setgroups(2) is given up first.
+/// Maps ids of this process's new user namespace. Without privilege outside, one uid and one gid can be mapped, the
+/// caller's own, and the gid only after setgroups(2) was disabled.
 pub fn map_own_ids(
     uids: &[IdRange],
     gids: &[IdRange],
@@ -58,14 +55,14 @@ pub fn map_own_ids(
         lines.collect::<String>()
     };
     if give_up_setgroups {
-        write_own_proc_file("setgroups", "deny").map_err(refused("give up setgroups"))?;
+        write_own_proc_file("setgroups", "deny").map_err(step_failed("give up setgroups"))?;
     }
-    write_own_proc_file("uid_map", &map(uids)).map_err(refused("map the user id"))?;
-    write_own_proc_file("gid_map", &map(gids)).map_err(refused("map the group id"))
+    write_own_proc_file("uid_map", &map(uids)).map_err(step_failed("map the user id"))?;
+    write_own_proc_file("gid_map", &map(gids)).map_err(step_failed("map the group id"))
 }
 
-/// The ids that this process's user namespace has, each as it is seen from
-/// inside, so that a namespace below can have the same.
+/// Returns the ids that this process's user namespace has, as they are seen from inside, so that a namespace below it
+/// can have the same ids.
 pub fn own_id_ranges(map: &str) -> Vec<IdRange> {
     let text = Host::live().read_lossy(&Path::new("/proc/self").join(map)).unwrap_or_default();
     let range = |line: &str| {
@@ -82,38 +79,37 @@ fn write_own_proc_file(name: &str, text: &str) -> io::Result<()> {
     super::kernel_files::write_once(&mut file, text.as_bytes(), &path)
 }
 
-/// A process that stays outside of the new namespace, where it may map ids.
+/// A helper process that stays outside of the new namespace, where it may map ids.
 #[derive(Debug)]
 pub struct IdMapper {
     child: Child,
-    gate: ChildStdin,
+    start_signal: ChildStdin,
 }
 
-/// Starts this program as `command`, whose part is [`Host::map_ids_of`]: it
-/// will map these ids for this process, by itself or by newuidmap(1) and
-/// newgidmap(1), which `programs` are.
+/// Starts this program as the internal command `command`, which calls [`map_ids_of`]: it maps these ids for this
+/// process, by itself or by `programs`, the paths of newuidmap(1) and newgidmap(1).
 pub fn start_mapper(
     command: &str,
     programs: Option<[&Path; 2]>,
     uids: &[IdRange],
     gids: &[IdRange],
 ) -> Result<IdMapper> {
-    let words =
+    let ranges =
         |ranges: &[IdRange]| ranges.iter().map(|(a, b, n)| format!("{a} {b} {n}")).collect::<Vec<_>>().join(" ");
     let mut mapper = Command::new("/proc/self/exe");
-    mapper.env_clear().args([INTERNAL, command]).arg(std::process::id().to_string()).args([words(uids), words(gids)]);
+    mapper.env_clear().args([INTERNAL, command]).arg(std::process::id().to_string()).args([ranges(uids), ranges(gids)]);
     mapper.args(programs.into_iter().flatten());
     let started = mapper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let failed = |e| Error::io("start", &super::env::own_path(), e);
     let mut child = started.map_err(failed)?;
-    let gate = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-    Ok(IdMapper { child, gate })
+    let start_signal = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+    Ok(IdMapper { child, start_signal })
 }
 
-/// The mapper's own part: waits until the process `pid` is in its new
-/// namespace, and maps the ids. `programs` do it, if there are any.
+/// Maps ids for the process `pid`. Runs in the helper process: waits on standard input until that process is in its new
+/// namespace, then maps the ids, by `programs` if they are given.
 pub fn map_ids_of(pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io::Result<()> {
-    // Nothing is read if the other one ended instead.
+    // Standard input ends without a byte if the other process ended instead.
     if io::stdin().read(&mut [0])? == 0 {
         return Ok(());
     }
@@ -136,11 +132,11 @@ pub fn map_ids_of(pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io:
 }
 
 impl IdMapper {
-    /// Has the ids mapped, now that this process is in its new namespace.
+    /// Lets the helper map the ids, now that this process is in its new namespace.
     pub fn map_ids(self) -> Result<()> {
-        let Self { child, mut gate } = self;
-        let done = gate.write_all(b"\n").and_then(|()| {
-            drop(gate);
+        let Self { child, mut start_signal } = self;
+        let done = start_signal.write_all(b"\n").and_then(|()| {
+            drop(start_signal);
             child.wait_with_output()
         });
         let done = done.map_err(|e| Error::io("map ids by", Path::new("/proc/self/exe"), e))?;
@@ -156,6 +152,6 @@ impl IdMapper {
     }
 }
 
-fn refused<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> NamespaceError {
+fn step_failed<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> NamespaceError {
     move |e| NamespaceError { step, source: e.into() }
 }

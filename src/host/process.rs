@@ -1,5 +1,4 @@
-//! Starting programs: with a fixed environment, a deadline, and never through
-//! a shell.
+//! Starting programs: with a fixed environment and a deadline, and never through a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,39 +15,38 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
 
-/// Long enough for a loaded machine, short enough for a person who waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// So much a stopped child may write when it goes on: a probe writes 16 bytes.
-const MOST_OUTPUT: usize = 64 << 10;
+/// Largest output of a stopped child after it continues. A probe writes 16 bytes.
+const MAX_OUTPUT: usize = 64 << 10;
 
-/// A program that has ended.
+/// Result of a program that has ended.
 #[derive(Debug)]
 pub struct ProcessOutput {
-    /// How it ended.
+    /// Exit status
     pub status: ExitStatus,
-    /// What it wrote.
+    /// Standard output
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error
     pub stderr: String,
 }
 
-/// Runs a program of the machine to its end; killed after 30 seconds.
+/// Runs a program until it exits, or kills it after 30 seconds.
 pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
-    run_with_patience(clean_command(program).args(args), PATIENCE)
+    run_with_timeout(clean_command(program).args(args), TIMEOUT)
 }
 
-/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless root. Killed after two
-/// minutes.
+/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless the caller is root. The
+/// program is killed after two minutes.
 pub fn run_with_nix_variables(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let home = (super::env::effective_ids().0 != 0).then_some("HOME");
     let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
-    let told = names.filter_map(|name| Some((name, super::env::var(name)?)));
-    run_with_patience(clean_command(program).args(args).envs(told), PATIENCE.saturating_mul(4))
+    let kept = names.filter_map(|name| Some((name, super::env::var(name)?)));
+    run_with_timeout(clean_command(program).args(args).envs(kept), TIMEOUT.saturating_mul(4))
 }
 
-/// Becomes `program` with the given `argv[0]`, inside a chroot to `dir`.
-/// Returns only if that fails.
+/// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`. Returns only if that fails.
 pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
     let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
     match entered {
@@ -57,68 +55,67 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
     }
 }
 
-/// Replaces this process by a command of the caller, found by the caller's PATH,
-/// with the caller's environment and these variables. Returns only if that fails.
+/// Replaces this process by a command that is found in the caller's PATH, with the caller's environment and these
+/// variables. Returns only if that fails.
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
     let variables = variables.iter().map(|(name, value)| (name, value));
     let error = Command::new(program).args(args).envs(variables).exec();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
+    let is_in_path = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
     match error.kind() {
-        // execvp(3): some directory of PATH cannot be searched, and no other one has it.
-        io::ErrorKind::PermissionDenied if !program.as_encoded_bytes().contains(&b'/') && !found() => {
+        // execvp(3) reports EACCES if one directory of PATH cannot be searched, even if no other one has the command.
+        io::ErrorKind::PermissionDenied if !program.as_encoded_bytes().contains(&b'/') && !is_in_path() => {
             nix::errno::Errno::ENOENT.into()
         }
         _ => error,
     }
 }
 
-/// Closes all files that this process was started with, but for its first three. For a process that has opened none
-/// itself yet, and has one thread: what it opened would be closed too.
+/// Closes all file descriptors that this process inherited, except the first three. It must be called while the process
+/// has one thread and has opened no file itself: those would be closed too.
 pub fn close_inherited_fds() -> io::Result<()> {
-    let open = std::fs::read_dir("/proc/self/fd")?;
-    // Numbers alone: an entry would keep the directory open.
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    // Collects numbers only: an entry would keep the directory open.
     let numbers: Vec<i32> =
-        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|n| *n > 2).collect();
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|n| *n > 2).collect();
     for number in numbers {
-        // The directory's own is among them, and closed already.
+        // The list includes the descriptor of the directory itself, which is closed already.
         let _: nix::Result<()> = nix::unistd::close(number);
     }
     Ok(())
 }
 
-/// A child whose standard output is a full pipe: it stops at its first write,
-/// for as long as we want to look at it.
+/// A child whose standard output is a full pipe: it blocks at its first write, so that it can be examined.
 #[derive(Debug)]
 pub struct StoppedChild {
     child: Child,
     output: File,
-    filler: usize,
-    complaints: File,
+    filler_size: usize,
+    stderr: File,
 }
 
 impl StoppedChild {
-    /// Starts `program` and lets it run up to its first write to stdout.
+    /// Starts `program`, which runs until its first write to stdout.
     pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let filler = fill_pipe(&write)?;
-        let complaints = create_scratch()?;
+        let filler_size = fill_pipe(&write)?;
+        let stderr = create_scratch()?;
         let mut command = clean_command(program);
-        command.args(args).stdout(write).stderr(complaints.try_clone()?);
+        command.args(args).stdout(write).stderr(stderr.try_clone()?);
         if let Some(arg0) = arg0 {
             command.arg0(arg0);
         }
         let child = command.spawn()?;
-        Ok(Self { child, output: File::from(read), filler, complaints })
+        Ok(Self { child, output: File::from(read), filler_size, stderr })
     }
 
-    /// Waits until the child executes something else than the file `not`, and
-    /// opens that; `None` if it ended before it did.
+    /// Waits until the child executes another file than `not`, and opens that file. Returns `None` if the child ended
+    /// first.
     pub fn wait_for_program(&mut self, not: FileId) -> io::Result<Option<File>> {
         let link = format!("/proc/{}/exe", self.child.id());
         let deadline = deadline();
         loop {
-            // Once the process has ended, its link is gone: then the status tells.
+            // The link disappears when the process has ended; the status shows that below.
             if let Ok(file) = File::open(&link)
                 && FileId::from_metadata(&file.metadata()?) != not
             {
@@ -134,8 +131,7 @@ impl StoppedChild {
         }
     }
 
-    /// Lets the child go on, and returns how it ended, what it wrote and what
-    /// it complained about.
+    /// Lets the child continue until it ends. Returns its exit status, standard output and standard error.
     pub fn finish(mut self) -> io::Result<(ExitStatus, Vec<u8>, String)> {
         let deadline = deadline();
         let mut bytes = Vec::new();
@@ -145,34 +141,34 @@ impl StoppedChild {
                 0 => break,
                 n => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
             }
-            if bytes.len() > self.filler.saturating_add(MOST_OUTPUT) {
+            if bytes.len() > self.filler_size.saturating_add(MAX_OUTPUT) {
                 return Err(io::Error::other("it writes without end"));
             }
         }
         let status = wait_for_exit(&mut self.child, deadline)?;
-        let complaints = read_from_start(&mut self.complaints)?;
-        Ok((status, bytes.split_off(self.filler.min(bytes.len())), complaints))
+        let stderr = read_from_start(&mut self.stderr)?;
+        Ok((status, bytes.split_off(self.filler_size.min(bytes.len())), stderr))
     }
 }
 
 impl Drop for StoppedChild {
     fn drop(&mut self) {
-        // Nothing can be done about a child that cannot be killed or is gone.
+        // A failure means that the child is gone or cannot be killed; nothing can be done about either.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-fn run_with_patience(command: &mut Command, patience: Duration) -> io::Result<ProcessOutput> {
+fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
     let (mut out, mut err) = (create_scratch()?, create_scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
     let now = Instant::now();
-    let status = wait_for_exit(&mut child, now.checked_add(patience).unwrap_or(now))?;
+    let status = wait_for_exit(&mut child, now.checked_add(timeout).unwrap_or(now))?;
     Ok(ProcessOutput { status, stdout: read_from_start(&mut out)?, stderr: read_from_start(&mut err)? })
 }
 
 fn clean_command(program: &Path) -> Command {
-    // Others than root cannot look into root's, and Nix gives up where it cannot look.
+    // Other users cannot search root's home, and Nix fails where it cannot search HOME.
     let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);
     command
@@ -185,7 +181,7 @@ fn clean_command(program: &Path) -> Command {
     command
 }
 
-/// Writes to a pipe until it takes no more; its end is blocking again afterwards.
+/// Writes to a pipe until it is full, and returns the number of bytes. The pipe is blocking again afterwards.
 fn fill_pipe(pipe: &OwnedFd) -> io::Result<usize> {
     fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut filled: usize = 0;
@@ -202,7 +198,7 @@ fn fill_pipe(pipe: &OwnedFd) -> io::Result<usize> {
 
 fn deadline() -> Instant {
     let now = Instant::now();
-    now.checked_add(PATIENCE).unwrap_or(now)
+    now.checked_add(TIMEOUT).unwrap_or(now)
 }
 
 pub(super) fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
@@ -222,8 +218,8 @@ pub(super) fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<
 }
 
 fn wait_readable(file: &File, deadline: Instant) -> io::Result<bool> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(remaining).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, timeout)? {
         0 => Err(io::ErrorKind::TimedOut.into()),

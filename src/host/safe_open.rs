@@ -1,15 +1,13 @@
 //! The checked walk to a directory.
 //!
-//! Who can write a directory can put something else in the place of whatever is
-//! in it. So the walk to every place that is written to, or that root will run
-//! something from, goes from the root prefix down: each component is opened by
-//! itself without following a link (openat(2), `O_NOFOLLOW`), looked at through
-//! what was opened, and trusted only if nobody but root, or who runs us, can
-//! change it. What is done then is done relative to the last of them, whatever
-//! its name may have come to mean by then.
+//! A user with write access to a directory can replace everything in it. So every directory that is written to, or from which
+//! root runs a program, is opened by this walk. The walk starts at the root prefix. Each component is opened by itself
+//! without following a symbolic link (openat(2), `O_NOFOLLOW`). Owner and mode of the opened directory are checked: it
+//! is trusted only if no user except root, or the user of this process, can change it. All later operations are
+//! relative to the last directory that was opened, whatever its path refers to by then.
 //!
-//! A symbolic link on the walk is followed if it is root's: ostree has
-//! /usr/local → ../var/usrlocal. The walk behind it is checked no less.
+//! A symbolic link on the walk is followed if root, or the user of this process, owns it: ostree has /usr/local →
+//! ../var/usrlocal. The walk to its target is checked in the same way.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -25,45 +23,46 @@ use super::dir_fd::Dir;
 use super::trust::check_trust;
 use crate::error::{Error, Result, TrustError};
 
-/// So many links are followed by the kernel too (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
+/// Largest number of symbolic links on a walk; the kernel has the same limit (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
 
 impl Host {
     /// Opens a directory by the checked walk.
     pub(super) fn open_dir_checked(&self, path: &Path) -> Result<Dir> {
         let root = Dir::open(&self.root).map_err(|e| Error::io("open", &self.root, e))?;
-        let mut walk = PathWalk { root: &self.root, here: check_traversable(root)?, above: Vec::new() };
-        let mut ahead = components(path);
+        let mut walk = PathWalk { root: &self.root, current_dir: check_traversable(root)?, parents: Vec::new() };
+        let mut remaining = components(path);
         let mut links = 0_u32;
-        while let Some(name) = ahead.pop() {
+        while let Some(name) = remaining.pop() {
             if let Some(target) = walk.step_into(&name)? {
                 links = links.saturating_add(1);
-                if links > MOST_LINKS {
+                if links > MAX_LINKS {
                     return Err(Error::io("follow the links to", &self.real_path(path), Errno::LOOP.into()));
                 }
-                ahead.extend(components(walk.remaining_target(&name, &target)?));
+                remaining.extend(components(walk.remaining_target(&name, &target)?));
             }
         }
-        match check_trust(walk.here.real_path(), &dir_metadata(&walk.here)?) {
+        match check_trust(walk.current_dir.real_path(), &dir_metadata(&walk.current_dir)?) {
             Some(why) => Err(why.into()),
-            None => Ok(walk.here),
+            None => Ok(walk.current_dir),
         }
     }
 
-    /// Opens a program by the checked walk. A link in its place is followed if it is root's, or ours, and lies where only
-    /// they can put one; the walk behind it is checked no less.
+    /// Opens a program by the checked walk. A symbolic link in the place of the program is followed if root, or the
+    /// user of this process, owns it, and if only they can create one there. The walk to its target is checked in the
+    /// same way.
     pub fn open_trusted_through_links(&self, path: &Path) -> Result<File> {
-        let mut at = path.to_owned();
-        for _ in 0..MOST_LINKS {
-            let Some(target) = self.read_trusted_link(&at)? else {
-                return self.open_trusted(&at);
+        let mut current = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            let Some(target) = self.read_trusted_link(&current)? else {
+                return self.open_trusted(&current);
             };
-            at = target;
+            current = target;
         }
         Err(Error::io("follow the links to", &self.real_path(path), Errno::LOOP.into()))
     }
 
-    /// Where the link at `path` leads; `None` if there is no link.
+    /// Returns the target of the symbolic link at `path`, or `None` if there is no symbolic link.
     fn read_trusted_link(&self, path: &Path) -> Result<Option<PathBuf>> {
         let (dir, name) = self.open_parent_checked(path)?;
         let real = dir.path_of(name);
@@ -76,11 +75,11 @@ impl Host {
             return Err(TrustError::Owner { path: real, uid }.into());
         }
         let inside = dir.real_path().join(&target);
-        let inside = inside.strip_prefix(&self.root).map_err(|_| leads_out(&real, &target))?;
+        let inside = inside.strip_prefix(&self.root).map_err(|_| leaves_root_error(&real, &target))?;
         Ok(Some(Path::new("/").join(inside)))
     }
 
-    /// The directory that holds `path`, and the name that `path` has in it.
+    /// Opens the directory that holds `path` by the checked walk. Returns it with the name of `path` in it.
     pub(super) fn open_parent_checked<'p>(&self, path: &'p Path) -> Result<(Dir, &'p OsStr)> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok((self.open_dir_checked(parent)?, name)),
@@ -91,65 +90,66 @@ impl Host {
 
 struct PathWalk<'a> {
     root: &'a Path,
-    here: Dir,
-    above: Vec<Dir>,
+    current_dir: Dir,
+    parents: Vec<Dir>,
 }
 
 impl PathWalk<'_> {
-    /// Goes on to `name`; or returns where it leads, if it is a link.
+    /// Continues the walk with `name`. Returns the target instead if `name` is a symbolic link.
     fn step_into(&mut self, name: &OsStr) -> Result<Option<PathBuf>> {
         if name == ".." {
-            self.here = self.above.pop().ok_or_else(|| self.leads_out(name, Path::new("..")))?;
+            self.current_dir = self.parents.pop().ok_or_else(|| self.leaves_root_error(name, Path::new("..")))?;
             return Ok(None);
         }
-        let real = self.here.path_of(name);
-        match self.here.open_child(name) {
+        let real = self.current_dir.path_of(name);
+        match self.current_dir.open_child(name) {
             Ok(child) => {
-                let here = std::mem::replace(&mut self.here, check_traversable(child)?);
-                self.above.push(here);
+                let parent = std::mem::replace(&mut self.current_dir, check_traversable(child)?);
+                self.parents.push(parent);
                 Ok(None)
             }
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => self.link(name).map(Some),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => self.read_trusted_link(name).map(Some),
             Err(e) => Err(Error::io("open", &real, e)),
         }
     }
 
-    fn link(&self, name: &OsStr) -> Result<PathBuf> {
-        let real = self.here.path_of(name);
+    fn read_trusted_link(&self, name: &OsStr) -> Result<PathBuf> {
+        let real = self.current_dir.path_of(name);
         let failed = |e| Error::io("open", &real, e);
-        let target = self.here.read_link(name).map_err(failed)?;
-        // What is no link either is a file where a directory has to be.
+        let target = self.current_dir.read_link(name).map_err(failed)?;
+        // Neither a directory nor a symbolic link.
         let target = target.ok_or_else(|| failed(io::ErrorKind::NotADirectory.into()))?;
-        let uid = self.here.owner_of(name).map_err(failed)?;
+        let uid = self.current_dir.owner_of(name).map_err(failed)?;
         if super::trust::is_untrusted_uid(uid) {
             return Err(TrustError::Owner { path: real, uid }.into());
         }
         Ok(target)
     }
 
-    /// The part of a link's target that is still ahead.
+    /// Returns the part of a symbolic link's target that has to be walked. For an absolute target the walk restarts at
+    /// the root prefix.
     fn remaining_target<'t>(&mut self, name: &OsStr, target: &'t Path) -> Result<&'t Path> {
         if target.is_relative() {
             return Ok(target);
         }
-        let inside = target.strip_prefix(self.root).map_err(|_| self.leads_out(name, target))?;
-        if let Some(root) = self.above.drain(..).next() {
-            self.here = root;
+        let inside = target.strip_prefix(self.root).map_err(|_| self.leaves_root_error(name, target))?;
+        if let Some(root) = self.parents.drain(..).next() {
+            self.current_dir = root;
         }
         Ok(inside)
     }
 
-    fn leads_out(&self, name: &OsStr, target: &Path) -> Error {
-        leads_out(&self.here.path_of(name), target)
+    fn leaves_root_error(&self, name: &OsStr, target: &Path) -> Error {
+        leaves_root_error(&self.current_dir.path_of(name), target)
     }
 }
 
-fn leads_out(real: &Path, target: &Path) -> Error {
-    let e = io::Error::other(format!("a link leads out of the root directory, to {}", target.display()));
+fn leaves_root_error(real: &Path, target: &Path) -> Error {
+    let e = io::Error::other(format!("a symbolic link leads out of the root directory, to {}", target.display()));
     Error::io("open", real, e)
 }
 
-/// The names in a path, the first of them last.
+/// Returns the components of a path in reverse order.
 fn components(path: &Path) -> Vec<OsString> {
     let names = path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -161,8 +161,8 @@ fn components(path: &Path) -> Vec<OsString> {
     names
 }
 
-/// A sticky directory lets others add names, but not take away or replace what
-/// is root's or ours: it may be passed, as what is in it is looked at as well.
+/// Checks a directory on the way. A sticky directory lets other users add names, but not remove or replace what root or
+/// the user of this process owns. So the walk may pass it: its entries are checked as well.
 fn check_traversable(dir: Dir) -> Result<Dir> {
     let meta = dir_metadata(&dir)?;
     match check_trust(dir.real_path(), &meta) {

@@ -9,36 +9,42 @@ use signal_hook::flag;
 
 use super::Host;
 
-/// The signal that came, if one did, and whether that is looked at; shared by all clones of a host.
+/// The signals that a host has caught; shared by all clones of the host.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SignalState(Arc<AtomicUsize>, Arc<AtomicBool>);
+pub(super) struct SignalState {
+    /// Number of the signal that arrived last, or 0
+    pending: Arc<AtomicUsize>,
+    /// Whether the handlers are installed
+    installed: Arc<AtomicBool>,
+}
 
 impl Host {
-    /// From now on SIGINT, SIGTERM and SIGHUP do not end the process, but are
-    /// asked for at safe points. A second one ends it at once: the receipt says
-    /// what is left then.
+    /// Installs handlers for SIGINT, SIGTERM and SIGHUP. From now on the first signal does not end the process; safe
+    /// points check for it by [`Host::pending_signal`]. A second signal ends the process at once; the receipt then
+    /// lists the changes that remain.
     pub fn catch_signals(&self) -> io::Result<()> {
-        if self.signals.1.swap(true, Ordering::Relaxed) {
+        if self.signals.installed.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let once = Arc::new(AtomicBool::new(false));
+        let was_signalled = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // In this order: the first signal finds the flag unset.
-            flag::register_conditional_shutdown(signal, signal.saturating_add(128), Arc::clone(&once))?;
-            flag::register(signal, Arc::clone(&once))?;
+            // The order matters: at the first signal the flag is not set yet.
+            flag::register_conditional_shutdown(signal, signal.saturating_add(128), Arc::clone(&was_signalled))?;
+            flag::register(signal, Arc::clone(&was_signalled))?;
             let number = usize::try_from(signal).unwrap_or_default();
-            flag::register_usize(signal, Arc::clone(&self.signals.0), number)?;
+            flag::register_usize(signal, Arc::clone(&self.signals.pending), number)?;
         }
         Ok(())
     }
 
-    /// The number of the signal that came, if one did.
+    /// Returns the number of the signal that arrived, if one did.
     pub fn pending_signal(&self) -> Option<usize> {
-        Some(self.signals.0.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
+        Some(self.signals.pending.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 
-    /// The same, and from now on none did: its end has been taken in hand. A second one still ends the process at once.
+    /// Like [`Host::pending_signal`], and clears the signal, because the caller is about to end the process. A second
+    /// signal still ends it at once.
     pub fn take_pending_signal(&self) -> Option<usize> {
-        Some(self.signals.0.swap(0, Ordering::Relaxed)).filter(|signal| *signal != 0)
+        Some(self.signals.pending.swap(0, Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 }

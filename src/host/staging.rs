@@ -1,5 +1,5 @@
-//! Files under a temporary name, in the directory where they will be placed:
-//! placing one is a `rename(2)`, and until then nobody takes it for the thing.
+//! Staged files: files under a temporary name, in the directory where they will be placed. Placing one is a
+//! `rename(2)`; until then no program uses it by its final name.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
@@ -12,17 +12,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::dir_fd::Dir;
 use super::failpoint;
 
-/// Temporary names start like this; what a killed run left under one is swept.
+/// Prefix of all temporary names. The next run removes the files of this prefix that a killed run left.
 pub const TEMP_PREFIX: &str = ".binfmt-nix-";
 
-/// A temporary name that is free: the lock is held, what killed runs left was
-/// swept, and each name is given once.
+/// Returns an unused temporary name. It is unused because the caller holds the lock, the files of killed runs were
+/// removed, and each name is returned once.
 pub(super) fn unique_name() -> OsString {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    format!("{TEMP_PREFIX}{}-{}", std::process::id(), GIVEN.fetch_add(1, Ordering::Relaxed)).into()
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("{TEMP_PREFIX}{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)).into()
 }
 
-/// A temporary name, which goes with this value unless it became a real one.
+/// A temporary name. The file is removed when the value is dropped, unless it was renamed.
 #[derive(Debug)]
 pub(super) struct TempName {
     dir: Dir,
@@ -31,30 +31,29 @@ pub(super) struct TempName {
 }
 
 impl TempName {
-    /// An empty file, which nobody else may read yet.
+    /// Creates an empty file with mode 0600 under a temporary name.
     pub(super) fn create_file(dir: Dir) -> io::Result<(Self, File)> {
         let name = unique_name();
         let file = dir.create_file(&name)?;
         Ok((Self { dir, name, placed: false }, file))
     }
 
-    /// A second name of the file `name`.
+    /// Adds a temporary name to the file `name`.
     pub(super) fn link_file(dir: Dir, name: &OsStr) -> io::Result<Self> {
-        let second = self::unique_name();
-        dir.hard_link(name, &second)?;
-        Ok(Self { dir, name: second, placed: false })
+        let temp_name = unique_name();
+        dir.hard_link(name, &temp_name)?;
+        Ok(Self { dir, name: temp_name, placed: false })
     }
 
-    /// Renames it, in the place of whatever has that name.
+    /// Renames the file to `name`. An existing file of that name is replaced.
     pub(super) fn rename_to(&mut self, name: &OsStr) -> io::Result<()> {
         let placed = self.dir.rename(&self.name, name);
-        // Where both were names of one file, rename(2) does nothing; and of an
-        // fsync that failed we cannot tell.
+        // If both are names of one file, rename(2) does nothing. If an fsync failed, the result is unknown.
         self.placed = placed.is_ok() && !self.dir.contains(&self.name).unwrap_or(true);
         placed
     }
 
-    /// Where it is, for messages.
+    /// Path of the temporary name, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path_of(&self.name)
     }
@@ -63,13 +62,13 @@ impl TempName {
 impl Drop for TempName {
     fn drop(&mut self) {
         if !self.placed {
-            // Swept by the next run, if this fails.
+            // If this fails, the next run removes the file.
             drop(self.dir.remove_file(&self.name));
         }
     }
 }
 
-/// A file that is being filled. Dropped unplaced, it is deleted.
+/// A staged file that is being written. It is removed when it is dropped unplaced.
 #[derive(Debug)]
 pub struct StagedFile {
     pub(super) temp: TempName,
@@ -77,13 +76,13 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
-    /// The handle it was created with.
+    /// Returns the open file.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// Makes it a finished program: mode 0755, on disk, closed for writing (a
-    /// file that is open for writing cannot be executed: ETXTBSY).
+    /// Finishes the file as a program: mode 0755, written to the disk, and closed for writing, because a file that is
+    /// open for writing cannot be executed (ETXTBSY).
     pub fn into_program(self) -> io::Result<StagedProgram> {
         let Self { temp, file } = self;
         failpoint::begin_change("chmod", &temp.path())?;
@@ -96,7 +95,7 @@ impl StagedFile {
     }
 }
 
-/// A staged file that is complete and can be executed, under its temporary name.
+/// A staged file that is complete and can be executed under its temporary name.
 #[derive(Debug)]
 pub struct StagedProgram {
     pub(super) temp: TempName,
@@ -104,14 +103,14 @@ pub struct StagedProgram {
 }
 
 impl StagedProgram {
-    /// The very file, to be executed whatever its name has come to mean; valid
-    /// until it is placed or dropped.
+    /// Path by which this file can be executed, whatever its name refers to by then. It is valid until the program is
+    /// placed or dropped.
     pub fn exec_path(&self) -> PathBuf {
         Path::new("/proc/self/fd").join(self.file.as_raw_fd().to_string())
     }
 }
 
-/// A second name of what will be replaced, to go back to.
+/// A second name of a file that will be replaced, from which it can be restored.
 #[derive(Debug)]
 pub struct Backup {
     pub(super) temp: TempName,

@@ -1,4 +1,4 @@
-//! A program as a file on disk, for others that have to read it by a name, for a while.
+//! A program in a temporary file, for other programs that have to open it by a path.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,40 +7,41 @@ use std::path::{Path, PathBuf};
 
 use super::Host;
 
-/// Directories in which everybody may make one of his own.
-const PLACES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// Directories in which every user may create a directory.
+const TEMP_DIRS: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// A directory of our own with a program in it. It goes with this value.
+/// A private directory with a program in it. It is removed when the value is dropped.
 #[derive(Debug)]
 pub struct TempProgram {
     dir: PathBuf,
-    /// The program.
+    /// Path of the program
     pub program: PathBuf,
 }
 
-/// Lends this program. Nobody else can put another in its place: mkdir(2) takes no name that is there already, not
-/// even a link's, and the directory is closed to others.
+/// Writes a program to a new private directory. No other user can replace it: mkdir(2) fails if the name exists, even
+/// as a symbolic link, and only this user may enter the directory.
 pub fn create_program(name: &str, bytes: &[u8]) -> io::Result<TempProgram> {
     let unique = Host::live().read_lossy(Path::new("/proc/sys/kernel/random/uuid")).unwrap_or_default();
-    let mut failed = io::Error::from(io::ErrorKind::NotFound);
-    for place in PLACES {
-        let dir = Path::new(place).join(format!("binfmt-nix-{}", unique.trim()));
+    let mut last_error = io::Error::from(io::ErrorKind::NotFound);
+    for temp_dir in TEMP_DIRS {
+        let dir = Path::new(temp_dir).join(format!("binfmt-nix-{}", unique.trim()));
         match DirBuilder::new().mode(0o700).create(&dir) {
             Ok(()) => {
-                let lent = TempProgram { program: dir.join(name), dir };
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&lent.program)?;
+                let temp_program = TempProgram { program: dir.join(name), dir };
+                let mut file =
+                    OpenOptions::new().write(true).create_new(true).mode(0o755).open(&temp_program.program)?;
                 file.write_all(bytes)?;
-                return Ok(lent);
+                return Ok(temp_program);
             }
-            Err(e) => failed = e,
+            Err(e) => last_error = e,
         }
     }
-    Err(failed)
+    Err(last_error)
 }
 
 impl Drop for TempProgram {
     fn drop(&mut self) {
-        // It is in a directory for what is temporary.
+        // A failure leaves a file in a directory for temporary files.
         drop(std::fs::remove_dir_all(&self.dir));
     }
 }

@@ -1,4 +1,4 @@
-//! Whom we would run as root: files that only root could have written.
+//! Checks that only root, or the user of this process, can change a file or a directory.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,16 +8,16 @@ use super::Host;
 use crate::error::{Error, Result, TrustError};
 
 impl Host {
-    /// Checks an open file and every directory that leads to `path`, from the
-    /// root prefix down.
+    /// Checks an open file, and every directory that leads to `path`, from the root prefix down. Returns the reason if
+    /// one is not trusted.
     pub fn check_file_trust(&self, path: &Path, file: &File) -> Result<Option<TrustError>> {
         let real = self.real_path(path);
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
         Ok(check_trust(&real, &meta).or(self.check_parents_trust(path)?))
     }
 
-    /// The first of `places` on the running machine that leads, through any
-    /// symbolic links, to a program which only root could have put there.
+    /// Returns the first of `places` on the running machine that leads, through any symbolic links, to a program which
+    /// only root can replace.
     pub fn find_trusted_program(&self, places: &[&str]) -> Option<PathBuf> {
         let trusted = |place: &&Path| {
             let real = place.canonicalize().ok()?;
@@ -25,33 +25,32 @@ impl Host {
             matches!(self.check_file_trust(&real, &file), Ok(None)).then_some(())
         };
         let mut places = places.iter().map(Path::new).filter(|_| self.is_live());
-        // The name is kept: Nix and busybox look at it to know what to be.
+        // The path is not resolved: Nix and busybox choose their function by the name.
         places.find(|place| trusted(place).is_some()).map(Path::to_owned)
     }
 
-    /// Why nothing can be safely made at `path`, if so: a directory above it, as
-    /// far as there is one, or a link on the way is not only root's.
+    /// Returns the reason if creating `path` is not safe: an existing directory above it, or a symbolic link on the
+    /// way, can be changed by a user other than root.
     pub fn check_creation_trust(&self, path: &Path) -> Result<Option<TrustError>> {
         let mut above = path.ancestors().skip(1);
-        let Some(there) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
-        match self.open_dir_checked(there) {
+        let Some(existing) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
+        match self.open_dir_checked(existing) {
             Err(Error::Untrusted(why)) => Ok(Some(why)),
             other => other.map(|_| None),
         }
     }
 
-    /// A sticky directory such as /nix/store (1775) lets others add names, but
-    /// not replace what root owns: it shields a file that is there and is judged
-    /// by itself.
+    /// Checks every directory above `path`. A sticky directory such as /nix/store (1775) lets other users add names,
+    /// but not replace files of root. So it is accepted: the file in it exists and is checked by itself.
     fn check_parents_trust(&self, path: &Path) -> Result<Option<TrustError>> {
         let above: Vec<_> = path.ancestors().skip(1).collect();
         for dir in above.into_iter().rev() {
             let real = self.real_path(dir);
             let meta = std::fs::metadata(&real).map_err(|e| Error::io("look at", &real, e))?;
-            let shields = meta.mode() & 0o1000 != 0;
+            let is_sticky = meta.mode() & 0o1000 != 0;
             match check_trust(&real, &meta) {
                 None => {}
-                Some(TrustError::Writable { .. }) if shields => {}
+                Some(TrustError::Writable { .. }) if is_sticky => {}
                 why => return Ok(why),
             }
         }
@@ -70,13 +69,13 @@ pub(super) fn check_trust(path: &Path, meta: &Metadata) -> Option<TrustError> {
     }
 }
 
-/// Only its group may write, and that is an ordinary user's own: where umask is
-/// 002, each user has a group of his own, with the same number.
+/// Whether only the group may write, and it is the private group of an ordinary user: where the umask is 002, each user
+/// has a group with the same number.
 fn is_private_group(meta: &Metadata) -> bool {
     meta.mode() & 0o002 == 0 && meta.uid() != 0 && meta.gid() == meta.uid()
 }
 
-/// Neither root nor who runs us.
+/// Whether this user is neither root nor the user of this process.
 pub(super) fn is_untrusted_uid(uid: u32) -> bool {
     uid != 0 && uid != nix::unistd::geteuid().as_raw()
 }

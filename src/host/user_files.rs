@@ -1,48 +1,48 @@
-//! Files that the user names, as he names them: outside the root prefix, symbolic links followed.
+//! Files that the user names: their paths are used as given, outside the root prefix, and symbolic links are followed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, statvfs};
 
 use super::{check_regular, staging};
 use crate::error::{Error, Result};
 
-/// Is it a directory?
+/// Whether the path is a directory.
 pub fn is_dir(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
-/// The last `longest` bytes of what is on standard input, as text.
-pub fn read_stdin_tail(longest: u64) -> Result<String> {
+/// Reads standard input to its end, and returns the last `max_length` bytes as text.
+pub fn read_stdin_tail(max_length: u64) -> Result<String> {
     let io = |e| Error::io("read", Path::new("/dev/stdin"), e);
     let (mut kept, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
-    let longest = usize::try_from(longest).unwrap_or(usize::MAX);
+    let max_length = usize::try_from(max_length).unwrap_or(usize::MAX);
     let mut input = io::stdin().lock();
     loop {
-        let read = io::Read::read(&mut input, &mut chunk).map_err(io)?;
-        kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        kept.drain(..kept.len().saturating_sub(longest));
-        if read == 0 {
+        let length = io::Read::read(&mut input, &mut chunk).map_err(io)?;
+        kept.extend_from_slice(chunk.get(..length).unwrap_or_default());
+        kept.drain(..kept.len().saturating_sub(max_length));
+        if length == 0 {
             return Ok(String::from_utf8_lossy(&kept).into_owned());
         }
     }
 }
 
-/// Is there anything by that name?
+/// Whether the path exists.
 pub fn path_exists(path: &Path) -> bool {
     std::fs::metadata(path).is_ok()
 }
 
-/// A file that gets the name `path` once it is complete. What is no regular file is not replaced: /dev/null, say.
+/// Creates an output file that gets the name `path` once it is complete. Anything but a regular file, such as
+/// /dev/null, is not replaced.
 pub fn create_output(path: &Path) -> Result<OutputFile> {
     let io = |e| Error::io("write", path, e);
     match std::fs::symlink_metadata(path) {
         Ok(meta) if !meta.is_file() => {
-            return Err(io(io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and no regular file")));
+            return Err(io(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a regular file")));
         }
         _ if path.file_name().is_none() => return Err(io(io::ErrorKind::InvalidInput.into())),
         _ => {}
@@ -52,7 +52,7 @@ pub fn create_output(path: &Path) -> Result<OutputFile> {
     Ok(OutputFile { file, temp: Some(temp), path: path.to_owned() })
 }
 
-/// A file that is being written under a temporary name. Dropped unplaced, it is deleted.
+/// A file that is being written under a temporary name. It is removed when it is dropped unplaced.
 #[derive(Debug)]
 pub struct OutputFile {
     file: File,
@@ -61,12 +61,12 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// The handle it was created with.
+    /// Returns the open file.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// Gives it its name, in the place of whatever file has it.
+    /// Renames the file to its final name. An existing file is replaced.
     pub fn place(mut self) -> Result<()> {
         let io = |e| Error::io("write", &self.path, e);
         self.file.sync_all().map_err(io)?;
@@ -81,14 +81,13 @@ impl OutputFile {
 impl Drop for OutputFile {
     fn drop(&mut self) {
         if let Some(temp) = &self.temp {
-            // It has a name that says what it is.
+            // If this fails, the name of the file shows where it comes from.
             drop(std::fs::remove_file(temp));
         }
     }
 }
 
-/// Opens a file that the user named, as he names it: outside the root
-/// prefix, symbolic links followed.
+/// Opens a regular file for reading.
 pub fn open_regular(path: &Path) -> Result<File> {
     let file = OpenOptions::new()
         .read(true)
@@ -98,19 +97,19 @@ pub fn open_regular(path: &Path) -> Result<File> {
     check_regular(file, path)
 }
 
-/// Does a path that somebody named lead nowhere? Outside the root prefix, symbolic links followed.
+/// Whether the path does not exist.
 pub fn path_is_missing(path: &Path) -> bool {
     matches!(path.try_exists(), Ok(false))
 }
 
-/// The first `n` bytes of a file of the running machine.
+/// Reads the first `n` bytes of the file at `path`.
 pub fn read_path_head(path: &Path, n: u64) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(n).read_to_end(&mut head)?;
     Ok(head)
 }
 
-/// The first `n` bytes of an open file.
+/// Reads the first `n` bytes of an open file.
 pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
     let mut file = file;
     let mut bytes = Vec::new();
@@ -119,34 +118,33 @@ pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file that an environment variable of the user names; `None` if it
-/// cannot be read.
+/// Reads a file that an environment variable of the user names. Returns `None` if it cannot be read.
 pub fn read_if_readable(path: &Path) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
 }
 
-/// Opens a regular file of the running machine for reading. What is something else is not opened at all: that could
-/// block, or do something.
+/// Opens a regular file for reading. Anything else is not opened at all, because opening it could block or have an
+/// effect.
 pub fn open_program(path: &Path) -> io::Result<File> {
-    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
     if !std::fs::metadata(path)?.is_file() {
-        return Err(no_file());
+        return Err(not_regular());
     }
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
-/// Fails if a file that the user named is not there, or not to be looked at.
+/// Fails if the path does not exist or cannot be examined.
 pub fn stat_path(path: &Path) -> Result<()> {
     std::fs::metadata(path).map(drop).map_err(|e| Error::io("look at", path, e))
 }
 
-/// Would the kernel let us execute it: its mode, and its mount (access(2))?
+/// Checks whether this process may execute the file, by its mode and its mount (access(2)).
 pub fn check_executable(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Is it on a file system that is mounted noexec?
+/// Whether the path is on a file system that is mounted noexec.
 pub fn is_on_noexec_mount(path: &Path) -> bool {
-    statvfs(path).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOEXEC))
+    statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }

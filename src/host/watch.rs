@@ -1,4 +1,4 @@
-//! Waiting until something happens: in a directory, to the mounts, or to this process.
+//! Waiting for an event: a change in a directory, a mount, or a signal.
 
 use std::fs::File;
 use std::io;
@@ -16,88 +16,89 @@ use signal_hook::low_level::pipe;
 use super::{FileId, Host};
 use crate::error::{Error, Result};
 
-/// What ended a wait.
+/// Reason why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WakeReason {
-    /// A signal came: [`Host::pending_signal`] says which.
+    /// A signal arrived; [`Host::pending_signal`] returns it
     Signal,
-    /// Something was removed from the directory, or written to a file in it.
+    /// A file was removed from the directory, or written
     Changed,
-    /// Something was mounted or unmounted, wherever.
+    /// A file system was mounted or unmounted anywhere
     MountsChanged,
-    /// The time is over.
+    /// The time limit was reached
     Timeout,
 }
 
-/// A directory that is watched. It is held open, so that its file system lives on when it is unmounted (lazily: while
-/// it is open, any other unmount is refused).
+/// A watched directory. It is held open, so that its file system stays alive when it is unmounted lazily; any other
+/// unmount is refused while it is open.
 ///
-/// A write to a file in it is an event of the directory, in the kernel's own file systems too (`vfs_write` calls
-/// `fsnotify_modify`, fs/read_write.c), and so is a removal; an entry of binfmt_misc that appears because something was
-/// written to `register` is none by itself (measured on Linux 6.18).
+/// A write to a file in the directory is an event of the directory, in the kernel's own file systems too (`vfs_write`
+/// calls `fsnotify_modify`, fs/read_write.c). So is a removal. An entry of binfmt_misc that appears because of a write
+/// to `register` causes no event by itself (measured on Linux 6.18).
 #[derive(Debug)]
 pub struct DirWatch {
     path: PathBuf,
     dir: File,
     events: Inotify,
-    /// Readable by poll(2) as POLLPRI once anything is mounted or unmounted in this mount namespace (proc(5)).
+    /// Mount table of this mount namespace. poll(2) returns POLLPRI for it after any mount or unmount (proc(5)).
     mounts: File,
     signals: UnixStream,
 }
 
-/// What a directory can be watched with.
+/// An inotify instance, with which a directory can be watched.
 #[derive(Debug)]
 pub struct InotifyInstance(Inotify);
 
 impl Host {
-    /// Begins to watch a directory. From now on no signal that [`Host::catch_signals`] catches is lost between a question
-    /// whether one came and a wait: each makes a pipe readable that the wait looks at.
+    /// Starts watching a directory. From now on no signal that [`Host::catch_signals`] catches is lost between a check
+    /// for a pending signal and a wait: each signal makes a pipe readable, and the wait polls that pipe.
     pub fn watch(&self, path: &Path, InotifyInstance(events): InotifyInstance) -> Result<DirWatch> {
         let real = self.real_path(path);
         let failed = |e: io::Error| Error::io("watch", &real, e);
-        let (signals, end) = UnixStream::pair().map_err(failed)?;
+        let (signals, write_end) = UnixStream::pair().map_err(failed)?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            let end: OwnedFd = end.try_clone().map_err(failed)?.into();
-            pipe::register(signal, end).map_err(failed)?;
+            let write_end: OwnedFd = write_end.try_clone().map_err(failed)?.into();
+            pipe::register(signal, write_end).map_err(failed)?;
         }
         let dir = File::open(&real).map_err(failed)?;
         let mounts = File::open("/proc/self/mountinfo").map_err(failed)?;
         let watch = DirWatch { path: real.clone(), dir, events, mounts, signals };
-        watch.add().map_err(failed)?;
+        watch.add_watch().map_err(failed)?;
         Ok(watch)
     }
 }
 
-/// What [`Host::watch`] needs and may not get: a user may have so many of them and no more (inotify(7),
-/// `max_user_instances`).
+/// Creates the inotify instance that [`Host::watch`] needs. It may fail, because the number of instances of each user
+/// is limited (inotify(7), `max_user_instances`).
 pub fn create_watcher() -> Result<InotifyInstance> {
     let init = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
     let failed = |e: Errno| Error::Unsupported {
         what: format!("cannot watch directories: {}", e.desc()),
-        hint: "root has used up its inotify instances: sysctl fs.inotify.max_user_instances allows more".into(),
+        hint: "all inotify instances of root are in use; raise the limit: sysctl fs.inotify.max_user_instances=N"
+            .into(),
     };
     init.map(InotifyInstance).map_err(failed)
 }
 
 impl DirWatch {
-    /// Goes over to the directory that is there by now, if it is another one.
+    /// Watches the directory that is now at the path, if it is another one than before.
     pub fn reopen_if_replaced(&mut self) -> io::Result<()> {
-        let now = File::open(&self.path)?;
-        if FileId::from_metadata(&now.metadata()?) != FileId::from_metadata(&self.dir.metadata()?) {
-            self.dir = now;
-            self.add()?;
+        let current = File::open(&self.path)?;
+        if FileId::from_metadata(&current.metadata()?) != FileId::from_metadata(&self.dir.metadata()?) {
+            self.dir = current;
+            self.add_watch()?;
         }
         Ok(())
     }
 
-    /// Waits, no longer than this.
+    /// Waits for an event, at most as long as `at_most`.
     pub fn wait_for_event(&self, at_most: Duration) -> io::Result<WakeReason> {
         let mut sources = [
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.mounts.as_fd(), PollFlags::POLLPRI),
         ];
-        // A part of a millisecond is one, lest the end of a wait be missed again and again.
+        // Part of a millisecond is rounded up; otherwise the wait would end too early again and again.
         let timeout = PollTimeout::try_from(at_most.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut sources, timeout) {
             Ok(_) => {}
@@ -116,7 +117,7 @@ impl DirWatch {
         })
     }
 
-    /// Forgets what has happened so far: who looks next sees what came of it.
+    /// Discards all events so far. A caller that reads the directory afterwards sees their effects.
     pub fn discard_events(&self) -> io::Result<()> {
         loop {
             match self.events.read_events() {
@@ -127,9 +128,9 @@ impl DirWatch {
         }
     }
 
-    fn add(&self) -> io::Result<()> {
-        let what = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR;
-        self.events.add_watch(&self.path, what)?;
+    fn add_watch(&self) -> io::Result<()> {
+        let mask = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR;
+        self.events.add_watch(&self.path, mask)?;
         Ok(())
     }
 }

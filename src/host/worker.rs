@@ -1,9 +1,8 @@
-//! This program once more, as a process with less to lose: it is told one thing on its standard
-//! input, or given a file there, and what it says on its standard output is read as it comes.
+//! A worker: this program in a second process, with fewer rights. It reads one request or one file from its standard
+//! input, and its standard output is read as it arrives.
 //!
-//! It inherits nothing of ours but the variables that are named, and nobody waits for it longer than
-//! the caller wants: neither writing to it nor reading from it ever blocks. It is killed when it is
-//! dropped.
+//! The worker inherits only the environment variables that are named. Neither writing to it nor reading from it blocks,
+//! so the caller never waits longer than it wants. The worker is killed when the value is dropped.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -17,45 +16,46 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::process;
 
-/// The hidden subcommand of this program whose subcommands are the workers.
+/// Hidden subcommand of this program whose subcommands are the workers.
 pub const INTERNAL: &str = "internal";
 
-/// So much may be on its way from the worker: what any user may ask for (pipe(7), pipe-max-size).
-const ON_THE_WAY: i32 = 1 << 20;
-/// So much of its complaints is kept: one pipe's worth.
-const COMPLAINTS: usize = 64 << 10;
-/// How long a worker that has closed its output may take to end.
-const LAST_BREATH: Duration = Duration::from_secs(2);
+/// Size of the pipe from the worker: the largest that any user may request (pipe(7), pipe-max-size).
+const PIPE_SIZE: i32 = 1 << 20;
+/// Largest standard error that is kept: the content of one pipe.
+const MAX_STDERR: usize = 64 << 10;
+/// Time that a worker may take to exit after it has closed its output.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A running worker.
+/// A running worker process.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
     input: Option<ChildStdin>,
-    /// What it has not been told yet.
+    /// Bytes of the request that are not written yet
     pending_input: Vec<u8>,
     output: ChildStdout,
-    complaints: File,
+    stderr: File,
 }
 
-/// What came of waiting for a worker.
+/// Result of polling a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerOutput {
-    /// Nothing yet.
+    /// No output yet
     Idle,
-    /// So many bytes.
+    /// Number of bytes that were read
     Bytes(usize),
-    /// It says no more.
+    /// End of the output
     Eof,
 }
 
 impl Worker {
-    /// Starts `/proc/self/exe internal COMMAND`, with these variables of our own caller and no others, and `job` to read.
+    /// Starts `/proc/self/exe internal COMMAND` with the variables of this process that `variables` names, and with
+    /// `job` on standard input.
     ///
-    /// The kernel takes the thread that calls this for the worker's parent (PR_SET_PDEATHSIG in prctl(2)).
+    /// For the kernel, the calling thread is the parent of the worker (PR_SET_PDEATHSIG in prctl(2)).
     pub fn start(command: &str, variables: &[&str], job: Vec<u8>) -> io::Result<Self> {
-        // Its end is not waited for either: a worker that complains at length loses the rest.
-        let (complaints, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        // Writing to the pipe does not block either: if a worker writes too much to standard error, the rest is lost.
+        let (stderr, stderr_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let mut child = Command::new("/proc/self/exe")
             .args([INTERNAL, command])
             .env_clear()
@@ -63,15 +63,16 @@ impl Worker {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(theirs)
+            .stderr(stderr_writer)
             .spawn()?;
         let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Self::from_child(child, Some(input), job, complaints.into())
+        Self::from_child(child, Some(input), job, stderr.into())
     }
 
-    /// Starts `/proc/self/exe internal COMMAND ARGS…`, without variables, and with this file to read.
+    /// Starts `/proc/self/exe internal COMMAND ARGS…` without environment variables, and with this file as standard
+    /// input.
     pub fn start_with_file(command: &str, args: &[String], input: File) -> io::Result<Self> {
-        let (complaints, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let (stderr, stderr_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let child = Command::new("/proc/self/exe")
             .args([INTERNAL, command])
             .args(args)
@@ -79,19 +80,19 @@ impl Worker {
             .current_dir("/")
             .stdin(input)
             .stdout(Stdio::piped())
-            .stderr(theirs)
+            .stderr(stderr_writer)
             .spawn()?;
-        Self::from_child(child, None, Vec::new(), complaints.into())
+        Self::from_child(child, None, Vec::new(), stderr.into())
     }
 
     fn from_child(
         mut child: Child,
         input: Option<ChildStdin>,
         pending_input: Vec<u8>,
-        complaints: File,
+        stderr: File,
     ) -> io::Result<Self> {
         let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let worker = Self { child, input, pending_input, output, complaints };
+        let worker = Self { child, input, pending_input, output, stderr };
         worker.set_nonblocking()?;
         Ok(worker)
     }
@@ -101,12 +102,13 @@ impl Worker {
         if let Some(input) = &self.input {
             fcntl(input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        // A small pipe works too, with more turns.
-        let _: nix::Result<i32> = fcntl(&self.output, FcntlArg::F_SETPIPE_SZ(ON_THE_WAY));
+        // A smaller pipe works too, with more reads.
+        let _: nix::Result<i32> = fcntl(&self.output, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE));
         Ok(())
     }
 
-    /// Tells it what it can take, and reads what it says into `buffer`; waits up to `patience` for either.
+    /// Writes as much of the request as the worker accepts, and reads its output into `buffer`. Waits up to `patience`
+    /// until one of them is possible.
     pub fn poll(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<WorkerOutput> {
         if !self.wait_ready(patience)? {
             return Ok(WorkerOutput::Idle);
@@ -122,14 +124,14 @@ impl Worker {
         }
     }
 
-    /// Whether there may be something to do.
+    /// Waits until the worker can be read from or written to.
     fn wait_ready(&self, patience: Duration) -> io::Result<bool> {
         let output = PollFd::new(self.output.as_fd(), PollFlags::POLLIN);
         let input = self.input.as_ref().map(|input| PollFd::new(input.as_fd(), PollFlags::POLLOUT));
         let mut pipes: Vec<_> = [output].into_iter().chain(input).collect();
         match poll(&mut pipes, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
             Ok(ready) => Ok(ready > 0),
-            // A signal came: the caller will want to look.
+            // A signal arrived, for which the caller has to check.
             Err(Errno::EINTR) => Ok(false),
             Err(e) => Err(e.into()),
         }
@@ -139,37 +141,38 @@ impl Worker {
         let Some(input) = &mut self.input else {
             return Ok(());
         };
-        let told = match input.write(&self.pending_input) {
-            Ok(told) => told,
+        let written = match input.write(&self.pending_input) {
+            Ok(written) => written,
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(()),
-            // It ended; its output says so too.
+            // The worker has ended; its output ends too.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => self.pending_input.len(),
             Err(e) => return Err(e),
         };
-        self.pending_input.drain(..told.min(self.pending_input.len()));
+        self.pending_input.drain(..written.min(self.pending_input.len()));
         if self.pending_input.is_empty() {
             self.input = None;
         }
         Ok(())
     }
 
-    /// How it ended, and what it complained about; killed if it takes its time.
+    /// Returns exit status and standard error of a worker that has closed its output. It is killed if it does not exit
+    /// in time.
     pub fn wait_for_exit(mut self) -> io::Result<(ExitStatus, String)> {
-        let deadline = Instant::now().checked_add(LAST_BREATH).unwrap_or_else(Instant::now);
+        let deadline = Instant::now().checked_add(EXIT_TIMEOUT).unwrap_or_else(Instant::now);
         let status = match process::wait_for_exit(&mut self.child, deadline) {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => self.child.wait()?,
             ended => ended?,
         };
-        let mut complaints = vec![0; COMPLAINTS];
-        let length = self.complaints.read(&mut complaints).unwrap_or(0);
-        complaints.truncate(length);
-        Ok((status, String::from_utf8_lossy(&complaints).into_owned()))
+        let mut stderr = vec![0; MAX_STDERR];
+        let length = self.stderr.read(&mut stderr).unwrap_or(0);
+        stderr.truncate(length);
+        Ok((status, String::from_utf8_lossy(&stderr).into_owned()))
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Nothing can be done about a child that cannot be killed or is gone.
+        // A failure means that the child is gone or cannot be killed; nothing can be done about either.
         drop(self.child.kill());
         drop(self.child.wait());
     }

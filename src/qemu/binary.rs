@@ -1,5 +1,5 @@
-//! Is this file a static QEMU for this host, and which one? Pure: bytes in,
-//! judgement out.
+//! Tests of program headers and version lines: whether a file is a static program for this host, and which release of QEMU
+//! it is. Pure.
 
 use std::fmt;
 
@@ -10,26 +10,25 @@ use object::read::elf::{FileHeader, ProgramHeader as _};
 
 pub use crate::paths::emulator_name as binary;
 
-/// How much of a file [`judge`] wants to see: the program headers of every QEMU
-/// we know end before byte 1024.
+/// Number of bytes at the start of a file that [`check_binary`] needs. The program headers of every known QEMU end before
+/// byte 1024.
 pub const HEAD_SIZE: u64 = 4096;
 
-/// What every ELF file begins with (elf(5)).
+/// First bytes of every ELF file (elf(5)).
 pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
 
-/// A QEMU release. Ordered.
+/// A release of QEMU: major, minor and patch number. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QemuVersion(pub u32, pub u32, pub u32);
 
-/// The oldest release that is taken from the host without being asked for:
-/// Debian 12's. Older ones fail under kernels and guests of today
-/// (tonistiigi/binfmt#215).
+/// Oldest release that is used from the host unless the user names the file: the one in Debian 12. Older releases fail with
+/// current kernels and guests (tonistiigi/binfmt#215).
 pub const OLDEST_SUPPORTED: QemuVersion = QemuVersion(7, 2, 0);
 
-/// QEMU understands flag P since 6.0 (commit 6e1c0d7b951e).
+/// First release of QEMU that supports flag P (commit 6e1c0d7b951e).
 pub const FIRST_WITH_ARGV0: QemuVersion = QemuVersion(6, 0, 0);
 
-/// The kernel tells it of flag P since 5.12 (commit 2347961b11d4).
+/// First kernel that passes flag P to the interpreter (commit 2347961b11d4).
 pub const KERNEL_PASSES_ARGV0: (u32, u32) = (5, 12);
 
 impl fmt::Display for QemuVersion {
@@ -39,7 +38,7 @@ impl fmt::Display for QemuVersion {
 }
 
 impl QemuVersion {
-    /// Reads `10.0.13`; a missing last number is 0.
+    /// Parses a release such as `10.0.13`. A missing last number counts as 0.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('.').map(str::parse);
         let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
@@ -52,7 +51,7 @@ impl QemuVersion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BinaryError {
     /// The table of architectures does not have the host.
-    #[error("this tool does not know the host machine {0}")]
+    #[error("the host machine {0} is not supported")]
     UnknownHost(String),
     /// The file does not begin as an ELF file does.
     #[error("it is not an ELF program")]
@@ -71,35 +70,34 @@ pub enum BinaryError {
 /// Why an ELF file is not a static program of a host that is known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StaticProgramError {
-    /// Its headers cannot be read.
+    /// The headers cannot be read.
     #[error("{0}")]
     Headers(#[from] object::read::Error),
-    /// It is an object, a library without an entry, or a core dump.
+    /// The file is an object, a library without an entry, or a core dump.
     #[error("it is not a program")]
     NotProgram,
-    /// There is nothing to load.
+    /// The file has no segment to load.
     #[error("it has no segments")]
     NoSegments,
-    /// It needs a loader.
+    /// The program needs a loader.
     #[error("it is dynamically linked")]
     Dynamic,
-    /// It is for a machine that has no packages here.
+    /// The program is for a machine without packages in the catalogue.
     #[error("it is for the machine {0}")]
     OtherMachine(object::elf::Machine),
 }
 
-/// The answer to `--version` is not that of the emulator.
+/// An answer to `--version` that is not the emulator's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("--version answered {line:?}, not \"{binary} version …\"")]
 pub struct InvalidVersionLine {
-    /// The first line of the answer.
+    /// First line of the answer.
     pub line: String,
-    /// The file name of the emulator.
+    /// File name of the emulator.
     pub binary: String,
 }
 
-/// Checks that the file that starts with `head` can be an interpreter on
-/// `machine` (`uname -m`).
+/// Checks that the file that starts with `head` can be an interpreter on `machine` (`uname -m`).
 pub fn check_binary(head: &[u8], machine: &str) -> Result<(), BinaryError> {
     let Some(host) = Arch::of_host(machine) else {
         return Err(BinaryError::UnknownHost(machine.to_owned()));
@@ -110,14 +108,14 @@ pub fn check_binary(head: &[u8], machine: &str) -> Result<(), BinaryError> {
     if !host.headers().iter().any(|sample| is_same_machine(sample, head)) {
         return Err(BinaryError::OtherMachine(machine.to_owned()));
     }
-    let interpreted = match head.get(4) {
+    let is_dynamic = match head.get(4) {
         Some(1) => has_loader::<FileHeader32<Endianness>>(head),
         _ => has_loader::<FileHeader64<Endianness>>(head),
     };
-    if interpreted? { Err(BinaryError::Dynamic) } else { Ok(()) }
+    if is_dynamic? { Err(BinaryError::Dynamic) } else { Ok(()) }
 }
 
-/// Whether a program that was judged runs only at the address that it was linked for.
+/// Whether a program that passed [`check_binary`] runs only at the address for which it was linked.
 pub fn has_fixed_address(head: &[u8]) -> bool {
     fn is_executable<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result<bool> {
         let header = H::parse(head)?;
@@ -128,8 +126,8 @@ pub fn has_fixed_address(head: &[u8]) -> bool {
         .unwrap_or(false)
 }
 
-/// The machine, as `uname -m` says it, that the static program beginning with `head` runs on. The program headers are right behind
-/// the ELF header in everything that linkers write.
+/// Detects the machine, as `uname -m` prints it, that runs the static program beginning with `head`. Linkers always write the
+/// program headers directly after the ELF header.
 pub(crate) fn detect_machine(head: &[u8]) -> Result<&'static str, StaticProgramError> {
     let header = FileHeader64::<Endianness>::parse(head)?;
     let endian = header.endian()?;
@@ -150,7 +148,7 @@ pub(crate) fn detect_machine(head: &[u8]) -> Result<&'static str, StaticProgramE
     }
 }
 
-/// Class, byte order and `e_machine` agree, and it is a program, not an object.
+/// Whether class, byte order and `e_machine` agree. They include `e_type`, so an object is not the same.
 fn is_same_machine(sample: &[u8], head: &[u8]) -> bool {
     let same = |range: std::ops::Range<usize>| sample.get(range.clone()) == head.get(range);
     same(4..6) && same(16..20)
@@ -168,13 +166,13 @@ fn has_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result
 pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<QemuVersion, InvalidVersionLine> {
     let line = output.lines().next().unwrap_or_default();
     let mut words = line.split_whitespace();
-    let odd = || InvalidVersionLine { line: line.to_owned(), binary: binary.to_owned() };
+    let invalid = || InvalidVersionLine { line: line.to_owned(), binary: binary.to_owned() };
     let (name, word, version) = (words.next(), words.next(), words.next());
     if name != Some(binary) || word != Some("version") {
-        return Err(odd());
+        return Err(invalid());
     }
     let digits = |text: &'a str| text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    version.and_then(|text| QemuVersion::parse(digits(text))).ok_or_else(odd)
+    version.and_then(|text| QemuVersion::parse(digits(text))).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -182,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_version_line() {
+    fn parses_the_version_line() {
         let line = "qemu-aarch64 version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)\nCopyright";
         assert_eq!(parse_version(line, "qemu-aarch64"), Ok(QemuVersion(10, 0, 13)));
         assert!(parse_version(line, "qemu-arm").is_err());
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_static_program_of_the_host() {
+    fn rejects_files_that_are_not_static_programs_of_the_host() {
         assert!(check_binary(b"#!/bin/sh", "x86_64").is_err());
         assert!(check_binary(b"\x7fELF", "x86_64").is_err());
         let probe = |name: &str| Arch::find(name).ok().and_then(Arch::probe).unwrap_or_default();
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_address_is_seen() {
+    fn detects_a_fixed_address() {
         let mut program = Arch::find("x86_64").ok().and_then(Arch::probe).unwrap_or_default().to_vec();
         assert!(has_fixed_address(&program));
         program[16] = 3; // ET_DYN

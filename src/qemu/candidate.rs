@@ -1,4 +1,7 @@
-//! Static QEMUs that others installed on the host, one by one: is this one fit to be copied?
+//! Validation of one candidate: whether a file is a static QEMU for this host and system that may be used.
+//!
+//! A candidate is opened once. All checks, the run of `--version` and the later copy use that handle, so the file cannot be
+//! replaced between them.
 
 use crate::paths;
 use std::fs::File;
@@ -18,35 +21,35 @@ use crate::qemu::binary;
 use crate::qemu::binary::{BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
 use crate::sha256::Sha256;
 
-/// One candidate, opened once: judged and copied through that very handle.
+/// One candidate, and the result of its validation.
 #[derive(Debug)]
 pub struct Candidate {
-    /// Its path, as it was looked for.
+    /// Path under which the candidate was found.
     pub path: PathBuf,
-    /// Fit to be copied; or what speaks against it.
+    /// Validated file, or the reason why it cannot be used.
     pub verdict: Result<ValidatedBinary, CandidateError>,
 }
 
 /// A static QEMU for this host and the target.
 #[derive(Debug)]
 pub struct ValidatedBinary {
-    /// Its release.
+    /// Release of QEMU.
     pub version: QemuVersion,
-    /// Of the whole file.
+    /// Digest of the whole file.
     pub sha256: Sha256,
-    /// It runs at an address that it was linked for, and nowhere else.
+    /// Whether the program runs only at the address for which it was linked.
     pub fixed_address: bool,
-    /// The file that was judged.
+    /// Handle through which the file was validated.
     pub file: File,
 }
 
-/// Why a file is not taken as an emulator.
+/// Why a file is not used as an emulator.
 #[derive(Debug, thiserror::Error)]
 pub enum CandidateError {
-    /// The path names an open file of another process.
-    #[error("it has no file that could be looked at")]
+    /// The path names an fd_path file of another process.
+    #[error("it exists only as an fd_path file of another process")]
     InMemory,
-    /// Users besides root can change the file.
+    /// Users other than root can change the file.
     #[error(transparent)]
     Untrusted(TrustError),
     /// The file cannot be opened.
@@ -58,52 +61,52 @@ pub enum CandidateError {
     /// The file is not a static program of this host.
     #[error(transparent)]
     Binary(#[from] BinaryError),
-    /// The program does not answer as the emulator does.
+    /// The program does not report its release as the emulator does.
     #[error(transparent)]
     Version(#[from] VersionError),
-    /// The program crashes, which is known.
+    /// The program crashes, as a report describes.
     #[error("{error} (known: {thread})")]
     KnownCrash {
-        /// how it ended
+        /// failure of `--version`
         error: VersionError,
-        /// where the crash is reported
+        /// URL of the report
         thread: &'static str,
     },
-    /// The release is too old to be taken unasked.
+    /// The release is older than any that is used automatically.
     #[error("its release {0} is older than {OLDEST_SUPPORTED}")]
     TooOld(QemuVersion),
     /// The release is known to break its guests.
     #[error("QEMU {version} {what} ({thread})")]
     KnownFlaw {
-        /// the release
+        /// release of the candidate
         version: QemuVersion,
-        /// what happens, as it follows the release in a sentence
+        /// effect of the flaw, as it follows the release in a sentence
         what: &'static str,
-        /// where the flaw is reported
+        /// URL of the report
         thread: &'static str,
     },
-    /// Another candidate of the same release comes first.
-    #[error("it is QEMU {version}, as {} is, which comes first", first.display())]
+    /// Another candidate of the same release has priority.
+    #[error("it is QEMU {version}, the same release as {}, which has priority", first.display())]
     LowerPriority {
-        /// the release of both
+        /// release of both
         version: QemuVersion,
-        /// the candidate that is taken
+        /// path of the candidate that is used
         first: PathBuf,
     },
     /// Another candidate is newer.
     #[error("it is QEMU {version}, and {} is {newest}", newer.display())]
     NotNewest {
-        /// its release
+        /// release of this candidate
         version: QemuVersion,
-        /// the candidate that is taken
+        /// path of the candidate that is used
         newer: PathBuf,
-        /// its release
+        /// release of the candidate that is used
         newest: QemuVersion,
     },
     /// No profile of root leads to this file in the Nix store.
     #[error(
-        "whoever may build with Nix can put a program into the store, and no profile of root's leads to this one; \
-         --qemu PATH takes it"
+        "any user who may build with Nix can add a program to the store, and no profile of root leads to this one; use \
+         --qemu PATH to select it"
     )]
     NotInRootProfile,
 }
@@ -117,21 +120,21 @@ impl From<Error> for CandidateError {
     }
 }
 
-/// Why an emulator does not tell its release.
+/// Why an emulator did not report its release.
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
     /// The program cannot be started.
     #[error("cannot run it: {}{}", .0, noexec_hint(.0))]
     Start(std::io::Error),
     /// The program failed.
-    #[error("--version ended with {status}: {stderr}")]
+    #[error("--version failed with {status}: {stderr}")]
     Failed {
-        /// how it ended
+        /// exit status
         status: ExitStatus,
-        /// what it wrote to standard error
+        /// text on standard error
         stderr: String,
     },
-    /// The program answers as another one.
+    /// The answer is not that of the emulator.
     #[error(transparent)]
     InvalidLine(#[from] InvalidVersionLine),
 }
@@ -150,8 +153,8 @@ fn noexec_hint(e: &std::io::Error) -> &'static str {
     }
 }
 
-/// The file that the user named. He vouches for it: its owner and age are his
-/// choice, and symbolic links are followed.
+/// Validates a file that the user named. The user is responsible for it: its owner and release are not restricted, and
+/// symbolic links are followed.
 pub fn validate_user_file(arch: &Arch, machine: &str, path: &Path) -> Candidate {
     let verdict = host::user_files::open_regular(path)
         .map_err(|e| CandidateError::Open(Box::new(e)))
@@ -160,21 +163,21 @@ pub fn validate_user_file(arch: &Arch, machine: &str, path: &Path) -> Candidate 
     Candidate { path, verdict }
 }
 
-/// Trust first, then what the bytes say, and only then is it started.
+/// Validates a file that was found on the host. Checks its owner and mode first, then its headers, and only then runs it.
 pub fn validate_candidate(
     host: &Host,
     arch: &Arch,
     machine: &str,
     path: &Path,
 ) -> Result<ValidatedBinary, CandidateError> {
-    let fit = validate_any_release(host, arch, machine, path)?;
-    if fit.version < OLDEST_SUPPORTED {
-        return Err(CandidateError::TooOld(fit.version));
+    let validated = validate_any_release(host, arch, machine, path)?;
+    if validated.version < OLDEST_SUPPORTED {
+        return Err(CandidateError::TooOld(validated.version));
     }
-    Ok(fit)
+    Ok(validated)
 }
 
-/// The same, whatever its release.
+/// Like [`validate_candidate`], but accepts old releases.
 pub fn validate_any_release(
     host: &Host,
     arch: &Arch,
@@ -188,16 +191,16 @@ pub fn validate_any_release(
     validate_binary(arch, machine, file)
 }
 
-/// What the bytes say, and what it answers when it is started.
+/// Validates an fd_path file: checks its headers, and runs it to query its release.
 pub fn validate_binary(arch: &Arch, machine: &str, mut file: File) -> Result<ValidatedBinary, CandidateError> {
     let head = read_static_head(machine, &mut file)?;
-    // Executed and read through the handle: nothing can be put in its place.
-    let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let version = query_version(arch, &open)?;
+    // The file is executed through the handle, so it cannot be replaced in between.
+    let fd_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let version = query_version(arch, &fd_path)?;
     hash_binary(&head, file, version)
 }
 
-/// The same for an emulator whose publisher says its release, and which need not run on this machine.
+/// Validates an fd_path file whose publisher states the release. The file is not run, so it may be for another machine.
 pub fn validate_with_release(
     machine: &str,
     mut file: File,
@@ -207,7 +210,7 @@ pub fn validate_with_release(
     hash_binary(&head, file, release)
 }
 
-/// The first bytes of a static program for this machine.
+/// Reads and checks the first bytes of a static program for `machine`.
 fn read_static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, CandidateError> {
     let mut head = Vec::new();
     file.rewind()?;
@@ -222,7 +225,7 @@ fn hash_binary(head: &[u8], mut file: File, version: QemuVersion) -> Result<Vali
     Ok(ValidatedBinary { version, sha256, fixed_address: binary::has_fixed_address(head), file })
 }
 
-/// Asks an emulator for its release, by running it.
+/// Queries the release of an emulator by running it.
 pub fn query_version(arch: &Arch, program: &Path) -> Result<QemuVersion, VersionError> {
     let answer = host::process::run_program(program, &["--version"]).map_err(VersionError::Start)?;
     if !answer.status.success() {

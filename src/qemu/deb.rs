@@ -1,21 +1,21 @@
-//! The `ar` archive that a `.deb` is (deb(5), ar(5)): where a member lies in it.
+//! Location of a member in the `ar` archive that a `.deb` is (deb(5), ar(5)).
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
-/// A `.deb` has three members, and signed ones a few more.
+/// Most members that are searched. A `.deb` has three members, and a signed one has a few more.
 const MAX_MEMBERS: u64 = 64;
 const HEADER_END: &[u8] = b"`\n";
 
-/// Where the member of this name lies.
+/// Finds the byte range of the member with this name.
 pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Result<Range<u64>> {
     let mut magic = [0; MAGIC.len()];
     deb.seek(SeekFrom::Start(0))?;
     deb.read_exact(&mut magic)?;
     if &magic != MAGIC {
-        return Err(invalid_data("it is no ar archive"));
+        return Err(invalid_data("it is not an ar archive"));
     }
     let mut at = MAGIC.len() as u64;
     for _ in 0..MAX_MEMBERS {
@@ -26,7 +26,7 @@ pub(crate) fn find_member(deb: &mut (impl Read + Seek), name: &str) -> io::Resul
         if found == name {
             return Ok(offset..offset.saturating_add(length));
         }
-        // Members begin at even bytes.
+        // Members begin at even offsets.
         at = offset.saturating_add(length.next_multiple_of(2));
         deb.seek(SeekFrom::Start(at))?;
     }
@@ -46,7 +46,7 @@ fn invalid_data(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-/// Name and size. GNU ar ends names with a slash, dpkg-deb does not.
+/// Parses name and size. GNU ar ends names with a slash, dpkg-deb does not.
 fn parse_header(header: &[u8; HEADER]) -> Option<(&str, u64)> {
     let field = |range| std::str::from_utf8(header.get::<Range<usize>>(range)?).ok().map(str::trim_end);
     let name = field(0..16)?;

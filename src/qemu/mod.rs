@@ -1,4 +1,8 @@
-//! Which static QEMU a system gets, where it comes from, and how it is verified.
+//! Static QEMUs: which one a system gets, where it comes from, and how it is verified.
+//!
+//! [`obtain`] is the one pipeline over all sources. [`candidate`], [`binary`] and [`known_bad`] decide whether a file on the
+//! host may be used. [`catalog`] pins digests, [`debian`] verifies signed package lists, [`download`] transfers packages and
+//! files, [`oci`] transfers images, and [`archive`] unpacks emulators.
 
 pub mod archive;
 pub mod binary;

@@ -1,18 +1,18 @@
-//! Gives up every right that a [`Profile`] does not name. For the thread that calls it and those it will
-//! start, so before there are others; there is no way back.
+//! Gives up every right that a [`Profile`] does not name. The rights are given up for the calling thread and the threads
+//! that it starts later, so this happens before other threads exist. It cannot be undone.
 //!
-//! | what | so that | where it cannot be had |
+//! | step | effect | if the kernel does not support it |
 //! |---|---|---|
-//! | resource limits | no core file, no file of any length, bounded memory | (always) |
-//! | user and group nobody, no groups | no file and no process of root's | not mapped here: left out; refused: a note |
-//! | no capability | root without rights, where the user stays | (always) |
-//! | no_new_privs | no setuid program helps | (always) |
-//! | Landlock | no write, no read but of what names and libraries need; no TCP server; no signal out | a note |
-//! | seccomp | system calls of a list, without exec, fork, ptrace, mount | a note |
-//! | PDEATHSIG, not dumpable | it ends with its parent; nobody's debugger gets in | (always) |
+//! | resource limits | no core file, no file of any length, bounded memory | (always supported) |
+//! | user and group nobody, no groups | no access to files and processes of root | id not mapped here: left out; refused: a note |
+//! | no capability | where the user stays root, it has no privilege | (always supported) |
+//! | no_new_privs | setuid programs give no privilege | (always supported) |
+//! | Landlock | no writing, no reading except what names and libraries need; no TCP server; no signal to other processes | a note |
+//! | seccomp | only listed system calls, without exec, fork, ptrace, mount | a note |
+//! | PDEATHSIG, not dumpable | the worker ends with its parent; no debugger can attach | (always supported) |
 //!
-//! What a hostile server could still do from here: talk to the network, as it could before, and to local
-//! sockets that are open to every user; read the files listed below; end, or say nonsense to the parent.
+//! An attacker that controls the worker can still use the network, as before, and local sockets that are open to every
+//! user; read the files that are listed below; end the worker, or send wrong messages to the parent.
 
 use std::io;
 use std::path::Path;
@@ -31,19 +31,21 @@ use crate::host::Host;
 use crate::sandbox::frame::MissingProtection;
 use crate::sandbox::seccomp;
 
-/// The user and group that own nothing; the kernel's own number for strangers (`overflowuid`, proc(5)).
+/// The user and group `nobody`, which own nothing; the kernel's default for unmapped ids (`overflowuid`, proc(5)).
 const NOBODY: u32 = 65534;
 
-/// Ten times what the largest download takes.
+/// Limit of memory: ten times what the largest download takes.
 const MAX_MEMORY: u64 = 512 << 20;
-/// Three pipes, the runtime's own, a library being loaded; and a socket for each mirror, for connections to those that
-/// gave up are kept for a while.
+/// Limit of open files: three pipes, those of the runtime, a library that is being loaded, and a socket for each
+/// server, because connections to failed servers are kept open for a while.
 const MAX_OPEN_FILES: u64 = 256;
 
-/// Files that name resolution reads, by name, for there may be secrets beside them: nsswitch.conf(5),
-/// resolv.conf(5), hosts(5), host.conf(5), gai.conf(5), services(5), ld.so(8), and nss-mdns's own list.
-/// A symbolic link (systemd-resolved's, NixOS's) counts for what it leads to. One that is replaced in the midst of a
-/// download is not read any more: a machine that changes its network then needs a second try.
+/// Files that name resolution reads. They are listed by name, because there may be secrets beside them:
+/// nsswitch.conf(5), resolv.conf(5), hosts(5), host.conf(5), gai.conf(5), services(5), ld.so(8), and nss-mdns's own
+/// list.
+///
+/// A symbolic link (systemd-resolved's, NixOS's) stands for its target. If a file is replaced while the worker runs,
+/// the new file cannot be read: after a change of the machine's network the user has to run the command again.
 const FILES_READ: &[&str] = &[
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -56,36 +58,36 @@ const FILES_READ: &[&str] = &[
     "/etc/ld.so.cache",
 ];
 
-/// Directories of libraries: a glibc loads the modules that nsswitch.conf names when the first name is
-/// looked up. Nix and Guix have theirs in their stores.
+/// Directories of libraries: glibc loads the modules that nsswitch.conf names at the first lookup of a name. Nix and
+/// Guix have their libraries in their stores.
 const LIBRARIES: &[&str] =
     &["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"];
 
-/// Where those who resolve names for others listen: nscd, nss-resolve, nss-mymachines, nss-mdns. Linux 7.1 and
-/// newer keep the child from all other sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`); before, sockets that
-/// are open to every user are open to it too.
+/// Directories of the sockets of resolvers: nscd, nss-resolve, nss-mymachines, nss-mdns. Linux 7.1 and newer deny the
+/// worker all other sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`). Before, the worker can also connect to the sockets
+/// that are open to every user.
 const RESOLVERS: &[&str] =
     &["/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
 
-/// The rights that a worker keeps.
+/// Rights that a worker keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
-    /// Files, and directories with all that is below them, that may be read.
+    /// Files, and directories with everything below them, that may be read
     pub files: &'static [&'static [&'static str]],
-    /// Directories of local sockets that may be connected to.
+    /// Directories of local sockets that may be connected to
     pub sockets: &'static [&'static str],
-    /// Whether it may connect to servers.
+    /// Whether connections to servers are allowed
     pub network: bool,
-    /// Whether it may start threads.
+    /// Whether threads may be started
     pub threads: bool,
-    /// How many bytes of memory it may have (`RLIMIT_DATA`).
+    /// Limit of memory in bytes (`RLIMIT_DATA`)
     pub memory: u64,
-    /// How many files may be open.
+    /// Limit of open files (`RLIMIT_NOFILE`)
     pub open_files: u64,
 }
 
 impl Profile {
-    /// For a worker that asks servers, and resolves their names.
+    /// Rights of a worker that connects to servers and resolves their names.
     pub const CLIENT: Self = Self {
         files: &[FILES_READ, LIBRARIES],
         sockets: RESOLVERS,
@@ -94,7 +96,7 @@ impl Profile {
         memory: MAX_MEMORY,
         open_files: MAX_OPEN_FILES,
     };
-    /// For a worker that reads what is open: no network, no file, no other thread.
+    /// Rights of a worker that reads its inherited files only: no network, no other file, no other thread.
     pub const READER: Self = Self {
         files: &[],
         sockets: &[],
@@ -105,84 +107,86 @@ impl Profile {
     };
 }
 
-/// Gives up all rights. Returns what this kernel could not do.
+/// Gives up all rights that `profile` does not name. Returns the protections that this kernel does not support.
 pub fn drop_rights(host: &Host, profile: &Profile) -> io::Result<Vec<MissingProtection>> {
     set_limits(profile)?;
-    let mut lacks = Vec::new();
-    lacks.extend(drop_user(host).err());
-    let nothing = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing })?;
+    let mut missing = Vec::new();
+    missing.extend(drop_user(host).err());
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     set_no_new_privs()?;
     set_dumpable(false)?;
-    // A change of user takes this back, so it comes after that (PR_SET_PDEATHSIG in prctl(2)).
+    // A change of user clears this setting, so it is made afterwards (PR_SET_PDEATHSIG in prctl(2)).
     set_pdeathsig(Signal::SIGKILL)?;
     if !matches!(restrict_files(profile), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
-        lacks.push(MissingProtection::Landlock);
+        missing.push(MissingProtection::Landlock);
     }
     if seccomp::install_filter(profile.network, profile.threads).is_err() {
-        lacks.push(MissingProtection::Seccomp);
+        missing.push(MissingProtection::Seccomp);
     }
-    Ok(lacks)
+    Ok(missing)
 }
 
-/// Ends now if the parent is another one than `parent`; from [`confine`] on, the kernel sees to it.
+/// Fails if `parent` is not the parent of this process. From [`drop_rights`] on, the kernel kills this process when its
+/// parent ends.
 pub fn check_parent(parent: u32) -> io::Result<()> {
     if u32::try_from(getppid().as_raw()) == Ok(parent) {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::NotFound, "it is not there any more"))
+    Err(io::Error::new(io::ErrorKind::NotFound, "the parent has ended"))
 }
 
 fn set_limits(profile: &Profile) -> io::Result<()> {
     let limits = [
         (Resource::RLIMIT_CORE, 0),
-        // Of files; pipes and sockets have no length.
+        // The length of files; pipes and sockets have none.
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_NOFILE, profile.open_files),
         (Resource::RLIMIT_DATA, profile.memory),
     ];
-    // Not RLIMIT_NPROC: it counts what others run as nobody; seccomp allows threads alone.
-    limits.into_iter().try_for_each(|(what, most)| {
-        // An ordinary user's limit may be lower already, and he may not raise it.
-        let (_, hard) = getrlimit(what)?;
-        let most = most.min(hard);
-        Ok(setrlimit(what, most, most)?)
+    // RLIMIT_NPROC is not set: it counts all processes of the user nobody. seccomp allows threads only.
+    limits.into_iter().try_for_each(|(resource, limit)| {
+        // An ordinary user's hard limit may be lower already, and cannot be raised.
+        let (_, hard) = getrlimit(resource)?;
+        let limit = limit.min(hard);
+        Ok(setrlimit(resource, limit, limit)?)
     })
 }
 
-/// Becomes nobody, if there is one in this user namespace, and who we are may
-/// become another: an ordinary user stays, and Landlock keeps his files closed.
+/// Changes to the user nobody if this process is root and nobody exists in this user namespace. An ordinary user stays
+/// the same; Landlock then denies access to the user's files.
 fn drop_user(host: &Host) -> Result<(), MissingProtection> {
     let map = host.read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
     if !Uid::effective().is_root() || !is_id_mapped(NOBODY, &map) {
         return Ok(());
     }
-    // A namespace may forbid this one alone (user_namespaces(7)); then its groups are not root's.
+    // A user namespace may forbid setgroups(2) only (user_namespaces(7)); the groups in it are not root's.
     let _: nix::Result<()> = setgroups(&[]);
     let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).map_err(|_| MissingProtection::User)
 }
 
-/// Whether a user is in a `uid_map`: lines of first id inside, first id outside, length
+/// Whether an id is in a `uid_map`, whose lines have first id inside, first id outside, and length
 /// (user_namespaces(7)).
 fn is_id_mapped(id: u32, map: &str) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        matches!(numbers.as_slice(), [first, _, length] if id.checked_sub(*first).is_some_and(|at| at < *length))
+        matches!(numbers.as_slice(), [first, _, length] if id.checked_sub(*first).is_some_and(|offset| offset < *length))
     })
 }
 
-/// Landlock: what the kernel knows of it.
+/// Restricts files, sockets and signals by Landlock, as far as the kernel supports it.
 ///
-/// UDP is left alone, for names are resolved through it; TCP goes to any port, for mirrors may use any.
+/// UDP is not restricted, because names are resolved through it. TCP connections may go to any port, because a server
+/// may use any.
 fn restrict_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
-    let all = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
-    let all = if profile.network {
-        all.handle_access(AccessNet::BindTcp)?
+    let ruleset = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
+    let ruleset = if profile.network {
+        ruleset.handle_access(AccessNet::BindTcp)?
     } else {
-        all.handle_access(AccessNet::from_all(ABI::V9))?
+        ruleset.handle_access(AccessNet::from_all(ABI::V9))?
     };
-    let status = all
+    let status = ruleset
         .scope(Scope::from_all(ABI::V6))?
         .create()?
         .add_rules(path_beneath_rules(profile.files.iter().copied().flatten(), AccessFs::ReadFile))?

@@ -1,47 +1,47 @@
-//! Frames: how a worker's messages and bytes travel over its standard output. Pure.
+//! Frames: the encoding of a worker's messages and bytes on its standard output. Pure.
 //!
-//! A frame is one byte for the kind, four for the length (little-endian), and so many bytes. It holds either bytes, whose
-//! meaning the messages before them give, or one message as JSON. Which messages there are is for each kind of worker to
-//! define.
+//! A frame is one byte for the kind, four bytes for the length (little-endian), and the payload. The payload is either
+//! bytes, whose meaning is given by the messages before them, or one message as JSON. Each kind of worker defines its
+//! own messages.
 //!
-//! The reader believes nothing: a length is refused before room is made for it, and no word is longer
-//! than [`LONGEST_WORD`].
+//! The reader does not trust the worker: a length is checked before memory is allocated for it, and no message is
+//! longer than [`MAX_MESSAGE`].
 
 use std::io::{self, Write};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// More than any word of an honest child: reasons are cut to 200 characters.
+/// Largest message: more than a correct worker sends, which cuts reasons to 200 characters.
 pub const MAX_MESSAGE: usize = 8 << 10;
-/// As many bytes as one frame may hold.
+/// Largest number of bytes in one frame.
 pub const MAX_BYTES: usize = 1 << 20;
 
 const KIND_BYTES: u8 = b'b';
 const KIND_MESSAGE: u8 = b'w';
 
-/// What a kernel may not be able to do.
+/// Protection that a kernel may not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MissingProtection {
-    /// Keep files from the process.
+    /// Denying access to files (Landlock)
     Landlock,
-    /// Keep system calls from it.
+    /// Denying system calls (seccomp)
     Seccomp,
-    /// Make it another user.
+    /// Changing to another user
     User,
 }
 
-/// What the child said makes no sense.
+/// Violation of the protocol by a worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("said what it must not: {0}")]
+#[error("broke the protocol: {0}")]
 pub struct ProtocolError(pub String);
 
-/// Writes one word.
-pub fn write_message(out: &mut impl Write, word: &impl Serialize) -> io::Result<()> {
-    write_frame(out, KIND_MESSAGE, &serde_json::to_vec(word)?)
+/// Writes one message.
+pub fn write_message(out: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    write_frame(out, KIND_MESSAGE, &serde_json::to_vec(message)?)
 }
 
-/// Writes bytes of the member that comes next.
+/// Writes bytes, in as many frames as they need.
 pub fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     bytes.chunks(MAX_BYTES).try_for_each(|bytes| write_frame(out, KIND_BYTES, bytes))
 }
@@ -53,7 +53,7 @@ fn write_frame(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()>
     out.write_all(payload)
 }
 
-/// Takes frames apart as they come, in pieces of any size.
+/// Parser of frames that arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     state: FrameState,
@@ -61,62 +61,62 @@ pub struct FrameReader {
 
 #[derive(Debug)]
 enum FrameState {
-    /// Between frames: the first bytes of the next one's head.
-    Head(Vec<u8>),
-    /// Within bytes: how many are to come.
+    /// Between frames: the bytes of the next header so far
+    Header(Vec<u8>),
+    /// Within bytes: the number of bytes that are missing
     Bytes(usize),
-    /// Within a word: what there is of it, and how many bytes are to come.
+    /// Within a message: its text so far, and the number of bytes that are missing
     Message(Vec<u8>, usize),
 }
 
 impl Default for FrameState {
     fn default() -> Self {
-        Self::Head(Vec::new())
+        Self::Header(Vec::new())
     }
 }
 
-/// A part of what the child said.
+/// A piece of a worker's output.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Frame<'a, W> {
-    /// Some bytes of a member; never none.
+pub enum Frame<'a, M> {
+    /// Bytes; never empty
     Bytes(&'a [u8]),
-    /// A whole word.
-    Message(W),
+    /// A complete message
+    Message(M),
 }
 
 impl FrameReader {
-    /// The next piece, cut from the front of `input`; `None` when all of `input` is used up.
-    pub fn next_frame<'a, W: DeserializeOwned>(
+    /// Returns the next piece, which is removed from the front of `input`, or `None` when `input` is used up.
+    pub fn next_frame<'a, M: DeserializeOwned>(
         &mut self,
         input: &mut &'a [u8],
-    ) -> Result<Option<Frame<'a, W>>, ProtocolError> {
+    ) -> Result<Option<Frame<'a, M>>, ProtocolError> {
         while !input.is_empty() {
             match &mut self.state {
-                FrameState::Head(head) => {
-                    head.extend_from_slice(take_up_to(input, HEADER_SIZE.saturating_sub(head.len())));
-                    if let [kind, length @ ..] = head.as_slice()
+                FrameState::Header(header) => {
+                    header.extend_from_slice(take_up_to(input, HEADER_SIZE.saturating_sub(header.len())));
+                    if let [kind, length @ ..] = header.as_slice()
                         && let Ok(length) = <[u8; 4]>::try_from(length)
                     {
                         self.state = start_frame(*kind, u32::from_le_bytes(length))?;
                     }
                 }
-                FrameState::Bytes(left) => {
-                    let bytes = take_up_to(input, *left);
-                    *left = left.saturating_sub(bytes.len());
-                    if *left == 0 {
+                FrameState::Bytes(remaining) => {
+                    let bytes = take_up_to(input, *remaining);
+                    *remaining = remaining.saturating_sub(bytes.len());
+                    if *remaining == 0 {
                         self.state = FrameState::default();
                     }
                     return Ok(Some(Frame::Bytes(bytes)));
                 }
-                FrameState::Message(text, left) => {
-                    let more = take_up_to(input, *left);
+                FrameState::Message(text, remaining) => {
+                    let more = take_up_to(input, *remaining);
                     text.extend_from_slice(more);
-                    *left = left.saturating_sub(more.len());
-                    if *left == 0 {
-                        let word = serde_json::from_slice(text)
-                            .map_err(|_| ProtocolError("a word that there is not".into()))?;
+                    *remaining = remaining.saturating_sub(more.len());
+                    if *remaining == 0 {
+                        let message =
+                            serde_json::from_slice(text).map_err(|_| ProtocolError("an unknown message".into()))?;
                         self.state = FrameState::default();
-                        return Ok(Some(Frame::Message(word)));
+                        return Ok(Some(Frame::Message(message)));
                     }
                 }
             }
@@ -125,7 +125,7 @@ impl FrameReader {
     }
 }
 
-/// How long a frame's head is.
+/// Length of a frame's header.
 const HEADER_SIZE: usize = 5;
 
 fn start_frame(kind: u8, length: u32) -> Result<FrameState, ProtocolError> {
@@ -138,9 +138,9 @@ fn start_frame(kind: u8, length: u32) -> Result<FrameState, ProtocolError> {
     }
 }
 
-/// Cuts up to `most` bytes from the front.
-fn take_up_to<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
-    let (front, rest) = input.split_at_checked(most).unwrap_or((input, &[]));
+/// Removes up to `max_length` bytes from the front.
+fn take_up_to<'a>(input: &mut &'a [u8], max_length: usize) -> &'a [u8] {
+    let (front, rest) = input.split_at_checked(max_length).unwrap_or((input, &[]));
     *input = rest;
     front
 }

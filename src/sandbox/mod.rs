@@ -1,17 +1,15 @@
-//! Downloads in a process of its own, with as few rights as there can be.
+//! Confined worker processes: this program runs again in a child process with as few rights as possible, and handles
+//! untrusted data there.
 //!
-//! What comes from the network is read, decrypted and decoded by a child: this program again, which has
-//! given up its user, its capabilities, all files and most of the system calls before the first byte
-//! comes (`confine`). It gives back bytes over a pipe. Only the parent has files to write them to, and
-//! it trusts the child no more than a mirror: what it says is checked (`receive`), and what it gave is
-//! hashed again before it gets a name.
+//! The worker gives up its user, its capabilities, all files and most system calls before it reads the first untrusted
+//! byte ([`confine`], [`seccomp`]). It returns messages and bytes over a pipe ([`frame`]). Only the parent has files to
+//! write them to. The parent trusts the worker no more than the source of the data: it validates every message, and
+//! verifies the digest of all bytes before a file gets its final name.
 //!
-//! Images are pulled from registries the same way (`pull`): what comes is followed by the parent's own chain of digests.
+//! The beginning of a worker is the same for all ([`session`]). What a worker does, and which messages it sends, is
+//! defined by the rooms that start it.
 //!
-//! Archives that the user names are unpacked the same way (`unpack`), in a process that has no network either; so
-//! are the lists that Debian signed read (`verify`).
-//!
-//! The child dies with its parent, and holds nothing of the parent's: no lock, no file.
+//! The worker ends with its parent. It inherits neither locks nor files of the parent.
 
 pub mod confine;
 pub mod frame;
@@ -30,44 +28,45 @@ use crate::host::{Worker, WorkerOutput};
 use crate::sandbox::frame::MissingProtection;
 use crate::sanitize::to_one_line;
 
-/// How soon a signal is heard.
+/// Time between two checks for a signal.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// So many turns without a word, five minutes, and the child is given up: it would have given up the
-/// mirror long before. Counted in turns, so that a process that was stopped for a while is forgiven.
+/// Number of polls without output, five minutes, after which the worker is given up; a worker itself gives up on a
+/// server long before. Polls are counted, and not time, so that a process that was stopped for a while is not affected.
 const MAX_SILENT_POLLS: u32 = 6000;
 
-/// Gives what a child says to `take` until that has all it wants. What goes wrong with the process is told by `process`.
+/// Passes the output of a worker to `handle_input` until that returns a result. `check_interrupt` is called before each
+/// poll. `worker_error` makes the error if the process itself fails.
 pub(crate) fn supervise<T>(
     started: io::Result<Worker>,
-    process: &dyn Fn(String) -> Error,
-    go_on: &mut dyn FnMut() -> Result<()>,
-    take: &mut dyn FnMut(&[u8]) -> Result<Option<T>>,
+    worker_error: &dyn Fn(String) -> Error,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
+    handle_input: &mut dyn FnMut(&[u8]) -> Result<Option<T>>,
 ) -> Result<T> {
-    let broken = |e: io::Error| process(format!("cannot be talked with: {e}"));
-    let mut worker = started.map_err(|e| process(format!("cannot be started: {e}")))?;
+    let io_failed = |e: io::Error| worker_error(format!("cannot be reached: {e}"));
+    let mut worker = started.map_err(|e| worker_error(format!("cannot be started: {e}")))?;
     let mut buffer = vec![0; 512 << 10];
-    let mut silent = 0;
-    while silent < MAX_SILENT_POLLS {
-        go_on()?;
-        match worker.poll(&mut buffer, POLL_INTERVAL).map_err(broken)? {
-            WorkerOutput::Idle => silent = silent.saturating_add(1),
+    let mut silent_polls = 0;
+    while silent_polls < MAX_SILENT_POLLS {
+        check_interrupt()?;
+        match worker.poll(&mut buffer, POLL_INTERVAL).map_err(io_failed)? {
+            WorkerOutput::Idle => silent_polls = silent_polls.saturating_add(1),
             WorkerOutput::Bytes(length) => {
-                silent = 0;
-                if let Some(all) = take(buffer.get(..length).unwrap_or_default())? {
-                    return Ok(all);
+                silent_polls = 0;
+                if let Some(result) = handle_input(buffer.get(..length).unwrap_or_default())? {
+                    return Ok(result);
                 }
             }
             WorkerOutput::Eof => {
-                let (status, complaints) = worker.wait_for_exit().map_err(broken)?;
-                return Err(process(describe_exit(status, &complaints)));
+                let (status, stderr) = worker.wait_for_exit().map_err(io_failed)?;
+                return Err(worker_error(describe_exit(status, &stderr)));
             }
         }
     }
-    Err(process("said nothing for five minutes".to_owned()))
+    Err(worker_error("sent nothing for five minutes".to_owned()))
 }
 
-/// How the child ended before it had done its work, for people.
-fn describe_exit(status: ExitStatus, complaints: &str) -> String {
+/// Describes how a worker ended before its work was complete.
+fn describe_exit(status: ExitStatus, stderr: &str) -> String {
     let how = match status.signal() {
         Some(signal) => {
             let name = Signal::try_from(signal).map_or("", Signal::as_str);
@@ -75,25 +74,26 @@ fn describe_exit(status: ExitStatus, complaints: &str) -> String {
         }
         None => format!("ended too early, with {status}"),
     };
-    match complaints.trim() {
+    match stderr.trim() {
         "" => how,
-        complaints => format!("{how}: {}", to_one_line(complaints)),
+        stderr => format!("{how}: {}", to_one_line(stderr)),
     }
 }
 
-/// What the user should know of this kernel, if there is something.
-pub(crate) fn describe_missing(lacks: &[MissingProtection], work: &str) -> Option<String> {
-    let missing = |lack: MissingProtection, name| lacks.contains(&lack).then_some(name);
-    let missing: Vec<_> = [
-        missing(MissingProtection::Landlock, "no Landlock"),
-        missing(MissingProtection::Seccomp, "no seccomp filters"),
-        missing(MissingProtection::User, "no way to become another user"),
+/// Returns a note about the protections that this kernel lacks, if it lacks any. `work` is what the worker does:
+/// "downloads".
+pub(crate) fn describe_missing(missing: &[MissingProtection], work: &str) -> Option<String> {
+    let name_if_missing = |protection: MissingProtection, name| missing.contains(&protection).then_some(name);
+    let names: Vec<_> = [
+        name_if_missing(MissingProtection::Landlock, "no Landlock"),
+        name_if_missing(MissingProtection::Seccomp, "no seccomp filters"),
+        name_if_missing(MissingProtection::User, "no way to become another user"),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let missing = missing.join(" and ");
+    let names = names.join(" and ");
     let note =
-        || format!("this kernel or container has {missing}: the process that {work} could not give up all its rights");
-    (!missing.is_empty()).then(note)
+        || format!("this kernel or container has {names}: the process that {work} could not give up all its rights");
+    (!names.is_empty()).then(note)
 }

@@ -1,8 +1,8 @@
-//! The system calls that a worker needs, for a seccomp filter. All others give ENOSYS, as on a kernel
-//! that does not have them: libraries know how to go on without.
+//! The seccomp filter of a worker: the system calls that it needs. All other calls fail with ENOSYS, as on a kernel
+//! that does not have them; libraries handle that.
 //!
-//! Made from what the program was seen to call on x86_64 with glibc and musl, in debug and release
-//! builds, and from the sources of both; [`filter`] is for the machine that the program was built for.
+//! The list comes from the calls that were observed on x86_64 with glibc and musl, in debug and release builds, and
+//! from the sources of both. `install_filter` makes the filter for the machine that the program was built for.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// Allowed whatever the arguments are.
+/// Calls that are allowed with any arguments.
 const ALLOWED: &[libc::c_long] = &[
-    // What is open: pipes, sockets, files that were opened for reading.
+    // Open files: pipes, sockets, files that were opened for reading.
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_readv,
@@ -34,7 +34,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_mremap,
     libc::SYS_madvise,
     libc::SYS_brk,
-    // Threads, and their end.
+    // Threads and their end.
     libc::SYS_futex,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
@@ -47,7 +47,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Who and where am I, what time is it, give me chance.
+    // Identity, machine, time, random numbers.
     libc::SYS_getpid,
     libc::SYS_getppid,
     libc::SYS_gettid,
@@ -66,10 +66,9 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_getrandom,
 ];
 
-/// With the right to connect to servers.
+/// Calls that are also allowed to a worker that may connect to servers.
 const NETWORK: &[libc::c_long] = &[
-    // The network. `bind` is for resolvers: glibc binds its netlink socket, musl its UDP socket. There is
-    // no `listen`.
+    // `bind` is for resolvers: glibc binds its netlink socket, musl its UDP socket. `listen` is not allowed.
     libc::SYS_connect,
     libc::SYS_bind,
     libc::SYS_getsockname,
@@ -92,7 +91,7 @@ const NETWORK: &[libc::c_long] = &[
     libc::SYS_pselect6,
 ];
 
-/// The older forms, which newer machines never had.
+/// Older forms of calls, which newer architectures never had.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[libc::c_long] = &[
     libc::SYS_stat,
@@ -107,8 +106,8 @@ const OLDER: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[libc::c_long] = &[];
 
-/// Installs the filter for this thread and those it will start: with the calls of clients, and of those who start threads,
-/// if they may.
+/// Installs the filter for this thread and the threads that it starts. `network` and `threads` allow the calls for
+/// connecting to servers and for starting threads.
 pub(super) fn install_filter(network: bool, threads: bool) -> Result<(), seccompiler::Error> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
     let filter = SeccompFilter::new(
@@ -123,14 +122,14 @@ pub(super) fn install_filter(network: bool, threads: bool) -> Result<(), seccomp
 
 const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
 
-/// One way in which a call is allowed: all of its conditions hold.
+/// One combination of arguments with which a call is allowed: all conditions hold.
 type CallConditions = Vec<SeccompCondition>;
 
 fn build_rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    // Without a rule, a call is allowed as it is.
-    let clients = if network { NETWORK } else { &[] };
-    rules.extend(ALLOWED.iter().chain(OLDER).chain(clients).map(|call| (*call, Vec::new())));
+    // A call with an empty list of rules is allowed with any arguments.
+    let network_calls = if network { NETWORK } else { &[] };
+    rules.extend(ALLOWED.iter().chain(OLDER).chain(network_calls).map(|call| (*call, Vec::new())));
     for (call, conditions) in conditional_rules()? {
         if (call == libc::SYS_clone && !threads) || (call == libc::SYS_socket && !network) {
             continue;
@@ -141,11 +140,11 @@ fn build_rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<Seccomp
     Ok(rules)
 }
 
-/// Allowed in some ways only.
+/// Returns the calls that are allowed with some arguments only.
 fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> {
     let mut calls = vec![
         (libc::SYS_mmap, deny_write_exec()?),
-        // Memory never becomes a program: libraries' code is mapped from their files.
+        // Memory never becomes executable: the code of libraries is mapped from their files.
         (libc::SYS_mprotect, vec![vec![arg_bits(2, libc::PROT_EXEC, 0)?]]),
         (libc::SYS_clone, vec![vec![arg_bits(0, libc::CLONE_THREAD | NEW_NAMESPACES, libc::CLONE_THREAD)?]]),
         (libc::SYS_socket, socket_rules()?),
@@ -153,13 +152,13 @@ fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> 
             libc::SYS_fcntl,
             arg_in(1, &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC])?,
         ),
-        // `ioctl` has its request in an unsigned argument; these two are small.
+        // The request of `ioctl` is an unsigned argument; these two are small.
         (libc::SYS_ioctl, arg_in(1, &[FIONBIO, FIONREAD])?),
-        // Names of threads.
+        // For the names of threads.
         (libc::SYS_prctl, arg_in(0, &[libc::PR_SET_NAME])?),
-        // Asking for limits, not setting them.
+        // Reading limits, not setting them.
         (libc::SYS_prlimit64, vec![vec![arg_equals(0, 0)?, arg_is_null(2)?]]),
-        // `abort` is a signal to oneself.
+        // `abort` sends a signal to its own thread.
         (libc::SYS_tgkill, arg_in(0, &[nix::unistd::getpid().as_raw()])?),
     ];
     for (call, flags) in OPENING {
@@ -168,13 +167,13 @@ fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> 
     Ok(calls)
 }
 
-/// What opens files, and which argument has the flags.
+/// Calls that open files, and the index of the argument with the flags.
 #[cfg(target_arch = "x86_64")]
 const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2), (libc::SYS_open, 1)];
 #[cfg(not(target_arch = "x86_64"))]
 const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2)];
 
-/// Flags by which something would be written or made.
+/// Flags that would write or create a file.
 const WRITE_FLAGS: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -194,8 +193,8 @@ fn deny_write_exec() -> Result<Vec<CallConditions>, BackendError> {
     [0, libc::PROT_WRITE, libc::PROT_EXEC].into_iter().map(|one| Ok(vec![arg_bits(2, both, one)?])).collect()
 }
 
-/// TCP and UDP; local ones for those who resolve names; netlink's routing, of which glibc asks which
-/// addresses this machine has. Nothing that would make the kernel load a module.
+/// Allows sockets for TCP and UDP, local sockets for resolvers, and netlink's routing sockets, by which glibc reads the
+/// addresses of this machine. No allowed socket makes the kernel load a module.
 fn socket_rules() -> Result<Vec<CallConditions>, BackendError> {
     const KIND: i32 = 0xf;
     let mut conditions = vec![
@@ -212,7 +211,7 @@ fn socket_rules() -> Result<Vec<CallConditions>, BackendError> {
     Ok(conditions)
 }
 
-/// The argument is one of these.
+/// The argument is one of `values`.
 fn arg_in(argument: u8, values: &[i32]) -> Result<Vec<CallConditions>, BackendError> {
     values.iter().map(|value| Ok(vec![arg_equals(argument, *value)?])).collect()
 }
@@ -221,7 +220,7 @@ fn arg_equals(argument: u8, value: i32) -> Result<SeccompCondition, BackendError
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, to_arg(value))
 }
 
-/// Of the argument's bits in `mask`, exactly those in `value` are set.
+/// Of the bits of the argument in `mask`, exactly those in `value` are set.
 fn arg_bits(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(to_arg(mask)), to_arg(value))
 }
@@ -230,7 +229,7 @@ fn arg_is_null(argument: u8) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)
 }
 
-/// An `int` as the lower half of an argument, which is all of it that the kernel looks at.
+/// Converts an `int` to the lower half of an argument, which is the part that the kernel reads.
 fn to_arg(value: i32) -> u64 {
     u64::from(value.cast_unsigned())
 }

@@ -1,6 +1,6 @@
-//! What is told while a registration is held: one line an event.
+//! Log events of `register --watch`: one line for each event.
 //!
-//! For people and journals, logfmt on stderr:
+//! For users and journals, logfmt on stderr:
 //!
 //! ```text
 //! 2026-11-24T18:00:00Z info registered system=aarch64 entry=binfmt-nix-aarch64
@@ -12,28 +12,28 @@
 //! {"version":1,"time":"2026-11-24T18:00:00Z","level":"info","event":"registered","system":"aarch64","entry":"…"}
 //! ```
 //!
-//! The JSON form is a contract: events and fields are added, not changed, within one `version`. What a reader does not
-//! know, he passes over. Every field but `version` is a string.
+//! The JSON form is a contract: within one `version`, events and fields are added and not changed. A reader ignores
+//! events and fields that it does not know. Every field except `version` is a string.
 //!
-//! | event | level | fields | what happened |
+//! | event | level | fields | meaning |
 //! |---|---|---|---|
-//! | `holding` | info | `systems`, `pid` | all is in place, and watched from now on |
-//! | `removed` | warning | `system`, `entry` | somebody removed the entry, or put another in its place |
-//! | `registered` | info | `system`, `entry` | it was put back, and proven |
-//! | `adopted` | info | `system`, `entry` | somebody else's entry does the same by now, and is watched instead |
-//! | `failed` | error | `what`, `error`, `hint` | it could not be put back, mounted or undone; it is tried again |
-//! | `shadowed` | warning | `system`, `entry`, `by` | a newer entry takes the system's programs: left as it is |
-//! | `disabled` | warning | `system`, `entry` | somebody wrote 0 to the entry: left as it is |
-//! | `switched-off` | warning | | somebody wrote 0 to the table's `status`: left as it is |
+//! | `holding` | info | `systems`, `pid` | all entries are registered, and are watched from now on |
+//! | `removed` | warning | `system`, `entry` | the entry was removed or replaced by another process |
+//! | `registered` | info | `system`, `entry` | the entry was registered again, and proven to work |
+//! | `adopted` | info | `system`, `entry` | another tool's entry does the same, and is watched instead |
+//! | `failed` | error | `what`, `error`, `hint` | registering, mounting or undoing failed; it is tried again |
+//! | `shadowed` | warning | `system`, `entry`, `by` | a newer entry takes precedence for the system; it is not changed |
+//! | `disabled` | warning | `system`, `entry` | 0 was written to the entry; it is not changed |
+//! | `switched-off` | warning | | 0 was written to the table's `status`; it is not changed |
 //! | `unmounted` | warning | | the table is not mounted any more |
-//! | `mounted` | info | | it is mounted again |
-//! | `resolved` | info | `what`, and those of the event `what` | that is over, and it was not us |
-//! | `note` | info | `text` | something worth knowing of a registration |
-//! | `warning` | warning | `text` | something of it that is not as it should be |
-//! | `stopping` | info | `signal` | the end was asked for |
-//! | `left` | info | `system`, `entry`, perhaps `text` | the entry stays |
-//! | `expired` | info | `system`, `entry` | nobody else has the table mounted, so the entry ends with this process |
-//! | `unregistered` | info | `system` | it was taken away |
+//! | `mounted` | info | | the table is mounted again |
+//! | `resolved` | info | `what`, and the fields of the event `what` | that event is over, without a change by this process |
+//! | `note` | info | `text` | a fact about a registration |
+//! | `warning` | warning | `text` | a problem of a registration |
+//! | `stopping` | info | `signal` | a signal asked the process to end |
+//! | `left` | info | `system`, `entry`, perhaps `text` | the entry stays registered |
+//! | `expired` | info | `system`, `entry` | no other process has the table mounted, so the entry ends with this process |
+//! | `unregistered` | info | `system` | the system was unregistered |
 
 use std::fmt::Write as _;
 
@@ -41,14 +41,14 @@ use serde_json::{Map, Value};
 
 use crate::sanitize::{remove_controls, sanitize_json};
 
-/// How much it matters.
+/// Severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
-    /// As it should be.
+    /// Expected
     Info,
-    /// Not as it should be.
+    /// Unexpected, and possibly a fault
     Warning,
-    /// Something was tried, and failed.
+    /// An attempt failed
     Error,
 }
 
@@ -62,7 +62,7 @@ impl LogLevel {
     }
 }
 
-/// One event.
+/// A log event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEvent {
     level: LogLevel,
@@ -71,34 +71,34 @@ pub struct LogEvent {
 }
 
 impl LogEvent {
-    /// An event without fields.
+    /// Creates an event without fields.
     pub fn new(level: LogLevel, name: &'static str) -> Self {
         Self { level, name, fields: Vec::new() }
     }
 
-    /// All is as it should be.
+    /// Creates an event of the level `info` without fields.
     pub fn info(name: &'static str) -> Self {
         Self::new(LogLevel::Info, name)
     }
 
-    /// With one more field.
+    /// Adds a field.
     #[must_use]
     pub fn with_field(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((key, value.into()));
         self
     }
 
-    /// The line for people and journals.
+    /// Formats the event as a line for users and journals.
     pub fn to_logfmt(&self, time: &str) -> String {
         let mut line = format!("{time} {} {}", self.level.as_str(), self.name);
         for (key, value) in &self.fields {
-            // A String takes everything.
+            // Writing to a String does not fail.
             let _ = write!(line, " {key}={}", quote_value(value));
         }
         line
     }
 
-    /// The line for programs.
+    /// Formats the event as a line for programs.
     pub fn to_json(&self, time: &str) -> String {
         let text = |text: &str| Value::String(text.to_owned());
         let head = [
@@ -114,7 +114,7 @@ impl LogEvent {
     }
 }
 
-/// A word as it is; everything else in quotes, on one line.
+/// Returns a plain word unchanged, and quotes everything else, on one line.
 fn quote_value(value: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-:,+@%".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_whatever_is_in_it() {
+    fn every_event_is_one_line() {
         let event = LogEvent::new(LogLevel::Error, "failed")
             .with_field("what", "register")
             .with_field("error", "a \"b\"\n\\\tc\u{1b}=d");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_needs_no_quotes() {
+    fn plain_words_are_not_quoted() {
         let event = LogEvent::info("left")
             .with_field("entry", "qemu-aarch64")
             .with_field("text", "")

@@ -1,8 +1,7 @@
-//! What people and programs see. Results go to stdout, talk to stderr.
+//! Output to users and programs: results go to stdout, everything else to stderr.
 //!
-//! The only place that prints. Colours follow NO_COLOR, CLICOLOR and the
-//! terminal (anstream); a closed pipe is no error; what comes from the system
-//! goes through [`text`](crate::sanitize) before it reaches a terminal.
+//! Only this room prints. Colours follow NO_COLOR, CLICOLOR and the terminal (anstream). A closed pipe is not an error.
+//! Text from the system is sanitized ([`sanitize`](crate::sanitize)) before it reaches a terminal.
 
 pub mod event;
 pub mod table;
@@ -23,51 +22,51 @@ const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const FAILURE: Style = AnsiColor::Red.on_default().bold();
 
-/// The user's terminal, or what stands in its place.
+/// The user's terminal, or the pipes and files that replace it.
 #[derive(Debug, Clone)]
 pub struct Ui {
     json: bool,
-    /// Each JSON document is one line: there will be more of them.
+    /// Whether each JSON document is one line, because more of them follow
     lines: bool,
-    /// Nobody sits before it: what would be talk is events.
+    /// Whether messages to the user become log events, because the process keeps running in the background
     log: bool,
 }
 
 impl Ui {
-    /// With `json`, stdout carries one JSON document and nothing else.
+    /// Creates an output. With `json`, stdout gets one JSON document and nothing else.
     pub fn new(json: bool) -> Self {
         Self { json, lines: false, log: false }
     }
 
-    /// With JSON, stdout carries one document a line, from now on.
+    /// Returns an output that prints each JSON document as one line.
     #[must_use]
     pub fn as_json_lines(&self) -> Self {
         Self { lines: true, ..self.clone() }
     }
 
-    /// The log of a process that stays: what is said from now on is events.
+    /// Returns an output for a process that keeps running: messages to the user become log events.
     #[must_use]
     pub fn as_log(&self) -> Self {
         Self { log: true, ..self.clone() }
     }
 
-    /// An event, on stdout for programs and on stderr for people and journals.
+    /// Prints an event: as JSON on stdout, or as logfmt on stderr for users and journals.
     pub fn log_event(&self, event: &LogEvent) {
         let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         if self.json {
             self.print_raw(&event.to_json(&time));
         } else {
-            // Nobody can be told that stderr is closed.
+            // A closed stderr cannot be reported.
             drop(writeln!(anstream::stderr().lock(), "{}", event.to_logfmt(&time)));
         }
     }
 
-    /// Is stdout for a program?
+    /// Whether stdout is for programs.
     pub fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Reports a change that is about to be made: what is done, and to what.
+    /// Prints a change that is about to be made: the verb and its object.
     pub fn print_step(&self, verb: &str, what: &dyn Display) {
         if self.log {
             return;
@@ -75,7 +74,7 @@ impl Ui {
         print_styled(VERB, &format!("{verb:>10}"), &what.to_string());
     }
 
-    /// Something worth knowing.
+    /// Prints a note: a fact that the user should know.
     pub fn print_note(&self, text: &str) {
         if self.log {
             return self.log_event(&LogEvent::info("note").with_field("text", text));
@@ -83,7 +82,7 @@ impl Ui {
         print_styled(NOTE, "note:", text);
     }
 
-    /// Something that is not as it should be.
+    /// Prints a warning: something that the user should change.
     pub fn print_warning(&self, text: &str) {
         if self.log {
             return self.log_event(&LogEvent::new(LogLevel::Warning, "warning").with_field("text", text));
@@ -91,7 +90,7 @@ impl Ui {
         print_styled(WARNING, "warning:", text);
     }
 
-    /// Why nothing came of it, and what repairs it.
+    /// Prints an error and the hint that repairs it.
     pub fn print_error(&self, error: &Error) {
         print_styled(FAILURE, "error:", &error.to_string());
         if let Some(hint) = error.hint() {
@@ -99,14 +98,14 @@ impl Ui {
         }
     }
 
-    /// A line of the result.
+    /// Prints a line of the result, if stdout is for users.
     pub fn print_result(&self, text: &impl Display) {
         if !self.json {
             self.print_raw(&remove_controls(&text.to_string()));
         }
     }
 
-    /// Lines of the result, whose verdicts stand out on a terminal.
+    /// Prints lines of the result, whose verdicts are coloured on a terminal.
     pub fn print_verdicts(&self, text: &impl Display) {
         if !self.json {
             let lines: Vec<_> = remove_controls(&text.to_string()).lines().map(colour_verdict).collect();
@@ -114,13 +113,13 @@ impl Ui {
         }
     }
 
-    /// The result itself, as is, for people and programs alike: texts of our own.
+    /// Prints a part of the result for users and programs. The text is not sanitized, so it must come from this tool.
     pub fn print_raw(&self, text: &str) {
-        // A reader that has seen enough closes the pipe: not our failure.
+        // A reader may close the pipe early. That is not an error.
         drop(writeln!(anstream::stdout().lock(), "{text}"));
     }
 
-    /// The result as JSON.
+    /// Prints the result as JSON.
     pub fn print_json(&self, value: &impl serde::Serialize) {
         let text = if self.lines { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
         match text {
@@ -129,7 +128,7 @@ impl Ui {
         }
     }
 
-    /// What a download moved.
+    /// Prints how much of a file was downloaded.
     pub fn print_download_summary(&self, moved: u64, whole: u64, url: &str) {
         let text = format!("{} of {} from {url}", HumanBytes(moved), HumanBytes(whole));
         if self.log {
@@ -138,8 +137,7 @@ impl Ui {
         print_styled(VERB, &format!("{:>10}", "got"), &text);
     }
 
-    /// A progress bar in bytes, from the first of them on; none where stderr is
-    /// no terminal.
+    /// Starts a progress bar in bytes, which appears at the first byte. Nothing is shown if stderr is not a terminal.
     pub fn start_progress(&self) -> DownloadBar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template(
@@ -151,53 +149,53 @@ impl Ui {
     }
 }
 
-/// A download under way.
+/// Progress bar of a running download.
 #[derive(Debug, Clone)]
 pub struct DownloadBar {
     bar: ProgressBar,
 }
 
 impl DownloadBar {
-    /// Who is asked.
+    /// Sets the URL that is used now.
     pub fn set_source(&self, url: &str) {
         self.bar.set_message(remove_controls(url));
     }
 
-    /// How far it is.
-    pub fn set_position(&self, bytes: u64, of: u64) {
+    /// Sets the number of bytes so far, and the total.
+    pub fn set_position(&self, bytes: u64, total: u64) {
         if self.bar.is_hidden() && io::stderr().is_terminal() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        self.bar.set_length(of);
+        self.bar.set_length(total);
         self.bar.set_position(bytes);
     }
 
-    /// A line above the bar.
+    /// Prints a warning above the bar.
     pub fn print_above(&self, text: &str) {
         self.bar.suspend(|| print_styled(WARNING, "warning:", text));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// The words by which `status`, `test`, `doctor` and `explain` say how it is.
+/// Verdicts of `status`, `test`, `doctor` and `explain`, with their colours.
 const VERDICTS: [(&[&str], Style); 3] = [
     (&["works", "proven", "runs", "nothing is wrong"], VERB),
     (&["partial", "fragile", "untried", "cannot be determined"], WARNING),
     (&["broken", "missing", "FAILED", "does not start", "does not run"], FAILURE),
 ];
 
-/// A line with the verdict coloured that it begins with, or that follows its first word.
+/// Colours the verdict at the start of a line, or after its first word.
 fn colour_verdict(line: &str) -> String {
     let is_verdict = |rest: &str, word: &str| {
         rest.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
     };
     let begin = line.trim_start();
     let second = begin.split_once([' ', ':']).map_or("", |(_, rest)| rest.trim_start_matches([' ', ':']));
-    // Text that goes on from the line above is set in further.
+    // An indented line continues the line above.
     let words = if line.starts_with("   ") { [""; 2] } else { [begin, second] };
     for (verdicts, style) in VERDICTS {
         for (rest, verdict) in words.iter().flat_map(|rest| verdicts.iter().map(move |verdict| (rest, verdict))) {
@@ -212,7 +210,7 @@ fn colour_verdict(line: &str) -> String {
 }
 
 fn print_styled(style: Style, head: &str, text: &str) {
-    // Nobody can be told that stderr is closed.
+    // A closed stderr cannot be reported.
     drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", remove_controls(text)));
 }
 
@@ -221,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_stand_out_and_nothing_else_does() {
+    fn only_verdicts_are_coloured() {
         let plain = |line: &str| anstream::adapter::strip_str(&colour_verdict(line)).to_string();
         for line in [
             "works",

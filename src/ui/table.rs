@@ -1,4 +1,4 @@
-//! Tables for people: no lines, two spaces between columns.
+//! Tables for users: no lines, two spaces between columns.
 
 use comfy_table::{ContentArrangement, Table, presets};
 

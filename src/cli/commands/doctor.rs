@@ -12,7 +12,7 @@ use crate::host::env::kernel_release;
 use crate::host::{self, Host};
 use crate::paths;
 use crate::qemu::download::Network;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::obtain::source::Source;
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::register::apply::Apply;
@@ -109,7 +109,7 @@ fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorRepor
 
 /// Registers a system again, with its original options as far as the machine still shows them.
 fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
-    let network = Network { mirror: mirrors::user_mirror(None)?, offline: false };
+    let network = Network { mirror: machine_config::user_mirror(None)?, offline: false };
     let (machine, kernel) = kernel_release();
     let order = PipelineOptions {
         source: &Source::Auto,

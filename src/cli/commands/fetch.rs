@@ -17,7 +17,7 @@ use crate::paths;
 use crate::qemu::archive::{Manifest, ManifestFile, bundle};
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::download::Network;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::obtain::source::{RequestedRelease, Source};
 use crate::qemu::obtain::{
     Caching, ChosenEmulator, ObtainContext, PipelineOptions, Purpose, ResolvedSource, SystemRequest,
@@ -35,7 +35,7 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
         ));
     }
     let (systems, all) = named_systems(&args.systems)?;
-    let network = Network { mirror: mirrors::user_mirror(args.mirror.as_deref())?, offline: false };
+    let network = Network { mirror: machine_config::user_mirror(args.mirror.as_deref())?, offline: false };
     let machine = parse_machine(args.host.as_deref());
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     // Created first, so that a path that cannot be written fails before the download.

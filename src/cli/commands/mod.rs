@@ -36,7 +36,7 @@ use crate::host::env::kernel_release;
 use crate::host::{self, Host, Lock};
 use crate::paths;
 use crate::qemu::download;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::register::plan::Plan;
 use crate::register::report::Report;
 use crate::sanitize::shell_quote;
@@ -187,9 +187,9 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
 fn line_as_root() -> String {
     // sudo removes these variables unless an option preserves them.
     let relevant = download::PROXY_VARIABLES.iter().copied().chain([
-        mirrors::NIX_CERT_VARIABLE,
-        mirrors::MIRROR_VARIABLE,
-        mirrors::NETRC_VARIABLE,
+        machine_config::NIX_CERT_VARIABLE,
+        machine_config::MIRROR_VARIABLE,
+        machine_config::NETRC_VARIABLE,
     ]);
     let set: Vec<&str> = relevant.filter(|name| host::env::var(name).is_some()).collect();
     let mut words = vec!["sudo".to_owned()];

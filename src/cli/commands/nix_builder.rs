@@ -54,7 +54,8 @@ fn builder_uri(name: Option<&str>) -> Result<String> {
         // In `nix-conf --builder aarch64` the name is meant as a system, but clap parses it as the host.
         Some(name) if Arch::find(name).is_ok() => {
             return Err(Error::Usage(format!(
-                "{name} is the name of a system, and --builder needs a host: --builder HOST {name}, or --builder ssh-ng://{name}"
+                "{name} is the name of a system, and --builder needs a host: --builder HOST {name}, or --builder \
+                 ssh-ng://{name}"
             )));
         }
         Some(name) => name.to_owned(),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::host::env::kernel_release;
 use crate::qemu::catalog::InvalidVersionRequest;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::{InvalidFileUrl, Network};
 use crate::qemu::obtain::source::{ExternalSource, Location, RequestedRelease, Source};
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
@@ -39,7 +39,7 @@ pub(super) fn parse_source(args: &cli::SourceArgs, systems: usize) -> Result<(So
         (None, cli::SourceKind::Fallback) => Source::Fallback,
         (None, cli::SourceKind::Download) => Source::Download(RequestedRelease::Pinned),
     };
-    Ok((source, network(mirrors::user_mirror(args.mirror.as_deref())?)))
+    Ok((source, network(machine_config::user_mirror(args.mirror.as_deref())?)))
 }
 
 /// The error for `--qemu-version` with `--source fallback`.

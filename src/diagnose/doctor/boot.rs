@@ -56,10 +56,10 @@ fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
     let mut occurrences = Vec::new();
     for arch in Arch::ALL.iter().filter(|arch| !snapshot.natives.contains(arch.target)) {
         let file = paths::boot_rule(arch);
-        let Some(ours) = rules.iter().position(|(path, _)| *path == file) else { continue };
-        let later = rules.iter().skip(ours).filter(|(path, _)| *path != file && is_later_file(path, &file));
+        let Some(own_index) = rules.iter().position(|(path, _)| *path == file) else { continue };
+        let later = rules.iter().skip(own_index).filter(|(path, _)| *path != file && is_later_file(path, &file));
         for (path, rule) in later {
-            let same_name = rules.get(ours).is_some_and(|(_, own)| own.name == rule.name);
+            let same_name = rules.get(own_index).is_some_and(|(_, own)| own.name == rule.name);
             let same_programs = arch.headers().iter().any(|head| rule.matches(head));
             if !same_name && !same_programs {
                 continue;
@@ -77,9 +77,9 @@ fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences
 }
 
-/// Whether systemd-binfmt reads `path` after `ours`. (Debian's update-binfmts has its own list, for another service.)
-fn is_later_file(path: &Path, ours: &Path) -> bool {
-    path.file_name() > ours.file_name() && path.extension().is_some_and(|ext| ext == "conf")
+/// Whether systemd-binfmt reads `path` after `own_file`. (Debian's update-binfmts has its own list, for another service.)
+fn is_later_file(path: &Path, own_file: &Path) -> bool {
+    path.file_name() > own_file.file_name() && path.extension().is_some_and(|ext| ext == "conf")
 }
 
 /// Returns the command that hides a boot file. A link to /dev/null in /etc hides a package's file (binfmt.d(5)); a file

@@ -33,8 +33,8 @@ pub struct Snapshot {
     pub environment: Environment,
     /// Targets that the machine runs natively.
     pub natives: BTreeSet<&'static str>,
-    /// Names of our entries.
-    pub ours: BTreeSet<String>,
+    /// The names of the entries that this tool made.
+    pub own_entries: BTreeSet<String>,
     /// The registered systems, by the receipt.
     pub registered: BTreeMap<String, System>,
     /// The files of the entries' interpreters, by the path in the entry.
@@ -137,7 +137,7 @@ impl Default for Snapshot {
             writable: Some(true),
             environment: Environment::default(),
             natives: BTreeSet::new(),
-            ours: BTreeSet::new(),
+            own_entries: BTreeSet::new(),
             registered: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             trials: BTreeMap::new(),
@@ -151,7 +151,7 @@ impl Default for Snapshot {
 impl Snapshot {
     /// Whether this tool made the entry.
     pub fn is_ours(&self, entry: &Entry) -> bool {
-        self.ours.contains(&entry_name(entry))
+        self.own_entries.contains(&entry_name(entry))
     }
 
     /// Returns the systems that run through an entry, with that entry. Native systems are not included.

@@ -16,7 +16,7 @@ use crate::diagnose::explain::report::{
 /// kernel mentions four; the code compares with five.)
 const MAX_REWRITES: usize = 5;
 
-/// Explains what execve(2) does with `file` on this machine; `look` opens files.
+/// Explains what execve(2) does with `file` on this machine; `lookup` opens files.
 pub fn explain_exec(file: &[u8], machine: &MachineFacts, lookup: &FileLookup) -> Explanation {
     let mut walk = ExecveWalk { machine, lookup, steps: Vec::new(), opens_binary: false };
     let opened = lookup(file);

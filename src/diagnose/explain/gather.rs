@@ -60,7 +60,7 @@ fn default_prefixes() -> Vec<String> {
     Arch::ALL.iter().flat_map(prefixes_of).collect()
 }
 
-/// Explains a file as it is named on this machine; interpreters are looked for below its root.
+/// Explains a file as it is named on this machine; looks for interpreters below the root directory of `host`.
 pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explanation {
     let named = file.as_os_str().as_bytes();
     let lookup = |path: &[u8]| {

@@ -229,7 +229,7 @@ mod tests {
         let header = b"debian-binary   0           0     0     100644  4         `\n2.0\n";
         let no_data = [b"!<arch>\n", header.as_slice()].concat();
         for (bytes, why) in [
-            (b"garbage!".to_vec(), "no ar archive"),
+            (b"garbage!".to_vec(), "not an ar archive"),
             (b"!<arch>\n".to_vec(), "no member data.tar.xz"),
             (b"!<arch>\n".repeat(9), "byte 8 is broken"),
             (no_data, "no member data.tar.xz"),

@@ -41,7 +41,7 @@ pub fn query_index(
     go_on: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(IndexResult, Option<String>)> {
     let process = |why: String| Error::from(DebianError::Process(why));
-    let query_json = serde_json::to_string(query).map_err(|e| process(format!("cannot be talked with: {e}")))?;
+    let query_json = serde_json::to_string(query).map_err(|e| process(format!("cannot be reached: {e}")))?;
     let args = [std::process::id().to_string(), query_json];
     let mut inbox = Inbox::default();
     let answer = supervise(Worker::start_with_file(VERIFY_COMMAND, &args, file), &process, go_on, &mut |bytes| {

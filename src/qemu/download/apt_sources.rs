@@ -1,16 +1,15 @@
-//! Which mirrors of Debian's main archive apt is set up with, from its sources. Pure.
+//! Parser of apt's sources: the mirrors of Debian's main archive for which apt is configured. Pure.
 //!
-//! Both forms of sources.list(5) are read: deb822 (`*.sources`) and one-line (`*.list`), and the
-//! lists that `mirror+file:` URIs name (apt-transport-mirror(1)). Only what surely is Debian's own
-//! main archive counts: other archives have no `pool/main/q/qemu/` of ours, and need not hear of
-//! us. Security archives have a pool of their own.
+//! It reads both forms of sources.list(5), deb822 (`*.sources`) and one-line (`*.list`), and the lists that `mirror+file:`
+//! URIs name (apt-transport-mirror(1)). An entry counts only if it certainly is Debian's main archive. Other archives do not
+//! have Debian's `pool/main/q/qemu/`, so they must not receive requests. Security archives have a separate pool.
 
 use super::mirror::BaseUrl;
 
-/// The mirrors that these sources name, in order, each once.
+/// Lists the mirrors in these sources, in order and without duplicates.
 ///
-/// `files` are the names and texts of the files in `/etc/apt/sources.list*`; `read` gives the text
-/// of a mirror list by its path.
+/// `files` are the names and texts of the files in `/etc/apt/sources.list*`. `read` returns the text of a mirror list by
+/// its path.
 pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Option<String>) -> Vec<BaseUrl> {
     let mut mirrors: Vec<BaseUrl> = Vec::new();
     let mut add = |uri: &str| {
@@ -34,7 +33,7 @@ pub fn mirrors_from_apt(files: &[(&str, &str)], read: &mut dyn FnMut(&str) -> Op
     mirrors
 }
 
-/// What one entry of a sources file says.
+/// One entry of a sources file.
 #[derive(Debug, Default)]
 struct AptSource {
     binary: bool,
@@ -56,16 +55,16 @@ fn archive_uris(name: &str, text: &str) -> Vec<String> {
 
 impl AptSource {
     fn is_main_archive(&self) -> bool {
-        let of_security = |suite: &String| suite.ends_with("-security") || suite.contains('/');
-        let debians = |key: &String| {
+        let is_security = |suite: &String| suite.ends_with("-security") || suite.contains('/');
+        let is_debian_key = |key: &String| {
             let file = key.rsplit('/').next().unwrap_or_default();
             file.starts_with("debian-archive-")
         };
         self.binary
             && self.enabled
             && self.components.iter().any(|component| component == "main")
-            && self.suites.iter().any(|suite| !of_security(suite))
-            && self.signed_by.as_ref().is_none_or(debians)
+            && self.suites.iter().any(|suite| !is_security(suite))
+            && self.signed_by.as_ref().is_none_or(is_debian_key)
     }
 }
 
@@ -74,7 +73,7 @@ fn parse_deb822(text: &str) -> Vec<AptSource> {
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in text.lines().chain([""]) {
         if line.starts_with('#') {
-            // A comment, even in the midst of a stanza (deb822(5)).
+            // A comment may also stand inside a stanza (deb822(5)).
         } else if line.trim().is_empty() {
             sources.push(parse_stanza(&fields));
             fields.clear();
@@ -106,7 +105,7 @@ fn parse_stanza(fields: &[(String, String)]) -> AptSource {
     source
 }
 
-/// `deb [ option=value … ] uri suite component…`
+/// Parses a line of the form `deb [ option=value … ] uri suite component…`.
 fn parse_one_line(line: &str) -> Option<AptSource> {
     let line = line.split('#').next()?.trim();
     let rest = line.strip_prefix("deb")?;
@@ -127,8 +126,8 @@ fn parse_one_line(line: &str) -> Option<AptSource> {
     })
 }
 
-/// The mirrors in a mirror list: a URI a line, then attributes behind tabs; those with a lower
-/// `priority:` are asked first, those without one last.
+/// Parses a mirror list. Each line has a URI and then attributes after tabs. Mirrors with a lower `priority:` come first, and
+/// mirrors without one come last.
 fn parse_mirror_list(list: &str) -> Vec<&str> {
     let mut mirrors: Vec<(u32, &str)> = Vec::new();
     for line in list.lines().filter(|line| !line.starts_with('#')) {
@@ -146,12 +145,12 @@ fn parse_mirror_list(list: &str) -> Vec<&str> {
     mirrors.into_iter().map(|(_, uri)| uri).collect()
 }
 
-/// `//path`, `///path` and `/path` all mean `/path`.
+/// Collapses leading slashes: `//path`, `///path` and `/path` all mean `/path`.
 fn collapse_slashes(path: &str) -> String {
     format!("/{}", path.trim_start_matches('/'))
 }
 
-/// apt's `StringToBool` (apt-pkg/contrib/strutl.cc).
+/// Whether a value means no, as in apt's `StringToBool` (apt-pkg/contrib/strutl.cc).
 fn is_false(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
     matches!(&*value, "no" | "false" | "without" | "off" | "disable" | "0")
@@ -165,8 +164,8 @@ fn split_words(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn found(name: &str, text: &str) -> Vec<String> {
-        let list = "# ours\nhttp://slow.example/debian\tpriority:2\nhttps://quick.example/debian/\tpriority:1\ttype:deb\n\
+    fn mirrors_of(name: &str, text: &str) -> Vec<String> {
+        let list = "# list\nhttp://slow.example/debian\tpriority:2\nhttps://quick.example/debian/\tpriority:1\ttype:deb\n\
                     http://src.example/debian\ttype:deb-src\nhttp://last.example/debian\n";
         let mut read = |path: &str| (path == "/etc/apt/mirrors.txt").then(|| list.to_owned());
         let mirrors = mirrors_from_apt(&[(name, text)], &mut read);
@@ -174,17 +173,17 @@ mod tests {
     }
 
     #[test]
-    fn debian_12s_own_file() {
+    fn reads_the_default_file_of_debian_12() {
         let text = "Types: deb\n# http://old.example/debian\nURIs: http://one.example/debian\n\
                     Suites: bookworm bookworm-updates\nComponents: main\n\
                     Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
                     Types: deb\nURIs: http://one.example/debian-security\n\
                     Suites: bookworm-security\nComponents: main\n";
-        assert_eq!(found("debian.sources", text), ["http://one.example/debian"]);
+        assert_eq!(mirrors_of("debian.sources", text), ["http://one.example/debian"]);
     }
 
     #[test]
-    fn deb822_with_all_its_freedoms() {
+    fn reads_every_form_of_deb822() {
         let text = "enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: sid\nComponents: main\n\n\n\
                     TYPES: deb-src\nURIs: http://src.example/debian\nSuites: sid\nComponents: main\n\n\
                     Types: deb-src deb\r\nURIs: http://a.example/debian/\r\n\thttps://b.example/debian\r\n\
@@ -197,11 +196,11 @@ mod tests {
             "http://slow.example/debian",
             "http://last.example/debian",
         ];
-        assert_eq!(found("x.sources", text), expected);
+        assert_eq!(mirrors_of("x.sources", text), expected);
     }
 
     #[test]
-    fn one_line_entries() {
+    fn reads_one_line_entries() {
         let text = "# deb http://comment.example/debian sid main\n\
                     deb-src http://src.example/debian sid main\n\
                     deb [ arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg ] http://a.example/debian sid main # x\n\
@@ -212,16 +211,16 @@ mod tests {
                     deb mirror+file:/etc/apt/none.txt sid main\n\
                     deb http://flat.example/debian ./\n\
                     deb [broken http://x.example/debian sid main\n";
-        assert_eq!(found("sources.list", text), ["http://a.example/debian"]);
+        assert_eq!(mirrors_of("sources.list", text), ["http://a.example/debian"]);
     }
 
     #[test]
-    fn other_archives_do_not_hear_of_us() {
+    fn ignores_archives_other_than_debian() {
         let key = "deb [signed-by=/etc/apt/keyrings/vendor.gpg] https://vendor.example/apt stable main\n";
-        assert_eq!(found("vendor.list", key), [""; 0]);
+        assert_eq!(mirrors_of("vendor.list", key), [""; 0]);
         let block = "Types: deb\nURIs: https://vendor.example/apt\nSuites: stable\nComponents: main\n\
                      Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINB\n";
-        assert_eq!(found("vendor.sources", block), [""; 0]);
-        assert_eq!(found("sources.list.save", key), [""; 0]);
+        assert_eq!(mirrors_of("vendor.sources", block), [""; 0]);
+        assert_eq!(mirrors_of("sources.list.save", key), [""; 0]);
     }
 }

@@ -1,8 +1,7 @@
-//! Gets the plan's blocks from one URL, by ranges if the server knows them, and checks each.
+//! Downloads the blocks of a plan from one URL, by range requests if the server supports them, and verifies each block.
 //!
-//! RFC 9110 §14: 206 with the asked range; or 200, the whole file from its first byte, of a server
-//! that ignores `Range`: it is read as far as the last needed block, and then the connection is
-//! closed.
+//! RFC 9110 §14: a server answers 206 with the requested range, or it ignores `Range` and answers 200 with the whole file from
+//! its first byte. In the second case the body is read up to the last needed block, and then the connection is closed.
 
 use super::http::{HttpBody, HttpRequest, HttpResponse, TransferError, status_failure};
 use super::package::PackageTransfer;
@@ -10,14 +9,14 @@ use super::{DownloadEvent, MirrorFailure};
 use crate::qemu::catalog::{Block, ByteRange};
 use crate::sha256::Sha256;
 
-/// Gets all blocks that the job still needs.
-pub(super) fn fetch_blocks(job: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
-    while let Some(&run) = job.plan.ranges_from(job.next).first() {
-        let answer =
-            job.client.send_get(HttpRequest { url, range: Some((run.first, Some(run.last))), headers: &[] })?;
-        let shape = check_response(&answer, run, job.plan.package().size)?;
+/// Downloads all blocks that the transfer still needs.
+pub(super) fn fetch_blocks(transfer: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
+    while let Some(&run) = transfer.plan.ranges_from(transfer.next).first() {
+        let response =
+            transfer.client.send_get(HttpRequest { url, range: Some((run.first, Some(run.last))), headers: &[] })?;
+        let shape = check_response(&response, run, transfer.plan.package().size)?;
         let mut stream = BlockStream {
-            body: answer.body,
+            body: response.body,
             shape,
             at: match shape {
                 BodyShape::Range => run.first,
@@ -25,42 +24,42 @@ pub(super) fn fetch_blocks(job: &mut PackageTransfer<'_>, url: &str) -> Result<(
             },
         };
         let until = match shape {
-            BodyShape::Range => job.next.saturating_add(run.blocks),
-            BodyShape::Whole => job.plan.blocks().len(),
+            BodyShape::Range => transfer.next.saturating_add(run.blocks),
+            BodyShape::Whole => transfer.plan.blocks().len(),
         };
-        while job.next < until {
-            stream.read_block(job)?;
+        while transfer.next < until {
+            stream.read_block(transfer)?;
         }
     }
     Ok(())
 }
 
-/// What the body is.
+/// Part of the file that a body contains.
 #[derive(Clone, Copy)]
 enum BodyShape {
-    /// The bytes that were asked for.
+    /// The requested bytes.
     Range,
-    /// The file from its first byte on.
+    /// The whole file from its first byte.
     Whole,
 }
 
-fn check_response(answer: &HttpResponse, run: ByteRange, size: u64) -> Result<BodyShape, MirrorFailure> {
-    answer.refuse_encoding()?;
-    match answer.status {
+fn check_response(response: &HttpResponse, run: ByteRange, size: u64) -> Result<BodyShape, MirrorFailure> {
+    response.refuse_encoding()?;
+    match response.status {
         206 => {
-            check_range(answer.content_range().as_deref(), run, size)?;
-            check_length(answer.content_length(), run.last.saturating_sub(run.first).saturating_add(1))?;
+            check_range(response.content_range().as_deref(), run, size)?;
+            check_length(response.content_length(), run.last.saturating_sub(run.first).saturating_add(1))?;
             Ok(BodyShape::Range)
         }
         200 => {
-            check_length(answer.content_length(), size)?;
+            check_length(response.content_length(), size)?;
             Ok(BodyShape::Whole)
         }
-        code => Err(status_failure(answer, code)),
+        code => Err(status_failure(response, code)),
     }
 }
 
-/// `bytes FIRST-LAST/SIZE`, or `*` for a size that the server does not know.
+/// Checks a `Content-Range`: `bytes FIRST-LAST/SIZE`, or `*` for a size that the server does not know.
 fn check_range(got: Option<&str>, run: ByteRange, size: u64) -> Result<(), MirrorFailure> {
     let range = format!("bytes {}-{}", run.first, run.last);
     let wanted = format!("{range}/{size}");
@@ -77,7 +76,7 @@ fn check_length(got: Option<u64>, wanted: u64) -> Result<(), MirrorFailure> {
     }
 }
 
-/// A body, and which byte of the `.deb` comes next.
+/// A body, and the offset of its next byte in the `.deb`.
 struct BlockStream {
     body: HttpBody,
     shape: BodyShape,
@@ -85,14 +84,14 @@ struct BlockStream {
 }
 
 impl BlockStream {
-    /// Moves the job's next block on: its digest is checked before anything else sees it.
-    fn read_block(&mut self, job: &mut PackageTransfer<'_>) -> Result<(), TransferError> {
-        let Some(&block) = job.plan.blocks().get(job.next) else {
+    /// Reads the next block, and verifies its digest before any other code reads it.
+    fn read_block(&mut self, transfer: &mut PackageTransfer<'_>) -> Result<(), TransferError> {
+        let Some(&block) = transfer.plan.blocks().get(transfer.next) else {
             return Ok(());
         };
-        self.skip_to(job, block.offset)?;
-        let mut bytes = std::mem::take(&mut job.block);
-        self.fill_block(job, block, &mut bytes)?;
+        self.skip_to(transfer, block.offset)?;
+        let mut bytes = std::mem::take(&mut transfer.block);
+        self.fill_block(transfer, block, &mut bytes)?;
         let got = Sha256::of_bytes(&bytes);
         if got != block.sha256 {
             return Err(TransferError::Mirror(MirrorFailure::Digest {
@@ -102,66 +101,66 @@ impl BlockStream {
                 wanted: block.sha256,
             }));
         }
-        job.extractor.extract_block(block, &bytes, job.progress).map_err(TransferError::Local)?;
-        job.block = bytes;
-        job.next = job.next.saturating_add(1);
+        transfer.extractor.extract_block(block, &bytes, transfer.progress).map_err(TransferError::Local)?;
+        transfer.block = bytes;
+        transfer.next = transfer.next.saturating_add(1);
         Ok(())
     }
 
-    fn skip_to(&mut self, job: &mut PackageTransfer<'_>, to: u64) -> Result<(), MirrorFailure> {
+    fn skip_to(&mut self, transfer: &mut PackageTransfer<'_>, to: u64) -> Result<(), MirrorFailure> {
         let mut buffer = [0; 16 << 10];
         while self.at < to {
-            self.read_before(job, &mut buffer, to)?;
+            self.read_before(transfer, &mut buffer, to)?;
         }
         Ok(())
     }
 
     fn fill_block(
         &mut self,
-        job: &mut PackageTransfer<'_>,
+        transfer: &mut PackageTransfer<'_>,
         block: &Block,
         bytes: &mut Vec<u8>,
     ) -> Result<(), MirrorFailure> {
-        // The catalogue's check bounds the length.
+        // The length is bounded by the check of the catalogue.
         bytes.resize(usize::try_from(block.length).unwrap_or(0), 0);
         let mut left = bytes.as_mut_slice();
         while !left.is_empty() {
-            let got = self.read_before(job, left, block.end())?;
+            let got = self.read_before(transfer, left, block.end())?;
             left = left.get_mut(got..).unwrap_or_default();
         }
         Ok(())
     }
 
-    /// Reads something, but not beyond the byte `to`.
+    /// Reads at least one byte, but none at or after the offset `to`.
     fn read_before(
         &mut self,
-        job: &mut PackageTransfer<'_>,
+        transfer: &mut PackageTransfer<'_>,
         buffer: &mut [u8],
         to: u64,
     ) -> Result<usize, MirrorFailure> {
         let left = usize::try_from(to.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let most = left.min(buffer.len());
-        let got = self.body.read_some(buffer.get_mut(..most).unwrap_or_default())?;
+        let limit = left.min(buffer.len());
+        let got = self.body.read_some(buffer.get_mut(..limit).unwrap_or_default())?;
         if got == 0 {
             return Err(MirrorFailure::Truncated { got: self.at, wanted: to });
         }
         self.at = self.at.saturating_add(got as u64);
-        job.moved = job.moved.saturating_add(got as u64);
-        self.report_progress(job);
+        transfer.moved = transfer.moved.saturating_add(got as u64);
+        self.report_progress(transfer);
         Ok(got)
     }
 
-    fn report_progress(&self, job: &mut PackageTransfer<'_>) {
-        let blocks = job.plan.blocks();
+    fn report_progress(&self, transfer: &mut PackageTransfer<'_>) {
+        let blocks = transfer.plan.blocks();
         let (bytes, of) = match self.shape {
             BodyShape::Whole => (self.at, blocks.last().map_or(0, |last| last.end())),
             BodyShape::Range => {
-                let bytes_before: u64 = blocks.iter().take(job.next).map(|block| block.length).sum();
-                let bytes_in_block = blocks.get(job.next).map_or(0, |block| self.at.saturating_sub(block.offset));
-                (bytes_before.saturating_add(bytes_in_block), job.plan.total_bytes())
+                let bytes_before: u64 = blocks.iter().take(transfer.next).map(|block| block.length).sum();
+                let bytes_in_block = blocks.get(transfer.next).map_or(0, |block| self.at.saturating_sub(block.offset));
+                (bytes_before.saturating_add(bytes_in_block), transfer.plan.total_bytes())
             }
         };
-        (job.progress)(DownloadEvent::Moved { bytes, of });
+        (transfer.progress)(DownloadEvent::Moved { bytes, of });
     }
 }
 
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_asked_range_of_the_right_file_will_do() {
+    fn accepts_only_the_requested_range_of_the_right_file() {
         let run = ByteRange { first: 10, last: 19, blocks: 1 };
         let check = |got| check_range(got, run, 100);
         assert_eq!(check(Some("bytes 10-19/100")), Ok(()));

@@ -1,12 +1,13 @@
-//! What was downloaded, by digest, so that it is not downloaded again.
+//! Cache of downloads, by digest.
 //!
-//! A directory for each digest, and in it the emulators that came of the bytes that have it (`qemu-TARGET`), or the bytes
-//! themselves, as far as they were downloaded (`download`). Emulators get their names only after they were verified, and nobody but
-//! the user and root can write here (see [`crate::host`]), so for the user alone they are not hashed again.
+//! The cache has a directory for each digest. It contains the emulators that were unpacked from the bytes with that digest
+//! (`qemu-TARGET`), or the bytes themselves as far as they are downloaded (`download`). An emulator gets its name only after
+//! it was verified, and only the user and root can write to the cache (see [`crate::host`]). So an emulator that only the user
+//! will run is not hashed again.
 //!
-//! A user's is `$XDG_CACHE_HOME/binfmt-nix`, else `~/.cache/binfmt-nix` (XDG Base Directory Specification 0.8). Root's
-//! is `/var/cache/binfmt-nix` (FHS 3.0 §5.5), for `HOME` may be that of who called sudo. `register` uses what is there
-//! and keeps nothing there once it is done: what it installs has a place of its own.
+//! The cache of a user is `$XDG_CACHE_HOME/binfmt-nix`, else `~/.cache/binfmt-nix` (XDG Base Directory Specification 0.8). The
+//! cache of root is `/var/cache/binfmt-nix` (FHS 3.0 §5.5), because `HOME` may be that of the user who called sudo. `register`
+//! reads the cache, but leaves nothing in it when it is done, because it installs the emulators elsewhere.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,33 +17,33 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::sha256::Sha256;
 
-/// What there is of the bytes themselves.
+/// File name of a partial download.
 const PARTIAL_NAME: &str = "download";
-/// See [`crate::binfmt::userns`].
+/// File name of the lock (see [`crate::binfmt::userns`]).
 pub const LOCK: &str = "lock";
 const ROOT_CACHE_DIR: &str = "/var/cache/binfmt-nix";
 
-/// A cache, which need not exist yet.
+/// A cache of downloads. Its directory need not exist yet.
 #[derive(Debug, Clone)]
 pub struct DownloadCache {
     dir: PathBuf,
 }
 
-/// One thing in it.
+/// A file in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedFile {
-    /// Of the bytes it came from.
+    /// Digest of the bytes that the file came from.
     pub sha256: Sha256,
-    /// `qemu-TARGET`, or `download`.
+    /// File name: `qemu-TARGET` or `download`.
     pub name: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was written.
+    /// Time of the last change.
     pub modified: Option<SystemTime>,
 }
 
 impl DownloadCache {
-    /// That of who runs us; none if he has no home.
+    /// Finds the cache of the user who runs this program. Returns none if the user has no home directory.
     pub fn for_user(host: &Host) -> Option<Self> {
         let absolute = |name: &str| host::env::var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let dir = match absolute("XDG_CACHE_HOME") {
@@ -51,7 +52,7 @@ impl DownloadCache {
                 || (host::env::effective_ids().0 == 0 && !host::namespaces::is_in_user_namespace()) =>
             {
                 let dir = PathBuf::from(ROOT_CACHE_DIR);
-                // What is above is not ours to make: it would stay.
+                // Undo would not remove a parent directory, so it is not created.
                 host.exists(dir.parent()?).then_some(dir)?
             }
             None => absolute("HOME")?.join(".cache/binfmt-nix"),
@@ -59,28 +60,28 @@ impl DownloadCache {
         Some(Self { dir })
     }
 
-    /// Where it is.
+    /// Returns the directory of the cache.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Whether its directory exists.
+    /// Whether the directory of the cache exists.
     pub fn exists(&self, host: &Host) -> bool {
         host.exists(&self.dir)
     }
 
-    /// The directory of what has this digest.
+    /// Returns the directory for this digest.
     pub fn entry_dir(&self, sha256: Sha256) -> PathBuf {
         self.dir.join(sha256.to_string())
     }
 
-    /// Where the emulator of a target is that came of what has this digest.
+    /// Returns the path of the emulator for `target` that came from bytes with this digest.
     pub fn emulator_path(&self, sha256: Sha256, target: &str) -> PathBuf {
         self.entry_dir(sha256).join(format!("qemu-{target}"))
     }
 
-    /// Opens what there is of a download, for this process alone. None if another one is at it, or if nothing can
-    /// be kept here.
+    /// Opens a partial download, and locks it for this process. Returns none if another process is using it, or if the cache
+    /// cannot be written.
     pub fn open_partial(&self, host: &Host, sha256: Sha256) -> Option<PartialDownload> {
         let dir = self.entry_dir(sha256);
         let path = dir.join(PARTIAL_NAME);
@@ -95,46 +96,46 @@ impl DownloadCache {
         }
     }
 
-    /// All that is kept, in the order of digests and names.
+    /// Lists all files in the cache, in the order of digests and names.
     pub fn list_files(&self, host: &Host) -> Result<Vec<CachedFile>> {
-        let mut kept = Vec::new();
+        let mut files = Vec::new();
         for name in host.list_dir(&self.dir)? {
             let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
             for name in host.list_dir(&self.entry_dir(sha256))? {
                 let Some(meta) = host.lstat(&self.entry_dir(sha256).join(&name))? else { continue };
                 let name = name.to_string_lossy().into_owned();
-                kept.push(CachedFile { sha256, name, size: meta.len(), modified: meta.modified().ok() });
+                files.push(CachedFile { sha256, name, size: meta.len(), modified: meta.modified().ok() });
             }
         }
-        kept.sort_by_key(|kept| (kept.sha256.to_string(), kept.name.clone()));
-        Ok(kept)
+        files.sort_by_key(|file| (file.sha256.to_string(), file.name.clone()));
+        Ok(files)
     }
 
-    /// Removes one thing, and its directory with the last one.
-    pub fn remove_file(&self, host: &Host, kept: &CachedFile) -> Result<()> {
-        let dir = self.entry_dir(kept.sha256);
-        host.remove_file(&dir.join(&kept.name))?;
+    /// Removes one file, and its directory if that is empty afterwards.
+    pub fn remove_file(&self, host: &Host, file: &CachedFile) -> Result<()> {
+        let dir = self.entry_dir(file.sha256);
+        host.remove_file(&dir.join(&file.name))?;
         host.remove_dir(&dir).map(drop)
     }
 
-    /// Removes the directory itself, if nothing is in it.
+    /// Removes the directory of the cache if it is empty.
     pub fn remove_if_empty(&self, host: &Host) {
-        // What does not go is in use, or somebody else's.
+        // A directory that cannot be removed is in use, or belongs to another user.
         drop(host.remove_dir(&self.dir));
     }
 }
 
-/// A download that may be cut short.
+/// A download that may be interrupted and continued later.
 #[derive(Debug)]
 pub struct PartialDownload {
-    /// What there is of it; locked.
+    /// Open and locked file with the bytes so far.
     pub file: File,
     path: PathBuf,
     cache: DownloadCache,
 }
 
 impl PartialDownload {
-    /// Takes its name away: it is complete, or worth nothing. The open file stays.
+    /// Removes the name of a download that is complete or useless. The open file remains usable.
     pub fn finish(self, host: &Host, sha256: Sha256) -> Result<File> {
         host.remove_file(&self.path)?;
         drop(host.remove_dir(&self.cache.entry_dir(sha256)));
@@ -142,7 +143,7 @@ impl PartialDownload {
         Ok(self.file)
     }
 
-    /// Leaves it for the next time, if there is anything of it.
+    /// Keeps the bytes for a later run. Returns whether there are any.
     pub fn keep_for_later(self, host: &Host, sha256: Sha256) -> Result<bool> {
         let has_bytes = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len() > 0;
         if !has_bytes {

@@ -1,4 +1,4 @@
-//! Downloads in a worker: starts it, and follows what it reports.
+//! Downloads in a confined worker: starts the worker, and handles its messages.
 
 use std::io;
 
@@ -14,80 +14,82 @@ use crate::qemu::download::{
 };
 use crate::sandbox::{describe_missing, supervise};
 
-/// The hidden command of this program that is the child.
+/// Name of the internal command that runs as the worker.
 pub const DOWNLOAD_COMMAND: &str = "download";
 
-/// What the library asks before it believes `HTTP_PROXY`: a CGI program's could come from a request.
+/// Variable that makes the HTTP library ignore `HTTP_PROXY`: in a CGI program the value could come from a request.
 const CGI_VARIABLE: &str = "REQUEST_METHOD";
 
-/// How something is downloaded.
+/// Options of a transfer.
 #[derive(Debug, Clone, Default)]
 pub struct TransferOptions {
-    /// With which patience, and which proxies.
+    /// Time limits and proxies.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
     pub extra_roots: Vec<u8>,
 }
 
-/// Downloads the members of a plan, and gives them to `sink`: all bytes of one member, then all of the next, in
-/// the plan's order. Nothing of it is to be trusted before its digest was compared.
+/// Downloads the members of a plan, and passes them to `sink`: all bytes of one member, then all of the next, in the order of
+/// the plan. The caller must not trust any byte before it has compared the digest.
 ///
-/// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what was fetched, and
-/// what the user should know of this kernel.
+/// `check_interrupt` is called at least every 50 ms, and an error from it ends the worker. Returns a summary, and a note about
+/// protections that this kernel lacks.
 pub fn download_package(
     plan: &BlockPlan<'_>,
     mirrors: &[Mirror],
-    manner: &TransferOptions,
+    transfer: &TransferOptions,
     sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-    tell: &mut dyn FnMut(DownloadEvent<'_>),
-    go_on: &mut dyn FnMut() -> Result<()>,
+    report: &mut dyn FnMut(DownloadEvent<'_>),
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(DownloadSummary, Option<String>)> {
-    let what = DownloadTask::Members {
+    let task = DownloadTask::Members {
         package: plan.package().sha256,
         targets: plan.members().iter().map(|member| member.target.clone()).collect(),
         mirrors: mirrors.to_vec(),
     };
-    let mut receiver = PackageSupervisor::new(plan, mirrors);
-    let fetched = run_download(what, manner, go_on, &mut |bytes| receiver.handle_input(bytes, sink, tell))?;
-    Ok((fetched, describe_missing(receiver.missing_protections(), "downloads")))
+    let mut supervisor = PackageSupervisor::new(plan, mirrors);
+    let summary =
+        run_download(task, transfer, check_interrupt, &mut |bytes| supervisor.handle_input(bytes, sink, report))?;
+    Ok((summary, describe_missing(supervisor.missing_protections(), "downloads")))
 }
 
-/// Downloads a file whole, from the first of these URLs that gives it. Nothing of it is to be trusted before its digest
-/// was compared. For the rest, as [`fetch`].
+/// Downloads a whole file from the first of these URLs that provides it. The caller must not trust any byte before it has
+/// compared the digest. Otherwise like [`download_package`].
 pub fn download_file(
     wanted: &FileDownload,
     urls: &[FileUrl],
-    manner: &TransferOptions,
+    transfer: &TransferOptions,
     sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
-    tell: &mut dyn FnMut(DownloadEvent<'_>),
-    go_on: &mut dyn FnMut() -> Result<()>,
+    report: &mut dyn FnMut(DownloadEvent<'_>),
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(DownloadSummary, Option<String>)> {
-    let what = DownloadTask::File { wanted: wanted.clone(), urls: urls.to_vec() };
-    let mut receiver = FileSupervisor::new(wanted, urls);
-    let fetched = run_download(what, manner, go_on, &mut |bytes| receiver.handle_input(bytes, sink, tell))?;
-    Ok((fetched, describe_missing(receiver.missing_protections(), "downloads")))
+    let task = DownloadTask::File { wanted: wanted.clone(), urls: urls.to_vec() };
+    let mut supervisor = FileSupervisor::new(wanted, urls);
+    let summary =
+        run_download(task, transfer, check_interrupt, &mut |bytes| supervisor.handle_input(bytes, sink, report))?;
+    Ok((summary, describe_missing(supervisor.missing_protections(), "downloads")))
 }
 
-/// What is made of the child's words.
+/// Handler of the worker's output. Returns a summary once the download is complete.
 type MessageHandler<'a> = dyn FnMut(&[u8]) -> std::result::Result<Option<DownloadSummary>, DownloadWorkerError> + 'a;
 
 fn run_download(
-    what: DownloadTask,
-    manner: &TransferOptions,
-    go_on: &mut dyn FnMut() -> Result<()>,
-    take: &mut MessageHandler<'_>,
+    task: DownloadTask,
+    transfer: &TransferOptions,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
+    handle: &mut MessageHandler<'_>,
 ) -> Result<DownloadSummary> {
     let job = DownloadRequest {
         parent: std::process::id(),
-        what,
-        options: manner.options.clone(),
-        extra_roots: String::from_utf8_lossy(&manner.extra_roots).into_owned(),
+        what: task,
+        options: transfer.options.clone(),
+        extra_roots: String::from_utf8_lossy(&transfer.extra_roots).into_owned(),
     };
-    let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot be talked with: {e}")))?;
-    supervise(Worker::start(DOWNLOAD_COMMAND, &client_variables(), job), &worker_error, go_on, &mut |bytes| {
-        take(bytes).map_err(|stop| match stop {
+    let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot get its job: {e}")))?;
+    supervise(Worker::start(DOWNLOAD_COMMAND, &client_variables(), job), &worker_error, check_interrupt, &mut |bytes| {
+        handle(bytes).map_err(|stop| match stop {
             DownloadWorkerError::Failed(error) => error.into(),
-            DownloadWorkerError::Protocol(garbled) => worker_error(garbled.to_string()),
+            DownloadWorkerError::Protocol(violation) => worker_error(violation.to_string()),
         })
     })
 }
@@ -96,7 +98,7 @@ fn worker_error(why: String) -> Error {
     DownloadError::Process(why).into()
 }
 
-/// The variables of our caller that count for a client.
+/// Lists the variables of the caller's environment that the HTTP client uses.
 pub(crate) fn client_variables() -> Vec<&'static str> {
     [download::PROXY_VARIABLES, &[CGI_VARIABLE]].concat()
 }

@@ -1,4 +1,4 @@
-//! Why a download failed, for people: every mirror with its own reason, and what would help.
+//! Errors of downloads, for people: each mirror with its reason, and advice.
 
 use std::fmt;
 use std::io;
@@ -6,70 +6,70 @@ use std::io;
 use super::MirrorFailure;
 use crate::error::{Error, ExitCode, Failure};
 
-/// A download that gave nothing.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// No mirror was named.
-    #[error("cannot download {package}: no mirror to ask")]
+    /// There is no mirror to try.
+    #[error("cannot download {package}: no mirror is known")]
     NoMirror {
-        /// The file name of the package.
+        /// File name of the package.
         package: String,
     },
     /// The HTTP client could not be set up.
     #[error("cannot set up downloads: {0}")]
     Client(String),
-    /// No mirror gave the bytes.
+    /// No mirror provided the bytes.
     #[error("cannot download {package}{}", AttemptList(tries))]
     Failed {
-        /// The file name of the package.
+        /// File name of the package.
         package: String,
-        /// Whether it is Debian's, which has more mirrors.
+        /// Whether the file is Debian's, which has more mirrors.
         mirrored: bool,
-        /// Everybody who was asked, in order.
+        /// Failed attempts, in order.
         tries: Vec<FailedAttempt>,
     },
-    /// No mirror gave the bytes, and at least one gave others.
+    /// No mirror provided the pinned bytes, and at least one sent other bytes.
     #[error("refused unverified bytes instead of {package}{}", AttemptList(tries))]
     Unverified {
-        /// The file name of the package.
+        /// File name of the package.
         package: String,
-        /// Whether it is Debian's, which has more mirrors.
+        /// Whether the file is Debian's, which has more mirrors.
         mirrored: bool,
-        /// Everybody who was asked, in order.
+        /// Failed attempts, in order.
         tries: Vec<FailedAttempt>,
     },
-    /// The bytes are the pinned ones, but what is in them is not what the catalogue says.
-    #[error("the catalogue does not agree with its own package: qemu-{target}: {why}")]
+    /// The bytes are the pinned ones, but their content differs from the catalogue.
+    #[error("the catalogue does not match its own package: qemu-{target}: {why}")]
     Inconsistent {
         /// QEMU's name of the guest.
         target: String,
-        /// What does not agree.
+        /// Difference between package and catalogue.
         why: String,
     },
-    /// What was downloaded could not be written.
+    /// The downloaded bytes could not be written.
     #[error("cannot write {what}: {source}")]
     Write {
-        /// The name of the file.
+        /// Name of the file.
         what: String,
-        /// The system's reason.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The process that downloads could not do it.
-    #[error("the process that downloads {0}")]
+    /// The worker failed.
+    #[error("the download worker {0}")]
     Process(String),
 }
 
-/// A mirror that was asked in vain.
+/// A failed attempt at one mirror.
 #[derive(Debug)]
 pub struct FailedAttempt {
-    /// The URL that was asked for, without passwords.
+    /// Requested URL, without passwords.
     pub url: String,
-    /// Why it gave nothing.
+    /// Reason of the failure.
     pub reason: MirrorFailure,
 }
 
 impl DownloadError {
-    /// What a person can do about it.
+    /// Returns advice for the user.
     pub fn hint(&self) -> String {
         let qemu = "or bring a static QEMU of your own: --qemu PATH";
         match self {
@@ -79,23 +79,23 @@ impl DownloadError {
             Self::Client(_) => format!("check SSL_CERT_FILE, NIX_SSL_CERT_FILE and the proxy variables, {qemu}"),
             Self::Failed { mirrored, tries, .. } => mirror_advice(*mirrored, tries, qemu),
             Self::Unverified { mirrored: false, .. } => {
-                "the server, or a proxy before it, has another file than the digest names; nothing of it was used. Ask its \
-                 publisher for the digest of today"
+                "the server, or a proxy in between, sent a file with another digest; no byte of it was used. Ask the \
+                 publisher for the current digest"
                     .to_owned()
             }
             Self::Unverified { .. } => format!(
-                "the mirror, or a proxy before it, does not give Debian's file; nothing of it was \
+                "the mirror, or a proxy in between, did not send Debian's file; no byte of it was \
                  used. Name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {qemu}"
             ),
             Self::Inconsistent { .. } => {
                 format!("this is an error in binfmt-nix, please report it; {qemu}")
             }
-            Self::Write { .. } => "check the space left and the rights there".to_owned(),
-            Self::Process(_) => format!("run it again; if that does not help, please report it, {qemu}"),
+            Self::Write { .. } => "check the free space and the permissions of the directory".to_owned(),
+            Self::Process(_) => format!("run the command again; if that does not help, please report it, {qemu}"),
         }
     }
 
-    /// Whether bytes came that are not the pinned ones (exit code 5), rather than none (1).
+    /// Whether wrong bytes were received (exit code 5), rather than none (exit code 1).
     pub fn is_unverified(&self) -> bool {
         matches!(self, Self::Unverified { .. } | Self::Inconsistent { .. })
     }
@@ -117,7 +117,7 @@ impl From<DownloadError> for Error {
     }
 }
 
-/// What all mirrors together came to.
+/// Builds the error for a download that all mirrors failed to provide.
 pub(crate) fn all_mirrors_failed(package: String, mirrored: bool, tries: Vec<FailedAttempt>) -> DownloadError {
     let tries = last_attempts(tries);
     if tries.is_empty() {
@@ -129,7 +129,7 @@ pub(crate) fn all_mirrors_failed(package: String, mirrored: bool, tries: Vec<Fai
     }
 }
 
-/// The last reason of each, but a lie before any other.
+/// Keeps one attempt for each URL: the last one, or the first one with wrong bytes.
 fn last_attempts(tries: Vec<FailedAttempt>) -> Vec<FailedAttempt> {
     let mut each: Vec<FailedAttempt> = Vec::new();
     for FailedAttempt { url, reason } in tries {
@@ -151,15 +151,15 @@ fn mirror_advice(mirrored: bool, tries: &[FailedAttempt], qemu: &str) -> String 
         |t: &FailedAttempt| matches!(t.reason, MirrorFailure::Unreachable(_) | MirrorFailure::Stalled(_));
     if tries.iter().any(is_unreachable) {
         advice.push(
-            "set HTTPS_PROXY and HTTP_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority \
-             of its own",
+            "set HTTPS_PROXY and HTTP_PROXY if this network needs a proxy, and SSL_CERT_FILE if it has its own certificate \
+             authority",
         );
     }
     advice.push(qemu);
     advice.join(", ")
 }
 
-/// One line for each mirror.
+/// Prints one line for each mirror.
 struct AttemptList<'a>(&'a [FailedAttempt]);
 
 impl fmt::Display for AttemptList<'_> {
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mirror_and_reason_is_listed() {
+    fn lists_every_mirror_with_its_reason() {
         let tries = vec![
             FailedAttempt { url: "https://a.example/x.deb".to_owned(), reason: MirrorFailure::Status { code: 404 } },
             FailedAttempt {
@@ -186,7 +186,7 @@ mod tests {
         let package = "x.deb".to_owned();
         let error = DownloadError::Failed { package, mirrored: true, tries };
         let expected = "cannot download x.deb\n  \
-            https://a.example/x.deb: HTTP status 404 (it is not there)\n  \
+            https://a.example/x.deb: HTTP status 404 (not found)\n  \
             https://b.example/x.deb: no answer for 30 s";
         assert_eq!(error.to_string(), expected);
         for word in ["--mirror URL", "--qemu PATH", "HTTPS_PROXY"] {

@@ -1,4 +1,4 @@
-//! Why one mirror gave nothing, and whether it may do better the next time.
+//! Failures of one mirror, and whether the mirror may succeed at the next attempt.
 
 use std::time::Duration;
 
@@ -7,110 +7,110 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::sanitize::to_one_line;
 use crate::sha256::Sha256;
 
-/// Why a mirror gave nothing. Texts that come from servers hold printable characters only, and are
-/// made so again when they come from the process that downloads.
+/// Why a mirror failed. Texts from servers contain printable characters only. They are sanitized again when they come from
+/// the worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum MirrorFailure {
-    /// No connection: name, route, TLS, proxy.
+    /// No connection: the name, the route, TLS or a proxy failed.
     #[error("{0}")]
     Unreachable(#[serde(deserialize_with = "only_printable")] String),
-    /// Nothing came for this long.
+    /// No byte was received for this long.
     #[error("no answer for {} s", .0.as_secs_f32())]
     Stalled(Duration),
-    /// Bytes came, but so few that waiting is no use.
+    /// The transfer was slower than the lowest accepted speed.
     #[error("too slow: {bytes} bytes in {} s", took.as_secs())]
     Slow {
-        /// How many.
+        /// Number of received bytes.
         bytes: u64,
-        /// In which time.
+        /// Elapsed time.
         took: Duration,
     },
     /// The connection broke.
     #[error("{0}")]
     Broken(#[serde(deserialize_with = "only_printable")] String),
-    /// The body ended before what was asked for.
+    /// The body ended before the last requested byte.
     #[error("ended after {got} of {wanted} bytes")]
     Truncated {
-        /// How far it came.
+        /// Number of bytes that are there.
         got: u64,
-        /// How far it should have come.
+        /// Number of bytes that should be there.
         wanted: u64,
     },
-    /// Another HTTP status than 200 or 206.
+    /// An HTTP status other than 200 or 206.
     #[error("HTTP status {code}{}", status_meaning(*code))]
     Status {
-        /// Which.
+        /// HTTP status.
         code: u16,
     },
-    /// The server is too busy, for so many seconds if it says so.
+    /// The server is too busy.
     #[error("HTTP status {code}{}", busy_text(*code, *after))]
     Busy {
-        /// 429 or 503.
+        /// HTTP status: 429 or 503.
         code: u16,
-        /// What `Retry-After` says.
+        /// Value of `Retry-After` in seconds.
         after: Option<u64>,
     },
     /// A redirect that is not followed.
     #[error("{0}")]
     Redirect(#[serde(deserialize_with = "only_printable")] String),
-    /// 206 with other bytes than were asked for.
+    /// Status 206 with a range that was not requested.
     #[error("asked for {wanted}, got {got}")]
     Range {
-        /// As `Content-Range` should be.
+        /// Expected `Content-Range`.
         #[serde(deserialize_with = "only_printable")]
         wanted: String,
-        /// As it was.
+        /// Received `Content-Range`.
         #[serde(deserialize_with = "only_printable")]
         got: String,
     },
     /// A file of another length.
-    #[error("has {got} bytes instead of {wanted}: it is another file, or a page of some proxy")]
+    #[error("has {got} bytes instead of {wanted}: it is another file, or a page of a proxy")]
     Size {
-        /// Its length.
+        /// Received length.
         got: u64,
-        /// The package's.
+        /// Expected length.
         wanted: u64,
     },
-    /// A file that is longer than any that is taken.
-    #[error("has more than {most} bytes, the most that is taken")]
+    /// A file that is longer than the limit.
+    #[error("has more than {most} bytes, which is the limit")]
     Large {
-        /// How many that are.
+        /// Limit in bytes.
         most: u64,
     },
-    /// The body is in a coding that was not asked for.
-    #[error("sends it in the coding {0}, which was not asked for")]
+    /// The body has a content coding that was not requested.
+    #[error("sends the file in the coding {0}, which was not requested")]
     Encoded(#[serde(deserialize_with = "only_printable")] String),
     /// The bytes are not the pinned ones.
     #[error("bytes {first}-{last} have the SHA-256 {got}, not {wanted}")]
     Digest {
-        /// The first byte of the block.
+        /// Offset of the first byte of the block.
         first: u64,
-        /// The last byte of the block.
+        /// Offset of the last byte of the block.
         last: u64,
-        /// The digest of what came.
+        /// Digest of the received bytes.
         got: Sha256,
-        /// The pinned one.
+        /// Pinned digest.
         wanted: Sha256,
     },
 }
 
 impl MirrorFailure {
-    /// Whether the mirror gave bytes that are not the pinned ones.
+    /// Whether the mirror sent bytes other than the pinned ones.
     pub fn is_wrong_digest(&self) -> bool {
         matches!(self, Self::Digest { .. })
     }
 
-    /// Whether the same mirror may do better the next time.
+    /// Whether the same mirror may succeed at the next attempt.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Stalled(_) | Self::Broken(_) | Self::Truncated { .. } | Self::Busy { .. } => true,
-            // Not 501 (not implemented), nor 505 (no such HTTP): they stay.
+            // 501 (not implemented) and 505 (HTTP version not supported) are permanent.
             Self::Status { code } => matches!(code, 408 | 500 | 502..=504),
             _ => false,
         }
     }
 
-    /// How long the mirror asks to be left alone.
+    /// Returns the time for which the server requests no further attempt.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { after, .. } => after.map(Duration::from_secs),
@@ -122,25 +122,25 @@ impl MirrorFailure {
 fn status_meaning(status: u16) -> &'static str {
     match status {
         300..=399 => " (a redirect that is not followed)",
-        401 => " (it wants a password; ~/.netrc may hold one)",
+        401 => " (a password is needed; it can be in ~/.netrc)",
         403 => " (forbidden)",
-        404 | 410 => " (it is not there)",
-        407 => " (the proxy wants a password)",
-        416 => " (it has a shorter file)",
-        500..=599 => " (its own fault)",
+        404 | 410 => " (not found)",
+        407 => " (the proxy needs a password)",
+        416 => " (the server has a shorter file)",
+        500..=599 => " (an error of the server)",
         _ => "",
     }
 }
 
 fn busy_text(code: u16, after: Option<u64>) -> String {
-    let asks = after.map(|seconds| format!(", for {seconds} s as it says")).unwrap_or_default();
+    let retry = after.map(|seconds| format!(", retry after {seconds} s")).unwrap_or_default();
     match code {
-        429 => format!(" (too many requests{asks})"),
-        _ => format!(" (it is too busy{asks})"),
+        429 => format!(" (too many requests{retry})"),
+        _ => format!(" (the server is too busy{retry})"),
     }
 }
 
-/// For texts that another process says are printable already: those that are stay as they are.
+/// Deserializes a text from another process, and replaces characters that are not printable.
 pub(crate) fn only_printable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(to_one_line(&String::deserialize(from)?))
 }

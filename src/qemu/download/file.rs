@@ -1,7 +1,8 @@
-//! Downloads one file whole, from the first of several URLs that gives it, and goes on where an earlier try stopped.
+//! Download of one whole file, from the first of several URLs that provides it. An attempt continues where the last one
+//! stopped.
 //!
-//! A URL that gives other bytes than the pinned ones costs only itself: the next one begins from the first byte. Where
-//! there is no digest, every URL does, for two servers' bytes must not be mixed.
+//! After a URL that sent wrong bytes, the next URL starts again at the first byte. Without a digest every URL does, because
+//! the bytes of two servers must not be mixed.
 
 use std::io;
 
@@ -15,62 +16,62 @@ use super::{
 };
 use crate::sha256::Sha256;
 
-/// A file that is wanted whole.
+/// Request for a whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileDownload {
-    /// Its name, for people.
+    /// Name of the file, for people.
     pub name: String,
-    /// How many bytes it has, where that is known.
+    /// Size in bytes, if known.
     pub size: Option<u64>,
-    /// How many bytes it has at most.
+    /// Largest accepted size in bytes.
     pub most: u64,
-    /// Its digest, where that is known.
+    /// Digest, if known.
     pub sha256: Option<Sha256>,
-    /// Whether it is Debian's, which has more mirrors.
+    /// Whether the file is Debian's, which has more mirrors.
     pub mirrored: bool,
-    /// So many of its bytes are there already; only with a digest.
+    /// Number of bytes that an earlier run left; only with a digest.
     pub there: u64,
 }
 
-/// What a caller is given.
+/// Output of a download for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileChunk<'a> {
-    /// The next bytes.
+    /// The next bytes of the file.
     Bytes(&'a [u8]),
-    /// Forget what was given: the file begins anew.
+    /// All earlier bytes are invalid: the file starts again.
     Restart,
 }
 
-/// Downloads the file, and gives it to `sink`. If all of it came in this call and it has a digest, that was compared.
+/// Downloads a file, and passes it to `sink`. The digest is compared only if this call received the whole file.
 pub fn download_file(
-    wanted: &FileDownload,
+    request: &FileDownload,
     urls: &[FileUrl],
     client: &HttpClient,
     sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
     progress: &mut dyn FnMut(DownloadEvent<'_>),
 ) -> Result<DownloadSummary, DownloadError> {
-    let sha256 = (wanted.there == 0).then(sha2::Sha256::new);
-    let mut job = FileTransfer { request: wanted, client, sink, progress, at: wanted.there, moved: 0, sha256 };
+    let sha256 = (request.there == 0).then(sha2::Sha256::new);
+    let mut transfer = FileTransfer { request, client, sink, progress, at: request.there, moved: 0, sha256 };
     let mut schedule = RetrySchedule::new(urls.len(), client.retry_pause());
     let mut attempts = Vec::new();
-    while let Some(turn) = schedule.next_attempt() {
-        std::thread::sleep(turn.wait);
-        let Some(url) = urls.get(turn.mirror) else { continue };
+    while let Some(attempt) = schedule.next_attempt() {
+        std::thread::sleep(attempt.wait);
+        let Some(url) = urls.get(attempt.mirror) else { continue };
         let shown = url.to_string();
-        (job.progress)(DownloadEvent::Asking { mirror: turn.mirror, url: &shown });
-        match job.try_url(&url.0) {
-            Ok(()) => return Ok(DownloadSummary { url: shown, moved: job.moved }),
+        (transfer.progress)(DownloadEvent::Asking { mirror: attempt.mirror, url: &shown });
+        match transfer.try_url(&url.0) {
+            Ok(()) => return Ok(DownloadSummary { url: shown, moved: transfer.moved }),
             Err(TransferError::Local(error)) => return Err(error),
             Err(TransferError::Mirror(reason)) => {
                 schedule.record_failure(&reason);
-                (job.progress)(DownloadEvent::GaveUp { url: &shown, reason: &reason });
-                job.prepare_retry(&reason)?;
+                (transfer.progress)(DownloadEvent::GaveUp { url: &shown, reason: &reason });
+                transfer.prepare_retry(&reason)?;
                 attempts.push(FailedAttempt { url: shown, reason });
             }
         }
     }
-    Err(all_mirrors_failed(wanted.name.clone(), wanted.mirrored, attempts))
+    Err(all_mirrors_failed(request.name.clone(), request.mirrored, attempts))
 }
 
 struct FileTransfer<'a> {
@@ -78,22 +79,22 @@ struct FileTransfer<'a> {
     client: &'a HttpClient,
     sink: &'a mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
     progress: &'a mut dyn FnMut(DownloadEvent<'_>),
-    /// The byte that comes next.
+    /// Offset of the next byte.
     at: u64,
     moved: u64,
-    /// Of all bytes before it; none if an earlier call got the first of them.
+    /// Digest of all bytes so far; absent if an earlier run received the first of them.
     sha256: Option<sha2::Sha256>,
 }
 
 impl FileDownload {
-    /// Whether the next URL begins from the first byte after this. The one who listens asks it too.
-    pub fn restarts_after(&self, after: &MirrorFailure) -> bool {
-        self.sha256.is_none() || after.is_wrong_digest()
+    /// Whether the next URL starts at the first byte after this failure. Worker and supervisor both call it.
+    pub fn restarts_after(&self, failure: &MirrorFailure) -> bool {
+        self.sha256.is_none() || failure.is_wrong_digest()
     }
 }
 
 impl FileTransfer<'_> {
-    /// One URL; again if it broke after having moved something.
+    /// Tries one URL, and repeats the request if it failed after it made progress.
     fn try_url(&mut self, url: &str) -> Result<(), TransferError> {
         for _ in 1..TRIES_PER_MIRROR {
             let before = self.at;
@@ -117,23 +118,23 @@ impl FileTransfer<'_> {
 
     fn fetch_rest(&mut self, url: &str) -> Result<(), TransferError> {
         let range = (self.at > 0).then_some((self.at, None));
-        let mut answer = self.client.send_get(HttpRequest { url, range, headers: &[] })?;
-        answer.refuse_encoding()?;
-        let mut skip = match answer.status {
-            206 if self.at > 0 => self.check_range(&answer).map(|()| 0)?,
+        let mut response = self.client.send_get(HttpRequest { url, range, headers: &[] })?;
+        response.refuse_encoding()?;
+        let mut skip = match response.status {
+            206 if self.at > 0 => self.check_range(&response).map(|()| 0)?,
             200 => self.at,
-            // All of it was there.
-            416 if self.at > 0 && answer.content_range() == Some(format!("bytes */{}", self.at)) => {
+            // The file was complete already.
+            416 if self.at > 0 && response.content_range() == Some(format!("bytes */{}", self.at)) => {
                 return self.check_digest().map_err(TransferError::Mirror);
             }
-            code => return Err(TransferError::Mirror(status_failure(&answer, code))),
+            code => return Err(TransferError::Mirror(status_failure(&response, code))),
         };
         let base = self.at.saturating_sub(skip);
-        let end = answer.content_length().map(|length| base.saturating_add(length));
+        let end = response.content_length().map(|length| base.saturating_add(length));
         self.check_length(end)?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let got = answer.body.read_some(&mut buffer)?;
+            let got = response.body.read_some(&mut buffer)?;
             let bytes = buffer.get(..got).unwrap_or_default();
             if bytes.is_empty() {
                 break;
@@ -165,13 +166,13 @@ impl FileTransfer<'_> {
         Ok(())
     }
 
-    fn send_chunk(&mut self, part: FileChunk<'_>) -> Result<(), DownloadError> {
-        (self.sink)(part).map_err(|source| DownloadError::Write { what: self.request.name.clone(), source })
+    fn send_chunk(&mut self, chunk: FileChunk<'_>) -> Result<(), DownloadError> {
+        (self.sink)(chunk).map_err(|source| DownloadError::Write { what: self.request.name.clone(), source })
     }
 
-    /// `bytes FIRST-LAST/SIZE`, from the byte that was asked for.
-    fn check_range(&self, answer: &HttpResponse) -> Result<(), MirrorFailure> {
-        let got = answer.content_range().unwrap_or_else(|| "no Content-Range".into());
+    /// Checks a `Content-Range`: `bytes FIRST-LAST/SIZE`, starting at the requested byte.
+    fn check_range(&self, response: &HttpResponse) -> Result<(), MirrorFailure> {
+        let got = response.content_range().unwrap_or_else(|| "no Content-Range".into());
         let size = self.request.size.map_or_else(|| "*".into(), |size| size.to_string());
         let known = got.rsplit_once('/').is_some_and(|(_, of)| of == "*" || self.request.size.is_none() || of == size);
         if known && got.starts_with(&format!("bytes {}-", self.at)) {

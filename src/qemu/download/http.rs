@@ -1,7 +1,7 @@
-//! HTTP, and the only place that knows which client library does it.
+//! HTTP client. Only this module depends on the client library.
 //!
-//! Proxies are those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in
-//! either case; `HTTP_PROXY` not under CGI), as the library reads them; socks5 and socks5h too.
+//! The library reads proxies from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case,
+//! but not `HTTP_PROXY` under CGI. It supports socks5 and socks5h too.
 
 use std::error::Error;
 use std::io::{Cursor, ErrorKind, Read};
@@ -24,7 +24,7 @@ use crate::sanitize::to_one_line;
 const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 5;
 
-/// A client for the mirrors of one call. It has a thread of its own from the start.
+/// A client for the mirrors of one download. It starts a thread when it is created.
 #[derive(Debug)]
 pub struct HttpClient {
     http: Reqwest,
@@ -34,24 +34,25 @@ pub struct HttpClient {
     pause: Duration,
 }
 
-/// What a server is asked for.
+/// A GET request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpRequest<'a> {
     pub(crate) url: &'a str,
-    /// The first byte, and the last one if it is not the file's: it is meant too (RFC 9110 §14.1.2).
+    /// Offset of the first byte, and of the last one unless the range extends to the end of the file. The last byte is
+    /// included (RFC 9110 §14.1.2).
     pub(crate) range: Option<(u64, Option<u64>)>,
-    /// Any other headers.
+    /// Additional headers.
     pub(crate) headers: &'a [(HeaderName, String)],
 }
 
-/// What a server answered, before its body is read.
+/// A response of a server whose body is not read yet.
 pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     headers: HeaderMap,
     pub(crate) body: HttpBody,
 }
 
-/// The body, whose reader is not kept waiting for ever.
+/// The body of a response. Reading it fails if the server stalls or is too slow.
 pub(crate) struct HttpBody {
     response: Response,
     started: Instant,
@@ -62,23 +63,23 @@ pub(crate) struct HttpBody {
 }
 
 impl HttpClient {
-    /// A client that trusts these roots. It opens no file.
+    /// Creates a client that trusts these roots. Opens no file.
     pub fn new(options: &ClientOptions, roots: RootCertificates) -> Result<Self, DownloadError> {
-        let told = |e: &dyn Error| DownloadError::Client(error_causes(e));
+        let client_error = |e: &dyn Error| DownloadError::Client(error_causes(e));
         let mut builder = ClientBuilder::new()
-            .tls_backend_preconfigured(tls_config(roots).map_err(|e| told(&e))?)
+            .tls_backend_preconfigured(tls_config(roots).map_err(|e| client_error(&e))?)
             .user_agent(USER_AGENT_TEXT)
             .redirect(Policy::custom(redirect_policy))
             .referer(false)
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect)
-            // The blocking client counts this anew for the answer and for each read.
+            // The blocking client starts this limit again for the response and for each read.
             .timeout(options.stall);
         if options.proxies == Proxies::None {
             builder = builder.no_proxy();
         }
         Ok(Self {
-            http: builder.build().map_err(|e| told(&e))?,
+            http: builder.build().map_err(|e| client_error(&e))?,
             stall: options.stall,
             whole: options.whole,
             slowest: options.slowest,
@@ -86,27 +87,27 @@ impl HttpClient {
         })
     }
 
-    /// How long is waited before those that may do better are asked again.
+    /// Returns the pause before mirrors with a transient failure are tried again.
     pub(crate) fn retry_pause(&self) -> Duration {
         self.pause
     }
 
-    /// Asks a server, without a coding for the way.
-    pub(crate) fn send_get(&self, ask: HttpRequest<'_>) -> Result<HttpResponse, MirrorFailure> {
+    /// Sends a GET request that permits no content coding.
+    pub(crate) fn send_get(&self, get: HttpRequest<'_>) -> Result<HttpResponse, MirrorFailure> {
         let since = Instant::now();
-        let mut request = self.http.get(ask.url).header(ACCEPT_ENCODING, "identity");
-        if let Some((first, last)) = ask.range {
+        let mut request = self.http.get(get.url).header(ACCEPT_ENCODING, "identity");
+        if let Some((first, last)) = get.range {
             let last = last.map(|last| last.to_string()).unwrap_or_default();
             request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
-        for (name, value) in ask.headers {
+        for (name, value) in get.headers {
             request = request.header(name, value);
         }
         self.send_request(request, since)
     }
 
-    /// Gives a server a form (application/x-www-form-urlencoded). It goes nowhere else: a redirect that would have it
-    /// said again (RFC 9110 §15.4.8) is not followed, for this body cannot be read twice.
+    /// Sends a form (application/x-www-form-urlencoded) to a server. The form reaches no other server: a redirect that would
+    /// repeat it (RFC 9110 §15.4.8) is not followed, because this body cannot be read twice.
     pub(crate) fn post_form(&self, url: &str, form: String) -> Result<HttpResponse, MirrorFailure> {
         let since = Instant::now();
         let length = form.len() as u64;
@@ -135,27 +136,27 @@ impl HttpClient {
 }
 
 impl HttpResponse {
-    /// A header, as far as it can be printed.
+    /// Returns a header as printable text.
     pub(super) fn header_text(&self, name: &HeaderName) -> Option<String> {
         Some(to_one_line(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes())))
     }
 
-    /// All values of a header, as they came.
+    /// Returns all values of a header, unchanged.
     pub(crate) fn header_values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
         self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
-    /// How long it says that its body is.
+    /// Returns the length of the body that the server states.
     pub(crate) fn content_length(&self) -> Option<u64> {
         self.header_text(&CONTENT_LENGTH)?.parse().ok()
     }
 
-    /// Which bytes of the file it says that its body is.
+    /// Returns the range of the file that the body contains, as the server states it.
     pub(crate) fn content_range(&self) -> Option<String> {
         self.header_text(&CONTENT_RANGE)
     }
 
-    /// Refuses a coding, for nobody asked for one.
+    /// Rejects a content coding, because none was requested.
     pub(crate) fn refuse_encoding(&self) -> Result<(), MirrorFailure> {
         match self.header_text(&CONTENT_ENCODING) {
             Some(coding) if !coding.eq_ignore_ascii_case("identity") => Err(MirrorFailure::Encoded(coding)),
@@ -165,7 +166,7 @@ impl HttpResponse {
 }
 
 impl HttpBody {
-    /// Reads what is there; 0 at the end.
+    /// Reads the bytes that are available. Returns 0 at the end of the body.
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, MirrorFailure> {
         loop {
             self.check_speed()?;
@@ -188,7 +189,8 @@ impl HttpBody {
         }
     }
 
-    /// A server that gives a byte now and then never stalls, but never ends either.
+    /// Fails if the transfer is too slow. A server that sends a single byte now and then never stalls, but never finishes
+    /// either.
     fn check_speed(&self) -> Result<(), MirrorFailure> {
         let took = self.started.elapsed();
         let due = self.slowest.saturating_mul(took.as_secs());
@@ -199,11 +201,11 @@ impl HttpBody {
     }
 }
 
-/// Why a mirror is not read any further.
+/// Why a transfer from one mirror ended.
 pub(super) enum TransferError {
-    /// The mirror's fault: another one may do better.
+    /// A failure of the mirror; another mirror may succeed.
     Mirror(MirrorFailure),
-    /// Not the mirror's fault.
+    /// A failure that does not depend on the mirror.
     Local(DownloadError),
 }
 
@@ -213,21 +215,21 @@ impl From<MirrorFailure> for TransferError {
     }
 }
 
-/// A server that is busy may say for how long, in seconds (RFC 9110 §10.2.3); a date is not looked at.
-pub(crate) fn status_failure(answer: &HttpResponse, code: u16) -> MirrorFailure {
+/// Converts an HTTP status to a failure. A busy server may state a delay in seconds (RFC 9110 §10.2.3); a date is ignored.
+pub(crate) fn status_failure(response: &HttpResponse, code: u16) -> MirrorFailure {
     match code {
         429 | 503 => {
-            let after = answer.header_text(&RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+            let after = response.header_text(&RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
             MirrorFailure::Busy { code, after }
         }
         code => MirrorFailure::Status { code },
     }
 }
 
-/// Reads up to `most` bytes; whether that was all.
+/// Reads up to `limit` bytes. Returns whether the body ended there.
 pub(crate) fn read_up_to(
     body: &mut HttpBody,
-    most: u64,
+    limit: u64,
     into: &mut Vec<u8>,
     moved: &mut u64,
 ) -> Result<bool, MirrorFailure> {
@@ -238,7 +240,7 @@ pub(crate) fn read_up_to(
             return Ok(true);
         }
         *moved = moved.saturating_add(length as u64);
-        let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(into.len());
+        let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(into.len());
         into.extend_from_slice(buffer.get(..length.min(room)).unwrap_or_default());
         if length > room {
             return Ok(false);
@@ -246,18 +248,18 @@ pub(crate) fn read_up_to(
     }
 }
 
-/// Certificates of authorities. None at all stands for Mozilla's list as of this build.
+/// Certificates of authorities. An empty list stands for Mozilla's list as of this build.
 #[derive(Debug, Clone, Default)]
 pub struct RootCertificates(Vec<CertificateDer<'static>>);
 
 impl RootCertificates {
-    /// Those that this machine trusts: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the
-    /// distribution's. What cannot be read is left out.
+    /// Loads the certificates that this machine trusts: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of
+    /// the distribution. Files that cannot be read are ignored.
     pub fn load_system() -> Self {
         Self(rustls_native_certs::load_native_certs().certs)
     }
 
-    /// Those certificates too, in PEM; what is none of them is left out.
+    /// Adds certificates in PEM. Other blocks are ignored.
     #[must_use]
     pub fn with_pem(mut self, pem: &[u8]) -> Self {
         self.0.extend(CertificateDer::pem_slice_iter(pem).flatten());
@@ -265,8 +267,8 @@ impl RootCertificates {
     }
 }
 
-/// TLS that trusts these roots, or, on a machine that has no list of authorities, Mozilla's list as
-/// of this build.
+/// Configures TLS that trusts these roots. On a machine without a list of authorities it trusts Mozilla's list as of this
+/// build.
 fn tls_config(trusted: RootCertificates) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted.0);
@@ -280,8 +282,7 @@ fn tls_config(trusted: RootCertificates) -> Result<ClientConfig, rustls::Error> 
         .with_no_client_auth())
 }
 
-/// Mirrors redirect to other hosts, and http to https; never to what is not the web, nor from
-/// https back.
+/// Follows redirects to other hosts and from http to https. Redirects to other schemes and from https to http fail.
 fn redirect_policy(attempt: Attempt<'_>) -> Action {
     let to = attempt.url().scheme().to_owned();
     let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
@@ -295,7 +296,7 @@ fn redirect_policy(attempt: Attempt<'_>) -> Action {
 }
 
 fn describe_failure(error: reqwest::Error, stall: Duration) -> MirrorFailure {
-    // The URL may hold a password, and is told by the caller.
+    // The URL may contain a password, and the caller prints it.
     let error = error.without_url();
     if error.is_redirect() {
         MirrorFailure::Redirect(error_causes(&error))
@@ -308,10 +309,10 @@ fn describe_failure(error: reqwest::Error, stall: Duration) -> MirrorFailure {
     }
 }
 
-/// What the library's layers say of each other, which tells a person nothing.
+/// Prefixes of messages from the library's layers that contain no useful information.
 const WRAPPER_PREFIXES: [&str; 4] = ["error sending request", "client error (", "error trying to connect", "dns error"];
 
-/// The causes of an error, from what was tried to why it failed, each said once.
+/// Joins the causes of an error, from the outermost to the innermost, without duplicates.
 fn error_causes(error: &dyn Error) -> String {
     let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);

@@ -1,4 +1,4 @@
-//! Where packages can be had: mirrors, and the URL of a package at each. Pure.
+//! Mirrors of Debian's packages: their order, and the URL of a package at each. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,35 +8,34 @@ use serde::{Deserialize, Serialize};
 use super::FileUrl;
 use crate::qemu::catalog::Package;
 
-/// kernel.org's mirror of Debian: quick, but without superseded versions.
+/// Debian mirror of kernel.org: fast, but without superseded versions.
 const KERNEL_ORG: &str = "https://mirrors.kernel.org/debian";
-/// Debian's own archive of everything it ever published, by SHA-1: permanent, but slow.
+/// Debian's archive of everything that Debian ever published, by SHA-1: permanent, but slow.
 const SNAPSHOT: &str = "https://snapshot.debian.org/file";
 
 /// A server that may have the package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mirror {
-    /// A mirror of Debian's archive, by the URL that has `dists/` and `pool/` below it.
+    /// A mirror of Debian's archive: the URL of the directory with `dists/` and `pool/`.
     Archive(BaseUrl),
-    /// A store that names files by their SHA-1, as snapshot.debian.org/file/ does.
+    /// A server that names files by their SHA-1, as snapshot.debian.org/file/ does.
     BySha1(BaseUrl),
 }
 
 /// An `http` or `https` URL without a slash at its end, query or fragment.
 ///
-/// Plain `http` is fine: each byte is checked against a pinned digest. Written as JSON it holds its
-/// password, shown to people it does not.
+/// Plain `http` is accepted, because each byte is verified with a pinned digest. The JSON form contains the password; the form
+/// for people does not.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct BaseUrl(String);
 
-/// The text is no URL of a mirror.
+/// A text that is not the URL of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the URL of a mirror: it must be like {KERNEL_ORG}")]
 pub struct InvalidMirrorUrl;
 
-/// All mirrors, in the order in which they are asked: the one that the user named, those that apt
-/// uses here, and two public ones.
+/// Lists all mirrors in the order in which they are tried: the one that the user named, those of apt, and two public ones.
 pub fn order_mirrors(named: Option<BaseUrl>, apt: Vec<BaseUrl>) -> Vec<Mirror> {
     let public = BaseUrl(KERNEL_ORG.to_owned());
     let mut mirrors: Vec<Mirror> = Vec::new();
@@ -51,16 +50,16 @@ pub fn order_mirrors(named: Option<BaseUrl>, apt: Vec<BaseUrl>) -> Vec<Mirror> {
 }
 
 impl Mirror {
-    /// Where this mirror has the package.
+    /// Returns the URL of the package at this mirror.
     pub(super) fn package_url(&self, package: &Package) -> String {
         match self {
-            // Some stores take `+` for a space; apt escapes it too (apt-pkg/contrib/strutl.cc).
+            // Some servers read `+` as a space; apt escapes it too (apt-pkg/contrib/strutl.cc).
             Self::Archive(base) => format!("{}/{}", base.0, package.path.replace('+', "%2B")),
             Self::BySha1(base) => format!("{}/{}", base.0, package.sha1),
         }
     }
 
-    /// Where it has a file of Debian's archive, by its path there.
+    /// Returns the URL of a file in Debian's archive, by its path there.
     pub fn file_url(&self, path: &str) -> Option<FileUrl> {
         match self {
             Self::Archive(base) => format!("{}/{}", base.0, path.replace('+', "%2B")).parse().ok(),
@@ -68,7 +67,7 @@ impl Mirror {
         }
     }
 
-    /// The same mirror by another URL.
+    /// Replaces the URL of the mirror.
     #[must_use]
     pub fn map_base_url(self, change: impl FnOnce(BaseUrl) -> BaseUrl) -> Self {
         match self {
@@ -77,7 +76,7 @@ impl Mirror {
         }
     }
 
-    /// The same for people: without a password, and with the path as Debian writes it.
+    /// Returns the URL of the package for people: without a password, and with the path as Debian writes it.
     pub fn display_url(&self, package: &Package) -> String {
         match self {
             Self::Archive(base) => format!("{base}/{}", package.path),
@@ -124,7 +123,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Writes a URL without the part before the host.
+/// Writes a URL without user name and password.
 pub(super) fn write_without_password(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_named_apt_public_permanent() {
+    fn mirrors_are_ordered_user_apt_public_permanent() {
         let apt = vec![base("http://apt.example/debian"), base(KERNEL_ORG)];
         let mirrors = order_mirrors(Some(base("https://me.example/d/")), apt);
         let catalog = Catalog::embedded().unwrap();
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mirror_is_refused() {
+    fn rejects_texts_that_are_not_mirror_urls() {
         for text in [
             "",
             "host.example/debian",

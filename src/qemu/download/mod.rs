@@ -1,16 +1,16 @@
-//! Downloads QEMUs: just the blocks that hold them, from the first mirror that has them.
+//! Downloads of emulators: of a package only the blocks that contain them, from the first mirror that provides them.
 //!
-//! The order is fixed, and it is the point: a block's SHA-256 is compared with the catalogue's
-//! before any decoder sees it, and a member's before it is called verified. So a mirror needs no
-//! trust, and plain http will do. A mirror that fails or lies is left for the next one, which goes on
-//! at the block where that one stopped.
+//! The order of the checks is fixed. The SHA-256 of a block is compared with the catalogue before a decoder reads the block,
+//! and the SHA-256 of a member is compared before the member is reported as verified. So mirrors need not be trusted, and
+//! plain http is sufficient. If a mirror fails or sends wrong bytes, the next mirror continues at the block where it stopped.
 //!
-//! [`pull`] does the same for images of registries, whose digests lead from one piece to the next (`crate::qemu::oci`).
-//!
-//! Knows the catalogue and HTTP; not where QEMUs are kept, nor what they are for, nor that all this
-//! runs in a process of its own ([`crate::sandbox`]), which has no file to write to.
+//! The code that speaks HTTP ([`package`], [`file`], [`blocks`], [`extract`], [`http`]) runs in a confined worker
+//! ([`worker`], [`crate::sandbox`]) that cannot open any file. The parent ([`confined`]) starts the worker and validates its
+//! messages ([`supervise_package`], [`supervise_file`]). [`progress`] and [`resume`] write the verified bytes to files and print the progress.
+//! Images in registries are downloaded by [`crate::qemu::oci`].
 
 pub mod apt_sources;
+pub mod attempts;
 pub mod blocks;
 pub mod cache;
 pub mod confined;
@@ -19,15 +19,14 @@ pub mod extract;
 pub mod failure;
 pub mod file;
 pub mod http;
+pub mod machine_config;
 pub mod mirror;
-pub mod mirrors;
 pub mod netrc;
 pub mod package;
 pub mod progress;
 pub mod protocol;
 pub mod resume;
 pub mod retry;
-pub mod supervise;
 pub mod supervise_file;
 pub mod supervise_package;
 pub mod url;
@@ -50,19 +49,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::qemu::catalog::Member;
 
-/// How the network may be used.
+/// Permitted use of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Network {
-    /// The mirror that is asked first.
+    /// Mirror that is tried first.
     pub mirror: Option<BaseUrl>,
-    /// Nothing may be downloaded.
+    /// Whether downloads are forbidden.
     pub offline: bool,
 }
 
-/// How often one mirror is asked again, after it moved at least one block and then broke.
+/// Most tries at one mirror within one attempt. A try is repeated after a transient failure if it made progress.
 pub(crate) const TRIES_PER_MIRROR: usize = 3;
 
-/// What of the environment counts for a download: proxies, and whose certificates are trusted.
+/// Environment variables that a download uses: proxies and trusted certificates.
 pub const PROXY_VARIABLES: &[&str] = &[
     "HTTPS_PROXY",
     "https_proxy",
@@ -76,29 +75,29 @@ pub const PROXY_VARIABLES: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
-/// How patient the client is, and which way it goes.
+/// Time limits and proxies of the HTTP client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientOptions {
-    /// How long a connection may take to be made.
+    /// Time limit for a connection.
     pub connect: Duration,
-    /// How long nothing may come.
+    /// Longest time without any byte.
     pub stall: Duration,
-    /// How long one request may take in all.
+    /// Time limit for one request.
     pub whole: Duration,
-    /// How many bytes a second must come on average, once `stall` is over.
+    /// Lowest average speed in bytes per second, once `stall` is over.
     pub slowest: u64,
-    /// How long is waited before those that may do better are asked again; four times that the time after.
+    /// Pause before mirrors with a transient failure are tried again; the second pause is four times as long.
     pub pause: Duration,
-    /// Whether proxies are used.
+    /// Proxies that are used.
     pub proxies: Proxies,
 }
 
-/// Which proxies are used.
+/// Choice of proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proxies {
-    /// Those that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
+    /// Proxies that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
     Environment,
-    /// None.
+    /// No proxy.
     None,
 }
 
@@ -115,43 +114,43 @@ impl Default for ClientOptions {
     }
 }
 
-/// What happens meanwhile.
+/// Progress of a download.
 #[derive(Debug, Clone, Copy)]
 pub enum DownloadEvent<'a> {
-    /// A mirror is asked.
+    /// A request is sent to a mirror.
     Asking {
-        /// Its number in the list.
+        /// Index of the mirror in the list.
         mirror: usize,
-        /// For this URL (without a password).
+        /// Requested URL, without a password.
         url: &'a str,
     },
-    /// Bytes came. Both numbers are larger if the server ignores ranges; `bytes` goes back when
-    /// another mirror is asked.
+    /// Bytes were received. Both numbers are larger if the server ignores ranges. `bytes` can become smaller when
+    /// another mirror is tried.
     Moved {
-        /// How many of them are there now.
+        /// Number of bytes so far.
         bytes: u64,
-        /// How many there will be.
+        /// Expected number of bytes.
         of: u64,
     },
-    /// A mirror gave nothing, or not all.
+    /// A mirror failed before it provided all bytes.
     GaveUp {
-        /// What it was asked for.
+        /// Requested URL, without a password.
         url: &'a str,
-        /// Why.
+        /// Reason of the failure.
         reason: &'a MirrorFailure,
     },
-    /// A member is complete, and has its digest.
+    /// A member is complete, and its digest is verified.
     Verified {
-        /// Which.
+        /// Member that is complete.
         member: &'a Member,
     },
 }
 
-/// A download that gave all.
+/// Summary of a successful download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadSummary {
-    /// The URL that gave the last of it (without a password).
+    /// URL that provided the last bytes, without a password.
     pub url: String,
-    /// How many bytes of bodies came, from all mirrors together.
+    /// Number of received bytes of HTTP bodies, over all mirrors.
     pub moved: u64,
 }

@@ -1,17 +1,17 @@
-//! Passwords for mirrors, as others keep them: netrc(5), and apt's dialect of it. Pure.
+//! Parser of passwords for mirrors, in the format of netrc(5) and in apt's dialect of it. Pure.
 //!
-//! A line says `machine HOST login NAME password WORD`. apt_auth.conf(5) allows `[http://]HOST[:PORT][/PATH]` for the host, and
-//! sends a password over plain http only where the line says `http://`; so do we, whichever file it is from. The word
-//! `default`, which would give a password to whoever is asked, is not followed.
+//! A line has the form `machine HOST login NAME password WORD`. apt_auth.conf(5) allows `[http://]HOST[:PORT][/PATH]` for the
+//! host, and sends a password over plain http only if the line contains `http://`. This module does the same for every file.
+//! The word `default` would send a password to every server, so it is ignored.
 
-/// Who somebody is to a machine.
+/// User name and password for a machine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NetrcLogin {
-    /// Over plain http too.
+    /// Whether the password may be sent over plain http too.
     plain: bool,
-    /// Its name, and its port if that counts.
+    /// Host name of the machine, with the port if the line has one.
     authority: String,
-    /// What the path begins with.
+    /// Start of the path.
     path: String,
     name: String,
     password: String,
@@ -23,7 +23,7 @@ impl std::fmt::Debug for NetrcLogin {
     }
 }
 
-/// The logins of a file, in its order. What is none is passed over.
+/// Parses the logins of a file, in its order. Other words are ignored.
 pub fn parse_netrc(text: &str) -> Vec<NetrcLogin> {
     let mut logins = Vec::new();
     let mut words = NetrcWords { lines: text.lines(), line: "" };
@@ -45,7 +45,7 @@ pub fn parse_netrc(text: &str) -> Vec<NetrcLogin> {
     logins
 }
 
-/// The URL with the first login that is for it; none if there is none, or the URL has one already.
+/// Adds the first matching login to a URL. Returns none if no login matches, or if the URL already has one.
 pub fn add_login(url: &str, logins: &[NetrcLogin]) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -63,7 +63,7 @@ pub fn add_login(url: &str, logins: &[NetrcLogin]) -> Option<String> {
     Some(format!("{scheme}://{}:{}@{rest}", percent_encode(name), percent_encode(password)))
 }
 
-/// Words are separated by white space. A word that begins with `#` begins a comment.
+/// Words of a netrc file. White space separates them. A word that begins with `#` starts a comment.
 struct NetrcWords<'a> {
     lines: std::str::Lines<'a>,
     line: &'a str,
@@ -83,7 +83,7 @@ impl<'a> NetrcWords<'a> {
         }
     }
 
-    /// A macro ends with an empty line.
+    /// Skips a macro, which ends with an empty line.
     fn skip_macro(&mut self) {
         self.line = "";
         for line in self.lines.by_ref() {
@@ -115,7 +115,8 @@ fn set_word(target: Option<&mut String>, word: Option<&str>) {
     }
 }
 
-/// What may stand before the `@` of a URL as it is (RFC 3986 §3.2.1); the rest by its bytes' numbers.
+/// Encodes a text for the part before the `@` of a URL. Characters that may not stand there (RFC 3986 §3.2.1) are replaced by
+/// their percent-encoded bytes.
 fn percent_encode(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -134,25 +135,25 @@ mod tests {
         machine files.example:8443/private/\n  login jane\n  password p@ss:w/rd # not a comment of the password\n\
         macdef init\nmachine evil.example login x password y\n\n\
         machine http://plain.example login a password b\n\
-        machine nobody.example\n\
+        machine incomplete.example\n\
         default login anonymous password all@the.world\n";
 
-    fn asked(url: &str) -> Option<String> {
+    fn with_login(url: &str) -> Option<String> {
         add_login(url, &parse_netrc(FILE))
     }
 
     #[test]
-    fn a_machine_gets_its_own_login() {
-        assert_eq!(asked("https://deb.example/debian").as_deref(), Some("https://joe:s3cret@deb.example/debian"));
-        assert_eq!(asked("https://DEB.example:444/x").as_deref(), Some("https://joe:s3cret@DEB.example:444/x"));
+    fn a_machine_gets_its_login() {
+        assert_eq!(with_login("https://deb.example/debian").as_deref(), Some("https://joe:s3cret@deb.example/debian"));
+        assert_eq!(with_login("https://DEB.example:444/x").as_deref(), Some("https://joe:s3cret@DEB.example:444/x"));
         let private = "https://jane:p%40ss%3Aw%2Frd@files.example:8443/private/q.tar.gz";
-        assert_eq!(asked("https://files.example:8443/private/q.tar.gz").as_deref(), Some(private));
-        assert_eq!(asked("http://plain.example/x").as_deref(), Some("http://a:b@plain.example/x"));
-        assert_eq!(asked("https://plain.example").as_deref(), Some("https://a:b@plain.example"));
+        assert_eq!(with_login("https://files.example:8443/private/q.tar.gz").as_deref(), Some(private));
+        assert_eq!(with_login("http://plain.example/x").as_deref(), Some("http://a:b@plain.example/x"));
+        assert_eq!(with_login("https://plain.example").as_deref(), Some("https://a:b@plain.example"));
     }
 
     #[test]
-    fn nobody_else_gets_one() {
+    fn other_urls_get_no_login() {
         for url in [
             "http://deb.example/debian",
             "https://deb.example.org/",
@@ -160,17 +161,17 @@ mod tests {
             "https://files.example/private/x",
             "https://files.example:8443/public",
             "https://evil.example/",
-            "https://nobody.example/",
+            "https://incomplete.example/",
             "https://elsewhere.example/",
             "https://me:own@deb.example/debian",
             "deb.example",
         ] {
-            assert_eq!(asked(url), None, "{url}");
+            assert_eq!(with_login(url), None, "{url}");
         }
     }
 
     #[test]
-    fn odd_files_do_no_harm() {
+    fn malformed_files_give_no_login() {
         for text in ["", "machine", "machine x login", "login x", "password", "macdef", "machine x password y", "\0#"] {
             assert!(parse_netrc(text).is_empty() || add_login("https://x/", &parse_netrc(text)).is_none(), "{text}");
         }

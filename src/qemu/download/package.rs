@@ -1,4 +1,4 @@
-//! Downloads members of a pinned package: only the blocks that hold them, from one mirror after the other.
+//! Download of members of a pinned package: only the blocks that contain them, from one mirror after the other.
 
 use std::io;
 
@@ -11,11 +11,11 @@ use crate::qemu::catalog::{BlockPlan, Member};
 use crate::qemu::download::blocks;
 use crate::qemu::download::extract::MemberExtractor;
 
-/// Downloads the plan's members, and gives their bytes to `sink`: all of one member, in order, then
-/// all of the next, in the plan's order.
+/// Downloads the members of a plan, and passes their bytes to `sink`: all bytes of one member, then all of the next, in the
+/// order of the plan.
 ///
-/// A member is good only if this function returns `Ok`, or `progress` said [`Event::Verified`] of it;
-/// what else was given is worthless, and for the caller to forget.
+/// A member is valid only if this function returns `Ok`, or if `progress` received [`DownloadEvent::Verified`] for it. The
+/// caller must discard all other bytes.
 pub fn download_package(
     plan: &BlockPlan<'_>,
     mirrors: &[Mirror],
@@ -24,7 +24,7 @@ pub fn download_package(
     progress: &mut dyn FnMut(DownloadEvent<'_>),
 ) -> Result<DownloadSummary, DownloadError> {
     let package = plan.package();
-    let mut job = PackageTransfer {
+    let mut transfer = PackageTransfer {
         plan,
         client,
         extractor: MemberExtractor::new(plan, sink),
@@ -33,52 +33,52 @@ pub fn download_package(
         moved: 0,
         progress,
     };
-    let mut turns = RetrySchedule::new(mirrors.len(), client.retry_pause());
-    let mut tries = Vec::new();
-    while let Some(turn) = turns.next_attempt() {
-        std::thread::sleep(turn.wait);
-        let Some(mirror) = mirrors.get(turn.mirror) else { continue };
+    let mut schedule = RetrySchedule::new(mirrors.len(), client.retry_pause());
+    let mut attempts = Vec::new();
+    while let Some(attempt) = schedule.next_attempt() {
+        std::thread::sleep(attempt.wait);
+        let Some(mirror) = mirrors.get(attempt.mirror) else { continue };
         let url = mirror.display_url(package);
-        (job.progress)(DownloadEvent::Asking { mirror: turn.mirror, url: &url });
-        match try_mirror(&mut job, &mirror.package_url(package)) {
+        (transfer.progress)(DownloadEvent::Asking { mirror: attempt.mirror, url: &url });
+        match try_mirror(&mut transfer, &mirror.package_url(package)) {
             Ok(()) => {
-                let moved = job.moved;
+                let moved = transfer.moved;
                 return Ok(DownloadSummary { url, moved });
             }
             Err(TransferError::Local(error)) => return Err(error),
             Err(TransferError::Mirror(reason)) => {
-                turns.record_failure(&reason);
+                schedule.record_failure(&reason);
                 let event = DownloadEvent::GaveUp { url: &url, reason: &reason };
-                (job.progress)(event);
-                tries.push(FailedAttempt { url, reason });
+                (transfer.progress)(event);
+                attempts.push(FailedAttempt { url, reason });
             }
         }
     }
-    Err(all_mirrors_failed(package.file_name().to_owned(), true, tries))
+    Err(all_mirrors_failed(package.file_name().to_owned(), true, attempts))
 }
 
-/// What is downloaded, and how far it has come.
+/// State of a download of a package.
 pub(super) struct PackageTransfer<'a> {
     pub(super) plan: &'a BlockPlan<'a>,
     pub(super) client: &'a HttpClient,
     pub(super) extractor: MemberExtractor<'a>,
-    /// The number of the block that is needed next.
+    /// Index of the next needed block.
     pub(super) next: usize,
-    /// Room for a block as it comes.
+    /// Buffer for a compressed block.
     pub(super) block: Vec<u8>,
-    /// How many bytes of bodies came.
+    /// Number of received bytes of HTTP bodies.
     pub(super) moved: u64,
     pub(super) progress: &'a mut dyn FnMut(DownloadEvent<'_>),
 }
 
-/// Asks one mirror for all that is still needed, again if it broke after having moved something.
-fn try_mirror(job: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
+/// Requests all blocks that are still needed from one mirror. Repeats that if the mirror failed after it made progress.
+fn try_mirror(transfer: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
     for _ in 1..TRIES_PER_MIRROR {
-        let before = job.next;
-        match blocks::fetch_blocks(job, url) {
-            Err(TransferError::Mirror(reason)) if job.next > before && reason.is_transient() => {}
+        let before = transfer.next;
+        match blocks::fetch_blocks(transfer, url) {
+            Err(TransferError::Mirror(reason)) if transfer.next > before && reason.is_transient() => {}
             end => return end,
         }
     }
-    blocks::fetch_blocks(job, url)
+    blocks::fetch_blocks(transfer, url)
 }

@@ -1,4 +1,4 @@
-//! Downloads emulators and archives into files that are open, and shows how far it is.
+//! Downloads of emulators into open files, with a progress bar; and the parts that all downloads share.
 
 use crate::qemu::download::confined;
 use std::collections::BTreeMap;
@@ -10,15 +10,15 @@ use crate::host::Host;
 use crate::qemu::catalog::{Member, Package};
 use crate::qemu::download::Network;
 use crate::qemu::download::confined::TransferOptions;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::{DownloadEvent, DownloadSummary};
 use crate::sha256::Sha256;
 use crate::ui::Ui;
 
-/// Downloads these members of a package, by QEMU target, in a process of its own.
+/// Downloads members of a package into `files`, by QEMU target, in a confined worker.
 ///
-/// Nothing of it is to be trusted before its digest was compared: see [`check`].
-/// Returns what the user should know of this kernel, if anything.
+/// The caller must not trust any byte before [`check_member`] has compared the digest. Returns a summary, and a note about
+/// protections that this kernel lacks.
 pub fn download_into_files(
     host: &Host,
     ui: &Ui,
@@ -31,18 +31,18 @@ pub fn download_into_files(
     }
     let targets: Vec<_> = files.keys().copied().collect();
     let plan = package.plan_blocks(&targets)?;
-    let mirrors = mirrors::list_mirrors(host, network.mirror.clone());
+    let mirrors = machine_config::list_mirrors(host, network.mirror.clone());
     let mut write = |member: &Member, bytes: &[u8]| -> io::Result<()> {
         files.get_mut(member.target.as_str()).ok_or(ErrorKind::NotFound)?.write_all(bytes)
     };
-    let (fetched, note) = with_progress_bar(ui, |tell| {
-        confined::download_package(&plan, &mirrors, &transfer_options(), &mut write, tell, &mut interrupt_check(host))
+    let (summary, note) = with_progress_bar(ui, |report| {
+        confined::download_package(&plan, &mirrors, &transfer_options(), &mut write, report, &mut interrupt_check(host))
     })?;
-    ui.print_download_summary(fetched.moved, package.size, &fetched.url);
-    Ok((fetched, note))
+    ui.print_download_summary(summary.moved, package.size, &summary.url);
+    Ok((summary, note))
 }
 
-/// Shows how far it is, where stderr is a terminal.
+/// Shows the progress of `work`, if stderr is a terminal.
 pub(crate) fn with_progress_bar<T>(
     ui: &Ui,
     work: impl FnOnce(&mut dyn FnMut(DownloadEvent<'_>)) -> Result<T>,
@@ -58,22 +58,23 @@ pub(crate) fn with_progress_bar<T>(
     done
 }
 
-/// A signal ends it.
+/// Returns a check that fails once a signal is pending.
 pub(crate) fn interrupt_check(host: &Host) -> impl FnMut() -> Result<()> {
     || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
+/// Returns the default options, with the certificates of this machine's Nix.
 pub(crate) fn transfer_options() -> TransferOptions {
-    TransferOptions { extra_roots: mirrors::extra_roots(), ..TransferOptions::default() }
+    TransferOptions { extra_roots: machine_config::extra_roots(), ..TransferOptions::default() }
 }
 
-/// Reads a downloaded file whole, and compares it with its digest.
+/// Reads a whole downloaded file, and compares it with its digest.
 pub fn check_member(file: &mut File, member: &Member) -> Result<()> {
     let read = file.rewind().and_then(|()| Sha256::of_reader(file));
     let (binary, path) = (format!("qemu-{}", member.target), "the download".into());
     match read {
         Ok(sha256) if sha256 == member.sha256 => Ok(()),
-        Ok(_) => Err(Error::Unfit { path, binary, why: "its bytes changed on the way".into() }),
+        Ok(_) => Err(Error::Unfit { path, binary, why: "its bytes changed after the download".into() }),
         Err(e) => Err(Error::Unfit { path, binary, why: e.to_string() }),
     }
 }

@@ -1,79 +1,80 @@
-//! The messages between this program and its worker that downloads. Pure.
+//! Messages between this program and its download worker. Pure.
 //!
-//! The worker is given one [`Job`], as JSON, and then its standard input ends. After the handshake
-//! ([`crate::sandbox::session`]) it answers with frames of [`Word`]s and bytes.
+//! The worker reads one [`DownloadRequest`], as JSON, and then its standard input ends. After the handshake
+//! ([`crate::sandbox::session`]) it answers with frames of [`DownloadMessage`]s and bytes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::qemu::download::{ClientOptions, FileDownload, FileUrl, Mirror, MirrorFailure};
 use crate::sha256::Sha256;
 
-/// What the child is to do.
+/// Job of the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DownloadRequest {
-    /// Whose child it is.
+    /// Process ID of the parent.
     pub parent: u32,
-    /// What is to be downloaded.
+    /// Package or file to download.
     pub what: DownloadTask,
-    /// How.
+    /// Time limits and proxies.
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
     pub extra_roots: String,
 }
 
-/// What is to be downloaded.
+/// Package or file to download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum DownloadTask {
     /// Members of a package of the embedded catalogue.
     Members {
-        /// the digest of the package
+        /// digest of the package
         package: Sha256,
-        /// which of its members
+        /// QEMU's names of the members
         targets: Vec<String>,
-        /// who is asked for them
+        /// mirrors, in the order in which they are tried
         mirrors: Vec<Mirror>,
     },
-    /// A file, whole.
+    /// A whole file.
     File {
-        /// which
+        /// properties of the file
         wanted: FileDownload,
-        /// who is asked for it
+        /// URLs of the file, in the order in which they are tried
         urls: Vec<FileUrl>,
     },
 }
 
-/// What the child says. The order is fixed: for each mirror, [`Word::Asking`], then bytes, of a package each member's
-/// followed by [`Word::Verified`]; and one of the last four. Which member is meant is never said: both sides count.
+/// Message of the worker. The order is fixed. For each mirror the worker sends [`DownloadMessage::Asking`] and then bytes. In
+/// a package, the bytes of each member are followed by [`DownloadMessage::Verified`]. The last message is one of the last
+/// four. No message names a member, because both sides count them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum DownloadMessage {
-    /// A mirror is asked.
+    /// A request is sent to a mirror.
     Asking {
-        /// Its number in the list that the worker was given.
+        /// Index of the mirror in the list of the job.
         mirror: usize,
     },
-    /// Bytes came from it.
+    /// Bytes were received from the current mirror.
     Moved {
-        /// How many there are now.
+        /// Number of bytes so far.
         bytes: u64,
-        /// How many there will be.
+        /// Expected number of bytes.
         of: u64,
     },
-    /// It gave nothing, or not all.
+    /// The current mirror failed before it provided all bytes.
     GaveUp(MirrorFailure),
-    /// The member is complete and has its digest, as the child sees it.
+    /// The current member is complete, and the worker has verified its digest.
     Verified,
-    /// All members are.
+    /// The whole download is complete.
     Fetched {
-        /// How many bytes came, from all mirrors together.
+        /// Number of received bytes of HTTP bodies, over all mirrors.
         moved: u64,
     },
-    /// All mirrors gave up.
+    /// All mirrors failed.
     Failed,
     /// The HTTP client could not be set up.
     NoClient(String),
-    /// The pinned bytes are not what the catalogue says they are.
+    /// The content of the pinned bytes differs from the catalogue.
     Inconsistent(String),
 }

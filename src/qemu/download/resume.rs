@@ -1,7 +1,7 @@
-//! Downloads one whole file, and goes on where an earlier run was cut short.
+//! Download of one whole file that continues where an earlier run was interrupted.
 //!
-//! With a digest, what there is of it is kept in the cache until it is complete ([`crate::qemu::download::cache`]). Without one, or where
-//! nothing can be kept, it is in memory.
+//! If the file has a digest, its bytes are kept in the cache until it is complete ([`crate::qemu::download::cache`]). Without a
+//! digest, or without a writable cache, they are kept in memory.
 
 use crate::qemu::download::confined;
 use std::fs::File;
@@ -12,93 +12,93 @@ use crate::host::{self, Host};
 use crate::qemu::download;
 use crate::qemu::download::Network;
 use crate::qemu::download::cache::{DownloadCache, PartialDownload};
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::progress::{interrupt_check, transfer_options, with_progress_bar};
 use crate::qemu::download::{DownloadError, DownloadSummary, FileChunk, FileUrl};
 use crate::sha256::Sha256;
 use crate::ui::Ui;
 
-/// A file that is wanted.
+/// Request for a file.
 #[derive(Debug, Clone, Copy)]
 pub struct FileRequest<'a> {
-    /// Its name, for people.
+    /// Name of the file, for people.
     pub name: &'a str,
-    /// Who may have it, in this order.
+    /// URLs of the file, in the order in which they are tried.
     pub urls: &'a [FileUrl],
-    /// Whether it is Debian's, which has more mirrors.
+    /// Whether the file is Debian's, which has more mirrors.
     pub mirrored: bool,
-    /// How many bytes it has, where that is known.
+    /// Size in bytes, if known.
     pub size: Option<u64>,
-    /// How many bytes it has at most.
+    /// Largest accepted size in bytes.
     pub max_size: u64,
-    /// Its digest, where that is known.
+    /// Digest, if known.
     pub sha256: Option<Sha256>,
-    /// Whether it is kept for the next time.
+    /// Whether the complete file stays in the cache.
     pub keep: bool,
 }
 
 /// A file that was downloaded.
 #[derive(Debug)]
 pub struct DownloadedFile {
-    /// It is open at its beginning, and nobody else can change it. If it had to have a digest, it has.
+    /// Open file, positioned at its start. Other users cannot change it, and the requested digest is verified.
     pub file: File,
-    /// Who gave it, for people.
+    /// URL that provided the file, for people.
     pub url: String,
-    /// What the user should know of this kernel.
+    /// Note about protections that this kernel lacks.
     pub note: Option<String>,
 }
 
-/// Downloads it.
-pub fn download_file(host: &Host, ui: &Ui, network: &Network, wanted: &FileRequest<'_>) -> Result<DownloadedFile> {
+/// Downloads a file. Continues a partial download of an earlier run.
+pub fn download_file(host: &Host, ui: &Ui, network: &Network, request: &FileRequest<'_>) -> Result<DownloadedFile> {
     if network.offline {
-        return Err(Error::Offline { what: wanted.name.to_owned() });
+        return Err(Error::Offline { what: request.name.to_owned() });
     }
     host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
     let cached =
-        wanted.sha256.and_then(|sha256| Some((sha256, DownloadCache::for_user(host)?.open_partial(host, sha256)?)));
+        request.sha256.and_then(|sha256| Some((sha256, DownloadCache::for_user(host)?.open_partial(host, sha256)?)));
     match cached {
-        Some((sha256, partial)) => match resume_download(host, ui, wanted, sha256, partial) {
-            // The cache helps where it can, and is in nobody's way where it cannot.
-            Err(error) if is_unwritten(&error) => download_to_memory(host, ui, wanted),
+        Some((sha256, partial)) => match resume_download(host, ui, request, sha256, partial) {
+            // A cache that cannot be written must not prevent a download.
+            Err(error) if is_unwritten(&error) => download_to_memory(host, ui, request),
             done => done,
         },
-        None => download_to_memory(host, ui, wanted),
+        None => download_to_memory(host, ui, request),
     }
 }
 
-fn download_to_memory(host: &Host, ui: &Ui, wanted: &FileRequest<'_>) -> Result<DownloadedFile> {
-    let mut file = host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", wanted.name.as_ref(), e))?;
-    let (fetched, note) = request_rest(host, ui, wanted, &mut file, 0)?;
-    if let Some(sha256) = wanted.sha256 {
-        check_digest(&mut file, wanted, sha256)?;
+fn download_to_memory(host: &Host, ui: &Ui, request: &FileRequest<'_>) -> Result<DownloadedFile> {
+    let mut file = host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", request.name.as_ref(), e))?;
+    let (summary, note) = request_rest(host, ui, request, &mut file, 0)?;
+    if let Some(sha256) = request.sha256 {
+        check_digest(&mut file, request, sha256)?;
     }
-    Ok(DownloadedFile { file: rewind(file, wanted)?, url: fetched.url, note })
+    Ok(DownloadedFile { file: rewind(file, request)?, url: summary.url, note })
 }
 
 fn resume_download(
     host: &Host,
     ui: &Ui,
-    wanted: &FileRequest<'_>,
+    request: &FileRequest<'_>,
     sha256: Sha256,
     mut partial: PartialDownload,
 ) -> Result<DownloadedFile> {
-    let there = file_length(&partial.file, wanted)?;
-    let attempt = match request_rest(host, ui, wanted, &mut partial.file, there) {
-        Ok(done) => check_digest(&mut partial.file, wanted, sha256).map(|()| done),
+    let offset = file_length(&partial.file, request)?;
+    let attempt = match request_rest(host, ui, request, &mut partial.file, offset) {
+        Ok(done) => check_digest(&mut partial.file, request, sha256).map(|()| done),
         failed => failed,
     };
     let attempt = match attempt {
-        // What an earlier run left may be what is wrong: all of it once more.
-        Err(Error::Digest { .. }) if there > 0 => {
-            let retry = request_rest(host, ui, wanted, &mut partial.file, 0);
-            retry.and_then(|done| check_digest(&mut partial.file, wanted, sha256).map(|()| done))
+        // The bytes of an earlier run may be wrong, so the whole file is downloaded again.
+        Err(Error::Digest { .. }) if offset > 0 => {
+            let retry = request_rest(host, ui, request, &mut partial.file, 0);
+            retry.and_then(|done| check_digest(&mut partial.file, request, sha256).map(|()| done))
         }
         attempt => attempt,
     };
     match attempt {
-        Ok((fetched, note)) => {
-            let file = if wanted.keep { partial.file } else { partial.finish(host, sha256)? };
-            Ok(DownloadedFile { file: rewind(file, wanted)?, url: fetched.url, note })
+        Ok((summary, note)) => {
+            let file = if request.keep { partial.file } else { partial.finish(host, sha256)? };
+            Ok(DownloadedFile { file: rewind(file, request)?, url: summary.url, note })
         }
         Err(error) if matches!(error, Error::Digest { .. }) || is_unwritten(&error) => {
             partial.finish(host, sha256)?;
@@ -106,47 +106,49 @@ fn resume_download(
         }
         Err(error) => {
             if partial.keep_for_later(host, sha256)? {
-                ui.print_note("what there is of it is kept, and a next run goes on there (binfmt-nix cache shows it)");
+                ui.print_note(
+                    "the partial download is kept, and the next run continues it (binfmt-nix cache lists it)",
+                );
             }
             Err(error)
         }
     }
 }
 
-/// Whether what came could not be written.
+/// Whether the received bytes could not be written.
 fn is_unwritten(error: &Error) -> bool {
     matches!(error.as_failure(), Some(DownloadError::Write { .. }))
 }
 
-/// Asks for the bytes after the first `there` ones.
+/// Requests the bytes after the first `offset` ones.
 fn request_rest(
     host: &Host,
     ui: &Ui,
-    wanted: &FileRequest<'_>,
+    request: &FileRequest<'_>,
     file: &mut File,
-    there: u64,
+    offset: u64,
 ) -> Result<(DownloadSummary, Option<String>)> {
-    let io = |e| Error::io("write", wanted.name.as_ref(), e);
-    // More than there can be is of something else.
-    let there = if there > wanted.size.unwrap_or(wanted.max_size) { 0 } else { there };
-    file.set_len(there).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io)?;
-    if there > 0 && wanted.size == Some(there) {
+    let io = |e| Error::io("write", request.name.as_ref(), e);
+    // A longer file cannot be a chunk of the requested one.
+    let offset = if offset > request.size.unwrap_or(request.max_size) { 0 } else { offset };
+    file.set_len(offset).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io)?;
+    if offset > 0 && request.size == Some(offset) {
         return Ok((
-            DownloadSummary { url: wanted.urls.first().map(ToString::to_string).unwrap_or_default(), moved: 0 },
+            DownloadSummary { url: request.urls.first().map(ToString::to_string).unwrap_or_default(), moved: 0 },
             None,
         ));
     }
     let file_download = download::FileDownload {
-        name: wanted.name.to_owned(),
-        size: wanted.size,
-        most: wanted.max_size,
-        sha256: wanted.sha256,
-        mirrored: wanted.mirrored,
-        there,
+        name: request.name.to_owned(),
+        size: request.size,
+        most: request.max_size,
+        sha256: request.sha256,
+        mirrored: request.mirrored,
+        there: offset,
     };
-    let urls = mirrors::add_logins(host, wanted.urls);
-    let mut write = |part: FileChunk<'_>| -> io::Result<()> {
-        match part {
+    let urls = machine_config::add_logins(host, request.urls);
+    let mut write = |chunk: FileChunk<'_>| -> io::Result<()> {
+        match chunk {
             FileChunk::Bytes(bytes) => file.write_all(bytes),
             FileChunk::Restart => {
                 file.set_len(0)?;
@@ -154,33 +156,33 @@ fn request_rest(
             }
         }
     };
-    let done = with_progress_bar(ui, |tell| {
+    let done = with_progress_bar(ui, |report| {
         confined::download_file(
             &file_download,
             &urls,
             &transfer_options(),
             &mut write,
-            tell,
+            report,
             &mut interrupt_check(host),
         )
     })?;
-    ui.print_download_summary(done.0.moved, there.saturating_add(done.0.moved), &done.0.url);
+    ui.print_download_summary(done.0.moved, offset.saturating_add(done.0.moved), &done.0.url);
     Ok(done)
 }
 
-fn check_digest(file: &mut File, wanted: &FileRequest<'_>, sha256: Sha256) -> Result<()> {
+fn check_digest(file: &mut File, request: &FileRequest<'_>, sha256: Sha256) -> Result<()> {
     let is = file.rewind().and_then(|()| Sha256::of_reader(file));
-    match is.map_err(|e| Error::io("read", wanted.name.as_ref(), e))? {
+    match is.map_err(|e| Error::io("read", request.name.as_ref(), e))? {
         is if is == sha256 => Ok(()),
-        is => Err(Error::Digest { what: wanted.name.to_owned(), actual: is, expected: sha256 }),
+        is => Err(Error::Digest { what: request.name.to_owned(), actual: is, expected: sha256 }),
     }
 }
 
-fn file_length(file: &File, wanted: &FileRequest<'_>) -> Result<u64> {
-    file.metadata().map(|meta| meta.len()).map_err(|e| Error::io("look at", wanted.name.as_ref(), e))
+fn file_length(file: &File, request: &FileRequest<'_>) -> Result<u64> {
+    file.metadata().map(|meta| meta.len()).map_err(|e| Error::io("look at", request.name.as_ref(), e))
 }
 
-fn rewind(mut file: File, wanted: &FileRequest<'_>) -> Result<File> {
-    file.rewind().map_err(|e| Error::io("read", wanted.name.as_ref(), e))?;
+fn rewind(mut file: File, request: &FileRequest<'_>) -> Result<File> {
+    file.rewind().map_err(|e| Error::io("read", request.name.as_ref(), e))?;
     Ok(file)
 }

@@ -1,49 +1,49 @@
-//! What the parent makes of the words of a child that downloads one file.
+//! Parent side of a download of one file: validates every message of the worker.
 
 use std::io;
 
+use crate::qemu::download::attempts::{AttemptTracker, protocol_error};
 use crate::qemu::download::protocol::DownloadMessage;
-use crate::qemu::download::supervise::{AttemptTracker, protocol_error};
 use crate::qemu::download::supervise_package::DownloadWorkerError;
 use crate::qemu::download::{DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl};
 use crate::sandbox::frame::{Frame, MissingProtection};
 use crate::sandbox::session::Inbox;
 use crate::sanitize::to_one_line;
 
-/// Follows the download of one file.
+/// Supervisor of a download of one file.
 #[derive(Debug)]
 pub struct FileSupervisor<'a> {
     request: &'a FileDownload,
     inbox: Inbox,
     attempts: AttemptTracker,
-    /// How many of its bytes there are.
+    /// Number of bytes so far.
     at: u64,
 }
 
 impl<'a> FileSupervisor<'a> {
-    /// Nothing was said yet.
+    /// Creates a supervisor for a worker that has sent no message yet.
     pub fn new(wanted: &'a FileDownload, urls: &[FileUrl]) -> Self {
-        let course = AttemptTracker::new(urls.iter().map(ToString::to_string).collect());
-        Self { request: wanted, inbox: Inbox::default(), attempts: course, at: wanted.there }
+        let attempts = AttemptTracker::new(urls.iter().map(ToString::to_string).collect());
+        Self { request: wanted, inbox: Inbox::default(), attempts, at: wanted.there }
     }
 
-    /// What this kernel could not take from the child.
+    /// Returns the protections of the worker that this kernel lacks.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
     }
 
-    /// Takes what came, and gives the file to `sink`, never more than it may have. Done when it returns what was fetched:
-    /// as many bytes as it should have, whichever they are.
+    /// Handles output of the worker, and passes the bytes of the file to `sink`, never more than the file may have. Returns a
+    /// summary once the download is complete. The file then has the expected size; its bytes are not verified.
     pub fn handle_input(
         &mut self,
         mut input: &[u8],
         sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
-        tell: &mut dyn FnMut(DownloadEvent<'_>),
+        report: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        while let Some(piece) = self.inbox.next_frame(&mut input)? {
-            let done = match piece {
+        while let Some(frame) = self.inbox.next_frame(&mut input)? {
+            let done = match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
-                Frame::Message(word) => self.handle_message(word, sink, tell)?,
+                Frame::Message(message) => self.handle_message(message, sink, report)?,
             };
             if done.is_some() {
                 return Ok(done);
@@ -69,29 +69,29 @@ impl<'a> FileSupervisor<'a> {
 
     fn write_chunk(
         &self,
-        part: FileChunk<'_>,
+        chunk: FileChunk<'_>,
         sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
     ) -> Result<(), DownloadWorkerError> {
-        sink(part).map_err(|source| {
+        sink(chunk).map_err(|source| {
             DownloadWorkerError::Failed(DownloadError::Write { what: self.request.name.clone(), source })
         })
     }
 
     fn handle_message(
         &mut self,
-        word: DownloadMessage,
+        message: DownloadMessage,
         sink: &mut dyn FnMut(FileChunk<'_>) -> io::Result<()>,
-        tell: &mut dyn FnMut(DownloadEvent<'_>),
+        report: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        match word {
-            DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, tell)?,
+        match message {
+            DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, report)?,
             DownloadMessage::Moved { bytes, of } => {
                 self.attempts.current_mirror()?;
-                tell(DownloadEvent::Moved { bytes, of });
+                report(DownloadEvent::Moved { bytes, of });
             }
             DownloadMessage::GaveUp(reason) => {
                 let restarts = self.request.restarts_after(&reason) && self.at > 0;
-                self.attempts.record_failure(reason, tell)?;
+                self.attempts.record_failure(reason, report)?;
                 if restarts {
                     self.at = 0;
                     self.write_chunk(FileChunk::Restart, sink)?;
@@ -100,7 +100,7 @@ impl<'a> FileSupervisor<'a> {
             DownloadMessage::Fetched { moved } => {
                 let url = self.attempts.current_mirror()?;
                 if self.request.size.is_some_and(|size| size != self.at) {
-                    return Err(protocol_error("that all is fetched, which it is not"));
+                    return Err(protocol_error("the end of the download before the end of the file"));
                 }
                 return Ok(Some(DownloadSummary { url, moved }));
             }
@@ -111,7 +111,7 @@ impl<'a> FileSupervisor<'a> {
                 return Err(DownloadWorkerError::Failed(DownloadError::Client(to_one_line(&why))));
             }
             DownloadMessage::Verified | DownloadMessage::Inconsistent(_) => {
-                return Err(protocol_error("something of a package, and a file is asked for"));
+                return Err(protocol_error("a message about a package during the download of a file"));
             }
         }
         Ok(None)

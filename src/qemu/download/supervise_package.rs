@@ -1,69 +1,69 @@
-//! What the parent makes of the child's words. It believes none of them: each has its turn, its size
-//! and its end, and all text that people see is the parent's own or made printable.
+//! Parent side of a download of a package: validates the order and the size of everything that the worker sends. Texts for
+//! people come from the parent, or are made printable.
 //!
-//! Knows no process: [`Receiver`] is given bytes, wherever they come from.
+//! [`PackageSupervisor`] depends on no process: it handles bytes from any origin.
 
 use std::io;
 
 use crate::qemu::catalog::{BlockPlan, Member};
+use crate::qemu::download::attempts::{AttemptTracker, protocol_error};
 use crate::qemu::download::protocol::DownloadMessage;
-use crate::qemu::download::supervise::{AttemptTracker, protocol_error};
 use crate::qemu::download::{DownloadError, DownloadEvent, DownloadSummary, Mirror};
 use crate::sandbox::frame::{Frame, MissingProtection, ProtocolError};
 use crate::sandbox::session::Inbox;
 use crate::sanitize::to_one_line;
 
-/// Follows one download.
+/// Supervisor of a download of a package.
 #[derive(Debug)]
 pub struct PackageSupervisor<'a> {
     plan: &'a BlockPlan<'a>,
     inbox: Inbox,
     attempts: AttemptTracker,
-    /// How many members are complete.
+    /// Number of complete members.
     complete: usize,
-    /// How many bytes of the next one there are.
+    /// Number of received bytes of the current member.
     delivered: u64,
 }
 
-/// Why nothing more is read.
+/// Why a worker is not supervised any further.
 #[derive(Debug)]
 pub enum DownloadWorkerError {
-    /// The child breaks the rules.
+    /// The worker broke the protocol.
     Protocol(ProtocolError),
-    /// The download failed, as downloads do.
+    /// The download failed.
     Failed(DownloadError),
 }
 
 impl From<ProtocolError> for DownloadWorkerError {
-    fn from(garbled: ProtocolError) -> Self {
-        Self::Protocol(garbled)
+    fn from(violation: ProtocolError) -> Self {
+        Self::Protocol(violation)
     }
 }
 
 impl<'a> PackageSupervisor<'a> {
-    /// Nothing was said yet.
+    /// Creates a supervisor for a worker that has sent no message yet.
     pub fn new(plan: &'a BlockPlan<'a>, mirrors: &'a [Mirror]) -> Self {
         let shown = mirrors.iter().map(|mirror| mirror.display_url(plan.package())).collect();
         Self { plan, inbox: Inbox::default(), attempts: AttemptTracker::new(shown), complete: 0, delivered: 0 }
     }
 
-    /// What this kernel could not take from the child.
+    /// Returns the protections of the worker that this kernel lacks.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
     }
 
-    /// Takes what came, and gives members' bytes to `sink`, never more of one than it is long. Done when
-    /// it returns what was fetched.
+    /// Handles output of the worker, and passes the bytes of members to `sink`, never more than a member has. Returns a
+    /// summary once the download is complete.
     pub fn handle_input(
         &mut self,
         mut input: &[u8],
         sink: &mut dyn FnMut(&Member, &[u8]) -> io::Result<()>,
-        tell: &mut dyn FnMut(DownloadEvent<'_>),
+        report: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        while let Some(piece) = self.inbox.next_frame(&mut input)? {
-            let done = match piece {
+        while let Some(frame) = self.inbox.next_frame(&mut input)? {
+            let done = match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink).map(|()| None)?,
-                Frame::Message(word) => self.handle_message(word, tell)?,
+                Frame::Message(message) => self.handle_message(message, report)?,
             };
             if done.is_some() {
                 return Ok(done);
@@ -79,30 +79,30 @@ impl<'a> PackageSupervisor<'a> {
     ) -> Result<(), DownloadWorkerError> {
         self.attempts.current_mirror()?;
         let member = self.next_member()?;
-        let given = self.delivered.saturating_add(bytes.len() as u64);
-        if given > member.size {
+        let delivered = self.delivered.saturating_add(bytes.len() as u64);
+        if delivered > member.size {
             return Err(protocol_error(&format!("more bytes of qemu-{} than it has", member.target)));
         }
         sink(member, bytes).map_err(|source| {
             DownloadWorkerError::Failed(DownloadError::Write { what: format!("qemu-{}", member.target), source })
         })?;
-        self.delivered = given;
+        self.delivered = delivered;
         Ok(())
     }
 
     fn handle_message(
         &mut self,
-        word: DownloadMessage,
-        tell: &mut dyn FnMut(DownloadEvent<'_>),
+        message: DownloadMessage,
+        report: &mut dyn FnMut(DownloadEvent<'_>),
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
-        match word {
-            DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, tell)?,
+        match message {
+            DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, report)?,
             DownloadMessage::Moved { bytes, of } => {
                 self.attempts.current_mirror()?;
-                tell(DownloadEvent::Moved { bytes, of });
+                report(DownloadEvent::Moved { bytes, of });
             }
-            DownloadMessage::GaveUp(reason) => self.attempts.record_failure(reason, tell)?,
-            DownloadMessage::Verified => self.finish_member(tell)?,
+            DownloadMessage::GaveUp(reason) => self.attempts.record_failure(reason, report)?,
+            DownloadMessage::Verified => self.finish_member(report)?,
             DownloadMessage::Fetched { moved } => return self.finish_download(moved).map(Some),
             DownloadMessage::Failed => {
                 return Err(self.attempts.all_failed(self.plan.package().file_name().to_owned(), true));
@@ -119,13 +119,13 @@ impl<'a> PackageSupervisor<'a> {
         Ok(None)
     }
 
-    fn finish_member(&mut self, tell: &mut dyn FnMut(DownloadEvent<'_>)) -> Result<(), DownloadWorkerError> {
+    fn finish_member(&mut self, report: &mut dyn FnMut(DownloadEvent<'_>)) -> Result<(), DownloadWorkerError> {
         self.attempts.current_mirror()?;
         let member = self.next_member()?;
         if self.delivered != member.size {
-            return Err(protocol_error(&format!("that qemu-{} is complete, which it is not", member.target)));
+            return Err(protocol_error(&format!("the end of qemu-{} before its last byte", member.target)));
         }
-        tell(DownloadEvent::Verified { member });
+        report(DownloadEvent::Verified { member });
         self.complete = self.complete.saturating_add(1);
         self.delivered = 0;
         Ok(())
@@ -134,14 +134,14 @@ impl<'a> PackageSupervisor<'a> {
     fn finish_download(&self, moved: u64) -> Result<DownloadSummary, DownloadWorkerError> {
         let url = self.attempts.current_mirror()?;
         if self.complete < self.plan.members().len() {
-            return Err(protocol_error("that all is fetched, which it is not"));
+            return Err(protocol_error("the end of the download before the last member"));
         }
         Ok(DownloadSummary { url, moved })
     }
 
-    /// The member whose bytes come next.
+    /// Returns the member whose bytes are expected.
     fn next_member(&self) -> Result<&'a Member, DownloadWorkerError> {
         let next = self.plan.members().get(self.complete).copied();
-        next.ok_or_else(|| protocol_error("more members than were asked for"))
+        next.ok_or_else(|| protocol_error("more members than were requested"))
     }
 }

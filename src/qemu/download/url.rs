@@ -1,4 +1,4 @@
-//! URLs of single files. Pure.
+//! URLs of single files, and their form for people. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,18 +9,18 @@ use super::mirror::write_without_password;
 
 /// An `http` or `https` URL of a file, without a fragment.
 ///
-/// Written as JSON it is whole; shown to people it has neither password nor query, which may be one as well.
+/// The JSON form is complete. The form for people has neither the password nor the query, which may contain a secret too.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct FileUrl(pub(super) String);
 
-/// The text is no URL of a file.
+/// A text that is not the URL of a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the URL of a file: it must begin with https:// or http://, and name one")]
 pub struct InvalidFileUrl;
 
 impl FileUrl {
-    /// The server's name, and its port if one is named.
+    /// Returns the name of the server, with the port if the URL has one.
     pub fn authority(&self) -> &str {
         let (_, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
         let authority = rest.split('/').next().unwrap_or_default();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_file_on_the_web_is_refused() {
+    fn rejects_texts_that_are_not_file_urls() {
         for text in [
             "",
             "x.tar",

@@ -1,6 +1,6 @@
-//! The worker that downloads: gives up its rights, reads its job, downloads, and reports what comes of it.
+//! Download worker: gives up its rights, reads its job, downloads, and reports the result.
 //!
-//! Certificates are read while there are rights; the HTTP client, which has threads, is made when they are gone (see
+//! It reads certificates while it still has rights. It creates the HTTP client, which has threads, after it gave them up (see
 //! [`crate::sandbox::session`]).
 
 use std::cell::RefCell;
@@ -17,28 +17,29 @@ use crate::sandbox::session;
 use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, worker_error};
 use crate::sanitize::to_one_line;
 
-/// Does the job that is on standard input.
+/// Runs the job on standard input.
 pub fn run_worker() -> Result<ExitCode> {
     let (confined, roots) = session::start_confined(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: DownloadRequest = session::read_job()?;
-    let voice = RefCell::new(MessageWriter { out: confined.report_ready(job.parent)?, last_message: None });
-    let last = final_message(run_download(&job, roots, &voice)?);
-    voice.borrow_mut().out.send(&last).map_err(worker_error("write for"))?;
+    let writer = RefCell::new(MessageWriter { out: confined.report_ready(job.parent)?, last_message: None });
+    let last = final_message(run_download(&job, roots, &writer)?);
+    writer.borrow_mut().out.send(&last).map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
-/// The outer error is one that the parent cannot be told, or knows better.
+/// Downloads the package or the file of the job. The outer error is one that cannot be reported to the parent, or that the
+/// parent already knows.
 fn run_download(
     job: &DownloadRequest,
     roots: RootCertificates,
-    voice: &RefCell<MessageWriter>,
+    writer: &RefCell<MessageWriter>,
 ) -> Result<std::result::Result<DownloadSummary, DownloadError>> {
     let client = match HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes())) {
         Ok(client) => client,
         Err(error) => return Ok(Err(error)),
     };
-    let mut tell = |event: DownloadEvent<'_>| voice.borrow_mut().write_event(event);
-    let fetched = match &job.what {
+    let mut report = |event: DownloadEvent<'_>| writer.borrow_mut().write_event(event);
+    let result = match &job.what {
         DownloadTask::Members { package: digest, targets, mirrors } => {
             let catalog = Catalog::embedded()?;
             let package = catalog.packages.iter().find(|package| package.sha256 == *digest);
@@ -49,39 +50,39 @@ fn run_download(
                 &plan,
                 mirrors,
                 &client,
-                &mut |_, bytes| voice.borrow_mut().write_bytes(bytes),
-                &mut tell,
+                &mut |_, bytes| writer.borrow_mut().write_bytes(bytes),
+                &mut report,
             )
         }
         DownloadTask::File { wanted, urls } => {
-            let mut give = |part: FileChunk<'_>| match part {
-                FileChunk::Bytes(bytes) => voice.borrow_mut().write_bytes(bytes),
-                // The parent knows when.
+            let mut send = |chunk: FileChunk<'_>| match chunk {
+                FileChunk::Bytes(bytes) => writer.borrow_mut().write_bytes(bytes),
+                // The parent detects a restart itself.
                 FileChunk::Restart => Ok(()),
             };
-            download::download_file(wanted, urls, &client, &mut give, &mut tell)
+            download::download_file(wanted, urls, &client, &mut send, &mut report)
         }
     };
-    match fetched {
-        // Nobody listens any more.
+    match result {
+        // The parent has stopped reading.
         Err(error @ DownloadError::Write { .. }) => Err(error.into()),
-        fetched => Ok(fetched),
+        result => Ok(result),
     }
 }
 
-fn final_message(fetched: std::result::Result<DownloadSummary, DownloadError>) -> DownloadMessage {
-    match fetched {
-        Ok(fetched) => DownloadMessage::Fetched { moved: fetched.moved },
+fn final_message(result: std::result::Result<DownloadSummary, DownloadError>) -> DownloadMessage {
+    match result {
+        Ok(result) => DownloadMessage::Fetched { moved: result.moved },
         Err(DownloadError::Client(why)) => DownloadMessage::NoClient(why),
         Err(DownloadError::Inconsistent { why, .. }) => DownloadMessage::Inconsistent(to_one_line(&why)),
         Err(_) => DownloadMessage::Failed,
     }
 }
 
-/// For the parent's ears.
+/// Writer of messages to the parent.
 struct MessageWriter {
     out: Channel,
-    /// When it was told how far it is.
+    /// Time of the last message about the progress.
     last_message: Option<Instant>,
 }
 
@@ -90,23 +91,23 @@ impl MessageWriter {
         self.out.queue_bytes(bytes)
     }
 
-    /// A parent that is gone is noticed when bytes are given.
+    /// Sends an event. A failure is ignored, because the next write of bytes detects a parent that has exited.
     fn write_event(&mut self, event: DownloadEvent<'_>) {
-        let word = match event {
+        let message = match event {
             DownloadEvent::Asking { mirror, .. } => DownloadMessage::Asking { mirror },
             DownloadEvent::Moved { bytes, of } if self.is_due(bytes == of) => DownloadMessage::Moved { bytes, of },
             DownloadEvent::Moved { .. } => return,
             DownloadEvent::GaveUp { reason, .. } => DownloadMessage::GaveUp(reason.clone()),
             DownloadEvent::Verified { .. } => DownloadMessage::Verified,
         };
-        drop(self.out.send(&word));
+        drop(self.out.send(&message));
     }
 
     fn is_due(&mut self, last: bool) -> bool {
-        let news = last || self.last_message.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL);
-        if news {
+        let is_due = last || self.last_message.is_none_or(|time| time.elapsed() >= PROGRESS_INTERVAL);
+        if is_due {
             self.last_message = Some(Instant::now());
         }
-        news
+        is_due
     }
 }

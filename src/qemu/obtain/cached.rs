@@ -1,4 +1,4 @@
-//! Emulators in the user's cache: finds them, and puts downloads there.
+//! Emulators in the user's cache: finds them, and stores downloads.
 
 use std::fs::File;
 use std::io::Seek as _;
@@ -20,24 +20,24 @@ use crate::qemu::download::cache;
 use crate::qemu::download::cache::DownloadCache;
 use crate::sha256::Sha256;
 
-/// How long another download into the same cache is waited for.
+/// Longest wait for another download into the same cache.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An emulator in the cache.
 #[derive(Debug)]
 pub struct CachedEmulator {
-    /// Its path.
+    /// Path of the emulator.
     pub path: PathBuf,
-    /// Its release.
+    /// Release of QEMU.
     pub version: QemuVersion,
-    /// What it was downloaded from, for people.
+    /// Package or archive that the emulator was downloaded from, for people.
     pub origin: String,
-    /// The open file, verified; only where its user is not the one that the cache belongs to.
+    /// Open file with a verified digest; absent if only the owner of the cache will use the emulator.
     pub validated: Option<ValidatedBinary>,
 }
 
 impl ResolvedSource {
-    /// The emulator of a system, if the cache has one that this source may use.
+    /// Finds the emulator of a system, if the cache has one that this source may use.
     pub(super) fn find_cached(&self, host: &Host, arch: &'static Arch) -> Result<Option<CachedEmulator>> {
         let Some(cache) = &self.cache else { return Ok(None) };
         if let Some((sha256, name)) = &self.archive {
@@ -59,8 +59,8 @@ impl ResolvedSource {
             .find_map(|archive| self.find_cached_from_archive(host, cache, arch, archive.sha256, &archive.url)))
     }
 
-    /// The emulator that the catalogue pins. Nobody but the caller and root can write to the cache, so the caller's own
-    /// emulators are not hashed again.
+    /// Finds the emulator that the catalogue pins. Only the caller and root can write to the cache, so an emulator that only
+    /// the caller will use is not hashed again.
     fn find_cached_member(&self, host: &Host, cache: &DownloadCache, pin: PinnedMember) -> Option<CachedEmulator> {
         let path = cache.emulator_path(pin.member.sha256, &pin.member.target);
         let mut file = host.open_trusted(&path).ok()?;
@@ -75,7 +75,7 @@ impl ResolvedSource {
         Some(CachedEmulator { path, version: pin.version, origin: pin.describe_origin(), validated: fit })
     }
 
-    /// The emulator that came from an archive with this digest.
+    /// Finds the emulator that came from an archive with this digest.
     fn find_cached_from_archive(
         &self,
         host: &Host,
@@ -98,7 +98,7 @@ impl ResolvedSource {
         })
     }
 
-    /// Downloads emulators into the cache, and returns their files. The cache is locked.
+    /// Downloads emulators into the cache, and returns their files. The caller holds the lock of the cache.
     pub(super) fn download_into_cache(
         &self,
         context: ObtainContext<'_>,
@@ -107,7 +107,7 @@ impl ResolvedSource {
     ) -> Result<Vec<(&'static Arch, PathBuf, QemuVersion)>> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for arch in archs {
-            // Another run may have brought it while we waited.
+            // Another run may have downloaded it while this one waited for the lock.
             match self.find_cached(context.host, arch)? {
                 Some(cached) => found.push((*arch, cached.path, cached.version)),
                 None => missing.push(*arch),
@@ -131,7 +131,7 @@ impl ResolvedSource {
         Ok(found)
     }
 
-    /// Keeps emulators that came from an archive, for the next time.
+    /// Stores emulators that came from an archive in the cache. A failure is only reported.
     pub(super) fn store_in_cache(&self, context: ObtainContext<'_>, found: &[(&'static Arch, &File)]) {
         let (Some(cache), Some((sha256, _))) = (&self.cache, &self.archive) else { return };
         let keep = |(arch, file): &(&'static Arch, &File)| -> Result<()> {
@@ -148,7 +148,7 @@ impl ResolvedSource {
     }
 }
 
-/// Locks the cache and removes what killed runs left, which is safe only under the lock.
+/// Locks the cache and removes temporary files of killed runs, which is safe only under the lock.
 pub(super) fn lock_cache(context: ObtainContext<'_>, cache: &DownloadCache) -> Result<Lock> {
     let mut waiting = |holder: &str| context.ui.print_note(&format!("waiting for another download, {holder}"));
     let lock = context.host.lock(&cache.dir().join(cache::LOCK), LOCK_TIMEOUT, &mut waiting)?;
@@ -156,9 +156,9 @@ pub(super) fn lock_cache(context: ObtainContext<'_>, cache: &DownloadCache) -> R
     Ok(lock)
 }
 
-/// The note for a cache that cannot be written.
+/// Describes a cache that cannot be written, for a note.
 pub(super) fn describe_cache_failure(error: &Error) -> String {
-    format!("nothing is kept for the next time: {error}")
+    format!("the emulators are not cached: {error}")
 }
 
 fn stage_in_cache(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<StagedFile> {
@@ -173,6 +173,6 @@ fn stage_in_cache(host: &Host, cache: &DownloadCache, key: Sha256) -> Result<Sta
 fn vanished_error(arch: &Arch) -> Error {
     Error::NoInterpreter {
         binary: paths::emulator_name(arch),
-        tried: "the cache does not keep what is put there".into(),
+        tried: "a file that was just stored in the cache cannot be opened".into(),
     }
 }

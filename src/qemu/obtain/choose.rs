@@ -1,4 +1,4 @@
-//! Which of the available emulators a system gets. Pure.
+//! Choice of one of the available emulators for a system. Pure.
 
 use binfmt_magic::Arch;
 
@@ -11,27 +11,27 @@ use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{Candidate, ValidatedBinary};
 use crate::qemu::catalog::{ArchiveCatalog, Catalog, Member, Package, PinnedArchive};
 
-/// The emulator of one system.
+/// Emulator that was chosen for one system.
 #[derive(Debug)]
 pub enum ChosenEmulator<'a> {
     /// The installed copy.
     Installed(QemuVersion),
-    /// A copy of the host, or of what the user named.
+    /// A copy on the host, or in the source that the user named.
     Copy(&'a Candidate, &'a ValidatedBinary),
     /// A copy in the cache.
     Cached(&'a CachedEmulator),
-    /// A member of a package, which has to be downloaded.
+    /// A member of a package that has to be downloaded.
     Download(PinnedMember),
 }
 
 /// An emulator that the catalogue pins.
 #[derive(Debug, Clone, Copy)]
 pub struct PinnedMember {
-    /// Its member of the package.
+    /// Member of the package.
     pub member: &'static Member,
-    /// Its release.
+    /// Release of QEMU.
     pub version: QemuVersion,
-    /// The package.
+    /// Package that contains the member.
     pub package: &'static Package,
 }
 
@@ -42,18 +42,18 @@ impl ResolvedSource {
         let cached = available.cached.as_ref().map(ChosenEmulator::Cached);
         match &self.source {
             Source::Auto | Source::Fallback => {
-                let there = available.installed.map(ChosenEmulator::Installed).or(copy).or(cached);
-                there.map_or_else(|| self.choose_download(arch), Ok)
+                let local = available.installed.map(ChosenEmulator::Installed).or(copy).or(cached);
+                local.map_or_else(|| self.choose_download(arch), Ok)
             }
             Source::Host => copy.ok_or_else(|| no_emulator_error(arch, available.describe_rejections())),
             Source::File(_) => copy.ok_or_else(|| self.unusable_error(arch, available)),
-            // An archive was opened, or the cache has what was in it.
+            // An archive was opened, or the cache has the emulators of that archive.
             _ if self.archive_name().is_some() => copy.or(cached).ok_or_else(|| self.unusable_error(arch, available)),
             Source::Download(_) | Source::External(_) => cached.map_or_else(|| self.choose_download(arch), Ok),
         }
     }
 
-    /// The emulator that would be downloaded for a system. The catalogue is large, and is read only for this.
+    /// Finds the emulator that would be downloaded for a system. Reads the catalogue, which is large, only here.
     pub(super) fn find_pinned_member(&self, arch: &Arch) -> Result<Option<PinnedMember>> {
         let package = match self.package {
             Some(chosen) => Some(chosen),
@@ -69,7 +69,7 @@ impl ResolvedSource {
         Ok(package.and_then(pin))
     }
 
-    /// The archives of other publishers with an emulator for this system, the best first.
+    /// Lists the archives of other publishers with an emulator for this system, the best first.
     pub(super) fn fallback_archives(&self, arch: &Arch) -> Result<impl Iterator<Item = &'static PinnedArchive>> {
         let kernel = self.kernel;
         let archives = ArchiveCatalog::embedded()?.archives_for(&self.machine, arch.target);
@@ -94,22 +94,22 @@ impl ResolvedSource {
 }
 
 impl PinnedMember {
-    /// The package, for people.
+    /// Describes the package, for people.
     pub fn describe_origin(&self) -> String {
         describe_package(self.package)
     }
 }
 
-/// A package of the catalogue, for people.
+/// Describes a package of the catalogue, for people.
 pub fn describe_package(package: &Package) -> String {
     format!("{} of Debian", package.file_name())
 }
 
-/// The error for a system that no download is known for.
+/// Builds the error for a system without a known download.
 pub fn no_download_error(arch: &Arch, machine: &str) -> Error {
     Error::Unsupported {
         what: format!("no download of {} is known for {machine} hosts", paths::emulator_name(arch)),
-        hint: "downloads are known for x86_64 and aarch64 hosts; --qemu PATH names a static QEMU that you have".into(),
+        hint: "downloads are known for x86_64 and aarch64 hosts; use --qemu PATH for a static QEMU of your own".into(),
     }
 }
 
@@ -118,13 +118,13 @@ fn no_emulator_error(arch: &Arch, tried: String) -> Error {
 }
 
 impl AvailableEmulators {
-    /// Why none of the copies can be used.
+    /// Describes why none of the copies can be used.
     fn describe_rejections(&self) -> String {
-        let whys = self.copies.iter().filter_map(|copy| {
+        let reasons = self.copies.iter().filter_map(|copy| {
             let why = copy.verdict.as_ref().err()?;
             Some(format!("{}: {why}", copy.path.display()))
         });
-        let whys: Vec<_> = whys.collect();
-        if whys.is_empty() { "none is installed".into() } else { whys.join("; ") }
+        let reasons: Vec<_> = reasons.collect();
+        if reasons.is_empty() { "none is installed".into() } else { reasons.join("; ") }
     }
 }

@@ -1,4 +1,4 @@
-//! Downloads emulators into files of the caller, and verifies them.
+//! Downloads of emulators into files of the caller, with verification.
 
 use std::fs::File;
 use std::io::{self, Seek as _};
@@ -17,12 +17,12 @@ use crate::qemu::catalog::ArchiveCatalog;
 use crate::qemu::download;
 use crate::sha256::Sha256;
 
-/// A file that gets an emulator.
+/// A file that receives an emulator.
 pub trait Destination {
-    /// The open file.
+    /// Returns the open file.
     fn file(&mut self) -> &mut File;
 
-    /// Makes the file immutable, where that is possible. What is hashed afterwards cannot change any more.
+    /// Makes the file immutable, where that is possible. Bytes that are hashed afterwards cannot change any more.
     fn make_immutable(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -43,34 +43,34 @@ impl Destination for File {
 /// An emulator that was downloaded and verified.
 #[derive(Debug)]
 pub struct DownloadedEmulator<D> {
-    /// Its system.
+    /// System that the emulator runs.
     pub arch: &'static Arch,
-    /// Its file.
+    /// File that received the emulator.
     pub file: D,
-    /// The digest of the file.
+    /// Digest of the file.
     pub sha256: Sha256,
-    /// Its release.
+    /// Release of QEMU.
     pub version: QemuVersion,
-    /// The server that gave it.
+    /// URL that the emulator was downloaded from.
     pub url: String,
-    /// The digest by which it is cached: its own, or that of the archive it was in.
+    /// Digest by which the emulator is cached: its own, or that of its archive.
     pub cache_key: Sha256,
-    /// It came from an archive of another publisher.
+    /// Whether the emulator came from an archive of another publisher.
     pub is_fallback: bool,
 }
 
-/// The result of a download.
+/// Result of a download.
 #[derive(Debug)]
 pub struct Downloads<D> {
     /// One emulator for each system.
     pub emulators: Vec<DownloadedEmulator<D>>,
-    /// A fact about this kernel, for the user.
+    /// Note about protections that this kernel lacks, for the user.
     pub note: Option<String>,
 }
 
 impl ResolvedSource {
-    /// Downloads one emulator for each system, into files that `create` makes for a system and the digest by which its
-    /// emulator is cached.
+    /// Downloads one emulator for each system. `create` makes the file for a system and the digest by which its emulator
+    /// is cached.
     pub fn download_emulators<D: Destination>(
         &self,
         context: ObtainContext<'_>,
@@ -87,7 +87,7 @@ impl ResolvedSource {
         }
     }
 
-    /// Whether `--source fallback` asks for the same emulators, and has an archive for each.
+    /// Whether `--source fallback` would provide the same emulators, with an archive for each system.
     fn has_fallback(&self, archs: &[&'static Arch]) -> Result<bool> {
         if !matches!(self.source, Source::Auto | Source::Download(RequestedRelease::Pinned)) {
             return Ok(false);
@@ -139,7 +139,7 @@ impl ResolvedSource {
         context: ObtainContext<'_>,
         archs: &[&'static Arch],
         create: &mut dyn FnMut(&Arch, Sha256) -> Result<D>,
-        before: Error,
+        first_error: Error,
     ) -> Result<Downloads<D>> {
         let archives = FallbackArchives {
             context,
@@ -148,7 +148,7 @@ impl ResolvedSource {
             archives: ArchiveCatalog::embedded()?,
         };
         let mut emulators = Vec::new();
-        for found in archives.download_emulators(archs, before)? {
+        for found in archives.download_emulators(archs, first_error)? {
             let io = |e| Error::io("copy", Path::new(&found.url), e);
             let mut file = create(found.arch, found.archive_sha256)?;
             let mut unpacked = &found.validated.file;

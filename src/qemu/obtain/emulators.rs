@@ -1,4 +1,4 @@
-//! The whole pipeline in one call, for commands without a plan: `run` and `register --in-memory`.
+//! The whole pipeline in one call, for the commands without a plan: `run` and `register --in-memory`.
 
 use std::fs::File;
 use std::io;
@@ -23,57 +23,57 @@ use crate::qemu::candidate;
 /// An emulator that can be registered.
 #[derive(Debug)]
 pub struct Emulator {
-    /// Its guest.
+    /// System that the emulator runs.
     pub arch: &'static Arch,
-    /// Its file.
+    /// File of the emulator.
     pub file: EmulatorFile,
-    /// Its release.
+    /// Release of QEMU.
     pub version: QemuVersion,
 }
 
-/// Where an emulator is.
+/// File of an emulator.
 #[derive(Debug)]
 pub enum EmulatorFile {
-    /// A file with a name.
+    /// A file with a path.
     File(PathBuf),
-    /// Memory, sealed; it exists as long as this is open, or registered.
+    /// A sealed file in memory. It exists as long as this handle is open, or an entry refers to it.
     Memory(File),
 }
 
-/// Where the emulators have to be.
+/// Place where the emulators have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
-    /// A file is used where it is; a download goes to the user's cache.
+    /// A file is used in file; a download is stored in the user's cache.
     Cached,
-    /// A file is used where it is; a download stays in memory.
+    /// A file is used in file; a download stays in memory.
     Temporary,
-    /// In memory, so that no file is needed any more.
+    /// Every emulator is copied into memory, so that no file is needed afterwards.
     Memory,
 }
 
-/// What the command asks for.
+/// Choices of the command.
 #[derive(Debug)]
 pub struct ObtainOptions<'a> {
-    /// The source that the user chose.
+    /// Source that the user chose.
     pub source: &'a Source,
-    /// Systems that the source has no emulator for are skipped.
+    /// Whether systems without an emulator in the source are skipped.
     pub skip_missing: bool,
-    /// Where the emulators have to be.
+    /// Place where the emulators have to be.
     pub storage: Storage,
 }
 
 impl Emulator {
-    /// The rule that registers it. The kernel opens the interpreter while the
-    /// rule is put in (flag F), so a file in memory has to be open until then.
+    /// Builds the rule that registers the emulator. With flag F the kernel opens the interpreter during the registration, so
+    /// a file in memory has to stay open until then.
     pub fn build_rule(&self, name: &str, credentials: bool) -> Result<Rule> {
         self.build_rule_with_path(FD_DIR, name, credentials)
     }
 
-    /// The same, with a file in memory called by another name of the directory of open files.
-    pub fn build_rule_with_path(&self, memory: &str, name: &str, credentials: bool) -> Result<Rule> {
+    /// Like [`Self::build_rule`], but names a file in memory below `fd_dir`, another path of the directory of open files.
+    pub fn build_rule_with_path(&self, fd_dir: &str, name: &str, credentials: bool) -> Result<Rule> {
         let interpreter = match &self.file {
             EmulatorFile::File(path) => path.as_os_str().as_bytes().to_vec(),
-            EmulatorFile::Memory(file) => in_memory_path(memory, file),
+            EmulatorFile::Memory(file) => in_memory_path(fd_dir, file),
         };
         Ok(Rule {
             name: EntryName::new(name)?,
@@ -94,27 +94,27 @@ pub fn obtain_emulators(
     context: ObtainContext<'_>,
     systems: &[SystemRequest],
     machine: (&str, (u32, u32)),
-    request: &ObtainOptions<'_>,
+    options: &ObtainOptions<'_>,
 ) -> Result<Vec<Emulator>> {
-    let (purpose, caching) = match request.storage {
+    let (purpose, caching) = match options.storage {
         Storage::Cached => (Purpose::Caller, Caching::ReadWrite),
         Storage::Temporary => (Purpose::Caller, Caching::Ignore),
         Storage::Memory => (Purpose::Machine, Caching::Read),
     };
-    let order = PipelineOptions { source: request.source, machine: machine.0, kernel: machine.1, purpose, caching };
+    let pipeline = PipelineOptions { source: options.source, machine: machine.0, kernel: machine.1, purpose, caching };
     let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
-    let supply = ResolvedSource::open(context, &order, &archs)?;
-    let mut looked = supply.find_available(context.host, systems)?;
-    for note in &looked.notes {
+    let resolved = ResolvedSource::open(context, &pipeline, &archs)?;
+    let mut search = resolved.find_available(context.host, systems)?;
+    for note in &search.notes {
         context.ui.print_note(note);
     }
     let (mut found, mut missing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
     for arch in archs {
-        let available = looked.available.remove(arch.target).unwrap_or_default();
-        match supply.use_available(arch, available) {
+        let available = search.available.remove(arch.target).unwrap_or_default();
+        match resolved.use_available(arch, available) {
             Ok(Some(emulator)) => found.push(emulator),
             Ok(None) => missing.push(arch),
-            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.skip_missing => {
+            Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if options.skip_missing => {
                 absent.push(arch.target);
             }
             Err(error) => return Err(error),
@@ -122,30 +122,30 @@ pub fn obtain_emulators(
     }
     if let Some(first) = absent.first() {
         if found.is_empty() && missing.is_empty() {
-            let (binary, tried) = (format!("qemu-{first}"), "none is installed, nor any other".into());
+            let (binary, tried) = (format!("qemu-{first}"), "none is installed, for any of the systems".into());
             return Err(Error::NoInterpreter { binary, tried });
         }
-        context.ui.print_note(&format!("{} has no emulator for: {}", supply.origin_name(), absent.join(" ")));
+        context.ui.print_note(&format!("{} has no emulator for: {}", resolved.origin_name(), absent.join(" ")));
     }
     if caching == Caching::ReadWrite {
         let in_memory = found.iter().filter_map(|one| match &one.file {
             EmulatorFile::Memory(file) => Some((one.arch, file)),
             EmulatorFile::File(_) => None,
         });
-        supply.store_in_cache(context, &in_memory.collect::<Vec<_>>());
+        resolved.store_in_cache(context, &in_memory.collect::<Vec<_>>());
     }
     if !missing.is_empty() {
-        found.extend(supply.download_missing(context, &missing, caching)?);
+        found.extend(resolved.download_missing(context, &missing, caching)?);
     }
-    if request.storage != Storage::Memory {
+    if options.storage != Storage::Memory {
         return Ok(found);
     }
-    let given = matches!(request.source, Source::File(_) | Source::External(_));
-    found.into_iter().map(|emulator| copy_to_memory(context.host, machine.0, emulator, given)).collect()
+    let named = matches!(options.source, Source::File(_) | Source::External(_));
+    found.into_iter().map(|emulator| copy_to_memory(context.host, machine.0, emulator, named)).collect()
 }
 
 impl ResolvedSource {
-    /// The chosen emulator, if it need not be downloaded.
+    /// Chooses the emulator, and returns it unless it has to be downloaded.
     fn use_available(&self, arch: &'static Arch, mut available: AvailableEmulators) -> Result<Option<Emulator>> {
         let (path, version) = match self.choose_emulator(arch, &available)? {
             ChosenEmulator::Installed(version) => (paths::interpreter_path(arch), version),
@@ -153,16 +153,16 @@ impl ResolvedSource {
             ChosenEmulator::Copy(copy, fit) => (copy.path.clone(), fit.version),
             ChosenEmulator::Download(_) => return Ok(None),
         };
-        // What was unpacked has no name, and the path is that of the archive.
+        // An unpacked emulator has no path of its own: `path` is that of the archive.
         let unpacked = self.opened.as_ref().is_some_and(|opened| !matches!(opened.content, Content::Directory(_)));
-        let place = match available.copies.pop().filter(|_| unpacked).and_then(|copy| copy.verdict.ok()) {
+        let file = match available.copies.pop().filter(|_| unpacked).and_then(|copy| copy.verdict.ok()) {
             Some(fit) => EmulatorFile::Memory(fit.file),
             None => EmulatorFile::File(path),
         };
-        Ok(Some(Emulator { arch, file: place, version }))
+        Ok(Some(Emulator { arch, file, version }))
     }
 
-    /// Downloads emulators into the cache, or into memory where nothing can be kept.
+    /// Downloads emulators into the cache, or into memory if the cache cannot be written.
     fn download_missing(
         &self,
         context: ObtainContext<'_>,
@@ -205,7 +205,7 @@ impl ResolvedSource {
     }
 }
 
-/// A file in memory that is sealed when it is complete.
+/// A file in memory that is sealed once it is complete.
 struct MemoryDestination {
     file: File,
 }
@@ -220,7 +220,7 @@ impl Destination for MemoryDestination {
     }
 }
 
-/// Copies an emulator into memory. A path that the user `named` is opened as such.
+/// Copies an emulator into memory. `named` means that the user named the path, so that its owner and mode do not matter.
 fn copy_to_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
     let EmulatorFile::File(path) = &emulator.file else { return Ok(emulator) };
     let file = copy_file_to_memory(host, path, named)?;
@@ -244,7 +244,7 @@ fn copy_file_to_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
 fn memfd_error(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory: {source}"),
-        hint: "a file will do: leave --no-cache away, with a cache directory that can be written; or as root: sysctl \
+        hint: "use a file: omit --no-cache, with a cache directory that can be written; or as root: sysctl \
                vm.memfd_noexec=0"
             .into(),
     }

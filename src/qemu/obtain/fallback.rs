@@ -1,6 +1,7 @@
-//! Release archives of other publishers than Debian, for `--source fallback` when no mirror of Debian gives an emulator.
+//! Release archives of publishers other than Debian, for `--source fallback` when no Debian mirror provides an emulator.
 //!
-//! They are of another release, and pinned as a whole: all of an archive is moved. A note says who vouches for the digest.
+//! An archive has another release of QEMU than the pinned package. Its digest covers the whole archive, so all of it is
+//! downloaded. A note reports where the digest comes from.
 
 use std::path::Path;
 
@@ -18,39 +19,40 @@ use crate::qemu::download::{DownloadError, FileUrl};
 use crate::sanitize::shell_quote;
 use crate::sha256::Sha256;
 
-/// An emulator from such an archive.
+/// An emulator from a release archive.
 #[derive(Debug)]
 pub struct FallbackEmulator {
-    /// Whose programs it runs.
+    /// System that the emulator runs.
     pub arch: &'static Arch,
-    /// What it is.
+    /// Validated file.
     pub validated: ValidatedBinary,
-    /// Where it came from.
+    /// URL of the archive.
     pub url: String,
-    /// The digest of the archive that it was in.
+    /// Digest of the archive.
     pub archive_sha256: Sha256,
 }
 
-/// The archives, and the machine that needs them.
+/// Release archives, and the machine that needs emulators from them.
 #[derive(Debug, Clone, Copy)]
 pub struct FallbackArchives<'a> {
-    /// The machine, the terminal and the network.
+    /// Machine, terminal and network.
     pub context: ObtainContext<'a>,
-    /// `uname -m`.
+    /// Machine that runs the emulators, as `uname -m` prints it.
     pub machine: &'a str,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
-    /// What there is.
+    /// Catalogue of archives.
     pub archives: &'a ArchiveCatalog,
 }
 
-/// Whether another publisher may help after such a failure: no server gave the right bytes, or any.
+/// Whether another publisher may help after this failure: no server provided the right bytes, or any bytes.
 pub fn should_try_fallback(error: &Error) -> bool {
     use DownloadError::{Failed, NoMirror, Unverified};
     matches!(error.as_failure(), Some(NoMirror { .. } | Failed { .. } | Unverified { .. }))
 }
 
-/// A download that failed, and that another publisher may help with. The publisher is not changed unless the user says so.
+/// A failed download for which another publisher has an archive. The hint names the command, because the tool never
+/// changes the publisher unless the user asks for it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct FallbackAvailableError {
@@ -59,7 +61,7 @@ pub struct FallbackAvailableError {
 }
 
 impl FallbackAvailableError {
-    /// Adds the command that asks other publishers.
+    /// Adds the command that uses archives of other publishers.
     pub fn new(error: Error, archs: &[&'static Arch]) -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let words = replace_source(&words).unwrap_or_else(|| {
@@ -77,7 +79,7 @@ impl FallbackAvailableError {
 impl Failure for FallbackAvailableError {
     fn hint(&self) -> Option<String> {
         let mirrors = self.error.hint().map(|hint| format!("{hint}\n")).unwrap_or_default();
-        Some(format!("{mirrors}or accept an archive of another publisher, pinned by its digest: {}", self.command))
+        Some(format!("{mirrors}or use an archive of another publisher, pinned by its digest: {}", self.command))
     }
 
     fn exit_code(&self) -> ExitCode {
@@ -85,7 +87,7 @@ impl Failure for FallbackAvailableError {
     }
 }
 
-/// The words of a command line, with `--source fallback` instead of another source.
+/// Replaces the source of a command line by `--source fallback`. Returns none if the command takes no source.
 fn replace_source(words: &[String]) -> Option<Vec<String>> {
     let command = words.iter().position(|word| ["register", "run", "fetch"].contains(&word.as_str()))?;
     let (before, after) = words.split_at_checked(command.checked_add(1)?)?;
@@ -104,14 +106,15 @@ fn replace_source(words: &[String]) -> Option<Vec<String>> {
 }
 
 impl FallbackArchives<'_> {
-    /// An emulator for each of these systems, or the error that led here.
-    pub fn download_emulators(&self, archs: &[&'static Arch], before: Error) -> Result<Vec<FallbackEmulator>> {
+    /// Downloads an emulator for each of these systems. Fails with_fallback_source `first_error`, the failure of the mirrors, if no archive
+    /// has a usable one.
+    pub fn download_emulators(&self, archs: &[&'static Arch], first_error: Error) -> Result<Vec<FallbackEmulator>> {
         let mut found: Vec<FallbackEmulator> = Vec::new();
         for arch in archs {
             let works = |archive: &&PinnedArchive| archive.supports_kernel(self.kernel);
             let mut archives = self.archives.archives_for(self.machine, arch.target).filter(works);
             while !found.iter().any(|found| found.arch.target == arch.target) {
-                let Some(archive) = archives.next() else { return Err(before) };
+                let Some(archive) = archives.next() else { return Err(first_error) };
                 let missing = |arch: &&&Arch| {
                     archive.has_target(arch.target) && !found.iter().any(|found| found.arch.target == arch.target)
                 };
@@ -119,7 +122,7 @@ impl FallbackArchives<'_> {
                 match self.download_archive(archive, &wanted) {
                     Ok(more) => found.extend(more),
                     Err(error @ (Error::Interrupted { .. } | Error::Offline { .. })) => return Err(error),
-                    // Why is told already.
+                    // `download::progress` has already printed the reason of each attempt, so the first line is enough.
                     Err(error) => self.context.ui.print_warning(error.to_string().lines().next().unwrap_or_default()),
                 }
             }
@@ -128,20 +131,20 @@ impl FallbackArchives<'_> {
     }
 
     fn download_archive(&self, archive: &PinnedArchive, archs: &[&'static Arch]) -> Result<Vec<FallbackEmulator>> {
-        let url: FileUrl = archive.url.parse().map_err(|_| unusable_error(archive, "its URL is none".into()))?;
+        let url: FileUrl = archive.url.parse().map_err(|_| unusable_error(archive, "its URL is invalid".into()))?;
         self.context.ui.print_note(&format!(
-            "no mirror of Debian gave it: asking {} for QEMU {}; {}",
-            archive.publisher,
+            "no Debian mirror has the package: downloading QEMU {} from {}; {}",
             archive.qemu_version,
+            archive.publisher,
             describe_digest_origin(archive.vouched)
         ));
         let from = ExternalSource { location: Location::Url(url), sha256: Some(archive.sha256) };
         let mut opened = open_source(self.context, &from, self.machine)?;
         opened.release = archive.parsed_version();
-        let mut brought = unpack::unpack_emulators(self.context.host, archs, self.machine, &opened)?;
+        let mut unpacked = unpack::unpack_emulators(self.context.host, archs, self.machine, &opened)?;
         let mut found = Vec::new();
         for arch in archs {
-            let copy = brought.copies.remove(arch.target);
+            let copy = unpacked.copies.remove(arch.target);
             let copy = copy.ok_or_else(|| unusable_error(archive, format!("it has no qemu-{}", arch.target)))?;
             let fit = copy.verdict.map_err(|why| unusable_error(archive, why.to_string()))?;
             found.push(FallbackEmulator {
@@ -161,9 +164,9 @@ fn unusable_error(archive: &PinnedArchive, why: String) -> Error {
 
 fn describe_digest_origin(vouched: DigestOrigin) -> &'static str {
     match vouched {
-        DigestOrigin::HashedHere => "its bytes were hashed for this binfmt-nix",
-        DigestOrigin::Others => "its digest is the one that several other projects demand, and was not checked here",
-        DigestOrigin::Publisher => "its digest is the publisher's own word, and was not checked here",
+        DigestOrigin::HashedHere => "its digest was computed from the archive for this release of binfmt-nix",
+        DigestOrigin::Others => "its digest was taken from other projects and has not been verified by binfmt-nix",
+        DigestOrigin::Publisher => "its digest was taken from its publisher and has not been verified by binfmt-nix",
     }
 }
 
@@ -171,21 +174,21 @@ fn describe_digest_origin(vouched: DigestOrigin) -> &'static str {
 mod tests {
     use super::*;
 
-    fn with(line: &str) -> Option<String> {
+    fn with_fallback_source(line: &str) -> Option<String> {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
         replace_source(&words).map(|words| words.join(" "))
     }
 
     #[test]
-    fn the_command_of_the_hint_changes_the_source_alone() {
+    fn the_command_in_the_hint_changes_only_the_source() {
         for (line, changed) in [
             ("register arm", "register --source fallback arm"),
             ("--json register arm --source download -n", "--json register --source fallback arm -n"),
             ("fetch arm -o x --source=download", "fetch --source fallback arm -o x"),
             ("run -s arm -- x --source y", "run --source fallback -s arm -- x --source y"),
         ] {
-            assert_eq!(with(line).as_deref(), Some(changed));
+            assert_eq!(with_fallback_source(line).as_deref(), Some(changed));
         }
-        assert_eq!(with("doctor --fix"), None);
+        assert_eq!(with_fallback_source("doctor --fix"), None);
     }
 }

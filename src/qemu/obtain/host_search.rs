@@ -1,11 +1,12 @@
-//! Where static QEMUs are that nobody named, and which of them is taken.
+//! Search for static QEMUs on the host, and the choice of the best one for each system.
 //!
-//! The newest good one is taken. Of the same release, what a package manager looks after comes before what somebody put
-//! into /usr/local by hand, and that before what merely runs an entry.
+//! The newest usable candidate is chosen. Within one release, a file that a package manager maintains has priority over a file
+//! in /usr/local, which has priority over the interpreter of another entry.
 //!
-//! A profile of Nix or Guix leads into a store, where all is root's and read-only. That says nothing about who made it:
-//! the daemon builds for every user of the machine, and gives the result to root. So what a profile of root's leads to is
-//! taken, every link on the way being root's own; what merely lies in the store is named, and never started.
+//! A profile of Nix or Guix leads into a store, in which every file belongs to root and is read-only. This does not show who
+//! made a file, because the daemon builds for every user of the machine and gives the result to root. So a file is used if a
+//! profile of root leads to it, with every link on the way owned by root. Other files in the store are reported, but never
+//! started.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,8 @@ use crate::paths;
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
 use crate::qemu::known_bad;
 
-/// Debian, Fedora, Arch, Alpine and Void use one of the two names in the first; NixOS the second, Nix elsewhere the next
-/// three; Guix System and Guix elsewhere two more.
+/// Directories that are searched, in this order. Debian, Fedora, Arch, Alpine and Void use the first, with one of two file
+/// names. NixOS uses the second, and Nix on other systems the next three. Guix System and Guix on other systems use two more.
 const DIRS: [&str; 8] = [
     "/usr/bin",
     "/run/current-system/sw/bin",
@@ -30,14 +31,14 @@ const DIRS: [&str; 8] = [
     "/usr/local/bin",
 ];
 
-/// The profiles of a user, below his home.
+/// Profiles of a user, below the home directory.
 const USER_DIRS: [&str; 3] = [".nix-profile/bin", ".local/state/nix/profile/bin", ".guix-profile/bin"];
 
 const STORE: &str = "/nix/store";
-/// A name in the store begins with so many characters of a hash and a dash (Nix manual, "Store Path").
+/// Length of the hash and the dash at the start of a name in the store (Nix manual, "Store Path").
 const HASH_LENGTH: usize = 33;
 
-/// A look for emulators of several systems.
+/// A search for emulators of several systems.
 #[derive(Debug)]
 pub struct HostSearch<'a> {
     host: &'a Host,
@@ -47,40 +48,41 @@ pub struct HostSearch<'a> {
 }
 
 impl<'a> HostSearch<'a> {
-    /// Prepares a search of the usual places. `everywhere` adds the store of Nix, which is listed once for all systems, and
-    /// `for_caller` the profiles of the caller, if it is not root: they are only for what runs as the caller itself.
-    pub fn new(host: &'a Host, machine: &'a str, everywhere: bool, for_caller: bool) -> Self {
-        // A store that cannot be listed holds nothing that could be taken.
-        let names = if everywhere { host.list_dir(Path::new(STORE)).unwrap_or_default() } else { Vec::new() };
+    /// Prepares a search of the usual directories. `with_store` adds the store of Nix, which is listed once for all systems.
+    /// `for_caller` adds the profiles of the caller unless the caller is root; they may only be used by programs that run as
+    /// the caller.
+    pub fn new(host: &'a Host, machine: &'a str, with_store: bool, for_caller: bool) -> Self {
+        // A store that cannot be listed has no file that could be used.
+        let names = if with_store { host.list_dir(Path::new(STORE)).unwrap_or_default() } else { Vec::new() };
         let store = names.iter().filter(|name| is_static_qemu_package(name)).map(|name| Path::new(STORE).join(name));
         let is_user = for_caller && host::env::effective_ids().0 != 0;
         let home = host::env::var("HOME").filter(|_| is_user).map(PathBuf::from).filter(|home| home.is_absolute());
         Self { host, machine, home, store: store.collect() }
     }
 
-    /// All candidates for one system that exist, judged; at most one of them is to be taken. `interpreters` are those of
-    /// other entries that run its programs.
+    /// Finds and validates all candidates for one system. At most one of them has a good verdict. `interpreters` are those
+    /// of other entries for the system.
     pub fn find_candidates(&self, arch: &Arch, interpreters: &[PathBuf]) -> Vec<Candidate> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
-        let mut look = |path: PathBuf, judge: &dyn Fn(&Path, &Path) -> Result<ValidatedBinary, CandidateError>| {
+        let mut add = |path: PathBuf, validate: &dyn Fn(&Path, &Path) -> Result<ValidatedBinary, CandidateError>| {
             if !self.host.exists(&path) {
                 return;
             }
             let real = self.host.resolve_symlinks(&path).unwrap_or_else(|_| path.clone());
-            // Debian's -static names are links to the other ones; profiles share what they lead to.
+            // Debian's -static names are links to the other names, and several profiles lead to the same file.
             if !seen.contains(&real) && real != paths::interpreter_path(arch) {
-                found.push(Candidate { verdict: judge(&path, &real), path });
+                found.push(Candidate { verdict: validate(&path, &real), path });
                 seen.push(real);
             }
         };
-        let own = self.home.iter().flat_map(|home| USER_DIRS.map(|profile| home.join(profile)));
-        let dirs = DIRS.iter().map(PathBuf::from).chain(own);
+        let user_dirs = self.home.iter().flat_map(|home| USER_DIRS.map(|profile| home.join(profile)));
+        let dirs = DIRS.iter().map(PathBuf::from).chain(user_dirs);
         for path in dirs.flat_map(|dir| binary_names(&dir, arch)).chain(self.registered_interpreters(interpreters)) {
-            look(path, &|path, real| self.validate_found(arch, path, real));
+            add(path, &|path, real| self.validate_found(arch, path, real));
         }
         for path in self.store.iter().map(|dir| dir.join("bin").join(crate::paths::emulator_name(arch))) {
-            look(path, &|path, _| Err(self.reason_not_trusted(path)));
+            add(path, &|path, _| Err(self.reason_not_trusted(path)));
         }
         keep_newest(&mut found);
         found
@@ -93,14 +95,17 @@ impl<'a> HostSearch<'a> {
             }
             (_, error) => error,
         };
-        let fit = candidate::validate_candidate(self.host, arch, self.machine, path).map_err(crash)?;
-        match known_bad::find_flaw(fit.version, self.machine, arch.target, fit.fixed_address) {
-            Some(flaw) => Err(CandidateError::KnownFlaw { version: fit.version, what: flaw.what, thread: flaw.thread }),
-            None => Ok(fit),
+        let validated = candidate::validate_candidate(self.host, arch, self.machine, path).map_err(crash)?;
+        match known_bad::find_flaw(validated.version, self.machine, arch.target, validated.fixed_address) {
+            Some(flaw) => {
+                Err(CandidateError::KnownFlaw { version: validated.version, what: flaw.what, thread: flaw.thread })
+            }
+            None => Ok(validated),
         }
     }
 
-    /// The kernel's paths are real ones; below `--root`, those in the tree are meant.
+    /// Converts paths from the kernel to paths below `--root`. The kernel reports real paths; those outside the tree are
+    /// dropped.
     fn registered_interpreters(&self, interpreters: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
         let root = self.host.real_path(Path::new("/"));
         let paths: Vec<_> =
@@ -108,7 +113,7 @@ impl<'a> HostSearch<'a> {
         paths.into_iter()
     }
 
-    /// Why one that lies in the store is not taken.
+    /// Returns the reason why a file in the store is not used.
     fn reason_not_trusted(&self, path: &Path) -> CandidateError {
         self.host
             .open_trusted_through_links(path)
@@ -121,51 +126,58 @@ fn binary_names(dir: &Path, arch: &Arch) -> [PathBuf; 2] {
     [dir.join(&name), dir.join(format!("{name}-static"))]
 }
 
-/// `qemu-user-static-x86_64-unknown-linux-musl-10.2.1` behind the hash: what `pkgsStatic.qemu-user` is called, and
-/// others like it.
+/// Whether a name in the store is that of a static QEMU. `pkgsStatic.qemu-user` is called
+/// `qemu-user-static-x86_64-unknown-linux-musl-10.2.1` after the hash; other packages have similar names.
 fn is_static_qemu_package(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let name = name.get(HASH_LENGTH..).unwrap_or_default();
     name.starts_with("qemu") && name.contains("user") && name.contains("static")
 }
 
-/// Leaves the best one, and says of the others why it is better.
+/// Keeps the good verdict of the best candidate, and replaces those of the others by the reason why they are not used.
 fn keep_newest(found: &mut [Candidate]) {
     let mut best: Option<(usize, &Candidate, &ValidatedBinary)> = None;
     for (number, copy) in found.iter().enumerate() {
-        if let Ok(fit) = &copy.verdict
-            && best.is_none_or(|(_, _, before)| fit.version > before.version)
+        if let Ok(validated) = &copy.verdict
+            && best.is_none_or(|(_, _, best_so_far)| validated.version > best_so_far.version)
         {
-            best = Some((number, copy, fit));
+            best = Some((number, copy, validated));
         }
     }
-    let Some((taken, path, version)) = best.map(|(number, copy, fit)| (number, copy.path.clone(), fit.version)) else {
+    let Some((chosen, path, version)) =
+        best.map(|(number, copy, validated)| (number, copy.path.clone(), validated.version))
+    else {
         return;
     };
-    for (_, copy) in found.iter_mut().enumerate().filter(|(number, _)| *number != taken) {
-        if let Ok(fit) = &copy.verdict {
-            copy.verdict = Err(if fit.version == version {
+    for (_, copy) in found.iter_mut().enumerate().filter(|(number, _)| *number != chosen) {
+        if let Ok(validated) = &copy.verdict {
+            copy.verdict = Err(if validated.version == version {
                 CandidateError::LowerPriority { version, first: path.clone() }
             } else {
-                CandidateError::NotNewest { version: fit.version, newer: path.clone(), newest: version }
+                CandidateError::NotNewest { version: validated.version, newer: path.clone(), newest: version }
             });
         }
     }
 }
 
-/// Why the one that is taken is, and why each of the others is not; for people. Nothing where there is no choice.
+/// Describes why one candidate is used, and why each of the others is not. Returns nothing if there was no choice.
 pub fn describe_choice(found: &[Candidate]) -> Vec<String> {
     let good = |copy: &&Candidate| copy.verdict.is_ok();
     if found.len() < 2 || !found.iter().any(|copy| good(&copy)) {
         return Vec::new();
     }
-    let told = |copy: &Candidate| match &copy.verdict {
-        Ok(fit) => {
-            format!("{} is taken: QEMU {}, the newest good one of {}", copy.path.display(), fit.version, found.len())
+    let describe = |copy: &Candidate| match &copy.verdict {
+        Ok(validated) => {
+            format!(
+                "{} is used: QEMU {}, the newest usable one of {}",
+                copy.path.display(),
+                validated.version,
+                found.len()
+            )
         }
-        Err(why) => format!("{} is not taken: {why}", copy.path.display()),
+        Err(why) => format!("{} is not used: {why}", copy.path.display()),
     };
-    found.iter().filter(good).chain(found.iter().filter(|copy| !good(copy))).map(told).collect()
+    found.iter().filter(good).chain(found.iter().filter(|copy| !good(copy))).map(describe).collect()
 }
 
 #[cfg(test)]
@@ -173,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn static_qemus_are_known_by_their_names_in_the_store() {
+    fn static_qemu_packages_are_recognized_by_their_store_names() {
         let is = |name: &str| is_static_qemu_package(OsStr::new(&format!("{}-{name}", "x".repeat(32))));
         assert!(is("qemu-user-static-x86_64-unknown-linux-musl-10.2.1"));
         assert!(is("qemu-user-static-7.2"));

@@ -1,7 +1,7 @@
-//! The newest QEMU that Debian signed, from the first mirror that has Debian's lists of today.
+//! The newest QEMU that Debian signed, from the first mirror with Debian's current package lists.
 //!
-//! Only the digest of the whole package is signed, so a package that the catalogue does not know has to be moved whole
-//! before a byte of it is believed. One that it knows is downloaded as any other: just the blocks that are needed.
+//! Debian signs only the digest of the whole package. So a package that the catalogue does not know has to be downloaded
+//! completely before any byte of it is trusted. For a package in the catalogue only the needed blocks are downloaded.
 
 use crate::qemu::debian::verify;
 use std::fs::File;
@@ -12,13 +12,13 @@ use super::open::{Content, OpenedSource};
 use crate::error::{Error, Result};
 use crate::qemu::catalog::{Catalog, Package};
 use crate::qemu::debian::{Date, DebianError, IndexFile, PackageOffer};
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::download::resume;
 use crate::qemu::download::{DownloadError, FileUrl, Mirror};
 use crate::sha256::Sha256;
 use crate::ui::Ui;
 
-/// What Debian offers, and who has it.
+/// A release that Debian signed, and the URLs of its package.
 #[derive(Debug)]
 pub struct SignedRelease {
     offer: PackageOffer,
@@ -26,15 +26,15 @@ pub struct SignedRelease {
     note: Option<String>,
 }
 
-/// Finds it. Lists whose digest is signed may be kept for the next time.
+/// Finds the newest release. `keep` stores package lists whose digest is signed in the cache.
 pub fn find_release(context: ObtainContext<'_>, machine: &str, keep: bool) -> Result<SignedRelease> {
     let ObtainContext { host, ui, network } = context;
     if network.offline {
-        return Err(Error::Offline { what: "what Debian offers today".into() });
+        return Err(Error::Offline { what: "Debian's current package list".into() });
     }
-    let mut mirrors = mirrors::list_mirrors(host, network.mirror.clone());
+    let mut mirrors = machine_config::list_mirrors(host, network.mirror.clone());
     mirrors.retain(|mirror| matches!(mirror, Mirror::Archive(_)));
-    let mut why_nothing = None;
+    let mut last_error = None;
     for mirror in &mirrors {
         let found = verify::find_latest(
             machine,
@@ -46,60 +46,61 @@ pub fn find_release(context: ObtainContext<'_>, machine: &str, keep: bool) -> Re
             Ok((offer, _)) if is_older_than_pinned(&offer, machine)? => {
                 let what = offer.path;
                 let why = format!(
-                    "QEMU {} is older than the pinned one: its list may be an old one, played again",
+                    "QEMU {} is older than the pinned release: the mirror may serve an old list again",
                     offer.qemu
                 );
-                record_error(ui, &mut why_nothing, DebianError::Unverified { what, why }.into());
+                record_error(ui, &mut last_error, DebianError::Unverified { what, why }.into());
             }
             Ok((offer, note)) => {
                 ui.print_note(&describe_release(&offer));
                 let urls = mirrors.iter().filter_map(|mirror| mirror.file_url(&offer.path)).collect();
                 return Ok(SignedRelease { offer, urls, note });
             }
-            Err(error) if is_mirror_error(&error) => record_error(ui, &mut why_nothing, error),
+            Err(error) if is_mirror_error(&error) => record_error(ui, &mut last_error, error),
             Err(error) => return Err(error),
         }
     }
-    Err(why_nothing.unwrap_or_else(|| DownloadError::NoMirror { package: "Debian's lists".into() }.into()))
+    Err(last_error.unwrap_or_else(|| DownloadError::NoMirror { package: "Debian's lists".into() }.into()))
 }
 
-/// Whether another mirror may do better.
+/// Whether another mirror may succeed after this error.
 fn is_mirror_error(error: &Error) -> bool {
     matches!(error, Error::Digest { .. })
         || error.as_failure::<DownloadError>().is_some()
         || error.as_failure::<DebianError>().is_some()
 }
 
-/// The last reason is the error; those before it are told.
+/// Keeps `error` as the one to return if no mirror succeeds, and prints the previous one as a warning.
 fn record_error(ui: &Ui, last: &mut Option<Error>, error: Error) {
-    if let Some(before) = last.replace(error) {
-        ui.print_warning(&before.to_string());
+    if let Some(previous) = last.replace(error) {
+        ui.print_warning(&previous.to_string());
     }
 }
 
-/// The list of a stable suite has no end, so it may be an old one.
+/// Whether the offer is older than the pinned release. The list of a stable suite does not expire, so a mirror could serve
+/// an old one.
 fn is_older_than_pinned(offer: &PackageOffer, machine: &str) -> Result<bool> {
     let pinned = Catalog::embedded()?.package_for(machine).and_then(Package::parsed_version);
     Ok(pinned.is_some_and(|pinned| offer.qemu < pinned))
 }
 
 impl SignedRelease {
-    /// The package of the catalogue that it is, if it is one.
+    /// Finds the release in the catalogue.
     pub fn catalog_package(&self, machine: &str) -> Result<Option<&'static Package>> {
         Ok(Catalog::embedded()?.packages_for(machine).find(|package| package.sha256 == self.offer.sha256))
     }
 
-    /// The digest that Debian signed.
+    /// Returns the digest that Debian signed.
     pub fn sha256(&self) -> Sha256 {
         self.offer.sha256
     }
 
-    /// Its name, for people.
+    /// Returns the name of the package, for people.
     pub fn display_name(&self) -> String {
         format!("{} of Debian's {}", package_file_name(&self.offer), self.offer.suite)
     }
 
-    /// Downloads all of it.
+    /// Downloads the whole package.
     pub fn download_package(self, context: ObtainContext<'_>) -> Result<OpenedSource> {
         let shown = self.display_name();
         let ObtainContext { host, ui, network } = context;
@@ -115,9 +116,9 @@ impl SignedRelease {
             sha256: Some(offer.sha256),
             keep: false,
         };
-        let got = resume::download_file(host, ui, network, &wanted)?;
+        let downloaded = resume::download_file(host, ui, network, &wanted)?;
         let release = Some(offer.qemu);
-        Ok(OpenedSource { shown, content: Content::Archive(got.file), note: note.or(got.note), release })
+        Ok(OpenedSource { shown, content: Content::Archive(downloaded.file), note: note.or(downloaded.note), release })
     }
 }
 
@@ -130,7 +131,7 @@ fn get_index_file(context: ObtainContext<'_>, mirror: &Mirror, wanted: &IndexFil
     let paths = [Some(&wanted.path), wanted.fallback_path.as_ref()];
     let urls: Vec<_> = paths.into_iter().flatten().filter_map(|path| mirror.file_url(path)).collect();
     let size = wanted.sha256.map(|_| wanted.max_size);
-    let asked = resume::FileRequest {
+    let request = resume::FileRequest {
         name: &wanted.path,
         urls: &urls,
         mirrored: true,
@@ -139,7 +140,7 @@ fn get_index_file(context: ObtainContext<'_>, mirror: &Mirror, wanted: &IndexFil
         sha256: wanted.sha256,
         keep,
     };
-    resume::download_file(host, ui, network, &asked).map(|got| got.file)
+    resume::download_file(host, ui, network, &request).map(|downloaded| downloaded.file)
 }
 
 fn describe_release(offer: &PackageOffer) -> String {

@@ -1,12 +1,13 @@
-//! From a source to emulators: the one pipeline of `register`, `register --in-memory`, `run` and `fetch`.
+//! The pipeline that turns a source into emulators. `register`, `register --in-memory`, `run` and `fetch` share it.
 //!
 //! ```text
-//! Supply::open ─▶ look (downloads no package) ─▶ choose (pure) ─▶ download
+//! ResolvedSource::open ─▶ find_available ─▶ choose_emulator ─▶ download_emulators
+//!   (opens an archive)    (downloads no package)  (pure)          (verifies every byte)
 //! ```
 //!
-//! `auto` takes the installed copy, else a good one of the host, else one in the cache, else the pinned download. An archive
-//! of another publisher is used only by `fallback`. `register` looks while it gathers facts, chooses while it plans, and
-//! downloads while it applies the plan; [`emulators`] does all of it for commands that have no plan.
+//! `--source auto` uses the installed copy, else a good emulator of the host, else one in the cache, else the pinned
+//! download. Only `--source fallback` uses an archive of another publisher. `register` searches while it gathers facts,
+//! chooses while it plans, and downloads while it applies the plan. [`emulators`] runs all steps for commands without a plan.
 
 pub mod cached;
 pub mod choose;
@@ -43,7 +44,7 @@ use crate::ui::Ui;
 /// The machine, the terminal and the network that the pipeline uses.
 #[derive(Debug, Clone, Copy)]
 pub struct ObtainContext<'a> {
-    /// The machine that is looked at.
+    /// The machine that is searched and changed.
     pub host: &'a Host,
     /// The terminal.
     pub ui: &'a Ui,
@@ -51,7 +52,7 @@ pub struct ObtainContext<'a> {
     pub network: &'a Network,
 }
 
-/// What is asked of the pipeline.
+/// Choices of the caller for one run of the pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct PipelineOptions<'a> {
     /// The source that the user chose.
@@ -60,55 +61,55 @@ pub struct PipelineOptions<'a> {
     pub machine: &'a str,
     /// Major and minor number of the kernel that runs them.
     pub kernel: (u32, u32),
-    /// Who uses the emulators.
+    /// Future users of the emulators.
     pub purpose: Purpose,
     /// How the user's cache is used.
     pub caching: Caching,
 }
 
-/// Who uses the emulators. It decides which files are trusted.
+/// Future users of the emulators; this decides which files are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The caller alone (`run`): its own profiles are searched too.
+    /// The caller alone (`run`): the caller's own profiles are searched too.
     Caller,
-    /// Every user of the machine (`register`): what is in the cache is verified once more.
+    /// Every user of the machine (`register`): files from the cache are verified once more.
     Machine,
-    /// Another machine, perhaps (`fetch`): the host is not searched.
+    /// Possibly another machine (`fetch`): the host is not searched.
     Bundle,
 }
 
-/// How the user's cache is used.
+/// Use of the user's cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caching {
-    /// It is read, and gets what is downloaded.
+    /// Cached emulators are used, and downloads are stored in the cache.
     ReadWrite,
-    /// It is read.
+    /// Cached emulators are used, and nothing is stored.
     Read,
-    /// It is neither read nor written.
+    /// The cache is neither read nor written.
     Ignore,
 }
 
-/// A system, and what the caller knows of its emulators.
+/// A system that needs an emulator, and the emulators that the caller already knows.
 #[derive(Debug)]
 pub struct SystemRequest {
     /// The system.
     pub arch: &'static Arch,
-    /// The release of the installed copy, if there is one that may be used.
+    /// Release of the installed copy, if one exists and may be used.
     pub installed: Option<QemuVersion>,
-    /// Interpreters of other tools' entries for the system. They are candidates of `host`.
+    /// Interpreters of other tools' entries for the system. They are candidates of `--source host`.
     pub interpreters: Vec<PathBuf>,
 }
 
-/// A source that is resolved: its release is known, and what had to be opened is open.
+/// A source whose release is known, and whose archive, if it has one that is needed, is open.
 #[derive(Debug)]
 pub struct ResolvedSource {
     source: Source,
     machine: String,
     kernel: (u32, u32),
     purpose: Purpose,
-    /// The package that the user chose, if it is not the default of this machine.
+    /// Package that the user chose, if it is not the default of this machine.
     package: Option<&'static Package>,
-    /// The digest of an archive, by which its emulators are cached, and the archive's name.
+    /// Digest of an archive, by which its emulators are cached, and the name of the archive.
     archive: Option<(Sha256, String)>,
     opened: Option<OpenedSource>,
     cache: Option<DownloadCache>,
@@ -117,18 +118,18 @@ pub struct ResolvedSource {
 /// The emulators for one system that are on this machine.
 #[derive(Debug, Default)]
 pub struct AvailableEmulators {
-    /// The release of the installed copy.
+    /// Release of the installed copy.
     pub installed: Option<QemuVersion>,
-    /// Copies on the host, or in what the user named; validated.
+    /// Validated candidates from the host, or from the file, directory, archive or image that the user named.
     pub copies: Vec<Candidate>,
-    /// A copy in the cache.
+    /// Copy in the cache.
     pub cached: Option<CachedEmulator>,
 }
 
-/// The result of a search.
+/// Result of a search on this machine and in the opened source.
 #[derive(Debug, Default)]
 pub struct SearchResult {
-    /// What there is, by QEMU's name of the system.
+    /// Available emulators, by QEMU's name of the system.
     pub available: BTreeMap<&'static str, AvailableEmulators>,
     /// Facts for the user.
     pub notes: Vec<String>,
@@ -136,81 +137,82 @@ pub struct SearchResult {
 
 impl ResolvedSource {
     /// Resolves a source. An archive is opened unless the cache has all of its emulators for these systems.
-    pub fn open(context: ObtainContext<'_>, order: &PipelineOptions<'_>, archs: &[&'static Arch]) -> Result<Self> {
-        let caches = order.caching != Caching::Ignore;
-        let mut supply = Self {
-            source: order.source.clone(),
-            machine: order.machine.to_owned(),
-            kernel: order.kernel,
-            purpose: order.purpose,
+    pub fn open(context: ObtainContext<'_>, options: &PipelineOptions<'_>, archs: &[&'static Arch]) -> Result<Self> {
+        let uses_cache = options.caching != Caching::Ignore;
+        let mut resolved = Self {
+            source: options.source.clone(),
+            machine: options.machine.to_owned(),
+            kernel: options.kernel,
+            purpose: options.purpose,
             package: None,
             archive: None,
             opened: None,
-            cache: caches.then(|| DownloadCache::for_user(context.host)).flatten(),
+            cache: uses_cache.then(|| DownloadCache::for_user(context.host)).flatten(),
         };
-        match order.source {
+        match options.source {
             Source::External(from) => {
-                // A path may hold something else tomorrow, and its digest is of no use before it is read.
+                // The file at a path may be replaced at any time, and a digest helps only after the file is read. So a path
+                // is never served from the cache.
                 let digest = from.sha256.filter(|_| !matches!(from.location, Location::Path(_)));
-                supply.archive = digest.map(|sha256| (sha256, from.to_string()));
-                if !supply.is_fully_cached(context.host, archs) {
-                    supply.opened = Some(open::open_source(context, from, order.machine)?);
+                resolved.archive = digest.map(|sha256| (sha256, from.to_string()));
+                if !resolved.is_fully_cached(context.host, archs) {
+                    resolved.opened = Some(open::open_source(context, from, options.machine)?);
                 }
             }
             Source::Download(RequestedRelease::Version(wanted)) => {
-                supply.package = Some(Catalog::embedded()?.package_of_version(order.machine, wanted)?);
+                resolved.package = Some(Catalog::embedded()?.package_of_version(options.machine, wanted)?);
             }
             Source::Download(RequestedRelease::Latest) => {
-                let latest = latest::find_release(context, order.machine, order.caching == Caching::ReadWrite)?;
-                supply.package = latest.catalog_package(order.machine)?;
-                if supply.package.is_none() {
-                    supply.archive = Some((latest.sha256(), latest.display_name()));
-                    if !supply.is_fully_cached(context.host, archs) {
-                        supply.opened = Some(latest.download_package(context)?);
+                let latest = latest::find_release(context, options.machine, options.caching == Caching::ReadWrite)?;
+                resolved.package = latest.catalog_package(options.machine)?;
+                if resolved.package.is_none() {
+                    resolved.archive = Some((latest.sha256(), latest.display_name()));
+                    if !resolved.is_fully_cached(context.host, archs) {
+                        resolved.opened = Some(latest.download_package(context)?);
                     }
                 }
             }
             _ => {}
         }
-        Ok(supply)
+        Ok(resolved)
     }
 
-    /// Finds what there is for these systems on this machine, and in what was opened. Downloads nothing.
+    /// Finds the emulators for these systems on this machine and in the opened source. Downloads nothing.
     pub fn find_available(&self, host: &Host, systems: &[SystemRequest]) -> Result<SearchResult> {
-        let mut looked = SearchResult::default();
+        let mut result = SearchResult::default();
         if let Some(opened) = &self.opened {
             let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
             if !archs.is_empty() {
                 let unpacked = unpack::unpack_emulators(host, &archs, &self.machine, opened)?;
                 for (target, copy) in unpacked.copies {
-                    looked
+                    result
                         .available
                         .insert(target, AvailableEmulators { copies: vec![copy], ..AvailableEmulators::default() });
                 }
-                looked.notes.extend(unpacked.note);
+                result.notes.extend(unpacked.note);
             }
-            return Ok(looked);
+            return Ok(result);
         }
-        let everywhere = self.source == Source::Host;
-        let search = HostSearch::new(host, &self.machine, everywhere, self.purpose == Purpose::Caller);
+        let searches_store = self.source == Source::Host;
+        let search = HostSearch::new(host, &self.machine, searches_store, self.purpose == Purpose::Caller);
         for wanted in systems {
             let available = self.find_available_for(host, &search, wanted)?;
-            if everywhere {
+            if searches_store {
                 let why = host_search::describe_choice(&available.copies);
-                looked.notes.extend(why.into_iter().map(|why| format!("{}: {why}", wanted.arch.target)));
+                result.notes.extend(why.into_iter().map(|why| format!("{}: {why}", wanted.arch.target)));
             }
-            looked.available.insert(wanted.arch.target, available);
+            result.available.insert(wanted.arch.target, available);
         }
-        Ok(looked)
+        Ok(result)
     }
 
-    /// The name of the archive or directory that emulators come from.
+    /// Returns the name of the archive or directory that emulators come from.
     pub fn archive_name(&self) -> Option<&str> {
         let opened = self.opened.as_ref().map(|opened| opened.shown.as_str());
         opened.or_else(|| self.archive.as_ref().map(|(_, name)| name.as_str()))
     }
 
-    /// What a system without an emulator is missing from.
+    /// Returns the name of the place that was searched, for messages about a system without an emulator.
     pub fn origin_name(&self) -> &str {
         match self.source {
             Source::Host => "this machine",
@@ -251,13 +253,13 @@ impl ResolvedSource {
 }
 
 impl AvailableEmulators {
-    /// The newest copy that can be used.
+    /// Returns the newest usable copy.
     pub fn best_copy(&self) -> Option<(&Candidate, &ValidatedBinary)> {
         let fit = self.copies.iter().filter_map(|copy| Some((copy, copy.verdict.as_ref().ok()?)));
         fit.max_by_key(|(_, fit)| fit.version)
     }
 
-    /// The file of the copy that was found at this path.
+    /// Returns the validated file of the copy that was found at this path.
     pub fn find_copy(&self, path: &std::path::Path) -> Option<&ValidatedBinary> {
         let of_host = self.copies.iter().filter(|copy| copy.path == path).find_map(|copy| copy.verdict.as_ref().ok());
         of_host.or_else(|| self.cached.as_ref().filter(|cached| cached.path == path)?.validated.as_ref())

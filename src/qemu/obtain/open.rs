@@ -1,6 +1,6 @@
-//! Opens what the user named: what is on a server is fetched, and what has a digest is compared with it.
+//! Opens an external source: downloads it if it is on a server, and compares it with its digest if it has one.
 //!
-//! Nothing of it was parsed when this returns.
+//! No byte of the source has been parsed when [`open_source`] returns.
 
 use crate::qemu::oci::pull;
 use std::fs::File;
@@ -18,39 +18,39 @@ use crate::qemu::download;
 use crate::qemu::download::resume::FileRequest;
 use crate::sha256::Sha256;
 
-/// Something open that may hold emulators.
+/// An open external source that may contain emulators.
 #[derive(Debug)]
 pub struct OpenedSource {
-    /// What it is called, for people.
+    /// Name of the source, for people.
     pub shown: String,
-    /// What it is.
+    /// Open content.
     pub content: Content,
-    /// What the user should know of how it was fetched.
+    /// Note about the download, for the user.
     pub note: Option<String>,
-    /// The release of its emulators, where its publisher says it.
+    /// Release of the emulators, if the publisher states it.
     pub release: Option<QemuVersion>,
 }
 
-/// What it is.
+/// Open content of an external source.
 #[derive(Debug)]
 pub enum Content {
-    /// A directory of this machine.
+    /// A directory on this machine.
     Directory(PathBuf),
-    /// The layers of an image, as their digests say.
+    /// The layers of an image; their digests are verified.
     Layers(ImageLayers),
-    /// An archive, or a program. If it had to have a digest, it has, and nobody else can change it any more.
+    /// An archive or a program. If the source has a digest, it is verified, and no other process can change the file any more.
     Archive(File),
 }
 
-/// Opens it, for this machine (`uname -m`).
+/// Opens an external source for `machine` (`uname -m`).
 pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
     let ObtainContext { host, ui, network } = context;
     let mut shown = from.to_string();
-    let (what, note) = match &from.location {
+    let (content, note) = match &from.location {
         Location::Path(path) => (open_local(path, from.sha256)?, None),
         Location::Url(url) => {
             let name = shown.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or(&shown);
-            let wanted = FileRequest {
+            let request = FileRequest {
                 name,
                 urls: std::slice::from_ref(url),
                 mirrored: false,
@@ -59,22 +59,22 @@ pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &
                 sha256: from.sha256,
                 keep: false,
             };
-            let got = download::resume::download_file(host, ui, network, &wanted)?;
-            (Content::Archive(got.file), got.note)
+            let downloaded = download::resume::download_file(host, ui, network, &request)?;
+            (Content::Archive(downloaded.file), downloaded.note)
         }
         Location::Image(image) => {
             let (pulled, note) = pull::pull_image(host, ui, network, image, machine)?;
-            // A tag may mean another image tomorrow.
+            // A tag can move to another image, so the name is the one with the digest.
             shown = pulled.pinned.to_string();
             (Content::Layers(pulled.layers), note)
         }
     };
-    Ok(OpenedSource { shown, content: what, note, release: None })
+    Ok(OpenedSource { shown, content, note, release: None })
 }
 
 fn open_local(path: &Path, sha256: Option<Sha256>) -> Result<Content> {
     match (host::user_files::is_dir(path), sha256) {
-        (true, Some(_)) => Err(Error::Usage("--sha256 goes with a file, and --from names a directory".into())),
+        (true, Some(_)) => Err(Error::Usage("--sha256 needs a file, but --from names a directory".into())),
         (true, None) => Ok(Content::Directory(path.to_owned())),
         (false, None) => Ok(Content::Archive(host::user_files::open_regular(path)?)),
         (false, Some(wanted)) => {
@@ -83,7 +83,7 @@ fn open_local(path: &Path, sha256: Option<Sha256>) -> Result<Content> {
     }
 }
 
-/// A copy that nobody can change any more, if it is what was named.
+/// Copies an archive into memory, where no other process can change it, and compares the copy with its digest.
 fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     let io = |e| Error::io("read", path, e);
     if archive.metadata().map_err(io)?.len() > MAX_TOTAL {

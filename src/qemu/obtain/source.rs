@@ -1,4 +1,4 @@
-//! What the user chose as the source of an emulator.
+//! Sources of emulators, as the user chooses them with `--source`, `--qemu`, `--qemu-version` and `--from`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,44 +8,44 @@ use crate::qemu::download::FileUrl;
 use crate::qemu::oci::ImageReference;
 use crate::sha256::Sha256;
 
-/// The source of an emulator.
+/// Source of an emulator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The installed copy, else a good one of the host, else the pinned download.
     Auto,
-    /// The best one of the host.
+    /// The best emulator on the host.
     Host,
-    /// A package that the catalogue pins, or the newest one that Debian signed.
+    /// A package that the catalogue pins, or the newest package that Debian signed.
     Download(RequestedRelease),
-    /// As `Auto`; if no mirror gives the pinned download, an archive of another publisher.
+    /// As `Auto`; if no mirror provides the pinned download, an archive of another publisher.
     Fallback,
-    /// This file.
+    /// A file on this machine.
     File(PathBuf),
-    /// What is in an archive, a directory or an image; or a file.
+    /// An archive, a directory or an image that contains emulators; or an emulator.
     External(ExternalSource),
 }
 
-/// The release of QEMU to download.
+/// Release of QEMU to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestedRelease {
-    /// The one that this binfmt-nix was tried with.
+    /// The release that this version of binfmt-nix was tested with.
     Pinned,
-    /// Another one that the catalogue pins.
+    /// Another release that the catalogue pins.
     Version(VersionRequest),
-    /// The newest one that Debian signed.
+    /// The newest release that Debian signed.
     Latest,
 }
 
-/// Something that may hold emulators.
+/// A file, directory or image that may contain emulators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalSource {
-    /// Its location.
+    /// Location of the file, directory or image.
     pub location: Location,
-    /// The digest that its bytes must have; without one, the user vouches for it.
+    /// Digest that the bytes must have. Without one, the user is responsible for the bytes.
     pub sha256: Option<Sha256>,
 }
 
-/// The location of something that holds emulators.
+/// Location of an external source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A path on this machine.

@@ -1,7 +1,7 @@
-//! Emulators in an archive or a directory that the user named.
+//! Emulators in an external source: a directory, an archive, an image, or a single program.
 //!
-//! He vouches for it, or its digest does. What is unpacked is kept in memory and sealed, so that what is judged here is
-//! what will be copied, and looking writes nothing.
+//! The source is verified by its digest, or the user is responsible for it. Unpacked emulators are kept in sealed memory. So the
+//! bytes that are validated here are the bytes that are installed later, and a search writes no file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,16 +20,16 @@ use crate::qemu::archive::unpack::{EmulatorSink, ImageLayers};
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
 use crate::sha256::Sha256;
 
-/// What was found.
+/// Emulators that were found in an external source.
 #[derive(Debug, Default)]
 pub struct UnpackedEmulators {
-    /// The emulators, by target, judged.
+    /// Validated emulators, by target.
     pub copies: BTreeMap<&'static str, Candidate>,
-    /// What the user should know of this kernel.
+    /// Note about protections that this kernel lacks, or about the download.
     pub note: Option<String>,
 }
 
-/// The emulators of these systems that are in a directory, an archive, or a file that is one; at least one.
+/// Finds the emulators of these systems in an external source. Fails if it has none of them.
 pub fn unpack_emulators(
     host: &Host,
     archs: &[&'static Arch],
@@ -57,18 +57,18 @@ fn search_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Resul
     for arch in archs {
         let name = crate::paths::emulator_name(arch);
         let paths = [dir.join(&name), dir.join(format!("{name}-static"))];
-        let there: Vec<_> = paths.iter().filter(|path| host::user_files::path_exists(path)).collect();
+        let existing: Vec<_> = paths.iter().filter(|path| host::user_files::path_exists(path)).collect();
         let inode = |path: &Path| {
             let meta = host::user_files::open_regular(path)?.metadata();
             meta.map(|meta| FileId::from_metadata(&meta)).map_err(|e| Error::io("look at", path, e))
         };
-        if let [one, other] = there.as_slice()
+        if let [one, other] = existing.as_slice()
             && inode(one)? != inode(other)?
         {
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(there.first().map(|path| (arch.target, candidate::validate_user_file(arch, machine, path))));
+        copies.extend(existing.first().map(|path| (arch.target, candidate::validate_user_file(arch, machine, path))));
     }
     Ok(UnpackedEmulators { copies, note: None })
 }
@@ -82,7 +82,7 @@ fn unpack_archive(
 ) -> Result<UnpackedEmulators> {
     let path = Path::new(&opened.shown);
     let archive = archive.try_clone().map_err(|e| Error::io("read", path, e))?;
-    // An emulator for another machine cannot be asked for its release.
+    // An emulator for another machine cannot be run to query its release.
     let release = opened.release.filter(|_| kernel_release().0 != machine);
     let validate = |arch: &Arch, file: File| match release {
         Some(release) => candidate::validate_with_release(machine, file, release),
@@ -93,7 +93,7 @@ fn unpack_archive(
     })
 }
 
-/// Those of an image, as its merged layers have them.
+/// Finds emulators in the merged layers of an image.
 fn unpack_layers(
     host: &Host,
     archs: &[&'static Arch],
@@ -110,7 +110,7 @@ fn unpack_layers(
     })
 }
 
-/// What `unpack` gives for these targets, in memory, judged.
+/// Runs `unpack` for these targets, stores the emulators in memory, and validates them.
 fn unpack_in_worker(
     host: &Host,
     archs: &[&'static Arch],
@@ -123,7 +123,7 @@ fn unpack_in_worker(
         &mut dyn FnMut() -> Result<()>,
     ) -> Result<(UnpackSummary, Option<String>)>,
 ) -> Result<UnpackedEmulators> {
-    // Known before a large archive is read.
+    // Fails before a large archive is read.
     drop(host::memfd::create_sealable().map_err(|e| memfd_error(&e))?);
     let targets: Vec<_> = archs.iter().map(|arch| arch.target).collect();
     let mut files: BTreeMap<String, File> = BTreeMap::new();
@@ -158,7 +158,7 @@ fn unpack_in_worker(
 fn memfd_error(source: &io::Error) -> Error {
     Error::Unsupported {
         what: format!("cannot keep an emulator in memory, where archives are unpacked: {source}"),
-        hint: "unpack it by hand, and name the directory; or as root: sysctl vm.memfd_noexec=0".into(),
+        hint: "unpack it manually and pass the directory to --from; or as root: sysctl vm.memfd_noexec=0".into(),
     }
 }
 
@@ -170,7 +170,7 @@ fn check_digest(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result
     if is == wanted { Ok(()) } else { Err(Error::Digest { what: what(), actual: is, expected: wanted }) }
 }
 
-/// A bundle is for this machine, and has what it lists and nothing else.
+/// Checks that a bundle is for this machine, and contains exactly the emulators that its manifest lists.
 fn check_bundle_complete(manifest: &Manifest, found: &[String], machine: &str, path: &Path) -> Result<()> {
     if manifest.host != machine {
         return Err(Error::Unsupported {
@@ -178,12 +178,12 @@ fn check_bundle_complete(manifest: &Manifest, found: &[String], machine: &str, p
             hint: format!("binfmt-nix fetch --host {machine} writes one for this machine"),
         });
     }
-    let odd = |why: String| Err(Error::Archive { path: path.to_owned(), why });
+    let invalid = |why: String| Err(Error::Archive { path: path.to_owned(), why });
     if let Some(target) = found.iter().find(|target| manifest.find_file(target).is_none()) {
-        return odd(format!("its MANIFEST.json does not know its qemu-{target}"));
+        return invalid(format!("its MANIFEST.json does not list its qemu-{target}"));
     }
     match manifest.files.iter().find(|listed| !found.contains(&listed.target)) {
-        Some(listed) => odd(format!("its MANIFEST.json lists qemu-{}, which it has not", listed.target)),
+        Some(listed) => invalid(format!("its MANIFEST.json lists qemu-{}, which is missing", listed.target)),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::qemu::download::Network;
-use crate::qemu::download::mirrors;
+use crate::qemu::download::machine_config;
 use crate::qemu::oci;
 use crate::qemu::oci::pull_client;
 use crate::qemu::oci::pull_client::{PullRequest, PulledImage};
@@ -34,7 +34,7 @@ pub fn pull_image(
         platform,
         login: &login,
         options: transfer_options().options,
-        extra_roots: &mirrors::extra_roots(),
+        extra_roots: &machine_config::extra_roots(),
     };
     let bar = ui.start_progress();
     bar.set_source(&image.to_string());

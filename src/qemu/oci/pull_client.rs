@@ -65,7 +65,7 @@ pub fn pull_image(
 ) -> Result<(PulledImage, Option<String>)> {
     let failed = |why: PullErrorKind| Error::from(PullError::new(order.image, order.login, why));
     let process = |why: String| failed(PullErrorKind::Process(why));
-    let job = serde_json::to_vec(&build_job(order)).map_err(|e| process(format!("cannot be talked with: {e}")))?;
+    let job = serde_json::to_vec(&build_job(order)).map_err(|e| process(format!("cannot be reached: {e}")))?;
     let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
     let mut supervisor = PullSupervisor::new(order.image, order.platform.clone());
     let moved = supervise(Worker::start(PULL_COMMAND, &client_variables(), job), &process, go_on, &mut |bytes| {

@@ -217,7 +217,7 @@ fn entries_of_the_outer_table_are_copied() {
     let inner =
         [tool.to_str().unwrap(), "run", "--system", "riscv64", "--qemu", riscv.to_str().unwrap(), "--verbose", "--"];
     let outer = |words: &[&str]| done(&mut running("aarch64", &[&inner[..], words].concat()));
-    outer(&[&arm64(), "uname", "-m"]).exits(0).prints("aarch64").says("that are here too: 1");
+    outer(&[&arm64(), "uname", "-m"]).exits(0).prints("aarch64").says("entries copied from the machine's own table: 1");
     let listed = outer(&["ls", "-U", TABLE]).exits(0);
     let entries: Vec<_> = listed.out.lines().filter(|name| name.starts_with("qemu")).collect();
     assert_eq!(entries, ["qemu-riscv64", "qemu-aarch64"]);
@@ -236,7 +236,7 @@ fn entries_that_cannot_be_copied_are_named() {
     command.args(["run", "-v", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "ls", "-U", TABLE]);
     let said = done(&mut command)
         .exits(0)
-        .says("that are here too: 1")
+        .says("entries copied from the machine's own table: 1")
         .says("gone could not be inherited: ")
         .says("No such file");
     assert_eq!(
@@ -266,7 +266,7 @@ fn a_note_explains_that_the_nix_daemon_is_outside() {
     memory(Path::new("/nix"));
     fs::create_dir_all("/nix/var/nix/daemon-socket").unwrap();
     fs::write("/nix/var/nix/daemon-socket/socket", "").unwrap();
-    let note = "done by its nix-daemon, outside of this namespace";
+    let note = "outside of this namespace, so these builds are not emulated";
     done(&mut running("aarch64", &[nix, "build"])).exits(0).says(note).says("--store ~/store").says("register aarch64");
     done(&mut running("aarch64", &[nix, "build", "--store", "/x"])).exits(0).omits(note);
     done(running("aarch64", &[nix, "build"]).env("NIX_REMOTE", "local")).exits(0).omits(note);

@@ -184,7 +184,7 @@ fn errors_name_the_problem_and_the_fix() {
 #[test]
 fn gen_catalog_names_the_package_and_its_error() {
     let done = run(&["gen", "catalog", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).exits(2);
-    assert_eq!(done.says("cannot catalogue pool/main/q/qemu/Cargo.toml: it is no ar archive").out, "");
+    assert_eq!(done.says("cannot catalogue pool/main/q/qemu/Cargo.toml: it is not an ar archive").out, "");
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/package/one-program");
     run(&["gen", "catalog", seed]).exits(0).prints("\"qemu_version\":\"10.0.13\"").prints("\"target\":\"arm\"");
 }

@@ -87,7 +87,7 @@ impl Case {
     /// Describes what is wrong before anything is repaired.
     fn describe_damage(&self, tree: &Tree, whole: &CompleteStates, change: &Change) -> String {
         let wrong = tree.describe_damage(whole);
-        let exchange = self.exchanges && change.what == "tell the kernel" && change.path.ends_with("register");
+        let exchange = self.exchanges && change.what == "write to the kernel" && change.path.ends_with("register");
         let broken = if exchange { Vec::new() } else { tree.configured_but_not_running() };
         if broken.is_empty() { wrong } else { format!("{wrong}\nconfigured in Nix, but not running: {broken:?}") }
     }

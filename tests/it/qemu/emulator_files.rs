@@ -91,7 +91,7 @@ fn a_static_program_other_than_qemu_is_refused() {
 fn a_program_that_crashes_at_once_is_refused() {
     let mut program = liar("", LiarBehavior::Crash);
     program[0xb0..0xb2].copy_from_slice(&[0x0f, 0x0b]);
-    refused(&outside("qemu-aarch64", &program), "--version ended with signal");
+    refused(&outside("qemu-aarch64", &program), "--version failed with signal");
 }
 
 #[sandboxed]
@@ -118,7 +118,7 @@ fn assert_rolled_back(behavior: LiarBehavior, why: &str) {
     let tree = Tree::new();
     let before = tree.snapshot();
     let file = outside("qemu-aarch64", &liar("qemu-aarch64 version 10.0.13 (liar)", behavior));
-    tree.register_by("aarch64", &file, &[]).exits(1).says("taken out again").says(why).says("nothing was changed");
+    tree.register_by("aarch64", &file, &[]).exits(1).says("removed again").says(why).says("nothing was changed");
     before.is_restored_in(&tree);
 }
 

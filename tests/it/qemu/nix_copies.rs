@@ -94,7 +94,7 @@ fn the_profile_of_a_user_is_ignored_for_root() {
 #[sandboxed]
 fn an_emulator_only_in_the_nix_store_is_refused() {
     let path = format!("/{OUTPUT}/bin/qemu-aarch64: ");
-    not_used(&store(), &format!("{path}whoever may build with Nix can put a program into the store"));
+    not_used(&store(), &format!("{path}any user who may build with Nix can add a program to the store"));
     let tree = store();
     tree.register_by("aarch64", &tree.path(&format!("{OUTPUT}/bin/qemu-aarch64")), &[]).exits(0);
 }
@@ -183,17 +183,17 @@ fn the_choice_among_candidates_is_explained() {
         .program("usr/local/bin/qemu-aarch64", fs::read(qemu("aarch64")).unwrap());
     let done = tree.run(&["register", "aarch64", "--source", "host", "--dry-run"]).exits(0);
     let profile = format!("/{PROFILE}");
-    done.says(&format!("aarch64: {profile} is taken: QEMU 10.0.13, the newest good one of 4"))
-        .says(&format!("/usr/bin/qemu-aarch64 is not taken: it is QEMU 9.2.4, and {profile} is 10.0.13"))
-        .says("/usr/bin/qemu-aarch64-static is not taken: it is not an ELF program")
+    done.says(&format!("aarch64: {profile} is used: QEMU 10.0.13, the newest usable one of 4"))
+        .says(&format!("/usr/bin/qemu-aarch64 is not used: it is QEMU 9.2.4, and {profile} is 10.0.13"))
+        .says("/usr/bin/qemu-aarch64-static is not used: it is not an ELF program")
         .says(&format!(
-            "/usr/local/bin/qemu-aarch64 is not taken: it is QEMU 10.0.13, as {profile} is, which comes first"
+            "/usr/local/bin/qemu-aarch64 is not used: it is QEMU 10.0.13, the same release as {profile}, which has priority"
         ));
 }
 
 #[sandboxed]
 fn a_single_candidate_needs_no_explanation() {
-    with_profile(store()).run(&["register", "aarch64", "--source", "host", "-n"]).exits(0).omits("is taken");
+    with_profile(store()).run(&["register", "aarch64", "--source", "host", "-n"]).exits(0).omits("is used:");
 }
 
 /// A machine with an emulator of another release for this system: static, and for this machine.

@@ -110,38 +110,35 @@ fn honest(mut text: String) -> ExitCode {
 
 #[test]
 fn an_exit_without_a_word_is_reported() {
-    assert_eq!(error_of("mute"), "the process that downloads ended too early, with exit status: 0");
+    assert_eq!(error_of("mute"), "the download worker ended too early, with exit status: 0");
 }
 
 #[test]
 fn stderr_of_a_failed_worker_is_reported() {
     let message = error_of("moaning");
-    assert_eq!(
-        message,
-        "the process that downloads ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now"
-    );
+    assert_eq!(message, "the download worker ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now");
 }
 
 #[test]
 fn a_killed_worker_is_reported() {
-    assert_eq!(error_of("dying"), "the process that downloads was killed by signal 6 SIGABRT");
+    assert_eq!(error_of("dying"), "the download worker was killed by signal 6 SIGABRT");
 }
 
 #[test]
 fn an_unknown_frame_is_rejected() {
-    assert_eq!(error_of("mad"), "the process that downloads said what it must not: a frame of the kind 72");
+    assert_eq!(error_of("mad"), "the download worker broke the protocol: a frame of the kind 72");
 }
 
 #[test]
 fn an_oversized_frame_is_rejected() {
     let message = error_of("boasting");
-    assert_eq!(message, "the process that downloads said what it must not: a frame of 4294967295 bytes");
+    assert_eq!(message, "the download worker broke the protocol: a frame of 4294967295 bytes");
 }
 
 #[test]
 fn excess_bytes_are_rejected() {
     let (error, received) = download_with("generous", b"", LIMIT);
-    let wanted = "the process that downloads said what it must not: more bytes of qemu-aarch64 than it has";
+    let wanted = "the download worker broke the protocol: more bytes of qemu-aarch64 than it has";
     assert_eq!(error.to_string(), wanted);
     assert!(received > 0 && received <= 16_661_520, "{received}");
 }
@@ -149,7 +146,7 @@ fn excess_bytes_are_rejected() {
 #[test]
 fn missing_bytes_are_rejected() {
     let message = error_of("stingy");
-    let wanted = "the process that downloads said what it must not: that qemu-aarch64 is complete, which it is not";
+    let wanted = "the download worker broke the protocol: the end of qemu-aarch64 before its last byte";
     assert_eq!(message, wanted);
 }
 

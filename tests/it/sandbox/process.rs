@@ -156,6 +156,6 @@ fn a_killed_worker_is_reported() {
     let done = tool.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("error: the process that downloads was killed by signal 9 SIGKILL"), "{stderr}");
+    assert!(stderr.contains("error: the download worker was killed by signal 9 SIGKILL"), "{stderr}");
     assert!(!installed.exists() && root.exists(), "{stderr}");
 }

@@ -34,7 +34,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     };
     let root = || host.real_path(Path::new("/")).components().collect();
     let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
-    let mut seen = Snapshot {
+    let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
         shell,
@@ -44,7 +44,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         writable: writable.filter(|_| host::env::effective_ids().0 == 0),
         environment: environment::gather_environment(host, facts),
         natives,
-        ours: facts.our_entries().collect(),
+        own_entries: facts.our_entries().collect(),
         registered: facts.receipt.systems.clone(),
         interpreters: BTreeMap::new(),
         trials: BTreeMap::new(),
@@ -52,42 +52,42 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         foreign_sudo: environment::find_foreign_sudo(host),
         nix: nix::gather_nix(host, facts),
     };
-    if seen.environment.emulated {
-        clear_outer_table(&mut seen);
+    if snapshot.environment.emulated {
+        clear_outer_table(&mut snapshot);
     }
-    seen.interpreters = inspect_interpreters(&seen);
-    seen.trials = run_trials(&seen);
-    drop_rules_without_interpreter(&mut seen);
-    seen
+    snapshot.interpreters = inspect_interpreters(&snapshot);
+    snapshot.trials = run_trials(&snapshot);
+    drop_rules_without_interpreter(&mut snapshot);
+    snapshot
 }
 
 /// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose
 /// entries run this very program and do not belong to the system.
-fn clear_outer_table(seen: &mut Snapshot) {
-    seen.table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
-    seen.boot = boot::Boot::from_rules(Vec::new(), false);
-    seen.environment.container = None;
+fn clear_outer_table(snapshot: &mut Snapshot) {
+    snapshot.table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
+    snapshot.boot = boot::Boot::from_rules(Vec::new(), false);
+    snapshot.environment.container = None;
 }
 
 /// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT,
 /// measured).
-fn drop_rules_without_interpreter(seen: &mut Snapshot) {
+fn drop_rules_without_interpreter(snapshot: &mut Snapshot) {
     let exists = |path: &[u8]| {
         use std::os::unix::ffi::OsStrExt as _;
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        host::user_files::path_exists(&seen.shell.real_path(path)) || host::user_files::path_exists(path)
+        host::user_files::path_exists(&snapshot.shell.real_path(path)) || host::user_files::path_exists(path)
     };
-    let rules = seen.boot.rules().iter();
+    let rules = snapshot.boot.rules().iter();
     let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || exists(&rule.interpreter)).cloned().collect();
-    seen.boot = boot::Boot::from_rules(rules, seen.boot.has_reader);
+    snapshot.boot = boot::Boot::from_rules(rules, snapshot.boot.has_reader);
 }
 
 /// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
-fn inspect_interpreters(seen: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
+fn inspect_interpreters(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
     let mut inspected = BTreeMap::new();
-    for entry in seen.table.entries().iter().filter(|entry| has_file(entry)) {
+    for entry in snapshot.table.entries().iter().filter(|entry| has_file(entry)) {
         if !inspected.contains_key(&entry.rule.interpreter) {
-            inspected.insert(entry.rule.interpreter.clone(), inspect_interpreter(&seen.machine, entry));
+            inspected.insert(entry.rule.interpreter.clone(), inspect_interpreter(&snapshot.machine, entry));
         }
     }
     inspected
@@ -128,11 +128,11 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
 }
 
 /// Starts a probe of each system that has an entry, and finds out which file runs the probe.
-fn run_trials(seen: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
-    if !seen.is_table_active() {
+fn run_trials(snapshot: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
+    if !snapshot.is_table_active() {
         return BTreeMap::new();
     }
-    let results = seen.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
+    let results = snapshot.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
     results.collect()
 }
 

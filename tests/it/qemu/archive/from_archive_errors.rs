@@ -57,7 +57,7 @@ fn an_archive_without_the_requested_emulator_is_refused() {
 fn a_truncated_archive_is_refused() {
     let whole = fs::read(two_emulators_tar_gz()).unwrap();
     for parts in [1, 10, 500, 999] {
-        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot take an emulator from");
+        refused(&whole[..whole.len() * parts / 1000], &[], &[1], "cannot extract an emulator from");
     }
     refused(&whole[..whole.len() - 1], &[], &[1], "");
 }
@@ -138,7 +138,7 @@ fn a_bundle_that_contradicts_its_manifest_is_refused() {
     refused(&bundled(&manifest, &real), &[], &[5], "nothing of it was used");
     let mut manifest = manifest_for("x86_64", &real);
     manifest.files[0].name = "qemu-riscv64".into();
-    refused(&bundled(&manifest, &real), &[], &[1], "which it has not");
+    refused(&bundled(&manifest, &real), &[], &[1], "which is missing");
     manifest.files[0].target = "riscv64".into();
     manifest.files[0].name = "qemu-aarch64".into();
     refused(&bundled(&manifest, &real), &[], &[1], "does not know");

@@ -81,7 +81,7 @@ fn complaint(archive: &[u8]) -> String {
     let error = unpack(archive, &mut || Ok(())).0.unwrap_err();
     assert_eq!(error.exit_code() as u8, 1);
     let text = error.to_string();
-    text.strip_prefix("cannot take an emulator from the-archive: ").unwrap().to_owned()
+    text.strip_prefix("cannot extract an emulator from the-archive: ").unwrap().to_owned()
 }
 
 fn tar() -> Vec<u8> {
@@ -103,7 +103,7 @@ fn an_honest_worker_unpacks_the_archive() {
 fn a_worker_that_breaks_the_protocol_is_refused() {
     for play in ["raves", "hasty", "gives", "other"] {
         let said = complaint(play.as_bytes());
-        assert!(said.starts_with("the process that unpacks it said what it must not"), "{play}: {said}");
+        assert!(said.starts_with("the process that unpacks it broke the protocol"), "{play}: {said}");
     }
 }
 

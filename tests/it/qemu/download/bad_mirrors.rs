@@ -34,7 +34,7 @@ fn assert_says(manner: Manner, words: &str) {
 #[test]
 fn http_error_statuses_are_reported() {
     let answers = [
-        (404, "404 (it is not there)"),
+        (404, "404 (not found)"),
         (403, "403 (forbidden)"),
         (416, "416"),
         (500, "500"),
@@ -122,5 +122,5 @@ fn unreachable_mirrors_are_reported() {
 fn an_empty_list_of_mirrors_is_an_error() {
     let deb = Deb::new();
     let outcome = fetch(&deb.package, &["arm"], &[]);
-    assert!(outcome.complaint().contains("no mirror to ask"));
+    assert!(outcome.complaint().contains("no mirror is known"));
 }

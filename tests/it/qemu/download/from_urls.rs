@@ -88,7 +88,7 @@ fn an_interrupted_download_is_resumed() {
     let before = tree.snapshot();
     // The download is resumed three times in a row, in three rounds.
     let broken = serve(&archive, Manner::Cut(half / 100));
-    register(&tree, &broken, &["--sha256", &sha256]).exits(1).says("goes on there");
+    register(&tree, &broken, &["--sha256", &sha256]).exits(1).says("the next run continues it");
     let there = tree.read(&format!("{CACHE}/{sha256}/download")).len();
     assert!(there > 0 && archive.starts_with(&tree.read(&format!("{CACHE}/{sha256}/download"))));
     let good = serve(&archive, Manner::Ranges);

@@ -154,10 +154,10 @@ fn each_wrong_answer_has_its_own_message() {
     for (manner, wanted, words) in [
         (status(404, "X: y"), &wanted, "404"),
         (status(416, "X: y"), &wanted, "416"),
-        (status(429, "Retry-After: 61"), &wanted, "429 (too many requests, for 61 s as it says)"),
-        (status(429, "Retry-After: 0"), &wanted, "429 (too many requests, for 0 s as it says)"),
+        (status(429, "Retry-After: 61"), &wanted, "429 (too many requests, retry after 61 s)"),
+        (status(429, "Retry-After: 0"), &wanted, "429 (too many requests, retry after 0 s)"),
         (status(429, "Retry-After: tomorrow"), &wanted, "429 (too many requests)"),
-        (status(503, "X: y"), &wanted, "503 (it is too busy)"),
+        (status(503, "X: y"), &wanted, "503 (the server is too busy)"),
         (status(302, "Location: ftp://there.invalid/"), &wanted, "redirects to ftp:"),
         (Manner::Ranges, &sized, "has 90000 bytes instead of 80000"),
         (Manner::Ranges, &small, "more than 80000 bytes"),

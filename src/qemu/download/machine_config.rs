@@ -1,4 +1,4 @@
-//! Which mirrors this machine downloads from, and how.
+//! Configuration of downloads on this machine: its mirrors, passwords and certificates.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,31 +10,30 @@ use crate::qemu::download::netrc;
 use crate::qemu::download::netrc::NetrcLogin;
 use crate::qemu::download::{BaseUrl, FileUrl, Mirror};
 
-/// The variable that names a mirror, as `--mirror` does.
+/// Environment variable that names a mirror, as `--mirror` does.
 pub const MIRROR_VARIABLE: &str = "BINFMT_NIX_MIRROR";
 
-/// The variable that names the certificates that Nix trusts.
+/// Environment variable that names the certificates that Nix trusts.
 pub const NIX_CERT_VARIABLE: &str = "NIX_SSL_CERT_FILE";
 
-/// The variable that names the user's passwords, if they are not in `~/.netrc`.
+/// Environment variable that names the file of the user's passwords, if it is not `~/.netrc`.
 pub const NETRC_VARIABLE: &str = "NETRC";
 
-/// The mirror that the user named, on the command line or else in the
-/// environment.
+/// Parses the mirror that the user named on the command line, or else in the environment.
 pub fn user_mirror(option: Option<&str>) -> Result<Option<BaseUrl>> {
     let url = option.map(str::to_owned).or_else(|| host::env::var(MIRROR_VARIABLE));
     url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
 }
 
-/// All mirrors, in the order in which they are asked: the one that was named,
-/// those that apt is set up with (they honour a company's own), two public ones.
+/// Lists all mirrors in the order in which they are tried: the one that the user named, those for which apt is configured
+/// (which respects the mirror of a company), and two public ones. Adds the user's passwords.
 pub fn list_mirrors(host: &Host, named: Option<BaseUrl>) -> Vec<Mirror> {
     let logins = read_logins(host);
     let mirrors = download::order_mirrors(named, apt_mirrors(host));
     mirrors.into_iter().map(|mirror| mirror.map_base_url(|url| add_login(url, &logins))).collect()
 }
 
-/// URLs of files, with the user's passwords for their servers.
+/// Adds the user's passwords to the URLs of files.
 pub fn add_logins(host: &Host, urls: &[FileUrl]) -> Vec<FileUrl> {
     let logins = read_logins(host);
     urls.iter().map(|url| add_login(url.clone(), &logins)).collect()
@@ -44,14 +43,14 @@ fn add_login<T: Clone + Into<String> + FromStr>(url: T, logins: &[NetrcLogin]) -
     netrc::add_login(&url.clone().into(), logins).and_then(|url| url.parse().ok()).unwrap_or(url)
 }
 
-/// The user's own, then apt's (apt_auth.conf(5)), then those that Nix downloads with (`netrc-file` in nix.conf(5)).
+/// Reads the logins of the user, then those of apt (apt_auth.conf(5)), then those of Nix (`netrc-file` in nix.conf(5)).
 fn read_logins(host: &Host) -> Vec<NetrcLogin> {
-    let given =
+    let read =
         |path: &Path| host::user_files::read_if_readable(path).map(|text| String::from_utf8_lossy(&text).into_owned());
     let own = host::env::var(NETRC_VARIABLE)
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
-    let own = own.as_deref().and_then(given);
+    let own = own.as_deref().and_then(read);
     let dir = Path::new("/etc/apt/auth.conf.d");
     let mut names = host.list_dir(dir).unwrap_or_default();
     names.sort();
@@ -62,7 +61,7 @@ fn read_logins(host: &Host) -> Vec<NetrcLogin> {
     texts.flat_map(|text| netrc::parse_netrc(&text)).collect()
 }
 
-/// The certificates that Nix was told of (PEM): they count too.
+/// Reads the certificates (PEM) for which Nix is configured. Downloads trust them too.
 pub fn extra_roots() -> Vec<u8> {
     let named = host::env::var(NIX_CERT_VARIABLE).and_then(|path| host::user_files::read_if_readable(Path::new(&path)));
     named.unwrap_or_default()
