@@ -1,4 +1,5 @@
-//! Writes an archive of emulators: the same bytes for the same emulators, whoever writes it, wherever and whenever.
+//! Writer of bundles, which are archives of emulators. The output is reproducible: it depends on the emulators alone,
+//! not on the user, the machine or the time.
 
 use std::io::{self, Read, Write};
 
@@ -6,7 +7,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::manifest::{self, Manifest};
 
-/// Nobody's and no time's.
+/// Returns a header with owner 0 and time 0.
 fn tar_header(size: u64, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_size(size);
@@ -17,9 +18,9 @@ fn tar_header(size: u64, mode: u32) -> tar::Header {
     header
 }
 
-/// Writes the manifest and then, in its order, each emulator, read from `files` of the same order.
+/// Writes the manifest and then the emulators. `files` has the emulators in the order of the manifest.
 pub fn write_bundle<W: Write, R: Read>(out: W, manifest: &Manifest, files: Vec<R>) -> io::Result<W> {
-    // The header's time is 0, "none", and its system 255, "unknown" (RFC 1952, §2.3.1).
+    // In the header, a time of 0 means "none" and the system 255 means "unknown" (RFC 1952, §2.3.1).
     let gzip = GzBuilder::new().mtime(0).operating_system(255).write(out, Compression::default());
     let mut tar = tar::Builder::new(gzip);
     let mut text = serde_json::to_vec_pretty(manifest)?;

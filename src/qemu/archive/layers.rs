@@ -1,4 +1,5 @@
-//! The layers of an image, which are tar archives (image-spec v1.1, `layer.md`): what is in the upper ones counts.
+//! Reader of the layers of an image, which are tar archives (image-spec v1.1, `layer.md`). Files of upper layers
+//! replace or hide those of lower ones.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -6,11 +7,11 @@ use super::{ArchiveError, ArchiveSink, MAX_UNPACKED};
 use crate::qemu::archive::decompress;
 use crate::qemu::archive::tar::ArchiveWalk;
 
-/// Gives the emulators of these targets to the sink, as they are in the merged layers; those that there are not, are
-/// not missed here. The layers lie one after the other in `file`, base first, each of its length.
+/// Gives the emulators for these targets, as they are in the merged layers, to the sink. A target without an emulator
+/// is not an error here. `file` contains the layers one after the other, base first; `lengths` has the length of each.
 ///
-/// They are read from the top down, each once: what is hidden is then known before it comes. Of two for one target in
-/// different layers, the upper one counts, wherever they lie.
+/// Each layer is read once, from the top down, so that hidden files are known before they are reached. If two layers
+/// have an emulator for the same target, the one of the upper layer is used, whatever their paths are.
 pub fn unpack_layers(
     file: &mut (impl Read + Seek),
     lengths: &[u64],
@@ -41,7 +42,7 @@ pub fn unpack_layers(
     walk.check_links()
 }
 
-/// Knows how much may still be read.
+/// Reader that counts down the number of bytes that may still be read.
 struct CountingReader<R> {
     content: R,
     left: u64,

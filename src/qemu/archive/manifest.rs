@@ -1,58 +1,58 @@
-//! What a bundle of ours says of itself.
+//! The manifest of a bundle, which lists its emulators.
 
 use serde::{Deserialize, Serialize};
 
 use crate::sha256::Sha256;
 
-/// The bundle's first member.
+/// Name of the bundle's first member.
 pub(super) const FILE_NAME: &str = "MANIFEST.json";
-/// More than the manifest of all systems has.
+/// Maximum size of a manifest, larger than one for all systems.
 pub(super) const MAX_SIZE: u64 = 64 << 10;
 
 /// `MANIFEST.json`, a contract: fields are added, not changed, within one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Manifest {
-    /// Of this format: 1.
+    /// Version of this format: 1.
     pub version: u32,
-    /// The machine that the emulators run on, as `uname -m` says it.
+    /// Machine that the emulators run on, as `uname -m` prints it.
     pub host: String,
-    /// Their release.
+    /// Release of QEMU.
     pub qemu: String,
-    /// The other members.
+    /// The other members of the bundle.
     pub files: Vec<ManifestFile>,
 }
 
-/// One emulator in a bundle.
+/// Emulator in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ManifestFile {
     /// QEMU's name of the guest.
     pub target: String,
-    /// The member's name.
+    /// Name of the member.
     pub name: String,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: u64,
-    /// Their digest.
+    /// Digest of the member.
     pub sha256: Sha256,
 }
 
-/// The text of a manifest cannot be used.
+/// Text that is not a usable manifest.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InvalidManifest {
-    /// It is not JSON of this shape.
+    /// Text that is not JSON of the expected shape.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// It is of another version.
-    #[error("it has version {0}, this binfmt-nix knows version {known}", known = Manifest::VERSION)]
+    /// Manifest of another version.
+    #[error("it has version {0}, this binfmt-nix supports version {supported}", supported = Manifest::VERSION)]
     Version(u32),
 }
 
 impl Manifest {
-    /// The version that this program reads and writes.
+    /// Version that this program reads and writes.
     pub const VERSION: u32 = 1;
 
-    /// Reads it, and forgets what it lists besides these targets.
+    /// Parses a manifest and keeps only the entries for these targets.
     pub(super) fn parse(text: &[u8], targets: &[&str]) -> Result<Self, InvalidManifest> {
         let mut manifest: Self = serde_json::from_slice(text)?;
         if manifest.version != Self::VERSION {
@@ -62,7 +62,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What it says of one emulator.
+    /// Returns the entry for a target.
     pub fn find_file(&self, target: &str) -> Option<&ManifestFile> {
         self.files.iter().find(|listed| listed.target == target)
     }

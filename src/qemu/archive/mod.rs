@@ -1,16 +1,17 @@
-//! Finds emulators in an archive that somebody else made.
+//! Readers of untrusted archives that extract emulators, and the writer of bundles.
 //!
-//! An archive is told by its first bytes, never by its name: a `.deb` (ar(5), deb(5)), a tar archive, plain or packed by
-//! gzip, xz or zstd (an `.apk` is gzip members one after the other, each with a piece of a tar archive), or the program
-//! itself. Wanted are regular files called `qemu-TARGET` or `qemu-TARGET-static`, wherever they lie; what leads out of
-//! the archive, and two of them for one target, are refused.
+//! The kind of an archive is detected from its first bytes, never from its name: a `.deb` (ar(5), deb(5)), a tar
+//! archive that is plain or compressed by gzip, xz or zstd (an `.apk` is a sequence of gzip members, each with a piece
+//! of a tar archive), or the program itself. Regular files named `qemu-TARGET` or `qemu-TARGET-static` are extracted
+//! from any directory. An archive is refused if the path of an emulator leads out of the archive, or if two emulators
+//! are for the same target.
 //!
-//! It is read once, from front to back, and in bounds: so many entries, so many bytes, so much memory. What is read is
-//! not to be trusted afterwards either: whoever calls this is a process with no rights (see `fetcher`).
+//! An archive is read once, from front to back, with limits on the number of entries, the number of bytes, and the
+//! memory. The reader runs in a confined worker ([`worker`]), and the parent does not trust its output ([`supervise`]).
 //!
-//! The layers of an image are several tar archives, of which an upper one can hide what is in those below it (`layers`).
+//! The layers of an image are several tar archives. An upper one can hide files of those below it ([`layers`]).
 //!
-//! Pure: bytes in, pieces out. [`bundle`] writes such an archive of our own.
+//! Pure: bytes in, items out. [`bundle`] writes archives of the same kind.
 
 pub mod bundle;
 pub mod decompress;
@@ -31,46 +32,46 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::qemu::deb;
 
-/// As large as one emulator may be: ten times the largest there is.
+/// Maximum size of one emulator: ten times the largest known one.
 pub const MAX_MEMBER: u64 = 256 << 20;
-/// As large as all of them may be together: three times what Debian's are.
+/// Maximum size of all emulators together: three times the size of Debian's.
 pub const MAX_TOTAL: u64 = 1 << 30;
-/// As much as an archive may unpack to.
+/// Maximum size of a decompressed archive.
 const MAX_UNPACKED: u64 = 4 << 30;
-/// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
+/// Memory limit of the xz decoder, more than any preset needs (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
 
-/// A piece of what was found, in the order: the manifest, if there is one; for each emulator its beginning, its bytes,
-/// its end.
+/// Item of an archive. The order is: the manifest, if there is one; then, for each emulator, its beginning, its bytes,
+/// and its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArchiveItem<'a> {
-    /// What a bundle of ours says of itself.
+    /// Manifest of a bundle.
     Manifest(Manifest),
-    /// An emulator begins.
+    /// Beginning of an emulator.
     Begin {
-        /// QEMU's name of the guest
+        /// QEMU's name of the guest.
         target: &'a str,
-        /// its path in the archive
+        /// Path in the archive.
         path: &'a str,
-        /// how many bytes follow
+        /// Number of bytes that follow.
         size: u64,
     },
-    /// Some of its bytes; never none.
+    /// Some bytes of the emulator, at least one.
     Bytes(&'a [u8]),
-    /// It is complete.
+    /// End of the emulator.
     End,
 }
 
-/// Where the pieces go.
+/// Receiver of the items.
 pub type ArchiveSink<'a> = dyn FnMut(ArchiveItem<'_>) -> io::Result<()> + 'a;
 
-/// Why an archive gives no emulators.
+/// Reason why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It is broken, or one that is not taken.
+    /// Malformed or unsupported archive.
     #[error("{0}")]
     Refused(String),
-    /// The sink would not take more.
+    /// Failure of the sink.
     #[error(transparent)]
     Sink(io::Error),
 }
@@ -81,7 +82,7 @@ impl ArchiveError {
     }
 }
 
-/// Gives the emulators of these targets to the sink. Those that the archive has not are not missed here.
+/// Gives the emulators for these targets to the sink. A target without an emulator in the archive is not an error here.
 pub fn unpack_archive(
     archive: &mut (impl Read + Seek),
     targets: &[&str],
@@ -103,7 +104,7 @@ pub fn unpack_archive(
     }
     let names = ["data.tar.xz", "data.tar.zst", "data.tar.gz", "data.tar"];
     let Some(data) = names.iter().find_map(|name| deb::find_member(archive, name).ok()) else {
-        return Err(ArchiveError::refused("it is an ar archive without a data.tar, so no Debian package"));
+        return Err(ArchiveError::refused("it is an ar archive without a data.tar, so it is not a Debian package"));
     };
     archive.seek(SeekFrom::Start(data.start)).map_err(broken)?;
     tar::unpack_tar(
@@ -113,14 +114,14 @@ pub fn unpack_archive(
     )
 }
 
-/// No archive at all, but what would be in it.
+/// Gives a file that is an emulator itself, not an archive, to the sink.
 fn unpack_program(
     file: &mut (impl Read + Seek),
     targets: &[&str],
     sink: &mut ArchiveSink<'_>,
 ) -> Result<(), ArchiveError> {
     let [target] = targets else {
-        return Err(ArchiveError::refused("it is one program, so it goes with one system"));
+        return Err(ArchiveError::refused("it is a single program, so it must be used with one system"));
     };
     let broken = |e: io::Error| ArchiveError::Refused(format!("it cannot be read: {e}"));
     let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
@@ -128,7 +129,7 @@ fn unpack_program(
     send_emulator(file, target, "", size, sink)
 }
 
-/// One emulator, of exactly this size.
+/// Gives one emulator, which must have exactly this size, to the sink.
 fn send_emulator(
     from: impl Read,
     target: &str,
@@ -137,12 +138,12 @@ fn send_emulator(
     sink: &mut ArchiveSink<'_>,
 ) -> Result<(), ArchiveError> {
     if size > MAX_MEMBER {
-        return Err(ArchiveError::refused(format!("its qemu-{target} is larger than any: {size} bytes")));
+        return Err(ArchiveError::refused(format!("its qemu-{target} is too large: {size} bytes")));
     }
     sink(ArchiveItem::Begin { target, path, size }).map_err(ArchiveError::Sink)?;
     let mut from = from.take(size);
     let mut buffer = vec![0; 64 << 10];
-    let mut given: u64 = 0;
+    let mut sent: u64 = 0;
     loop {
         let length = match from.read(&mut buffer) {
             Ok(0) => break,
@@ -150,10 +151,10 @@ fn send_emulator(
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(ArchiveError::Refused(format!("its qemu-{target} cannot be unpacked: {e}"))),
         };
-        given = given.saturating_add(length as u64);
+        sent = sent.saturating_add(length as u64);
         sink(ArchiveItem::Bytes(buffer.get(..length).unwrap_or_default())).map_err(ArchiveError::Sink)?;
     }
-    if given != size {
+    if sent != size {
         return Err(ArchiveError::refused(format!("its qemu-{target} ends too early")));
     }
     sink(ArchiveItem::End).map_err(ArchiveError::Sink)

@@ -1,29 +1,30 @@
-//! The messages of the worker that unpacks an archive. Pure.
+//! Messages of the worker that unpacks an archive. Pure.
 //!
 //! The worker has the archive on its standard input and its job in its arguments. After the handshake
-//! ([`crate::sandbox::session`]) it answers with frames of [`Found`] and bytes.
+//! ([`crate::sandbox::session`]) it writes frames of [`UnpackMessage`] and bytes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::qemu::archive::Manifest;
 
-/// What the child says that unpacks an archive. The order is fixed: perhaps [`Found::Manifest`]; for each emulator [`Found::Begin`], its bytes, [`Found::End`]; and one of the last two.
+/// Message of the worker. The order is fixed: an optional [`UnpackMessage::Manifest`]; for each emulator
+/// [`UnpackMessage::Begin`], its bytes, [`UnpackMessage::End`]; then one of the last two messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum UnpackMessage {
-    /// What the archive says of itself.
+    /// Manifest of a bundle.
     Manifest(Manifest),
-    /// An emulator begins.
+    /// Beginning of an emulator.
     Begin {
-        /// whose programs it runs
+        /// QEMU's name of the guest.
         target: String,
-        /// how many bytes it has
+        /// Size in bytes.
         size: u64,
     },
-    /// It is complete.
+    /// End of the emulator.
     End,
-    /// There are no more of them.
+    /// End of the archive.
     Done,
-    /// The archive is broken, or one that is not taken.
+    /// Reason why the archive is malformed or unsupported.
     Refused(String),
 }

@@ -1,5 +1,7 @@
-//! What the parent makes of the words of the child that unpacks. As in `receive`, it believes none of them: each has its
-//! turn, and each emulator its size and its end.
+//! The parent's side of the unpack worker.
+//!
+//! The parent does not trust the worker, which has parsed an untrusted archive. It verifies the order of the messages,
+//! the declared sizes, and that each emulator is complete before the next one begins.
 
 use std::io;
 
@@ -9,69 +11,70 @@ use crate::sandbox::frame::{Frame, MissingProtection, ProtocolError};
 use crate::sandbox::session::Inbox;
 use crate::sanitize::to_one_line;
 
-/// Follows one archive being unpacked.
+/// State of one archive that is being unpacked, as the parent has verified it.
 #[derive(Debug)]
 pub struct UnpackSupervisor<'a> {
     targets: &'a [&'a str],
     inbox: Inbox,
     manifest: Option<Manifest>,
-    /// The emulators that are complete.
+    /// Targets whose emulators are complete.
     complete: Vec<&'a str>,
-    /// The one that is coming, and how many bytes of it are.
+    /// Target of the current emulator, and the number of its missing bytes.
     current: Option<(&'a str, u64)>,
-    /// How many bytes all have together.
+    /// Size of all emulators together.
     total: u64,
 }
 
-/// What an archive had.
+/// Contents of an unpacked archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpackSummary {
-    /// The targets whose emulators are complete.
+    /// Targets whose emulators are complete.
     pub targets: Vec<String>,
-    /// What a bundle says of itself.
+    /// Manifest of a bundle.
     pub manifest: Option<Manifest>,
 }
 
-/// Why nothing more is heard.
+/// Reason why unpacking ended early.
 #[derive(Debug)]
 pub enum UnpackWorkerError {
-    /// The child breaks the rules.
+    /// The worker broke the protocol.
     Protocol(ProtocolError),
-    /// It takes the archive for a bad one.
+    /// The worker reports that the archive is malformed or unsupported.
     Refused(String),
-    /// There is no room for what it gives.
+    /// The sink failed to write the bytes of an emulator.
     Sink(io::Error),
 }
 
 impl From<ProtocolError> for UnpackWorkerError {
-    fn from(garbled: ProtocolError) -> Self {
-        Self::Protocol(garbled)
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
     }
 }
 
 impl<'a> UnpackSupervisor<'a> {
-    /// Nothing was said yet.
+    /// Creates the state before the first byte of the worker.
     pub fn new(targets: &'a [&'a str]) -> Self {
         Self { targets, inbox: Inbox::default(), manifest: None, complete: Vec::new(), current: None, total: 0 }
     }
 
-    /// What this kernel could not take from the child.
+    /// Returns the protections that this kernel lacks, as the worker reported them.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
     }
 
-    /// Takes what came, and gives emulators' bytes to `sink`, with their targets. Done when it returns something.
+    /// Handles bytes of the worker's output and gives the bytes of emulators to `sink`, with their targets. Returns
+    /// `Some` when the archive is complete.
     pub fn handle_input(
         &mut self,
         mut input: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
-        while let Some(piece) = self.inbox.next_frame::<UnpackMessage>(&mut input)? {
-            match piece {
+        while let Some(frame) = self.inbox.next_frame::<UnpackMessage>(&mut input)? {
+            match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
-                Frame::Message(word) => {
-                    if let Some(unpacked) = self.handle_message(word)? {
-                        return Ok(Some(unpacked));
+                Frame::Message(message) => {
+                    if let Some(summary) = self.handle_message(message)? {
+                        return Ok(Some(summary));
                     }
                 }
             }
@@ -84,20 +87,21 @@ impl<'a> UnpackSupervisor<'a> {
         bytes: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> Result<(), UnpackWorkerError> {
-        let (target, left) = self.current.as_mut().ok_or_else(|| protocol_error("bytes of no emulator"))?;
-        *left =
-            left.checked_sub(bytes.len() as u64).ok_or_else(|| protocol_error("more bytes than an emulator has"))?;
+        let (target, left) = self.current.as_mut().ok_or_else(|| protocol_error("unexpected bytes"))?;
+        *left = left
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| protocol_error("more bytes than the size of the emulator"))?;
         sink(target, bytes).map_err(UnpackWorkerError::Sink)
     }
 
-    fn handle_message(&mut self, word: UnpackMessage) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
-        match word {
+    fn handle_message(&mut self, message: UnpackMessage) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
+        match message {
             UnpackMessage::Refused(why) => Err(UnpackWorkerError::Refused(to_one_line(&why))),
             UnpackMessage::End => self.end_emulator().map(|()| None),
-            _ if self.current.is_some() => Err(protocol_error("something amidst an emulator")),
+            _ if self.current.is_some() => Err(protocol_error("unexpected message within an emulator")),
             UnpackMessage::Manifest(manifest) => match self.manifest.replace(manifest) {
                 None if self.complete.is_empty() => Ok(None),
-                _ => Err(protocol_error("a manifest that does not come first")),
+                _ => Err(protocol_error("unexpected manifest")),
             },
             UnpackMessage::Begin { target, size } => self.begin_emulator(&target, size).map(|()| None),
             UnpackMessage::Done => {
@@ -109,10 +113,10 @@ impl<'a> UnpackSupervisor<'a> {
 
     fn begin_emulator(&mut self, target: &str, size: u64) -> Result<(), UnpackWorkerError> {
         let known = self.targets.iter().find(|known| **known == target);
-        let known = known.ok_or_else(|| protocol_error("an emulator that nobody asked for"))?;
+        let known = known.ok_or_else(|| protocol_error("an emulator that was not requested"))?;
         self.total = self.total.saturating_add(size);
         if self.complete.contains(known) || size > MAX_MEMBER || self.total > MAX_TOTAL {
-            return Err(protocol_error("an emulator twice, or a larger one than there is"));
+            return Err(protocol_error("a duplicate or too large emulator"));
         }
         self.current = Some((known, size));
         Ok(())
@@ -121,7 +125,7 @@ impl<'a> UnpackSupervisor<'a> {
     fn end_emulator(&mut self) -> Result<(), UnpackWorkerError> {
         match self.current.take() {
             Some((target, 0)) => self.complete.push(target),
-            _ => return Err(protocol_error("that an emulator is complete, which it is not")),
+            _ => return Err(protocol_error("the end of an emulator before its last byte")),
         }
         Ok(())
     }
@@ -137,19 +141,23 @@ mod tests {
     use crate::sandbox::frame;
     use crate::sandbox::session::Handshake;
 
-    /// What comes of these words, with so many bytes behind each beginning.
-    fn heard(ready: bool, words: &[UnpackMessage], bytes: usize) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
-        let mut said = Vec::new();
+    /// Handles these messages, with this number of bytes after each beginning of an emulator.
+    fn handle(
+        ready: bool,
+        messages: &[UnpackMessage],
+        bytes: usize,
+    ) -> Result<Option<UnpackSummary>, UnpackWorkerError> {
+        let mut output = Vec::new();
         if ready {
-            drop(frame::write_message(&mut said, &Handshake::Ready { lacks: Vec::new() }));
+            drop(frame::write_message(&mut output, &Handshake::Ready { lacks: Vec::new() }));
         }
-        for word in words {
-            drop(frame::write_message(&mut said, word));
-            if matches!(word, UnpackMessage::Begin { .. }) && bytes > 0 {
-                drop(frame::write_bytes(&mut said, &vec![7; bytes]));
+        for message in messages {
+            drop(frame::write_message(&mut output, message));
+            if matches!(message, UnpackMessage::Begin { .. }) && bytes > 0 {
+                drop(frame::write_bytes(&mut output, &vec![7; bytes]));
             }
         }
-        UnpackSupervisor::new(&["arm", "riscv64"]).handle_input(&said, &mut |_, _| Ok(()))
+        UnpackSupervisor::new(&["arm", "riscv64"]).handle_input(&output, &mut |_, _| Ok(()))
     }
 
     fn begin(target: &str, size: u64) -> UnpackMessage {
@@ -157,17 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn an_honest_child_is_heard() {
-        let words = [begin("arm", 3), UnpackMessage::End, begin("riscv64", 3), UnpackMessage::End, UnpackMessage::Done];
-        let unpacked = heard(true, &words, 3).ok().flatten();
-        assert_eq!(unpacked.map(|unpacked| unpacked.targets), Some(vec!["arm".to_owned(), "riscv64".to_owned()]));
-        assert!(matches!(heard(true, &words[..4], 3), Ok(None)));
+    fn messages_in_order_are_accepted() {
+        let messages =
+            [begin("arm", 3), UnpackMessage::End, begin("riscv64", 3), UnpackMessage::End, UnpackMessage::Done];
+        let summary = handle(true, &messages, 3).ok().flatten();
+        assert_eq!(summary.map(|summary| summary.targets), Some(vec!["arm".to_owned(), "riscv64".to_owned()]));
+        assert!(matches!(handle(true, &messages[..4], 3), Ok(None)));
     }
 
     #[test]
-    fn another_is_not() {
+    fn other_messages_are_protocol_errors() {
         let manifest = || Manifest { version: 1, host: String::new(), qemu: String::new(), files: Vec::new() };
-        let lies: [&[UnpackMessage]; 9] = [
+        let wrong: [&[UnpackMessage]; 9] = [
             &[UnpackMessage::End],
             &[begin("ppc", 3)],
             &[begin("arm", 2)],
@@ -178,10 +187,10 @@ mod tests {
             &[begin("arm", 3), UnpackMessage::End, UnpackMessage::Manifest(manifest())],
             &[UnpackMessage::Manifest(manifest()), UnpackMessage::Manifest(manifest())],
         ];
-        for lie in lies {
-            assert!(matches!(heard(true, lie, 3), Err(UnpackWorkerError::Protocol(_))), "{lie:?}");
+        for messages in wrong {
+            assert!(matches!(handle(true, messages, 3), Err(UnpackWorkerError::Protocol(_))), "{messages:?}");
         }
-        assert!(matches!(heard(false, &[UnpackMessage::Done], 3), Err(UnpackWorkerError::Protocol(_))));
-        assert!(matches!(heard(true, &[UnpackMessage::Refused("x".into())], 0), Err(UnpackWorkerError::Refused(_))));
+        assert!(matches!(handle(false, &[UnpackMessage::Done], 3), Err(UnpackWorkerError::Protocol(_))));
+        assert!(matches!(handle(true, &[UnpackMessage::Refused("x".into())], 0), Err(UnpackWorkerError::Refused(_))));
     }
 }

@@ -1,6 +1,6 @@
-//! Walks through a tar archive (POSIX pax and ustar, GNU's long names).
+//! Reader of tar archives (POSIX pax and ustar, GNU's long names) that extracts emulators.
 //!
-//! The library gives the blocks as they are: what it would make of long names and extended headers has no bounds.
+//! The library is used in its raw mode, because its own handling of long names and extended headers has no limits.
 
 use std::io::{self, Read};
 
@@ -11,12 +11,13 @@ use super::{ArchiveError, ArchiveItem, ArchiveSink, MAX_TOTAL, send_emulator};
 use crate::qemu::archive::members;
 use crate::qemu::archive::whiteouts::Whiteouts;
 
-/// Headers of any kind; the largest distributions have fewer files.
+/// Maximum number of headers of any kind; the largest distributions have fewer files.
 const MAX_ENTRIES: usize = 200_000;
-/// A path has no more than PATH_MAX bytes (limits.h), and an extended header little more than two.
+/// Maximum size of an extended header. A path has at most PATH_MAX bytes (limits.h), and an extended header contains
+/// little more than two paths.
 const MAX_HEADER: u64 = 64 << 10;
 
-/// Gives what is wanted of it to the sink, and reads it to its end, which is where a checksum is.
+/// Gives the emulators for these targets to the sink. The archive is read to its end, because its checksum is there.
 pub(super) fn unpack_tar(tar: impl Read, targets: &[&str], sink: &mut ArchiveSink<'_>) -> Result<(), ArchiveError> {
     let mut walk = ArchiveWalk::new(targets, sink, None);
     walk.read_archive(tar)?;
@@ -25,52 +26,52 @@ pub(super) fn unpack_tar(tar: impl Read, targets: &[&str], sink: &mut ArchiveSin
 
 #[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 fn read_error(e: io::Error) -> ArchiveError {
-    ArchiveError::Refused(format!("it is no tar archive, or a broken one: {e}"))
+    ArchiveError::Refused(format!("it is not a tar archive, or a malformed one: {e}"))
 }
 
-/// A way through one archive, or through the layers of an image.
+/// Walk through one archive, or through the layers of an image.
 pub(super) struct ArchiveWalk<'a, 'b, 'c> {
     targets: &'a [&'a str],
     sink: &'b mut ArchiveSink<'c>,
-    /// The emulators that were given, with their paths.
+    /// Targets and paths of the emulators that were given to the sink.
     found: Vec<(&'a str, String)>,
-    /// How many of them are of layers above.
-    prefix_depth: usize,
-    /// How long they are together.
+    /// Number of emulators in `found` that are from layers above the current one.
+    found_above: usize,
+    /// Size of all found emulators together.
     total: u64,
-    /// How many members there were.
+    /// Number of headers so far.
     members: usize,
-    /// The next entry's path, where its own header has no room for it.
-    long: Option<Vec<u8>>,
-    /// Members with an emulator's name that are no files.
+    /// Path of the next entry, if its own header has no space for it.
+    long_path: Option<Vec<u8>>,
+    /// Targets and paths of members with an emulator's name that are not regular files.
     links: Vec<(&'a str, String)>,
-    /// In layers: what those above hide.
+    /// Files that upper layers hide; `None` outside of images.
     whiteouts: Option<Whiteouts>,
 }
 
 impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
-    fn new(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>, hidden: Option<Whiteouts>) -> Self {
+    fn new(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>, whiteouts: Option<Whiteouts>) -> Self {
         let (found, links) = (Vec::new(), Vec::new());
-        Self { targets, sink, found, prefix_depth: 0, total: 0, members: 0, long: None, links, whiteouts: hidden }
+        Self { targets, sink, found, found_above: 0, total: 0, members: 0, long_path: None, links, whiteouts }
     }
 
-    /// Layers are to come, the uppermost first.
+    /// Creates a walk through layers, the uppermost first.
     pub(super) fn for_layers(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>) -> Self {
         Self::new(targets, sink, Some(Whiteouts::default()))
     }
 
-    /// The next layer lies below.
+    /// Continues with the layer below.
     pub(super) fn next_layer(&mut self) {
-        self.prefix_depth = self.found.len();
+        self.found_above = self.found.len();
         self.whiteouts.iter_mut().for_each(Whiteouts::next_layer);
     }
 
     /// Reads an archive to its end.
     pub(super) fn read_archive(&mut self, tar: impl Read) -> Result<(), ArchiveError> {
         let mut archive = Archive::new(tar);
-        // The pieces of an .apk each have an end of their own, or none.
+        // Each piece of an .apk has its own end marker, or none.
         archive.set_ignore_zeros(true);
-        self.long = None;
+        self.long_path = None;
         for (number, entry) in archive.entries().map_err(read_error)?.raw(true).enumerate() {
             self.members = self.members.saturating_add(1);
             if self.members > MAX_ENTRIES {
@@ -86,23 +87,23 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         if kind.is_gnu_longname() {
             let mut path = read_extension(&mut entry)?;
             path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
-            self.long = Some(path);
+            self.long_path = Some(path);
             return Ok(());
         }
         if kind.is_pax_local_extensions() {
             let records = read_extension(&mut entry)?;
-            self.long = parse_pax_path(&records)?.or(self.long.take());
+            self.long_path = parse_pax_path(&records)?.or(self.long_path.take());
             return Ok(());
         }
         if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
             return Ok(());
         }
-        let path = self.long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let path = self.long_path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         if kind.is_gnu_sparse() {
             return Err(ArchiveError::Refused(format!("its member {} is sparse", String::from_utf8_lossy(&path))));
         }
-        if let Some(hidden) = &mut self.whiteouts
-            && hidden.visit(&path, kind.is_dir())?
+        if let Some(whiteouts) = &mut self.whiteouts
+            && whiteouts.visit(&path, kind.is_dir())?
         {
             return Ok(());
         }
@@ -131,7 +132,7 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         let path = String::from_utf8_lossy(path).into_owned();
         let duplicate = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
         if let Some((number, (_, other))) = duplicate {
-            if number < self.prefix_depth {
+            if number < self.found_above {
                 return Ok(());
             }
             return Err(ArchiveError::Refused(format!("it has two emulators for {target}: {other} and {path}")));
@@ -147,7 +148,8 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         Ok(())
     }
 
-    /// A link in the place of an emulator is not followed, but is worth a word where it is all there is.
+    /// Refuses the archive if the only member for a target is a link or a device. Links are not followed, and the error
+    /// is more helpful than a missing emulator.
     pub(super) fn check_links(self) -> Result<(), ArchiveError> {
         let dangling_link = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
         match dangling_link {
@@ -167,9 +169,10 @@ fn read_extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveE
     Ok(bytes)
 }
 
-/// The path in an extended header: records of length, blank, key, `=`, value, line end (pax in POSIX.1-2024).
+/// Returns the path in an extended header, which consists of records of length, blank, key, `=`, value, line end (pax
+/// in POSIX.1-2024).
 fn parse_pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
-    let broken = || ArchiveError::refused("it has a broken extended header");
+    let broken = || ArchiveError::refused("it has a malformed extended header");
     let (mut rest, mut path) = (records, None);
     while !rest.is_empty() {
         let blank = rest.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
@@ -181,7 +184,8 @@ fn parse_pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
         let (key, value) = record.split_at_checked(equals).ok_or_else(broken)?;
         match key {
             b"path" => path = value.strip_prefix(b"=").map(<[u8]>::to_vec),
-            // Of files beyond 8 GiB; the library would have to know it to find the next header.
+            // Files of more than 8 GiB have it. In its raw mode the library ignores it and would look for the next
+            // header at the wrong place.
             b"size" => return Err(ArchiveError::refused("it has a member whose size is in an extended header")),
             _ if key.starts_with(b"GNU.sparse.") => return Err(ArchiveError::refused("it has a sparse member")),
             _ => {}

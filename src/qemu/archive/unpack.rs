@@ -1,4 +1,4 @@
-//! Unpacks archives, and the layers of images, in a process of its own, as downloads are.
+//! Unpacking of archives and of the layers of images by a confined worker, in the same way as downloads.
 
 use std::fs::File;
 use std::io;
@@ -9,58 +9,59 @@ use crate::host::Worker;
 use crate::qemu::archive::supervise::{UnpackSummary, UnpackSupervisor, UnpackWorkerError};
 use crate::sandbox::{describe_missing, supervise};
 
-/// The `internal` subcommand that is the child.
+/// The `internal` subcommand of the worker for archives.
 pub const UNPACK_COMMAND: &str = "unpack";
-/// The same, for layers.
+/// The `internal` subcommand of the worker for layers.
 pub const UNPACK_LAYERS_COMMAND: &str = "unpack-layers";
 
-/// The layers of an image, in memory, each as its digest says.
+/// Verified layers of an image, in memory.
 #[derive(Debug)]
 pub struct ImageLayers {
-    /// One after the other, base first.
+    /// File with the layers one after the other, base first.
     pub file: File,
-    /// How long each is.
+    /// Length of each layer.
     pub lengths: Vec<u64>,
 }
 
-/// Takes an emulator's bytes as they come: whose programs it runs, and some bytes.
+/// Receiver of an emulator's target and some of its bytes.
 pub type EmulatorSink<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
 
-/// Takes the emulators of these targets out of an archive, and gives their bytes to `sink`. `path` is for messages.
+/// Extracts the emulators for these targets from an archive and gives their bytes to `sink`. `path` is for messages.
 ///
-/// Nothing of it is to be trusted. `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what
-/// there was, and what the user should know of this kernel.
+/// The bytes are untrusted. `check_interrupt` is called at least every 50 ms; if it fails, the worker is stopped.
+/// Returns a note for the user if this kernel lacks protections of the worker.
 pub fn unpack_archive(
     archive: File,
     path: &Path,
     targets: &[&str],
     sink: &mut EmulatorSink<'_>,
-    go_on: &mut dyn FnMut() -> Result<()>,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(UnpackSummary, Option<String>)> {
     let args = worker_args(None, targets);
-    supervise_unpack(Worker::start_with_file(UNPACK_COMMAND, &args, archive), path, targets, sink, go_on)
+    supervise_unpack(Worker::start_with_file(UNPACK_COMMAND, &args, archive), path, targets, sink, check_interrupt)
 }
 
-/// The same of an image, as the emulators are in its merged layers. `shown` is the image, for messages.
+/// Like [`unpack_archive`], for the merged layers of an image. `image_name` is for messages.
 pub fn unpack_layers(
     layers: ImageLayers,
-    shown: &str,
+    image_name: &str,
     targets: &[&str],
     sink: &mut EmulatorSink<'_>,
-    go_on: &mut dyn FnMut() -> Result<()>,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(UnpackSummary, Option<String>)> {
     let lengths: Vec<_> = layers.lengths.iter().map(u64::to_string).collect();
     let args = worker_args(Some(lengths.join(",")), targets);
     supervise_unpack(
         Worker::start_with_file(UNPACK_LAYERS_COMMAND, &args, layers.file),
-        Path::new(shown),
+        Path::new(image_name),
         targets,
         sink,
-        go_on,
+        check_interrupt,
     )
 }
 
-/// Whose child it is, how long the layers are if there are some, and what is wanted.
+/// Returns the arguments of the worker: the process id of its parent, the lengths of the layers if there are layers,
+/// and the targets.
 fn worker_args(lengths: Option<String>, targets: &[&str]) -> Vec<String> {
     let parent = std::process::id().to_string();
     let targets = targets.iter().map(|target| (*target).to_owned());
@@ -72,17 +73,17 @@ fn supervise_unpack(
     path: &Path,
     targets: &[&str],
     sink: &mut EmulatorSink<'_>,
-    go_on: &mut dyn FnMut() -> Result<()>,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(UnpackSummary, Option<String>)> {
     let refused = |why: String| Error::Archive { path: path.to_owned(), why };
-    let process = |why: String| refused(format!("the process that unpacks it {why}"));
-    let mut listener = UnpackSupervisor::new(targets);
-    let unpacked = supervise(worker, &process, go_on, &mut |bytes| {
-        listener.handle_input(bytes, sink).map_err(|deaf| match deaf {
+    let worker_error = |why: String| refused(format!("the unpack worker {why}"));
+    let mut supervisor = UnpackSupervisor::new(targets);
+    let summary = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
+        supervisor.handle_input(bytes, sink).map_err(|error| match error {
             UnpackWorkerError::Refused(why) => refused(why),
-            UnpackWorkerError::Protocol(garbled) => process(garbled.to_string()),
+            UnpackWorkerError::Protocol(error) => worker_error(error.to_string()),
             UnpackWorkerError::Sink(e) => Error::io("unpack", path, e),
         })
     })?;
-    Ok((unpacked, describe_missing(listener.missing_protections(), "unpacks")))
+    Ok((summary, describe_missing(supervisor.missing_protections(), "unpacks")))
 }

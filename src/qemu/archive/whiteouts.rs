@@ -1,52 +1,54 @@
-//! What the upper layers of an image hide of those below them (image-spec v1.1, `layer.md`, "Whiteouts" and
-//! "Representing Changes").
+//! Whiteouts: which files of lower layers the upper layers of an image hide (image-spec v1.1, `layer.md`, "Whiteouts"
+//! and "Representing Changes").
 
 use std::collections::BTreeSet;
 
 use super::ArchiveError;
 
-/// Before the name of what is hidden.
+/// Prefix of a whiteout; the name of the hidden file follows.
 const WHITEOUT: &[u8] = b".wh.";
-/// All that a directory had below.
+/// Name of the file that hides everything that lower layers have in its directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Of the program whose format this was (AUFS); they hide nothing.
+/// Prefix of the metadata of AUFS, which invented the format. These files hide nothing.
 const AUFS_METADATA: &[u8] = b".wh..wh.";
 
-/// More than the names in any distribution have together; they are kept in memory.
+/// Maximum length of all names together, which are kept in memory. It is more than the names of any distribution have.
 const MAX_NAME_BYTES: usize = 64 << 20;
 
-/// What is hidden of a layer by those above it. What hides in a layer, hides nothing of that layer itself.
+/// Files that are hidden by upper layers. A whiteout hides nothing of its own layer.
 #[derive(Debug, Default)]
 pub(super) struct Whiteouts {
     upper_layers: HiddenNames,
     this_layer: HiddenNames,
-    /// How long all names were.
+    /// Length of all names so far.
     name_bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct HiddenNames {
-    /// Whited out, or another file's by now; and all that was in there if it was a directory.
+    /// Names with a whiteout, or with another file in an upper layer. If such a name is a directory in a lower layer,
+    /// everything in it is hidden, too.
     removed: BTreeSet<Vec<u8>>,
-    /// Directories with an end to what was in them.
+    /// Directories whose contents in lower layers are hidden.
     opaque_dirs: BTreeSet<Vec<u8>>,
-    /// Directories by now: a file of that name is hidden, and another directory is not.
+    /// Names that are a directory in an upper layer. A file of that name in a lower layer is hidden, a directory is
+    /// not.
     replaced_dirs: BTreeSet<Vec<u8>>,
 }
 
 impl Whiteouts {
-    /// A member comes. Whether it is to be passed over: it is a whiteout, or hidden.
+    /// Records a member of the current layer. Returns whether to ignore it, because it is a whiteout or hidden.
     pub(super) fn visit(&mut self, path: &[u8], is_dir: bool) -> Result<bool, ArchiveError> {
         self.name_bytes = self.name_bytes.saturating_add(path.len());
         if self.name_bytes > MAX_NAME_BYTES {
             return Err(ArchiveError::Refused(format!("its members have names of more than {MAX_NAME_BYTES} bytes")));
         }
         let Some(parts) = split_path(path) else { return Ok(false) };
-        let Some((name, above)) = parts.split_last() else {
+        let Some((name, parent)) = parts.split_last() else {
             return Ok(true);
         };
         if *name == OPAQUE {
-            self.this_layer.opaque_dirs.insert(above.join(&b'/'));
+            self.this_layer.opaque_dirs.insert(parent.join(&b'/'));
             return Ok(true);
         }
         if name.starts_with(AUFS_METADATA) {
@@ -55,48 +57,47 @@ impl Whiteouts {
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             if hidden.is_empty() || hidden == b"." || hidden == b".." {
                 let shown = String::from_utf8_lossy(path);
-                return Err(ArchiveError::Refused(format!("its {shown} hides nothing that there could be")));
+                return Err(ArchiveError::Refused(format!("its {shown} is a whiteout of an impossible name")));
             }
-            self.this_layer.removed.insert([above, &[hidden]].concat().join(&b'/'));
+            self.this_layer.removed.insert([parent, &[hidden]].concat().join(&b'/'));
             return Ok(true);
         }
         let path = parts.join(&b'/');
         let hidden = self.upper_layers.is_hidden(&parts, &path);
         let names = if is_dir { &mut self.this_layer.replaced_dirs } else { &mut self.this_layer.removed };
-        // Of directories, those alone that are where an emulator may be.
+        // Only a directory that has the name of an emulator can hide one; other directories need no memory.
         if !is_dir || name.starts_with(b"qemu-") {
             names.insert(path);
         }
         Ok(hidden)
     }
 
-    /// The layer is read: what hid in it counts from now on.
+    /// Ends the current layer: its whiteouts apply to the layers below.
     pub(super) fn next_layer(&mut self) {
-        let HiddenNames { removed: whole, opaque_dirs: inside, replaced_dirs: files } =
-            std::mem::take(&mut self.this_layer);
-        self.upper_layers.removed.extend(whole);
-        self.upper_layers.opaque_dirs.extend(inside);
-        self.upper_layers.replaced_dirs.extend(files);
+        let HiddenNames { removed, opaque_dirs, replaced_dirs } = std::mem::take(&mut self.this_layer);
+        self.upper_layers.removed.extend(removed);
+        self.upper_layers.opaque_dirs.extend(opaque_dirs);
+        self.upper_layers.replaced_dirs.extend(replaced_dirs);
     }
 }
 
 impl HiddenNames {
     fn is_hidden(&self, parts: &[&[u8]], path: &[u8]) -> bool {
-        let mut above: Vec<u8> = Vec::new();
+        let mut parent: Vec<u8> = Vec::new();
         self.replaced_dirs.contains(path)
             || self.removed.contains(path)
             || parts.iter().any(|part| {
-                let hidden = self.opaque_dirs.contains(&above) || self.removed.contains(&above);
-                if !above.is_empty() {
-                    above.push(b'/');
+                let hidden = self.opaque_dirs.contains(&parent) || self.removed.contains(&parent);
+                if !parent.is_empty() {
+                    parent.push(b'/');
                 }
-                above.extend_from_slice(part);
+                parent.extend_from_slice(part);
                 hidden
             })
     }
 }
 
-/// The names on the way, unless it leads out.
+/// Splits a path into its components, or returns `None` if one of them is `..`.
 fn split_path(path: &[u8]) -> Option<Vec<&[u8]>> {
     let parts: Vec<_> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     (!parts.contains(&b"..".as_slice())).then_some(parts)
@@ -114,15 +115,15 @@ mod tests {
         for member in members {
             hidden.visit(member.as_bytes(), member.ends_with('/')).unwrap();
         }
-        // It hides nothing of its own.
+        // A layer hides nothing of its own members.
         assert!(!hidden.visit(b"usr/bin/qemu-new", false).unwrap());
         hidden.next_layer();
         hidden.visit(file.as_bytes(), false).unwrap()
     }
 
     #[test]
-    fn what_hides_a_file() {
-        let ways = [
+    fn whiteouts_and_replacements_hide_a_file() {
+        let members = [
             "usr/bin/.wh.qemu-arm",
             "./usr/.wh.bin",
             ".wh.usr",
@@ -133,14 +134,14 @@ mod tests {
             "usr/bin/qemu-arm",
             "usr/bin/qemu-arm/",
         ];
-        for way in ways {
-            assert!(hides(&[way], "usr/bin/qemu-arm"), "{way}");
+        for member in members {
+            assert!(hides(&[member], "usr/bin/qemu-arm"), "{member}");
         }
     }
 
     #[test]
-    fn what_does_not() {
-        let ways = [
+    fn other_members_do_not_hide_it() {
+        let members = [
             "usr/",
             "usr/bin/",
             "usr/bin/.wh.qemu",
@@ -151,13 +152,13 @@ mod tests {
             "usr/bin/qemu-ar",
             "bin/.wh.qemu-arm",
         ];
-        assert!(!hides(&ways, "usr/bin/qemu-arm"));
+        assert!(!hides(&members, "usr/bin/qemu-arm"));
         // Directories are merged.
         assert!(!hides(&["qemu-x/"], "qemu-x/qemu-arm"));
     }
 
     #[test]
-    fn whiteouts_of_nothing_are_refused() {
+    fn whiteouts_of_impossible_names_are_refused() {
         for odd in [".wh.", "a/.wh..", "a/.wh..."] {
             assert!(Whiteouts::default().visit(odd.as_bytes(), false).is_err(), "{odd}");
         }

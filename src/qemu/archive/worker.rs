@@ -1,4 +1,4 @@
-//! The child that unpacks: gives up its rights, reads the archive on its standard input, and says what is in it.
+//! The unpack worker: gives up its rights, reads the archive on its standard input, and writes its emulators.
 
 use std::fs::File;
 use std::io;
@@ -13,12 +13,12 @@ use crate::sandbox::session;
 use crate::sandbox::session::{Channel, worker_error};
 use crate::sanitize::to_one_line;
 
-/// Unpacks the emulators of these targets for the process `parent`.
+/// Unpacks the emulators for these targets. `parent` is the process id of the worker's parent.
 pub fn run_worker(parent: u32, targets: &[String]) -> Result<ExitCode> {
     run_confined(parent, targets, archive::unpack_archive)
 }
 
-/// The same, of the layers of an image, which are so long: numbers with commas between them.
+/// Unpacks the layers of an image. `lengths` has the length of each layer, separated by commas.
 pub fn run_layers_worker(parent: u32, lengths: &str, targets: &[String]) -> Result<ExitCode> {
     let numbers: std::result::Result<Vec<u64>, _> = lengths.split(',').map(str::parse).collect();
     let lengths = numbers.map_err(|e| Error::Usage(format!("{lengths:?}: {e}")))?;
@@ -34,21 +34,21 @@ fn run_confined(
     let mut out = confined.report_ready(parent)?;
     let mut archive =
         File::from(io::stdin().as_fd().try_clone_to_owned().map_err(worker_error("read the archive of"))?);
-    let mut talk = || -> io::Result<()> {
+    let mut run = || -> io::Result<()> {
         let targets: Vec<_> = targets.iter().map(String::as_str).collect();
-        let last = match unpack(&mut archive, &targets, &mut |piece| write_item(&mut out, piece)) {
+        let last = match unpack(&mut archive, &targets, &mut |item| write_item(&mut out, item)) {
             Ok(()) => UnpackMessage::Done,
             Err(ArchiveError::Refused(why)) => UnpackMessage::Refused(to_one_line(&why)),
             Err(ArchiveError::Sink(error)) => return Err(error),
         };
         out.send(&last)
     };
-    talk().map_err(worker_error("write for"))?;
+    run().map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
-fn write_item(out: &mut Channel, piece: ArchiveItem<'_>) -> io::Result<()> {
-    match piece {
+fn write_item(out: &mut Channel, item: ArchiveItem<'_>) -> io::Result<()> {
+    match item {
         ArchiveItem::Manifest(manifest) => out.queue_message(&UnpackMessage::Manifest(manifest)),
         ArchiveItem::Begin { target, size, .. } => {
             out.queue_message(&UnpackMessage::Begin { target: target.to_owned(), size })

@@ -1,8 +1,8 @@
-//! From the guests that are wanted to the blocks that hold them. Pure arithmetic.
+//! Plan of the blocks to download for a set of guests. Pure arithmetic.
 
 use super::{Block, CatalogError, Member, Package};
 
-/// The blocks that hold some members of one package.
+/// Blocks that contain some members of one package.
 #[derive(Debug, Clone)]
 pub struct BlockPlan<'a> {
     package: &'a Package,
@@ -10,29 +10,29 @@ pub struct BlockPlan<'a> {
     blocks: Vec<&'a Block>,
 }
 
-/// Blocks that lie side by side in the `.deb`: one request fetches them.
+/// Adjacent blocks of the `.deb`, which one request fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
-    /// The first byte, in the `.deb`.
+    /// Offset of the first byte in the `.deb`.
     pub first: u64,
-    /// The last byte itself, as HTTP counts (RFC 9110 §14.1.2).
+    /// Offset of the last byte, inclusive as in HTTP (RFC 9110 §14.1.2).
     pub last: u64,
-    /// How many blocks it spans.
+    /// Number of blocks.
     pub blocks: usize,
 }
 
-/// The part of a member that lies in one block.
+/// Part of a member within one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberSlice<'a> {
-    /// Whose part.
+    /// Member that the part belongs to.
     pub member: &'a Member,
-    /// Where in the block's content it begins.
+    /// Offset in the block's content.
     pub at: u64,
-    /// How many bytes of it are there.
+    /// Length in bytes.
     pub length: u64,
-    /// Whether the member begins with it.
+    /// Whether the part is the beginning of the member.
     pub begins: bool,
-    /// Whether the member ends with it.
+    /// Whether the part is the end of the member.
     pub ends: bool,
 }
 
@@ -56,42 +56,42 @@ impl<'a> BlockPlan<'a> {
         Ok(Self { package, members, blocks })
     }
 
-    /// The package in which it all lies.
+    /// Returns the package of the blocks.
     pub fn package(&self) -> &'a Package {
         self.package
     }
 
-    /// The wanted members, in the order in which the blocks give them.
+    /// Returns the members for the requested guests, in the order of the blocks.
     pub fn members(&self) -> &[&'a Member] {
         &self.members
     }
 
-    /// The needed blocks, in order, each once.
+    /// Returns the required blocks, in order, each once.
     pub fn blocks(&self) -> &[&'a Block] {
         &self.blocks
     }
 
-    /// How many bytes of the package must be moved.
+    /// Returns the number of bytes to download.
     pub fn total_bytes(&self) -> u64 {
         self.blocks.iter().map(|block| block.length).sum()
     }
 
-    /// The requests that fetch the blocks from number `next` on.
+    /// Returns the ranges to request for the blocks from index `next` on.
     pub fn ranges_from(&self, next: usize) -> Vec<ByteRange> {
-        let mut runs: Vec<ByteRange> = Vec::new();
+        let mut ranges: Vec<ByteRange> = Vec::new();
         for block in self.blocks.iter().skip(next) {
-            match runs.last_mut() {
-                Some(run) if run.last.checked_add(1) == Some(block.offset) => {
-                    run.last = block.last();
-                    run.blocks = run.blocks.saturating_add(1);
+            match ranges.last_mut() {
+                Some(range) if range.last.checked_add(1) == Some(block.offset) => {
+                    range.last = block.last();
+                    range.blocks = range.blocks.saturating_add(1);
                 }
-                _ => runs.push(ByteRange { first: block.offset, last: block.last(), blocks: 1 }),
+                _ => ranges.push(ByteRange { first: block.offset, last: block.last(), blocks: 1 }),
             }
         }
-        runs
+        ranges
     }
 
-    /// The parts of wanted members that lie in this block, in order.
+    /// Returns the parts of the requested members in this block, in order.
     pub fn slices_of(&self, block: &Block) -> Vec<MemberSlice<'a>> {
         self.members.iter().filter_map(|member| slice_in_block(block, member)).collect()
     }
@@ -123,26 +123,26 @@ mod tests {
         let plan = package.plan_blocks(&["aarch64"]).unwrap();
         assert_eq!(plan.total_bytes(), 4_446_904);
         assert_eq!(plan.blocks().len(), 1);
-        let cuts = plan.slices_of(plan.blocks()[0]);
-        assert!(cuts[0].begins && cuts[0].ends);
+        let slices = plan.slices_of(plan.blocks()[0]);
+        assert!(slices[0].begins && slices[0].ends);
     }
 
     #[test]
-    fn every_member_is_the_sum_of_its_cuts() {
+    fn every_member_is_the_sum_of_its_slices() {
         let catalog = Catalog::embedded().unwrap();
         for package in &catalog.packages {
             for member in &package.members {
                 let plan = package.plan_blocks(&[&member.target]).unwrap();
-                let cuts: Vec<MemberSlice<'_>> = plan.blocks().iter().flat_map(|b| plan.slices_of(b)).collect();
-                assert_eq!(cuts.iter().map(|cut| cut.length).sum::<u64>(), member.size);
-                assert!(cuts[0].begins && cuts[cuts.len() - 1].ends);
-                assert_eq!(cuts.iter().filter(|cut| cut.begins).count(), 1);
+                let slices: Vec<MemberSlice<'_>> = plan.blocks().iter().flat_map(|b| plan.slices_of(b)).collect();
+                assert_eq!(slices.iter().map(|slice| slice.length).sum::<u64>(), member.size);
+                assert!(slices[0].begins && slices[slices.len() - 1].ends);
+                assert_eq!(slices.iter().filter(|slice| slice.begins).count(), 1);
             }
         }
     }
 
     #[test]
-    fn all_guests_are_one_request_and_asking_twice_changes_nothing() {
+    fn all_guests_are_one_range_and_duplicates_change_nothing() {
         let catalog = Catalog::embedded().unwrap();
         let package = catalog.package_for("aarch64").unwrap();
         let mut all: Vec<&str> = package.members.iter().map(|m| m.target.as_str()).collect();

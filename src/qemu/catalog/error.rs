@@ -1,44 +1,44 @@
-//! What can be wrong with a catalogue, as errors.
+//! Errors of the catalogue: their texts and exit codes.
 
 use super::{VERSION, VersionRequest};
 use crate::error::{Error, ExitCode, Failure};
 
-/// A catalogue that can't be used.
+/// Unusable catalogue, or request that the catalogue cannot satisfy.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// It is not JSON, or not of this form.
+    /// Text that is not JSON of the expected shape.
     #[error("cannot read the catalogue of packages")]
     Json(#[source] serde_json::Error),
-    /// It is of a version that this program does not know.
+    /// Catalogue of an unsupported version.
     #[error("the catalogue has version {found}, this program reads version {VERSION}")]
     Version {
-        /// The version it says it has.
+        /// Version of the catalogue.
         found: u32,
     },
-    /// A value in it can't be right.
+    /// Invalid value in the catalogue.
     #[error("the catalogue is wrong about {package}: {why}")]
     Invalid {
-        /// The path of the package.
+        /// Path of the package.
         package: String,
-        /// What is wrong.
+        /// Reason.
         why: InvalidEntry,
     },
-    /// A guest was asked for that the package does not hold.
-    #[error("{package} holds no qemu-{target}")]
+    /// Request for a guest that the package does not have.
+    #[error("{package} has no qemu-{target}")]
     NoSuchMember {
         /// QEMU's name of the guest.
         target: String,
-        /// The file name of the package.
+        /// File name of the package.
         package: String,
     },
-    /// A release was asked for that no package is of.
-    #[error("no QEMU {wanted} is known for {host} hosts; {}", list_known(known))]
+    /// Request for a release that no package has.
+    #[error("no QEMU {request} is known for {host} hosts; {}", list_known(known))]
     NoSuchVersion {
-        /// What was asked for.
-        wanted: VersionRequest,
-        /// The machine.
+        /// Requested release.
+        request: VersionRequest,
+        /// Host machine.
         host: String,
-        /// The releases there are, the default one first.
+        /// Known releases, the default one first.
         known: Vec<String>,
     },
 }
@@ -62,113 +62,113 @@ fn list_known(known: &[String]) -> String {
     if known.is_empty() { "none is".to_owned() } else { format!("known are {}", known.join(", ")) }
 }
 
-/// What is wrong with one package or archive.
+/// Reason why an entry for a package or archive is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEntry {
-    /// A package is listed twice.
+    /// Two packages of the same release for the same host.
     #[error("a second package of QEMU {} for the host {}", version.escape_debug(), host.escape_debug())]
     Second {
-        /// The machine.
+        /// Host machine.
         host: String,
-        /// The release.
+        /// Release of QEMU.
         version: String,
     },
-    /// Something that has to be unique is not.
-    #[error("{0} is there twice")]
-    Twice(String),
-    /// The host cannot be an answer of `uname -m`.
+    /// Duplicate of a value that must be unique.
+    #[error("{0} is listed twice")]
+    Duplicate(String),
+    /// Host that `uname -m` cannot print.
     #[error("the host is not a machine's name")]
     Host,
-    /// The release is not three numbers.
-    #[error("QEMU's version is not one")]
+    /// Release that is not three numbers.
+    #[error("the version of QEMU is not three numbers")]
     Version,
-    /// The digests of a package come from elsewhere.
-    #[error("blocks have digests only if they were hashed here")]
+    /// Package with digests of another origin.
+    #[error("the origin of a package's digests must be hashed-here")]
     NotHashedHere,
-    /// The SHA-1 is not 40 digits.
-    #[error("the SHA-1 is not one")]
+    /// SHA-1 that is not 40 digits.
+    #[error("the SHA-1 does not have 40 digits")]
     Sha1,
-    /// The package is too large.
-    #[error("{0} bytes are more than any such package has")]
+    /// Package that is too large.
+    #[error("{0} bytes are more than such a package has")]
     PackageSize(u64),
-    /// `data.tar.xz` is not within the package.
-    #[error("data.tar.xz goes beyond the end")]
+    /// `data.tar.xz` that is not within the package.
+    #[error("data.tar.xz extends beyond the end")]
     DataBeyondEnd,
-    /// The path would leave the mirror's directory.
+    /// Path that would lead out of the mirror's pool.
     #[error("the path is not one below a mirror's pool/")]
     Path,
-    /// A block cannot be there.
+    /// Invalid block.
     #[error("block {number} {why}")]
     Block {
-        /// Its place in the list.
+        /// Index in the list of blocks.
         number: usize,
-        /// What is wrong with it.
+        /// Reason.
         why: InvalidBlock,
     },
-    /// A member cannot be there.
+    /// Invalid member.
     #[error("qemu-{target} {why}")]
     Member {
         /// QEMU's name of the guest.
         target: String,
-        /// What is wrong with it.
+        /// Reason.
         why: InvalidMember,
     },
-    /// The name of a guest cannot be part of a file name.
+    /// Name of a guest that cannot be part of a file name.
     #[error("{0:?} is not a guest's name")]
     TargetName(String),
-    /// The publisher of an archive is not `OWNER/REPOSITORY`.
+    /// Publisher of an archive that is not `OWNER/REPOSITORY`.
     #[error("the publisher is not a repository")]
     Publisher,
-    /// The archive is empty or too large.
-    #[error("it has no such size")]
+    /// Archive with a size of 0, or one that is too large.
+    #[error("the size is 0 or too large")]
     ArchiveSize,
-    /// The prefix of the programs cannot be that of QEMU.
-    #[error("the programs' names do not begin as QEMU's do")]
+    /// Prefix of the programs that does not begin with `qemu-`.
+    #[error("the names of the programs do not begin with qemu-")]
     Prefix,
-    /// The archive has no program.
+    /// Archive without programs.
     #[error("it has no guest")]
     NoTarget,
-    /// The table of architectures does not have the guest.
-    #[error("{0:?} is no guest that we know")]
+    /// Guest that is not in the table of systems.
+    #[error("{0:?} is not a known guest")]
     UnknownTarget(String),
-    /// The URL has a port, a user, a query, or another scheme.
+    /// URL with a port, a user, a query, or another scheme.
     #[error("the URL is not a plain https one")]
     Url,
-    /// The file's name has no known ending.
+    /// File name with an unknown extension.
     #[error("the file's name is not one of an archive")]
     FileName,
 }
 
-/// What is wrong with a block.
+/// Reason why a block is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBlock {
-    /// It is empty or too large.
+    /// Length of 0, or one that is too large.
     #[error("has {0} bytes")]
     Length(u64),
-    /// It unpacks to nothing or too much.
+    /// Decompressed length of 0, or one that is too large.
     #[error("unpacks to {0} bytes")]
     Unpacked(u64),
-    /// It begins before the end of the one before.
-    #[error("overlaps what is before it")]
+    /// Overlap with the previous block.
+    #[error("overlaps the previous one")]
     Overlap,
-    /// It ends behind `data.tar.xz`.
-    #[error("goes beyond data.tar.xz")]
+    /// End after the end of `data.tar.xz`.
+    #[error("extends beyond data.tar.xz")]
     BeyondData,
-    /// Its content does not follow that of the one before.
-    #[error("does not unpack to where the one before it ends")]
+    /// Content that does not start at the end of the previous block's content.
+    #[error("does not continue the content of the previous one")]
     Gap,
 }
 
-/// What is wrong with a member.
+/// Reason why a member is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMember {
-    /// It has no bytes.
+    /// Size of 0.
     #[error("is empty")]
     Empty,
-    /// It begins before the end of the one before.
-    #[error("overlaps what is before it")]
+    /// Overlap with the previous member.
+    #[error("overlaps the previous one")]
     Overlap,
-    /// It ends behind the last block.
-    #[error("goes beyond the last block")]
+    /// End after the end of the last block.
+    #[error("extends beyond the last block")]
     BeyondBlocks,
 }

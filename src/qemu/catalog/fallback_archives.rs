@@ -1,11 +1,12 @@
-//! Release archives of other publishers than Debian: data of its own, `archives.json`, kept by hand.
+//! The list of release archives of publishers other than Debian, `archives.json`, which is edited by hand.
 //!
-//! [`Package`](super::Package)s come first: their bytes were hashed here, block by block. An archive is pinned as a whole
-//! by one digest, and [`Vouched`] says whose word that is. One archive of tonistiigi/binfmt, release `deploy/v10.2.3-68`,
-//! has QEMUs for nine guests; those of hermeticbuild/qemu-prebuilt, release `11.0.0.1`, have one each. The archive that
-//! tonistiigi/binfmt has for aarch64 hosts is not here, because no digest of it is known.
+//! [`Package`](super::Package)s are preferred, because this project has hashed their bytes, block by block. An archive
+//! is pinned as a whole by one digest, and [`DigestOrigin`] records where that digest comes from. One archive of
+//! tonistiigi/binfmt, release `deploy/v10.2.3-68`, has QEMUs for nine guests; those of hermeticbuild/qemu-prebuilt,
+//! release `11.0.0.1`, have one each. The archive of tonistiigi/binfmt for aarch64 hosts is not in the list, because no
+//! digest of it is known.
 //!
-//! Pure, and small: a URL is data here.
+//! Pure: the URLs are only data here.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -19,54 +20,54 @@ use crate::qemu::binary::{KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::qemu::catalog::validate::{ensure, is_name, is_version};
 use crate::sha256::Sha256;
 
-/// The version of the list's own format.
+/// Version of the list's format.
 const VERSION: u32 = 1;
-/// No archive of QEMUs is near this size (that of nine guests has 31 MB).
+/// Maximum size of an archive, far above the real ones (the archive for nine guests has 31 MB).
 const MAX_ARCHIVE: u64 = 1 << 30;
-/// What the archive reader knows by these names.
+/// File name extensions of the archives that the reader supports.
 const EXTENSIONS: [&str; 3] = [".tar.gz", ".tar.xz", ".tar.zst"];
 
-/// All archives that we know.
+/// All known archives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveCatalog {
-    /// The format's version.
+    /// Version of the format.
     pub version: u32,
-    /// The archives; no two of the same publisher with the same release of the same guest for the same host.
+    /// Archives. No two of the same publisher have the same release of the same guest for the same host.
     pub archives: Vec<PinnedArchive>,
 }
 
-/// One archive: QEMUs for one host.
+/// Archive with QEMUs for one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedArchive {
-    /// The machine that these QEMUs run on, as `uname -m` says it.
+    /// Machine that these QEMUs run on, as `uname -m` prints it.
     pub host: String,
-    /// Who published it: the repository.
+    /// Repository of the publisher.
     pub publisher: String,
-    /// QEMU's own version.
+    /// Version of QEMU.
     pub qemu_version: String,
-    /// Where it is; https, because nobody but the publisher has it.
+    /// URL of the archive. It is always https, because only the publisher has the archive.
     pub url: String,
-    /// The digest of the whole archive.
+    /// Digest of the whole archive.
     pub sha256: Sha256,
-    /// Its length, where that is known.
+    /// Size in bytes, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// QEMU's names of the guests.
     pub targets: Vec<String>,
-    /// What the name of each program in it begins with; the guest's name follows.
+    /// Prefix of the names of all programs in the archive; the guest's name follows.
     pub prefix: String,
-    /// Whose word the digest is.
+    /// Origin of the digest.
     pub vouched: DigestOrigin,
-    /// Whether these QEMUs take it for granted that they were registered with flag P: where the kernel does not tell
-    /// them (AT_FLAGS is 0), they take their first argument for the program's name, and lose it. tonistiigi/binfmt builds
-    /// them so (its patch `preserve-argv0`; alpine-lima#81 is what comes of it without P).
+    /// Whether these QEMUs assume that they were registered with flag P. If the kernel does not pass that information
+    /// (AT_FLAGS is 0), they use their first argument as the program's name and drop it. tonistiigi/binfmt builds them
+    /// like this (its patch `preserve-argv0`; alpine-lima#81 describes the effect without P).
     pub assumes_argv0: bool,
 }
 
 impl ArchiveCatalog {
-    /// The list that this program was built with, read once.
+    /// Returns the list that this program was built with. It is parsed once.
     pub fn embedded() -> Result<&'static Self, CatalogError> {
         static READ: OnceLock<ArchiveCatalog> = OnceLock::new();
         match READ.get() {
@@ -75,36 +76,36 @@ impl ArchiveCatalog {
         }
     }
 
-    /// Reads a list and checks that it is consistent.
+    /// Parses a list and checks that it is consistent.
     pub fn from_json(text: &str) -> Result<Self, CatalogError> {
         let archives: Self = serde_json::from_str(text).map_err(CatalogError::Json)?;
         check_archives(&archives)?;
         Ok(archives)
     }
 
-    /// The archives with a QEMU for this guest that runs on this machine (`uname -m`): what more people vouch for comes
-    /// first, then what is newer.
+    /// Returns the archives with a QEMU for this guest that runs on this machine (`uname -m`). They are sorted by the
+    /// origin of the digest, the most trustworthy first, and then by version, the newest first.
     pub fn archives_for(&self, host: &str, target: &str) -> impl Iterator<Item = &PinnedArchive> {
-        let has_it = |archive: &&PinnedArchive| archive.host == host && archive.has_target(target);
-        let mut found: Vec<_> = self.archives.iter().filter(has_it).collect();
+        let is_match = |archive: &&PinnedArchive| archive.host == host && archive.has_target(target);
+        let mut found: Vec<_> = self.archives.iter().filter(is_match).collect();
         found.sort_by_key(|archive| (archive.vouched, Reverse(archive.parsed_version())));
         found.into_iter()
     }
 }
 
 impl PinnedArchive {
-    /// Whether it has a QEMU for this guest.
+    /// Whether the archive has a QEMU for this guest.
     pub fn has_target(&self, target: &str) -> bool {
-        self.targets.iter().any(|has| has == target)
+        self.targets.iter().any(|known| known == target)
     }
 
-    /// The name in it of the QEMU for this guest.
+    /// Returns the file name of the QEMU for this guest in the archive, if there is one.
     pub fn member_name(&self, target: &str) -> Option<String> {
         self.has_target(target).then(|| format!("{}{target}", self.prefix))
     }
 
-    /// Whether its QEMUs work on a kernel of this version: those that assume flag P are registered with it or not at
-    /// all, and before Linux 5.12 we do not register with P.
+    /// Whether the archive's QEMUs work on a kernel of this version. Those that assume flag P must be registered with
+    /// it, and before Linux 5.12 this tool does not register with P.
     pub fn supports_kernel(&self, kernel: (u32, u32)) -> bool {
         !self.assumes_argv0 || kernel >= KERNEL_PASSES_ARGV0
     }
@@ -114,7 +115,7 @@ impl PinnedArchive {
         QemuVersion::parse(&self.qemu_version)
     }
 
-    /// The archive's file name.
+    /// Returns the file name of the archive.
     pub fn file_name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or(&self.url)
     }
@@ -127,13 +128,15 @@ fn check_archives(list: &ArchiveCatalog) -> Result<(), CatalogError> {
     let (mut urls, mut digests, mut builds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for archive in &list.archives {
         let PinnedArchive { host, publisher, qemu_version, url, .. } = archive;
-        let twice = |what: &str| InvalidEntry::Twice(what.to_owned());
+        let duplicate = |what: &str| InvalidEntry::Duplicate(what.to_owned());
         let checked = check_archive(archive)
-            .and_then(|()| ensure(urls.insert(url), || twice("the URL")))
-            .and_then(|()| ensure(digests.insert(archive.sha256.to_string()), || twice("the digest")))
+            .and_then(|()| ensure(urls.insert(url), || duplicate("the URL")))
+            .and_then(|()| ensure(digests.insert(archive.sha256.to_string()), || duplicate("the digest")))
             .and_then(|()| {
                 archive.targets.iter().try_for_each(|target| {
-                    ensure(builds.insert((host, publisher, qemu_version, target)), || twice(&format!("qemu-{target}")))
+                    ensure(builds.insert((host, publisher, qemu_version, target)), || {
+                        duplicate(&format!("qemu-{target}"))
+                    })
                 })
             });
         checked.map_err(|why| CatalogError::Invalid { package: url.escape_default().to_string(), why })?;
@@ -156,7 +159,7 @@ fn check_archive(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     })
 }
 
-/// No port, no user, no query, nothing that climbs; and the file's name says what it is.
+/// Checks that the URL has no port, no user, no query and no `..`, and that its file name has a known extension.
 fn check_url(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     let rest = archive.url.strip_prefix("https://").unwrap_or_default();
     let file = archive.file_name();
@@ -165,13 +168,14 @@ fn check_url(archive: &PinnedArchive) -> Result<(), InvalidEntry> {
     ensure(host.contains('.') && is_plain_name(host) && rest.contains('/') && parts.all(is_plain_name), || {
         InvalidEntry::Url
     })?;
-    ensure(EXTENSIONS.iter().any(|kind| file.len() > kind.len() && file.ends_with(kind)), || InvalidEntry::FileName)
+    ensure(EXTENSIONS.iter().any(|known| file.len() > known.len() && file.ends_with(known)), || InvalidEntry::FileName)
 }
 
-/// A part of a URL or a name: no part is empty or begins with a dot. `%` is for the slash in a tag's name.
+/// Whether a part of a URL or name is plain: not empty, without special characters, and without a leading dot. `%`
+/// encodes the slash in a tag's name.
 fn is_plain_name(part: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~%".contains(c);
-    (1..=128).contains(&part.len()) && !part.starts_with('.') && part.chars().all(plain)
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "+-._~%".contains(c);
+    (1..=128).contains(&part.len()) && !part.starts_with('.') && part.chars().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -180,9 +184,9 @@ mod tests {
 
     use super::*;
 
-    fn complaint(break_it: impl FnOnce(&mut ArchiveCatalog)) -> String {
+    fn error(change: impl FnOnce(&mut ArchiveCatalog)) -> String {
         let mut archives = ArchiveCatalog::embedded().unwrap().clone();
-        break_it(&mut archives);
+        change(&mut archives);
         check_archives(&archives).unwrap_err().to_string()
     }
 
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_more_people_vouch_for_comes_first() {
+    fn archives_are_sorted_by_the_origin_of_the_digest() {
         assert_eq!(
             names("x86_64", "aarch64"),
             ["qemu_v10.2.3_linux-amd64.tar.gz", "qemu-user-linux-amd64-aarch64-11.0.0.1.tar.zst"]
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_same_word_the_newest_comes_first() {
+    fn archives_of_the_same_origin_are_sorted_by_version() {
         let mut archives = ArchiveCatalog::embedded().unwrap().clone();
         for archive in &mut archives.archives {
             archive.vouched = DigestOrigin::Publisher;
@@ -212,18 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_claims_to_have_hashed_what_nobody_here_had() {
+    fn no_archive_is_marked_as_hashed_here() {
         let archives = &ArchiveCatalog::embedded().unwrap().archives;
         assert_eq!(archives.len(), 21);
         for archive in archives {
             let docker = archive.publisher == "tonistiigi/binfmt";
-            assert_eq!(archive.vouched, if docker { DigestOrigin::Others } else { DigestOrigin::Publisher });
+            assert_eq!(archive.vouched, if docker { DigestOrigin::OtherProjects } else { DigestOrigin::Publisher });
             assert_eq!(archive.assumes_argv0, docker);
         }
     }
 
     #[test]
-    fn what_assumes_flag_p_is_not_for_kernels_that_do_not_tell_of_it() {
+    fn archives_that_assume_flag_p_are_not_for_old_kernels() {
         for archive in &ArchiveCatalog::embedded().unwrap().archives {
             assert!(archive.supports_kernel((5, 12)) && archive.supports_kernel((6, 1)));
             assert_eq!(archive.supports_kernel((5, 11)), !archive.assumes_argv0, "{}", archive.url);
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_by_its_name() {
+    fn programs_are_named_by_prefix_and_guest() {
         let archives = ArchiveCatalog::embedded().unwrap();
         let member = |host: &str, number: usize| archives.archives_for(host, "arm").nth(number)?.member_name("arm");
         assert_eq!(member("x86_64", 0).unwrap(), "qemu-arm");
@@ -253,37 +257,37 @@ mod tests {
             "https://localhost/a.tar.gz",
             "",
         ] {
-            let why = complaint(|list| url.clone_into(&mut list.archives[0].url));
+            let why = error(|list| url.clone_into(&mut list.archives[0].url));
             assert!(why.contains("plain https"), "{url}: {why}");
         }
         for url in
             ["https://github.com/a.zip", "https://github.com/a.tar.gz/b", "https://github.com/-", "https://g.c/.tar.gz"]
         {
-            let why = complaint(|list| url.clone_into(&mut list.archives[0].url));
+            let why = error(|list| url.clone_into(&mut list.archives[0].url));
             assert!(why.contains("file's name") || why.contains("plain"), "{url}: {why}");
         }
     }
 
     #[test]
     fn absurd_entries_are_refused() {
-        let first = |break_it: fn(&mut PinnedArchive)| complaint(|list| break_it(&mut list.archives[0]));
-        assert!(first(|a| a.targets.push("vax".to_owned())).contains("no guest that we know"));
-        assert!(first(|a| a.targets.push("arm".to_owned())).contains("qemu-arm is there twice"));
+        let first = |change: fn(&mut PinnedArchive)| error(|list| change(&mut list.archives[0]));
+        assert!(first(|a| a.targets.push("vax".to_owned())).contains("not a known guest"));
+        assert!(first(|a| a.targets.push("arm".to_owned())).contains("qemu-arm is listed twice"));
         assert!(first(|a| a.targets.clear()).contains("no guest"));
         assert!(first(|a| a.prefix = "../qemu-".to_owned()).contains("names"));
-        assert!(first(|a| a.publisher = "somebody".to_owned()).contains("repository"));
+        assert!(first(|a| a.publisher = "publisher".to_owned()).contains("repository"));
         assert!(first(|a| a.qemu_version = "10.2".to_owned()).contains("version"));
         assert!(first(|a| a.size = Some(0)).contains("size"));
         assert!(first(|a| a.host = "a/b".to_owned()).contains("host"));
         let again = |change: fn(&mut PinnedArchive)| {
-            complaint(|list| {
+            error(|list| {
                 let mut again = list.archives[0].clone();
                 change(&mut again);
                 list.archives.push(again);
             })
         };
-        assert!(again(|_| ()).contains("the URL is there twice"));
-        assert!(again(|a| a.url = a.url.replace("v10", "v11")).contains("the digest is there twice"));
-        assert!(complaint(|list| list.version = 2).contains("version 2"));
+        assert!(again(|_| ()).contains("the URL is listed twice"));
+        assert!(again(|a| a.url = a.url.replace("v10", "v11")).contains("the digest is listed twice"));
+        assert!(error(|list| list.version = 2).contains("version 2"));
     }
 }

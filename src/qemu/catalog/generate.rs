@@ -1,14 +1,15 @@
-//! Makes the catalogue from the real packages.
+//! Generator of the catalogue from the real packages.
 //!
-//! For whoever pins a new QEMU: the hidden command `binfmt-nix gen catalog FILE.deb…` reads
-//! Debian's `.deb` files (their digests checked against Debian's signed index beforehand, by
-//! apt or by hand) and prints `catalog.json`. Every block is decoded, so an index that lies is
-//! found here and not by a user. Reads its arguments only; opens nothing.
+//! Maintainers use it to pin a new QEMU. The hidden command `binfmt-nix gen catalog FILE.deb…` reads Debian's `.deb`
+//! files and prints `catalog.json`. Before that, apt or the maintainer must have compared the digests of the files with
+//! Debian's signed index. Every block is decoded, so a wrong index is found here and not by a user. The module reads
+//! open files only; it opens none.
 //!
-//! Any release will do. Since 1:9.1.0+ds-1 the static programs are `usr/bin/qemu-TARGET` of `qemu-user` (Debian's
-//! changelog of qemu), and `-static` names and Debian's own names of guests are links to them, which are passed over; up
-//! to Debian 12 they are `usr/bin/qemu-TARGET-static` of `qemu-user-static`, and `qemu-user` has dynamic ones, which are
-//! refused. The first package of a host is the one that is fetched if nobody asks for a version.
+//! All releases are supported. Since 1:9.1.0+ds-1 the static programs are `usr/bin/qemu-TARGET` of `qemu-user`
+//! (Debian's changelog of qemu); names with `-static` and Debian's own names of guests are links to them, which are
+//! ignored. Up to Debian 12 they are `usr/bin/qemu-TARGET-static` of `qemu-user-static`; the programs of `qemu-user`
+//! are dynamic, and are refused. The first package of a host is the default, which is downloaded if the user requests
+//! no version.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -22,32 +23,32 @@ use crate::qemu::deb;
 use crate::sha256::Sha256;
 
 const DATA_MEMBER: &str = "data.tar.xz";
-/// Where Debian's package has the programs (`dpkg -L qemu-user`).
+/// Prefix of the programs in Debian's package (`dpkg -L qemu-user`).
 const PROGRAM_PREFIX: &str = "usr/bin/qemu-";
-/// How the names of Debian 12's end.
+/// Suffix of the programs in Debian 12's package.
 const STATIC_SUFFIX: &str = "-static";
-/// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
+/// Memory limit of the xz decoder, more than any preset needs (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
 
-/// A package from which no catalogue can be made.
+/// Failure to make a catalogue.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// Something about this file.
+    /// Failure for one package.
     #[error("cannot catalogue {path}: {source}")]
     Package {
-        /// Its place in the pool.
+        /// Path in the pool.
         path: String,
-        /// What.
+        /// Reason.
         #[source]
         source: Box<Self>,
     },
-    /// Reading or decoding failed.
+    /// Failure to read or decode the package.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is not what it should be.
+    /// Unexpected contents of the package.
     #[error("{0}")]
     Format(String),
-    /// What came out does not pass the checks that the program makes when it reads a catalogue.
+    /// Generated catalogue that does not pass the validation.
     #[error(transparent)]
     Invalid(#[from] CatalogError),
 }
@@ -58,13 +59,13 @@ impl GenerateError {
     }
 }
 
-/// Where a mirror has the file of this name: Debian Policy names no rule, but the archive puts
-/// source package `qemu` of component `main` there.
+/// Returns the path of a file on a mirror. Debian Policy has no rule for it, but the archive has
+/// all packages of the source package `qemu` of component `main` in this directory.
 pub fn pool_path(file_name: &str) -> String {
     format!("pool/main/q/qemu/{file_name}")
 }
 
-/// The catalogue of these packages, each given with its path below a mirror's base URL.
+/// Makes the catalogue of these packages, each with its path below a mirror's base URL.
 pub fn generate_catalog<R: Read + Seek>(debs: &mut [(String, R)]) -> Result<Catalog, GenerateError> {
     let mut packages = Vec::new();
     for (path, deb) in debs {
@@ -87,10 +88,10 @@ fn scan_package(path: &str, deb: &mut (impl Read + Seek)) -> Result<Package, Gen
     }
     let blocks = hash_blocks(deb, data)?;
     deb.seek(SeekFrom::Start(data.offset))?;
-    let (kind, members) = scan_members(deb.take(data.length))?;
+    let (identity, members) = scan_members(deb.take(data.length))?;
     Ok(Package {
-        host: kind.host.to_owned(),
-        qemu_version: kind.version.to_string(),
+        host: identity.host.to_owned(),
+        qemu_version: identity.version.to_string(),
         path: path.to_owned(),
         size,
         vouched: DigestOrigin::HashedHere,
@@ -121,15 +122,15 @@ fn finish_sha256(sha256: sha2::Sha256) -> Sha256 {
 fn hash_blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, GenerateError> {
     let mut unpacked_offset = 0;
     let mut blocks = Vec::new();
-    for place in xz_index::read_blocks(deb, data)? {
-        deb.seek(SeekFrom::Start(place.span.offset))?;
+    for block in xz_index::read_blocks(deb, data)? {
+        deb.seek(SeekFrom::Start(block.span.offset))?;
         let mut sha256 = sha2::Sha256::new();
-        read_chunks(deb.take(place.span.length), |bytes| sha256.update(bytes))?;
+        read_chunks(deb.take(block.span.length), |bytes| sha256.update(bytes))?;
         blocks.push(Block {
-            offset: place.span.offset,
-            length: place.span.length,
+            offset: block.span.offset,
+            length: block.span.length,
             unpacked_offset,
-            unpacked_length: place.unpacked,
+            unpacked_length: block.unpacked_length,
             sha256: finish_sha256(sha256),
         });
         unpacked_offset = blocks.last().map_or(0, Block::unpacked_end);
@@ -137,7 +138,7 @@ fn hash_blocks(deb: &mut (impl Read + Seek), data: Span) -> Result<Vec<Block>, G
     Ok(blocks)
 }
 
-/// What all programs of a package have in common.
+/// Properties that all programs of a package have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PackageIdentity {
     host: &'static str,
@@ -147,7 +148,7 @@ struct PackageIdentity {
 fn scan_members(data: impl Read) -> Result<(PackageIdentity, Vec<Member>), GenerateError> {
     let decoder = lzma_rust2::XzReader::new_mem_limit(data, false, DECODER_KIB);
     let mut archive = tar::Archive::new(decoder);
-    let mut kind = None;
+    let mut package_identity = None;
     let mut members = Vec::new();
     for entry in archive.entries()? {
         let entry = entry?;
@@ -159,23 +160,23 @@ fn scan_members(data: impl Read) -> Result<(PackageIdentity, Vec<Member>), Gener
             continue;
         }
         let target = name.strip_suffix(STATIC_SUFFIX).unwrap_or(name);
-        let Some((is, member)) = scan_member(target, entry)? else {
+        let Some((identity, member)) = scan_member(target, entry)? else {
             continue;
         };
-        let common = *kind.get_or_insert(is);
-        if common != is {
-            let why = format!("qemu-{target} is {} for {}, ", is.version, is.host);
+        let common = *package_identity.get_or_insert(identity);
+        if common != identity {
+            let why = format!("qemu-{target} is {} for {}, ", identity.version, identity.host);
             return Err(GenerateError::format(why + &format!("another one {} for {}", common.version, common.host)));
         }
         members.push(member);
     }
-    // What is behind the archive's end is decoded too: the checks of all blocks are made.
+    // The bytes after the archive's end are decoded, too, so that the checksums of all blocks are verified.
     read_chunks(archive.into_inner(), |_| ())?;
-    let kind = kind.ok_or_else(|| GenerateError::format(format!("it holds no {PROGRAM_PREFIX}* that is a program")))?;
-    Ok((kind, members))
+    let no_program = || GenerateError::format(format!("it has no {PROGRAM_PREFIX}* that is a program"));
+    Ok((package_identity.ok_or_else(no_program)?, members))
 }
 
-/// Nothing of what is no ELF: older packages have scripts beside the programs.
+/// Reads a program. Returns `None` for a file that is not ELF: older packages have scripts beside the programs.
 fn scan_member(
     target: &str,
     mut entry: tar::Entry<'_, impl Read>,
@@ -183,31 +184,31 @@ fn scan_member(
     let offset = entry.raw_file_position();
     let mut sha256 = sha2::Sha256::new();
     let mut head = Vec::new();
-    let mut announced = VersionScan::for_target(target);
+    let mut scan = VersionScan::for_target(target);
     let size = read_chunks(&mut entry, |bytes| {
         head.extend(bytes.iter().take(usize::try_from(HEAD_SIZE).unwrap_or(0).saturating_sub(head.len())));
         sha256.update(bytes);
-        announced.scan_chunk(bytes);
+        scan.scan_chunk(bytes);
     })?;
     if !head.starts_with(ELF_MAGIC) {
         return Ok(None);
     }
-    let unfit = |why: &dyn std::error::Error| GenerateError::format(format!("qemu-{target} can't be used: {why}"));
-    let host = detect_machine(&head).map_err(|e| unfit(&e))?;
-    let kind = PackageIdentity { host, version: announced.found_version().map_err(|e| unfit(&e))? };
+    let unusable = |why: &dyn std::error::Error| GenerateError::format(format!("qemu-{target} cannot be used: {why}"));
+    let host = detect_machine(&head).map_err(|e| unusable(&e))?;
+    let identity = PackageIdentity { host, version: scan.found_version().map_err(|e| unusable(&e))? };
     let member = Member { target: target.to_owned(), offset, size, sha256: finish_sha256(sha256) };
-    Ok(Some((kind, member)))
+    Ok(Some((identity, member)))
 }
 
-/// Reads all, handing over each piece; the number of bytes.
-fn read_chunks(mut from: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
+/// Reads to the end and gives each chunk to `handle`. Returns the number of bytes.
+fn read_chunks(mut from: impl Read, mut handle: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut buffer = vec![0; 64 << 10];
     let mut total: u64 = 0;
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(total),
             Ok(length) => {
-                each(buffer.get(..length).unwrap_or_default());
+                handle(buffer.get(..length).unwrap_or_default());
                 total = total.saturating_add(length as u64);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_package_is_told() {
+    fn files_that_are_not_packages_are_refused() {
         let header = b"debian-binary   0           0     0     100644  4         `\n2.0\n";
         let no_data = [b"!<arch>\n", header.as_slice()].concat();
         for (bytes, why) in [

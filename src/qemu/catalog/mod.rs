@@ -1,16 +1,16 @@
-//! The catalogue: which bytes of which Debian package hold which static QEMU.
+//! The catalogue: a compiled-in list of the bytes of Debian packages that contain static QEMUs, with their digests.
 //!
 //! Debian's `qemu-user` is a `.deb` of some 70 MB: an `ar` archive (deb(5)) whose `data.tar.xz` is
-//! one xz stream of independent blocks of about 4 MB. A guest's QEMU lies in one or two of them.
-//! The catalogue names every block and every member with its place, length and SHA-256, so that
-//! a download moves only the blocks it needs and no decoder sees a byte that is not pinned.
+//! one xz stream of independent blocks of about 4 MB. The QEMU for a guest is in one or two of them.
+//! The catalogue lists every block and every member with its offset, length and SHA-256, so that
+//! a download transfers only the required blocks and no decoder processes a byte that is not pinned.
 //!
-//! Its data, `catalog.json`, is made by [`generate`] from the real packages (hidden command
-//! `binfmt-nix gen catalog`). Their digests are those of Debian's signed `Packages` files.
+//! [`generate`] makes its data, `catalog.json`, from the real packages (hidden command
+//! `binfmt-nix gen catalog`). The digests of the packages are those of Debian's signed `Packages` files.
 //!
-//! Release archives of other publishers, which are pinned as a whole, are in [`Archives`].
+//! [`ArchiveCatalog`] lists release archives of other publishers, which are pinned as a whole.
 //!
-//! Pure: knows nothing of networks, files, or where a QEMU is put.
+//! Pure: the catalogue does not depend on networks, files, or the location of installed QEMUs.
 
 pub mod blocks;
 pub mod error;
@@ -35,92 +35,93 @@ use serde::{Deserialize, Serialize};
 use crate::qemu::binary::QemuVersion;
 use crate::sha256::Sha256;
 
-/// The version of the catalogue's own format that this program reads and writes.
+/// Version of the catalogue's format that this program reads and writes.
 pub const VERSION: u32 = 2;
 
-/// The 12 bytes that begin an xz stream whose blocks end in a CRC64: magic, flags `00 04`, CRC32
-/// of the flags (The .xz File Format 1.2.1, §2.1.1). Put before any one block of such a stream,
-/// they make it a stream of its own.
+/// First 12 bytes of an xz stream whose blocks end with a CRC64: magic, flags `00 04`, CRC32
+/// of the flags (The .xz File Format 1.2.1, §2.1.1). A single block of such a stream with these
+/// bytes in front of it can be decoded as a stream.
 pub const STREAM_HEADER: [u8; 12] = *b"\xFD7zXZ\0\0\x04\xE6\xD6\xB4\x46";
 
-/// All packages that we know: for each host, one of each release.
+/// All known packages: for each host, one of each release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
-    /// The format's version, [`VERSION`].
+    /// Version of the format, [`VERSION`].
     pub version: u32,
-    /// The packages; no two for the same host and release. The first one of a host is the default.
+    /// Packages. No two are for the same host and release. The first one of a host is the default.
     pub packages: Vec<Package>,
 }
 
-/// One Debian package: the QEMUs for one host.
+/// Debian package with the QEMUs for one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
-    /// The machine that these QEMUs run on, as `uname -m` says it: `x86_64`, `aarch64`.
+    /// Machine that these QEMUs run on, as `uname -m` prints it: `x86_64`, `aarch64`.
     pub host: String,
-    /// QEMU's own version, as its programs answer: `10.0.13`.
+    /// Version of QEMU, as its programs print it: `10.0.13`.
     pub qemu_version: String,
-    /// Where a Debian mirror has it, below its base URL: `pool/main/q/qemu/….deb`.
+    /// Path on a Debian mirror, below its base URL: `pool/main/q/qemu/….deb`.
     pub path: String,
-    /// The length of the `.deb`.
+    /// Size of the `.deb` in bytes.
     pub size: u64,
-    /// Who says that the digests are right: for a package, who made the catalogue of its bytes.
+    /// Origin of the digests; for a package it is always [`DigestOrigin::HashedHere`].
     pub vouched: DigestOrigin,
-    /// The digest of the `.deb`, as in Debian's signed index.
+    /// Digest of the `.deb`, as in Debian's signed index.
     pub sha256: Sha256,
-    /// The SHA-1 of the `.deb`, by which snapshot.debian.org names it: 40 hexadecimal digits. A name, never a proof.
+    /// SHA-1 of the `.deb` in 40 hexadecimal digits. It is only the name of the file at snapshot.debian.org and is
+    /// never used for verification.
     pub sha1: String,
-    /// Where `data.tar.xz` lies in the `.deb`.
+    /// Position of `data.tar.xz` in the `.deb`.
     pub data: Span,
-    /// The blocks of `data.tar.xz`, in order, without gaps in what they unpack to.
+    /// Blocks of `data.tar.xz`, in order. There are no gaps between their decompressed contents.
     pub blocks: Vec<Block>,
-    /// The QEMUs in it, in the order of the tar archive.
+    /// QEMUs in the package, in the order of the tar archive.
     pub members: Vec<Member>,
 }
 
-/// A stretch of the `.deb`.
+/// Range of bytes of the `.deb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
-    /// Its first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Length in bytes.
     pub length: u64,
 }
 
-/// One xz block, its padding and check included.
+/// xz block, including its padding and checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
-    /// Its first byte in the `.deb`.
+    /// Offset in the `.deb`.
     pub offset: u64,
-    /// How many bytes it has in the `.deb`.
+    /// Length in the `.deb`, in bytes.
     pub length: u64,
-    /// Where in the unpacked tar archive its content begins.
+    /// Offset of the block's content in the decompressed tar archive.
     pub unpacked_offset: u64,
-    /// How long its content is.
+    /// Length of the block's content in bytes.
     pub unpacked_length: u64,
-    /// The digest of its `length` bytes.
+    /// Digest of the compressed block, all `length` bytes.
     pub sha256: Sha256,
 }
 
-/// One QEMU in the tar archive.
+/// QEMU in the tar archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// QEMU's name of the guest: `aarch64` for `/usr/bin/qemu-aarch64`.
     pub target: String,
-    /// Its first byte in the unpacked tar archive.
+    /// Offset of the file in the decompressed tar archive.
     pub offset: u64,
-    /// How many bytes the file has.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// The file's digest.
+    /// Digest of the file.
     pub sha256: Sha256,
 }
 
 impl Catalog {
-    /// The catalogue that this program was built with, read once.
+    /// Returns the catalogue that this program was built with. It is parsed once.
     pub fn embedded() -> Result<&'static Self, CatalogError> {
         static READ: OnceLock<Catalog> = OnceLock::new();
         match READ.get() {
@@ -129,15 +130,15 @@ impl Catalog {
         }
     }
 
-    /// Reads a catalogue and checks that it is consistent.
+    /// Parses a catalogue and checks that it is consistent.
     pub fn from_json(text: &str) -> Result<Self, CatalogError> {
         let catalog: Self = serde_json::from_str(text).map_err(CatalogError::Json)?;
         validate::check_catalog(&catalog)?;
         Ok(catalog)
     }
 
-    /// Writes the catalogue with one line for each block and member, so that a change of the pinned
-    /// packages can be read as a diff.
+    /// Formats the catalogue with one line for each block and member, so that a change of the pinned
+    /// packages gives a readable diff.
     pub fn to_json(&self) -> Result<String, CatalogError> {
         let json = serde_json::to_string(self).map_err(CatalogError::Json)?;
         let mut lines = json.replace("[{", "[\n{").replace("},{", "},\n{");
@@ -145,91 +146,93 @@ impl Catalog {
         Ok(lines)
     }
 
-    /// The package with the QEMUs that run on this machine (`uname -m`): the default one.
+    /// Returns the default package with QEMUs that run on this machine (`uname -m`).
     pub fn package_for(&self, host: &str) -> Option<&Package> {
         self.packages_for(host).next()
     }
 
-    /// The package for this machine of the release that somebody asks for; of several, the newest.
-    pub fn package_of_version(&self, host: &str, wanted: &VersionRequest) -> Result<&Package, CatalogError> {
+    /// Returns the package for this machine of the requested release, or the newest one if there are several.
+    pub fn package_of_version(&self, host: &str, request: &VersionRequest) -> Result<&Package, CatalogError> {
         let matching = self
             .packages_for(host)
-            .filter(|package| package.parsed_version().is_some_and(|version| wanted.is_met_by(version)));
+            .filter(|package| package.parsed_version().is_some_and(|version| request.is_met_by(version)));
         matching.max_by_key(|package| package.parsed_version()).ok_or_else(|| CatalogError::NoSuchVersion {
-            wanted: *wanted,
+            request: *request,
             host: host.to_owned(),
             known: self.packages_for(host).map(|package| package.qemu_version.clone()).collect(),
         })
     }
 
-    /// All packages for this machine, the default one first.
+    /// Returns all packages for this machine, the default one first.
     pub fn packages_for(&self, host: &str) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(move |package| package.host == host)
     }
 }
 
 impl Package {
-    /// The QEMU for this guest, by QEMU's name of it.
+    /// Returns the QEMU for a guest by QEMU's name of the guest.
     pub fn find_member(&self, target: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.target == target)
     }
 
-    /// QEMU's own version, as a number. Of a package that was checked, there is one.
+    /// Returns the parsed version of QEMU. Every package of a validated catalogue has one.
     pub fn parsed_version(&self) -> Option<QemuVersion> {
         QemuVersion::parse(&self.qemu_version)
     }
 
-    /// The package's file name, for people.
+    /// Returns the file name of the package, for messages.
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
-    /// Which blocks hold these guests' QEMUs, and where in them.
+    /// Returns the blocks that contain the QEMUs for these guests, and the positions in the blocks.
     pub fn plan_blocks(&self, targets: &[&str]) -> Result<BlockPlan<'_>, CatalogError> {
         BlockPlan::new(self, targets)
     }
 }
 
 impl Span {
-    /// The byte after its last one.
+    /// Returns the offset after the last byte.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.length)
     }
 }
 
 impl Block {
-    /// The byte after its last one, in the `.deb`.
+    /// Returns the offset after the last byte in the `.deb`.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.length)
     }
 
-    /// Its last byte itself, in the `.deb`.
+    /// Returns the offset of the last byte in the `.deb`.
     pub fn last(&self) -> u64 {
         self.end().saturating_sub(1)
     }
 
-    /// The byte after its content's last one, in the unpacked tar archive.
+    /// Returns the offset after the last byte of the content in the decompressed tar archive.
     pub fn unpacked_end(&self) -> u64 {
         self.unpacked_offset.saturating_add(self.unpacked_length)
     }
 }
 
 impl Member {
-    /// The byte after its last one, in the unpacked tar archive.
+    /// Returns the offset after the last byte in the decompressed tar archive.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.size)
     }
 }
 
-/// Whose word it is that these are the right bytes. Every byte is compared with its digest, whoever vouches for it: this
-/// says where the digest itself is from. Ordered, the best first.
+/// Origin of a digest, ordered from the most to the least trustworthy. Every byte is compared with its digest, whatever
+/// the origin of the digest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DigestOrigin {
-    /// This project had the bytes, compared them with the publisher's signed index, and made the digests itself.
+    /// Digest that this project computed from the bytes, after it had compared them with the publisher's signed index.
     HashedHere,
-    /// Nobody here had the bytes. The digest is the one that unrelated projects demand whenever they download them.
-    Others,
-    /// Nobody here had the bytes. The digest is the publisher's own word, from its source code.
+    /// Digest of bytes that this project has not had. Unrelated projects require this digest when they download the
+    /// file.
+    #[serde(rename = "others")]
+    OtherProjects,
+    /// Digest of bytes that this project has not had. The publisher states this digest in its source code.
     Publisher,
 }

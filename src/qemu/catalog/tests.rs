@@ -1,4 +1,4 @@
-//! The catalogue that this program was built with.
+//! Tests of the catalogue that this program is built with.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use binfmt_magic::Arch;
@@ -17,7 +17,7 @@ fn the_default_has_33_guests_for_both_hosts() {
 }
 
 #[test]
-fn every_guest_is_there_in_every_release_for_both_hosts() {
+fn every_release_has_every_guest_for_both_hosts() {
     let catalog = Catalog::embedded().unwrap();
     for host in ["x86_64", "aarch64"] {
         let versions: Vec<_> = catalog.packages_for(host).map(|package| package.qemu_version.as_str()).collect();
@@ -31,7 +31,7 @@ fn every_guest_is_there_in_every_release_for_both_hosts() {
 }
 
 #[test]
-fn a_release_is_found_by_its_version_or_its_line() {
+fn a_release_is_found_by_its_version_or_its_series() {
     let catalog = Catalog::embedded().unwrap();
     let found = |wanted: &str| catalog.package_of_version("aarch64", &wanted.parse().unwrap());
     for (wanted, version) in
@@ -47,7 +47,7 @@ fn a_release_is_found_by_its_version_or_its_line() {
 }
 
 #[test]
-fn of_a_line_the_newest_is_meant() {
+fn a_series_means_its_newest_release() {
     let mut catalog = Catalog::embedded().unwrap().clone();
     for (package, version) in catalog.packages.iter_mut().zip(["10.0.9", "10.0.13", "10.0.13", "10.0.9", "10.0.2"]) {
         package.qemu_version = version.to_owned();
@@ -56,9 +56,10 @@ fn of_a_line_the_newest_is_meant() {
     assert_eq!(package.qemu_version, "10.0.13");
 }
 
-/// Of the `Packages` files of trixie 13.8, trixie-backports and bookworm 12.15, as signed in November 2026.
+/// The expected digests are those of the `Packages` files of trixie 13.8, trixie-backports and bookworm 12.15, as
+/// signed in November 2026.
 #[test]
-fn it_holds_the_digests_of_debians_signed_index() {
+fn the_digests_are_those_of_debians_signed_index() {
     let signed = [
         (
             "qemu-user_10.0.13+ds-0+deb13u1_amd64.deb",
@@ -100,7 +101,7 @@ fn it_holds_the_digests_of_debians_signed_index() {
 }
 
 #[test]
-fn writing_it_again_gives_the_same_text() {
+fn formatting_the_catalogue_gives_the_same_text() {
     let catalog = Catalog::embedded().unwrap();
     assert_eq!(catalog.to_json().unwrap(), include_str!("catalog.json"));
 }

@@ -1,5 +1,5 @@
-//! What can be wrong with a catalogue: every number in it steers reads and buffers, so each is
-//! bounded before use. Pure.
+//! Validation of a catalogue. Its numbers determine reads and buffer sizes, so each has a limit that
+//! is checked before use. Pure.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use super::error::{CatalogError, InvalidBlock, InvalidEntry, InvalidMember};
 use super::{Block, Catalog, DigestOrigin, Member, Package, VERSION};
 use crate::qemu::binary::QemuVersion;
 
-/// No `.deb` of QEMU is near this size (Debian's has 71 MB).
+/// Maximum size of a `.deb`, far above the real one (Debian's has 71 MB).
 const MAX_PACKAGE: u64 = 1 << 30;
-/// A block is held in memory while its digest is computed (Debian's have 4.4 MB).
+/// Maximum size of a block, which is kept in memory while its digest is computed (Debian's have 4.4 MB).
 const MAX_BLOCK: u64 = 32 << 20;
-/// What a block may unpack to (Debian's: 24 MiB).
+/// Maximum size of a block's content (Debian's: 24 MiB).
 const MAX_UNPACKED: u64 = 128 << 20;
 
 pub(super) fn check_catalog(catalog: &Catalog) -> Result<(), CatalogError> {
@@ -45,10 +45,10 @@ fn check_package(package: &Package) -> Result<(), InvalidEntry> {
 }
 
 fn check_path(path: &str) -> Result<(), InvalidEntry> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-._~:".contains(c);
-    let good = path.starts_with("pool/")
-        && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
-    ensure(good, || InvalidEntry::Path)
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "+-._~:".contains(c);
+    let is_valid = path.starts_with("pool/")
+        && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(is_allowed));
+    ensure(is_valid, || InvalidEntry::Path)
 }
 
 fn check_blocks(package: &Package) -> Result<u64, InvalidEntry> {
@@ -81,7 +81,7 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), InvalidEntry> 
     for member in members {
         let target = &member.target;
         ensure(is_name(target), || InvalidEntry::TargetName(target.clone()))?;
-        ensure(targets.insert(target), || InvalidEntry::Twice(format!("qemu-{target}")))?;
+        ensure(targets.insert(target), || InvalidEntry::Duplicate(format!("qemu-{target}")))?;
         ensure(member.size > 0, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Empty })?;
         ensure(member.offset >= at, || InvalidEntry::Member { target: target.clone(), why: InvalidMember::Overlap })?;
         ensure(member.end() <= unpacked, || InvalidEntry::Member {
@@ -93,20 +93,20 @@ fn check_members(members: &[Member], unpacked: u64) -> Result<(), InvalidEntry> 
     Ok(())
 }
 
-/// Three numbers, and as `--version` says them.
+/// Whether a text is three numbers in the form that `--version` prints.
 pub(super) fn is_version(text: &str) -> bool {
     QemuVersion::parse(text).is_some_and(|version| version.to_string() == text)
 }
 
-/// It becomes part of a URL.
+/// Whether a text is a SHA-1 in hexadecimal digits. It becomes part of a URL.
 fn is_sha1(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A target becomes part of file names: nothing but letters, digits and `_`.
+/// Whether a text consists of letters, digits and `_` only. A target becomes part of file names.
 pub(super) fn is_name(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    (1..=32).contains(&text.len()) && text.chars().all(plain)
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (1..=32).contains(&text.len()) && text.chars().all(is_allowed)
 }
 
 pub(super) fn ensure(holds: bool, why: impl FnOnce() -> InvalidEntry) -> Result<(), InvalidEntry> {
@@ -119,40 +119,40 @@ mod tests {
 
     use super::*;
 
-    fn complaint(break_it: impl FnOnce(&mut Catalog)) -> String {
+    fn error(change: impl FnOnce(&mut Catalog)) -> String {
         let mut catalog = Catalog::embedded().unwrap().clone();
-        break_it(&mut catalog);
+        change(&mut catalog);
         check_catalog(&catalog).unwrap_err().to_string()
     }
 
     #[test]
-    fn the_real_one_is_accepted() {
+    fn the_embedded_catalogue_is_accepted() {
         check_catalog(Catalog::embedded().unwrap()).unwrap();
     }
 
     #[test]
-    fn another_version_is_told() {
-        assert!(complaint(|c| c.version = 1).contains("version 1"));
+    fn another_version_is_refused() {
+        assert!(error(|c| c.version = 1).contains("version 1"));
     }
 
     #[test]
-    fn a_path_that_climbs_is_refused() {
+    fn a_path_outside_of_the_pool_is_refused() {
         for path in
             ["pool/../etc/passwd", "/pool/a.deb", "pool//a.deb", "http://host/pool/a", "pool/a b.deb", "pool/a?b", ""]
         {
-            let why = complaint(|c| path.clone_into(&mut c.packages[0].path));
+            let why = error(|c| path.clone_into(&mut c.packages[0].path));
             assert!(why.contains("mirror's pool/"), "{path}: {why}");
         }
     }
 
     #[test]
     fn absurd_numbers_are_refused() {
-        let package = |break_it: fn(&mut Package)| complaint(|c| break_it(&mut c.packages[0]));
-        assert!(package(|p| p.size = u64::MAX).contains("more than any"));
+        let package = |change: fn(&mut Package)| error(|c| change(&mut c.packages[0]));
+        assert!(package(|p| p.size = u64::MAX).contains("are more than"));
         assert!(package(|p| p.qemu_version.push('x')).contains("version"));
         assert!(package(|p| p.qemu_version.push_str(".1")).contains("version"));
         assert!(package(|p| p.qemu_version = "7.2".to_owned()).contains("version"));
-        assert!(package(|p| p.vouched = DigestOrigin::Publisher).contains("hashed here"));
+        assert!(package(|p| p.vouched = DigestOrigin::Publisher).contains("hashed-here"));
         assert!(package(|p| p.sha1.push('0')).contains("SHA-1"));
         assert!(package(|p| p.data.length = u64::MAX).contains("beyond the end"));
         assert!(package(|p| p.blocks[1].offset -= 1).contains("block 1 overlaps"));
@@ -166,12 +166,12 @@ mod tests {
         assert!(package(|p| p.members[32].size = u64::MAX).contains("beyond the last block"));
         assert!(package(|p| p.members[0].size = 0).contains("empty"));
         assert!(package(|p| p.members[0].target = "../x".to_owned()).contains("guest's name"));
-        assert!(package(|p| p.members[1].target = "aarch64".to_owned()).contains("twice"));
-        assert!(complaint(|c| c.packages[1].host = "x86_64".to_owned()).contains("second package of QEMU 10.0.13"));
+        assert!(package(|p| p.members[1].target = "aarch64".to_owned()).contains("qemu-aarch64 is listed twice"));
+        assert!(error(|c| c.packages[1].host = "x86_64".to_owned()).contains("second package of QEMU 10.0.13"));
     }
 
     #[test]
-    fn text_that_is_no_catalogue_is_an_error() {
+    fn text_that_is_not_a_catalogue_is_refused() {
         for text in ["", "null", "{\"version\":2}", "{\"version\":2,\"packages\":[],\"x\":1}"] {
             assert!(Catalog::from_json(text).is_err(), "{text}");
         }

@@ -1,11 +1,11 @@
-//! Which release somebody asks for. Pure.
+//! Requests for a release of QEMU. Pure.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::qemu::binary::QemuVersion;
 
-/// A release, `10.0.13`, or a line of releases: `10.0`, `10`.
+/// Requested release, `10.0.13`, or series of releases, `10.0` or `10`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VersionRequest {
     major: u32,
@@ -13,18 +13,18 @@ pub struct VersionRequest {
     patch: Option<u32>,
 }
 
-/// A text that names no release.
+/// Text that is not a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no version of QEMU: 10.0.13 is one, and 10.0 means the newest 10.0.x")]
+#[error("{0:?} is not a version of QEMU: 10.0.13 is one, and 10.0 means the newest 10.0.x")]
 pub struct InvalidVersionRequest(String);
 
 impl VersionRequest {
-    /// Whether this release is meant.
+    /// Whether this release satisfies the request.
     pub fn is_met_by(&self, version: QemuVersion) -> bool {
         let QemuVersion(major, minor, patch) = version;
         self.major == major
-            && self.minor.is_none_or(|release| release == minor)
-            && self.patch.is_none_or(|release| release == patch)
+            && self.minor.is_none_or(|requested| requested == minor)
+            && self.patch.is_none_or(|requested| requested == patch)
     }
 }
 
@@ -58,30 +58,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_not_said_may_be_any() {
-        let is = |wanted: &str, version| wanted.parse::<VersionRequest>().unwrap().is_met_by(version);
+    fn missing_numbers_match_any_number() {
+        let meets = |request: &str, version| request.parse::<VersionRequest>().unwrap().is_met_by(version);
         let old = QemuVersion(7, 2, 22);
-        assert!(is("7", old) && is("7.2", old) && is("7.2.22", old));
-        assert!(!is("7.2.2", old) && !is("7.22", old) && !is("72", old) && !is("7.20", old));
+        assert!(meets("7", old) && meets("7.2", old) && meets("7.2.22", old));
+        assert!(!meets("7.2.2", old) && !meets("7.22", old) && !meets("72", old) && !meets("7.20", old));
         assert!(
-            is("10.0", QemuVersion(10, 0, 13))
-                && !is("10.0", QemuVersion(10, 1, 0))
-                && !is("10.0.1", QemuVersion(10, 0, 13))
+            meets("10.0", QemuVersion(10, 0, 13))
+                && !meets("10.0", QemuVersion(10, 1, 0))
+                && !meets("10.0.1", QemuVersion(10, 0, 13))
         );
     }
 
     #[test]
-    fn it_is_shown_as_it_was_read() {
+    fn a_request_is_printed_as_it_was_parsed() {
         for text in ["7", "7.2", "10.0.13"] {
             assert_eq!(text.parse::<VersionRequest>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_no_version_is_told() {
+    fn other_texts_are_refused() {
         for text in ["", ".", "7.", ".2", "v7.2", "7.2.22.1", "+7", "-1", "7 ", "latest", "99999999999", "7..2", "٣"] {
             let error = text.parse::<VersionRequest>().unwrap_err().to_string();
-            assert!(error.contains("no version of QEMU"), "{error}");
+            assert!(error.contains("is not a version of QEMU"), "{error}");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! The release that an emulator says it is, read from its bytes. Pure.
+//! Search for the version of an emulator in its bytes. Pure.
 //!
-//! The catalogue is made of emulators for several hosts, so most cannot be run where it is made. What they would answer
-//! to `--version` is in them: `"qemu-" TARGET_NAME " version " QEMU_FULL_VERSION "\n" …` is one literal (QEMU
-//! `linux-user/main.c`, 7.2 to 11.1), and a package's own version need not be QEMU's: Debian's `7.2+dfsg-7+deb12u18`
-//! answers 7.2.22.
+//! The catalogue has emulators for several hosts, so most of them cannot be run on the machine that generates it. The
+//! output of `--version` is one string literal in the program: `"qemu-" TARGET_NAME " version " QEMU_FULL_VERSION "\n"
+//! …` (QEMU `linux-user/main.c`, 7.2 to 11.1). The version of the package can differ from QEMU's: Debian's
+//! `7.2+dfsg-7+deb12u18` prints 7.2.22.
 
 use memchr::memmem;
 
 use crate::qemu::binary;
 use crate::qemu::binary::{InvalidVersionLine, QemuVersion};
 
-/// The answer's first line, and more.
+/// Number of bytes to keep, more than the first line of the output has.
 const MAX_LINE: usize = 256;
 
-/// A program does not hold the answer of an emulator.
+/// Program without the version of an emulator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AnnouncedVersionError {
-    /// There is no such text in it.
-    #[error("it does not hold what QEMU answers to --version")]
+pub(super) enum VersionScanError {
+    /// Missing literal.
+    #[error("it does not contain the text that QEMU prints for --version")]
     Missing,
-    /// The text is not the answer.
+    /// Literal that is not the output of `--version`.
     #[error(transparent)]
     Answer(#[from] InvalidVersionLine),
 }
 
-/// Looks for the answer in a program that comes in pieces.
+/// Search in a program that is read in chunks.
 pub(super) struct VersionScan {
     binary: String,
     pattern: Vec<u8>,
@@ -35,8 +35,8 @@ pub(super) struct VersionScan {
 impl VersionScan {
     pub(super) fn for_target(target: &str) -> Self {
         let binary = format!("qemu-{target}");
-        let words = format!("{binary} version ").into_bytes();
-        Self { binary, pattern: words, buffer: Vec::new(), found: false }
+        let pattern = format!("{binary} version ").into_bytes();
+        Self { binary, pattern, buffer: Vec::new(), found: false }
     }
 
     pub(super) fn scan_chunk(&mut self, bytes: &[u8]) {
@@ -49,14 +49,14 @@ impl VersionScan {
         }
         let at = memmem::find(&self.buffer, &self.pattern);
         self.found = at.is_some();
-        // The words may be cut by the end of what was seen.
-        let cut = self.buffer.len().saturating_sub(self.pattern.len());
-        self.buffer.drain(..at.unwrap_or(cut));
+        // A part of the pattern may be at the end of the buffer, and the rest in the next chunk.
+        let keep_from = self.buffer.len().saturating_sub(self.pattern.len());
+        self.buffer.drain(..at.unwrap_or(keep_from));
     }
 
-    pub(super) fn found_version(&self) -> Result<QemuVersion, AnnouncedVersionError> {
+    pub(super) fn found_version(&self) -> Result<QemuVersion, VersionScanError> {
         if !self.found {
-            return Err(AnnouncedVersionError::Missing);
+            return Err(VersionScanError::Missing);
         }
         let line = self.buffer.get(..MAX_LINE).unwrap_or(&self.buffer);
         Ok(binary::parse_version(&String::from_utf8_lossy(line), &self.binary)?)
@@ -67,30 +67,30 @@ impl VersionScan {
 mod tests {
     use super::*;
 
-    fn of(pieces: &[&[u8]]) -> Result<QemuVersion, AnnouncedVersionError> {
-        let mut announced = VersionScan::for_target("arm");
-        for piece in pieces {
-            announced.scan_chunk(piece);
+    fn scan(chunks: &[&[u8]]) -> Result<QemuVersion, VersionScanError> {
+        let mut scan = VersionScan::for_target("arm");
+        for chunk in chunks {
+            scan.scan_chunk(chunk);
         }
-        announced.found_version()
+        scan.found_version()
     }
 
     #[test]
-    fn it_is_found_wherever_the_pieces_end() {
+    fn the_version_is_found_wherever_the_chunks_end() {
         let program =
             b"\x7fELF\0qemu-armeb version 1.2.3\0qemu-arm version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright\0\xff";
         for at in 0..program.len() {
             let (first, second) = program.split_at(at);
-            assert_eq!(of(&[first, second]), Ok(QemuVersion(7, 2, 22)), "{at}");
+            assert_eq!(scan(&[first, second]), Ok(QemuVersion(7, 2, 22)), "{at}");
         }
         let single: Vec<&[u8]> = program.chunks(1).collect();
-        assert_eq!(of(&single), Ok(QemuVersion(7, 2, 22)));
+        assert_eq!(scan(&single), Ok(QemuVersion(7, 2, 22)));
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
+    fn programs_without_a_version_are_refused() {
         for program in [&b""[..], b"qemu-arm", b"qemu-armeb version 7.2.0", b"qemu-arm version %s\n"] {
-            assert!(of(&[program]).is_err(), "{program:?}");
+            assert!(scan(&[program]).is_err(), "{program:?}");
         }
     }
 }

@@ -1,39 +1,39 @@
-//! The index at the end of an xz stream: where its blocks lie.
+//! Parser of the index at the end of an xz stream, which lists its blocks.
 //!
 //! The .xz File Format 1.2.1 (tukaani.org/xz/xz-file-format.txt): stream footer §2.1.2, index §4,
-//! multibyte integers §1.2. Checksums in it are left to the decoder, which reads it all again.
+//! multibyte integers §1.2. The decoder, which reads the whole stream again, verifies the checksums.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::{STREAM_HEADER, Span};
 
-const FOOTER: u64 = 12;
-/// Even a stream of a hundred thousand blocks has a smaller index.
+const FOOTER_SIZE: u64 = 12;
+/// Maximum size of an index, larger than the index of a hundred thousand blocks.
 const MAX_INDEX: u64 = 1 << 20;
 
-/// A block's place in the file and the length of its content.
+/// Position of a block in the file and the length of its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct XzBlock {
     pub(super) span: Span,
-    pub(super) unpacked: u64,
+    pub(super) unpacked_length: u64,
 }
 
-/// The blocks of the one xz stream that fills this part of the file.
+/// Reads the list of blocks of the single xz stream that fills this part of the file.
 pub(super) fn read_blocks(deb: &mut (impl Read + Seek), stream: Span) -> io::Result<Vec<XzBlock>> {
     let header = read_bytes(deb, stream.offset, STREAM_HEADER.len() as u64)?;
     if header != STREAM_HEADER {
-        return Err(broken("data.tar.xz is no xz with CRC64"));
+        return Err(broken("data.tar.xz is not an xz stream with CRC64"));
     }
-    let footer_at = stream.end().saturating_sub(FOOTER);
-    let index_length = parse_footer(&read_bytes(deb, footer_at, FOOTER)?)
+    let footer_at = stream.end().saturating_sub(FOOTER_SIZE);
+    let index_length = parse_footer(&read_bytes(deb, footer_at, FOOTER_SIZE)?)
         .filter(|&length| length <= MAX_INDEX)
-        .ok_or_else(|| broken("data.tar.xz does not end as xz does"))?;
+        .ok_or_else(|| broken("data.tar.xz does not end with the footer of an xz stream"))?;
     let index_at = footer_at.saturating_sub(index_length);
     let index = read_bytes(deb, index_at, index_length)?;
-    let places = parse_index(&index, stream.offset.saturating_add(STREAM_HEADER.len() as u64))
-        .ok_or_else(|| broken("the index of data.tar.xz is broken"))?;
-    match places.last() {
-        Some(last) if last.span.end() == index_at => Ok(places),
+    let blocks = parse_index(&index, stream.offset.saturating_add(STREAM_HEADER.len() as u64))
+        .ok_or_else(|| broken("the index of data.tar.xz is malformed"))?;
+    match blocks.last() {
+        Some(last) if last.span.end() == index_at => Ok(blocks),
         _ => Err(broken("data.tar.xz is not one xz stream")),
     }
 }
@@ -52,7 +52,7 @@ fn broken(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// What a stream's last bytes say: a CRC32, the index's length, flags, magic.
+/// Returns the length of the index from the stream's footer, which consists of a CRC32, that length, flags, and magic.
 fn parse_footer(footer: &[u8]) -> Option<u64> {
     match *footer {
         [_, _, _, _, a, b, c, d, 0, 4, b'Y', b'Z'] => {
@@ -65,19 +65,19 @@ fn parse_footer(footer: &[u8]) -> Option<u64> {
 fn parse_index(index: &[u8], first: u64) -> Option<Vec<XzBlock>> {
     let mut rest = index.strip_prefix(&[0])?;
     let count = take_integer(&mut rest)?;
-    let mut places = Vec::new();
+    let mut blocks = Vec::new();
     let mut offset = first;
     for _ in 0..count {
         let length = take_integer(&mut rest)?.checked_next_multiple_of(4)?;
-        let unpacked = take_integer(&mut rest)?;
+        let unpacked_length = take_integer(&mut rest)?;
         let span = Span { offset, length };
-        places.push(XzBlock { span, unpacked });
+        blocks.push(XzBlock { span, unpacked_length });
         offset = offset.checked_add(length)?;
     }
-    Some(places)
+    Some(blocks)
 }
 
-/// Seven bits a byte, the lowest first, the top bit set on all but the last.
+/// Reads an integer of seven bits per byte, the lowest first. The top bit is set in all bytes but the last.
 fn take_integer(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
@@ -96,15 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_gives_padded_places() {
+    fn blocks_of_an_index_include_their_padding() {
         let index = [0, 2, 0x85, 0x01, 0x80, 0x02, 8, 3, 0, 0, 0, 0];
-        let place = |offset, length, unpacked| XzBlock { span: Span { offset, length }, unpacked };
-        let expected = vec![place(12, 136, 256), place(148, 8, 3)];
+        let block = |offset, length, unpacked_length| XzBlock { span: Span { offset, length }, unpacked_length };
+        let expected = vec![block(12, 136, 256), block(148, 8, 3)];
         assert_eq!(parse_index(&index, 12), Some(expected));
     }
 
     #[test]
-    fn broken_ones_give_nothing() {
+    fn malformed_indexes_are_refused() {
         assert_eq!(parse_index(&[], 0), None);
         assert_eq!(parse_index(&[1, 0], 0), None);
         assert_eq!(parse_index(&[0, 1, 4], 0), None);

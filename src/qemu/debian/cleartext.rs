@@ -1,7 +1,7 @@
-//! A text with its signature in the clear (RFC 9580 §7), taken apart. Pure.
+//! Parser of cleartext signatures: a text and its signature in one file (RFC 9580 §7). Pure.
 //!
-//! Of all that programs have made of this form, one is taken: the frame is the whole file, with nothing before, after
-//! or beside it. What is given back is what was signed, never a line more.
+//! Of the variants that programs write, only one is accepted: the signed message is the whole file, with nothing
+//! before, after or beside it. The parser returns only the lines that were signed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,60 +10,60 @@ const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
 
-/// A file is not one text that is signed in the clear.
+/// File that is not one cleartext signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCleartext {
-    /// It is not UTF-8.
-    #[error("it is no text")]
+    /// File that is not UTF-8.
+    #[error("it is not a text")]
     NotText,
-    /// It has a control character.
-    #[error("it has the character {:04x} in it", u32::from(*.0))]
+    /// Control character.
+    #[error("it contains the control character {:04x}", u32::from(*.0))]
     Control(char),
-    /// It ends before the signature.
+    /// End of the file before the end of the signature.
     #[error("it ends too early")]
     Ends,
-    /// Something is before the text.
+    /// Bytes before the text.
     #[error("it does not begin with {BEGIN}")]
     Begin,
-    /// A header has another name than the few that are allowed.
+    /// Header with a name that is not allowed.
     #[error("it has an unsigned line among the headers")]
     Header,
-    /// Nothing is signed.
+    /// Missing text.
     #[error("it has no text")]
     NoText,
-    /// The text has an unescaped dash at the beginning of a line.
-    #[error("it has a frame in its text")]
+    /// Unescaped dash at the beginning of a line of the text.
+    #[error("it has a line with an unescaped dash in its text")]
     Frame,
-    /// The signature cannot be decoded.
-    #[error("its signature is no base64")]
+    /// Signature that cannot be decoded.
+    #[error("its signature is not base64")]
     Base64,
-    /// The signature is not closed.
+    /// Signature without its end marker.
     #[error("its signature has no end")]
     NoEnd,
-    /// Something is behind the signature.
+    /// Bytes after the signature.
     #[error("something follows its signature")]
     Follows,
 }
 
-/// A text and what is said to be its signatures.
+/// Signed text and its signatures, which are not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SignedText {
-    /// The text that was signed. Its lines end as Unix has it, but for the last one, which does not.
+    /// Text that was signed. Its lines are separated by `\n`; the last one has no line end.
     pub(super) text: String,
-    /// OpenPGP packets.
+    /// OpenPGP packets of the signatures.
     pub(super) signatures: Vec<u8>,
 }
 
 impl SignedText {
-    /// The bytes that are hashed (§7.2, §5.2.4).
+    /// Returns the bytes that are hashed (§7.2, §5.2.4).
     pub(super) fn signed_bytes(&self) -> Vec<u8> {
         self.text.replace('\n', "\r\n").into_bytes()
     }
 
-    /// Takes a file apart, or says what is strange in it.
+    /// Parses a file.
     pub(super) fn parse(file: &[u8]) -> Result<Self, InvalidCleartext> {
         let file = std::str::from_utf8(file).map_err(|_| InvalidCleartext::NotText)?;
-        // Others take more than these for the end of a line, or show less than there is.
+        // Other programs treat more characters than these as the end of a line, or hide text when they print it.
         if let Some(control) = file.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
             return Err(InvalidCleartext::Control(control));
         }
@@ -82,7 +82,8 @@ impl SignedText {
     }
 }
 
-/// The lines up to an empty one, all of which have one of these names. They are not signed, and mean nothing here.
+/// Skips the headers up to an empty line. All of them must have one of these names. They are not signed, and their
+/// values are not used.
 fn skip_headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -> Result<(), InvalidCleartext> {
     for line in lines {
         if line.is_empty() {
@@ -95,7 +96,7 @@ fn skip_headers<'a>(lines: &mut impl Iterator<Item = &'a str>, names: &[&str]) -
     Err(InvalidCleartext::Ends)
 }
 
-/// What was signed: without the blanks at the ends of lines, and without the dashes that keep lines from being frames.
+/// Returns the text that was signed, without trailing blanks of the lines and without the dashes that escape lines.
 fn read_text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, InvalidCleartext> {
     let mut text: Option<String> = None;
     for line in lines {
@@ -119,7 +120,7 @@ fn read_text<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String, In
     Err(InvalidCleartext::Ends)
 }
 
-/// Base64, and perhaps a checksum, which is to be ignored (RFC 9580 §6.1).
+/// Decodes the base64 of the signature. A checksum may follow, which readers must ignore (RFC 9580 §6.1).
 fn read_armor<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, InvalidCleartext> {
     let (mut digits, mut checksum) = (String::new(), false);
     for line in lines {
@@ -145,7 +146,7 @@ mod tests {
         -----BEGIN PGP SIGNATURE-----\n\nAAEC\nAw==\n=abcd\n-----END PGP SIGNATURE-----\n";
 
     #[test]
-    fn a_text_is_what_was_signed() {
+    fn only_the_signed_text_is_returned() {
         let read = SignedText::parse(GOOD.as_bytes());
         assert_eq!(read.as_ref().map(|read| read.text.as_str()), Ok("a\n-b\n\nc"));
         assert_eq!(read.as_ref().map(|read| read.signatures.clone()), Ok(vec![0, 1, 2, 3]));
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        let harms = [
+        let changes = [
             ("-----BEGIN PGP SIGNED", "x\n-----BEGIN PGP SIGNED"),
             ("-----BEGIN PGP SIGNED", "\n-----BEGIN PGP SIGNED"),
             ("-----BEGIN PGP SIGNED", " -----BEGIN PGP SIGNED"),
@@ -183,10 +184,10 @@ mod tests {
             ("-----END PGP SIGNATURE-----\n", "-----END PGP SIGNATURE-----\nx\n"),
             ("-----END PGP SIGNATURE-----\n", "-----END PGP SIGNATURE----- \n"),
         ];
-        for (from, to) in harms {
-            let harmed = GOOD.replacen(from, to, 1);
-            assert_ne!(harmed, GOOD);
-            assert!(SignedText::parse(harmed.as_bytes()).is_err(), "{harmed}");
+        for (from, to) in changes {
+            let changed = GOOD.replacen(from, to, 1);
+            assert_ne!(changed, GOOD);
+            assert!(SignedText::parse(changed.as_bytes()).is_err(), "{changed}");
         }
         assert!(SignedText::parse(format!("{GOOD}{GOOD}").as_bytes()).is_err());
         for end in 0..GOOD.len() {

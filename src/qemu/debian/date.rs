@@ -1,21 +1,21 @@
-//! Moments, as Debian writes them: `Sat, 21 Nov 2026 09:15:44 UTC`. Pure.
+//! Dates in Debian's format: `Sat, 21 Nov 2026 09:15:44 UTC`. Pure.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: seconds since 1970, UTC.
+/// Point in time: seconds since 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Date(pub u64);
 
-/// The first second that [`humantime`] and [`httpdate`] do not know.
+/// First second that [`humantime`] and [`httpdate`] do not support.
 const AFTER_9999: u64 = 253_402_300_800;
 
 impl Date {
-    /// Reads a date of a Release file. The repository format wants RFC 5322's, in UTC, which is HTTP's
-    /// (RFC 9110 §5.6.7) but for the name of the zone, the width of the day, and how many blanks there are. The day
-    /// of the week must be the date's (RFC 5322 §3.3).
+    /// Parses a date of a Release file. The repository format demands RFC 5322's format, in UTC. HTTP's format (RFC
+    /// 9110 §5.6.7) differs from it only in the name of the zone, the width of the day, and the number of blanks. The
+    /// day of the week must match the date (RFC 5322 §3.3).
     pub fn parse(text: &str) -> Option<Self> {
         let words: Vec<_> = text.split_whitespace().collect();
         let [weekday, day, month, year, time, "UTC" | "GMT" | "+0000"] = *words.as_slice() else { return None };
@@ -23,7 +23,7 @@ impl Date {
         Some(Self::from(time.ok()?))
     }
 
-    /// How long this was before `now`; nothing if it is still to come.
+    /// Returns the time from this date to `now`, or 0 if the date is in the future.
     pub fn age_at(self, now: Self) -> Duration {
         Duration::from_secs(now.0.saturating_sub(self.0))
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debians_dates_are_read() {
+    fn debians_dates_are_parsed() {
         let date = Date::parse("Sat, 21 Nov 2026 09:15:44 UTC");
         assert_eq!(date, Some(Date(1_795_252_544)));
         assert_eq!(date.map(|date| date.to_string()).as_deref(), Some("2026-11-21 09:15:44 UTC"));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not() {
+    fn other_formats_are_refused() {
         for text in [
             "",
             "Sat, 21 Nov 2026 09:15:44",

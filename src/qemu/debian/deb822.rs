@@ -1,32 +1,32 @@
-//! Lines of Debian's control files: deb822(5). Pure.
+//! Parser of the lines of Debian's control files: deb822(5). Pure.
 
-/// A line, or a field, that a control file does not have.
+/// Line or field that is not valid in a control file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStanza {
-    /// The line has no colon.
-    #[error("it has a line that is none of a control file")]
+    /// Line without a colon.
+    #[error("it has a line that is not one of a control file")]
     Line,
-    /// Nothing, or something unprintable, is before the colon.
+    /// Field whose name is empty or unprintable.
     #[error("it has a field without a name")]
     Name,
-    /// A field is repeated.
+    /// Duplicate field.
     #[error("it has {0} twice")]
     Twice(String),
 }
 
-/// What a line is.
+/// Line of a control file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StanzaLine<'a> {
-    /// The end of a stanza.
+    /// Empty line, which ends a stanza.
     End,
-    /// A field and its value, or the beginning of it.
+    /// Name of a field, and the first line of its value.
     Field(&'a str, &'a str),
-    /// More of the field before.
+    /// Next line of the value of the field before.
     Continuation(&'a str),
 }
 
 impl<'a> StanzaLine<'a> {
-    /// Tells a line without its end.
+    /// Parses a line without its line end.
     pub(super) fn parse(line: &'a str) -> Result<Self, InvalidStanza> {
         if line.trim_matches([' ', '\t']).is_empty() {
             return Ok(Self::End);
@@ -40,7 +40,7 @@ impl<'a> StanzaLine<'a> {
     }
 }
 
-/// Keeps a value whose field may be there once.
+/// Stores the value of a field that must not occur twice.
 pub(super) fn set_once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), InvalidStanza> {
     match place.replace(value) {
         None => Ok(()),

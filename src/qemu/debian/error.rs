@@ -1,55 +1,55 @@
-//! Why nothing that Debian signed says which QEMU is the latest, for people.
+//! Errors of the search for Debian's latest QEMU: their texts, hints and exit codes.
 
 use super::Date;
 use crate::error::{Error, ExitCode, Failure};
 
-/// There is no offer that can be believed.
+/// Failed search for Debian's latest QEMU.
 #[derive(Debug, thiserror::Error)]
 pub enum DebianError {
-    /// It is not what Debian signed, or nothing that it would sign.
+    /// File that Debian did not sign, or with contents that Debian does not sign.
     #[error("refused the unverified {what}: {why}")]
     Unverified {
-        /// its path on the mirror
+        /// Path on the mirror.
         what: String,
-        /// what is wrong with it
+        /// Reason.
         why: String,
     },
-    /// It was right once.
+    /// List that has expired.
     #[error(
         "{what} is stale: it expired on {until}, {} days ago, and was made on {made}, {} days ago",
         days_between(*until, *now),
         days_between(*made, *now)
     )]
     Expired {
-        /// its path on the mirror
+        /// Path on the mirror.
         what: String,
-        /// `Valid-Until`
+        /// `Valid-Until` of the list.
         until: Date,
-        /// `Date`
+        /// `Date` of the list.
         made: Date,
-        /// what this machine's clock shows
+        /// Current time by the clock of this machine.
         now: Date,
     },
-    /// It is not right yet.
+    /// List with a date in the future.
     #[error("{what} was made on {made}, and this machine's clock shows {now}")]
     Future {
-        /// its path on the mirror
+        /// Path on the mirror.
         what: String,
-        /// `Date`
+        /// `Date` of the list.
         made: Date,
-        /// what this machine's clock shows
+        /// Current time by the clock of this machine.
         now: Date,
     },
-    /// It is verified, and has no QEMU.
+    /// Verified lists without the package.
     #[error("Debian offers no qemu-user for {architecture} today: it is neither in {suites}")]
     NoOffer {
-        /// Debian's name of the machine
+        /// Debian's name for the architecture.
         architecture: String,
-        /// where it was looked for
+        /// Names of the suites, separated by "nor in".
         suites: String,
     },
-    /// The process that verifies could not do it.
-    #[error("the process that verifies Debian's lists {0}")]
+    /// The worker failed.
+    #[error("the verify worker {0}")]
     Process(String),
 }
 
@@ -58,26 +58,28 @@ fn days_between(earlier: Date, now: Date) -> u64 {
 }
 
 impl DebianError {
-    /// What a person can do about it.
+    /// Returns what the user can do about the failure.
     pub fn hint(&self) -> String {
         let pinned = "or leave out --qemu-version: the pinned QEMU needs no list";
         match self {
             Self::Unverified { .. } => format!(
-                "the mirror, or a proxy before it, does not give Debian's file; nothing of it was used. Name another \
-                 Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR); if all do the same, Debian may have newer keys \
-                 than this binfmt-nix knows; {pinned}"
+                "the mirror or a proxy in front of it does not send Debian's file; nothing of it was used. Name \
+                 another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR); if all of them fail, Debian may have newer \
+                 keys than this binfmt-nix knows; {pinned}"
             ),
             Self::Expired { .. } => format!(
-                "the mirror is not kept up to date, or somebody holds back what is newer; or the clock of this machine \
+                "the mirror is not kept up to date, or an attacker withholds newer lists, or the clock of this machine \
                  is wrong. Name another Debian mirror: --mirror URL (or BINFMT_NIX_MIRROR), {pinned}"
             ),
             Self::Future { .. } => format!("set the clock of this machine, {pinned}"),
-            Self::NoOffer { .. } => "leave out --qemu-version: the pinned QEMU can be had".to_owned(),
-            Self::Process(_) => format!("run it again; if that does not help, please report it, {pinned}"),
+            Self::NoOffer { .. } => "leave out --qemu-version to use the pinned QEMU".to_owned(),
+            Self::Process(_) => {
+                format!("run the command again; if that does not help, please report it, {pinned}")
+            }
         }
     }
 
-    /// Whether something came that cannot be believed (exit code 5).
+    /// Whether the failure is a file that is not verified (exit code 5).
     pub fn is_unverified(&self) -> bool {
         matches!(self, Self::Unverified { .. } | Self::Expired { .. } | Self::Future { .. })
     }

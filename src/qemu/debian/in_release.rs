@@ -1,4 +1,4 @@
-//! The signed list of a suite's files: `InRelease` (wiki.debian.org/DebianRepository/Format). Pure.
+//! Parser of `InRelease`, the signed list of a suite's files (wiki.debian.org/DebianRepository/Format). Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,88 +8,88 @@ use crate::qemu::debian::deb822::{InvalidStanza, StanzaLine, set_once};
 use crate::qemu::debian::keyring::{Keyring, SignaturesError};
 use crate::sha256::Sha256;
 
-/// A file that is listed.
+/// Size and digest of a listed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexDigest {
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: u64,
-    /// Its digest.
+    /// Digest of the file.
     pub sha256: Sha256,
 }
 
-/// What a signed list says of its suite.
+/// Verified contents of the signed list of a suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteRelease {
-    /// Which suite it is, by the name that does not change.
+    /// Permanent name of the suite.
     pub codename: String,
-    /// When it was made.
+    /// Date of the list.
     pub date: Date,
-    /// When it is to be believed no more, where it says so.
+    /// Expiry of the list, if it has one.
     pub valid_until: Option<Date>,
-    /// Whether its files can be had by their digest.
+    /// Whether the mirror has the files by their digest.
     pub by_hash: bool,
-    /// The list of packages, as xz.
+    /// Size and digest of the list of packages in its xz form.
     pub index: IndexDigest,
-    /// The fingerprint of the certificate whose signature was found good.
+    /// Fingerprint of the certificate that signed the list.
     pub key: String,
 }
 
-/// A file is not a signed list of a suite's files.
+/// File that is not a signed list of a suite's files.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRelease {
-    /// It is too long.
+    /// File that is too long.
     #[error("it has more than {MAX_RELEASE_SIZE} bytes")]
     Long,
-    /// It is not one signed text.
+    /// File that is not one signed text.
     #[error(transparent)]
     Cleartext(#[from] InvalidCleartext),
-    /// No trusted key signed it.
+    /// Missing valid signature of a trusted key.
     #[error(transparent)]
     Signature(#[from] SignaturesError),
-    /// The text is not a control file.
+    /// Text that is not a control file.
     #[error(transparent)]
     Stanza(#[from] InvalidStanza),
-    /// The text has an empty line.
+    /// Empty line in the text.
     #[error("it has more than one part")]
     Parts,
-    /// `Codename` is missing.
-    #[error("it does not say which suite it is (Codename)")]
+    /// Missing `Codename`.
+    #[error("it does not name its suite (Codename)")]
     NoCodename,
-    /// `Date` is missing.
-    #[error("it does not say when it was made (Date)")]
+    /// Missing `Date`.
+    #[error("it has no date (Date)")]
     NoDate,
-    /// A date cannot be read.
-    #[error("it has a date that is none")]
+    /// Date that cannot be parsed.
+    #[error("it has a malformed date")]
     Date,
-    /// The digest of the list of packages is missing.
+    /// Missing digest of the list of packages.
     #[error("it has no SHA-256 of {0}")]
     NotListed(String),
-    /// A line of `SHA256` is not digest, size, and path.
-    #[error("it has a line in its SHA256 that is none")]
+    /// Line of `SHA256` that is not digest, size, and path.
+    #[error("it has a malformed line in its SHA256")]
     Listing,
-    /// The size or the digest of the list of packages cannot be read.
+    /// Size or digest of the list of packages that cannot be parsed.
     #[error("it has no size or digest for {0}")]
     NoSize(String),
-    /// The list of packages is empty or too long.
+    /// Size of the list of packages that is 0 or too large.
     #[error("its {path} has {size} bytes")]
     Size {
-        /// where it is, below the suite's directory
+        /// Path below the suite's directory.
         path: String,
-        /// how many bytes are listed
+        /// Listed size in bytes.
         size: u64,
     },
 }
 
-/// Where the list of an architecture's packages is, below the suite's directory.
+/// Returns the path of the list of an architecture's packages, below the suite's directory.
 pub(super) fn index_path(architecture: &str) -> String {
     format!("main/binary-{architecture}/Packages.xz")
 }
 
 impl SuiteRelease {
-    /// Reads a file, if one of these keys signed it. Whether it is in time, and the suite that was wanted, is not asked
-    /// here.
+    /// Parses a file after it has verified that one of these keys signed it. The caller must check the expiry and the
+    /// suite.
     pub fn verify_and_parse(
         file: &[u8],
         architecture: &str,
@@ -104,7 +104,7 @@ impl SuiteRelease {
         Self::parse(&signed.text, &index_path(architecture), key)
     }
 
-    fn parse(text: &str, wanted: &str, key: String) -> Result<Self, InvalidRelease> {
+    fn parse(text: &str, index_path: &str, key: String) -> Result<Self, InvalidRelease> {
         let (mut codename, mut date, mut until, mut by_hash, mut list, mut index) =
             (None, None, None, None, None, None);
         let mut listing = false;
@@ -112,8 +112,8 @@ impl SuiteRelease {
             match StanzaLine::parse(line)? {
                 StanzaLine::End => return Err(InvalidRelease::Parts),
                 StanzaLine::Continuation(entry) if listing => {
-                    if let Some(listed) = parse_entry(entry, wanted)? {
-                        set_once(&mut index, wanted, listed)?;
+                    if let Some(listed) = parse_entry(entry, index_path)? {
+                        set_once(&mut index, index_path, listed)?;
                     }
                 }
                 StanzaLine::Continuation(_) => {}
@@ -135,7 +135,7 @@ impl SuiteRelease {
             date: date.ok_or(InvalidRelease::NoDate)?,
             valid_until: until,
             by_hash: by_hash.unwrap_or(false),
-            index: index.ok_or_else(|| InvalidRelease::NotListed(wanted.to_owned()))?,
+            index: index.ok_or_else(|| InvalidRelease::NotListed(index_path.to_owned()))?,
             key,
         })
     }
@@ -145,24 +145,24 @@ fn parse_date(value: &str) -> Result<Date, InvalidRelease> {
     Date::parse(value).ok_or(InvalidRelease::Date)
 }
 
-/// What a line says of this file: digest, size, path.
-fn parse_entry(entry: &str, wanted: &str) -> Result<Option<IndexDigest>, InvalidRelease> {
+/// Parses a line of digest, size, and path. Returns `None` if it is for another file than `index_path`.
+fn parse_entry(entry: &str, index_path: &str) -> Result<Option<IndexDigest>, InvalidRelease> {
     let words: Vec<_> = entry.split_whitespace().collect();
     let [sha256, size, path] = *words.as_slice() else {
         return Err(InvalidRelease::Listing);
     };
-    if path != wanted {
+    if path != index_path {
         return Ok(None);
     }
     let listed = (|| Some(IndexDigest { size: parse_digits(size)?, sha256: sha256.parse().ok()? }))();
-    let listed = listed.ok_or_else(|| InvalidRelease::NoSize(wanted.to_owned()))?;
+    let listed = listed.ok_or_else(|| InvalidRelease::NoSize(index_path.to_owned()))?;
     if listed.size == 0 || listed.size > MAX_INDEX_SIZE {
-        return Err(InvalidRelease::Size { path: wanted.to_owned(), size: listed.size });
+        return Err(InvalidRelease::Size { path: index_path.to_owned(), size: listed.size });
     }
     Ok(Some(listed))
 }
 
-/// A number, and nothing but its digits.
+/// Parses a number that consists of digits only.
 pub(super) fn parse_digits(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }

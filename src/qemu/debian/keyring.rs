@@ -1,4 +1,4 @@
-//! The keys of Debian's archive, and who of them signed something. Pure.
+//! The keys of Debian's archive, and the verification of signatures by them. Pure.
 //!
 //! The files in `keys/` are those of /usr/share/keyrings in Debian 13's package debian-archive-keyring 2025.1
 //! (debian-archive-keyring_2025.1_all.deb, SHA-256 9ea7778e443144ca490668737a8ab22dd3e748bb99e805e22ec055abeb3c7fac,
@@ -12,8 +12,8 @@
 //! | `…-trixie-automatic.pgp` | 04B54C3CDCA79751B16BC6B5225629DF75B188BD | B8E5F13176D2A7A75220028078DBA3BC47EF2265 | 2035-03-28 |
 //! | `…-trixie-stable.pgp` | 41587F7DB8C774BCCF131416762F67A0B2C39DE4 | the same | 2033-03-22 |
 //!
-//! They are trusted for they are compiled in. What a certificate says of its own key (what it is for, when it expires)
-//! is believed as it stands; a test has gpg check it.
+//! The keys are trusted because they are compiled in. The self-signatures of a certificate, which have the purpose and
+//! the expiry of its keys, are therefore not verified here; a test verifies them with gpg.
 
 use super::{CLOCK_SLACK, Date};
 use crate::qemu::debian::openpgp;
@@ -27,116 +27,118 @@ const CERTIFICATES: [&[u8]; 4] = [
     include_bytes!("keys/debian-archive-bookworm-stable.pgp"),
 ];
 
-/// The key may sign data (RFC 9580 §5.2.3.29).
+/// Key flag for keys that may sign data (RFC 9580 §5.2.3.29).
 const MAY_SIGN: u8 = 2;
-/// A signature of a text whose line ends do not matter (§5.2.1.2).
+/// Type of a signature over a text with normalised line ends (§5.2.1.2).
 const TEXT_SIGNATURE: u8 = 1;
+/// Maximum number of signatures of one text.
+const MAX_SIGNATURES: usize = 16;
 
-/// A key that may sign, of a certificate.
+/// Key of a certificate that may sign data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKey {
     public: PublicKey,
-    /// The certificate's own key, by which people know it.
+    /// Fingerprint of the certificate's primary key, by which users know the certificate.
     certificate: [u8; 20],
     expires: Option<u64>,
 }
 
-/// Keys that are believed.
+/// Trusted keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring(Vec<SigningKey>);
 
-/// None of the signatures of a text is good.
+/// Signatures of which none is valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignaturesError {
-    /// The packets cannot be read.
-    #[error("its signature is broken")]
+    /// Packets that cannot be parsed.
+    #[error("its signature is malformed")]
     Packets,
-    /// There is no signature, or far too many.
+    /// No signature, or too many.
     #[error("it has {0} signatures")]
     Count(usize),
-    /// There is a packet of another kind.
-    #[error("something that is no signature is among its signatures")]
+    /// Packet of another type.
+    #[error("a packet among its signatures is not a signature")]
     NotSignature,
-    /// Each signature has its fault.
+    /// Error of each signature.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<SignatureError>),
 }
 
-/// What is wrong with one signature. Keys are named by their fingerprints.
+/// Reason why one signature is not valid. Keys are named by their fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// The packet cannot be read.
-    #[error("one of its signatures is broken")]
+    /// Packet that cannot be parsed.
+    #[error("one of its signatures is malformed")]
     Broken,
-    /// The version or the algorithm is not known here.
-    #[error("one of its signatures is of a kind that is not known")]
+    /// Unknown version of the packet.
+    #[error("one of its signatures has an unsupported version")]
     Kind,
-    /// The issuer is not named.
-    #[error("one of its signatures does not say whose it is")]
+    /// Missing issuer.
+    #[error("one of its signatures does not name its key")]
     NoIssuer,
-    /// The key is not trusted.
-    #[error("the key {0} is none of Debian's that is known here")]
+    /// Key that is not trusted.
+    #[error("the key {0} is not one of the keys of Debian that binfmt-nix knows")]
     UnknownKey(String),
-    /// The hash algorithm is too weak, or not known.
-    #[error("the signature of {key} is by a hash that proves nothing (number {hash})")]
+    /// Weak or unknown hash algorithm.
+    #[error("the signature of {key} has a weak or unknown hash algorithm (number {hash})")]
     Hash {
-        /// the key
+        /// Fingerprint of the key.
         key: String,
-        /// the number of the algorithm (RFC 9580 §9.5)
+        /// Number of the algorithm (RFC 9580 §9.5).
         hash: u8,
     },
-    /// The text has another signature.
+    /// Signature over another text.
     #[error("the signature of {0} is not one of this text")]
     Wrong(String),
-    /// The signature is for something else than a text.
+    /// Signature of another type than a text.
     #[error("the signature of {0} is not for a text")]
     NotText(String),
-    /// The signature does not say when it was made.
+    /// Missing date.
     #[error("the signature of {0} has no date")]
     NoDate(String),
-    /// The signature is older than the key, or newer than the clock.
+    /// Signature that is older than its key or newer than the clock.
     #[error("the signature of {key} was made on {made}, and this machine's clock shows {now}")]
     Made {
-        /// the key
+        /// Fingerprint of the key.
         key: String,
-        /// when it was made
+        /// Date of the signature.
         made: Date,
-        /// the clock of this machine
+        /// Current time by the clock of this machine.
         now: Date,
     },
-    /// The signature or the key has expired.
+    /// Expired signature or key.
     #[error("the signature of {key} or the key expired on {end}")]
     Expired {
-        /// the key
+        /// Fingerprint of the key.
         key: String,
-        /// when it expired
+        /// Date of the expiry.
         end: Date,
     },
 }
 
 impl Keyring {
-    /// Those of Debian's archive.
+    /// Returns the keys of Debian's archive.
     pub fn debian_archive() -> Self {
         Self(CERTIFICATES.iter().filter_map(|file| parse_certificate(file).ok()).flatten().collect())
     }
 
-    /// Those of other certificates, for tests.
+    /// Returns the keys of other certificates, for tests.
     pub fn from_certificates(certificates: &[&[u8]]) -> Self {
         Self(certificates.iter().filter_map(|bytes| parse_certificate(bytes).ok()).flatten().collect())
     }
 
-    /// For each key its own fingerprint, its certificate's, and when it expires.
+    /// Returns for each key its fingerprint, the fingerprint of its certificate, and its expiry.
     pub fn list_keys(&self) -> Vec<(String, String, Option<Date>)> {
         let shown = |fingerprint: &[u8]| to_hex(fingerprint).to_uppercase();
         let row = |key: &SigningKey| (shown(&key.public.fingerprint), shown(&key.certificate), key.expires.map(Date));
         self.0.iter().map(row).collect()
     }
 
-    /// Whose of these signatures over a text is good: the fingerprint of its certificate. Or what is wrong with each.
+    /// Verifies that at least one of these signatures over a text is valid. Returns the fingerprint of the certificate
+    /// that made the first valid one.
     pub(super) fn verify_any(&self, signatures: &[u8], text: &[u8], now: Date) -> Result<String, SignaturesError> {
-        const MOST: usize = 16;
         let packets = openpgp::split_packets(signatures).map_err(|InvalidPacket| SignaturesError::Packets)?;
-        if packets.is_empty() || packets.len() > MOST {
+        if packets.is_empty() || packets.len() > MAX_SIGNATURES {
             return Err(SignaturesError::Count(packets.len()));
         }
         let mut faults = Vec::new();
@@ -160,7 +162,7 @@ impl Keyring {
         let shown = to_hex(&issuer).to_uppercase();
         let key = self.0.iter().find(|key| key.public.fingerprint == issuer);
         let key = key.ok_or_else(|| SignatureError::UnknownKey(shown.clone()))?;
-        signature.verify(&key.public, text).map_err(|void| match void {
+        signature.verify(&key.public, text).map_err(|error| match error {
             BadSignature::UnsupportedHash(hash) => SignatureError::Hash { key: shown.clone(), hash },
             BadSignature::Mismatch => SignatureError::Wrong(shown.clone()),
         })?;
@@ -173,7 +175,7 @@ impl Keyring {
 }
 
 impl SigningKey {
-    /// Made while there was the key, and neither has expired.
+    /// Checks that the signature is newer than the key, and that neither has expired.
     fn check_time(&self, signature: &Signature<'_>, now: Date, shown: String) -> Result<(), SignatureError> {
         let Some(created) = signature.created.map(u64::from) else { return Err(SignatureError::NoDate(shown)) };
         if created < self.public.created.into() || created > now.0.saturating_add(CLOCK_SLACK) {
@@ -188,7 +190,7 @@ impl SigningKey {
     }
 }
 
-/// The keys of a certificate that may sign data (RFC 9580 §10.1).
+/// Returns the keys of a certificate that may sign data (RFC 9580 §10.1).
 fn parse_certificate(bytes: &[u8]) -> Result<Vec<SigningKey>, InvalidPacket> {
     let mut keys: Vec<(SigningKey, Option<Signature<'_>>)> = Vec::new();
     for (kind, body) in openpgp::split_packets(bytes)? {
@@ -203,13 +205,13 @@ fn parse_certificate(bytes: &[u8]) -> Result<Vec<SigningKey>, InvalidPacket> {
                 let certificate = keys.first().map(|(primary, _)| primary.certificate);
                 let Some((_, self_signature)) = keys.last_mut() else { return Err(InvalidPacket) };
                 let Some(signature) = Signature::parse(body)? else { continue };
-                // Of its user's name, of itself, of a subkey; those of others are not about this.
-                let own = signature.issuer == certificate;
+                // Only signatures by the certificate itself, of a user id, the primary key or a subkey, are considered.
+                let is_own = signature.issuer == certificate;
                 match signature.kind {
-                    0x20 | 0x28 | 0x30 if own => return Err(InvalidPacket),
-                    // The newest one counts; those that say nothing of its use only name who may revoke it.
+                    0x20 | 0x28 | 0x30 if is_own => return Err(InvalidPacket),
+                    // The newest one decides. Those without key flags only name keys that may revoke this one.
                     0x10..=0x13 | 0x18 | 0x1f
-                        if own
+                        if is_own
                             && signature.key_flags.is_some()
                             && self_signature
                                 .as_ref()
@@ -242,9 +244,9 @@ fn parse_key(body: &[u8], certificate: Option<[u8; 20]>) -> Result<SigningKey, I
 mod tests {
     use super::*;
 
-    /// Debian names them on the page of its archive keys; so does `gpg --show-keys`.
+    /// The expected fingerprints are those on Debian's page of its archive keys and those of `gpg --show-keys`.
     #[test]
-    fn these_and_no_other_keys_are_believed() {
+    fn only_these_keys_are_trusted() {
         let listed = Keyring::debian_archive().list_keys();
         let listed: Vec<_> =
             listed.iter().map(|(key, of, end)| (key.as_str(), of.as_str(), end.map(|end| end.0))).collect();

@@ -1,18 +1,18 @@
-//! Which QEMU Debian offers today: from a signature by Debian's own keys, link by link, to the digest of a package.
+//! The latest QEMU that Debian offers, verified from Debian's own keys to the digest of a package.
 //!
 //! ```text
 //! keys (compiled in) ─▶ InRelease ─ size, SHA-256 ─▶ Packages.xz ─ size, SHA-256 ─▶ qemu-user_….deb
 //! ```
 //!
-//! Both suites of [`SUITES`] are asked, always, and the newer version is taken: who can withhold one of them makes it
-//! fail, not offer something older. Backports' lists are for a week (`Valid-Until`); Debian signs those of a stable
-//! release once for each of its points, without an end, so that an old one of these can be played again. It could hide
-//! what is newer in the stable suite than in its backports, or offer something older were the package gone from there;
-//! no more.
+//! Both suites of [`SUITES`] are always read, and the newer version is used. An attacker that withholds one of them
+//! causes a failure, not an older offer. Lists of backports are valid for a week (`Valid-Until`). Debian signs the
+//! lists of a stable release once for each point release, without an expiry, so an attacker can replay an old one. The
+//! damage is limited: a replayed list can hide a version in the stable suite that is newer than the one in its
+//! backports, or offer an older version if backports no longer has the package.
 //!
-//! Pure: [`latest`] says what it wants, and is given open files. Reading them is left to its caller too, for what is in
-//! them comes from the network: [`answer`] does it, in a process that has no rights (see `fetcher`), and what that says
-//! is looked at again.
+//! Pure: [`find_latest`] requests files through a closure and gets them opened. A second closure parses them, because
+//! their contents come from the network: [`answer_query`] does it in a confined worker ([`verify`]), and
+//! [`find_latest`] checks the answers again.
 
 pub mod cleartext;
 pub mod date;
@@ -47,97 +47,99 @@ use crate::qemu::binary;
 use crate::sanitize::to_one_line;
 use crate::sha256::Sha256;
 
-/// The package that has the emulators.
+/// Name of the package with the emulators.
 pub const PACKAGE_NAME: &str = "qemu-user";
 
-/// Five times what unstable's has, which is the longest.
+/// Maximum size of an `InRelease`: five times that of unstable, which is the longest.
 pub const MAX_RELEASE_SIZE: u64 = 1 << 20;
-/// Six times what the main archive's has.
+/// Maximum size of a `Packages.xz`: six times that of the main archive.
 pub const MAX_INDEX_SIZE: u64 = 64 << 20;
-/// So far a clock may be behind Debian's, in seconds: a day.
+/// Time in seconds by which the clock may be behind Debian's: a day.
 const CLOCK_SLACK: u64 = 86_400;
 
-/// A part of the archive.
+/// Suite of Debian's archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suite {
-    /// Its directory in `dists/`, and the `Codename` of its list.
+    /// Name of the directory in `dists/`, and `Codename` of the list.
     pub name: &'static str,
-    /// Whether each of its lists says until when it is valid.
+    /// Whether each list of the suite must have a `Valid-Until`.
     pub expires: bool,
 }
 
-/// Where Debian has static emulators that are kept up.
+/// Suites with static emulators that get updates.
 pub const SUITES: [Suite; 2] =
     [Suite { name: "trixie-backports", expires: true }, Suite { name: "trixie", expires: false }];
 
-/// A file that is to be had from a mirror.
+/// File to download from a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexFile {
-    /// Its path below the mirror's base.
+    /// Path below the mirror's base.
     pub path: String,
-    /// The same file by its name, where `path` has its digest: for mirrors that do not keep them so.
+    /// Path of the same file by name, if `path` contains its digest. It is for mirrors without `by-hash` directories.
     pub fallback_path: Option<String>,
-    /// More bytes than these are no use. Where the digest is known, it has exactly so many.
+    /// Maximum size in bytes, or the exact size if the digest is known.
     pub max_size: u64,
-    /// Its digest, where that is known before. Whether the bytes have it is looked at again.
+    /// Digest of the file, if it is known before the download. [`find_latest`] compares it again.
     pub sha256: Option<Sha256>,
 }
 
-/// What is to be read in a file.
+/// Query to the worker that parses a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum IndexQuery {
-    /// In an `InRelease`: who signed it, and what it says of the list of packages.
+    /// Query for the signer of an `InRelease` and its entry for the list of packages.
     Release {
-        /// Debian's name of the machine
+        /// Debian's name for the architecture.
         architecture: String,
-        /// what this machine's clock shows
+        /// Current time by the clock of this machine.
         now: Date,
     },
-    /// In a `Packages.xz`: where `qemu-user` is.
+    /// Query for the package `qemu-user` in a `Packages.xz`.
     Package {
-        /// Debian's name of the machine
+        /// Debian's name for the architecture.
         architecture: String,
     },
 }
 
-/// What is in it.
+/// Answer of the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum IndexResult {
-    /// What the signed list says.
+    /// Contents of the signed list.
     Release(SuiteRelease),
-    /// The package, if it is there.
+    /// Package in the list, if there is one.
     Package(Option<PoolPackage>),
-    /// It is nothing that is believed.
+    /// Reason why the file is not verified or malformed.
     Refused(String),
 }
 
-/// A package that Debian offers.
+/// Package that Debian offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageOffer {
-    /// Where it is below the mirror's base: `pool/…`.
+    /// Path below the mirror's base: `pool/…`.
     pub path: String,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: u64,
-    /// Its digest.
+    /// Digest of the package.
     pub sha256: Sha256,
-    /// Debian's version.
+    /// Debian's version of the package.
     pub version: DebianVersion,
-    /// The release of QEMU that it is made from.
+    /// Release of QEMU that the package contains.
     pub qemu: binary::QemuVersion,
-    /// The suite that has it.
+    /// Name of the suite.
     pub suite: &'static str,
-    /// When that suite's list was made.
+    /// Date of the suite's list.
     pub date: Date,
-    /// Until when the list is valid, where it says so.
+    /// Expiry of the suite's list, if it has one.
     pub valid_until: Option<Date>,
-    /// The fingerprint of the certificate whose signature was found good.
+    /// Fingerprint of the certificate that signed the suite's list.
     pub key: String,
 }
 
-/// Which `qemu-user` Debian offers for a host machine (`uname -m`). `keys` are Debian's. `get` gives the files that
-/// are wanted, and `read` what is in them; an error of either is the end.
+/// Returns the newest `qemu-user` that Debian offers for a host machine (`uname -m`).
+///
+/// `keys` are Debian's. `get` downloads and opens a file, and `read` answers a query about it; if either fails, so does
+/// the function.
 pub fn find_latest(
     host_machine: &str,
     now: Date,
@@ -150,8 +152,8 @@ pub fn find_latest(
         "aarch64" => "arm64",
         other => {
             return Err(Error::Unsupported {
-                what: format!("there is no qemu-user of Debian's for {other} machines that is known here"),
-                hint: "bring a static QEMU of your own: --qemu PATH".into(),
+                what: format!("binfmt-nix knows no qemu-user package of Debian for {other} machines"),
+                hint: "name a static QEMU that runs on this machine: --qemu PATH".into(),
             });
         }
     };
@@ -168,7 +170,7 @@ pub fn find_latest(
     Ok(best.ok_or(DebianError::NoOffer { architecture: architecture.to_owned(), suites })?)
 }
 
-/// What one suite offers; nothing if its verified list has no such package.
+/// Returns the package that one suite offers, or `None` if its verified list has no such package.
 fn find_in_suite(
     suite: Suite,
     architecture: &str,
@@ -178,69 +180,71 @@ fn find_in_suite(
     read: &mut dyn FnMut(&IndexQuery, File) -> Result<IndexResult>,
 ) -> Result<Option<PackageOffer>> {
     let directory = format!("dists/{}", suite.name);
-    let wanted = IndexFile {
+    let release_file = IndexFile {
         path: format!("{directory}/InRelease"),
         fallback_path: None,
         max_size: MAX_RELEASE_SIZE,
         sha256: None,
     };
     let refused =
-        |wanted: &IndexFile, why: String| DebianError::Unverified { what: wanted.path.clone(), why: to_one_line(&why) };
+        |file: &IndexFile, why: String| DebianError::Unverified { what: file.path.clone(), why: to_one_line(&why) };
     let query = IndexQuery::Release { architecture: architecture.to_owned(), now };
-    let release = match read(&query, fetch_checked(&wanted, get)?)? {
+    let release = match read(&query, fetch_checked(&release_file, get)?)? {
         IndexResult::Release(release) => release,
-        IndexResult::Refused(why) => return Err(refused(&wanted, why).into()),
+        IndexResult::Refused(why) => return Err(refused(&release_file, why).into()),
         IndexResult::Package(_) => return Err(unexpected_result()),
     };
-    check_release(&release, suite, &wanted.path, now, keys)?;
+    check_release(&release, suite, &release_file.path, now, keys)?;
     let IndexDigest { size, sha256 } = release.index;
-    let named = format!("{directory}/{}", in_release::index_path(architecture));
-    let hashed = named.strip_suffix("Packages.xz").map(|there| format!("{there}by-hash/SHA256/{sha256}"));
-    let (path, otherwise) = match hashed.filter(|_| release.by_hash) {
-        Some(hashed) => (hashed, Some(named)),
-        None => (named, None),
+    let by_name = format!("{directory}/{}", in_release::index_path(architecture));
+    let by_hash = by_name.strip_suffix("Packages.xz").map(|prefix| format!("{prefix}by-hash/SHA256/{sha256}"));
+    let (path, fallback_path) = match by_hash.filter(|_| release.by_hash) {
+        Some(by_hash) => (by_hash, Some(by_name)),
+        None => (by_name, None),
     };
-    let wanted = IndexFile { path, fallback_path: otherwise, max_size: size, sha256: Some(sha256) };
+    let index_file = IndexFile { path, fallback_path, max_size: size, sha256: Some(sha256) };
     let query = IndexQuery::Package { architecture: architecture.to_owned() };
-    let package = match read(&query, fetch_checked(&wanted, get)?)? {
+    let package = match read(&query, fetch_checked(&index_file, get)?)? {
         IndexResult::Package(Some(package)) => package,
         IndexResult::Package(None) => return Ok(None),
-        IndexResult::Refused(why) => return Err(refused(&wanted, why).into()),
+        IndexResult::Refused(why) => return Err(refused(&index_file, why).into()),
         IndexResult::Release(_) => return Err(unexpected_result()),
     };
-    let version = package.checked_version(architecture).map_err(|why| refused(&wanted, why.to_string()))?;
-    let qemu = version.qemu_version().ok_or_else(|| refused(&wanted, format!("{version} is no release of QEMU")))?;
+    let version = package.checked_version(architecture).map_err(|why| refused(&index_file, why.to_string()))?;
+    let no_release = || refused(&index_file, format!("{version} is not the version of a QEMU release"));
+    let qemu = version.qemu_version().ok_or_else(no_release)?;
     let PoolPackage { path, size, sha256, .. } = package;
     let SuiteRelease { date, valid_until, key, .. } = release;
     Ok(Some(PackageOffer { path, size, sha256, version, qemu, suite: suite.name, date, valid_until, key }))
 }
 
 fn unexpected_result() -> Error {
-    DebianError::Process("answered what it was not asked".to_owned()).into()
+    DebianError::Process("answered another query".to_owned()).into()
 }
 
-/// The file, at its beginning, if it is as long as it may be and has its digest.
-fn fetch_checked(wanted: &IndexFile, get: &mut dyn FnMut(&IndexFile) -> Result<File>) -> Result<File> {
-    let broken = |e| Error::io("read what was downloaded of", Path::new(&wanted.path), e);
-    let mut file = get(wanted)?;
+/// Downloads a file and compares its size and digest. The returned file is at its beginning.
+fn fetch_checked(request: &IndexFile, get: &mut dyn FnMut(&IndexFile) -> Result<File>) -> Result<File> {
+    let broken = |e| Error::io("read the downloaded", Path::new(&request.path), e);
+    let mut file = get(request)?;
     let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
-    if size == 0 || size > wanted.max_size || (wanted.sha256.is_some() && size != wanted.max_size) {
-        let bound = if wanted.sha256.is_some() { "instead of" } else { "and may have" };
-        let why = format!("it has {size} bytes, {bound} {}", wanted.max_size);
-        return Err(DebianError::Unverified { what: wanted.path.clone(), why }.into());
+    if size == 0 || size > request.max_size || (request.sha256.is_some() && size != request.max_size) {
+        let bound = if request.sha256.is_some() { "instead of" } else { "and may have" };
+        let why = format!("it has {size} bytes, {bound} {}", request.max_size);
+        return Err(DebianError::Unverified { what: request.path.clone(), why }.into());
     }
     file.rewind().map_err(broken)?;
-    if let Some(digest) = wanted.sha256 {
-        let is = Sha256::of_reader(&mut file).map_err(broken)?;
-        if is != digest {
-            return Err(Error::Digest { what: wanted.path.clone(), actual: is, expected: digest });
+    if let Some(wanted) = request.sha256 {
+        let actual = Sha256::of_reader(&mut file).map_err(broken)?;
+        if actual != wanted {
+            return Err(Error::Digest { what: request.path.clone(), actual, expected: wanted });
         }
         file.rewind().map_err(broken)?;
     }
     Ok(file)
 }
 
-/// Whether a signed list is the one that was wanted, and of today. Those of other suites are signed by the same keys.
+/// Checks that a signed list is the list of this suite and that it is up to date. The lists of other suites are signed
+/// by the same keys.
 fn check_release(
     release: &SuiteRelease,
     suite: Suite,
@@ -255,9 +259,9 @@ fn check_release(
     } else if suite.expires && until.is_none() {
         "it does not say until when it is valid (Valid-Until)".to_owned()
     } else if release.index.size == 0 || release.index.size > MAX_INDEX_SIZE {
-        format!("its list of packages has {} bytes", release.index.size)
+        format!("the size of its list of packages is {} bytes", release.index.size)
     } else if !keys.list_keys().iter().any(|(_, certificate, _)| *certificate == release.key) {
-        "it is signed by a key that is none of Debian's".to_owned()
+        "it is signed by a key that is not one of Debian's".to_owned()
     } else {
         return match until {
             Some(until) if until <= now => Err(DebianError::Expired { what, until, made, now }),
@@ -268,7 +272,7 @@ fn check_release(
     Err(DebianError::Unverified { what, why })
 }
 
-/// Reads a file: for the process that has no rights.
+/// Answers a query about a file. The confined worker calls this function.
 pub fn answer_query(query: &IndexQuery, file: &mut impl Read, keys: &Keyring) -> IndexResult {
     match query {
         IndexQuery::Release { architecture, now } => {

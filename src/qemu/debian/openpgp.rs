@@ -1,34 +1,34 @@
-//! OpenPGP packets, as far as a signed list needs them: public keys and signatures of version 4 (RFC 9580; RSA, and
-//! Ed25519 in its old and its new form). Pure.
+//! Parser of OpenPGP packets and verifier of signatures, limited to what a signed list needs: public keys and
+//! signatures of version 4 (RFC 9580; RSA, and Ed25519 in its old and its new form). Pure.
 //!
-//! Why by hand: the two libraries that there are bring more than a hundred crates each, to decrypt, to sign, to make
-//! keys, for algorithms nobody uses here; all of it would stand before bytes of the network. What is to be known of the
-//! format is these few pages, and the mathematics is done by ring, which does it for TLS already.
+//! The two existing libraries are not used. Each brings more than a hundred crates, to decrypt, to sign and to generate
+//! keys, for algorithms that are not needed here, and all of that code would process bytes from the network. The
+//! required part of the format fits in this file, and ring, which is needed for TLS anyway, does the mathematics.
 
 use ring::digest;
 use ring::signature::{self as scheme, RsaPublicKeyComponents, UnparsedPublicKey};
 use sha1::Digest as _;
 
-/// Types of packets (RFC 9580 §5).
+/// Packet types (RFC 9580 §5).
 pub(super) const SIGNATURE: u8 = 2;
 pub(super) const PUBLIC_KEY: u8 = 6;
 pub(super) const PUBLIC_SUBKEY: u8 = 14;
 
-/// Algorithms of keys (§9.1).
+/// Key algorithms (§9.1).
 const RSA: u8 = 1;
 const EDDSA_LEGACY: u8 = 22;
 const ED25519: u8 = 27;
 
-/// The curve of the old form (§9.2, Ed25519Legacy), with its length before it.
+/// Object identifier of the curve in the old form (§9.2, Ed25519Legacy), preceded by its length.
 const CURVE: &[u8] = &[9, 0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01];
 
-/// The bytes are not what OpenPGP has there.
+/// Malformed or unsupported bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidPacket;
 
 type PacketResult<T> = std::result::Result<T, InvalidPacket>;
 
-/// Bytes that are taken from the front.
+/// Reader of bytes from the front of a slice.
 struct PacketReader<'a>(&'a [u8]);
 
 impl<'a> PacketReader<'a> {
@@ -51,12 +51,12 @@ impl<'a> PacketReader<'a> {
         usize::try_from(number).map_err(|_| InvalidPacket)
     }
 
-    /// A length of one, two or five bytes (§4.2.1, §5.2.3.7); `two` is where the first kind of two bytes begins to be
-    /// another kind.
-    fn take_length(&mut self, two: u8) -> PacketResult<usize> {
+    /// Reads a length of one, two or five bytes (§4.2.1, §5.2.3.7). First bytes from 192 up to `two_byte_end`,
+    /// exclusive, start a length of two bytes.
+    fn take_length(&mut self, two_byte_end: u8) -> PacketResult<usize> {
         match self.take_byte()? {
             255 => self.take_number(4),
-            first @ 192.. if first < two => {
+            first @ 192.. if first < two_byte_end => {
                 let high = usize::from(first).saturating_sub(192) << 8;
                 Ok(high.saturating_add(self.take_number(1)?).saturating_add(192))
             }
@@ -65,7 +65,7 @@ impl<'a> PacketReader<'a> {
         }
     }
 
-    /// A number of any length, without the zeros before it (§3.2).
+    /// Reads a number of any length and returns its bytes without leading zeros (§3.2).
     fn take_mpi(&mut self) -> PacketResult<&'a [u8]> {
         let bits = self.take_number(2)?;
         let bytes = self.take_slice(bits.div_ceil(8))?;
@@ -77,7 +77,8 @@ impl<'a> PacketReader<'a> {
     }
 }
 
-/// The packets in these bytes, each with its type (§4.2). Those whose length is not said before them are not taken.
+/// Splits bytes into packets and returns their types and bodies (§4.2). Packets of partial or indeterminate length are
+/// refused.
 pub(super) fn split_packets(bytes: &[u8]) -> PacketResult<Vec<(u8, &[u8])>> {
     let (mut rest, mut packets) = (PacketReader(bytes), Vec::new());
     while !rest.0.is_empty() {
@@ -97,14 +98,14 @@ pub(super) fn split_packets(bytes: &[u8]) -> PacketResult<Vec<(u8, &[u8])>> {
     Ok(packets)
 }
 
-/// What a public key is, for its algorithm.
+/// Parameters of a public key for its algorithm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum KeyMaterial {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     Ed25519([u8; 32]),
 }
 
-/// A public key.
+/// Public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PublicKey {
     pub(super) fingerprint: [u8; 20],
@@ -113,7 +114,7 @@ pub(super) struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a packet's body (§5.5.2).
+    /// Parses the body of a packet (§5.5.2).
     pub(super) fn parse(body: &[u8]) -> PacketResult<Self> {
         let mut rest = PacketReader(body);
         let (4, created, algorithm) = (rest.take_byte()?, u32::from_be_bytes(rest.take_array()?), rest.take_byte()?)
@@ -130,14 +131,15 @@ impl PublicKey {
             _ => return Err(InvalidPacket),
         };
         rest.expect_end()?;
-        // §5.5.4.2. SHA-1 names a key here, it proves nothing.
+        // The fingerprint (§5.5.4.2). SHA-1 only names a key here; nothing relies on its strength.
         let length = u16::try_from(body.len()).map_err(|_| InvalidPacket)?.to_be_bytes();
         let fingerprint = sha1::Sha1::new().chain_update([0x99]).chain_update(length).chain_update(body).finalize();
         Ok(Self { fingerprint: fingerprint.into(), created, material })
     }
 }
 
-/// The hashes that count (§9.5): SHA-256, SHA-384, SHA-512. For MD5 and SHA-1 others can be found that fit.
+/// Accepted hash algorithms (§9.5): SHA-256, SHA-384, SHA-512. MD5 and SHA-1 are not accepted, because collisions can
+/// be found for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HashAlgorithm {
     Sha256,
@@ -145,38 +147,38 @@ enum HashAlgorithm {
     Sha512,
 }
 
-/// A signature. What is not hashed of it, and so could be anybody's, is not kept.
+/// Signature. The unhashed subpackets, which an attacker can change, are not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Signature<'a> {
-    /// What it is about (§5.2.1).
+    /// Signature type (§5.2.1).
     pub(super) kind: u8,
     algorithm: u8,
     hash: u8,
-    /// All that is hashed of it.
+    /// Hashed part of the signature packet.
     hashed: &'a [u8],
     numbers: &'a [u8],
     pub(super) created: Option<u32>,
-    /// So many seconds after `created`.
+    /// Lifetime of the signature in seconds after `created`.
     pub(super) expires: Option<u32>,
-    /// Of the key that it is about, so many seconds after the key's own creation.
+    /// Lifetime of the signed key in seconds after the creation of that key.
     pub(super) key_expires: Option<u32>,
     pub(super) key_flags: Option<u8>,
     pub(super) issuer: Option<[u8; 20]>,
-    /// It has something that must be understood, and is not.
+    /// Whether there is a critical subpacket of an unknown type.
     pub(super) has_unknown_critical: bool,
 }
 
-/// Why a signature says nothing.
+/// Reason why a signature is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadSignature {
-    /// By a hash that does not count.
+    /// Hash algorithm that is not accepted.
     UnsupportedHash(u8),
-    /// It is not of this key over these bytes.
+    /// Signature by another key or over other bytes.
     Mismatch,
 }
 
 impl<'a> Signature<'a> {
-    /// Reads a packet's body (§5.2.3); nothing for versions that are not known.
+    /// Parses the body of a packet (§5.2.3). Returns `None` for unknown versions.
     pub(super) fn parse(body: &'a [u8]) -> PacketResult<Option<Self>> {
         let mut rest = PacketReader(body);
         if rest.take_byte()? != 4 {
@@ -188,7 +190,7 @@ impl<'a> Signature<'a> {
         let hashed = body.get(..length.saturating_add(6)).ok_or(InvalidPacket)?;
         let unhashed = rest.take_number(2)?;
         rest.take_slice(unhashed)?;
-        // Two bytes of the hash, which tell sooner that it does not fit: not needed.
+        // Two bytes of the hash, for a quick check that is not needed here.
         rest.take_slice(2)?;
         let mut signature = Self {
             kind,
@@ -207,7 +209,7 @@ impl<'a> Signature<'a> {
         Ok(Some(signature))
     }
 
-    /// What is hashed of it (§5.2.3.7). None may be there twice that says when or whose.
+    /// Parses the hashed subpackets (§5.2.3.7). Duplicates of those that are kept are refused.
     fn read_subpackets(&mut self, bytes: &[u8]) -> PacketResult<()> {
         fn set_once<T>(place: &mut Option<T>, value: T) -> PacketResult<()> {
             if place.replace(value).is_some() { Err(InvalidPacket) } else { Ok(()) }
@@ -223,7 +225,7 @@ impl<'a> Signature<'a> {
                 9 => set_once(&mut self.key_expires, u32::from_be_bytes(body.take_array()?))?,
                 27 => set_once(&mut self.key_flags, body.take_byte()?)?,
                 33 if body.take_byte()? == 4 => set_once(&mut self.issuer, body.take_array()?)?,
-                // Exportable, preferences, issuer, server, primary, policy, features: change nothing here.
+                // Exportable, preferences, issuer, server, primary, policy, features: these have no effect here.
                 4 | 11 | 16 | 21..=26 | 30 | 33 => {}
                 _ => self.has_unknown_critical |= kind & 0x80 != 0,
             }
@@ -231,7 +233,7 @@ impl<'a> Signature<'a> {
         Ok(())
     }
 
-    /// Whether this key made it over these bytes (§5.2.4).
+    /// Verifies that this key made the signature over these bytes (§5.2.4).
     pub(super) fn verify(&self, key: &PublicKey, bytes: &[u8]) -> std::result::Result<(), BadSignature> {
         let hash = match self.hash {
             8 => HashAlgorithm::Sha256,
@@ -241,12 +243,12 @@ impl<'a> Signature<'a> {
         };
         let length = u32::try_from(self.hashed.len()).map_err(|_| BadSignature::Mismatch)?.to_be_bytes();
         let message = [bytes, self.hashed, &[4, 0xff], &length].concat();
-        let is = match (&key.material, self.algorithm) {
+        let verified = match (&key.material, self.algorithm) {
             (KeyMaterial::Rsa { n, e }, RSA) => self.verify_rsa(n, e, hash, &message),
             (KeyMaterial::Ed25519(point), EDDSA_LEGACY | ED25519) => self.verify_ed25519(point, hash, &message),
             _ => Err(InvalidPacket),
         };
-        is.map_err(|_| BadSignature::Mismatch)
+        verified.map_err(|_| BadSignature::Mismatch)
     }
 
     fn verify_rsa(&self, n: &[u8], e: &[u8], hash: HashAlgorithm, message: &[u8]) -> PacketResult<()> {
@@ -262,7 +264,7 @@ impl<'a> Signature<'a> {
         RsaPublicKeyComponents { n, e }.verify(parameters, message, &padded).map_err(|_| InvalidPacket)
     }
 
-    /// What is signed is the hash (§5.2.3.2, §5.2.3.3).
+    /// Verifies an Ed25519 signature, which is made over the hash of the message (§5.2.3.2, §5.2.3.3).
     fn verify_ed25519(&self, point: &[u8; 32], hash: HashAlgorithm, message: &[u8]) -> PacketResult<()> {
         let algorithm = match hash {
             HashAlgorithm::Sha256 => &digest::SHA256,
@@ -280,7 +282,7 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// A number of 32 bytes whose zeros are there again.
+/// Restores the leading zeros of a number of 32 bytes.
 fn pad_to_32(number: &[u8]) -> PacketResult<[u8; 32]> {
     let zeros = 32_usize.checked_sub(number.len()).ok_or(InvalidPacket)?;
     [&vec![0; zeros], number].concat().try_into().map_err(|_| InvalidPacket)

@@ -1,4 +1,4 @@
-//! The list of packages: which `qemu-user` a suite has. Pure.
+//! Parser of `Packages`, the list of a suite's packages, which finds `qemu-user`. Pure.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -11,71 +11,72 @@ use crate::qemu::debian::deb822::{InvalidStanza, StanzaLine, set_once};
 use crate::qemu::debian::in_release::parse_digits;
 use crate::sha256::Sha256;
 
-/// Ten times what Debian's unpack to.
+/// Maximum size of a decompressed list: ten times that of Debian's.
 const MAX_UNPACKED: u64 = 512 << 20;
-/// Ten times the longest line that there is; `Provides` of some packages is long.
+/// Maximum length of a line: ten times the longest known one. `Provides` of some packages is long.
 const MAX_LINE: u64 = 1 << 20;
-/// More than any preset of xz needs for decoding (xz(1), `-9`: 65 MiB).
+/// Memory limit of the xz decoder, more than any preset needs (xz(1), `-9`: 65 MiB).
 const DECODER_KIB: u32 = 128 << 10;
-/// Seven times what the package has.
+/// Maximum size of the package: seven times its real size.
 const MAX_PACKAGE: u64 = 512 << 20;
-/// As PATH_MAX is not for URLs, a quarter of it.
+/// Maximum length of a path: a quarter of PATH_MAX, which does not apply to URLs.
 const MAX_PATH: usize = 1024;
 
-/// A package of the pool.
+/// Package of the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolPackage {
-    /// Where it is below the mirror's base: `pool/…`.
+    /// Path below the mirror's base: `pool/…`.
     pub path: String,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: u64,
-    /// Its digest.
+    /// Digest of the package.
     pub sha256: Sha256,
-    /// Debian's version.
+    /// Debian's version of the package.
     pub version: String,
 }
 
-/// A file is not a list of packages that can be believed.
+/// File that is not a usable list of packages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPackages {
-    /// It cannot be read or unpacked.
+    /// File that cannot be read or decompressed.
     #[error("it cannot be read: {0}")]
     Read(String),
-    /// A line has no end.
+    /// Line without an end.
     #[error("it ends within a line, or has one of more than {MAX_LINE} bytes")]
     Line,
-    /// It is too long.
+    /// Decompressed list that is too long.
     #[error("it unpacks to {MAX_UNPACKED} bytes or more")]
     Long,
-    /// It is not a control file.
+    /// File that is not a control file.
     #[error(transparent)]
     Stanza(#[from] InvalidStanza),
-    /// One of the fields that are read goes on in the next line.
-    #[error("it has a field of more lines than one, which has one")]
+    /// Single-line field with more than one line.
+    #[error("it has a field with several lines where one is allowed")]
     Lines,
-    /// The package lacks a field.
+    /// Missing field of the package.
     #[error("its {PACKAGE_NAME} has no {0}")]
     NoField(&'static str),
-    /// The version of the package is not one.
+    /// Version of the package that cannot be parsed.
     #[error("its {PACKAGE_NAME} has {0}")]
     Version(#[from] InvalidDebianVersion),
-    /// The package is not in the pool.
-    #[error("its {PACKAGE_NAME} lies where no package does")]
+    /// Path of the package that is not in the pool.
+    #[error("the path of its {PACKAGE_NAME} is not one of a package")]
     Path,
-    /// The package is empty or too large.
+    /// Size of the package that is 0 or too large.
     #[error("its {PACKAGE_NAME} has {0} bytes")]
     Size(u64),
 }
 
 impl PoolPackage {
-    /// The newest `qemu-user` in a list that is packed by xz; nothing if it has none.
+    /// Returns the newest `qemu-user` in a list that is compressed by xz, or `None` if the list has none.
     pub fn find_packed(xz: impl Read, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
         let unpacked = XzReader::new_mem_limit(BufReader::with_capacity(128 << 10, xz), true, DECODER_KIB);
         Self::find(BufReader::with_capacity(64 << 10, unpacked), architecture)
     }
 
-    /// The same in a list as it is. It is read line by line, to its end, where a checksum is.
+    /// Returns the newest `qemu-user` in a list that is not compressed. The list is read line by line to its end,
+    /// because the checksum of a compressed one is there.
     pub fn find(list: impl BufRead, architecture: &str) -> Result<Option<Self>, InvalidPackages> {
         let broken = |e: io::Error| InvalidPackages::Read(e.to_string());
         let mut list = list.take(MAX_UNPACKED);
@@ -102,20 +103,21 @@ impl PoolPackage {
         Ok(best.map(|(_, package)| package))
     }
 
-    /// Its version, if all is as it can be: whoever reads the list is not believed more than the list.
+    /// Validates all fields and returns the version. The parent calls this, too, because it does not trust the worker
+    /// that parsed the list.
     pub fn checked_version(&self, architecture: &str) -> Result<DebianVersion, InvalidPackages> {
         let version = self.version.parse()?;
         let file = self.path.rsplit('/').next().unwrap_or_default();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
-        let sound = self.path.len() <= MAX_PATH
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+        let is_valid = self.path.len() <= MAX_PATH
             && self.path.starts_with("pool/")
             && self
                 .path
                 .split('/')
-                .all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(plain))
+                .all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(is_allowed))
             && file.starts_with("qemu-user_")
             && file.ends_with(&format!("_{architecture}.deb"));
-        if !sound {
+        if !is_valid {
             return Err(InvalidPackages::Path);
         }
         if self.size == 0 || self.size > MAX_PACKAGE {
@@ -125,7 +127,7 @@ impl PoolPackage {
     }
 }
 
-/// Several versions may be listed while one takes the place of the other.
+/// Keeps the newer package. A list may have several versions while a newer one replaces an older one.
 fn keep_newer(
     best: &mut Option<(DebianVersion, PoolPackage)>,
     stanza: PackageStanza,
@@ -140,18 +142,18 @@ fn keep_newer(
     Ok(())
 }
 
-/// What is wanted of a stanza.
+/// Fields of a stanza that are used.
 #[derive(Debug, Default)]
 struct PackageStanza {
-    /// Its first field, in all lists.
+    /// Name of the package, which is the first field in all lists.
     package: Option<String>,
     architecture: Option<String>,
     version: Option<String>,
     path: Option<String>,
     size: Option<String>,
     sha256: Option<String>,
-    /// The field before is one of these.
-    is_match: bool,
+    /// Whether the last field is one of these.
+    is_used: bool,
 }
 
 impl PackageStanza {
@@ -165,26 +167,26 @@ impl PackageStanza {
             ("SHA256", &mut self.sha256),
         ];
         let place = places.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        self.is_match = place.is_some();
+        self.is_used = place.is_some();
         place.map_or(Ok(()), |(name, place)| set_once(place, name, value.to_owned()))
     }
 
     fn reject_continuation(&self) -> Result<(), InvalidPackages> {
-        if self.is_match { Err(InvalidPackages::Lines) } else { Ok(()) }
+        if self.is_used { Err(InvalidPackages::Lines) } else { Ok(()) }
     }
 
     fn into_package(self, architecture: &str) -> Result<Option<PoolPackage>, InvalidPackages> {
         if self.package.as_deref() != Some(PACKAGE_NAME) || self.architecture.as_deref() != Some(architecture) {
             return Ok(None);
         }
-        let lacks = InvalidPackages::NoField;
+        let missing = InvalidPackages::NoField;
         let size = self.size.as_deref().and_then(parse_digits);
         let sha256 = self.sha256.and_then(|sha256| sha256.parse().ok());
         Ok(Some(PoolPackage {
-            path: self.path.ok_or_else(|| lacks("Filename"))?,
-            size: size.ok_or_else(|| lacks("Size"))?,
-            sha256: sha256.ok_or_else(|| lacks("SHA256"))?,
-            version: self.version.ok_or_else(|| lacks("Version"))?,
+            path: self.path.ok_or_else(|| missing("Filename"))?,
+            size: size.ok_or_else(|| missing("Size"))?,
+            sha256: sha256.ok_or_else(|| missing("SHA256"))?,
+            version: self.version.ok_or_else(|| missing("Version"))?,
         }))
     }
 }

@@ -1,16 +1,16 @@
-//! The messages of the worker that verifies a list of Debian's. Pure.
+//! Messages of the worker that verifies a list of Debian's archive. Pure.
 //!
-//! The worker has the list on its standard input and the question in its arguments. After the handshake
-//! ([`crate::sandbox::session`]) it answers with one [`Verdict`].
+//! The worker has the list on its standard input and the query in its arguments. After the handshake
+//! ([`crate::sandbox::session`]) it writes one [`VerifyMessage`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::qemu::debian::IndexResult;
 
-/// What the child says that verifies a list.
+/// Message of the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum VerifyMessage {
-    /// What it read.
+    /// Answer to the query.
     Read(IndexResult),
 }

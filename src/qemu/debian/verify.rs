@@ -1,5 +1,6 @@
-//! Reads what Debian signed in a process of its own, as archives are unpacked. What that says is believed only as far
-//! as it can be true: see `debian`, which looks at every answer.
+//! The parent's side of the verify worker, which parses Debian's signed lists in the same way as archives are unpacked.
+//!
+//! The parent does not trust the worker: [`debian::find_latest`] checks every answer.
 
 use std::fs::File;
 
@@ -12,49 +13,52 @@ use crate::sandbox::frame::{Frame, ProtocolError};
 use crate::sandbox::session::Inbox;
 use crate::sandbox::{describe_missing, supervise};
 
-/// The `internal` subcommand that is the child.
+/// The `internal` subcommand of the worker.
 pub const VERIFY_COMMAND: &str = "verify";
 
-/// Which `qemu-user` Debian offers for a host machine (`uname -m`), from the files that `get` gives, and what the user
-/// should know of this kernel.
+/// Returns the newest `qemu-user` that Debian offers for a host machine (`uname -m`), and a note for the user if this
+/// kernel lacks protections of the worker. `get` downloads and opens a file.
 ///
-/// `go_on` is asked every 50 ms at least while a file is read; an error of it is the end.
+/// `check_interrupt` is called at least every 50 ms while a file is read; if it fails, so does the function.
 pub fn find_latest(
     host_machine: &str,
     now: Date,
     get: &mut dyn FnMut(&IndexFile) -> Result<File>,
-    go_on: &mut dyn FnMut() -> Result<()>,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(PackageOffer, Option<String>)> {
-    let mut result = None;
+    let mut first_note = None;
     let offer = debian::find_latest(host_machine, now, &Keyring::debian_archive(), get, &mut |query, file| {
-        let (answer, note) = query_index(query, file, go_on)?;
-        result = result.take().or(note);
+        let (answer, note) = query_index(query, file, check_interrupt)?;
+        first_note = first_note.take().or(note);
         Ok(answer)
     })?;
-    Ok((offer, result))
+    Ok((offer, first_note))
 }
 
-/// What is in a file, and what the user should know of this kernel.
+/// Returns the worker's answer to a query about a file, and a note for the user if this kernel lacks protections of the
+/// worker.
 pub fn query_index(
     query: &IndexQuery,
     file: File,
-    go_on: &mut dyn FnMut() -> Result<()>,
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(IndexResult, Option<String>)> {
-    let process = |why: String| Error::from(DebianError::Process(why));
-    let query_json = serde_json::to_string(query).map_err(|e| process(format!("cannot be reached: {e}")))?;
+    let worker_error = |why: String| Error::from(DebianError::Process(why));
+    let query_json =
+        serde_json::to_string(query).map_err(|e| worker_error(format!("cannot be given its query: {e}")))?;
     let args = [std::process::id().to_string(), query_json];
     let mut inbox = Inbox::default();
-    let answer = supervise(Worker::start_with_file(VERIFY_COMMAND, &args, file), &process, go_on, &mut |bytes| {
-        handle_input(&mut inbox, bytes).map_err(|garbled| process(garbled.to_string()))
+    let worker = Worker::start_with_file(VERIFY_COMMAND, &args, file);
+    let answer = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
+        handle_input(&mut inbox, bytes).map_err(|error| worker_error(error.to_string()))
     })?;
     Ok((answer, describe_missing(inbox.missing_protections(), "verifies Debian's lists")))
 }
 
-/// Takes what came. Done when it returns something.
+/// Handles bytes of the worker's output. Returns `Some` when the answer is complete.
 fn handle_input(inbox: &mut Inbox, mut input: &[u8]) -> std::result::Result<Option<IndexResult>, ProtocolError> {
     match inbox.next_frame(&mut input)? {
         Some(Frame::Message(VerifyMessage::Read(answer))) => Ok(Some(answer)),
-        Some(Frame::Bytes(_)) => Err(ProtocolError("bytes of nothing".to_owned())),
+        Some(Frame::Bytes(_)) => Err(ProtocolError("unexpected bytes".to_owned())),
         None => Ok(None),
     }
 }
@@ -66,18 +70,18 @@ mod tests {
     use crate::sandbox::session::Handshake;
 
     #[test]
-    fn each_word_has_its_turn() {
+    fn only_the_answer_is_accepted_after_the_handshake() {
         let mut ready = Vec::new();
         drop(frame::write_message(&mut ready, &Handshake::Ready { lacks: Vec::new() }));
-        let mut read = Vec::new();
-        drop(frame::write_message(&mut read, &VerifyMessage::Read(IndexResult::Package(None))));
-        let heard = |said: &[&[u8]]| handle_input(&mut Inbox::default(), &said.concat());
-        assert_eq!(heard(&[&ready, &read]), Ok(Some(IndexResult::Package(None))));
-        assert_eq!(heard(&[&ready]), Ok(None));
-        assert!(heard(&[&read]).is_err());
-        assert!(heard(&[&ready, &ready]).is_err());
+        let mut answer = Vec::new();
+        drop(frame::write_message(&mut answer, &VerifyMessage::Read(IndexResult::Package(None))));
+        let handle = |output: &[&[u8]]| handle_input(&mut Inbox::default(), &output.concat());
+        assert_eq!(handle(&[&ready, &answer]), Ok(Some(IndexResult::Package(None))));
+        assert_eq!(handle(&[&ready]), Ok(None));
+        assert!(handle(&[&answer]).is_err());
+        assert!(handle(&[&ready, &ready]).is_err());
         let mut bytes = Vec::new();
         drop(frame::write_bytes(&mut bytes, b"x"));
-        assert!(heard(&[&ready, &bytes]).is_err());
+        assert!(handle(&[&ready, &bytes]).is_err());
     }
 }

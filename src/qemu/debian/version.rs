@@ -1,4 +1,4 @@
-//! Versions of Debian packages, and which of two is the newer one: deb-version(7). Pure.
+//! Versions of Debian packages and their order: deb-version(7). Pure.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 
 use crate::qemu::binary;
 
-/// Longer ones there are not: a file name has a version in it.
+/// Maximum length. A version is part of a file name, so real ones are not longer.
 const MAX_LENGTH: usize = 200;
 
-/// A version, `[epoch:]upstream[-revision]`. Ordered as dpkg orders them: `1.0` and `1.00` are equal.
+/// Version, `[epoch:]upstream[-revision]`. The order is that of dpkg: `1.0` and `1.00` are equal.
 #[derive(Debug, Clone)]
 pub struct DebianVersion {
     text: String,
     epoch: u32,
-    /// Where `upstream` begins and ends in the text.
+    /// Range of `upstream` in the text.
     upstream: (usize, usize),
 }
 
-/// The text is no version.
+/// Text that is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no version of a Debian package")]
+#[error("an invalid version")]
 pub struct InvalidDebianVersion;
 
 impl DebianVersion {
@@ -32,41 +32,42 @@ impl DebianVersion {
         self.text.get(self.upstream.1.saturating_add(1)..).unwrap_or_default()
     }
 
-    /// The release of QEMU that a version of Debian's package `qemu` is made from: `1:10.0.13+ds-0+deb13u1` is 10.0.13.
-    /// Candidates (`~rc1`) are none.
+    /// Returns the release of QEMU in a version of Debian's package `qemu`: for `1:10.0.13+ds-0+deb13u1` it is 10.0.13.
+    /// Returns `None` for release candidates (`~rc1`).
     pub fn qemu_version(&self) -> Option<binary::QemuVersion> {
         let upstream = self.upstream();
         let numbers = upstream.split('+').next().unwrap_or_default();
-        let plain = numbers.split('.').all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
-        if plain && numbers.split('.').count() <= 3 { binary::QemuVersion::parse(numbers) } else { None }
+        let is_plain =
+            numbers.split('.').all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+        if is_plain && numbers.split('.').count() <= 3 { binary::QemuVersion::parse(numbers) } else { None }
     }
 }
 
 impl FromStr for DebianVersion {
     type Err = InvalidDebianVersion;
 
-    /// Stricter than dpkg in one thing: what dpkg warns of is no version.
+    /// Parses a version. It is stricter than dpkg: versions for which dpkg prints a warning are refused.
     fn from_str(text: &str) -> Result<Self, InvalidDebianVersion> {
         let (epoch, begin) = match text.find(':') {
             None => (0, 0),
             Some(colon) => {
                 let digits = text.get(..colon).unwrap_or_default();
-                // dpkg has it in an int (lib/dpkg/parsehelp.c, parseversion).
+                // dpkg stores the epoch in an int (lib/dpkg/parsehelp.c, parseversion).
                 let epoch = digits.parse().ok().filter(|epoch| i32::try_from(*epoch).is_ok());
-                let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-                (epoch.filter(|_| plain).ok_or(InvalidDebianVersion)?, colon.saturating_add(1))
+                let has_only_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+                (epoch.filter(|_| has_only_digits).ok_or(InvalidDebianVersion)?, colon.saturating_add(1))
             }
         };
         let end = text.rfind('-').filter(|hyphen| *hyphen >= begin).unwrap_or(text.len());
         let version = Self { text: text.to_owned(), epoch, upstream: (begin, end) };
         let (upstream, revision) = (version.upstream(), version.revision());
-        let of = |part: &str, more: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
-        let sound = text.len() <= MAX_LENGTH
+        let consists_of = |part: &str, more: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+        let is_valid = text.len() <= MAX_LENGTH
             && upstream.starts_with(|c: char| c.is_ascii_digit())
-            && of(upstream, if begin == 0 { ".+-~" } else { ".+-~:" })
-            && of(revision, ".+~")
+            && consists_of(upstream, if begin == 0 { ".+-~" } else { ".+-~:" })
+            && consists_of(revision, ".+~")
             && (end == text.len() || !revision.is_empty());
-        if sound { Ok(version) } else { Err(InvalidDebianVersion) }
+        if is_valid { Ok(version) } else { Err(InvalidDebianVersion) }
     }
 }
 
@@ -98,7 +99,8 @@ impl Ord for DebianVersion {
     }
 }
 
-/// Pieces without digits and numbers take turns. No revision is one of `0`, as no number is 0.
+/// Compares alternating runs of other characters and digits. A missing revision equals `0`, because a missing number
+/// equals 0.
 fn compare_parts(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !a.is_empty() || !b.is_empty() {
@@ -111,7 +113,7 @@ fn compare_parts(a: &str, b: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// Cuts digits, or what is none, from the front.
+/// Removes a run of digits, or of other characters, from the front.
 fn take_run<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
     let end = text.iter().position(|byte| byte.is_ascii_digit() != digits).unwrap_or(text.len());
     let (front, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
@@ -119,7 +121,8 @@ fn take_run<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
     front
 }
 
-/// A tilde comes before the end, the end before letters, letters before all else.
+/// Compares runs without digits. A tilde sorts before the end of the run, the end before letters, and letters before
+/// all other characters.
 fn compare_letters(a: &[u8], b: &[u8]) -> Ordering {
     let weight = |byte: Option<&u8>| match byte {
         None => (1, 0),
@@ -132,8 +135,8 @@ fn compare_letters(a: &[u8], b: &[u8]) -> Ordering {
 }
 
 fn compare_numbers(a: &[u8], b: &[u8]) -> Ordering {
-    let plain = |digits: &[u8]| digits.iter().copied().skip_while(|digit| *digit == b'0').collect::<Vec<_>>();
-    let (a, b) = (plain(a), plain(b));
+    let strip_zeros = |digits: &[u8]| digits.iter().copied().skip_while(|digit| *digit == b'0').collect::<Vec<_>>();
+    let (a, b) = (strip_zeros(a), strip_zeros(b));
     a.len().cmp(&b.len()).then_with(|| a.cmp(&b))
 }
 
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_ordered_as_the_manual_says() {
+    fn the_order_follows_the_manual() {
         let rising =
             ["1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-1~bpo13+1", "1.0-1", "1.0a", "1.0+ds-1", "1.2", "1.10", "1:0.1"];
         for pair in rising.windows(2) {
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_none() {
+    fn invalid_versions_are_refused() {
         for text in
             ["", "a", "1:", ":1", "-1", "1-", "1.0-", "1.0_1", "1 ", "+1:1", "4294967296:1", "2147483648:1", "a:1"]
         {
@@ -169,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn the_release_of_qemu_is_in_them() {
-        let of = |text| version(text).qemu_version().map(|version| version.to_string());
-        assert_eq!(of("1:10.0.13+ds-0+deb13u1").as_deref(), Some("10.0.13"));
-        assert_eq!(of("1:11.1.3+ds-1~bpo13+1").as_deref(), Some("11.1.3"));
-        assert_eq!(of("1:11.1.3+dfsg+ds-1").as_deref(), Some("11.1.3"));
-        assert_eq!(of("1:11.2-1").as_deref(), Some("11.2.0"));
+    fn the_release_of_qemu_is_found() {
+        let release = |text| version(text).qemu_version().map(|version| version.to_string());
+        assert_eq!(release("1:10.0.13+ds-0+deb13u1").as_deref(), Some("10.0.13"));
+        assert_eq!(release("1:11.1.3+ds-1~bpo13+1").as_deref(), Some("11.1.3"));
+        assert_eq!(release("1:11.1.3+dfsg+ds-1").as_deref(), Some("11.1.3"));
+        assert_eq!(release("1:11.2-1").as_deref(), Some("11.2.0"));
         for none in ["1:11.2.0~rc1+ds-1", "1:11-1", "1:11.2.3.4-1", "1:11.x-1", "1:11..2-1"] {
-            assert_eq!(of(none), None, "{none}");
+            assert_eq!(release(none), None, "{none}");
         }
     }
 }

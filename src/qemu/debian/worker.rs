@@ -1,4 +1,4 @@
-//! The worker that verifies: gives up its rights, reads the list on its standard input, and reports what is in it.
+//! The verify worker: gives up its rights, reads the list on its standard input, and answers a query about it.
 
 use std::io::{self, BufReader};
 
@@ -11,16 +11,15 @@ use crate::sandbox::session;
 use crate::sandbox::session::{BUFFER_SIZE, worker_error};
 use crate::sanitize::to_one_line;
 
-/// Answers a question, which is JSON, for the process `parent`.
-pub fn run_worker(parent: u32, question: &str) -> Result<ExitCode> {
+/// Answers a query, which is JSON. `parent` is the process id of the worker's parent.
+pub fn run_worker(parent: u32, query: &str) -> Result<ExitCode> {
     let (confined, ()) = session::start_confined(&Profile::READER, || ())?;
     let mut out = confined.report_ready(parent)?;
-    let question: IndexQuery =
-        serde_json::from_str(question).map_err(|e| worker_error("read the question of")(e.into()))?;
+    let query: IndexQuery = serde_json::from_str(query).map_err(|e| worker_error("read the query of")(e.into()))?;
     let mut list = BufReader::with_capacity(BUFFER_SIZE, io::stdin().lock());
-    let answer = match debian::answer_query(&question, &mut list, &Keyring::debian_archive()) {
+    let answer = match debian::answer_query(&query, &mut list, &Keyring::debian_archive()) {
         IndexResult::Refused(why) => IndexResult::Refused(to_one_line(&why)),
-        read => read,
+        answer => answer,
     };
     out.send(&VerifyMessage::Read(answer)).map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)

@@ -1,10 +1,8 @@
-//! The credentials of this machine's user for registries of images.
+//! The user's credentials for registries, from the auth files of `podman login` and `docker login`
+//! (containers-auth.json(5)).
 //!
-//! Reads the files in which `podman login` and `docker login` keep passwords (containers-auth.json(5)), and which entry of
-//! theirs is for an image.
-//!
-//! Programs that keep passwords (`credHelpers`, `credsStore`) are not run: this tool may be root, and they are whatever
-//! the `PATH` has. That there is one is said when a registry refuses us.
+//! Credential helpers (`credHelpers`, `credsStore`) are not run: they are found by `PATH`, and this tool may run as
+//! root. If the registry rejects the request, the hint names the helper.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -16,62 +14,63 @@ use super::{Credentials, ImageReference, RegistryLogin};
 use crate::host;
 use crate::qemu::oci::credentials::InvalidAuth;
 
-/// The variable that names the only file.
+/// Environment variable with the path of the only auth file to use.
 pub const AUTH_FILE_VARIABLE: &str = "REGISTRY_AUTH_FILE";
 
-/// More than the file of anybody who has logged in everywhere.
+/// Maximum size of an auth file, larger than a file with logins at many registries.
 const MAX_AUTH_FILE: u64 = 1 << 20;
 
-/// What the auth files say of an image's registry, and nothing of what they say of others. A file that cannot be read,
-/// or means nothing, is as good as none; but when the registry refuses us, it is named.
+/// Reads the login for the image's registry. Logins at other registries are not returned.
+///
+/// A file that cannot be read or parsed is ignored; the hint, which is shown if the registry rejects the request, names
+/// it.
 pub fn read_login(image: &ImageReference) -> RegistryLogin {
     let mut hints = Vec::new();
     let variable = |name: &str| host::env::var(name);
-    for place in auth_file_paths(&variable, host::env::effective_ids().0) {
-        let shown = place.display();
-        if !host::user_files::path_exists(&place) {
-            let named = variable(AUTH_FILE_VARIABLE).is_some();
-            hints.extend(named.then(|| format!("{AUTH_FILE_VARIABLE} names {shown}, which is not there")));
+    for path in auth_file_paths(&variable, host::env::effective_ids().0) {
+        let shown = path.display();
+        if !host::user_files::path_exists(&path) {
+            let is_named = variable(AUTH_FILE_VARIABLE).is_some();
+            hints.extend(is_named.then(|| format!("{AUTH_FILE_VARIABLE} names {shown}, which does not exist")));
             continue;
         }
-        match found(&place, image) {
-            Ok((Credentials::Nobody, None)) => {}
-            Ok((Credentials::Nobody, Some(helper))) => {
-                hints.push(format!(
-                    "{shown} leaves passwords to docker-credential-{helper}, which is not run from here"
-                ));
+        match read_credentials(&path, image) {
+            Ok((Credentials::Anonymous, None)) => {}
+            Ok((Credentials::Anonymous, Some(helper))) => {
+                hints.push(format!("{shown} refers to docker-credential-{helper}, which binfmt-nix does not run"));
             }
             Ok((credentials, _)) => {
-                hints.push(format!("what {shown} has for {} was used", image.host()));
+                hints.push(format!("the login in {shown} for {} was used", image.host()));
                 return RegistryLogin { credentials, hint: Some(hints.join("; ")) };
             }
-            Err(why) => hints.push(format!("{shown} was of no use: {why}")),
+            Err(error) => hints.push(format!("{shown} was ignored: {error}")),
         }
     }
-    RegistryLogin { credentials: Credentials::Nobody, hint: (!hints.is_empty()).then(|| hints.join("; ")) }
+    RegistryLogin { credentials: Credentials::Anonymous, hint: (!hints.is_empty()).then(|| hints.join("; ")) }
 }
 
-/// An auth file cannot be used.
+/// Auth file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum AuthFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{0}")]
     Read(Box<dyn std::error::Error>),
-    /// It has another form.
+    /// The file cannot be parsed.
     #[error(transparent)]
     Invalid(#[from] InvalidAuthFile),
 }
 
-fn found(path: &Path, image: &ImageReference) -> Result<(Credentials, Option<String>), AuthFileError> {
+fn read_credentials(path: &Path, image: &ImageReference) -> Result<(Credentials, Option<String>), AuthFileError> {
     let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
     let mut text = Vec::new();
     file.take(MAX_AUTH_FILE).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
     Ok(find_credentials(&text, image)?)
 }
 
-/// The files that are looked at, in this order: a variable that names one names the only one.
+/// Returns the paths of the auth files, in the order of the search. If [`AUTH_FILE_VARIABLE`] is set, it names the only
+/// file.
 ///
-/// `variable` gives a variable of our caller; `user` is who we are.
+/// `variable` returns an environment variable of the caller; `user` is the effective user id.
 pub fn auth_file_paths(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> Vec<PathBuf> {
     let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(named) = variable(AUTH_FILE_VARIABLE) {
@@ -79,13 +78,13 @@ pub fn auth_file_paths(variable: &dyn Fn(&str) -> Option<String>, user: u32) -> 
     }
     let home = path("HOME");
     let below = |dir: Option<PathBuf>, file: &str| dir.map(|dir| dir.join(file));
-    // Where there is no runtime directory, podman and its kin make one of their own.
+    // Without a runtime directory, podman and the tools related to it use this directory.
     let runtime = path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers"));
     let runtime = runtime.unwrap_or_else(|| Path::new("/run/containers").join(user.to_string()));
     let config = path("XDG_CONFIG_HOME").or_else(|| below(home.clone(), ".config"));
     let docker = path("DOCKER_CONFIG").or_else(|| below(home, ".docker"));
-    let places = [Some(runtime.join("auth.json")), below(config, "containers/auth.json"), below(docker, "config.json")];
-    places.into_iter().flatten().collect()
+    let paths = [Some(runtime.join("auth.json")), below(config, "containers/auth.json"), below(docker, "config.json")];
+    paths.into_iter().flatten().collect()
 }
 
 #[derive(Deserialize)]
@@ -107,38 +106,38 @@ struct AuthEntry {
     identitytoken: String,
 }
 
-/// A file is not one that `podman login` or `docker login` writes. The error never has the file's text.
+/// File that is not in the format of `podman login` and `docker login`. The error never contains text of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAuthFile {
-    /// It is not JSON of this shape.
-    #[error("line {0} is no JSON of its kind")]
+    /// The file is not JSON of the expected shape.
+    #[error("line {0} is not valid JSON of an auth file")]
     Json(usize),
     /// The entry for the image cannot be decoded.
     #[error(transparent)]
     Auth(#[from] InvalidAuth),
 }
 
-/// What a file has for an image, and the program that it names for the registry.
+/// Returns the credentials in a file for an image, and the credential helper that the file names for the registry.
 pub fn find_credentials(text: &[u8], image: &ImageReference) -> Result<(Credentials, Option<String>), InvalidAuthFile> {
     let file: AuthFile = serde_json::from_slice(text).map_err(|e| InvalidAuthFile::Json(e.line()))?;
-    let host = |key: &String| is_key_for_host(key, image.host());
-    let helpers = file.cred_helpers.into_iter().filter(|(key, _)| host(key)).map(|(_, helper)| helper);
+    let is_for_host = |key: &String| is_key_for_host(key, image.host());
+    let helpers = file.cred_helpers.into_iter().filter(|(key, _)| is_for_host(key)).map(|(_, helper)| helper);
     let helper = helpers.chain([file.creds_store]).find(|helper| !helper.is_empty());
-    let most = file
+    let most_specific = file
         .auths
         .iter()
         .filter_map(|(key, entry)| Some((match_length(key, image)?, entry)))
-        .max_by_key(|(rank, _)| *rank);
-    let credentials = match most {
+        .max_by_key(|(length, _)| *length);
+    let credentials = match most_specific {
         Some((_, entry)) if !entry.identitytoken.is_empty() => Credentials::Identity(entry.identitytoken.clone()),
         Some((_, entry)) if !entry.auth.is_empty() => Credentials::from_basic(&entry.auth)?,
-        _ => Credentials::Nobody,
+        _ => Credentials::Anonymous,
     };
     Ok((credentials, helper))
 }
 
-/// How specific a key is for an image: its length, where it is for it at all. `host/namespace/repository` comes before
-/// `host/namespace`, and that before `host` (containers-auth.json(5)).
+/// Returns how specific a key is for an image (the length of the key), or `None` if the key is for other images.
+/// `host/namespace/repository` takes precedence over `host/namespace`, and that over `host` (containers-auth.json(5)).
 fn match_length(key: &str, image: &ImageReference) -> Option<usize> {
     if is_key_for_host(key, image.host()) {
         return Some(0);
@@ -148,14 +147,14 @@ fn match_length(key: &str, image: &ImageReference) -> Option<usize> {
     (rest.is_empty() || rest.starts_with('/')).then_some(key.len())
 }
 
-/// Docker's old keys are URLs, of which the host counts; and its own registry has several names (containers/image,
-/// `pkg/docker/config/config.go`: `normalizeRegistry`).
+/// Whether a key is for this host. Docker's old keys are URLs, of which only the host is compared. Docker's own
+/// registry has several names (containers/image, `pkg/docker/config/config.go`: `normalizeRegistry`).
 fn is_key_for_host(key: &str, host: &str) -> bool {
     let url = ["https://", "http://"].iter().find_map(|scheme| key.strip_prefix(scheme));
-    let named = url.map_or(key, |rest| rest.split('/').next().unwrap_or_default()).to_ascii_lowercase();
-    match named.as_str() {
+    let key_host = url.map_or(key, |rest| rest.split('/').next().unwrap_or_default()).to_ascii_lowercase();
+    match key_host.as_str() {
         "docker.io" | "index.docker.io" | "registry-1.docker.io" => host == "docker.io",
-        named => named == host,
+        key_host => key_host == host,
     }
 }
 
@@ -173,12 +172,12 @@ mod tests {
         match found(file, image).0 {
             Credentials::Password { user, .. } => user,
             Credentials::Identity(token) => format!("identity {token}"),
-            Credentials::Nobody => "nobody".into(),
+            Credentials::Anonymous => "anonymous".into(),
         }
     }
 
     #[test]
-    fn the_most_specific_key_counts() {
+    fn the_most_specific_key_is_used() {
         // a:x, b:x, c:x
         let file = r#"{"auths": {"r.example": {"auth": "YTp4"}, "r.example/n": {"auth": "Yjp4"},
                        "r.example/n/q": {"auth": "Yzp4"}, "r.example:5000": {"identitytoken": "t"}}}"#;
@@ -188,37 +187,37 @@ mod tests {
             ("r.example/n/q/x", "c"),
             ("r.example/nn", "a"),
             ("r.example/other", "a"),
-            ("s.example/n/q", "nobody"),
+            ("s.example/n/q", "anonymous"),
             ("r.example:5000/n/q", "identity t"),
-            ("r.example:80/n", "nobody"),
-            ("r.example.org/n", "nobody"),
+            ("r.example:80/n", "anonymous"),
+            ("r.example.org/n", "anonymous"),
         ];
-        for (image, who) in cases {
-            assert_eq!(user(file, image), who, "{image}");
+        for (image, expected) in cases {
+            assert_eq!(user(file, image), expected, "{image}");
         }
     }
 
     #[test]
-    fn docker_s_own_registry_has_old_names() {
+    fn old_names_of_dockers_registry_are_known() {
         for key in ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "https://registry-1.docker.io/v2/"] {
             let file = format!(r#"{{"auths": {{"{key}": {{"auth": "YTp4"}}}}}}"#);
             assert_eq!(user(&file, "docker.io/x/y"), "a", "{key}");
-            assert_eq!(user(&file, "r.example/x/y"), "nobody", "{key}");
+            assert_eq!(user(&file, "r.example/x/y"), "anonymous", "{key}");
         }
         assert_eq!(user(r#"{"auths": {"https://r.example/v1/": {"auth": "YTp4"}}}"#, "r.example/x"), "a");
     }
 
     #[test]
-    fn helpers_are_named_not_run() {
+    fn credential_helpers_are_reported() {
         let file = r#"{"auths": {"https://index.docker.io/v1/": {}}, "credsStore": "desktop",
                        "credHelpers": {"r.example": "some-login"}}"#;
-        assert_eq!(found(file, "docker.io/x/y"), (Credentials::Nobody, Some("desktop".into())));
+        assert_eq!(found(file, "docker.io/x/y"), (Credentials::Anonymous, Some("desktop".into())));
         assert_eq!(found(file, "r.example/x").1.as_deref(), Some("some-login"));
-        assert_eq!(found("{}", "r.example/x"), (Credentials::Nobody, None));
+        assert_eq!(found("{}", "r.example/x"), (Credentials::Anonymous, None));
     }
 
     #[test]
-    fn what_is_broken_is_not_quoted() {
+    fn errors_do_not_quote_the_file() {
         let image: ImageReference = "oci://r.example/x:t".parse().unwrap();
         for file in [r#"{"auths": {"r.example": {"auth": "secret"}}}"#, r#"{"auths": "secret"}"#, "secret"] {
             assert!(!find_credentials(file.as_bytes(), &image).unwrap_err().to_string().contains("secret"), "{file}");
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_places_are_podmans_and_dockers() {
+    fn the_paths_are_those_of_podman_and_docker() {
         let with = |variables: &'static [(&str, &str)]| {
             let variable = move |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())

@@ -1,4 +1,5 @@
-//! What a registry wants to hear before it answers: `WWW-Authenticate` (RFC 9110 §11.6.1), and whom we tell.
+//! Authentication challenges of registries, `WWW-Authenticate` (RFC 9110 §11.6.1), and the rules for which server may
+//! get a password.
 
 use std::fmt::Write as _;
 
@@ -6,47 +7,48 @@ use http_auth::{ChallengeRef, parser::ChallengeParser};
 
 use crate::qemu::oci::registry_host::is_loopback_host;
 
-/// More than any server asks in one answer.
+/// Maximum number of challenges in one answer, more than any server sends.
 const MAX_CHALLENGES: usize = 16;
 
-/// One way to be let in.
+/// One challenge: an authentication scheme that the server accepts, with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthChallenge {
-    /// `basic`, `bearer`: in lower case, for case does not count.
+    /// Name of the scheme, such as `basic` or `bearer`. It is in lower case, because case is not significant.
     pub scheme: String,
     parameters: Vec<(String, String)>,
 }
 
 impl AuthChallenge {
-    /// A parameter, by its name in lower case.
+    /// Returns a parameter by its name in lower case.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// All challenges of a header's value, up to where it is broken; of the one that is broken, its scheme. One that
-    /// names a parameter twice is left out.
+    /// Parses all challenges of a header's value, up to the first malformed one. Of that one, the scheme is kept
+    /// without parameters. A challenge with a duplicate parameter is left out.
     pub fn parse_all(value: &[u8]) -> Vec<Self> {
         let elements = elements(value);
         let text = elements.join(",");
         let mut challenges = Vec::new();
-        for one in ChallengeParser::new(&text).take(MAX_CHALLENGES) {
-            match one {
-                Ok(one) => challenges.push(Self::from(&one)),
-                Err(_) => challenges.extend(elements.iter().filter_map(|one| Self::begun(one)).nth(challenges.len())),
+        for challenge in ChallengeParser::new(&text).take(MAX_CHALLENGES) {
+            match challenge {
+                Ok(challenge) => challenges.push(Self::from(&challenge)),
+                Err(_) => challenges
+                    .extend(elements.iter().filter_map(|start| Self::scheme_only(start)).nth(challenges.len())),
             }
         }
-        challenges.retain(|one| !one.names_twice());
+        challenges.retain(|challenge| !challenge.has_duplicate_parameter());
         challenges
     }
 
-    /// The challenge that an element of the value begins, without parameters.
-    fn begun(element: &str) -> Option<Self> {
+    /// Returns the challenge that starts with this element, without its parameters.
+    fn scheme_only(element: &str) -> Option<Self> {
         let (scheme, rest) = element.split_once(' ').unwrap_or((element, ""));
         let is_token = !scheme.is_empty() && scheme.bytes().all(is_token_char) && !rest.starts_with('=');
         is_token.then(|| Self { scheme: scheme.to_ascii_lowercase(), parameters: Vec::new() })
     }
 
-    fn names_twice(&self) -> bool {
+    fn has_duplicate_parameter(&self) -> bool {
         let mut names: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
         names.sort();
         names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
@@ -54,15 +56,15 @@ impl AuthChallenge {
 }
 
 impl From<&ChallengeRef<'_>> for AuthChallenge {
-    fn from(one: &ChallengeRef<'_>) -> Self {
-        let parameters = one.params.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_unescaped()));
-        Self { scheme: one.scheme.to_ascii_lowercase(), parameters: parameters.collect() }
+    fn from(parsed: &ChallengeRef<'_>) -> Self {
+        let parameters = parsed.params.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_unescaped()));
+        Self { scheme: parsed.scheme.to_ascii_lowercase(), parameters: parameters.collect() }
     }
 }
 
-/// The elements between commas of a value, without what RFC 9110 allows and [`http_auth`] does not read: a `token68`
-/// (§11.2), which no scheme of ours has; more than one blank behind a scheme (§11.3); and other bytes than ASCII in a
-/// quoted string (§5.6.4), which are percent-encoded as in a URL.
+/// Splits a value at its commas and normalises what RFC 9110 allows and [`http_auth`] does not parse: it removes a
+/// `token68` (§11.2), which none of the supported schemes has; it leaves one of several blanks after a scheme (§11.3);
+/// and it percent-encodes bytes that are not ASCII in a quoted string (§5.6.4), as in a URL.
 fn elements(value: &[u8]) -> Vec<String> {
     let mut elements = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);
@@ -73,7 +75,7 @@ fn elements(value: &[u8]) -> Vec<String> {
         match elements.last_mut() {
             Some(_) if byte == b',' && !quoted => elements.push(String::new()),
             Some(element) if byte.is_ascii() || !quoted => element.push(char::from(byte)),
-            // A String takes everything.
+            // Writing to a String does not fail.
             Some(element) => drop(write!(element, "%{byte:02X}")),
             None => {}
         }
@@ -81,7 +83,7 @@ fn elements(value: &[u8]) -> Vec<String> {
     elements.iter().map(|element| without_token68(element.trim_matches([' ', '\t']))).collect()
 }
 
-/// RFC 9110 §5.6.2.
+/// Whether a byte is a `tchar` of RFC 9110 §5.6.2.
 fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -100,39 +102,45 @@ fn without_token68(element: &str) -> String {
     }
 }
 
-/// What a token is asked for: to pull, and nothing else, whatever the registry would have us ask. It may know the
-/// repository by another name (proxies of other registries do), so that is its own.
+/// Returns the scope of the token to request. It is always limited to pulls, even if the registry asks for more. The
+/// registry may know the repository by another name, as a proxy of other registries does; the scope then has that name.
 pub fn pull_scope(requested: Option<&str>, name: &str) -> String {
-    let own = requested.and_then(|scope| scope.strip_prefix("repository:")?.strip_suffix(":pull"));
-    let plain = |name: &&str| !name.is_empty() && !name.contains([' ', ':', ',']);
-    format!("repository:{}:pull", own.filter(plain).unwrap_or(name))
+    let requested_name = requested.and_then(|scope| scope.strip_prefix("repository:")?.strip_suffix(":pull"));
+    let is_single_name = |name: &&str| !name.is_empty() && !name.contains([' ', ':', ',']);
+    format!("repository:{}:pull", requested_name.filter(is_single_name).unwrap_or(name))
 }
 
-/// Whether a server of tokens may know the password for a registry.
+/// Whether the token server at `realm` may get the password for a registry.
 ///
-/// The registry names that server itself, in an answer that anybody could have made up who can make it answer (by a
-/// header that it passes on, say, or as one tenant of many). So it is told only where that gives nothing away: to the
-/// registry's host itself, which could ask for the password outright; to names below it, which are its own; and to
-/// the name right above it (a registry that is part of a larger site has its tokens from there), whose owner can take
-/// over the names below anyway. Not to siblings: `a.example` may be a company's or a whole country's. Docker's own
-/// registry has a sibling of its own, by name. Everybody else is asked for a token for nobody.
+/// The registry's answer names the token server. An attacker can forge that answer if the attacker can influence the
+/// registry, for instance by a header that the registry repeats, or as one of its many tenants. The password is
+/// therefore sent only to servers from which it need not be kept secret:
+///
+/// * the registry's host itself, which could request the password directly;
+/// * names below it, which belong to the registry;
+/// * the name directly above it, whose owner can take over the names below anyway. A registry that is part of a larger
+///   site has its token server there.
+///
+/// It is not sent to siblings, because `a.example` may be the domain of a company or of a whole country. The only
+/// exception is Docker's own registry, whose token server is a sibling. All other servers are asked for an anonymous
+/// token.
 pub fn may_send_password(registry: &str, realm: &str) -> bool {
-    let below = |name: &str, above: &str| {
-        let labels = above.split('.').count();
-        labels > 1 && name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
+    let is_subdomain = |name: &str, parent: &str| {
+        let labels = parent.split('.').count();
+        labels > 1 && name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
     };
-    let address = |name: &str| name.starts_with('[') || name.split('.').all(|part| part.parse::<u32>().is_ok());
+    let is_address = |name: &str| name.starts_with('[') || name.split('.').all(|part| part.parse::<u32>().is_ok());
     match (registry, realm) {
         ("registry-1.docker.io", "auth.docker.io") => true,
         _ if registry == realm || (is_loopback_host(registry) && is_loopback_host(realm)) => true,
-        _ if address(registry) || address(realm) => false,
-        _ => below(realm, registry) || (below(registry, realm) && is_direct_subdomain(registry, realm)),
+        _ if is_address(registry) || is_address(realm) => false,
+        _ => is_subdomain(realm, registry) || (is_subdomain(registry, realm) && is_direct_subdomain(registry, realm)),
     }
 }
 
-/// The one name right above.
-fn is_direct_subdomain(name: &str, above: &str) -> bool {
-    name.split_once('.').is_some_and(|(_, rest)| rest == above)
+/// Whether `parent` is the name directly above `name`.
+fn is_direct_subdomain(name: &str, parent: &str) -> bool {
+    name.split_once('.').is_some_and(|(_, rest)| rest == parent)
 }
 
 #[cfg(test)]
@@ -154,15 +162,16 @@ mod tests {
     fn challenges_of_real_registries() {
         let docker =
             r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#;
-        let one = AuthChallenge::parse_all(docker.as_bytes()).pop().unwrap();
-        assert_eq!((one.scheme.as_str(), one.parameter("realm")), ("bearer", Some("https://auth.docker.io/token")));
-        assert_eq!(one.parameter("scope"), Some("repository:a/b:pull"));
+        let bearer = AuthChallenge::parse_all(docker.as_bytes()).pop().unwrap();
+        let realm = bearer.parameter("realm");
+        assert_eq!((bearer.scheme.as_str(), realm), ("bearer", Some("https://auth.docker.io/token")));
+        assert_eq!(bearer.parameter("scope"), Some("repository:a/b:pull"));
         assert_eq!(shown(r#"Basic realm="Registry Realm""#), ["basic realm=Registry Realm"]);
     }
 
     #[test]
-    fn the_grammar_with_all_its_freedoms() {
-        // RFC 9110 §11.6.1 has the first one.
+    fn all_forms_of_the_grammar_are_parsed() {
+        // The first one is the example of RFC 9110 §11.6.1.
         let two = r#"Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\"""#;
         assert_eq!(shown(two), ["basic realm=simple", r#"newauth realm=apps type=1 title=Login to "apps""#]);
         assert_eq!(shown("Negotiate"), ["negotiate"]);
@@ -175,17 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_ends_it() {
+    fn a_malformed_challenge_is_the_last_one() {
         assert_eq!(shown(r#"Basic realm="x", Bearer realm="open"#), ["basic realm=x", "bearer"]);
         assert_eq!(shown("Bearer a=1, a=2"), [""; 0]);
         for odd in ["", "=", "a=b", "\"", "Bearer\u{1}x=y", "Bearer realm=\"a\u{1}b\"", "é"] {
-            assert!(AuthChallenge::parse_all(odd.as_bytes()).iter().all(|one| one.parameters.is_empty()), "{odd:?}");
+            assert!(AuthChallenge::parse_all(odd.as_bytes()).iter().all(|c| c.parameters.is_empty()), "{odd:?}");
         }
         assert_eq!(AuthChallenge::parse_all("A, ".repeat(1000).as_bytes()).len(), MAX_CHALLENGES);
     }
 
     #[test]
-    fn nobody_is_asked_for_more_than_pulling() {
+    fn the_scope_is_limited_to_pulls() {
         let cases = [
             (None, "repository:a/b:pull"),
             (Some("repository:x/y:pull"), "repository:x/y:pull"),
@@ -194,13 +203,13 @@ mod tests {
             (Some("repository:x:pull repository:y:pull"), "repository:a/b:pull"),
             (Some("repository::pull"), "repository:a/b:pull"),
         ];
-        for (asked, scope) in cases {
-            assert_eq!(pull_scope(asked, "a/b"), scope, "{asked:?}");
+        for (requested, scope) in cases {
+            assert_eq!(pull_scope(requested, "a/b"), scope, "{requested:?}");
         }
     }
 
     #[test]
-    fn passwords_stay_in_the_family() {
+    fn passwords_stay_in_the_domain_of_the_registry() {
         let may = [
             ("r.example", "r.example"),
             ("r.example", "auth.r.example"),

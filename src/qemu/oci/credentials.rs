@@ -1,4 +1,4 @@
-//! Who we are to a registry.
+//! Credentials for a registry.
 
 use std::fmt;
 
@@ -6,56 +6,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-/// What a registry, or its server of tokens, may want to know. Written as JSON it holds its password, shown to people
-/// it does not.
+/// Credentials for a registry or its token server. The JSON form contains the password, the `Debug` form does not.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Credentials {
-    /// Nothing: most images are for everybody.
+    /// No credentials: most images are public.
     #[default]
-    Nobody,
-    /// A user and a password.
+    #[serde(rename = "Nobody")]
+    Anonymous,
+    /// User and password.
     Password {
-        /// the user
+        /// User name.
         user: String,
-        /// the password
+        /// Password.
         password: String,
     },
-    /// What a server of tokens gave at the login, for other tokens.
+    /// Identity token, which the token server issued at the login and exchanges for other tokens.
     Identity(String),
 }
 
-/// What the auth files say of one registry.
+/// Login at one registry, from the auth files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegistryLogin {
-    /// Who we are.
+    /// Credentials of the login.
     pub credentials: Credentials,
-    /// What helps when that is not enough, for people.
+    /// Hint for the user, shown if the registry rejects the credentials.
     pub hint: Option<String>,
 }
 
-/// The `auth` of an entry cannot be decoded. Its text is not shown.
+/// `auth` of an entry that cannot be decoded. The error does not contain its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its auth is not the base64 of user:password")]
 pub struct InvalidAuth;
 
 impl Credentials {
-    /// The value of `Authorization` (RFC 7617), where there is a password.
+    /// Returns the value of `Authorization` (RFC 7617), or `None` without a password.
     pub fn basic_header(&self) -> Option<String> {
         match self {
             Self::Password { user, password } => {
                 Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
             }
-            Self::Nobody | Self::Identity(_) => None,
+            Self::Anonymous | Self::Identity(_) => None,
         }
     }
 
-    /// Of a file's `auth`: base64 of user, colon, password.
+    /// Decodes the `auth` of an auth file: the base64 form of user, colon, password.
     pub(super) fn from_basic(text: &str) -> Result<Self, InvalidAuth> {
         let text = STANDARD.decode(text.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         // Docker pads passwords with zero bytes (docker/cli, `config/configfile/file.go`: `decodeAuth`).
         let text = text.as_deref().map(|text| text.trim_end_matches('\0'));
         match text.and_then(|text| text.split_once(':')) {
-            // A password may have lines, though RFC 7617 forbids it: some registries take a whole key file for one.
+            // RFC 7617 forbids line breaks in a password, but some registries use a whole key file as the password.
             Some((user, password)) if !user.is_empty() => {
                 Ok(Self::Password { user: user.into(), password: password.into() })
             }
@@ -67,7 +67,7 @@ impl Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Nobody => "Nobody",
+            Self::Anonymous => "Anonymous",
             Self::Password { .. } => "Password(…)",
             Self::Identity(_) => "Identity(…)",
         })

@@ -1,4 +1,4 @@
-//! The chain of digests from a reference to the layers: which bytes come next, and whether they are the ones.
+//! The chain of digests from a reference to the layers. It decides which bytes come next and verifies them.
 
 use std::io::{self, Write as _};
 
@@ -9,89 +9,89 @@ use crate::qemu::oci::manifest::{ACCEPTED, Document, LayerDescriptor, ManifestDe
 use crate::sanitize::to_one_line;
 use crate::sha256::{HashingWriter, Sha256};
 
-/// As large as an index or a manifest may be (distribution-spec v1.1: a registry should take manifests of 4 MiB).
+/// Maximum size of an index or a manifest (distribution-spec v1.1: a registry should accept manifests of 4 MiB).
 pub const MAX_DOCUMENT_SIZE: u64 = 4 << 20;
 
-/// One image on its way.
+/// State of one pull: the verified part of the image, and what it leads to.
 #[derive(Debug)]
 pub struct DigestChain {
     platform: Platform,
     state: ChainState,
-    /// The digest of the document that the reference means.
+    /// Digest of the document that the reference names.
     top: Option<Sha256>,
-    /// The digest of the manifest.
+    /// Digest of the platform's manifest.
     manifest: Option<Sha256>,
 }
 
 #[derive(Debug)]
 enum ChainState {
-    /// The index or manifest is to come, and has this digest if one was named.
+    /// The index or manifest comes next. It must have this digest, if the reference has one.
     Top(Option<Sha256>),
-    /// The manifest that an index lists is to come.
+    /// The manifest that the index lists for the platform comes next.
     Listed(ManifestDescriptor),
-    /// Layers are.
+    /// The layers come next, or are complete.
     Layers { layers: Vec<LayerDescriptor>, next: usize, got: u64, hashed: HashingWriter<io::Sink> },
 }
 
-/// What comes next.
+/// Part of the image that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// An index or manifest.
+    /// Index or manifest.
     Document {
-        /// its digest, unless a tag alone was named
+        /// Digest of the document, unless the reference has only a tag.
         digest: Option<Sha256>,
-        /// how long it is; not known of the first one
+        /// Size in bytes, which is not known for the first document.
         size: Option<u64>,
     },
-    /// A layer, from this byte on.
+    /// Rest of a layer.
     Layer {
-        /// its digest
+        /// Digest of the layer.
         digest: Sha256,
-        /// how long it is
+        /// Size of the layer in bytes.
         size: u64,
-        /// how much of it is there
+        /// Number of received bytes of the layer.
         got: u64,
     },
-    /// All is there, and is what the reference means.
+    /// Nothing: the image is complete and verified.
     Nothing,
 }
 
-/// What came is not what should have come.
+/// Mismatch between received and expected bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ChainError {
-    /// Other bytes.
+    /// Wrong digest.
     #[error("it has the SHA-256 {got}, not {wanted}; nothing of it was used")]
     Digest {
-        /// what came
+        /// Digest of the received bytes.
         got: Sha256,
-        /// what was named
+        /// Expected digest.
         wanted: Sha256,
     },
-    /// Another length.
+    /// Wrong length.
     #[error("it has {got} bytes, not {wanted}")]
     Size {
-        /// what came
+        /// Number of received bytes.
         got: u64,
-        /// what was said before
+        /// Expected or maximum number of bytes.
         wanted: u64,
     },
-    /// A document that is not taken.
+    /// Document that cannot be used, with the reason.
     #[error("{0}")]
     Refused(String),
 }
 
 impl DigestChain {
-    /// Nothing of the image is there.
+    /// Creates the chain before the first document.
     pub fn new(reference: &ImageReference, platform: Platform) -> Self {
         Self { platform, state: ChainState::Top(reference.digest()), top: None, manifest: None }
     }
 
-    /// The media types of documents, as the value of `Accept`.
+    /// Returns the media types of documents, as the value of `Accept`.
     pub fn accept_header() -> String {
         ACCEPTED.concat().join(", ")
     }
 
-    /// What comes next.
+    /// Returns the part of the image that comes next.
     pub fn expected(&self) -> Expected {
         match &self.state {
             ChainState::Top(digest) => Expected::Document { digest: *digest, size: None },
@@ -105,7 +105,7 @@ impl DigestChain {
         }
     }
 
-    /// The same for people.
+    /// Describes the part of the image that comes next, for messages.
     pub fn describe_expected(&self) -> String {
         match &self.state {
             ChainState::Top(_) => "the index or manifest".into(),
@@ -114,24 +114,24 @@ impl DigestChain {
         }
     }
 
-    /// A whole document came. Its digest is compared before it is read.
+    /// Adds a whole document. Its digest is compared before it is parsed.
     pub fn add_document(&mut self, bytes: &[u8]) -> Result<(), ChainError> {
         let Expected::Document { digest, size } = self.expected() else {
-            return Err(ChainError::Refused("it is one document too many".into()));
+            return Err(ChainError::Refused("unexpected document".into()));
         };
         let got = bytes.len() as u64;
         let wanted = size.unwrap_or(got);
         if got != wanted || got > MAX_DOCUMENT_SIZE {
             return Err(ChainError::Size { got, wanted: wanted.min(MAX_DOCUMENT_SIZE) });
         }
-        let is = Sha256::of_bytes(bytes);
-        check_digest(is, digest.unwrap_or(is))?;
-        self.top.get_or_insert(is);
+        let actual = Sha256::of_bytes(bytes);
+        check_digest(actual, digest.unwrap_or(actual))?;
+        self.top.get_or_insert(actual);
         match Document::parse(bytes).map_err(|e| ChainError::Refused(e.to_string()))? {
             Document::Index(listed) if size.is_none() => self.choose_manifest(listed),
             Document::Index(_) => Err(ChainError::Refused("it is an index in an index".into())),
             Document::Manifest(layers) => {
-                self.manifest = Some(is);
+                self.manifest = Some(actual);
                 self.state = ChainState::Layers { layers, next: 0, got: 0, hashed: HashingWriter::new(io::sink()) };
                 Ok(())
             }
@@ -148,45 +148,45 @@ impl DigestChain {
         Ok(())
     }
 
-    /// More bytes of the layer came. The last ones of it are only taken if it has its digest.
+    /// Adds bytes of the current layer. The last ones are accepted only if the whole layer has its digest.
     pub fn add_layer_bytes(&mut self, bytes: &[u8]) -> Result<(), ChainError> {
-        let none = || ChainError::Refused("it is one layer too many".into());
-        let ChainState::Layers { layers, next, got, hashed } = &mut self.state else { return Err(none()) };
-        let layer = layers.get(*next).ok_or_else(none)?;
-        let now = got.saturating_add(bytes.len() as u64);
-        if now > layer.size {
-            return Err(ChainError::Size { got: now, wanted: layer.size });
+        let unexpected = || ChainError::Refused("unexpected bytes of a layer".into());
+        let ChainState::Layers { layers, next, got, hashed } = &mut self.state else { return Err(unexpected()) };
+        let layer = layers.get(*next).ok_or_else(unexpected)?;
+        let length = got.saturating_add(bytes.len() as u64);
+        if length > layer.size {
+            return Err(ChainError::Size { got: length, wanted: layer.size });
         }
-        *got = now;
+        *got = length;
         hashed.write_all(bytes).map_err(|e| ChainError::Refused(e.to_string()))?;
         if *got == layer.size {
-            let is = std::mem::replace(hashed, HashingWriter::new(io::sink())).finish();
-            check_digest(is, layer.digest)?;
+            let actual = std::mem::replace(hashed, HashingWriter::new(io::sink())).finish();
+            check_digest(actual, layer.digest)?;
             *next = next.saturating_add(1);
             *got = 0;
         }
         Ok(())
     }
 
-    /// How many bytes the layers have, and how many of them are there; nothing before they are known.
+    /// Returns the number of received bytes of all layers and their total size, or `None` before the manifest is known.
     pub fn progress(&self) -> Option<(u64, u64)> {
         let ChainState::Layers { layers, next, got, .. } = &self.state else { return None };
         let sum = |layers: &[LayerDescriptor]| layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         Some((sum(layers.get(..*next).unwrap_or_default()).saturating_add(*got), sum(layers)))
     }
 
-    /// The lengths of the layers, base first, once all are there.
+    /// Returns the lengths of the layers, base first, or `None` before all are complete.
     pub fn layer_lengths(&self) -> Option<Vec<u64>> {
         let ChainState::Layers { layers, .. } = &self.state else { return None };
         (self.expected() == Expected::Nothing).then(|| layers.iter().map(|layer| layer.size).collect())
     }
 
-    /// The digest that the reference has, or could have: of the index or manifest.
+    /// Returns the digest of the index or manifest that the reference names.
     pub fn top_digest(&self) -> Option<Sha256> {
         self.top
     }
 
-    /// The digest of the platform's manifest.
+    /// Returns the digest of the platform's manifest.
     pub fn manifest_digest(&self) -> Option<Sha256> {
         self.manifest
     }
@@ -197,12 +197,12 @@ fn check_digest(got: Sha256, wanted: Sha256) -> Result<(), ChainError> {
 }
 
 impl ChainError {
-    /// The same, fit for people's eyes whoever says it.
+    /// Makes the texts of another process safe to print.
     #[must_use]
     pub fn into_printable(self) -> Self {
         match self {
             Self::Refused(why) => Self::Refused(to_one_line(&why)),
-            bad => bad,
+            mismatch => mismatch,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Why an image could not be pulled, for people.
+//! Errors of a pull: their texts, hints and exit codes.
 
 use std::io;
 
@@ -9,133 +9,136 @@ use crate::qemu::download::MirrorFailure;
 use crate::qemu::download::failure::only_printable;
 use crate::qemu::oci::{ChainError, ImageReference, RegistryLogin};
 
-/// An image that could not be pulled.
+/// Failed pull of an image.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot pull {image}: {why}")]
 pub struct PullError {
     image: String,
     why: PullErrorKind,
-    /// What the auth files had besides a password.
+    /// Hint from reading the auth files.
     login: Option<String>,
 }
 
-/// Why not.
+/// Reason of a failed pull.
 #[derive(Debug, thiserror::Error)]
 pub enum PullErrorKind {
-    /// The registry did not give a piece of it, or not the right one.
+    /// A document or layer could not be fetched or verified.
     #[error("{what}: {why}")]
     Piece {
-        /// Which: "layer 2 of 3".
+        /// Description of the document or layer, such as "layer 2 of 3".
         what: String,
-        /// Why not.
+        /// Reason of the failure.
         why: RegistryFailure,
     },
     /// The HTTP client could not be set up.
     #[error("{0}")]
     Client(String),
-    /// There was no room for it.
-    #[error("it cannot be kept in memory: {0}")]
+    /// The layers do not fit in memory.
+    #[error("cannot keep the layers in memory: {0}")]
     Memory(#[from] io::Error),
-    /// The process that pulls could not do it.
-    #[error("the process that pulls it {0}")]
+    /// The worker failed.
+    #[error("the pull worker {0}")]
     Process(String),
 }
 
-/// Why a piece was not given. Texts that come from servers hold printable characters only.
+/// Reason why a document or layer could not be fetched or verified. Texts that come from servers hold printable
+/// characters only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum RegistryFailure {
-    /// The registry did not answer as it should.
+    /// The registry failed to answer, or gave a wrong answer.
     #[error("{0}")]
     Registry(MirrorFailure),
-    /// The server that gives tokens for the registry did not.
-    #[error("{server}, which gives tokens for it: {reason}")]
+    /// The token server of the registry failed.
+    #[error("token server {server}: {reason}")]
     Tokens {
-        /// Its host.
+        /// Host of the token server.
         #[serde(deserialize_with = "only_printable")]
         server: String,
-        /// Why not.
+        /// Reason of the failure.
         reason: MirrorFailure,
     },
-    /// The registry wants to know who we are, in a way that will not do.
+    /// The registry requires an authentication that this tool does not support.
     #[error("{0}")]
     Challenge(#[serde(deserialize_with = "only_printable")] String),
-    /// It wants to know more than we may tell.
-    #[error("it wants a password{}", withheld_text(.0.as_deref()))]
-    Closed(#[serde(deserialize_with = "perhaps_printable")] Option<String>),
-    /// It gave something else.
+    /// The registry rejects the request without a password. The value is the token server that did not get the
+    /// password, because its domain is not the registry's.
+    #[error("the registry requires a password{}", withheld_text(.0.as_deref()))]
+    Closed(#[serde(deserialize_with = "only_printable_option")] Option<String>),
+    /// The bytes are not the expected ones.
     #[error("{0}")]
     Bad(ChainError),
 }
 
-fn withheld_text(from: Option<&str>) -> String {
-    from.map(|server| format!(" to be told to {server}, which is not of its own domain: that was not done"))
+fn withheld_text(server: Option<&str>) -> String {
+    server
+        .map(|server| format!(", which was not sent to {server}, because that is not in the registry's own domain"))
         .unwrap_or_default()
 }
 
-fn perhaps_printable<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+fn only_printable_option<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.map(|text| crate::sanitize::to_one_line(&text)))
 }
 
 impl RegistryFailure {
-    /// The same, fit for people's eyes whoever says it.
+    /// Makes the texts of another process safe to print.
     #[must_use]
     pub fn into_printable(self) -> Self {
         match self {
-            Self::Bad(bad) => Self::Bad(bad.into_printable()),
-            piece => piece,
+            Self::Bad(error) => Self::Bad(error.into_printable()),
+            failure => failure,
         }
     }
 }
 
 impl PullError {
-    /// This image, for this reason.
+    /// Creates the error of this image.
     pub fn new(image: &ImageReference, login: &RegistryLogin, why: PullErrorKind) -> Self {
         Self { image: image.to_string(), why, login: login.hint.clone() }
     }
 
-    /// What a person can do about it.
+    /// Returns what the user can do about the failure.
     pub fn hint(&self) -> String {
-        let other = "or take QEMU from elsewhere: --from, --source";
+        let other = "or use another source of QEMU: --from, --source";
         let PullErrorKind::Piece { why, .. } = &self.why else {
             return match &self.why {
                 PullErrorKind::Client(_) => "check SSL_CERT_FILE, NIX_SSL_CERT_FILE and the proxy variables".into(),
                 PullErrorKind::Memory(_) => "free some memory".into(),
-                _ => format!("run it again; if that does not help, please report it, {other}"),
+                _ => format!("run the command again; if that does not help, please report it, {other}"),
             };
         };
         match why {
             RegistryFailure::Bad(ChainError::Digest { .. }) => {
-                format!("the registry, or a proxy before it, gives other bytes; nothing of them was used; {other}")
+                format!("the registry or a proxy in front of it sends other bytes; none of them were used; {other}")
             }
             RegistryFailure::Bad(_) => format!("name another image, {other}"),
             RegistryFailure::Closed(_) | RegistryFailure::Challenge(_) => self.login_hint(),
             RegistryFailure::Registry(reason) | RegistryFailure::Tokens { reason, .. } => match reason {
                 MirrorFailure::Status { code: 401 | 403 } => self.login_hint(),
                 MirrorFailure::Status { code: 404 } => {
-                    "check the name and the digest; a private image looks like this too".into()
+                    "check the name and the digest; registries give the same answer for a private image".into()
                 }
                 MirrorFailure::Busy { code: 429, .. } => {
                     format!("wait, or log in (podman login, docker login), {other}")
                 }
                 MirrorFailure::Unreachable(_) | MirrorFailure::Stalled(_) => format!(
-                    "set HTTPS_PROXY if this network needs a proxy, SSL_CERT_FILE if it has a certificate authority of \
-                     its own, {other}"
+                    "set HTTPS_PROXY if this network needs a proxy, SSL_CERT_FILE if it has its own certificate \
+                     authority, {other}"
                 ),
-                _ => format!("run it again, {other}"),
+                _ => format!("run the command again, {other}"),
             },
         }
     }
 
     fn login_hint(&self) -> String {
-        let login = "log in with podman login or docker login, as the user who runs this (under sudo that is root), or \
-                     name the file: REGISTRY_AUTH_FILE";
+        let login = "log in with podman login or docker login, as the user that runs this command (under sudo: root), \
+                     or name the auth file in REGISTRY_AUTH_FILE";
         match &self.login {
-            Some(more) => format!("{login}; {more}"),
+            Some(hint) => format!("{login}; {hint}"),
             None => login.into(),
         }
     }
 
-    /// Whether bytes came that are not the named ones.
+    /// Whether bytes had another digest than the expected one.
     pub fn is_unverified(&self) -> bool {
         matches!(self.why, PullErrorKind::Piece { why: RegistryFailure::Bad(ChainError::Digest { .. }), .. })
     }

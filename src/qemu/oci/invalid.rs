@@ -1,43 +1,43 @@
-//! What is wrong with the name of an image.
+//! Errors of an image reference.
 
 use super::reference::{DOCKER_IO, ImageReference, MAX_NAME};
 
-/// The text names no image.
+/// Text that is not an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} names no image: {why}")]
+#[error("{text:?} is not the name of an image: {why}")]
 pub struct InvalidReference {
     pub(super) text: String,
     pub(super) why: ReferenceProblem,
 }
 
-/// What is wrong with a reference.
+/// Reason why a text is not an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceProblem {
-    /// It begins otherwise.
-    #[error("it must be like oci://registry.example/qemu@sha256:…")]
+    /// Missing `oci://`.
+    #[error("it must have the form oci://registry.example/qemu@sha256:…")]
     Scheme,
-    /// It begins with a repository.
+    /// Missing registry.
     #[error("the registry comes first, as in {}{DOCKER_IO}/library/busybox", ImageReference::SCHEME)]
     NoHost,
-    /// The registry cannot be a host.
-    #[error("its registry is no host, or host:port")]
+    /// Registry that is not a valid host.
+    #[error("its registry is not a host or host:port")]
     Host,
-    /// The repository has other letters than registries allow.
-    #[error("a repository's name has lower-case letters, digits, and . _ - between them")]
+    /// Repository with characters that registries do not allow.
+    #[error("a repository's name has lower-case letters and digits, with . _ - between them")]
     Name,
-    /// The tag has other letters than registries allow.
-    #[error("a tag has up to 128 letters, digits, and . _ -")]
+    /// Tag with characters that registries do not allow.
+    #[error("a tag has at most 128 letters, digits, and . _ -")]
     Tag,
-    /// Neither a digest nor a tag is there.
-    #[error("it has no digest (@sha256:…), nor a tag (:v1)")]
+    /// Neither a digest nor a tag.
+    #[error("it has neither a digest (@sha256:…) nor a tag (:v1)")]
     NoVersion,
-    /// The names are too long.
-    #[error("a registry and a repository have up to {MAX_NAME} letters together")]
+    /// Registry and repository that are too long together.
+    #[error("the registry and the repository may have at most {MAX_NAME} letters together")]
     Long,
-    /// The digest is of another kind.
-    #[error("its digest must be sha256:, and 64 hexadecimal digits")]
+    /// Digest of another algorithm.
+    #[error("its digest must be sha256: followed by 64 hexadecimal digits")]
     DigestKind,
-    /// The digest is too short or too long, or has other letters.
-    #[error("its digest has to have 64 digits, 0-9 and a-f")]
+    /// Digest of a wrong length or with other characters.
+    #[error("its digest must have exactly 64 digits, 0-9 and a-f")]
     Digest,
 }

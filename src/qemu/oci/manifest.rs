@@ -1,8 +1,8 @@
-//! What is in an index, and what in a manifest: of the OCI (image-spec v1.1) and of docker (schema 2), whose shapes are
-//! the same.
+//! Parser of indexes and manifests of the OCI (image-spec v1.1) and of docker (schema 2), which have the same shapes.
 //!
-//! Which of the two it is, the document itself says, not the server's `Content-Type`, which no digest covers. One that
-//! could be read as either is refused, as the specification asks for since CVE-2021-41190.
+//! The document itself decides whether it is an index or a manifest. The server's `Content-Type` is ignored, because no
+//! digest covers it. A document that could be read as either is refused, as the specification demands since
+//! CVE-2021-41190.
 
 use serde::Deserialize;
 
@@ -11,14 +11,14 @@ use crate::qemu::archive::MAX_TOTAL;
 use crate::sanitize::to_one_line;
 use crate::sha256::Sha256;
 
-/// More than docker makes (127, moby `layer/layer_store.go`: `maxLayerDepth` and one).
+/// Maximum number of layers, more than docker makes (127, moby `layer/layer_store.go`: `maxLayerDepth` and one).
 pub const MAX_LAYERS: usize = 128;
 
 const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
-/// Tar archives, whose packing is told by their first bytes.
+/// Media types of tar archives. Their compression is detected from their first bytes.
 const LAYERS: [&str; 6] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -28,82 +28,82 @@ const LAYERS: [&str; 6] = [
     "application/vnd.docker.image.rootfs.diff.tar.zstd",
 ];
 
-/// What a registry is asked for.
+/// Media types that are requested from a registry.
 pub(super) const ACCEPTED: [&[&str]; 2] = [&INDEXES, &MANIFESTS];
 
-/// An index or a manifest.
+/// Index or manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
-    /// The manifests of an image, one for each platform, and whatever else.
+    /// Manifests of an image, one for each platform, and other entries.
     Index(Vec<ManifestDescriptor>),
-    /// The layers of an image, base first.
+    /// Layers of an image, base first.
     Manifest(Vec<LayerDescriptor>),
 }
 
-/// A manifest that an index lists.
+/// Manifest that an index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestDescriptor {
-    /// Its digest.
+    /// Digest of the manifest.
     pub digest: Sha256,
-    /// How long it is.
+    /// Size of the manifest in bytes.
     pub size: u64,
     os: String,
     architecture: String,
     variant: Option<String>,
 }
 
-/// A layer that a manifest lists.
+/// Layer that a manifest lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerDescriptor {
-    /// Its digest, as it is packed.
+    /// Digest of the compressed layer.
     pub digest: Sha256,
-    /// How long it is, packed. Never 0.
+    /// Size of the compressed layer in bytes, never 0.
     pub size: u64,
 }
 
-/// A document is not an index or a manifest that can be used.
+/// Document that is not a usable index or manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDocument {
-    /// It is not JSON of this shape.
+    /// Text that is not JSON of the expected shape.
     #[error("it cannot be read: {0}")]
     Json(String),
-    /// It is of an older or a newer schema.
-    #[error("it has the schema version {0}, and only 2 is known")]
+    /// Schema version other than 2.
+    #[error("it has the schema version {0}, and only 2 is supported")]
     Schema(u64),
-    /// It has the parts of both (CVE-2021-41190).
+    /// Document with the fields of both kinds (CVE-2021-41190).
     #[error("it could be an index and a manifest")]
     Both,
-    /// It has another media type, or the parts of neither.
-    #[error("it is no image, but {0}")]
+    /// Document with another media type, or with the fields of neither kind.
+    #[error("it is not an image but {0}")]
     Neither(String),
-    /// It has no layer, or too many.
+    /// Manifest without layers, or with too many.
     #[error("it has {0} layers, not 1 to {MAX_LAYERS}")]
     Layers(usize),
-    /// Its layers are too large together.
+    /// Layers that are too large together.
     #[error("its layers have {0} bytes, more than {MAX_TOTAL}")]
     Total(u64),
-    /// A layer has another media type.
-    #[error("it has a layer that is no tar archive, but {0}")]
+    /// Layer with another media type.
+    #[error("it has a layer that is not a tar archive but {0}")]
     LayerType(String),
-    /// The digest of a layer is not a SHA-256.
-    #[error("it has a layer with the digest {0}")]
+    /// Digest of a layer that is not a SHA-256.
+    #[error("it has a layer with the digest {0}, which is not a SHA-256")]
     LayerDigest(String),
-    /// A layer is empty.
+    /// Layer of 0 bytes.
     #[error("it has an empty layer")]
     EmptyLayer,
 }
 
-/// An index has no manifest for the platform.
+/// Index without a manifest for the platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it has nothing for {platform}, {}", others(names))]
+#[error("it has no manifest for {platform}{}", describe_others(names))]
 pub struct NoPlatformError {
     platform: Platform,
-    /// The platforms that it has.
+    /// Platforms of the index.
     names: Vec<String>,
 }
 
-fn others(names: &[String]) -> String {
-    if names.is_empty() { "nor for any other platform".to_owned() } else { format!("but for {}", names.join(", ")) }
+fn describe_others(names: &[String]) -> String {
+    if names.is_empty() { " or any other platform".to_owned() } else { format!(", only for {}", names.join(", ")) }
 }
 
 #[derive(Deserialize)]
@@ -115,7 +115,7 @@ struct DocumentJson {
     layers: Option<Vec<DescriptorJson>>,
 }
 
-/// image-spec v1.1, `descriptor.md`.
+/// Descriptor (image-spec v1.1, `descriptor.md`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DescriptorJson {
@@ -133,7 +133,7 @@ struct PlatformJson {
 }
 
 impl Document {
-    /// Reads it; what is wrong with it, for people.
+    /// Parses an index or a manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDocument> {
         let text: DocumentJson = serde_json::from_slice(bytes).map_err(|e| InvalidDocument::Json(e.to_string()))?;
         if text.schema_version != 2 {
@@ -141,22 +141,27 @@ impl Document {
         }
         let media_type = text.media_type.as_deref();
         match (text.manifests, text.layers) {
-            (Some(manifests), None) if media_type.is_none_or(|is| INDEXES.contains(&is)) => Ok(Self::Index(
-                manifests
-                    .into_iter()
-                    .filter(|entry| MANIFESTS.contains(&&*entry.media_type))
-                    .filter_map(to_manifest)
-                    .collect(),
-            )),
-            (None, Some(layers)) if media_type.is_none_or(|is| MANIFESTS.contains(&is)) => parse_layers(layers),
+            (Some(manifests), None) if media_type.is_none_or(|media_type| INDEXES.contains(&media_type)) => {
+                Ok(Self::Index(
+                    manifests
+                        .into_iter()
+                        .filter(|entry| MANIFESTS.contains(&&*entry.media_type))
+                        .filter_map(to_manifest)
+                        .collect(),
+                ))
+            }
+            (None, Some(layers)) if media_type.is_none_or(|media_type| MANIFESTS.contains(&media_type)) => {
+                parse_layers(layers)
+            }
             (Some(_), Some(_)) => Err(InvalidDocument::Both),
             _ => Err(InvalidDocument::Neither(to_one_line(media_type.unwrap_or("something else")))),
         }
     }
 }
 
-/// What cannot be for any machine of ours is passed over: attestations, which have the platform `unknown/unknown`
-/// (BuildKit, docs/attestations/attestation-storage.md), and those with a digest of another kind.
+/// Converts an entry of an index, or returns `None` for entries that are not for any supported machine: entries without
+/// a platform or with another kind of digest. Attestations have the platform `unknown/unknown` (BuildKit,
+/// docs/attestations/attestation-storage.md), which [`Platform`] does not accept.
 fn to_manifest(entry: DescriptorJson) -> Option<ManifestDescriptor> {
     let PlatformJson { os, architecture, variant } = entry.platform?;
     Some(ManifestDescriptor { digest: parse_digest(&entry.digest)?, size: entry.size, os, architecture, variant })
@@ -170,7 +175,7 @@ fn parse_layers(layers: Vec<DescriptorJson>) -> Result<Document, InvalidDocument
     if total > MAX_TOTAL {
         return Err(InvalidDocument::Total(total));
     }
-    let layer = |layer: DescriptorJson| {
+    let to_layer = |layer: DescriptorJson| {
         if !LAYERS.contains(&&*layer.media_type) {
             return Err(InvalidDocument::LayerType(to_one_line(&layer.media_type)));
         }
@@ -182,7 +187,7 @@ fn parse_layers(layers: Vec<DescriptorJson>) -> Result<Document, InvalidDocument
             Ok(LayerDescriptor { digest, size: layer.size })
         }
     };
-    layers.into_iter().map(layer).collect::<Result<_, _>>().map(Document::Manifest)
+    layers.into_iter().map(to_layer).collect::<Result<_, _>>().map(Document::Manifest)
 }
 
 fn parse_digest(digest: &str) -> Option<Sha256> {
@@ -190,12 +195,12 @@ fn parse_digest(digest: &str) -> Option<Sha256> {
 }
 
 impl ManifestDescriptor {
-    /// The first one for this platform; else which ones there are, for people.
+    /// Returns the first manifest for this platform. The error names the platforms of the index.
     pub(super) fn choose_manifest(listed: Vec<Self>, platform: &Platform) -> Result<Self, NoPlatformError> {
-        let known = |one: &Self| one.os != "unknown";
-        let names: Vec<_> = listed.iter().filter(|one| known(one)).take(20).map(Self::describe_platform).collect();
-        let chosen =
-            listed.into_iter().find(|one| platform.accepts_image(&one.os, &one.architecture, one.variant.as_deref()));
+        let names: Vec<_> =
+            listed.iter().filter(|entry| entry.os != "unknown").take(20).map(Self::describe_platform).collect();
+        let accepts = |entry: &Self| platform.accepts_image(&entry.os, &entry.architecture, entry.variant.as_deref());
+        let chosen = listed.into_iter().find(accepts);
         chosen.ok_or_else(|| NoPlatformError { platform: platform.clone(), names })
     }
 

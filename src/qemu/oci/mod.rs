@@ -1,13 +1,12 @@
-//! Images in OCI registries: which one is meant, what its documents say, and who may see it. Pure, except [`login`],
-//! which reads the auth files.
+//! Pulls of images from OCI registries, which are one source of emulators.
 //!
-//! An image is a chain of digests: the reference names an index or a manifest, the index names the manifest of each
-//! platform, and that names the layers (image-spec v1.1, `image-index.md` and `manifest.md`; the same shapes are
-//! docker's manifest list and schema 2). So one digest pins all bytes, and [`Chain`] is the only place that decides
-//! which bytes may come next: bytes are compared with their digest before anything is read out of them. Both sides of
-//! a pull, which are two processes, have a chain of their own.
+//! An image is a chain of digests. The reference names an index or a manifest, the index names the manifest of each
+//! platform, and the manifest names the layers (image-spec v1.1, `image-index.md` and `manifest.md`; docker's manifest
+//! list and schema 2 have the same shapes). One digest therefore pins all bytes. [`DigestChain`] is the only place that
+//! decides which bytes may come next, and it compares bytes with their digest before it parses them. A pull consists of
+//! two processes, the worker and its parent; each has its own chain.
 //!
-//! Passwords are in [`Credentials`] alone, which shows none of them.
+//! Only [`Credentials`] holds passwords, and its `Debug` output shows none of them.
 
 pub mod auth_file;
 pub mod challenge;

@@ -1,7 +1,7 @@
-//! The messages between this program and its worker that pulls an image. Pure.
+//! Messages between the tool and its worker that pulls an image. Pure.
 //!
-//! The worker is given one [`PullJob`], as JSON, and then its standard input ends. After the handshake
-//! ([`crate::sandbox::session`]) it answers with frames of [`Pulling`] and bytes.
+//! The worker reads one [`PullJob`] as JSON from its standard input, which then ends. After the handshake
+//! ([`crate::sandbox::session`]) it writes frames of [`PullMessage`] and bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,42 +9,41 @@ use crate::qemu::download::ClientOptions;
 use crate::qemu::oci::error::RegistryFailure;
 use crate::qemu::oci::{Credentials, ImageReference, Platform};
 
-/// What the child is to do.
+/// Job of the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PullJob {
-    /// Whose child it is.
+    /// Process id of the worker's parent.
     pub parent: u32,
-    /// What is pulled.
+    /// Reference of the image.
     pub image: ImageReference,
-    /// For which machine.
+    /// Platform whose variant of the image is pulled.
     pub platform: Platform,
-    /// Who we are there, and nowhere else.
+    /// Credentials for the image's registry, and for no other server.
     pub credentials: Credentials,
-    /// How.
+    /// Options of the HTTP client.
     pub options: ClientOptions,
-    /// Certificates (PEM) that are trusted besides the system's.
+    /// Certificates (PEM) that are trusted in addition to the system's.
     pub extra_roots: String,
 }
 
-/// What the child says that pulls an image. The order is fixed: for each index and manifest [`Pulling::Document`] and
-/// its bytes; the layers' bytes, base first, of lengths that both sides know; and one of the
-/// last three.
+/// Message of the worker. The order is fixed: for each index and manifest [`PullMessage::Document`] and its bytes; then
+/// the bytes of the layers, base first, whose lengths both sides know; then one of the last three messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum PullMessage {
-    /// An index or manifest begins.
+    /// Beginning of an index or manifest.
     Document {
-        /// how many bytes it has
+        /// Size in bytes.
         size: u64,
     },
-    /// All is there.
+    /// End of a complete pull.
     Done {
-        /// how many bytes of bodies came
+        /// Number of bytes in all response bodies.
         moved: u64,
     },
-    /// What comes next could not be had.
+    /// Failure to fetch or verify the next document or layer.
     Failed(RegistryFailure),
-    /// The HTTP client could not be set up.
+    /// Failure to set up the HTTP client.
     NoClient(String),
 }

@@ -1,4 +1,4 @@
-//! Pulls an image from a registry into memory.
+//! Pulls of an image as a step of a command: login, progress bar, summary.
 
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
@@ -12,7 +12,8 @@ use crate::ui::Ui;
 
 use crate::qemu::download::progress::{interrupt_check, transfer_options};
 
-/// Pulls it, for this machine (`uname -m`), and what the user should know of this kernel.
+/// Pulls the image for this machine (`uname -m`) into memory. Returns a note for the user if this kernel lacks
+/// protections of the worker.
 pub fn pull_image(
     host: &Host,
     ui: &Ui,
@@ -24,12 +25,12 @@ pub fn pull_image(
         return Err(Error::Offline { what: image.to_string() });
     }
     let platform = Platform::for_machine(machine).ok_or_else(|| Error::Unsupported {
-        what: format!("it is not known what images call {machine} machines"),
-        hint: "take the emulator out of the image by hand, and name it: --qemu PATH".into(),
+        what: format!("the image platform of {machine} machines is not known"),
+        hint: "extract the emulator from the image by hand and name it: --qemu PATH".into(),
     })?;
-    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let login = oci::read_login(image);
-    let order = PullRequest {
+    let request = PullRequest {
         image,
         platform,
         login: &login,
@@ -39,8 +40,8 @@ pub fn pull_image(
     let bar = ui.start_progress();
     bar.set_source(&image.to_string());
     let pulled = pull_client::pull_image(
-        &order,
-        &mut |progress| bar.set_position(progress.bytes, progress.of),
+        &request,
+        &mut |progress| bar.set_position(progress.bytes, progress.total),
         &mut interrupt_check(host),
     );
     bar.clear();

@@ -1,4 +1,4 @@
-//! Pulls an image from a registry in a process of its own, as downloads are.
+//! Pulls of an image by a confined worker, in the same way as downloads.
 
 use std::io::Write as _;
 
@@ -14,67 +14,70 @@ use crate::qemu::oci::{ImageReference, Platform, RegistryLogin};
 use crate::sandbox::{describe_missing, supervise};
 use crate::sha256::Sha256;
 
-/// The `internal` subcommand that is the child.
+/// The `internal` subcommand of the worker.
 pub const PULL_COMMAND: &str = "pull";
 
-/// What is to be pulled, and how.
+/// Request for one image.
 #[derive(Debug)]
 pub struct PullRequest<'a> {
-    /// Which image.
+    /// Reference of the image.
     pub image: &'a ImageReference,
-    /// For which machine.
+    /// Platform whose variant of the image is pulled.
     pub platform: Platform,
-    /// Who we are to the registry.
+    /// Login at the registry.
     pub login: &'a RegistryLogin,
-    /// How.
+    /// Options of the HTTP client.
     pub options: ClientOptions,
-    /// Certificates (PEM) that are trusted besides the system's.
+    /// Certificates (PEM) that are trusted in addition to the system's.
     pub extra_roots: &'a [u8],
 }
 
-/// How far it is.
+/// Progress of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullProgress {
-    /// How many bytes of layers are there.
+    /// Number of received bytes of layers.
     pub bytes: u64,
-    /// How many there will be.
-    pub of: u64,
+    /// Number of bytes of all layers.
+    pub total: u64,
 }
 
-/// An image.
+/// Verified image in memory.
 #[derive(Debug)]
 pub struct PulledImage {
-    /// Its layers.
+    /// Layers of the image.
     pub layers: ImageLayers,
-    /// The reference with the digest of what it meant, which is the one it had if it had one.
+    /// Reference with the digest of the index or manifest that it named at the time of the pull.
     pub pinned: ImageReference,
-    /// The digest of the platform's manifest.
+    /// Digest of the platform's manifest.
     pub manifest: Sha256,
-    /// How many bytes of bodies came over the network, tokens and second tries among them.
+    /// Number of bytes in all response bodies, including tokens and repeated requests.
     pub moved: u64,
 }
 
-/// Pulls the image. Each byte that comes back is as the reference's digest says, or, without one, as the tag said now.
+/// Pulls the image. Each returned byte is pinned by the reference's digest or, if the reference has none, by the digest
+/// that its tag named at the time of the pull.
 ///
-/// `go_on` is asked every 50 ms at least; an error of it ends the child. Returns what came, and what the user should
-/// know of this kernel.
+/// `check_interrupt` is called at least every 50 ms; if it fails, the worker is stopped. Returns a note for the user if
+/// this kernel lacks protections of the worker.
 pub fn pull_image(
-    order: &PullRequest<'_>,
-    tell: &mut dyn FnMut(PullProgress),
-    go_on: &mut dyn FnMut() -> Result<()>,
+    request: &PullRequest<'_>,
+    report: &mut dyn FnMut(PullProgress),
+    check_interrupt: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(PulledImage, Option<String>)> {
-    let failed = |why: PullErrorKind| Error::from(PullError::new(order.image, order.login, why));
-    let process = |why: String| failed(PullErrorKind::Process(why));
-    let job = serde_json::to_vec(&build_job(order)).map_err(|e| process(format!("cannot be reached: {e}")))?;
+    let failed = |why: PullErrorKind| Error::from(PullError::new(request.image, request.login, why));
+    let worker_error = |why: String| failed(PullErrorKind::Process(why));
+    let job =
+        serde_json::to_vec(&build_job(request)).map_err(|e| worker_error(format!("cannot be given its job: {e}")))?;
     let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
-    let mut supervisor = PullSupervisor::new(order.image, order.platform.clone());
-    let moved = supervise(Worker::start(PULL_COMMAND, &client_variables(), job), &process, go_on, &mut |bytes| {
-        let taken = supervisor.handle_input(bytes, &mut |bytes| file.write_all(bytes));
-        if let Some((bytes, of)) = supervisor.digest_chain().progress() {
-            tell(PullProgress { bytes, of });
+    let mut supervisor = PullSupervisor::new(request.image, request.platform.clone());
+    let worker = Worker::start(PULL_COMMAND, &client_variables(), job);
+    let moved = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
+        let handled = supervisor.handle_input(bytes, &mut |bytes| file.write_all(bytes));
+        if let Some((bytes, total)) = supervisor.digest_chain().progress() {
+            report(PullProgress { bytes, total });
         }
-        taken.map_err(|lost| match lost {
-            PullWorkerError::Protocol(garbled) => process(garbled.to_string()),
+        handled.map_err(|error| match error {
+            PullWorkerError::Protocol(error) => worker_error(error.to_string()),
             PullWorkerError::Piece(what, why) => failed(PullErrorKind::Piece { what, why: *why }),
             PullWorkerError::NoClient(why) => failed(PullErrorKind::Client(why)),
             PullWorkerError::Sink(e) => failed(PullErrorKind::Memory(e)),
@@ -84,20 +87,20 @@ pub fn pull_image(
     let (Some(lengths), Some(top), Some(manifest)) =
         (chain.layer_lengths(), chain.top_digest(), chain.manifest_digest())
     else {
-        return Err(process("ended too early".to_owned()));
+        return Err(worker_error("ended too early".to_owned()));
     };
     let pulled =
-        PulledImage { layers: ImageLayers { file, lengths }, pinned: order.image.with_digest(top), manifest, moved };
+        PulledImage { layers: ImageLayers { file, lengths }, pinned: request.image.with_digest(top), manifest, moved };
     Ok((pulled, describe_missing(supervisor.missing_protections(), "pulls")))
 }
 
-fn build_job(order: &PullRequest<'_>) -> PullJob {
+fn build_job(request: &PullRequest<'_>) -> PullJob {
     PullJob {
         parent: std::process::id(),
-        image: order.image.clone(),
-        platform: order.platform.clone(),
-        credentials: order.login.credentials.clone(),
-        options: order.options.clone(),
-        extra_roots: String::from_utf8_lossy(order.extra_roots).into_owned(),
+        image: request.image.clone(),
+        platform: request.platform.clone(),
+        credentials: request.login.credentials.clone(),
+        options: request.options.clone(),
+        extra_roots: String::from_utf8_lossy(request.extra_roots).into_owned(),
     }
 }

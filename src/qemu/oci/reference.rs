@@ -1,4 +1,4 @@
-//! Which image is meant: `oci://HOST[:PORT]/NAME[:TAG][@sha256:HEX]`.
+//! References to images: `oci://HOST[:PORT]/NAME[:TAG][@sha256:HEX]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,20 +9,20 @@ use super::invalid::{InvalidReference, ReferenceProblem};
 use crate::qemu::oci::registry_host::{is_loopback_host, is_valid_host, strip_port};
 use crate::sha256::Sha256;
 
-/// How docker calls its registry, and every image there (distribution/reference, `normalize.go`: `defaultDomain` and
-/// `legacyDefaultDomain`).
+/// Docker's name for its registry and for the registry of its images (distribution/reference, `normalize.go`:
+/// `defaultDomain` and `legacyDefaultDomain`).
 pub(super) const DOCKER_IO: &str = "docker.io";
 const DOCKER_OLD_NAME: &str = "index.docker.io";
-/// Where that registry really is (moby, `registry/config.go`: `DefaultRegistryHost`): no server speaks the protocol at
-/// docker.io itself, so the name is part of what `docker.io` means.
+/// Host of that registry (moby, `registry/config.go`: `DefaultRegistryHost`). The server at docker.io itself does not
+/// speak the protocol, so references to `docker.io` mean this host.
 const DOCKER_REGISTRY_HOST: &str = "registry-1.docker.io";
 
-/// Most clients refuse longer names (distribution-spec v1.1, "Pulling manifests").
+/// Maximum length of a name; most clients refuse longer ones (distribution-spec v1.1, "Pulling manifests").
 pub(super) const MAX_NAME: usize = 255;
 
-/// An image, or one digest of it, in a registry.
+/// Reference to an image in a registry.
 ///
-/// With a digest and a tag, the digest counts and the tag is for people.
+/// If it has a digest and a tag, the digest decides and the tag is only shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ImageReference {
@@ -33,53 +33,54 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
-    /// How all of them begin.
+    /// Prefix of all references.
     pub const SCHEME: &str = "oci://";
 
-    /// The registry, as people name it: a host, perhaps with a port.
+    /// Returns the registry as users write it: a host with an optional port.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The repository in it.
+    /// Returns the repository.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The tag. It may mean another image tomorrow.
+    /// Returns the tag. A tag can be moved to another image at any time.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest of the index or manifest; with it, all bytes are pinned.
+    /// Returns the digest of the index or manifest, which pins all bytes of the image.
     pub fn digest(&self) -> Option<Sha256> {
         self.digest
     }
 
-    /// The same image, pinned.
+    /// Returns the same reference with this digest.
     #[must_use]
     pub fn with_digest(&self, digest: Sha256) -> Self {
         Self { digest: Some(digest), ..self.clone() }
     }
 
-    /// Where the registry is, without a port.
+    /// Returns the host of the registry's server, without a port.
     pub fn server_name(&self) -> &str {
         if self.host == DOCKER_IO { DOCKER_REGISTRY_HOST } else { strip_port(&self.host) }
     }
 
-    /// Whether the registry is on this very machine: there, and only there, it need not speak TLS.
+    /// Whether the registry is on this machine. Only there it may do without TLS.
     pub fn is_loopback(&self) -> bool {
         is_loopback_host(self.server_name())
     }
 
-    /// The URL below which the repository's manifests and blobs are (distribution-spec v1.1, "Endpoints").
+    /// Returns the URL of the directory with the repository's manifests and blobs (distribution-spec v1.1,
+    /// "Endpoints").
     pub fn base_url(&self) -> String {
         let scheme = if self.is_loopback() { "http" } else { "https" };
         let host = if self.host == DOCKER_IO { DOCKER_REGISTRY_HOST } else { &self.host };
         format!("{scheme}://{host}/v2/{}", self.name)
     }
 
-    /// How the index or manifest is asked for: by its digest, else by the tag.
+    /// Returns the name under which the registry has the index or manifest: the digest, or else the tag.
     pub fn tag_or_digest(&self) -> String {
         match (self.digest, &self.tag) {
             (Some(digest), _) => format!("sha256:{digest}"),
@@ -105,7 +106,7 @@ fn parse_reference(text: &str) -> Result<ImageReference, ReferenceProblem> {
     };
     let (host, path) = rest.split_once('/').ok_or(ReferenceProblem::NoHost)?;
     let host = host.to_ascii_lowercase();
-    // Docker's rule for what a host is (distribution/reference, `normalize.go`: `splitDockerDomain`).
+    // Docker's rule for telling a host from a repository (distribution/reference, `normalize.go`: `splitDockerDomain`).
     if !host.contains(['.', ':']) && host != "localhost" {
         return Err(ReferenceProblem::NoHost);
     }
@@ -141,18 +142,19 @@ fn parse_digest(text: &str) -> Result<Sha256, ReferenceProblem> {
     hex.parse().map_err(|_| ReferenceProblem::Digest)
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`: a part of a repository's name (distribution-spec v1.1, "Pulling manifests").
+/// Whether a part of a repository's name matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` (distribution-spec v1.1, "Pulling
+/// manifests").
 fn is_name_part(part: &str) -> bool {
-    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let separators = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).filter(|run| !run.is_empty());
-    let separates = |run: &str| matches!(run, "." | "_" | "__") || run.bytes().all(|byte| byte == b'-');
-    ends(part.as_bytes().first()) && ends(part.as_bytes().last()) && separators.into_iter().all(separates)
+    let is_separator = |run: &str| matches!(run, "." | "_" | "__") || run.bytes().all(|byte| byte == b'-');
+    is_end(part.as_bytes().first()) && is_end(part.as_bytes().last()) && separators.into_iter().all(is_separator)
 }
 
-/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`, of the same specification.
+/// Whether a tag matches `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` of the same specification.
 fn is_valid_tag(tag: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=128).contains(&tag.len()) && !tag.starts_with(['.', '-']) && tag.bytes().all(plain)
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=128).contains(&tag.len()) && !tag.starts_with(['.', '-']) && tag.bytes().all(is_allowed)
 }
 
 impl fmt::Display for ImageReference {
@@ -187,52 +189,52 @@ mod tests {
 
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    fn of(text: &str) -> ImageReference {
+    fn reference(text: &str) -> ImageReference {
         text.parse().unwrap()
     }
 
     #[test]
-    fn a_digest_a_tag_or_both() {
-        let both = of(&format!("oci://Registry.Example:5000/a/b-c:v1@sha256:{HEX}"));
+    fn a_reference_has_a_digest_a_tag_or_both() {
+        let both = reference(&format!("oci://Registry.Example:5000/a/b-c:v1@sha256:{HEX}"));
         assert_eq!((both.host(), both.name(), both.tag()), ("registry.example:5000", "a/b-c", Some("v1")));
         assert_eq!(both.tag_or_digest(), format!("sha256:{HEX}"));
         assert_eq!(both.base_url(), "https://registry.example:5000/v2/a/b-c");
-        assert_eq!(of("oci://registry.example/a:v1").tag_or_digest(), "v1");
+        assert_eq!(reference("oci://registry.example/a:v1").tag_or_digest(), "v1");
         let text = format!("oci://registry.example/a@sha256:{HEX}");
-        assert_eq!(of(&text).to_string(), text);
+        assert_eq!(reference(&text).to_string(), text);
         assert_eq!(
-            of("oci://registry.example/a:v1").with_digest(Sha256::of_bytes(b"")).to_string(),
+            reference("oci://registry.example/a:v1").with_digest(Sha256::of_bytes(b"")).to_string(),
             text.replace("a@", "a:v1@")
         );
     }
 
     #[test]
-    fn docker_io_is_what_docker_means_by_it() {
+    fn docker_io_means_the_same_as_in_docker() {
         for text in ["oci://docker.io/busybox:1", "oci://index.docker.io/library/busybox:1"] {
-            assert_eq!(of(text).base_url(), "https://registry-1.docker.io/v2/library/busybox", "{text}");
-            assert_eq!(of(text).to_string(), "oci://docker.io/library/busybox:1");
+            assert_eq!(reference(text).base_url(), "https://registry-1.docker.io/v2/library/busybox", "{text}");
+            assert_eq!(reference(text).to_string(), "oci://docker.io/library/busybox:1");
         }
-        assert_eq!(of("oci://docker.io/a/b:1").name(), "a/b");
-        // What is short enough, still is with all its names.
+        assert_eq!(reference("oci://docker.io/a/b:1").name(), "a/b");
+        // A reference that is short enough can be parsed again after it was printed.
         assert!(format!("oci://docker.io/{}:1", "a".repeat(239)).parse::<ImageReference>().is_err());
-        let long = of(&format!("oci://docker.io/{}:1", "a".repeat(238)));
-        assert_eq!(of(&long.to_string()), long);
+        let long = reference(&format!("oci://docker.io/{}:1", "a".repeat(238)));
+        assert_eq!(reference(&long.to_string()), long);
     }
 
     #[test]
-    fn only_this_machine_may_do_without_tls() {
+    fn only_this_machine_is_accessed_without_tls() {
         for here in ["localhost", "localhost:5000", "127.0.0.1:1", "127.9.9.9", "[::1]:5000", "[0:0::1]"] {
-            assert!(of(&format!("oci://{here}/a:1")).base_url().starts_with("http://"), "{here}");
+            assert!(reference(&format!("oci://{here}/a:1")).base_url().starts_with("http://"), "{here}");
         }
         for there in ["127.1", "128.0.0.1", "localhost.example", "127.0.0.1.example", "[::2]", "[::ffff:127.0.0.1]:5"] {
-            assert!(of(&format!("oci://{there}/a:1")).base_url().starts_with("https://"), "{there}");
+            assert!(reference(&format!("oci://{there}/a:1")).base_url().starts_with("https://"), "{there}");
         }
     }
 
     #[test]
-    fn names_are_those_of_the_specification() {
+    fn names_follow_the_specification() {
         for good in ["a", "a0/b.c", "a__b", "a---b", "a_b/c"] {
-            assert_eq!(of(&format!("oci://h.example/{good}:t")).name(), good);
+            assert_eq!(reference(&format!("oci://h.example/{good}:t")).name(), good);
         }
         let long = format!("h.example/{}:t", "a".repeat(250));
         let bad = [

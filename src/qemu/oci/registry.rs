@@ -1,8 +1,8 @@
-//! Pulls an image from a registry (distribution-spec v1.1, "Pull"), a piece after the other, as its chain of digests
-//! wants them.
+//! Client of a registry (distribution-spec v1.1, "Pull"), which fetches the documents and layers of an image in the
+//! order of its chain of digests.
 //!
-//! A token is for the registry alone: a redirect to another host, as most have for their layers, is followed without it
-//! (the client library takes `Authorization` away), and never from https to http.
+//! A token is for the registry alone. Most registries redirect requests for layers to another host. Such a redirect is
+//! followed without the token (the client library removes `Authorization`), and never from https to http.
 
 use std::io;
 
@@ -16,21 +16,21 @@ use crate::qemu::oci::{
     AuthChallenge, ChainError, Credentials, DigestChain, Expected, ImageReference, MAX_DOCUMENT_SIZE, Platform,
 };
 
-/// A piece of the image, as it comes.
+/// Bytes of an image.
 #[derive(Debug, Clone, Copy)]
 pub enum ImageChunk<'a> {
-    /// An index or manifest, complete and as its digest says.
+    /// Complete and verified index or manifest.
     Document(&'a [u8]),
-    /// Some bytes of a layer; its digest is compared when the last ones come.
+    /// Some bytes of a layer, whose digest is compared after the last ones.
     Layer(&'a [u8]),
 }
 
-/// Why a pull ended before it was done.
+/// Reason why a pull ended early.
 #[derive(Debug)]
 pub enum PullStop {
-    /// A piece could not be had.
+    /// A document or layer could not be fetched or verified.
     Piece(RegistryFailure),
-    /// The sink would not take more.
+    /// The sink failed.
     Sink(io::Error),
 }
 
@@ -41,12 +41,13 @@ impl From<MirrorFailure> for PullStop {
 }
 
 impl From<ChainError> for PullStop {
-    fn from(bad: ChainError) -> Self {
-        Self::Piece(RegistryFailure::Bad(bad))
+    fn from(error: ChainError) -> Self {
+        Self::Piece(RegistryFailure::Bad(error))
     }
 }
 
-/// Pulls the image and gives its pieces to `sink`, in their order. Returns how many bytes of bodies came.
+/// Pulls the image and gives its documents and layers to `sink`, in their order. Returns the number of bytes in all
+/// response bodies.
 pub fn pull_image(
     client: &HttpClient,
     image: &ImageReference,
@@ -74,13 +75,13 @@ struct RegistryClient<'a> {
     client: &'a HttpClient,
     image: &'a ImageReference,
     credentials: &'a Credentials,
-    /// What the registry wants to hear, once it has said so.
+    /// Value of `Authorization`, after the registry has asked for it.
     authorization: Option<String>,
     moved: u64,
 }
 
 impl RegistryClient<'_> {
-    /// A whole document, bounded before anything of it is looked at.
+    /// Fetches a whole document. Its length is limited before it is parsed.
     fn get_document(&mut self, name: &str, size: Option<u64>) -> Result<Vec<u8>, PullStop> {
         let url = format!("{}/manifests/{name}", self.image.base_url());
         let mut bytes = Vec::new();
@@ -91,23 +92,24 @@ impl RegistryClient<'_> {
         Ok(bytes)
     }
 
-    /// Until it is there: once more at once if some of it came, else after a pause, if the reason may pass.
+    /// Repeats `attempt` until it succeeds. After a transient failure it is repeated at once if some bytes came,
+    /// otherwise after a pause.
     fn with_retries(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<(), PullStop>) -> Result<(), PullStop> {
-        let (mut turns, mut left) = (RetrySchedule::new(1, self.client.retry_pause()), TRIES_PER_MIRROR);
-        turns.next_attempt();
+        let (mut schedule, mut left) = (RetrySchedule::new(1, self.client.retry_pause()), TRIES_PER_MIRROR);
+        schedule.next_attempt();
         loop {
             let moved_before = self.moved;
             let reason = match attempt(self) {
                 Err(PullStop::Piece(RegistryFailure::Registry(reason))) => reason,
-                end => return end,
+                other => return other,
             };
             left = left.saturating_sub(1);
             if left > 0 && self.moved > moved_before && reason.is_transient() {
                 continue;
             }
-            turns.record_failure(&reason);
-            match turns.next_attempt() {
-                Some(turn) => std::thread::sleep(turn.wait),
+            schedule.record_failure(&reason);
+            match schedule.next_attempt() {
+                Some(attempt) => std::thread::sleep(attempt.wait),
                 None => return Err(reason.into()),
             }
         }
@@ -118,21 +120,21 @@ impl RegistryClient<'_> {
         if answer.status != 200 {
             return Err(status_failure(&answer, answer.status).into());
         }
-        let most = size.unwrap_or(MAX_DOCUMENT_SIZE);
+        let max = size.unwrap_or(MAX_DOCUMENT_SIZE);
         let declared = answer.content_length();
-        if let Some(got) = declared.filter(|got| *got > most) {
-            return Err(ChainError::Size { got, wanted: most }.into());
+        if let Some(got) = declared.filter(|got| *got > max) {
+            return Err(ChainError::Size { got, wanted: max }.into());
         }
-        let whole = read_up_to(&mut answer.body, most, bytes, &mut self.moved)?;
+        let whole = read_up_to(&mut answer.body, max, bytes, &mut self.moved)?;
         let got = bytes.len() as u64;
         match declared.or(size) {
-            _ if !whole => Err(ChainError::Size { got, wanted: most }.into()),
+            _ if !whole => Err(ChainError::Size { got, wanted: max }.into()),
             Some(wanted) if got < wanted => Err(MirrorFailure::Truncated { got, wanted }.into()),
             _ => Ok(()),
         }
     }
 
-    /// The layer that the chain wants, asked for again from where it broke.
+    /// Fetches the layer that the chain expects. After a cut connection the request starts at the first missing byte.
     fn get_layer(
         &mut self,
         chain: &mut DigestChain,
@@ -151,18 +153,18 @@ impl RegistryClient<'_> {
         sink: &mut dyn FnMut(ImageChunk<'_>) -> io::Result<()>,
     ) -> Result<(), PullStop> {
         let Expected::Layer { got, .. } = chain.expected() else { return Ok(()) };
-        // The server may have no ranges, which distribution-spec v1.1 leaves to it.
+        // Support for ranges is optional for a registry (distribution-spec v1.1).
         let mut answer = self.send_authorized(url, (got > 0).then_some(got), &[])?;
         let mut at = first_byte(&answer, got, size)?;
         let mut buffer = vec![0; 128 << 10];
         while at < size {
-            let most = usize::try_from(size.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
-            let length = answer.body.read_some(buffer.get_mut(..most).unwrap_or_default())?;
+            let max = usize::try_from(size.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
+            let length = answer.body.read_some(buffer.get_mut(..max).unwrap_or_default())?;
             if length == 0 {
                 return Err(MirrorFailure::Truncated { got: at, wanted: size }.into());
             }
             self.moved = self.moved.saturating_add(length as u64);
-            // What is there already comes again.
+            // Without ranges, the server repeats the bytes that the chain already has.
             let skip = usize::try_from(got.saturating_sub(at)).unwrap_or(usize::MAX).min(length);
             at = at.saturating_add(length as u64);
             let bytes = buffer.get(skip..length).unwrap_or_default();
@@ -174,7 +176,7 @@ impl RegistryClient<'_> {
         Ok(())
     }
 
-    /// Asks, and says who we are if the registry wants to know: once for every time that it does not know any more.
+    /// Sends a request. After an answer of 401 it answers the challenge and sends the request once more.
     fn send_authorized(
         &mut self,
         url: &str,
@@ -186,7 +188,7 @@ impl RegistryClient<'_> {
             return Ok(answer);
         }
         let challenges: Vec<_> = answer.header_values(&WWW_AUTHENTICATE).flat_map(AuthChallenge::parse_all).collect();
-        // Its connection is free again.
+        // This frees the connection for the next request.
         drop(answer);
         let Authorization { authorization, withheld } =
             token::answer_challenges(self.client, self.image, self.credentials, &challenges, &mut self.moved)
@@ -211,7 +213,7 @@ impl RegistryClient<'_> {
     }
 }
 
-/// From which byte on the body is: the one that was asked for, or the first.
+/// Returns the offset of the body's first byte: the requested one, or 0.
 fn first_byte(answer: &HttpResponse, asked: u64, size: u64) -> Result<u64, MirrorFailure> {
     let (at, wanted) = match answer.status {
         200 => (0, size),

@@ -1,7 +1,8 @@
-//! What the parent makes of the words of the child that pulls. Pure.
+//! The parent's side of the pull worker. Pure.
 //!
-//! As in `receive`, it believes none: it has a [`Chain`] of its own, which compares every byte with the digests that
-//! lead from the reference to it. The child has compared them already; that it says so is worth nothing.
+//! The parent does not trust the worker, which has parsed bytes from the network. The worker has already compared all
+//! bytes with their digests, but the parent does not rely on that: its own [`DigestChain`] compares every byte with the
+//! digests that lead from the reference to it.
 
 use std::io;
 
@@ -12,52 +13,53 @@ use crate::sandbox::frame::{Frame, MissingProtection, ProtocolError};
 use crate::sandbox::session::Inbox;
 use crate::sanitize::to_one_line;
 
-/// Follows one pull.
+/// State of one pull, as the parent has verified it.
 #[derive(Debug)]
 pub struct PullSupervisor {
     chain: DigestChain,
     inbox: Inbox,
-    /// The document that is coming, and how long it will be.
+    /// Received bytes of the current document, and its full size.
     document: Option<(Vec<u8>, usize)>,
 }
 
-/// Why nothing more is heard.
+/// Reason why a pull ended early.
 #[derive(Debug)]
 pub enum PullWorkerError {
-    /// The child breaks the rules.
+    /// The worker broke the protocol.
     Protocol(ProtocolError),
-    /// This piece could not be had, or is not what it should be.
+    /// A document or layer could not be fetched or verified. The text describes it.
     Piece(String, Box<RegistryFailure>),
-    /// The HTTP client could not be set up.
+    /// The worker could not set up its HTTP client.
     NoClient(String),
-    /// There is no room for what it gives.
+    /// The sink failed to write the bytes of a layer.
     Sink(io::Error),
 }
 
 impl From<ProtocolError> for PullWorkerError {
-    fn from(garbled: ProtocolError) -> Self {
-        Self::Protocol(garbled)
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
     }
 }
 
 impl PullSupervisor {
-    /// Nothing was said yet.
+    /// Creates the state before the first byte of the worker.
     pub fn new(image: &ImageReference, platform: Platform) -> Self {
         Self { chain: DigestChain::new(image, platform), inbox: Inbox::default(), document: None }
     }
 
-    /// What this kernel could not take from the child.
+    /// Returns the protections that this kernel lacks, as the worker reported them.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
     }
 
-    /// How far the pull is.
+    /// Returns the chain of digests, which knows the progress of the pull.
     pub fn digest_chain(&self) -> &DigestChain {
         &self.chain
     }
 
-    /// Takes what came, and gives the layers' bytes to `sink`, one layer after the other. Done when it returns how many
-    /// bytes came over the network, as the child says.
+    /// Handles bytes of the worker's output and gives the bytes of the layers to `sink`, one layer after the other.
+    /// Returns `Some` when the pull is complete: the number of bytes that came over the network, as the worker reports
+    /// it.
     pub fn handle_input(
         &mut self,
         mut input: &[u8],
@@ -66,8 +68,8 @@ impl PullSupervisor {
         while let Some(frame) = self.inbox.next_frame::<PullMessage>(&mut input)? {
             match frame {
                 Frame::Bytes(bytes) => self.handle_bytes(bytes, sink)?,
-                Frame::Message(word) => {
-                    if let Some(moved) = self.handle_message(word)? {
+                Frame::Message(message) => {
+                    if let Some(moved) = self.handle_message(message)? {
                         return Ok(Some(moved));
                     }
                 }
@@ -84,9 +86,9 @@ impl PullSupervisor {
         let Some((document, size)) = &mut self.document else {
             let what = self.chain.describe_expected();
             if !matches!(self.chain.expected(), Expected::Layer { .. }) {
-                return Err(protocol_error("bytes of nothing"));
+                return Err(protocol_error("unexpected bytes"));
             }
-            self.chain.add_layer_bytes(bytes).map_err(|bad| Self::chain_error(what, bad))?;
+            self.chain.add_layer_bytes(bytes).map_err(|error| Self::chain_error(what, error))?;
             return sink(bytes).map_err(PullWorkerError::Sink);
         };
         document.extend_from_slice(bytes);
@@ -96,36 +98,36 @@ impl PullSupervisor {
                 let what = self.chain.describe_expected();
                 let document = std::mem::take(document);
                 self.document = None;
-                self.chain.add_document(&document).map_err(|bad| Self::chain_error(what, bad))
+                self.chain.add_document(&document).map_err(|error| Self::chain_error(what, error))
             }
-            std::cmp::Ordering::Greater => Err(protocol_error("more bytes than a document has")),
+            std::cmp::Ordering::Greater => Err(protocol_error("more bytes than the size of the document")),
         }
     }
 
-    fn handle_message(&mut self, word: PullMessage) -> Result<Option<u64>, PullWorkerError> {
-        match word {
+    fn handle_message(&mut self, message: PullMessage) -> Result<Option<u64>, PullWorkerError> {
+        match message {
             PullMessage::NoClient(why) => Err(PullWorkerError::NoClient(to_one_line(&why))),
-            PullMessage::Failed(piece) => {
-                Err(PullWorkerError::Piece(self.chain.describe_expected(), Box::new(piece.into_printable())))
+            PullMessage::Failed(failure) => {
+                Err(PullWorkerError::Piece(self.chain.describe_expected(), Box::new(failure.into_printable())))
             }
-            _ if self.document.is_some() => Err(protocol_error("something amidst a document")),
+            _ if self.document.is_some() => Err(protocol_error("unexpected message within a document")),
             PullMessage::Document { size } => {
                 let Expected::Document { .. } = self.chain.expected() else {
-                    return Err(protocol_error("a document too many"));
+                    return Err(protocol_error("unexpected document"));
                 };
                 if !(1..=MAX_DOCUMENT_SIZE).contains(&size) {
-                    return Err(protocol_error("a document of no length, or too large"));
+                    return Err(protocol_error("a document that is empty or too large"));
                 }
                 self.document = Some((Vec::new(), usize::try_from(size).unwrap_or(usize::MAX)));
                 Ok(None)
             }
             PullMessage::Done { moved } if self.chain.expected() == Expected::Nothing => Ok(Some(moved)),
-            PullMessage::Done { .. } => Err(protocol_error("that all is there, which it is not")),
+            PullMessage::Done { .. } => Err(protocol_error("the end of the pull before the last layer")),
         }
     }
 
-    fn chain_error(what: String, bad: ChainError) -> PullWorkerError {
-        PullWorkerError::Piece(what, Box::new(RegistryFailure::Bad(bad.into_printable())))
+    fn chain_error(what: String, error: ChainError) -> PullWorkerError {
+        PullWorkerError::Piece(what, Box::new(RegistryFailure::Bad(error.into_printable())))
     }
 }
 

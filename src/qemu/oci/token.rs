@@ -1,5 +1,5 @@
-//! Answers a registry that wants to know who we are: with a password (RFC 7617), or with a token that some other server
-//! gives for it (RFC 6750; distribution, docs/spec/auth/token.md and oauth.md).
+//! Answers to a registry's authentication challenge: a password (RFC 7617), or a token from the registry's token server
+//! (RFC 6750; distribution, docs/spec/auth/token.md and oauth.md).
 
 use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
@@ -11,18 +11,18 @@ use crate::qemu::oci::error::RegistryFailure;
 use crate::qemu::oci::{AuthChallenge, Credentials, ImageReference, may_send_password, pull_scope};
 use crate::sanitize::to_one_line;
 
-/// Tokens of all registries have some kilobytes.
+/// Maximum size of a token server's answer. Tokens of all registries have some kilobytes.
 const MAX_RESPONSE: u64 = 256 << 10;
 
-/// What the registry is told.
+/// Answer to a challenge.
 pub(super) struct Authorization {
-    /// The value of `Authorization`.
+    /// Value of the header `Authorization`.
     pub(super) authorization: String,
-    /// The host that was not told our password, though the registry named it.
+    /// Host of a token server that the registry named and that did not get the password.
     pub(super) withheld: Option<String>,
 }
 
-/// What is to be said to these challenges of the registry of `image`.
+/// Answers these challenges of the registry of `image`.
 pub(super) fn answer_challenges(
     client: &HttpClient,
     image: &ImageReference,
@@ -30,16 +30,16 @@ pub(super) fn answer_challenges(
     challenges: &[AuthChallenge],
     moved: &mut u64,
 ) -> Result<Authorization, RegistryFailure> {
-    let of = |scheme| challenges.iter().find(|challenge| challenge.scheme == scheme);
-    if let Some(bearer) = of("bearer") {
+    let find = |scheme| challenges.iter().find(|challenge| challenge.scheme == scheme);
+    if let Some(bearer) = find("bearer") {
         return bearer_token(client, image, credentials, bearer, moved);
     }
-    if of("basic").is_none() {
+    if find("basic").is_none() {
         let schemes: Vec<_> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
         return Err(RegistryFailure::Challenge(match schemes.as_slice() {
-            [] => "HTTP status 401, without a word on what it wants to hear".into(),
+            [] => "HTTP status 401 without an authentication challenge".into(),
             schemes => {
-                to_one_line(&format!("it wants us to log in by {}, which is not known here", schemes.join(" or ")))
+                to_one_line(&format!("it requires the authentication {}, which is not supported", schemes.join(" or ")))
             }
         }));
     }
@@ -57,32 +57,29 @@ fn bearer_token(
     let realm = check_realm(challenge.parameter("realm").unwrap_or_default(), image)?;
     let server = to_one_line(realm.host_str().unwrap_or_default());
     let is_trusted = may_send_password(image.server_name(), &server);
-    let anonymous = Credentials::Nobody;
-    let told = if is_trusted { credentials } else { &anonymous };
+    let anonymous = Credentials::Anonymous;
+    let sent = if is_trusted { credentials } else { &anonymous };
     let failed = |reason| RegistryFailure::Tokens { server: server.clone(), reason };
-    let answer = request_token(client, realm, image, told, challenge).map_err(failed)?;
+    let answer = request_token(client, realm, image, sent, challenge).map_err(failed)?;
     let token = parse_token(answer, moved).map_err(failed)?;
     let withheld = (!is_trusted && *credentials != anonymous).then(|| server.clone());
     Ok(Authorization { authorization: format!("Bearer {token}"), withheld })
 }
 
-/// Tokens come over TLS, or on this machine from itself: by no answer of a registry elsewhere are we made to ask what
-/// listens here.
+/// Parses the URL of a token server. It must have TLS, or be on this machine together with the registry: a registry on
+/// another machine must not make the tool send requests to services of this one.
 fn check_realm(text: &str, image: &ImageReference) -> Result<Url, RegistryFailure> {
-    let odd = || {
-        RegistryFailure::Challenge(to_one_line(&format!(
-            "it has its tokens from {text:?}, which is no URL of a server"
-        )))
-    };
-    let url = Url::parse(text).map_err(|_| odd())?;
-    let host = url.host_str().ok_or_else(odd)?;
+    let invalid =
+        || RegistryFailure::Challenge(to_one_line(&format!("it names the token server {text:?}, which is not a URL")));
+    let url = Url::parse(text).map_err(|_| invalid())?;
+    let host = url.host_str().ok_or_else(invalid)?;
     let is_local = image.is_loopback() && may_send_password(image.server_name(), host);
     if !url.username().is_empty() || url.password().is_some() || !(url.scheme() == "https" || url.scheme() == "http") {
-        return Err(odd());
+        return Err(invalid());
     }
     if url.scheme() == "http" && !is_local {
-        let what = format!("it has its tokens from {host} without TLS, where nobody is asked");
-        return Err(RegistryFailure::Challenge(to_one_line(&what)));
+        let why = format!("it names the token server {host} without TLS, which was not contacted");
+        return Err(RegistryFailure::Challenge(to_one_line(&why)));
     }
     Ok(url)
 }
@@ -95,22 +92,22 @@ fn request_token(
     challenge: &AuthChallenge,
 ) -> Result<HttpResponse, MirrorFailure> {
     let scope = pull_scope(challenge.parameter("scope"), image.name());
-    let mut words = vec![("scope", scope.as_str())];
-    words.extend(challenge.parameter("service").map(|service| ("service", service)));
+    let mut parameters = vec![("scope", scope.as_str())];
+    parameters.extend(challenge.parameter("service").map(|service| ("service", service)));
     realm.set_fragment(None);
     if let Credentials::Identity(identity) = credentials {
-        words.extend([("grant_type", "refresh_token"), ("refresh_token", identity), ("client_id", "binfmt-nix")]);
-        // The library writes forms as it writes queries.
+        parameters.extend([("grant_type", "refresh_token"), ("refresh_token", identity), ("client_id", "binfmt-nix")]);
+        // Forms and queries have the same encoding.
         let mut form = realm.clone();
-        form.query_pairs_mut().clear().extend_pairs(words);
+        form.query_pairs_mut().clear().extend_pairs(parameters);
         return client.post_form(realm.as_str(), form.query().unwrap_or_default().to_owned());
     }
-    realm.query_pairs_mut().extend_pairs(words);
+    realm.query_pairs_mut().extend_pairs(parameters);
     let headers: Vec<_> = credentials.basic_header().map(|basic| (AUTHORIZATION, basic)).into_iter().collect();
     client.send_get(HttpRequest { url: realm.as_str(), range: None, headers: &headers })
 }
 
-/// docs/spec/auth/token.md: "token", or "access_token" as OAuth 2.0 has it.
+/// Answer of a token server (docs/spec/auth/token.md): `token`, or `access_token` as in OAuth 2.0.
 #[derive(Deserialize)]
 struct TokenResponse {
     token: Option<String>,
@@ -122,14 +119,14 @@ fn parse_token(mut answer: HttpResponse, moved: &mut u64) -> Result<String, Mirr
         return Err(MirrorFailure::Status { code: answer.status });
     }
     answer.refuse_encoding()?;
-    let odd = |why: &str| MirrorFailure::Broken(format!("its answer {why}"));
+    let invalid = |why: &str| MirrorFailure::Broken(format!("its answer {why}"));
     let mut text = Vec::new();
     if !read_up_to(&mut answer.body, MAX_RESPONSE, &mut text, moved)? {
-        return Err(odd("has no end"));
+        return Err(invalid("is too long"));
     }
-    let tokens: TokenResponse = serde_json::from_slice(&text).map_err(|_| odd("holds no token"))?;
+    let tokens: TokenResponse = serde_json::from_slice(&text).map_err(|_| invalid("has no token"))?;
     let token = [tokens.token, tokens.access_token].into_iter().flatten().find(|token| !token.is_empty());
-    // What a header may hold (RFC 6750 §2.1).
+    // The characters that a token in a header may have (RFC 6750 §2.1).
     let fits = |token: &String| token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
-    token.filter(fits).ok_or_else(|| odd("holds no token"))
+    token.filter(fits).ok_or_else(|| invalid("has no token"))
 }

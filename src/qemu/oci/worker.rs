@@ -1,4 +1,4 @@
-//! The worker that pulls: gives up its rights, reads its job, and gives what the registry has.
+//! The pull worker: gives up its rights, reads its job, and writes the documents and layers of the image.
 
 use std::io;
 use std::time::Instant;
@@ -11,44 +11,44 @@ use crate::sandbox::confine::Profile;
 use crate::sandbox::session;
 use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, worker_error};
 
-/// Does the job that is on standard input. In the order of `child`, and for its reasons.
+/// Does the job on standard input, in the order that [`crate::sandbox::session`] explains.
 pub fn run_worker() -> Result<ExitCode> {
     let (confined, roots) = session::start_confined(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: PullJob = session::read_job()?;
-    let mut voice = PullMessageWriter { out: confined.report_ready(job.parent)?, last_message: Instant::now() };
-    let mut talk = || -> io::Result<()> {
-        let last = run_pull(&job, roots.clone(), &mut voice)?;
-        voice.out.send(&last)
+    let mut writer = PullMessageWriter { out: confined.report_ready(job.parent)?, last_message: Instant::now() };
+    let mut run = || -> io::Result<()> {
+        let last = run_pull(&job, roots.clone(), &mut writer)?;
+        writer.out.send(&last)
     };
-    talk().map_err(worker_error("write for"))?;
+    run().map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
-fn run_pull(job: &PullJob, roots: RootCertificates, voice: &mut PullMessageWriter) -> io::Result<PullMessage> {
+fn run_pull(job: &PullJob, roots: RootCertificates, writer: &mut PullMessageWriter) -> io::Result<PullMessage> {
     let client = match HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes())) {
         Ok(client) => client,
         Err(DownloadError::Client(why)) => return Ok(PullMessage::NoClient(why)),
         Err(error) => return Ok(PullMessage::NoClient(error.to_string())),
     };
-    match pull_image(&client, &job.image, job.platform.clone(), &job.credentials, &mut |given| voice.write_chunk(given))
-    {
+    let mut write_chunk = |chunk: ImageChunk<'_>| writer.write_chunk(chunk);
+    match pull_image(&client, &job.image, job.platform.clone(), &job.credentials, &mut write_chunk) {
         Ok(moved) => Ok(PullMessage::Done { moved }),
-        Err(PullStop::Piece(piece)) => Ok(PullMessage::Failed(piece.into_printable())),
-        // Nobody listens any more.
+        Err(PullStop::Piece(failure)) => Ok(PullMessage::Failed(failure.into_printable())),
+        // The parent has closed the pipe.
         Err(PullStop::Sink(error)) => Err(error),
     }
 }
 
-/// For the parent's ears.
+/// Writer of messages and bytes to the parent.
 struct PullMessageWriter {
     out: Channel,
-    /// When it last heard something.
+    /// Time of the last flush.
     last_message: Instant,
 }
 
 impl PullMessageWriter {
-    fn write_chunk(&mut self, given: ImageChunk<'_>) -> io::Result<()> {
-        match given {
+    fn write_chunk(&mut self, chunk: ImageChunk<'_>) -> io::Result<()> {
+        match chunk {
             ImageChunk::Document(bytes) => {
                 self.out.send(&PullMessage::Document { size: bytes.len() as u64 })?;
                 self.out.queue_bytes(bytes)

@@ -55,7 +55,7 @@ fn leftovers_in_every_directory_are_removed() {
             let (tree, fresh, before) = registered_tree();
             planted += plant(&tree, dir);
             assert_eq!(tree.status()["unfinished"], true, "{dir}");
-            tree.run(&["status"]).exits(0).says("was cut short").prints("works");
+            tree.run(&["status"]).exits(0).says("was interrupted").prints("works");
             tree.run(args).exits(0).omits("panicked");
             if args == ["unregister", "aarch64"] {
                 fresh.is_restored_in(&tree);
@@ -63,7 +63,7 @@ fn leftovers_in_every_directory_are_removed() {
                 before.is_restored_in(&tree);
             }
             assert_eq!(tree.status()["unfinished"], false, "{dir}");
-            tree.run(&["status"]).exits(0).omits("cut short");
+            tree.run(&["status"]).exits(0).omits("was interrupted");
             discard_tree(tree);
         }
     }

@@ -133,7 +133,7 @@ fn unregister_is_rejected_while_watch_runs() {
         tree.run(args).exits(3).says(&format!("process {pid}, which watches aarch64")).says(&format!("kill {pid}"));
     }
     before.is_unchanged_in(&tree);
-    tree.run(&["status"]).exits(0).says(&format!("process {pid}, which watches aarch64"));
+    tree.run(&["status"]).exits(0).says(&format!("register --watch is running (process {pid}, which watches aarch64)"));
     // Another system is not watched.
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);

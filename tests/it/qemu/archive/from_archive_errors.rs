@@ -43,7 +43,7 @@ fn a_wrong_digest_is_refused_before_the_archive_is_read() {
 fn an_archive_without_the_requested_emulator_is_refused() {
     refused(&gz(&tar(&[("qemu-arm", b"x")])), &[], &[1], "no usable qemu-aarch64");
     refused(&gz(&tar(&[])), &[], &[1], "has none");
-    refused(b"odd", &[], &[1], "no tar archive");
+    refused(b"odd", &[], &[1], "not a tar archive");
     refused(b"", &[], &[1], "it is empty");
     // One missing system is enough to refuse several.
     let tree = Tree::new();
@@ -112,7 +112,7 @@ fn member_of_size(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
 #[sandboxed]
 fn a_member_path_outside_the_archive_is_refused() {
     for path in ["/usr/bin/qemu-aarch64", "../../usr/bin/qemu-aarch64", "usr/../../qemu-aarch64-static"] {
-        refused(&empty_member(path, EntryType::Regular), &[], &[1], "outside");
+        refused(&empty_member(path, EntryType::Regular), &[], &[1], "leads out");
     }
 }
 
@@ -169,8 +169,8 @@ fn every_damage_is_refused_in_every_archive_format() {
 pub(crate) fn damaged_archives() -> [(Vec<u8>, &'static str); 9] {
     let real = emulator_bytes("aarch64");
     [
-        (empty_member("../qemu-aarch64", EntryType::Regular), "outside"),
-        (empty_member("/usr/bin/qemu-aarch64", EntryType::Regular), "outside"),
+        (empty_member("../qemu-aarch64", EntryType::Regular), "leads out"),
+        (empty_member("/usr/bin/qemu-aarch64", EntryType::Regular), "leads out"),
         (empty_member("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
         (empty_member("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
         (empty_member("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),

@@ -75,7 +75,7 @@ fn several_releases_keep_their_order() {
 /// Debian 12's qemu-user.
 #[test]
 fn a_dynamic_program_is_refused() {
-    refused("qemu-arm can't be used: it is dynamically linked", |tar| {
+    refused("qemu-arm cannot be used: it is dynamically linked", |tar| {
         let mut dynamic = program("arm", 3000);
         dynamic[64] = 3; // PT_INTERP
         add(tar, "qemu-arm", &dynamic);
@@ -85,7 +85,7 @@ fn a_dynamic_program_is_refused() {
 /// Debian 13's qemu-user-static.
 #[test]
 fn a_package_of_links_is_refused() {
-    refused("it holds no usr/bin/qemu-* that is a program", |tar| link(tar, "qemu-arm-static", "qemu-arm"));
+    refused("it has no usr/bin/qemu-* that is a program", |tar| link(tar, "qemu-arm-static", "qemu-arm"));
 }
 
 #[test]
@@ -99,14 +99,14 @@ fn a_package_with_mixed_releases_or_duplicates_is_refused() {
         add(tar, "qemu-arm-static", &program("arm", 3000));
     };
     let error = catalogue(&[("qemu-user_1-1_amd64.deb", &both)]).unwrap_err();
-    assert!(error.contains("qemu-arm is there twice"), "{error}");
+    assert!(error.contains("qemu-arm is listed twice"), "{error}");
 }
 
 #[test]
 fn a_program_without_a_release_number_is_refused() {
     // The version text names another guest.
-    refused("qemu-arm can't be used: it does not hold", |tar| add(tar, "qemu-arm", &program("armeb", 3000)));
-    refused("qemu-arm can't be used: --version answered", |tar| {
+    refused("qemu-arm cannot be used: it does not contain", |tar| add(tar, "qemu-arm", &program("armeb", 3000)));
+    refused("qemu-arm cannot be used: --version answered", |tar| {
         add(tar, "qemu-arm", &program_of("%s", "arm", 3000));
     });
 }

@@ -253,9 +253,9 @@ fn the_answers_of_the_index_reader_are_checked() {
         };
         lied(&lie).unwrap_err().to_string()
     };
-    assert!(release(|release| release.index.size = 1 << 40).contains("its list of packages has"));
-    assert!(release(|release| release.index.size = 0).contains("its list of packages has"));
-    assert!(release(|release| release.key = "me".into()).contains("a key that is none of Debian's"));
+    assert!(release(|release| release.index.size = 1 << 40).contains("the size of its list of packages is"));
+    assert!(release(|release| release.index.size = 0).contains("the size of its list of packages is"));
+    assert!(release(|release| release.key = "me".into()).contains("a key that is not one of Debian's"));
     assert!(release(|release| release.codename = "a\u{1b}[2J".into()).contains("the list of a\u{fffd}[2J"));
     let package = |change: fn(&mut PoolPackage)| {
         let lie = move |answer| match answer {
@@ -274,12 +274,14 @@ fn the_answers_of_the_index_reader_are_checked() {
             }
             other => other,
         };
-        assert!(lied(&lie).unwrap_err().to_string().contains("lies where no package does"), "{path}");
+        assert!(lied(&lie).unwrap_err().to_string().contains("is not one of a package"), "{path}");
     }
     assert!(package(|package| package.size = u64::MAX).contains("bytes"));
-    assert!(package(|package| package.version = "latest".into()).contains("no version"));
-    assert!(package(|package| package.version = "1:11.2.0~rc1+ds-1".into()).contains("no release of QEMU"));
-    assert!(lied(&|_| IndexResult::Package(None)).unwrap_err().to_string().contains("what it was not asked"));
+    assert!(package(|package| package.version = "latest".into()).contains("an invalid version"));
+    assert!(
+        package(|package| package.version = "1:11.2.0~rc1+ds-1".into()).contains("not the version of a QEMU release")
+    );
+    assert!(lied(&|_| IndexResult::Package(None)).unwrap_err().to_string().contains("answered another query"));
     let error = lied(&|_| IndexResult::Refused("no\u{1b}[2J".repeat(100))).unwrap_err().to_string();
     assert!(error.len() < 400 && !error.contains('\u{1b}'), "{error}");
 }

@@ -24,7 +24,7 @@ fn only_signatures_by_trusted_keys_count() {
     let (one, other) = (Forger::new(1), Forger::new(2));
     let list = one.sign(&text());
     assert_eq!(read(&list, &Keyring::from_certificates(&[&one.certificate()])).unwrap().key, one.name());
-    let unknown = format!("the key {} is none of Debian's that is known here", one.name());
+    let unknown = format!("the key {} is not one of the keys of Debian that binfmt-nix knows", one.name());
     assert_eq!(read(&list, &Keyring::from_certificates(&[&other.certificate()])), Err(unknown.clone()));
     assert_eq!(read(&list, &Keyring::debian_archive()), Err(unknown));
     // One good signature is enough at any position.
@@ -58,7 +58,8 @@ fn weak_hashes_are_refused() {
         let read = read(&forger.sign(&text()), &Keyring::from_certificates(&[&forger.certificate()]));
         assert_eq!(read.is_ok(), good, "{hash}: {read:?}");
         if !good {
-            let wanted = format!("the signature of {} is by a hash that proves nothing (number {hash})", forger.name());
+            let wanted =
+                format!("the signature of {} has a weak or unknown hash algorithm (number {hash})", forger.name());
             assert_eq!(read, Err(wanted));
         }
     }
@@ -99,11 +100,11 @@ fn only_signatures_over_texts_count() {
     let plain = Forger { more: subpacket(0x14, b"x"), ..Forger::new(1) };
     assert!(read(&plain.sign(&text()), &Keyring::from_certificates(&[&plain.certificate()])).is_ok());
     let twice = Forger { more: subpacket(2, &[0; 4]), ..Forger::new(1) };
-    assert_eq!(refused(&twice), "one of its signatures is broken");
+    assert_eq!(refused(&twice), "one of its signatures is malformed");
     let newer = Forger { version: 6, ..Forger::new(1) };
-    assert_eq!(refused(&newer), "one of its signatures is of a kind that is not known");
+    assert_eq!(refused(&newer), "one of its signatures has an unsupported version");
     // A key that may only certify.
-    assert!(refused(&Forger { flags: 1, ..Forger::new(1) }).contains("none of Debian's"));
+    assert!(refused(&Forger { flags: 1, ..Forger::new(1) }).contains("not one of the keys of Debian"));
 }
 
 #[test]
@@ -148,19 +149,19 @@ fn a_signed_text_that_is_not_a_list_is_refused() {
     let good = release("trixie", Some(UNTIL), true, b"index");
     assert!(read(&one.sign(&good), &keys).is_ok());
     for (from, to, why) in [
-        ("Codename: trixie\n", "", "which suite"),
+        ("Codename: trixie\n", "", "name its suite"),
         ("Codename: trixie\n", "Codename: trixie\nCodename: trixie\n", "twice"),
         ("Codename: trixie\n", "Codename: trixie\ncodename: sid\n", "twice"),
         ("Codename: trixie\n", "Codename: trixie\n\nCodename: sid\n", "more than one part"),
-        ("Codename: trixie\n", "Codename trixie\n", "none of a control file"),
+        ("Codename: trixie\n", "Codename trixie\n", "not one of a control file"),
         ("Codename: trixie\n", "Codename: trixie\n: x\n", "without a name"),
-        ("Date: Mon", "Dates: Mon", "when it was made"),
-        ("Date: Mon, 23", "Date: Mon, 32", "a date that is none"),
-        ("Until: Mon, 30", "Until: Mon, 31", "a date that is none"),
+        ("Date: Mon", "Dates: Mon", "no date"),
+        ("Date: Mon, 23", "Date: Mon, 32", "a malformed date"),
+        ("Until: Mon, 30", "Until: Mon, 31", "a malformed date"),
         ("SHA256:\n", "SHA512:\n", "no SHA-256 of"),
         ("SHA256:\n", "SHA256:\nDescription: x\n", "no SHA-256 of"),
         ("SHA256:\n", "SHA256:\n 0 1 main/binary-amd64/Packages.xz\n", "no size or digest"),
-        ("SHA256:\n", "SHA256:\n x\n", "a line in its SHA256 that is none"),
+        ("SHA256:\n", "SHA256:\n x\n", "a malformed line in its SHA256"),
         (" 5 main/binary-amd64/Packages.xz", " +5 main/binary-amd64/Packages.xz", "no size or digest"),
         (" 5 main/binary-amd64/Packages.xz", " 0 main/binary-amd64/Packages.xz", "has 0 bytes"),
         (" 5 main/binary-amd64/Packages.xz", " 67108865 main/binary-amd64/Packages.xz", "has 67108865 bytes"),

@@ -95,7 +95,7 @@ fn complaint(bytes: &[u8]) -> String {
     let error = read(&package(), bytes).unwrap_err();
     assert_eq!(error.exit_code() as u8, 1);
     assert!(error.hint().unwrap().contains("please report it"));
-    error.to_string().strip_prefix("the process that verifies Debian's lists ").unwrap().to_owned()
+    error.to_string().strip_prefix("the verify worker ").unwrap().to_owned()
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn pinned_archive(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArc
         size: None,
         targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         prefix: "qemu-".into(),
-        vouched: DigestOrigin::Others,
+        vouched: DigestOrigin::OtherProjects,
         assumes_argv0: false,
     }
 }

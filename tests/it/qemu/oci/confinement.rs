@@ -109,6 +109,6 @@ fn the_death_of_the_pull_worker_is_reported() {
     kill(stalled.child, Signal::SIGKILL).unwrap();
     let mut said = String::new();
     stalled.tool.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.contains("the process that pulls it was killed by signal 9 SIGKILL"), "{said}");
+    assert!(said.contains("the pull worker was killed by signal 9 SIGKILL"), "{said}");
     assert!(said.contains("\"code\":1,"), "{said}");
 }

@@ -61,16 +61,17 @@ fn the_password_is_sent_only_on_request() {
 #[test]
 fn a_missing_or_wrong_password_is_explained() {
     let (image, server) = registry_that_needs("Basic realm=x".into(), "nothing");
-    let hint = Tool::pulls(server.image(&image.index)).fails(1, "it wants a password").hint;
+    let hint = Tool::pulls(server.image(&image.index)).fails(1, "the registry requires a password").hint;
     assert!(hint.contains("podman login") && hint.contains("REGISTRY_AUTH_FILE"), "{hint}");
     // A wrong password.
-    let hint = logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, "it wants a password").hint;
-    assert!(hint.contains("auth.json has for 127.0.0.1"), "{hint}");
+    let hint =
+        logged_in(Tool::pulls(server.image(&image.index)), &server).fails(1, "the registry requires a password").hint;
+    assert!(hint.contains("auth.json for 127.0.0.1"), "{hint}");
     // The password of another registry.
     let other =
         Tool::pulls(server.image(&image.index)).logged_in(&json!({ "r.example": { "auth": base64(PASSWORD) } }));
     let before = server.requests().len();
-    other.fails(1, "it wants a password");
+    other.fails(1, "the registry requires a password");
     assert!(server.requests()[before..].iter().all(|request| authorization_of(request).is_none()));
 }
 
@@ -82,17 +83,17 @@ fn problems_of_auth_files_are_reported() {
         let file = tool.dir.path().join("config.json");
         std::fs::write(&file, text).unwrap();
         let docker = tool.dir.path().to_str().unwrap().to_owned();
-        tool.with("DOCKER_CONFIG", &docker).fails(1, "it wants a password").hint
+        tool.with("DOCKER_CONFIG", &docker).fails(1, "the registry requires a password").hint
     };
     let gone = Tool::pulls(server.image(&image.index)).with("REGISTRY_AUTH_FILE", "/nonexistent/x");
     assert!(
-        gone.fails(1, "it wants a password")
+        gone.fails(1, "the registry requires a password")
             .hint
-            .ends_with("REGISTRY_AUTH_FILE names /nonexistent/x, which is not there")
+            .ends_with("REGISTRY_AUTH_FILE names /nonexistent/x, which does not exist")
     );
-    assert!(with(r#"{"credsStore": "pass"}"#).ends_with("docker-credential-pass, which is not run from here"));
+    assert!(with(r#"{"credsStore": "pass"}"#).ends_with("docker-credential-pass, which binfmt-nix does not run"));
     let hint = with(r#"{"auths": {"x": {"auth": "den-of-the-fox"}}, "#);
-    assert!(hint.contains("config.json was of no use: line 1"), "{hint}");
+    assert!(hint.contains("config.json was ignored: line 1"), "{hint}");
 }
 
 /// Both the token and the password.
@@ -133,17 +134,17 @@ fn redirects_drop_password_and_token() {
 #[test]
 fn malformed_token_realms_are_refused() {
     let odd = [
-        ("", "no URL"),
-        ("token", "no URL"),
-        ("file:///etc/shadow", "no URL"),
-        ("ftp://127.0.0.1/", "no URL"),
-        ("https://u:p@127.0.0.1/", "no URL"),
-        ("http://", "no URL"),
+        ("", "not a URL"),
+        ("token", "not a URL"),
+        ("file:///etc/shadow", "not a URL"),
+        ("ftp://127.0.0.1/", "not a URL"),
+        ("https://u:p@127.0.0.1/", "not a URL"),
+        ("http://", "not a URL"),
         ("http://192.0.2.1/token", "without TLS"),
         ("http://r.example/token", "without TLS"),
         ("http://127.0.0.1.r.example/", "without TLS"),
-        ("javascript:alert(1)", "no URL"),
-        ("\u{202e}x", "no URL"),
+        ("javascript:alert(1)", "not a URL"),
+        ("\u{202e}x", "not a URL"),
     ];
     fault_table::line("registries with a token server that must not be asked", odd.len());
     for (realm, words) in odd {
@@ -156,12 +157,12 @@ fn malformed_token_realms_are_refused() {
 #[test]
 fn malformed_challenges_are_refused() {
     let odd = [
-        ("", "without a word"),
-        ("\"", "without a word"),
-        ("Negotiate YQ==", "log in by negotiate"),
-        ("Digest realm=x, Negotiate", "log in by digest or negotiate"),
-        ("Bearer realm=\"x", "no URL"),
-        ("Bearer a=1, a=2", "without a word"),
+        ("", "without an authentication challenge"),
+        ("\"", "without an authentication challenge"),
+        ("Negotiate YQ==", "the authentication negotiate"),
+        ("Digest realm=x, Negotiate", "the authentication digest or negotiate"),
+        ("Bearer realm=\"x", "not a URL"),
+        ("Bearer a=1, a=2", "without an authentication challenge"),
     ];
     for (challenge, words) in odd {
         let (image, server) = registry_that_needs(challenge.into(), "nothing");

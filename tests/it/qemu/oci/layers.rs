@@ -55,14 +55,14 @@ fn bad_layers_are_refused() {
     use EntryType as Kind;
     let link = |path, kind| vec![Member(path, kind, Vec::new())];
     let odd = [
-        (vec![file("../../usr/bin/qemu-aarch64", b"x")], "outside"),
-        (vec![file("/usr/bin/qemu-aarch64", b"x")], "outside"),
+        (vec![file("../../usr/bin/qemu-aarch64", b"x")], "leads out"),
+        (vec![file("/usr/bin/qemu-aarch64", b"x")], "leads out"),
         (link("usr/bin/qemu-aarch64", Kind::Symlink), "not a file"),
         (link("usr/bin/qemu-aarch64", Kind::Link), "not a file"),
         (link("usr/bin/qemu-aarch64", Kind::Char), "not a file"),
         (link("usr/bin/qemu-aarch64", Kind::Fifo), "not a file"),
         (vec![file("a/qemu-aarch64", b"x"), file("b/qemu-aarch64-static", b"x")], "two emulators"),
-        (vec![file("a/.wh..", b"")], "hides nothing"),
+        (vec![file("a/.wh..", b"")], "impossible name"),
         (vec![file("etc/motd", b"x")], "has none"),
     ];
     let odd_layers = odd.len();
@@ -74,18 +74,18 @@ fn bad_layers_are_refused() {
         (
             "application/vnd.oci.image.layer.v1.tar+gzip",
             b"no tar at all".to_vec(),
-            "layer 1 of 1: it is no tar archive",
+            "layer 1 of 1: it is not a tar archive",
         ),
         (
             "application/vnd.oci.image.layer.v1.tar+gzip",
             layer(&[file("x", &emulator())])[..9000].to_vec(),
-            "no tar archive",
+            "not a tar archive",
         ),
-        ("application/vnd.oci.image.layer.v1.tar+encrypted", b"x".to_vec(), "no tar archive, but application/"),
+        ("application/vnd.oci.image.layer.v1.tar+encrypted", b"x".to_vec(), "not a tar archive but application/"),
         (
             "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
             b"x".to_vec(),
-            "no tar archive, but application/",
+            "not a tar archive but application/",
         ),
     ];
     fault_table::line("layers with path escapes, links, devices, duplicates, or no emulator", odd_layers + none.len());

@@ -27,9 +27,9 @@ fn a_real_registry_accepts_the_password() {
     let auth = json!({ "htpasswd": { "realm": "fox", "path": files.path().join("htpasswd") } });
     let closed = start_with_files_of(&open, &files, &json!({}), &auth);
     let image = format!("oci://{}/fox/qemu@{digest}", closed.address);
-    Tool::pulls(&image).fails(1, "it wants a password");
+    Tool::pulls(&image).fails(1, "the registry requires a password");
     let login = |password: &str| json!({ &closed.address: { "auth": base64(password) } });
-    Tool::pulls(&image).logged_in(&login("fox:wrong")).fails(1, "it wants a password");
+    Tool::pulls(&image).logged_in(&login("fox:wrong")).fails(1, "the registry requires a password");
     Tool::pulls(&image).logged_in(&login("fox:den-of-the-fox")).succeeds();
 }
 
@@ -63,7 +63,7 @@ fn a_real_registry_accepts_the_token() {
     } });
     let closed = start_with_files_of(&open, &files, &json!({}), &auth);
     let image = format!("oci://{}/fox/qemu@{digest}", closed.address);
-    Tool::pulls(&image).fails(1, "it wants a password");
+    Tool::pulls(&image).fails(1, "the registry requires a password");
     let login = json!({ &closed.address: { "auth": base64("fox:den-of-the-fox") } });
     Tool::pulls(&image).logged_in(&login).succeeds();
     assert_eq!(tokens.requests().len(), 2);

@@ -85,7 +85,7 @@ fn the_manifest_of_the_host_is_chosen_from_an_index() {
     let outcome = Tool::pulls(&image).on("aarch64").succeeds();
     assert_eq!(format!("sha256:{}", outcome.manifest), theirs);
     assert!(outcome.versions["arm"].contains("for another machine"), "{outcome:?}");
-    Tool::pulls(&image).on("s390x").fails(1, "nothing for linux/s390x, but for linux/arm64, linux/amd64");
+    Tool::pulls(&image).on("s390x").fails(1, "no manifest for linux/s390x, only for linux/arm64, linux/amd64");
 }
 
 fn layers_of(registry: &Registry, name: &str, digest: &str) -> Vec<String> {

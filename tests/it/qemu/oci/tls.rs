@@ -159,7 +159,7 @@ fn a_redirect_from_https_to_http_is_refused() {
     // A registry cannot make the tool ask this machine for tokens either.
     let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{}/token""#, plain.address);
     servers.serve("other.test", move |_| Answer::status(401).header(challenge.clone()));
-    servers.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, where nobody is asked");
+    servers.pulls(&format!("oci://other.test/{NAME}:v1")).fails(1, "without TLS, which was not contacted");
     assert!(plain.requests().is_empty());
 }
 
@@ -200,7 +200,7 @@ fn token_servers_of_other_domains_never_get_the_password() {
     for server in strangers {
         let (sent, outcome) = pull_with_realm("registry.fox.test", server);
         assert_eq!((sent, outcome.code), (vec![None], 1), "{server}");
-        let withheld = format!("to be told to {server}, which is not of its own domain: that was not done");
+        let withheld = format!("which was not sent to {server}, because that is not in the registry's own domain");
         assert!(outcome.error.contains(&withheld), "{outcome:?}");
     }
 }

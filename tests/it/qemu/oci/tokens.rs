@@ -102,7 +102,7 @@ fn an_expired_token_is_replaced() {
 fn a_refused_token_is_requested_only_once() {
     let tokens = token_server();
     let (image, server) = registry_that_needs(format!(r#"Bearer realm="http://{}/""#, tokens.address), "nothing");
-    Tool::pulls(server.image(&image.index)).fails(1, "it wants a password");
+    Tool::pulls(server.image(&image.index)).fails(1, "the registry requires a password");
     assert_eq!((tokens.requests().len(), server.requests().len()), (1, 2));
 }
 

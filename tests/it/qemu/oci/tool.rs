@@ -157,8 +157,8 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         extra_roots: b"",
     };
     let mut tell = |progress: pull_client::PullProgress| {
-        assert!(progress.bytes <= progress.of);
-        outcome.progress = (progress.bytes, progress.of);
+        assert!(progress.bytes <= progress.total);
+        outcome.progress = (progress.bytes, progress.total);
     };
     let (pulled, note) = pull_client::pull_image(&order, &mut tell, &mut || Ok(()))?;
     assert_eq!(note, None, "the process that pulls gave up all rights");

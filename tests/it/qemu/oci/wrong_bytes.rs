@@ -65,7 +65,7 @@ fn a_flipped_bit_is_refused() {
                 }
             });
             let outcome = Tool::pulls(server.image(&image.index)).fails(5, "SHA-256");
-            assert!(outcome.hint.contains("nothing of them was used"), "{outcome:?}");
+            assert!(outcome.hint.contains("none of them were used"), "{outcome:?}");
             flipped_bits += 1;
         }
     }
@@ -120,10 +120,10 @@ fn a_layer_with_another_digest_is_refused() {
 fn an_index_without_this_host_is_refused() {
     let image = Image::good();
     let server = Server::honest(&image);
-    let outcome = Tool::pulls(server.image(&image.index)).on("aarch64").fails(1, "it has nothing for linux/arm64");
-    assert!(outcome.error.ends_with("but for linux/s390x, linux/amd64, windows/amd64"), "{outcome:?}");
+    let outcome = Tool::pulls(server.image(&image.index)).on("aarch64").fails(1, "it has no manifest for linux/arm64");
+    assert!(outcome.error.ends_with("only for linux/s390x, linux/amd64, windows/amd64"), "{outcome:?}");
     let empty = Image::with_index(br#"{"schemaVersion": 2, "manifests": []}"#);
-    Tool::pulls(Server::honest(&empty).image(&empty.index)).fails(1, "nor for any other platform");
+    Tool::pulls(Server::honest(&empty).image(&empty.index)).fails(1, "or any other platform");
 }
 
 #[test]
@@ -133,13 +133,13 @@ fn documents_other_than_images_are_refused() {
         (b"{", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (br#"{"schemaVersion": 1, "fsLayers": []}"#, "schema version 1"),
-        (br#"{"schemaVersion": 2}"#, "no image"),
+        (br#"{"schemaVersion": 2}"#, "not an image"),
         (br#"{"schemaVersion": 2, "manifests": [], "layers": []}"#, "an index and a manifest"),
         (
             br#"{"schemaVersion": 2, "manifests": [], "mediaType": "application/vnd.oci.image.manifest.v1+json"}"#,
-            "no image",
+            "not an image",
         ),
-        (br#"{"schemaVersion": 2, "layers": [], "mediaType": "text/\u001b[31mhtml"}"#, "no image, but text/"),
+        (br#"{"schemaVersion": 2, "layers": [], "mediaType": "text/\u001b[31mhtml"}"#, "not an image but text/"),
         (br#"{"schemaVersion": 2, "layers": [], "layers": []}"#, "cannot be read"),
     ];
     for (document, words) in odd {
