@@ -196,7 +196,7 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
     Err(Error::NotWorking { name, why: format!("the kernel shows it as {text:?}") })
 }
 
-/// Removes the entry of a rule; a missing entry is no error. Returns `false` if another rule has the name; that entry
+/// Removes the entry of a rule; a missing entry is not an error. Returns `false` if another rule has the name; that entry
 /// stays.
 pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
     let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();

@@ -108,7 +108,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
     }
 }
 
-/// Whether unchanged files or entries of ours exist that no registered system needs.
+/// Whether unchanged files or entries of this tool exist that no registered system needs.
 fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let is_needed = |record: &Record| match (&record.target, &record.made) {

@@ -149,7 +149,7 @@ impl Host {
         none_if_missing(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
     }
 
-    /// Like [`Host::read_file`], but by the checked walk (see [`safe_open`]), and a symbolic link in the place of the
+    /// Like [`Host::read_file`], but by the checked walk (see [`safe_open`]), and a symbolic link instead of the
     /// file is an error.
     pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();

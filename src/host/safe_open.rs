@@ -48,7 +48,7 @@ impl Host {
         }
     }
 
-    /// Opens a program by the checked walk. A symbolic link in the place of the program is followed if root, or the
+    /// Opens a program by the checked walk. A symbolic link instead of the program is followed if root, or the
     /// user of this process, owns it, and if only they can create one there. The walk to its target is checked in the
     /// same way.
     pub fn open_trusted_through_links(&self, path: &Path) -> Result<File> {

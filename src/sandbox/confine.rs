@@ -4,7 +4,7 @@
 //! | step | effect | if the kernel does not support it |
 //! |---|---|---|
 //! | resource limits | no core file, no file of any length, bounded memory | (always supported) |
-//! | user and group nobody, no groups | no access to files and processes of root | id not mapped here: left out; refused: a note |
+//! | user and group `nobody`, no other groups | no access to files and processes of root | id not mapped here: left out; refused: a note |
 //! | no capability | where the user stays root, it has no privilege | (always supported) |
 //! | no_new_privs | setuid programs give no privilege | (always supported) |
 //! | Landlock | no writing, no reading except what names and libraries need; no TCP server; no signal to other processes | a note |
@@ -32,7 +32,7 @@ use crate::sandbox::frame::MissingProtection;
 use crate::sandbox::seccomp;
 
 /// The user and group `nobody`, which own nothing; the kernel's default for unmapped ids (`overflowuid`, proc(5)).
-const NOBODY: u32 = 65534;
+const NOBODY_ID: u32 = 65534;
 
 /// Limit of memory: ten times what the largest download takes.
 const MAX_MEMORY: u64 = 512 << 20;
@@ -153,16 +153,16 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
     })
 }
 
-/// Changes to the user nobody if this process is root and nobody exists in this user namespace. An ordinary user stays
+/// Changes to the user `nobody` if this process is root and that id exists in this user namespace. An ordinary user stays
 /// the same; Landlock then denies access to the user's files.
 fn drop_user(host: &Host) -> Result<(), MissingProtection> {
     let map = host.read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
-    if !Uid::effective().is_root() || !is_id_mapped(NOBODY, &map) {
+    if !Uid::effective().is_root() || !is_id_mapped(NOBODY_ID, &map) {
         return Ok(());
     }
     // A user namespace may forbid setgroups(2) only (user_namespaces(7)); the groups in it are not root's.
     let _: nix::Result<()> = setgroups(&[]);
-    let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    let (uid, gid) = (Uid::from_raw(NOBODY_ID), Gid::from_raw(NOBODY_ID));
     setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).map_err(|_| MissingProtection::User)
 }
 
@@ -200,14 +200,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_found_in_a_map() {
+    fn an_id_is_found_in_a_map() {
         let whole = "         0          0 4294967295\n";
-        assert!(is_id_mapped(NOBODY, whole));
-        assert!(is_id_mapped(NOBODY, "0 1000 1\n1 100000 65536\n"));
-        assert!(is_id_mapped(NOBODY, "0 0 65535\n"));
-        assert!(!is_id_mapped(NOBODY, "0 0 65534\n"));
-        assert!(!is_id_mapped(NOBODY, "0 1000 1\n"));
-        assert!(!is_id_mapped(NOBODY, "65535 0 10\nnonsense\n1 2\n"));
-        assert!(!is_id_mapped(NOBODY, ""));
+        assert!(is_id_mapped(NOBODY_ID, whole));
+        assert!(is_id_mapped(NOBODY_ID, "0 1000 1\n1 100000 65536\n"));
+        assert!(is_id_mapped(NOBODY_ID, "0 0 65535\n"));
+        assert!(!is_id_mapped(NOBODY_ID, "0 0 65534\n"));
+        assert!(!is_id_mapped(NOBODY_ID, "0 1000 1\n"));
+        assert!(!is_id_mapped(NOBODY_ID, "65535 0 10\nnonsense\n1 2\n"));
+        assert!(!is_id_mapped(NOBODY_ID, ""));
     }
 }

@@ -53,7 +53,7 @@ fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// Two entries of other tools take the same programs. The order of registration determines which one takes precedence,
 /// and that order may differ after the next restart. Tools name their entries differently, so both can exist (facts of
-/// peers: QEMU, Debian, NixOS, OpenRC, Docker). One peer has the same MIPS rule twice. If an entry of ours takes
+/// peers: QEMU, Debian, NixOS, OpenRC, Docker). One peer has the same MIPS rule twice. If our entry takes
 /// precedence over another tool's, that is the user's choice.
 fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
     let foreign_entries: Vec<&Entry> =

@@ -91,7 +91,7 @@ impl ExecveWalk<'_> {
             elf: elf::describe_elf(file, self.lookup),
             script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
             entries: entries::compare_entries(&self.machine.table, path, &file.head),
-            taken_by: Handler::Nobody,
+            taken_by: Handler::Unhandled,
             interpreter: None,
         };
         let (step, next) = if let Some(entry) = entries::matching_entry(&self.machine.table, path, &file.head) {
@@ -133,17 +133,17 @@ impl ExecveWalk<'_> {
             LoadResult::Fails(errno, why) => (Handler::Elf, WalkEnd::Fails(errno, why)),
             LoadResult::Unknown(why) => {
                 let why = format!("cannot find out whether this machine runs such programs natively: {why}");
-                (Handler::Nobody, WalkEnd::Unknown(why))
+                (Handler::Unhandled, WalkEnd::Unknown(why))
             }
             LoadResult::WrongFormat(why) => match self.machine.table.unsupported_entries() {
-                [] => (Handler::Nobody, WalkEnd::Fails(Errno::ENOEXEC, self.unhandled_reason(why, &step))),
+                [] => (Handler::Unhandled, WalkEnd::Fails(Errno::ENOEXEC, self.unhandled_reason(why, &step))),
                 names => {
                     let why = format!(
                         "{}, unless one of these entries of a newer kernel does: {}",
                         self.unhandled_reason(why, &step),
                         names.join(", ")
                     );
-                    (Handler::Nobody, WalkEnd::Unknown(why))
+                    (Handler::Unhandled, WalkEnd::Unknown(why))
                 }
             },
         };

@@ -37,7 +37,7 @@ fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Exp
 
 /// Detects the entries of a container's host. They are in force in the container, but the host's table is not visible.
 fn detect_hidden_table(host: &Host, explanation: &mut Explanation) {
-    let last = explanation.steps.last().filter(|step| step.taken_by == Handler::Nobody);
+    let last = explanation.steps.last().filter(|step| step.taken_by == Handler::Unhandled);
     let system = last.and_then(|step| step.elf.as_ref()?.system);
     let is_unhandled = explanation.verdict == ExecVerdict::Refused && explanation.errno.as_deref() == Some("ENOEXEC");
     let (Some(system), true, TableState::NotMounted) = (system, is_unhandled && host.is_live(), explanation.table)

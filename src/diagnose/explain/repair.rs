@@ -13,7 +13,7 @@ pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) 
         ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Unknown => {}
         ExecVerdict::LoaderMissing => lines.extend(repair_loader(explanation)),
         ExecVerdict::Refused => match explanation.steps.last() {
-            Some(last) if last.taken_by == Handler::Nobody => lines.extend(repair_unhandled(explanation, last)),
+            Some(last) if last.taken_by == Handler::Unhandled => lines.extend(repair_unhandled(explanation, last)),
             Some(last) => lines.extend(repair_interpreter(last, explanation.errno.as_deref())),
             None => {}
         },

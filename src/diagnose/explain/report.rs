@@ -123,8 +123,9 @@ pub enum Handler {
     Script,
     /// The kernel's own loader of programs.
     Elf,
-    /// None: nothing takes the file.
-    Nobody,
+    /// Nothing takes the file.
+    #[serde(rename = "nobody")]
+    Unhandled,
 }
 
 /// The interpreter that is started for a file.

@@ -165,7 +165,9 @@ fn unusable_error(archive: &PinnedArchive, why: String) -> Error {
 fn describe_digest_origin(vouched: DigestOrigin) -> &'static str {
     match vouched {
         DigestOrigin::HashedHere => "its digest was computed from the archive for this release of binfmt-nix",
-        DigestOrigin::OtherProjects => "its digest was taken from other projects and has not been verified by binfmt-nix",
+        DigestOrigin::OtherProjects => {
+            "its digest was taken from other projects and has not been verified by binfmt-nix"
+        }
         DigestOrigin::Publisher => "its digest was taken from its publisher and has not been verified by binfmt-nix",
     }
 }
