@@ -10,6 +10,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod options;
 pub(crate) mod receipt_properties;
 pub(crate) mod receipts;
+pub(crate) mod sources;
 pub(crate) mod upgrade;
 pub(crate) mod watch;
 pub(crate) mod watch_events;
