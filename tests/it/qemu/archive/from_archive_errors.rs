@@ -141,7 +141,7 @@ fn a_bundle_that_contradicts_its_manifest_is_refused() {
     refused(&bundled(&manifest, &real), &[], &[1], "which is missing");
     manifest.files[0].target = "riscv64".into();
     manifest.files[0].name = "qemu-aarch64".into();
-    refused(&bundled(&manifest, &real), &[], &[1], "does not know");
+    refused(&bundled(&manifest, &real), &[], &[1], "does not list its qemu-aarch64");
 }
 
 #[sandboxed]

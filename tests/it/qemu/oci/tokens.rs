@@ -130,7 +130,7 @@ fn malformed_token_answers_are_refused() {
     for answer in odd {
         let tokens = Server::start(move |_| answer.clone());
         let (image, server) = registry_with_tokens(&tokens);
-        let outcome = Tool::pulls(server.image(&image.index)).fails(1, "127.0.0.1, which gives tokens for it: ");
+        let outcome = Tool::pulls(server.image(&image.index)).fails(1, "token server 127.0.0.1: ");
         assert!(outcome.error.len() < 1000, "{outcome:?}");
         assert_eq!(server.requests().len(), 1);
     }

@@ -161,7 +161,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         outcome.progress = (progress.bytes, progress.total);
     };
     let (pulled, note) = pull_client::pull_image(&order, &mut tell, &mut || Ok(()))?;
-    assert_eq!(note, None, "the process that pulls gave up all rights");
+    assert_eq!(note, None, "the pull worker gave up all rights");
     (outcome.pinned, outcome.manifest) = (pulled.pinned.to_string(), pulled.manifest.to_string());
     outcome.moved = pulled.moved;
     let again =
