@@ -11,7 +11,7 @@ pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
 /// Lock file of every change. It is never deleted, so that two processes always lock the same file.
 pub const LOCK: &str = "/run/binfmt-nix.lock";
 /// Lock file of `register --watch`: one process on a machine may watch. It is never deleted either.
-pub const HOLD_LOCK: &str = "/run/binfmt-nix-hold.lock";
+pub const WATCH_LOCK: &str = "/run/binfmt-nix-watch.lock";
 
 /// Directory of the tool's state.
 pub const RECEIPT_DIR: &str = "/var/lib/binfmt-nix";

@@ -8,6 +8,7 @@ pub mod commands;
 #[cfg(test)]
 mod generated;
 pub mod internal;
+pub mod json;
 pub mod source_args;
 
 pub use args::*;

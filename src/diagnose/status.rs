@@ -24,7 +24,7 @@ use crate::host::{Host, TEMP_PREFIX};
 use crate::nix::config_show::NixConfig;
 use crate::nix::{ConfState, conf};
 use crate::paths;
-use crate::paths::{HOLD_LOCK, NIX_OWN_CONF};
+use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::{Artifact, Record, System};
@@ -104,7 +104,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
         version: 1,
         systems,
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
-        holder: host.lock_owner(Path::new(HOLD_LOCK)),
+        holder: host.lock_owner(Path::new(WATCH_LOCK)),
     }
 }
 

@@ -8,8 +8,6 @@ use object::Endianness;
 use object::elf::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader as _};
 
-pub use crate::paths::emulator_name as binary;
-
 /// Number of bytes at the start of a file that [`check_binary`] needs. The program headers of every known QEMU end before
 /// byte 1024.
 pub const HEAD_SIZE: u64 = 4096;

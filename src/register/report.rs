@@ -1,4 +1,4 @@
-//! Reports: the result of a command, for people and, with `--json`, for programs.
+//! Report: the result of `register` and `unregister`, for people and, with `--json`, for programs.
 //!
 //! The JSON form is a contract. Within one `version`, fields are added but never changed.
 
@@ -8,11 +8,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::nix::config_show::NixConfig;
-use crate::nix::machines::BuildMachine;
-use crate::qemu::archive::Manifest;
 use crate::register::apply::ApplyResult;
 use crate::register::plan::{Plan, SystemPlan};
-use crate::sha256::Sha256;
 
 /// Result of `register` and `unregister`.
 #[derive(Debug, Serialize)]
@@ -33,70 +30,6 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Problems that the command did not repair. If there are any, the exit status is 3.
     pub findings: Vec<String>,
-}
-
-/// Result of `fetch`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct BundleReport {
-    /// Version of this format: 1.
-    pub version: u32,
-    /// Path of the archive.
-    pub file: PathBuf,
-    /// Digest of the archive.
-    pub sha256: Sha256,
-    /// Contents of the archive.
-    pub manifest: Manifest,
-}
-
-/// Result of `cache` and `cache prune`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CacheReport {
-    /// Version of this format: 1.
-    pub version: u32,
-    /// Directory of the cache.
-    pub dir: PathBuf,
-    /// Total size of all files in bytes.
-    pub bytes: u64,
-    /// Whether the files were removed.
-    pub removed: bool,
-    /// Files of the cache.
-    pub files: Vec<CacheFileReport>,
-}
-
-/// File of the cache.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CacheFileReport {
-    /// Digest of the download that the file came from.
-    pub sha256: Sha256,
-    /// Name of the file: `qemu-TARGET`, or `download` for the downloaded bytes themselves, which may be incomplete.
-    pub file: String,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// Time of the last write, in seconds since 1970; null if unknown.
-    pub written: Option<u64>,
-}
-
-/// Result of `nix-conf`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct NixLines {
-    /// Version of this format: 1.
-    pub version: u32,
-    /// Lines for nix.conf.
-    pub lines: Vec<String>,
-}
-
-/// Result of `nix-conf --builder`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct NixMachines {
-    /// Version of this format: 1.
-    pub version: u32,
-    /// Lines for the machines file of other hosts.
-    pub machines: Vec<BuildMachine>,
 }
 
 /// Change to the machine.
@@ -174,11 +107,12 @@ impl Report {
     pub fn record_nix_config(&mut self, systems: &[&str], config: NixConfig) {
         let missing = config.missing_systems(systems);
         if !missing.is_empty() {
+            let platforms = config.extra_platforms.join(" ");
             self.findings.push(format!(
                 "Nix would still not build for {}: a later line, or a configuration file that is read later, sets \
-                 extra-platforms to: {}; write extra-extra-platforms there, or move \"{}\" to the end of nix.conf",
+                 extra-platforms to {}; write extra-extra-platforms there, or move \"{}\" to the end of nix.conf",
                 missing.join(" "),
-                config.extra_platforms.join(" "),
+                if platforms.is_empty() { "nothing" } else { &platforms },
                 crate::nix::conf::INCLUDE_LINE
             ));
         }

@@ -80,8 +80,8 @@ fn describe_exit(status: ExitStatus, stderr: &str) -> String {
     }
 }
 
-/// Returns a note about the protections that this kernel lacks, if it lacks any. `work` is what the worker does:
-/// "downloads".
+/// Returns a note about the protections that this kernel lacks, if it lacks any. `work` names the worker:
+/// "download".
 pub(crate) fn describe_missing(missing: &[MissingProtection], work: &str) -> Option<String> {
     let name_if_missing = |protection: MissingProtection, name| missing.contains(&protection).then_some(name);
     let names: Vec<_> = [
@@ -93,7 +93,6 @@ pub(crate) fn describe_missing(missing: &[MissingProtection], work: &str) -> Opt
     .flatten()
     .collect();
     let names = names.join(" and ");
-    let note =
-        || format!("this kernel or container has {names}: the process that {work} could not give up all its rights");
+    let note = || format!("this kernel or container has {names}: the {work} worker could not give up all its rights");
     (!names.is_empty()).then(note)
 }

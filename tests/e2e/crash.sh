@@ -12,7 +12,7 @@ killed() {
     check "killed in the download: all is as before" same before
 }
 
-# Inspects the process that downloads while the network is silent. Then its parent is killed.
+# Inspects the download worker while the network is silent. Then its parent is killed.
 confined() {
     local pid child
     stall_in_download

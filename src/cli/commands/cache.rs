@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 use indicatif::HumanBytes;
 
 use crate::cli;
+use crate::cli::json::{CacheFileReport, CacheReport};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
 use crate::qemu::download::cache;
 use crate::qemu::download::cache::{CachedFile, DownloadCache};
-use crate::register::report::{CacheFileReport, CacheReport};
 use crate::ui::Ui;
 use crate::ui::table;
 

@@ -10,6 +10,7 @@ use binfmt_magic::Arch;
 use super::named_systems;
 use crate::cli;
 use crate::cli::commands::source;
+use crate::cli::json::BundleReport;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel_release;
 use crate::host::{self, Host, OutputFile};
@@ -22,7 +23,6 @@ use crate::qemu::obtain::source::{RequestedRelease, Source};
 use crate::qemu::obtain::{
     Caching, ChosenEmulator, ObtainContext, PipelineOptions, Purpose, ResolvedSource, SystemRequest,
 };
-use crate::register::report::BundleReport;
 use crate::sha256::{HashingWriter, Sha256};
 use crate::ui::Ui;
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
     let (systems, all) = named_systems(&args.systems)?;
     let network = Network { mirror: machine_config::user_mirror(args.mirror.as_deref())?, offline: false };
     let machine = parse_machine(args.host.as_deref());
-    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     // Created first, so that a path that cannot be written fails before the download.
     let mut output = if to_stdout { None } else { Some(host::user_files::create_output(&args.output)?) };
     let source = source(args)?;

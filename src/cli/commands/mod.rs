@@ -104,7 +104,7 @@ fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
 ///
 /// The holder of the lock removes temporary files that killed runs left behind: no running process can own them.
 fn acquire_lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
-    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another binfmt-nix, {holder}"));
     let timeout = Duration::from_secs(seconds);
     // Containers of a machine share only its table. No file of this tool is visible in each of them.

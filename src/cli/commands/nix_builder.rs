@@ -8,6 +8,7 @@ use binfmt_magic::Arch;
 use super::named_systems;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
+use crate::cli::json::NixMachines;
 use crate::diagnose::status;
 use crate::diagnose::status::Health;
 use crate::error::{Error, ExitCode, Result};
@@ -16,7 +17,6 @@ use crate::nix::config_show;
 use crate::nix::config_show::NixConfig;
 use crate::nix::machines::{self, BuilderHost};
 use crate::register::facts::Facts;
-use crate::register::report::NixMachines;
 use crate::ui::Ui;
 
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {

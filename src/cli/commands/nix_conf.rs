@@ -7,12 +7,12 @@ use binfmt_magic::Arch;
 use super::named_systems;
 use crate::cli;
 use crate::cli::commands::nix_builder;
+use crate::cli::json::NixLines;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths;
 use crate::register::receipt::Receipt;
-use crate::register::report::NixLines;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {

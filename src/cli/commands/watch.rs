@@ -49,11 +49,11 @@ pub(super) fn prepare_watch(
         return Ok(None);
     }
     refuse_without_kernel(host)?;
-    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another register --watch, {holder}"));
     let timeout = Duration::from_secs(args.wait);
     let lock = match container {
-        None => host.lock(Path::new(paths::HOLD_LOCK), timeout, &mut waiting),
+        None => host.lock(Path::new(paths::WATCH_LOCK), timeout, &mut waiting),
         Some(_) => host.lock_path(&container_lock_path(), timeout, &mut waiting),
     };
     let lock = lock.map_err(already_watching)?;
@@ -126,7 +126,7 @@ pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterReques
 
 /// Returns the watcher on this machine that handles one of the systems. It writes its systems into its lock file.
 fn local_watcher(host: &Host, request: &request::UnregisterRequest) -> Option<String> {
-    let holder = host.lock_owner(Path::new(paths::HOLD_LOCK))?;
+    let holder = host.lock_owner(Path::new(paths::WATCH_LOCK))?;
     request.systems.iter().any(|arch| is_watched(&holder, arch.target)).then_some(holder)
 }
 

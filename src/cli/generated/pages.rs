@@ -136,7 +136,7 @@ pub(super) const PAGES: [Page; 12] = [
     },
     Page {
         name: "binfmt-nix-register",
-        files: &[("/run/binfmt-nix-hold.lock", "Held by the process that runs register --watch.")],
+        files: &[("/run/binfmt-nix-watch.lock", "Held by the process that runs register --watch.")],
         environment: &[(
             "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
             "Set by systemd; --watch then reports readiness and status, and keeps the watchdog satisfied.",

@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::check_or_write;
 use crate::cli::commands;
+use crate::cli::json::{BundleReport, CacheReport, NixLines, NixMachines};
 use crate::diagnose::status::{CheckReport, StatusReport};
 use crate::diagnose::{doctor, explain, verify};
 use crate::register::receipt::Receipt;
-use crate::register::report::{BundleReport, CacheReport, NixLines, NixMachines, Report};
+use crate::register::report::Report;
 
 #[test]
 fn schemas_match_the_documents() {

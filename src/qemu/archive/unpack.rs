@@ -85,5 +85,5 @@ fn supervise_unpack(
             UnpackWorkerError::Sink(e) => Error::io("unpack", path, e),
         })
     })?;
-    Ok((summary, describe_missing(supervisor.missing_protections(), "unpacks")))
+    Ok((summary, describe_missing(supervisor.missing_protections(), "unpack")))
 }

@@ -51,7 +51,7 @@ pub fn query_index(
     let answer = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
         handle_input(&mut inbox, bytes).map_err(|error| worker_error(error.to_string()))
     })?;
-    Ok((answer, describe_missing(inbox.missing_protections(), "verifies Debian's lists")))
+    Ok((answer, describe_missing(inbox.missing_protections(), "verify")))
 }
 
 /// Handles bytes of the worker's output. Returns `Some` when the answer is complete.

@@ -50,7 +50,7 @@ pub fn download_package(
     let mut supervisor = PackageSupervisor::new(plan, mirrors);
     let summary =
         run_download(task, transfer, check_interrupt, &mut |bytes| supervisor.handle_input(bytes, sink, report))?;
-    Ok((summary, describe_missing(supervisor.missing_protections(), "downloads")))
+    Ok((summary, describe_missing(supervisor.missing_protections(), "download")))
 }
 
 /// Downloads a whole file from the first of these URLs that provides it. The caller must not trust any byte before it has
@@ -67,7 +67,7 @@ pub fn download_file(
     let mut supervisor = FileSupervisor::new(wanted, urls);
     let summary =
         run_download(task, transfer, check_interrupt, &mut |bytes| supervisor.handle_input(bytes, sink, report))?;
-    Ok((summary, describe_missing(supervisor.missing_protections(), "downloads")))
+    Ok((summary, describe_missing(supervisor.missing_protections(), "download")))
 }
 
 /// Handler of the worker's output. Returns a summary once the download is complete.

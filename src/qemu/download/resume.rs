@@ -53,7 +53,7 @@ pub fn download_file(host: &Host, ui: &Ui, network: &Network, request: &FileRequ
     if network.offline {
         return Err(Error::Offline { what: request.name.to_owned() });
     }
-    host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let cached =
         request.sha256.and_then(|sha256| Some((sha256, DownloadCache::for_user(host)?.open_partial(host, sha256)?)));
     match cached {

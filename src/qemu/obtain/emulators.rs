@@ -170,7 +170,7 @@ impl ResolvedSource {
         caching: Caching,
     ) -> Result<Vec<Emulator>> {
         let host = context.host;
-        host.catch_signals().map_err(|e| Error::io("hold signals of", &host::env::own_path(), e))?;
+        host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
         let Some(cache) = self.cache.as_ref().filter(|_| caching == Caching::ReadWrite) else {
             return self.download_into_memory(context, archs);
         };

@@ -91,7 +91,7 @@ pub fn pull_image(
     };
     let pulled =
         PulledImage { layers: ImageLayers { file, lengths }, pinned: request.image.with_digest(top), manifest, moved };
-    Ok((pulled, describe_missing(supervisor.missing_protections(), "pulls")))
+    Ok((pulled, describe_missing(supervisor.missing_protections(), "pull")))
 }
 
 fn build_job(request: &PullRequest<'_>) -> PullJob {

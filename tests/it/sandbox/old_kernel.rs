@@ -57,8 +57,8 @@ fn run_download(program: &str, before: &[&str]) -> Output {
 fn a_note_names_the_missing_protections() {
     let itself = std::env::current_exe().unwrap();
     let done = run_download(itself.to_str().unwrap(), &[ROLE]);
-    let note = "this kernel or container has no Landlock and no seccomp filters: the process that downloads could \
-                not give up all its rights";
+    let note = "this kernel or container has no Landlock and no seccomp filters: the download worker could not \
+                give up all its rights";
     for text in [done.stderr, done.stdout] {
         assert_eq!(String::from_utf8(text).unwrap().matches(note).count(), 1);
     }

@@ -22,7 +22,7 @@ pub(crate) const OWN_CONF: &str = "etc/nix/binfmt-nix.conf";
 pub(crate) const NIX_CONF: &str = "etc/nix/nix.conf";
 pub(crate) const RECEIPT: &str = "var/lib/binfmt-nix/receipt.json";
 pub(crate) const LOCK: &str = "run/binfmt-nix.lock";
-pub(crate) const WATCH_LOCK: &str = "run/binfmt-nix-hold.lock";
+pub(crate) const WATCH_LOCK: &str = "run/binfmt-nix-watch.lock";
 pub(crate) const TABLE: &str = "proc/sys/fs/binfmt_misc";
 
 /// A machine below [`ROOT`], built by a chain of calls.
