@@ -46,8 +46,8 @@ pub struct ValidatedBinary {
 /// Why a file is not used as an emulator.
 #[derive(Debug, thiserror::Error)]
 pub enum CandidateError {
-    /// The path names an fd_path file of another process.
-    #[error("it exists only as an fd_path file of another process")]
+    /// The path names an open file of another process.
+    #[error("it exists only as an open file of another process")]
     InMemory,
     /// Users other than root can change the file.
     #[error(transparent)]
@@ -191,7 +191,7 @@ pub fn validate_any_release(
     validate_binary(arch, machine, file)
 }
 
-/// Validates an fd_path file: checks its headers, and runs it to query its release.
+/// Validates an open file: checks its headers, and runs it to query its release.
 pub fn validate_binary(arch: &Arch, machine: &str, mut file: File) -> Result<ValidatedBinary, CandidateError> {
     let head = read_static_head(machine, &mut file)?;
     // The file is executed through the handle, so it cannot be replaced in between.
@@ -200,7 +200,7 @@ pub fn validate_binary(arch: &Arch, machine: &str, mut file: File) -> Result<Val
     hash_binary(&head, file, version)
 }
 
-/// Validates an fd_path file whose publisher states the release. The file is not run, so it may be for another machine.
+/// Validates an open file whose publisher states the release. The file is not run, so it may be for another machine.
 pub fn validate_with_release(
     machine: &str,
     mut file: File,

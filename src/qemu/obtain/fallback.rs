@@ -106,7 +106,7 @@ fn replace_source(words: &[String]) -> Option<Vec<String>> {
 }
 
 impl FallbackArchives<'_> {
-    /// Downloads an emulator for each of these systems. Fails with_fallback_source `first_error`, the failure of the mirrors, if no archive
+    /// Downloads an emulator for each of these systems. Fails with `first_error`, the failure of the mirrors, if no archive
     /// has a usable one.
     pub fn download_emulators(&self, archs: &[&'static Arch], first_error: Error) -> Result<Vec<FallbackEmulator>> {
         let mut found: Vec<FallbackEmulator> = Vec::new();

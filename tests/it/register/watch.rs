@@ -48,7 +48,7 @@ fn a_removed_entry_in_memory_is_registered_again() {
     }
 }
 
-/// The source of the emulator may be discard_tree by then: an emulator in memory is not obtained again.
+/// The source of the emulator may be gone by then: an emulator in memory is not obtained again.
 #[sandboxed]
 fn a_flushed_table_is_filled_again() {
     for options in [&[][..], &["--in-memory"]] {
