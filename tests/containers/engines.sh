@@ -105,7 +105,7 @@ with_few_rights() {
     few+=(--security-opt "seccomp=$home/seccomp.json")
     check "docker's filter: register exits 0" runs 0 "${few[@]}" "$image" register aarch64
     check "docker's filter: status --check exits 0" runs 0 "${few[@]}" "$image" status --check aarch64
-    check "docker's filter: and reports what could not be tried" says "in a chroot it could not be tried"
+    check "docker's filter: and reports what could not be tried" says "a start in a chroot could not be tried"
     check "docker's filter: with CAP_SYS_CHROOT it can" \
         runs 0 "${few[@]}" --cap-add SYS_CHROOT "$image" status --check aarch64
     check "docker's filter: unregister exits 0" runs 0 "${few[@]}" "$image" unregister all
