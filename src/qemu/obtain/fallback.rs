@@ -64,7 +64,9 @@ impl FallbackAvailableError {
     /// Adds the command that uses archives of other publishers.
     pub fn new(error: Error, archs: &[&'static Arch]) -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let words = replace_source(&words).unwrap_or_else(|| {
+        // A URL may contain a password, which is not printed.
+        let has_password = words.iter().any(|word| word.contains("://") && word.contains('@'));
+        let words = replace_source(&words).filter(|_| !has_password).unwrap_or_else(|| {
             let systems = archs.iter().map(|arch| arch.target.to_owned());
             ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
         });
