@@ -64,9 +64,11 @@ impl FallbackAvailableError {
     /// Adds the command that uses archives of other publishers.
     pub fn new(error: Error, archs: &[&'static Arch]) -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        // A URL may contain a password, which is not printed.
-        let has_password = words.iter().any(|word| word.contains("://") && word.contains('@'));
-        let words = replace_source(&words).filter(|_| !has_password).unwrap_or_else(|| {
+        // A URL may contain a password, so the words of such a command are not printed.
+        if words.iter().any(|word| word.contains("://") && word.contains('@')) {
+            return Self { error, command: "run the same command with --source fallback".to_owned() };
+        }
+        let words = replace_source(&words).unwrap_or_else(|| {
             let systems = archs.iter().map(|arch| arch.target.to_owned());
             ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
         });
@@ -93,7 +95,10 @@ impl Failure for FallbackAvailableError {
 fn replace_source(words: &[String]) -> Option<Vec<String>> {
     let command = words.iter().position(|word| ["register", "run", "fetch"].contains(&word.as_str()))?;
     let (before, after) = words.split_at_checked(command.checked_add(1)?)?;
-    let mut after = after.to_vec();
+    // The words behind `--` belong to the command that `run` starts.
+    let end = after.iter().position(|word| word == "--").unwrap_or(after.len());
+    let (options, rest) = after.split_at_checked(end)?;
+    let mut after = options.to_vec();
     let is_other = |value: &str| ["auto", "download"].contains(&value);
     let apart =
         after.windows(2).position(|pair| matches!(pair, [name, value] if name == "--source" && is_other(value)));
@@ -104,7 +109,7 @@ fn replace_source(words: &[String]) -> Option<Vec<String>> {
         (None, None) => {}
     }
     let fallback = ["--source", "fallback"].map(str::to_owned);
-    Some(before.iter().cloned().chain(fallback).chain(after).collect())
+    Some(before.iter().cloned().chain(fallback).chain(after).chain(rest.iter().cloned()).collect())
 }
 
 impl FallbackArchives<'_> {
@@ -190,6 +195,7 @@ mod tests {
             ("--json register arm --source download -n", "--json register --source fallback arm -n"),
             ("fetch arm -o x --source=download", "fetch --source fallback arm -o x"),
             ("run -s arm -- x --source y", "run --source fallback -s arm -- x --source y"),
+            ("run -s arm -- x --source auto", "run --source fallback -s arm -- x --source auto"),
         ] {
             assert_eq!(with_fallback_source(line).as_deref(), Some(changed));
         }
