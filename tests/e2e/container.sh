@@ -98,6 +98,8 @@ may_not_look() { without_sys_admin 0 status && says "the machine's own table can
 
 # holds WORD…: starts the tool in the background and waits for its event `holding`.
 holds() {
+    # The file of an earlier process has the same event.
+    : > "$home/held"
     in_a_container "$tool" "$@" > "$home/held" 2>&1 &
     reports holding && runs_by_itself
 }
