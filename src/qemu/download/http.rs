@@ -1,4 +1,4 @@
-//! HTTP client. Only this module depends on the client library.
+//! HTTP client. Only this module and [`names`](super::names) depend on the client library.
 //!
 //! The library reads proxies from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case,
 //! but not `HTTP_PROXY` under CGI. It supports socks5 and socks5h too.
@@ -18,13 +18,15 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::names::NameResolver;
 use super::{ClientOptions, DownloadError, MirrorFailure, Proxies};
 use crate::sanitize::to_one_line;
 
 const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 5;
 
-/// A client for the mirrors of one download. It starts a thread when it is created.
+/// A client for the mirrors of one download. It starts all of its threads when it is created: one for the connections,
+/// and those of [`NameResolver`].
 #[derive(Debug)]
 pub struct HttpClient {
     http: Reqwest,
@@ -66,7 +68,9 @@ impl HttpClient {
     /// Creates a client that trusts these roots. Opens no file.
     pub fn new(options: &ClientOptions, roots: RootCertificates) -> Result<Self, DownloadError> {
         let client_error = |e: &dyn Error| DownloadError::Client(error_causes(e));
+        let names = NameResolver::start().map_err(|e| client_error(&e))?;
         let mut builder = ClientBuilder::new()
+            .dns_resolver(Arc::new(names))
             .tls_backend_preconfigured(tls_config(roots).map_err(|e| client_error(&e))?)
             .user_agent(USER_AGENT_TEXT)
             .redirect(Policy::custom(redirect_policy))

@@ -4,7 +4,7 @@
 //! and the SHA-256 of a member is compared before the member is reported as verified. So mirrors need not be trusted, and
 //! plain http is sufficient. If a mirror fails or sends wrong bytes, the next mirror continues at the block where it stopped.
 //!
-//! The code that speaks HTTP ([`package`], [`mod@file`], [`blocks`], [`extract`], [`http`]) runs in a confined worker
+//! The code that speaks HTTP ([`package`], [`mod@file`], [`blocks`], [`extract`], [`http`], [`names`]) runs in a confined worker
 //! ([`worker`], [`crate::sandbox`]) that cannot open any file. The parent ([`confined`]) starts the worker and validates its
 //! messages ([`supervise_package`], [`supervise_file`]). [`progress`] and [`resume`] write the verified bytes to files and print the progress.
 //! Images in registries are downloaded by [`crate::qemu::oci`].
@@ -21,6 +21,7 @@ pub mod file;
 pub mod http;
 pub mod machine_config;
 pub mod mirror;
+pub mod names;
 pub mod netrc;
 pub mod package;
 pub mod progress;

@@ -87,7 +87,15 @@ fn the_worker_is_confined() {
     let stalled = Stalled::new();
     let (privileges, filter) = (stalled.status("NoNewPrivs"), stalled.status("Seccomp"));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| stalled.status(set));
+    // The seccomp filter allows no further thread, and holds for each of these: the first, the client's, and for names.
+    let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", stalled.child)).unwrap().flatten().collect();
+    let filters = threads.iter().map(|thread| fs::read_to_string(thread.path().join("status")).unwrap());
+    let filtered = filters.filter(|status| status.contains("Seccomp:\t2")).count();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", stalled.child)).unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
+    assert_eq!((threads.len(), filtered), (6, 6));
+    let address_space: Vec<_> = limits.lines().find(|line| line.starts_with("Max address space")).into_iter().collect();
+    assert!(address_space[0].contains(" 1073741824 "), "{address_space:?}");
     assert_eq!((privileges.as_str(), filter.as_str()), ("1", "2"));
     assert_eq!(capabilities, ["0000000000000000"; 4]);
     stalled.done();
