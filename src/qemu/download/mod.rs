@@ -83,10 +83,12 @@ pub struct ClientOptions {
     pub connect: Duration,
     /// Longest time without any byte.
     pub stall: Duration,
-    /// Time limit for one request.
+    /// Time in which a server has to send `least` bytes.
+    pub window: Duration,
+    /// Fewest bytes of a body in each `window`.
+    pub least: u64,
+    /// Time limit for one attempt: all requests to one mirror, or one document or layer of a registry.
     pub whole: Duration,
-    /// Lowest average speed in bytes per second, once `stall` is over.
-    pub slowest: u64,
     /// Pause before mirrors with a transient failure are tried again; the second pause is four times as long.
     pub pause: Duration,
     /// Proxies that are used.
@@ -107,8 +109,9 @@ impl Default for ClientOptions {
         Self {
             connect: Duration::from_secs(15),
             stall: Duration::from_secs(30),
-            whole: Duration::from_secs(3600),
-            slowest: 4 << 10,
+            window: Duration::from_secs(60),
+            least: 512 << 10,
+            whole: Duration::from_secs(1800),
             pause: Duration::from_millis(500),
             proxies: Proxies::Environment,
         }
