@@ -204,13 +204,13 @@ fn memory(first: c_int, then: Option<c_int>) -> nix::Result<()> {
 
 /// A thread without a stack of its own, as vfork(2) starts a child, which ends at once.
 fn start_thread() -> nix::Result<()> {
-    let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
-    let stack = unsafe { libc::mmap(ptr::null_mut(), 65536, 3, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
-    let top = stack.wrapping_byte_add(65536 - 64);
     // The C library's clone(2) calls the function on the new stack, and ends the thread with its result.
     extern "C" fn end(_: *mut libc::c_void) -> c_int {
         0
     }
+    let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+    let stack = unsafe { libc::mmap(ptr::null_mut(), 65536, 3, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+    let top = stack.wrapping_byte_add(65536 - 64);
     Errno::result(unsafe { libc::clone(end, top, flags, ptr::null_mut()) }).map(drop)
 }
 
