@@ -1,11 +1,11 @@
-//! HTTP client. Only this module depends on the client library.
+//! HTTP client. Only this module and [`names`](super::names) depend on the client library.
 //!
 //! The library reads proxies from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case,
 //! but not `HTTP_PROXY` under CGI. It supports socks5 and socks5h too.
 
 use std::error::Error;
 use std::io::{Cursor, ErrorKind, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
@@ -19,20 +19,31 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::names::NameResolver;
 use super::{ClientOptions, DownloadError, MirrorFailure, Proxies};
 use crate::sanitize::to_one_line;
 
 const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 5;
 
-/// A client for the mirrors of one download. It starts a thread when it is created.
+/// A client for the mirrors of one download. It starts all of its threads when it is created: one for the connections,
+/// and those of [`NameResolver`].
 #[derive(Debug)]
 pub struct HttpClient {
     http: Reqwest,
-    stall: Duration,
-    whole: Duration,
-    slowest: u64,
+    limits: BodyLimits,
     pause: Duration,
+    /// Start of the current attempt.
+    attempt_start: Mutex<Instant>,
+}
+
+/// Limits on the transfer of a body.
+#[derive(Debug, Clone, Copy)]
+struct BodyLimits {
+    stall: Duration,
+    window: Duration,
+    least: u64,
+    whole: Duration,
 }
 
 /// A GET request.
@@ -56,18 +67,20 @@ pub(crate) struct HttpResponse {
 /// The body of a response. Reading it fails if the server stalls or is too slow.
 pub(crate) struct HttpBody {
     response: Response,
-    started: Instant,
+    limits: BodyLimits,
+    attempt_start: Instant,
     received: u64,
-    stall: Duration,
-    whole: Duration,
-    slowest: u64,
+    /// Time spent on waiting for bytes of the current window, and their number.
+    window: (Duration, u64),
 }
 
 impl HttpClient {
     /// Creates a client that trusts these roots. Opens no file.
     pub fn new(options: &ClientOptions, roots: RootCertificates) -> Result<Self, DownloadError> {
         let client_error = |e: &dyn Error| DownloadError::Client(error_causes(e));
+        let names = NameResolver::start().map_err(|e| client_error(&e))?;
         let mut builder = ClientBuilder::new()
+            .dns_resolver(Arc::new(names))
             .tls_backend_preconfigured(tls_config(roots).map_err(|e| client_error(&e))?)
             .user_agent(USER_AGENT_TEXT)
             .redirect(Policy::none())
@@ -81,11 +94,20 @@ impl HttpClient {
         }
         Ok(Self {
             http: builder.build().map_err(|e| client_error(&e))?,
-            stall: options.stall,
-            whole: options.whole,
-            slowest: options.slowest,
+            limits: BodyLimits {
+                stall: options.stall,
+                window: options.window,
+                least: options.least,
+                whole: options.whole,
+            },
             pause: options.pause,
+            attempt_start: Mutex::new(Instant::now()),
         })
+    }
+
+    /// Starts an attempt. All of its requests together have one time limit.
+    pub(crate) fn start_attempt(&self) {
+        *self.attempt_start.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Returns the pause before mirrors with a transient failure are tried again.
@@ -95,7 +117,6 @@ impl HttpClient {
 
     /// Sends a GET request that permits no content coding.
     pub(crate) fn send_get(&self, get: HttpRequest<'_>) -> Result<HttpResponse, MirrorFailure> {
-        let since = Instant::now();
         let mut headers = HeaderMap::new();
         let header = |text: &str| HeaderValue::from_str(text).map_err(|e| MirrorFailure::Broken(error_causes(&e)));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -106,30 +127,24 @@ impl HttpClient {
         for (name, value) in get.headers {
             headers.insert(name, header(value)?);
         }
-        self.send_request(self.http.get(get.url).headers(headers.clone()), headers, since)
+        self.send_request(self.http.get(get.url).headers(headers.clone()), headers)
     }
 
     /// Sends a form (application/x-www-form-urlencoded) to a server. The form is sent once: a redirect that would repeat it
     /// (307 and 308, RFC 9110 §15.4.8) is not followed, and any other is followed by a GET request.
     pub(crate) fn post_form(&self, url: &str, form: String) -> Result<HttpResponse, MirrorFailure> {
-        let since = Instant::now();
         let length = form.len() as u64;
         let body = reqwest::blocking::Body::sized(Cursor::new(form), length);
         let request = self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        self.send_request(request, HeaderMap::new(), since)
+        self.send_request(request, HeaderMap::new())
     }
 
     /// Sends a request and follows redirects by GET requests with these headers.
     ///
     /// The login in a URL is sent with the first request only: the line of netrc that it came from may hold for one path,
     /// and the server chooses the path of a redirect. `Authorization` among the headers stays with its server.
-    fn send_request(
-        &self,
-        request: RequestBuilder,
-        mut headers: HeaderMap,
-        since: Instant,
-    ) -> Result<HttpResponse, MirrorFailure> {
-        let send = |request: RequestBuilder| request.send().map_err(|e| describe_failure(e, self.stall));
+    fn send_request(&self, request: RequestBuilder, mut headers: HeaderMap) -> Result<HttpResponse, MirrorFailure> {
+        let send = |request: RequestBuilder| request.send().map_err(|e| describe_failure(e, self.limits.stall));
         let is_form = headers.is_empty();
         let mut response = send(request)?;
         let mut asked = vec![response.url().clone()];
@@ -146,11 +161,10 @@ impl HttpClient {
             headers: response.headers().clone(),
             body: HttpBody {
                 response,
-                started: since,
+                limits: self.limits,
+                attempt_start: *self.attempt_start.lock().unwrap_or_else(PoisonError::into_inner),
                 received: 0,
-                stall: self.stall,
-                whole: self.whole,
-                slowest: self.slowest,
+                window: (Duration::ZERO, 0),
             },
         })
     }
@@ -190,18 +204,22 @@ impl HttpBody {
     /// Reads the bytes that are available. Returns 0 at the end of the body.
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, MirrorFailure> {
         loop {
-            self.check_speed()?;
-            match self.response.read(buffer) {
-                Ok(length) => {
-                    self.received = self.received.saturating_add(length as u64);
-                    return Ok(length);
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            let start = Instant::now();
+            let result = self.response.read(buffer);
+            let received = result.as_ref().map_or(0, |length| *length as u64);
+            self.received = self.received.saturating_add(received);
+            let (waited, in_window) = self.window;
+            self.window = (waited.saturating_add(start.elapsed()), in_window.saturating_add(received));
+            match result {
+                // The end of the body is not too slow.
+                Ok(0) => return Ok(0),
+                Ok(length) => return self.check_speed().map(|()| length),
+                Err(e) if e.kind() == ErrorKind::Interrupted => self.check_speed()?,
                 Err(e) => {
                     let inner = e.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
                     let timed_out = inner.is_some_and(reqwest::Error::is_timeout);
                     return Err(if timed_out || e.kind() == ErrorKind::TimedOut {
-                        MirrorFailure::Stalled(self.stall)
+                        MirrorFailure::Stalled(self.limits.stall)
                     } else {
                         MirrorFailure::Broken(error_causes(&e))
                     });
@@ -211,12 +229,17 @@ impl HttpBody {
     }
 
     /// Fails if the transfer is too slow. A server that sends a single byte now and then never stalls, but never finishes
-    /// either.
-    fn check_speed(&self) -> Result<(), MirrorFailure> {
-        let took = self.started.elapsed();
-        let due = self.slowest.saturating_mul(took.as_secs());
-        if took > self.whole || (took > self.stall && self.received < due) {
+    /// either. Only the time of waiting counts for a window: the rest is the time of the decoder and the disk.
+    fn check_speed(&mut self) -> Result<(), MirrorFailure> {
+        let took = self.attempt_start.elapsed();
+        if took > self.limits.whole {
             return Err(MirrorFailure::Slow { bytes: self.received, took });
+        }
+        let (waited, bytes) = self.window;
+        if bytes >= self.limits.least {
+            self.window = (Duration::ZERO, 0);
+        } else if waited > self.limits.window {
+            return Err(MirrorFailure::Slow { bytes, took: waited });
         }
         Ok(())
     }
