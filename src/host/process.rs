@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
+use super::user_rights::User;
+use super::{FileId, INTERNAL};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,13 +38,46 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
 }
 
-/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless the caller is root. The
-/// program is killed after two minutes.
-pub fn run_with_nix_variables(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
-    let home = (super::env::effective_ids().0 != 0).then_some("HOME");
-    let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
-    let kept = names.filter_map(|name| Some((name, super::env::var(name)?)));
-    run_with_timeout(clean_command(program).args(args).envs(kept), TIMEOUT.saturating_mul(4))
+/// Runs a program of Nix for the calling user, or kills it after two minutes.
+///
+/// `NIX_CONFIG` and `NIX_REMOTE` can make Nix execute any code (`plugin-files` in nix.conf(5)). They are kept only for
+/// a process that has the caller's own rights: that of an ordinary user, of root in that user's namespace, or, in a
+/// process that sudo(8) started as root, a process that changes to `user` first. Root's own processes get no variable
+/// of the caller.
+pub fn run_for_caller(user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
+    let timeout = TIMEOUT.saturating_mul(4);
+    let kept = |names: &[&'static str]| {
+        let values = names.iter().filter_map(|name| Some((*name, super::env::var(name)?)));
+        values.collect::<Vec<_>>()
+    };
+    let settings = ["NIX_CONFIG", "NIX_REMOTE"];
+    if let Some(user) = user {
+        let mut command = clean_command(Path::new("/proc/self/exe"));
+        command.args([INTERNAL, EXEC_AS_USER]).args(user.id_arguments()).arg(program).args(args);
+        command.env("HOME", &user.home).envs(kept(&settings));
+        return run_with_timeout(&mut command, timeout);
+    }
+    let mut command = clean_command(program);
+    command.args(args);
+    if super::env::effective_ids().0 != 0 {
+        command.envs(kept(&[&settings[..], &["HOME"]].concat()));
+    } else if super::namespaces::is_root_an_ordinary_user() {
+        command.envs(kept(&settings));
+    }
+    run_with_timeout(&mut command, timeout)
+}
+
+/// Internal command that calls [`exec_as_user`].
+pub const EXEC_AS_USER: &str = "exec-as-user";
+
+/// Changes this process to a user, and replaces it by `program`. Returns only if that fails.
+pub fn exec_as_user(uid: u32, gid: u32, groups: &str, program: &Path, args: &[OsString]) -> io::Error {
+    let groups: Result<Vec<u32>, _> = groups.split(',').map(str::parse).collect();
+    let groups = groups.map_err(|_| io::ErrorKind::InvalidInput.into());
+    match groups.and_then(|groups| super::user_rights::become_user(uid, gid, &groups)) {
+        Ok(()) => Command::new(program).args(args).exec(),
+        Err(e) => e,
+    }
 }
 
 /// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`. Returns only if that fails.
@@ -60,7 +94,7 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
     let variables = variables.iter().map(|(name, value)| (name, value));
     let error = Command::new(program).args(args).envs(variables).exec();
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = super::env::var_os("PATH").unwrap_or_default();
     let is_in_path = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
     match error.kind() {
         // execvp(3) reports EACCES if one directory of PATH cannot be searched, even if no other one has the command.
