@@ -4,7 +4,7 @@ use crate::support::fault::{self, Change, Fault};
 use crate::support::invariants::CompleteStates;
 use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
-use crate::support::{Tree, fault_table};
+use crate::support::{Tree, fault_table, in_turn_or_all};
 
 /// A run to kill, and the state in which it starts.
 struct Case {
@@ -40,22 +40,38 @@ impl Case {
         both
     }
 
-    /// Kills the run at each change and, if the change is a write, also in the middle of it; then recovers.
+    /// Kills the run at each change and, if the change is a write, also in the middle of it; then recovers. The next run
+    /// is `register` and `unregister` in turn, and in `tests/run --full` both.
     #[track_caller]
-    fn kill_at_each_change(&self, what: &str, recover: impl Fn(&Self, &Tree, &Snapshot) -> String) {
+    fn kill_at_each_change(&self, what: &str) {
         let whole = self.whole();
         let (mut kills, mut wrong) = (0, Vec::new());
         for number in 1.. {
-            let Some(change) = self.kill_at(Fault::Kill, number, &whole, &recover, &mut wrong) else { break };
+            let Some(change) = self.kill_and_recover(Fault::Kill, number, kills, &whole, &mut wrong) else { break };
             kills += 1;
             if change.what == "write" {
-                self.kill_at(Fault::Torn, number, &whole, &recover, &mut wrong).unwrap();
+                self.kill_and_recover(Fault::Torn, number, kills, &whole, &mut wrong).unwrap();
                 kills += 1;
             }
         }
         assert!(wrong.is_empty(), "{} of {kills}:\n{}", wrong.len(), wrong.join("\n"));
         assert!(kills > 20, "only {kills}: is the tool built with the feature failpoints?");
         fault_table::line(what, kills);
+    }
+
+    /// Kills the run at the change of this number, once for each recovery that is due after `kills` kills.
+    fn kill_and_recover(
+        &self,
+        fault: Fault,
+        number: usize,
+        kills: usize,
+        whole: &CompleteStates,
+        wrong: &mut Vec<String>,
+    ) -> Option<Change> {
+        let recoveries: [fn(&Self, &Tree, &Snapshot) -> String; 2] = [describe_unregistrable, describe_unrestored];
+        let due = in_turn_or_all(&recoveries, kills);
+        let changes = due.iter().map(|recover| self.kill_at(fault, number, whole, recover, wrong));
+        changes.last().flatten()
     }
 
     fn kill_at(
@@ -114,6 +130,7 @@ fn describe_unregistrable(case: &Case, tree: &Tree, fresh: &Snapshot) -> String 
     describe_unrestored(case, tree, fresh)
 }
 
+/// Undoes the killed run, and describes what is not restored.
 fn describe_unrestored(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
     let done = tree.run(&["unregister", "all"]).omits("panicked").omits("warning:");
     if done.code != Some(0) {
@@ -123,69 +140,26 @@ fn describe_unrestored(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
 }
 
 #[sandboxed]
-fn register_completes_a_killed_registration() {
-    REGISTER.kill_at_each_change(
-        "`register`, killed at each change, then registered and unregistered",
-        describe_unregistrable,
-    );
+fn killed_registrations_are_recovered() {
+    REGISTER.kill_at_each_change("`register`, killed at each change");
 }
 
 #[sandboxed]
-fn unregister_undoes_a_killed_registration() {
-    REGISTER.kill_at_each_change("`register`, killed at each change, then unregistered", describe_unrestored);
+fn killed_upgrades_are_recovered() {
+    UPGRADE.kill_at_each_change("`register` with another emulator, killed at each change");
 }
 
 #[sandboxed]
-fn register_completes_a_killed_upgrade() {
-    let what = "`register` with another emulator, killed at each change, then registered and unregistered";
-    UPGRADE.kill_at_each_change(what, describe_unregistrable);
+fn killed_second_registrations_are_recovered() {
+    SECOND.kill_at_each_change("`register` of a second system, killed at each change");
 }
 
 #[sandboxed]
-fn unregister_undoes_a_killed_upgrade() {
-    UPGRADE.kill_at_each_change(
-        "`register` with another emulator, killed at each change, then unregistered",
-        describe_unrestored,
-    );
+fn killed_unregistrations_are_recovered() {
+    UNDO.kill_at_each_change("`unregister`, killed at each change");
 }
 
 #[sandboxed]
-fn register_completes_a_killed_second_registration() {
-    let what = "`register` of a second system, killed at each change, then registered and unregistered";
-    SECOND.kill_at_each_change(what, describe_unregistrable);
-}
-
-#[sandboxed]
-fn unregister_undoes_a_killed_second_registration() {
-    SECOND.kill_at_each_change(
-        "`register` of a second system, killed at each change, then unregistered",
-        describe_unrestored,
-    );
-}
-
-#[sandboxed]
-fn register_recovers_from_a_killed_unregister() {
-    UNDO.kill_at_each_change(
-        "`unregister`, killed at each change, then registered and unregistered",
-        describe_unregistrable,
-    );
-}
-
-#[sandboxed]
-fn unregister_completes_a_killed_unregister() {
-    UNDO.kill_at_each_change("`unregister`, killed at each change, then unregistered", describe_unrestored);
-}
-
-#[sandboxed]
-fn register_recovers_from_a_killed_unregister_of_one_system() {
-    let what = "`unregister` of one of two systems, killed at each change, then registered and unregistered";
-    ONE_OF_TWO.kill_at_each_change(what, describe_unregistrable);
-}
-
-#[sandboxed]
-fn unregister_completes_a_killed_unregister_of_one_system() {
-    ONE_OF_TWO.kill_at_each_change(
-        "`unregister` of one of two systems, killed at each change, then unregistered",
-        describe_unrestored,
-    );
+fn killed_unregistrations_of_one_system_are_recovered() {
+    ONE_OF_TWO.kill_at_each_change("`unregister` of one of two systems, killed at each change");
 }

@@ -15,15 +15,10 @@ use crate::support::invariants::CompleteStates;
 use crate::support::rng::Noise;
 use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
-use crate::support::{Tree, fault_table};
+use crate::support::{Tree, fault_table, is_full};
 
-/// The number of runs that each test kills on every machine. BINFMT_NIX_TEST_KILLS asks for more.
-const KILLS: usize = 84;
-
-fn wanted_kills() -> usize {
-    let wanted = std::env::var("BINFMT_NIX_TEST_KILLS").ok().map(|kills| kills.parse().unwrap());
-    wanted.unwrap_or(KILLS).max(KILLS)
-}
+/// The number of runs that each test kills on every machine. `tests/run --full` kills twenty times as many.
+const KILLS: usize = 42;
 
 /// The duration of a run on this machine, from the state that `before` leads to.
 pub(crate) fn measure_duration(before: &[Run], run: Run) -> Duration {
@@ -82,7 +77,8 @@ fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     let mut noise = Noise::new(seed);
     let whole = whole();
     let times: Vec<_> = runs.iter().map(|run| measure_duration(prepare, *run)).collect();
-    let (wanted, mut kills, mut chains) = (wanted_kills(), 0, 0);
+    let wanted = if is_full() { 20 * KILLS } else { KILLS };
+    let (mut kills, mut chains) = (0, 0);
     while kills < wanted {
         let tree = Tree::new();
         let before = tree.snapshot();

@@ -33,6 +33,16 @@ pub(crate) use emulators::{LiarBehavior, liar, qemu};
 pub(crate) use harness::skip;
 pub(crate) use tree::Tree;
 
+/// One of these, in turn, or all of them in `tests/run --full`.
+pub(crate) fn in_turn_or_all<T>(all: &[T], turn: usize) -> &[T] {
+    if is_full() { all } else { &all[turn % all.len()..][..1] }
+}
+
+/// Whether `tests/run --full` asks for every combination, and for ten times the random faults.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("BINFMT_NIX_TEST_FULL").is_some()
+}
+
 /// Settings of proptest with this number of cases, without files beside the sources.
 pub(crate) fn config(cases: u32) -> proptest::prelude::ProptestConfig {
     proptest::prelude::ProptestConfig {
