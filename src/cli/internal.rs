@@ -78,7 +78,7 @@ pub enum Worker {
         system: String,
     },
     /// Change to a user and execute a program
-    #[command(name = host::process::EXEC_AS_USER)]
+    #[command(name = host::run_as_user::EXEC_AS_USER)]
     ExecAsUser {
         /// The user id
         uid: u32,
@@ -123,7 +123,7 @@ impl Worker {
             }
             Self::Probe { room, system } => isolated::exec_isolated(&Host::new(root)?, room, system),
             Self::ExecAsUser { uid, gid, groups, program, args } => {
-                Err(Error::io("execute", program, host::process::exec_as_user(*uid, *gid, groups, program, args)))
+                Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
             }
             Self::ChrootExec { dir, program, arg0 } => {
                 Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))

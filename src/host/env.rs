@@ -11,7 +11,7 @@ pub fn own_file_id() -> io::Result<FileId> {
     std::fs::metadata("/proc/self/exe").map(|meta| FileId::from_metadata(&meta))
 }
 
-/// All variables of the caller's environment that this program reads. No other one is read: [`var_os`] has no value
+/// All variables of the caller's environment that this program reads. No other one is read: `var_os` has no value
 /// for it. The libraries that colour the output read those that `.github/SECURITY.md` adds.
 pub const VARIABLES: [&str; 33] = [
     "ALL_PROXY",

@@ -22,6 +22,7 @@ pub mod namespaces;
 pub mod process;
 pub mod procfs;
 pub mod regular_file;
+pub mod run_as_user;
 pub mod safe_open;
 pub mod sd_notify;
 pub mod signals;

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
-use super::user_rights::User;
-use super::{FileId, INTERNAL};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest output of a stopped child after it continues. A probe writes 16 bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -36,48 +35,6 @@ pub struct ProcessOutput {
 /// Runs a program until it exits, or kills it after 30 seconds.
 pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
-}
-
-/// Runs a program of Nix for the calling user, or kills it after two minutes.
-///
-/// `NIX_CONFIG` and `NIX_REMOTE` can make Nix execute any code (`plugin-files` in nix.conf(5)). They are kept only for
-/// a process that has the caller's own rights: that of an ordinary user, of root in that user's namespace, or, in a
-/// process that sudo(8) started as root, a process that changes to `user` first. Root's own processes get no variable
-/// of the caller.
-pub fn run_for_caller(user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
-    let timeout = TIMEOUT.saturating_mul(4);
-    let kept = |names: &[&'static str]| {
-        let values = names.iter().filter_map(|name| Some((*name, super::env::var(name)?)));
-        values.collect::<Vec<_>>()
-    };
-    let settings = ["NIX_CONFIG", "NIX_REMOTE"];
-    if let Some(user) = user {
-        let mut command = clean_command(Path::new("/proc/self/exe"));
-        command.args([INTERNAL, EXEC_AS_USER]).args(user.id_arguments()).arg(program).args(args);
-        command.env("HOME", &user.home).envs(kept(&settings));
-        return run_with_timeout(&mut command, timeout);
-    }
-    let mut command = clean_command(program);
-    command.args(args);
-    if super::env::effective_ids().0 != 0 {
-        command.envs(kept(&[&settings[..], &["HOME"]].concat()));
-    } else if super::namespaces::is_root_an_ordinary_user() {
-        command.envs(kept(&settings));
-    }
-    run_with_timeout(&mut command, timeout)
-}
-
-/// Internal command that calls [`exec_as_user`].
-pub const EXEC_AS_USER: &str = "exec-as-user";
-
-/// Changes this process to a user, and replaces it by `program`. Returns only if that fails.
-pub fn exec_as_user(uid: u32, gid: u32, groups: &str, program: &Path, args: &[OsString]) -> io::Error {
-    let groups: Result<Vec<u32>, _> = groups.split(',').map(str::parse).collect();
-    let groups = groups.map_err(|_| io::ErrorKind::InvalidInput.into());
-    match groups.and_then(|groups| super::user_rights::become_user(uid, gid, &groups)) {
-        Ok(()) => Command::new(program).args(args).exec(),
-        Err(e) => e,
-    }
 }
 
 /// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`. Returns only if that fails.
@@ -193,7 +150,7 @@ impl Drop for StoppedChild {
     }
 }
 
-fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
+pub(super) fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
     let (mut out, mut err) = (create_scratch()?, create_scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
     let now = Instant::now();
@@ -201,7 +158,7 @@ fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<Proc
     Ok(ProcessOutput { status, stdout: read_from_start(&mut out)?, stderr: read_from_start(&mut err)? })
 }
 
-fn clean_command(program: &Path) -> Command {
+pub(super) fn clean_command(program: &Path) -> Command {
     // Other users cannot search root's home, and Nix fails where it cannot search HOME.
     let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);

@@ -1,7 +1,6 @@
-//! Acting with the rights of an ordinary user: root reads a user's file, or runs a program for the calling user, with
-//! no more rights than that user has.
+//! Reading files with the rights of an ordinary user: root reads a user's file with no more rights than that user has.
 //!
-//! A user's file is read by a thread that has given up root's rights: `setfsuid(2)`, the groups and the capabilities
+//! It is read by a thread that has given up root's rights: `setfsuid(2)`, the groups and the capabilities
 //! are properties of a thread (credentials(7)). So the kernel decides what that user may read, through any symbolic
 //! link. The real user stays root, so that the user cannot send a signal to the thread. The thread is abandoned if it
 //! does not finish in time, because a file system of that user may never answer.
@@ -62,7 +61,7 @@ impl User {
         Self { uid, gid, groups, name: known.name, home: known.dir }
     }
 
-    /// The ids of the user, as arguments of [`become_user`].
+    /// The ids of the user as text: user, group, and all groups, separated by commas.
     pub(super) fn id_arguments(&self) -> [String; 3] {
         let groups: Vec<_> = self.groups.iter().map(u32::to_string).collect();
         [self.uid.to_string(), self.gid.to_string(), groups.join(",")]
@@ -74,15 +73,6 @@ pub fn calling_user() -> Option<User> {
     let number = |name: &str| env::var(name)?.parse::<u32>().ok();
     let uid = number("SUDO_UID").filter(|uid| *uid != 0 && env::effective_ids().0 == 0)?;
     Some(User::find(uid, number("SUDO_GID").filter(|gid| *gid != 0).unwrap_or(uid)))
-}
-
-/// Changes this process to a user for ever.
-pub(super) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
-    let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
-    nix::unistd::setgroups(&groups)?;
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    nix::unistd::setresgid(gid, gid, gid)?;
-    Ok(nix::unistd::setresuid(uid, uid, uid)?)
 }
 
 /// Reads a file that an environment variable of the caller names.

@@ -102,7 +102,7 @@ struct NixCommandError {
 
 fn run_nix(user: Option<&User>, program: &Path, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
     let without_escapes = |text: &str| anstream::adapter::strip_str(text).to_string();
-    let output = host::process::run_for_caller(user, program, args)
+    let output = host::run_as_user::run_for_caller(user, program, args)
         .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors even if the output is not a terminal.
     let (stdout, stderr) = (without_escapes(&output.stdout), without_escapes(&output.stderr));
