@@ -31,6 +31,7 @@ extern crate binfmt_nix_test_macros;
 
 mod support;
 
+mod advisories;
 mod dependencies;
 
 mod binfmt;
