@@ -2,6 +2,7 @@
 
 pub(crate) mod command_line;
 pub(crate) mod failing_output;
+pub(crate) mod hostile;
 pub(crate) mod json;
 pub(crate) mod one_line;
 pub(crate) mod permission;
