@@ -9,10 +9,10 @@ use nix::unistd::Pid;
 use crate::host::killed::{measure_duration, seed, start_and_signal};
 use crate::support::rng::Noise;
 use crate::support::runs::{Run, complete_all, discard_tree};
-use crate::support::{Tree, fault_table, qemu};
+use crate::support::{Tree, fault_table, is_full, qemu};
 
-/// Number of signals of each of the three kinds in each test.
-const SIGNALS: usize = 9;
+/// Number of signals of each of the three kinds in each test. `tests/run --full` sends twenty times as many.
+const SIGNALS: usize = 3;
 
 /// Sends a signal at a random moment: the run is either rolled back or complete.
 #[track_caller]
@@ -20,9 +20,10 @@ fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
     let seed = seed();
     let mut noise = Noise::new(seed);
     let usual_duration = measure_duration(prepare, run);
+    let wanted = if is_full() { 20 * SIGNALS } else { SIGNALS };
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
-        while came < SIGNALS {
+        while came < wanted {
             let tree = Tree::new();
             let fresh = tree.snapshot();
             complete_all(prepare, &tree);
@@ -45,7 +46,7 @@ fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
             discard_tree(tree);
         }
     }
-    fault_table::at_least(what, 3 * SIGNALS, 3 * SIGNALS);
+    fault_table::at_least(what, 3 * SIGNALS, 3 * wanted);
 }
 
 #[sandboxed]
