@@ -4,9 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::dir_fd::Dir;
@@ -110,10 +109,9 @@ pub struct StagedProgram {
 }
 
 impl StagedProgram {
-    /// Path by which this file can be executed, whatever its name refers to by then. It is valid until the program is
-    /// placed or dropped.
-    pub fn exec_path(&self) -> PathBuf {
-        Path::new("/proc/self/fd").join(self.file.as_raw_fd().to_string())
+    /// The file, open for reading, whatever its name refers to by then.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 }
 
