@@ -17,7 +17,7 @@ use super::memfd::{create_scratch, read_from_start};
 use super::{FileId, INTERNAL};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest output of a stopped child after it continues. A probe writes 16 bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -38,23 +38,16 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
 }
 
-/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless the caller is root. The
-/// program is killed after two minutes.
-pub fn run_with_nix_variables(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
-    let home = (super::env::effective_ids().0 != 0).then_some("HOME");
-    let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
-    let kept = names.filter_map(|name| Some((name, super::env::var(name)?)));
-    run_with_timeout(clean_command(program).args(args).envs(kept), TIMEOUT.saturating_mul(4))
-}
-
 /// Starts this program as the worker `command` with another handle of `program` as standard input, and kills it after 30
 /// seconds. A program that the worker's user could not execute is copied into memory first.
 pub fn run_worker_with_file(command: &str, args: &[&str], program: &File) -> io::Result<ProcessOutput> {
     // A second open file has a position of its own.
     let mut input = File::open(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
-    if input.metadata()?.mode() & 0o005 != 0o005 {
+    let meta = input.metadata()?;
+    if meta.mode() & 0o005 != 0o005 {
+        super::regular_file::check_program_size(&meta)?;
         let mut copy = super::memfd::create_sealable()?;
-        io::copy(&mut input, &mut copy)?;
+        io::copy(&mut input.take(meta.len()), &mut copy)?;
         super::memfd::seal_program(&copy)?;
         input = copy;
     }
@@ -83,7 +76,7 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
     let variables = variables.iter().map(|(name, value)| (name, value));
     let error = Command::new(program).args(args).envs(variables).exec();
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = super::env::var_os("PATH").unwrap_or_default();
     let is_in_path = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
     match error.kind() {
         // execvp(3) reports EACCES if one directory of PATH cannot be searched, even if no other one has the command.
@@ -182,7 +175,7 @@ impl Drop for StoppedChild {
     }
 }
 
-fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
+pub(super) fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
     let (mut out, mut err) = (create_scratch()?, create_scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
     let now = Instant::now();
@@ -190,7 +183,7 @@ fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<Proc
     Ok(ProcessOutput { status, stdout: read_from_start(&mut out)?, stderr: read_from_start(&mut err)? })
 }
 
-fn clean_command(program: &Path) -> Command {
+pub(super) fn clean_command(program: &Path) -> Command {
     // Other users cannot search root's home, and Nix fails where it cannot search HOME.
     let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);

@@ -21,7 +21,7 @@ impl Host {
     pub fn find_trusted_program(&self, places: &[&str]) -> Option<PathBuf> {
         let trusted = |place: &&Path| {
             let real = place.canonicalize().ok()?;
-            let file = File::open(&real).ok()?;
+            let file = super::regular_file::open(&real).ok()?;
             matches!(self.check_file_trust(&real, &file), Ok(None)).then_some(())
         };
         let mut places = places.iter().map(Path::new).filter(|_| self.is_live());

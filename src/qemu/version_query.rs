@@ -103,9 +103,9 @@ fn run_confined(arch: &Arch, program: &File) -> std::result::Result<QueriedVersi
     let answer =
         host::process::run_worker_with_file(VERSION_COMMAND, &[&parent], program).map_err(VersionError::Start)?;
     let mut output = answer.stdout.as_bytes();
-    let missing = match FrameReader::default().next_frame(&mut output) {
-        Ok(Some(Frame::Message(Handshake::Ready { lacks }))) => lacks,
-        _ => return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() }),
+    let failed = || VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() };
+    let Ok(Some(Frame::Message(Handshake::Ready { lacks }))) = FrameReader::default().next_frame(&mut output) else {
+        return Err(failed());
     };
     // From here on the output is the emulator's, unless it was not started. If it claims that, it is rejected too.
     let mut failure = output;
@@ -113,10 +113,10 @@ fn run_confined(arch: &Arch, program: &File) -> std::result::Result<QueriedVersi
         return Err(VersionError::Start(io::Error::from_raw_os_error(number)));
     }
     if !answer.status.success() {
-        return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() });
+        return Err(failed());
     }
     let version = binary::parse_version(&String::from_utf8_lossy(output), &paths::emulator_name(arch))?;
-    Ok(QueriedVersion { version, missing })
+    Ok(QueriedVersion { version, missing: lacks })
 }
 
 fn scan_program(arch: &Arch, mut program: &File) -> std::result::Result<QemuVersion, VersionError> {

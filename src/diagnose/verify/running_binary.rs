@@ -102,8 +102,13 @@ fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBina
 /// Starts the running file once more, confined, to get its release.
 fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let qemu = query_version(arch, &file, VersionQuery::Run).ok().map(|queried| queried.version.to_string());
-    let sha256 = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
-    (qemu, sha256.ok())
+    (qemu, hash_program(&mut file))
+}
+
+/// Returns the digest of a file that may belong to any user. A file that is larger than any emulator has none.
+fn hash_program(file: &mut File) -> Option<Sha256> {
+    host::regular_file::check_program_size(&file.metadata().ok()?).ok()?;
+    file.rewind().and_then(|()| Sha256::of_reader(file)).ok()
 }
 
 fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<DiskBinary> {
@@ -115,7 +120,7 @@ fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Op
             let candidate =
                 candidate::validate_candidate(&Host::live(), arch, &facts.machine, interpreter_path(entry)).ok();
             let qemu = candidate.map(|candidate| candidate.version.to_string());
-            Some(DiskBinary { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
+            Some(DiskBinary { exists: true, qemu, sha256: hash_program(&mut file) })
         }
         PathTarget::Nothing | PathTarget::Unknown => Some(DiskBinary::default()),
     }

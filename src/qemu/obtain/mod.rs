@@ -246,7 +246,7 @@ impl ResolvedSource {
             }
             Source::Host => available.copies = search.find_candidates(arch, &wanted.interpreters),
             Source::File(path) => {
-                available.copies = vec![candidate::validate_user_file(arch, &self.machine, path, self.version_query)]
+                available.copies = vec![candidate::validate_user_file(arch, &self.machine, path, self.version_query)];
             }
             Source::Auto | Source::Fallback | Source::Download(_) | Source::External(_) => {}
         }
