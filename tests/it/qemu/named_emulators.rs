@@ -73,8 +73,8 @@ fn a_named_emulator_is_asked_as_nobody() {
     let limits = fs::read_to_string(format!("/proc/{asked}/limits")).unwrap();
     kill(Pid::from_raw(asked), Signal::SIGKILL).unwrap();
     let done = tool.wait_with_output().unwrap();
-    let nobody = "65534\t65534\t65534\t65534\n";
-    let (uid, gid) = (format!("Uid:\t{nobody}"), format!("Gid:\t{nobody}"));
+    let ids = "65534\t65534\t65534\t65534\n";
+    let (uid, gid) = (format!("Uid:\t{ids}"), format!("Gid:\t{ids}"));
     for line in [
         &uid,
         &gid,
