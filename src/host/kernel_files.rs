@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::dir_fd::Dir;
@@ -20,6 +20,13 @@ impl Host {
     /// Opens a kernel file for reading and writing. It is never created.
     pub fn open_kernel_file(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.real_path(path))
+    }
+
+    /// Opens a kernel file that only root can write to, for writing. This has no effect on the kernel: `register` of
+    /// binfmt_misc has no open function and does nothing before a write (fs/binfmt_misc.c, `bm_register_operations`).
+    pub(super) fn open_for_locking(&self, path: &Path) -> io::Result<File> {
+        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+        OpenOptions::new().write(true).custom_flags(flags).open(self.real_path(path))
     }
 
     /// Writes to a kernel file by exactly one `write(2)`. The file is never created.
