@@ -1,5 +1,6 @@
-//! Gives up every right that a [`Profile`] does not name. The rights are given up for the calling thread and the threads
-//! that it starts later, so this happens before other threads exist. It cannot be undone.
+//! Gives up every right that a [`Profile`] does not name, in two steps that cannot be undone. [`drop_rights`] holds for
+//! the calling thread and the threads that it starts later, so it comes before other threads exist. [`restrict_calls`]
+//! holds for all threads, and forbids new ones, so it comes after the threads that the worker needs.
 //!
 //! | step | effect | if the kernel does not support it |
 //! |---|---|---|
@@ -8,11 +9,12 @@
 //! | no capability | where the user stays root, it has no privilege | (always supported) |
 //! | no_new_privs | setuid programs give no privilege | (always supported) |
 //! | Landlock | no writing, no reading except what names and libraries need; no TCP server; no signal to other processes | a note |
-//! | seccomp | only listed system calls, without exec, fork, ptrace, mount | a note |
+//! | seccomp | only listed system calls: no program, process or thread is started; no local socket | a note |
 //! | PDEATHSIG, not dumpable | the worker ends with its parent; no debugger can attach | (always supported) |
 //!
-//! An attacker that controls the worker can still use the network, as before, and local sockets that are open to every
-//! user; read the files that are listed below; end the worker, or send wrong messages to the parent.
+//! An attacker that controls the worker can still use the network, as before; read the files that are listed below; end
+//! the worker, or send wrong messages to the parent. Without seccomp, the attacker can also start threads and, before
+//! Linux 7.1, connect to the local sockets that are open to every user.
 
 use std::io;
 use std::path::Path;
@@ -36,6 +38,10 @@ const NOBODY_ID: u32 = 65534;
 
 /// Limit of memory: ten times what the largest download takes.
 const MAX_MEMORY: u64 = 512 << 20;
+/// Limit of address space. It also counts memory that is not private or not written (`is_data_mapping`, Linux 6.18):
+/// shared memory, stacks that grow, and the page tables of large mappings. The rest is for memory that an allocator
+/// reserves without using it: glibc's reserves 64 MiB for each thread (`malloc/arena.c`, HEAP_MAX_SIZE).
+const MAX_ADDRESS_SPACE: u64 = 1 << 30;
 /// Limit of open files: three pipes, those of the runtime, a library that is being loaded, and a socket for each
 /// server, because connections to failed servers are kept open for a while.
 const MAX_OPEN_FILES: u64 = 256;
@@ -63,25 +69,17 @@ const FILES_READ: &[&str] = &[
 const LIBRARIES: &[&str] =
     &["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"];
 
-/// Directories of the sockets of resolvers: nscd, nss-resolve, nss-mymachines, nss-mdns. Linux 7.1 and newer deny the
-/// worker all other sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`). Before, the worker can also connect to the sockets
-/// that are open to every user.
-const RESOLVERS: &[&str] =
-    &["/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/systemd/machine", "/run/avahi-daemon"];
-
 /// Rights that a worker keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// Files, and directories with everything below them, that may be read
     pub files: &'static [&'static [&'static str]],
-    /// Directories of local sockets that may be connected to
-    pub sockets: &'static [&'static str],
     /// Whether connections to servers are allowed
     pub network: bool,
-    /// Whether threads may be started
-    pub threads: bool,
     /// Limit of memory in bytes (`RLIMIT_DATA`)
     pub memory: u64,
+    /// Limit of address space in bytes (`RLIMIT_AS`)
+    pub address_space: u64,
     /// Limit of open files (`RLIMIT_NOFILE`)
     pub open_files: u64,
 }
@@ -90,24 +88,23 @@ impl Profile {
     /// Rights of a worker that connects to servers and resolves their names.
     pub const CLIENT: Self = Self {
         files: &[FILES_READ, LIBRARIES],
-        sockets: RESOLVERS,
         network: true,
-        threads: true,
         memory: MAX_MEMORY,
+        address_space: MAX_ADDRESS_SPACE,
         open_files: MAX_OPEN_FILES,
     };
-    /// Rights of a worker that reads its inherited files only: no network, no other file, no other thread.
+    /// Rights of a worker that reads its inherited files only: no network, no other file.
     pub const READER: Self = Self {
         files: &[],
-        sockets: &[],
         network: false,
-        threads: false,
         memory: MAX_MEMORY,
+        address_space: MAX_ADDRESS_SPACE,
         open_files: MAX_OPEN_FILES,
     };
 }
 
-/// Gives up all rights that `profile` does not name. Returns the protections that this kernel does not support.
+/// Gives up all rights that `profile` does not name, except the system calls. Returns the protections that this kernel
+/// does not support.
 pub fn drop_rights(host: &Host, profile: &Profile) -> io::Result<Vec<MissingProtection>> {
     set_limits(profile)?;
     let mut missing = Vec::new();
@@ -121,10 +118,13 @@ pub fn drop_rights(host: &Host, profile: &Profile) -> io::Result<Vec<MissingProt
     if !matches!(restrict_files(profile), Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced)) {
         missing.push(MissingProtection::Landlock);
     }
-    if seccomp::install_filter(profile.network, profile.threads).is_err() {
-        missing.push(MissingProtection::Seccomp);
-    }
     Ok(missing)
+}
+
+/// Restricts all threads of this process to the system calls that `profile` needs. No thread can be started afterwards.
+/// Fails if this kernel does not support it.
+pub fn restrict_calls(profile: &Profile) -> Result<(), MissingProtection> {
+    seccomp::install_filter(profile.network).map_err(|_| MissingProtection::Seccomp)
 }
 
 /// Fails if `parent` is not the parent of this process. From [`drop_rights`] on, the kernel kills this process when its
@@ -143,8 +143,9 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_NOFILE, profile.open_files),
         (Resource::RLIMIT_DATA, profile.memory),
+        (Resource::RLIMIT_AS, profile.address_space),
     ];
-    // RLIMIT_NPROC is not set: it counts all processes of the user nobody. seccomp allows threads only.
+    // RLIMIT_NPROC is not set: it counts all processes of the user nobody.
     limits.into_iter().try_for_each(|(resource, limit)| {
         // An ordinary user's hard limit may be lower already, and cannot be raised.
         let (_, hard) = getrlimit(resource)?;
@@ -175,7 +176,8 @@ fn is_id_mapped(id: u32, map: &str) -> bool {
     })
 }
 
-/// Restricts files, sockets and signals by Landlock, as far as the kernel supports it.
+/// Restricts files, sockets and signals by Landlock, as far as the kernel supports it. Linux 7.1 and newer also deny
+/// local sockets (`LANDLOCK_ACCESS_FS_RESOLVE_UNIX`).
 ///
 /// UDP is not restricted, because names are resolved through it. TCP connections may go to any port, because a server
 /// may use any.
@@ -190,7 +192,6 @@ fn restrict_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
         .scope(Scope::from_all(ABI::V6))?
         .create()?
         .add_rules(path_beneath_rules(profile.files.iter().copied().flatten(), AccessFs::ReadFile))?
-        .add_rules(path_beneath_rules(profile.sockets, AccessFs::ResolveUnix))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

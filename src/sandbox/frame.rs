@@ -5,7 +5,7 @@
 //! own messages.
 //!
 //! The reader does not trust the worker: a length is checked before memory is allocated for it, and no message is
-//! longer than [`MAX_MESSAGE`].
+//! longer than [`MAX_MESSAGE`]. A message that never ends does not count as progress (see [`super::pace`]).
 
 use std::io::{self, Write};
 

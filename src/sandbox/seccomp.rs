@@ -1,5 +1,10 @@
 //! The seccomp filter of a worker: the system calls that it needs. All other calls fail with ENOSYS, as on a kernel
-//! that does not have them; libraries handle that.
+//! that does not have them; libraries handle that. No call starts a thread: the worker has the threads that it needs
+//! when the filter is installed.
+//!
+//! Local sockets are not allowed. By them glibc asks nscd, systemd-resolved, systemd-machined and Avahi for addresses;
+//! without them it asks the name servers of resolv.conf(5) itself (`nss_*` answers UNAVAIL, nsswitch.conf(5)), and
+//! systemd-resolved is one of those. musl has no such sockets.
 //!
 //! The list comes from the calls that were observed on x86_64 with glibc and musl, in debug and release builds, and
 //! from the sources of both. `install_filter` makes the filter for the machine that the program was built for.
@@ -106,18 +111,14 @@ const OLDER: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[libc::c_long] = &[];
 
-/// Installs the filter for this thread and the threads that it starts. `network` and `threads` allow the calls for
-/// connecting to servers and for starting threads.
-pub(super) fn install_filter(network: bool, threads: bool) -> Result<(), seccompiler::Error> {
+/// Installs the filter for all threads of this process (SECCOMP_FILTER_FLAG_TSYNC, Linux 3.17). `network` allows the
+/// calls for connecting to servers.
+pub(super) fn install_filter(network: bool) -> Result<(), seccompiler::Error> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
-    let filter = SeccompFilter::new(
-        build_rules(network, threads)?,
-        SeccompAction::Errno(ENOSYS),
-        SeccompAction::Allow,
-        machine,
-    )?;
+    let filter =
+        SeccompFilter::new(build_rules(network)?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
     let program = BpfProgram::try_from(filter)?;
-    seccompiler::apply_filter(&program)
+    seccompiler::apply_filter_all_threads(&program)
 }
 
 const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
@@ -125,13 +126,13 @@ const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
 /// One combination of arguments with which a call is allowed: all conditions hold.
 type CallConditions = Vec<SeccompCondition>;
 
-fn build_rules(network: bool, threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn build_rules(network: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // A call with an empty list of rules is allowed with any arguments.
     let network_calls = if network { NETWORK } else { &[] };
     rules.extend(ALLOWED.iter().chain(OLDER).chain(network_calls).map(|call| (*call, Vec::new())));
     for (call, conditions) in conditional_rules()? {
-        if (call == libc::SYS_clone && !threads) || (call == libc::SYS_socket && !network) {
+        if call == libc::SYS_socket && !network {
             continue;
         }
         let conditions: Result<Vec<_>, _> = conditions.into_iter().map(SeccompRule::new).collect();
@@ -146,7 +147,6 @@ fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> 
         (libc::SYS_mmap, deny_write_exec()?),
         // Memory never becomes executable: the code of libraries is mapped from their files.
         (libc::SYS_mprotect, vec![vec![arg_bits(2, libc::PROT_EXEC, 0)?]]),
-        (libc::SYS_clone, vec![vec![arg_bits(0, libc::CLONE_THREAD | NEW_NAMESPACES, libc::CLONE_THREAD)?]]),
         (libc::SYS_socket, socket_rules()?),
         (
             libc::SYS_fcntl,
@@ -176,14 +176,6 @@ const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2)];
 /// Flags that would write or create a file.
 const WRITE_FLAGS: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
-const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
-    | libc::CLONE_NEWUSER
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP;
-
 /// `FIONBIO` and `FIONREAD` of `asm-generic/ioctls.h`, which x86 and Arm share.
 const FIONBIO: i32 = 0x5421;
 const FIONREAD: i32 = 0x541b;
@@ -193,14 +185,11 @@ fn deny_write_exec() -> Result<Vec<CallConditions>, BackendError> {
     [0, libc::PROT_WRITE, libc::PROT_EXEC].into_iter().map(|one| Ok(vec![arg_bits(2, both, one)?])).collect()
 }
 
-/// Allows sockets for TCP and UDP, local sockets for resolvers, and netlink's routing sockets, by which glibc reads the
-/// addresses of this machine. No allowed socket makes the kernel load a module.
+/// Allows sockets for TCP and UDP, and netlink's routing sockets, by which glibc reads the addresses of this machine. No
+/// allowed socket makes the kernel load a module.
 fn socket_rules() -> Result<Vec<CallConditions>, BackendError> {
     const KIND: i32 = 0xf;
-    let mut conditions = vec![
-        vec![arg_equals(0, libc::AF_UNIX)?, arg_equals(2, 0)?],
-        vec![arg_equals(0, libc::AF_NETLINK)?, arg_equals(2, libc::NETLINK_ROUTE)?],
-    ];
+    let mut conditions = vec![vec![arg_equals(0, libc::AF_NETLINK)?, arg_equals(2, libc::NETLINK_ROUTE)?]];
     for family in [libc::AF_INET, libc::AF_INET6] {
         for (kind, protocol) in [(libc::SOCK_STREAM, libc::IPPROTO_TCP), (libc::SOCK_DGRAM, libc::IPPROTO_UDP)] {
             for protocol in [0, protocol] {

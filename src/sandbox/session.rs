@@ -2,8 +2,9 @@
 //! parent accepts no other message before it ([`Inbox`]).
 //!
 //! The order of steps in the worker is fixed. First it reads what needs rights: only root may be able to read a
-//! company's certificates. Then it gives up its rights, while it has one thread: Landlock and seccomp hold for the
-//! calling thread and the threads that it starts. Only then does it read its job, and may start threads.
+//! company's certificates. Then it gives up its rights, while it has one thread: Landlock holds for the calling thread
+//! and the threads that it starts. Then it reads its job, which comes from the parent, and starts the threads that it
+//! needs. [`Confined::report_ready`] restricts the system calls of all of them, and only then does the work begin.
 
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::confine::{Profile, check_parent, drop_rights};
+use super::confine::{Profile, check_parent, drop_rights, restrict_calls};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::sandbox::frame;
@@ -36,20 +37,21 @@ pub enum Handshake {
     },
 }
 
-/// A worker that has given up its rights and has not reported it yet.
+/// A worker that has given up its rights, except system calls, and has not reported it yet.
 #[derive(Debug)]
 pub(crate) struct Confined {
+    profile: Profile,
     missing: Vec<MissingProtection>,
 }
 
 /// Closes all inherited files except the first three, runs `prepare` while the process still has its rights, and gives
-/// the rights up.
+/// the rights up, except system calls.
 pub(crate) fn start_confined<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result<(Confined, T)> {
     let host = Host::live();
     host::process::close_inherited_fds().map_err(worker_error("close the files of"))?;
     let prepared = prepare();
     let missing = drop_rights(&host, profile).map_err(worker_error("confine"))?;
-    Ok((Confined { missing }, prepared))
+    Ok((Confined { profile: *profile, missing }, prepared))
 }
 
 /// Reads the job from standard input, as JSON.
@@ -68,8 +70,10 @@ pub(crate) fn worker_error(what: &'static str) -> impl Fn(io::Error) -> Error {
 }
 
 impl Confined {
-    /// Reports to the parent that the work begins. Fails if the process `parent` has ended.
-    pub(crate) fn report_ready(self, parent: u32) -> Result<Channel> {
+    /// Restricts the system calls of all threads, and reports to the parent that the work begins. Fails if the process
+    /// `parent` has ended.
+    pub(crate) fn report_ready(mut self, parent: u32) -> Result<Channel> {
+        self.missing.extend(restrict_calls(&self.profile).err());
         // If the parent ended before PR_SET_PDEATHSIG was set, this process has another parent now.
         check_parent(parent).map_err(worker_error("follow the parent of"))?;
         let mut channel = Channel { out: BufWriter::with_capacity(BUFFER_SIZE, RawStdout) };

@@ -10,12 +10,13 @@ use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::cli;
 use crate::cli::commands::{register_in_memory, source, watch};
-use crate::error::{ExitCode, Result};
-use crate::host::Host;
+use crate::error::{Error, ExitCode, Result};
+use crate::host::{self, Host};
 use crate::nix::config_show;
 use crate::nix::config_show::NixConfig;
 use crate::paths;
 use crate::qemu::download::Network;
+use crate::qemu::obtain::ResolvedSource;
 use crate::qemu::obtain::source::Source;
 use crate::register::apply::{Apply, ApplyResult};
 use crate::register::facts::Facts;
@@ -37,7 +38,8 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         return register_in_memory::run(args, &request, host, container, ui);
     }
     if args.dry_run {
-        let (_, mut plan) = plan_registration(&request, host, ui)?;
+        let supply = source::supply(host, ui, &request)?;
+        let (_, mut plan) = plan_registration(&request, host, supply)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
         return Ok(print_dry_run(ui, &plan));
     }
@@ -56,17 +58,19 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
     )
 }
 
-fn plan_registration(request: &RegisterRequest, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
-    let supply = source::supply(host, ui, request)?;
+fn plan_registration(request: &RegisterRequest, host: &Host, supply: ResolvedSource) -> Result<(Facts, Plan)> {
     let facts = Facts::gather(host, &request.systems, Some(supply))?;
     let plan = plan::register::plan_registration(request, &facts)?;
     Ok((facts, plan))
 }
 
-/// Acquires the lock, gathers facts, plans, applies the plan, and verifies the settings of Nix.
+/// Opens the source, acquires the lock, gathers facts, plans, applies the plan, and verifies the settings of Nix. Other
+/// runs do not wait while an archive, an image or Debian's list of packages is downloaded.
 fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
+    let supply = source::supply(host, ui, request)?;
     let _lock = acquire_lock(host, ui, wait)?;
-    let (facts, plan) = plan_registration(request, host, ui)?;
+    let (facts, plan) = plan_registration(request, host, supply)?;
     let mut report = Report::from_plan(&plan);
     if !plan.steps.is_empty() || !plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan)) {
         let result = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;

@@ -23,6 +23,8 @@ pub struct UnpackSupervisor<'a> {
     current: Option<(&'a str, u64)>,
     /// Size of all emulators together.
     total: u64,
+    /// Number of accepted bytes of emulators.
+    accepted: u64,
 }
 
 /// Contents of an unpacked archive.
@@ -54,12 +56,25 @@ impl From<ProtocolError> for UnpackWorkerError {
 impl<'a> UnpackSupervisor<'a> {
     /// Creates the state before the first byte of the worker.
     pub fn new(targets: &'a [&'a str]) -> Self {
-        Self { targets, inbox: Inbox::default(), manifest: None, complete: Vec::new(), current: None, total: 0 }
+        Self {
+            targets,
+            inbox: Inbox::default(),
+            manifest: None,
+            complete: Vec::new(),
+            current: None,
+            total: 0,
+            accepted: 0,
+        }
     }
 
     /// Returns the protections that this kernel lacks, as the worker reported them.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
+    }
+
+    /// Returns the number of accepted bytes of emulators.
+    pub fn progress(&self) -> u64 {
+        self.accepted
     }
 
     /// Handles bytes of the worker's output and gives the bytes of emulators to `sink`, with their targets. Returns
@@ -91,6 +106,7 @@ impl<'a> UnpackSupervisor<'a> {
         *left = left
             .checked_sub(bytes.len() as u64)
             .ok_or_else(|| protocol_error("more bytes than the size of the emulator"))?;
+        self.accepted = self.accepted.saturating_add(bytes.len() as u64);
         sink(target, bytes).map_err(UnpackWorkerError::Sink)
     }
 

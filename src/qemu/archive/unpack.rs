@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::host::Worker;
 use crate::qemu::archive::supervise::{UnpackSummary, UnpackSupervisor, UnpackWorkerError};
-use crate::sandbox::{describe_missing, supervise};
+use crate::sandbox::pace::PaceLimits;
+use crate::sandbox::{WorkerState, describe_missing, supervise};
 
 /// The `internal` subcommand of the worker for archives.
 pub const UNPACK_COMMAND: &str = "unpack";
@@ -78,12 +79,13 @@ fn supervise_unpack(
     let refused = |why: String| Error::Archive { path: path.to_owned(), why };
     let worker_error = |why: String| refused(format!("the unpack worker {why}"));
     let mut supervisor = UnpackSupervisor::new(targets);
-    let summary = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
-        supervisor.handle_input(bytes, sink).map_err(|error| match error {
+    let summary = supervise(worker, PaceLimits::default(), &worker_error, check_interrupt, &mut |bytes| {
+        let summary = supervisor.handle_input(bytes, sink).map_err(|error| match error {
             UnpackWorkerError::Refused(why) => refused(why),
             UnpackWorkerError::Protocol(error) => worker_error(error.to_string()),
             UnpackWorkerError::Sink(e) => Error::io("unpack", path, e),
-        })
+        })?;
+        Ok(WorkerState::new(summary, supervisor.progress()))
     })?;
     Ok((summary, describe_missing(supervisor.missing_protections(), "unpack")))
 }

@@ -10,8 +10,9 @@ use crate::qemu::debian;
 use crate::qemu::debian::protocol::VerifyMessage;
 use crate::qemu::debian::{Date, DebianError, IndexFile, IndexQuery, IndexResult, Keyring, PackageOffer};
 use crate::sandbox::frame::{Frame, ProtocolError};
+use crate::sandbox::pace::PaceLimits;
 use crate::sandbox::session::Inbox;
-use crate::sandbox::{describe_missing, supervise};
+use crate::sandbox::{WorkerState, describe_missing, supervise};
 
 /// The `internal` subcommand of the worker.
 pub const VERIFY_COMMAND: &str = "verify";
@@ -48,8 +49,9 @@ pub fn query_index(
     let args = [std::process::id().to_string(), query_json];
     let mut inbox = Inbox::default();
     let worker = Worker::start_with_file(VERIFY_COMMAND, &args, file);
-    let answer = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
-        handle_input(&mut inbox, bytes).map_err(|error| worker_error(error.to_string()))
+    let answer = supervise(worker, PaceLimits::default(), &worker_error, check_interrupt, &mut |bytes| {
+        let answer = handle_input(&mut inbox, bytes).map_err(|error| worker_error(error.to_string()))?;
+        Ok(WorkerState::new(answer, 0))
     })?;
     Ok((answer, describe_missing(inbox.missing_protections(), "verify")))
 }

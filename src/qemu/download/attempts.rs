@@ -3,8 +3,13 @@
 
 use crate::qemu::download;
 use crate::qemu::download::supervise_package::DownloadWorkerError;
-use crate::qemu::download::{DownloadEvent, FailedAttempt, MAX_ATTEMPTS, MirrorFailure};
+use crate::qemu::download::{DownloadEvent, FailedAttempt, MAX_ATTEMPTS, MirrorFailure, TRIES_PER_MIRROR};
 use crate::sandbox::frame::ProtocolError;
+use crate::sandbox::pace::MIN_PROGRESS;
+
+/// Most messages about received bytes in one download: twice as many as a worker sends in an hour
+/// ([`PROGRESS_INTERVAL`](crate::sandbox::session::PROGRESS_INTERVAL)).
+pub const MAX_MOVED_MESSAGES: u32 = 180_000;
 
 /// Attempts of one download.
 #[derive(Debug)]
@@ -14,6 +19,17 @@ pub(super) struct AttemptTracker {
     /// Index of the mirror that is in use.
     current: Option<usize>,
     tries: Vec<FailedAttempt>,
+    /// Number of messages about received bytes.
+    moved_messages: u32,
+    /// Number of received bytes in the last message.
+    moved: u64,
+    /// Number of bytes that this attempt may still report as received. A server that ignores ranges sends the file from
+    /// its first byte at each try.
+    reportable: u64,
+    /// Progress of all attempts, in bytes.
+    progress: u64,
+    /// Size of the file, or its limit.
+    size: u64,
 }
 
 /// A mirror of the job, and the number of attempts.
@@ -26,9 +42,24 @@ struct TrackedMirror {
 }
 
 impl AttemptTracker {
-    pub(super) fn new(shown: Vec<String>) -> Self {
+    /// Creates a tracker for these mirrors of a file that has up to `size` bytes.
+    pub(super) fn new(shown: Vec<String>, size: u64) -> Self {
         let mirrors = shown.into_iter().map(|shown| TrackedMirror { shown, attempts: 0 }).collect();
-        Self { mirrors, current: None, tries: Vec::new() }
+        Self {
+            mirrors,
+            current: None,
+            tries: Vec::new(),
+            moved_messages: 0,
+            moved: 0,
+            reportable: 0,
+            progress: 0,
+            size,
+        }
+    }
+
+    /// Returns the progress of all attempts: the reported bytes, and [`MIN_PROGRESS`] for each attempt. It is bounded.
+    pub(super) fn progress(&self) -> u64 {
+        self.progress
     }
 
     /// Records that the worker tries the mirror with this index. The number of attempts is bounded, so that the recorded
@@ -48,7 +79,33 @@ impl AttemptTracker {
         }
         listed.attempts = listed.attempts.saturating_add(1);
         self.current = Some(mirror);
+        self.moved = 0;
+        self.reportable = self.size.saturating_mul(TRIES_PER_MIRROR as u64);
+        self.progress = self.progress.saturating_add(MIN_PROGRESS);
         report(DownloadEvent::Asking { mirror, url: &listed.shown });
+        Ok(())
+    }
+
+    /// Records how many bytes the worker has received from the current mirror.
+    pub(super) fn record_moved(
+        &mut self,
+        bytes: u64,
+        of: u64,
+        report: &mut dyn FnMut(DownloadEvent<'_>),
+    ) -> Result<(), DownloadWorkerError> {
+        self.current_mirror()?;
+        if bytes > of || of > self.size {
+            return Err(protocol_error("more received bytes than the file has"));
+        }
+        self.moved_messages = self.moved_messages.saturating_add(1);
+        if self.moved_messages > MAX_MOVED_MESSAGES {
+            return Err(protocol_error("too many messages about received bytes"));
+        }
+        let more = bytes.saturating_sub(self.moved).min(self.reportable);
+        self.moved = bytes;
+        self.reportable = self.reportable.saturating_sub(more);
+        self.progress = self.progress.saturating_add(more);
+        report(DownloadEvent::Moved { bytes, of });
         Ok(())
     }
 
@@ -60,6 +117,7 @@ impl AttemptTracker {
         let url = self.current_mirror()?;
         report(DownloadEvent::GaveUp { url: &url, reason: &reason });
         self.current = None;
+        self.progress = self.progress.saturating_add(MIN_PROGRESS);
         self.tries.push(FailedAttempt { url, reason });
         Ok(())
     }
@@ -89,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_mirror_is_tried_three_times_at_most() {
-        let mut tracker = AttemptTracker::new(vec!["a".to_owned(), "b".to_owned()]);
+        let mut tracker = AttemptTracker::new(vec!["a".to_owned(), "b".to_owned()], 1);
         let mut urls = Vec::new();
         let gone = || MirrorFailure::Broken("reset".to_owned());
         assert!(tracker.start_attempt(2, &mut |_| ()).is_err());
@@ -112,10 +170,37 @@ mod tests {
 
     #[test]
     fn all_mirrors_failed_only_after_each_was_tried() {
-        let mut tracker = AttemptTracker::new(vec!["a".to_owned(), "b".to_owned()]);
+        let mut tracker = AttemptTracker::new(vec!["a".to_owned(), "b".to_owned()], 1);
         assert!(tracker.start_attempt(0, &mut |_| ()).is_ok());
         assert!(matches!(tracker.all_failed("x".to_owned(), true), DownloadWorkerError::Protocol(_)));
         assert!(tracker.record_failure(MirrorFailure::Status { code: 404 }, &mut |_| ()).is_ok());
         assert!(matches!(tracker.all_failed("x".to_owned(), true), DownloadWorkerError::Protocol(_)));
+    }
+
+    #[test]
+    fn reported_bytes_are_progress_up_to_a_bound() {
+        let mut tracker = AttemptTracker::new(vec!["a".to_owned()], 100);
+        assert!(tracker.record_moved(1, 2, &mut |_| ()).is_err() && tracker.progress() == 0);
+        assert!(tracker.start_attempt(0, &mut |_| ()).is_ok());
+        let mut progress = |bytes| {
+            assert!(tracker.record_moved(bytes, 100, &mut |_| ()).is_ok());
+            tracker.progress() - MIN_PROGRESS
+        };
+        assert_eq!([0, 40, 40, 100].map(&mut progress), [0, 40, 40, 100]);
+        // The bytes of a second and a third try count too, and no more.
+        let repeated: Vec<_> = (0..20).map(|n| progress(if n % 2 == 0 { 0 } else { 100 })).collect();
+        assert_eq!(repeated[..6], [100, 200, 200, 300, 300, 300]);
+        assert!(repeated[6..].iter().all(|progress| *progress == 300));
+        for (bytes, of) in [(2, 1), (1, 101)] {
+            assert!(tracker.record_moved(bytes, of, &mut |_| ()).is_err());
+        }
+    }
+
+    #[test]
+    fn messages_about_received_bytes_are_counted() {
+        let mut tracker = AttemptTracker::new(vec!["a".to_owned()], 100);
+        assert!(tracker.start_attempt(0, &mut |_| ()).is_ok());
+        assert!((0..MAX_MOVED_MESSAGES).all(|_| tracker.record_moved(1, 2, &mut |_| ()).is_ok()));
+        assert!(tracker.record_moved(1, 2, &mut |_| ()).is_err());
     }
 }

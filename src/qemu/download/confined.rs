@@ -12,7 +12,8 @@ use crate::qemu::download::supervise_package::{DownloadWorkerError, PackageSuper
 use crate::qemu::download::{
     ClientOptions, DownloadError, DownloadEvent, DownloadSummary, FileChunk, FileDownload, FileUrl, Mirror,
 };
-use crate::sandbox::{describe_missing, supervise};
+use crate::sandbox::pace::PaceLimits;
+use crate::sandbox::{WorkerState, describe_missing, supervise};
 
 /// Name of the internal command that runs as the worker.
 pub const DOWNLOAD_COMMAND: &str = "download";
@@ -27,6 +28,8 @@ pub struct TransferOptions {
     pub options: ClientOptions,
     /// Certificates (PEM) that are trusted besides the system's.
     pub extra_roots: Vec<u8>,
+    /// Limits on the worker.
+    pub pace: PaceLimits,
 }
 
 /// Downloads the members of a plan, and passes them to `sink`: all bytes of one member, then all of the next, in the order of
@@ -48,8 +51,10 @@ pub fn download_package(
         mirrors: mirrors.to_vec(),
     };
     let mut supervisor = PackageSupervisor::new(plan, mirrors);
-    let summary =
-        run_download(task, transfer, check_interrupt, &mut |bytes| supervisor.handle_input(bytes, sink, report))?;
+    let summary = run_download(task, transfer, check_interrupt, &mut |bytes| {
+        let summary = supervisor.handle_input(bytes, sink, report)?;
+        Ok(WorkerState::new(summary, supervisor.progress()))
+    })?;
     Ok((summary, describe_missing(supervisor.missing_protections(), "download")))
 }
 
@@ -65,13 +70,16 @@ pub fn download_file(
 ) -> Result<(DownloadSummary, Option<String>)> {
     let task = DownloadTask::File { wanted: wanted.clone(), urls: urls.to_vec() };
     let mut supervisor = FileSupervisor::new(wanted, urls);
-    let summary =
-        run_download(task, transfer, check_interrupt, &mut |bytes| supervisor.handle_input(bytes, sink, report))?;
+    let summary = run_download(task, transfer, check_interrupt, &mut |bytes| {
+        let summary = supervisor.handle_input(bytes, sink, report)?;
+        Ok(WorkerState::new(summary, supervisor.progress()))
+    })?;
     Ok((summary, describe_missing(supervisor.missing_protections(), "download")))
 }
 
-/// Handler of the worker's output. Returns a summary once the download is complete.
-type MessageHandler<'a> = dyn FnMut(&[u8]) -> std::result::Result<Option<DownloadSummary>, DownloadWorkerError> + 'a;
+/// Handler of the worker's output.
+type MessageHandler<'a> =
+    dyn FnMut(&[u8]) -> std::result::Result<WorkerState<DownloadSummary>, DownloadWorkerError> + 'a;
 
 fn run_download(
     task: DownloadTask,
@@ -86,7 +94,8 @@ fn run_download(
         extra_roots: String::from_utf8_lossy(&transfer.extra_roots).into_owned(),
     };
     let job = serde_json::to_vec(&job).map_err(|e| worker_error(format!("cannot get its job: {e}")))?;
-    supervise(Worker::start(DOWNLOAD_COMMAND, &client_variables(), job), &worker_error, check_interrupt, &mut |bytes| {
+    let worker = Worker::start(DOWNLOAD_COMMAND, &client_variables(), job);
+    supervise(worker, transfer.pace, &worker_error, check_interrupt, &mut |bytes| {
         handle(bytes).map_err(|stop| match stop {
             DownloadWorkerError::Failed(error) => error.into(),
             DownloadWorkerError::Protocol(violation) => worker_error(violation.to_string()),

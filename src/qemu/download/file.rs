@@ -57,6 +57,7 @@ pub fn download_file(
     let mut attempts = Vec::new();
     while let Some(attempt) = schedule.next_attempt() {
         std::thread::sleep(attempt.wait);
+        client.start_attempt();
         let Some(url) = urls.get(attempt.mirror) else { continue };
         let shown = url.to_string();
         (transfer.progress)(DownloadEvent::Asking { mirror: attempt.mirror, url: &shown });

@@ -1,11 +1,11 @@
-//! HTTP client. Only this module depends on the client library.
+//! HTTP client. Only this module and [`names`](super::names) depend on the client library.
 //!
 //! The library reads proxies from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case,
 //! but not `HTTP_PROXY` under CGI. It supports socks5 and socks5h too.
 
 use std::error::Error;
 use std::io::{Cursor, ErrorKind, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Reqwest, ClientBuilder, RequestBuilder, Response};
@@ -18,20 +18,31 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::names::NameResolver;
 use super::{ClientOptions, DownloadError, MirrorFailure, Proxies};
 use crate::sanitize::to_one_line;
 
 const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 5;
 
-/// A client for the mirrors of one download. It starts a thread when it is created.
+/// A client for the mirrors of one download. It starts all of its threads when it is created: one for the connections,
+/// and those of [`NameResolver`].
 #[derive(Debug)]
 pub struct HttpClient {
     http: Reqwest,
-    stall: Duration,
-    whole: Duration,
-    slowest: u64,
+    limits: BodyLimits,
     pause: Duration,
+    /// Start of the current attempt.
+    attempt_start: Mutex<Instant>,
+}
+
+/// Limits on the transfer of a body.
+#[derive(Debug, Clone, Copy)]
+struct BodyLimits {
+    stall: Duration,
+    window: Duration,
+    least: u64,
+    whole: Duration,
 }
 
 /// A GET request.
@@ -55,18 +66,20 @@ pub(crate) struct HttpResponse {
 /// The body of a response. Reading it fails if the server stalls or is too slow.
 pub(crate) struct HttpBody {
     response: Response,
-    started: Instant,
+    limits: BodyLimits,
+    attempt_start: Instant,
     received: u64,
-    stall: Duration,
-    whole: Duration,
-    slowest: u64,
+    /// Time spent on waiting for bytes of the current window, and their number.
+    window: (Duration, u64),
 }
 
 impl HttpClient {
     /// Creates a client that trusts these roots. Opens no file.
     pub fn new(options: &ClientOptions, roots: RootCertificates) -> Result<Self, DownloadError> {
         let client_error = |e: &dyn Error| DownloadError::Client(error_causes(e));
+        let names = NameResolver::start().map_err(|e| client_error(&e))?;
         let mut builder = ClientBuilder::new()
+            .dns_resolver(Arc::new(names))
             .tls_backend_preconfigured(tls_config(roots).map_err(|e| client_error(&e))?)
             .user_agent(USER_AGENT_TEXT)
             .redirect(Policy::custom(redirect_policy))
@@ -80,11 +93,20 @@ impl HttpClient {
         }
         Ok(Self {
             http: builder.build().map_err(|e| client_error(&e))?,
-            stall: options.stall,
-            whole: options.whole,
-            slowest: options.slowest,
+            limits: BodyLimits {
+                stall: options.stall,
+                window: options.window,
+                least: options.least,
+                whole: options.whole,
+            },
             pause: options.pause,
+            attempt_start: Mutex::new(Instant::now()),
         })
+    }
+
+    /// Starts an attempt. All of its requests together have one time limit.
+    pub(crate) fn start_attempt(&self) {
+        *self.attempt_start.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Returns the pause before mirrors with a transient failure are tried again.
@@ -94,7 +116,6 @@ impl HttpClient {
 
     /// Sends a GET request that permits no content coding.
     pub(crate) fn send_get(&self, get: HttpRequest<'_>) -> Result<HttpResponse, MirrorFailure> {
-        let since = Instant::now();
         let mut request = self.http.get(get.url).header(ACCEPT_ENCODING, "identity");
         if let Some((first, last)) = get.range {
             let last = last.map(|last| last.to_string()).unwrap_or_default();
@@ -103,33 +124,28 @@ impl HttpClient {
         for (name, value) in get.headers {
             request = request.header(name, value);
         }
-        self.send_request(request, since)
+        self.send_request(request)
     }
 
     /// Sends a form (application/x-www-form-urlencoded) to a server. The form reaches no other server: a redirect that would
     /// repeat it (RFC 9110 §15.4.8) is not followed, because this body cannot be read twice.
     pub(crate) fn post_form(&self, url: &str, form: String) -> Result<HttpResponse, MirrorFailure> {
-        let since = Instant::now();
         let length = form.len() as u64;
         let body = reqwest::blocking::Body::sized(Cursor::new(form), length);
-        self.send_request(
-            self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body),
-            since,
-        )
+        self.send_request(self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
     }
 
-    fn send_request(&self, request: RequestBuilder, since: Instant) -> Result<HttpResponse, MirrorFailure> {
-        let response = request.send().map_err(|e| describe_failure(e, self.stall))?;
+    fn send_request(&self, request: RequestBuilder) -> Result<HttpResponse, MirrorFailure> {
+        let response = request.send().map_err(|e| describe_failure(e, self.limits.stall))?;
         Ok(HttpResponse {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: HttpBody {
                 response,
-                started: since,
+                limits: self.limits,
+                attempt_start: *self.attempt_start.lock().unwrap_or_else(PoisonError::into_inner),
                 received: 0,
-                stall: self.stall,
-                whole: self.whole,
-                slowest: self.slowest,
+                window: (Duration::ZERO, 0),
             },
         })
     }
@@ -169,18 +185,22 @@ impl HttpBody {
     /// Reads the bytes that are available. Returns 0 at the end of the body.
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, MirrorFailure> {
         loop {
-            self.check_speed()?;
-            match self.response.read(buffer) {
-                Ok(length) => {
-                    self.received = self.received.saturating_add(length as u64);
-                    return Ok(length);
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            let start = Instant::now();
+            let result = self.response.read(buffer);
+            let received = result.as_ref().map_or(0, |length| *length as u64);
+            self.received = self.received.saturating_add(received);
+            let (waited, in_window) = self.window;
+            self.window = (waited.saturating_add(start.elapsed()), in_window.saturating_add(received));
+            match result {
+                // The end of the body is not too slow.
+                Ok(0) => return Ok(0),
+                Ok(length) => return self.check_speed().map(|()| length),
+                Err(e) if e.kind() == ErrorKind::Interrupted => self.check_speed()?,
                 Err(e) => {
                     let inner = e.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
                     let timed_out = inner.is_some_and(reqwest::Error::is_timeout);
                     return Err(if timed_out || e.kind() == ErrorKind::TimedOut {
-                        MirrorFailure::Stalled(self.stall)
+                        MirrorFailure::Stalled(self.limits.stall)
                     } else {
                         MirrorFailure::Broken(error_causes(&e))
                     });
@@ -190,12 +210,17 @@ impl HttpBody {
     }
 
     /// Fails if the transfer is too slow. A server that sends a single byte now and then never stalls, but never finishes
-    /// either.
-    fn check_speed(&self) -> Result<(), MirrorFailure> {
-        let took = self.started.elapsed();
-        let due = self.slowest.saturating_mul(took.as_secs());
-        if took > self.whole || (took > self.stall && self.received < due) {
+    /// either. Only the time of waiting counts for a window: the rest is the time of the decoder and the disk.
+    fn check_speed(&mut self) -> Result<(), MirrorFailure> {
+        let took = self.attempt_start.elapsed();
+        if took > self.limits.whole {
             return Err(MirrorFailure::Slow { bytes: self.received, took });
+        }
+        let (waited, bytes) = self.window;
+        if bytes >= self.limits.least {
+            self.window = (Duration::ZERO, 0);
+        } else if waited > self.limits.window {
+            return Err(MirrorFailure::Slow { bytes, took: waited });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! and the SHA-256 of a member is compared before the member is reported as verified. So mirrors need not be trusted, and
 //! plain http is sufficient. If a mirror fails or sends wrong bytes, the next mirror continues at the block where it stopped.
 //!
-//! The code that speaks HTTP ([`package`], [`mod@file`], [`blocks`], [`extract`], [`http`]) runs in a confined worker
+//! The code that speaks HTTP ([`package`], [`mod@file`], [`blocks`], [`extract`], [`http`], [`names`]) runs in a confined worker
 //! ([`worker`], [`crate::sandbox`]) that cannot open any file. The parent ([`confined`]) starts the worker and validates its
 //! messages ([`supervise_package`], [`supervise_file`]). [`progress`] and [`resume`] write the verified bytes to files and print the progress.
 //! Images in registries are downloaded by [`crate::qemu::oci`].
@@ -21,6 +21,7 @@ pub mod file;
 pub mod http;
 pub mod machine_config;
 pub mod mirror;
+pub mod names;
 pub mod netrc;
 pub mod package;
 pub mod progress;
@@ -82,10 +83,12 @@ pub struct ClientOptions {
     pub connect: Duration,
     /// Longest time without any byte.
     pub stall: Duration,
-    /// Time limit for one request.
+    /// Time in which a server has to send `least` bytes.
+    pub window: Duration,
+    /// Fewest bytes of a body in each `window`.
+    pub least: u64,
+    /// Time limit for one attempt: all requests to one mirror, or one document or layer of a registry.
     pub whole: Duration,
-    /// Lowest average speed in bytes per second, once `stall` is over.
-    pub slowest: u64,
     /// Pause before mirrors with a transient failure are tried again; the second pause is four times as long.
     pub pause: Duration,
     /// Proxies that are used.
@@ -106,8 +109,9 @@ impl Default for ClientOptions {
         Self {
             connect: Duration::from_secs(15),
             stall: Duration::from_secs(30),
-            whole: Duration::from_secs(3600),
-            slowest: 4 << 10,
+            window: Duration::from_secs(60),
+            least: 512 << 10,
+            whole: Duration::from_secs(1800),
             pause: Duration::from_millis(500),
             proxies: Proxies::Environment,
         }

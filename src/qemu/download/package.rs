@@ -37,6 +37,7 @@ pub fn download_package(
     let mut attempts = Vec::new();
     while let Some(attempt) = schedule.next_attempt() {
         std::thread::sleep(attempt.wait);
+        client.start_attempt();
         let Some(mirror) = mirrors.get(attempt.mirror) else { continue };
         let url = mirror.display_url(package);
         (transfer.progress)(DownloadEvent::Asking { mirror: attempt.mirror, url: &url });

@@ -18,18 +18,26 @@ pub struct FileSupervisor<'a> {
     attempts: AttemptTracker,
     /// Number of bytes so far.
     at: u64,
+    /// Number of bytes that the worker has delivered, in all attempts.
+    delivered: u64,
 }
 
 impl<'a> FileSupervisor<'a> {
     /// Creates a supervisor for a worker that has sent no message yet.
     pub fn new(wanted: &'a FileDownload, urls: &[FileUrl]) -> Self {
-        let attempts = AttemptTracker::new(urls.iter().map(ToString::to_string).collect());
-        Self { request: wanted, inbox: Inbox::default(), attempts, at: wanted.there }
+        let attempts =
+            AttemptTracker::new(urls.iter().map(ToString::to_string).collect(), wanted.size.unwrap_or(wanted.most));
+        Self { request: wanted, inbox: Inbox::default(), attempts, at: wanted.there, delivered: 0 }
     }
 
     /// Returns the protections of the worker that this kernel lacks.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
+    }
+
+    /// Returns the progress in bytes: those that the worker has received, and those that it has delivered.
+    pub fn progress(&self) -> u64 {
+        self.attempts.progress().saturating_add(self.delivered)
     }
 
     /// Handles output of the worker, and passes the bytes of the file to `sink`, never more than the file may have. Returns a
@@ -64,6 +72,7 @@ impl<'a> FileSupervisor<'a> {
         }
         self.write_chunk(FileChunk::Bytes(bytes), sink)?;
         self.at = at;
+        self.delivered = self.delivered.saturating_add(bytes.len() as u64);
         Ok(())
     }
 
@@ -85,10 +94,7 @@ impl<'a> FileSupervisor<'a> {
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
         match message {
             DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, report)?,
-            DownloadMessage::Moved { bytes, of } => {
-                self.attempts.current_mirror()?;
-                report(DownloadEvent::Moved { bytes, of });
-            }
+            DownloadMessage::Moved { bytes, of } => self.attempts.record_moved(bytes, of, report)?,
             DownloadMessage::GaveUp(reason) => {
                 let restarts = self.request.restarts_after(&reason) && self.at > 0;
                 self.attempts.record_failure(reason, report)?;

@@ -23,6 +23,8 @@ pub struct PackageSupervisor<'a> {
     complete: usize,
     /// Number of received bytes of the current member.
     delivered: u64,
+    /// Number of received bytes of all members.
+    total: u64,
 }
 
 /// Why a worker is not supervised any further.
@@ -44,12 +46,18 @@ impl<'a> PackageSupervisor<'a> {
     /// Creates a supervisor for a worker that has sent no message yet.
     pub fn new(plan: &'a BlockPlan<'a>, mirrors: &'a [Mirror]) -> Self {
         let shown = mirrors.iter().map(|mirror| mirror.display_url(plan.package())).collect();
-        Self { plan, inbox: Inbox::default(), attempts: AttemptTracker::new(shown), complete: 0, delivered: 0 }
+        let attempts = AttemptTracker::new(shown, plan.package().size);
+        Self { plan, inbox: Inbox::default(), attempts, complete: 0, delivered: 0, total: 0 }
     }
 
     /// Returns the protections of the worker that this kernel lacks.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
+    }
+
+    /// Returns the progress in bytes: those that the worker has received, and those that it has delivered.
+    pub fn progress(&self) -> u64 {
+        self.attempts.progress().saturating_add(self.total)
     }
 
     /// Handles output of the worker, and passes the bytes of members to `sink`, never more than a member has. Returns a
@@ -87,6 +95,7 @@ impl<'a> PackageSupervisor<'a> {
             DownloadWorkerError::Failed(DownloadError::Write { what: format!("qemu-{}", member.target), source })
         })?;
         self.delivered = delivered;
+        self.total = self.total.saturating_add(bytes.len() as u64);
         Ok(())
     }
 
@@ -97,10 +106,7 @@ impl<'a> PackageSupervisor<'a> {
     ) -> Result<Option<DownloadSummary>, DownloadWorkerError> {
         match message {
             DownloadMessage::Asking { mirror } => self.attempts.start_attempt(mirror, report)?,
-            DownloadMessage::Moved { bytes, of } => {
-                self.attempts.current_mirror()?;
-                report(DownloadEvent::Moved { bytes, of });
-            }
+            DownloadMessage::Moved { bytes, of } => self.attempts.record_moved(bytes, of, report)?,
             DownloadMessage::GaveUp(reason) => self.attempts.record_failure(reason, report)?,
             DownloadMessage::Verified => self.finish_member(report)?,
             DownloadMessage::Fetched { moved } => return self.finish_download(moved).map(Some),

@@ -1,7 +1,7 @@
 //! Download worker: gives up its rights, reads its job, downloads, and reports the result.
 //!
-//! It reads certificates while it still has rights. It creates the HTTP client, which has threads, after it gave them up (see
-//! [`crate::sandbox::session`]).
+//! It reads certificates while it still has rights. It creates the HTTP client, which has all threads of the worker, after it
+//! gave them up and before it reports that it is ready (see [`crate::sandbox::session`]).
 
 use std::cell::RefCell;
 use std::io;
@@ -21,8 +21,12 @@ use crate::sanitize::to_one_line;
 pub fn run_worker() -> Result<ExitCode> {
     let (confined, roots) = session::start_confined(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: DownloadRequest = session::read_job()?;
+    let client = HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes()));
     let writer = RefCell::new(MessageWriter { out: confined.report_ready(job.parent)?, last_message: None });
-    let last = final_message(run_download(&job, roots, &writer)?);
+    let last = final_message(match client {
+        Ok(client) => run_download(&job, &client, &writer)?,
+        Err(error) => Err(error),
+    });
     writer.borrow_mut().out.send(&last).map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
@@ -31,13 +35,9 @@ pub fn run_worker() -> Result<ExitCode> {
 /// parent already knows.
 fn run_download(
     job: &DownloadRequest,
-    roots: RootCertificates,
+    client: &HttpClient,
     writer: &RefCell<MessageWriter>,
 ) -> Result<std::result::Result<DownloadSummary, DownloadError>> {
-    let client = match HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes())) {
-        Ok(client) => client,
-        Err(error) => return Ok(Err(error)),
-    };
     let mut report = |event: DownloadEvent<'_>| writer.borrow_mut().write_event(event);
     let result = match &job.what {
         DownloadTask::Members { package: digest, targets, mirrors } => {
@@ -49,7 +49,7 @@ fn run_download(
             download::download_package(
                 &plan,
                 mirrors,
-                &client,
+                client,
                 &mut |_, bytes| writer.borrow_mut().write_bytes(bytes),
                 &mut report,
             )
@@ -60,7 +60,7 @@ fn run_download(
                 // The parent detects a restart itself.
                 FileChunk::Restart => Ok(()),
             };
-            download::download_file(wanted, urls, &client, &mut send, &mut report)
+            download::download_file(wanted, urls, client, &mut send, &mut report)
         }
     };
     match result {

@@ -11,7 +11,8 @@ use crate::qemu::oci::error::{PullError, PullErrorKind};
 use crate::qemu::oci::protocol::PullJob;
 use crate::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
 use crate::qemu::oci::{ImageReference, Platform, RegistryLogin};
-use crate::sandbox::{describe_missing, supervise};
+use crate::sandbox::pace::PaceLimits;
+use crate::sandbox::{WorkerState, describe_missing, supervise};
 use crate::sha256::Sha256;
 
 /// The `internal` subcommand of the worker.
@@ -71,17 +72,18 @@ pub fn pull_image(
     let mut file = host::memfd::create_scratch().map_err(|e| failed(PullErrorKind::Memory(e)))?;
     let mut supervisor = PullSupervisor::new(request.image, request.platform.clone());
     let worker = Worker::start(PULL_COMMAND, &client_variables(), job);
-    let moved = supervise(worker, &worker_error, check_interrupt, &mut |bytes| {
+    let moved = supervise(worker, PaceLimits::default(), &worker_error, check_interrupt, &mut |bytes| {
         let handled = supervisor.handle_input(bytes, &mut |bytes| file.write_all(bytes));
         if let Some((bytes, total)) = supervisor.digest_chain().progress() {
             report(PullProgress { bytes, total });
         }
-        handled.map_err(|error| match error {
+        let moved = handled.map_err(|error| match error {
             PullWorkerError::Protocol(error) => worker_error(error.to_string()),
             PullWorkerError::Piece(what, why) => failed(PullErrorKind::Piece { what, why: *why }),
             PullWorkerError::NoClient(why) => failed(PullErrorKind::Client(why)),
             PullWorkerError::Sink(e) => failed(PullErrorKind::Memory(e)),
-        })
+        })?;
+        Ok(WorkerState::new(moved, supervisor.progress()))
     })?;
     let chain = supervisor.digest_chain();
     let (Some(lengths), Some(top), Some(manifest)) =

@@ -99,6 +99,7 @@ impl RegistryClient<'_> {
         schedule.next_attempt();
         loop {
             let moved_before = self.moved;
+            self.client.start_attempt();
             let reason = match attempt(self) {
                 Err(PullStop::Piece(RegistryFailure::Registry(reason))) => reason,
                 other => return other,

@@ -20,6 +20,8 @@ pub struct PullSupervisor {
     inbox: Inbox,
     /// Received bytes of the current document, and its full size.
     document: Option<(Vec<u8>, usize)>,
+    /// Number of accepted bytes.
+    accepted: u64,
 }
 
 /// Reason why a pull ended early.
@@ -44,12 +46,17 @@ impl From<ProtocolError> for PullWorkerError {
 impl PullSupervisor {
     /// Creates the state before the first byte of the worker.
     pub fn new(image: &ImageReference, platform: Platform) -> Self {
-        Self { chain: DigestChain::new(image, platform), inbox: Inbox::default(), document: None }
+        Self { chain: DigestChain::new(image, platform), inbox: Inbox::default(), document: None, accepted: 0 }
     }
 
     /// Returns the protections that this kernel lacks, as the worker reported them.
     pub fn missing_protections(&self) -> &[MissingProtection] {
         self.inbox.missing_protections()
+    }
+
+    /// Returns the number of accepted bytes of documents and layers.
+    pub fn progress(&self) -> u64 {
+        self.accepted
     }
 
     /// Returns the chain of digests, which knows the progress of the pull.
@@ -83,6 +90,7 @@ impl PullSupervisor {
         bytes: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), PullWorkerError> {
+        self.accepted = self.accepted.saturating_add(bytes.len() as u64);
         let Some((document, size)) = &mut self.document else {
             let what = self.chain.describe_expected();
             if !matches!(self.chain.expected(), Expected::Layer { .. }) {

@@ -15,23 +15,23 @@ use crate::sandbox::session::{Channel, PROGRESS_INTERVAL, worker_error};
 pub fn run_worker() -> Result<ExitCode> {
     let (confined, roots) = session::start_confined(&Profile::CLIENT, RootCertificates::load_system)?;
     let job: PullJob = session::read_job()?;
+    let client = HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes()));
     let mut writer = PullMessageWriter { out: confined.report_ready(job.parent)?, last_message: Instant::now() };
     let mut run = || -> io::Result<()> {
-        let last = run_pull(&job, roots.clone(), &mut writer)?;
+        let last = match &client {
+            Ok(client) => run_pull(&job, client, &mut writer)?,
+            Err(DownloadError::Client(why)) => PullMessage::NoClient(why.clone()),
+            Err(error) => PullMessage::NoClient(error.to_string()),
+        };
         writer.out.send(&last)
     };
     run().map_err(worker_error("write for"))?;
     Ok(ExitCode::Ok)
 }
 
-fn run_pull(job: &PullJob, roots: RootCertificates, writer: &mut PullMessageWriter) -> io::Result<PullMessage> {
-    let client = match HttpClient::new(&job.options, roots.with_pem(job.extra_roots.as_bytes())) {
-        Ok(client) => client,
-        Err(DownloadError::Client(why)) => return Ok(PullMessage::NoClient(why)),
-        Err(error) => return Ok(PullMessage::NoClient(error.to_string())),
-    };
+fn run_pull(job: &PullJob, client: &HttpClient, writer: &mut PullMessageWriter) -> io::Result<PullMessage> {
     let mut write_chunk = |chunk: ImageChunk<'_>| writer.write_chunk(chunk);
-    match pull_image(&client, &job.image, job.platform.clone(), &job.credentials, &mut write_chunk) {
+    match pull_image(client, &job.image, job.platform.clone(), &job.credentials, &mut write_chunk) {
         Ok(moved) => Ok(PullMessage::Done { moved }),
         Err(PullStop::Piece(failure)) => Ok(PullMessage::Failed(failure.into_printable())),
         // The parent has closed the pipe.

@@ -7,10 +7,11 @@ use std::io;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
+use std::thread;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
@@ -113,6 +114,11 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
         let address = SocketAddr::from_abstract_name(format!("binfmt-nix-{port}")).map_err(|_| Errno::EINVAL)?;
         io(UnixStream::connect_addr(&address))
     }),
+    ("connect to a socket that every user may use, as nix-daemon's", |place, _| {
+        io(UnixStream::connect(place.at(SOCKET)))
+    }),
+    ("a local socket for datagrams", |_, _| io(UnixDatagram::unbound())),
+    ("a pair of local sockets", |_, _| io(UnixStream::pair())),
     // Rights.
     ("setuid", |_, _| setuid(Uid::from_raw(0))),
     ("setgroups", |_, _| setgroups(&[])),
@@ -124,7 +130,17 @@ pub(crate) const ALL: &[(&str, Attempt)] = &[
     ("become dumpable", |_, _| prctl::set_dumpable(true)),
     ("memory that is writable and executable", |_, _| memory(libc::PROT_WRITE | libc::PROT_EXEC, None)),
     ("memory that becomes executable", |_, _| memory(libc::PROT_WRITE, Some(libc::PROT_EXEC))),
+    // Much of everything.
+    ("a thread", |_, _| thread::Builder::new().spawn(|| ()).map(drop).map_err(|_| Errno::EAGAIN)),
+    ("a thread by the system call", |_, _| start_thread()),
+    ("much private memory", |_, _| much_memory(libc::PROT_WRITE, libc::MAP_PRIVATE)),
+    ("much shared memory", |_, _| much_memory(libc::PROT_WRITE, libc::MAP_SHARED)),
+    ("much memory as stacks that grow", |_, _| much_memory(libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_GROWSDOWN)),
+    ("much memory that is only read", |_, _| much_memory(libc::PROT_READ, libc::MAP_PRIVATE)),
 ];
+
+/// Name of a socket in the place.
+pub(crate) const SOCKET: &str = "socket";
 
 fn io<T>(done: io::Result<T>) -> nix::Result<()> {
     done.map(drop).map_err(|e| e.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
@@ -184,4 +200,43 @@ fn memory(first: c_int, then: Option<c_int>) -> nix::Result<()> {
         return Err(Errno::last());
     }
     then.map_or(Ok(()), |then| Errno::result(unsafe { libc::mprotect(page, 4096, then) }).map(drop))
+}
+
+/// A thread without a stack of its own, as vfork(2) starts a child, which ends at once.
+fn start_thread() -> nix::Result<()> {
+    // The C library's clone(2) calls the function on the new stack, and ends the thread with its result.
+    extern "C" fn end(_: *mut libc::c_void) -> c_int {
+        0
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+    let stack = unsafe { libc::mmap(ptr::null_mut(), 65536, 3, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+    let top = stack.wrapping_byte_add(65536 - 64);
+    Errno::result(unsafe { libc::clone(end, top, flags, ptr::null_mut()) }).map(drop)
+}
+
+/// Maps more memory than a worker may have, in pieces, and uses each piece. Nothing of it stays mapped.
+fn much_memory(protection: c_int, flags: c_int) -> nix::Result<()> {
+    const PIECE: usize = 64 << 20;
+    let mut pieces = Vec::new();
+    let mut map = || {
+        let piece = unsafe { libc::mmap(ptr::null_mut(), PIECE, protection, flags | libc::MAP_ANONYMOUS, -1, 0) };
+        if piece == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        pieces.push(piece);
+        let last = piece.wrapping_byte_add(PIECE - 1).cast::<u8>();
+        if protection == libc::PROT_READ {
+            let byte = unsafe { last.read_volatile() };
+            assert_eq!(byte, 0);
+        } else {
+            unsafe { last.write_volatile(1) };
+        }
+        Ok(())
+    };
+    // 1.5 GiB: half as much again as the limit.
+    let mapped = (0..24).try_for_each(|_| map());
+    for piece in pieces {
+        unsafe { libc::munmap(piece, PIECE) };
+    }
+    mapped
 }

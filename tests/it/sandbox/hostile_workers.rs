@@ -15,8 +15,11 @@ use binfmt_nix::qemu::download::confined::TransferOptions;
 use binfmt_nix::qemu::download::protocol::{DownloadMessage, DownloadRequest};
 use binfmt_nix::qemu::download::{ClientOptions, Mirror, Proxies};
 use binfmt_nix::sandbox::frame;
+use binfmt_nix::sandbox::pace::PaceLimits;
 use binfmt_nix::sandbox::session::Handshake;
 use nix::sys::signal::{Signal, raise};
+
+use crate::support::fault_table;
 
 /// Variable that is set for a worker with the correct behaviour.
 const HONEST: &str = "BINFMT_NIX_TEST_HONEST";
@@ -28,12 +31,17 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// A download by a worker with this behaviour, interrupted after `patience`. Returns the error and the number of bytes
 /// that the sink received.
 fn download_with(behavior: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
+    download_within(PaceLimits::default(), behavior, extra_roots, patience)
+}
+
+/// Like [`download_with`], with these limits on the worker.
+fn download_within(pace: PaceLimits, behavior: &str, extra_roots: &[u8], patience: Duration) -> (Error, u64) {
     let catalog = Catalog::embedded().unwrap();
     let package = catalog.package_for("x86_64").unwrap();
     let plan = package.plan_blocks(&["aarch64"]).unwrap();
     let mirrors = [Mirror::Archive(format!("http://behavior.invalid/{behavior}").parse().unwrap())];
     let options = ClientOptions { proxies: Proxies::None, ..ClientOptions::default() };
-    let manner = TransferOptions { options, extra_roots: extra_roots.to_vec() };
+    let manner = TransferOptions { options, extra_roots: extra_roots.to_vec(), pace };
     let (since, mut received) = (Instant::now(), 0);
     let mut go_on = || if since.elapsed() < patience { Ok(()) } else { Err(Error::Interrupted { signal: 2 }) };
     let mut sink = |_: &_, bytes: &[u8]| {
@@ -82,10 +90,23 @@ pub(crate) fn child() -> ExitCode {
             }
             while frame::write_bytes(&mut out, &vec![7; 1 << 20]).is_ok() {}
         }
-        Some("chattering") => {
+        Some(slow @ ("chattering" | "babbling" | "trickling" | "creeping")) => {
             frame::write_message(&mut out, &Handshake::Ready { lacks: vec![] }).unwrap();
             frame::write_message(&mut out, &DownloadMessage::Asking { mirror: 0 }).unwrap();
-            while frame::write_message(&mut out, &DownloadMessage::Moved { bytes: 1, of: 2 }).is_ok() {}
+            if slow == "trickling" {
+                // The header of a long message, whose text never ends.
+                out.write_all(b"w\x00\x20\x00\x00").unwrap();
+            }
+            let send = |out: &mut io::Stdout| match slow {
+                "trickling" => out.write_all(b" "),
+                "creeping" => frame::write_bytes(out, &[7]),
+                _ => frame::write_message(out, &DownloadMessage::Moved { bytes: 1, of: 2 }),
+            };
+            while send(&mut out).and_then(|()| out.flush()).is_ok() {
+                if slow != "chattering" {
+                    sleep(Duration::from_millis(10));
+                }
+            }
         }
         Some(_) => sleep(3 * LIMIT),
     }
@@ -169,5 +190,32 @@ fn a_worker_that_reads_nothing_can_be_interrupted() {
 
 #[test]
 fn an_endless_worker_can_be_interrupted() {
-    assert_interrupted("chattering", b"");
+    assert_interrupted("babbling", b"");
+}
+
+/// The limits are those of this test, and the worker never ends by itself.
+#[test]
+fn a_worker_without_progress_is_given_up() {
+    let pace = PaceLimits { window: Duration::from_millis(500), ..PaceLimits::default() };
+    for behavior in ["silent", "babbling", "trickling", "creeping"] {
+        let (error, received) = download_within(pace, behavior, b"", LIMIT);
+        let message = error.to_string();
+        assert!(message.starts_with("the download worker made too little progress: "), "{behavior}: {message}");
+        assert!(received < 1000, "{received}");
+    }
+    fault_table::line("workers that send one message for ever, or a byte now and then", 4);
+}
+
+#[test]
+fn a_worker_has_a_time_limit() {
+    let pace = PaceLimits { window: LIMIT, least: 1, whole: Duration::from_millis(500) };
+    let (error, _) = download_within(pace, "creeping", b"", LIMIT);
+    assert_eq!(error.to_string(), "the download worker did not finish within 0.5 s");
+}
+
+/// The default limits: the number of messages decides, not the time.
+#[test]
+fn a_worker_that_repeats_a_message_is_given_up() {
+    let message = error_of("chattering");
+    assert_eq!(message, "the download worker broke the protocol: too many messages about received bytes");
 }

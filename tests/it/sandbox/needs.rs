@@ -16,7 +16,6 @@ pub(crate) const ALL: &[(&str, Need)] = &[
     ("a datagram to a name server", datagram),
     ("the resolver configuration", configuration),
     ("libraries", libraries),
-    ("threads", threads),
     ("the time", time),
     ("random numbers", random),
     ("memory", memory),
@@ -56,11 +55,6 @@ fn libraries(_: u16) -> io::Result<()> {
         let name = format!("{}/libnss_files.so.2", dir.display());
         if Path::new(&name).exists() { fs::read(name).map(drop) } else { Ok(()) }
     })
-}
-
-fn threads(_: u16) -> io::Result<()> {
-    let thread = thread::Builder::new().name("a thread".into()).spawn(|| thread::sleep(Duration::from_millis(1)))?;
-    thread.join().map_err(|_| io::ErrorKind::Other.into())
 }
 
 fn time(_: u16) -> io::Result<()> {

@@ -25,8 +25,15 @@ struct Stalled {
 
 impl Stalled {
     fn new() -> Self {
+        Self::with_source(|server| {
+            vec!["--source".into(), "download".into(), "--mirror".into(), format!("{server}/debian")]
+        })
+    }
+
+    /// Starts a registration from the source that these options name; `options` gets the URL of the server.
+    fn with_source(options: impl Fn(&str) -> Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/debian", listener.local_addr().unwrap());
+        let options = options(&format!("http://{}", listener.local_addr().unwrap()));
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
         let asked = thread::spawn(move || listener.accept().unwrap().0);
@@ -35,7 +42,8 @@ impl Stalled {
             .args(["-c", "exec \"$0\" \"$@\" 7< /etc/hostname 9< /", env!("CARGO_BIN_EXE_binfmt-nix")])
             .arg("--root")
             .arg(root.path())
-            .args(["register", "aarch64", "--source", "download", "--no-nix", "--mirror", &url])
+            .args(["register", "aarch64", "--no-nix"])
+            .args(options)
             .env_clear()
             .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null())
@@ -87,7 +95,15 @@ fn the_worker_is_confined() {
     let stalled = Stalled::new();
     let (privileges, filter) = (stalled.status("NoNewPrivs"), stalled.status("Seccomp"));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| stalled.status(set));
+    // The seccomp filter allows no further thread, and holds for each of these: the first, the client's, and for names.
+    let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", stalled.child)).unwrap().flatten().collect();
+    let filters = threads.iter().map(|thread| fs::read_to_string(thread.path().join("status")).unwrap());
+    let filtered = filters.filter(|status| status.contains("Seccomp:\t2")).count();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", stalled.child)).unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
+    assert_eq!((threads.len(), filtered), (6, 6));
+    let address_space: Vec<_> = limits.lines().find(|line| line.starts_with("Max address space")).into_iter().collect();
+    assert!(address_space[0].contains(" 1073741824 "), "{address_space:?}");
     assert_eq!((privileges.as_str(), filter.as_str()), ("1", "2"));
     assert_eq!(capabilities, ["0000000000000000"; 4]);
     stalled.done();
@@ -158,4 +174,18 @@ fn a_killed_worker_is_reported() {
     assert_eq!(done.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("error: the download worker was killed by signal 9 SIGKILL"), "{stderr}");
     assert!(!installed.exists() && root.exists(), "{stderr}");
+}
+
+/// The server of an archive never answers; meanwhile others change the machine.
+#[test]
+fn no_run_waits_for_the_download_of_an_archive() {
+    let stalled =
+        Stalled::with_source(|server| vec!["--from".into(), format!("{server}/x.deb"), "--insecure-no-digest".into()]);
+    let root = stalled.root.path();
+    let mut other = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    other.arg("--root").arg(root).args(["unregister", "riscv64", "--wait", "0"]).env_clear();
+    let done = other.output().unwrap();
+    kill(stalled.child, Signal::SIGKILL).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    stalled.done();
 }

@@ -35,6 +35,8 @@ pub(crate) enum Manner {
     HeadOnly,
     /// Sends one byte every 20 ms.
     Drip,
+    /// Sends this number of bytes at once, and then one every 20 ms.
+    Fade(usize),
     /// Sends this number of bytes every 50 ms.
     Slow(usize),
     /// Sends header lines without end.
@@ -188,9 +190,11 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
             out.all(&[correct_head.as_bytes()])?;
             thread::sleep(LIMIT);
         }
-        Manner::Drip => {
-            out.all(&[correct_head.as_bytes()])?;
-            for byte in part.chunks(1) {
+        Manner::Drip | Manner::Fade(_) => {
+            let fast = if let Manner::Fade(bytes) = manner { *bytes } else { 0 };
+            let (fast, slow) = part.split_at(fast.min(part.len()));
+            out.all(&[correct_head.as_bytes(), fast])?;
+            for byte in slow.chunks(1) {
                 out.all(&[byte])?;
                 thread::sleep(Duration::from_millis(20));
             }

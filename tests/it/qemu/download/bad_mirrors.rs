@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use binfmt_nix::qemu::download::Mirror;
+use binfmt_nix::qemu::download::{ClientOptions, Mirror};
 
-use super::{fault_table, fetch, fetch_as, options_for};
+use super::{fault_table, fetch, fetch_as, options_for, patient};
 use crate::support::package::Deb;
 use crate::support::server::{Manner, Server};
 
@@ -96,6 +96,19 @@ fn a_silent_mirror_times_out() {
 #[test]
 fn a_mirror_below_the_minimum_speed_is_given_up() {
     assert_says(Manner::Drip, "too slow");
+    // A fast start does not excuse the rest.
+    assert_says(Manner::Fade(3000), "too slow");
+    fault_table::line("mirrors that send a byte now and then", 2);
+}
+
+/// Each byte comes soon enough, and the last one would come much later.
+#[test]
+fn an_attempt_has_a_time_limit() {
+    let deb = Deb::new();
+    let server = Server::start(&deb.bytes, Manner::Drip);
+    let options = ClientOptions { whole: Duration::from_millis(300), ..patient() };
+    let complaint = fetch_as(&deb.package, &["arm"], &[server.mirror()], &options).complaint();
+    assert!(complaint.contains("too slow"), "{complaint}");
 }
 
 #[test]

@@ -89,16 +89,16 @@ fn fetch_with(package: &Package, targets: &[&str], mirrors: &[Mirror], client: &
 fn patient() -> ClientOptions {
     let pause = Duration::from_millis(1);
     let stall = Duration::from_secs(300);
-    ClientOptions { stall, slowest: 0, pause, proxies: Proxies::None, ..ClientOptions::default() }
+    ClientOptions { stall, least: 0, pause, proxies: Proxies::None, ..ClientOptions::default() }
 }
 
 /// Options for a server of this manner. Only a server that runs into a limit by intention gets a short one.
 fn options_for(manner: &Manner) -> ClientOptions {
-    let stall = match manner {
-        Manner::Silent | Manner::HeadOnly => Duration::from_millis(600),
-        // A byte comes every 20 ms. On a slow machine too, the next one must come before this limit.
-        Manner::Drip => Duration::from_secs(3),
-        _ => return patient(),
-    };
-    ClientOptions { stall, slowest: 100_000, ..patient() }
+    match manner {
+        Manner::Silent | Manner::HeadOnly => ClientOptions { stall: Duration::from_millis(600), ..patient() },
+        Manner::Drip | Manner::Fade(_) => {
+            ClientOptions { window: Duration::from_millis(300), least: 1 << 20, ..patient() }
+        }
+        _ => patient(),
+    }
 }

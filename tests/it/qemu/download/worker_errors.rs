@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
 fn confined(stall: Duration) -> TransferOptions {
-    TransferOptions { options: ClientOptions { stall, ..patient() }, extra_roots: Vec::new() }
+    TransferOptions { options: ClientOptions { stall, ..patient() }, ..TransferOptions::default() }
 }
 
 fn observe(events: Vec<String>, result: Result<(), Error>) -> Observed {

@@ -150,7 +150,8 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
         login: &login,
         options: ClientOptions {
             stall: Duration::from_millis(stall),
-            slowest: 100_000,
+            window: Duration::from_millis(stall),
+            least: 1,
             pause: Duration::from_millis(1),
             ..ClientOptions::default()
         },
