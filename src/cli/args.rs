@@ -216,8 +216,9 @@ pub struct TestArgs {
     /// Build a derivation of the system with Nix, in its sandbox
     ///
     /// The derivation is new and its builder is a program of the system; `sandbox` is forced on. What Nix puts into its
-    /// store is deleted afterwards, except for a lock file. A user that the nix-daemon does not trust needs `sandbox =
-    /// true` in nix.conf for a proof.
+    /// store is deleted afterwards, except for a lock file. Below sudo, Nix runs as the user who called sudo. If that
+    /// user may not choose the sandbox, root builds once more, in the sandbox. Without sudo, a user that the nix-daemon
+    /// does not trust needs `sandbox = true` in nix.conf for a proof.
     #[arg(long)]
     pub nix: bool,
 }

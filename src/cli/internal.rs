@@ -3,6 +3,7 @@
 use crate::qemu::archive::unpack;
 use crate::qemu::debian::verify;
 use crate::qemu::oci::pull_client;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -76,6 +77,21 @@ pub enum Worker {
         /// The system
         system: String,
     },
+    /// Change to a user and execute a program
+    #[command(name = host::run_as_user::EXEC_AS_USER)]
+    ExecAsUser {
+        /// The user id
+        uid: u32,
+        /// The group id
+        gid: u32,
+        /// The ids of all groups, separated by commas
+        groups: String,
+        /// The program
+        program: PathBuf,
+        /// Its arguments
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        args: Vec<OsString>,
+    },
     /// Enter a chroot and execute a program there
     #[command(name = apply::EXEC_IN_CHROOT)]
     ChrootExec {
@@ -106,6 +122,9 @@ impl Worker {
                 mapped.map(|()| ExitCode::Ok).map_err(failed)
             }
             Self::Probe { room, system } => isolated::exec_isolated(&Host::new(root)?, room, system),
+            Self::ExecAsUser { uid, gid, groups, program, args } => {
+                Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
+            }
             Self::ChrootExec { dir, program, arg0 } => {
                 Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))
             }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{FileId, failpoint};
+use super::{FileId, failpoint, regular_file};
 
 /// Flags of every open by name: a symbolic link is not followed, and opening a FIFO does not block.
 const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
@@ -103,9 +103,9 @@ impl Dir {
         Ok(names)
     }
 
-    /// Opens the file `name` for reading. A symbolic link is an error.
+    /// Opens the regular file `name` for reading. A symbolic link is an error.
     pub(super) fn open_file(&self, name: &OsStr) -> io::Result<File> {
-        Ok(rustix::fs::openat(&self.file, name, OPEN_FLAGS, Mode::empty())?.into())
+        regular_file::open_in(&self.file, name)
     }
 
     /// Opens a file for reading and writing, and creates it if it is missing.

@@ -1,5 +1,6 @@
 //! Facts about this process: its program, its user, its environment variables, and the kernel that it runs on.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,9 +11,54 @@ pub fn own_file_id() -> io::Result<FileId> {
     std::fs::metadata("/proc/self/exe").map(|meta| FileId::from_metadata(&meta))
 }
 
-/// Returns an environment variable of this process if it is valid UTF-8 and not empty.
+/// All variables of the caller's environment that this program reads. No other one is read: `var_os` has no value
+/// for it. The libraries that colour the output read those that `.github/SECURITY.md` adds.
+pub const VARIABLES: [&str; 33] = [
+    "ALL_PROXY",
+    "BINFMT_NIX_MIRROR",
+    "DOCKER_CONFIG",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "KUBERNETES_SERVICE_HOST",
+    "NETRC",
+    "NIX_CONFIG",
+    "NIX_REMOTE",
+    "NIX_SSL_CERT_FILE",
+    "NOTIFY_SOCKET",
+    "NO_PROXY",
+    "PATH",
+    "QEMU_LD_PREFIX",
+    "REGISTRY_AUTH_FILE",
+    "REQUEST_METHOD",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "SUDO_COMMAND",
+    "SUDO_GID",
+    "SUDO_UID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+    "container",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// Returns an environment variable of this process if it is one of [`VARIABLES`].
+pub(super) fn var_os(name: &str) -> Option<OsString> {
+    let is_listed = VARIABLES.contains(&name);
+    debug_assert!(is_listed, "{name} is not listed, so it is not documented");
+    std::env::var_os(name).filter(|_| is_listed)
+}
+
+/// Returns an environment variable of this process if it is one of [`VARIABLES`], valid UTF-8 and not empty.
 pub fn var(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    var_os(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
 /// Returns the effective user and group of this process.

@@ -1,13 +1,13 @@
 //! Reading and writing files that the kernel generates, by exactly one system call each.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::dir_fd::Dir;
-use super::{Host, failpoint};
+use super::{Host, failpoint, regular_file};
 use crate::error::{Error, Result};
 
 /// Largest text that is read. Such a file has at most a page.
@@ -19,19 +19,18 @@ pub type DirContents = Vec<(OsString, Option<Vec<u8>>)>;
 impl Host {
     /// Opens a kernel file for reading and writing. It is never created.
     pub fn open_kernel_file(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.real_path(path))
+        regular_file::open_for_writing(&self.real_path(path), true)
     }
 
     /// Opens a kernel file that only root can write to, for writing. This has no effect on the kernel: `register` of
     /// binfmt_misc has no open function and does nothing before a write (fs/binfmt_misc.c, `bm_register_operations`).
     pub(super) fn open_for_locking(&self, path: &Path) -> io::Result<File> {
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-        OpenOptions::new().write(true).custom_flags(flags).open(self.real_path(path))
+        regular_file::open_for_writing(&self.real_path(path), false)
     }
 
     /// Writes to a kernel file by exactly one `write(2)`. The file is never created.
     pub fn write_kernel_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(self.real_path(path))?;
+        let mut file = regular_file::open_for_writing(&self.real_path(path), false)?;
         write_once(&mut file, bytes, path)
     }
 

@@ -20,7 +20,7 @@ use nix::libc;
 
 use super::dir_fd::Dir;
 use super::lock_holder::{self, LockHolder};
-use super::{FileId, Host, check_regular, trust};
+use super::{FileId, Host, trust};
 use crate::error::{Error, Result, TrustError};
 
 /// A held lock. The kernel releases it when the process ends, however it ends.
@@ -175,9 +175,11 @@ const UNKNOWN_HOLDER: &str = "an unknown process";
 
 /// Checks that only root, or the user of this process, can open the file. Its mode is corrected if root has changed it.
 fn check_private(file: File, real: &Path) -> Result<File> {
-    let file = check_regular(file, real)?;
     let failed = |e| Error::io("lock", real, e);
     let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
     if trust::is_untrusted_uid(meta.uid()) {
         return Err(TrustError::Owner { path: real.to_owned(), uid: meta.uid() }.into());
     }

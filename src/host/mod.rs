@@ -22,6 +22,8 @@ pub mod mount;
 pub mod namespaces;
 pub mod process;
 pub mod procfs;
+pub mod regular_file;
+pub mod run_as_user;
 pub mod safe_open;
 pub mod sd_notify;
 pub mod signals;
@@ -29,6 +31,7 @@ pub mod staging;
 pub mod temp_program;
 pub mod trust;
 pub mod user_files;
+pub mod user_rights;
 pub mod watch;
 pub mod worker;
 pub mod write;
@@ -42,13 +45,14 @@ pub use sd_notify::ServiceManager;
 pub use staging::{Backup, StagedFile, StagedProgram, TEMP_PREFIX};
 pub use temp_program::TempProgram;
 pub use user_files::OutputFile;
+pub use user_rights::UserFiles;
 pub use watch::{DirWatch, InotifyInstance, WakeReason};
 pub use worker::{INTERNAL, Worker, WorkerOutput};
 
 use std::ffi::OsString;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -145,27 +149,26 @@ impl Host {
         (!resolved.starts_with(&self.root)).then_some(resolved)
     }
 
-    /// Reads a whole file. Returns `None` if it does not exist.
+    /// Reads a whole regular file of at most [`regular_file::MAX_TEXT`] bytes. Returns `None` if it does not exist.
     pub fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let real = self.real_path(path);
-        none_if_missing(std::fs::read(&real)).map_err(|e| Error::io("read", &real, e))
+        none_if_missing(read_text(&real)).map_err(|e| Error::io("read", &real, e))
     }
 
     /// Like [`Host::read_file`], but by the checked walk (see [`safe_open`]), and a symbolic link instead of the
     /// file is an error.
     pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
-        match self.open_trusted(path) {
-            Ok(mut file) => file.read_to_end(&mut bytes).map_err(|e| Error::io("read", &self.real_path(path), e))?,
+        let file = match self.open_trusted(path) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+            opened => opened?,
         };
-        Ok(Some(bytes))
+        let bytes = regular_file::read_limited(&file, regular_file::MAX_TEXT);
+        bytes.map(Some).map_err(|e| Error::io("read", &self.real_path(path), e))
     }
 
     /// Like [`Host::read_file`], but every failure gives `None`: for facts that only improve a message.
     pub fn read_lossy(&self, path: &Path) -> Option<String> {
-        let bytes = std::fs::read(self.real_path(path)).ok()?;
+        let bytes = read_text(&self.real_path(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -196,12 +199,7 @@ impl Host {
     /// Opens a regular file for reading. A symbolic link as the last component is an error.
     pub fn open_nofollow(&self, path: &Path) -> Result<File> {
         let real = self.real_path(path);
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
-            .open(&real)
-            .map_err(|e| Error::io("open", &real, e))?;
-        check_regular(file, &real)
+        regular_file::open_nofollow(&real).map_err(|e| Error::io("open", &real, e))
     }
 
     /// Opens a regular file by the checked walk (see [`safe_open`]): only root, or the user of this process, can change
@@ -209,7 +207,7 @@ impl Host {
     pub fn open_trusted(&self, path: &Path) -> Result<File> {
         let real = self.real_path(path);
         let (dir, name) = self.open_parent_checked(path)?;
-        let file = check_regular(dir.open_file(name).map_err(|e| Error::io("open", &real, e))?, &real)?;
+        let file = dir.open_file(name).map_err(|e| Error::io("open", &real, e))?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &real, e))?;
         trust::check_trust(&real, &meta).map_or(Ok(file), |why| Err(why.into()))
     }
@@ -226,6 +224,7 @@ impl Host {
         }
         let mut file = self.open_nofollow(path)?;
         let meta = file.metadata().map_err(|e| Error::io("look at", &self.real_path(path), e))?;
+        regular_file::check_program_size(&meta).map_err(|e| Error::io("read", &self.real_path(path), e))?;
         let digest = Sha256::of_reader(&mut file).map_err(|e| Error::io("read", &self.real_path(path), e))?;
         Ok(Some((digest, FileStamp::from_metadata(&meta))))
     }
@@ -239,12 +238,6 @@ fn none_if_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn check_regular(file: File, path: &Path) -> Result<File> {
-    let meta = file.metadata().map_err(|e| Error::io("look at", path, e))?;
-    if meta.is_file() {
-        Ok(file)
-    } else {
-        let e = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-        Err(Error::io("open", path, e))
-    }
+fn read_text(real: &Path) -> io::Result<Vec<u8>> {
+    regular_file::read_limited(&regular_file::open(real)?, regular_file::MAX_TEXT)
 }

@@ -30,6 +30,17 @@ pub fn is_in_user_namespace() -> bool {
     !map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
+/// Whether root of this namespace is an ordinary user outside, alone, as in the namespaces of `run --map-root` and of
+/// rootless containers. Then this process has no more rights than that user.
+pub fn is_root_an_ordinary_user() -> bool {
+    let map = Host::live().read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
+    let is_alone = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["0", outside, "1"] => *outside != "0",
+        _ => false,
+    };
+    map.lines().any(is_alone)
+}
+
 /// Moves this process into a new user and mount namespace. It has no ids there until they are mapped.
 ///
 /// The kernel refuses this to a process with a second thread (EINVAL).

@@ -16,7 +16,7 @@ use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest output of a stopped child after it continues. A probe writes 16 bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -37,15 +37,6 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
 }
 
-/// Like [`run_program`], but keeps the caller's NIX_CONFIG and NIX_REMOTE, and HOME unless the caller is root. The
-/// program is killed after two minutes.
-pub fn run_with_nix_variables(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
-    let home = (super::env::effective_ids().0 != 0).then_some("HOME");
-    let names = ["NIX_CONFIG", "NIX_REMOTE"].into_iter().chain(home);
-    let kept = names.filter_map(|name| Some((name, super::env::var(name)?)));
-    run_with_timeout(clean_command(program).args(args).envs(kept), TIMEOUT.saturating_mul(4))
-}
-
 /// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`. Returns only if that fails.
 pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
     let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
@@ -60,7 +51,7 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
     let variables = variables.iter().map(|(name, value)| (name, value));
     let error = Command::new(program).args(args).envs(variables).exec();
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = super::env::var_os("PATH").unwrap_or_default();
     let is_in_path = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
     match error.kind() {
         // execvp(3) reports EACCES if one directory of PATH cannot be searched, even if no other one has the command.
@@ -159,7 +150,7 @@ impl Drop for StoppedChild {
     }
 }
 
-fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
+pub(super) fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
     let (mut out, mut err) = (create_scratch()?, create_scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
     let now = Instant::now();
@@ -167,7 +158,7 @@ fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<Proc
     Ok(ProcessOutput { status, stdout: read_from_start(&mut out)?, stderr: read_from_start(&mut err)? })
 }
 
-fn clean_command(program: &Path) -> Command {
+pub(super) fn clean_command(program: &Path) -> Command {
     // Other users cannot search root's home, and Nix fails where it cannot search HOME.
     let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);

@@ -24,6 +24,13 @@ pub fn unprivileged_executable(pid: u32) -> Option<String> {
     (mode & 0o6000 == 0).then(|| name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
 }
 
+/// Returns the words of the command line of a process.
+pub fn command_line(pid: u32) -> Vec<String> {
+    let bytes = read_proc_file(pid, "cmdline").unwrap_or_default();
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
+    bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
 /// Returns the real, effective, saved and file system uid of a process (proc(5), `Uid` in /proc/PID/status). Every user
 /// may read them. The owner of /proc/PID is not used: it is root for every process that is not dumpable.
 pub fn all_uids(pid: u32) -> Option<[u32; 4]> {

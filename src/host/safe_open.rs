@@ -62,6 +62,16 @@ impl Host {
         Err(Error::io("follow the links to", &self.real_path(path), Errno::LOOP.into()))
     }
 
+    /// Opens the regular file `below` in the directory `dir`, whose content another user may control: no symbolic link
+    /// below `dir` is followed.
+    pub fn open_without_links(&self, dir: &Path, below: &Path) -> io::Result<File> {
+        let mut current_dir = Dir::open(&self.real_path(dir))?;
+        for parent in components(below.parent().unwrap_or(below)).iter().rev() {
+            current_dir = current_dir.open_child(parent)?;
+        }
+        current_dir.open_file(below.file_name().unwrap_or_default())
+    }
+
     /// Returns the target of the symbolic link at `path`, or `None` if there is no symbolic link.
     fn read_trusted_link(&self, path: &Path) -> Result<Option<PathBuf>> {
         let (dir, name) = self.open_parent_checked(path)?;

@@ -20,7 +20,7 @@ pub struct ServiceManager {
 
 /// Connects to the service manager that `NOTIFY_SOCKET` names.
 pub fn connect() -> io::Result<ServiceManager> {
-    let socket = match std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) {
+    let socket = match super::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) {
         None => None,
         Some(name) => {
             let socket = UnixDatagram::unbound()?;

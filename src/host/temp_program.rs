@@ -1,8 +1,8 @@
 //! A program in a temporary file, for other programs that have to open it by a path.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Host;
@@ -10,7 +10,7 @@ use super::Host;
 /// Directories in which every user may create a directory.
 const TEMP_DIRS: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// A private directory with a program in it. It is removed when the value is dropped.
+/// A directory with a program in it. It is removed when the value is dropped.
 #[derive(Debug)]
 pub struct TempProgram {
     dir: PathBuf,
@@ -18,19 +18,22 @@ pub struct TempProgram {
     pub program: PathBuf,
 }
 
-/// Writes a program to a new private directory. No other user can replace it: mkdir(2) fails if the name exists, even
-/// as a symbolic link, and only this user may enter the directory.
+/// Writes a program to a new directory, from which every user may start it. No other user can replace it: mkdir(2)
+/// fails if the name exists, even as a symbolic link, and only this user may write to the directory.
 pub fn create_program(name: &str, bytes: &[u8]) -> io::Result<TempProgram> {
     let unique = Host::live().read_lossy(Path::new("/proc/sys/kernel/random/uuid")).unwrap_or_default();
     let mut last_error = io::Error::from(io::ErrorKind::NotFound);
     for temp_dir in TEMP_DIRS {
         let dir = Path::new(temp_dir).join(format!("binfmt-nix-{}", unique.trim()));
-        match DirBuilder::new().mode(0o700).create(&dir) {
+        match DirBuilder::new().mode(0o755).create(&dir) {
             Ok(()) => {
                 let temp_program = TempProgram { program: dir.join(name), dir };
                 let mut file =
                     OpenOptions::new().write(true).create_new(true).mode(0o755).open(&temp_program.program)?;
                 file.write_all(bytes)?;
+                // The umask does not apply to these calls.
+                file.set_permissions(Permissions::from_mode(0o755))?;
+                std::fs::set_permissions(&temp_program.dir, Permissions::from_mode(0o755))?;
                 return Ok(temp_program);
             }
             Err(e) => last_error = e,

@@ -2,12 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, statvfs};
 
-use super::{check_regular, staging};
+use super::{regular_file, staging};
 use crate::error::{Error, Result};
 
 /// Whether the path is a directory.
@@ -89,12 +88,7 @@ impl Drop for OutputFile {
 
 /// Opens a regular file for reading.
 pub fn open_regular(path: &Path) -> Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|e| Error::io("open", path, e))?;
-    check_regular(file, path)
+    regular_file::open(path).map_err(|e| Error::io("open", path, e))
 }
 
 /// Whether the path does not exist.
@@ -102,11 +96,9 @@ pub fn path_is_missing(path: &Path) -> bool {
     matches!(path.try_exists(), Ok(false))
 }
 
-/// Reads the first `n` bytes of the file at `path`.
+/// Reads the first `n` bytes of the regular file at `path`.
 pub fn read_path_head(path: &Path, n: u64) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    File::open(path)?.take(n).read_to_end(&mut head)?;
-    Ok(head)
+    read_head(&regular_file::open(path)?, n)
 }
 
 /// Reads the first `n` bytes of an open file.
@@ -116,22 +108,6 @@ pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
     file.rewind()?;
     file.take(n).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Reads a file that an environment variable of the user names. Returns `None` if it cannot be read.
-pub fn read_if_readable(path: &Path) -> Option<Vec<u8>> {
-    std::fs::read(path).ok()
-}
-
-/// Opens a regular file for reading. Anything else is not opened at all, because opening it could block or have an
-/// effect.
-pub fn open_program(path: &Path) -> io::Result<File> {
-    let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(not_regular());
-    }
-    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
 /// Fails if the path does not exist or cannot be examined.

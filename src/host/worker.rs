@@ -59,7 +59,7 @@ impl Worker {
         let mut child = Command::new("/proc/self/exe")
             .args([INTERNAL, command])
             .env_clear()
-            .envs(variables.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(variables.iter().filter_map(|name| Some((name, super::env::var_os(name)?))))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

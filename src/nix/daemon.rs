@@ -67,15 +67,13 @@ fn is_daemon(host: &Host, pid: u32) -> bool {
         let [its_own, ours] = [pid.to_string().as_str(), "self"].map(|process| host.namespace_link(process, kind));
         its_own.is_some() && its_own == ours
     };
-    // The cheapest question first: most processes have another name.
-    let words = procfs::read_proc_file(pid, "cmdline").unwrap_or_default();
-    let words: Vec<_> = words.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    is_daemon_command(&words)
-        && procfs::all_uids(pid) == Some([0; 4])
+    // The command line is read last: it lies in the memory of the process (`get_mm_cmdline`, fs/proc/base.c), and
+    // another user could have that memory served by a file system which does not answer.
+    procfs::all_uids(pid) == Some([0; 4])
         && procfs::unprivileged_executable(pid).is_some_and(|name| EXECUTABLES.contains(&name.as_str()))
         && is_here("user")
         && is_here("pid")
+        && is_daemon_command(&procfs::command_line(pid))
 }
 
 /// File names of the daemon's executable. Since Nix 2.4 `nix-daemon` is a symbolic link to `nix`.
@@ -83,9 +81,9 @@ const EXECUTABLES: [&str; 3] = ["nix", "nix-daemon", "determinate-nixd"];
 
 /// Whether a command line is that of a daemon which listens for clients: `nix-daemon`, `nix daemon` with any options
 /// before `daemon`, or `determinate-nixd daemon`. `nix-daemon --stdio` serves one client (nix-daemon(8)).
-fn is_daemon_command(words: &[&str]) -> bool {
+fn is_daemon_command(words: &[String]) -> bool {
     let [program, args @ ..] = words else { return false };
-    if args.contains(&"--stdio") {
+    if args.iter().any(|word| word == "--stdio") {
         return false;
     }
     match program.rsplit('/').next() {
@@ -96,7 +94,7 @@ fn is_daemon_command(words: &[&str]) -> bool {
 }
 
 /// Returns the first word that is neither an option nor the value of one.
-fn find_subcommand<'a>(args: &[&'a str]) -> Option<&'a str> {
+fn find_subcommand(args: &[String]) -> Option<&str> {
     // Nix's options without a value (nix(1), "Common options"). Each setting of nix.conf is an option with a value,
     // and those that are true or false also are options without one.
     const FLAGS: [&str; 9] = [
@@ -110,7 +108,7 @@ fn find_subcommand<'a>(args: &[&'a str]) -> Option<&'a str> {
         "--impure",
         "--accept-flake-config",
     ];
-    let mut args = args.iter().copied();
+    let mut args = args.iter().map(String::as_str);
     while let Some(word) = args.next() {
         let values = match word {
             "--option" => 2,
@@ -130,6 +128,10 @@ fn find_subcommand<'a>(args: &[&'a str]) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
     #[test]
     fn command_lines_of_daemons_are_recognised() {
         for line in [
@@ -145,7 +147,7 @@ mod tests {
             "determinate-nixd daemon",
             "/usr/local/bin/determinate-nixd --nix-bin /nix/var/nix/profiles/default/bin daemon",
         ] {
-            assert!(is_daemon_command(&line.split(' ').collect::<Vec<_>>()), "{line}");
+            assert!(is_daemon_command(&words(line)), "{line}");
         }
     }
 
@@ -165,7 +167,7 @@ mod tests {
             "vim nix-daemon",
             "xnix-daemon",
         ] {
-            assert!(!is_daemon_command(&line.split(' ').collect::<Vec<_>>()), "{line}");
+            assert!(!is_daemon_command(&words(line)), "{line}");
         }
     }
 }

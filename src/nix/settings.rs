@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The maximum number of files that are read; no real configuration has so many.
 const MAX_FILES: usize = 64;
 
+/// The maximum number of setting lines that are kept; no real configuration has so many.
+const MAX_LINES: usize = 50_000;
+
 /// One `name = value` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingLine {
@@ -51,6 +54,9 @@ impl Settings {
         let Some(text) = open(file) else { return };
         self.files.push(file.to_owned());
         for (number, text) in (1..).zip(text.lines()) {
+            if self.lines.len() >= MAX_LINES {
+                return;
+            }
             let (code, comment) = text.split_once('#').map_or((text, false), |(code, _)| (code, true));
             let mut words = code.split_whitespace();
             match (words.next(), words.next(), words.next()) {

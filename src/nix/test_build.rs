@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::host::user_rights::User;
 use crate::host::{self, Host, ProcessOutput};
 use crate::nix::config_show;
 
@@ -31,9 +32,10 @@ pub enum TestBuild {
 /// The number of bytes of its `argv[0]` that a probe prints.
 const PRINTED_BYTES: usize = 16;
 
-/// Builds a derivation for `system` with the probe as its builder. Deletes its files from the store again; if that
-/// fails, they are garbage there.
-pub fn run_test_build(host: &Host, system: &str, probe: &[u8]) -> TestBuild {
+/// Builds a derivation for `system` with the probe as its builder, as `user`, or else as the user of this process.
+/// Deletes its files from the store again; if that fails, they are garbage there.
+pub fn run_test_build(host: &Host, user: Option<&User>, system: &str, probe: &[u8]) -> TestBuild {
+    let run_nix = |program: &Path, args: &[&str]| run_nix(user, program, args);
     let not_run = |why: &str| TestBuild::NotRun(why.to_owned());
     let Some(nix) = config_show::find_nix(host) else {
         return not_run("no nix was found that only root could have installed");
@@ -60,7 +62,8 @@ pub fn run_test_build(host: &Host, system: &str, probe: &[u8]) -> TestBuild {
     drop(run_nix(&store, &["--delete", &derivation, &builder]));
     match built {
         Ok(output) => {
-            classify_build(&output.stderr, &builder, host::env::effective_ids().0 == 0, is_sandbox_enabled(host))
+            let is_root = host::env::effective_ids().0 == 0 && user.is_none();
+            classify_build(&output.stderr, &builder, is_root, is_sandbox_enabled(host))
         }
         Err(error) => TestBuild::Failed(error.to_string()),
     }
@@ -97,9 +100,9 @@ struct NixCommandError {
     source: std::io::Error,
 }
 
-fn run_nix(program: &Path, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
+fn run_nix(user: Option<&User>, program: &Path, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
     let without_escapes = |text: &str| anstream::adapter::strip_str(text).to_string();
-    let output = host::process::run_with_nix_variables(program, args)
+    let output = host::run_as_user::run_for_caller(user, program, args)
         .map_err(|source| NixCommandError { program: program.to_owned(), source })?;
     // Nix colours some of its errors even if the output is not a terminal.
     let (stdout, stderr) = (without_escapes(&output.stdout), without_escapes(&output.stderr));

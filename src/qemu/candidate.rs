@@ -221,6 +221,7 @@ fn read_static_head(machine: &str, file: &mut File) -> Result<Vec<u8>, Candidate
 
 fn hash_binary(head: &[u8], mut file: File, version: QemuVersion) -> Result<ValidatedBinary, CandidateError> {
     file.rewind()?;
+    host::regular_file::check_program_size(&file.metadata()?)?;
     let sha256 = Sha256::of_reader(&mut file)?;
     Ok(ValidatedBinary { version, sha256, fixed_address: binary::has_fixed_address(head), file })
 }

@@ -7,7 +7,7 @@ use crate::cli;
 use crate::diagnose::doctor;
 use crate::diagnose::doctor::report::DoctorReport;
 use crate::diagnose::doctor::{Finding, Fix, Snapshot, gather, messages};
-use crate::error::{ExitCode, Result};
+use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel_release;
 use crate::host::{self, Host};
 use crate::paths;
@@ -75,6 +75,9 @@ fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
 fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
     let facts = Facts::gather(host, &[], None)?;
     let snapshot = gather::gather(host, &facts);
+    if let Some(signal) = host.pending_signal() {
+        return Err(Error::Interrupted { signal });
+    }
     let findings = doctor::run_checks(&snapshot);
     Ok((snapshot, findings))
 }

@@ -263,6 +263,7 @@ pub(super) const PAGES: [Page; 12] = [
     Page {
         name: "binfmt-nix-explain",
         exit: &[("0", "The file would run; or the process was explained."), ("3", "The file would not run.")],
+        environment: &[("QEMU_LD_PREFIX", "Where QEMU looks for a loader, instead of its default directories.")],
         examples: &[
             ("Why does this program not run?", &["binfmt-nix explain ./hello"]),
             ("Is this process emulated?", &["binfmt-nix explain --pid 4242"]),
@@ -302,6 +303,10 @@ pub(super) const PAGES: [Page; 12] = [
     Page {
         name: "binfmt-nix-test",
         exit: &[("3", "Something was not proven.")],
+        environment: &[
+            ("NIX_CONFIG, NIX_REMOTE", "Passed to Nix by --nix, unless Nix runs as root."),
+            ("SUDO_UID, SUDO_GID", "Set by sudo: --nix runs Nix as this user."),
+        ],
         examples: &[
             ("Prove one system, with a build by Nix:", &["binfmt-nix test aarch64 --nix"]),
             ("Prove every system that has an entry:", &["binfmt-nix test all"]),

@@ -118,7 +118,7 @@ fn write_bytes(bytes: &mut [u8], at: usize, to: &[u8]) {
 
 /// Opens a file as `do_open_execat` does: a regular file that may be executed, on a mount that allows it.
 fn open_for_exec(path: &Path) -> std::result::Result<OpenedFile, AccessProblem> {
-    let file = host::user_files::open_program(path).map_err(|e| access_problem(&e))?;
+    let file = host::regular_file::open(path).map_err(|e| access_problem(&e))?;
     let mut head = vec![0; WINDOW];
     let read = file.read_at(&mut head, 0).unwrap_or_default();
     head.truncate(read);
@@ -164,5 +164,5 @@ fn forbidden_problem(path: &Path, e: &io::Error) -> AccessProblem {
 
 /// Returns the identity of the file at a path, for comparison.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    host::user_files::open_program(path).ok()?.metadata().ok().map(|meta| FileId::from_metadata(&meta))
+    host::regular_file::open(path).ok()?.metadata().ok().map(|meta| FileId::from_metadata(&meta))
 }

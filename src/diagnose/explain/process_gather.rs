@@ -77,7 +77,7 @@ fn gather_process(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> Pro
 
 fn read_first_bytes(pid: u32, path: &[u8]) -> Option<Vec<u8>> {
     let file =
-        host::user_files::open_program(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
+        host::regular_file::open(&host::procfs::path_as_seen_by(pid, Path::new(OsStr::from_bytes(path)))).ok()?;
     host::user_files::read_head(&file, WINDOW as u64).ok()
 }
 

@@ -3,19 +3,32 @@
 use binfmt_magic::Arch;
 
 use super::{Proof, ProofKind, ProofResult};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::nix::test_build::{TestBuild, run_test_build};
 
-/// Builds a derivation for a system and returns the proof.
+/// Builds a derivation for a system and returns the proof. A process that sudo(8) started builds as the calling user,
+/// whose builds the proof is about.
 pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
+    let caller = host::user_rights::calling_user().filter(|_| host.is_live());
+    let mut builders = caller.iter().map(|user| format!("as {}", user.name)).collect::<Vec<_>>();
     let test_build = match (arch.nix_systems.first(), arch.probe()) {
         _ if !host.is_live() => {
             TestBuild::NotRun("--root names another machine, and only the Nix of this machine can be run".into())
         }
-        (Some(system), Some(probe)) => run_test_build(host, system, probe),
+        (Some(system), Some(probe)) => match run_test_build(host, caller.as_ref(), system, probe) {
+            // The daemon lets root choose the sandbox.
+            TestBuild::Ran { in_sandbox: false, .. } if caller.is_some() => {
+                builders.push("then as root in the sandbox".to_owned());
+                run_test_build(host, None, system, probe)
+            }
+            test_build => test_build,
+        },
         _ => TestBuild::NotRun("Nix has no name for this system".into()),
     };
-    let (result, text, repair) = result_of_build(test_build, arch.target);
+    let (result, mut text, repair) = result_of_build(test_build, arch.target);
+    if !builders.is_empty() {
+        text = format!("{text} ({})", builders.join(", "));
+    }
     Proof { what: ProofKind::Nix, result, text, repair }
 }
 

@@ -104,8 +104,13 @@ fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBina
 fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
     let fd_path = PathBuf::from(FD_DIR).join(file.as_raw_fd().to_string());
     let qemu = candidate::query_version(arch, &fd_path).ok().map(|version| version.to_string());
-    let sha256 = file.rewind().and_then(|()| Sha256::of_reader(&mut file));
-    (qemu, sha256.ok())
+    (qemu, hash_program(&mut file))
+}
+
+/// Returns the digest of a file that may belong to any user. A file that is larger than any emulator has none.
+fn hash_program(file: &mut File) -> Option<Sha256> {
+    host::regular_file::check_program_size(&file.metadata().ok()?).ok()?;
+    file.rewind().and_then(|()| Sha256::of_reader(file)).ok()
 }
 
 fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<DiskBinary> {
@@ -117,7 +122,7 @@ fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Op
             let candidate =
                 candidate::validate_candidate(&Host::live(), arch, &facts.machine, interpreter_path(entry)).ok();
             let qemu = candidate.map(|candidate| candidate.version.to_string());
-            Some(DiskBinary { exists: true, qemu, sha256: Sha256::of_reader(&mut file).ok() })
+            Some(DiskBinary { exists: true, qemu, sha256: hash_program(&mut file) })
         }
         PathTarget::Nothing | PathTarget::Unknown => Some(DiskBinary::default()),
     }

@@ -19,14 +19,15 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::names::NameResolver;
-use super::{ClientOptions, DownloadError, MirrorFailure, Proxies};
+use super::{CERT_DIR_VARIABLE, CERT_FILE_VARIABLE, ClientOptions, DownloadError, MirrorFailure, Proxies};
+use crate::host;
 use crate::sanitize::to_one_line;
 
 const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 5;
 
 /// A client for the mirrors of one download. It starts all of its threads when it is created: one for the connections,
-/// and those of [`NameResolver`].
+/// and those of `NameResolver`.
 #[derive(Debug)]
 pub struct HttpClient {
     http: Reqwest,
@@ -278,9 +279,12 @@ pub(crate) fn read_up_to(
 pub struct RootCertificates(Vec<CertificateDer<'static>>);
 
 impl RootCertificates {
-    /// Loads the certificates that this machine trusts: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of
-    /// the distribution. Files that cannot be read are ignored.
+    /// Loads the certificates that this machine trusts: those of the distribution. If the environment names others, it
+    /// opens no file, and the parent process supplies them ([`named_roots`](super::machine_config::named_roots)).
     pub fn load_system() -> Self {
+        if [CERT_FILE_VARIABLE, CERT_DIR_VARIABLE].iter().any(|name| host::env::var(name).is_some()) {
+            return Self::default();
+        }
         Self(rustls_native_certs::load_native_certs().certs)
     }
 

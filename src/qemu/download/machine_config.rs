@@ -1,5 +1,6 @@
 //! Configuration of downloads on this machine: its mirrors, passwords and certificates.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -9,12 +10,19 @@ use crate::qemu::download;
 use crate::qemu::download::netrc;
 use crate::qemu::download::netrc::NetrcLogin;
 use crate::qemu::download::{BaseUrl, FileUrl, Mirror};
+use crate::qemu::download::{CERT_DIR_VARIABLE, CERT_FILE_VARIABLE};
 
 /// Environment variable that names a mirror, as `--mirror` does.
 pub const MIRROR_VARIABLE: &str = "BINFMT_NIX_MIRROR";
 
 /// Environment variable that names the certificates that Nix trusts.
 pub const NIX_CERT_VARIABLE: &str = "NIX_SSL_CERT_FILE";
+
+/// Most files of a directory of certificates; Mozilla's list has 150 authorities, each with two names.
+const MAX_CERT_FILES: usize = 1000;
+
+/// Most bytes of certificates; Mozilla's list has a quarter of a megabyte.
+const MAX_CERTS: usize = 8 << 20;
 
 /// Environment variable that names the file of the user's passwords, if it is not `~/.netrc`.
 pub const NETRC_VARIABLE: &str = "NETRC";
@@ -45,12 +53,11 @@ fn add_login<T: Clone + Into<String> + FromStr>(url: T, logins: &[NetrcLogin]) -
 
 /// Reads the logins of the user, then those of apt (apt_auth.conf(5)), then those of Nix (`netrc-file` in nix.conf(5)).
 fn read_logins(host: &Host) -> Vec<NetrcLogin> {
-    let read =
-        |path: &Path| host::user_files::read_if_readable(path).map(|text| String::from_utf8_lossy(&text).into_owned());
     let own = host::env::var(NETRC_VARIABLE)
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&host::env::var("HOME")?).join(".netrc")));
-    let own = own.as_deref().and_then(read);
+    let own = own.and_then(|path| host::user_rights::read_named_by_caller(&path).ok());
+    let own = own.map(|text| String::from_utf8_lossy(&text).into_owned());
     let dir = Path::new("/etc/apt/auth.conf.d");
     let mut names = host.list_dir(dir).unwrap_or_default();
     names.sort();
@@ -61,10 +68,33 @@ fn read_logins(host: &Host) -> Vec<NetrcLogin> {
     texts.flat_map(|text| netrc::parse_netrc(&text)).collect()
 }
 
-/// Reads the certificates (PEM) for which Nix is configured. Downloads trust them too.
-pub fn extra_roots() -> Vec<u8> {
-    let named = host::env::var(NIX_CERT_VARIABLE).and_then(|path| host::user_files::read_if_readable(Path::new(&path)));
-    named.unwrap_or_default()
+/// Reads the certificates (PEM) that the environment names: those instead of the system's, and those of Nix. Files that
+/// cannot be read are ignored.
+///
+/// The worker does not read them: it begins as root, and has no time limit for a file.
+pub fn named_roots() -> Vec<u8> {
+    let named = [CERT_FILE_VARIABLE, NIX_CERT_VARIABLE].into_iter().filter_map(host::env::var);
+    let mut files: Vec<_> = named.map(PathBuf::from).collect();
+    for dir in std::env::split_paths(&host::env::var(CERT_DIR_VARIABLE).unwrap_or_default()) {
+        let names = Host::live().list_dir(&dir).unwrap_or_default();
+        files.extend(names.iter().filter(|name| is_hash_name(name)).take(MAX_CERT_FILES).map(|name| dir.join(name)));
+    }
+    let texts = files.iter().filter_map(|path| host::user_rights::read_named_by_caller(path).ok());
+    texts.fold(Vec::new(), |mut all, text| {
+        if all.len().saturating_add(text.len()) <= MAX_CERTS {
+            all.extend(text);
+            all.push(b'\n');
+        }
+        all
+    })
+}
+
+/// Whether a name in a directory of certificates is the hash of a certificate and a number, such as `5ed36f99.0`
+/// (openssl-rehash(1)).
+fn is_hash_name(name: &OsStr) -> bool {
+    name.to_str().and_then(|name| name.split_once('.')).is_some_and(|(hash, number)| {
+        hash.len() == 8 && u32::from_str_radix(hash, 16).is_ok() && number.parse::<u32>().is_ok()
+    })
 }
 
 fn apt_mirrors(host: &Host) -> Vec<BaseUrl> {

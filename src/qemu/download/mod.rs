@@ -62,6 +62,12 @@ pub struct Network {
 /// Most tries at one mirror within one attempt. A try is repeated after a transient failure if it made progress.
 pub(crate) const TRIES_PER_MIRROR: usize = 3;
 
+/// Environment variable with a file of the certificate authorities that are trusted instead of the system's.
+pub const CERT_FILE_VARIABLE: &str = "SSL_CERT_FILE";
+
+/// Environment variable with a directory of such files.
+pub const CERT_DIR_VARIABLE: &str = "SSL_CERT_DIR";
+
 /// Environment variables that a download uses: proxies and trusted certificates.
 pub const PROXY_VARIABLES: &[&str] = &[
     "HTTPS_PROXY",
@@ -72,8 +78,8 @@ pub const PROXY_VARIABLES: &[&str] = &[
     "all_proxy",
     "NO_PROXY",
     "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
+    CERT_FILE_VARIABLE,
+    CERT_DIR_VARIABLE,
 ];
 
 /// Time limits and proxies of the HTTP client.

@@ -63,9 +63,9 @@ pub(crate) fn interrupt_check(host: &Host) -> impl FnMut() -> Result<()> {
     || host.pending_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
-/// Returns the default options, with the certificates of this machine's Nix.
+/// Returns the default options, with the certificates that the environment names.
 pub(crate) fn transfer_options() -> TransferOptions {
-    TransferOptions { extra_roots: machine_config::extra_roots(), ..TransferOptions::default() }
+    TransferOptions { extra_roots: machine_config::named_roots(), ..TransferOptions::default() }
 }
 
 /// Reads a whole downloaded file, and compares it with its digest.

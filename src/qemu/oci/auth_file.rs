@@ -5,7 +5,6 @@
 //! root. If the registry rejects the request, the hint names the helper.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,9 +15,6 @@ use crate::qemu::oci::credentials::InvalidAuth;
 
 /// Environment variable with the path of the only auth file to use.
 pub const AUTH_FILE_VARIABLE: &str = "REGISTRY_AUTH_FILE";
-
-/// Maximum size of an auth file, larger than a file with logins at many registries.
-const MAX_AUTH_FILE: u64 = 1 << 20;
 
 /// Reads the login for the image's registry. Logins at other registries are not returned.
 ///
@@ -61,9 +57,7 @@ enum AuthFileError {
 }
 
 fn read_credentials(path: &Path, image: &ImageReference) -> Result<(Credentials, Option<String>), AuthFileError> {
-    let file = host::user_files::open_regular(path).map_err(|e| AuthFileError::Read(e.into()))?;
-    let mut text = Vec::new();
-    file.take(MAX_AUTH_FILE).read_to_end(&mut text).map_err(|e| AuthFileError::Read(e.into()))?;
+    let text = host::user_rights::read_named_by_caller(path).map_err(|e| AuthFileError::Read(e.into()))?;
     Ok(find_credentials(&text, image)?)
 }
 

@@ -35,7 +35,7 @@ pub fn pull_image(
         platform,
         login: &login,
         options: transfer_options().options,
-        extra_roots: &machine_config::extra_roots(),
+        extra_roots: &machine_config::named_roots(),
     };
     let bar = ui.start_progress();
     bar.set_source(&image.to_string());

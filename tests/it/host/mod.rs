@@ -1,6 +1,7 @@
 //! Tests of hosts in unusual states: faults, limits, links, other processes.
 
 pub(crate) mod answer_properties;
+pub(crate) mod foreign_files;
 pub(crate) mod full_disk;
 pub(crate) mod interrupted;
 pub(crate) mod killed;

@@ -1,6 +1,7 @@
 //! Gathers facts about the environment: containers, WSL, SELinux, an emulator of the whole system.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, WINDOW};
@@ -74,13 +75,14 @@ pub(super) fn find_foreign_sudo(host: &Host) -> BTreeMap<&'static str, PathBuf> 
     let mut found = BTreeMap::new();
     for (dir, inner) in LAYERS {
         for layer in host.list_dir(Path::new(dir)).unwrap_or_default() {
-            let sudo = Path::new(dir).join(layer).join(inner).join("usr/bin/sudo");
-            if !host.is_regular_file(&sudo) || !host.has_mode(&sudo, 0o4000) {
-                continue;
-            }
-            let head = host::user_files::read_path_head(&host.real_path(&sudo), WINDOW as u64).unwrap_or_default();
-            if let Some(arch) = Arch::ALL.iter().find(|arch| arch.pattern().matches(&head)) {
-                found.entry(arch.target).or_insert(sudo);
+            // A program in a container may change what the path leads to at any time.
+            let below = Path::new(inner).join("usr/bin/sudo");
+            let Ok(file) = host.open_without_links(&Path::new(dir).join(&layer), &below) else { continue };
+            let is_setuid = file.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o4000 != 0);
+            let head = host::user_files::read_head(&file, WINDOW as u64).unwrap_or_default();
+            let arch = Arch::ALL.iter().find(|arch| arch.pattern().matches(&head)).filter(|_| is_setuid);
+            if let Some(arch) = arch {
+                found.entry(arch.target).or_insert_with(|| Path::new(dir).join(&layer).join(&below));
             }
         }
     }

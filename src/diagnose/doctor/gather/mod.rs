@@ -95,12 +95,17 @@ fn inspect_interpreters(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFil
 
 fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
     let (host, path) = (Host::live(), interpreter_path(entry));
-    let Ok(head) = host::user_files::read_path_head(path, binary::HEAD_SIZE) else {
-        return InterpreterFile {
-            exists: host::user_files::path_exists(path),
-            executable: true,
-            ..InterpreterFile::default()
-        };
+    let head = match host::user_files::read_path_head(path, binary::HEAD_SIZE) {
+        Ok(head) => head,
+        Err(error) => {
+            let is_other = error.kind() == std::io::ErrorKind::InvalidInput;
+            return InterpreterFile {
+                exists: host::user_files::path_exists(path),
+                executable: true,
+                unfit: is_other.then(|| error.to_string()),
+                ..InterpreterFile::default()
+            };
+        }
     };
     let unfit = binary::check_binary(&head, machine).err();
     let mut inspected = InterpreterFile {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::binfmt::container::{process_start_time, to_milliseconds};
 use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
 use crate::diagnose::doctor::snapshot::NixSnapshot;
-use crate::host::{self, Host};
+use crate::host::{self, Host, UserFiles};
 use crate::nix::settings::Settings;
 use crate::nix::{ConfState, config_show, daemon};
 use crate::paths::NIX_DIR;
@@ -61,7 +62,11 @@ fn file_changed_since(host: &Host, pid: u32, files: &[PathBuf]) -> Option<PathBu
 const RESTRICTED: [&str; 6] =
     ["extra-platforms", "extra-extra-platforms", "sandbox-paths", "extra-sandbox-paths", "sandbox", "filter-syscalls"];
 
-/// Finds the settings in users' own nix.conf files that the daemon ignores.
+/// Longest time for reading the settings of all users together.
+const USERS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Finds the settings in users' own nix.conf files that the daemon ignores. Each file is read with the rights of the
+/// user, who may include any file and exchange each of them at any time. Files that cannot be read so are ignored.
 fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
     let trusted = settings.effective_list(&["trusted-users"], &["root"]);
     let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
@@ -73,9 +78,12 @@ fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBu
     };
     let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
+    let deadline = host::user_rights::later(USERS_TIMEOUT);
     let ignored = users.filter_map(|user| {
-        let file = Path::new("/home").join(user).join(".config/nix/nix.conf");
-        let own = Settings::read_files(&file, &|path| host.read_lossy(path));
+        let home = Path::new("/home").join(user);
+        let file = home.join(".config/nix/nix.conf");
+        let read = move |files: &UserFiles| Settings::read_files(&file, &|path| files.read(path));
+        let own = host.read_files_of_owner(&home, deadline, read).ok()?;
         let line = own.lines.into_iter().find(|line| RESTRICTED.contains(&line.name.as_str()))?;
         Some((user.to_owned(), line.file, line.name))
     });

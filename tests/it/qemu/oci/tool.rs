@@ -155,7 +155,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
             pause: Duration::from_millis(1),
             ..ClientOptions::default()
         },
-        extra_roots: b"",
+        extra_roots: &binfmt_nix::qemu::download::machine_config::named_roots(),
     };
     let mut tell = |progress: pull_client::PullProgress| {
         assert!(progress.bytes <= progress.total);

@@ -1,0 +1,113 @@
+//! Opening files that another user may control.
+//!
+//! Another user can put a FIFO at a path, which blocks, a link to a device, which acts when it is opened, or an endless
+//! file. That user can also exchange the file between a check and its use. So a file is opened in two steps. `O_PATH`
+//! opens the path without opening the file (open(2)). If fstat(2) shows a regular file, the same file is opened again
+//! through /proc/self/fd, whatever its path leads to by then. Nothing else is ever opened, and reads are limited.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Largest text that is read. The largest real one is `modules.dep`, of about a megabyte.
+pub const MAX_TEXT: u64 = 8 << 20;
+
+/// Largest program that is read or hashed as a whole. QEMU's largest static program has about 30 MB.
+pub const MAX_PROGRAM: u64 = 1 << 30;
+
+/// Opens a regular file for reading. Symbolic links are followed.
+pub fn open(path: &Path) -> io::Result<File> {
+    reopen(&pin(CWD, path.as_os_str(), OFlags::empty())?, OFlags::RDONLY)
+}
+
+/// Opens a regular file for reading. A symbolic link as the last component is an error.
+pub fn open_nofollow(path: &Path) -> io::Result<File> {
+    reopen(&pin(CWD, path.as_os_str(), OFlags::NOFOLLOW)?, OFlags::RDONLY)
+}
+
+/// Opens the regular file `name` in an open directory for reading. A symbolic link is an error.
+pub(super) fn open_in(dir: &File, name: &OsStr) -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    reopen(&pin(dir.as_fd(), name, OFlags::NOFOLLOW)?, OFlags::RDONLY)
+}
+
+/// Opens an existing regular file for writing, and also for reading if `read` is set. Symbolic links are followed.
+pub(super) fn open_for_writing(path: &Path, read: bool) -> io::Result<File> {
+    let mode = if read { OFlags::RDWR } else { OFlags::WRONLY };
+    reopen(&pin(CWD, path.as_os_str(), OFlags::empty())?, mode)
+}
+
+/// Reads an open file to its end. Fails if it has more than `limit` bytes.
+pub fn read_limited(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
+}
+
+/// Fails if an open file has more bytes than any emulator.
+pub fn check_program_size(meta: &Metadata) -> io::Result<()> {
+    if meta.len() > MAX_PROGRAM { Err(too_large(MAX_PROGRAM)) } else { Ok(()) }
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))
+}
+
+/// Opens a path without opening the file, and checks that it is a regular file.
+fn pin(dir: BorrowedFd<'_>, path: &OsStr, links: OFlags) -> io::Result<File> {
+    let pinned: File = rustix::fs::openat(dir, path, OFlags::PATH | OFlags::CLOEXEC | links, Mode::empty())?.into();
+    let meta = pinned.metadata()?;
+    if meta.is_file() {
+        Ok(pinned)
+    } else if meta.is_symlink() {
+        Err(Errno::LOOP.into())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
+}
+
+fn reopen(pinned: &File, mode: OFlags) -> io::Result<File> {
+    let link = Path::new("/proc/self/fd").join(pinned.as_raw_fd().to_string());
+    let flags = mode | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match rustix::fs::openat(CWD, &link, flags, Mode::empty()) {
+        // A process whose file in /proc this is may have ended. Without /proc no file may seem to be missing.
+        Err(Errno::NOENT) if std::fs::symlink_metadata(&link).is_err() => {
+            Err(io::Error::other("it cannot be opened safely, because /proc is not mounted"))
+        }
+        opened => Ok(opened?.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::ErrorKind;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// `open(2)` of a FIFO without `O_NONBLOCK` blocks until another process writes to it.
+    #[test]
+    fn opens_regular_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("file"), "text").unwrap();
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        symlink("/dev/zero", path("zero")).unwrap();
+        symlink("file", path("link")).unwrap();
+        for other in ["fifo", "zero", "."] {
+            assert_eq!(open(&path(other)).unwrap_err().kind(), ErrorKind::InvalidInput, "{other}");
+            assert_eq!(open_for_writing(&path(other), true).unwrap_err().kind(), ErrorKind::InvalidInput, "{other}");
+        }
+        assert_eq!(open(&path("none")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(open_nofollow(&path("link")).unwrap_err().raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+        assert_eq!(read_limited(&open(&path("link")).unwrap(), 4).unwrap(), b"text");
+        assert_eq!(read_limited(&open(&path("file")).unwrap(), 3).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+}

@@ -1,0 +1,64 @@
+//! Running programs for the user who called sudo(8): root changes a child process to that user first.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::{Gid, Uid};
+
+use super::process::{ProcessOutput, TIMEOUT, clean_command, run_with_timeout};
+use super::user_rights::User;
+use super::{INTERNAL, env, namespaces};
+
+/// Runs a program of Nix for the calling user, or kills it after two minutes.
+///
+/// `NIX_CONFIG` and `NIX_REMOTE` can make Nix execute any code (`plugin-files` in nix.conf(5)). They are kept only for
+/// a process that has the caller's own rights: that of an ordinary user, of root in that user's namespace, or, in a
+/// process that sudo(8) started as root, a process that changes to `user` first. Root's own processes get no variable
+/// of the caller.
+pub fn run_for_caller(user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
+    let timeout = TIMEOUT.saturating_mul(4);
+    let kept = |names: &[&'static str]| {
+        let values = names.iter().filter_map(|name| Some((*name, env::var(name)?)));
+        values.collect::<Vec<_>>()
+    };
+    let settings = ["NIX_CONFIG", "NIX_REMOTE"];
+    if let Some(user) = user {
+        let mut command = clean_command(Path::new("/proc/self/exe"));
+        command.args([INTERNAL, EXEC_AS_USER]).args(user.id_arguments()).arg(program).args(args);
+        command.env("HOME", &user.home).envs(kept(&settings));
+        return run_with_timeout(&mut command, timeout);
+    }
+    let mut command = clean_command(program);
+    command.args(args);
+    if env::effective_ids().0 != 0 {
+        command.envs(kept(&[&settings[..], &["HOME"]].concat()));
+    } else if namespaces::is_root_an_ordinary_user() {
+        command.envs(kept(&settings));
+    }
+    run_with_timeout(&mut command, timeout)
+}
+
+/// Internal command that calls [`exec_as_user`].
+pub const EXEC_AS_USER: &str = "exec-as-user";
+
+/// Changes this process to a user, and replaces it by `program`. Returns only if that fails.
+pub fn exec_as_user(uid: u32, gid: u32, groups: &str, program: &Path, args: &[OsString]) -> io::Error {
+    let groups: Result<Vec<u32>, _> = groups.split(',').map(str::parse).collect();
+    let groups = groups.map_err(|_| io::ErrorKind::InvalidInput.into());
+    match groups.and_then(|groups| become_user(uid, gid, &groups)) {
+        Ok(()) => Command::new(program).args(args).exec(),
+        Err(e) => e,
+    }
+}
+
+/// Changes this process to a user for ever.
+fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
+    nix::unistd::setgroups(&groups)?;
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    nix::unistd::setresgid(gid, gid, gid)?;
+    Ok(nix::unistd::setresuid(uid, uid, uid)?)
+}
