@@ -119,9 +119,7 @@ impl Snapshot {
     /// The files without the lock files, which a killed run leaves.
     fn without_lock(&self, ignore: impl Fn(&str, &mut FileState)) -> BTreeMap<String, FileState> {
         let mut files = self.with_ignored(ignore);
-        files.retain(|path, _| {
-            ![LOCK, WATCH_LOCK].iter().any(|lock| Path::new(path).with_extension("lock") == Path::new(lock))
-        });
+        files.retain(|path, _| !is_lock(path));
         files
     }
 
@@ -139,6 +137,8 @@ impl Snapshot {
         let mut differences = Vec::new();
         for path in before.keys().chain(after.keys().filter(|path| !before.contains_key(*path))) {
             match (before.get(path), after.get(path)) {
+                // The next holder of a lock deletes the file that a killed run left.
+                (Some(_), None) if is_lock(path) => {}
                 (Some(_), None) => differences.push(format!("{path} is gone")),
                 (None, Some(seen)) => differences.push(format!("{path} is new: {seen:?}")),
                 (Some(was), Some(is)) if was != is => differences.push(format!("{path} {}", was.change(is))),
@@ -165,6 +165,11 @@ impl FileState {
         let [old, new] = [old, new].map(|bytes| String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned());
         format!("differs from byte {same} on: it was …{old}… and is …{new}…")
     }
+}
+
+/// Whether a path is that of a lock file, or of the record of its holder.
+fn is_lock(path: &str) -> bool {
+    [LOCK, WATCH_LOCK].iter().any(|lock| Path::new(path).with_extension("lock") == Path::new(lock))
 }
 
 fn walk(path: &Path, files: &mut BTreeMap<String, FileState>) {
