@@ -53,7 +53,12 @@ enum Attempt {
 impl Lock {
     /// Adds the watched systems to the record of this holder.
     pub fn record_systems(&self, systems: &[&str]) -> io::Result<()> {
-        self.named.as_ref().map_or(Ok(()), |(dir, name)| lock_holder::record(dir, name, systems))
+        self.named.as_ref().map_or(Ok(()), |(dir, name)| lock_holder::record(dir, name, systems, false))
+    }
+
+    /// Adds to the record of this holder that it downloads emulators.
+    pub fn record_download(&self) -> io::Result<()> {
+        self.named.as_ref().map_or(Ok(()), |(dir, name)| lock_holder::record(dir, name, &[], true))
     }
 }
 
@@ -71,7 +76,7 @@ impl Drop for Lock {
 
 impl Host {
     /// Locks the lock file at `path`, which is created. Waits up to `patience` for another process that holds it.
-    /// `waiting` is called once, with a description of the holder.
+    /// `waiting` is called with a description of each holder, and when it begins to download.
     pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
         let lock = self.wait_for_lock(path, patience, waiting, &|| self.try_lock_named(path))?;
         // On a full disk the record is missing: that is not an error, because this run may be about to free space.
@@ -123,7 +128,7 @@ impl Host {
         attempt: &dyn Fn() -> Result<Attempt>,
     ) -> Result<Lock> {
         let started = Instant::now();
-        let mut reported = false;
+        let mut reported: Option<String> = None;
         loop {
             match attempt()? {
                 Attempt::Acquired(lock) => return Ok(lock),
@@ -136,9 +141,15 @@ impl Host {
                 return Err(Error::Locked { path: self.real_path(path), holder });
             }
             // A new holder may not have written its record yet.
-            if !reported && (holder.is_some() || started.elapsed() > Duration::from_millis(500)) {
-                waiting(holder.as_deref().unwrap_or(UNKNOWN_HOLDER));
-                reported = true;
+            let is_new = match (&reported, &holder) {
+                (None, None) => started.elapsed() > Duration::from_millis(500),
+                (Some(_), None) => false,
+                (reported, holder) => reported != holder,
+            };
+            if is_new {
+                let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
+                waiting(&holder);
+                reported = Some(holder);
             }
             if let Some(signal) = self.pending_signal() {
                 return Err(Error::Interrupted { signal });

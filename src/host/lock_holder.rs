@@ -21,6 +21,9 @@ pub struct LockHolder {
     pub pid: u32,
     /// Systems that the process watches; empty if it has not recorded any
     pub systems: Vec<String>,
+    /// Whether the process downloads emulators, which may take a while
+    #[serde(default)]
+    pub downloads: bool,
     /// Clock ticks from the boot to the start of the process
     start_ticks: u64,
     /// Boot in which the process was started
@@ -31,11 +34,12 @@ pub struct LockHolder {
 
 impl LockHolder {
     /// Describes this process. Returns `None` without /proc.
-    fn this_process(systems: &[&str]) -> Option<Self> {
+    fn this_process(systems: &[&str], downloads: bool) -> Option<Self> {
         let pid = std::process::id();
         Some(Self {
             pid,
             systems: systems.iter().map(|&system| system.to_owned()).collect(),
+            downloads,
             start_ticks: procfs::start_ticks(pid)?,
             boot_id: procfs::boot_id(),
             pid_namespace: procfs::pid_namespace()?,
@@ -61,6 +65,9 @@ impl fmt::Display for LockHolder {
         if !self.systems.is_empty() {
             write!(f, ", which watches {}", self.systems.join(" "))?;
         }
+        if self.downloads {
+            write!(f, ", which downloads emulators")?;
+        }
         Ok(())
     }
 }
@@ -71,8 +78,8 @@ pub(super) fn record_path(lock: &Path) -> PathBuf {
 }
 
 /// Records this process as the holder of the lock file `lock`.
-pub(super) fn record(dir: &Dir, lock: &OsStr, systems: &[&str]) -> io::Result<()> {
-    let holder = LockHolder::this_process(systems).ok_or(io::ErrorKind::NotFound)?;
+pub(super) fn record(dir: &Dir, lock: &OsStr, systems: &[&str], downloads: bool) -> io::Result<()> {
+    let holder = LockHolder::this_process(systems, downloads).ok_or(io::ErrorKind::NotFound)?;
     remove_record(dir, lock)?;
     let mut file = dir.create_scratch_file(&record_name(lock))?;
     file.write_all(&serde_json::to_vec(&holder)?)?;
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_record_names_only_the_process_that_wrote_it() -> io::Result<()> {
-        let holder = LockHolder::this_process(&["aarch64", "arm"]).ok_or(io::ErrorKind::NotFound)?;
+        let holder = LockHolder::this_process(&["aarch64", "arm"], false).ok_or(io::ErrorKind::NotFound)?;
         let record = serde_json::to_vec(&holder)?;
         assert_eq!(LockHolder::parse(&record), Some(holder.clone()));
         assert_eq!(holder.to_string(), format!("process {}, which watches aarch64 arm", std::process::id()));
