@@ -4,7 +4,7 @@
 //! The order of steps in the worker is fixed. First it reads what needs rights: only root may be able to read a
 //! company's certificates. Then it gives up its rights, while it has one thread: Landlock holds for the calling thread
 //! and the threads that it starts. Then it reads its job, which comes from the parent, and starts the threads that it
-//! needs. [`Confined::report_ready`] restricts the system calls of all of them, and only then does the work begin.
+//! needs. `Confined::report_ready` restricts the system calls of all of them, and only then does the work begin.
 
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;

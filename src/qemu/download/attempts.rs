@@ -8,7 +8,7 @@ use crate::sandbox::frame::ProtocolError;
 use crate::sandbox::pace::MIN_PROGRESS;
 
 /// Most messages about received bytes in one download: twice as many as a worker sends in an hour
-/// ([`PROGRESS_INTERVAL`](crate::sandbox::session::PROGRESS_INTERVAL)).
+/// (`session::PROGRESS_INTERVAL`).
 pub const MAX_MOVED_MESSAGES: u32 = 180_000;
 
 /// Attempts of one download.

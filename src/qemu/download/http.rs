@@ -27,7 +27,7 @@ const USER_AGENT_TEXT: &str = concat!("binfmt-nix/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 5;
 
 /// A client for the mirrors of one download. It starts all of its threads when it is created: one for the connections,
-/// and those of [`NameResolver`].
+/// and those of `NameResolver`.
 #[derive(Debug)]
 pub struct HttpClient {
     http: Reqwest,
