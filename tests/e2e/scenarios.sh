@@ -170,7 +170,7 @@ proven_by_nix() {
 plugin='plugin-files = /nonexistent/plugin.so'
 
 proven_below_sudo() {
-    exits 0 env SUDO_UID=65534 SUDO_GID=65534 "$@" "$tool" test aarch64 --nix && says "Nix built with it, in its sandbox (as nobody)"
+    exits 0 env SUDO_UID=65534 SUDO_GID=65534 "$@" "$tool" test aarch64 --nix && says "Nix built with it, in its sandbox (as "
 }
 
 misled_below_sudo() {
