@@ -31,6 +31,7 @@ extern crate binfmt_nix_test_macros;
 
 mod support;
 
+mod advisories;
 mod dependencies;
 
 mod binfmt;
@@ -55,7 +56,8 @@ use crate::qemu::{archive, debian, download, oci};
 use crate::sandbox::{hostile_workers, old_kernel, rights};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = env::args().skip(1).collect();
+    // A role may have any arguments.
+    let words: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [INTERNAL, binfmt_nix::qemu::download::confined::DOWNLOAD_COMMAND] => hostile_workers::child(),

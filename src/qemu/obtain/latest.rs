@@ -150,3 +150,34 @@ fn describe_release(offer: &PackageOffer) -> String {
         offer.suite, offer.date, offer.version, offer.key
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use crate::qemu::binary::QemuVersion;
+
+    use super::*;
+
+    /// The list of trixie does not expire (`tests/it/qemu/debian/recorded_lists.rs`), so any earlier one can be replayed.
+    #[test]
+    fn a_replayed_list_offers_at_least_the_pinned_release() {
+        let pinned = Catalog::embedded().unwrap().package_for("x86_64").and_then(Package::parsed_version).unwrap();
+        let older = QemuVersion(pinned.0, pinned.1, pinned.2.checked_sub(1).unwrap());
+        let newer = QemuVersion(pinned.0, pinned.1, pinned.2 + 1);
+        for (qemu, refused) in [(older, true), (QemuVersion(7, 2, 22), true), (pinned, false), (newer, false)] {
+            let offer = PackageOffer {
+                path: "pool/x".into(),
+                size: 1,
+                sha256: Sha256::of_bytes(b""),
+                version: "1:1".parse().unwrap(),
+                qemu,
+                suite: "trixie",
+                date: Date(0),
+                valid_until: None,
+                key: String::new(),
+            };
+            assert_eq!(is_older_than_pinned(&offer, "x86_64").unwrap(), refused, "{qemu}");
+        }
+    }
+}

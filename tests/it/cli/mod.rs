@@ -1,6 +1,7 @@
 //! The command line: arguments, formats, and text for terminals.
 
 pub(crate) mod command_line;
+pub(crate) mod hostile;
 pub(crate) mod json;
 pub(crate) mod permission;
 pub(crate) mod system_names;

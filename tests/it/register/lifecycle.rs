@@ -226,3 +226,19 @@ fn register_enables_a_disabled_entry() {
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
 }
+
+/// Any user can enter the directory of the table.
+#[sandboxed]
+fn a_table_that_another_user_is_in_is_unmounted_later() {
+    let tree = Tree::new();
+    let before = tree.snapshot();
+    tree.register("aarch64").exits(0);
+    let mut stranger = itself("stranger").unwrap();
+    let stranger = stranger.args(["/bin/sleep", "600"]).current_dir(tree.path(TABLE)).spawn();
+    let mut stranger = stranger.unwrap();
+    tree.unregister("aarch64").exits(0).says("binfmt_misc stays mounted: a process is using it");
+    assert_eq!(tree.entries(), Vec::<String>::new());
+    stranger.kill().and_then(|()| stranger.wait()).unwrap();
+    tree.unregister("all").exits(0);
+    before.is_restored_in(&tree);
+}

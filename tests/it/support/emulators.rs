@@ -71,6 +71,8 @@ pub(crate) enum LiarBehavior {
     WrongOutput,
     /// Prints the same, half a second later.
     LateWrongOutput,
+    /// Prints 16 bytes of the program's argv\[0], as every probe does. No check distinguishes it from an emulator.
+    RightOutput,
 }
 
 /// A static program for x86_64 that answers `--version` with this text, and emulates nothing.
@@ -81,9 +83,11 @@ pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     let jump = match behavior {
         LiarBehavior::Crash => 33,
         LiarBehavior::DoNothing => 24,
-        LiarBehavior::WrongOutput => 35,
+        LiarBehavior::WrongOutput | LiarBehavior::RightOutput => 35,
         LiarBehavior::LateWrongOutput => 59,
     };
+    // Offset of the argument on the stack of a new process: [rsp + 16] is argv[1].
+    let argument = if matches!(behavior, LiarBehavior::RightOutput) { 24 } else { 16 };
     let text = format!("{version}\n");
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     let mut program = Arch::find("x86_64").unwrap().probe().unwrap()[..CODE].to_vec();
@@ -95,8 +99,9 @@ pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     program.extend([0x0f, 0x05]);
     // mov eax, 60; xor edi, edi; syscall; ud2
     program.extend([0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05, 0x0f, 0x0b]);
-    // mov eax, 1; mov edi, 1; mov rsi, [rsp + 16]; mov edx, 16; syscall
-    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8b, 0x74, 0x24, 16, 0xba, 16, 0, 0, 0, 0x0f, 0x05]);
+    // mov eax, 1; mov edi, 1; mov rsi, [rsp + argument]; mov edx, 16; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8b, 0x74, 0x24, argument]);
+    program.extend([0xba, 16, 0, 0, 0, 0x0f, 0x05]);
     // jmp back to mov eax, 60
     program.extend([0xeb, 0xdd]);
     // mov eax, 35; lea rdi, [rip + 6]; xor esi, esi; syscall; jmp back to the write

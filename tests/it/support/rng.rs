@@ -19,6 +19,15 @@ impl Noise {
         self.next() % end
     }
 
+    /// An index below `len`.
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(len).unwrap())).unwrap()
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.index(all.len())].clone()
+    }
+
     /// A number from 0 to 1.
     pub(crate) fn fraction(&mut self) -> f64 {
         f64::from(u32::try_from(self.below(1 << 20)).unwrap()) / f64::from(1 << 20)

@@ -1,7 +1,9 @@
 //! The kernel's table in a tree, and programs that run by its entries.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -56,9 +58,12 @@ impl Tree {
     /// Names and texts of the entries, newest first.
     pub(crate) fn table(&self) -> Vec<(String, String)> {
         let names = fs::read_dir(self.path(TABLE)).into_iter().flatten();
-        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = names.map(|entry| entry.unwrap().file_name());
         let entries = names.filter(|name| name != "register" && name != "status");
-        entries.map(|name| (name.clone(), self.text(&format!("{TABLE}/{name}")))).collect()
+        // Where no table is mounted, these are files of any kind.
+        let text = |name: &OsString| fs::read(self.path(TABLE).join(name)).unwrap_or_default();
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        entries.map(|name| (lossy(name.as_bytes()), lossy(&text(&name)))).collect()
     }
 
     /// Names of the entries, newest first.
