@@ -3,15 +3,31 @@
 use std::process::ExitCode;
 
 use binfmt_nix::cli::{Cli, commands};
+use binfmt_nix::host;
+use binfmt_nix::sanitize::text_of;
 use binfmt_nix::ui::Ui;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let ui = Ui::new(cli.json);
-    let code = commands::run_command(&cli, &ui).unwrap_or_else(|error| {
-        ui.print_error(&error);
-        error.exit_code()
-    });
+    host::signals::survive_file_size_limit();
+    let words: Vec<String> = std::env::args_os().skip(1).map(text_of).collect();
+    // These may contain passwords, which are not printed.
+    let private: Vec<String> = words.iter().cloned().chain(commands::mirror_of_environment()).collect();
+    let code = match Cli::try_parse() {
+        Err(error) => {
+            let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+            Ui::new(json, &private).print_usage(&error, &words)
+        }
+        Ok(cli) => {
+            let ui = Ui::new(cli.json, &private);
+            match commands::run_command(&cli, &ui) {
+                Ok(code) => ui.finish(code, cli.command.is_change()),
+                Err(error) => {
+                    ui.print_failure(&error);
+                    error.exit_code()
+                }
+            }
+        }
+    };
     ExitCode::from(code as u8)
 }

@@ -3,7 +3,9 @@
 //! All claims about the kernel were read in Linux's `fs/binfmt_misc.c` and measured on Linux 6.18. This module knows
 //! neither QEMU nor Nix nor receipts. It never writes to `status`: `-1` there deletes every entry.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Entry, Rule};
@@ -11,6 +13,7 @@ use nix::errno::Errno;
 
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
+use crate::sanitize::{AsText as _, bytes_of, text_of_bytes};
 
 /// The mount point of the table on every Linux.
 pub const DIR: &str = "/proc/sys/fs/binfmt_misc";
@@ -86,12 +89,12 @@ impl Table {
 
 /// Returns the name of an entry as text.
 pub fn entry_name(entry: &Entry) -> String {
-    String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned()
+    text_of_bytes(entry.rule.name.as_bytes())
 }
 
-/// Returns the path of a file in the table.
+/// Returns the path of a file in the table. The name is that of [`entry_name`].
 pub fn entry_path(name: &str) -> PathBuf {
-    Path::new(DIR).join(name)
+    Path::new(DIR).join(OsStr::from_bytes(&bytes_of(name)))
 }
 
 /// Reads the whole table. Opening its directory also triggers systemd's automount on it.
@@ -109,7 +112,7 @@ pub fn read_table(host: &Host) -> Result<Table> {
             Some(text) if name == "status" => enabled = text.trim_ascii() != b"disabled",
             Some(text) => match Entry::parse(name.as_encoded_bytes(), &text) {
                 Ok(entry) => entries.push(entry),
-                Err(_) => unsupported.push(name.to_string_lossy().into_owned()),
+                Err(_) => unsupported.push(name.as_text()),
             },
         }
     }
@@ -133,7 +136,7 @@ pub fn check_writable(host: &Host) -> Result<()> {
     match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
         Ok(()) => Ok(()),
         Err(errno) => Err(Error::Unsupported {
-            what: format!("cannot write {}: {}", register.display(), errno.desc()),
+            what: format!("cannot write {}: {}", register.as_text(), errno.desc()),
             hint: "in a container, start it with --privileged, or register on the host: \
                    entries with flag F work inside containers too"
                 .into(),
@@ -155,7 +158,7 @@ pub fn mount_table(host: &Host) -> Result<()> {
 
 /// Describes why the table could not be mounted.
 pub fn mount_error(host: &Host, errno: Errno) -> Error {
-    let what = format!("cannot mount binfmt_misc on {}: {}", host.real_path(Path::new(DIR)).display(), errno.desc());
+    let what = format!("cannot mount binfmt_misc on {}: {}", host.real_path(Path::new(DIR)).as_text(), errno.desc());
     let hint = match errno {
         Errno::ENODEV | Errno::ENOENT => {
             "this kernel has no binfmt_misc: it needs CONFIG_BINFMT_MISC, and if that is a module (modprobe binfmt_misc), \
@@ -171,10 +174,10 @@ pub fn mount_error(host: &Host, errno: Errno) -> Error {
 
 /// Registers a rule with one write, reads the entry, and compares both. If they differ, removes the entry again.
 pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
-    let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+    let name = text_of_bytes(rule.name.as_bytes());
     let line = rule.to_line()?;
     if let Err(e) = host.write_kernel_file(&entry_path("register"), &line) {
-        let line = String::from_utf8_lossy(&line).into_owned();
+        let line = text_of_bytes(&line);
         let why = describe_refusal(&e);
         return Err(Error::Refused { name, why, line });
     }
@@ -185,22 +188,23 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
             return Err(error);
         }
     };
-    match Entry::parse(name.as_bytes(), &text) {
+    match Entry::parse(rule.name.as_bytes(), &text) {
         Ok(entry) if entry.enabled && is_same_rule(&entry.rule, rule) => return Ok(()),
         _ => {}
     }
     // Another tool may have replaced the entry in the meantime.
     let interpreter_line = [b"interpreter ", rule.interpreter.as_slice()].concat();
     remove_entry_if(host, &name, |text| text.split(|byte| *byte == b'\n').any(|line| line == interpreter_line))?;
-    let text = String::from_utf8_lossy(&text).trim().replace('\n', ", ");
+    let text = text_of_bytes(&text).trim().replace('\n', ", ");
     Err(Error::NotWorking { name, why: format!("the kernel shows it as {text:?}") })
 }
 
 /// Removes the entry of a rule; a missing entry is not an error. Returns `false` if another rule has the name; that entry
 /// stays.
 pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
-    let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-    let is_ours = |text: &[u8]| Entry::parse(name.as_bytes(), text).is_ok_and(|found| is_same_rule(&found.rule, rule));
+    let name = text_of_bytes(rule.name.as_bytes());
+    let is_ours =
+        |text: &[u8]| Entry::parse(rule.name.as_bytes(), text).is_ok_and(|found| is_same_rule(&found.rule, rule));
     remove_entry_if(host, &name, is_ours)
 }
 
@@ -232,9 +236,12 @@ pub fn is_same_rule(a: &Rule, b: &Rule) -> bool {
 
 /// Describes an entry in one line, for messages.
 pub fn describe_entry(entry: &Entry) -> String {
-    let line = entry.rule.to_line().unwrap_or_default();
     let state = if entry.enabled { "" } else { " (disabled)" };
-    format!("{}{state}", String::from_utf8_lossy(&line))
+    // An entry whose line the kernel would not accept again has a line end in its interpreter, for example.
+    let line = entry.rule.to_line().unwrap_or_else(|_| {
+        [entry.rule.name.as_bytes(), b" with the interpreter ", entry.rule.interpreter.as_slice()].concat()
+    });
+    format!("{}{state}", text_of_bytes(&line))
 }
 
 fn describe_refusal(e: &io::Error) -> String {

@@ -2,8 +2,6 @@
 //!
 //! The JSON form is a contract. Within one `version`, fields are added but never changed.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use crate::nix::machines::BuildMachine;
@@ -17,7 +15,7 @@ pub struct BundleReport {
     /// Version of this format: 1.
     pub version: u32,
     /// Path of the archive.
-    pub file: PathBuf,
+    pub file: String,
     /// Digest of the archive.
     pub sha256: Sha256,
     /// Contents of the archive.
@@ -31,7 +29,7 @@ pub struct CacheReport {
     /// Version of this format: 1.
     pub version: u32,
     /// Directory of the cache.
-    pub dir: PathBuf,
+    pub dir: String,
     /// Total size of all files in bytes.
     pub bytes: u64,
     /// Whether the files were removed.

@@ -46,12 +46,28 @@ pub struct Cli {
     /// Print the result as JSON on standard output
     ///
     /// Each document has a version. Within one version, fields are added but not changed. The schemas are in
-    /// packaging/schema. Notes, warnings and errors stay on standard error.
+    /// packaging/schema. Notes, warnings and errors stay on standard error; the error that ends a command is printed on standard output,
+    /// too, as one line of JSON. A text that is not UTF-8 begins with "bytes:"; \xNN stands for a byte in it, and \\ for a
+    /// backslash.
     #[arg(long, global = true)]
     pub json: bool,
     /// Command to run
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Command {
+    /// Whether the command, once it is done, has changed something.
+    pub fn is_change(&self) -> bool {
+        match self {
+            Self::Register(args) => !args.dry_run,
+            Self::Unregister(args) => !args.dry_run,
+            Self::Doctor(args) => args.fix,
+            Self::Cache(args) => args.what.is_some(),
+            Self::Fetch(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// The commands.

@@ -28,6 +28,7 @@ use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::{Artifact, Record, System};
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// The state of the machine's foreign systems.
@@ -149,7 +150,7 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         state: trial.state,
         entry: context.entry.map(entry_name),
         flags: context.entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: context.entry.map(|entry| running_binary::interpreter_path(entry).display().to_string()),
+        interpreter: context.entry.map(|entry| running_binary::interpreter_path(entry).as_text()),
         source: registered
             .filter(|system| is_recorded_emulator(facts, system, context.entry))
             .map(|system| system.source.clone()),

@@ -9,6 +9,16 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
         None
     }
 
+    /// Returns lines that belong to the message: what failed in detail.
+    fn details(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns another way to what the user wanted, as words that follow "or".
+    fn alternative(&self) -> Option<String> {
+        None
+    }
+
     /// Returns the exit code of the failure.
     fn exit_code(&self) -> ExitCode {
         ExitCode::Failed

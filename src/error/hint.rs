@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Error;
+use crate::sanitize::AsText as _;
 
 impl Error {
     /// Returns what repairs the failure, if that is known.
@@ -12,10 +13,7 @@ impl Error {
             Self::Io { source, path, .. } => return io_hint(source, path),
             Self::UnknownSystem(_) => "binfmt-nix list shows every system and its names".into(),
             Self::Native { .. } => "nothing needs to be registered for them".into(),
-            Self::NotRoot { line, rootless } => {
-                let rootless = rootless.as_ref().map(|line| format!("\nor, for one command and without root: {line}"));
-                format!("run: {line}{}", rootless.unwrap_or_default())
-            }
+            Self::NotRoot { line, .. } => format!("run: {line}"),
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
             Self::Locked { .. } => "run this again when that process has ended, or wait longer with --wait SECONDS".into(),
             Self::Unfit { .. } => {
@@ -28,7 +26,7 @@ impl Error {
             Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
             Self::Receipt { path, .. } => format!(
                 "unregister needs the receipt to undo changes; if it cannot be repaired, move {} aside and register again",
-                path.display()
+                path.as_text()
             ),
             Self::Archive { .. } => {
                 "--from accepts a .deb, an .apk, a tar archive (plain or compressed by gzip, xz, zstd), a directory, or a program"
@@ -49,15 +47,24 @@ impl Error {
             }
         })
     }
+
+    /// Returns another way to what the user wanted, as words that follow "or".
+    pub fn alternative(&self) -> Option<String> {
+        match self {
+            Self::NotRoot { rootless: Some(line), .. } => Some(format!("for one command and without root: {line}")),
+            Self::Other(failure) => failure.alternative(),
+            _ => None,
+        }
+    }
 }
 
 fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
     let hint = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("free some space on the file system of {}; df -h shows it", path.display())
+            format!("free some space on the file system of {}; df -h shows it", path.as_text())
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            format!("{} is on a read-only file system; remount it writable", path.display())
+            format!("{} is on a read-only file system; remount it writable", path.as_text())
         }
         io::ErrorKind::PermissionDenied => "run binfmt-nix as root".into(),
         _ => return None,

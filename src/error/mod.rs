@@ -6,15 +6,18 @@
 pub mod exit_code;
 pub mod failure;
 pub mod hint;
+pub mod report;
 
 pub use exit_code::ExitCode;
 pub use failure::Failure;
+pub use report::ErrorReport;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::{RuleError, UnknownSystem};
 
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Result of most functions of this crate.
@@ -46,7 +49,7 @@ pub enum TrustError {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file, directory or process could not be used
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {source}", path.as_text())]
     Io {
         /// What was tried, as a verb: "read", "create the directory"
         what: &'static str,
@@ -92,7 +95,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another binfmt-nix holds the lock
-    #[error("{holder} holds {}", path.display())]
+    #[error("{holder} holds {}", path.as_text())]
     Locked {
         /// Path of the lock file
         path: PathBuf,
@@ -144,7 +147,7 @@ pub enum Error {
         why: String,
     },
     /// A file cannot be used as an emulator
-    #[error("{} cannot be used as {binary}: {why}", path.display())]
+    #[error("{} cannot be used as {binary}: {why}", path.as_text())]
     Unfit {
         /// Path or name of the file
         path: PathBuf,
@@ -154,7 +157,7 @@ pub enum Error {
         why: String,
     },
     /// An archive contains no usable emulator
-    #[error("cannot extract an emulator from {}: {why}", path.display())]
+    #[error("cannot extract an emulator from {}: {why}", path.as_text())]
     Archive {
         /// Path of the archive
         path: PathBuf,
@@ -183,7 +186,7 @@ pub enum Error {
     #[error("not safe: {0}")]
     Untrusted(#[from] TrustError),
     /// The receipt cannot be used
-    #[error("the receipt {} cannot be used: {why}", path.display())]
+    #[error("the receipt {} cannot be used: {why}", path.as_text())]
     Receipt {
         /// Path of the receipt
         path: PathBuf,

@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::{Host, INTERNAL};
 use crate::error::{Error, Result};
+use crate::sanitize::AsText as _;
 
 /// Failure of one step of making a namespace.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ pub fn map_ids_of(pid: u32, uids: &str, gids: &str, programs: &[PathBuf]) -> io:
         if let Some(program) = program {
             let done = Command::new(program).arg(pid.to_string()).args(&ranges).env_clear().status()?;
             if !done.success() {
-                return Err(io::Error::other(format!("{} ended with {done}", program.display())));
+                return Err(io::Error::other(format!("{} ended with {done}", program.as_text())));
             }
         } else {
             let path = Path::new("/proc").join(pid.to_string()).join(map);

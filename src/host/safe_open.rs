@@ -22,6 +22,7 @@ use super::Host;
 use super::dir_fd::Dir;
 use super::trust::check_trust;
 use crate::error::{Error, Result, TrustError};
+use crate::sanitize::AsText as _;
 
 /// Largest number of symbolic links on a walk; the kernel has the same limit (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
@@ -155,7 +156,7 @@ impl PathWalk<'_> {
 }
 
 fn leaves_root_error(real: &Path, target: &Path) -> Error {
-    let e = io::Error::other(format!("a symbolic link leads out of the root directory, to {}", target.display()));
+    let e = io::Error::other(format!("a symbolic link leads out of the root directory, to {}", target.as_text()));
     Error::io("open", real, e)
 }
 

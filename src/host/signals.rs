@@ -9,6 +9,14 @@ use signal_hook::flag;
 
 use super::Host;
 
+/// Makes a write beyond the limit of the size of files (`ulimit -f`, RLIMIT_FSIZE) an ordinary error, EFBIG, instead of
+/// the end of the process by SIGXFSZ (setrlimit(2)). A handler does it, because programs that this one starts would
+/// inherit an ignored signal (execve(2)).
+pub fn survive_file_size_limit() {
+    // Without the handler the signal ends the process; the next run then completes or reverts the changes.
+    drop(flag::register(nix::libc::SIGXFSZ, Arc::new(AtomicBool::new(false))));
+}
+
 /// The signals that a host has caught; shared by all clones of the host.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SignalState {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::host::user_rights::User;
 use crate::host::{self, Host, ProcessOutput};
 use crate::nix::config_show;
+use crate::sanitize::AsText as _;
 
 /// The result of a test build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +95,7 @@ fn is_sandbox_enabled(host: &Host) -> bool {
 
 /// The error of a Nix command that could not be run.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", program.display())]
+#[error("{}: {source}", program.as_text())]
 struct NixCommandError {
     program: PathBuf,
     source: std::io::Error,

@@ -19,6 +19,7 @@ use crate::error::{Error, TrustError};
 use crate::host::{self, Host};
 use crate::qemu::binary;
 use crate::qemu::binary::{BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// One candidate, and the result of its validation.
@@ -86,7 +87,7 @@ pub enum CandidateError {
         thread: &'static str,
     },
     /// Another candidate of the same release has priority.
-    #[error("it is QEMU {version}, the same release as {}, which has priority", first.display())]
+    #[error("it is QEMU {version}, the same release as {}, which has priority", first.as_text())]
     LowerPriority {
         /// release of both
         version: QemuVersion,
@@ -94,7 +95,7 @@ pub enum CandidateError {
         first: PathBuf,
     },
     /// Another candidate is newer.
-    #[error("it is QEMU {version}, and {} is {newest}", newer.display())]
+    #[error("it is QEMU {version}, and {} is {newest}", newer.as_text())]
     NotNewest {
         /// release of this candidate
         version: QemuVersion,

@@ -39,7 +39,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::sanitize::{remove_controls, sanitize_json};
+use crate::sanitize::{escape_line, sanitize_json};
 
 /// Severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +120,7 @@ fn quote_value(value: &str) -> String {
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
-    let escaped = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n").replace('\t', r"\t");
-    format!("\"{}\"", remove_controls(&escaped))
+    format!("\"{}\"", escape_line(&value.replace('\\', r"\\").replace('"', "\\\"")))
 }
 
 #[cfg(test)]
@@ -134,7 +133,7 @@ mod tests {
             .with_field("what", "register")
             .with_field("error", "a \"b\"\n\\\tc\u{1b}=d");
         let line = event.to_logfmt("T");
-        assert_eq!(line, "T error failed what=register error=\"a \\\"b\\\"\\n\\\\\\tc\u{fffd}=d\"");
+        assert_eq!(line, "T error failed what=register error=\"a \\\"b\\\"\\n\\\\\\tc\\x1b=d\"");
         let json: Value = serde_json::from_str(&event.to_json("T")).unwrap_or_default();
         assert_eq!((&json["version"], &json["level"]), (&Value::from(1), &"error".into()));
         assert_eq!(json["error"], "a \"b\"\n\\\tc\u{1b}=d");

@@ -1,21 +1,26 @@
 //! Output to users and programs: results go to stdout, everything else to stderr.
 //!
-//! Only this room prints. Colours follow NO_COLOR, CLICOLOR and the terminal (anstream). A closed pipe is not an error.
-//! Text from the system is sanitized ([`sanitize`](crate::sanitize)) before it reaches a terminal.
+//! Only this room prints. Colours follow NO_COLOR, CLICOLOR and the terminal (anstream).
+//!
+//! A function of [`Ui`] prints one line. Line ends, control characters and direction marks in its text are shown as
+//! escapes, and passwords of URLs are hidden ([`sanitize`](crate::sanitize)), whatever text the caller put into it.
 
 pub mod event;
 pub mod table;
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::Error;
-use crate::sanitize::{remove_controls, sanitize_json};
+use crate::error::{Error, ErrorReport, ExitCode};
+use crate::sanitize::secrets::{Secret, find_secrets, hide_logins};
+use crate::sanitize::{escape_line, sanitize_json};
 use crate::ui::event::{LogEvent, LogLevel};
+use crate::ui::table::TextTable;
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
@@ -30,12 +35,25 @@ pub struct Ui {
     lines: bool,
     /// Whether messages to the user become log events, because the process keeps running in the background
     log: bool,
+    /// What is the same for all clones of this output
+    shared: Arc<SharedState>,
+}
+
+#[derive(Debug, Default)]
+struct SharedState {
+    /// Passwords and queries of URLs that the user gave
+    secrets: Vec<Secret>,
+    /// Whether a write to standard output failed, other than to a closed pipe
+    has_failed: OnceLock<()>,
 }
 
 impl Ui {
-    /// Creates an output. With `json`, stdout gets one JSON document and nothing else.
-    pub fn new(json: bool) -> Self {
-        Self { json, lines: false, log: false }
+    /// Creates an output. With `json`, stdout gets one JSON document and nothing else. Passwords in `words`, which are
+    /// those of the command line, are not printed.
+    pub fn new(json: bool, words: &[String]) -> Self {
+        let secrets = words.iter().flat_map(|word| find_secrets(word)).collect();
+        let shared = Arc::new(SharedState { secrets, has_failed: OnceLock::new() });
+        Self { json, lines: false, log: false, shared }
     }
 
     /// Returns an output that prints each JSON document as one line.
@@ -54,10 +72,10 @@ impl Ui {
     pub fn log_event(&self, event: &LogEvent) {
         let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         if self.json {
-            self.print_raw(&event.to_json(&time));
+            self.print_raw(&self.hide_secrets(&event.to_json(&time)));
         } else {
             // A closed stderr cannot be reported.
-            drop(writeln!(anstream::stderr().lock(), "{}", event.to_logfmt(&time)));
+            drop(writeln!(anstream::stderr().lock(), "{}", self.hide_secrets(&event.to_logfmt(&time))));
         }
     }
 
@@ -71,7 +89,7 @@ impl Ui {
         if self.log {
             return;
         }
-        print_styled(VERB, &format!("{verb:>10}"), &what.to_string());
+        self.print_message(VERB, &format!("{verb:>10}"), &what.to_string());
     }
 
     /// Prints a note: a fact that the user should know.
@@ -79,7 +97,7 @@ impl Ui {
         if self.log {
             return self.log_event(&LogEvent::info("note").with_field("text", text));
         }
-        print_styled(NOTE, "note:", text);
+        self.print_message(NOTE, "note:", text);
     }
 
     /// Prints a warning: something that the user should change.
@@ -87,36 +105,120 @@ impl Ui {
         if self.log {
             return self.log_event(&LogEvent::new(LogLevel::Warning, "warning").with_field("text", text));
         }
-        print_styled(WARNING, "warning:", text);
+        self.print_message(WARNING, "warning:", text);
     }
 
     /// Prints an error and the hint that repairs it.
     pub fn print_error(&self, error: &Error) {
-        print_styled(FAILURE, "error:", &error.to_string());
-        if let Some(hint) = error.hint() {
-            print_styled(NOTE, "help:", &hint);
+        self.print_message(FAILURE, "error:", &error.to_string());
+        for line in error.details() {
+            print_styled(FAILURE, "", &format!(" {}", self.clean_line(&line)));
         }
+        if let Some(hint) = error.hint() {
+            self.print_message(NOTE, "help:", &hint);
+        }
+        if let Some(alternative) = error.alternative() {
+            self.print_message(NOTE, "help:", &format!("or {alternative}"));
+        }
+    }
+
+    /// Prints the error that ends the command. With `--json`, stdout gets it, too, as one line.
+    pub fn print_failure(&self, error: &Error) {
+        self.print_error(error);
+        if self.json {
+            self.print_error_document(&error.report());
+        }
+    }
+
+    /// Prints an error as one line of JSON.
+    fn print_error_document(&self, report: &ErrorReport) {
+        let clean = |text: &String| self.hide_secrets(text);
+        let report = ErrorReport {
+            error: clean(&report.error),
+            details: report.details.iter().map(clean).collect(),
+            help: report.help.iter().map(clean).collect(),
+            ..*report
+        };
+        self.as_json_lines().print_json(&report);
+    }
+
+    /// Prints what clap rendered: help and version on stdout, a wrong command line on stderr. Returns the exit status.
+    pub fn print_usage(&self, error: &clap::Error, words: &[String]) -> ExitCode {
+        let rendered = error.render();
+        if !error.use_stderr() {
+            self.print_raw(rendered.ansi().to_string().trim_end());
+            return self.finish(ExitCode::Ok, false);
+        }
+        // The words may be names of files that another user chose.
+        let is_plain = words.iter().all(|word| escape_line(word) == *word);
+        let escape = |text: String, word: &String| text.replace(word, &escape_line(word));
+        let text = if is_plain {
+            rendered.ansi().to_string()
+        } else {
+            words.iter().filter(|word| escape_line(word) != **word).fold(rendered.to_string(), escape)
+        };
+        // A closed stderr cannot be reported.
+        drop(write!(anstream::stderr().lock(), "{}", self.hide_secrets(&text)));
+        if self.json {
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            let mut parts = plain.trim_start_matches("error: ").trim_end().lines().map(str::to_owned);
+            let first = parts.next().unwrap_or_default();
+            let help = parts.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+            self.print_error_document(&ErrorReport::new(first, help, ExitCode::Usage));
+        }
+        ExitCode::Usage
     }
 
     /// Prints a line of the result, if stdout is for users.
     pub fn print_result(&self, text: &impl Display) {
         if !self.json {
-            self.print_raw(&remove_controls(&text.to_string()));
+            self.print_raw(&self.clean_line(&text.to_string()));
         }
     }
 
-    /// Prints lines of the result, whose verdicts are coloured on a terminal.
-    pub fn print_verdicts(&self, text: &impl Display) {
+    /// Prints a line of the result, whose verdict is coloured on a terminal.
+    pub fn print_verdict(&self, text: &impl Display) {
         if !self.json {
-            let lines: Vec<_> = remove_controls(&text.to_string()).lines().map(colour_verdict).collect();
-            self.print_raw(&lines.join("\n"));
+            self.print_raw(&colour_verdict(&self.clean_line(&text.to_string())));
+        }
+    }
+
+    /// Prints a table, whose verdicts are coloured on a terminal.
+    pub fn print_table(&self, table: &TextTable) {
+        for line in table.to_lines() {
+            self.print_verdict(&line);
         }
     }
 
     /// Prints a part of the result for users and programs. The text is not sanitized, so it must come from this tool.
+    ///
+    /// A reader may close the pipe early, which is not an error. Any other failure is reported at once, and
+    /// [`Ui::finish`] makes it the result of the command.
     pub fn print_raw(&self, text: &str) {
-        // A reader may close the pipe early. That is not an error.
-        drop(writeln!(anstream::stdout().lock(), "{text}"));
+        let mut stdout = anstream::stdout().lock();
+        let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+        if let Err(e) = written
+            && e.kind() != ErrorKind::BrokenPipe
+            && self.shared.has_failed.set(()).is_ok()
+        {
+            print_styled(FAILURE, "error:", &format!("cannot write to standard output: {e}"));
+        }
+    }
+
+    /// Returns the exit status of a command with this result. If standard output could not be written, that is 1.
+    /// `is_change` says whether the command has changed something, which stays.
+    pub fn finish(&self, code: ExitCode, is_change: bool) -> ExitCode {
+        if self.shared.has_failed.get().is_none() || !matches!(code, ExitCode::Ok | ExitCode::Findings) {
+            return code;
+        }
+        if is_change {
+            self.print_message(
+                NOTE,
+                "note:",
+                "the command is done and its changes are kept, but its result could not be printed",
+            );
+        }
+        ExitCode::Failed
     }
 
     /// Prints the result as JSON.
@@ -124,8 +226,25 @@ impl Ui {
         let text = if self.lines { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
         match text {
             Ok(text) => self.print_raw(&sanitize_json(&text)),
-            Err(e) => self.print_warning(&format!("cannot write JSON: {e}")),
+            Err(e) => {
+                let _ = self.shared.has_failed.set(());
+                print_styled(FAILURE, "error:", &format!("cannot write the result as JSON: {e}"));
+            }
         }
+    }
+
+    /// Makes one line of a text, without the secrets of the command line and of URLs.
+    fn clean_line(&self, text: &str) -> String {
+        escape_line(&self.hide_secrets(text))
+    }
+
+    fn hide_secrets(&self, text: &str) -> String {
+        let text = self.shared.secrets.iter().fold(text.to_owned(), |text, secret| secret.hide_in(&text));
+        hide_logins(&text).into_owned()
+    }
+
+    fn print_message(&self, style: Style, head: &str, text: &str) {
+        print_styled(style, head, &self.clean_line(text));
     }
 
     /// Prints how much of a file was downloaded.
@@ -134,7 +253,7 @@ impl Ui {
         if self.log {
             return self.log_event(&LogEvent::info("note").with_field("text", format!("got {text}")));
         }
-        print_styled(VERB, &format!("{:>10}", "got"), &text);
+        self.print_message(VERB, &format!("{:>10}", "got"), &text);
     }
 
     /// Starts a progress bar in bytes, which appears at the first byte. Nothing is shown if stderr is not a terminal.
@@ -145,7 +264,7 @@ impl Ui {
         );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_prefix("get");
-        DownloadBar { bar }
+        DownloadBar { bar, ui: self.clone() }
     }
 }
 
@@ -153,12 +272,13 @@ impl Ui {
 #[derive(Debug, Clone)]
 pub struct DownloadBar {
     bar: ProgressBar,
+    ui: Ui,
 }
 
 impl DownloadBar {
     /// Sets the URL that is used now.
     pub fn set_source(&self, url: &str) {
-        self.bar.set_message(remove_controls(url));
+        self.bar.set_message(self.ui.clean_line(url));
     }
 
     /// Sets the number of bytes so far, and the total.
@@ -172,7 +292,7 @@ impl DownloadBar {
 
     /// Prints a warning above the bar.
     pub fn print_above(&self, text: &str) {
-        self.bar.suspend(|| print_styled(WARNING, "warning:", text));
+        self.bar.suspend(|| self.ui.print_message(WARNING, "warning:", text));
     }
 
     /// Removes the bar.
@@ -209,9 +329,10 @@ fn colour_verdict(line: &str) -> String {
     line.to_owned()
 }
 
+/// Prints a line on stderr. The text has been cleaned, or comes from this tool.
 fn print_styled(style: Style, head: &str, text: &str) {
     // A closed stderr cannot be reported.
-    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {}", remove_controls(text)));
+    drop(writeln!(anstream::stderr().lock(), "{style}{head}{style:#} {text}"));
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::binfmt::userns::limits;
 use crate::binfmt::userns::limits::NamespaceLimits;
 use crate::error::{Error, Result};
 use crate::host::{self, Host, IdMapper, NamespaceError};
+use crate::sanitize::text_of_bytes;
 
 /// Creates a user namespace, moves into it, and mounts a table there that holds the inherited rules, then the own
 /// rules. Returns a line for each inherited rule that could not be registered, with the reason.
@@ -30,7 +31,7 @@ pub fn enter_namespace(host: &Host, mapping: &IdMapping, inherited: &[&Rule], ru
     let mut lost = Vec::new();
     for rule in inherited {
         if let Err(error) = table::add_entry(host, rule) {
-            lost.push(format!("{} could not be inherited: {error}", String::from_utf8_lossy(rule.name.as_bytes())));
+            lost.push(format!("{} could not be inherited: {error}", text_of_bytes(rule.name.as_bytes())));
         }
     }
     for rule in rules {

@@ -10,8 +10,9 @@ use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
 use crate::qemu::download::cache;
 use crate::qemu::download::cache::{CachedFile, DownloadCache};
+use crate::sanitize::AsText as _;
 use crate::ui::Ui;
-use crate::ui::table;
+use crate::ui::table::TextTable;
 
 /// Time to wait for a process that downloads into the cache. It is short, because the user can simply try again.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,19 +40,19 @@ fn print_cache(ui: &Ui, cache: &DownloadCache, cached: &[CachedFile], removed: b
     let bytes = cached.iter().map(|file| file.size).sum();
     if ui.is_json() {
         let files = cached.iter().map(file_report).collect();
-        ui.print_json(&CacheReport { version: 1, dir: cache.dir().to_owned(), bytes, removed, files });
+        ui.print_json(&CacheReport { version: 1, dir: cache.dir().as_text(), bytes, removed, files });
         return;
     }
     let what = if removed { "removed" } else { "cached" };
     if !cached.is_empty() && !removed {
-        let mut table = table::new_table(&["SHA256", "FILE", "SIZE", "AGE"]);
+        let mut table = TextTable::new(&["SHA256", "FILE", "SIZE", "AGE"]);
         for file in cached {
             let sha256: String = file.sha256.to_string().chars().take(12).collect();
             table.add_row([sha256, file.name.clone(), HumanBytes(file.size).to_string(), format_age(file)]);
         }
-        ui.print_result(&table);
+        ui.print_table(&table);
     }
-    ui.print_result(&format!("{what} in {}: {} files, {}", cache.dir().display(), cached.len(), HumanBytes(bytes)));
+    ui.print_result(&format!("{what} in {}: {} files, {}", cache.dir().as_text(), cached.len(), HumanBytes(bytes)));
 }
 
 fn file_report(cached: &CachedFile) -> CacheFileReport {

@@ -67,7 +67,9 @@ fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
     if ui.is_json() {
         ui.print_json(report);
     } else {
-        ui.print_verdicts(&report.to_text());
+        for line in report.to_lines() {
+            ui.print_verdict(&line);
+        }
     }
     if report.is_clean() { ExitCode::Ok } else { ExitCode::Findings }
 }

@@ -46,7 +46,7 @@ fn print_explanation(ui: &Ui, explanation: &Explanation) {
         print_handler(ui, step);
     }
     let errno = explanation.errno.as_ref().map(|errno| format!(": execve fails with {errno}")).unwrap_or_default();
-    ui.print_verdicts(&format!("{}{errno}", verdict_text(explanation.verdict)));
+    ui.print_verdict(&format!("{}{errno}", verdict_text(explanation.verdict)));
     print_line(ui, &explanation.why);
     print_repairs(ui, explanation);
 }

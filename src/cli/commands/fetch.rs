@@ -23,6 +23,7 @@ use crate::qemu::obtain::source::{RequestedRelease, Source};
 use crate::qemu::obtain::{
     Caching, ChosenEmulator, ObtainContext, PipelineOptions, Purpose, ResolvedSource, SystemRequest,
 };
+use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::{HashingWriter, Sha256};
 use crate::ui::Ui;
 
@@ -53,7 +54,7 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
         return Err(Error::Interrupted { signal });
     }
     output.map_or(Ok(()), OutputFile::place)?;
-    print_report(ui, &BundleReport { version: 1, file: args.output.clone(), sha256, manifest }, to_stdout);
+    print_report(ui, &BundleReport { version: 1, file: args.output.as_text(), sha256, manifest }, to_stdout);
     Ok(ExitCode::Ok)
 }
 
@@ -176,7 +177,7 @@ fn print_report(ui: &Ui, bundle: &BundleReport, to_stdout: bool) {
         return;
     }
     ui.print_result(&text);
-    ui.print_result(&format!("use with: binfmt-nix register SYSTEM… --from {} --sha256 {sha256}", file.display()));
+    ui.print_result(&format!("use with: binfmt-nix register SYSTEM… --from {} --sha256 {sha256}", shell_quote(file)));
     if ui.is_json() {
         ui.print_json(bundle);
     }

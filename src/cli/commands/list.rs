@@ -10,7 +10,7 @@ use crate::error::{ExitCode, Result};
 use crate::paths;
 use crate::sha256::to_hex;
 use crate::ui::Ui;
-use crate::ui::table;
+use crate::ui::table::TextTable;
 
 pub(super) fn run(args: &ListArgs, ui: &Ui) -> Result<ExitCode> {
     match args.format {
@@ -26,7 +26,7 @@ pub(super) fn run(args: &ListArgs, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn print_table(ui: &Ui) {
-    let mut table = table::new_table(&["SYSTEM", "NIX", "ALSO CALLED"]);
+    let mut table = TextTable::new(&["SYSTEM", "NIX", "ALSO CALLED"]);
     for arch in Arch::ALL {
         let other_names = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
         let mut names: Vec<&str> = Vec::new();
@@ -35,9 +35,9 @@ fn print_table(ui: &Ui) {
                 names.push(name);
             }
         }
-        table.add_row([arch.target, &arch.nix_systems.join(" "), &names.join(" ")]);
+        table.add_row([arch.target.to_owned(), arch.nix_systems.join(" "), names.join(" ")]);
     }
-    ui.print_raw(&table.trim_fmt());
+    ui.print_table(&table);
 }
 
 /// The document of `list --json`. Within one `version`, fields are added but not changed.

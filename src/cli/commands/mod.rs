@@ -39,7 +39,9 @@ use crate::qemu::download;
 use crate::qemu::download::machine_config;
 use crate::register::plan::Plan;
 use crate::register::report::Report;
-use crate::sanitize::shell_quote;
+use crate::sanitize::AsText as _;
+use crate::sanitize::secrets::{has_secret, hide_secrets_of_word};
+use crate::sanitize::{shell_quote, text_of};
 use crate::ui::Ui;
 
 /// Runs the command of the command line.
@@ -69,6 +71,11 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     }
 }
 
+/// Returns the mirror that the environment names.
+pub fn mirror_of_environment() -> Option<String> {
+    host::env::var(machine_config::MIRROR_VARIABLE)
+}
+
 /// Whether the command reads or changes the table of entries, so that it must reach the host's table from a container.
 fn needs_table(command: &Command) -> bool {
     matches!(
@@ -94,7 +101,7 @@ fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
     match paths_to_check.find_map(|path| Some((path, host.target_outside_root(path)?))) {
         None => Ok(()),
         Some((path, outside)) => Err(Error::Conflict {
-            what: format!("{} leads out of the tree, to {}", host.real_path(path).display(), outside.display()),
+            what: format!("{} leads out of the tree, to {}", host.real_path(path).as_text(), outside.as_text()),
             hint: "replace the symbolic link in this path by a relative link or a directory".into(),
         }),
     }
@@ -178,7 +185,7 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
     let run = |systems: &[String]| {
         let systems: Vec<_> = systems.iter().map(|system| format!("--system {}", shell_quote(system))).collect();
         let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
-        format!("{} run {systems} -- COMMAND", shell_quote(&host::env::own_path().to_string_lossy()))
+        format!("{} run {systems} -- COMMAND", shell_quote(&text_of(host::env::own_path())))
     };
     Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
@@ -196,7 +203,9 @@ fn line_as_root() -> String {
     if !set.is_empty() {
         words.push(format!("--preserve-env={}", set.join(",")));
     }
-    words.push(shell_quote(&host::env::own_path().to_string_lossy()));
-    words.extend(std::env::args_os().skip(1).map(|word| shell_quote(&word.to_string_lossy())));
-    words.join(" ")
+    words.push(shell_quote(&text_of(host::env::own_path())));
+    let given: Vec<String> = std::env::args_os().skip(1).map(text_of).collect();
+    words.extend(given.iter().map(|word| shell_quote(&hide_secrets_of_word(word))));
+    let hint = if given.iter().any(|word| has_secret(word)) { "    # replace *** by your password" } else { "" };
+    format!("{}{hint}", words.join(" "))
 }

@@ -25,6 +25,7 @@ use crate::qemu::binary::QemuVersion;
 use crate::qemu::obtain::emulators::{self, Emulator, Storage};
 use crate::qemu::obtain::{ObtainContext, SystemRequest};
 use crate::register::receipt::Receipt;
+use crate::sanitize::AsText as _;
 use crate::ui::Ui;
 
 /// Replaces this process by the command; returns only if the command cannot be started.
@@ -56,7 +57,7 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
         print_inherited(ui, older.len(), &lost);
     }
     let source = host::process::exec_caller_command(&program, &words, &variables);
-    Err(Error::Command { command: program.to_string_lossy().into_owned(), source })
+    Err(Error::Command { command: program.as_text(), source })
 }
 
 fn requested_systems(args: &cli::RunArgs, machine: &str) -> Result<Vec<&'static Arch>> {
@@ -127,7 +128,7 @@ fn environment_variables(archs: &[&'static Arch], map_root: bool) -> Vec<(&'stat
 /// Prints a note if the command is Nix and a nix-daemon builds for its store: emulation in the namespace does not reach
 /// the daemon.
 fn warn_about_nix_daemon(host: &Host, ui: &Ui, program: &OsStr, words: &[OsString], archs: &[&'static Arch]) {
-    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    let name = Path::new(program).file_name().unwrap_or_default().as_text();
     let own_store = words.iter().any(|word| word.to_string_lossy().starts_with("--store"));
     let is_remote_set = host::env::var("NIX_REMOTE").is_some_and(|remote| remote != "daemon");
     let daemon = host.exists(Path::new("/nix/var/nix/daemon-socket/socket"));

@@ -13,6 +13,8 @@ use crate::qemu::obtain::source::{ExternalSource, Location, RequestedRelease, So
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::qemu::oci::InvalidReference;
 use crate::register::request::RegisterRequest;
+use crate::sanitize::AsText as _;
+use crate::sanitize::secrets::{hide_secrets_of_word, looks_like_login};
 use crate::sha256::Sha256;
 use crate::ui::Ui;
 
@@ -103,9 +105,15 @@ fn parse_external_source(path: &Path, args: &cli::SourceArgs) -> Result<External
 }
 
 fn parse_location(path: &Path) -> Result<Location> {
-    let text = path.to_string_lossy();
-    let invalid = |why: &dyn std::fmt::Display| Error::Usage(format!("--from {text}: {why}"));
+    let text = path.as_text();
+    let shown = hide_secrets_of_word(&text);
+    let invalid = |why: &dyn std::fmt::Display| Error::Usage(format!("--from {shown}: {why}"));
     Ok(match text.split_once("://") {
+        None if looks_like_login(&text) => {
+            return Err(invalid(
+                &"a URL begins with https://, http:// or oci://; for a file of this name, write ./ first",
+            ));
+        }
         None => Location::Path(path.to_owned()),
         Some(("oci", _)) => Location::Image(Box::new(text.parse().map_err(|e: InvalidReference| invalid(&e))?)),
         Some(_) => Location::Url(text.parse().map_err(|e: InvalidFileUrl| invalid(&e))?),

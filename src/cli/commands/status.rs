@@ -14,7 +14,7 @@ use crate::nix::config_show;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::ui::Ui;
-use crate::ui::table;
+use crate::ui::table::TextTable;
 
 pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     if let Some(name) = &args.check {
@@ -47,7 +47,7 @@ fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
         ui.print_json(&checked);
     } else {
         let detail = checked.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        ui.print_verdicts(&format!("{}: {}{detail}", checked.system, checked.state));
+        ui.print_verdict(&format!("{}: {}{detail}", checked.system, checked.state));
     }
     Ok(if checked.state == Health::Works { ExitCode::Ok } else { ExitCode::Findings })
 }
@@ -80,7 +80,7 @@ const UNFINISHED: &str = "a run of binfmt-nix is in progress, was interrupted, o
 
 /// Prints a table with one line for each system that fits into 80 columns; paths and digests follow below it.
 fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
-    let mut table = table::new_table(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
+    let mut table = TextTable::new(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
     for system in &status.systems {
         let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "-".into());
         table.add_row([
@@ -93,7 +93,7 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
             nix_column(system).to_owned(),
         ]);
     }
-    ui.print_verdicts(&table.trim_fmt());
+    ui.print_table(&table);
     for system in &status.systems {
         // The paths of entries of this tool are always the same, so they are printed only on request.
         if verbose || system.by == Owner::OtherTool {

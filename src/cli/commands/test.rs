@@ -58,7 +58,7 @@ fn print_report(ui: &Ui, report: &VerifyReport) {
                 ProofResult::Failed => "FAILED",
                 ProofResult::Untried => "untried",
             };
-            ui.print_verdicts(&format!("  {result:<8} {}", proof.text));
+            ui.print_verdict(&format!("  {result:<8} {}", proof.text));
             if let Some(repair) = &proof.repair {
                 ui.print_result(&format!("  {:<8} repair: {repair}", ""));
             }

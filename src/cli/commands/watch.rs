@@ -195,7 +195,7 @@ fn unregister_on_stop(host: &Host, log: &Ui, request: &RegisterRequest, wait: u6
         Err(error) => {
             let event = LogEvent::new(LogLevel::Error, "failed")
                 .with_field("what", "unregister")
-                .with_field("error", error.to_string());
+                .with_field("error", error.to_log_text());
             log.log_event(&error.hint().map_or(event.clone(), |hint| event.with_field("hint", hint)));
             error.exit_code()
         }

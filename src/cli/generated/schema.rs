@@ -12,6 +12,7 @@ use crate::cli::commands;
 use crate::cli::json::{BundleReport, CacheReport, NixLines, NixMachines};
 use crate::diagnose::status::{CheckReport, StatusReport};
 use crate::diagnose::{doctor, explain, verify};
+use crate::error::ErrorReport;
 use crate::register::receipt::Receipt;
 use crate::register::report::Report;
 
@@ -19,6 +20,7 @@ use crate::register::report::Report;
 fn schemas_match_the_documents() {
     let files = [
         schema::<Report>("register", "The result of register and unregister"),
+        schema::<ErrorReport>("error", "The error that ended a command"),
         schema::<EventLine>("watch-event", "One line of register --watch --json"),
         schema::<StatusReport>("status", "The result of status"),
         schema::<CheckReport>("status-check", "The result of status --check"),

@@ -8,6 +8,7 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::doctor::flags::has_file;
 use crate::paths;
+use crate::sanitize::{AsText as _, text_of_bytes};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "not-persistent", urgency: Urgency::Fragile, run: check_not_persistent },
@@ -64,11 +65,11 @@ fn check_boot_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
             if !same_name && !same_programs {
                 continue;
             }
-            let what = format!("{} is read after {} at boot", path.display(), file.display());
+            let what = format!("{} is read after {} at boot", path.as_text(), file.as_text());
             let why = format!(
                 "its rule {} takes these programs, too, or has the same name as ours: from the next restart on, it takes \
                  precedence",
-                String::from_utf8_lossy(rule.name.as_bytes())
+                text_of_bytes(rule.name.as_bytes())
             );
             occurrences.push(Occurrence::for_system(arch, what, why).with_repair(hide_command(snapshot, path)));
             break;

@@ -6,6 +6,7 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::table::entry_name;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
+use crate::sanitize::AsText as _;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "no-fix-binary", urgency: Urgency::Fragile, run: check_no_fix_binary },
@@ -105,7 +106,7 @@ fn check_credentials_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
     let entries = snapshot.emulated_systems().filter(|(_, entry)| !entry.rule.flags.credentials);
     let occurrence = |(arch, entry): (&'static Arch, &Entry)| {
         let sudo = snapshot.foreign_sudo.get(arch.target)?;
-        let what = format!("the entry {} has no flag C, and {} is a setuid program", entry_name(entry), sudo.display());
+        let what = format!("the entry {} has no flag C, and {} is a setuid program", entry_name(entry), sudo.as_text());
         let why = "sudo in such a container fails with \"effective uid is not 0\"; with C, every user who may start it \
                    can write files as root, so this decision is yours";
         let force = if snapshot.is_ours(entry) { "" } else { " --force" };

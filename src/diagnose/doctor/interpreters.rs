@@ -10,6 +10,7 @@ use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, TrialRun, interpreter_path};
 use crate::qemu::binary::OLDEST_SUPPORTED;
+use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
 /// The check for programs that do not run although no other check has the cause.
@@ -47,8 +48,8 @@ fn with_replace_fix(snapshot: &Snapshot, arch: &'static Arch, entry: &Entry, occ
     }
 }
 
-fn display_path(entry: &Entry) -> std::path::Display<'_> {
-    interpreter_path(entry).display()
+fn display_path(entry: &Entry) -> String {
+    interpreter_path(entry).as_text()
 }
 
 /// The path does not exist. Without F every execution fails with ENOENT. With F the kernel has the old file until the
@@ -107,7 +108,7 @@ fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
                 entry_name(entry)
             );
             let why = "its programs fail with \"Permission denied\", and so does its registration at boot";
-            let line = format!("chmod a+x {}", shell_quote(&interpreter_path(entry).to_string_lossy()));
+            let line = format!("chmod a+x {}", shell_quote(&interpreter_path(entry).as_text()));
             Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line))
         });
     occurrences.collect()
@@ -118,10 +119,10 @@ fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn check_noexec(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
         let mount = file.noexec.as_ref()?;
-        let what = format!("{} is on a file system that is mounted noexec, {}", display_path(entry), mount.display());
+        let what = format!("{} is on a file system that is mounted noexec, {}", display_path(entry), mount.as_text());
         let why = "its registration fails with \"Permission denied\"; if it was registered before, its programs die of a \
                    segmentation fault";
-        let line = format!("mount -o remount,exec {}", shell_quote(&mount.to_string_lossy()));
+        let line = format!("mount -o remount,exec {}", shell_quote(&mount.as_text()));
         Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line)))
     });
     occurrences.collect()
@@ -169,7 +170,7 @@ fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
         }
         let what = format!("{} has the SELinux type {kind} instead of bin_t", display_path(entry));
         let why = "services and containers may not execute it (\"Permission denied\"), although root's shell can";
-        let path = shell_quote(&interpreter_path(entry).to_string_lossy());
+        let path = shell_quote(&interpreter_path(entry).as_text());
         let occurrence = Occurrence::for_system(arch, what, why)
             .with_repair(snapshot.shell.as_root(format_args!("chcon -t bin_t {path}")));
         let is_repairable = entry.rule.flags.fix_binary && snapshot.is_ours(entry);
@@ -192,7 +193,7 @@ fn check_writable(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 fn with_root_replace_fix(snapshot: &Snapshot, entry: &Entry, occurrence: Occurrence) -> Occurrence {
     let path = interpreter_path(entry);
-    let shown = |path: &Path| shell_quote(&path.to_string_lossy());
+    let shown = |path: &Path| shell_quote(&path.as_text());
     let dirs: Vec<String> = path.ancestors().filter(|above| above.parent().is_some()).map(shown).collect();
     let dirs = dirs.join(" ");
     occurrence

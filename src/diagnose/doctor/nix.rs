@@ -6,6 +6,7 @@ use binfmt_magic::Arch;
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::diagnose::doctor::snapshot::NixSnapshot;
 use crate::nix::settings::SettingLine;
+use crate::sanitize::AsText as _;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: check_lost_i686 },
@@ -37,7 +38,7 @@ fn check_lost_i686(snapshot: &Snapshot) -> Vec<Occurrence> {
         return Vec::new();
     }
     let Some(line) = replacing_line(nix) else { return Vec::new() };
-    let what = format!("line {} of {} removes {I686} from Nix's platforms", line.number, line.file.display());
+    let what = format!("line {} of {} removes {I686} from Nix's platforms", line.number, line.file.as_text());
     let why = "extra-platforms is the setting itself: it replaces Nix's default, which contains i686-linux; \
                extra-extra-platforms appends";
     let occurrence = Occurrence { systems: vec!["i386"], ..Occurrence::general(what, why) };
@@ -55,7 +56,7 @@ fn with_append_fix(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, o
     if nix.left_alone {
         return occurrence.with_repair(format!(
             "# {} is generated: write extra-extra-platforms = {} in its source",
-            line.file.display(),
+            line.file.as_text(),
             line.words.join(" ")
         ));
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::sanitize::AsText as _;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "daemon-not-restarted", urgency: Urgency::Broken, run: check_not_restarted },
@@ -15,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
 fn check_not_restarted(snapshot: &Snapshot) -> Vec<Occurrence> {
     let older = snapshot.nix.as_ref().and_then(|nix| Some((nix, nix.daemon_is_older.as_ref()?)));
     let occurrence = |(nix, (pid, file)): (&NixSnapshot, &(u32, PathBuf))| {
-        let what = format!("the nix-daemon (process {pid}) was started before {} was changed", file.display());
+        let what = format!("the nix-daemon (process {pid}) was started before {} was changed", file.as_text());
         let why = "the daemon reads its settings only when it starts: it still accepts builds by the old settings";
         nix.with_restart(Occurrence { fix: Some(Fix::RestartDaemon), ..Occurrence::general(what, why) })
     };
@@ -29,11 +30,11 @@ fn check_not_restarted(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn check_not_trusted(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = snapshot.nix.as_ref().filter(|nix| nix.has_daemon) else { return Vec::new() };
     let occurrences = nix.untrusted.iter().map(|(user, file, setting)| {
-        let what = format!("{} sets {setting}, and Nix ignores that setting of {user}", file.display());
+        let what = format!("{} sets {setting}, and Nix ignores that setting of {user}", file.as_text());
         let why = "the daemon accepts this setting only from root and from trusted-users, and ignores it with a \
                    warning. What root registers applies to all users";
         let line = snapshot.shell.tool_command("register SYSTEM");
-        Occurrence::general(what, why).with_repair(format!("{line}   # or put the line into {}", nix.conf.display()))
+        Occurrence::general(what, why).with_repair(format!("{line}   # or put the line into {}", nix.conf.as_text()))
     });
     occurrences.collect()
 }

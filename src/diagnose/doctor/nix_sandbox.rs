@@ -3,6 +3,7 @@
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::diagnose::doctor::snapshot::NixSnapshot;
 use crate::nix::settings::SettingLine;
+use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -28,7 +29,7 @@ fn check_cut_path(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
     let has_special = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
     let occurrences = nix.settings.effective_lines(PATHS).1.into_iter().filter_map(|line| {
-        let position = format!("line {} of {}", line.number, line.file.display());
+        let position = format!("line {} of {}", line.number, line.file.as_text());
         let what = if line.is_truncated {
             format!("a path in {position} ends at its #")
         } else {
@@ -44,7 +45,7 @@ fn check_cut_path(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn with_drop_line(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
     if nix.left_alone {
         return occurrence
-            .with_repair(format!("# {} is generated: remove the path from its source", line.file.display()));
+            .with_repair(format!("# {} is generated: remove the path from its source", line.file.as_text()));
     }
     let edit = format!("sed -i '{}s/^/#/' {}", line.number, snapshot.shell.quote_path(&line.file));
     nix.with_restart(occurrence.with_repair(snapshot.shell.as_root(edit)))
@@ -64,7 +65,7 @@ fn check_missing_path(snapshot: &Snapshot) -> Vec<Occurrence> {
             let what = format!(
                 "{word}, which line {} of {} adds to the sandbox, does not exist",
                 line.number,
-                line.file.display()
+                line.file.as_text()
             );
             let why = "every build for every system fails because of it; a path with a ? at its end may be missing";
             let occurrence = Occurrence::general(what, why);
@@ -72,7 +73,7 @@ fn check_missing_path(snapshot: &Snapshot) -> Vec<Occurrence> {
             let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|'], ".");
             let script = format!("{}s|{old}|{word}?|", line.number);
             let edit = format!("sed -i {} {}", shell_quote(&script), snapshot.shell.quote_path(&line.file));
-            let manual_hint = format!("# write {word}? instead, in the source of {}", line.file.display());
+            let manual_hint = format!("# write {word}? instead, in the source of {}", line.file.as_text());
             let has_special = word.contains(['&', '|', '\\']);
             let line = if nix.left_alone || has_special { manual_hint } else { snapshot.shell.as_root(edit) };
             occurrences.push(nix.with_restart(occurrence.with_repair(line)));

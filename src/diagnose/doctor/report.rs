@@ -1,11 +1,10 @@
 //! The output of `doctor`: text at 80 columns for people, and a JSON document for programs.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
+use crate::sanitize::escape_line;
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
@@ -48,59 +47,51 @@ impl DoctorReport {
         self.findings.is_empty() && self.meanings.is_empty()
     }
 
-    /// Returns the report as text for people.
-    pub fn to_text(&self) -> String {
+    /// Returns the report as lines for people.
+    pub fn to_lines(&self) -> Vec<String> {
         if !self.meanings.is_empty() {
-            return self.meanings.iter().map(Advice::to_text).collect::<Vec<_>>().join("\n");
+            let texts: Vec<_> = self.meanings.iter().map(Advice::to_lines).collect();
+            return texts.join(&String::new());
         }
-        let mut text = String::new();
-        for id in &self.fixed {
-            let _ = writeln!(text, "repaired: {id}");
-        }
+        let mut lines: Vec<String> = self.fixed.iter().map(|id| format!("repaired: {id}")).collect();
         if self.findings.is_empty() {
-            let _ = write!(text, "{}", wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
-            return text;
+            lines.extend(wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
+            return lines;
         }
         for finding in &self.findings {
-            text.push_str(&finding.to_text());
-            text.push('\n');
+            lines.extend(finding.to_lines());
+            lines.push(String::new());
         }
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
         let number = self.findings.len();
         let s = if number == 1 { "" } else { "s" };
-        let _ = write!(text, "{number} finding{s} in {} checks", self.checks);
-        if fixable > 0 {
-            let _ = write!(text, "; binfmt-nix doctor --fix repairs {fixable}");
-        }
-        text
+        let repairs = if fixable > 0 { format!("; binfmt-nix doctor --fix repairs {fixable}") } else { String::new() };
+        lines.push(format!("{number} finding{s} in {} checks{repairs}", self.checks));
+        lines
     }
 }
 
 impl Advice {
-    fn to_text(&self) -> String {
-        let mut text = wrap_text(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
-        text.push('\n');
+    fn to_lines(&self) -> Vec<String> {
+        let mut lines = wrap_text(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
         for line in &self.here {
-            let _ = writeln!(text, "{}", indent_text(&wrap_text(&format!("here: {line}"), 6), 2));
+            lines.extend(indent_lines(wrap_text(&format!("here: {line}"), 6), 2));
         }
-        for line in &self.repair {
-            let _ = writeln!(text, "    {line}");
-        }
-        text
+        lines.extend(indent_lines(self.repair.clone(), 4));
+        lines
     }
 }
 
 impl Finding {
-    fn to_text(&self) -> String {
+    fn to_lines(&self) -> Vec<String> {
         let systems = self.occurrence.systems.join(" ");
         let suffix = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
-        let what = wrap_text(&format!("{}: {}{suffix}: {}", self.urgency.as_str(), self.id, self.occurrence.what), 2);
-        let mut text = format!("{what}\n{}\n", indent_text(&wrap_text(&self.occurrence.why, 0), 2));
-        for line in &self.occurrence.repair {
-            // A command to copy is never broken into lines.
-            let _ = writeln!(text, "    {line}");
-        }
-        text
+        let mut lines =
+            wrap_text(&format!("{}: {}{suffix}: {}", self.urgency.as_str(), self.id, self.occurrence.what), 2);
+        lines.extend(indent_lines(wrap_text(&self.occurrence.why, 0), 2));
+        // A command to copy is never broken into lines.
+        lines.extend(indent_lines(self.occurrence.repair.clone(), 4));
+        lines
     }
 }
 
@@ -133,13 +124,15 @@ fn describe_scope(snapshot: &Snapshot) -> String {
 /// The maximum width of a line of text.
 const WIDTH: usize = 80;
 
-/// Wraps a text at blanks; lines after the first are indented by `hang`.
-pub fn wrap_text(text: &str, hang: usize) -> String {
+/// Wraps a text at blanks; lines after the first are indented by `hang`. Other white space comes from foreign text, and
+/// is shown as an escape.
+pub fn wrap_text(text: &str, hang: usize) -> Vec<String> {
+    let text = escape_line(text);
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     // A block that is indented afterwards is indented by two.
     let width = WIDTH.saturating_sub(2);
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         let longer = line.chars().count().saturating_add(1).saturating_add(word.chars().count());
         if line.trim().is_empty() {
             line.push_str(word);
@@ -151,12 +144,12 @@ pub fn wrap_text(text: &str, hang: usize) -> String {
         }
     }
     lines.push(line);
-    lines.join("\n")
+    lines
 }
 
 /// Indents every line.
-pub fn indent_text(text: &str, by: usize) -> String {
-    text.lines().map(|line| format!("{}{line}", " ".repeat(by))).collect::<Vec<_>>().join("\n")
+pub fn indent_lines(lines: Vec<String>, by: usize) -> impl Iterator<Item = String> {
+    lines.into_iter().map(move |line| format!("{}{line}", " ".repeat(by)))
 }
 
 #[cfg(test)]
@@ -166,16 +159,17 @@ mod tests {
     #[test]
     fn lines_fit_a_terminal() {
         let text = "word ".repeat(60);
-        assert!(indent_text(&wrap_text(&text, 2), 2).lines().all(|line| line.len() <= WIDTH));
-        assert_eq!(wrap_text("a b", 2), "a b");
+        assert!(indent_lines(wrap_text(&text, 2), 2).all(|line| line.len() <= WIDTH));
+        assert_eq!(wrap_text("a b", 2), ["a b"]);
         let long = "x".repeat(200);
-        assert_eq!(wrap_text(&format!("a {long} b"), 2), format!("a\n  {long}\n  b"));
+        assert_eq!(wrap_text(&format!("a {long} b"), 2), ["a".to_owned(), format!("  {long}"), "  b".to_owned()]);
+        assert_eq!(wrap_text("a\nb\u{a0}\u{2028}c", 2), ["a\\nb\u{a0}\\u{2028}c"]);
     }
 
     #[test]
     fn the_report_of_a_healthy_machine_is_one_line() {
         let snapshot = Snapshot::default();
-        let text = DoctorReport::new(&snapshot, Vec::new()).to_text();
-        assert!(text.starts_with("nothing is wrong: examined 0 entries"), "{text}");
+        let lines = DoctorReport::new(&snapshot, Vec::new()).to_lines();
+        assert!(lines[0].starts_with("nothing is wrong: examined 0 entries"), "{lines:?}");
     }
 }

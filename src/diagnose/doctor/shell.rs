@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 use crate::binfmt::table;
+use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
 /// The way in which commands for a machine are written.
@@ -26,7 +27,7 @@ impl Shell {
     /// Returns a command of this tool, with these arguments.
     pub fn tool_command(&self, words: impl Display) -> String {
         match &self.root {
-            Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.to_string_lossy())),
+            Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.as_text())),
             None => self.as_root(format_args!("binfmt-nix {words}")),
         }
     }
@@ -44,7 +45,7 @@ impl Shell {
 
     /// Returns a path of the machine, quoted for a shell.
     pub fn quote_path(&self, path: &Path) -> String {
-        shell_quote(&self.real_path(path).to_string_lossy())
+        shell_quote(&self.real_path(path).as_text())
     }
 
     /// Returns the real path of a path of the machine.

@@ -13,6 +13,7 @@ use crate::binfmt::table::{Table, entry_name};
 use crate::nix::settings::Settings;
 use crate::qemu::binary::QemuVersion;
 use crate::register::receipt::System;
+use crate::sanitize::AsText;
 
 /// The facts about a machine that the checks need.
 #[derive(Debug)]
@@ -194,7 +195,7 @@ pub fn systems_matched_by(entry: &Entry) -> impl Iterator<Item = &'static Arch> 
 /// Returns the system in the name of an entry or of its interpreter. Ignores the text before `qemu-` and after the
 /// target, as in `/run/binfmt/qemu-aarch64-static`.
 pub fn system_named_by(entry: &Entry) -> Option<&'static Arch> {
-    let file = interpreter_path(entry).file_name().map(|name| name.to_string_lossy().into_owned());
+    let file = interpreter_path(entry).file_name().map(AsText::as_text);
     let names = file.into_iter().chain([entry_name(entry)]);
     names.into_iter().find_map(|name| {
         let name = name.trim_end_matches("-binfmt-P").trim_end_matches("-static");

@@ -5,7 +5,8 @@ use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
 use serde::Serialize;
 
-use super::{FileLookup, Linking, OpenedFile, lossy_text};
+use super::{FileLookup, Linking, OpenedFile};
+use crate::sanitize::text_of_bytes;
 
 pub(super) const ET_EXEC: u16 = 2;
 pub(super) const ET_DYN: u16 = 3;
@@ -189,7 +190,7 @@ pub(super) fn detect_linking(file: &OpenedFile, lookup: &FileLookup) -> Option<L
         return Some(Linking::Static);
     };
     let path = range.read_path(&*file.read).ok()?;
-    Some(Linking::Dynamic { loader: lossy_text(&path), present: lookup(&path).is_ok() })
+    Some(Linking::Dynamic { loader: text_of_bytes(&path), present: lookup(&path).is_ok() })
 }
 
 /// Reads the class and the byte order of an ELF file.

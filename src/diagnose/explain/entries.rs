@@ -3,8 +3,8 @@
 use binfmt_magic::{Entry, Recognition, extension};
 use serde::Serialize;
 
-use super::lossy_text;
 use crate::binfmt::table::{Table, entry_name};
+use crate::sanitize::text_of_bytes;
 
 /// The result of one entry for a file.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +60,7 @@ pub(super) fn compare_entries(table: &Table, path: &[u8], head: &[u8]) -> Vec<En
         matches: entry.rule.matches_file(path, head),
         taken: winner.is_some_and(|winner| std::ptr::eq(winner, entry)),
         differs: find_mismatch(entry, path, head),
-        interpreter: lossy_text(&entry.rule.interpreter),
+        interpreter: text_of_bytes(&entry.rule.interpreter),
         flags: entry.rule.flags.to_string(),
     };
     table.entries().iter().map(line).collect()
@@ -80,6 +80,6 @@ fn find_mismatch(entry: &Entry, path: &[u8], head: &[u8]) -> Option<EntryMismatc
             mask: found.mask,
         }),
         Recognition::Extension(wants) => (extension(path) != Some(wants))
-            .then(|| EntryMismatch::Extension { has: extension(path).map(lossy_text), wants: lossy_text(wants) }),
+            .then(|| EntryMismatch::Extension { has: extension(path).map(text_of_bytes), wants: text_of_bytes(wants) }),
     }
 }

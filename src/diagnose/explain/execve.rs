@@ -5,12 +5,13 @@ use nix::errno::Errno;
 
 use super::loader::{self, LoadResult};
 use super::script::InvalidScriptLine;
-use super::{MachineFacts, ScriptLine, elf, entries, lossy_text, repair, script};
+use super::{MachineFacts, ScriptLine, elf, entries, repair, script};
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::explain::report::{
     AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
     OpenedFile, TableState,
 };
+use crate::sanitize::text_of_bytes;
 
 /// The maximum number of interpreters in a chain; with one more, `exec_binprm` returns ELOOP. (The comment in the
 /// kernel mentions four; the code compares with five.)
@@ -86,7 +87,7 @@ impl ExecveWalk<'_> {
     fn handle_file(&mut self, path: &[u8], file: &OpenedFile) -> NextFile {
         let line = script::parse_if_script(&file.head);
         let step = ExecStep {
-            path: lossy_text(path),
+            path: text_of_bytes(path),
             what: file_kind(&file.head),
             elf: elf::describe_elf(file, self.lookup),
             script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
@@ -163,7 +164,7 @@ impl ExecveWalk<'_> {
         };
         let refused = obstacle.filter(|_| !held);
         InterpreterReport {
-            path: lossy_text(path),
+            path: text_of_bytes(path),
             flags,
             held,
             is_the_file: None,
@@ -206,7 +207,7 @@ impl ExecveWalk<'_> {
         };
         let mut explanation = Explanation {
             version: 1,
-            file: lossy_text(file),
+            file: text_of_bytes(file),
             verdict,
             runs: matches!(verdict, ExecVerdict::Native | ExecVerdict::Emulated),
             errno: errno.map(|errno| format!("{errno:?}")),
@@ -246,7 +247,7 @@ impl ExecveWalk<'_> {
 }
 
 fn failed_end(path: &[u8], obstacle: &AccessProblem) -> WalkEnd {
-    let why = format!("its interpreter {} {}", lossy_text(path), obstacle.why);
+    let why = format!("its interpreter {} {}", text_of_bytes(path), obstacle.why);
     obstacle.errno.map_or_else(|| WalkEnd::Unknown(why.clone()), |errno| WalkEnd::Fails(errno, why.clone()))
 }
 

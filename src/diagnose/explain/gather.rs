@@ -18,6 +18,7 @@ use crate::binfmt::table::Table;
 use crate::error::Result;
 use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
+use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
 /// The facts about a machine that an explanation needs.
@@ -151,7 +152,7 @@ fn access_problem(e: &io::Error) -> AccessProblem {
 }
 
 fn forbidden_problem(path: &Path, e: &io::Error) -> AccessProblem {
-    let shown = shell_quote(&path.to_string_lossy());
+    let shown = shell_quote(&path.as_text());
     let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
     if host::user_files::is_on_noexec_mount(path) {
         let why = "is on a file system that is mounted noexec".into();

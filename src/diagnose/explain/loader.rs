@@ -5,7 +5,8 @@ use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
 
 use super::elf::{ET_DYN, ET_EXEC, ElfHeader};
-use super::{FileLookup, OpenedFile, lossy_text};
+use super::{FileLookup, OpenedFile};
+use crate::sanitize::text_of_bytes;
 
 /// One ELF loader of the kernel: the native one, or the one for 32-bit programs of the processor.
 #[derive(Debug, Clone)]
@@ -132,7 +133,7 @@ impl Loader {
 
     /// Checks the loader of a dynamic program: it has to be a program of the same kind.
     fn check_loader(&self, path: &[u8], lookup: &FileLookup) -> LoadResult {
-        let shown = lossy_text(path);
+        let shown = text_of_bytes(path);
         let loader = match lookup(path) {
             Ok(OpenedFile { obstacle: Some(obstacle), .. }) | Err(obstacle) => {
                 let why = format!("its loader {shown} {}", obstacle.why);

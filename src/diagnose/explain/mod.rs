@@ -35,8 +35,3 @@ pub use report::{
     OpenedFile, TableState,
 };
 pub use script::{InvalidScriptLine, ScriptLine};
-
-/// Returns foreign bytes as text.
-fn lossy_text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}

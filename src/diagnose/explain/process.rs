@@ -6,7 +6,8 @@
 
 use serde::Serialize;
 
-use super::{Explanation, lossy_text};
+use super::Explanation;
+use crate::sanitize::text_of_bytes;
 
 /// A process, as `explain --pid --json` prints it. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
@@ -150,18 +151,21 @@ fn has_emulator_name(path: &[u8]) -> bool {
 impl Analysis {
     /// Explains the kind of the process in a sentence.
     pub(super) fn reason_text(&self, info: &ProcessInfo) -> String {
-        let program = self.program.as_ref().map_or_else(|| "a program".to_owned(), |program| lossy_text(program));
+        let program = self.program.as_ref().map_or_else(|| "a program".to_owned(), |program| text_of_bytes(program));
         match self.verdict {
             ProcessKind::Native => format!("the kernel runs {program} natively"),
-            ProcessKind::Script => format!("{program} is a script, and {} runs it", lossy_text(&info.executes)),
+            ProcessKind::Script => format!("{program} is a script, and {} runs it", text_of_bytes(&info.executes)),
             ProcessKind::Emulated => {
-                format!("{} emulates {program}; the kernel started it", lossy_text(&info.executes))
+                format!("{} emulates {program}; the kernel started it", text_of_bytes(&info.executes))
             }
             ProcessKind::ByHand => {
                 format!("{program} was started directly, by its own name, and not through an entry of the table")
             }
             ProcessKind::Unknown => {
-                format!("the path that was passed to execve(2) cannot be compared with {}", lossy_text(&info.executes))
+                format!(
+                    "the path that was passed to execve(2) cannot be compared with {}",
+                    text_of_bytes(&info.executes)
+                )
             }
         }
     }

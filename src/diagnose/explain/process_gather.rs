@@ -10,12 +10,13 @@ use binfmt_magic::{Entry, WINDOW};
 use super::process::{
     Analysis, CurrentEmulator, ProcessInfo, ProcessKind, ProcessOrigin, ProcessReport, analyse, find_auxv,
 };
-use super::{MachineFacts, explain_file, lossy_text};
+use super::{MachineFacts, explain_file};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::explain::gather;
 use crate::diagnose::explain::probe::probe_entry;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
+use crate::sanitize::text_of_bytes;
 
 const AT_FLAGS: u64 = 8;
 const AT_EXECFN: u64 = 31;
@@ -42,14 +43,14 @@ pub fn explain_process(host: &Host, machine: &MachineFacts, pid: u32) -> Result<
     Ok(ProcessReport {
         version: 1,
         pid,
-        executes: lossy_text(&info.executes),
+        executes: text_of_bytes(&info.executes),
         verdict: analysis.verdict,
         why: analysis.reason_text(&info),
         notes: collect_notes(pid, &info, &analysis, entry.as_ref()),
-        called_with: info.execfn.as_deref().map(lossy_text),
-        program: analysis.program.as_deref().map(lossy_text),
-        argv0: analysis.argv0.as_deref().map(lossy_text),
-        arguments: analysis.arguments.iter().map(|argument| lossy_text(argument)).collect(),
+        called_with: info.execfn.as_deref().map(text_of_bytes),
+        program: analysis.program.as_deref().map(text_of_bytes),
+        argv0: analysis.argv0.as_deref().map(text_of_bytes),
+        arguments: analysis.arguments.iter().map(|argument| text_of_bytes(argument)).collect(),
         entry,
         now,
     })

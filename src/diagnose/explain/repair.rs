@@ -4,6 +4,7 @@ use binfmt_magic::Arch;
 
 use crate::binfmt::table;
 use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, FileKind, Handler, TableState};
+use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
 /// Returns the commands that make a file run, in the order in which they are needed.
@@ -26,13 +27,10 @@ fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
     let file = shell_quote(&explanation.file);
     // An entry for it exists, but is disabled.
     if explanation.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
-        return vec![format!("echo 1 | sudo tee {}", table::entry_path("status").display())];
+        return vec![format!("echo 1 | sudo tee {}", table::entry_path("status").as_text())];
     }
     if let Some(disabled) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
-        return vec![format!(
-            "echo 1 | sudo tee {}",
-            shell_quote(&table::entry_path(&disabled.name).to_string_lossy())
-        )];
+        return vec![format!("echo 1 | sudo tee {}", shell_quote(&table::entry_path(&disabled.name).as_text()))];
     }
     match (&step.elf, step.what) {
         // A copy without the mark runs; the emulator is needed, too.
@@ -67,7 +65,7 @@ fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
     match (&step.taken_by, errno) {
         // The rule matches its own interpreter. It may match sudo, too, and then sudo does not start.
         (Handler::Entry { name }, Some("ELOOP")) => {
-            Some(format!("echo -1 > {}    # in a root shell", shell_quote(&table::entry_path(name).to_string_lossy())))
+            Some(format!("echo -1 > {}    # in a root shell", shell_quote(&table::entry_path(name).as_text())))
         }
         (Handler::Entry { .. }, _) => {
             let system = step.elf.as_ref()?.system?;

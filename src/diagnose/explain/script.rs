@@ -1,9 +1,8 @@
 //! `#!` lines, as `load_script` of Linux's `fs/binfmt_script.c` reads them (6.18).
 
+use crate::sanitize::text_of_bytes;
 use binfmt_magic::WINDOW;
 use serde::Serialize;
-
-use super::lossy_text;
 
 /// The content of a script's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,8 +65,8 @@ fn parse_line(head: &[u8]) -> Result<ScriptLine, InvalidScriptLine> {
         |start: usize, stop: usize| -> Vec<u8> { (start..stop).map(byte_at).take_while(|byte| *byte != 0).collect() };
     let path = string(name, if argument.is_some() { separator.unwrap_or(end) } else { end });
     Ok(ScriptLine {
-        interpreter: lossy_text(&path),
-        argument: argument.map(|start| lossy_text(&string(start, end))),
+        interpreter: text_of_bytes(&path),
+        argument: argument.map(|start| text_of_bytes(&string(start, end))),
         path,
     })
 }

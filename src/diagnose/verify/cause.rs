@@ -9,6 +9,7 @@ use crate::binfmt::probe::{ProbeOutput, ProbeResult};
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::verify::running_binary::interpreter_path;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
+use crate::sanitize::AsText as _;
 
 /// The facts about a system whose probe failed.
 #[derive(Debug)]
@@ -64,11 +65,11 @@ impl VerifyContext<'_> {
             (Some(entry), ProbeResult::Refused(_)) if !entry.rule.flags.fix_binary => format!(
                 "{} has no flag F, so the kernel looks for {} inside, where that file is missing",
                 entry_name(entry),
-                interpreter_path(entry).display()
+                interpreter_path(entry).as_text()
             ),
             (Some(entry), ProbeResult::Refused(e)) => {
                 let fault = self.fault.clone().unwrap_or_else(|| e.to_string());
-                format!("{} cannot be started inside: {fault}", interpreter_path(entry).display())
+                format!("{} cannot be started inside: {fault}", interpreter_path(entry).as_text())
             }
             (None, ProbeResult::Refused(e)) => format!("the kernel does not start it inside: {e}"),
             (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
@@ -100,7 +101,7 @@ impl VerifyContext<'_> {
         let Some(entry) = self.entry else {
             return format!("this machine has nothing that runs its programs ({e})");
         };
-        let (name, path) = (entry_name(entry), interpreter_path(entry).display());
+        let (name, path) = (entry_name(entry), interpreter_path(entry).as_text());
         let fault = self.fault.as_deref().unwrap_or("that file, or the loader that it needs, cannot be found");
         match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),

@@ -23,6 +23,7 @@ use crate::host::{self, Host};
 use crate::qemu::binary;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::{Owner, owner_of};
+use crate::sanitize::AsText as _;
 
 /// The result of `test`.
 #[derive(Debug, Serialize)]
@@ -133,7 +134,7 @@ fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool
         system: arch.target,
         entry: context.entry.map(entry_name),
         flags: context.entry.map(|entry| entry.rule.flags.to_string()),
-        interpreter: context.entry.map(|entry| interpreter_path(entry).display().to_string()),
+        interpreter: context.entry.map(|entry| interpreter_path(entry).as_text()),
         notes: collect_notes(facts, &context, &direct, &binary),
         qemu: binary.qemu,
         by: owner_of(facts, context.entry),

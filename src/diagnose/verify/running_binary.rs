@@ -23,6 +23,7 @@ use crate::paths;
 use crate::qemu::candidate;
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::Artifact;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// The file that the kernel runs for an entry.
@@ -78,7 +79,7 @@ pub fn describe_replaced(entry: &Entry, running_binary: &RunningBinary) -> Optio
     } else {
         "which was removed since".to_owned()
     };
-    let (path, name, runs) = (interpreter_path(entry).display(), entry_name(entry), release(&running_binary.qemu));
+    let (path, name, runs) = (interpreter_path(entry).as_text(), entry_name(entry), release(&running_binary.qemu));
     Some(format!("the kernel still runs the file that was at {path} when {name} was registered ({runs}), {now}"))
 }
 

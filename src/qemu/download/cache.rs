@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// File name of a partial download.
@@ -103,7 +104,7 @@ impl DownloadCache {
             let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
             for name in host.list_dir(&self.entry_dir(sha256))? {
                 let Some(meta) = host.lstat(&self.entry_dir(sha256).join(&name))? else { continue };
-                let name = name.to_string_lossy().into_owned();
+                let name = name.as_text();
                 files.push(CachedFile { sha256, name, size: meta.len(), modified: meta.modified().ok() });
             }
         }

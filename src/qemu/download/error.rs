@@ -1,6 +1,5 @@
 //! Errors of downloads, for people: each mirror with its reason, and advice.
 
-use std::fmt;
 use std::io;
 
 use super::MirrorFailure;
@@ -19,7 +18,7 @@ pub enum DownloadError {
     #[error("cannot set up downloads: {0}")]
     Client(String),
     /// No mirror provided the bytes.
-    #[error("cannot download {package}{}", AttemptList(tries))]
+    #[error("cannot download {package}")]
     Failed {
         /// File name of the package.
         package: String,
@@ -29,7 +28,7 @@ pub enum DownloadError {
         tries: Vec<FailedAttempt>,
     },
     /// No mirror provided the pinned bytes, and at least one sent other bytes.
-    #[error("refused unverified bytes instead of {package}{}", AttemptList(tries))]
+    #[error("refused unverified bytes instead of {package}")]
     Unverified {
         /// File name of the package.
         package: String,
@@ -106,6 +105,16 @@ impl Failure for DownloadError {
         Some(self.hint())
     }
 
+    /// Returns a line for each server.
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Failed { tries, .. } | Self::Unverified { tries, .. } => {
+                tries.iter().map(|FailedAttempt { url, reason }| format!("{url}: {reason}")).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn exit_code(&self) -> ExitCode {
         if self.is_unverified() { ExitCode::Unverified } else { ExitCode::Failed }
     }
@@ -159,15 +168,6 @@ fn mirror_advice(mirrored: bool, tries: &[FailedAttempt], qemu: &str) -> String 
     advice.join(", ")
 }
 
-/// Prints one line for each mirror.
-struct AttemptList<'a>(&'a [FailedAttempt]);
-
-impl fmt::Display for AttemptList<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|FailedAttempt { url, reason }| write!(f, "\n  {url}: {reason}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -185,10 +185,10 @@ mod tests {
         ];
         let package = "x.deb".to_owned();
         let error = DownloadError::Failed { package, mirrored: true, tries };
-        let expected = "cannot download x.deb\n  \
-            https://a.example/x.deb: HTTP status 404 (not found)\n  \
-            https://b.example/x.deb: no answer for 30 s";
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.to_string(), "cannot download x.deb");
+        let details =
+            ["https://a.example/x.deb: HTTP status 404 (not found)", "https://b.example/x.deb: no answer for 30 s"];
+        assert_eq!(error.details(), details);
         for word in ["--mirror URL", "--qemu PATH", "HTTPS_PROXY"] {
             assert!(error.hint().contains(word), "{word}");
         }

@@ -8,12 +8,13 @@ use std::io::{Cursor, ErrorKind, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
 use reqwest::blocking::{Client as Reqwest, ClientBuilder, RequestBuilder, Response};
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RANGE, RETRY_AFTER,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
+    HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
 };
-use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -83,7 +84,7 @@ impl HttpClient {
             .dns_resolver(Arc::new(names))
             .tls_backend_preconfigured(tls_config(roots).map_err(|e| client_error(&e))?)
             .user_agent(USER_AGENT_TEXT)
-            .redirect(Policy::custom(redirect_policy))
+            .redirect(Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect)
@@ -117,27 +118,45 @@ impl HttpClient {
 
     /// Sends a GET request that permits no content coding.
     pub(crate) fn send_get(&self, get: HttpRequest<'_>) -> Result<HttpResponse, MirrorFailure> {
-        let mut request = self.http.get(get.url).header(ACCEPT_ENCODING, "identity");
+        let mut headers = HeaderMap::new();
+        let header = |text: &str| HeaderValue::from_str(text).map_err(|e| MirrorFailure::Broken(error_causes(&e)));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some((first, last)) = get.range {
             let last = last.map(|last| last.to_string()).unwrap_or_default();
-            request = request.header(RANGE, format!("bytes={first}-{last}"));
+            headers.insert(RANGE, header(&format!("bytes={first}-{last}"))?);
         }
         for (name, value) in get.headers {
-            request = request.header(name, value);
+            headers.insert(name, header(value)?);
         }
-        self.send_request(request)
+        self.send_request(self.http.get(get.url).headers(headers.clone()), headers)
     }
 
-    /// Sends a form (application/x-www-form-urlencoded) to a server. The form reaches no other server: a redirect that would
-    /// repeat it (RFC 9110 §15.4.8) is not followed, because this body cannot be read twice.
+    /// Sends a form (application/x-www-form-urlencoded) to a server. The form is sent once: a redirect that would repeat it
+    /// (307 and 308, RFC 9110 §15.4.8) is not followed, and any other is followed by a GET request.
     pub(crate) fn post_form(&self, url: &str, form: String) -> Result<HttpResponse, MirrorFailure> {
         let length = form.len() as u64;
         let body = reqwest::blocking::Body::sized(Cursor::new(form), length);
-        self.send_request(self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
+        let request = self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        self.send_request(request, HeaderMap::new())
     }
 
-    fn send_request(&self, request: RequestBuilder) -> Result<HttpResponse, MirrorFailure> {
-        let response = request.send().map_err(|e| describe_failure(e, self.limits.stall))?;
+    /// Sends a request and follows redirects by GET requests with these headers.
+    ///
+    /// The login in a URL is sent with the first request only: the line of netrc that it came from may hold for one path,
+    /// and the server chooses the path of a redirect. `Authorization` among the headers stays with its server.
+    fn send_request(&self, request: RequestBuilder, mut headers: HeaderMap) -> Result<HttpResponse, MirrorFailure> {
+        let send = |request: RequestBuilder| request.send().map_err(|e| describe_failure(e, self.limits.stall));
+        let is_form = headers.is_empty();
+        let mut response = send(request)?;
+        let mut asked = vec![response.url().clone()];
+        while let Some(target) = redirect_target(&response, is_form && asked.len() == 1) {
+            let target = check_redirect(target, &asked)?;
+            if asked.last().is_some_and(|from| !is_same_server(from, &target)) {
+                headers.remove(AUTHORIZATION);
+            }
+            response = send(self.http.get(target.clone()).headers(headers.clone()))?;
+            asked.push(target);
+        }
         Ok(HttpResponse {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -311,25 +330,43 @@ fn tls_config(trusted: RootCertificates) -> Result<ClientConfig, rustls::Error> 
         .with_no_client_auth())
 }
 
-/// Follows redirects to other hosts and from http to https. Redirects to other schemes and from https to http fail.
-fn redirect_policy(attempt: Attempt<'_>) -> Action {
-    let to = attempt.url().scheme().to_owned();
-    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if attempt.previous().len() > MAX_REDIRECTS {
-        attempt.error(format!("more than {MAX_REDIRECTS} redirects"))
-    } else if to == "https" || (to == "http" && !secure) {
-        attempt.follow()
-    } else {
-        attempt.error(format!("redirects to {to}:, which is not followed"))
+/// Returns the URL that a response redirects to, without a login. An invalid one is ignored, so that the status of the
+/// response is the error. The statuses are those of RFC 9110 §15.4; 307 and 308 would repeat a form.
+fn redirect_target(response: &Response, is_form: bool) -> Option<Url> {
+    match response.status().as_u16() {
+        301..=303 => {}
+        307 | 308 if !is_form => {}
+        _ => return None,
     }
+    let location = std::str::from_utf8(response.headers().get(LOCATION)?.as_bytes()).ok()?;
+    let mut target = response.url().join(location).ok()?;
+    // These fail only for URLs that have no host, and so no login.
+    let _ = target.set_username("");
+    let _ = target.set_password(None);
+    Some(target)
+}
+
+/// Permits redirects to other hosts and from http to https. Redirects to other schemes and from https to http fail.
+fn check_redirect(target: Url, asked: &[Url]) -> Result<Url, MirrorFailure> {
+    let secure = asked.iter().any(|url| url.scheme() == "https");
+    if asked.len() > MAX_REDIRECTS {
+        Err(MirrorFailure::Redirect(format!("more than {MAX_REDIRECTS} redirects")))
+    } else if target.scheme() == "https" || (target.scheme() == "http" && !secure) {
+        Ok(target)
+    } else {
+        let scheme = to_one_line(target.scheme());
+        Err(MirrorFailure::Redirect(format!("redirects to {scheme}:, which is not followed")))
+    }
+}
+
+fn is_same_server(one: &Url, other: &Url) -> bool {
+    one.host_str() == other.host_str() && one.port_or_known_default() == other.port_or_known_default()
 }
 
 fn describe_failure(error: reqwest::Error, stall: Duration) -> MirrorFailure {
     // The URL may contain a password, and the caller prints it.
     let error = error.without_url();
-    if error.is_redirect() {
-        MirrorFailure::Redirect(error_causes(&error))
-    } else if error.is_connect() {
+    if error.is_connect() {
         MirrorFailure::Unreachable(error_causes(&error))
     } else if error.is_timeout() {
         MirrorFailure::Stalled(stall)

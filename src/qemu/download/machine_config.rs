@@ -11,6 +11,7 @@ use crate::qemu::download::netrc;
 use crate::qemu::download::netrc::NetrcLogin;
 use crate::qemu::download::{BaseUrl, FileUrl, Mirror};
 use crate::qemu::download::{CERT_DIR_VARIABLE, CERT_FILE_VARIABLE};
+use crate::sanitize::secrets::hide_secrets_of_word;
 
 /// Environment variable that names a mirror, as `--mirror` does.
 pub const MIRROR_VARIABLE: &str = "BINFMT_NIX_MIRROR";
@@ -30,7 +31,7 @@ pub const NETRC_VARIABLE: &str = "NETRC";
 /// Parses the mirror that the user named on the command line, or else in the environment.
 pub fn user_mirror(option: Option<&str>) -> Result<Option<BaseUrl>> {
     let url = option.map(str::to_owned).or_else(|| host::env::var(MIRROR_VARIABLE));
-    url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{url:?}: {e}")))).transpose()
+    url.map(|url| url.parse().map_err(|e| Error::Usage(format!("{:?}: {e}", hide_secrets_of_word(&url))))).transpose()
 }
 
 /// Lists all mirrors in the order in which they are tried: the one that the user named, those for which apt is configured

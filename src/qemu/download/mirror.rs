@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::FileUrl;
+use super::netrc::has_dot_segment;
 use crate::qemu::catalog::Package;
 
 /// Debian mirror of kernel.org: fast, but without superseded versions.
@@ -59,11 +60,14 @@ impl Mirror {
         }
     }
 
-    /// Returns the URL of a file in Debian's archive, by its path there.
+    /// Returns the URL of a file in Debian's archive, by its path there. Returns none if the path leads out of the archive: a
+    /// password for the mirror may hold for the archive only.
     pub fn file_url(&self, path: &str) -> Option<FileUrl> {
         match self {
-            Self::Archive(base) => format!("{}/{}", base.0, path.replace('+', "%2B")).parse().ok(),
-            Self::BySha1(_) => None,
+            Self::Archive(base) if !has_dot_segment(path) => {
+                format!("{}/{}", base.0, path.replace('+', "%2B")).parse().ok()
+            }
+            Self::Archive(_) | Self::BySha1(_) => None,
         }
     }
 

@@ -57,10 +57,18 @@ pub fn add_login(url: &str, logins: &[NetrcLogin]) -> Option<String> {
         let authority = if login.authority.contains(':') { authority } else { host };
         (scheme == "https" || login.plain)
             && login.authority.eq_ignore_ascii_case(authority)
-            && path.starts_with(&login.path)
+            && (login.path.is_empty() || (path.starts_with(&login.path) && !has_dot_segment(path)))
     };
     let NetrcLogin { name, password, .. } = logins.iter().find(is_for)?;
     Some(format!("{scheme}://{}:{}@{rest}", percent_encode(name), percent_encode(password)))
+}
+
+/// Whether a path has a segment that means another directory, like `/private/../x`. The client removes such segments, also
+/// if they are percent-encoded (URL Standard, "double-dot URL path segment"), so the path that it asks for need not begin
+/// like the one that was given.
+pub(super) fn has_dot_segment(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.split(['/', '\\']).any(|segment| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | ".."))
 }
 
 /// Words of a netrc file. White space separates them. A word that begins with `#` starts a comment.
@@ -164,6 +172,11 @@ mod tests {
             "https://incomplete.example/",
             "https://elsewhere.example/",
             "https://me:own@deb.example/debian",
+            "https://files.example:8443/private/../x",
+            "https://files.example:8443/private/a/%2E./%2e%2E/x",
+            "https://files.example:8443/private/./x",
+            "https://files.example:8443/private/..",
+            "https://files.example:8443/private/..?a",
             "deb.example",
         ] {
             assert_eq!(with_login(url), None, "{url}");

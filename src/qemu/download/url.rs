@@ -37,7 +37,8 @@ impl FromStr for FileUrl {
         let plain = |c: char| c.is_ascii_graphic() && !"#\"<>\\^`{|}".contains(c);
         let (authority, path) = rest.split_once('/').ok_or(InvalidFileUrl)?;
         let host = authority.rsplit('@').next().unwrap_or_default();
-        let ok = matches!(&*scheme, "http" | "https") && !host.is_empty() && !host.contains('?') && !path.is_empty();
+        let ok =
+            matches!(&*scheme, "http" | "https") && !host.is_empty() && !authority.contains('?') && !path.is_empty();
         if ok && rest.chars().all(plain) { Ok(Self(format!("{scheme}://{rest}"))) } else { Err(InvalidFileUrl) }
     }
 }
@@ -95,6 +96,7 @@ mod tests {
             "https://h/",
             "https:///x",
             "https://h?q/x",
+            "https://u:p?w@h/x",
             "http://h/a b",
             "http://h/#x",
         ] {

@@ -10,6 +10,7 @@ use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{Candidate, ValidatedBinary};
 use crate::qemu::catalog::{ArchiveCatalog, Catalog, Member, Package, PinnedArchive};
+use crate::sanitize::AsText as _;
 
 /// Emulator that was chosen for one system.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl AvailableEmulators {
     fn describe_rejections(&self) -> String {
         let reasons = self.copies.iter().filter_map(|copy| {
             let why = copy.verdict.as_ref().err()?;
-            Some(format!("{}: {why}", copy.path.display()))
+            Some(format!("{}: {why}", copy.path.as_text()))
         });
         let reasons: Vec<_> = reasons.collect();
         if reasons.is_empty() { "none is installed".into() } else { reasons.join("; ") }

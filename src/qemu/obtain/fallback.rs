@@ -16,7 +16,8 @@ use crate::host;
 use crate::qemu::candidate::ValidatedBinary;
 use crate::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use crate::qemu::download::{DownloadError, FileUrl};
-use crate::sanitize::shell_quote;
+use crate::sanitize::secrets::has_secret;
+use crate::sanitize::{shell_quote, text_of};
 use crate::sha256::Sha256;
 
 /// An emulator from a release archive.
@@ -63,9 +64,9 @@ pub struct FallbackAvailableError {
 impl FallbackAvailableError {
     /// Adds the command that uses archives of other publishers.
     pub fn new(error: Error, archs: &[&'static Arch]) -> Self {
-        let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        // A URL may contain a password, so the words of such a command are not printed.
-        if words.iter().any(|word| word.contains("://") && word.contains('@')) {
+        let words: Vec<_> = std::env::args_os().skip(1).map(text_of).collect();
+        // A command without its password would not work.
+        if words.iter().any(|word| has_secret(word)) {
             return Self { error, command: "run the same command with --source fallback".to_owned() };
         }
         let words = replace_source(&words).unwrap_or_else(|| {
@@ -73,7 +74,7 @@ impl FallbackAvailableError {
             ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
         });
         let sudo = host::env::var("SUDO_COMMAND").map(|_| "sudo".to_owned());
-        let own_path = host::env::own_path().to_string_lossy().into_owned();
+        let own_path = text_of(host::env::own_path());
         let quoted = [own_path].into_iter().chain(words).map(|word| shell_quote(&word));
         let command: Vec<_> = sudo.into_iter().chain(quoted).collect();
         Self { error, command: command.join(" ") }
@@ -82,8 +83,15 @@ impl FallbackAvailableError {
 
 impl Failure for FallbackAvailableError {
     fn hint(&self) -> Option<String> {
-        let mirrors = self.error.hint().map(|hint| format!("{hint}\n")).unwrap_or_default();
-        Some(format!("{mirrors}or use an archive of another publisher, pinned by its digest: {}", self.command))
+        self.error.hint()
+    }
+
+    fn details(&self) -> Vec<String> {
+        self.error.details()
+    }
+
+    fn alternative(&self) -> Option<String> {
+        Some(format!("use an archive of another publisher, pinned by its digest: {}", self.command))
     }
 
     fn exit_code(&self) -> ExitCode {
@@ -129,8 +137,8 @@ impl FallbackArchives<'_> {
                 match self.download_archive(archive, &wanted) {
                     Ok(more) => found.extend(more),
                     Err(error @ (Error::Interrupted { .. } | Error::Offline { .. })) => return Err(error),
-                    // `download::progress` has already printed the reason of each attempt, so the first line is enough.
-                    Err(error) => self.context.ui.print_warning(error.to_string().lines().next().unwrap_or_default()),
+                    // `download::progress` has already printed the reason of each attempt.
+                    Err(error) => self.context.ui.print_warning(&error.to_string()),
                 }
             }
         }

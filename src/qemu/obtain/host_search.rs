@@ -17,6 +17,7 @@ use crate::host::{self, Host};
 use crate::paths;
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
 use crate::qemu::known_bad;
+use crate::sanitize::AsText as _;
 
 /// Directories that are searched, in this order. Debian, Fedora, Arch, Alpine and Void use the first, with one of two file
 /// names. NixOS uses the second, and Nix on other systems the next three. Guix System and Guix on other systems use two more.
@@ -170,12 +171,12 @@ pub fn describe_choice(found: &[Candidate]) -> Vec<String> {
         Ok(validated) => {
             format!(
                 "{} is used: QEMU {}, the newest usable one of {}",
-                copy.path.display(),
+                copy.path.as_text(),
                 validated.version,
                 found.len()
             )
         }
-        Err(why) => format!("{} is not used: {why}", copy.path.display()),
+        Err(why) => format!("{} is not used: {why}", copy.path.as_text()),
     };
     found.iter().filter(good).chain(found.iter().filter(|copy| !good(copy))).map(describe).collect()
 }

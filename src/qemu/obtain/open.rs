@@ -16,6 +16,7 @@ use crate::qemu::archive::unpack::ImageLayers;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::download;
 use crate::qemu::download::resume::FileRequest;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// An open external source that may contain emulators.
@@ -94,9 +95,5 @@ fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
     io::copy(&mut archive.take(MAX_TOTAL), &mut copy).map_err(io)?;
     let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
     copy.rewind().map_err(io)?;
-    if is == wanted {
-        Ok(copy)
-    } else {
-        Err(Error::Digest { what: path.display().to_string(), actual: is, expected: wanted })
-    }
+    if is == wanted { Ok(copy) } else { Err(Error::Digest { what: path.as_text(), actual: is, expected: wanted }) }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::qemu::catalog::VersionRequest;
 use crate::qemu::download::FileUrl;
 use crate::qemu::oci::ImageReference;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Source of an emulator.
@@ -59,7 +60,7 @@ pub enum Location {
 impl fmt::Display for ExternalSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.location {
-            Location::Path(path) => path.display().fmt(f),
+            Location::Path(path) => path.as_text().fmt(f),
             Location::Url(url) => url.fmt(f),
             Location::Image(image) => image.fmt(f),
         }

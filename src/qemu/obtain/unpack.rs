@@ -18,6 +18,7 @@ use crate::qemu::archive::Manifest;
 use crate::qemu::archive::supervise::UnpackSummary;
 use crate::qemu::archive::unpack::{EmulatorSink, ImageLayers};
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Emulators that were found in an external source.
@@ -146,7 +147,7 @@ fn unpack_in_worker(
         let listed = unpacked.manifest.as_ref().and_then(|manifest| manifest.find_file(arch.target));
         if let Some(wanted) = listed.map(|listed| listed.sha256) {
             let is = hash_file(&mut file, path)?;
-            check_digest(is, wanted, || format!("qemu-{} in {}", arch.target, path.display()))?;
+            check_digest(is, wanted, || format!("qemu-{} in {}", arch.target, path.as_text()))?;
         }
         let verdict = validate(arch, file);
         copies.insert(arch.target, Candidate { path: path.to_owned(), verdict });
@@ -174,7 +175,7 @@ fn check_digest(is: Sha256, wanted: Sha256, what: impl Fn() -> String) -> Result
 fn check_bundle_complete(manifest: &Manifest, found: &[String], machine: &str, path: &Path) -> Result<()> {
     if manifest.host != machine {
         return Err(Error::Unsupported {
-            what: format!("{} is for {} machines, and this is {machine}", path.display(), manifest.host),
+            what: format!("{} is for {} machines, and this is {machine}", path.as_text(), manifest.host),
             hint: format!("binfmt-nix fetch --host {machine} writes one for this machine"),
         });
     }

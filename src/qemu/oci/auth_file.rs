@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{Credentials, ImageReference, RegistryLogin};
 use crate::host;
 use crate::qemu::oci::credentials::InvalidAuth;
+use crate::sanitize::AsText as _;
 
 /// Environment variable with the path of the only auth file to use.
 pub const AUTH_FILE_VARIABLE: &str = "REGISTRY_AUTH_FILE";
@@ -24,7 +25,7 @@ pub fn read_login(image: &ImageReference) -> RegistryLogin {
     let mut hints = Vec::new();
     let variable = |name: &str| host::env::var(name);
     for path in auth_file_paths(&variable, host::env::effective_ids().0) {
-        let shown = path.display();
+        let shown = path.as_text();
         if !host::user_files::path_exists(&path) {
             let is_named = variable(AUTH_FILE_VARIABLE).is_some();
             hints.extend(is_named.then(|| format!("{AUTH_FILE_VARIABLE} names {shown}, which does not exist")));

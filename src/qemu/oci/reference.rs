@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::invalid::{InvalidReference, ReferenceProblem};
 use crate::qemu::oci::registry_host::{is_loopback_host, is_valid_host, strip_port};
+use crate::sanitize::secrets::hide_secrets_of_word;
 use crate::sha256::Sha256;
 
 /// Docker's name for its registry and for the registry of its images (distribution/reference, `normalize.go`:
@@ -93,7 +94,7 @@ impl FromStr for ImageReference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        parse_reference(text).map_err(|why| InvalidReference { text: text.to_owned(), why })
+        parse_reference(text).map_err(|why| InvalidReference { text: hide_secrets_of_word(text), why })
     }
 }
 

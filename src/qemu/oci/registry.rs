@@ -2,7 +2,7 @@
 //! order of its chain of digests.
 //!
 //! A token is for the registry alone. Most registries redirect requests for layers to another host. Such a redirect is
-//! followed without the token (the client library removes `Authorization`), and never from https to http.
+//! followed without the token (`download::http` removes `Authorization`), and never from https to http.
 
 use std::io;
 

@@ -12,6 +12,7 @@ use crate::host;
 use crate::register::apply::rollback::Undo;
 use crate::register::apply::verify;
 use crate::register::receipt::Artifact;
+use crate::sanitize::text_of_bytes;
 
 impl Apply<'_> {
     /// Mounts the table and checks that it can be written.
@@ -74,8 +75,8 @@ impl Apply<'_> {
         table::check_writable(self.host)?;
         let installed = self.open_installed(arch)?;
         verify::check_rule_is_safe(rule, &installed.head)?;
-        let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
-        let line = String::from_utf8_lossy(&rule.to_line()?).into_owned();
+        let name = text_of_bytes(rule.name.as_bytes());
+        let line = text_of_bytes(&rule.to_line()?);
         let artifact = Artifact::Entry { name: name.clone(), line };
         self.record_started(artifact.clone(), Some(arch))?;
         if let Some(old) = replaces {

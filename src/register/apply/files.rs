@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::nix::conf;
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 impl Apply<'_> {
@@ -95,7 +96,7 @@ impl Apply<'_> {
             return Ok(());
         }
         if !removed {
-            self.notes.push(format!("{} is kept: it contains other files", path.display()));
+            self.notes.push(format!("{} is kept: it contains other files", path.as_text()));
         }
         self.receipt.records.retain(|record| record.made != Artifact::Dir { path: path.to_owned() });
         self.save_receipt()

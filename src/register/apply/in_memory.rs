@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
 use crate::qemu::binary;
 use crate::register::apply::verify;
+use crate::sanitize::text_of_bytes;
 
 /// Emulator in memory with its rule.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ fn open_running_emulator(entry: &InMemoryEntry<'_>) -> Option<File> {
 
 /// Registers a replaced entry again, unless it was never removed.
 fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> Result<()> {
-    let is_present = table::read_table(host)?.has_entry(&String::from_utf8_lossy(rule.name.as_bytes()));
+    let is_present = table::read_table(host)?.has_entry(&text_of_bytes(rule.name.as_bytes()));
     match emulator {
         Some(emulator) if !is_present => {
             table::add_entry(host, &Rule { interpreter: in_memory_path(FD_DIR, emulator), ..rule.clone() })
@@ -78,7 +79,7 @@ fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> 
 
 /// Registers one entry and runs a program through it.
 fn add_entry<'a>(host: &Host, entry: &'a InMemoryEntry<'_>, added: &mut Vec<&'a Rule>) -> Result<()> {
-    let name = String::from_utf8_lossy(entry.rule.name.as_bytes()).into_owned();
+    let name = text_of_bytes(entry.rule.name.as_bytes());
     let not_working = |why: String| Error::NotWorking { name: name.clone(), why };
     let head = host::user_files::read_head(entry.file, binary::HEAD_SIZE).map_err(|e| not_working(e.to_string()))?;
     verify::check_rule_is_safe(&entry.rule, &head)?;

@@ -11,6 +11,7 @@ use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
 use crate::paths;
+use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
 
 /// Name of the `internal` subcommand that enters a chroot and executes the probe.
@@ -19,7 +20,7 @@ pub const EXEC_IN_CHROOT: &str = "chroot-exec";
 /// Evaluates the rule, as the kernel does, against the interpreter and against native programs of this machine. A match
 /// would make the kernel start the interpreter to start the interpreter (ELOOP), for every program.
 pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
-    let name = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+    let name = text_of_bytes(rule.name.as_bytes());
     let breaks_host = |what: &str| Error::RuleBreaksHost { name: name.clone(), what: what.to_owned() };
     if rule.matches(interpreter_head) {
         return Err(breaks_host("the interpreter itself"));

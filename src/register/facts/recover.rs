@@ -16,6 +16,7 @@ use crate::nix::conf;
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage, System};
+use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
 
 /// Builds a receipt from the artifacts that are recognised on the machine. Facts that cannot be recovered, such as the
@@ -65,7 +66,7 @@ fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec
     let mut found = Vec::new();
     for entry in paths::entry_names(arch).iter().filter_map(|name| table.find_entry(name)) {
         if entry.rule.interpreter == real.as_os_str().as_bytes() {
-            let line = String::from_utf8_lossy(&entry.rule.to_line()?).into_owned();
+            let line = text_of_bytes(&entry.rule.to_line()?);
             found.push(Artifact::Entry { name: entry_name(entry), line });
         }
     }

@@ -6,13 +6,14 @@ use binfmt_magic::{Arch, Entry, Rule};
 
 use super::{Step, SystemPlan};
 use crate::binfmt::table::describe_entry;
-use crate::error::{Error, Result};
+use crate::error::{Error, ExitCode, Failure, Result};
 use crate::paths;
 use crate::register::facts::{ConflictingEntry, Facts};
 use crate::register::plan::nix;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
 use crate::register::request::RegisterRequest;
+use crate::sanitize::text_of_bytes;
 
 /// Consequence of the entries of other tools for one system.
 #[derive(Debug)]
@@ -64,16 +65,38 @@ fn list_objections(request: &RegisterRequest, facts: &Facts, arch: &Arch, foreig
     reasons
 }
 
-/// Builds the error for a conflict. It shows the existing line and the wanted line.
-pub(super) fn conflict_error(arch: &Arch, foreign_line: &str, own_rule: Option<&Rule>) -> Error {
-    let own_line =
-        own_rule.and_then(|rule| rule.to_line().ok()).map(|line| String::from_utf8_lossy(&line).into_owned());
-    let own_line = own_line.map(|line| format!("\n  wanted:   {line}")).unwrap_or_default();
-    Error::Conflict {
-        what: format!("another tool's entry handles {} programs\n  existing: {foreign_line}{own_line}", arch.target),
-        hint: "use --force to register above it; the existing entry is kept, and unregister removes only the new one"
-            .into(),
+/// Another tool's entry that works less well than ours would.
+#[derive(Debug, thiserror::Error)]
+#[error("another tool's entry handles {system} programs")]
+pub struct ConflictingEntryError {
+    system: &'static str,
+    existing: String,
+    wanted: Option<String>,
+}
+
+impl Failure for ConflictingEntryError {
+    fn hint(&self) -> Option<String> {
+        Some(
+            "use --force to register above it; the existing entry is kept, and unregister removes only the new one"
+                .into(),
+        )
     }
+
+    /// Returns the existing line and the wanted line.
+    fn details(&self) -> Vec<String> {
+        let wanted = self.wanted.as_ref().map(|line| format!("wanted:   {line}"));
+        [format!("existing: {}", self.existing)].into_iter().chain(wanted).collect()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Findings
+    }
+}
+
+/// Builds the error for a conflict. It shows the existing line and the wanted line.
+pub(super) fn conflict_error(arch: &'static Arch, foreign_line: &str, own_rule: Option<&Rule>) -> Error {
+    let wanted = own_rule.and_then(|rule| rule.to_line().ok()).map(|line| text_of_bytes(&line));
+    Error::other(ConflictingEntryError { system: arch.target, existing: foreign_line.to_owned(), wanted })
 }
 
 /// Plans the use of another tool's entry. The only change is the configuration of Nix.
@@ -84,7 +107,7 @@ pub(super) fn use_existing_entry(
     rule: &Rule,
     groups: &mut StepGroups,
 ) -> Result<()> {
-    let entry = String::from_utf8_lossy(rule.name.as_bytes()).into_owned();
+    let entry = text_of_bytes(rule.name.as_bytes());
     let text = String::from_utf8(rule.interpreter.clone());
     let interpreter = text.map(PathBuf::from).map_err(|_| Error::Conflict {
         what: format!("the interpreter path of the entry {entry} is not UTF-8"),

@@ -13,6 +13,7 @@ use crate::qemu::obtain::choose::describe_package;
 use crate::qemu::obtain::{self, AvailableEmulators};
 use crate::register::facts::{Facts, find_package_of};
 use crate::register::request::RegisterRequest;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Chosen emulator, and how it gets to its path.
@@ -49,7 +50,7 @@ pub(super) fn choose_emulator(request: &RegisterRequest, facts: &Facts, arch: &'
             Ok(installed.keep.unwrap_or(EmulatorChoice { provision: Provision::Keep, version, source: String::new() }))
         }
         obtain::ChosenEmulator::Copy(copy, fit) => {
-            let source = copy.path.display().to_string();
+            let source = copy.path.as_text();
             // A file whose digest the catalogue pins is Debian's emulator, even if it came in an archive.
             let package = supply.archive_name().and_then(|_| find_package_of(&facts.machine, arch, fit.sha256));
             let source = package.map_or(source.clone(), |package| format!("{source}: {}", describe_package(package)));

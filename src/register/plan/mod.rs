@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use binfmt_magic::{Arch, Rule};
 
 use crate::register::receipt::System;
+use crate::sanitize::{AsText as _, text_of_bytes};
 
 /// One change to the machine. [`apply`](super::apply) can do each step and can undo it.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,26 +129,26 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MakeDir(path) | Self::RemoveDir(path) => write!(f, "{}/", path.display()),
+            Self::MakeDir(path) | Self::RemoveDir(path) => write!(f, "{}/", path.as_text()),
             Self::DownloadEmulators(archs) => {
                 let names: Vec<_> = archs.iter().map(|arch| crate::paths::emulator_name(arch)).collect();
                 write!(f, "{}", names.join(" "))
             }
-            Self::CopyEmulator { from, .. } => write!(f, "{}", from.display()),
-            Self::InstallEmulator(arch) => write!(f, "{}", crate::paths::interpreter_path(arch).display()),
-            Self::WriteFile { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.display()),
+            Self::CopyEmulator { from, .. } => write!(f, "{}", from.as_text()),
+            Self::InstallEmulator(arch) => write!(f, "{}", crate::paths::interpreter_path(arch).as_text()),
+            Self::WriteFile { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.as_text()),
             Self::MountTable | Self::UnmountTable => write!(f, "{}", crate::binfmt::table::DIR),
             Self::RemoveEntry(name) => write!(f, "{name}"),
             Self::AddEntry { rule, replaces, .. } => {
-                let name = String::from_utf8_lossy(rule.name.as_bytes());
+                let name = text_of_bytes(rule.name.as_bytes());
                 let suffix = if replaces.is_some() { ", replacing the current entry" } else { "" };
                 write!(f, "{name} (flags {}){suffix}", rule.flags)
             }
             Self::VerifyForeignEntry(arch) => write!(f, "that the existing entry runs {} programs", arch.target),
-            Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.display(), crate::nix::conf::INCLUDE_LINE),
+            Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.as_text(), crate::nix::conf::INCLUDE_LINE),
             Self::RestartNixDaemon => write!(f, "nix-daemon, if it is running"),
             Self::RemoveInclude { path, .. } => {
-                write!(f, "{}: remove \"{}\"", path.display(), crate::nix::conf::INCLUDE_LINE)
+                write!(f, "{}: remove \"{}\"", path.as_text(), crate::nix::conf::INCLUDE_LINE)
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::register::facts::Facts;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
 use crate::register::request::{NixChoice, RegisterRequest};
+use crate::sanitize::AsText as _;
 
 /// Whether the request configures Nix.
 pub(super) fn needs_nix_config(request: &RegisterRequest, facts: &Facts) -> bool {
@@ -59,16 +60,17 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     Ok(())
 }
 
-/// Describes the lines that the user has to add to a nix.conf that this tool does not change. Returns `None` if Nix is
-/// already configured for all systems.
-fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Option<String> {
+/// Describes the lines that the user has to add to a nix.conf that this tool does not change, one in each text. Returns
+/// nothing if Nix is already configured for all systems.
+fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String> {
     let systems: Vec<&str> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
     if facts.nix.answer.as_ref().is_some_and(|answer| answer.missing_systems(&systems).is_empty()) {
-        return None;
+        return Vec::new();
     }
-    let lines = conf::setting_lines(guests).join("\n  ");
-    let path = facts.nix.conf.display();
-    Some(format!("{path} is left as it is: {why}; add these lines to it and restart the nix-daemon:\n  {lines}"))
+    let path = facts.nix.conf.as_text();
+    let reason = format!("{path} is left as it is: {why}; add these lines to it and restart the nix-daemon");
+    let lines = conf::setting_lines(guests).into_iter().map(|line| format!("to add to {path}: {line}"));
+    [reason].into_iter().chain(lines).collect()
 }
 
 /// Lists the guests among `systems` that Nix is configured for.

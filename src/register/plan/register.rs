@@ -16,13 +16,14 @@ use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::qemu::obtain::ResolvedSource;
 use crate::register::facts::Facts;
 use crate::register::plan::conflicts::{
-    Conflict, choose_entry_name, classify_conflicts, conflict_error, use_existing_entry,
+    Conflict, ConflictingEntryError, choose_entry_name, classify_conflicts, conflict_error, use_existing_entry,
 };
 use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator};
 use crate::register::plan::nix;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
 use crate::register::request::RegisterRequest;
+use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::Sha256;
 
 /// Plans a registration. With `all`, a system that cannot be registered becomes a note or a finding instead of an error.
@@ -44,7 +45,9 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
             Err(Error::NoInterpreter { .. } | Error::Unsupported { .. }) if request.all => {
                 unavailable.push(arch.target);
             }
-            Err(e @ Error::Conflict { .. }) if request.all => groups.findings.push(format!("{}: {e}", arch.target)),
+            Err(e) if request.all && is_conflict(&e) => {
+                groups.findings.push(format!("{}: {}", arch.target, e.to_log_text()));
+            }
             Err(e) => return Err(e),
         }
     }
@@ -60,11 +63,15 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
     Ok(groups.into_plan(facts))
 }
 
+fn is_conflict(error: &Error) -> bool {
+    matches!(error, Error::Conflict { .. }) || error.as_failure::<ConflictingEntryError>().is_some()
+}
+
 pub(super) fn table_disabled_error(facts: &Facts) -> Error {
     let status = facts.real_path(&table::entry_path("status"));
     Error::Conflict {
-        what: format!("binfmt_misc is switched off for all entries: {} contains \"disabled\"", status.display()),
-        hint: format!("to switch it on, run: echo 1 > {}", status.display()),
+        what: format!("binfmt_misc is switched off for all entries: {} contains \"disabled\"", status.as_text()),
+        hint: format!("to switch it on, run: echo 1 > {}", shell_quote(&status.as_text())),
     }
 }
 
@@ -192,8 +199,8 @@ pub(super) fn write_own_file(
 pub(super) fn foreign_file_error(facts: &Facts, path: &Path) -> Error {
     let path = facts.real_path(path);
     Error::Conflict {
-        what: format!("{} is not as binfmt-nix wrote it: it was changed, or another tool created it", path.display()),
-        hint: format!("inspect the file, then move it away: mv {0} {0}.old", path.display()),
+        what: format!("{} is not as binfmt-nix wrote it: it was changed, or another tool created it", path.as_text()),
+        hint: format!("inspect the file, then move it away: mv {0} {0}.old", shell_quote(&path.as_text())),
     }
 }
 

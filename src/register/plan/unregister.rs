@@ -17,6 +17,7 @@ use crate::register::facts::{Facts, RecordState};
 use crate::register::plan::nix::list_guests;
 use crate::register::receipt::{Artifact, Record, System};
 use crate::register::request::UnregisterRequest;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Plans the removal of systems. The order is Nix, then the entry, the boot file and the emulator.
@@ -94,7 +95,7 @@ fn plan_nix_removal(facts: &Facts, remaining: &BTreeMap<String, System>, plan: &
             let path = NIX_OWN_CONF.into();
             let changed = facts.records().any(|(record, state)| is_own_conf(record) && *state == RecordState::Modified);
             if changed {
-                plan.findings.push(describe_modified(&facts.real_path(Path::new(NIX_OWN_CONF)).display()));
+                plan.findings.push(describe_modified(&facts.real_path(Path::new(NIX_OWN_CONF)).as_text()));
             } else {
                 plan.steps.push(Step::WriteFile { path, text, arch: None });
             }
@@ -131,7 +132,7 @@ fn add_undo_steps(facts: &Facts, plan: &mut Plan, is_selected: impl Fn(&Record) 
 
 fn describe_artifact(facts: &Facts, made: &Artifact) -> String {
     match (made, made.path()) {
-        (_, Some(path)) => facts.real_path(path).display().to_string(),
+        (_, Some(path)) => facts.real_path(path).as_text(),
         (Artifact::Entry { name, .. }, None) => format!("the entry {name}"),
         (_, None) => "the mount of binfmt_misc".into(),
     }

@@ -10,6 +10,7 @@ use binfmt_magic::{Arch, Rule};
 
 use super::{Artifact, Receipt, Record, System, VERSION};
 use crate::paths;
+use crate::sanitize::AsText as _;
 
 /// Reason why a text is not a valid receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum InvalidReceipt {
     /// The receipt names an interpreter or entry that this tool does not make for the system.
     #[error(
         "it names the entry {entry:?} with interpreter {} for {target}, which binfmt-nix does not make",
-        interpreter.display()
+        interpreter.as_text()
     )]
     System {
         /// QEMU target of the system.
@@ -40,7 +41,7 @@ pub enum InvalidReceipt {
     #[error("it names the entry {0:?}, which binfmt-nix does not make")]
     Entry(String),
     /// The receipt names a file or directory that this tool does not make.
-    #[error("it names {}, which binfmt-nix does not make", .0.display())]
+    #[error("it names {}, which binfmt-nix does not make", .0.as_text())]
     Path(PathBuf),
 }
 

@@ -222,7 +222,7 @@ impl<'a> TableWatcher<'a> {
     }
 
     fn report_failure(&mut self, what: &'static str, error: &Error) {
-        let text = error.to_string();
+        let text = error.to_log_text();
         if self.last_error.as_ref() != Some(&text) {
             let event = LogEvent::new(LogLevel::Error, "failed").with_field("what", what).with_field("error", &text);
             self.notifier.log_event(&match error.hint() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::host::{self, Host, ServiceManager};
 use crate::register::watch::drift::Drift;
+use crate::sanitize::AsText as _;
 use crate::ui::Ui;
 use crate::ui::event::LogEvent;
 
@@ -27,7 +28,7 @@ impl ReadyFile {
     pub fn prepare(path: PathBuf) -> Result<Self> {
         let host = Host::live();
         if !path.is_absolute() || path.file_name().is_none() {
-            return Err(Error::Usage(format!("--ready-file needs an absolute path, not {}", path.display())));
+            return Err(Error::Usage(format!("--ready-file needs an absolute path, not {}", path.as_text())));
         }
         if let Some(why) = host.check_creation_trust(&path)? {
             return Err(why.into());
@@ -40,7 +41,7 @@ impl ReadyFile {
         };
         if host.exists(&path) && !is_ready_file(&path) {
             return Err(Error::Conflict {
-                what: format!("{} exists and is not a ready file of binfmt-nix", path.display()),
+                what: format!("{} exists and is not a ready file of binfmt-nix", path.as_text()),
                 hint: "choose a path that does not exist: the ready file exists only while all entries are registered"
                     .into(),
             });

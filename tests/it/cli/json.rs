@@ -1,7 +1,8 @@
 //! `--json`: stdout is one document for programs in every case; messages go to stderr.
 
-use crate::support::Tree;
+use crate::support::table::line;
 use crate::support::tree::BOOT;
+use crate::support::{Tree, qemu};
 
 #[sandboxed]
 fn register_prints_one_document() {
@@ -48,10 +49,41 @@ fn findings_are_in_the_document() {
 }
 
 #[sandboxed]
-fn a_usage_error_prints_no_document() {
+fn every_error_is_one_document() {
     let tree = Tree::new();
-    let done = tree.run(&["--json", "register", "x86_64"]).exits(2);
+    let cases: [(&[&str], i32, &str, &str); 7] = [
+        (&["register", "x86_64"], 2, "without an emulator", "nothing needs to be registered"),
+        (&["nix-conf", "aarch46"], 2, "aarch46", "binfmt-nix list"),
+        (&["explain", "/missing"], 1, "cannot look at /missing", ""),
+        (&["register", "aarch64", "--qemu", "/bin/sh"], 1, "/bin/sh", "--source"),
+        // The parser of arguments prints these.
+        (&["--nonsense"], 2, "--nonsense", "--help"),
+        (&["status", "--check"], 2, "--check", "--help"),
+        (&["register"], 2, "required", "--help"),
+    ];
+    for (args, code, error, help) in cases {
+        let document = tree.run(&[&["--json"], args].concat()).exits(code).says("error:").json();
+        let text = document["error"].as_str().unwrap();
+        let helps: Vec<&str> = document["help"].as_array().unwrap().iter().map(|help| help.as_str().unwrap()).collect();
+        assert!(text.contains(error) && helps.join(" ").contains(help), "{document:#}");
+        assert_eq!(document["exit_status"], code, "{document:#}");
+        let plain = tree.run(args).exits(code);
+        assert!(plain.out.is_empty() && plain.err.contains(text), "{plain:?}");
+    }
+    // The words behind the command of `run` are its own.
+    let done = tree.run(&["run", "-s", "aarch64", "--", "x", "--json"]).exits(2);
     assert_eq!(done.out, "");
+}
+
+/// The details of an error are elements, and stderr has the same lines.
+#[sandboxed]
+fn details_of_an_error_are_in_its_document() {
+    let rule = line("theirs", "aarch64", &qemu("aarch64"), "P");
+    let tree = Tree::new().mounted().entry(&rule);
+    let document = tree.register_with("aarch64", &["--json"]).exits(3).says("\n  existing: :theirs:").json();
+    assert!(document["details"][0].as_str().unwrap().starts_with("existing: :theirs:"), "{document:#}");
+    assert!(document["details"][1].as_str().unwrap().starts_with("wanted:   :qemu-aarch64:"), "{document:#}");
+    assert!(document["help"][0].as_str().unwrap().contains("--force"));
 }
 
 #[sandboxed]

@@ -45,6 +45,17 @@ fn the_sudo_command_quotes_arguments() {
     assert_suggests(&done, &format!(r"sudo {TOOL} register aarch64 --qemu '/a b/it'\''s;$x'"));
 }
 
+/// The command for root has a mark instead of the password, and a comment explains it.
+#[sandboxed]
+fn the_sudo_command_hides_passwords() {
+    for url in ["https://fox:geheim@h.example/debian", "https://fox:ge/heim@h.example/debian"] {
+        let done = run_unprivileged(&["register", "aarch64", "--source", "download", "--mirror", url], &[]).exits(4);
+        let line = format!("sudo {TOOL} register aarch64 --source download --mirror 'https://***@h.example/debian'");
+        let done = done.says(&format!("{line}    # replace *** by your password"));
+        done.omits("heim").omits("fox");
+    }
+}
+
 #[sandboxed]
 fn unregister_prints_the_sudo_command() {
     let done = run_unprivileged(&["unregister", "all"], &[]).exits(4);

@@ -1,6 +1,7 @@
 //! Properties of the functions that sanitize text for terminals and for JSON.
 
-use binfmt_nix::sanitize::{remove_controls, sanitize_json, to_one_line};
+use binfmt_nix::sanitize::secrets::hide_logins;
+use binfmt_nix::sanitize::{bytes_of, escape_line, sanitize_json, shell_quote, text_of_bytes, to_one_line};
 use proptest::prelude::*;
 
 use crate::support::config;
@@ -20,8 +21,6 @@ const PIECES: &[&str] = &[
     "é日本",
 ];
 
-const REPLACED: char = '\u{fffd}';
-
 fn harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -31,18 +30,24 @@ proptest! {
     #![proptest_config(config(1024))]
 
     #[test]
-    fn control_characters_are_replaced(text in texts(PIECES)) {
-        let cleaned = remove_controls(&text);
-        prop_assert!(!cleaned.contains(|c| harmful(c) && c != '\n' && c != '\t'), "{:?}", cleaned);
-        prop_assert_eq!(cleaned.chars().count(), text.chars().count());
-        let kept = text.chars().zip(cleaned.chars()).all(|(from, to)| from == to || to == REPLACED);
-        prop_assert!(kept);
+    fn every_text_becomes_one_line(text in texts(PIECES)) {
+        let line = escape_line(&text);
+        prop_assert!(!line.contains(harmful), "{:?}", line);
+        prop_assert_eq!(escape_line(&line), line);
         prop_assert!(!to_one_line(&text).contains(harmful) && to_one_line(&text).chars().count() <= 201);
+        prop_assert!(!shell_quote(&text).contains(harmful));
+        let hidden = hide_logins(&text);
+        prop_assert_eq!(&hide_logins(&hidden), &hidden);
     }
 
     #[test]
-    fn harmless_text_is_kept(text in "[ -~äöüßéñ日本語αβγ–—“”…\n\t]{0,200}") {
-        prop_assert_eq!(remove_controls(&text), text);
+    fn bytes_become_text_and_bytes_again(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        prop_assert_eq!(bytes_of(&text_of_bytes(&bytes)), bytes);
+    }
+
+    #[test]
+    fn harmless_text_is_kept(text in "[ -~äöüßéñ日本語αβγ–—“”…]{0,200}") {
+        prop_assert_eq!(escape_line(&text), text);
     }
 
     #[test]

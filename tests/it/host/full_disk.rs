@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use nix::mount::{MntFlags, umount2};
 use nix::sys::statvfs::statvfs;
 
 use crate::support::tree::{NIX_CONF, ROOT};
@@ -34,16 +33,11 @@ fn register_with_limits(what: &str, limits: impl Iterator<Item = String>, prepar
             tree.unregister("all").exits(0);
             fresh.is_restored_in(&tree);
         }
-        discard_tree();
+        tree.discard();
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(failed > 1 && enough > 0, "{failed} times too little room, {enough} times enough");
     fault_table::line(what, failed + enough);
-}
-
-/// Unmounts the tree with its table and all files.
-fn discard_tree() {
-    umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
 }
 
 /// Used pages and inodes of a furnished tree.
@@ -51,7 +45,7 @@ fn used_space(prepare: impl Fn(&Tree)) -> (u64, u64) {
     let tree = Tree::on("mode=755").furnished();
     prepare(&tree);
     let fs = statvfs(ROOT).unwrap();
-    discard_tree();
+    tree.discard();
     (fs.blocks() - fs.blocks_free(), fs.files() - fs.files_free())
 }
 

@@ -137,7 +137,7 @@ fn an_exit_without_a_word_is_reported() {
 #[test]
 fn stderr_of_a_failed_worker_is_reported() {
     let message = error_of("moaning");
-    assert_eq!(message, "the download worker ended too early, with exit status: 3: oh \u{fffd}[31mno\u{fffd}what now");
+    assert_eq!(message, "the download worker ended too early, with exit status: 3: oh \\x1b[31mno\\nwhat now");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// The schemas, each with the JSON pointer of a field that only its document has.
-const DOCUMENTS: [(&str, &str); 13] = [
+const DOCUMENTS: [(&str, &str); 14] = [
+    ("/exit_status", include_str!("../../../packaging/schema/error.json")),
     ("/changed", include_str!("../../../packaging/schema/register.json")),
     ("/event", include_str!("../../../packaging/schema/watch-event.json")),
     ("/unfinished", include_str!("../../../packaging/schema/status.json")),

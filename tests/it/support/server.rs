@@ -29,6 +29,9 @@ pub(crate) enum Manner {
     With(&'static str),
     /// This status and this header line, without a body.
     Status(u16, String),
+    /// Redirects requests whose path begins with the first text to the second one, in which ADDRESS is the address of this
+    /// server, and answers others as `Ranges`.
+    Moves(&'static str, String),
     /// Reads the request and sends nothing.
     Silent,
     /// Sends the headers with the length of the body, but not the body.
@@ -173,7 +176,11 @@ fn answer(out: &mut Counted<'_>, bytes: &[u8], manner: &Manner, request: &Reques
         None => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", part.len()),
     };
     match manner {
-        Manner::Ranges => out.all(&[correct_head.as_bytes(), part])?,
+        Manner::Moves(from, to) if request.line.starts_with(&format!("GET {from}")) => {
+            let to = to.replace("ADDRESS", &out.stream.local_addr()?.to_string());
+            out.all(&[format!("HTTP/1.1 302 X\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n").as_bytes()])?;
+        }
+        Manner::Ranges | Manner::Moves(..) => out.all(&[correct_head.as_bytes(), part])?,
         Manner::Cut(after) => {
             out.all(&[correct_head.as_bytes(), &part[..part.len().min(*after)]])?;
             return Ok(false);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::output::{Done, tool};
 use super::snapshot::Snapshot;
@@ -161,6 +161,12 @@ impl Tree {
     /// Changes the limits of the tmpfs.
     pub(crate) fn limit(&self, options: &str) {
         mount(None::<&str>, &self.path(""), None::<&str>, MsFlags::MS_REMOUNT, Some(options)).unwrap();
+    }
+
+    /// Unmounts the tree with its table and all files.
+    #[expect(clippy::unused_self, reason = "there is nothing to unmount without a tree")]
+    pub(crate) fn discard(self) {
+        umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
     }
 
     /// Names below one directory, with the contents of files and the targets of links.

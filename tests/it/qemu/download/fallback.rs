@@ -54,7 +54,7 @@ fn pinned_archive(server: &Server, packed: &[u8], targets: &[&str]) -> PinnedArc
 fn get(archives: Vec<PinnedArchive>, systems: &[&str], kernel: (u32, u32)) -> Result<Vec<FallbackEmulator>, Error> {
     let archs: Vec<&'static Arch> = systems.iter().map(|system| Arch::find(system).unwrap()).collect();
     let fallback = FallbackArchives {
-        context: ObtainContext { host: &Host::live(), ui: &Ui::new(false), network: &Network::default() },
+        context: ObtainContext { host: &Host::live(), ui: &Ui::new(false, &[]), network: &Network::default() },
         machine: "x86_64",
         kernel,
         archives: &ArchiveCatalog { version: 1, archives },

@@ -214,6 +214,36 @@ fn passwords_go_only_to_their_server_and_are_never_printed() {
     assert_eq!(other.logins(), [""; 3], "a redirect takes no password along");
 }
 
+/// The line of netrc holds for one path. The server may redirect to another path of the same host, where another user's
+/// files are, or the URL may lead out of the path: then the password stays behind.
+#[sandboxed]
+fn a_password_for_a_path_is_not_sent_to_another_path() {
+    let (archive, sha256) = archive();
+    let login_for = |server: &Server, path: &str| {
+        tree().file("etc/nix/netrc", format!("machine http://{}{path} login joe password p@ss\n", server.address))
+    };
+    let from = |tree: &Tree, server: &Server, path: &str| {
+        let url = format!("http://{}{path}", server.address);
+        tree.run(&["register", "aarch64", "--from", &url, "--sha256", &sha256]).exits(0).omits("p@ss");
+    };
+    for to in ["http://joe:other@ADDRESS/public/qemu.tar.gz", "/private/a"] {
+        let server = serve(&archive, Manner::Moves("/private/qemu", to.to_owned()));
+        let tree = login_for(&server, "/private/");
+        from(&tree, &server, "/private/qemu.tar.gz");
+        // A line that holds for all paths is treated in the same way: no redirect takes a password along.
+        assert_eq!(server.logins(), ["Basic am9lOnBAc3M=", ""], "{:?}", server.requests());
+        tree.discard();
+    }
+    for path in ["/private/../public/x", "/private/.%2E/x"] {
+        let server = serve(&archive, Manner::Ranges);
+        let tree = login_for(&server, "/private/");
+        from(&tree, &server, path);
+        assert_eq!(server.logins(), [""], "{path}");
+        assert!(!server.requests()[0].starts_with("GET /private"), "{:?}", server.requests());
+        tree.discard();
+    }
+}
+
 #[sandboxed]
 fn offline_forbids_downloads_and_permits_local_sources() {
     let (archive, sha256) = archive();

@@ -19,6 +19,7 @@ pub(crate) mod wrong_bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use binfmt_nix::error::Failure as _;
 use binfmt_nix::qemu::catalog::Package;
 use binfmt_nix::qemu::download::{
     ClientOptions, DownloadError, DownloadEvent, DownloadSummary, HttpClient, Mirror, Proxies, RootCertificates,
@@ -44,12 +45,17 @@ impl Outcome {
     /// Returns the message of the error. Panics if the download succeeded.
     fn complaint(&self) -> String {
         assert!(self.verified.is_empty(), "{:?} was called good", self.verified);
-        self.result.as_ref().unwrap_err().to_string()
+        whole_text(self.result.as_ref().unwrap_err())
     }
 
     fn unverified(&self) -> bool {
         self.result.as_ref().is_err_and(DownloadError::is_unverified)
     }
+}
+
+/// The message and its details, as the user sees them.
+fn whole_text(error: &DownloadError) -> String {
+    [vec![error.to_string()], error.details()].concat().join("\n")
 }
 
 fn fetch(package: &Package, targets: &[&str], mirrors: &[Mirror]) -> Outcome {

@@ -9,7 +9,7 @@ use binfmt_nix::qemu::download::{
 };
 use binfmt_nix::sha256::Sha256;
 
-use super::{fault_table, options_for, patient};
+use super::{fault_table, options_for, patient, whole_text};
 use crate::support::rng::Noise;
 use crate::support::server::{Manner, Server};
 
@@ -139,7 +139,7 @@ fn complaint(manner: Manner, wanted: &FileDownload) -> String {
     let server = Server::start(&content(), manner);
     let error = download_file(wanted, &[url(&server)], &client, &mut |_| Ok(()), &mut |_| {}).unwrap_err();
     assert!(!error.is_unverified(), "{error}");
-    let complaint = error.to_string();
+    let complaint = whole_text(&error);
     assert!(complaint.contains(&server.address) && !complaint.contains("secret"), "{complaint}");
     complaint
 }

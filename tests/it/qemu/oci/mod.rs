@@ -31,7 +31,7 @@ use crate::support::{fault_table, skip};
 /// Runs the command line of this process like the tool does.
 pub(crate) fn command() -> ExitCode {
     let cli = Cli::parse();
-    let done = commands::run_command(&cli, &Ui::new(false));
+    let done = commands::run_command(&cli, &Ui::new(false, &[]));
     done.map_or_else(
         |error| {
             eprintln!("{error}");
