@@ -19,6 +19,10 @@ pub const RECEIPT_DIR: &str = "/var/lib/binfmt-nix";
 pub const RECEIPT: &str = "/var/lib/binfmt-nix/receipt.json";
 /// Name of the receipt in its directory.
 pub const RECEIPT_NAME: &str = "receipt.json";
+/// Name of a probe program in its temporary directory.
+pub const PROBE_NAME: &str = "probe";
+/// Names of the files that are placed in directories with temporary names.
+pub const TEMP_DIR_FILES: [&str; 2] = [RECEIPT_NAME, PROBE_NAME];
 
 /// The administrator's directory of binfmt.d(5), where the boot rules are written.
 pub const BINFMT_D: &str = "/etc/binfmt.d";

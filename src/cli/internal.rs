@@ -3,6 +3,7 @@
 use crate::qemu::archive::unpack;
 use crate::qemu::debian::verify;
 use crate::qemu::oci::pull_client;
+use crate::qemu::version_query;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,12 @@ pub enum Worker {
         parent: u32,
         /// The question, as JSON
         question: String,
+    },
+    /// Become the program on standard input, confined, with --version
+    #[command(name = version_query::VERSION_COMMAND)]
+    Version {
+        /// The process that started this one
+        parent: u32,
     },
     /// Pull the image that standard input names, confined
     #[command(name = pull_client::PULL_COMMAND)]
@@ -115,6 +122,7 @@ impl Worker {
                 crate::qemu::archive::worker::run_layers_worker(*parent, lengths, targets)
             }
             Self::Verify { parent, question } => crate::qemu::debian::worker::run_worker(*parent, question),
+            Self::Version { parent } => version_query::run_worker(*parent),
             Self::Pull => crate::qemu::oci::worker::run_worker(),
             Self::MapIds { pid, uids, gids, programs } => {
                 let mapped = host::namespaces::map_ids_of(*pid, uids, gids, programs);

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 pub struct SourceArgs {
     /// Use this static QEMU (for one system)
     ///
-    /// The file must be a static QEMU user-mode emulator for the system, and only root may be able to change it.
+    /// The file must be a static QEMU user-mode emulator for the system. It is asked for its release (--version) by a
+    /// process without rights. With --dry-run it is not started: the release is searched in its bytes.
     #[arg(long, value_name = "PATH", conflicts_with = "source")]
     pub qemu: Option<PathBuf>,
     /// Take QEMU from a package, archive, directory, file or image
@@ -28,7 +29,8 @@ pub struct SourceArgs {
     pub sha256: Option<String>,
     /// Do not verify the digest of --from
     ///
-    /// The server, or an attacker on the connection, then chooses the program that root runs.
+    /// The server, or an attacker on the connection, then chooses a program that root runs: it is asked for its release
+    /// without any rights, but the registration starts a program with it as root, and so does every later use.
     #[arg(long, requires = "from")]
     pub insecure_no_digest: bool,
     /// Download this release of QEMU: 11.1.3, 7.2, ..., or "latest"

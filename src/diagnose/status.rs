@@ -2,10 +2,8 @@
 //!
 //! `status --json` prints [`StatusReport`] as it is: fields are added, not changed, within one `version`.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
@@ -20,7 +18,7 @@ use crate::diagnose::verify;
 use crate::diagnose::verify::cause::VerifyContext;
 use crate::diagnose::verify::running_binary;
 use crate::diagnose::verify::running_binary::{DiskBinary, RunningBinary};
-use crate::host::{Host, TEMP_PREFIX};
+use crate::host::Host;
 use crate::nix::config_show::NixConfig;
 use crate::nix::{ConfState, conf};
 use crate::paths;
@@ -124,8 +122,7 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
 /// Whether temporary files exist, which the next run that changes something removes.
 fn has_stale_files(host: &Host) -> bool {
     let dirs = paths::home_dirs().into_iter().chain(Path::new(paths::RECEIPT_DIR).parent());
-    let is_temp = |name: &OsString| name.as_bytes().starts_with(TEMP_PREFIX.as_bytes());
-    dirs.into_iter().any(|dir| host.list_dir(dir).is_ok_and(|names| names.iter().any(is_temp)))
+    dirs.into_iter().any(|dir| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty()))
 }
 
 fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {

@@ -1,19 +1,30 @@
 //! Creating and removing directories, and removing the temporary files that killed runs left.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::dir_fd::Dir;
-use super::staging::{self, TEMP_PREFIX};
+use super::{staging, trust};
 use crate::error::{Error, Result};
+use crate::paths;
 
 impl Host {
     /// Creates one directory with mode 0755, whatever the umask is.
     pub fn make_dir(&self, path: &Path) -> Result<()> {
         let (parent, name) = self.open_parent_checked(path)?;
         parent.make_dir(name).map(drop).map_err(|e| Error::io("create the directory", &self.real_path(path), e))
+    }
+
+    /// Creates a directory with a temporary name in `parent`, and returns its path. If this process is killed, the next
+    /// run removes the directory, as long as it holds only files of [`paths::TEMP_DIR_FILES`].
+    pub fn make_temp_dir(&self, parent: &Path) -> Result<PathBuf> {
+        let path = parent.join(staging::unique_name());
+        self.make_dir(&path)?;
+        Ok(path)
     }
 
     /// Creates the missing directories above `path`. Another process may do the same at the same time.
@@ -38,7 +49,7 @@ impl Host {
 
     /// Removes a directory that only this tool writes to, with everything in it.
     pub fn remove_tree(&self, path: &Path) {
-        // Failures are ignored: the name marks it as temporary, so the next run removes it.
+        // Failures are ignored: its name is a temporary one, so the next run removes it.
         if let Ok((parent, name)) = self.open_parent_checked(path) {
             drop(parent.remove_tree(name));
         }
@@ -80,19 +91,50 @@ impl Host {
     /// Removes the temporary files that killed runs left in `dir`. The caller must hold the lock: otherwise they may
     /// belong to a running process.
     pub fn remove_stale_temp_files(&self, dir: &Path) -> Result<()> {
-        let is_temp = |name: &&std::ffi::OsString| name.as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes());
-        let names = self.list_dir(dir)?;
-        let stale: Vec<_> = names.iter().filter(is_temp).collect();
+        let stale = self.list_stale_temp_files(dir)?;
         if stale.is_empty() {
             return Ok(());
         }
         let dir_fd = self.open_dir_checked(dir)?;
         for name in stale {
-            let removed =
-                if dir_fd.open_child(name).is_ok() { dir_fd.remove_tree(name) } else { dir_fd.remove_file(name) };
+            let removed = match dir_fd.open_child(&name) {
+                Ok(child) => child
+                    .list_names()
+                    .and_then(|names| names.iter().try_for_each(|inner| child.remove_file(inner)))
+                    .and_then(|()| dir_fd.remove_dir(&name)),
+                Err(_) => dir_fd.remove_file(&name),
+            };
             removed.map_err(|e| Error::io("remove", &self.real_path(&dir.join(name)), e))?;
         }
         Ok(())
+    }
+
+    /// Lists what killed runs left in `dir`: regular files with a temporary name that belong to root or to the user of
+    /// this process; and directories that do, if they hold only such files and those of [`paths::TEMP_DIR_FILES`].
+    pub fn list_stale_temp_files(&self, dir: &Path) -> Result<Vec<OsString>> {
+        let names = self.list_dir(dir)?.into_iter().filter(|name| staging::is_temp_name(name));
+        let stale = names.filter_map(|name| match self.is_stale_temp_file(&dir.join(&name)) {
+            Ok(true) => Some(Ok(name)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        });
+        stale.collect()
+    }
+
+    fn is_stale_temp_file(&self, path: &Path) -> Result<bool> {
+        let is_ours = |meta: &Metadata| !trust::is_untrusted_uid(meta.uid());
+        let Some(meta) = self.lstat(path)?.filter(is_ours) else { return Ok(false) };
+        if !meta.is_dir() {
+            return Ok(meta.is_file());
+        }
+        for name in self.list_dir(path)? {
+            let is_known = staging::is_temp_name(&name) || paths::TEMP_DIR_FILES.iter().any(|known| name == *known);
+            let meta = self.lstat(&path.join(name))?.filter(|meta| is_known && meta.is_file() && is_ours(meta));
+            if meta.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Opens the directory that holds `path`, by the checked walk. Returns `None` if `path` does not exist.

@@ -40,7 +40,7 @@ pub use lock::Lock;
 pub use namespaces::{IdMapper, IdRange, NamespaceError};
 pub use process::{ProcessOutput, StoppedChild};
 pub use sd_notify::ServiceManager;
-pub use staging::{Backup, StagedFile, StagedProgram, TEMP_PREFIX};
+pub use staging::{Backup, StagedFile, StagedProgram};
 pub use temp_program::TempProgram;
 pub use user_files::OutputFile;
 pub use user_rights::UserFiles;

@@ -37,6 +37,11 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
 }
 
+/// Replaces this process by the program on its standard input. Returns only if that fails.
+pub fn exec_stdin(args: &[&str]) -> io::Error {
+    Command::new("/proc/self/fd/0").args(args).exec()
+}
+
 /// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`. Returns only if that fails.
 pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
     let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));

@@ -4,16 +4,22 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::dir_fd::Dir;
 use super::failpoint;
 
-/// Prefix of all temporary names. The next run removes the files of this prefix that a killed run left.
-pub const TEMP_PREFIX: &str = ".binfmt-nix-";
+/// Prefix of all temporary names.
+const TEMP_PREFIX: &str = ".binfmt-nix-";
+
+/// Whether [`unique_name`] returns this name, in any process: the prefix, two numbers, and a hyphen between them.
+pub(super) fn is_temp_name(name: &OsStr) -> bool {
+    let numbers = name.to_str().and_then(|name| name.strip_prefix(TEMP_PREFIX)?.split_once('-'));
+    let is_number = |text: &str| text.parse::<u32>().is_ok_and(|number| number.to_string() == text);
+    numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+}
 
 /// Returns an unused temporary name. It is unused because the caller holds the lock, the files of killed runs were
 /// removed, and each name is returned once.
@@ -103,10 +109,9 @@ pub struct StagedProgram {
 }
 
 impl StagedProgram {
-    /// Path by which this file can be executed, whatever its name refers to by then. It is valid until the program is
-    /// placed or dropped.
-    pub fn exec_path(&self) -> PathBuf {
-        Path::new("/proc/self/fd").join(self.file.as_raw_fd().to_string())
+    /// The file, open for reading, whatever its name refers to by then.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 }
 
@@ -114,4 +119,31 @@ impl StagedProgram {
 #[derive(Debug)]
 pub struct Backup {
     pub(super) temp: TempName,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_generated_names_are_temporary_names() {
+        assert!(is_temp_name(&unique_name()) && is_temp_name(OsStr::new(".binfmt-nix-4242-0")));
+        for name in [
+            "",
+            ".binfmt-nix-",
+            ".binfmt-nix-1",
+            ".binfmt-nix-1-",
+            ".binfmt-nix--1",
+            ".binfmt-nix-1-2-3",
+            ".binfmt-nix-01-2",
+            ".binfmt-nix-+1-2",
+            ".binfmt-nix-1-2 ",
+            "binfmt-nix-1-2",
+            ".binfmt-nix-1-2.bak",
+            ".binfmt-nix-backup-of-mine",
+            ".binfmt-nix-99999999999-1",
+        ] {
+            assert!(!is_temp_name(OsStr::new(name)), "{name}");
+        }
+    }
 }

@@ -3,14 +3,10 @@
 //! A candidate is opened once. All checks, the run of `--version` and the later copy use that handle, so the file cannot be
 //! replaced between them.
 
-use crate::paths;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
@@ -18,7 +14,9 @@ use crate::binfmt::in_memory::is_in_memory_path;
 use crate::error::{Error, TrustError};
 use crate::host::{self, Host};
 use crate::qemu::binary;
-use crate::qemu::binary::{BinaryError, InvalidVersionLine, OLDEST_SUPPORTED, QemuVersion};
+use crate::qemu::binary::{BinaryError, OLDEST_SUPPORTED, QemuVersion};
+use crate::qemu::version_query::{VersionError, VersionQuery, query_version};
+use crate::sandbox::frame::MissingProtection;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
@@ -42,6 +40,8 @@ pub struct ValidatedBinary {
     pub fixed_address: bool,
     /// Handle through which the file was validated.
     pub file: File,
+    /// Protections that were missing when the file was run.
+    pub missing: Vec<MissingProtection>,
 }
 
 /// Why a file is not used as an emulator.
@@ -121,45 +121,12 @@ impl From<Error> for CandidateError {
     }
 }
 
-/// Why an emulator did not report its release.
-#[derive(Debug, thiserror::Error)]
-pub enum VersionError {
-    /// The program cannot be started.
-    #[error("cannot run it: {}{}", .0, noexec_hint(.0))]
-    Start(std::io::Error),
-    /// The program failed.
-    #[error("--version failed with {status}: {stderr}")]
-    Failed {
-        /// exit status
-        status: ExitStatus,
-        /// text on standard error
-        stderr: String,
-    },
-    /// The answer is not that of the emulator.
-    #[error(transparent)]
-    InvalidLine(#[from] InvalidVersionLine),
-}
-
-impl VersionError {
-    /// Whether a signal ended the program.
-    pub fn is_crash(&self) -> bool {
-        matches!(self, Self::Failed { status, .. } if status.signal().is_some())
-    }
-}
-
-fn noexec_hint(e: &std::io::Error) -> &'static str {
-    match e.kind() {
-        std::io::ErrorKind::PermissionDenied => "; is its file system mounted noexec?",
-        _ => "",
-    }
-}
-
 /// Validates a file that the user named. The user is responsible for it: its owner and release are not restricted, and
 /// symbolic links are followed.
-pub fn validate_user_file(arch: &Arch, machine: &str, path: &Path) -> Candidate {
+pub fn validate_user_file(arch: &Arch, machine: &str, path: &Path, query: VersionQuery) -> Candidate {
     let verdict = host::user_files::open_regular(path)
         .map_err(|e| CandidateError::Open(Box::new(e)))
-        .and_then(|file| validate_binary(arch, machine, file));
+        .and_then(|file| validate_binary(arch, machine, file, query));
     let path = path.to_owned();
     Candidate { path, verdict }
 }
@@ -189,16 +156,20 @@ pub fn validate_any_release(
         return Err(CandidateError::InMemory);
     }
     let file = host.open_trusted_through_links(path)?;
-    validate_binary(arch, machine, file)
+    validate_binary(arch, machine, file, VersionQuery::Run)
 }
 
-/// Validates an open file: checks its headers, and runs it to query its release.
-pub fn validate_binary(arch: &Arch, machine: &str, mut file: File) -> Result<ValidatedBinary, CandidateError> {
+/// Validates an open file: checks its headers, and queries its release. The file is executed through the handle, so it
+/// cannot be replaced in between.
+pub fn validate_binary(
+    arch: &Arch,
+    machine: &str,
+    mut file: File,
+    query: VersionQuery,
+) -> Result<ValidatedBinary, CandidateError> {
     let head = read_static_head(machine, &mut file)?;
-    // The file is executed through the handle, so it cannot be replaced in between.
-    let fd_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let version = query_version(arch, &fd_path)?;
-    hash_binary(&head, file, version)
+    let queried = query_version(arch, &file, query)?;
+    Ok(ValidatedBinary { missing: queried.missing, ..hash_binary(&head, file, queried.version)? })
 }
 
 /// Validates an open file whose publisher states the release. The file is not run, so it may be for another machine.
@@ -224,14 +195,6 @@ fn hash_binary(head: &[u8], mut file: File, version: QemuVersion) -> Result<Vali
     file.rewind()?;
     host::regular_file::check_program_size(&file.metadata()?)?;
     let sha256 = Sha256::of_reader(&mut file)?;
-    Ok(ValidatedBinary { version, sha256, fixed_address: binary::has_fixed_address(head), file })
-}
-
-/// Queries the release of an emulator by running it.
-pub fn query_version(arch: &Arch, program: &Path) -> Result<QemuVersion, VersionError> {
-    let answer = host::process::run_program(program, &["--version"]).map_err(VersionError::Start)?;
-    if !answer.status.success() {
-        return Err(VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() });
-    }
-    Ok(binary::parse_version(&answer.stdout, &paths::emulator_name(arch))?)
+    let fixed_address = binary::has_fixed_address(head);
+    Ok(ValidatedBinary { version, sha256, fixed_address, file, missing: Vec::new() })
 }

@@ -1,7 +1,7 @@
 //! Static QEMUs: which one a system gets, where it comes from, and how it is verified.
 //!
-//! [`obtain`] is the one pipeline over all sources. [`candidate`], [`binary`] and [`known_bad`] decide whether a file on the
-//! host may be used. [`catalog`] pins digests, [`debian`] verifies signed package lists, [`download`] transfers packages and
+//! [`obtain`] is the one pipeline over all sources. [`candidate`], [`binary`], [`version_query`] and [`known_bad`] decide
+//! whether a file on the host may be used. [`catalog`] pins digests, [`debian`] verifies signed package lists, [`download`] transfers packages and
 //! files, [`oci`] transfers images, and [`archive`] unpacks emulators.
 
 pub mod archive;
@@ -14,3 +14,4 @@ pub mod download;
 pub mod known_bad;
 pub mod obtain;
 pub mod oci;
+pub mod version_query;

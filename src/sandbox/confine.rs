@@ -42,6 +42,8 @@ const MAX_MEMORY: u64 = 512 << 20;
 /// shared memory, stacks that grow, and the page tables of large mappings. The rest is for memory that an allocator
 /// reserves without using it: glibc's reserves 64 MiB for each thread (`malloc/arena.c`, HEAP_MAX_SIZE).
 const MAX_ADDRESS_SPACE: u64 = 1 << 30;
+/// Limit of the output of a program, which prints its release.
+const MAX_OUTPUT: u64 = 64 << 10;
 /// Limit of open files: three pipes, those of the runtime, a library that is being loaded, and a socket for each
 /// server, because connections to failed servers are kept open for a while.
 const MAX_OPEN_FILES: u64 = 256;
@@ -82,6 +84,10 @@ pub struct Profile {
     pub address_space: u64,
     /// Limit of open files (`RLIMIT_NOFILE`)
     pub open_files: u64,
+    /// Limit of the length of a file that is written (`RLIMIT_FSIZE`)
+    pub file_size: u64,
+    /// Whether the worker replaces itself by the program on its standard input, which starts its own threads
+    pub program: bool,
 }
 
 impl Profile {
@@ -92,6 +98,8 @@ impl Profile {
         memory: MAX_MEMORY,
         address_space: MAX_ADDRESS_SPACE,
         open_files: MAX_OPEN_FILES,
+        file_size: 0,
+        program: false,
     };
     /// Rights of a worker that reads its inherited files only: no network, no other file.
     pub const READER: Self = Self {
@@ -100,7 +108,11 @@ impl Profile {
         memory: MAX_MEMORY,
         address_space: MAX_ADDRESS_SPACE,
         open_files: MAX_OPEN_FILES,
+        file_size: 0,
+        program: false,
     };
+    /// Rights of a worker that becomes the program on its standard input, whose output goes to files in memory.
+    pub const PROGRAM: Self = Self { file_size: MAX_OUTPUT, program: true, ..Self::READER };
 }
 
 /// Gives up all rights that `profile` does not name, except the system calls. Returns the protections that this kernel
@@ -124,7 +136,7 @@ pub fn drop_rights(host: &Host, profile: &Profile) -> io::Result<Vec<MissingProt
 /// Restricts all threads of this process to the system calls that `profile` needs. No thread can be started afterwards.
 /// Fails if this kernel does not support it.
 pub fn restrict_calls(profile: &Profile) -> Result<(), MissingProtection> {
-    seccomp::install_filter(profile.network).map_err(|_| MissingProtection::Seccomp)
+    seccomp::install_filter(profile.network, profile.program).map_err(|_| MissingProtection::Seccomp)
 }
 
 /// Fails if `parent` is not the parent of this process. From [`drop_rights`] on, the kernel kills this process when its
@@ -140,7 +152,7 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
     let limits = [
         (Resource::RLIMIT_CORE, 0),
         // The length of files; pipes and sockets have none.
-        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_FSIZE, profile.file_size),
         (Resource::RLIMIT_NOFILE, profile.open_files),
         (Resource::RLIMIT_DATA, profile.memory),
         (Resource::RLIMIT_AS, profile.address_space),
@@ -182,6 +194,14 @@ fn is_id_mapped(id: u32, map: &str) -> bool {
 /// UDP is not restricted, because names are resolved through it. TCP connections may go to any port, because a server
 /// may use any.
 fn restrict_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
+    if profile.program {
+        // A program in memory gets no rule and needs none (`is_nouser_or_private`, security/landlock/fs.c, Linux 6.18).
+        return restrict_to(profile, &["/proc/self/fd/0"]).or_else(|_| restrict_to(profile, &[]));
+    }
+    restrict_to(profile, &[])
+}
+
+fn restrict_to(profile: &Profile, programs: &[&str]) -> Result<RulesetStatus, RulesetError> {
     let ruleset = Ruleset::default().handle_access(AccessFs::from_all(ABI::V9))?;
     let ruleset = if profile.network {
         ruleset.handle_access(AccessNet::BindTcp)?
@@ -192,6 +212,7 @@ fn restrict_files(profile: &Profile) -> Result<RulesetStatus, RulesetError> {
         .scope(Scope::from_all(ABI::V6))?
         .create()?
         .add_rules(path_beneath_rules(profile.files.iter().copied().flatten(), AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(programs, AccessFs::ReadFile | AccessFs::Execute))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -96,6 +96,23 @@ const NETWORK: &[libc::c_long] = &[
     libc::SYS_pselect6,
 ];
 
+/// Calls that are also allowed to a worker that becomes another program: those of the start of a static program, of glib
+/// and of QEMU, which has a thread from the beginning (`rcu_init`) and may end if it has no `membarrier`
+/// (`util/sys_membarrier.c`).
+const PROGRAM: &[libc::c_long] = &[
+    libc::SYS_execve,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_arch_prctl,
+    libc::SYS_set_tid_address,
+    libc::SYS_get_robust_list,
+    libc::SYS_membarrier,
+    libc::SYS_eventfd2,
+    libc::SYS_pipe2,
+    libc::SYS_getrusage,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+];
+
 /// Older forms of calls, which newer architectures never had.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[libc::c_long] = &[
@@ -112,11 +129,15 @@ const OLDER: &[libc::c_long] = &[
 const OLDER: &[libc::c_long] = &[];
 
 /// Installs the filter for all threads of this process (SECCOMP_FILTER_FLAG_TSYNC, Linux 3.17). `network` allows the
-/// calls for connecting to servers.
-pub(super) fn install_filter(network: bool) -> Result<(), seccompiler::Error> {
+/// calls for connecting to servers, and `program` those for becoming another program with threads.
+pub(super) fn install_filter(network: bool, program: bool) -> Result<(), seccompiler::Error> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
-    let filter =
-        SeccompFilter::new(build_rules(network)?, SeccompAction::Errno(ENOSYS), SeccompAction::Allow, machine)?;
+    let filter = SeccompFilter::new(
+        build_rules(network, program)?,
+        SeccompAction::Errno(ENOSYS),
+        SeccompAction::Allow,
+        machine,
+    )?;
     let program = BpfProgram::try_from(filter)?;
     seccompiler::apply_filter_all_threads(&program)
 }
@@ -126,13 +147,14 @@ const ENOSYS: u32 = libc::ENOSYS.unsigned_abs();
 /// One combination of arguments with which a call is allowed: all conditions hold.
 type CallConditions = Vec<SeccompCondition>;
 
-fn build_rules(network: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn build_rules(network: bool, program: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // A call with an empty list of rules is allowed with any arguments.
     let network_calls = if network { NETWORK } else { &[] };
-    rules.extend(ALLOWED.iter().chain(OLDER).chain(network_calls).map(|call| (*call, Vec::new())));
+    let program_calls = if program { PROGRAM } else { &[] };
+    rules.extend(ALLOWED.iter().chain(OLDER).chain(network_calls).chain(program_calls).map(|call| (*call, Vec::new())));
     for (call, conditions) in conditional_rules()? {
-        if call == libc::SYS_socket && !network {
+        if (call == libc::SYS_socket && !network) || (call == libc::SYS_clone && !program) {
             continue;
         }
         let conditions: Result<Vec<_>, _> = conditions.into_iter().map(SeccompRule::new).collect();
@@ -147,6 +169,8 @@ fn conditional_rules() -> Result<Vec<(i64, Vec<CallConditions>)>, BackendError> 
         (libc::SYS_mmap, deny_write_exec()?),
         // Memory never becomes executable: the code of libraries is mapped from their files.
         (libc::SYS_mprotect, vec![vec![arg_bits(2, libc::PROT_EXEC, 0)?]]),
+        // A thread, not a process. The kernel refuses new namespaces to a thread, or to a process without capabilities.
+        (libc::SYS_clone, vec![vec![arg_bits(0, libc::CLONE_THREAD, libc::CLONE_THREAD)?]]),
         (libc::SYS_socket, socket_rules()?),
         (
             libc::SYS_fcntl,

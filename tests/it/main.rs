@@ -47,6 +47,7 @@ mod sandbox;
 use binfmt_nix::qemu::archive::unpack;
 use binfmt_nix::qemu::debian::verify;
 use binfmt_nix::qemu::oci::pull_client;
+use binfmt_nix::qemu::version_query;
 use std::env;
 use std::process::ExitCode;
 
@@ -65,9 +66,15 @@ fn main() -> ExitCode {
         [INTERNAL, verify::VERIFY_COMMAND, parent, question] => debian::worker::child(parent, question),
         [INTERNAL, pull_client::PULL_COMMAND | unpack::UNPACK_LAYERS_COMMAND, ..] => oci::command(),
         [oci::tool::ROLE, image, machine, dir, targets @ ..] => oci::tool::role(image, machine, dir, targets),
+        [INTERNAL, version_query::VERSION_COMMAND, parent] => become_program(parent),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
         [download::environment::ROLE] => download::environment::child(),
         _ => support::harness::main(),
     }
+}
+
+/// The role of the worker that becomes an emulator.
+fn become_program(parent: &str) -> ExitCode {
+    version_query::run_worker(parent.parse().unwrap()).map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ use crate::qemu::download::Network;
 use crate::qemu::download::machine_config;
 use crate::qemu::obtain::source::Source;
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
+use crate::qemu::version_query::VersionQuery;
 use crate::register::apply::Apply;
 use crate::register::facts::Facts;
 use crate::register::plan;
@@ -122,6 +123,7 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
         kernel,
         purpose: Purpose::Machine,
         caching: Caching::Read,
+        version_query: VersionQuery::Run,
     };
     let supply = ResolvedSource::open(ObtainContext { host, ui, network: &network }, &order, &[arch])?;
     let mut facts = Facts::gather(host, &[arch], Some(supply))?;

@@ -23,6 +23,7 @@ use crate::qemu::obtain::source::{RequestedRelease, Source};
 use crate::qemu::obtain::{
     Caching, ChosenEmulator, ObtainContext, PipelineOptions, Purpose, ResolvedSource, SystemRequest,
 };
+use crate::qemu::version_query::VersionQuery;
 use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::{HashingWriter, Sha256};
 use crate::ui::Ui;
@@ -87,7 +88,14 @@ fn obtain(
     let (purpose, caching) = (Purpose::Bundle, Caching::Read);
     let supply = ResolvedSource::open(
         context,
-        &PipelineOptions { source, machine, kernel: kernel_release().1, purpose, caching },
+        &PipelineOptions {
+            source,
+            machine,
+            kernel: kernel_release().1,
+            purpose,
+            caching,
+            version_query: VersionQuery::Run,
+        },
         systems,
     )?;
     let wanted = |arch: &&'static Arch| SystemRequest { arch, installed: None, interpreters: Vec::new() };

@@ -18,6 +18,7 @@ use crate::paths;
 use crate::qemu::download::Network;
 use crate::qemu::obtain::ResolvedSource;
 use crate::qemu::obtain::source::Source;
+use crate::qemu::version_query::VersionQuery;
 use crate::register::apply::{Apply, ApplyResult};
 use crate::register::facts::Facts;
 use crate::register::plan;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         return register_in_memory::run(args, &request, host, container, ui);
     }
     if args.dry_run {
-        let supply = source::supply(host, ui, &request)?;
+        let supply = source::supply(host, ui, &request, VersionQuery::Scan)?;
         let (_, mut plan) = plan_registration(&request, host, supply)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
         return Ok(print_dry_run(ui, &plan));
@@ -68,7 +69,7 @@ fn plan_registration(request: &RegisterRequest, host: &Host, supply: ResolvedSou
 /// runs do not wait while an archive, an image or Debian's list of packages is downloaded.
 fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
-    let supply = source::supply(host, ui, request)?;
+    let supply = source::supply(host, ui, request, VersionQuery::Run)?;
     let _lock = acquire_lock(host, ui, wait)?;
     let (facts, plan) = plan_registration(request, host, supply)?;
     let mut report = Report::from_plan(&plan);

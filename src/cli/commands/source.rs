@@ -12,6 +12,7 @@ use crate::qemu::download::{InvalidFileUrl, Network};
 use crate::qemu::obtain::source::{ExternalSource, Location, RequestedRelease, Source};
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::qemu::oci::InvalidReference;
+use crate::qemu::version_query::VersionQuery;
 use crate::register::request::RegisterRequest;
 use crate::sanitize::AsText as _;
 use crate::sanitize::secrets::{hide_secrets_of_word, looks_like_login};
@@ -49,8 +50,8 @@ pub(super) fn fallback_release_error() -> Error {
     Error::Usage("--qemu-version selects a release of Debian, and --source fallback also uses other publishers".into())
 }
 
-/// Opens the source of a registration.
-pub(super) fn supply(host: &Host, ui: &Ui, request: &RegisterRequest) -> Result<ResolvedSource> {
+/// Opens the source of a registration. `query` says how the releases of emulators are found out that the user named.
+pub(super) fn supply(host: &Host, ui: &Ui, request: &RegisterRequest, query: VersionQuery) -> Result<ResolvedSource> {
     let (machine, kernel) = kernel_release();
     let order = PipelineOptions {
         source: &request.source,
@@ -58,6 +59,7 @@ pub(super) fn supply(host: &Host, ui: &Ui, request: &RegisterRequest) -> Result<
         kernel,
         purpose: Purpose::Machine,
         caching: Caching::Read,
+        version_query: query,
     };
     ResolvedSource::open(ObtainContext { host, ui, network: &request.network }, &order, &request.systems)
 }

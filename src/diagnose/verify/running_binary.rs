@@ -8,19 +8,19 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek as _};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
-use crate::binfmt::in_memory::{FD_DIR, is_in_memory_path};
+use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::table::entry_name;
 use crate::error::Error;
 use crate::host::{self, FileId, Host};
 use crate::paths;
 use crate::qemu::candidate;
+use crate::qemu::version_query::{VersionQuery, query_version};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::Artifact;
 use crate::sanitize::AsText as _;
@@ -100,11 +100,9 @@ fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBina
     })
 }
 
-/// Starts the running file once more to get its release. The kernel already executed it as our own user, so another
-/// start adds no risk.
+/// Starts the running file once more, confined, to get its release.
 fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
-    let fd_path = PathBuf::from(FD_DIR).join(file.as_raw_fd().to_string());
-    let qemu = candidate::query_version(arch, &fd_path).ok().map(|version| version.to_string());
+    let qemu = query_version(arch, &file, VersionQuery::Run).ok().map(|queried| queried.version.to_string());
     (qemu, hash_program(&mut file))
 }
 

@@ -15,7 +15,7 @@ const MAX_LINE: usize = 256;
 
 /// Program without the version of an emulator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum VersionScanError {
+pub enum VersionScanError {
     /// Missing literal.
     #[error("it does not contain the text that QEMU prints for --version")]
     Missing,
@@ -25,7 +25,8 @@ pub(super) enum VersionScanError {
 }
 
 /// Search in a program that is read in chunks.
-pub(super) struct VersionScan {
+#[derive(Debug)]
+pub struct VersionScan {
     binary: String,
     pattern: Vec<u8>,
     buffer: Vec<u8>,
@@ -33,13 +34,15 @@ pub(super) struct VersionScan {
 }
 
 impl VersionScan {
-    pub(super) fn for_target(target: &str) -> Self {
+    /// Starts a search for the emulator of this system.
+    pub fn for_target(target: &str) -> Self {
         let binary = format!("qemu-{target}");
         let pattern = format!("{binary} version ").into_bytes();
         Self { binary, pattern, buffer: Vec::new(), found: false }
     }
 
-    pub(super) fn scan_chunk(&mut self, bytes: &[u8]) {
+    /// Searches the next bytes of the program.
+    pub fn scan_chunk(&mut self, bytes: &[u8]) {
         if self.found && self.buffer.len() >= MAX_LINE {
             return;
         }
@@ -54,7 +57,8 @@ impl VersionScan {
         self.buffer.drain(..at.unwrap_or(keep_from));
     }
 
-    pub(super) fn found_version(&self) -> Result<QemuVersion, VersionScanError> {
+    /// Returns the version that was found.
+    pub fn found_version(&self) -> Result<QemuVersion, VersionScanError> {
         if !self.found {
             return Err(VersionScanError::Missing);
         }

@@ -18,6 +18,7 @@ use crate::qemu::binary::QemuVersion;
 use crate::qemu::candidate::{self, ValidatedBinary};
 use crate::qemu::download::cache;
 use crate::qemu::download::cache::DownloadCache;
+use crate::qemu::version_query::query_version;
 use crate::sha256::Sha256;
 
 /// Longest wait for another download into the same cache.
@@ -69,7 +70,7 @@ impl ResolvedSource {
             Purpose::Machine | Purpose::Bundle => {
                 let sha256 = Sha256::of_reader(&mut file).ok().filter(|sha256| *sha256 == pin.member.sha256)?;
                 file.rewind().ok()?;
-                Some(ValidatedBinary { version: pin.version, sha256, fixed_address: false, file })
+                Some(ValidatedBinary { version: pin.version, sha256, fixed_address: false, file, missing: Vec::new() })
             }
         };
         Some(CachedEmulator { path, version: pin.version, origin: pin.describe_origin(), validated: fit })
@@ -88,11 +89,14 @@ impl ResolvedSource {
         let file = host.open_trusted(&path).ok()?;
         let origin = name.to_owned();
         Some(match self.purpose {
-            Purpose::Caller => {
-                CachedEmulator { version: candidate::query_version(arch, &path).ok()?, path, origin, validated: None }
-            }
+            Purpose::Caller => CachedEmulator {
+                version: query_version(arch, &file, self.version_query).ok()?.version,
+                path,
+                origin,
+                validated: None,
+            },
             Purpose::Machine | Purpose::Bundle => {
-                let fit = candidate::validate_binary(arch, &self.machine, file).ok()?;
+                let fit = candidate::validate_binary(arch, &self.machine, file, self.version_query).ok()?;
                 CachedEmulator { version: fit.version, path, origin, validated: Some(fit) }
             }
         })

@@ -19,6 +19,7 @@ use crate::host::{self, Host};
 use crate::paths;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, QemuVersion};
 use crate::qemu::candidate;
+use crate::qemu::version_query::VersionQuery;
 
 /// An emulator that can be registered.
 #[derive(Debug)]
@@ -101,7 +102,14 @@ pub fn obtain_emulators(
         Storage::Temporary => (Purpose::Caller, Caching::Ignore),
         Storage::Memory => (Purpose::Machine, Caching::Read),
     };
-    let pipeline = PipelineOptions { source: options.source, machine: machine.0, kernel: machine.1, purpose, caching };
+    let pipeline = PipelineOptions {
+        source: options.source,
+        machine: machine.0,
+        kernel: machine.1,
+        purpose,
+        caching,
+        version_query: VersionQuery::Run,
+    };
     let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
     let resolved = ResolvedSource::open(context, &pipeline, &archs)?;
     let mut search = resolved.find_available(context.host, systems)?;
@@ -224,10 +232,8 @@ impl Destination for MemoryDestination {
 fn copy_to_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -> Result<Emulator> {
     let EmulatorFile::File(path) = &emulator.file else { return Ok(emulator) };
     let file = copy_file_to_memory(host, path, named)?;
-    let fit = candidate::validate_binary(emulator.arch, machine, file).map_err(|why| Error::Unfit {
-        path: path.clone(),
-        binary: paths::emulator_name(emulator.arch),
-        why: why.to_string(),
+    let fit = candidate::validate_binary(emulator.arch, machine, file, VersionQuery::Run).map_err(|why| {
+        Error::Unfit { path: path.clone(), binary: paths::emulator_name(emulator.arch), why: why.to_string() }
     })?;
     Ok(Emulator { file: EmulatorFile::Memory(fit.file), version: fit.version, ..emulator })
 }

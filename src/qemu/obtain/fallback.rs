@@ -16,6 +16,7 @@ use crate::host;
 use crate::qemu::candidate::ValidatedBinary;
 use crate::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use crate::qemu::download::{DownloadError, FileUrl};
+use crate::qemu::version_query::VersionQuery;
 use crate::sanitize::secrets::has_secret;
 use crate::sanitize::{shell_quote, text_of};
 use crate::sha256::Sha256;
@@ -156,7 +157,8 @@ impl FallbackArchives<'_> {
         let from = ExternalSource { location: Location::Url(url), sha256: Some(archive.sha256) };
         let mut opened = open_source(self.context, &from, self.machine)?;
         opened.release = archive.parsed_version();
-        let mut unpacked = unpack::unpack_emulators(self.context.host, archs, self.machine, &opened)?;
+        let mut unpacked =
+            unpack::unpack_emulators(self.context.host, archs, self.machine, &opened, VersionQuery::Run)?;
         let mut found = Vec::new();
         for arch in archs {
             let copy = unpacked.copies.remove(arch.target);

@@ -38,6 +38,8 @@ use crate::qemu::obtain::cached::CachedEmulator;
 use crate::qemu::obtain::host_search::HostSearch;
 use crate::qemu::obtain::open::OpenedSource;
 use crate::qemu::obtain::source::{Location, RequestedRelease, Source};
+use crate::qemu::version_query::VersionQuery;
+use crate::sandbox;
 use crate::sha256::Sha256;
 use crate::ui::Ui;
 
@@ -65,6 +67,8 @@ pub struct PipelineOptions<'a> {
     pub purpose: Purpose,
     /// How the user's cache is used.
     pub caching: Caching,
+    /// How the releases of emulators are found out that the user named.
+    pub version_query: VersionQuery,
 }
 
 /// Future users of the emulators; this decides which files are trusted.
@@ -113,6 +117,7 @@ pub struct ResolvedSource {
     archive: Option<(Sha256, String)>,
     opened: Option<OpenedSource>,
     cache: Option<DownloadCache>,
+    version_query: VersionQuery,
 }
 
 /// The emulators for one system that are on this machine.
@@ -148,6 +153,7 @@ impl ResolvedSource {
             archive: None,
             opened: None,
             cache: uses_cache.then(|| DownloadCache::for_user(context.host)).flatten(),
+            version_query: options.version_query,
         };
         match options.source {
             Source::External(from) => {
@@ -183,7 +189,7 @@ impl ResolvedSource {
         if let Some(opened) = &self.opened {
             let archs: Vec<_> = systems.iter().map(|wanted| wanted.arch).collect();
             if !archs.is_empty() {
-                let unpacked = unpack::unpack_emulators(host, &archs, &self.machine, opened)?;
+                let unpacked = unpack::unpack_emulators(host, &archs, &self.machine, opened, self.version_query)?;
                 for (target, copy) in unpacked.copies {
                     result
                         .available
@@ -191,6 +197,7 @@ impl ResolvedSource {
                 }
                 result.notes.extend(unpacked.note);
             }
+            result.note_missing_protections();
             return Ok(result);
         }
         let searches_store = self.source == Source::Host;
@@ -203,6 +210,7 @@ impl ResolvedSource {
             }
             result.available.insert(wanted.arch.target, available);
         }
+        result.note_missing_protections();
         Ok(result)
     }
 
@@ -237,7 +245,9 @@ impl ResolvedSource {
                 available.copies = search.find_candidates(arch, &[]);
             }
             Source::Host => available.copies = search.find_candidates(arch, &wanted.interpreters),
-            Source::File(path) => available.copies = vec![candidate::validate_user_file(arch, &self.machine, path)],
+            Source::File(path) => {
+                available.copies = vec![candidate::validate_user_file(arch, &self.machine, path, self.version_query)];
+            }
             Source::Auto | Source::Fallback | Source::Download(_) | Source::External(_) => {}
         }
         if available.best_copy().is_none() && !matches!(self.source, Source::Host | Source::File(_)) {
@@ -249,6 +259,16 @@ impl ResolvedSource {
     fn is_fully_cached(&self, host: &Host, archs: &[&'static Arch]) -> bool {
         let has = |arch: &&'static Arch| matches!(self.find_cached(host, arch), Ok(Some(_)));
         !archs.is_empty() && archs.iter().all(has)
+    }
+}
+
+impl SearchResult {
+    /// Adds a note if an emulator was run, to query its release, without all protections.
+    fn note_missing_protections(&mut self) {
+        let copies = self.available.values().flat_map(|available| &available.copies);
+        let mut run = copies.filter_map(|copy| copy.verdict.as_ref().ok());
+        let note = run.find_map(|fit| sandbox::describe_missing(&fit.missing, "version"));
+        self.notes.extend(note);
     }
 }
 

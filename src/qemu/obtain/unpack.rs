@@ -18,6 +18,7 @@ use crate::qemu::archive::Manifest;
 use crate::qemu::archive::supervise::UnpackSummary;
 use crate::qemu::archive::unpack::{EmulatorSink, ImageLayers};
 use crate::qemu::candidate::{self, Candidate, CandidateError, ValidatedBinary};
+use crate::qemu::version_query::VersionQuery;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
@@ -36,11 +37,12 @@ pub fn unpack_emulators(
     archs: &[&'static Arch],
     machine: &str,
     opened: &OpenedSource,
+    query: VersionQuery,
 ) -> Result<UnpackedEmulators> {
     let mut brought = match &opened.content {
-        Content::Directory(dir) => search_directory(archs, machine, dir)?,
-        Content::Layers(layers) => unpack_layers(host, archs, machine, layers, &opened.shown)?,
-        Content::Archive(file) => unpack_archive(host, archs, machine, file, opened)?,
+        Content::Directory(dir) => search_directory(archs, machine, dir, query)?,
+        Content::Layers(layers) => unpack_layers(host, archs, machine, layers, &opened.shown, query)?,
+        Content::Archive(file) => unpack_archive(host, archs, machine, file, opened, query)?,
     };
     if brought.copies.is_empty() {
         let binary = match archs {
@@ -53,7 +55,12 @@ pub fn unpack_emulators(
     Ok(brought)
 }
 
-fn search_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Result<UnpackedEmulators> {
+fn search_directory(
+    archs: &[&'static Arch],
+    machine: &str,
+    dir: &Path,
+    query: VersionQuery,
+) -> Result<UnpackedEmulators> {
     let mut copies = BTreeMap::new();
     for arch in archs {
         let name = crate::paths::emulator_name(arch);
@@ -69,7 +76,9 @@ fn search_directory(archs: &[&'static Arch], machine: &str, dir: &Path) -> Resul
             let why = format!("it has two emulators for {}: {name} and {name}-static", arch.target);
             return Err(Error::Archive { path: dir.to_owned(), why });
         }
-        copies.extend(existing.first().map(|path| (arch.target, candidate::validate_user_file(arch, machine, path))));
+        copies.extend(
+            existing.first().map(|path| (arch.target, candidate::validate_user_file(arch, machine, path, query))),
+        );
     }
     Ok(UnpackedEmulators { copies, note: None })
 }
@@ -80,6 +89,7 @@ fn unpack_archive(
     machine: &str,
     archive: &File,
     opened: &OpenedSource,
+    query: VersionQuery,
 ) -> Result<UnpackedEmulators> {
     let path = Path::new(&opened.shown);
     let archive = archive.try_clone().map_err(|e| Error::io("read", path, e))?;
@@ -87,7 +97,7 @@ fn unpack_archive(
     let release = opened.release.filter(|_| kernel_release().0 != machine);
     let validate = |arch: &Arch, file: File| match release {
         Some(release) => candidate::validate_with_release(machine, file, release),
-        None => candidate::validate_binary(arch, machine, file),
+        None => candidate::validate_binary(arch, machine, file, query),
     };
     unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
         crate::qemu::archive::unpack::unpack_archive(archive, path, targets, keep, go_on)
@@ -101,11 +111,12 @@ fn unpack_layers(
     machine: &str,
     layers: &ImageLayers,
     shown: &str,
+    query: VersionQuery,
 ) -> Result<UnpackedEmulators> {
     let path = Path::new(shown);
     let file = layers.file.try_clone().map_err(|e| Error::io("read", path, e))?;
     let layers = ImageLayers { file, lengths: layers.lengths.clone() };
-    let validate = |arch: &Arch, file: File| candidate::validate_binary(arch, machine, file);
+    let validate = |arch: &Arch, file: File| candidate::validate_binary(arch, machine, file, query);
     unpack_in_worker(host, archs, machine, path, &validate, |targets, keep, go_on| {
         crate::qemu::archive::unpack::unpack_layers(layers, shown, targets, keep, go_on)
     })

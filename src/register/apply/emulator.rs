@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::host::{FileId, FileStamp, StagedFile};
 use crate::paths;
 use crate::qemu::binary;
-use crate::qemu::candidate;
 use crate::qemu::obtain::ObtainContext;
+use crate::qemu::version_query::{VersionQuery, query_version};
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
 use crate::sha256::Sha256;
@@ -70,7 +70,7 @@ impl Apply<'_> {
         }
         binary::check_binary(&head, &self.facts.machine).map_err(|e| unfit(e.to_string()))?;
         let ready = staged.into_program().map_err(io_error("write", &real_path))?;
-        let version = candidate::query_version(arch, &ready.exec_path()).map_err(|e| unfit(e.to_string()))?;
+        let version = query_version(arch, ready.file(), VersionQuery::Run).map_err(|e| unfit(e.to_string()))?.version;
         self.staged.insert(arch.target, (ready, sha256, version));
         Ok(())
     }

@@ -9,7 +9,7 @@ use binfmt_magic::{Arch, Rule};
 use crate::binfmt::probe;
 use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
 use crate::error::{Error, Result};
-use crate::host::{self, FileId, Host, INTERNAL, StoppedChild, TEMP_PREFIX};
+use crate::host::{self, FileId, Host, INTERNAL, StoppedChild};
 use crate::paths;
 use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
@@ -59,10 +59,9 @@ pub(super) fn verify_entry(
 fn make_probe_root(host: &Host, probe: &[u8]) -> Result<PathBuf> {
     let parents = [paths::EMULATOR_DIR, paths::RECEIPT_DIR].map(Path::new);
     let parent = parents.iter().find(|parent| host.exists(parent)).unwrap_or(&parents[0]);
-    let dir = parent.join(format!("{TEMP_PREFIX}probe-{}", std::process::id()));
-    host.make_dir(&dir)?;
+    let dir = host.make_temp_dir(parent)?;
     let placed = host.stage_file(&dir).and_then(|mut staged| {
-        let path = dir.join("probe");
+        let path = dir.join(paths::PROBE_NAME);
         let filled = io::Write::write_all(staged.file(), probe).and_then(|()| staged.into_program());
         let ready = filled.map_err(|e| Error::io("write", &host.real_path(&path), e))?;
         host.place_program(ready, &path)

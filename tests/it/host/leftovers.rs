@@ -8,31 +8,35 @@ use nix::sys::statvfs::statvfs;
 use crate::support::runs::discard_tree;
 use crate::support::snapshot::Snapshot;
 use crate::support::tree::{EMULATOR, ROOT};
-use crate::support::{Tree, fault_table, qemu};
+use crate::support::{Tree, fault_table, qemu, skip};
 
 /// All directories that have temporary names during a run.
 const DIRS: [&str; 5] = ["usr/local/libexec/binfmt-nix", "var/lib/binfmt-nix", "var/lib", "etc/binfmt.d", "etc/nix"];
 
-/// Names that killed runs leave: of this release and of earlier ones.
+/// Names that killed runs leave.
 const NAMES: [&str; 6] = [
     ".binfmt-nix-4242-0",
     ".binfmt-nix-4242-17",
-    ".binfmt-nix-Ab12xY",
-    ".binfmt-nix-previous-qemu-aarch64",
-    ".binfmt-nix-new",
-    ".binfmt-nix-",
+    ".binfmt-nix-1-4294967295",
+    ".binfmt-nix-4294967295-1",
+    ".binfmt-nix-7-7",
+    ".binfmt-nix-0-0",
 ];
 
-/// Adds a file, an empty file, a link, an empty directory and a filled directory under each name in turn.
+/// Adds what killed runs leave, under each name in turn: files, an empty directory, and the directories of a receipt and
+/// of a probe that are half done.
 fn plant(tree: &Tree, dir: &str) -> usize {
     for (number, name) in NAMES.iter().enumerate() {
         let path = format!("{dir}/{name}");
         match number % 5 {
             0 => tree.write(&path, vec![7; 100_000]),
             1 => tree.write(&path, ""),
-            2 => std::os::unix::fs::symlink("/etc/passwd", tree.path(&path)).unwrap(),
-            3 => fs::create_dir(tree.path(&path)).unwrap(),
-            _ => tree.write(&format!("{path}/sub/receipt.json"), "half of it"),
+            2 => fs::create_dir(tree.path(&path)).unwrap(),
+            3 => tree.write(&format!("{path}/receipt.json"), "half of it"),
+            _ => {
+                tree.write(&format!("{path}/probe"), "a program");
+                tree.write(&format!("{path}/.binfmt-nix-4242-3"), "half of it");
+            }
         }
     }
     NAMES.len()
@@ -79,7 +83,13 @@ fn files_with_similar_names_are_kept() {
         ".binfmt_nix-1",
         ".Binfmt-nix-1",
         ".tmpAb12",
-        "x.binfmt-nix-1",
+        "x.binfmt-nix-1-2",
+        ".binfmt-nix-backup-of-mine",
+        ".binfmt-nix-1",
+        ".binfmt-nix-1-2.bak",
+        ".binfmt-nix-01-2",
+        ".binfmt-nix-1-2-3",
+        ".binfmt-nix-probe-1",
     ];
     let (tree, ..) = registered_tree();
     for dir in DIRS {
@@ -87,21 +97,65 @@ fn files_with_similar_names_are_kept() {
             tree.write(&format!("{dir}/{name}"), "foreign");
         }
         // Subdirectories are not ours, so not even exact names are removed there.
-        tree.write(&format!("{dir}/sub/.binfmt-nix-1"), "foreign");
+        tree.write(&format!("{dir}/sub/.binfmt-nix-1-1"), "foreign");
+        tree.write(&format!("{dir}/.binfmt-nix-mydir/receipt.json"), "foreign");
     }
-    tree.write("etc/.binfmt-nix-1", "foreign");
-    tree.write("usr/local/libexec/.binfmt-nix-1", "foreign");
+    tree.write("etc/.binfmt-nix-1-1", "foreign");
+    tree.write("usr/local/libexec/.binfmt-nix-1-1", "foreign");
     let before = tree.snapshot();
     tree.run(&["register", "aarch64"]).exits(0);
     tree.run(&["unregister", "riscv64"]).exits(0);
     before.is_unchanged_in(&tree);
     tree.unregister("all").exits(0);
     for dir in DIRS {
-        for name in similar_names.iter().chain(&["sub/.binfmt-nix-1"]) {
+        for name in similar_names.iter().chain(&["sub/.binfmt-nix-1-1", ".binfmt-nix-mydir/receipt.json"]) {
             assert_eq!(tree.text(&format!("{dir}/{name}")), "foreign");
         }
     }
-    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (similar_names.len() + 1) + 2);
+    fault_table::line("other tools' files with similar names, kept", DIRS.len() * (similar_names.len() + 2) + 2);
+}
+
+/// A temporary name does not suffice: the file must be one that this tool makes.
+#[sandboxed]
+fn other_files_with_a_temporary_name_are_kept() {
+    let (tree, ..) = registered_tree();
+    let mut kept = 0;
+    for dir in DIRS {
+        let at = |name: &str| tree.path(&format!("{dir}/{name}"));
+        std::os::unix::fs::symlink("/etc/passwd", at(".binfmt-nix-4242-0")).unwrap();
+        nix::unistd::mkfifo(&at(".binfmt-nix-4242-1"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(at(".binfmt-nix-4242-2")).unwrap());
+        tree.write(&format!("{dir}/.binfmt-nix-4242-3/notes.txt"), "foreign");
+        tree.write(&format!("{dir}/.binfmt-nix-4242-4/receipt.json/notes.txt"), "foreign");
+        fs::create_dir(at(".binfmt-nix-4242-5")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at(".binfmt-nix-4242-5/receipt.json")).unwrap();
+        kept += 6;
+    }
+    let before = tree.snapshot();
+    assert_eq!(tree.status()["unfinished"], false);
+    tree.run(&["register", "aarch64"]).exits(0);
+    tree.run(&["unregister", "riscv64"]).exits(0);
+    before.is_unchanged_in(&tree);
+    fault_table::line("other files with a temporary name of this tool, kept", kept);
+}
+
+/// Real root, and a file of another user in a directory of root.
+#[test]
+fn a_file_of_another_user_is_kept() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("users", "not root: files of other users cannot be made");
+    }
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("var/lib/binfmt-nix");
+    fs::create_dir_all(&dir).unwrap();
+    for (name, uid) in [(".binfmt-nix-4242-0", 0), (".binfmt-nix-4242-1", 65534)] {
+        fs::write(dir.join(name), "text").unwrap();
+        std::os::unix::fs::chown(dir.join(name), Some(uid), None).unwrap();
+    }
+    let mut tool = std::process::Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    let done = tool.arg("--root").arg(root.path()).args(["unregister", "riscv64"]).env_clear().output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(!dir.join(".binfmt-nix-4242-0").exists() && dir.join(".binfmt-nix-4242-1").exists());
 }
 
 /// An upgrade keeps the old emulator by such a name; removing it does not change the emulator in use.

@@ -6,5 +6,6 @@ pub(crate) mod debian;
 pub(crate) mod download;
 pub(crate) mod emulator_files;
 pub(crate) mod host_copies;
+pub(crate) mod named_emulators;
 pub(crate) mod nix_copies;
 pub(crate) mod oci;

@@ -75,11 +75,48 @@ pub(crate) enum LiarBehavior {
     RightOutput,
 }
 
-/// A static program for x86_64 that answers `--version` with this text, and emulates nothing.
-pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
+/// A static program for x86_64 that runs without end, whatever its arguments are.
+pub(crate) fn endless() -> Vec<u8> {
+    // jmp to itself
+    assemble(&[0xeb, 0xfe])
+}
+
+/// A static program for x86_64 that creates the file `marker`, if it may, and prints a version. Its bytes contain
+/// another version before that.
+pub(crate) fn spy(marker: &Path, contained: &str, printed: &str) -> Vec<u8> {
+    let marker = [marker.as_os_str().as_encoded_bytes(), b"\0"].concat();
+    let (contained, printed) = (format!("{contained}\n\0"), format!("{printed}\n"));
+    let to_text = u32::try_from(16 + marker.len() + contained.len()).unwrap().to_le_bytes();
+    let length = u32::try_from(printed.len()).unwrap().to_le_bytes();
+    // mov eax, 2 (open); lea rdi, [rip + 45]; mov esi, O_WRONLY | O_CREAT; mov edx, 0o666; syscall
+    let mut code =
+        vec![0xb8, 2, 0, 0, 0, 0x48, 0x8d, 0x3d, 45, 0, 0, 0, 0xbe, 0x41, 0, 0, 0, 0xba, 0xb6, 1, 0, 0, 0x0f, 5];
+    // mov eax, 1; mov edi, 1; lea rsi, [rip + to_text]; mov edx, length; syscall
+    code.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35]);
+    code.extend(to_text);
+    code.push(0xba);
+    code.extend(length);
+    code.extend([0x0f, 0x05]);
+    // mov eax, 60; xor edi, edi; syscall
+    code.extend([0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]);
+    assemble(&[&code[..], &marker, contained.as_bytes(), printed.as_bytes()].concat())
+}
+
+/// Puts code and data behind the headers of the probe program.
+fn assemble(code: &[u8]) -> Vec<u8> {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these tests emulate aarch64 and others on x86_64");
     }
+    let mut program = Arch::find("x86_64").unwrap().probe().unwrap()[..CODE].to_vec();
+    program.extend(code);
+    let size = u64::try_from(program.len()).unwrap().to_le_bytes();
+    program[0x60..0x68].copy_from_slice(&size);
+    program[0x68..0x70].copy_from_slice(&size);
+    program
+}
+
+/// A static program for x86_64 that answers `--version` with this text, and emulates nothing.
+pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     let jump = match behavior {
         LiarBehavior::Crash => 33,
         LiarBehavior::DoNothing => 24,
@@ -90,7 +127,7 @@ pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     let argument = if matches!(behavior, LiarBehavior::RightOutput) { 24 } else { 16 };
     let text = format!("{version}\n");
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
-    let mut program = Arch::find("x86_64").unwrap().probe().unwrap()[..CODE].to_vec();
+    let mut program = Vec::new();
     // cmp qword [rsp], 2; jne +jump: one argument is `--version`, two come from the kernel
     program.extend([0x48, 0x83, 0x3c, 0x24, 0x02, 0x75, jump]);
     // mov eax, 1; mov edi, 1; lea rsi, [rip + 76]; mov edx, length; syscall
@@ -109,8 +146,5 @@ pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     program.extend([0; 8]);
     program.extend(500_000_000_u64.to_le_bytes());
     program.extend(text.bytes());
-    let size = u64::try_from(program.len()).unwrap().to_le_bytes();
-    program[0x60..0x68].copy_from_slice(&size);
-    program[0x68..0x70].copy_from_slice(&size);
-    program
+    assemble(&program)
 }

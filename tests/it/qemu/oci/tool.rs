@@ -2,6 +2,7 @@
 
 use binfmt_nix::qemu::oci;
 use binfmt_nix::qemu::oci::pull_client;
+use binfmt_nix::qemu::version_query::VersionQuery;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -177,7 +178,7 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
     let opened =
         OpenedSource { shown: "the image".to_owned(), content: Content::Layers(again()), note: None, release: None };
-    for (target, copy) in unpack_emulators(&host, &archs, machine, &opened)?.copies {
+    for (target, copy) in unpack_emulators(&host, &archs, machine, &opened, VersionQuery::Run)?.copies {
         let version = match copy.verdict {
             Ok(mut fit) => {
                 let mut bytes = Vec::new();
