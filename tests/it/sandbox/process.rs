@@ -142,7 +142,7 @@ fn the_worker_ends_with_the_tool() {
     let mut stalled = Stalled::new();
     // A stopped worker cannot end by itself.
     kill(stalled.child, Signal::SIGSTOP).unwrap();
-    let lock = File::open(stalled.root.path().join("run/binfmt-nix.lock")).unwrap();
+    let lock = File::open(stalled.root.path().join("run/binfmt-nix-change.lock")).unwrap();
     assert!(lock.try_lock().is_err());
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
