@@ -33,6 +33,11 @@ impl Dir {
         Ok(Self { file: file.into(), real: real.to_owned() })
     }
 
+    /// Returns the open directory.
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Opens a directory in this one. A symbolic link fails with "not a directory" too.
     pub(super) fn open_child(&self, name: &OsStr) -> io::Result<Self> {
         let file = rustix::fs::openat(&self.file, name, OPEN_FLAGS | OFlags::DIRECTORY, Mode::empty())?;
