@@ -4,19 +4,19 @@ use std::process::ExitCode;
 
 use binfmt_nix::cli::{Cli, commands};
 use binfmt_nix::host;
-use binfmt_nix::sanitize::text_of;
+use binfmt_nix::sanitize::{escape_line, text_of};
 use binfmt_nix::ui::Ui;
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     host::signals::survive_file_size_limit();
     let words: Vec<String> = std::env::args_os().skip(1).map(text_of).collect();
     // These may contain passwords, which are not printed.
-    let private: Vec<String> = words.iter().cloned().chain(commands::mirror_of_environment()).collect();
-    let code = match Cli::try_parse() {
+    let shown = words.iter().map(|word| escape_line(word));
+    let private: Vec<String> = words.iter().cloned().chain(shown).chain(commands::mirror_of_environment()).collect();
+    let code = match Cli::parse_words(&words) {
         Err(error) => {
             let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-            Ui::new(json, &private).print_usage(&error, &words)
+            Ui::new(json, &private).print_usage(&error)
         }
         Ok(cli) => {
             let ui = Ui::new(cli.json, &private);

@@ -8,10 +8,11 @@ use binfmt_magic::Arch;
 /// Directory of the installed emulators.
 pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
 
-/// Lock file of every change. It is never deleted, so that two processes always lock the same file.
-pub const LOCK: &str = "/run/binfmt-nix.lock";
-/// Lock file of `register --watch`: one process on a machine may watch. It is never deleted either.
-pub const WATCH_LOCK: &str = "/run/binfmt-nix-watch.lock";
+/// Lock file of every change. Earlier versions locked /run/binfmt-nix.lock and /run/binfmt-nix-watch.lock, which other
+/// users could open and lock as well; a user who still has one of them open blocks nothing.
+pub const LOCK: &str = "/run/binfmt-nix-change.lock";
+/// Lock file of `register --watch`: one process on a machine may watch.
+pub const WATCH_LOCK: &str = "/run/binfmt-nix-watcher.lock";
 
 /// Directory of the tool's state.
 pub const RECEIPT_DIR: &str = "/var/lib/binfmt-nix";

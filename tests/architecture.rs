@@ -64,6 +64,26 @@ fn every_check_of_the_doctor_has_a_test() {
     assert!(hidden.is_empty(), "{hidden:#?}");
 }
 
+/// Only `regular_file` opens a path that another user may control. The other files of `host` open files of /proc, files
+/// that they create, and directories. `lock` opens what only root can put there.
+#[test]
+fn one_module_opens_files_of_other_users() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_proc =
+        ["lock.rs", "metadata.rs", "mount.rs", "namespaces.rs", "process.rs", "procfs.rs", "watch.rs", "worker.rs"];
+    let opening = ["File::open(", "fs::read(", "fs::read_to_string(", "OpenOptions::new()"];
+    let mut others = Vec::new();
+    for file in files(&root.join("src/host")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split_once("#[cfg(test)]").map_or(text.as_str(), |(code, _)| code);
+        let lines = code.lines().filter(|line| opening.iter().any(|call| line.contains(call)));
+        let lines = lines.filter(|line| !line.contains(".create_new(true)"));
+        let is_in_proc = in_proc.iter().any(|name| file.ends_with(name));
+        others.extend(lines.filter(|_| !is_in_proc).map(|line| format!("{}: {}", file.display(), line.trim())));
+    }
+    assert!(others.is_empty(), "{others:#?}");
+}
+
 fn cells(line: &str) -> Vec<&str> {
     line.trim_matches(['|', ' ']).split(" | ").collect()
 }

@@ -153,7 +153,7 @@ pub fn is_table_newer(host: &Host) -> Option<bool> {
 /// /proc/uptime does.
 pub fn process_start_time(host: &Host, process: &str) -> Option<i64> {
     let stat = host.read_lossy(&Path::new("/proc").join(process).join("stat"))?;
-    let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let ticks = i64::try_from(host::procfs::parse_start_ticks(&stat)?).ok()?;
     let uptime = host.read_lossy(Path::new("/proc/uptime"))?;
     let hundredths: i64 = uptime.split_whitespace().next()?.replace('.', "").parse().ok()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();

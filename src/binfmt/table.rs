@@ -150,7 +150,7 @@ pub fn mount_table(host: &Host) -> Result<()> {
     if host.is_live() && !host.exists(Path::new(DIR)) {
         for program in ["/usr/sbin/modprobe", "/sbin/modprobe"] {
             // The mount below shows whether this succeeded.
-            drop(host::process::run_program(Path::new(program), &["binfmt_misc"]));
+            drop(host.run_trusted_program(program, &["binfmt_misc"]));
         }
     }
     host.mount_binfmt_misc(Path::new(DIR)).map_err(|errno| mount_error(host, errno))

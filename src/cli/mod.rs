@@ -15,9 +15,12 @@ pub use args::*;
 pub use internal::{Internal, Worker};
 pub use source_args::{SourceArgs, SourceKind};
 
+use std::iter;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+use crate::sanitize::escape_line;
 
 /// Run programs and Nix builds of other architectures on any Linux
 ///
@@ -54,6 +57,20 @@ pub struct Cli {
     /// Command to run
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Parses the arguments of this process. `words` are the same as texts.
+    ///
+    /// clap prints arguments as they are, whole or in part, and they may be names of files that another user chose. So
+    /// the error is that of a command line whose words are escaped.
+    pub fn parse_words(words: &[String]) -> Result<Self, clap::Error> {
+        Self::try_parse().map_err(|error| {
+            let escaped = words.iter().map(|word| escape_line(word));
+            let again = Self::try_parse_from(iter::once("binfmt-nix".to_owned()).chain(escaped)).err();
+            again.filter(|_| error.use_stderr()).unwrap_or(error)
+        })
+    }
 }
 
 impl Command {

@@ -103,7 +103,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
         version: 1,
         systems,
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
-        holder: host.lock_owner(Path::new(WATCH_LOCK)),
+        holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),
     }
 }
 

@@ -14,7 +14,7 @@ pub enum ExitCode {
     Failed = 1,
     /// The command line makes no sense
     Usage = 2,
-    /// Another tool's entry or file conflicts, or a check found a fault
+    /// Another tool's entry or file conflicts, another process holds the lock, or a check found a fault
     Findings = 3,
     /// Root is needed
     NotPermitted = 4,
@@ -39,7 +39,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::UnknownSystem(_) | Self::Usage(_) | Self::Native { .. } => ExitCode::Usage,
-            Self::Conflict { .. } => ExitCode::Findings,
+            Self::Conflict { .. } | Self::Locked { .. } => ExitCode::Findings,
             Self::NotRoot { .. } => ExitCode::NotPermitted,
             Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NoCommand,
             Self::Command { .. } => ExitCode::NotExecutable,
@@ -50,7 +50,6 @@ impl Error {
             Self::Digest { .. } => ExitCode::Unverified,
             Self::Other(failure) => failure.exit_code(),
             Self::Io { .. }
-            | Self::Locked { .. }
             | Self::RuleBreaksHost { .. }
             | Self::Refused { .. }
             | Self::NotWorking { .. }

@@ -99,7 +99,7 @@ pub enum Error {
     Locked {
         /// Path of the lock file
         path: PathBuf,
-        /// Description of the holder, as recorded in the lock file
+        /// Description of the holder
         holder: String,
     },
     /// The kernel or the container lacks a feature that is needed

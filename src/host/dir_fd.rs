@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{failpoint, regular_file};
+use super::{FileId, failpoint, regular_file};
 
 /// Flags of every open by name: a symbolic link is not followed, and opening a FIFO does not block.
 const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
@@ -31,6 +31,11 @@ impl Dir {
     pub(super) fn open(real: &Path) -> io::Result<Self> {
         let file = rustix::fs::openat(CWD, real, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { file: file.into(), real: real.to_owned() })
+    }
+
+    /// Returns the open directory.
+    pub(super) fn into_file(self) -> File {
+        self.file
     }
 
     /// Opens a directory in this one. A symbolic link fails with "not a directory" too.
@@ -82,6 +87,15 @@ impl Dir {
         }
     }
 
+    /// Returns the identity of the entry `name`, or `None` if there is none. A symbolic link is not followed.
+    pub(super) fn file_id(&self, name: &OsStr) -> io::Result<Option<FileId>> {
+        match rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileId { dev: stat.st_dev, ino: stat.st_ino })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Lists the names in the directory, in the order of the file system.
     pub(super) fn list_names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
@@ -110,6 +124,17 @@ impl Dir {
         failpoint::begin_change("create", &self.path_of(name))?;
         let flags = OPEN_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Creates a file that is not part of the machine's state, with mode 0600. Fails if the name exists.
+    pub(super) fn create_scratch_file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OPEN_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Ok(rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Removes a file that is not part of the machine's state. The removal is not written to the disk.
+    pub(super) fn remove_scratch_file(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.file, name, AtFlags::empty())?)
     }
 
     /// Creates a directory in this one with mode 0755, whatever the umask is. If a step fails, the directory is removed

@@ -22,6 +22,12 @@ impl Host {
         regular_file::open_for_writing(&self.real_path(path), true)
     }
 
+    /// Opens a kernel file that only root can write to, for writing. This has no effect on the kernel: `register` of
+    /// binfmt_misc has no open function and does nothing before a write (fs/binfmt_misc.c, `bm_register_operations`).
+    pub(super) fn open_for_locking(&self, path: &Path) -> io::Result<File> {
+        regular_file::open_for_writing(&self.real_path(path), false)
+    }
+
     /// Writes to a kernel file by exactly one `write(2)`. The file is never created.
     pub fn write_kernel_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = regular_file::open_for_writing(&self.real_path(path), false)?;

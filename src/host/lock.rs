@@ -1,130 +1,230 @@
-//! The lock: only one binfmt-nix at a time changes a machine.
+//! Locks: only one binfmt-nix at a time changes a machine.
+//!
+//! flock(2) needs no right to write: a user who can open a file can lock it, and then block everyone else. So every
+//! lock is on a file that only root, or the user of this process, can open: a file of mode 0600, or a kernel file that
+//! is opened for writing. The holder of a lock file is recorded beside it (see [`super::lock_holder`]).
+//!
+//! A lock file is deleted by its holder, so that nothing remains. A waiting process may then lock a file that has lost
+//! its name; it opens the name again. A killed holder leaves a file that is not locked, and the next holder deletes it.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Host;
-use crate::error::{Error, Result};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
-/// A held lock. The kernel releases it when the process ends, however it ends. So the lock file is never deleted and
-/// never stale.
+use super::dir_fd::Dir;
+use super::lock_holder::{self, LockHolder};
+use super::{FileId, Host, trust};
+use crate::error::{Error, Result, TrustError};
+
+/// A held lock. The kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    is_recorded: bool,
+    /// Directory and name of a lock file; absent for a kernel file.
+    named: Option<(Dir, OsString)>,
+}
+
+/// The two locks of one kernel file. They are independent of each other (flock(2); measured on `register` of
+/// binfmt_misc, Linux 6.18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelLock {
+    /// The lock of flock(2).
+    Flock,
+    /// The lock of fcntl(2), `F_OFD_SETLK`: it ends with the open file, unlike that of `F_SETLK`, which ends when the
+    /// process closes any open file of the same inode.
+    Record,
+}
+
+enum Attempt {
+    Acquired(Lock),
+    /// Another process holds the lock.
+    Held,
+    /// The locked file has lost its name.
+    Unnamed,
 }
 
 impl Lock {
-    /// Adds text to the record of the current holder.
-    pub fn write_owner(&mut self, more: &str) -> std::io::Result<()> {
-        if self.is_recorded { write_owner(&mut self.file, more) } else { Ok(()) }
+    /// Adds the watched systems to the record of this holder.
+    pub fn record_systems(&self, systems: &[&str]) -> io::Result<()> {
+        self.named.as_ref().map_or(Ok(()), |(dir, name)| lock_holder::record(dir, name, systems, false))
+    }
+
+    /// Adds to the record of this holder that it downloads emulators.
+    pub fn record_download(&self) -> io::Result<()> {
+        self.named.as_ref().map_or(Ok(()), |(dir, name)| lock_holder::record(dir, name, &[], true))
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Clear our record, so that a waiting process does not take the next holder for us before it has written its
-        // own.
-        if self.is_recorded {
-            drop(self.file.set_len(0));
+        let Some((dir, name)) = &self.named else { return };
+        // Only the holder deletes a lock file, and only while it holds the lock: so the file is not another holder's.
+        // A file that cannot be deleted is locked by the next run as usual.
+        if is_named(&self.file, dir, name).unwrap_or(false) {
+            drop(lock_holder::remove_record(dir, name));
+            drop(dir.remove_scratch_file(name));
         }
     }
 }
 
 impl Host {
-    /// Locks the lock file at `path`, which is created if it is missing. Waits up to `patience` for another process
-    /// that holds it. `waiting` is called once, with the holder's record.
+    /// Locks the lock file at `path`, which is created. Waits up to `patience` for another process that holds it.
+    /// `waiting` is called with a description of each holder, and when it begins to download.
     pub fn lock(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
-        let real = self.real_path(path);
-        let failed = |e| Error::io("lock", &real, e);
-        self.make_parents(path)?;
-        let (dir, name) = self.open_parent_checked(path)?;
-        let mut file = dir.open_or_create(name, 0o644).map_err(failed)?;
-        self.wait_for_lock(&mut file, &real, patience, waiting, read_owner)?;
-        // On a full disk the record stays empty: that is not an error, because this run may be about to free space.
-        drop(write_owner(&mut file, ""));
-        Ok(Lock { file, is_recorded: true })
+        let lock = self.wait_for_lock(path, patience, waiting, &|| self.try_lock_named(path))?;
+        // On a full disk the record is missing: that is not an error, because this run may be about to free space.
+        drop(lock.record_systems(&[]));
+        Ok(lock)
     }
 
-    /// Locks the file or directory at `path` itself. The holder is not recorded.
-    pub fn lock_path(&self, path: &Path, patience: Duration, waiting: &mut dyn FnMut(&str)) -> Result<Lock> {
-        let real = self.real_path(path);
-        let mut file = File::open(&real).map_err(|e| Error::io("lock", &real, e))?;
-        self.wait_for_lock(&mut file, &real, patience, waiting, |_| None)?;
-        Ok(Lock { file, is_recorded: false })
+    /// Locks a kernel file that only root can write to. The holder is not recorded. Returns `None` if this process
+    /// cannot open the file for writing.
+    pub fn lock_kernel_file(
+        &self,
+        path: &Path,
+        kind: KernelLock,
+        patience: Duration,
+        waiting: &mut dyn FnMut(&str),
+    ) -> Result<Option<Lock>> {
+        let Ok(file) = self.open_for_locking(path) else { return Ok(None) };
+        let attempt = || {
+            let file = file.try_clone().map_err(|e| self.lock_error(path, e))?;
+            let locked = match kind {
+                KernelLock::Flock => try_flock(&file),
+                KernelLock::Record => try_lock_record(&file),
+            };
+            let is_locked = locked.map_err(|e| self.lock_error(path, e))?;
+            Ok(if is_locked { Attempt::Acquired(Lock { file, named: None }) } else { Attempt::Held })
+        };
+        self.wait_for_lock(path, patience, waiting, &attempt).map(Some)
+    }
+
+    /// Whether a process holds the record lock of a kernel file; `false` if this process cannot open it for writing.
+    pub fn is_record_locked(&self, path: &Path) -> bool {
+        self.open_for_locking(path).is_ok_and(|file| {
+            let mut lock = whole_file(libc::F_WRLCK);
+            fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)).is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
+        })
+    }
+
+    /// The process that is recorded as the holder of the lock file at `path`, if it still runs.
+    pub fn lock_holder(&self, path: &Path) -> Option<LockHolder> {
+        let record = self.read_trusted(&lock_holder::record_path(path)).ok()??;
+        LockHolder::parse(&record).filter(LockHolder::is_running)
     }
 
     fn wait_for_lock(
         &self,
-        file: &mut File,
-        real: &Path,
+        path: &Path,
         patience: Duration,
         waiting: &mut dyn FnMut(&str),
-        read_owner: fn(&mut File) -> Option<String>,
-    ) -> Result<()> {
+        attempt: &dyn Fn() -> Result<Attempt>,
+    ) -> Result<Lock> {
         let started = Instant::now();
-        let mut reported = false;
+        let mut reported: Option<String> = None;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(()),
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", real, e)),
-                Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
-                    let holder = read_owner(file).unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
-                    return Err(Error::Locked { path: real.to_owned(), holder });
-                }
-                Err(TryLockError::WouldBlock) => {
-                    // A new holder may not have written its record yet.
-                    match read_owner(file) {
-                        Some(holder) if !reported => {
-                            waiting(&holder);
-                            reported = true;
-                        }
-                        None if !reported && started.elapsed() > Duration::from_millis(500) => {
-                            waiting(UNKNOWN_HOLDER);
-                            reported = true;
-                        }
-                        _ => {}
-                    }
-                    if let Some(signal) = self.pending_signal() {
-                        return Err(Error::Interrupted { signal });
-                    }
-                    std::thread::sleep(Duration::from_millis(50));
-                }
+            match attempt()? {
+                Attempt::Acquired(lock) => return Ok(lock),
+                Attempt::Unnamed => continue,
+                Attempt::Held => {}
             }
+            let holder = self.lock_holder(path).map(|holder| holder.to_string());
+            if started.elapsed() >= patience {
+                let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
+                return Err(Error::Locked { path: self.real_path(path), holder });
+            }
+            // A new holder may not have written its record yet.
+            let is_new = match (&reported, &holder) {
+                (None, None) => started.elapsed() > Duration::from_millis(500),
+                (Some(_), None) => false,
+                (reported, holder) => reported != holder,
+            };
+            if is_new {
+                let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
+                waiting(&holder);
+                reported = Some(holder);
+            }
+            if let Some(signal) = self.pending_signal() {
+                return Err(Error::Interrupted { signal });
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
-}
 
-impl Host {
-    /// Whether a process holds the lock that [`Host::lock_path`] takes.
-    pub fn is_locked(&self, path: &Path) -> bool {
-        File::open(self.real_path(path))
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    fn try_lock_named(&self, path: &Path) -> Result<Attempt> {
+        self.make_parents(path)?;
+        let (dir, name) = self.open_parent_checked(path)?;
+        let file = match dir.open_or_create(name, 0o600) {
+            // The directory was removed just now, as the last one to use a cache does.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Attempt::Unnamed),
+            opened => check_private(opened.map_err(|e| self.lock_error(path, e))?, &dir.path_of(name))?,
+        };
+        if !try_flock(&file).map_err(|e| self.lock_error(path, e))? {
+            return Ok(Attempt::Held);
+        }
+        match is_named(&file, &dir, name) {
+            Ok(true) => Ok(Attempt::Acquired(Lock { file, named: Some((dir, name.to_owned())) })),
+            Ok(false) => Ok(Attempt::Unnamed),
+            Err(e) => Err(self.lock_error(path, e)),
+        }
     }
 
-    /// The current holder of the lock, as recorded in the file; does not block.
-    pub fn lock_owner(&self, path: &Path) -> Option<String> {
-        let mut file = self.open_nofollow(path).ok()?;
-        // A holder that exits cleanly clears its record; one that was killed leaves it behind.
-        let holder = read_owner(&mut file)?;
-        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(holder)
+    fn lock_error(&self, path: &Path, error: io::Error) -> Error {
+        Error::io("lock", &self.real_path(path), error)
     }
 }
 
-/// Records this process as the holder, for processes that wait.
-fn write_owner(file: &mut File, more: &str) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(format!("process {}{more}\n", std::process::id()).as_bytes())
-}
-
-/// Description of a holder that left no record.
+/// Description of a holder that is not recorded.
 const UNKNOWN_HOLDER: &str = "an unknown process";
 
-fn read_owner(file: &mut File) -> Option<String> {
-    let mut text = String::new();
-    file.rewind().and_then(|()| file.take(1024).read_to_string(&mut text)).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+/// Checks that only root, or the user of this process, can open the file. Its mode is corrected if root has changed it.
+fn check_private(file: File, real: &Path) -> Result<File> {
+    let failed = |e| Error::io("lock", real, e);
+    let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    if trust::is_untrusted_uid(meta.uid()) {
+        return Err(TrustError::Owner { path: real.to_owned(), uid: meta.uid() }.into());
+    }
+    if meta.mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+    }
+    Ok(file)
+}
+
+/// Whether `name` in the directory is this file.
+fn is_named(file: &File, dir: &Dir, name: &OsStr) -> io::Result<bool> {
+    Ok(dir.file_id(name)? == Some(FileId::from_metadata(&file.metadata()?)))
+}
+
+/// Returns whether the lock was free.
+fn try_flock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
+/// Returns whether the lock was free.
+fn try_lock_record(file: &File) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn whole_file(kind: i32) -> libc::flock {
+    // The constants are 0, 1 and 2 (fcntl.h).
+    let l_type = libc::c_short::try_from(kind).unwrap_or_default();
+    libc::flock { l_type, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 }
 }

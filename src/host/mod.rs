@@ -15,6 +15,7 @@ pub mod failpoint;
 pub mod isolation;
 pub mod kernel_files;
 pub mod lock;
+pub mod lock_holder;
 pub mod memfd;
 pub mod metadata;
 pub mod mount;
@@ -36,7 +37,8 @@ pub mod worker;
 pub mod write;
 
 pub use kernel_files::DirContents;
-pub use lock::Lock;
+pub use lock::{KernelLock, Lock};
+pub use lock_holder::LockHolder;
 pub use namespaces::{IdMapper, IdRange, NamespaceError};
 pub use process::{ProcessOutput, StoppedChild};
 pub use sd_notify::ServiceManager;

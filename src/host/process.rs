@@ -3,8 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,8 +12,8 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
-use super::{FileId, INTERNAL};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,25 +35,6 @@ pub struct ProcessOutput {
 /// Runs a program until it exits, or kills it after 30 seconds.
 pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
-}
-
-/// Starts this program as the worker `command` with another handle of `program` as standard input, and kills it after 30
-/// seconds. A program that the worker's user could not execute is copied into memory first.
-pub fn run_worker_with_file(command: &str, args: &[&str], program: &File) -> io::Result<ProcessOutput> {
-    // A second open file has a position of its own.
-    let mut input = File::open(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
-    let meta = input.metadata()?;
-    if meta.mode() & 0o005 != 0o005 {
-        super::regular_file::check_program_size(&meta)?;
-        let mut copy = super::memfd::create_sealable()?;
-        io::copy(&mut input.take(meta.len()), &mut copy)?;
-        super::memfd::seal_program(&copy)?;
-        input = copy;
-    }
-    run_with_timeout(
-        clean_command(Path::new("/proc/self/exe")).args([INTERNAL, command]).args(args).stdin(input),
-        TIMEOUT,
-    )
 }
 
 /// Replaces this process by the program on its standard input. Returns only if that fails.

@@ -13,6 +13,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
+use super::dir_fd::Dir;
 use super::{FileId, Host};
 use crate::error::{Error, Result};
 
@@ -60,7 +61,7 @@ impl Host {
             let write_end: OwnedFd = write_end.try_clone().map_err(failed)?.into();
             pipe::register(signal, write_end).map_err(failed)?;
         }
-        let dir = File::open(&real).map_err(failed)?;
+        let dir = Dir::open(&real).map_err(failed)?.into_file();
         let mounts = File::open("/proc/self/mountinfo").map_err(failed)?;
         let watch = DirWatch { path: real.clone(), dir, events, mounts, signals };
         watch.add_watch().map_err(failed)?;
@@ -83,7 +84,7 @@ pub fn create_watcher() -> Result<InotifyInstance> {
 impl DirWatch {
     /// Watches the directory that is now at the path, if it is another one than before.
     pub fn reopen_if_replaced(&mut self) -> io::Result<()> {
-        let current = File::open(&self.path)?;
+        let current = Dir::open(&self.path)?.into_file();
         if FileId::from_metadata(&current.metadata()?) != FileId::from_metadata(&self.dir.metadata()?) {
             self.dir = current;
             self.add_watch()?;

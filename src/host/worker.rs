@@ -6,7 +6,9 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,25 @@ const PIPE_SIZE: i32 = 1 << 20;
 const MAX_STDERR: usize = 64 << 10;
 /// Time that a worker may take to exit after it has closed its output.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Starts this program as the worker `command` with another handle of `program` as standard input, and kills it after 30
+/// seconds. A program that the worker's user could not execute is copied into memory first.
+pub fn run_to_end(command: &str, args: &[&str], program: &File) -> io::Result<process::ProcessOutput> {
+    // A second open file has a position of its own.
+    let mut input = File::open(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
+    let meta = input.metadata()?;
+    if meta.mode() & 0o005 != 0o005 {
+        super::regular_file::check_program_size(&meta)?;
+        let mut copy = super::memfd::create_sealable()?;
+        io::copy(&mut input.take(meta.len()), &mut copy)?;
+        super::memfd::seal_program(&copy)?;
+        input = copy;
+    }
+    process::run_with_timeout(
+        process::clean_command(Path::new("/proc/self/exe")).args([INTERNAL, command]).args(args).stdin(input),
+        process::TIMEOUT,
+    )
+}
 
 /// A running worker process.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! Restarts the nix-daemon, which reads its settings only when it starts.
+//! The nix-daemon: finds its process, and restarts it, because it reads its settings only when it starts.
 
 use std::path::Path;
 
-use crate::host::{self, Host};
+use crate::host::{Host, procfs};
 
 /// The result of a restart of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,48 +17,157 @@ pub enum DaemonRestart {
 
 /// Restarts a running nix-daemon through the machine's init system.
 pub fn restart_daemon(host: &Host) -> DaemonRestart {
+    const SYSTEMCTL: &str = "/usr/bin/systemctl";
+    const UNIT: &str = "nix-daemon.service";
     if !host.is_live() {
         return DaemonRestart::NotRunning;
     }
-    if host.exists(Path::new("/run/systemd/system")) {
-        return restart_with_systemd();
-    }
-    let Some(pid) = find_daemon(host) else {
-        return DaemonRestart::NotRunning;
-    };
-    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
-        return run_restart_command("/sbin/rc-service", &["nix-daemon", "restart"]);
-    }
-    DaemonRestart::ByHand(format!("nix-daemon (process {pid}) reads its settings only when it starts; restart it"))
-}
-
-fn restart_with_systemd() -> DaemonRestart {
-    let systemctl = Path::new("/usr/bin/systemctl");
+    let has_systemd = host.exists(Path::new("/run/systemd/system"));
     // `try-restart` does not start a stopped unit, but does not report whether it restarted one.
-    match host::process::run_program(systemctl, &["is-active", "--quiet", "nix-daemon.service"]) {
-        Ok(output) if output.status.success() => {
-            run_restart_command("/usr/bin/systemctl", &["restart", "nix-daemon.service"])
-        }
-        _ => DaemonRestart::NotRunning,
+    let answer = has_systemd.then(|| host.run_trusted_program(SYSTEMCTL, &["is-active", "--quiet", UNIT]));
+    if matches!(&answer, Some(Ok(output)) if output.status.success()) {
+        return run_restart_command(host, SYSTEMCTL, &["restart", UNIT]);
     }
+    // No unit runs the daemon, or systemctl was not started.
+    let Some(pid) = find_daemon(host) else { return DaemonRestart::NotRunning };
+    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
+        return run_restart_command(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
+    }
+    let mut why = format!("nix-daemon (process {pid}) reads its settings only when it starts; restart it");
+    if let Some(Err(error)) = answer {
+        why = format!("{why} ({SYSTEMCTL} was not started: {error})");
+    }
+    DaemonRestart::ByHand(why)
 }
 
-fn run_restart_command(program: &str, args: &[&str]) -> DaemonRestart {
+fn run_restart_command(host: &Host, program: &str, args: &[&str]) -> DaemonRestart {
     let line = format!("{program} {}", args.join(" "));
-    match host::process::run_program(Path::new(program), args) {
+    match host.run_trusted_program(program, args) {
         Ok(output) if output.status.success() => DaemonRestart::Done(line),
         Ok(output) => DaemonRestart::ByHand(format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
-        Err(e) => DaemonRestart::ByHand(format!("{line} failed: {e}")),
+        Err(e) => DaemonRestart::ByHand(format!("{line} failed: {e}; restart the nix-daemon")),
     }
 }
 
-/// Finds the process id of a nix-daemon by its name in /proc/PID/cmdline.
-fn find_daemon(host: &Host) -> Option<u32> {
-    let names = host.list_dir(Path::new("/proc")).ok()?;
-    names.iter().find_map(|name| {
-        let pid: u32 = name.to_str()?.parse().ok()?;
-        let words = host.read_lossy(&Path::new("/proc").join(name).join("cmdline"))?;
-        let first = words.split('\0').next()?;
-        (Path::new(first).file_name()? == "nix-daemon" || words.starts_with("nix\0daemon")).then_some(pid)
-    })
+/// Finds the process id of this machine's daemon, not that of a container. The oldest process is the daemon: the
+/// processes that serve one client each are its children.
+///
+/// Any user can start a process with any name. So the daemon is a process of root, by all its uids, that executes a
+/// file of Nix without a setuid bit: only root can have started that. Returns `None` to a caller who is not root and
+/// so may not see which file another user's process executes (proc(5), `/proc/PID/exe`).
+pub fn find_daemon(host: &Host) -> Option<u32> {
+    let names = host.is_live().then(|| host.list_dir(Path::new("/proc")).ok())??;
+    let pids = names.iter().filter_map(|name| name.to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| is_daemon(host, *pid)).min_by_key(|pid| (procfs::start_ticks(*pid), *pid))
+}
+
+fn is_daemon(host: &Host, pid: u32) -> bool {
+    // The mount namespace is not compared: Nix may create one for itself (2.8 does, measured).
+    let is_here = |kind: &str| {
+        let [its_own, ours] = [pid.to_string().as_str(), "self"].map(|process| host.namespace_link(process, kind));
+        its_own.is_some() && its_own == ours
+    };
+    // The command line is read last: it lies in the memory of the process (`get_mm_cmdline`, fs/proc/base.c), and
+    // another user could have that memory served by a file system which does not answer.
+    procfs::all_uids(pid) == Some([0; 4])
+        && procfs::unprivileged_executable(pid).is_some_and(|name| EXECUTABLES.contains(&name.as_str()))
+        && is_here("user")
+        && is_here("pid")
+        && is_daemon_command(&procfs::command_line(pid))
+}
+
+/// File names of the daemon's executable. Since Nix 2.4 `nix-daemon` is a symbolic link to `nix`.
+const EXECUTABLES: [&str; 3] = ["nix", "nix-daemon", "determinate-nixd"];
+
+/// Whether a command line is that of a daemon which listens for clients: `nix-daemon`, `nix daemon` with any options
+/// before `daemon`, or `determinate-nixd daemon`. `nix-daemon --stdio` serves one client (nix-daemon(8)).
+fn is_daemon_command(words: &[String]) -> bool {
+    let [program, args @ ..] = words else { return false };
+    if args.iter().any(|word| word == "--stdio") {
+        return false;
+    }
+    match program.rsplit('/').next() {
+        Some("nix-daemon") => true,
+        Some("nix" | "determinate-nixd") => find_subcommand(args) == Some("daemon"),
+        _ => false,
+    }
+}
+
+/// Returns the first word that is neither an option nor the value of one.
+fn find_subcommand(args: &[String]) -> Option<&str> {
+    // Nix's options without a value (nix(1), "Common options"). Each setting of nix.conf is an option with a value,
+    // and those that are true or false also are options without one.
+    const FLAGS: [&str; 9] = [
+        "--verbose",
+        "--debug",
+        "--quiet",
+        "--print-build-logs",
+        "--offline",
+        "--refresh",
+        "--repair",
+        "--impure",
+        "--accept-flake-config",
+    ];
+    let mut args = args.iter().map(String::as_str);
+    while let Some(word) = args.next() {
+        let values = match word {
+            "--option" => 2,
+            _ if !word.starts_with('-') => return Some(word),
+            _ if FLAGS.contains(&word) || word.starts_with("--no-") || word.contains('=') => 0,
+            _ if word.starts_with("--") || word == "-j" || word == "-f" || word == "-I" => 1,
+            _ => 0,
+        };
+        for _ in 0..values {
+            args.next();
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn command_lines_of_daemons_are_recognised() {
+        for line in [
+            "nix-daemon",
+            "nix-daemon --daemon",
+            "/nix/var/nix/profiles/default/bin/nix-daemon --daemon",
+            "nix-daemon 4242",
+            "nix daemon",
+            "/usr/bin/nix daemon",
+            "nix --extra-experimental-features nix-command daemon",
+            "nix --extra-experimental-features daemon daemon",
+            "nix --option sandbox false -v --debug daemon --force-trusted",
+            "determinate-nixd daemon",
+            "/usr/local/bin/determinate-nixd --nix-bin /nix/var/nix/profiles/default/bin daemon",
+        ] {
+            assert!(is_daemon_command(&words(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_command_lines_are_not_daemons() {
+        for line in [
+            "",
+            "nix",
+            "nix build daemon",
+            "nix -v build daemon",
+            "nix run nixpkgs#hello -- daemon",
+            "nix --store daemon build",
+            "nix-daemon --stdio",
+            "nix daemon --stdio",
+            "nix-store --serve",
+            "determinate-nixd status",
+            "vim nix-daemon",
+            "xnix-daemon",
+        ] {
+            assert!(!is_daemon_command(&words(line)), "{line}");
+        }
+    }
 }

@@ -100,8 +100,7 @@ pub fn query_version(
 
 fn run_confined(arch: &Arch, program: &File) -> std::result::Result<QueriedVersion, VersionError> {
     let parent = std::process::id().to_string();
-    let answer =
-        host::process::run_worker_with_file(VERSION_COMMAND, &[&parent], program).map_err(VersionError::Start)?;
+    let answer = host::worker::run_to_end(VERSION_COMMAND, &[&parent], program).map_err(VersionError::Start)?;
     let mut output = answer.stdout.as_bytes();
     let failed = || VersionError::Failed { status: answer.status, stderr: answer.stderr.trim().to_owned() };
     let Ok(Some(Frame::Message(Handshake::Ready { lacks }))) = FrameReader::default().next_frame(&mut output) else {

@@ -143,20 +143,15 @@ impl Ui {
     }
 
     /// Prints what clap rendered: help and version on stdout, a wrong command line on stderr. Returns the exit status.
-    pub fn print_usage(&self, error: &clap::Error, words: &[String]) -> ExitCode {
+    pub fn print_usage(&self, error: &clap::Error) -> ExitCode {
         let rendered = error.render();
         if !error.use_stderr() {
             self.print_raw(rendered.ansi().to_string().trim_end());
             return self.finish(ExitCode::Ok, false);
         }
-        // The words may be names of files that another user chose.
-        let is_plain = words.iter().all(|word| escape_line(word) == *word);
-        let escape = |text: String, word: &String| text.replace(word, &escape_line(word));
-        let text = if is_plain {
-            rendered.ansi().to_string()
-        } else {
-            words.iter().filter(|word| escape_line(word) != **word).fold(rendered.to_string(), escape)
-        };
+        let plain = rendered.to_string();
+        let escaped: String = plain.lines().map(|line| escape_line(line) + "\n").collect();
+        let text = if escaped == plain { rendered.ansi().to_string() } else { escaped };
         // A closed stderr cannot be reported.
         drop(write!(anstream::stderr().lock(), "{}", self.hide_secrets(&text)));
         if self.json {

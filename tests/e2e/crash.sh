@@ -20,10 +20,10 @@ confined() {
     check "confined: a separate process of the tool downloads" is_the_child
     check "confined: it runs as user nobody, without capabilities, with no_new_privs and a seccomp filter" has_no_rights
     check "confined: it holds pipes and sockets, no file and no lock" holds_no_file
-    check "confined: no other process can acquire the lock" eval '! flock --nonblock /run/binfmt-nix.lock true'
+    check "confined: no other process can acquire the lock" eval '! flock --nonblock /run/binfmt-nix-change.lock true'
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null || true
-    check "confined: after its parent was killed, the lock is free at once" flock --nonblock /run/binfmt-nix.lock true
+    check "confined: after its parent was killed, the lock is free at once" flock --nonblock /run/binfmt-nix-change.lock true
     check "confined: after its parent was killed, it ends" is_gone
     rm -f "$home/stall"
     check "confined: unregister exits 0" unregisters

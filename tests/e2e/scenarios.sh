@@ -149,6 +149,9 @@ with_a_daemon() {
     check "daemon: restarted, it builds" builds aarch64-linux arm64 aarch64 "${through[@]}"
     check "daemon: it builds for an ordinary user" builds aarch64-linux arm64 aarch64 "${ordinary[@]}"
     check "daemon: test --nix proves it" proven_by_nix "${through[@]}"
+    check "daemon: test --nix below sudo proves it for the caller" proven_below_sudo "${through[@]}"
+    check "daemon: test --nix below sudo obeys the caller's settings as the caller" misled_below_sudo "${through[@]}"
+    check "daemon: test --nix as root ignores NIX_CONFIG" proven_by_nix NIX_CONFIG="$plugin"
     check "daemon: test --nix proves it for an ordinary user" proven_by_nix "${ordinary[@]}"
     cp /etc/nix/nix.conf "$home/nix.conf"
     echo 'sandbox = false' >> /etc/nix/nix.conf
@@ -161,6 +164,17 @@ with_a_daemon() {
 
 proven_by_nix() {
     exits 0 env "$@" "$tool" test aarch64 --nix && says "Nix built with it, in its sandbox"
+}
+
+# A setting with which Nix loads a library; without the library, Nix fails.
+plugin='plugin-files = /nonexistent/plugin.so'
+
+proven_below_sudo() {
+    exits 0 env SUDO_UID=65534 SUDO_GID=65534 "$@" "$tool" test aarch64 --nix && says "Nix built with it, in its sandbox (as "
+}
+
+misled_below_sudo() {
+    exits 3 env SUDO_UID=65534 SUDO_GID=65534 NIX_CONFIG="$plugin" "$@" "$tool" test aarch64 --nix && says "plugin.so"
 }
 
 unforced_by() {

@@ -25,10 +25,11 @@ pub(super) fn run(args: &cli::CacheArgs, host: &Host, ui: &Ui) -> Result<ExitCod
         None => print_cache(ui, &cache, &cached, false),
         Some(cli::CacheCommand::Prune) => {
             let lock = cache.dir().join(cache::LOCK);
-            // If all downloads were interrupted, there is no lock file. The file is kept: other processes may wait for
-            // it.
-            let _lock = if host.exists(&lock) { Some(host.lock(&lock, LOCK_TIMEOUT, &mut |_| {})?) } else { None };
-            cached.iter().try_for_each(|file| cache.remove_file(host, file))?;
+            if cache.exists(host) {
+                let _lock = host.lock(&lock, LOCK_TIMEOUT, &mut |_| {})?;
+                cached.iter().try_for_each(|file| cache.remove_file(host, file))?;
+            }
+            // The lock file is gone by now.
             cache.remove_if_empty(host);
             print_cache(ui, &cache, &cached, true);
         }

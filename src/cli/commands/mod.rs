@@ -33,7 +33,7 @@ use crate::binfmt::table;
 use crate::cli::{Cli, Command};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel_release;
-use crate::host::{self, Host, Lock};
+use crate::host::{self, Host, KernelLock, Lock};
 use crate::paths;
 use crate::qemu::download;
 use crate::qemu::download::machine_config;
@@ -114,9 +114,14 @@ fn acquire_lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another binfmt-nix, {holder}"));
     let timeout = Duration::from_secs(seconds);
-    // Containers of a machine share only its table. No file of this tool is visible in each of them.
+    // Containers of a machine share only its table. No file of this tool is visible in each of them. Where the table is
+    // read-only, no container changes it, and the lock file of this container is enough.
     if container::is_app_container(host) {
-        return host.lock_path(Path::new(table::DIR), timeout, &mut waiting);
+        let register = table::entry_path("register");
+        return match host.lock_kernel_file(&register, KernelLock::Flock, timeout, &mut waiting)? {
+            Some(lock) => Ok(lock),
+            None => host.lock(paths::LOCK.as_ref(), timeout, &mut waiting),
+        };
     }
     let lock = host.lock(paths::LOCK.as_ref(), timeout, &mut waiting)?;
     let receipts = Path::new(paths::RECEIPT_DIR).parent();

@@ -70,10 +70,14 @@ fn plan_registration(request: &RegisterRequest, host: &Host, supply: ResolvedSou
 fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let supply = source::supply(host, ui, request, VersionQuery::Run)?;
-    let _lock = acquire_lock(host, ui, wait)?;
+    let lock = acquire_lock(host, ui, wait)?;
     let (facts, plan) = plan_registration(request, host, supply)?;
     let mut report = Report::from_plan(&plan);
     if !plan.steps.is_empty() || !plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan)) {
+        if plan.steps.iter().any(|step| matches!(step, Step::DownloadEmulators(_))) {
+            // On a full disk the record is missing, and other runs cannot say what they wait for.
+            drop(lock.record_download());
+        }
         let result = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;
         report = report.with_result(&result);
         check_nix_config(host, &plan, &result, &mut report);

@@ -2,7 +2,7 @@
 //!
 //! [`crate::register::watch`] does the watching itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use binfmt_magic::Arch;
@@ -13,14 +13,13 @@ use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::cli::{self, StopAction};
 use crate::error::{Error, ExitCode, Result};
-use crate::host::{self, Host, InotifyInstance, Lock, ServiceManager};
+use crate::host::{self, Host, InotifyInstance, KernelLock, Lock, LockHolder, ServiceManager};
 use crate::paths;
 use crate::register::facts;
 use crate::register::report::Report;
 use crate::register::request;
 use crate::register::request::RegisterRequest;
 use crate::register::unregister::unregister;
-use crate::register::watch;
 use crate::register::watch::{Notifier, ReadyFile, Reregister, TableWatcher, is_watched};
 use crate::ui::Ui;
 use crate::ui::event::{LogEvent, LogLevel};
@@ -52,11 +51,16 @@ pub(super) fn prepare_watch(
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another register --watch, {holder}"));
     let timeout = Duration::from_secs(args.wait);
-    let lock = match container {
-        None => host.lock(Path::new(paths::WATCH_LOCK), timeout, &mut waiting),
-        Some(_) => host.lock_path(&container_lock_path(), timeout, &mut waiting),
+    let in_table = match container {
+        None => Ok(None),
+        Some(_) => host.lock_kernel_file(&table::entry_path("register"), IN_TABLE, timeout, &mut waiting),
     };
-    let lock = lock.map_err(already_watching)?;
+    let lock = in_table.and_then(|lock| match lock {
+        Some(lock) => Ok(lock),
+        None => host.lock(Path::new(paths::WATCH_LOCK), timeout, &mut waiting),
+    });
+    let recorded = || container.is_none().then(|| host.lock_holder(Path::new(paths::WATCH_LOCK))).flatten();
+    let lock = lock.map_err(|error| already_watching(error, recorded().as_ref()))?;
     let ready = args.ready_file.clone().map(ReadyFile::prepare).transpose()?;
     let manager = host::sd_notify::connect()
         .map_err(|e| Error::io("connect to the service manager at", Path::new("NOTIFY_SOCKET"), e))?;
@@ -65,10 +69,9 @@ pub(super) fn prepare_watch(
     Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, is_sole_mounter }))
 }
 
-/// The file that a watcher in a container locks: other containers see only the files of the table.
-fn container_lock_path() -> PathBuf {
-    table::entry_path("status")
-}
+/// The lock of a watcher in a container, on the file `register`: other containers see only the files of the table, and
+/// `register` is the only one of them that other users cannot open. A change holds the other lock of the same file.
+const IN_TABLE: KernelLock = KernelLock::Record;
 
 /// Adds a note about `--watch` to the output of `--dry-run`.
 pub(super) fn describe_dry_run(args: &cli::RegisterArgs, host: &Host, notes: &mut Vec<String>) -> Result<()> {
@@ -94,19 +97,17 @@ fn refuse_without_kernel(host: &Host) -> Result<()> {
     }
 }
 
-fn already_watching(error: Error) -> Error {
-    match error {
-        Error::Locked { holder, .. } => Error::Conflict {
-            what: format!("register --watch is already running ({holder}), and one instance handles all systems"),
-            hint: format!("end it ({}), and start one instance with all systems", stop_hint(&holder)),
-        },
-        other => other,
+fn already_watching(error: Error, recorded: Option<&LockHolder>) -> Error {
+    let Error::Locked { holder, .. } = error else { return error };
+    Error::Conflict {
+        what: format!("register --watch is already running ({holder}), and one instance handles all systems"),
+        hint: format!("end it ({}), and start one instance with all systems", stop_hint(recorded)),
     }
 }
 
-fn stop_hint(holder: &str) -> String {
-    match holder.strip_prefix("process ").and_then(|rest| rest.split([' ', ',']).next()) {
-        Some(pid) => format!("kill {pid}, or stop the unit or the container that it runs in"),
+fn stop_hint(holder: Option<&LockHolder>) -> String {
+    match holder {
+        Some(holder) => format!("kill {}, or stop the unit or the container that it runs in", holder.pid),
         None => "stop the unit or the container that it runs in".into(),
     }
 }
@@ -114,8 +115,10 @@ fn stop_hint(holder: &str) -> String {
 /// Fails if a watcher would register the systems again at once.
 pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterRequest) -> Result<()> {
     let watcher_hint = match local_watcher(host, request) {
-        Some(holder) => Some((stop_hint(&holder), holder)),
-        None => is_watched_in_container(host, request)?.then(|| (stop_hint(""), "a process in a container".to_owned())),
+        Some(holder) => Some((stop_hint(Some(&holder)), holder.to_string())),
+        None => {
+            is_watched_in_container(host, request)?.then(|| (stop_hint(None), "a process in a container".to_owned()))
+        }
     };
     let Some((stop_command, watcher)) = watcher_hint else { return Ok(()) };
     Err(Error::Conflict {
@@ -124,15 +127,15 @@ pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterReques
     })
 }
 
-/// Returns the watcher on this machine that handles one of the systems. It writes its systems into its lock file.
-fn local_watcher(host: &Host, request: &request::UnregisterRequest) -> Option<String> {
-    let holder = host.lock_owner(Path::new(paths::WATCH_LOCK))?;
+/// Returns the watcher on this machine that handles one of the systems. It records its systems beside its lock file.
+fn local_watcher(host: &Host, request: &request::UnregisterRequest) -> Option<LockHolder> {
+    let holder = host.lock_holder(Path::new(paths::WATCH_LOCK))?;
     request.systems.iter().any(|arch| is_watched(&holder, arch.target)).then_some(holder)
 }
 
 /// Whether a watcher in a container handles one of the systems: the interpreter path of its entries shows it
 fn is_watched_in_container(host: &Host, request: &request::UnregisterRequest) -> Result<bool> {
-    if !host.is_locked(&container_lock_path()) {
+    if !host.is_record_locked(&table::entry_path("register")) {
         return Ok(false);
     }
     let table = table::read_table(host)?;
@@ -149,7 +152,7 @@ impl WatchSetup {
     /// Watches the table until a signal ends it, then leaves or removes the entries as `--on-stop` says. `reregister`
     /// writes to the same log.
     pub(super) fn watch_until_signal(
-        mut self,
+        self,
         host: &Host,
         log: &Ui,
         request: &RegisterRequest,
@@ -159,7 +162,7 @@ impl WatchSetup {
         let watched: Vec<_> =
             report.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
         // On a full disk this fails, and processes that wait for the lock cannot name the systems.
-        drop(self.lock.write_owner(&watch::lock_signature(&watched)));
+        drop(self.lock.record_systems(&watched));
         let Self { lock: _lock, ready, manager, watcher, on_stop, wait, is_sole_mounter } = self;
         let mut table_watcher = TableWatcher::new(host, Notifier::new(log, manager, ready), watcher, report)?;
         table_watcher.run(reregister);

@@ -33,7 +33,7 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
             ("2", "Usage error."),
             (
                 "3",
-                "A conflict, a finding, or a step that the user has to take; the message says which, and what to do.",
+                "A conflict, a finding, a lock that another process holds, or a step that the user has to take; the message says which, and what to do.",
             ),
             ("4", "Root is needed; the exact command is printed."),
             ("5", "A file from a server or from --from does not have the expected digest."),
@@ -56,7 +56,10 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
             ("/etc/nix/binfmt-nix.conf", "extra-extra-platforms and extra-sandbox-paths for Nix."),
             ("/etc/nix/nix.conf", "One line at its end: !include binfmt-nix.conf."),
             ("/var/lib/binfmt-nix/receipt.json", "Records of what register made, for unregister."),
-            ("/run/binfmt-nix.lock", "Held while a command changes the machine."),
+            (
+                "/run/binfmt-nix-change.lock, /run/binfmt-nix-change.holder",
+                "Locked while a command changes the machine, and the process that holds the lock. Both are deleted afterwards. Only root can open the first, so no other user can block a command. Commands in containers lock the file register of the kernel's table instead.",
+            ),
             (
                 "~/.cache/binfmt-nix, /var/cache/binfmt-nix",
                 "The cache of downloads, of a user and of root. run writes and reads it; register and fetch read it. Partial downloads of whole files are kept there too, and continued.",
@@ -136,7 +139,10 @@ pub(super) const PAGES: [Page; 12] = [
     },
     Page {
         name: "binfmt-nix-register",
-        files: &[("/run/binfmt-nix-watch.lock", "Held by the process that runs register --watch.")],
+        files: &[(
+            "/run/binfmt-nix-watcher.lock, /run/binfmt-nix-watcher.holder",
+            "Locked by the process that runs register --watch, and that process with its systems.",
+        )],
         environment: &[(
             "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
             "Set by systemd; --watch then reports readiness and status, and keeps the watchdog satisfied.",

@@ -117,7 +117,13 @@ fn describe_scope(snapshot: &Snapshot) -> String {
         crate::binfmt::table::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
         crate::binfmt::table::Table::Offline => "no kernel (a tree below --root has none)".to_owned(),
     };
-    let nix = if snapshot.nix.is_some() { "Nix's settings" } else { "no Nix" };
+    let nix = match &snapshot.nix {
+        Some(nix) if nix.has_daemon && !snapshot.shell.is_root => {
+            "Nix's settings (only root can see whether its daemon has read them)"
+        }
+        Some(_) => "Nix's settings",
+        None => "no Nix",
+    };
     format!("examined {table}, their interpreters, {} boot rules, {nix}", snapshot.boot.rules().len())
 }
 

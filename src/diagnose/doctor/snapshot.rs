@@ -117,7 +117,8 @@ pub struct NixSnapshot {
     pub left_alone: bool,
     /// Whether root's daemon does the builds.
     pub has_daemon: bool,
-    /// The command that restarts the running daemon; `None` if none runs, because the next one reads the current files.
+    /// The command that restarts the running daemon. `None` if none runs, because the next one reads the current files,
+    /// and to a caller who is not root, because only root can identify the daemon.
     pub restart: Option<String>,
     /// The running daemon's process id and the settings file that is newer than the daemon, if there is one.
     pub daemon_is_older: Option<(u32, PathBuf)>,

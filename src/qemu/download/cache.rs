@@ -20,8 +20,8 @@ use crate::sha256::Sha256;
 
 /// File name of a partial download.
 const PARTIAL_NAME: &str = "download";
-/// File name of the lock (see [`crate::binfmt::userns`]).
-pub const LOCK: &str = "lock";
+/// File name of the lock. It is not "lock", which earlier versions created with a mode that let other users lock it.
+pub const LOCK: &str = "cache.lock";
 const ROOT_CACHE_DIR: &str = "/var/cache/binfmt-nix";
 
 /// A cache of downloads. Its directory need not exist yet.

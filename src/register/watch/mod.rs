@@ -18,21 +18,15 @@ use binfmt_magic::Arch;
 
 use crate::binfmt::table;
 use crate::error::{Error, Result};
-use crate::host::{DirWatch, Host, InotifyInstance, WakeReason};
+use crate::host::{DirWatch, Host, InotifyInstance, LockHolder, WakeReason};
 use crate::register::report::Report;
 use crate::register::watch::drift::{Drift, ExpectedEntry};
 use crate::register::watch::schedule::Schedule;
 use crate::ui::event::{LogEvent, LogLevel};
 
-/// Text that a watching process adds to its process ID in the lock file.
-pub fn lock_signature(systems: &[&str]) -> String {
-    format!(", which watches {}", systems.join(" "))
-}
-
-/// Whether the process that holds the lock watches a system, according to the text in the lock file. A process that did
-/// not record its systems may watch any.
-pub fn is_watched(holder: &str, system: &str) -> bool {
-    holder.split_once(", which watches ").is_none_or(|(_, watched)| watched.split(' ').any(|name| name == system))
+/// Whether the process that holds the lock watches a system. A process that did not record its systems may watch any.
+pub fn is_watched(holder: &LockHolder, system: &str) -> bool {
+    holder.systems.is_empty() || holder.systems.iter().any(|watched| watched == system)
 }
 
 /// Actions of the command that the watcher repeats. Each action takes the usual lock.
@@ -231,18 +225,5 @@ impl<'a> TableWatcher<'a> {
             });
             self.last_error = Some(text);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lock_signature_names_the_watched_systems() {
-        let holder = format!("process 42{}", lock_signature(&["aarch64", "riscv64"]));
-        assert!(is_watched(&holder, "aarch64") && is_watched(&holder, "riscv64"));
-        assert!(!is_watched(&holder, "arm") && !is_watched(&holder, "riscv"));
-        assert!(is_watched("process 42", "arm"));
     }
 }

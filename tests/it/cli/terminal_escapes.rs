@@ -77,6 +77,7 @@ fn escapes_in_the_receipt_and_lock_are_removed() {
     tree.write(RECEIPT, receipt);
     tree.write(NIX_CONF, format!("{EVIL} = 1\n!include binfmt-nix.conf\n"));
     tree.write(LOCK, EVIL);
+    tree.write(&LOCK.replace(".lock", ".holder"), EVIL);
     assert_clean(tree.run(&["unregister", "all"]).exits(0));
     assert_eq!(tree.text(NIX_CONF), format!("{EVIL} = 1\n"));
 }

@@ -217,7 +217,7 @@ fn a_file_that_is_exchanged_is_never_opened_unchecked() {
     let machine = MachineFacts::with_all_loaders("x86_64", binfmt_nix::binfmt::table::Table::NotMounted);
     let mut regular = 0;
     let exchanges = exchange.during(|| {
-        for _ in 0..2000 {
+        for _ in 0..10_000 {
             drop(explain_file(&host, &machine, &path));
             drop(host.open_nofollow(&path));
             regular += usize::from(binfmt_nix::host::user_files::open_regular(&path).is_ok());
@@ -225,8 +225,8 @@ fn a_file_that_is_exchanged_is_never_opened_unchecked() {
     });
     exchange.never_opened();
     assert!(exchanges > 0);
-    println!("{regular} of 2000 times a regular file, {exchanges} exchanges");
-    fault_table::line("a file exchanged with a FIFO while it is opened", 6000);
+    println!("{regular} of 10000 times a regular file, {exchanges} exchanges");
+    fault_table::line("a file exchanged with a FIFO while it is opened", 30_000);
 }
 
 /// Any user who may start a container can change its files, and the program in it can do so while `doctor` runs.

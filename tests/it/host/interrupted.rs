@@ -74,9 +74,7 @@ fn an_interrupted_unregister_is_completed_or_rolled_back() {
 #[sandboxed]
 fn a_signal_ends_the_wait_for_the_lock() {
     let tree = Tree::new();
-    std::fs::create_dir_all(tree.path("run")).unwrap();
-    let held = std::fs::File::create(tree.path("run/binfmt-nix.lock")).unwrap();
-    held.lock().unwrap();
+    let _held = tree.hold_lock();
     let before = tree.snapshot();
     let mut child = tree.start(&["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());

@@ -1,7 +1,8 @@
 //! Several runs at the same time: they change the machine one after the other.
 
-use std::fs::File;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -68,9 +69,8 @@ fn an_endless_wait_is_accepted() {
 
 #[sandboxed]
 fn register_waits_for_the_lock() {
-    let tree = Tree::new().file(LOCK, "process 42\n");
-    let held = File::open(tree.path(LOCK)).unwrap();
-    held.lock().unwrap();
+    let tree = Tree::new();
+    let held = tree.hold_lock();
     let qemu = qemu("aarch64");
     let mut waiting = tree.start(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]);
     let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
@@ -82,19 +82,78 @@ fn register_waits_for_the_lock() {
     sleep(Duration::from_millis(700));
     assert!(waiting.try_wait().unwrap().is_none(), "the tool does not wait: {err}");
     assert!(!tree.is_mounted() && !tree.exists("var/lib/binfmt-nix"));
-    held.unlock().unwrap();
+    drop(held);
     stderr.read_to_string(&mut err).unwrap();
-    Done { err, ..Done::from(waiting.wait_with_output().unwrap()) }.exits(0).says("process 42");
+    let named = format!("waiting for another binfmt-nix, process {}", std::process::id());
+    Done { err, ..Done::from(waiting.wait_with_output().unwrap()) }.exits(0).says(&named);
+    assert_eq!(lock_files(&tree), [""; 0]);
+}
+
+/// Names of the files in the directory of the lock files.
+fn lock_files(tree: &Tree) -> Vec<String> {
+    let names = fs::read_dir(tree.path("run")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+/// A process that waits for a file which has lost its name does not hold the lock of the file that has the name now.
+#[sandboxed]
+fn a_waiting_run_opens_a_replaced_lock_file_again() {
+    let tree = Tree::new();
+    let first = tree.locked_file(LOCK);
+    let qemu = qemu("aarch64");
+    let mut waiting = tree.start(&["register", "aarch64", "--qemu", qemu.to_str().unwrap()]);
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    let mut err = String::new();
+    while !err.contains("waiting for another binfmt-nix, an unknown process") {
+        assert!(stderr.read_line(&mut err).unwrap() > 0, "the tool does not wait: {err}");
+    }
+    tree.remove(LOCK);
+    let second = tree.locked_file(LOCK);
+    first.unlock().unwrap();
+    sleep(Duration::from_millis(300));
+    assert!(
+        waiting.try_wait().unwrap().is_none() && !tree.exists("var/lib/binfmt-nix"),
+        "the tool does not wait: {err}"
+    );
+    second.unlock().unwrap();
+    stderr.read_to_string(&mut err).unwrap();
+    drop(Done { err, ..Done::from(waiting.wait_with_output().unwrap()) }.exits(0));
+    assert_eq!(lock_files(&tree), [""; 0]);
+}
+
+#[sandboxed]
+fn no_lock_file_is_left() {
+    let tree = Tree::offline();
+    tree.register("aarch64").exits(0);
+    tree.run(&["unregister", "riscv64"]).exits(0);
+    assert_eq!(lock_files(&tree), [""; 0]);
+}
+
+/// Other users could open a lock file with another mode.
+#[sandboxed]
+fn the_mode_of_a_lock_file_is_corrected() {
+    let tree = Tree::new();
+    let held = tree.locked_file(LOCK);
+    let tree = tree.mode(LOCK, 0o666);
+    tree.run(&["unregister", "aarch64", "--wait", "0"]).exits(3).says("an unknown process holds").says(LOCK);
+    assert_eq!(held.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[sandboxed]
+fn a_lock_file_of_another_user_is_rejected() {
+    let tree = Tree::new().file(LOCK, "").owner(LOCK, 1000);
+    tree.register("aarch64").exits(1).says(&format!("{LOCK} belongs to user 1000"));
 }
 
 #[sandboxed]
 fn an_expired_wait_is_an_error() {
-    let tree = Tree::new().file(LOCK, "process 42\n");
-    let held = File::open(tree.path(LOCK)).unwrap();
-    held.lock().unwrap();
+    let tree = Tree::new();
+    let _held = tree.hold_lock();
     let before = tree.snapshot();
-    tree.register_with("aarch64", &["--wait", "0"]).exits(1).says("process 42").says("--wait SECONDS");
-    tree.run(&["unregister", "aarch64", "--wait", "0"]).exits(1).says("process 42");
+    let named = format!("process {} holds {}", std::process::id(), tree.path(LOCK).display());
+    for args in [&["register", "aarch64"][..], &["unregister", "aarch64"], &["doctor", "--fix"]] {
+        tree.run(&[args, &["--wait", "0"]].concat()).exits(3).says(&named).says("--wait SECONDS");
+    }
     before.is_unchanged_in(&tree);
 }
 
@@ -103,13 +162,13 @@ fn an_expired_wait_is_an_error() {
 fn an_unheld_lock_file_is_ignored() {
     let tree = Tree::new().file(LOCK, "process 1\n");
     tree.register("aarch64").exits(0).omits("waiting");
+    assert_eq!(lock_files(&tree), [""; 0]);
 }
 
 #[sandboxed]
 fn read_only_commands_do_not_wait() {
-    let tree = Tree::new().file(LOCK, "");
-    let held = File::open(tree.path(LOCK)).unwrap();
-    held.lock().unwrap();
+    let tree = Tree::new();
+    let _held = tree.hold_lock();
     tree.run(&["status"]).exits(0);
     tree.run(&["nix-conf", "aarch64"]).exits(0);
     tree.register_with("aarch64", &["--dry-run"]).exits(0);
@@ -182,7 +241,7 @@ fn eight_runs_without_waiting_fail_cleanly() {
             let done = run_eight(&tree, unregister, &["--wait", "0"]);
             assert!(done.iter().any(|done| done.code == Some(0)), "{done:#?}");
             for done in done.into_iter().filter(|done| done.code != Some(0)) {
-                done.exits(1).says("holds").says(LOCK).says("--wait SECONDS");
+                done.exits(3).says("holds").says(LOCK).says("--wait SECONDS");
             }
             assert_consistent(&tree, &["aarch64", "riscv64", "s390x"]);
         }

@@ -7,6 +7,8 @@ pub(crate) mod interrupted;
 pub(crate) mod killed;
 pub(crate) mod leftovers;
 pub(crate) mod locking;
+pub(crate) mod locking_users;
 pub(crate) mod read_only;
+pub(crate) mod root_processes;
 pub(crate) mod untrusted_paths;
 pub(crate) mod unusual_hosts;

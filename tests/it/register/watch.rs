@@ -1,13 +1,12 @@
 //! `register --watch`: removed entries are registered again; decisions of the administrator are reported and kept.
 
-use std::fs::File;
 use std::path::Path;
 
 use nix::mount::{MntFlags, umount2};
 
 use crate::support::Tree;
 use crate::support::table::line;
-use crate::support::tree::{LOCK, TABLE};
+use crate::support::tree::TABLE;
 use crate::support::watcher::{Watch, until};
 
 const ENTRY: &str = "qemu-aarch64";
@@ -74,13 +73,12 @@ fn a_flushed_table_is_filled_again() {
 fn the_new_entry_precedes_entries_added_meanwhile() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &["--in-memory", "--force"]);
-    let lock = File::open(tree.path(LOCK)).unwrap();
-    lock.lock().unwrap();
+    let lock = tree.hold_lock();
     tree.write_kernel("status", "-1");
     for (name, system) in [("one", "s390x"), ("two", "aarch64"), ("three", "riscv64")] {
         tree.enter(&foreign_entry(name, system));
     }
-    lock.unlock().unwrap();
+    drop(lock);
     held.says("registered system=aarch64");
     assert_eq!(tree.entries(), [IN_MEMORY, "three", "two", "one"]);
     assert!(tree.runs("aarch64"));
@@ -108,11 +106,10 @@ fn only_the_removed_system_is_registered_again() {
 fn the_second_name_is_used_when_the_first_is_taken() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &[]);
-    let lock = File::open(tree.path(LOCK)).unwrap();
-    lock.lock().unwrap();
+    let lock = tree.hold_lock();
     tree.write_kernel(ENTRY, "-1");
     tree.enter(&foreign_entry(ENTRY, "s390x"));
-    lock.unlock().unwrap();
+    drop(lock);
     held.says("removed system=aarch64 entry=qemu-aarch64");
     held.says("registered system=aarch64 entry=binfmt-nix-aarch64");
     assert_eq!(tree.entries(), [IN_MEMORY, ENTRY]);
@@ -123,11 +120,10 @@ fn the_second_name_is_used_when_the_first_is_taken() {
 fn a_taken_name_is_reported_until_it_is_free() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &["--in-memory"]);
-    let lock = File::open(tree.path(LOCK)).unwrap();
-    lock.lock().unwrap();
+    let lock = tree.hold_lock();
     tree.write_kernel(IN_MEMORY, "-1");
     tree.enter(&foreign_entry(IN_MEMORY, "s390x"));
-    lock.unlock().unwrap();
+    drop(lock);
     held.says("removed system=aarch64");
     let failed = held.says("error failed what=register error=\"another tool's entry has the name binfmt-nix-aarch64\"");
     assert!(failed.contains("hint=\"run binfmt-nix status to see the entries"), "{failed}");

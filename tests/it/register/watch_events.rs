@@ -36,11 +36,10 @@ fn the_ready_file_follows_the_state() {
     until("it is not ready: shadowed", || !is_ready());
     tree.write_kernel("theirs", "-1");
     until("it is ready again", is_ready);
-    let lock = std::fs::File::open(tree.path(crate::support::tree::LOCK)).unwrap();
-    lock.lock().unwrap();
+    let lock = tree.hold_lock();
     tree.write_kernel(ENTRY, "-1");
     held.says("waiting for another binfmt-nix");
-    lock.unlock().unwrap();
+    drop(lock);
     held.says("info registered system=aarch64");
     until("it is ready again", is_ready);
     held.ends_by(Signal::SIGTERM).exits(0);

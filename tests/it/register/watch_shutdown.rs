@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::tree::{LOCK, WATCH_LOCK};
+use crate::support::tree::WATCH_LOCK;
 use crate::support::watcher::{Watch, until};
 use crate::support::{Tree, qemu};
 
@@ -69,8 +69,7 @@ fn each_signal_stops_watch() {
 fn a_signal_interrupts_a_registration() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &[]);
-    let lock = std::fs::File::open(tree.path(LOCK)).unwrap();
-    lock.lock().unwrap();
+    let _lock = tree.hold_lock();
     tree.write_kernel(ENTRY, "-1");
     held.says("note text=\"waiting for another binfmt-nix");
     held.ends_by(Signal::SIGTERM).exits(0).says("stopping signal=15").omits(" left ").omits(" registered ");
@@ -147,6 +146,11 @@ fn unregister_works_after_watch_ended() {
         let before = tree.snapshot();
         drop(Watch::begin(&tree, "aarch64", &["--in-memory"]).ends_by(signal));
         tree.unregister("aarch64").exits(0);
+        if signal == Signal::SIGKILL {
+            // The next watch would delete these.
+            tree.remove(WATCH_LOCK);
+            tree.remove(&WATCH_LOCK.replace(".lock", ".holder"));
+        }
         before.is_restored_in(&tree);
         crate::support::runs::discard_tree(tree);
     }
@@ -158,6 +162,7 @@ fn an_entry_of_watch_is_recognized_without_the_lock() {
     let tree = Tree::new().mounted();
     let mut held = Watch::begin(&tree, "aarch64", &["--in-memory"]);
     tree.remove(WATCH_LOCK);
+    tree.remove(&WATCH_LOCK.replace(".lock", ".holder"));
     tree.run(&["status"])
         .exits(0)
         .says("aarch64: registered by register --watch, which registers it again while it runs");

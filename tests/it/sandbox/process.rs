@@ -142,7 +142,7 @@ fn the_worker_ends_with_the_tool() {
     let mut stalled = Stalled::new();
     // A stopped worker cannot end by itself.
     kill(stalled.child, Signal::SIGSTOP).unwrap();
-    let lock = File::open(stalled.root.path().join("run/binfmt-nix.lock")).unwrap();
+    let lock = File::open(stalled.root.path().join("run/binfmt-nix-change.lock")).unwrap();
     assert!(lock.try_lock().is_err());
     stalled.tool.kill().unwrap();
     stalled.tool.wait().unwrap();
@@ -187,5 +187,19 @@ fn no_run_waits_for_the_download_of_an_archive() {
     let done = other.output().unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    stalled.done();
+}
+
+/// The mirror never answers, and another run reports that it waits for a download.
+#[test]
+fn a_run_that_waits_for_a_download_says_so() {
+    let stalled = Stalled::new();
+    let mut other = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    other.arg("--root").arg(stalled.root.path()).args(["unregister", "riscv64", "--wait", "1"]).env_clear();
+    let done = other.output().unwrap();
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    let note = format!("waiting for another binfmt-nix, process {}, which downloads emulators", stalled.tool.id());
+    kill(stalled.child, Signal::SIGKILL).unwrap();
+    assert!(!done.status.success() && stderr.contains(&note), "{stderr}");
     stalled.done();
 }

@@ -16,12 +16,13 @@ use std::{env, fs, io, panic};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{Gid, Uid, chdir, chroot, pivot_root, setgid, setuid};
+use nix::unistd::{Gid, Uid, chdir, chroot, pivot_root, setgid, setgroups, setuid};
 
 use super::fault_table;
 use super::harness::{Outcome, Skip, skip};
 
-/// Variable with the role of a process that is not the harness: `test`, `chroot`, `stranger` or `emulator`.
+/// Variable with the role of a process that is not the harness: `test`, `chroot`, `stranger`, `blocker`,
+/// `idle` or `emulator`.
 const ROLE: &str = "BINFMT_NIX_TEST_ROLE";
 /// Variable with the directory on which the new root is mounted.
 const MOUNT: &str = "BINFMT_NIX_TEST_MOUNT";
@@ -118,12 +119,19 @@ pub(crate) fn run_role(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
             chroot(Path::new(dir)).and_then(|()| chdir("/")).map_or_else(io::Error::from, |()| become_as(program, arg0))
         }
         // Executes a program as the user nobody, or as an unmapped user if this sandbox has only one.
-        ("stranger", [program, ..]) => {
-            let dropped = setgid(Gid::from_raw(65534)).and_then(|()| setuid(Uid::from_raw(65534)));
-            dropped
-                .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER))
-                .map_or_else(io::Error::from, |()| Command::new(program).args(&args[1..]).env_remove(ROLE).exec())
-        }
+        ("stranger", [program, ..]) => become_nobody()
+            .or_else(|_| Ok(unshare(CloneFlags::CLONE_NEWUSER)?))
+            .map_or_else(|error: io::Error| error, |()| Command::new(program).args(&args[1..]).env_remove(ROLE).exec()),
+        // Locks everything that the user nobody can open below some directories.
+        ("blocker", dirs) => match become_nobody().and_then(|()| super::blocker::block(dirs)) {
+            Ok(()) => return Some(0),
+            Err(error) => error,
+        },
+        // A program that waits, under the name that it was started with.
+        ("idle", _) => match io::stdin().read(&mut [0]) {
+            Ok(_) => return Some(0),
+            Err(error) => error,
+        },
         // Starts the real emulator.
         ("emulator", [program, arg0]) => {
             Command::new(Path::new(SCRATCH).join("emulator")).arg("-0").arg(arg0).arg(program).exec()
@@ -132,6 +140,13 @@ pub(crate) fn run_role(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
     };
     eprintln!("{role}: {error}");
     Some(126)
+}
+
+/// Gives up the ids and groups of root.
+fn become_nobody() -> io::Result<()> {
+    setgroups(&[])?;
+    setgid(Gid::from_raw(65534))?;
+    Ok(setuid(Uid::from_raw(65534))?)
 }
 
 /// The role of an emulator is known by the path that was registered, because the kernel passes none of our variables

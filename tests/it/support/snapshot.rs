@@ -54,17 +54,17 @@ impl Snapshot {
         Self { files, mounted: tree.is_mounted(), table: tree.table() }
     }
 
-    /// Checks that no file was written, not even the lock.
+    /// Checks that no file was written, and no lock file was made.
     #[track_caller]
     pub(crate) fn is_untouched_in(&self, tree: &Tree) {
-        let differences = self.compare(tree, false, |_, _| {});
+        let differences = self.compare(tree, |_, _| {});
         assert!(differences.is_empty(), "{differences}");
     }
 
-    /// Checks that no file but the lock was written.
+    /// Checks that no file was written, except for a lock file that is deleted again.
     #[track_caller]
     pub(crate) fn is_unchanged_in(&self, tree: &Tree) {
-        let differences = self.compare(tree, true, |path, seen| {
+        let differences = self.compare(tree, |path, seen| {
             if path == "run" {
                 seen.touched = None;
             }
@@ -81,7 +81,7 @@ impl Snapshot {
 
     /// Describes every difference to the restored state; empty without one.
     pub(crate) fn unrestored_in(&self, tree: &Tree) -> String {
-        self.compare(tree, true, |path, seen| {
+        self.compare(tree, |path, seen| {
             seen.touched = None;
             if [NIX_CONF, OWN_CONF, RECEIPT, "etc/nix/nix.custom.conf"].contains(&path) {
                 seen.modified = None;
@@ -103,7 +103,7 @@ impl Snapshot {
             }
         };
         let same_table = (self.mounted, &self.table) == (other.mounted, &other.table);
-        same_table && self.without_ignored(true, ignore) == other.without_ignored(true, ignore)
+        same_table && self.without_lock(ignore) == other.without_lock(ignore)
     }
 
     /// Entries of the kernel, newest first.
@@ -116,25 +116,29 @@ impl Snapshot {
         below.map(|(path, seen)| (path, seen.content.0.to_vec())).collect()
     }
 
-    fn without_ignored(
-        &self,
-        without_lock: bool,
-        ignore: impl Fn(&str, &mut FileState),
-    ) -> BTreeMap<String, FileState> {
+    /// The files without the lock files, which a killed run leaves.
+    fn without_lock(&self, ignore: impl Fn(&str, &mut FileState)) -> BTreeMap<String, FileState> {
+        let mut files = self.with_ignored(ignore);
+        files.retain(|path, _| !is_lock(path));
+        files
+    }
+
+    fn with_ignored(&self, ignore: impl Fn(&str, &mut FileState)) -> BTreeMap<String, FileState> {
         let mut files = self.files.clone();
-        files.retain(|path, _| !without_lock || ![LOCK, WATCH_LOCK].contains(&path.as_str()));
         for (path, seen) in &mut files {
             ignore(path, seen);
         }
         files
     }
 
-    fn compare(&self, tree: &Tree, without_lock: bool, ignore: impl Fn(&str, &mut FileState)) -> String {
+    fn compare(&self, tree: &Tree, ignore: impl Fn(&str, &mut FileState)) -> String {
         let now = Self::of(tree);
-        let [before, after] = [self, &now].map(|snapshot| snapshot.without_ignored(without_lock, &ignore));
+        let [before, after] = [self, &now].map(|snapshot| snapshot.with_ignored(&ignore));
         let mut differences = Vec::new();
         for path in before.keys().chain(after.keys().filter(|path| !before.contains_key(*path))) {
             match (before.get(path), after.get(path)) {
+                // The next holder of a lock deletes the file that a killed run left.
+                (Some(_), None) if is_lock(path) => {}
                 (Some(_), None) => differences.push(format!("{path} is gone")),
                 (None, Some(seen)) => differences.push(format!("{path} is new: {seen:?}")),
                 (Some(was), Some(is)) if was != is => differences.push(format!("{path} {}", was.change(is))),
@@ -161,6 +165,11 @@ impl FileState {
         let [old, new] = [old, new].map(|bytes| String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned());
         format!("differs from byte {same} on: it was …{old}… and is …{new}…")
     }
+}
+
+/// Whether a path is that of a lock file, or of the record of its holder.
+fn is_lock(path: &str) -> bool {
+    [LOCK, WATCH_LOCK].iter().any(|lock| Path::new(path).with_extension("lock") == Path::new(lock))
 }
 
 fn walk(path: &Path, files: &mut BTreeMap<String, FileState>) {

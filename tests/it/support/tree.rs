@@ -1,11 +1,13 @@
 //! The directory that a test passes as `--root`: a small machine in memory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
+use binfmt_nix::host::{Host, Lock};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::output::{Done, tool};
@@ -21,8 +23,8 @@ pub(crate) const BOOT: &str = "etc/binfmt.d/zz-binfmt-nix-aarch64.conf";
 pub(crate) const OWN_CONF: &str = "etc/nix/binfmt-nix.conf";
 pub(crate) const NIX_CONF: &str = "etc/nix/nix.conf";
 pub(crate) const RECEIPT: &str = "var/lib/binfmt-nix/receipt.json";
-pub(crate) const LOCK: &str = "run/binfmt-nix.lock";
-pub(crate) const WATCH_LOCK: &str = "run/binfmt-nix-watch.lock";
+pub(crate) const LOCK: &str = "run/binfmt-nix-change.lock";
+pub(crate) const WATCH_LOCK: &str = "run/binfmt-nix-watcher.lock";
 pub(crate) const TABLE: &str = "proc/sys/fs/binfmt_misc";
 
 /// A machine below [`ROOT`], built by a chain of calls.
@@ -172,6 +174,21 @@ impl Tree {
     /// Names below one directory, with the contents of files and the targets of links.
     pub(crate) fn snapshot_of(&self, dir: &str) -> Vec<(String, Vec<u8>)> {
         Snapshot::of(self).below(dir)
+    }
+
+    /// Holds the lock of every change, as the tool does.
+    #[track_caller]
+    pub(crate) fn hold_lock(&self) -> Lock {
+        let host = Host::new(&self.path("")).unwrap();
+        host.lock(&Path::new("/").join(LOCK), Duration::from_secs(600), &mut |_| {}).unwrap()
+    }
+
+    /// Creates a lock file that this process has locked, without a record of its holder.
+    #[track_caller]
+    pub(crate) fn locked_file(&self, path: &str) -> File {
+        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(self.path(path)).unwrap();
+        file.lock().unwrap();
+        file
     }
 
     /// Runs the tool on this tree.

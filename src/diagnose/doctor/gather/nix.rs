@@ -10,7 +10,7 @@ use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
 use crate::diagnose::doctor::snapshot::NixSnapshot;
 use crate::host::{self, Host, UserFiles};
 use crate::nix::settings::Settings;
-use crate::nix::{ConfState, config_show};
+use crate::nix::{ConfState, config_show, daemon};
 use crate::paths::NIX_DIR;
 use crate::register::facts::Facts;
 
@@ -22,7 +22,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     let missing: BTreeSet<String> =
         sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
     let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
-    let daemon = find_daemon(host);
+    let daemon = daemon::find_daemon(host);
     Some(NixSnapshot {
         restart: daemon.map(|pid| restart_command(host, pid)),
         answered: config_show::show_config(host).map(|answer| answer.extra_platforms),
@@ -33,23 +33,6 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         has_daemon,
         missing,
         settings,
-    })
-}
-
-/// Finds the daemon of this machine, not that of a container. The daemon has the lowest process id; the processes that
-/// serve one client each have higher ones.
-fn find_daemon(host: &Host) -> Option<u32> {
-    // The mount namespace is not compared: Nix may create one for itself (2.8 does, measured).
-    let namespaces_of = |process: &str| ["user", "pid"].map(|kind| host.namespace_link(process, kind));
-    let own_namespaces = Some(namespaces_of("self")).filter(|_| host.is_live())?;
-    let processes = host.list_dir(Path::new("/proc")).ok()?;
-    let mut numbers: Vec<u32> = processes.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers.into_iter().find(|pid| {
-        let words = host.read_lossy(&Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-        let name = Path::new(words.split('\0').next().unwrap_or_default()).file_name();
-        let is_daemon = name.is_some_and(|name| name == "nix-daemon" || name == "determinate-nixd");
-        is_daemon && namespaces_of(&pid.to_string()) == own_namespaces
     })
 }
 

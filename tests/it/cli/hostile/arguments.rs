@@ -4,7 +4,7 @@ use binfmt_nix::cli::Cli;
 use clap::{Command, CommandFactory as _};
 
 use super::pieces::{ODD, damage};
-use super::{Input, Sweep, emulator};
+use super::{Input, Sweep, emulator, finish};
 use crate::support::Tree;
 use crate::support::rng::Noise;
 
@@ -104,13 +104,7 @@ fn line(noise: &mut Noise, verbs: &[Verb]) -> Vec<Vec<u8>> {
         _ => {}
     }
     // The kernel accepts no NUL in an argument.
-    // Usage errors still print these characters of an argument: issue 14, item 9.
-    let harmless = |word: &Vec<u8>| match std::str::from_utf8(word) {
-        Ok(text) => text.chars().filter(|c| !super::is_harmful(*c)).collect::<String>().into_bytes(),
-        Err(_) if String::from_utf8_lossy(word).contains(super::is_harmful) => b"\xff".to_vec(),
-        Err(_) => word.clone(),
-    };
-    words.iter().map(harmless).map(|word| word.iter().copied().filter(|byte| *byte != 0).collect()).collect()
+    words.iter().map(|word| word.iter().copied().filter(|byte| *byte != 0).collect()).collect()
 }
 
 /// Whether the words may start something that does not end by itself.
@@ -159,4 +153,26 @@ fn odd_arguments_of_commands_that_only_read_are_reported() {
         sweep.run(&Input::new(&[command, "--json"]));
     }
     sweep.end("commands that only read, with odd arguments", 70);
+}
+
+/// clap prints a value without its option, and bytes that are not UTF-8 as U+FFFD.
+#[sandboxed]
+fn arguments_in_usage_errors_forge_no_line() {
+    let mut sweep = Sweep::default();
+    let commands: [&[&[u8]]; 6] = [
+        &[b"evil\nerror: forged"],
+        &[b"evil\r\xff\nerror: forged"],
+        &[b"register", b"aarch64", b"--wait=evil\nerror: forged\r"],
+        &[b"register", b"aarch64", b"--wait", b"evil\nerror: forged\r"],
+        &[b"status", b"--evil\nerror: forged=\x1b[2J"],
+        &[b"list", b"--format=evil\nerror: forged\xc2\x9b"],
+    ];
+    for words in commands {
+        let input = words.iter().fold(Input::new(&[]), |input, word| input.bytes(word));
+        let output = finish(input.command()).unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("\nerror: forged") && stderr.contains(r"evil"), "{stderr}");
+        assert_eq!(sweep.run(&input), Some(2));
+    }
+    assert!(sweep.violations.is_empty(), "{:?}", sweep.violations);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
-use crate::binfmt::userns::memory;
+use crate::binfmt::userns::{bind, memory};
 use crate::diagnose::doctor::reports::{finding, finding_ids};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::with_all_users;
@@ -92,11 +92,17 @@ fn copy_qemu_for_root() -> PathBuf {
     path
 }
 
-/// Starts a process with the name of the daemon. The doctor recognises the daemon by its name.
-fn start_fake_daemon() -> Child {
-    let sleep = Path::new("/usr/bin/sleep");
-    let mut command = Command::new(sleep);
-    command.arg("600").arg0("nix-daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+/// Starts a process of root with this command line, which executes a file of this name. It runs until it is killed.
+pub(crate) fn start_daemon(executable: &str, words: &[&str]) -> Child {
+    let program = Path::new("/run/programs").join(executable);
+    fs::create_dir_all("/run/programs").unwrap();
+    if !program.exists() {
+        fs::write(&program, "").unwrap();
+        bind(&std::env::current_exe().unwrap(), &program);
+    }
+    let mut command = Command::new(program);
+    command.arg0(words[0]).args(&words[1..]).env("BINFMT_NIX_TEST_ROLE", "idle");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
@@ -104,7 +110,7 @@ fn start_fake_daemon() -> Child {
 fn a_nix_daemon_with_old_settings_is_found() {
     live();
     fs::write("/etc/nix/nix.conf", "").unwrap();
-    let mut running = start_fake_daemon();
+    let mut running = start_daemon("nix", &["nix-daemon", "--daemon"]);
     finds(&[]);
     std::thread::sleep(Duration::from_millis(500));
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
