@@ -8,8 +8,7 @@ use binfmt_magic::Arch;
 /// Directory of the installed emulators.
 pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
 
-/// Lock file of every change. Earlier versions locked /run/binfmt-nix.lock and /run/binfmt-nix-watch.lock, which other
-/// users could open and lock as well; a user who still has one of them open blocks nothing.
+/// Lock file of every change.
 pub const LOCK: &str = "/run/binfmt-nix-change.lock";
 /// Lock file of `register --watch`: one process on a machine may watch.
 pub const WATCH_LOCK: &str = "/run/binfmt-nix-watcher.lock";

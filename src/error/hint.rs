@@ -15,7 +15,7 @@ impl Error {
             Self::Native { .. } => "nothing needs to be registered for them".into(),
             Self::NotRoot { line, .. } => format!("run: {line}"),
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
-            Self::Locked { .. } => "run this again when that process has ended, or wait longer with --wait SECONDS".into(),
+            Self::Locked { hint, .. } => (*hint).to_owned(),
             Self::Unfit { .. } => {
                 "a statically linked qemu-user for this machine is needed; choose another with --source or --qemu".into()
             }

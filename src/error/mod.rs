@@ -101,6 +101,8 @@ pub enum Error {
         path: PathBuf,
         /// Description of the holder
         holder: String,
+        /// What the user can do
+        hint: &'static str,
     },
     /// The kernel or the container lacks a feature that is needed
     #[error("{what}")]

@@ -138,7 +138,8 @@ impl Host {
             let holder = self.lock_holder(path).map(|holder| holder.to_string());
             if started.elapsed() >= patience {
                 let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
-                return Err(Error::Locked { path: self.real_path(path), holder });
+                let hint = "run this again when that process has ended";
+                return Err(Error::Locked { path: self.real_path(path), holder, hint });
             }
             // A new holder may not have written its record yet.
             let is_new = match (&reported, &holder) {

@@ -111,6 +111,16 @@ fn refuse_escaping_symlinks(host: &Host) -> Result<()> {
 ///
 /// The holder of the lock removes temporary files that killed runs left behind: no running process can own them.
 fn acquire_lock(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
+    acquire_within(host, ui, seconds).map_err(|error| match error {
+        Error::Locked { path, holder, .. } => {
+            let hint = "run this again when that process has ended, or wait longer with --wait SECONDS";
+            Error::Locked { path, holder, hint }
+        }
+        error => error,
+    })
+}
+
+fn acquire_within(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another binfmt-nix, {holder}"));
     let timeout = Duration::from_secs(seconds);

@@ -157,6 +157,14 @@ fn an_expired_wait_is_an_error() {
     before.is_unchanged_in(&tree);
 }
 
+/// `cache prune` waits two seconds, and has no `--wait`.
+#[sandboxed]
+fn a_held_cache_is_an_error() {
+    let tree = Tree::new().dir("var/cache/binfmt-nix");
+    let _held = tree.locked_file("var/cache/binfmt-nix/cache.lock");
+    tree.run(&["cache", "prune"]).exits(3).says("run this again when that process has ended").omits("--wait");
+}
+
 /// The kernel drops a lock with the process that held it.
 #[sandboxed]
 fn an_unheld_lock_file_is_ignored() {
