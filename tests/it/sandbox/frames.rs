@@ -2,6 +2,7 @@
 //! panic, and never more bytes of a member than its size.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use binfmt_nix::qemu::catalog::{Block, Catalog, Member, Package, Span};
@@ -16,7 +17,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::support::{config, is_full};
+
 const TARGETS: [(&str, u64); 3] = [("aarch64", 100), ("arm", 1), ("riscv64", 5000)];
+
+static PACKAGE: LazyLock<Package> = LazyLock::new(package);
 
 fn package() -> Package {
     let mut package = Catalog::embedded().unwrap().package_for("x86_64").unwrap().clone();
@@ -42,7 +47,7 @@ fn mirrors() -> Vec<Mirror> {
 fn receive<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> (Result<Option<DownloadSummary>, DownloadWorkerError>, BTreeMap<String, Vec<u8>>) {
-    let (package, mirrors) = (package(), mirrors());
+    let (package, mirrors) = (&*PACKAGE, mirrors());
     let targets = TARGETS.map(|(target, _)| target);
     let plan = package.plan_blocks(&targets).unwrap();
     let mut receiver = PackageSupervisor::new(&plan, &mirrors);
@@ -79,9 +84,10 @@ fn receive<'a>(
     (result, files)
 }
 
+/// Tries this number of cases in `tests/run --full`, and otherwise a quarter.
 fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    proptest::test_runner::TestRunner::new(config).run(&strategy, test).unwrap();
+    let cases = if is_full() { cases } else { cases / 4 };
+    proptest::test_runner::TestRunner::new(config(cases)).run(&strategy, test).unwrap();
 }
 
 #[test]
@@ -218,7 +224,7 @@ fn pieces_of_any_size_give_the_download() {
 #[test]
 fn every_failure_arrives_unchanged() {
     check(2000, failure(), |failure| {
-        let (package, mirrors) = (package(), mirrors());
+        let (package, mirrors) = (&*PACKAGE, mirrors());
         let plan = package.plan_blocks(&["arm"]).unwrap();
         let mut receiver = PackageSupervisor::new(&plan, &mirrors);
         let mut received = None;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use binfmt_nix::qemu::debian::Date;
 use binfmt_nix::sha256::{Sha256, to_hex};
-use lzma_rust2::{XzOptions, XzWriter};
+use lzma_rust2::{CheckType, XzOptions, XzWriter};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha1::{Digest as _, Sha1};
 
@@ -188,7 +188,18 @@ pub(crate) fn stanza(name: &str, version: &str, architecture: &str) -> String {
 }
 
 pub(crate) fn xz(text: &[u8]) -> Vec<u8> {
-    let mut writer = XzWriter::new(Vec::new(), XzOptions::with_preset(1)).unwrap();
+    xz_with(&XzOptions::with_preset(1), text)
+}
+
+/// The checksum takes most of the time for a large file.
+pub(crate) fn xz_without_checksum(text: &[u8]) -> Vec<u8> {
+    let mut options = XzOptions::with_preset(1);
+    options.set_check_sum_type(CheckType::None);
+    xz_with(&options, text)
+}
+
+fn xz_with(options: &XzOptions, text: &[u8]) -> Vec<u8> {
+    let mut writer = XzWriter::new(Vec::new(), options.clone()).unwrap();
     writer.write_all(text).unwrap();
     writer.finish().unwrap()
 }

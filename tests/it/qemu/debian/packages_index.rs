@@ -2,7 +2,7 @@
 
 use binfmt_nix::qemu::debian::PoolPackage;
 
-use super::forge::{stanza, xz};
+use super::forge::{stanza, xz, xz_without_checksum};
 
 fn find(list: &str) -> Result<Option<PoolPackage>, String> {
     let read = PoolPackage::find(list.as_bytes(), "amd64").map_err(|e| e.to_string());
@@ -102,7 +102,7 @@ fn damaged_and_oversized_indexes_are_refused() {
     let line = xz("x".repeat(2 << 20).as_bytes());
     assert!(find(&line).unwrap_err().contains("or has one of more than"));
     // 32 MiB, 17 times: above the limit.
-    let many = xz(format!("A: {}\n", "x".repeat((1 << 20) - 5)).repeat(32).as_bytes());
+    let many = xz_without_checksum(format!("A: {}\n", "x".repeat((1 << 20) - 5)).repeat(32).as_bytes());
     assert!(find(&many.repeat(15)).is_ok());
     let error = find(&many.repeat(17)).unwrap_err();
     assert!(error.contains("it unpacks to 536870912 bytes or more") || error.contains("ends within a line"), "{error}");

@@ -1,5 +1,7 @@
 //! The supervisor on arbitrary output of its worker: it reports an error, or it delivers layers that match the digests.
 
+use std::sync::LazyLock;
+
 use binfmt_nix::qemu::oci::protocol::PullMessage;
 use binfmt_nix::qemu::oci::supervise::{PullSupervisor, PullWorkerError};
 use binfmt_nix::qemu::oci::{ChainError, ImageReference, Platform};
@@ -12,13 +14,15 @@ use proptest::sample::select;
 
 use super::image::Image;
 
+static IMAGE: LazyLock<Image> = LazyLock::new(Image::good);
+
 fn reference(image: &Image) -> ImageReference {
     format!("oci://r.example/x@{}", image.index).parse().unwrap()
 }
 
 /// Feeds these bytes to a supervisor in pieces of this size. Returns the bytes of the layers, and the result.
 fn supervise(said: &[u8], size: usize) -> (Vec<u8>, Result<Option<u64>, PullWorkerError>) {
-    let mut follower = PullSupervisor::new(&reference(&Image::good()), Platform::for_machine("x86_64").unwrap());
+    let mut follower = PullSupervisor::new(&reference(&IMAGE), Platform::for_machine("x86_64").unwrap());
     let mut came = Vec::new();
     for piece in said.chunks(size) {
         let taken = follower.handle_input(piece, &mut |bytes| {
@@ -46,7 +50,7 @@ fn bytes_frame(bytes: &[u8]) -> Vec<u8> {
 
 /// The messages of an honest worker, in order.
 fn honest() -> Vec<Vec<u8>> {
-    let image = Image::good();
+    let image = &*IMAGE;
     let document = |digest| {
         let bytes = &image.blobs[digest];
         [message_frame(&PullMessage::Document { size: bytes.len() as u64 }), bytes_frame(bytes)]
@@ -60,8 +64,7 @@ fn honest() -> Vec<Vec<u8>> {
 }
 
 fn layers() -> Vec<u8> {
-    let image = Image::good();
-    image.layers.iter().flat_map(|digest| image.blobs[digest].clone()).collect()
+    IMAGE.layers.iter().flat_map(|digest| IMAGE.blobs[digest].clone()).collect()
 }
 
 /// Checks that there are never more bytes than the layers have, that success implies all layers, and that no error
