@@ -12,7 +12,9 @@ use super::SourceArgs;
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct RegisterArgs {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
-    #[arg(required = true, value_name = "SYSTEM")]
+    ///
+    /// Several systems are separated by blanks or commas.
+    #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Where QEMU comes from
     #[command(flatten)]
@@ -96,7 +98,9 @@ pub enum StopAction {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct RunArgs {
     /// Emulate this system (any name); may be repeated
-    #[arg(long = "system", short, value_name = "SYSTEM", required_unless_present = "all")]
+    ///
+    /// One option may also name several systems, separated by commas.
+    #[arg(long = "system", short, value_name = "SYSTEM", value_delimiter = ',', required_unless_present = "all")]
     pub systems: Vec<String>,
     /// Emulate every system that this machine does not run natively
     #[arg(long, conflicts_with = "systems")]
@@ -126,7 +130,9 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct FetchArgs {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
-    #[arg(required = true, value_name = "SYSTEM")]
+    ///
+    /// Several systems are separated by blanks or commas.
+    #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Write the archive (.tar.gz) to FILE; "-" is standard output
     #[arg(long, short, value_name = "FILE")]
@@ -184,7 +190,9 @@ pub struct ExplainArgs {
 #[derive(Debug, Args)]
 pub struct UnregisterArgs {
     /// Systems by any name, or "all"
-    #[arg(required = true, value_name = "SYSTEM")]
+    ///
+    /// Several systems are separated by blanks or commas.
+    #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Wait at most SECONDS for another binfmt-nix to finish
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -211,7 +219,7 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct TestArgs {
     /// Systems by any name, or "all" that have an entry, from any tool
-    #[arg(required = true, value_name = "SYSTEM")]
+    #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Build a derivation of the system with Nix, in its sandbox
     ///
@@ -249,7 +257,7 @@ pub enum ListFormat {
 #[derive(Debug, Args)]
 pub struct NixConfArgs {
     /// Systems by any name; default: the registered ones
-    #[arg(value_name = "SYSTEM")]
+    #[arg(value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Print lines for the machines file of other hosts
     ///

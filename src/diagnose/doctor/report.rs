@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
+use crate::binfmt::table::Table;
 use crate::sanitize::escape_line;
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
@@ -106,25 +107,43 @@ impl Urgency {
     }
 }
 
+/// Describes what was examined: only what exists.
 fn describe_scope(snapshot: &Snapshot) -> String {
     let entries = snapshot.table.entries().len();
-    let systems = snapshot.emulated_systems().count();
-    let table = match snapshot.table {
-        crate::binfmt::table::Table::Mounted { .. } => {
-            let s = if systems == 1 { "" } else { "s" };
-            format!("{entries} entries of the kernel's table ({systems} system{s}, a program of each was run)")
+    let mut parts = vec![match snapshot.table {
+        Table::Mounted { .. } => format!("{} of the kernel's table", count(entries, "entry", "entries")),
+        Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
+        Table::Offline => "no kernel (a tree below --root has none)".to_owned(),
+    }];
+    match entries {
+        0 => {}
+        1 => parts.push("its interpreter".to_owned()),
+        _ => parts.push("their interpreters".to_owned()),
+    }
+    if let systems @ 1.. = snapshot.emulated_systems().count() {
+        parts.push(format!("a program of {}", count(systems, "system", "systems")));
+    }
+    parts.push(count(snapshot.boot.rules().len(), "boot rule", "boot rules"));
+    parts.push(
+        match &snapshot.nix {
+            Some(nix) if nix.has_daemon && !snapshot.shell.is_root => {
+                "Nix's settings (only root can see whether its daemon has read them)"
+            }
+            Some(_) => "Nix's settings",
+            None => "no Nix",
         }
-        crate::binfmt::table::Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
-        crate::binfmt::table::Table::Offline => "no kernel (a tree below --root has none)".to_owned(),
-    };
-    let nix = match &snapshot.nix {
-        Some(nix) if nix.has_daemon && !snapshot.shell.is_root => {
-            "Nix's settings (only root can see whether its daemon has read them)"
-        }
-        Some(_) => "Nix's settings",
-        None => "no Nix",
-    };
-    format!("examined {table}, their interpreters, {} boot rules, {nix}", snapshot.boot.rules().len())
+        .to_owned(),
+    );
+    format!("examined {}", parts.join(", "))
+}
+
+/// Returns a number with its noun.
+fn count(number: usize, one: &str, many: &str) -> String {
+    match number {
+        0 => format!("no {many}"),
+        1 => format!("1 {one}"),
+        number => format!("{number} {many}"),
+    }
 }
 
 /// The maximum width of a line of text.
@@ -176,6 +195,6 @@ mod tests {
     fn the_report_of_a_healthy_machine_is_one_line() {
         let snapshot = Snapshot::default();
         let lines = DoctorReport::new(&snapshot, Vec::new()).to_lines();
-        assert!(lines[0].starts_with("nothing is wrong: examined 0 entries"), "{lines:?}");
+        assert!(lines[0].starts_with("nothing is wrong: examined no entries"), "{lines:?}");
     }
 }

@@ -28,6 +28,16 @@ fn an_unknown_system_gets_suggestions() {
 }
 
 #[sandboxed]
+fn systems_may_be_separated_by_commas() {
+    let tree = Tree::new();
+    let listed = tree.run(&["nix-conf", "arm64,riscv64", "s390x"]).exits(0);
+    listed.prints("aarch64-linux riscv64-linux s390x-linux");
+    assert_usage_error(&tree, &["register", "arm64,"]);
+    assert_usage_error(&tree, &["register", "arm64,nonsense"]).says("nonsense");
+    assert_usage_error(&tree, &["test", "arm64,nonsense"]).says("nonsense");
+}
+
+#[sandboxed]
 fn the_hosts_own_system_is_refused() {
     let tree = Tree::new();
     let machine = std::env::consts::ARCH;

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod cross_build;
+mod required_system;
 pub mod systems;
 #[cfg(test)]
 mod tests;
@@ -17,14 +18,17 @@ use serde::Serialize;
 
 use super::{Finding, Snapshot};
 use crate::diagnose::doctor::messages::catalog::KnownMessage;
+use crate::diagnose::doctor::messages::required_system::find_required_system;
 
 /// A message that was found in a text.
 #[derive(Debug)]
 pub struct MessageMatch {
     /// The message.
     pub known: &'static KnownMessage,
-    /// The systems in the text, in order.
+    /// The systems in the text, in order. A system that Nix requires for a build comes first.
     pub systems: Vec<&'static Arch>,
+    /// The system that Nix requires for a build.
+    pub required: Option<&'static Arch>,
 }
 
 /// The meaning of a message on this machine.
@@ -48,7 +52,12 @@ pub struct Advice {
 /// Finds the messages in a text. Drops vague ones if an exact one covers them.
 pub fn find_messages(text: &str) -> Vec<MessageMatch> {
     let flat = normalise(text);
-    let systems = find_systems(text);
+    let required = find_required_system(&flat);
+    let mut systems = find_systems(text);
+    if let Some(required) = required {
+        systems.retain(|arch| arch.target != required.target);
+        systems.insert(0, required);
+    }
     let matching =
         catalog::all_messages().filter(|known| known.wordings.iter().any(|words| has_words_in_order(&flat, words)));
     let mut found: Vec<&'static KnownMessage> = matching.collect();
@@ -61,7 +70,7 @@ pub fn find_messages(text: &str) -> Vec<MessageMatch> {
     if found.iter().any(|known| !GENERIC_MESSAGES.contains(&known.id)) {
         found.retain(|known| !GENERIC_MESSAGES.contains(&known.id));
     }
-    found.into_iter().map(|known| MessageMatch { known, systems: systems.clone() }).collect()
+    found.into_iter().map(|known| MessageMatch { known, systems: systems.clone(), required }).collect()
 }
 
 /// The messages that can be about any file.
@@ -75,7 +84,8 @@ fn normalise(text: &str) -> String {
         match c {
             '\u{1b}' => colour = true,
             _ if colour => colour = !c.is_ascii_alphabetic(),
-            '‘' | '’' | '`' => flat.push('\''),
+            // Nix quotes paths with `"` since 2.34.
+            '‘' | '’' | '`' | '"' => flat.push('\''),
             _ if c.is_whitespace() && flat.ends_with(' ') => {}
             _ if c.is_whitespace() => flat.push(' '),
             _ => flat.extend(c.to_lowercase()),
@@ -98,9 +108,9 @@ fn has_words_in_order(text: &str, words: &[&str]) -> bool {
 
 /// Explains a message on this machine.
 pub fn explain_message(message_match: &MessageMatch, snapshot: &Snapshot, findings: &[Finding]) -> Advice {
-    let MessageMatch { known, systems } = message_match;
-    let foreign = systems.iter().find(|arch| !snapshot.natives.contains(arch.target)).copied();
-    let arch = foreign.or_else(|| systems.first().copied());
+    let MessageMatch { known, systems, required } = message_match;
+    let foreign = || systems.iter().find(|arch| !snapshot.natives.contains(arch.target)).copied();
+    let arch = required.or_else(foreign).or_else(|| systems.first().copied());
     let causes: Vec<&Finding> = findings.iter().filter(|finding| is_cause_of(known, arch, finding)).collect();
     let mut here = arch.map_or_else(|| describe_machine(snapshot), |arch| describe_system(snapshot, arch));
     if snapshot.nix.is_none() && known.printed_by == "Nix" {

@@ -14,8 +14,8 @@ pub fn find_systems(text: &str) -> Vec<&'static Arch> {
     found
 }
 
-/// Parses a word such as `aarch64-linux`, `linux/arm64/v8`, `qemu-aarch64-static`, `ld-linux-aarch64.so.1`, or a store
-/// path that ends in a triple.
+/// Parses a word such as `aarch64-linux`, `linux/arm64/v8`, `qemu-aarch64-static`, `ld-linux-aarch64.so.1`, or a path in
+/// which a name has a triple.
 fn parse_system(word: &str) -> Option<&'static Arch> {
     let word = word.trim_matches(['.', '-', '/']);
     let find = |name: &str| Arch::find(name).ok();
@@ -34,7 +34,8 @@ fn parse_system(word: &str) -> Option<&'static Arch> {
     if let Some(loader) = last.strip_prefix("ld-linux-").or_else(|| last.strip_prefix("ld-musl-")) {
         return find(&loader.split(".so").next()?.replace("x86-64", "x86_64"));
     }
-    find_triple(last).or_else(|| last.ends_with("-linux").then(|| find(last))?)
+    // The triple is in the name of a program, or of a directory above it.
+    word.rsplit('/').find_map(find_triple).or_else(|| last.ends_with("-linux").then(|| find(last))?)
 }
 
 /// Parses a triple such as `aarch64-unknown-linux-gnu`, alone or in the name of a derivation.
@@ -57,6 +58,7 @@ mod tests {
         assert_eq!(targets("qemu-riscv64-static: Could not open '/lib/ld-linux-riscv64-lp64d.so.1'"), "riscv64");
         assert_eq!(targets("/lib64/ld-linux-x86-64.so.2 /lib/ld-musl-armhf.so.1"), "x86_64 arm");
         assert_eq!(targets("/nix/store/0q-hello-aarch64-unknown-linux-gnu-2.12.1.drv"), "aarch64");
+        assert_eq!(targets("/nix/store/0q-hello-aarch64-unknown-linux-gnu-2.12.1/bin/hello: ENOEXEC"), "aarch64");
         assert_eq!(targets("nixpkgs#pkgsCross.armv7l-hf-multiplatform.hello pkgsCross.mingwW64"), "arm");
         assert_eq!(targets("alarm -linux linux/ qemu- ld-linux- the arm of a chair"), "");
     }

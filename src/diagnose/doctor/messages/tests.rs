@@ -37,6 +37,14 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
         &["nix-wrong-platform"],
         "aarch64",
     ),
+    // The required system, although the log names another one before.
+    (
+        "copying path '/nix/store/x-binutils-riscv64-unknown-linux-gnu-2.43' from 'https://cache.nixos.org'...\n\
+         error: a 'aarch64-linux' with features {} is required to build '/nix/store/y-riscv64-unknown-linux-gnu.drv', \
+         but I am a 'x86_64-linux' with features {}",
+        &["nix-wrong-platform"],
+        "aarch64",
+    ),
     (
         "\x1b[35;1mwarning:\x1b[0m ignoring the client-specified setting 'extra-platforms', because it is a restricted \
          setting and you are not a trusted user",
@@ -56,6 +64,7 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
         "",
     ),
     ("error: getting attributes of path '/opt/qemu-arm': No such file or directory", &["nix-sandbox-path"], "arm"),
+    ("error: getting attributes of path \"/run/binfmt\": No such file or directory", &["nix-sandbox-path"], ""),
     // The kernel, through shells, Rust, Python and Nix.
     ("bash: ./hello: cannot execute binary file: Exec format error", &["exec-format"], ""),
     ("zsh: exec format error: ./hello", &["exec-format"], ""),
