@@ -17,7 +17,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::support::{config, is_full};
+use crate::support::config;
 
 const TARGETS: [(&str, u64); 3] = [("aarch64", 100), ("arm", 1), ("riscv64", 5000)];
 
@@ -84,9 +84,7 @@ fn receive<'a>(
     (result, files)
 }
 
-/// Tries this number of cases in `tests/run --full`, and otherwise a quarter.
 fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let cases = if is_full() { cases } else { cases / 4 };
     proptest::test_runner::TestRunner::new(config(cases)).run(&strategy, test).unwrap();
 }
 
