@@ -4,7 +4,7 @@ use crate::support::fault::{self, Change, Fault};
 use crate::support::invariants::CompleteStates;
 use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
-use crate::support::{Tree, fault_table, in_turn_or_all};
+use crate::support::{Tree, fault_table};
 
 /// A run to kill, and the state in which it starts.
 struct Case {
@@ -40,17 +40,17 @@ impl Case {
         both
     }
 
-    /// Kills the run at each change and, if the change is a write, also in the middle of it; then recovers. The next run
-    /// is `register` and `unregister` in turn, and in `tests/run --full` both.
+    /// Kills the run at each change and, if the change is a write, also in the middle of it; then recovers. Each
+    /// kill is made twice: the next run is `register`, or `unregister`.
     #[track_caller]
     fn kill_at_each_change(&self, what: &str) {
         let whole = self.whole();
         let (mut kills, mut wrong) = (0, Vec::new());
         for number in 1.. {
-            let Some(change) = self.kill_and_recover(Fault::Kill, number, kills, &whole, &mut wrong) else { break };
+            let Some(change) = self.kill_and_recover(Fault::Kill, number, &whole, &mut wrong) else { break };
             kills += 1;
             if change.what == "write" {
-                self.kill_and_recover(Fault::Torn, number, kills, &whole, &mut wrong).unwrap();
+                self.kill_and_recover(Fault::Torn, number, &whole, &mut wrong).unwrap();
                 kills += 1;
             }
         }
@@ -59,18 +59,16 @@ impl Case {
         fault_table::line(what, kills);
     }
 
-    /// Kills the run at the change of this number, once for each recovery that is due after `kills` kills.
+    /// Kills the run at the change of this number, once for each recovery.
     fn kill_and_recover(
         &self,
         fault: Fault,
         number: usize,
-        kills: usize,
         whole: &CompleteStates,
         wrong: &mut Vec<String>,
     ) -> Option<Change> {
         let recoveries: [fn(&Self, &Tree, &Snapshot) -> String; 2] = [describe_unregistrable, describe_unrestored];
-        let due = in_turn_or_all(&recoveries, kills);
-        let changes = due.iter().map(|recover| self.kill_at(fault, number, whole, recover, wrong));
+        let changes = recoveries.iter().map(|recover| self.kill_at(fault, number, whole, recover, wrong));
         changes.last().flatten()
     }
 

@@ -11,8 +11,8 @@ use crate::support::rng::Noise;
 use crate::support::runs::{Run, complete_all, discard_tree};
 use crate::support::{Tree, fault_table, is_full, qemu};
 
-/// Number of signals of each of the three kinds in each test. `tests/run --full` sends twenty times as many.
-const SIGNALS: usize = 3;
+/// Number of signals of each of the three kinds in each test. `tests/run --full` sends ten times as many.
+const SIGNALS: usize = 9;
 
 /// Sends a signal at a random moment: the run is either rolled back or complete.
 #[track_caller]
@@ -20,7 +20,7 @@ fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
     let seed = seed();
     let mut noise = Noise::new(seed);
     let usual_duration = measure_duration(prepare, run);
-    let wanted = if is_full() { 20 * SIGNALS } else { SIGNALS };
+    let wanted = if is_full() { 10 * SIGNALS } else { SIGNALS };
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
         while came < wanted {

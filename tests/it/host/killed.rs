@@ -17,8 +17,8 @@ use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table, is_full};
 
-/// The number of runs that each test kills on every machine. `tests/run --full` kills forty times as many.
-const KILLS: usize = 21;
+/// The number of runs that each test kills on every machine. `tests/run --full` kills ten times as many.
+const KILLS: usize = 84;
 
 /// The duration of a run on this machine, from the state that `before` leads to.
 pub(crate) fn measure_duration(before: &[Run], run: Run) -> Duration {
@@ -77,7 +77,7 @@ fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     let mut noise = Noise::new(seed);
     let whole = whole();
     let times: Vec<_> = runs.iter().map(|run| measure_duration(prepare, *run)).collect();
-    let wanted = if is_full() { 40 * KILLS } else { KILLS };
+    let wanted = if is_full() { 10 * KILLS } else { KILLS };
     let (mut kills, mut chains) = (0, 0);
     while kills < wanted {
         let tree = Tree::new();

@@ -13,7 +13,7 @@ use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{BOOT, EMULATOR, NIX_CONF, RECEIPT};
-use crate::support::{LiarBehavior, Tree, is_full, liar, qemu, skip};
+use crate::support::{LiarBehavior, Tree, liar, qemu, skip};
 
 /// On an ostree host, /usr is read-only and /usr/local is in /var.
 #[sandboxed]
@@ -138,7 +138,7 @@ fn a_receipt_behind_a_link_is_rejected() {
 #[sandboxed]
 fn an_emulator_replaced_continuously_is_never_trusted() {
     let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::DoNothing));
-    for _ in 0..if is_full() { 20 } else { 8 } {
+    for _ in 0..20 {
         let tree = Tree::new();
         let end = AtomicBool::new(false);
         let done = thread::scope(|scope| {
@@ -175,17 +175,15 @@ fn an_emulator_replaced_once_is_never_trusted() {
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
         remaining
     });
-    // The number of moments after each of the two files.
-    let moments = if is_full() { 20 } else { 8 };
-    for round in 0..2 * moments {
+    for round in 0..40 {
         let tree = Tree::new();
         let beside = tree.path("beside");
         fs::copy(&other, &beside).unwrap();
         let registering = tree.start(&["register", "aarch64", "--qemu", good.to_str().unwrap()]);
-        let (path, whole) = if round < moments { (EMULATOR, remaining[0]) } else { (BOOT, remaining[1]) };
+        let (path, whole) = if round < 20 { (EMULATOR, remaining[0]) } else { (BOOT, remaining[1]) };
         wait_for_file(&tree, path);
         // From at once to shortly after the usual end.
-        sleep(whole * (round % moments) * 5 / (moments * 4));
+        sleep(whole * (round % 20) / 16);
         fs::rename(&beside, tree.path(EMULATOR)).unwrap();
         let done = Done::from(registering.wait_with_output().unwrap()).omits("panicked");
         if done.out.contains("proven") {

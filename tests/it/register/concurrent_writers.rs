@@ -17,15 +17,10 @@ use crate::support::runs::Run;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
 use crate::support::tree::TABLE;
-use crate::support::{Tree, fault_table, is_full};
+use crate::support::{Tree, fault_table};
 
-/// Least number of our runs beside the other tool.
-const ROUNDS: usize = 30;
-
-/// Number of our runs.
-fn rounds() -> usize {
-    if is_full() { 2 * ROUNDS } else { ROUNDS }
-}
+/// Number of our runs beside the other tool.
+const ROUNDS: usize = 50;
 
 /// A tool that registers its rules again and again.
 struct OtherTool {
@@ -101,7 +96,7 @@ fn run_beside(tree: &Tree, other_tool: &OtherTool, options: &[&str], codes: &[i3
         let running = scope.spawn(|| other_tool.run_until(&stop, Noise::new(seed + 1)));
         // A failed test must not wait for the other tool forever.
         let stops = StopOnDrop(&stop);
-        for _ in 0..rounds() {
+        for _ in 0..ROUNDS {
             let run = [Run::Register, Run::Upgrade, Run::Unregister][usize::try_from(noise.below(3)).unwrap()];
             let options = if run == Run::Unregister { &[] } else { options };
             let args = run.args();
@@ -116,7 +111,7 @@ fn run_beside(tree: &Tree, other_tool: &OtherTool, options: &[&str], codes: &[i3
         running.join().unwrap()
     });
     let rounds = result.unwrap_or_else(|why| panic!("(seed {seed}) {why}"));
-    assert!(rounds > 5, "the other tool did its work only {rounds} times");
+    assert!(rounds > 10, "the other tool did its work only {rounds} times");
     // In its last round our entry may have had the name.
     other_tool.run_once(&mut noise).unwrap();
     tree.register_with("aarch64", options).exits(0);
@@ -151,7 +146,7 @@ fn a_tool_with_other_names_keeps_its_entries() {
     run_beside(&tree, &other_tool, &[], &[0]);
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    fault_table::at_least("runs while another tool deletes and adds its own entries", ROUNDS, rounds());
+    fault_table::line("runs while another tool deletes and adds its own entries", ROUNDS);
 }
 
 fn rules_with_our_name() -> Vec<(&'static str, String)> {
@@ -167,7 +162,7 @@ fn a_tool_with_our_name_keeps_its_entry() {
     run_beside(&tree, &other_tool, &["--force"], &[0, 1]);
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    fault_table::at_least("runs while another tool deletes and adds an entry with our name", ROUNDS, rounds());
+    fault_table::line("runs while another tool deletes and adds an entry with our name", ROUNDS);
 }
 
 /// The tool that registers first has the name; neither tool deletes an entry that is the other's by then.
@@ -180,7 +175,7 @@ fn a_tool_that_often_holds_our_name_keeps_its_entry() {
     // The message names the entry that replaced ours.
     tree.unregister("all").exits_with(&[0, 3]);
     before.is_restored_in(&tree);
-    fault_table::at_least("runs while another tool has an entry with our name most of the time", ROUNDS, rounds());
+    fault_table::line("runs while another tool has an entry with our name most of the time", ROUNDS);
 }
 
 /// A restart of systemd-binfmt does this.
@@ -192,7 +187,7 @@ fn a_tool_that_flushes_the_table_keeps_its_entries() {
     run_beside(&tree, &other_tool, &[], &[0, 1]);
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    fault_table::at_least("runs while another tool deletes all entries and adds its own", ROUNDS, rounds());
+    fault_table::line("runs while another tool deletes all entries and adds its own", ROUNDS);
 }
 
 /// All mounts of a user namespace show one table: the other tool's entries would end with our mount if it was the
@@ -213,5 +208,5 @@ fn a_tool_with_another_mount_keeps_its_entries() {
     }
     tree.unregister("all").exits(0);
     before.is_restored_in(&tree);
-    fault_table::at_least("runs while another tool writes the table through another mount", ROUNDS, rounds());
+    fault_table::line("runs while another tool writes the table through another mount", ROUNDS);
 }

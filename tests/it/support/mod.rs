@@ -34,21 +34,15 @@ pub(crate) use emulators::{LiarBehavior, liar, qemu};
 pub(crate) use harness::skip;
 pub(crate) use tree::Tree;
 
-/// One of these, in turn, or all of them in `tests/run --full`.
-pub(crate) fn in_turn_or_all<T>(all: &[T], turn: usize) -> &[T] {
-    if is_full() { all } else { &all[turn % all.len()..][..1] }
-}
-
-/// Whether `tests/run --full` asks for every combination, and for more random faults and inputs.
+/// Whether `tests/run --full` asks for ten times the random faults.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("BINFMT_NIX_TEST_FULL").is_some()
 }
 
-/// Settings of proptest with this number of cases in `tests/run --full`, and otherwise a quarter of it, without files
-/// beside the sources.
+/// Settings of proptest with this number of cases, without files beside the sources.
 pub(crate) fn config(cases: u32) -> proptest::prelude::ProptestConfig {
     proptest::prelude::ProptestConfig {
         failure_persistence: None,
-        ..proptest::prelude::ProptestConfig::with_cases(if is_full() { cases } else { cases.div_ceil(4) })
+        ..proptest::prelude::ProptestConfig::with_cases(cases)
     }
 }

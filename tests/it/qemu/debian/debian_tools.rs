@@ -123,7 +123,7 @@ const EDITS: &[(&str, &str)] = &[
 ];
 
 proptest! {
-    #![proptest_config(crate::support::config(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     /// gpgv accepts every list that is accepted here, and reads the same text.
     #[test]
@@ -232,7 +232,7 @@ fn pairs() -> impl Strategy<Value = (String, String)> {
 }
 
 proptest! {
-    #![proptest_config(crate::support::config(600))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
 
     #[test]
     fn dpkg_orders_versions_the_same_way((a, b) in pairs()) {

@@ -134,7 +134,7 @@ fn a_list_beyond_the_limit_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(crate::support::config(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     /// The list has two signatures. A bit of one of them, or of the armor, may flip; the values of the list stay the same.
     #[test]

@@ -13,7 +13,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::image::Image;
-use crate::support::config;
 
 static IMAGE: LazyLock<Image> = LazyLock::new(Image::good);
 
@@ -81,6 +80,10 @@ fn check_supervisor(said: &[u8], size: usize) {
         Err(PullWorkerError::NoClient(why)) => assert!(!why.contains(char::is_control)),
         Err(PullWorkerError::Sink(error)) => panic!("{error}"),
     }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }
 
 #[test]
