@@ -14,6 +14,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::ui::quantity::count;
+
 /// Largest text that is read. The largest real one is `modules.dep`, of about a megabyte.
 pub const MAX_TEXT: u64 = 8 << 20;
 
@@ -55,7 +57,7 @@ pub fn check_program_size(meta: &Metadata) -> io::Result<()> {
 }
 
 fn too_large(limit: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {}", count(limit, "byte")))
 }
 
 /// Opens a path without opening the file, and checks that it is a regular file.

@@ -6,6 +6,7 @@
 //! escapes, and passwords of URLs are hidden ([`sanitize`](crate::sanitize)), whatever text the caller put into it.
 
 pub mod event;
+pub mod quantity;
 pub mod table;
 
 use std::fmt::Display;

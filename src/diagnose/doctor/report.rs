@@ -6,6 +6,7 @@ use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
 use crate::binfmt::table::Table;
 use crate::sanitize::escape_line;
+use crate::ui::quantity::count;
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
@@ -64,10 +65,8 @@ impl DoctorReport {
             lines.push(String::new());
         }
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
-        let number = self.findings.len();
-        let s = if number == 1 { "" } else { "s" };
         let repairs = if fixable > 0 { format!("; binfmt-nix doctor --fix repairs {fixable}") } else { String::new() };
-        lines.push(format!("{number} finding{s} in {} checks{repairs}", self.checks));
+        lines.push(format!("{} in {}{repairs}", count(self.findings.len(), "finding"), count(self.checks, "check")));
         lines
     }
 }
@@ -109,9 +108,10 @@ impl Urgency {
 
 /// Describes what was examined: only what exists.
 fn describe_scope(snapshot: &Snapshot) -> String {
-    let entries = snapshot.table.entries().len();
+    let (entries, rules) = (snapshot.table.entries().len(), snapshot.boot.rules().len());
     let mut parts = vec![match snapshot.table {
-        Table::Mounted { .. } => format!("{} of the kernel's table", count(entries, "entry", "entries")),
+        Table::Mounted { .. } if entries == 0 => "the kernel's table, which is empty".to_owned(),
+        Table::Mounted { .. } => format!("{} of the kernel's table", count(entries, "entry")),
         Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
         Table::Offline => "no kernel (a tree below --root has none)".to_owned(),
     }];
@@ -121,29 +121,17 @@ fn describe_scope(snapshot: &Snapshot) -> String {
         _ => parts.push("their interpreters".to_owned()),
     }
     if let systems @ 1.. = snapshot.emulated_systems().count() {
-        parts.push(format!("a program of {}", count(systems, "system", "systems")));
+        parts.push(format!("a program of {}", count(systems, "system")));
     }
-    parts.push(count(snapshot.boot.rules().len(), "boot rule", "boot rules"));
-    parts.push(
-        match &snapshot.nix {
-            Some(nix) if nix.has_daemon && !snapshot.shell.is_root => {
-                "Nix's settings (only root can see whether its daemon has read them)"
-            }
-            Some(_) => "Nix's settings",
-            None => "no Nix",
-        }
-        .to_owned(),
-    );
+    if rules > 0 {
+        parts.push(count(rules, "boot rule"));
+    }
+    parts.extend(snapshot.nix.as_ref().map(|nix| {
+        let is_daemon_hidden = nix.has_daemon && !snapshot.shell.is_root;
+        let limit = if is_daemon_hidden { " (only root can see whether its daemon has read them)" } else { "" };
+        format!("Nix's settings{limit}")
+    }));
     format!("examined {}", parts.join(", "))
-}
-
-/// Returns a number with its noun.
-fn count(number: usize, one: &str, many: &str) -> String {
-    match number {
-        0 => format!("no {many}"),
-        1 => format!("1 {one}"),
-        number => format!("{number} {many}"),
-    }
 }
 
 /// The maximum width of a line of text.
@@ -195,6 +183,6 @@ mod tests {
     fn the_report_of_a_healthy_machine_is_one_line() {
         let snapshot = Snapshot::default();
         let lines = DoctorReport::new(&snapshot, Vec::new()).to_lines();
-        assert!(lines[0].starts_with("nothing is wrong: examined no entries"), "{lines:?}");
+        assert!(lines[0] == "nothing is wrong: examined the kernel's table, which is empty", "{lines:?}");
     }
 }

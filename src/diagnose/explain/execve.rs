@@ -187,7 +187,7 @@ impl ExecveWalk<'_> {
                 format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, and rules require 0 there")
             }
             (Some(elf), _) => {
-                format!("this {} machine does not run {} files, and {no_entry}", self.machine.name, elf.machine)
+                format!("this {} machine does not run {} programs, and {no_entry}", self.machine.name, elf.machine)
             }
             (None, FileKind::Empty) => "it is empty".into(),
             (None, FileKind::Text) => "it is text that does not begin with #!".into(),

@@ -153,7 +153,7 @@ fn describe_machine(snapshot: &Snapshot) -> Vec<String> {
     vec![match run.as_slice() {
         [] => "no entry takes programs of any other system".to_owned(),
         _ if snapshot.table.is_switched_off() => "the kernel's table is switched off".to_owned(),
-        systems => format!("entries take programs of {}, and of no other system", systems.join(" ")),
+        systems => format!("of the other systems, entries take only programs of {}", systems.join(" ")),
     }]
 }
 
