@@ -14,6 +14,7 @@ pub mod nix_conf;
 pub mod register;
 pub mod register_in_memory;
 pub mod run;
+pub mod run_format;
 pub mod source;
 pub mod status;
 pub mod test;
