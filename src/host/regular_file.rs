@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::dir_fd::Dir;
-
 /// Largest text that is read. The largest real one is `modules.dep`, of about a megabyte.
 pub const MAX_TEXT: u64 = 8 << 20;
 
@@ -35,7 +33,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// files below `root`, and so does `..` (openat2(2), `RESOLVE_IN_ROOT`). Before Linux 5.6, links are followed as those of
 /// this process.
 pub fn open_in_root(root: &Path, path: &OsStr) -> io::Result<File> {
-    let root_dir = Dir::open(root)?.into_file();
+    let root_dir = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     // The kernel gives up if a directory is renamed during the walk, and asks callers to repeat it.
     let mut opened = Err(Errno::AGAIN);

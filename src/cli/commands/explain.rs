@@ -12,6 +12,7 @@ use crate::diagnose::explain::process::{ProcessKind, ProcessReport};
 use crate::diagnose::explain::{ExecStep, ExecVerdict, Explanation, Handler, MachineFacts};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
+use crate::sanitize::secrets::hide_secrets_of_word;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &ExplainArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -26,6 +27,10 @@ fn explain_path(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let machine = MachineFacts::gather(host)?;
     let mut explanation = explain::explain_file(host, &machine, file);
     explain::probe_interpreters(host, &machine, &mut explanation);
+    if explanation.steps.is_empty() {
+        // What does not exist may be a URL with a password.
+        explanation.file = hide_secrets_of_word(&explanation.file);
+    }
     if ui.is_json() {
         ui.print_json(&explanation);
     } else {
@@ -35,6 +40,9 @@ fn explain_path(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn print_explanation(ui: &Ui, explanation: &Explanation) {
+    if explanation.steps.is_empty() {
+        ui.print_result(&explanation.file);
+    }
     for (place, step) in explanation.steps.iter().enumerate() {
         print_step(ui, step);
         if place == 0 {

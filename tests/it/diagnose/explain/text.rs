@@ -58,7 +58,7 @@ fn the_text_report_explains_each_step() {
         .exits(0)
         .prints("the kernel uses the file from registration; the path names another now");
     let missing = explain(&["/scratch/nothing"]).exits(3).prints("does not start: execve fails with ENOENT");
-    missing.prints("it does not exist").omits("to make it run");
+    missing.prints("/scratch/nothing\n").prints("it does not exist").omits("to make it run");
     explain(&["/scratch"]).exits(3).prints("execve fails with EACCES").prints("it is not a regular file");
     explain(&[]).exits(2);
     explain(&["--pid", "1", "/bin/sh"]).exits(2);
