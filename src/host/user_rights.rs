@@ -50,6 +50,18 @@ impl User {
         Self { uid, gid, groups: vec![gid], name: uid.to_string(), home: PathBuf::from("/nonexistent") }
     }
 
+    /// Returns the user of this process.
+    pub fn current() -> Self {
+        let (uid, gid) = env::effective_ids();
+        Self::find(uid, gid)
+    }
+
+    /// Returns the user who owns a directory, if that is not root.
+    pub fn owner_of_dir(host: &Host, dir: &Path) -> Option<Self> {
+        let meta = host.lstat(dir).ok()??;
+        (meta.uid() != 0).then(|| Self::find(meta.uid(), meta.gid()))
+    }
+
     /// Finds the user's groups and home directory. A user that passwd(5) does not list has one group and no home.
     fn find(uid: u32, gid: u32) -> Self {
         let Ok(Some(known)) = nix::unistd::User::from_uid(Uid::from_raw(uid)) else {

@@ -176,6 +176,7 @@ fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) 
         steps: mount.into_iter().chain(plan.missing.iter().map(step)).collect(),
         systems: new.chain(old).collect(),
         nix: None,
+        nix_builds: Vec::new(),
         notes: collect_notes(facts, plan),
         findings: Vec::new(),
     }
@@ -226,7 +227,7 @@ fn collect_notes(facts: &Facts, plan: &Plan) -> Vec<String> {
         let systems: Vec<&str> = plan.missing.iter().flat_map(|arch| arch.nix_systems).copied().collect();
         let lines = conf::setting_lines(&[NixGuest { systems: &systems, interpreter: Path::new("") }]);
         let line = lines.first().map_or("", String::as_str);
-        notes.push(format!("Nix is not configured; add this line to its nix.conf and restart its daemon: {line}"));
+        notes.push(format!("Nix is not configured, and no build by Nix was tried; add this line to its nix.conf and restart its daemon: {line}"));
     }
     if plan.mount {
         notes.push(format!("{} also stays mounted until then", table::DIR));

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::host::{FileStamp, Host};
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
+use crate::register::nix_builds::NixBuild;
 use crate::sha256::Sha256;
 
 /// Version of the schema in this module.
@@ -54,6 +55,9 @@ pub struct System {
     pub nix: bool,
     /// Whether a program of the system ran through the entry when it was registered.
     pub proven: bool,
+    /// Last build by Nix for the system since it was registered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nix_build: Option<NixBuild>,
 }
 
 /// Record of one artifact.
