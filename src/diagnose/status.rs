@@ -76,7 +76,8 @@ pub struct SystemStatus {
     pub held: bool,
     /// Nix's names of the system; empty if Nix has none.
     pub nix_systems: &'static [&'static str],
-    /// Whether Nix's settings list all of these names; null if there is none, or if Nix could not report its settings.
+    /// Whether Nix's settings list all of these names, and the features that nixpkgs requires for them; null if there
+    /// is no name, or if Nix could not report its settings.
     pub nix_knows: Option<bool>,
     /// The last build by Nix that `register` or `test --nix` made for the system, since it was registered. It shows what
     /// Nix did then, not what it would do now; null if none was made.
@@ -164,7 +165,7 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         nix_systems: arch.nix_systems,
         nix_knows: config
             .filter(|_| !arch.nix_systems.is_empty())
-            .map(|config| config.missing_systems(arch.nix_systems).is_empty()),
+            .map(|config| config.is_complete_for(arch.nix_systems)),
         nix_build: registered.and_then(|system| system.nix_build.clone()),
         detail: detail.or_else(|| nix_not_configured(host, facts, arch, registered?)),
         qemu: binary.qemu,
@@ -272,8 +273,9 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &Syst
         ConfState::Editable(text) => conf::has_include(text, conf::OWN_FILE_NAME),
     };
     let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
-    let is_configured =
-        included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
+    let features = conf::required_features(arch.nix_systems);
+    let mut wanted = arch.nix_systems.iter().chain(&features);
+    let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
     (registered.nix && !is_configured)
         .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }

@@ -12,6 +12,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use binfmt_magic::required_feature;
 use serde::Deserialize;
 
 use crate::host::{self, Host, ProcessOutput, TempProgram};
@@ -103,14 +104,17 @@ fn write_expression(derivations: &[TestDerivation], probes: &[&Path], serial: &s
     let is_plain = |text: &&str| !text.contains(['"', '\\', '$']);
     let item = |(derivation, probe): (&TestDerivation, &&Path)| {
         let (system, probe) = (Some(derivation.system).filter(is_plain)?, probe.to_str().filter(is_plain)?);
-        Some(format!("(test \"{system}\" \"{probe}\")"))
+        // What nixpkgs requires of a builder for the system.
+        let feature = required_feature(system).map(|feature| format!("\"{feature}\"")).unwrap_or_default();
+        Some(format!("(test \"{system}\" \"{probe}\" [ {feature} ])"))
     };
     let items: Option<Vec<_>> = derivations.iter().zip(probes).map(item).collect();
     Some(format!(
-        "let test = system: path: let
+        "let test = system: path: requiredSystemFeatures: let
            probe = builtins.path {{ inherit path; name = \"binfmt-nix-probe\"; }};
            make = prefix: let made = derivation {{
-             name = \"binfmt-nix-probe\"; inherit system; builder = probe; serial = \"{serial}\";
+             name = \"binfmt-nix-probe\"; inherit system requiredSystemFeatures; builder = probe;
+             serial = \"{serial}\";
              args = [ \"${{prefix}}${{builtins.placeholder \"out\"}}\" ];
              allowSubstitutes = false; preferLocalBuild = true;
            }}; in {{ drv = made.drvPath; out = made.outPath; }};
@@ -216,7 +220,10 @@ mod tests {
     fn paths_that_end_a_string_are_not_written_into_the_expression() {
         let derivation = TestDerivation { system: "aarch64-linux", probe: b"" };
         let write = |path: &str| write_expression(&[derivation], &[Path::new(path)], "1");
-        assert!(write("/tmp/probe").is_some_and(|text| text.ends_with("[ (test \"aarch64-linux\" \"/tmp/probe\") ]")));
+        assert!(write("/tmp/probe").is_some_and(|text| text.ends_with("[ (test \"aarch64-linux\" \"/tmp/probe\" [  ]) ]")));
+        let derivation = TestDerivation { system: "armv7l-linux", probe: b"" };
+        let text = write_expression(&[derivation], &[Path::new("/x")], "1").unwrap_or_default();
+        assert!(text.ends_with("[ (test \"armv7l-linux\" \"/x\" [ \"gccarch-armv7-a\" ]) ]"), "{text}");
         assert_eq!(write("/tmp/\"${x}"), None);
     }
 }

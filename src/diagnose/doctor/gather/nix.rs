@@ -23,9 +23,11 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
     let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
     let daemon = daemon::find_daemon(host);
+    let answer = config_show::show_config(host);
     Some(NixSnapshot {
         restart: daemon.map(|pid| restart_command(host, pid)),
-        answered: config_show::show_config(host).map(|answer| answer.extra_platforms),
+        features: answer.as_ref().and_then(|answer| answer.features.clone()),
+        answered: answer.map(|answer| answer.extra_platforms),
         conf: facts.nix.conf.clone(),
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
         daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),
