@@ -19,12 +19,7 @@ use super::{Host, INTERNAL, env, namespaces};
 /// a process that has the caller's own rights: that of an ordinary user, of root in that user's namespace, or, in a
 /// process that sudo(8) started as root, a process that changes to `user` first. Root's own processes get no variable
 /// of the caller.
-pub fn run_for_caller(
-    host: &Host,
-    user: Option<&User>,
-    program: &Path,
-    args: &[&str],
-) -> io::Result<ProcessOutput> {
+pub fn run_for_caller(host: &Host, user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let timeout = TIMEOUT.saturating_mul(4);
     let is_cancelled = || host.pending_signal().is_some();
     let kept = |names: &[&'static str]| {

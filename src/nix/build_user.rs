@@ -1,4 +1,4 @@
-//! The user as whom this tool builds, and the programs of Nix that this user runs.
+//! The user that Nix runs as when this tool builds, and the programs of Nix that this user runs.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const STORE: &str = "/nix/store";
 /// (Nix 2.36, `nix-profile.sh.in`).
 const USER_PROFILES: [&str; 2] = [".nix-profile/bin/nix", ".local/state/nix/profile/bin/nix"];
 
-/// The user as whom Nix builds, and how that user reaches the store.
+/// The user that Nix runs as, and how that user reaches the store.
 #[derive(Debug)]
 pub struct BuildUser {
     /// The user to change to; `None` if Nix runs as the user of this process.

@@ -156,7 +156,11 @@ impl StoreBuilds<'_> {
             // `--keep-going` has built those that can be built. Of the others the second run has the message.
             Ok(output) if in_sandbox => {
                 let result = |out: &str| {
-                    if self.host.exists(Path::new(out)) { built.clone() } else { TestBuild::Failed(output.stderr.clone()) }
+                    if self.host.exists(Path::new(out)) {
+                        built.clone()
+                    } else {
+                        TestBuild::Failed(output.stderr.clone())
+                    }
                 };
                 group.iter().map(|derivation| result(&derivation.out)).collect()
             }
@@ -220,7 +224,9 @@ mod tests {
     fn paths_that_end_a_string_are_not_written_into_the_expression() {
         let derivation = TestDerivation { system: "aarch64-linux", probe: b"" };
         let write = |path: &str| write_expression(&[derivation], &[Path::new(path)], "1");
-        assert!(write("/tmp/probe").is_some_and(|text| text.ends_with("[ (test \"aarch64-linux\" \"/tmp/probe\" [  ]) ]")));
+        assert!(
+            write("/tmp/probe").is_some_and(|text| text.ends_with("[ (test \"aarch64-linux\" \"/tmp/probe\" [  ]) ]"))
+        );
         let derivation = TestDerivation { system: "armv7l-linux", probe: b"" };
         let text = write_expression(&[derivation], &[Path::new("/x")], "1").unwrap_or_default();
         assert!(text.ends_with("[ (test \"armv7l-linux\" \"/x\" [ \"gccarch-armv7-a\" ]) ]"), "{text}");

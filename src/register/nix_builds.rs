@@ -22,7 +22,7 @@ use crate::register::receipt::Receipt;
 pub struct NixBuild {
     /// Name of the system in Nix.
     pub system: String,
-    /// User as whom Nix built.
+    /// User that Nix ran as.
     pub user: String,
     /// Time of the build in UTC (RFC 3339).
     pub time: String,
@@ -78,7 +78,9 @@ pub fn build_with_nix(host: &Host, systems: &[&'static Arch]) -> NixBuilds {
         match (derivation_of(arch), &user) {
             (Ok((system, probe)), Some(_)) => derivations.push((arch.target, TestDerivation { system, probe })),
             (Ok(_), None) if !host.is_live() => {
-                result.untried.push((arch.target, "--root names another machine, and only this machine's Nix can run".into()));
+                result
+                    .untried
+                    .push((arch.target, "--root names another machine, and only this machine's Nix can run".into()));
             }
             (Ok(_), None) => {
                 result.untried.push((arch.target, "no nix was found that only root could have installed".into()));
@@ -160,7 +162,9 @@ impl fmt::Display for NixBuild {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { system, user, message, .. } = self;
         match self.result {
-            NixBuildResult::BuiltInSandbox => write!(f, "Nix built a derivation for {system} in its sandbox (as {user})"),
+            NixBuildResult::BuiltInSandbox => {
+                write!(f, "Nix built a derivation for {system} in its sandbox (as {user})")
+            }
             NixBuildResult::Built => write!(f, "Nix built a derivation for {system}, not in its sandbox (as {user})"),
             NixBuildResult::Failed => {
                 write!(f, "Nix did not build a derivation for {system} (as {user}): {}", message.join(" "))
@@ -186,6 +190,9 @@ mod tests {
     #[test]
     fn ages_are_whole_units() {
         let age = |seconds| describe_age(Duration::from_secs(seconds));
-        assert_eq!([0, 59, 60, 3_599, 3_600, 86_399, 86_400].map(age), ["0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d"]);
+        assert_eq!(
+            [0, 59, 60, 3_599, 3_600, 86_399, 86_400].map(age),
+            ["0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d"]
+        );
     }
 }

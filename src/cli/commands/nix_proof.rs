@@ -82,21 +82,24 @@ pub(super) fn plan_build(host: &Host, plan: &Plan, report: &mut Report) {
 /// Selects the systems that Nix has a name for and is configured for, and whose last build did not succeed.
 fn select_unproven<'a>(systems: impl Iterator<Item = (&'static Arch, &'a System)>) -> Vec<&'static Arch> {
     let is_built = |system: &System| system.nix_build.as_ref().is_some_and(NixBuild::is_built);
-    let is_wanted = |(arch, system): &(&'static Arch, &System)| {
-        nix_builds::can_build(arch) && system.nix && !is_built(system)
-    };
+    let is_wanted =
+        |(arch, system): &(&'static Arch, &System)| nix_builds::can_build(arch) && system.nix && !is_built(system);
     systems.filter(is_wanted).map(|(arch, _)| arch).collect()
 }
 
 /// Prints the builds that succeeded, one line for each result.
 pub(super) fn print_builds(ui: &Ui, builds: &[SystemBuild]) {
     let of = |result| builds.iter().map(|one| &one.build).filter(move |build| build.result == result);
-    for (result, place) in [(NixBuildResult::BuiltInSandbox, "in its sandbox"), (NixBuildResult::Built, "not in its sandbox")] {
+    for (result, place) in
+        [(NixBuildResult::BuiltInSandbox, "in its sandbox"), (NixBuildResult::Built, "not in its sandbox")]
+    {
         let names: Vec<&str> = of(result).map(|build| build.system.as_str()).collect();
         let Some(user) = of(result).map(|build| &build.user).next() else { continue };
         match names.as_slice() {
             [one] => ui.print_result(&format!("Nix built a derivation for {one} {place} (as {user})")),
-            _ => ui.print_result(&format!("Nix built a derivation for each of {} {place} (as {user})", names.join(" "))),
+            _ => {
+                ui.print_result(&format!("Nix built a derivation for each of {} {place} (as {user})", names.join(" ")));
+            }
         }
     }
 }
@@ -124,8 +127,7 @@ fn add_to_report(host: &Host, builds: NixBuilds, report: &mut Report) -> Result<
              the build: binfmt-nix test {systems} --nix"
         ));
     }
-    let failed: Vec<_> =
-        builds.builds.iter().filter(|build| build.build.result == NixBuildResult::Failed).collect();
+    let failed: Vec<_> = builds.builds.iter().filter(|build| build.build.result == NixBuildResult::Failed).collect();
     if !failed.is_empty() {
         let facts = Facts::gather(host, &[], None)?;
         for SystemBuild { target, build } in failed {

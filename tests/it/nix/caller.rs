@@ -222,7 +222,7 @@ fn register_ends_with_a_build_that_status_remembers() {
     register(&[]).exits(0).prints("Nix built a derivation");
 }
 
-/// Ctrl-C after the last change: the registration is complete, and the output says so.
+/// Ctrl-C after the last change: the registration is complete, and the output reports that.
 #[sandboxed]
 fn an_interrupted_build_leaves_a_complete_registration() {
     let _daemon = install_nix();
