@@ -21,7 +21,9 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
     let missing: BTreeSet<String> =
         sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
-    let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
+    let has_daemon = host
+        .lstat(Path::new("/nix/store"))
+        .is_ok_and(|store| store.is_some_and(|meta| host::trust::is_machine_root(meta.uid())));
     let daemon = daemon::find_daemon(host);
     let answer = config_show::show_config(host);
     Some(NixSnapshot {
