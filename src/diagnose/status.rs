@@ -25,8 +25,7 @@ use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
-use crate::register::nix_builds::NixBuild;
-use crate::register::receipt::{Artifact, Record, System};
+use crate::register::receipt::{Artifact, NixBuild, Record, System};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 

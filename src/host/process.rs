@@ -16,7 +16,6 @@ use nix::unistd::Pid;
 
 use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
-use super::user_rights::later;
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -250,4 +249,10 @@ fn wait_readable(file: &File, deadline: Instant) -> io::Result<bool> {
         0 => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(true),
     }
+}
+
+/// Returns the time `after` from now.
+pub fn later(after: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(after).unwrap_or(now)
 }

@@ -17,6 +17,7 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups};
 
+use super::process::later;
 use super::{Host, env, namespaces, regular_file};
 use crate::error::{Error, Result};
 
@@ -212,10 +213,4 @@ fn take_rights(user: &User) -> io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     // The kernel clears this flag of the whole process (`commit_creds`); root in a namespace needs it for its own /proc.
     Ok(prctl::set_dumpable(was_dumpable)?)
-}
-
-/// Returns the time `after` from now.
-pub fn later(after: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(after).unwrap_or(now)
 }

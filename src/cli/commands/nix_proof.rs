@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::nix::build_user::BuildUser;
 use crate::register::facts::Facts;
-use crate::register::nix_builds::{self, NixBuild, NixBuildResult, NixBuilds, SystemBuild};
+use crate::register::nix_builds::{self, NixBuilds, SystemBuild};
 use crate::register::plan::Plan;
-use crate::register::receipt::{Receipt, System};
+use crate::register::receipt::{NixBuild, NixBuildResult, Receipt, System};
 use crate::register::report::{Report, StepReport};
 use crate::ui::Ui;
 

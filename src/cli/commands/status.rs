@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::nix::config_show;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
-use crate::register::nix_builds::NixBuild;
+use crate::register::receipt::NixBuild;
 use crate::ui::Ui;
 use crate::ui::table::TextTable;
 

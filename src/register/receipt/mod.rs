@@ -5,8 +5,10 @@
 //! may exist. This module defines the schema and its versions. The undo itself is in [`plan`](super::plan) and
 //! [`apply`](super::apply).
 
+pub mod nix_build;
 pub mod validate;
 
+pub use nix_build::{NixBuild, NixBuildResult};
 pub use validate::InvalidReceipt;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::host::{FileStamp, Host};
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
-use crate::register::nix_builds::NixBuild;
 use crate::sha256::Sha256;
 
 /// Version of the schema in this module.
