@@ -91,13 +91,12 @@ fn plural(noun: &str) -> String {
 
 /// Whether a placeholder that is not a constant is followed by one of these nouns, with at most one word between.
 fn counts_by_itself(line: &str, plurals: &[String]) -> bool {
-    line.match_indices("} ").any(|(end, _)| {
-        let name = line[..end].rsplit('{').next().unwrap_or_default();
+    let parts: Vec<&str> = line.split("} ").collect();
+    parts.windows(2).any(|pair| {
+        let name = pair[0].rsplit('{').next().unwrap_or_default();
         let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(|c| c.is_ascii_lowercase());
-        let rest = line[end + 2..].split([' ', ',', '.', ':', ';', '"', ')']);
-        !is_constant
-            && !name.contains(' ')
-            && rest.take(2).take_while(|word| !word.is_empty()).any(|word| plurals.iter().any(|noun| noun == word))
+        let words = pair[1].split([' ', ',', '.', ':', ';', '"', ')']).take(2).take_while(|word| !word.is_empty());
+        !is_constant && !name.contains(' ') && words.into_iter().any(|word| plurals.iter().any(|noun| noun == word))
     })
 }
 

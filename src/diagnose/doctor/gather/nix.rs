@@ -82,7 +82,7 @@ fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBu
     };
     let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
-    let deadline = host::user_rights::later(USERS_TIMEOUT);
+    let deadline = host::process::later(USERS_TIMEOUT);
     let ignored = users.filter_map(|user| {
         let home = Path::new("/home").join(user);
         let file = home.join(".config/nix/nix.conf");
