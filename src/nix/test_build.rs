@@ -38,8 +38,9 @@ const PRINTED_BYTES: usize = 16;
 pub fn run_test_build(host: &Host, user: Option<&User>, system: &str, probe: &[u8]) -> TestBuild {
     let run_nix = |program: &Path, args: &[&str]| run_nix(user, program, args);
     let not_run = |why: &str| TestBuild::NotRun(why.to_owned());
-    let Some(nix) = config_show::find_nix(host) else {
-        return not_run("no nix was found that only root could have installed");
+    let nix = match config_show::find_nix(host) {
+        Ok(nix) => nix,
+        Err(error) => return TestBuild::NotRun(format!("no nix was found that can be run safely: {error}")),
     };
     let tool = |name: &str| nix.with_file_name(name);
     let probe_program = match host::temp_program::create_program("probe", probe) {
@@ -90,7 +91,7 @@ const OPTIONS: &[&str] = &[
 
 /// Whether the machine's settings enable the sandbox; the caller's own settings do not count.
 fn is_sandbox_enabled(host: &Host) -> bool {
-    config_show::show_config(host).is_some_and(|config| config.sandbox == "true")
+    config_show::show_config(host).is_ok_and(|config| config.sandbox == "true")
 }
 
 /// The error of a Nix command that could not be run.

@@ -17,7 +17,9 @@ pub mod interpreters;
 pub mod messages;
 pub mod nix;
 pub mod nix_daemon;
+mod nix_edit;
 pub mod nix_sandbox;
+pub mod nix_settings;
 pub mod report;
 pub mod rules;
 pub mod shell;
@@ -135,6 +137,7 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
         interpreters::CHECKS,
         containers::CHECKS,
         boot::CHECKS,
+        nix_settings::CHECKS,
         nix::CHECKS,
         nix_sandbox::CHECKS,
         nix_daemon::CHECKS,

@@ -117,7 +117,8 @@ fn below_sudo_nix_runs_as_the_caller() {
         assert!(run.contains("HOME=/scratch/home of joe\n"), "{run}");
         // These are the variables that joe's own shell passes to Nix.
         assert!(run.contains("NIX_CONFIG=plugin-files") && run.contains("NIX_REMOTE=unix:"), "{run}");
-        assert!(!run.contains("NIX_CONF_DIR") && !run.contains("XDG_CONFIG"), "{run}");
+        assert!(run.contains("NIX_USER_CONF_FILES=") && run.contains("XDG_CONFIG_HOME="), "{run}");
+        assert!(!run.contains("NIX_CONF_DIR") && !run.contains("LD_PRELOAD"), "{run}");
     }
     for run in settings {
         assert!(run.contains("] 0:0:") && !run.contains("evil"), "{run}");
