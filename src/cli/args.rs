@@ -262,7 +262,7 @@ pub struct NixConfArgs {
     /// Print lines for the machines file of other hosts
     ///
     /// Prints what this host runs natively, and what it emulates: slower and without kvm, so that Nix sends foreign
-    /// builds here when no native machine is free. Other hosts reach this one as HOST, as user@HOST, or by the URI of a
+    /// builds here when no native machine is free. Systems with different features have lines of their own. Other hosts reach this one as HOST, as user@HOST, or by the URI of a
     /// store; the default is its own name. The user that they log in as must be in trusted-users of this host's
     /// nix.conf.
     #[arg(long, value_name = "HOST")]

@@ -73,7 +73,8 @@ pub struct SystemStatus {
     pub by: Owner,
     /// Whether `register --watch` made the entry, with an emulator in memory, and registers it again if it is removed.
     pub held: bool,
-    /// Whether Nix builds for all of the system's names; null if Nix could not report its settings.
+    /// Whether Nix builds for all of the system's names, with the features that nixpkgs requires for them; null if Nix
+    /// could not report its settings.
     pub nix_knows: Option<bool>,
     /// The problem, if there is one.
     pub detail: Option<String>,
@@ -155,7 +156,7 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         held: context
             .entry
             .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
-        nix_knows: config.map(|config| config.missing_systems(arch.nix_systems).is_empty()),
+        nix_knows: config.map(|config| config.is_complete_for(arch.nix_systems)),
         detail: detail.or_else(|| nix_not_configured(host, facts, arch, registered?)),
         qemu: binary.qemu,
         sha256: binary.sha256,
@@ -262,8 +263,9 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &Syst
         ConfState::Editable(text) => conf::has_include(text, conf::OWN_FILE_NAME),
     };
     let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
-    let is_configured =
-        included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
+    let features = conf::required_features(arch.nix_systems);
+    let mut wanted = arch.nix_systems.iter().chain(&features);
+    let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
     (registered.configures_nix() && !is_configured)
         .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
 }

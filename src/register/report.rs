@@ -103,7 +103,8 @@ impl Report {
         self
     }
 
-    /// Adds the settings that Nix reports, and a finding if they do not contain all systems.
+    /// Adds the settings that Nix reports, and a finding if they do not contain all systems, or not the features that
+    /// nixpkgs requires for them.
     pub fn record_nix_config(&mut self, systems: &[&str], config: NixConfig) {
         let missing = config.missing_systems(systems);
         if !missing.is_empty() {
@@ -113,6 +114,17 @@ impl Report {
                  extra-platforms to {}; write extra-extra-platforms there, or move \"{}\" to the end of nix.conf",
                 missing.join(" "),
                 if platforms.is_empty() { "nothing" } else { &platforms },
+                crate::nix::conf::INCLUDE_LINE
+            ));
+        }
+        let missing = config.missing_features(systems);
+        if !missing.is_empty() {
+            self.findings.push(format!(
+                "Nix would still refuse derivations that require {}: a later line, or a configuration file that is read \
+                 later, sets system-features to {}; write extra-system-features there, or move \"{}\" to the end of \
+                 nix.conf",
+                missing.join(" "),
+                config.features.as_deref().filter(|all| !all.is_empty()).map_or("nothing".into(), |all| all.join(" ")),
                 crate::nix::conf::INCLUDE_LINE
             ));
         }

@@ -187,5 +187,5 @@ fn describe_nix(config: &NixConfig) -> String {
         "relaxed" => "in its sandbox, except derivations with __noChroot",
         _ => "without a sandbox (sandbox = false in its settings)",
     };
-    format!("nix builds {sandbox} for: {}", config.extra_platforms.join(" "))
+    format!("nix builds {sandbox} for: {}", config.other_systems().join(" "))
 }

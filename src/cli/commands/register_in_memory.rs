@@ -3,7 +3,6 @@
 //! `register` also uses it in containers, whose files the host cannot see.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use binfmt_magic::Arch;
 
@@ -20,7 +19,7 @@ use crate::cli;
 use crate::cli::commands::watch;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
-use crate::nix::conf::{self, NixGuest};
+use crate::nix::conf;
 use crate::qemu::obtain::ObtainContext;
 use crate::qemu::obtain::emulators::{self, Emulator, EmulatorFile, Storage};
 use crate::register::apply::in_memory::{InMemoryEntry, add_entries};
@@ -224,9 +223,9 @@ fn collect_notes(facts: &Facts, plan: &Plan) -> Vec<String> {
     notes.push("nothing is written to disk: the registration ends when the machine restarts".into());
     if facts.nix.trace.is_some() {
         let systems: Vec<&str> = plan.missing.iter().flat_map(|arch| arch.nix_systems).copied().collect();
-        let lines = conf::setting_lines(&[NixGuest { systems: &systems, interpreter: Path::new("") }]);
-        let line = lines.first().map_or("", String::as_str);
-        notes.push(format!("Nix is not configured; add this line to its nix.conf and restart its daemon: {line}"));
+        for line in conf::platform_lines(&systems) {
+            notes.push(format!("Nix is not configured; add this line to its nix.conf and restart its daemon: {line}"));
+        }
     }
     if plan.mount {
         notes.push(format!("{} also stays mounted until then", table::DIR));

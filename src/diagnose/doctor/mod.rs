@@ -18,6 +18,7 @@ pub mod messages;
 pub mod nix;
 pub mod nix_daemon;
 mod nix_edit;
+pub mod nix_features;
 pub mod nix_sandbox;
 pub mod nix_settings;
 pub mod report;
@@ -139,6 +140,7 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
         boot::CHECKS,
         nix_settings::CHECKS,
         nix::CHECKS,
+        nix_features::CHECKS,
         nix_sandbox::CHECKS,
         nix_daemon::CHECKS,
     ];

@@ -19,7 +19,9 @@ use crate::register::facts::Facts;
 pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     facts.nix.trace.as_ref()?;
     let settings = Settings::read_files(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
-    let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
+    let has_daemon = host
+        .lstat(Path::new("/nix/store"))
+        .is_ok_and(|store| store.is_some_and(|meta| host::trust::is_machine_root(meta.uid())));
     let daemon = daemon::find_daemon(host);
     let caller = if host.is_live() { gather_caller(host, &settings, has_daemon) } else { None };
     let machine = gather_machine(host, &settings);
