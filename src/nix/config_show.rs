@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use crate::host::user_rights::User;
-use crate::host::{self, Host, ProcessOutput, ProgramSearchError};
-use crate::nix::conf;
+use crate::host::{self, Host, ProcessOutput};
+use crate::nix::program::NoNixError;
+use crate::nix::{conf, program};
 use crate::sanitize::AsText as _;
 
 /// The effective settings that this tool needs, as Nix printed them.
@@ -36,8 +37,8 @@ pub struct NixConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No nix was found that this process may start.
-    #[error("no nix was found that can be run safely: {0}")]
-    NoProgram(#[from] ProgramSearchError),
+    #[error(transparent)]
+    NoProgram(#[from] NoNixError),
     /// Nix could not be started, or did not end in time.
     #[error("{} could not be run: {source}", program.as_text())]
     NotStarted {
@@ -85,16 +86,20 @@ impl ConfigError {
 /// The environment is fixed. So the settings are those of root's own shell and of the daemon, not those of a user with
 /// a nix.conf of their own.
 pub fn show_config(host: &Host) -> Result<NixConfig, ConfigError> {
-    ask_nix(host, host::process::run_program)
+    ask_nix(program::find_nix(host)?, host::process::run_program)
 }
 
-/// Runs Nix as the calling user, with that user's environment and files, to get that user's settings.
-pub fn show_config_of_caller(host: &Host, user: Option<&User>) -> Result<NixConfig, ConfigError> {
-    ask_nix(host, |program, args| host::run_as_user::run_for_caller(user, program, args))
+/// Runs Nix as the calling user, with that user's environment and files, to get that user's settings. `user` is the user
+/// to change to; `None` if this process is the user's.
+pub fn show_config_of_caller(host: &Host, user: Option<&User>, home: &Path) -> Result<NixConfig, ConfigError> {
+    let program = program::find_nix_of_user(host, home)?;
+    ask_nix(program, |program, args| host::run_as_user::run_for_caller(host, user, program, args))
 }
 
-fn ask_nix(host: &Host, run: impl Fn(&Path, &[&str]) -> io::Result<ProcessOutput>) -> Result<NixConfig, ConfigError> {
-    let program = find_nix(host)?;
+fn ask_nix(
+    program: PathBuf,
+    run: impl Fn(&Path, &[&str]) -> io::Result<ProcessOutput>,
+) -> Result<NixConfig, ConfigError> {
     // `config show` since Nix 2.20; `show-config` is the older name.
     let spellings: [&[&str]; 2] = [&["config", "show"], &["show-config"]];
     let mut messages = Vec::new();
@@ -126,26 +131,6 @@ fn find_error(stderr: &str) -> Option<String> {
     let parts = lines.map(|line| line.trim_start_matches("error:").trim()).filter(|part| !part.is_empty());
     let message = parts.collect::<Vec<_>>().join(" ");
     (!message.is_empty()).then_some(message)
-}
-
-/// Finds a Nix that only root could have installed. An ordinary user may have installed one as well.
-pub(super) fn find_nix(host: &Host) -> Result<PathBuf, ProgramSearchError> {
-    let places = [
-        "/nix/var/nix/profiles/default/bin/nix",
-        "/root/.nix-profile/bin/nix",
-        "/run/current-system/sw/bin/nix",
-        "/usr/bin/nix",
-        "/usr/local/bin/nix",
-    ];
-    let mut places: Vec<PathBuf> = places.into_iter().map(PathBuf::from).collect();
-    if host::env::effective_ids().0 != 0 {
-        // Such a user cannot enter root's home.
-        places.retain(|place| !place.starts_with("/root"));
-        let home = host::env::var("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-        let profiles = [".nix-profile/bin/nix", ".local/state/nix/profile/bin/nix"];
-        places.extend(home.iter().flat_map(|home| profiles.map(|profile| home.join(profile))));
-    }
-    host.search_trusted_program(&places)
 }
 
 /// Parses `name = value` lines; `None` if `extra-platforms` is not among them.
@@ -184,12 +169,6 @@ impl NixConfig {
     /// Whether Nix accepts every derivation of nixpkgs for these systems.
     pub fn is_complete_for(&self, systems: &[&str]) -> bool {
         self.missing_systems(systems).is_empty() && self.missing_features(systems).is_empty()
-    }
-
-    /// Returns the extra platforms that are systems of their own, not levels of the native processor.
-    pub fn other_systems(&self) -> Vec<&str> {
-        let is_level = |name: &&str| self.system.as_deref().is_some_and(|own| is_processor_level(own, name));
-        self.extra_platforms.iter().map(String::as_str).filter(|name| !is_level(name)).collect()
     }
 }
 
@@ -245,8 +224,8 @@ mod tests {
 
     #[test]
     fn levels_of_the_processor_are_no_systems() {
-        let text = "extra-platforms = i686-linux x86_64-v1-linux x86_64-v4-linux armv7l-linux\nsystem = x86_64-linux\n";
-        assert_eq!(parse_config(text).unwrap_or_default().other_systems(), ["i686-linux", "armv7l-linux"]);
+        assert!(is_processor_level("x86_64-linux", "x86_64-v4-linux"));
+        assert!(!is_processor_level("x86_64-linux", "i686-linux"));
         assert!(!is_processor_level("x86_64-linux", "x86_64-linux"));
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             adopted: false,
             nix: if is_configured(arch) { NixUse::Configured } else { NixUse::Absent },
             proven: false,
+            nix_build: None,
         };
         receipt.systems.insert(arch.target.to_owned(), system);
         receipt.records.extend(found.into_iter().map(|made| done_record(made, Some(arch))));

@@ -10,6 +10,7 @@ use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
 use crate::diagnose::doctor::snapshot::{CallerNix, NixSnapshot, NixView};
 use crate::host::user_rights::calling_user;
 use crate::host::{self, Host, UserFiles};
+use crate::nix::build_user::store_owner;
 use crate::nix::config_show::{ConfigError, NixConfig, show_config, show_config_of_caller};
 use crate::nix::settings::{LineFault, Settings, VARIABLE};
 use crate::nix::{ConfState, daemon, user_files};
@@ -52,8 +53,12 @@ fn gather_machine(host: &Host, settings: &Settings) -> NixView {
 /// Gathers the settings of the ordinary user who runs this process, or who started it by sudo(8). Nix runs, and files
 /// are read, with that user's rights.
 fn gather_caller(host: &Host, machine: &Settings, has_daemon: bool) -> Option<CallerNix> {
-    let is_root = host::env::effective_ids().0 == 0;
-    let user = if is_root { Some(calling_user()?) } else { None };
+    let user = if host::env::effective_ids().0 != 0 {
+        None
+    } else {
+        // Without a daemon, the owner of the store builds.
+        Some(calling_user().or_else(|| store_owner(host).filter(|_| !has_daemon))?)
+    };
     let (name, home) = match &user {
         Some(user) => (user.name.clone(), user.home.clone()),
         None => host::user_rights::current_user(),
@@ -67,14 +72,14 @@ fn gather_caller(host: &Host, machine: &Settings, has_daemon: bool) -> Option<Ca
         }
         settings
     };
-    if let Ok(with_own) = host.read_files_of_owner(&home, host::user_rights::later(USERS_TIMEOUT), read) {
+    if let Ok(with_own) = host.read_files_of_owner(&home, host::process::later(USERS_TIMEOUT), read) {
         settings = with_own;
     }
     if let Some(lines) = host::env::var(VARIABLE) {
         settings.add_text(Path::new(VARIABLE), &lines, &|_| None, &mut Vec::new());
     }
     let decides = !has_daemon || is_trusted(host, machine, &name);
-    Some(CallerNix { view: view_of(host, settings, show_config_of_caller(host, user.as_ref())), name, decides })
+    Some(CallerNix { view: view_of(host, settings, show_config_of_caller(host, user.as_ref(), &home)), name, decides })
 }
 
 fn view_of(host: &Host, mut settings: Settings, answer: Result<NixConfig, ConfigError>) -> NixView {
@@ -121,7 +126,7 @@ const USERS_TIMEOUT: Duration = Duration::from_secs(5);
 fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
     let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(host, settings, user));
-    let deadline = host::user_rights::later(USERS_TIMEOUT);
+    let deadline = host::process::later(USERS_TIMEOUT);
     let ignored = users.filter_map(|user| {
         let home = Path::new("/home").join(user);
         let file = home.join(".config/nix/nix.conf");
