@@ -266,7 +266,10 @@ pub(super) const PAGES: [Page; 12] = [
     },
     Page {
         name: "binfmt-nix-explain",
-        exit: &[("0", "The file would run; or the process was explained."), ("3", "The file would not run.")],
+        exit: &[
+            ("0", "The file would run; or the process was explained."),
+            ("3", "The file would not run, or does not exist."),
+        ],
         environment: &[("QEMU_LD_PREFIX", "Where QEMU looks for a loader, instead of its default directories.")],
         examples: &[
             ("Why does this program not run?", &["binfmt-nix explain ./hello"]),
