@@ -92,10 +92,10 @@ fn plural(noun: &str) -> String {
 /// Whether a placeholder that is not a constant is followed by one of these nouns, with at most one word between.
 fn counts_by_itself(line: &str, plurals: &[String]) -> bool {
     let parts: Vec<&str> = line.split("} ").collect();
-    parts.windows(2).any(|pair| {
-        let name = pair[0].rsplit('{').next().unwrap_or_default();
+    parts.iter().zip(parts.iter().skip(1)).any(|(before, after)| {
+        let name = before.rsplit('{').next().unwrap_or_default();
         let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(|c| c.is_ascii_lowercase());
-        let words = pair[1].split([' ', ',', '.', ':', ';', '"', ')']).take(2).take_while(|word| !word.is_empty());
+        let words = after.split([' ', ',', '.', ':', ';', '"', ')']).take(2).take_while(|word| !word.is_empty());
         !is_constant && !name.contains(' ') && words.into_iter().any(|word| plurals.iter().any(|noun| noun == word))
     })
 }

@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::ui::quantity::count;
-
 /// Largest text that is read. The largest real one is `modules.dep`, of about a megabyte.
 pub const MAX_TEXT: u64 = 8 << 20;
 
@@ -85,7 +83,7 @@ pub fn check_program_size(meta: &Metadata) -> io::Result<()> {
 }
 
 fn too_large(limit: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {}", count(limit, "byte")))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} B"))
 }
 
 /// Opens a path without opening the file, and checks that it is a regular file.

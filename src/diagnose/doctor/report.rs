@@ -18,6 +18,8 @@ pub struct DoctorReport {
     pub checks: usize,
     /// The parts of the machine that were examined, in one line.
     pub looked_at: String,
+    /// What could not be examined, each with the reason. A finding about it is possible.
+    pub not_examined: Vec<String>,
     /// The findings, the most urgent first; if there is any, the exit status is 3.
     pub findings: Vec<Finding>,
     /// The checks that found something before `--fix` and find nothing now.
@@ -33,6 +35,7 @@ impl DoctorReport {
             version: 1,
             checks: super::all_checks().count(),
             looked_at: describe_scope(snapshot),
+            not_examined: describe_gaps(snapshot),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -56,8 +59,10 @@ impl DoctorReport {
             return texts.join(&String::new());
         }
         let mut lines: Vec<String> = self.fixed.iter().map(|id| format!("repaired: {id}")).collect();
+        let gaps = self.not_examined.iter().flat_map(|gap| wrap_text(&format!("not examined: {gap}"), 2));
         if self.findings.is_empty() {
             lines.extend(wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
+            lines.extend(gaps);
             return lines;
         }
         for finding in &self.findings {
@@ -66,6 +71,7 @@ impl DoctorReport {
         }
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
         let repairs = if fixable > 0 { format!("; binfmt-nix doctor --fix repairs {fixable}") } else { String::new() };
+        lines.extend(gaps);
         lines.push(format!("{} in {}{repairs}", count(self.findings.len(), "finding"), count(self.checks, "check")));
         lines
     }
@@ -126,12 +132,33 @@ fn describe_scope(snapshot: &Snapshot) -> String {
     if rules > 0 {
         parts.push(count(rules, "boot rule"));
     }
-    parts.extend(snapshot.nix.as_ref().map(|nix| {
-        let is_daemon_hidden = nix.has_daemon && !snapshot.shell.is_root;
-        let limit = if is_daemon_hidden { " (only root can see whether its daemon has read them)" } else { "" };
-        format!("Nix's settings{limit}")
+    parts.extend(snapshot.nix.as_ref().map(|nix| match &nix.caller {
+        _ if nix.machine.effective.is_none() => "the files with Nix's settings".to_owned(),
+        Some(user) if user.view.effective.is_some() => format!("Nix's settings, and those of {}", user.name),
+        _ => "Nix's settings".to_owned(),
     }));
     format!("examined {}", parts.join(", "))
+}
+
+/// Describes what the checks could not see, and why.
+fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
+    let Some(nix) = &snapshot.nix else { return Vec::new() };
+    let mut gaps = Vec::new();
+    // A tree below --root has no process.
+    if snapshot.shell.root.is_some() {
+        return gaps;
+    }
+    if let Some(why) = &nix.machine.unasked {
+        gaps.push(format!("the effective settings of Nix: {why}"));
+    }
+    let own = nix.caller.as_ref().and_then(|user| Some((user, user.view.unasked.as_ref()?)));
+    if let Some((user, why)) = own.filter(|(_, why)| Some(*why) != nix.machine.unasked.as_ref()) {
+        gaps.push(format!("the effective settings of {}: {why}", user.name));
+    }
+    if nix.has_daemon && !snapshot.shell.is_root {
+        gaps.push("whether the nix-daemon has read its settings: only root can see that".to_owned());
+    }
+    gaps
 }
 
 /// The maximum width of a line of text.
