@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::diagnose::doctor::run_checks;
-use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::diagnose::doctor::snapshot::{NixSnapshot, NixView};
+use crate::nix::config_show::NixConfig;
 
 /// A text, its messages, and the system that it names.
 const TEXTS: &[(&str, &[&str], &str)] = &[
@@ -203,8 +204,9 @@ fn the_same_message_means_another_thing_on_another_machine() {
     let mut native = Snapshot::default();
     native.natives.extend(["aarch64", "x86_64"]);
     assert!(answer(text, &native).here[0].contains("natively"));
+    let config = NixConfig { extra_platforms: vec!["aarch64-linux".into()], ..NixConfig::default() };
     let nix = NixSnapshot {
-        answered: Some(vec!["aarch64-linux".into()]),
+        machine: NixView { effective: Some(config), ..NixView::default() },
         daemon_is_older: Some((7, "/etc/nix/nix.conf".into())),
         restart: Some("systemctl restart nix-daemon".into()),
         ..NixSnapshot::default()
