@@ -17,7 +17,7 @@ const FEATURES: &[&str] = &["system-features"];
 fn check_missing_features(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
     let platforms = snapshot.extra_platforms(nix);
-    let available = nix.features.clone().unwrap_or_else(|| nix.features_of_files());
+    let available = nix.available_features();
     let occurrences = snapshot.emulated_systems().filter_map(|(arch, _)| {
         let known = snapshot.registered.get(arch.target);
         let accepted: Vec<&str> =
@@ -47,6 +47,11 @@ fn check_missing_features(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 impl NixSnapshot {
+    /// Returns the features that Nix has, as it reports them, or by its files.
+    pub(super) fn available_features(&self) -> Vec<String> {
+        self.features.clone().unwrap_or_else(|| self.features_of_files())
+    }
+
     /// Returns the features that the files set. The default has none that nixpkgs requires for a system.
     fn features_of_files(&self) -> Vec<String> {
         self.settings.effective_list(FEATURES, &[])
