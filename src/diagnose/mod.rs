@@ -6,5 +6,6 @@
 
 pub mod doctor;
 pub mod explain;
+pub mod nix_failure;
 pub mod status;
 pub mod verify;

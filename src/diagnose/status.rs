@@ -25,7 +25,7 @@ use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
-use crate::register::receipt::{Artifact, Record, System};
+use crate::register::receipt::{Artifact, NixBuild, Record, System};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
@@ -73,9 +73,14 @@ pub struct SystemStatus {
     pub by: Owner,
     /// Whether `register --watch` made the entry, with an emulator in memory, and registers it again if it is removed.
     pub held: bool,
-    /// Whether Nix builds for all of the system's names, with the features that nixpkgs requires for them; null if Nix
-    /// could not report its settings.
+    /// Nix's names of the system; empty if Nix has none.
+    pub nix_systems: &'static [&'static str],
+    /// Whether Nix's settings list all of these names, and the features that nixpkgs requires for them; null if there
+    /// is no name, or if Nix could not report its settings.
     pub nix_knows: Option<bool>,
+    /// The last build by Nix that `register` or `test --nix` made for the system, since it was registered. It shows what
+    /// Nix did then, not what it would do now; null if none was made.
+    pub nix_build: Option<NixBuild>,
     /// The problem, if there is one.
     pub detail: Option<String>,
 }
@@ -156,7 +161,11 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         held: context
             .entry
             .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
-        nix_knows: config.map(|config| config.is_complete_for(arch.nix_systems)),
+        nix_systems: arch.nix_systems,
+        nix_knows: config
+            .filter(|_| !arch.nix_systems.is_empty())
+            .map(|config| config.is_complete_for(arch.nix_systems)),
+        nix_build: registered.and_then(|system| system.nix_build.clone()),
         detail: detail.or_else(|| nix_not_configured(host, facts, arch, registered?)),
         qemu: binary.qemu,
         sha256: binary.sha256,

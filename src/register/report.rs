@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::nix::config_show::NixConfig;
 use crate::register::apply::ApplyResult;
+use crate::register::nix_builds::SystemBuild;
 use crate::register::plan::{Plan, SystemPlan};
 
 /// Result of `register` and `unregister`.
@@ -26,6 +27,8 @@ pub struct Report {
     /// Settings that Nix reports after it was configured; absent if Nix was not queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<NixConfig>,
+    /// Builds that Nix made to prove the registration.
+    pub nix_builds: Vec<SystemBuild>,
     /// Facts that the user should know.
     pub notes: Vec<String>,
     /// Problems that the command did not repair. If there are any, the exit status is 3.
@@ -82,6 +85,7 @@ impl Report {
             steps: plan.steps.iter().map(|step| StepReport { verb: step.verb(), what: step.to_string() }).collect(),
             systems: plan.systems.iter().map(SystemReport::from_plan).collect(),
             nix: None,
+            nix_builds: Vec::new(),
             notes: plan.notes.clone(),
             findings: plan.findings.clone(),
         }

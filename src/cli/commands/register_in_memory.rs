@@ -175,6 +175,7 @@ fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) 
         steps: mount.into_iter().chain(plan.missing.iter().map(step)).collect(),
         systems: new.chain(old).collect(),
         nix: None,
+        nix_builds: Vec::new(),
         notes: collect_notes(facts, plan),
         findings: Vec::new(),
     }
@@ -224,7 +225,10 @@ fn collect_notes(facts: &Facts, plan: &Plan) -> Vec<String> {
     if facts.nix.trace.is_some() {
         let systems: Vec<&str> = plan.missing.iter().flat_map(|arch| arch.nix_systems).copied().collect();
         for line in conf::platform_lines(&systems) {
-            notes.push(format!("Nix is not configured; add this line to its nix.conf and restart its daemon: {line}"));
+            notes.push(format!(
+                "Nix is not configured, and no build by Nix was tried; add this line to its nix.conf and restart its \
+                 daemon: {line}"
+            ));
         }
     }
     if plan.mount {

@@ -93,8 +93,8 @@ fn choose_id_mapping(host: &Host, map_root: bool) -> Result<IdMapping> {
     let (uid, gid) = host::env::effective_ids();
     if uid == 0 {
         return Ok(IdMapping::AllIds {
-            uids: host::namespaces::own_id_ranges("uid_map"),
-            gids: host::namespaces::own_id_ranges("gid_map"),
+            uids: id_map::split_full_range(host::namespaces::own_id_ranges("uid_map")),
+            gids: id_map::split_full_range(host::namespaces::own_id_ranges("gid_map")),
         });
     }
     if !map_root {

@@ -128,6 +128,7 @@ fn every_finding_has_a_cause_and_a_command() {
         snapshot_of(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
     snapshot.natives.insert("x86_64");
     snapshot.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
+    snapshot.shell.is_root = true;
     let findings = run_checks(&snapshot);
     assert!(findings.len() > 4, "{findings:#?}");
     for finding in &findings {
