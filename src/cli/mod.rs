@@ -159,6 +159,9 @@ pub enum Command {
     /// reports whether a process is emulated, which program runs in it, and which entry it came from; for the user's
     /// own processes this needs no root.
     ///
+    /// Files that are not programs of Linux are named: programs of other operating systems, archives, files that are
+    /// cut off. With --root, absolute paths are those below DIR.
+    ///
     /// What a security module forbids, and files that are open for writing (ETXTBSY), cannot be seen.
     Explain(ExplainArgs),
     /// Find out what is wrong and how to repair it

@@ -21,6 +21,7 @@ use crate::register::apply::Apply;
 use crate::register::facts::Facts;
 use crate::register::plan;
 use crate::register::plan::{Plan, Step};
+use crate::register::receipt::NixUse;
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::ui::Ui;
 
@@ -154,7 +155,11 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
         source: Source::Auto,
         network,
         credentials: flags.is_some_and(|flags| flags.credentials),
-        nix: if known.is_some_and(|system| system.nix) { NixChoice::Yes } else { NixChoice::No },
+        nix: match known.map(|system| system.nix) {
+            Some(NixUse::Configured) => NixChoice::Yes,
+            Some(NixUse::Absent) => NixChoice::Auto,
+            Some(NixUse::Declined) | None => NixChoice::No,
+        },
         persist: boot_flags.is_some(),
         // The entry has its second name only if it was registered with --force.
         force: known.is_some_and(|system| system.entry == second),

@@ -311,7 +311,8 @@ impl Subject<'_> {
     fn compare_sandbox_paths(&self) -> Todo {
         let show = "nix --extra-experimental-features nix-command show-config | grep sandbox-paths".to_owned();
         let Some(path) = self.message.captures.get(Role::File) else { return Todo::lines([show]) };
-        let settings = self.snapshot.nix.as_ref().map(|nix| nix.settings.effective_lines(PATHS).1).unwrap_or_default();
+        let settings =
+            self.snapshot.nix.as_ref().map(|nix| nix.machine.settings.effective_lines(PATHS).1).unwrap_or_default();
         let has_path = |line: &&SettingLine| line.words.iter().any(|word| parse_sandbox_path(word).0 == path);
         match settings.into_iter().find(has_path) {
             Some(line) => {
@@ -326,7 +327,10 @@ impl Subject<'_> {
     }
 
     fn advise_local_builds(&self) -> Todo {
-        let value = |nix: &NixSnapshot| nix.settings.last_word(&["max-jobs", "build-max-jobs"]).map(str::to_owned);
+        let value = |nix: &NixSnapshot| {
+            let printed = nix.machine.effective.as_ref().and_then(|config| config.max_jobs.clone());
+            printed.or_else(|| nix.machine.settings.last_word(&["max-jobs", "build-max-jobs"]).map(str::to_owned))
+        };
         if self.snapshot.nix.as_ref().and_then(value).as_deref() == Some("0") {
             return Todo::new("max-jobs is 0 in Nix's settings", self.append_setting("max-jobs = auto"));
         }

@@ -11,8 +11,9 @@ use binfmt_magic::{Arch, Entry, EntryName, Recognition, Rule};
 
 use super::{Advice, Reading};
 use crate::binfmt::table::Table;
-use crate::diagnose::doctor::snapshot::{InterpreterFile, NixSnapshot, TrialRun};
+use crate::diagnose::doctor::snapshot::{InterpreterFile, NixSnapshot, NixView, TrialRun};
 use crate::diagnose::doctor::{Finding, Snapshot, run_checks};
+use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
 
 /// A file of the table, without the answers.
@@ -80,7 +81,7 @@ impl Machine {
 /// A machine with a daemon of Nix and no entries.
 fn fresh() -> Snapshot {
     let nix = NixSnapshot {
-        answered: Some(vec!["i686-linux".into()]),
+        machine: view("", &["i686-linux"]),
         conf: "/etc/nix/nix.conf".into(),
         has_daemon: true,
         restart: Some("sudo systemctl restart nix-daemon".into()),
@@ -112,11 +113,10 @@ fn working() -> Snapshot {
     snapshot.table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
     if let Some(nix) = &mut snapshot.nix {
         let systems: Vec<&str> = foreign().flat_map(|arch| arch.nix_systems).copied().collect();
-        let all = systems.iter().copied().chain(["i686-linux"]);
-        nix.answered = Some(all.map(str::to_owned).collect());
+        let all: Vec<&str> = systems.iter().copied().chain(["i686-linux"]).collect();
         let mut lines = crate::nix::conf::platform_lines(&systems);
         lines.push("extra-sandbox-paths = /run/binfmt?".to_owned());
-        nix.settings = settings(&lines.join("\n"));
+        nix.machine = view(&lines.join("\n"), &all);
     }
     snapshot
 }
@@ -132,16 +132,25 @@ fn broken() -> Snapshot {
     }
     snapshot.environment.wsl = true;
     if let Some(nix) = &mut snapshot.nix {
-        nix.answered = Some(Vec::new());
-        nix.settings = settings("extra-platforms =\nmax-jobs = 0\nextra-sandbox-paths = /run/binfmt\n");
+        nix.machine = view("extra-platforms =\nmax-jobs = 0\nextra-sandbox-paths = /run/binfmt\n", &[]);
         nix.missing = ["/run/binfmt".to_owned()].into();
         nix.untrusted = vec![("user".into(), "/home/user/.config/nix/nix.conf".into(), "extra-platforms".into())];
     }
     snapshot
 }
 
-fn settings(text: &str) -> Settings {
-    Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned()))
+/// Settings of these lines, and with these platforms.
+fn view(text: &str, platforms: &[&str]) -> NixView {
+    let settings = Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned()));
+    let extra_platforms = platforms.iter().map(|system| (*system).to_owned()).collect();
+    let effective = NixConfig {
+        extra_platforms,
+        sandbox: "true".into(),
+        features: Some(settings.effective_list(&["system-features"], &["benchmark", "big-parallel", "nixos-test"])),
+        max_jobs: settings.last_word(&["max-jobs"]).map(str::to_owned),
+        ..NixConfig::default()
+    };
+    NixView { settings, effective: Some(effective), ..NixView::default() }
 }
 
 /// The answers on all machines, as lines of the table.

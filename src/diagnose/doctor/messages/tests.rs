@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::diagnose::doctor::run_checks;
-use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::diagnose::doctor::snapshot::{NixSnapshot, NixView};
+use crate::nix::config_show::NixConfig;
 
 fn all_meanings() -> impl Iterator<Item = &'static KnownMessage> {
     use catalog::refusals::{KVM_EMULATED, MISSING_FEATURES, NO_BUILDER, NOT_EMULATED, WRONG_PLATFORM};
@@ -66,8 +67,9 @@ fn the_same_message_means_another_thing_on_another_machine() {
     assert_eq!(other.machine.as_deref(), Some("x86_64-linux"));
     assert!(other.repair[0].starts_with("# on that machine: binfmt-nix register aarch64"), "{other:#?}");
     assert!(!other.repair.iter().any(|line| line.starts_with("sudo")), "{other:#?}");
+    let config = NixConfig { extra_platforms: vec!["aarch64-linux".into()], ..NixConfig::default() };
     let nix = NixSnapshot {
-        answered: Some(vec!["aarch64-linux".into()]),
+        machine: NixView { effective: Some(config), ..NixView::default() },
         daemon_is_older: Some((7, "/etc/nix/nix.conf".into())),
         restart: Some("systemctl restart nix-daemon".into()),
         ..NixSnapshot::default()

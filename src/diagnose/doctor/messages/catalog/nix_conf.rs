@@ -15,6 +15,7 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         ],
         meaning: "Nix cannot read a file of its configuration, so every command of Nix fails, those of the daemon too. A line \
                   is NAME = VALUE, with blanks around the =, or include FILE; a long value must not be broken into lines",
+        checks: &["nix-rejects-settings"],
         remedy: Remedy::Lines(&[
             "grep -nF -- {line} {file}   # the line to correct; # at its beginning makes it a comment",
         ]),
@@ -28,6 +29,7 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         patterns: &["file '<name>' included from '<file>' not found"],
         meaning: "a file of Nix's configuration includes a file that does not exist, so every command of Nix fails. \
                   !include, instead of include, allows it to be missing",
+        checks: &["nix-rejects-settings"],
         remedy: Remedy::Lines(&["grep -n include {file}   # write !include instead, or create {name}"]),
         ..KnownMessage::EMPTY
     },
@@ -44,6 +46,7 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         ],
         meaning: "a setting of Nix has a value that it cannot have, so every command of Nix fails. In nix.conf a line has no \
                   semicolon at its end and its value no quotes",
+        checks: &["nix-rejects-settings"],
         remedy: Remedy::Lines(&["grep -rn -- {name} /etc/nix"]),
         ..KnownMessage::EMPTY
     },

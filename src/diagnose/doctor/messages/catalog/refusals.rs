@@ -11,7 +11,11 @@ pub(in super::super) const WRONG_PLATFORM: KnownMessage = KnownMessage {
     meaning: "Nix refuses a build: its system is neither the machine's nor in extra-platforms. Nix does not read the \
               kernel's table, so it has to be configured; and a daemon reads its settings only when it starts",
     checks: &[
+        "nix-rejects-settings",
+        "nix-platform-name",
+        "nix-foreign-system",
         "nix-not-told",
+        "nix-caller-overrides",
         "nix-lost-i686",
         "daemon-not-restarted",
         "user-not-trusted",
@@ -91,6 +95,7 @@ pub(in super::super) const NO_JOBS: KnownMessage = KnownMessage {
     ],
     meaning: "Nix may not build on this machine: max-jobs is 0, in its settings or by --max-jobs 0 (-j0), and no remote \
               builder takes the build. An emulated build is a local build, too",
+    checks: &["nix-no-local-jobs"],
     remedy: Remedy::AllowLocalBuilds,
     ..KnownMessage::EMPTY
 };
