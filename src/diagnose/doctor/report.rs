@@ -129,7 +129,7 @@ fn describe_scope(snapshot: &Snapshot) -> String {
     if let systems @ 1.. = snapshot.emulated_systems().count() {
         parts.push(format!("a program of {}", count(systems, "system", "systems")));
     }
-    parts.push(count(snapshot.boot.rules().len(), "boot rule", "boot rules"));
+    parts.push(count(snapshot.boot.rules.len(), "boot rule", "boot rules"));
     parts.push(match &snapshot.nix {
         None => "no Nix".to_owned(),
         Some(nix) if nix.machine.effective.is_none() => "the files with Nix's settings".to_owned(),
