@@ -18,8 +18,7 @@ const FEATURES: &[&str] = &["system-features"];
 fn check_missing_features(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
     let platforms = snapshot.extra_platforms(nix);
-    let printed = nix.machine.effective.as_ref().and_then(|config| config.features.clone());
-    let available = printed.clone().unwrap_or_else(|| nix.features_of_files());
+    let available = nix.available_features();
     let occurrences = snapshot.emulated_systems().filter_map(|(arch, _)| {
         let known = snapshot.registered.get(arch.target);
         let accepted: Vec<&str> =
@@ -35,7 +34,9 @@ fn check_missing_features(snapshot: &Snapshot) -> Vec<Occurrence> {
                    \"Required features\", \"missing system features\"";
         let occurrence = Occurrence::for_system(arch, what, why);
         let from_files = nix.features_of_files();
-        if printed.is_some() && missing.iter().all(|feature| from_files.iter().any(|name| name == feature)) {
+        if nix.printed_features().is_some()
+            && missing.iter().all(|feature| from_files.iter().any(|name| name == feature))
+        {
             let line = snapshot.shell.as_root("grep -n system-features /root/.config/nix/nix.conf");
             return Some(occurrence.with_repair(line));
         }
@@ -52,6 +53,15 @@ fn check_missing_features(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 impl NixSnapshot {
+    /// Returns the features that Nix has, as it reports them, or by its files.
+    pub(super) fn available_features(&self) -> Vec<String> {
+        self.printed_features().unwrap_or_else(|| self.features_of_files())
+    }
+
+    fn printed_features(&self) -> Option<Vec<String>> {
+        self.machine.effective.as_ref()?.features.clone()
+    }
+
     /// Returns the features that the files set. The default has none that nixpkgs requires for a system.
     fn features_of_files(&self) -> Vec<String> {
         self.machine.settings.effective_list(FEATURES, &[])

@@ -48,16 +48,17 @@ impl DoctorReport {
 
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty() && self.meanings.is_empty()
+        self.findings.is_empty() && self.meanings.iter().all(Advice::needs_nothing)
     }
 
     /// Returns the report as lines for people.
     pub fn to_lines(&self) -> Vec<String> {
-        if !self.meanings.is_empty() {
-            let texts: Vec<_> = self.meanings.iter().map(Advice::to_lines).collect();
-            return texts.join(&String::new());
+        let texts: Vec<_> = self.meanings.iter().map(Advice::to_lines).collect();
+        let mut lines = texts.join(&String::new());
+        if self.meanings.iter().any(Advice::is_known) {
+            return lines;
         }
-        let mut lines: Vec<String> = self.fixed.iter().map(|id| format!("repaired: {id}")).collect();
+        lines.extend(self.fixed.iter().map(|id| format!("repaired: {id}")));
         let gaps = self.not_examined.iter().flat_map(|gap| wrap_text(&format!("not examined: {gap}"), 2));
         if self.findings.is_empty() {
             lines.extend(wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
@@ -80,7 +81,8 @@ impl DoctorReport {
 
 impl Advice {
     fn to_lines(&self) -> Vec<String> {
-        let mut lines = wrap_text(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
+        let by = if self.by.is_empty() { String::new() } else { format!(", by {}", self.by) };
+        let mut lines = wrap_text(&format!("{}{by}: {}", self.id, self.means), 2);
         for line in &self.here {
             lines.extend(indent_lines(wrap_text(&format!("here: {line}"), 6), 2));
         }
