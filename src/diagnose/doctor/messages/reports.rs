@@ -106,8 +106,13 @@ fn working() -> Snapshot {
         snapshot.interpreters.insert(rule.interpreter.clone(), file);
         snapshot.own_entries.insert(rule.name.as_str().unwrap().to_owned());
     }
-    let boot = rules.iter().map(|rule| ("/etc/binfmt.d/x.conf".into(), rule.clone())).collect();
-    snapshot.boot = crate::binfmt::boot::Boot::from_rules(boot, true);
+    let boot_rule = |rule: &Rule| crate::binfmt::boot::BootRule {
+        file: "/etc/binfmt.d/x.conf".into(),
+        number: 1,
+        rule: rule.clone(),
+    };
+    let boot = rules.iter().map(boot_rule).collect();
+    snapshot.boot = crate::binfmt::boot::Boot::from_rules(boot);
     snapshot.trials = foreign().map(|arch| (arch.target, TrialRun::Ran)).collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
     snapshot.table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
