@@ -20,7 +20,7 @@ pub struct KnownMessage {
     pub id: &'static str,
     /// The program that prints the message.
     pub printed_by: &'static str,
-    /// The wordings of the message, in the language of [`super::pattern`]; the one with most pieces first.
+    /// The wordings of the message, in the language of `super::pattern`; the one with most pieces first.
     pub patterns: &'static [&'static str],
     /// The meaning of the message on any machine.
     pub meaning: &'static str,
