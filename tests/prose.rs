@@ -68,7 +68,7 @@ fn numbers_in_messages_are_written_with_their_noun() {
             .collect::<Vec<_>>()
     };
     let nouns = sources.iter().flat_map(|(_, text)| given(text)).chain(COUNTED.map(str::to_owned));
-    let plurals: Vec<String> = nouns.filter_map(|noun| noun.split(' ').next_back().map(plural)).collect();
+    let plurals: Vec<String> = nouns.map(|noun| plural(&noun)).collect();
     assert!(plurals.len() > 20 && plurals.contains(&"entries".to_owned()), "{plurals:?}");
     let mut hits = Vec::new();
     for (name, text) in &sources {
@@ -89,14 +89,16 @@ fn plural(noun: &str) -> String {
     noun.strip_suffix('y').map_or_else(|| format!("{noun}s"), |stem| format!("{stem}ies"))
 }
 
-/// Whether a placeholder that is not a constant is followed by one of these nouns, with at most one word between.
+/// Whether a placeholder that is not a constant is followed by one of these nouns.
 fn counts_by_itself(line: &str, plurals: &[String]) -> bool {
     let parts: Vec<&str> = line.split("} ").collect();
     parts.iter().zip(parts.iter().skip(1)).any(|(before, after)| {
         let name = before.rsplit('{').next().unwrap_or_default();
         let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(|c| c.is_ascii_lowercase());
-        let words = after.split([' ', ',', '.', ':', ';', '"', ')']).take(2).take_while(|word| !word.is_empty());
-        !is_constant && !name.contains(' ') && words.into_iter().any(|word| plurals.iter().any(|noun| noun == word))
+        let is_counted = |noun: &String| {
+            after.strip_prefix(noun.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        };
+        !is_constant && !name.contains(' ') && plurals.iter().any(is_counted)
     })
 }
 

@@ -4,6 +4,8 @@
 //! This room knows neither QEMU nor Nix nor the receipt.
 
 pub mod boot;
+pub mod boot_reader;
+pub mod boot_sysctl;
 pub mod container;
 pub mod in_memory;
 pub mod native;

@@ -116,7 +116,7 @@ impl Urgency {
 
 /// Describes what was examined: only what exists.
 fn describe_scope(snapshot: &Snapshot) -> String {
-    let (entries, rules) = (snapshot.table.entries().len(), snapshot.boot.rules().len());
+    let (entries, rules) = (snapshot.table.entries().len(), snapshot.boot.rules.len());
     let mut parts = vec![match snapshot.table {
         Table::Mounted { .. } if entries == 0 => "the kernel's table, which is empty".to_owned(),
         Table::Mounted { .. } => format!("{} of the kernel's table", count(entries, "entry")),

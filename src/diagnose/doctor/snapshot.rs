@@ -170,7 +170,7 @@ impl Default for Snapshot {
             registered: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             trials: BTreeMap::new(),
-            boot: Boot::from_rules(Vec::new(), true),
+            boot: Boot::default(),
             foreign_sudo: BTreeMap::new(),
             nix: None,
         }
