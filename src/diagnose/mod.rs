@@ -6,5 +6,6 @@
 
 pub mod doctor;
 pub mod explain;
+pub mod repair;
 pub mod status;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, statvfs};
@@ -118,6 +119,12 @@ pub fn stat_path(path: &Path) -> Result<()> {
 /// Checks whether this process may execute the file, by its mode and its mount (access(2)).
 pub fn check_executable(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
+/// Whether this process may change the mode of a file: it belongs to this process's user, or to root (chmod(2)).
+pub fn may_change_mode(path: &Path) -> bool {
+    let (uid, _) = super::env::effective_ids();
+    uid == 0 || std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid)
 }
 
 /// Whether the path is on a file system that is mounted noexec.

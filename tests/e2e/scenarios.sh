@@ -75,14 +75,14 @@ works_not() { exits 3 "$tool" status --check "$1" && says "$1: missing" && [ "$(
 
 refused_test() {
     exits 3 "$tool" test riscv64 --nix && says "no entry takes them" "Nix does not build for it" \
-        "repair: sudo binfmt-nix register riscv64"
+        "repair: binfmt-nix register riscv64"
 }
 
 unconfigured_test() {
     local own=/etc/nix/binfmt-nix.conf result=0
     mv "$own" "$home/own.conf"
     exits 3 "$tool" test aarch64 --nix && says "it ran in a sandbox like Nix's" "Nix does not build for it" \
-        "repair: sudo binfmt-nix register aarch64" || result=1
+        "repair: binfmt-nix register aarch64" || result=1
     mv "$home/own.conf" "$own"
     return "$result"
 }

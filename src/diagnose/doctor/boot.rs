@@ -37,9 +37,7 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
             "the entry is gone after a restart of the machine, and nothing here reads /etc/binfmt.d (systemd's or \
              OpenRC's binfmt service would)"
         };
-        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
-        let line = snapshot.shell.tool_command(format_args!("register {}{force}", arch.target));
-        Some(Occurrence::for_system(arch, what, why).with_repair(line))
+        Some(Occurrence::for_system(arch, what, why).with_repairs(snapshot.repairs().register(arch, "")))
     });
     occurrences.collect()
 }

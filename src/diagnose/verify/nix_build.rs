@@ -1,14 +1,14 @@
 //! Proves by a test build that Nix builds for a system.
 
-use binfmt_magic::Arch;
-
 use super::{Proof, ProofKind, ProofResult};
+use crate::diagnose::verify::cause::VerifyContext;
 use crate::host::{self, Host};
 use crate::nix::test_build::{TestBuild, run_test_build};
 
 /// Builds a derivation for a system and returns the proof. A process that sudo(8) started builds as the calling user,
 /// whose builds the proof is about.
-pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
+pub(super) fn test_build(host: &Host, context: &VerifyContext) -> Proof {
+    let arch = context.arch;
     let caller = host::user_rights::calling_user().filter(|_| host.is_live());
     let mut builders = caller.iter().map(|user| format!("as {}", user.name)).collect::<Vec<_>>();
     let test_build = match (arch.nix_systems.first(), arch.probe()) {
@@ -25,15 +25,16 @@ pub(super) fn test_build(host: &Host, arch: &Arch) -> Proof {
         },
         _ => TestBuild::NotRun("Nix has no name for this system".into()),
     };
-    let (result, mut text, repair) = result_of_build(test_build, arch.target);
+    let (result, mut text, repair) = result_of_build(test_build, context);
     if !builders.is_empty() {
         text = format!("{text} ({})", builders.join(", "));
     }
     Proof { what: ProofKind::Nix, result, text, repair }
 }
 
-fn result_of_build(test_build: TestBuild, system: &str) -> (ProofResult, String, Option<String>) {
-    let what = ProofKind::Nix;
+fn result_of_build(test_build: TestBuild, context: &VerifyContext) -> (ProofResult, String, Vec<String>) {
+    let (what, arch) = (ProofKind::Nix, context.arch);
+    let proven = |text: &str| (ProofResult::Proven, text.to_owned(), Vec::new());
     match test_build {
         TestBuild::Ran { in_sandbox: false, .. } => (
             ProofResult::Untried,
@@ -41,24 +42,20 @@ fn result_of_build(test_build: TestBuild, system: &str) -> (ProofResult, String,
                 "{what}: it ran, but not certainly in a sandbox, because the nix-daemon ignores that setting of an \
                  untrusted user"
             ),
-            Some(format!("as root: sudo binfmt-nix test {system} --nix")),
+            vec![context.repairs.shell.tool_command(format_args!("test {} --nix", arch.target))],
         ),
-        TestBuild::Ran { keeps_argv0: true, .. } => {
-            (ProofResult::Proven, "Nix built with it, in its sandbox".into(), None)
-        }
-        TestBuild::Ran { keeps_argv0: false, .. } => {
-            (ProofResult::Proven, "Nix built with it, in its sandbox (its argv[0] was lost)".into(), None)
-        }
+        TestBuild::Ran { keeps_argv0: true, .. } => proven("Nix built with it, in its sandbox"),
+        TestBuild::Ran { keeps_argv0: false, .. } => proven("Nix built with it, in its sandbox (its argv[0] was lost)"),
         TestBuild::Refused(line) => (
             ProofResult::Failed,
             format!("{what}: Nix does not build for it: {line}"),
-            Some(format!("sudo binfmt-nix register {system} (and restart the nix-daemon, if register reports that)")),
+            context.repairs.register(arch, ""),
         ),
         TestBuild::Failed(why) => (
             ProofResult::Failed,
-            format!("{what}: {why}"),
-            Some(format!("repair the failures above first; then: sudo binfmt-nix register {system} --force")),
+            format!("{what}: {why}; the failures above, if any, come first"),
+            context.repairs.register(arch, ""),
         ),
-        TestBuild::NotRun(why) => (ProofResult::Untried, format!("{what} could not be tried: {why}"), None),
+        TestBuild::NotRun(why) => (ProofResult::Untried, format!("{what} could not be tried: {why}"), Vec::new()),
     }
 }
