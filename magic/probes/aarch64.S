@@ -1,4 +1,4 @@
-/* write(1, argv[0], 16); exit(0) for aarch64 */
+/* write(1, argv[0], 16); mkdir(argv[1], 0755); exit(0) for aarch64 */
         .ifndef DATA
         .set DATA, 1
         .endif
@@ -9,6 +9,11 @@
         mov x0, #1
         ldr x1, [sp, #8]
         mov x2, #16
+        svc #0
+        mov x8, #34
+        mov x0, #-100
+        ldr x1, [sp, #16]
+        mov x2, #493
         svc #0
         mov x8, #93
         mov x0, #0

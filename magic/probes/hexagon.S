@@ -1,4 +1,4 @@
-/* write(1, argv[0], 16); exit(0) for hexagon */
+/* write(1, argv[0], 16); mkdir(argv[1], 0755); exit(0) for hexagon */
         .set DATA, 1
         .set MACHINE, 164
         .set FLAGS, 0x68
@@ -7,6 +7,11 @@
         { r0 = #1 }
         { r1 = memw(r29 + #4) }
         { r2 = #16 }
+        { trap0(#1) }
+        { r6 = #34 }
+        { r0 = #-100 }
+        { r1 = memw(r29 + #8) }
+        { r2 = #493 }
         { trap0(#1) }
         { r6 = #93 }
         { r0 = #0 }

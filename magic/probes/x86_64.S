@@ -1,4 +1,4 @@
-/* write(1, argv[0], 16); exit(0) for x86_64 */
+/* write(1, argv[0], 16); mkdir(argv[1], 0755); exit(0) for x86_64 */
         .set DATA, 1
         .set MACHINE, 62
         .set FLAGS, 0
@@ -7,6 +7,10 @@
         movl $1, %edi
         movq 8(%rsp), %rsi
         movl $16, %edx
+        syscall
+        movl $83, %eax
+        movq 16(%rsp), %rdi
+        movl $493, %esi
         syscall
         movl $60, %eax
         xorl %edi, %edi

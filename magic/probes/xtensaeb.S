@@ -1,4 +1,4 @@
-/* write(1, argv[0], 16); exit(0) for xtensaeb, as numbers: LLVM's assembler for it is young */
+/* write(1, argv[0], 16); mkdir(argv[1], 0755); exit(0) for xtensaeb, as numbers: LLVM's assembler for it is young */
         .set DATA, 2
         .set MACHINE, 94
         .set FLAGS, 0x300
@@ -7,6 +7,10 @@
         .byte 0x26, 0x0a, 0x01                /* movi a6, 1 */
         .byte 0x23, 0x12, 0x01                /* l32i a3, a1, 4 */
         .byte 0x24, 0x0a, 0x10                /* movi a4, 16 */
+        .byte 0x00, 0x05, 0x00                /* syscall */
+        .byte 0x22, 0x0a, 40                  /* movi a2, 40 */
+        .byte 0x26, 0x12, 0x02                /* l32i a6, a1, 8 */
+        .byte 0x23, 0x1a, 0xed                /* movi a3, 493 */
         .byte 0x00, 0x05, 0x00                /* syscall */
         .byte 0x22, 0x0a, 0x76                /* movi a2, 118 */
         .byte 0x26, 0x0a, 0x00                /* movi a6, 0 */

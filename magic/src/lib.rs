@@ -4,6 +4,7 @@
 //!   and, for many, a probe program.
 //! * [`Rule`] and [`Entry`]: the line that `/proc/sys/fs/binfmt_misc/register` accepts and the text that an
 //!   entry's file shows, parsed and printed as the kernel does, and matched as the kernel matches.
+//! * [`required_feature`]: the system feature that nixpkgs requires of a builder for a Nix system.
 //!
 //! The crate is pure: it opens no file and starts no process.
 //!
@@ -25,12 +26,13 @@
 //!
 //! Sources, cited row by row and rule by rule: the kernel's `fs/binfmt_misc.c` and `lib/string_helpers.c`
 //! (read at Linux 5.17 and 6.x, measured on 6.18), QEMU's `scripts/qemu-binfmt-conf.sh` and
-//! `linux-user/elfload.c` (10.0).
+//! `linux-user/elfload.c` (10.0). The required features are from nixpkgs.
 
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod arch;
 mod entry;
+mod features;
 mod flags;
 mod line;
 mod names;
@@ -41,6 +43,7 @@ mod table;
 
 pub use arch::{Arch, Bits, Endian};
 pub use entry::Entry;
+pub use features::required_feature;
 pub use flags::Flags;
 pub use line::{LINE_MAX, LINE_MIN};
 pub use names::UnknownSystem;

@@ -1,8 +1,9 @@
 //! Probe programs: tiny static ELF files, one for each guest.
 //!
-//! Each writes the 16 bytes at its `argv[0]` to standard output and exits with 0, by Linux system calls alone, so
-//! that it runs in an empty chroot and shows at once whether a guest's programs run and keep their name. The bytes
-//! are made from the assembly beside them by `probes/build`; `tests/probes.rs` runs each under the real QEMU.
+//! Each writes the 16 bytes at its `argv[0]` to standard output, makes the directory that `argv[1]` names, if it has
+//! one, and exits with 0, by Linux system calls alone. So it runs in an empty chroot and shows at once whether a
+//! guest's programs run and keep their name, and it can be the builder of a derivation. The bytes are made from the
+//! assembly beside them by `probes/build`; `tests/probes.rs` runs each under the real QEMU.
 
 macro_rules! probes {
     ($($target:literal)*) => {

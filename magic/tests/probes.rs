@@ -21,7 +21,7 @@ use binfmt_magic::Arch;
 const NAME: &str = "binfmt-nix-argv0";
 
 #[test]
-fn each_probe_prints_its_name_and_exits_with_0() {
+fn each_probe_prints_its_name_makes_a_directory_and_exits_with_0() {
     let Some(qemus) = common::directory("BINFMT_NIX_TEST_QEMU", "qemu") else {
         return;
     };
@@ -29,9 +29,14 @@ fn each_probe_prints_its_name_and_exits_with_0() {
     for (arch, probe) in Arch::ALL.iter().filter_map(|arch| Some((arch, arch.probe()?))) {
         let file = dir.join(arch.target);
         write_program(&file, probe);
-        let output = run(&qemus.join(format!("qemu-{}", arch.target)), &file);
-        let seen = (output.stdout, output.stderr, output.status.code());
-        assert_eq!(seen, (NAME.into(), Vec::new(), Some(0)), "{}", arch.target);
+        let made = dir.join(format!("made-by-{}", arch.target));
+        for args in [&[][..], &[made.as_path()]] {
+            assert!(!made.exists());
+            let output = run(&qemus.join(format!("qemu-{}", arch.target)), &file, args);
+            let seen = (output.stdout, output.stderr, output.status.code());
+            assert_eq!(seen, (NAME.into(), Vec::new(), Some(0)), "{}", arch.target);
+        }
+        assert!(made.is_dir(), "{}", arch.target);
     }
     std::fs::remove_dir_all(dir).unwrap();
 }
@@ -56,15 +61,15 @@ fn qemu_takes_what_the_rows_claim() {
         program[at..at + 2].copy_from_slice(&bytes);
         let file = dir.join(format!("{target}-{bytes:x?}"));
         write_program(&file, &program);
-        let output = run(&qemus.join(format!("qemu-{target}")), &file);
+        let output = run(&qemus.join(format!("qemu-{target}")), &file, &[]);
         assert_eq!(output.stdout == NAME.as_bytes(), taken, "{target} {bytes:x?}: {output:?}");
     }
     std::fs::remove_dir_all(dir).unwrap();
 }
 
-fn run(qemu: &Path, program: &Path) -> Output {
+fn run(qemu: &Path, program: &Path, args: &[&Path]) -> Output {
     let mut command = Command::new(qemu);
-    command.args(["-0", NAME]).arg(program).env_clear().stdin(Stdio::null());
+    command.args(["-0", NAME]).arg(program).args(args).env_clear().stdin(Stdio::null());
     command.output().unwrap_or_else(|error| panic!("{}: {error}", qemu.display()))
 }
 

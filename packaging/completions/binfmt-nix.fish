@@ -57,7 +57,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l insec
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l offline -d 'Download nothing; use what is on this machine'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l credentials -d 'Give setuid programs their rights (flag C); this is a risk'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l nix -d 'Configure Nix even if it was not found here'
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l no-nix -d 'Do not configure Nix'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l no-nix -d 'Do not configure Nix, and do not build with it'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l no-persist -d 'Write no boot rule; the registration ends with a restart'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l in-memory -d 'Keep QEMU in memory and write nothing to disk'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l force -d 'Register even if another tool\'s entry handles this system'
@@ -129,7 +129,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand status" -l json -d
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand status" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand test" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand test" -l nix -d 'Build a derivation of the system with Nix, in its sandbox'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand test" -l nix -d 'Build a derivation of the system with Nix'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand test" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand test" -s V -l version -d 'Print version'

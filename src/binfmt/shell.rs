@@ -1,7 +1,9 @@
 //! Commands that a user can paste into a shell. Pure, except for [`Shell::for_host`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
@@ -9,7 +11,7 @@ use binfmt_magic::Arch;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
 use crate::host::{self, Host};
-use crate::sanitize::{AsText as _, shell_quote};
+use crate::sanitize::{AsText as _, bytes_of, shell_quote};
 
 /// The way in which commands for a machine are written.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +79,12 @@ impl Shell {
     /// Returns a path of the machine, quoted for a shell.
     pub fn quote_path(&self, path: &Path) -> String {
         shell_quote(&self.real_path(path).as_text())
+    }
+
+    /// Returns a file that the user named, quoted as an argument. An absolute path is one of the machine.
+    pub fn quote_named_file(&self, path: &str) -> String {
+        let bytes = bytes_of(path);
+        if bytes.starts_with(b"/") { self.quote_path(Path::new(OsStr::from_bytes(&bytes))) } else { quote_file(path) }
     }
 
     /// Returns the real path of a path of the machine.

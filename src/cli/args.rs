@@ -29,7 +29,11 @@ pub struct RegisterArgs {
     /// Configure Nix even if it was not found here
     #[arg(long, overrides_with = "no_nix")]
     pub nix: bool,
-    /// Do not configure Nix
+    /// Do not configure Nix, and do not build with it
+    ///
+    /// Without this option register ends with a build: Nix builds a tiny derivation for each system, as the user who
+    /// called sudo. If Nix does not build, the exit status is 3, and the output has Nix's message and its cause; the
+    /// registration stays.
     #[arg(long)]
     pub no_nix: bool,
     /// Write no boot rule; the registration ends with a restart
@@ -221,12 +225,12 @@ pub struct TestArgs {
     /// Systems by any name, or "all" that have an entry, from any tool
     #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
-    /// Build a derivation of the system with Nix, in its sandbox
+    /// Build a derivation of the system with Nix
     ///
-    /// The derivation is new and its builder is a program of the system; `sandbox` is forced on. What Nix puts into its
-    /// store is deleted afterwards, except for a lock file. Below sudo, Nix runs as the user who called sudo. If that
-    /// user may not choose the sandbox, root builds once more, in the sandbox. Without sudo, a user that the nix-daemon
-    /// does not trust needs `sandbox = true` in nix.conf for a proof.
+    /// The derivation is new and its builder is a program of the system. It is built on this machine, with the settings
+    /// of the user: below sudo that is the user who called sudo, and without a nix-daemon the owner of the store. The
+    /// result says whether the builder ran in Nix's sandbox. What Nix puts into its store is deleted afterwards, except
+    /// for lock files of builds that failed. If root runs this, status shows the result.
     #[arg(long)]
     pub nix: bool,
 }
@@ -262,7 +266,7 @@ pub struct NixConfArgs {
     /// Print lines for the machines file of other hosts
     ///
     /// Prints what this host runs natively, and what it emulates: slower and without kvm, so that Nix sends foreign
-    /// builds here when no native machine is free. Other hosts reach this one as HOST, as user@HOST, or by the URI of a
+    /// builds here when no native machine is free. Systems with different features have lines of their own. Other hosts reach this one as HOST, as user@HOST, or by the URI of a
     /// store; the default is its own name. The user that they log in as must be in trusted-users of this host's
     /// nix.conf.
     #[arg(long, value_name = "HOST")]

@@ -102,7 +102,11 @@ pub enum Command {
     /// A nix.conf that is generated (a symbolic link), read-only or bind-mounted is not changed: the lines to add are
     /// printed, and the exit status is 3. The nix-daemon is restarted where systemd or OpenRC runs it; elsewhere the
     /// exit status is 3 and the message says to restart it. After that, Nix is asked for its effective settings: a
-    /// later extra-platforms line, or one in a user's nix.conf, replaces ours, and is reported.
+    /// later extra-platforms or system-features line, or one in a user's nix.conf, replaces ours, and is reported.
+    ///
+    /// nixpkgs requires a system feature of builders for some systems, such as gccarch-armv7-a for armv7l-linux. It is
+    /// added to nix.conf too. Nix has no features per system, so it then accepts builds of every system that require the
+    /// feature.
     ///
     /// In a container of docker, podman or Kubernetes, register changes the machine's table and keeps QEMU in memory,
     /// as by --in-memory. This needs the right to mount: --privileged, or --cap-drop all --cap-add SYS_ADMIN where no
@@ -154,6 +158,9 @@ pub enum Command {
     /// makes the file run. Scripts are followed to their interpreter, and interpreters to their own. With --pid,
     /// reports whether a process is emulated, which program runs in it, and which entry it came from; for the user's
     /// own processes this needs no root.
+    ///
+    /// Files that are not programs of Linux are named: programs of other operating systems, archives, files that are
+    /// cut off. With --root, absolute paths are those below DIR.
     ///
     /// What a security module forbids, and files that are open for writing (ETXTBSY), cannot be seen.
     Explain(ExplainArgs),

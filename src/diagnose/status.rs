@@ -25,7 +25,7 @@ use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
-use crate::register::receipt::{Artifact, Record, System};
+use crate::register::receipt::{Artifact, NixBuild, Record, System};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
@@ -73,8 +73,14 @@ pub struct SystemStatus {
     pub by: Owner,
     /// Whether `register --watch` made the entry, with an emulator in memory, and registers it again if it is removed.
     pub held: bool,
-    /// Whether Nix builds for all of the system's names; null if Nix could not report its settings.
+    /// Nix's names of the system; empty if Nix has none.
+    pub nix_systems: &'static [&'static str],
+    /// Whether Nix's settings list all of these names, and the features that nixpkgs requires for them; null if there
+    /// is no name, or if Nix could not report its settings.
     pub nix_knows: Option<bool>,
+    /// The last build by Nix that `register` or `test --nix` made for the system, since it was registered. It shows what
+    /// Nix did then, not what it would do now; null if none was made.
+    pub nix_build: Option<NixBuild>,
     /// The problem, if there is one.
     pub detail: Option<String>,
     /// The commands that repair it, in order.
@@ -159,7 +165,11 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         held: context
             .entry
             .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
-        nix_knows: config.map(|config| config.missing_systems(arch.nix_systems).is_empty()),
+        nix_systems: arch.nix_systems,
+        nix_knows: config
+            .filter(|_| !arch.nix_systems.is_empty())
+            .map(|config| config.is_complete_for(arch.nix_systems)),
+        nix_build: registered.and_then(|system| system.nix_build.clone()),
         repair: problem.as_ref().map(|problem| problem.repair.clone()).unwrap_or_default(),
         detail: problem.map(|problem| problem.why),
         qemu: binary.qemu,
@@ -266,8 +276,9 @@ fn nix_not_configured(host: &Host, facts: &Facts, context: &VerifyContext, regis
         ConfState::Editable(text) => conf::has_include(text, conf::OWN_FILE_NAME),
     };
     let own = host.read_lossy(Path::new(NIX_OWN_CONF)).unwrap_or_default();
-    let is_configured =
-        included && arch.nix_systems.iter().all(|name| own.split_whitespace().any(|word| word == *name));
+    let features = conf::required_features(arch.nix_systems);
+    let mut wanted = arch.nix_systems.iter().chain(&features);
+    let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
     (registered.nix && !is_configured).then(|| Cause {
         why: format!("Nix is not configured for {}", arch.target),
         repair: context.repairs.register(arch, ""),

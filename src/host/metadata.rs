@@ -27,6 +27,11 @@ impl Host {
         std::fs::metadata(self.real_path(path)).is_ok_and(|meta| meta.mode() & bits != 0)
     }
 
+    /// Whether a process accepts connections on a Unix socket.
+    pub fn is_listening(&self, socket: &Path) -> bool {
+        std::os::unix::net::UnixStream::connect(self.real_path(socket)).is_ok()
+    }
+
     /// Whether this process may write to the file, as far as mode bits and mounts decide it.
     pub fn may_write(&self, path: &Path) -> bool {
         access(self.real_path(path), Access::WRITE_OK).is_ok()

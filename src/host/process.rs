@@ -5,18 +5,26 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// PATH of execvp(3) if the variable is not set (glibc's `confstr(_CS_PATH)`).
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Time that a cancelled program may take to end.
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Largest output of a stopped child after it continues. A probe writes 16 bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -49,6 +57,19 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
         Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
         Err(e) => e.into(),
     }
+}
+
+/// Finds the file that [`exec_caller_command`] executes: the first executable one in the caller's PATH, unless the name
+/// has a slash.
+pub fn find_command(program: &OsStr) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(program.into());
+    }
+    let path = super::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let is_executable = |path: &PathBuf| {
+        super::regular_file::open(path).is_ok_and(|file| super::user_files::check_executable(&file).is_ok())
+    };
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(is_executable)
 }
 
 /// Replaces this process by a command that is found in the caller's PATH, with the caller's environment and these
@@ -156,10 +177,26 @@ impl Drop for StoppedChild {
 }
 
 pub(super) fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
+    run_until(command, timeout, &|| false)
+}
+
+/// Runs a program until it exits, or until `is_cancelled`, which is asked every few milliseconds: then it gets SIGTERM
+/// and, five seconds later, SIGKILL, and the error is [`io::ErrorKind::Interrupted`].
+pub(super) fn run_until(
+    command: &mut Command,
+    timeout: Duration,
+    is_cancelled: &dyn Fn() -> bool,
+) -> io::Result<ProcessOutput> {
     let (mut out, mut err) = (create_scratch()?, create_scratch()?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
-    let now = Instant::now();
-    let status = wait_for_exit(&mut child, now.checked_add(timeout).unwrap_or(now))?;
+    let Some(status) = wait_while(&mut child, later(timeout), &|| !is_cancelled())? else {
+        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        // It fails if the child has ended.
+        let _: nix::Result<()> = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        // A child that has to be killed was interrupted, too.
+        drop(wait_for_exit(&mut child, later(GRACE_PERIOD)));
+        return Err(io::ErrorKind::Interrupted.into());
+    };
     Ok(ProcessOutput { status, stdout: read_from_start(&mut out)?, stderr: read_from_start(&mut err)? })
 }
 
@@ -193,15 +230,22 @@ fn fill_pipe(pipe: &OwnedFd) -> io::Result<usize> {
 }
 
 fn deadline() -> Instant {
-    let now = Instant::now();
-    now.checked_add(TIMEOUT).unwrap_or(now)
+    later(TIMEOUT)
 }
 
 pub(super) fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
+    wait_while(child, deadline, &|| true)?.ok_or_else(|| io::ErrorKind::Interrupted.into())
+}
+
+/// Waits until the child exits; kills it at the deadline. Returns `None` when `goes_on` is false, and the child runs on.
+fn wait_while(child: &mut Child, deadline: Instant, goes_on: &dyn Fn() -> bool) -> io::Result<Option<ExitStatus>> {
     let mut pause = Duration::from_micros(200);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok(Some(status));
+        }
+        if !goes_on() {
+            return Ok(None);
         }
         if Instant::now() > deadline {
             child.kill()?;
@@ -221,4 +265,10 @@ fn wait_readable(file: &File, deadline: Instant) -> io::Result<bool> {
         0 => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(true),
     }
+}
+
+/// Returns the time `after` from now.
+pub fn later(after: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(after).unwrap_or(now)
 }

@@ -8,18 +8,20 @@ use std::process::Command;
 
 use nix::unistd::{Gid, Uid};
 
-use super::process::{ProcessOutput, TIMEOUT, clean_command, run_with_timeout};
+use super::process::{ProcessOutput, TIMEOUT, clean_command, run_until};
 use super::user_rights::User;
-use super::{INTERNAL, env, namespaces};
+use super::{Host, INTERNAL, env, namespaces};
 
-/// Runs a program of Nix for the calling user, or kills it after two minutes.
+/// Runs a program of Nix for the calling user. Ends it after two minutes, or when a caught signal arrives: then the
+/// error is [`io::ErrorKind::Interrupted`].
 ///
 /// `NIX_CONFIG` and `NIX_REMOTE` can make Nix execute any code (`plugin-files` in nix.conf(5)). They are kept only for
 /// a process that has the caller's own rights: that of an ordinary user, of root in that user's namespace, or, in a
 /// process that sudo(8) started as root, a process that changes to `user` first. Root's own processes get no variable
 /// of the caller.
-pub fn run_for_caller(user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
+pub fn run_for_caller(host: &Host, user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let timeout = TIMEOUT.saturating_mul(4);
+    let is_cancelled = || host.pending_signal().is_some();
     let kept = |names: &[&'static str]| {
         let values = names.iter().filter_map(|name| Some((*name, env::var(name)?)));
         values.collect::<Vec<_>>()
@@ -29,7 +31,7 @@ pub fn run_for_caller(user: Option<&User>, program: &Path, args: &[&str]) -> io:
         let mut command = clean_command(Path::new("/proc/self/exe"));
         command.args([INTERNAL, EXEC_AS_USER]).args(user.id_arguments()).arg(program).args(args);
         command.env("HOME", &user.home).envs(kept(&settings));
-        return run_with_timeout(&mut command, timeout);
+        return run_until(&mut command, timeout, &is_cancelled);
     }
     let mut command = clean_command(program);
     command.args(args);
@@ -38,7 +40,7 @@ pub fn run_for_caller(user: Option<&User>, program: &Path, args: &[&str]) -> io:
     } else if namespaces::is_root_an_ordinary_user() {
         command.envs(kept(&settings));
     }
-    run_with_timeout(&mut command, timeout)
+    run_until(&mut command, timeout, &is_cancelled)
 }
 
 /// Internal command that calls [`exec_as_user`].

@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{Host, ProcessOutput, process};
 use crate::error::{Error, Result, TrustError};
@@ -54,5 +55,28 @@ fn is_private_group(meta: &Metadata) -> bool {
 
 /// Whether this user is neither root nor the user of this process.
 pub(super) fn is_untrusted_uid(uid: u32) -> bool {
-    uid != 0 && uid != nix::unistd::geteuid().as_raw()
+    uid != 0 && uid != nix::unistd::geteuid().as_raw() && !is_unmapped_root(uid)
+}
+
+/// Whether this uid is the machine's root, as this process sees it.
+pub fn is_machine_root(uid: u32) -> bool {
+    uid == machine_root()
+}
+
+/// Whether this uid is the machine's root where the user namespace of this process does not map it, as in the
+/// namespace that `run` makes for an ordinary user.
+///
+/// The kernel shows every unmapped user by the same uid (`overflowuid`, user_namespaces(7)). It is taken for root only
+/// where it also owns `/`: such a namespace has the machine's own files. A container has a root directory of its own.
+/// Files of other unmapped users look like root's there. A process in such a namespace has no rights that its
+/// user does not have outside.
+fn is_unmapped_root(uid: u32) -> bool {
+    uid != 0 && is_machine_root(uid) && std::fs::metadata("/").is_ok_and(|root| root.uid() == uid)
+}
+
+/// Returns the uid by which this process sees the machine's root. The directory belongs to root of the initial user
+/// namespace, in every namespace (`proc_sys_make_inode`, fs/proc/proc_sysctl.c; seen on 6.18).
+fn machine_root() -> u32 {
+    static ROOT: OnceLock<u32> = OnceLock::new();
+    *ROOT.get_or_init(|| std::fs::metadata("/proc/sys/kernel").map_or(0, |meta| meta.uid()))
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, statvfs};
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, fstatvfs};
 
 use super::{regular_file, staging};
 use crate::error::{Error, Result};
@@ -111,23 +111,18 @@ pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Fails if the path does not exist or cannot be examined.
-pub fn stat_path(path: &Path) -> Result<()> {
-    std::fs::metadata(path).map(drop).map_err(|e| Error::io("look at", path, e))
+/// Checks whether this process may execute an open file, by its mode and its mount (access(2)).
+pub fn check_executable(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::accessat(CWD, regular_file::path_of_open(file), Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Checks whether this process may execute the file, by its mode and its mount (access(2)).
-pub fn check_executable(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
-}
-
-/// Whether this process may change the mode of a file: it belongs to this process's user, or to root (chmod(2)).
-pub fn may_change_mode(path: &Path) -> bool {
+/// Whether this process may change the mode of an open file: it belongs to this process's user, or to root (chmod(2)).
+pub fn may_change_mode(file: &File) -> bool {
     let (uid, _) = super::env::effective_ids();
-    uid == 0 || std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid)
+    uid == 0 || file.metadata().is_ok_and(|meta| meta.uid() == uid)
 }
 
-/// Whether the path is on a file system that is mounted noexec.
-pub fn is_on_noexec_mount(path: &Path) -> bool {
-    statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::NOEXEC))
+/// Whether an open file is on a file system that is mounted noexec.
+pub fn is_on_noexec_mount(file: &File) -> bool {
+    fstatvfs(file).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }

@@ -17,6 +17,7 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups};
 
+use super::process::later;
 use super::{Host, env, namespaces, regular_file};
 use crate::error::{Error, Result};
 
@@ -48,6 +49,18 @@ impl User {
 
     fn without_name(uid: u32, gid: u32) -> Self {
         Self { uid, gid, groups: vec![gid], name: uid.to_string(), home: PathBuf::from("/nonexistent") }
+    }
+
+    /// Returns the user of this process.
+    pub fn current() -> Self {
+        let (uid, gid) = env::effective_ids();
+        Self::find(uid, gid)
+    }
+
+    /// Returns the user who owns a directory, if that is not root.
+    pub fn owner_of_dir(host: &Host, dir: &Path) -> Option<Self> {
+        let meta = host.lstat(dir).ok()??;
+        (meta.uid() != 0).then(|| Self::find(meta.uid(), meta.gid()))
     }
 
     /// Finds the user's groups and home directory. A user that passwd(5) does not list has one group and no home.
@@ -200,10 +213,4 @@ fn take_rights(user: &User) -> io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     // The kernel clears this flag of the whole process (`commit_creds`); root in a namespace needs it for its own /proc.
     Ok(prctl::set_dumpable(was_dumpable)?)
-}
-
-/// Returns the time `after` from now.
-pub fn later(after: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(after).unwrap_or(now)
 }

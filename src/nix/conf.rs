@@ -4,6 +4,7 @@
 //! splits `name = value` lines on white space, and `#` starts a comment anywhere. `!include FILE` is resolved relative
 //! to the including file and ignores a missing file (Nix 2.36, `libutil/configuration.cc`).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::sanitize::is_printable;
@@ -79,22 +80,44 @@ pub struct NixGuest<'a> {
 
 /// Returns the setting lines for these systems, without comments.
 ///
-/// `extra-platforms` is the real name of a setting, so `extra-platforms = X` would replace Nix's default and lose
-/// `i686-linux`; `extra-extra-platforms` appends. A sandbox path that ends in `?` may be missing without breaking every
-/// build. A path is omitted if Nix could not parse it (white space, `#`, `=`, `?`) or a person could not read it: with
-/// flag F the sandbox does not need it.
+/// A sandbox path that ends in `?` may be missing without breaking every build. A path is omitted if Nix could not
+/// parse it (white space, `#`, `=`, `?`) or a person could not read it: with flag F the sandbox does not need it.
 pub fn setting_lines(guests: &[NixGuest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
     let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path_entry(guest.interpreter)).collect();
-    let mut lines = Vec::new();
-    if !systems.is_empty() {
-        lines.push(format!("extra-extra-platforms = {}", systems.join(" ")));
-    }
+    let mut lines = platform_lines(&systems);
     if !systems.is_empty() && !paths.is_empty() {
-        lines.push(format!("extra-sandbox-paths = {}", paths.join(" ")));
+        lines.push(format!("{SANDBOX_PATHS} = {}", paths.join(" ")));
     }
     lines
 }
+
+/// Returns the setting lines that let Nix accept builds for these systems.
+///
+/// `extra-platforms` is the real name of a setting, so `extra-platforms = X` would replace Nix's default and lose
+/// `i686-linux`; `extra-extra-platforms` appends. The setting of the features is `system-features`, so
+/// `extra-system-features` appends to the value of the lines before, or to the default (measured with Nix 2.8).
+pub fn platform_lines(systems: &[&str]) -> Vec<String> {
+    let features = required_features(systems);
+    let lines = [
+        (!systems.is_empty()).then(|| format!("{PLATFORMS} = {}", systems.join(" "))),
+        (!features.is_empty()).then(|| format!("{FEATURES} = {}", features.join(" "))),
+    ];
+    lines.into_iter().flatten().collect()
+}
+
+/// Returns the system features that nixpkgs requires of a builder for these systems, each once.
+pub fn required_features(systems: &[&str]) -> Vec<&'static str> {
+    let features: BTreeSet<_> = systems.iter().filter_map(|system| binfmt_magic::required_feature(system)).collect();
+    features.into_iter().collect()
+}
+
+/// The setting that appends to the systems.
+const PLATFORMS: &str = "extra-extra-platforms";
+/// The setting that appends to the features.
+const FEATURES: &str = "extra-system-features";
+/// The setting that appends to the paths of the sandbox.
+const SANDBOX_PATHS: &str = "extra-sandbox-paths";
 
 fn sandbox_path_entry(path: &Path) -> Option<String> {
     let text = path.to_str()?;
@@ -108,8 +131,10 @@ const FILE_HEADER: &str = "# Written by binfmt-nix. It is rewritten by `binfmt-n
 /// Whether this is the text of a file that [`own_file_text`] could have written, for any systems.
 pub fn is_own_file(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
-    let settings = ["extra-extra-platforms = ", "extra-sandbox-paths = "];
-    let is_own_line = |line: &str| settings.iter().any(|setting| line.starts_with(setting));
+    let is_own_line = |line: &str| {
+        let setting = line.split_once(" = ").map(|(setting, _)| setting);
+        setting.is_some_and(|setting| [PLATFORMS, FEATURES, SANDBOX_PATHS].contains(&setting))
+    };
     text.strip_prefix(FILE_HEADER).is_some_and(|lines| lines.lines().all(is_own_line))
 }
 
@@ -155,12 +180,29 @@ mod tests {
     }
 
     #[test]
-    fn appends_to_the_platforms_and_makes_paths_optional() {
+    fn appends_to_the_platforms_and_features_and_makes_paths_optional() {
         let guest = |path| NixGuest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
-        let lines = ["extra-extra-platforms = armv7l-linux armv6l-linux", "extra-sandbox-paths = /x/qemu-arm?"];
+        let lines = [
+            "extra-extra-platforms = armv7l-linux armv6l-linux",
+            "extra-system-features = gccarch-armv6kz gccarch-armv7-a",
+            "extra-sandbox-paths = /x/qemu-arm?",
+        ];
         assert_eq!(setting_lines(&[guest("/x/qemu-arm")]), lines);
-        assert_eq!(setting_lines(&[guest("/a b/qemu-arm")]), lines[..1]);
+        assert_eq!(setting_lines(&[guest("/a b/qemu-arm")]), lines[..2]);
         assert_eq!(setting_lines(&[]), Vec::<String>::new());
+        assert_eq!(platform_lines(&["riscv64-linux"]), ["extra-extra-platforms = riscv64-linux"]);
+    }
+
+    #[test]
+    fn files_of_this_and_of_earlier_releases_are_recognised() {
+        let guest = NixGuest { systems: &["armv7l-linux"], interpreter: Path::new("/x/qemu-arm") };
+        let text = own_file_text(&[guest]);
+        assert!(is_own_file(text.as_bytes()));
+        let earlier: String = text.split_inclusive('\n').filter(|line| !line.contains("features")).collect();
+        assert_ne!(earlier, text);
+        assert!(is_own_file(earlier.as_bytes()));
+        assert!(!is_own_file(format!("{text}system-features = kvm\n").as_bytes()));
+        assert!(!is_own_file(&text.as_bytes()[1..]));
     }
 
     proptest! {

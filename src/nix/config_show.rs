@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::host::{self, Host};
+use crate::nix::conf;
 
 /// The effective settings that this tool needs, as Nix printed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -16,8 +17,8 @@ pub struct NixConfig {
     /// The value of `system`: the native system.
     #[serde(skip)]
     pub system: Option<String>,
-    /// The value of `system-features`: the features that builds may require.
-    #[serde(skip)]
+    /// The value of `system-features`: the features that builds may require; null if Nix does not print them.
+    #[serde(rename = "system_features")]
     pub features: Option<Vec<String>>,
 }
 
@@ -72,6 +73,25 @@ impl NixConfig {
         let is_configured = |system: &&str| self.extra_platforms.iter().any(|platform| platform == system);
         systems.iter().filter(|system| !is_configured(system)).copied().collect()
     }
+
+    /// Returns those features that nixpkgs requires for `systems` and that Nix lacks. Nothing is missing if Nix does
+    /// not print its features.
+    pub fn missing_features(&self, systems: &[&str]) -> Vec<&'static str> {
+        let is_missing = |feature: &&str| self.features.as_ref().is_some_and(|all| all.iter().all(|f| f != feature));
+        conf::required_features(systems).into_iter().filter(is_missing).collect()
+    }
+
+    /// Whether Nix accepts every derivation of nixpkgs for these systems.
+    pub fn is_complete_for(&self, systems: &[&str]) -> bool {
+        self.missing_systems(systems).is_empty() && self.missing_features(systems).is_empty()
+    }
+}
+
+/// Whether a platform is a level of the processor of `own`, as `x86_64-v3-linux` is of `x86_64-linux`. Nix has them in
+/// its default platforms (2.36, `globals.cc`, `computeLevels`; seen with 2.8).
+pub fn is_processor_level(own: &str, name: &str) -> bool {
+    let processor = own.split('-').next().unwrap_or_default();
+    name.strip_prefix(processor).is_some_and(|level| level.starts_with("-v"))
 }
 
 #[cfg(test)]
@@ -89,5 +109,24 @@ mod tests {
         assert_eq!(config.features.clone().unwrap_or_default(), ["benchmark", "kvm"]);
         assert_eq!(config.missing_systems(&["aarch64-linux", "riscv64-linux"]), ["riscv64-linux"]);
         assert_eq!(parse_config("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn missing_features_are_those_that_nixpkgs_requires() {
+        let config =
+            |features: &str| parse_config(&format!("extra-platforms = armv7l-linux\n{features}")).unwrap_or_default();
+        let systems = ["armv7l-linux", "aarch64-linux"];
+        assert_eq!(config("system-features = kvm\n").missing_features(&systems), ["gccarch-armv7-a"]);
+        assert!(!config("system-features =\n").is_complete_for(&systems[..1]));
+        for complete in ["system-features = kvm gccarch-armv7-a\n", ""] {
+            assert!(config(complete).is_complete_for(&systems[..1]), "{complete}");
+        }
+    }
+
+    #[test]
+    fn levels_of_the_processor_are_no_systems() {
+        assert!(is_processor_level("x86_64-linux", "x86_64-v4-linux"));
+        assert!(!is_processor_level("x86_64-linux", "i686-linux"));
+        assert!(!is_processor_level("x86_64-linux", "x86_64-linux"));
     }
 }

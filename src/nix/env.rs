@@ -1,18 +1,21 @@
 //! Environment variables for the command of `run`. Pure.
 
-use crate::nix::conf::{self, NixGuest};
+use crate::nix::conf;
 
 /// Returns `NIX_CONFIG` with the lines for these systems at its end, where they append to the user's own settings
 /// (nix.conf(5): the variable is read after all files).
 ///
 /// The interpreters are not added to the sandbox paths: the entries have flag F.
 pub fn extend_nix_config(existing: Option<&str>, systems: &[&str]) -> Option<String> {
-    let guest = NixGuest { systems, interpreter: std::path::Path::new("") };
-    let line = conf::setting_lines(&[guest]).into_iter().next()?;
+    let lines = conf::platform_lines(systems);
+    if lines.is_empty() {
+        return None;
+    }
+    let lines = lines.join("\n");
     Some(match existing {
-        Some(existing) if existing.ends_with('\n') => format!("{existing}{line}"),
-        Some(existing) if !existing.is_empty() => format!("{existing}\n{line}"),
-        _ => line,
+        Some(existing) if existing.ends_with('\n') => format!("{existing}{lines}"),
+        Some(existing) if !existing.is_empty() => format!("{existing}\n{lines}"),
+        _ => lines,
     })
 }
 
@@ -39,5 +42,7 @@ mod tests {
         assert_eq!(config(Some("cores = 1")), Some(format!("cores = 1\n{line}")));
         assert_eq!(config(Some("cores = 1\n")), Some(format!("cores = 1\n{line}")));
         assert_eq!(extend_nix_config(None, &[]), None);
+        let arm = "extra-extra-platforms = armv7l-linux\nextra-system-features = gccarch-armv7-a";
+        assert_eq!(extend_nix_config(None, &["armv7l-linux"]).as_deref(), Some(arm));
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use binfmt_magic::Arch;
 use serde::Serialize;
 
 /// The speed factor for native systems. Speed factors are whole numbers: Nix 2.8 reads no others.
@@ -68,24 +69,44 @@ pub struct BuilderHost {
 }
 
 impl BuilderHost {
-    /// Returns one line for the native systems and one for the emulated ones, each only if it has systems.
+    /// Returns the lines of the native systems, then those of the emulated ones. Nix has no features per system, and a
+    /// line has one list of features for all of its systems. So each list has a line of its own.
     pub fn machine_lines(&self, native: &[String], emulated: &[String]) -> Vec<BuildMachine> {
-        let lines = [(native, false), (emulated, true)];
-        lines
-            .into_iter()
-            .filter(|(systems, _)| !systems.is_empty())
-            .map(|(systems, emulated)| self.machine_line(systems, emulated))
-            .collect()
+        let lines = [(native, false), (emulated, true)].into_iter().flat_map(|(systems, emulated)| {
+            let groups = self.group_by_features(systems, emulated);
+            groups.into_iter().map(move |(features, systems)| self.machine_line(&systems, features, emulated))
+        });
+        lines.collect()
     }
 
-    fn machine_line(&self, systems: &[String], emulated: bool) -> BuildMachine {
-        let features: BTreeSet<_> = self
-            .features
-            .iter()
-            .filter(|name| is_word(name) && (!emulated || is_kept_under_emulation(name)))
-            .cloned()
-            .collect();
-        let features: Vec<_> = features.into_iter().collect();
+    /// Groups systems with the same features, in the order of the first system of each group.
+    fn group_by_features(&self, systems: &[String], emulated: bool) -> Vec<(Vec<String>, Vec<String>)> {
+        let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+        for system in systems {
+            let features = self.features_of(system, emulated);
+            match groups.iter_mut().find(|(known, _)| *known == features) {
+                Some((_, members)) => members.push(system.clone()),
+                None => groups.push((features, vec![system.clone()])),
+            }
+        }
+        groups
+    }
+
+    /// Returns the features of this host that belong to a system, sorted.
+    fn features_of(&self, system: &str, emulated: bool) -> Vec<String> {
+        let belongs = |feature: &&String| {
+            if is_required_feature(feature) {
+                binfmt_magic::required_feature(system) == Some(feature.as_str())
+            } else {
+                !emulated || is_kept_under_emulation(feature)
+            }
+        };
+        let features: BTreeSet<_> =
+            self.features.iter().filter(|name| is_word(name)).filter(belongs).cloned().collect();
+        features.into_iter().collect()
+    }
+
+    fn machine_line(&self, systems: &[String], features: Vec<String>, emulated: bool) -> BuildMachine {
         let host_key = self.host_key.as_ref().map(|text| STANDARD.encode(text.trim()));
         let speed_factor = if emulated { EMULATED_SPEED_FACTOR } else { NATIVE_SPEED_FACTOR };
         let line = format!(
@@ -109,11 +130,17 @@ impl BuilderHost {
     }
 }
 
+/// Whether nixpkgs requires this feature for some systems, so that it belongs to no other system.
+fn is_required_feature(feature: &str) -> bool {
+    let mut systems = Arch::ALL.iter().flat_map(|arch| arch.nix_systems);
+    systems.any(|system| binfmt_magic::required_feature(system) == Some(feature))
+}
+
 fn dash_if_empty(field: &str) -> &str {
     if field.is_empty() { "-" } else { field }
 }
 
-/// Whether an emulated system has the feature, too.
+/// Whether an emulated system has this feature of the host, too.
 fn is_kept_under_emulation(feature: &str) -> bool {
     !FEATURES_WITHOUT_EMULATION.contains(&feature)
         && !CPU_FEATURE_PREFIXES.iter().any(|prefix| feature.starts_with(prefix))
@@ -195,6 +222,30 @@ mod tests {
                      benchmark,big-parallel,gccarch-znver3,kvm,nixos-test,uid-range - {key}"
                 ),
                 format!("ssh-ng://build aarch64-linux,riscv64-linux - 8 1 big-parallel,uid-range - {key}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_required_feature_is_only_on_the_line_of_its_systems() {
+        let features = ["kvm", "big-parallel", "gccarch-znver3", "gccarch-armv7-a", "gccarch-armv6kz"];
+        let key = "c3NoLWVkMjU1MTkgQUFBQSByb290QGJ1aWxk";
+        let arm = ["armv7l-linux", "riscv64-linux", "armv6l-linux", "armv5tel-linux", "armv7a-linux"];
+        assert_eq!(
+            lines(&features, &["x86_64-linux"], &arm),
+            [
+                format!("ssh-ng://build x86_64-linux - 8 10 big-parallel,gccarch-znver3,kvm - {key}"),
+                format!("ssh-ng://build armv7l-linux,armv7a-linux - 8 1 big-parallel,gccarch-armv7-a - {key}"),
+                format!("ssh-ng://build riscv64-linux,armv5tel-linux - 8 1 big-parallel - {key}"),
+                format!("ssh-ng://build armv6l-linux - 8 1 big-parallel,gccarch-armv6kz - {key}"),
+            ]
+        );
+        // An arm64 host that runs armv7l natively.
+        assert_eq!(
+            lines(&features[3..4], &["aarch64-linux", "armv7l-linux"], &[]),
+            [
+                format!("ssh-ng://build aarch64-linux - 8 10 - - {key}"),
+                format!("ssh-ng://build armv7l-linux - 8 10 gccarch-armv7-a - {key}"),
             ]
         );
     }

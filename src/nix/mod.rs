@@ -3,6 +3,7 @@
 //! Nix never reads the binfmt_misc table; it builds for the systems that `extra-platforms` lists (Nix 2.36,
 //! `derivation-building-goal.cc`). So this tool has to configure Nix for each system.
 
+pub mod build_user;
 pub mod conf;
 pub mod config_show;
 pub mod daemon;

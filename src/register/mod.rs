@@ -9,6 +9,7 @@
 
 pub mod apply;
 pub mod facts;
+pub mod nix_builds;
 pub mod plan;
 pub mod receipt;
 pub mod report;

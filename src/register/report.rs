@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::nix::config_show::NixConfig;
 use crate::register::apply::ApplyResult;
+use crate::register::nix_builds::SystemBuild;
 use crate::register::plan::{Plan, SystemPlan};
 
 /// Result of `register` and `unregister`.
@@ -26,6 +27,8 @@ pub struct Report {
     /// Settings that Nix reports after it was configured; absent if Nix was not queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<NixConfig>,
+    /// Builds that Nix made to prove the registration.
+    pub nix_builds: Vec<SystemBuild>,
     /// Facts that the user should know.
     pub notes: Vec<String>,
     /// Problems that the command did not repair. If there are any, the exit status is 3.
@@ -82,6 +85,7 @@ impl Report {
             steps: plan.steps.iter().map(|step| StepReport { verb: step.verb(), what: step.to_string() }).collect(),
             systems: plan.systems.iter().map(SystemReport::from_plan).collect(),
             nix: None,
+            nix_builds: Vec::new(),
             notes: plan.notes.clone(),
             findings: plan.findings.clone(),
         }
@@ -103,7 +107,8 @@ impl Report {
         self
     }
 
-    /// Adds the settings that Nix reports, and a finding if they do not contain all systems.
+    /// Adds the settings that Nix reports, and a finding if they do not contain all systems, or not the features that
+    /// nixpkgs requires for them.
     pub fn record_nix_config(&mut self, systems: &[&str], config: NixConfig) {
         let missing = config.missing_systems(systems);
         if !missing.is_empty() {
@@ -113,6 +118,17 @@ impl Report {
                  extra-platforms to {}; write extra-extra-platforms there, or move \"{}\" to the end of nix.conf",
                 missing.join(" "),
                 if platforms.is_empty() { "nothing" } else { &platforms },
+                crate::nix::conf::INCLUDE_LINE
+            ));
+        }
+        let missing = config.missing_features(systems);
+        if !missing.is_empty() {
+            self.findings.push(format!(
+                "Nix would still refuse derivations that require {}: a later line, or a configuration file that is read \
+                 later, sets system-features to {}; write extra-system-features there, or move \"{}\" to the end of \
+                 nix.conf",
+                missing.join(" "),
+                config.features.as_deref().filter(|all| !all.is_empty()).map_or("nothing".into(), |all| all.join(" ")),
                 crate::nix::conf::INCLUDE_LINE
             ));
         }

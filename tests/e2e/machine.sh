@@ -46,7 +46,7 @@ world() {
     cp "$binary" "$root$tool"
     mkdir -p "$root$home/tests"
     cp -r "$here/../e2e" "$here/../$suite" "$root$home/tests"
-    for name in amd64 arm64 i386; do
+    for name in amd64 arm64 armhf i386; do
         cp "$corpus/busybox-static-$name/bin/busybox" "$root$home/bin/busybox-$name"
     done
     ! declare -F bring > /dev/null || bring "$root"

@@ -19,6 +19,9 @@ rootless() {
     check "run: Nix refuses that outside" refuses_in_a_private_store
     check "run --no-cache: writes nothing to the user's home, and prints aarch64" without_cache
     check "run --map-root: root inside, with the subordinate ids and the variables of podman and buildah" as_root_inside
+    check "run: inside, status, doctor, test, nix-conf and explain work" works_inside "${joe[@]}" "$tool" run
+    check "run --map-root: inside, they work too" works_inside "${joe[@]}" "$tool" run --map-root
+    check "run, by root: inside, they work too, and it is not the initial user namespace" works_inside_for_root
     check "run: files, entries and mounts of the machine are as before" same outside
     rm -rf /home/joe/.cache "$home/moved"
     check "run: twenty first runs at once all print aarch64" twenty_at_once
@@ -78,6 +81,24 @@ as_root_inside() {
         'id -u; tr -s " " < /proc/self/uid_map; echo $_CONTAINERS_USERNS_CONFIGURED $_CONTAINERS_ROOTLESS_UID; "$0" uname -m' \
         "$home/bin/busybox-arm64" &&
         [ "$(tail -n 5 "$home/said")" = $'0\n 0 1000 1\n 1 100000 65536\ndone 1000\naarch64' ]
+}
+
+# works_inside COMMAND…: runs each command that reads, inside of COMMAND. The doctor may have findings there.
+works_inside() {
+    exits 0 env "$@" --system aarch64 -- bash -c 'tool=$0 program=$1
+        for words in "status" "status --check arm64" doctor "test aarch64" nix-conf "nix-conf --builder build" "explain $program"; do
+            code=0
+            "$tool" $words || code=$?
+            [ "$code" = 0 ] || [ "$words $code" = "doctor 3" ] || exit 9
+        done' "$tool" "$home/bin/busybox-arm64" &&
+        says "aarch64: works" "it ran in a sandbox like Nix" "ssh-ng://build x86_64-linux" "runs by emulation" && ! says chown
+}
+
+# Root keeps all ids. A map of one range would be that of the initial namespace.
+works_inside_for_root() {
+    works_inside "$tool" run --no-cache && says "own-table" "the table of this user namespace" || return 1
+    exits 0 "$tool" run --no-cache --system aarch64 -- sh -c 'tr -s " " < /proc/self/uid_map' &&
+        [ "$(tail -n 2 "$home/said")" = $' 0 0 1\n 1 1 4294967294' ]
 }
 
 no_process_is_left() { ! pgrep -U 1000 -l; }

@@ -26,6 +26,16 @@ pub enum IdMapping {
     },
 }
 
+/// Splits the range that maps every id to itself. Otherwise the map would be that of the initial namespace, and this
+/// program, systemd and others would take the namespace of `run` for it (systemd `src/basic/virt.c`,
+/// `running_in_userns`).
+pub fn split_full_range(ranges: Vec<IdRange>) -> Vec<IdRange> {
+    match ranges.as_slice() {
+        [(0, 0, u32::MAX)] => vec![(0, 0, 1), (1, 1, u32::MAX - 1)],
+        _ => ranges,
+    }
+}
+
 /// Parses /etc/subuid or /etc/subgid into the ranges of a mapping. The inner id 0 is `own_id`, the caller's; the inner
 /// ids from 1 on are the caller's subordinate ids, in the order of the file (subuid(5): `name-or-uid:first:count`).
 pub fn parse_subordinate_ids(text: &str, name: Option<&str>, uid: u32, own_id: u32) -> Vec<IdRange> {
@@ -62,7 +72,13 @@ pub fn missing_ids_error(file: &str, name: Option<&str>, uid: u32) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{find_user_name, parse_subordinate_ids};
+    use super::{find_user_name, parse_subordinate_ids, split_full_range};
+
+    #[test]
+    fn only_the_map_of_the_initial_namespace_is_split() {
+        assert_eq!(split_full_range(vec![(0, 0, u32::MAX)]), [(0, 0, 1), (1, 1, 4_294_967_294)]);
+        assert_eq!(split_full_range(vec![(0, 0, 65536)]), [(0, 0, 65536)]);
+    }
 
     #[test]
     fn ranges_are_contiguous_from_id_1() {

@@ -11,9 +11,11 @@ pub mod generate;
 pub mod list;
 pub mod nix_builder;
 pub mod nix_conf;
+pub mod nix_proof;
 pub mod register;
 pub mod register_in_memory;
 pub mod run;
+pub mod run_format;
 pub mod source;
 pub mod status;
 pub mod test;
@@ -37,8 +39,7 @@ use crate::host::{self, Host, KernelLock, Lock};
 use crate::paths;
 use crate::qemu::download;
 use crate::qemu::download::machine_config;
-use crate::register::plan::Plan;
-use crate::register::report::Report;
+use crate::register::report::{Report, StepReport};
 use crate::sanitize::AsText as _;
 use crate::sanitize::secrets::{has_secret, hide_secrets_of_word};
 use crate::sanitize::{shell_quote, text_of};
@@ -141,17 +142,16 @@ fn acquire_within(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     Ok(lock)
 }
 
-/// Prints the steps of a plan for `--dry-run` on standard output.
-fn print_dry_run(ui: &Ui, plan: &Plan) -> ExitCode {
-    let report = Report::from_plan(plan);
-    print_notes(ui, &report);
-    if plan.steps.is_empty() {
+/// Prints the steps of a report for `--dry-run` on standard output.
+fn print_dry_run(ui: &Ui, report: &Report) -> ExitCode {
+    print_notes(ui, report);
+    if report.steps.is_empty() {
         ui.print_result(&"nothing to do");
     }
-    for step in &plan.steps {
-        ui.print_result(&format!("would {:<10} {step}", step.verb()));
+    for StepReport { verb, what } in &report.steps {
+        ui.print_result(&format!("would {verb:<10} {what}"));
     }
-    finish(ui, &report)
+    finish(ui, report)
 }
 
 /// Prints the notes and findings of a report on standard error.

@@ -13,6 +13,7 @@ use crate::diagnose::status;
 use crate::diagnose::status::Health;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
+use crate::nix::conf;
 use crate::nix::config_show;
 use crate::nix::config_show::NixConfig;
 use crate::nix::machines::{self, BuilderHost};
@@ -34,8 +35,8 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     if emulated.is_empty() {
         ui.print_note("nothing is emulated here; name the systems, or register one: sudo binfmt-nix register SYSTEM");
     }
-    let builder =
-        BuilderHost { uri, max_jobs: host::env::processor_count(), features: context.system_features(), host_key };
+    let features = context.system_features(&emulated, !named.is_empty());
+    let builder = BuilderHost { uri, max_jobs: host::env::processor_count(), features, host_key };
     let machines = builder.machine_lines(&native_systems, &emulated);
     if ui.is_json() {
         ui.print_json(&NixMachines { version: 1, machines });
@@ -95,10 +96,9 @@ impl BuilderContext<'_> {
             names.iter().find(|name| **name == usual).or(names.first()).map_or(usual.clone(), |name| (*name).to_owned())
         };
         let own = self.nix_config.and_then(|config| config.system.clone()).unwrap_or_else(default);
-        let processor = own.split('-').next().unwrap_or_default();
         let is_native = |name: &String| match Arch::find(name) {
             Ok(arch) => self.is_native(arch),
-            Err(_) => name.strip_prefix(processor).is_some_and(|level| level.starts_with("-v")),
+            Err(_) => config_show::is_processor_level(&own, name),
         };
         let more = self.nix_config.map_or_else(
             || if machine == "x86_64" { vec!["i686-linux".to_owned()] } else { Vec::new() },
@@ -127,10 +127,24 @@ impl BuilderContext<'_> {
                     register_hint(arch)
                 ));
             }
-            systems
-                .extend(arch.nix_systems.iter().filter(|name| !refused.contains(name)).map(|name| (*name).to_owned()));
+            let accepted: Vec<&str> = arch.nix_systems.iter().copied().filter(|name| !refused.contains(name)).collect();
+            self.note_missing_features(arch, &accepted);
+            systems.extend(accepted.into_iter().map(str::to_owned));
         }
         systems
+    }
+
+    /// Prints a note about features that nixpkgs requires for these systems and that Nix on this host lacks.
+    fn note_missing_features(&self, arch: &Arch, systems: &[&str]) {
+        let missing = self.nix_config.map_or_else(Vec::new, |config| config.missing_features(systems));
+        if !missing.is_empty() {
+            self.ui.print_note(&format!(
+                "Nix on this host lacks {}, which nixpkgs requires for {}; {}",
+                missing.join(" "),
+                arch.target,
+                register_hint(arch)
+            ));
+        }
     }
 
     /// Returns the requested systems, and prints a note about those that do not work here yet.
@@ -160,18 +174,24 @@ impl BuilderContext<'_> {
         for name in self.refused_by_nix(arch) {
             self.ui.print_note(&format!("Nix on this host still refuses {name}; {}", register_hint(arch)));
         }
+        self.note_missing_features(arch, arch.nix_systems);
     }
 
     fn refused_by_nix(&self, arch: &'static Arch) -> Vec<&'static str> {
         self.nix_config.map_or_else(Vec::new, |config| config.missing_systems(arch.nix_systems))
     }
 
-    fn system_features(&self) -> Vec<String> {
+    /// Returns the features of Nix on this host. Those that nixpkgs requires for the emulated systems are among them if
+    /// Nix cannot report its own, or if the user `requested` the systems, which are registered later.
+    fn system_features(&self, emulated: &[String], requested: bool) -> Vec<String> {
         let configured = self.nix_config.and_then(|config| config.features.clone());
-        configured.unwrap_or_else(|| {
+        let emulated: Vec<&str> = emulated.iter().map(String::as_str).collect();
+        let required = if requested || configured.is_none() { conf::required_features(&emulated) } else { Vec::new() };
+        let own = configured.unwrap_or_else(|| {
             let kvm = self.host.may_write(Path::new("/dev/kvm")).then_some("kvm");
             machines::DEFAULT_FEATURES.into_iter().chain(kvm).map(str::to_owned).collect()
-        })
+        });
+        own.into_iter().chain(required.into_iter().map(str::to_owned)).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use binfmt_magic::Arch;
 
-use super::{acquire_lock, check_permission, finish, named_systems, print_dry_run, print_notes};
+use super::{acquire_lock, check_permission, finish, named_systems, nix_proof, print_dry_run, print_notes};
 use crate::binfmt::container::Container;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
@@ -14,7 +14,6 @@ use crate::cli::commands::{register_in_memory, source, watch};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::nix::config_show;
-use crate::nix::config_show::NixConfig;
 use crate::paths;
 use crate::qemu::download::Network;
 use crate::qemu::obtain::ResolvedSource;
@@ -43,11 +42,19 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         let supply = source::supply(host, ui, &request, VersionQuery::Scan)?;
         let (_, mut plan) = plan_registration(&request, host, supply)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
-        return Ok(print_dry_run(ui, &plan));
+        let mut report = Report::from_plan(&plan);
+        if request.nix != NixChoice::No {
+            nix_proof::plan_build(host, &plan, &mut report);
+        }
+        return Ok(print_dry_run(ui, &report));
     }
     check_permission(host, Some(&args.systems))?;
     let setup = watch::prepare_watch(args, host, container, ui)?;
-    let (plan, report) = register_systems(&request, host, ui, args.wait)?;
+    let (plan, mut report) = register_systems(&request, host, ui, args.wait)?;
+    if request.nix != NixChoice::No {
+        let systems: Vec<_> = plan.systems.iter().map(|system_plan| system_plan.arch).collect();
+        nix_proof::prove_by_building(host, ui, &systems, args.wait, &mut report)?;
+    }
     let code = print_report(ui, &Shell::for_host(host), &plan, &report);
     let Some(setup) = setup else { return Ok(code) };
     let log = &ui.as_log();
@@ -166,24 +173,12 @@ fn print_report(ui: &Ui, shell: &Shell, plan: &Plan, report: &Report) -> ExitCod
     for system in &report.systems {
         ui.print_result(system);
     }
-    if let Some(config) = &report.nix {
-        ui.print_result(&describe_nix(config));
-    }
     if report.changed {
         let changed = plan.systems.iter().filter(|system_plan| !system_plan.already || plan.systems.len() == 1);
         let names: Vec<_> = changed.map(|system_plan| system_plan.arch.target).collect();
         let undo = shell.tool_command(format_args!("unregister {}", names.join(" ")));
         ui.print_result(&format!("undo with: {undo}"));
     }
+    nix_proof::print_builds(ui, &report.nix_builds);
     finish(ui, report)
-}
-
-/// Describes for which systems Nix builds, and whether it uses its sandbox.
-fn describe_nix(config: &NixConfig) -> String {
-    let sandbox = match config.sandbox.as_str() {
-        "true" => "in its sandbox",
-        "relaxed" => "in its sandbox, except derivations with __noChroot",
-        _ => "without a sandbox (sandbox = false in its settings)",
-    };
-    format!("nix builds {sandbox} for: {}", config.extra_platforms.join(" "))
 }

@@ -3,7 +3,6 @@
 //! `register` also uses it in containers, whose files the host cannot see.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use binfmt_magic::Arch;
 
@@ -21,7 +20,7 @@ use crate::cli;
 use crate::cli::commands::watch;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
-use crate::nix::conf::{self, NixGuest};
+use crate::nix::conf;
 use crate::qemu::obtain::ObtainContext;
 use crate::qemu::obtain::emulators::{self, Emulator, EmulatorFile, Storage};
 use crate::register::apply::in_memory::{InMemoryEntry, add_entries};
@@ -177,6 +176,7 @@ fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) 
         steps: mount.into_iter().chain(plan.missing.iter().map(step)).collect(),
         systems: new.chain(old).collect(),
         nix: None,
+        nix_builds: Vec::new(),
         notes: collect_notes(facts, plan),
         findings: Vec::new(),
     }
@@ -226,9 +226,12 @@ fn collect_notes(facts: &Facts, plan: &Plan) -> Vec<String> {
     notes.push("nothing is written to disk: the registration ends when the machine restarts".into());
     if facts.nix.trace.is_some() {
         let systems: Vec<&str> = plan.missing.iter().flat_map(|arch| arch.nix_systems).copied().collect();
-        let lines = conf::setting_lines(&[NixGuest { systems: &systems, interpreter: Path::new("") }]);
-        let line = lines.first().map_or("", String::as_str);
-        notes.push(format!("Nix is not configured; add this line to its nix.conf and restart its daemon: {line}"));
+        for line in conf::platform_lines(&systems) {
+            notes.push(format!(
+                "Nix is not configured, and no build by Nix was tried; add this line to its nix.conf and restart its \
+                 daemon: {line}"
+            ));
+        }
     }
     if plan.mount {
         notes.push(format!("{} also stays mounted until then", table::DIR));

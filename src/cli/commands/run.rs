@@ -16,7 +16,7 @@ use crate::binfmt::userns::id_map;
 use crate::binfmt::userns::id_map::IdMapping;
 use crate::binfmt::userns::{inherit, limits};
 use crate::cli;
-use crate::cli::commands::source;
+use crate::cli::commands::{run_format, source};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::nix::env;
@@ -56,6 +56,7 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     if args.verbose {
         print_inherited(ui, older.len(), &lost);
     }
+    run_format::check_format(host, &program, args.source_args.qemu.is_some())?;
     let source = host::process::exec_caller_command(&program, &words, &variables);
     Err(Error::Command { command: program.as_text(), source })
 }
@@ -93,8 +94,8 @@ fn choose_id_mapping(host: &Host, map_root: bool) -> Result<IdMapping> {
     let (uid, gid) = host::env::effective_ids();
     if uid == 0 {
         return Ok(IdMapping::AllIds {
-            uids: host::namespaces::own_id_ranges("uid_map"),
-            gids: host::namespaces::own_id_ranges("gid_map"),
+            uids: id_map::split_full_range(host::namespaces::own_id_ranges("uid_map")),
+            gids: id_map::split_full_range(host::namespaces::own_id_ranges("gid_map")),
         });
     }
     if !map_root {

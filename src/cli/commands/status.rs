@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::nix::config_show;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
+use crate::register::receipt::NixBuild;
 use crate::ui::Ui;
 use crate::ui::table::TextTable;
 
@@ -92,7 +93,7 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
             text(&system.flags),
             text(&system.qemu),
             system.by.to_string(),
-            nix_column(system).to_owned(),
+            nix_column(system),
         ]);
     }
     ui.print_table(&table);
@@ -103,6 +104,9 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         }
     }
     for system in &status.systems {
+        if let Some(build) = system.nix_build.as_ref().filter(|build| verbose || !build.is_built()) {
+            ui.print_note(&format!("{}: at {}: {build}", system.system, build.time));
+        }
         if let Some(detail) = &system.detail {
             ui.print_note(&format!("{}: {detail}", system.system));
             for line in &system.repair {
@@ -112,12 +116,19 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
     }
 }
 
-fn nix_column(system: &SystemStatus) -> &'static str {
-    match system.nix_knows {
-        Some(true) => "builds",
-        Some(false) => "refuses",
-        None => "?",
+/// Describes the last build, and never what Nix would do now: only a build shows that.
+fn nix_column(system: &SystemStatus) -> String {
+    match (system.nix_knows, &system.nix_build) {
+        _ if system.nix_systems.is_empty() => "-".into(),
+        (Some(false), _) => "not listed".into(),
+        (_, Some(build)) => format!("{}{}", if build.is_built() { "built" } else { "failed" }, ago(build)),
+        (Some(true), None) => "untried".into(),
+        (None, None) => "?".into(),
     }
+}
+
+fn ago(build: &NixBuild) -> String {
+    build.age().map(|age| format!(" {age} ago")).unwrap_or_default()
 }
 
 fn print_origin(ui: &Ui, system: &SystemStatus) {

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use super::named_systems;
+use super::{named_systems, nix_proof};
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::table::Table;
@@ -21,7 +21,8 @@ pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode
         return Err(Error::Usage("test needs a running kernel, and a tree below --root has no kernel".into()));
     }
     let systems = select_foreign(&facts, requested, all)?;
-    let report = verify::verify_systems(host, &facts, &systems, args.nix);
+    let builds = if args.nix { Some(nix_proof::test_by_building(host, ui, &systems)?) } else { None };
+    let report = verify::verify_systems(host, &facts, &systems, builds.as_ref());
     if ui.is_json() {
         ui.print_json(&report);
     } else {

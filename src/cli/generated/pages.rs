@@ -53,7 +53,10 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
                 "/etc/binfmt.d/zz-binfmt-nix-TARGET.conf",
                 "The boot rules, read by systemd-binfmt or OpenRC's binfmt. They sort after the distribution's, and so take precedence over rules of the same name. A file that sorts later still takes precedence over them, and so does systemd-binfmt FILE typed by hand, until systemd-binfmt is restarted.",
             ),
-            ("/etc/nix/binfmt-nix.conf", "extra-extra-platforms and extra-sandbox-paths for Nix."),
+            (
+                "/etc/nix/binfmt-nix.conf",
+                "extra-extra-platforms, extra-system-features and extra-sandbox-paths for Nix.",
+            ),
             ("/etc/nix/nix.conf", "One line at its end: !include binfmt-nix.conf."),
             ("/var/lib/binfmt-nix/receipt.json", "Records of what register made, for unregister."),
             (
@@ -130,7 +133,8 @@ pub(super) const PAGES: [Page; 12] = [
                 &[
                     "On Linux before 5.12 QEMU cannot see flag P, so programs do not keep their argv[0].",
                     "Builds of a store that a nix-daemon owns run in the daemon: run cannot emulate for them, register can.",
-                    "An extra-platforms line after the include line in nix.conf, or in a user's own nix.conf, replaces the setting of binfmt-nix. register asks Nix for the effective value and reports this.",
+                    "An extra-platforms or system-features line after the include line in nix.conf, or in a user's own nix.conf, replaces the setting of binfmt-nix. register asks Nix for the effective value and reports this.",
+                    "nixpkgs requires a system feature of builders for some systems: gccarch-armv7-a for armv7l-linux, others for armv5tel, armv6l, loongarch64 and mipsel. register adds it. Nix has no features per system, so it then accepts builds of every system that require the feature.",
                 ],
             ),
         ],
@@ -262,7 +266,10 @@ pub(super) const PAGES: [Page; 12] = [
     },
     Page {
         name: "binfmt-nix-explain",
-        exit: &[("0", "The file would run; or the process was explained."), ("3", "The file would not run.")],
+        exit: &[
+            ("0", "The file would run; or the process was explained."),
+            ("3", "The file would not run, or does not exist."),
+        ],
         environment: &[("QEMU_LD_PREFIX", "Where QEMU looks for a loader, instead of its default directories.")],
         examples: &[
             ("Why does this program not run?", &["binfmt-nix explain ./hello"]),

@@ -17,6 +17,7 @@ pub mod interpreters;
 pub mod messages;
 pub mod nix;
 pub mod nix_daemon;
+pub mod nix_features;
 pub mod nix_sandbox;
 pub mod report;
 pub mod rules;
@@ -137,6 +138,7 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
         containers::CHECKS,
         boot::CHECKS,
         nix::CHECKS,
+        nix_features::CHECKS,
         nix_sandbox::CHECKS,
         nix_daemon::CHECKS,
     ];

@@ -117,6 +117,8 @@ pub struct NixSnapshot {
     pub settings: Settings,
     /// The value of `extra-platforms` as Nix itself reports it; `None` if Nix could not be run.
     pub answered: Option<Vec<String>>,
+    /// The value of `system-features` as Nix itself reports it; `None` if Nix could not be run.
+    pub features: Option<Vec<String>>,
     /// The nix.conf that users edit.
     pub conf: PathBuf,
     /// Whether this tool must not change nix.conf.

@@ -1,10 +1,13 @@
 //! Tests of situations that cannot be created on the test machines.
 
+use std::path::Path;
+
 use binfmt_magic::{Arch, Entry, Rule};
 
 use super::{Snapshot, all_checks, run_checks};
 use crate::binfmt::table::Table;
-use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, TrialRun};
+use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, TrialRun};
+use crate::nix::settings::Settings;
 
 #[test]
 fn names_of_checks_are_unique_and_in_kebab_case() {
@@ -82,6 +85,32 @@ fn reports_two_entries_with_the_same_rule() {
     assert_eq!(ids(&snapshot), ["overlap"]);
 }
 
+/// The features that nixpkgs requires for ARM, with every reason why Nix may lack one.
+#[test]
+fn reports_a_missing_feature_with_the_repair_of_its_cause() {
+    let repair = |text: &str, features: Option<&[&str]>| {
+        let nix = NixSnapshot {
+            settings: Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned())),
+            answered: Some(vec!["armv7l-linux".into(), "i686-linux".into()]),
+            features: features.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+            ..NixSnapshot::default()
+        };
+        let snapshot = Snapshot { nix: Some(nix), ..snapshot_of(&[line("qemu-arm", "arm", "PF")]) };
+        let found = run_checks(&snapshot).into_iter().find(|finding| finding.id == "nix-lacks-feature");
+        found.map_or_else(|| "none".to_owned(), |finding| finding.occurrence.repair.join("; "))
+    };
+    let register = "sudo binfmt-nix register arm";
+    assert_eq!(repair("", Some(&["kvm"])), register);
+    assert_eq!(repair("system-features = kvm\n", None), register);
+    let replaced = "extra-system-features = gccarch-armv7-a\nsystem-features = kvm # mine\n";
+    let append = "sudo sed -i '2a extra-system-features = gccarch-armv7-a' /etc/nix/nix.conf";
+    assert_eq!(repair(replaced, Some(&["kvm"])), append);
+    let own = "extra-system-features = gccarch-armv7-a\n";
+    assert!(repair(own, Some(&["kvm"])).contains("/root/.config/nix/nix.conf"));
+    assert_eq!(repair(own, None), "none");
+    assert_eq!(repair("", Some(&["gccarch-armv7-a"])), "none");
+}
+
 /// A finding with the cause replaces "does not run".
 #[test]
 fn a_finding_with_the_cause_replaces_does_not_run() {
@@ -99,6 +128,7 @@ fn every_finding_has_a_cause_and_a_command() {
         snapshot_of(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
     snapshot.natives.insert("x86_64");
     snapshot.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
+    snapshot.shell.is_root = true;
     let findings = run_checks(&snapshot);
     assert!(findings.len() > 4, "{findings:#?}");
     for finding in &findings {

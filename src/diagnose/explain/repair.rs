@@ -2,10 +2,10 @@
 
 use binfmt_magic::{Arch, Entry};
 
-use crate::binfmt::shell::{Shell, quote_file};
+use crate::binfmt::shell::Shell;
 use crate::binfmt::table::entry_name;
-use crate::diagnose::explain::MachineFacts;
-use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, FileKind, Handler, Linking};
+use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, Handler, Linking};
+use crate::diagnose::explain::{FileKind, MachineFacts};
 
 /// The commands for a file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,12 @@ pub(super) struct Proposal {
     pub(super) without_root: Option<String>,
 }
 
+impl Proposal {
+    fn of_lines(lines: impl IntoIterator<Item = String>) -> Self {
+        Self { repairs: lines.into_iter().collect(), without_root: None }
+    }
+}
+
 /// Returns the commands for a file; `obstacle` is the one that makes the file itself executable.
 pub(super) fn propose_commands(
     explanation: &Explanation,
@@ -23,8 +29,17 @@ pub(super) fn propose_commands(
     obstacle: Option<String>,
 ) -> Proposal {
     let mut proposal = match explanation.verdict {
-        ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Unknown => Proposal::default(),
-        ExecVerdict::LoaderMissing => Proposal { repairs: repair_loader(explanation), ..Proposal::default() },
+        ExecVerdict::Native
+        | ExecVerdict::Emulated
+        | ExecVerdict::Unknown
+        | ExecVerdict::OtherOs
+        | ExecVerdict::CutOff
+        | ExecVerdict::Library => Proposal::default(),
+        ExecVerdict::CarriageReturn => {
+            let script = explanation.steps.iter().find(|step| step.taken_by == Handler::Script);
+            Proposal::of_lines(script.map(|script| repair_line_ends(machine, script)))
+        }
+        ExecVerdict::LoaderMissing => Proposal::of_lines(repair_loader(explanation, machine)),
         ExecVerdict::Refused => match explanation.steps.last() {
             Some(last) if last.taken_by == Handler::Unhandled => repair_unhandled(explanation, machine, last),
             Some(last) => repair_interpreter(explanation, machine, last),
@@ -40,25 +55,38 @@ fn repair_unhandled(explanation: &Explanation, machine: &MachineFacts, step: &Ex
     let takes = |entry: &Entry| step.entries.iter().any(|found| found.matches && found.name == entry_name(entry));
     let Some(elf) = &step.elf else {
         let repairs = machine.repairs().put_in_force(None, &takes);
-        if repairs.is_empty() && step.what == FileKind::Text && explanation.steps.len() == 1 {
-            let line = format!("sh {}    # if it is a shell script", quote_file(&explanation.file));
-            return Proposal { repairs: vec![line], without_root: None };
-        }
-        return Proposal { repairs, without_root: None };
+        return if repairs.is_empty() {
+            repair_content(explanation, machine, step)
+        } else {
+            Proposal::of_lines(repairs)
+        };
     };
-    let Some(arch) = foreign_system(machine, step) else { return Proposal::default() };
+    let Some(arch) = foreign_system(machine, step).filter(|_| elf.may_run_elsewhere()) else {
+        return Proposal::default();
+    };
     if !elf.is_appimage {
         let repairs = machine.repairs().put_in_force(Some(arch), &takes);
         return Proposal { repairs, without_root: run_once(explanation, machine, step, arch) };
     }
     // A copy without the mark runs; the emulator is needed, too.
-    let file = quote_file(&explanation.file);
+    let file = machine.shell.quote_named_file(&explanation.file);
     let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc");
     let takes_unmarked = |entry: &Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
     let mut repairs = vec![format!("{unmark}    # on a copy")];
     repairs.extend(machine.repairs().put_in_force(Some(arch), &takes_unmarked));
     let once = run_once(explanation, machine, step, arch);
     Proposal { repairs, without_root: once.map(|line| format!("{unmark} && {line}")) }
+}
+
+/// Returns the command for a file that is not a program, by its content.
+fn repair_content(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep) -> Proposal {
+    let file = machine.shell.quote_named_file(&step.path);
+    Proposal::of_lines(match step.what {
+        FileKind::Text if explanation.steps.len() == 1 => Some(format!("sh {file}    # if it is a shell script")),
+        FileKind::MarkedScript => Some(format!("sed -i '1s/^\\xef\\xbb\\xbf//' {file}    # removes the mark")),
+        FileKind::IndentedScript => Some(format!("sed -i -z 's/^[[:space:]]*//' {file}    # removes what precedes #!")),
+        _ => None,
+    })
 }
 
 /// Returns the commands for an interpreter that cannot be executed.
@@ -77,12 +105,15 @@ fn repair_interpreter(explanation: &Explanation, machine: &MachineFacts, step: &
             [removal].into_iter().chain(arch.map(|arch| machine.shell.register_command(arch))).collect()
         }
         (Handler::Entry { .. }, _) => arch.map(|arch| machine.repairs().register(arch, "")).unwrap_or_default(),
-        (Handler::Script, Some("ENOENT")) if has_cr => {
-            vec![format!("sed -i 's/\\r$//' {}    # replaces the line ends of Windows", quote_file(&step.path))]
-        }
+        (Handler::Script, Some("ENOENT")) if has_cr => vec![repair_line_ends(machine, step)],
         _ => Vec::new(),
     };
     Proposal { repairs, without_root }
+}
+
+fn repair_line_ends(machine: &MachineFacts, step: &ExecStep) -> String {
+    let file = machine.shell.quote_named_file(&step.path);
+    format!("sed -i 's/\\r$//' {file}    # replaces the line ends of Windows")
 }
 
 /// Returns the system of a program that this machine does not run natively: `register` and `run` accept it.
@@ -93,7 +124,7 @@ fn foreign_system(machine: &MachineFacts, step: &ExecStep) -> Option<&'static Ar
 
 /// Returns the command that runs the file in a namespace with its own table, if this kernel has them.
 fn run_once(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep, arch: &Arch) -> Option<String> {
-    let line = format!("binfmt-nix run -s {} -- {}", arch.target, quote_file(&explanation.file));
+    let line = format!("binfmt-nix run -s {} -- {}", arch.target, machine.shell.quote_named_file(&explanation.file));
     machine.can_make_tables.then(|| match loader_hint(step, arch) {
         Some((variable, hint)) => format!("{variable} {line}{hint}"),
         None => line,
@@ -101,19 +132,18 @@ fn run_once(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep, 
 }
 
 /// Returns the command for a program whose own loader the emulator would not find.
-fn repair_loader(explanation: &Explanation) -> Vec<String> {
+fn repair_loader(explanation: &Explanation, machine: &MachineFacts) -> Option<String> {
     let by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
-    let line = explanation.steps.iter().rev().find(by_entry).and_then(|step| {
-        let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
-        let (variable, hint) = loader_hint(step, arch)?;
-        Some(format!("{variable} {}{hint}", quote_file(&explanation.file)))
-    });
-    line.into_iter().collect()
+    let step = explanation.steps.iter().rev().find(by_entry)?;
+    let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
+    let (variable, hint) = loader_hint(step, arch)?;
+    Some(format!("{variable} {}{hint}", machine.shell.quote_named_file(&explanation.file)))
 }
 
 /// Returns the variable by which QEMU finds a loader that is missing here, and a comment on its value.
 fn loader_hint(step: &ExecStep, arch: &Arch) -> Option<(&'static str, String)> {
-    match step.elf.as_ref()?.linking {
+    // A root directory of Android is not one of a Linux distribution.
+    match step.elf.as_ref().filter(|elf| elf.os.is_none())?.linking {
         Some(Linking::Dynamic { present: false, .. }) => {
             let system = arch.nix_systems.first().unwrap_or(&arch.target);
             Some(("QEMU_LD_PREFIX=DIR", format!("    # DIR: a root directory of {system}")))
@@ -136,7 +166,7 @@ mod tests {
                 let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
                 rest.iter().take(size).copied().collect()
             };
-            Ok(OpenedFile { head: content.clone(), obstacle: None, read: Box::new(read) })
+            Ok(OpenedFile { head: content.clone(), size: content.len() as u64, obstacle: None, read: Box::new(read) })
         };
         explain_exec(b"./a b", machine, &lookup)
     }

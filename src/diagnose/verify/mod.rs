@@ -24,6 +24,7 @@ use crate::host::{self, Host};
 use crate::qemu::binary;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::{Owner, owner_of};
+use crate::register::nix_builds::NixBuilds;
 use crate::sanitize::AsText as _;
 
 /// The result of `test`.
@@ -104,14 +105,24 @@ pub enum ProofResult {
     Untried,
 }
 
-/// Makes all checks of these systems.
-pub fn verify_systems(host: &Host, facts: &Facts, systems: &[&'static Arch], with_nix: bool) -> VerifyReport {
-    let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, with_nix)).collect();
+/// Makes all checks of these systems. The builds by Nix were made before.
+pub fn verify_systems(
+    host: &Host,
+    facts: &Facts,
+    systems: &[&'static Arch],
+    nix_builds: Option<&NixBuilds>,
+) -> VerifyReport {
+    let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, nix_builds)).collect();
     let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
     VerifyReport { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems }
 }
 
-fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool) -> SystemVerification {
+fn verify_system(
+    host: &Host,
+    facts: &Facts,
+    arch: &'static Arch,
+    nix_builds: Option<&NixBuilds>,
+) -> SystemVerification {
     let context = build_context(facts, arch);
     let mut direct = probe::run_direct(arch);
     let running = if let ProbeResult::Ran(ran) = &mut direct { ran.program.take() } else { None };
@@ -128,9 +139,7 @@ fn verify_system(host: &Host, facts: &Facts, arch: &'static Arch, with_nix: bool
     } else {
         proofs.extend([ProofKind::Argv0, ProofKind::Chroot, ProofKind::Sandbox].map(Proof::without_program));
     }
-    if with_nix {
-        proofs.push(nix_build::test_build(host, &context));
-    }
+    proofs.extend(nix_builds.map(|builds| nix_build::proof_of(host, facts, builds, arch.target)));
     SystemVerification {
         system: arch.target,
         entry: context.entry.map(entry_name),

@@ -1,61 +1,31 @@
-//! Proves by a test build that Nix builds for a system.
+//! Proves by a build that Nix builds for a system. What the build showed is all that the proof says.
 
 use super::{Proof, ProofKind, ProofResult};
-use crate::diagnose::verify::cause::VerifyContext;
-use crate::host::{self, Host};
-use crate::nix::test_build::{TestBuild, run_test_build};
+use crate::diagnose::doctor::messages::Advice;
+use crate::diagnose::nix_failure;
+use crate::host::Host;
+use crate::register::facts::Facts;
+use crate::register::nix_builds::NixBuilds;
 
-/// Builds a derivation for a system and returns the proof. A process that sudo(8) started builds as the calling user,
-/// whose builds the proof is about.
-pub(super) fn test_build(host: &Host, context: &VerifyContext) -> Proof {
-    let arch = context.arch;
-    let caller = host::user_rights::calling_user().filter(|_| host.is_live());
-    let mut builders = caller.iter().map(|user| format!("as {}", user.name)).collect::<Vec<_>>();
-    let test_build = match (arch.nix_systems.first(), arch.probe()) {
-        _ if !host.is_live() => {
-            TestBuild::NotRun("--root names another machine, and only the Nix of this machine can be run".into())
+/// Finds the result of the build for a system among the builds that were made.
+pub(super) fn proof_of(host: &Host, facts: &Facts, builds: &NixBuilds, target: &str) -> Proof {
+    let what = ProofKind::Nix;
+    let proof = |result, text, repair| Proof { what, result, text, repair };
+    if let Some(made) = builds.builds.iter().find(|made| made.target == target) {
+        if made.build.is_built() {
+            return proof(ProofResult::Proven, made.build.to_string(), Vec::new());
         }
-        (Some(system), Some(probe)) => match run_test_build(host, caller.as_ref(), system, probe) {
-            // The daemon lets root choose the sandbox.
-            TestBuild::Ran { in_sandbox: false, .. } if caller.is_some() => {
-                builders.push("then as root in the sandbox".to_owned());
-                run_test_build(host, None, system, probe)
-            }
-            test_build => test_build,
-        },
-        _ => TestBuild::NotRun("Nix has no name for this system".into()),
-    };
-    let (result, mut text, repair) = result_of_build(test_build, context);
-    if !builders.is_empty() {
-        text = format!("{text} ({})", builders.join(", "));
+        let output = builds.outputs.iter().find(|(system, _)| *system == target).map(|(_, output)| output.as_str());
+        let advice = nix_failure::explain_output(host, facts, output.unwrap_or_default());
+        return proof(ProofResult::Failed, made.build.to_string(), repair_commands(facts, &advice));
     }
-    Proof { what: ProofKind::Nix, result, text, repair }
+    let untried = builds.untried.iter().find(|(system, _)| *system == target);
+    let why = untried.map_or("the build was interrupted", |(_, why)| why.as_str());
+    proof(ProofResult::Untried, format!("{what} could not be tried: {why}"), Vec::new())
 }
 
-fn result_of_build(test_build: TestBuild, context: &VerifyContext) -> (ProofResult, String, Vec<String>) {
-    let (what, arch) = (ProofKind::Nix, context.arch);
-    let proven = |text: &str| (ProofResult::Proven, text.to_owned(), Vec::new());
-    match test_build {
-        TestBuild::Ran { in_sandbox: false, .. } => (
-            ProofResult::Untried,
-            format!(
-                "{what}: it ran, but not certainly in a sandbox, because the nix-daemon ignores that setting of an \
-                 untrusted user"
-            ),
-            vec![context.repairs.shell.tool_command(format_args!("test {} --nix", arch.target))],
-        ),
-        TestBuild::Ran { keeps_argv0: true, .. } => proven("Nix built with it, in its sandbox"),
-        TestBuild::Ran { keeps_argv0: false, .. } => proven("Nix built with it, in its sandbox (its argv[0] was lost)"),
-        TestBuild::Refused(line) => (
-            ProofResult::Failed,
-            format!("{what}: Nix does not build for it: {line}"),
-            context.repairs.register(arch, ""),
-        ),
-        TestBuild::Failed(why) => (
-            ProofResult::Failed,
-            format!("{what}: {why}; the failures above, if any, come first"),
-            context.repairs.register(arch, ""),
-        ),
-        TestBuild::NotRun(why) => (ProofResult::Untried, format!("{what} could not be tried: {why}"), Vec::new()),
-    }
+/// Returns the commands that repair the first known cause. Without one, `doctor` examines the machine.
+fn repair_commands(facts: &Facts, advice: &[Advice]) -> Vec<String> {
+    let known = advice.iter().map(|advice| &advice.repair).find(|repair| !repair.is_empty());
+    known.cloned().unwrap_or_else(|| vec![facts.shell.tool_command("doctor")])
 }

@@ -39,7 +39,7 @@ pub fn unpack_layers(
         left = content.left;
         walk.next_layer();
     }
-    walk.check_links()
+    walk.check_others()
 }
 
 /// Reader that counts down the number of bytes that may still be read.

@@ -16,12 +16,13 @@ const MAX_ENTRIES: usize = 200_000;
 /// Maximum size of an extended header. A path has at most PATH_MAX bytes (limits.h), and an extended header contains
 /// little more than two paths.
 const MAX_HEADER: u64 = 64 << 10;
+const ELF_MAGIC: &[u8] = b"\x7fELF";
 
 /// Gives the emulators for these targets to the sink. The archive is read to its end, because its checksum is there.
 pub(super) fn unpack_tar(tar: impl Read, targets: &[&str], sink: &mut ArchiveSink<'_>) -> Result<(), ArchiveError> {
     let mut walk = ArchiveWalk::new(targets, sink, None);
     walk.read_archive(tar)?;
-    walk.check_links()
+    walk.check_others()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
@@ -43,16 +44,24 @@ pub(super) struct ArchiveWalk<'a, 'b, 'c> {
     members: usize,
     /// Path of the next entry, if its own header has no space for it.
     long_path: Option<Vec<u8>>,
-    /// Targets and paths of members with an emulator's name that are not regular files.
-    links: Vec<(&'a str, String)>,
+    /// Members with an emulator's name that are not programs.
+    others: Vec<OtherMember<'a>>,
     /// Files that upper layers hide; `None` outside of images.
     whiteouts: Option<Whiteouts>,
 }
 
+/// A member with an emulator's name that is not a program.
+struct OtherMember<'a> {
+    target: &'a str,
+    path: String,
+    /// What it is instead, such as "a link".
+    kind: &'static str,
+}
+
 impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
     fn new(targets: &'a [&'a str], sink: &'b mut ArchiveSink<'c>, whiteouts: Option<Whiteouts>) -> Self {
-        let (found, links) = (Vec::new(), Vec::new());
-        Self { targets, sink, found, found_above: 0, total: 0, members: 0, long_path: None, links, whiteouts }
+        let (found, others) = (Vec::new(), Vec::new());
+        Self { targets, sink, found, found_above: 0, total: 0, members: 0, long_path: None, others, whiteouts }
     }
 
     /// Creates a walk through layers, the uppermost first.
@@ -113,7 +122,7 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         match members::target_of_path(&path, self.targets)? {
             Some(target) if kind.is_file() => self.read_emulator(entry, target, &path),
             Some(target) if !kind.is_dir() => {
-                self.links.push((target, String::from_utf8_lossy(&path).into_owned()));
+                self.skip_member(target, &path, "a link or a device");
                 Ok(())
             }
             _ => Ok(()),
@@ -128,7 +137,25 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         (self.sink)(ArchiveItem::Manifest(manifest)).map_err(ArchiveError::Sink)
     }
 
-    fn read_emulator<R: Read>(&mut self, entry: Entry<'_, R>, target: &str, path: &[u8]) -> Result<(), ArchiveError> {
+    fn skip_member(&mut self, target: &'a str, path: &[u8], kind: &'static str) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        self.others.push(OtherMember { target, path, kind });
+    }
+
+    /// Reads an emulator. Only an ELF file is one: Debian 12's qemu-user-static also has a text for update-binfmts with
+    /// each name, below `usr/share/binfmts` (seen in 7.2+dfsg-7+deb12u18+b3).
+    fn read_emulator<R: Read>(
+        &mut self,
+        mut entry: Entry<'_, R>,
+        target: &'a str,
+        path: &[u8],
+    ) -> Result<(), ArchiveError> {
+        let mut head = Vec::new();
+        entry.by_ref().take(ELF_MAGIC.len() as u64).read_to_end(&mut head).map_err(read_error)?;
+        if head != ELF_MAGIC {
+            self.skip_member(target, path, "not an ELF file");
+            return Ok(());
+        }
         let path = String::from_utf8_lossy(path).into_owned();
         let duplicate = self.found.iter().enumerate().find(|(_, (known, _))| *known == target);
         if let Some((number, (_, other))) = duplicate {
@@ -142,18 +169,19 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
         if self.total > MAX_TOTAL {
             return Err(ArchiveError::refused(format!("its emulators have more than {MAX_TOTAL} bytes")));
         }
-        send_emulator(entry, target, &path, size, self.sink)?;
-        let known = self.targets.iter().find(|known| **known == target);
-        self.found.extend(known.map(|known| (*known, path)));
+        send_emulator(head.as_slice().chain(entry), target, &path, size, self.sink)?;
+        self.found.push((target, path));
         Ok(())
     }
 
-    /// Refuses the archive if the only member for a target is a link or a device. Links are not followed, and the error
-    /// is more helpful than a missing emulator.
-    pub(super) fn check_links(self) -> Result<(), ArchiveError> {
-        let dangling_link = self.links.iter().find(|(target, _)| !self.found.iter().any(|(found, _)| found == target));
-        match dangling_link {
-            Some((_, path)) => Err(ArchiveError::Refused(format!("its {path} is a link or a device, not a file"))),
+    /// Refuses the archive if a target has only members that are not programs. Links are not followed, and the error is
+    /// more helpful than a missing emulator.
+    pub(super) fn check_others(self) -> Result<(), ArchiveError> {
+        let is_found = |target| self.found.iter().any(|(found, _)| *found == target);
+        match self.others.iter().find(|other| !is_found(other.target)) {
+            Some(OtherMember { path, kind, .. }) => {
+                Err(ArchiveError::Refused(format!("its {path} is {kind}, so it is not an emulator")))
+            }
             None => Ok(()),
         }
     }

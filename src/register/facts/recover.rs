@@ -38,6 +38,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             adopted: false,
             nix: configured.split_whitespace().any(|word| arch.nix_systems.contains(&word)),
             proven: false,
+            nix_build: None,
         };
         receipt.systems.insert(arch.target.to_owned(), system);
         receipt.records.extend(found.into_iter().map(|made| done_record(made, Some(arch))));

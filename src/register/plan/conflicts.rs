@@ -131,6 +131,7 @@ pub(super) fn use_existing_entry(
         adopted: true,
         nix: nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
         proven: already && known.is_some_and(|system| system.proven),
+        nix_build: known.filter(|_| already).and_then(|system| system.nix_build.clone()),
     };
     groups.systems.push(SystemPlan { arch, already, system: Some(system) });
     Ok(())

@@ -2,7 +2,6 @@
 //! includes it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
@@ -43,12 +42,11 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
         groups.findings.extend(manual_nix_lines(facts, &guests, why));
         return Ok(());
     }
-    groups.nix.extend(write_own_file(
-        facts,
-        PathBuf::from(NIX_OWN_CONF),
-        conf::own_file_text(&guests).into_bytes(),
-        None,
-    )?);
+    let own_file = write_own_file(facts, NIX_OWN_CONF.into(), conf::own_file_text(&guests).into_bytes(), None)?;
+    if own_file.is_some() {
+        groups.notes.extend(describe_features(groups));
+    }
+    groups.nix.extend(own_file);
     let included =
         matches!(&facts.nix.state, ConfState::Editable(text) if conf::has_include(text, conf::OWN_FILE_NAME));
     if !included {
@@ -60,11 +58,24 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     Ok(())
 }
 
+/// Describes what the features of the requested systems change for other systems; `None` if these systems need none.
+fn describe_features(groups: &StepGroups) -> Option<String> {
+    let systems: Vec<&str> = groups.systems.iter().flat_map(|plan| plan.arch.nix_systems).copied().collect();
+    let features = conf::required_features(&systems);
+    (!features.is_empty()).then(|| {
+        format!(
+            "nixpkgs requires {} of builders, and Nix has no features per system: it now accepts such derivations for \
+             every system that it builds",
+            features.join(" ")
+        )
+    })
+}
+
 /// Describes the lines that the user has to add to a nix.conf that this tool does not change, one in each text. Returns
 /// nothing if Nix is already configured for all systems.
 fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String> {
     let systems: Vec<&str> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    if facts.nix.answer.as_ref().is_some_and(|answer| answer.missing_systems(&systems).is_empty()) {
+    if facts.nix.answer.as_ref().is_some_and(|answer| answer.is_complete_for(&systems)) {
         return Vec::new();
     }
     let path = facts.nix.conf.as_text();

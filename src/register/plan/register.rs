@@ -143,6 +143,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         adopted: false,
         nix: nix::needs_nix_config(request, facts) || known.is_some_and(|system| system.nix),
         proven: is_up_to_date && known.is_some_and(|system| system.proven),
+        nix_build: known.filter(|_| is_up_to_date).and_then(|system| system.nix_build.clone()),
     };
     groups.systems.push(SystemPlan {
         arch,

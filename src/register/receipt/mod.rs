@@ -5,8 +5,10 @@
 //! may exist. This module defines the schema and its versions. The undo itself is in [`plan`](super::plan) and
 //! [`apply`](super::apply).
 
+pub mod nix_build;
 pub mod validate;
 
+pub use nix_build::{NixBuild, NixBuildResult};
 pub use validate::InvalidReceipt;
 
 use std::collections::BTreeMap;
@@ -54,6 +56,9 @@ pub struct System {
     pub nix: bool,
     /// Whether a program of the system ran through the entry when it was registered.
     pub proven: bool,
+    /// Last build by Nix for the system since it was registered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nix_build: Option<NixBuild>,
 }
 
 /// Record of one artifact.

@@ -4,3 +4,4 @@ pub(crate) mod boot;
 pub(crate) mod containers;
 pub(crate) mod userns;
 pub(crate) mod userns_errors;
+pub(crate) mod userns_inside;

@@ -193,10 +193,11 @@ fn gen_catalog_names_the_package_and_its_error() {
 fn nix_conf_lists_all_systems_of_all_guests() {
     let done = run(&["nix-conf", "arm", "aarch64"]).exits(0);
     let lines: Vec<_> = done.out.lines().collect();
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 3);
     for system in ["armv7l-linux", "armv6l-linux", "armv5tel-linux", "aarch64-linux"] {
         assert!(lines[0].split(' ').any(|word| word == system), "{system} is not in {}", lines[0]);
     }
     assert!(lines[0].starts_with("extra-extra-platforms = "));
-    assert!(lines[1].starts_with("extra-sandbox-paths = ") && lines[1].matches('?').count() == 2);
+    assert!(lines[1].starts_with("extra-system-features = gccarch-"));
+    assert!(lines[2].starts_with("extra-sandbox-paths = ") && lines[2].matches('?').count() == 2);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::fault::{self, Change, Fault};
 use crate::support::output::Done;
-use crate::support::runs::{Run, complete_all, discard_tree};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
@@ -36,7 +36,7 @@ fn fail_each_change(what: &str, prepare: &[Run], run: Run, judge: impl Fn(&Faile
         for (error, words) in ERRORS {
             let tree = Tree::new();
             let fresh = tree.snapshot();
-            complete_all(prepare, &tree);
+            complete_all(prepare, Emulators::Small, &tree);
             let before = tree.snapshot();
             let (change, done) = fault::run(&tree, run, Fault::Fails(error), number);
             let Some(change) = change else {

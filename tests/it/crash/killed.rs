@@ -2,7 +2,7 @@
 
 use crate::support::fault::{self, Change, Fault};
 use crate::support::invariants::CompleteStates;
-use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
@@ -32,9 +32,9 @@ const ONE_OF_TWO: Case = Case {
 impl Case {
     /// The complete states: before the run and after it.
     fn whole(&self) -> CompleteStates {
-        let tree = tree_after(self.prepare);
+        let tree = tree_after(self.prepare, Emulators::Small);
         let before = CompleteStates::default().with_current(&tree);
-        self.run.complete(&tree);
+        self.run.complete(Emulators::Small, &tree);
         let both = before.with_current(&tree).exhaustive();
         discard_tree(tree);
         both
@@ -82,7 +82,7 @@ impl Case {
     ) -> Option<Change> {
         let tree = Tree::new();
         let fresh = tree.snapshot();
-        complete_all(self.prepare, &tree);
+        complete_all(self.prepare, Emulators::Small, &tree);
         let (change, done) = fault::run(&tree, self.run, fault, number);
         if let Some(change) = &change {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
@@ -109,7 +109,7 @@ impl Case {
 
 /// Repeats the registration, or the one that was being undone, and describes what is not complete.
 fn describe_unregistrable(case: &Case, tree: &Tree, fresh: &Snapshot) -> String {
-    let args = case.again.args();
+    let args = case.again.args(Emulators::Small);
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let done = tree.run(&args).omits("panicked").omits("warning:");
     if done.code != Some(0) || !done.out.contains("aarch64") || !done.out.contains("proven") || !tree.runs("aarch64") {

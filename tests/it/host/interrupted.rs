@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::host::killed::{measure_duration, seed, start_and_signal};
 use crate::support::rng::Noise;
-use crate::support::runs::{Run, complete_all, discard_tree};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::{Tree, fault_table, is_full, qemu};
 
 /// Number of signals of each of the three kinds in each test. `tests/run --full` sends ten times as many.
@@ -26,14 +26,14 @@ fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
         while came < wanted {
             let tree = Tree::new();
             let fresh = tree.snapshot();
-            complete_all(prepare, &tree);
+            complete_all(prepare, Emulators::Qemu, &tree);
             let before = tree.snapshot();
             let (running, ended) = start_and_signal(&tree, run, signal, usual_duration, &mut noise);
             came += usize::from(running);
             match ended.code() {
                 // The run had ended, or its last step was running, or it was an unregister run, which continues to its
                 // end.
-                Some(0) => run.complete(&tree),
+                Some(0) => run.complete(Emulators::Qemu, &tree),
                 // Until the tool handles signals, it changes nothing.
                 ended if ended.is_none_or(|ended| ended == code) => {
                     let wrong = before.unrestored_in(&tree);

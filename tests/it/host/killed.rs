@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::support::invariants::CompleteStates;
 use crate::support::rng::Noise;
-use crate::support::runs::{Run, complete_all, discard_tree, tree_after};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree, tree_after};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table, is_full};
 
@@ -22,9 +22,9 @@ const KILLS: usize = 84;
 
 /// The duration of a run on this machine, from the state that `before` leads to.
 pub(crate) fn measure_duration(before: &[Run], run: Run) -> Duration {
-    let tree = tree_after(before);
+    let tree = tree_after(before, Emulators::Qemu);
     let began = Instant::now();
-    run.complete(&tree);
+    run.complete(Emulators::Qemu, &tree);
     let took = began.elapsed();
     discard_tree(tree);
     took
@@ -39,7 +39,7 @@ pub(crate) fn start_and_signal(
     whole: Duration,
     noise: &mut Noise,
 ) -> (bool, ExitStatus) {
-    let args = run.args();
+    let args = run.args(Emulators::Qemu);
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let moment = whole.mul_f64(noise.fraction() * 1.1);
     let began = Instant::now();
@@ -63,7 +63,7 @@ fn whole() -> CompleteStates {
     let tree = Tree::new();
     let mut whole = CompleteStates::default().with_current(&tree);
     for run in [Run::Register, Run::RegisterSecond, Run::Unregister] {
-        run.complete(&tree);
+        run.complete(Emulators::Qemu, &tree);
         whole = whole.with_current(&tree);
     }
     discard_tree(tree);
@@ -82,7 +82,7 @@ fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
     while kills < wanted {
         let tree = Tree::new();
         let before = tree.snapshot();
-        complete_all(prepare, &tree);
+        complete_all(prepare, Emulators::Qemu, &tree);
         let mut done = Vec::new();
         // A complete run may leave nothing to do for the next one, which is then short and hard to hit.
         for _ in 0..chain * 3 / 2 {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,36 +12,48 @@ use binfmt_nix::host::env::VARIABLES;
 use crate::binfmt::userns::{bind, memory, shown};
 use crate::diagnose::doctor::running_host::live;
 use crate::support::output::{Done, TOOL, tool};
+use crate::support::qemu;
 use crate::support::sandbox::{SCRATCH, itself};
 
 const WITNESS: &str = "/scratch/witness";
 
-/// Installs a Nix that only root could have installed. It builds whatever it is asked for.
-fn install_nix() {
+/// The arguments with which each program of Nix was started, one line each.
+const ARGUMENTS: &str = "/scratch/witness.arguments";
+/// A shell script that `nix-store --realise` runs.
+const REALISE: &str = "/nix/realise";
+
+/// Installs a Nix that only root could have installed. It builds whatever it is asked for, unless [`REALISE`] says
+/// otherwise. Its daemon accepts connections as long as the result exists.
+fn install_nix() -> UnixListener {
     live();
     memory(Path::new("/nix"));
     let bin = Path::new("/nix/var/nix/profiles/default/bin");
     fs::create_dir_all(bin).unwrap();
-    let write_down = format!("{{ echo \"[$0] $(id -u):$(id -g):$(id -G)\"; env; }} >> {WITNESS}\n");
-    let program = "/nix/store/0a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f-binfmt-nix-probe";
+    fs::create_dir_all("/nix/store").unwrap();
+    let write_down = format!(
+        "{{ echo \"[$0] $(id -u):$(id -g):$(id -G)\"; env; }} >> {WITNESS}\n\
+         echo \"${{0##*/}} $*\" | tr '\\n' ' ' >> {ARGUMENTS}\necho >> {ARGUMENTS}\n"
+    );
+    let derivation = |name: &str| format!(r#"{{"drv":"/nix/store/{name}.drv","out":"/nix/store/{name}"}}"#);
+    let [sandboxed, plain] = ["sandboxed", "plain"].map(derivation);
     let scripts = [
         ("nix", "printf 'extra-platforms = aarch64-linux\\nsandbox = true\\n'\n".to_owned()),
-        ("nix-instantiate", "echo /nix/store/x-binfmt-nix-probe.drv\n".to_owned()),
         (
-            "nix-store",
-            format!(
-                "case $1 in\n--query) echo {program} ;;\n--realise) printf '%s\\n' 0a1b2c3d4e5f6g7h 'error: builder \
-                 failed to produce output path' >&2; exit 1 ;;\nesac\n"
-            ),
+            "nix-instantiate",
+            format!(r#"echo '[{{"sandboxed":{sandboxed},"plain":{plain},"probe":"/nix/store/p"}}]'"#) + "\n",
         ),
+        ("nix-store", format!("[ \"$1\" != --realise ] || . {REALISE}\n")),
     ];
     for (name, text) in scripts {
         let path = bin.join(name);
         fs::write(&path, format!("#!/bin/sh\n{write_down}{text}")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    fs::write(WITNESS, "").unwrap();
-    fs::set_permissions(WITNESS, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::write(REALISE, "exit 0\n").unwrap();
+    for file in [WITNESS, ARGUMENTS] {
+        fs::write(file, "").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o666)).unwrap();
+    }
     fs::set_permissions(SCRATCH, fs::Permissions::from_mode(0o755)).unwrap();
     for (file, text) in [
         ("passwd", "root:x:0:0::/root:/bin/sh\njoe:x:1000:1000::/scratch/home of joe:/bin/sh\n"),
@@ -52,7 +65,11 @@ fn install_nix() {
         // An empty /etc in memory has no such file.
         if place.exists() { bind(&mine, &place) } else { fs::write(&place, text).unwrap() }
     }
+    fs::create_dir_all(Path::new(DAEMON_SOCKET).parent().unwrap()).unwrap();
+    UnixListener::bind(DAEMON_SOCKET).unwrap()
 }
+
+const DAEMON_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
 
 /// Everything in an environment that can make Nix load a library, start a program or use another store.
 const HOSTILE: [(&str, &str); 8] = [
@@ -72,7 +89,7 @@ fn test_nix(mut command: Command, variables: &[(&str, &str)]) -> (Done, Vec<Stri
     let done = command.envs(HOSTILE).envs(variables.iter().copied()).output().unwrap().into();
     let witness = fs::read_to_string(WITNESS).unwrap();
     let runs: Vec<String> = witness.split("[/nix/").skip(1).map(str::to_owned).collect();
-    assert!(runs.len() >= 4, "{witness} {done:#?}");
+    assert!(runs.len() >= 3, "{witness} {done:#?}");
     (done, runs)
 }
 
@@ -83,9 +100,9 @@ fn as_root() -> Command {
 /// `plugin-files` made root load a library of another user.
 #[sandboxed]
 fn root_runs_nix_in_a_clean_environment() {
-    install_nix();
+    let _daemon = install_nix();
     let (done, runs) = test_nix(as_root(), &[]);
-    done.prints("Nix built with it, in its sandbox").omits("(as ");
+    done.prints("Nix built a derivation for aarch64-linux in its sandbox (as root)");
     for run in &runs {
         assert!(run.contains("] 0:0:"), "{run}");
         assert!(!run.contains("evil"), "{run}");
@@ -106,21 +123,16 @@ fn root_runs_nix_in_a_clean_environment() {
 /// Below sudo, the builds of the caller are the ones in question. They run with the caller's rights only.
 #[sandboxed]
 fn below_sudo_nix_runs_as_the_caller() {
-    install_nix();
+    let _daemon = install_nix();
     let by_joe = [("SUDO_UID", "1000"), ("SUDO_GID", "1000"), ("SUDO_USER", "joe")];
     let (done, runs) = test_nix(as_root(), &by_joe);
-    done.prints("Nix built with it, in its sandbox (as joe)");
-    let (settings, builds): (Vec<_>, Vec<_>) = runs.iter().partition(|run| run.contains("bin/nix]"));
-    assert!(!settings.is_empty() && builds.len() >= 4, "{runs:#?}");
-    for run in builds {
+    done.prints("Nix built a derivation for aarch64-linux in its sandbox (as joe)");
+    for run in &runs {
         assert!(run.contains("] 1000:1000:1000 1234\n"), "{run}");
         assert!(run.contains("HOME=/scratch/home of joe\n"), "{run}");
         // These are the variables that joe's own shell passes to Nix.
         assert!(run.contains("NIX_CONFIG=plugin-files") && run.contains("NIX_REMOTE=unix:"), "{run}");
         assert!(!run.contains("NIX_CONF_DIR") && !run.contains("XDG_CONFIG"), "{run}");
-    }
-    for run in settings {
-        assert!(run.contains("] 0:0:") && !run.contains("evil"), "{run}");
     }
     // passwd(5) does not list this user.
     let (done, runs) = test_nix(as_root(), &[("SUDO_UID", "4711"), ("SUDO_GID", "4712")]);
@@ -134,22 +146,92 @@ fn below_sudo_nix_runs_as_the_caller() {
     stranger.arg(shown(Path::new(TOOL))).args(["test", "aarch64", "--nix"]).env_clear().env("PATH", "/usr/bin:/bin");
     stranger.env("BINFMT_NIX_TEST_ROLE", "stranger");
     let (done, runs) = test_nix(stranger, &by_joe);
-    done.omits("(as ");
+    done.omits("(as joe)");
     assert!(runs.iter().all(|run| run.contains("] 65534:65534:")), "{runs:#?}");
 }
 
-/// If the machine's settings do not enable the sandbox, only root can choose it.
+/// The sandbox is not claimed from settings: only the derivation that needs it shows it.
 #[sandboxed]
-fn below_sudo_root_forces_the_sandbox_after_the_caller() {
-    install_nix();
-    let nix = Path::new("/nix/var/nix/profiles/default/bin/nix");
-    let text = fs::read_to_string(nix).unwrap().replace("sandbox = true", "sandbox = false");
-    fs::write(nix, text).unwrap();
-    let (done, runs) = test_nix(as_root(), &[("SUDO_UID", "1000"), ("SUDO_GID", "1000")]);
-    done.prints("Nix built with it, in its sandbox (as joe, then as root in the sandbox)");
-    let realised = |ids: &str| runs.iter().any(|run| run.contains(&format!("bin/nix-store] {ids}:")));
-    assert!(realised("1000:1000") && realised("0:0"), "{runs:#?}");
-    assert!(!runs.iter().any(|run| run.contains("] 0:0:") && run.contains("evil")), "{runs:#?}");
+fn the_sandbox_is_reported_only_if_it_was_seen() {
+    let _daemon = install_nix();
+    fs::write(REALISE, "case $* in *sandboxed*) exit 1 ;; esac\n").unwrap();
+    let (done, _) = test_nix(as_root(), &[]);
+    done.prints("Nix built a derivation for aarch64-linux, not in its sandbox (as root)");
+}
+
+/// Without this option, root's Nix writes to the store itself, and the daemon's settings do not count.
+#[sandboxed]
+fn root_builds_through_the_daemon_if_one_listens() {
+    let daemon = install_nix();
+    let through_daemon = |text: &str| text.lines().all(|line| line.contains("--option store daemon"));
+    test_nix(as_root(), &[]);
+    assert!(through_daemon(&fs::read_to_string(ARGUMENTS).unwrap()));
+    drop(daemon);
+    fs::write(ARGUMENTS, "").unwrap();
+    let (done, _) = test_nix(as_root(), &[("SUDO_UID", "1000"), ("SUDO_GID", "1000")]);
+    done.prints("in its sandbox (as root)");
+    assert!(!fs::read_to_string(ARGUMENTS).unwrap().contains("store daemon"));
+    // Files of root in another user's store would prevent that user's builds.
+    std::os::unix::fs::chown("/nix/store", Some(1000), Some(1000)).unwrap();
+    let (done, runs) = test_nix(as_root(), &[]);
+    done.prints("in its sandbox (as joe)");
+    assert!(runs.iter().all(|run| run.contains("] 1000:1000:")), "{runs:#?}");
+}
+
+fn register(words: &[&str]) -> Done {
+    register_as_root(words).env("SUDO_UID", "1000").env("SUDO_GID", "1000").output().unwrap().into()
+}
+
+fn register_as_root(words: &[&str]) -> Command {
+    let qemu = qemu("aarch64");
+    let source = ["register", "aarch64", "--qemu", qemu.to_str().unwrap()];
+    tool(&[&source, words].concat())
+}
+
+fn recorded_build() -> serde_json::Value {
+    let status = Done::from(tool(&["status", "--json"]).output().unwrap()).exits(0).json();
+    status["systems"][0]["nix_build"].clone()
+}
+
+#[sandboxed]
+fn register_ends_with_a_build_that_status_remembers() {
+    let _daemon = install_nix();
+    register(&["--dry-run"]).exits(0).prints("would build      a derivation for aarch64-linux, by Nix as joe\n");
+    register(&["--no-nix"]).exits(0).omits("Nix built");
+    assert!(recorded_build().is_null());
+    assert_eq!(fs::read_to_string(ARGUMENTS).unwrap().matches("--realise").count(), 0);
+    let done = register(&[]).exits(0);
+    assert_eq!(done.out.lines().last(), Some("Nix built a derivation for aarch64-linux in its sandbox (as joe)"));
+    let build = recorded_build();
+    assert_eq!((&build["result"], &build["user"]), (&"built-in-sandbox".into(), &"joe".into()), "{build}");
+    let status = Done::from(tool(&["status"]).output().unwrap()).exits(0);
+    assert!(status.out.contains("built ") && status.out.contains(" ago"), "{status:#?}");
+    // A build that succeeded is not repeated.
+    register(&[]).exits(0).prints("already registered").omits("Nix built");
+    assert_eq!(fs::read_to_string(ARGUMENTS).unwrap().matches("--realise").count(), 1);
+    // `test --nix` repeats it, and its result replaces the recorded one.
+    let refusal = "error: a 'aarch64-linux' with features {} is required to build 'x', but I am a 'x86_64-linux'";
+    fs::write(REALISE, format!("echo \"{refusal}\" >&2; exit 1\n")).unwrap();
+    let (done, _) = test_nix(as_root(), &[]);
+    done.exits(3).prints("Nix did not build a derivation for aarch64-linux (as root): error: a 'aarch64-linux'");
+    assert_eq!(recorded_build()["result"], "failed");
+    // Every register repeats a build that failed.
+    let done = register(&["--json"]).exits(3).says("error: a 'aarch64-linux'").says("the cause: ");
+    assert_eq!(done.json()["nix_builds"][0]["target"], "aarch64");
+    fs::write(REALISE, "exit 0\n").unwrap();
+    register(&[]).exits(0).prints("Nix built a derivation");
+}
+
+/// Ctrl-C after the last change: the registration is complete, and the output reports that.
+#[sandboxed]
+fn an_interrupted_build_leaves_a_complete_registration() {
+    let _daemon = install_nix();
+    fs::write(REALISE, "kill -INT $PPID; sleep 600\n").unwrap();
+    let done = Done::from(register_as_root(&[]).output().unwrap());
+    done.exits(3).says("the build by Nix was interrupted").says("the registration is complete");
+    assert!(recorded_build().is_null());
+    fs::write(REALISE, "exit 0\n").unwrap();
+    register(&[]).exits(0).prints("already registered").prints("Nix built a derivation");
 }
 
 /// Promise 8 of SECURITY.md names every variable that the program can read, and no other one can be read.

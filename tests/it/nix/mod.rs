@@ -4,4 +4,5 @@ pub(crate) mod builder;
 pub(crate) mod caller;
 pub(crate) mod conf;
 pub(crate) mod conf_properties;
+pub(crate) mod features;
 pub(crate) mod nix_conf_readonly;

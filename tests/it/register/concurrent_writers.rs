@@ -13,7 +13,7 @@ use nix::mount::{MsFlags, mount};
 
 use crate::host::killed::seed;
 use crate::support::rng::Noise;
-use crate::support::runs::Run;
+use crate::support::runs::{Emulators, Run};
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
 use crate::support::tree::TABLE;
@@ -99,7 +99,7 @@ fn run_beside(tree: &Tree, other_tool: &OtherTool, options: &[&str], codes: &[i3
         for _ in 0..ROUNDS {
             let run = [Run::Register, Run::Upgrade, Run::Unregister][usize::try_from(noise.below(3)).unwrap()];
             let options = if run == Run::Unregister { &[] } else { options };
-            let args = run.args();
+            let args = run.args(Emulators::Small);
             let args: Vec<_> = args.iter().map(String::as_str).chain(options.iter().copied()).collect();
             let done = tree.run(&args).omits("panicked").exits_with(codes);
             // A tool that takes our name between the deletion of our old entry and the registration of the new one

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Tree;
 use crate::support::output::{Done, tool};
-use crate::support::runs::Run;
+use crate::support::runs::{Emulators, Run};
 
 /// A fault that is injected at a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ pub(crate) fn run(tree: &Tree, run: Run, fault: Fault, number: usize) -> (Option
         Fault::Torn => "torn",
         Fault::Fails(error) => error,
     };
-    let args = run.args();
+    let args = run.args(Emulators::Small);
     let mut command = tool(&["--root", tree.path("").to_str().unwrap()]);
     command.args(args).env("BINFMT_NIX_FAILPOINT", format!("{action}@{number}")).stdin(Stdio::null());
     let done = Done::from(command.output().unwrap()).omits("panicked");

@@ -11,9 +11,10 @@ use tar::EntryType;
 /// Completely unpacked emulators with their targets.
 pub(crate) type UnpackedEmulators = Vec<(String, Vec<u8>)>;
 
+/// An ELF file for the unpackers, which look at the first four bytes.
 pub(crate) fn content(salt: u8) -> Vec<u8> {
     let noise = (0u32..3000).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2] ^ salt);
-    noise.chain([salt; 2000]).collect()
+    b"\x7fELF".iter().copied().chain(noise).chain([salt; 2000]).collect()
 }
 
 pub(crate) fn good() -> UnpackedEmulators {

@@ -8,7 +8,7 @@ use nix::mount::{MntFlags, umount2};
 use super::emulators::outside;
 use super::sandbox::SCRATCH;
 use super::tree::ROOT;
-use super::{Tree, qemu};
+use super::{LiarBehavior, Tree, liar, qemu};
 
 /// One run of the tool.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,24 +21,51 @@ pub(crate) enum Run {
     UnregisterSecond,
 }
 
-impl Run {
-    pub(crate) fn args(self) -> Vec<String> {
-        let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
-        let register =
-            |system, qemu: PathBuf| [words(["register", system]), words(["--qemu", qemu.to_str().unwrap()])].concat();
+/// The emulators that runs register.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Emulators {
+    /// Real ones of 16 MB, which take most of the time of a run.
+    Qemu,
+    /// Programs of some hundred bytes that pass every check of an emulator. The changes of a run are the same.
+    Small,
+}
+
+impl Emulators {
+    fn file(self, system: &str, release: &str) -> PathBuf {
         match self {
-            Self::Register => register("aarch64", qemu("aarch64")),
-            Self::Upgrade => register("aarch64", earlier_release()),
+            Self::Qemu if release == EARLIER => earlier_release(),
+            Self::Qemu => qemu(system),
+            Self::Small => {
+                let program = liar(&format!("qemu-{system} version {release}"), LiarBehavior::RightOutput);
+                outside(&format!("small-{system}-{release}"), &program)
+            }
+        }
+    }
+}
+
+const CURRENT: &str = "10.0.13";
+const EARLIER: &str = "10.0.12";
+
+impl Run {
+    pub(crate) fn args(self, emulators: Emulators) -> Vec<String> {
+        let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+        let register = |system, release| {
+            let emulator = emulators.file(system, release);
+            [words(["register", system]), words(["--qemu", emulator.to_str().unwrap()])].concat()
+        };
+        match self {
+            Self::Register => register("aarch64", CURRENT),
+            Self::Upgrade => register("aarch64", EARLIER),
             Self::Unregister => words(["unregister", "aarch64"]),
-            Self::RegisterSecond => register("riscv64", qemu("riscv64")),
+            Self::RegisterSecond => register("riscv64", CURRENT),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),
         }
     }
 
     /// Runs the tool and requires success.
     #[track_caller]
-    pub(crate) fn complete(self, tree: &Tree) {
-        let args = self.args();
+    pub(crate) fn complete(self, emulators: Emulators, tree: &Tree) {
+        let args = self.args(emulators);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         drop(tree.run(&args).exits(0));
     }
@@ -49,25 +76,25 @@ pub(crate) fn earlier_release() -> PathBuf {
     let path = Path::new(SCRATCH).join("earlier_release-release");
     if !path.exists() {
         let mut bytes = fs::read(qemu("aarch64")).unwrap();
-        let (now, earlier) = (b"version 10.0.13", b"version 10.0.12");
-        let at = bytes.windows(now.len()).position(|found| found == now).unwrap();
-        bytes[at..at + now.len()].copy_from_slice(earlier);
+        let [now, earlier] = [CURRENT, EARLIER].map(|release| format!("version {release}"));
+        let at = bytes.windows(now.len()).position(|found| found == now.as_bytes()).unwrap();
+        bytes[at..at + now.len()].copy_from_slice(earlier.as_bytes());
         outside("earlier_release-release", &bytes);
     }
     path
 }
 
 /// A machine after these runs.
-pub(crate) fn tree_after(runs: &[Run]) -> Tree {
+pub(crate) fn tree_after(runs: &[Run], emulators: Emulators) -> Tree {
     let tree = Tree::new();
-    complete_all(runs, &tree);
+    complete_all(runs, emulators, &tree);
     tree
 }
 
 #[track_caller]
-pub(crate) fn complete_all(runs: &[Run], tree: &Tree) {
+pub(crate) fn complete_all(runs: &[Run], emulators: Emulators, tree: &Tree) {
     for run in runs {
-        run.complete(tree);
+        run.complete(emulators, tree);
     }
 }
 

@@ -21,11 +21,15 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
     let missing: BTreeSet<String> =
         sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
-    let has_daemon = host.lstat(Path::new("/nix/store")).is_ok_and(|store| store.is_some_and(|meta| meta.uid() == 0));
+    let has_daemon = host
+        .lstat(Path::new("/nix/store"))
+        .is_ok_and(|store| store.is_some_and(|meta| host::trust::is_machine_root(meta.uid())));
     let daemon = daemon::find_daemon(host);
+    let answer = config_show::show_config(host);
     Some(NixSnapshot {
         restart: daemon.map(|pid| restart_command(host, pid)),
-        answered: config_show::show_config(host).map(|answer| answer.extra_platforms),
+        features: answer.as_ref().and_then(|answer| answer.features.clone()),
+        answered: answer.map(|answer| answer.extra_platforms),
         conf: facts.nix.conf.clone(),
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
         daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),
@@ -78,7 +82,7 @@ fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBu
     };
     let users = host.list_dir(Path::new("/home")).unwrap_or_default();
     let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
-    let deadline = host::user_rights::later(USERS_TIMEOUT);
+    let deadline = host::process::later(USERS_TIMEOUT);
     let ignored = users.filter_map(|user| {
         let home = Path::new("/home").join(user);
         let file = home.join(".config/nix/nix.conf");

@@ -75,11 +75,12 @@ fn open_result(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedF
     let obstacle = |errno| AccessProblem { errno, why: "is odd".into(), repair: Some("do".into()) };
     let (bytes, forbidden) = found.clone().map_err(obstacle)?;
     let head = bytes.iter().copied().take(256).collect();
+    let size = bytes.len() as u64;
     let read = move |at: u64, size: usize| {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         bytes.iter().skip(at).take(size).copied().collect()
     };
-    Ok(OpenedFile { head, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
+    Ok(OpenedFile { head, size, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
 }
 
 fn check_consistency(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {

@@ -15,11 +15,11 @@ pub(crate) mod systemctl;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use binfmt_magic::Arch;
 use serde_json::Value;
 
 use crate::binfmt::userns::usual_proc;
 use crate::support::output::{Done, tool};
-use crate::support::table::probe;
 use crate::support::{LiarBehavior, Tree, liar};
 
 /// One situation, and what the four commands find in it.
@@ -47,7 +47,7 @@ pub(crate) struct Situation {
 pub(crate) struct Machine {
     /// The files below `--root`, and the table; `None` for the running machine.
     pub(crate) tree: Option<Tree>,
-    /// The program that `explain` is asked about.
+    /// The program that `explain` is asked about, as it is named on the machine.
     pub(crate) program: PathBuf,
 }
 
@@ -80,7 +80,13 @@ pub(crate) fn registered(system: &str) -> Tree {
 impl Machine {
     /// A machine whose program is the probe of the system.
     pub(crate) fn with_probe(tree: Tree, system: &str) -> Self {
-        Self { tree: Some(tree), program: probe(system) }
+        let bytes = Arch::by_target(system).unwrap().probe().unwrap();
+        Self::with_program(tree, bytes)
+    }
+
+    /// A machine with this program.
+    pub(crate) fn with_program(tree: Tree, bytes: &[u8]) -> Self {
+        Self { tree: Some(tree.program("srv/program", bytes)), program: "/srv/program".into() }
     }
 
     /// Runs the tool on the machine.

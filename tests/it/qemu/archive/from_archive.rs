@@ -12,9 +12,10 @@ use lzma_rust2::{XzOptions, XzWriter};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::support::emulators::{busybox, outside};
+use crate::support::runs::discard_tree;
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{EMULATOR, RECEIPT};
-use crate::support::{Tree, qemu, skip};
+use crate::support::{LiarBehavior, Tree, liar, qemu, skip};
 
 /// A tar archive of these files.
 pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -115,6 +116,27 @@ fn register_installs_from_a_debian_package_and_records_its_name() {
     assert!(tree.text(RECEIPT).contains(": qemu-user_10.0.13+ds-0+deb13u1_amd64.deb of Debian\""));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// Each package with a program has other files with the name of the emulator: texts for update-binfmts in Debian 11 and
+/// 12 and in Ubuntu, links in Debian 13 and Ubuntu 24.04.
+#[sandboxed]
+fn register_installs_from_the_packages_of_each_distribution() {
+    let program = liar("qemu-aarch64 version 7.2.22", LiarBehavior::RightOutput);
+    let text = b"package qemu-user-static\ninterpreter /usr/bin/qemu-aarch64-static\n".as_slice();
+    let packages = [
+        [("./usr/share/binfmts/qemu-aarch64", text), ("./usr/bin/qemu-aarch64-static", &program)],
+        [("./usr/bin/qemu-aarch64-static", &program), ("./usr/share/binfmts/qemu-aarch64", text)],
+        [("./usr/bin/qemu-aarch64", &program), ("./usr/lib/binfmt.d/qemu-aarch64.conf", text)],
+        [(".PKGINFO", b"pkgname = qemu-aarch64\n"), ("usr/bin/qemu-aarch64", &program)],
+    ];
+    for members in packages {
+        let tree = Tree::new();
+        let package = outside("package", &gz(&tar(&members)));
+        tree.run(&["register", "aarch64", "--from", package.to_str().unwrap()]).exits(0).prints("proven");
+        assert!(tree.read(EMULATOR) == program, "{members:?}");
+        discard_tree(tree);
+    }
 }
 
 #[sandboxed]

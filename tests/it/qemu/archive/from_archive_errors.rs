@@ -79,7 +79,7 @@ fn a_member_that_is_not_the_named_emulator_is_refused() {
     let of = |content: &[u8]| gz(&tar(&[("usr/bin/qemu-aarch64", content)]));
     refused(&of(&emulator_bytes("riscv64")), &[], &[1], "qemu-riscv64");
     refused(&of(b"#!/bin/sh\n"), &[], &[1], "not an ELF");
-    refused(&of(b""), &[], &[1], "is empty");
+    refused(&of(b""), &[], &[1], "not an ELF");
     refused(&of(&liar("qemu-arm version 1.2.3", LiarBehavior::Crash)), &[], &[1], "--version");
     let file = outside("liar", &of(&liar("qemu-aarch64 version 10.0.13 (liar)", LiarBehavior::Crash)));
     let tree = Tree::new();
@@ -107,7 +107,12 @@ fn member_of_size(path: &str, kind: EntryType, size: u64) -> Vec<u8> {
     header.set_entry_type(kind);
     header.set_size(size);
     header.set_cksum();
-    [header.as_bytes().as_slice(), &[0; 1024]].concat()
+    // One block of contents, or the first block of the end.
+    let mut block = [0; 512];
+    if size > 0 {
+        block[..4].copy_from_slice(b"\x7fELF");
+    }
+    [header.as_bytes().as_slice(), &block, &[0; 512]].concat()
 }
 
 #[sandboxed]
@@ -120,7 +125,7 @@ fn a_member_path_outside_the_archive_is_refused() {
 #[sandboxed]
 fn links_devices_and_sparse_members_are_refused() {
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo] {
-        refused(&empty_member("usr/bin/qemu-aarch64", kind), &[], &[1], "not a file");
+        refused(&empty_member("usr/bin/qemu-aarch64", kind), &[], &[1], "a link or a device");
     }
     refused(&empty_member("usr/bin/qemu-aarch64", EntryType::GNUSparse), &[], &[1], "sparse");
 }
@@ -180,15 +185,16 @@ pub(crate) fn small_archive() -> Vec<u8> {
 }
 
 /// Bad tar archives, each with a part of the message that refuses it.
-pub(crate) fn damaged_archives() -> [(Vec<u8>, &'static str); 9] {
+pub(crate) fn damaged_archives() -> [(Vec<u8>, &'static str); 10] {
     [
         (empty_member("../qemu-aarch64", EntryType::Regular), "leads out"),
         (empty_member("/usr/bin/qemu-aarch64", EntryType::Regular), "leads out"),
-        (empty_member("usr/bin/qemu-aarch64", EntryType::Symlink), "not a file"),
-        (empty_member("usr/bin/qemu-aarch64", EntryType::Block), "not a file"),
+        (empty_member("usr/bin/qemu-aarch64", EntryType::Symlink), "a link or a device"),
+        (empty_member("usr/bin/qemu-aarch64", EntryType::Block), "a link or a device"),
         (empty_member("usr/bin/qemu-aarch64", EntryType::GNUSparse), "sparse"),
         (member_of_size("usr/bin/qemu-aarch64", EntryType::Regular, 1 << 40), "more than"),
-        (tar(&[("a/qemu-aarch64", b"1"), ("b/qemu-aarch64", b"2")]), "two emulators"),
+        (tar(&[("a/qemu-aarch64", b"\x7fELF1"), ("b/qemu-aarch64", b"\x7fELF2")]), "two emulators"),
+        (tar(&[("usr/share/binfmts/qemu-aarch64", b"package qemu-user-static\n")]), "not an ELF file"),
         (tar(&[("usr/bin/qemu-arm", b"1")]), "has none"),
         (tar(&[("usr/bin/qemu-aarch64", Arch::find("riscv64").unwrap().probe().unwrap())]), "another machine"),
     ]

@@ -96,7 +96,7 @@ proptest! {
             paths.iter()
                 .filter(|at| arm.len() < 2 || !arm[1..].contains(at))
                 .filter(|at| **at != 11 || !paths.contains(&3))
-                .map(|at| (PATHS[*at], format!("{number} {at}").into_bytes()))
+                .map(|at| (PATHS[*at], format!("\x7fELF {number} {at}").into_bytes()))
                 .collect()
         }).collect();
         let packed: Vec<_> = layers.iter().map(|layer| {
@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn arbitrary_layers_never_cause_a_panic(layers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..4), at in 0..2000_usize) {
         drop(open(&layers));
-        let mut plain = tar(&[file("a/.wh.qemu-arm", b""), file("usr/bin/qemu-arm", b"x")]);
+        let mut plain = tar(&[file("a/.wh.qemu-arm", b""), file("usr/bin/qemu-arm", b"\x7fELF")]);
         for (offset, byte) in layers.concat().into_iter().take(12).enumerate() {
             if let Some(place) = plain.get_mut(at + offset) {
                 *place = byte;
@@ -121,7 +121,7 @@ proptest! {
 
 #[test]
 fn a_link_replaces_the_file_below_and_is_never_an_emulator() {
-    let lower = || gz(&tar(&[file("usr/bin/qemu-arm", b"x")]));
+    let lower = || gz(&tar(&[file("usr/bin/qemu-arm", b"\x7fELF")]));
     let link = gz(&tar(&[member("usr/bin/qemu-arm", EntryType::Symlink, 0, b"")]));
     assert!(open(&[lower(), link]).unwrap_err().contains("link or a device"));
     // A link beside an emulator does not count as a second one. A hidden link does not count at all.

@@ -61,7 +61,7 @@ fn bad_layers_are_refused() {
         (link("usr/bin/qemu-aarch64", Kind::Link), "not a file"),
         (link("usr/bin/qemu-aarch64", Kind::Char), "not a file"),
         (link("usr/bin/qemu-aarch64", Kind::Fifo), "not a file"),
-        (vec![file("a/qemu-aarch64", b"x"), file("b/qemu-aarch64-static", b"x")], "two emulators"),
+        (vec![file("a/qemu-aarch64", b"\x7fELF"), file("b/qemu-aarch64-static", b"\x7fELF")], "two emulators"),
         (vec![file("a/.wh..", b"")], "impossible name"),
         (vec![file("etc/motd", b"x")], "has none"),
     ];

@@ -1,0 +1,77 @@
+//! The user that Nix runs as when this tool builds, and the programs of Nix that this user runs.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::user_rights::{User, calling_user};
+use crate::host::{self, Host, ProcessOutput};
+use crate::nix::config_show;
+use crate::sanitize::AsText as _;
+
+/// The socket of the nix-daemon (nix-daemon(8)).
+const DAEMON_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
+const STORE: &str = "/nix/store";
+
+/// Where a user's own profile has Nix, below the home directory. The second is used with `use-xdg-base-directories`
+/// (Nix 2.36, `nix-profile.sh.in`).
+const USER_PROFILES: [&str; 2] = [".nix-profile/bin/nix", ".local/state/nix/profile/bin/nix"];
+
+/// The user that Nix runs as, and how that user reaches the store.
+#[derive(Debug)]
+pub struct BuildUser {
+    /// The user to change to; `None` if Nix runs as the user of this process.
+    user: Option<User>,
+    /// The name of the user.
+    pub name: String,
+    /// The `nix` of this user. Its other programs are beside it.
+    nix: PathBuf,
+    /// Whether the builds go through the nix-daemon.
+    pub through_daemon: bool,
+}
+
+/// The error of a Nix command that could not be run.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", program.as_text())]
+pub struct NixCommandError {
+    program: PathBuf,
+    /// The error of the system. It is [`Interrupted`](std::io::ErrorKind::Interrupted) if a signal arrived.
+    pub source: std::io::Error,
+}
+
+impl BuildUser {
+    /// Chooses the user: through a daemon, the one who called sudo(8), whose builds the result is about. Without a
+    /// daemon only the owner of the store can build, and another user's files would damage it. Returns `None` if there
+    /// is no Nix that may be run as this user.
+    pub fn choose(host: &Host) -> Option<Self> {
+        if !host.is_live() {
+            return None;
+        }
+        let through_daemon = host.is_listening(Path::new(DAEMON_SOCKET));
+        let is_root = host::env::effective_ids().0 == 0;
+        let user = match through_daemon {
+            _ if !is_root => None,
+            true => calling_user(),
+            false => User::owner_of_dir(host, Path::new(STORE)),
+        };
+        let named = user.clone().unwrap_or_else(User::current);
+        // Files in a user's home are started only as that user.
+        let in_profile = || {
+            let places = USER_PROFILES.iter().map(|place| named.home.join(place));
+            places.into_iter().find(|place| (user.is_some() || !is_root) && host::user_files::path_exists(place))
+        };
+        let nix = config_show::find_nix(host).or_else(in_profile)?;
+        Some(Self { user, name: named.name, nix, through_daemon })
+    }
+
+    /// Runs a program of Nix, such as `nix-store`, as this user.
+    pub fn run(&self, host: &Host, program: &str, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
+        let program = self.nix.with_file_name(program);
+        // Nix uses the daemon by itself only if it cannot write to the store (Nix 2.36, `store-open.cc`).
+        let is_direct = self.user.is_none() && host::env::effective_ids().0 == 0;
+        let store: &[&str] = if self.through_daemon && is_direct { &["--option", "store", "daemon"] } else { &[] };
+        let output = host::run_as_user::run_for_caller(host, self.user.as_ref(), &program, &[args, store].concat())
+            .map_err(|source| NixCommandError { program, source })?;
+        // Nix colours some of its errors even if the output is not a terminal.
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        Ok(ProcessOutput { stdout: plain(&output.stdout), stderr: plain(&output.stderr), ..output })
+    }
+}
