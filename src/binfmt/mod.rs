@@ -5,6 +5,8 @@
 
 pub mod access;
 pub mod boot;
+pub mod boot_reader;
+pub mod boot_sysctl;
 pub mod container;
 pub mod harm;
 pub mod in_memory;

@@ -20,20 +20,33 @@ pub struct Shell {
     pub root: Option<PathBuf>,
     /// Whether the shell of the user is one of root.
     pub is_root: bool,
+    /// Whether sudo(8) started this process, so that the shell of the user is not one of root.
+    pub is_below_sudo: bool,
 }
 
 impl Shell {
-    /// Returns the way in which commands for this machine and this user are written. Below sudo(8) the shell of the user
-    /// is not one of root.
+    /// Returns the way in which commands for this machine and this user are written.
     pub fn for_host(host: &Host) -> Self {
-        let is_root = host::env::effective_ids().0 == 0 && host::env::var("SUDO_UID").is_none();
+        let is_root = host::env::effective_ids().0 == 0;
+        let is_below_sudo = is_root && host::env::var("SUDO_UID").is_some();
         let root = || host.real_path(Path::new("/")).components().collect();
-        Self { root: (!host.is_live()).then(root), is_root }
+        Self { root: (!host.is_live()).then(root), is_root: is_root && !is_below_sudo, is_below_sudo }
+    }
+
+    /// Whether this process is one of root, whatever shell its user has.
+    pub fn is_process_root(&self) -> bool {
+        self.is_root || self.is_below_sudo
     }
 
     /// Returns a command that needs root.
     pub fn as_root(&self, line: impl Display) -> String {
         if self.is_root { line.to_string() } else { format!("sudo {line}") }
+    }
+
+    /// Returns a command that an ordinary user has to run. Root would change the owner of what it writes.
+    pub fn as_user(&self, name: &str, line: impl Display) -> String {
+        // sudo(8) lets its user do this, too.
+        if self.is_process_root() { format!("sudo -u {} {line}", shell_quote(name)) } else { line.to_string() }
     }
 
     /// Returns a command of this tool, with these arguments, that changes the machine.
@@ -112,7 +125,7 @@ mod tests {
         assert_eq!(live.tool_command("register arm"), "sudo binfmt-nix register arm");
         assert_eq!(live.query_command("status"), "binfmt-nix status");
         assert_eq!(live.write_command("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
-        let image = Shell { root: Some("/mnt/an image".into()), is_root: true };
+        let image = Shell { root: Some("/mnt/an image".into()), is_root: true, is_below_sudo: false };
         assert_eq!(image.tool_command("status"), "binfmt-nix --root '/mnt/an image' status");
         assert_eq!(image.write_command("-1", "x y"), "echo -1 > '/mnt/an image/proc/sys/fs/binfmt_misc/x y'");
     }

@@ -120,7 +120,7 @@ mod tests {
     fn lines(entries: Vec<Entry>, enabled: bool, harmful: &[&str], own: &[&str]) -> Vec<String> {
         let table = Table::Mounted { entries, unsupported: Vec::new(), enabled };
         let harmful = harmful.iter().map(|name| ((*name).to_owned(), "programs".to_owned())).collect();
-        let shell = Shell { root: None, is_root: true };
+        let shell = Shell { root: None, is_root: true, is_below_sudo: false };
         let own_entries = own.iter().map(|name| (*name).to_owned()).collect();
         let facts = RepairFacts { shell: &shell, table: &table, is_read_only: false, harmful: &harmful, own_entries };
         let arch = arch("aarch64");

@@ -44,6 +44,7 @@ pub use process::{ProcessOutput, StoppedChild};
 pub use sd_notify::ServiceManager;
 pub use staging::{Backup, StagedFile, StagedProgram};
 pub use temp_program::TempProgram;
+pub use trust::ProgramSearchError;
 pub use user_files::OutputFile;
 pub use user_rights::UserFiles;
 pub use watch::{DirWatch, InotifyInstance, WakeReason};
@@ -189,6 +190,11 @@ impl Host {
     pub fn lstat(&self, path: &Path) -> Result<Option<Metadata>> {
         let real = self.real_path(path);
         none_if_missing(std::fs::symlink_metadata(&real)).map_err(|e| Error::io("look at", &real, e))
+    }
+
+    /// Returns the target of a symbolic link; `None` if there is no symbolic link that can be read.
+    pub fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        std::fs::read_link(self.real_path(path)).ok()
     }
 
     /// Whether the path exists. A dangling symbolic link counts.

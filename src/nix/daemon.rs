@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use crate::error::Result;
 use crate::host::{Host, procfs};
+use crate::sanitize::{AsText as _, shell_quote};
 
 /// The result of a restart of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,29 +17,93 @@ pub enum DaemonRestart {
     ByHand(String),
 }
 
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
+const UNIT: &str = "nix-daemon.service";
+
 /// Restarts a running nix-daemon through the machine's init system.
 pub fn restart_daemon(host: &Host) -> DaemonRestart {
-    const SYSTEMCTL: &str = "/usr/bin/systemctl";
-    const UNIT: &str = "nix-daemon.service";
     if !host.is_live() {
         return DaemonRestart::NotRunning;
     }
-    let has_systemd = host.exists(Path::new("/run/systemd/system"));
-    // `try-restart` does not start a stopped unit, but does not report whether it restarted one.
-    let answer = has_systemd.then(|| host.run_trusted_program(SYSTEMCTL, &["is-active", "--quiet", UNIT]));
-    if matches!(&answer, Some(Ok(output)) if output.status.success()) {
+    let running = find_daemon(host);
+    let unit = find_unit(host);
+    if matches!(unit, Ok(Some(_))) && !running.is_some_and(|pid| is_outside_unit(&unit, pid)) {
         return run_restart_command(host, SYSTEMCTL, &["restart", UNIT]);
     }
-    // No unit runs the daemon, or systemctl was not started.
-    let Some(pid) = find_daemon(host) else { return DaemonRestart::NotRunning };
-    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
+    let Some(pid) = running else { return DaemonRestart::NotRunning };
+    if is_openrc_service(host) {
         return run_restart_command(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
     }
     let mut why = format!("nix-daemon (process {pid}) reads its settings only when it starts; restart it");
-    if let Some(Err(error)) = answer {
+    if let Err(error) = unit {
         why = format!("{why} ({SYSTEMCTL} was not started: {error})");
     }
-    DaemonRestart::ByHand(why)
+    DaemonRestart::ByHand(format!("{why}: {}", manual_restart_command(host, pid)))
+}
+
+/// Returns the command of root that restarts the daemon with this process id: the machine's init system or, for a
+/// daemon that was started by hand, the end of that process and its command line again.
+pub fn restart_command(host: &Host, pid: u32) -> String {
+    let unit = find_unit(host);
+    if matches!(unit, Ok(Some(_))) && !is_outside_unit(&unit, pid) {
+        format!("systemctl restart {UNIT}")
+    } else if is_openrc_service(host) {
+        "rc-service nix-daemon restart".to_owned()
+    } else {
+        manual_restart_command(host, pid)
+    }
+}
+
+fn is_openrc_service(host: &Host) -> bool {
+    host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon"))
+}
+
+/// The active unit of the daemon.
+#[derive(Debug)]
+struct ActiveUnit {
+    /// The main process, if systemd names one.
+    main_pid: Option<u32>,
+}
+
+/// Finds the active unit of systemd that runs the daemon.
+fn find_unit(host: &Host) -> Result<Option<ActiveUnit>> {
+    if !host.exists(Path::new("/run/systemd/system")) {
+        return Ok(None);
+    }
+    // `try-restart` does not start a stopped unit, but does not report whether it restarted one.
+    let answer = host.run_trusted_program(SYSTEMCTL, &["is-active", "--quiet", UNIT])?;
+    if !answer.status.success() {
+        return Ok(None);
+    }
+    let shown = host.run_trusted_program(SYSTEMCTL, &["show", "--property=MainPID", "--value", UNIT])?;
+    Ok(Some(ActiveUnit { main_pid: shown.stdout.trim().parse().ok().filter(|pid| *pid != 0) }))
+}
+
+/// Whether the process is certainly not that of the unit.
+fn is_outside_unit(unit: &Result<Option<ActiveUnit>>, pid: u32) -> bool {
+    matches!(unit, Ok(Some(ActiveUnit { main_pid: Some(main) })) if *main != pid)
+}
+
+/// Returns the command that ends a process and starts the same program with the same arguments.
+fn manual_restart_command(host: &Host, pid: u32) -> String {
+    let words = procfs::command_line(pid);
+    let [name, args @ ..] = words.as_slice() else { return format!("kill {pid}") };
+    let executable = procfs::open_executable(pid).map(|(_, path)| path.as_text()).unwrap_or_default();
+    let executable = Path::new(executable.strip_suffix(" (deleted)").unwrap_or(&executable));
+    // Nix chooses its function by the name: `nix-daemon` is a symbolic link to `nix`.
+    let called = executable.with_file_name(name.rsplit('/').next().unwrap_or_default());
+    let program = if Path::new(name).is_absolute() { Path::new(name) } else { &called };
+    let command_of = |first: &str| {
+        let words = std::iter::once(first).chain(args.iter().map(String::as_str));
+        words.map(shell_quote).collect::<Vec<_>>().join(" ")
+    };
+    let start = if host.exists(program) {
+        command_of(&program.as_text())
+    } else {
+        let run = format!("exec -a {} {}", shell_quote(name), command_of(&executable.as_text()));
+        format!("bash -c {}", shell_quote(&run))
+    };
+    format!("kill {pid} && setsid -f {start} < /dev/null > /dev/null 2>&1")
 }
 
 fn run_restart_command(host: &Host, program: &str, args: &[&str]) -> DaemonRestart {

@@ -18,6 +18,9 @@ use crate::ui::Ui;
 pub(super) fn run(args: &ExplainArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     match (&args.file, args.pid) {
         (Some(file), _) => explain_path(file, host, ui),
+        (None, Some(_)) if !host.is_live() => {
+            Err(Error::Usage("--pid names a process of this machine, so it cannot be combined with --root".into()))
+        }
         (None, Some(pid)) => explain_process(pid, host, ui),
         (None, None) => Err(Error::Usage("explain needs a FILE or --pid".into())),
     }

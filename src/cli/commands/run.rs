@@ -56,7 +56,7 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     if args.verbose {
         print_inherited(ui, older.len(), &lost);
     }
-    run_format::check_format(host, &program, args.source_args.qemu.is_some())?;
+    run_format::check_format(host, &program, args)?;
     let source = host::process::exec_caller_command(&program, &words, &variables);
     Err(Error::Command { command: program.as_text(), source })
 }

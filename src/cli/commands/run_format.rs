@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::cli::RunArgs;
 use crate::diagnose::explain;
 use crate::diagnose::explain::{Explanation, MachineFacts};
 use crate::error::{Error, ExitCode, Failure, Result};
@@ -36,16 +37,21 @@ impl Failure for CommandFormatError {
 }
 
 /// Fails if the kernel rejects the format of a command, unless the command may be a script of `sh`.
-pub(super) fn check_format(host: &Host, program: &OsStr, takes_one_system: bool) -> Result<()> {
+pub(super) fn check_format(host: &Host, program: &OsStr, args: &RunArgs) -> Result<()> {
     let Some(path) = host::process::find_command(program) else { return Ok(()) };
     let machine = MachineFacts::gather(host)?;
+    if !machine.knows_all_loaders() {
+        return Ok(());
+    }
     let explanation = explain::explain_file(host, &machine, &path);
     if explanation.errno.as_deref() != Some("ENOEXEC") || may_be_shell_script(&explanation, &path) {
         return Ok(());
     }
     let system =
         explanation.steps.last().and_then(|step| step.elf.as_ref().filter(|elf| elf.may_run_elsewhere())?.system);
-    let missing = system.map(|system| (system, line_with_system(system).filter(|_| !takes_one_system)));
+    // --qemu names the emulator of a single system.
+    let line = |system| line_with_system(system).filter(|_| args.source_args.qemu.is_none());
+    let missing = system.filter(|_| !args.all).map(|system| (system, line(system)));
     Err(Error::other(CommandFormatError { command: program.as_text(), why: explanation.why, missing }))
 }
 

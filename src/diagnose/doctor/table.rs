@@ -42,7 +42,7 @@ fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
     let foreign = |arch: &&Arch| !snapshot.natives.contains(arch.target);
     let needs_it =
         |rule: &Rule| Arch::ALL.iter().filter(foreign).any(|arch| arch.headers().iter().any(|head| rule.matches(head)));
-    if own_systems.is_empty() && !snapshot.boot.rules().iter().any(|(_, rule)| needs_it(rule)) {
+    if own_systems.is_empty() && !snapshot.boot.rules.iter().any(|boot| needs_it(&boot.rule)) {
         return Vec::new();
     }
     let place = snapshot.shell.quote_path(DIR.as_ref());

@@ -5,8 +5,10 @@ use std::path::Path;
 use binfmt_magic::{Arch, Entry, Rule};
 
 use super::{Snapshot, all_checks, run_checks};
+use crate::binfmt::boot::{Boot, BootRule};
 use crate::binfmt::table::Table;
-use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, TrialRun};
+use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, NixView, TrialRun};
+use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
 
 #[test]
@@ -32,10 +34,13 @@ fn snapshot_of(lines: &[String]) -> Snapshot {
     let rules: Vec<Rule> =
         lines.iter().map(|line| Rule::parse(line.as_bytes())).collect::<Result<_, _>>().unwrap_or_default();
     assert_eq!(rules.len(), lines.len(), "{lines:?}");
-    let boot_rules = rules.iter().map(|rule| ("/usr/lib/binfmt.d/x.conf".into(), rule.clone())).collect();
+    let boot_rules = rules
+        .iter()
+        .map(|rule| BootRule { file: "/usr/lib/binfmt.d/x.conf".into(), number: 1, rule: rule.clone() })
+        .collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
     let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
-    Snapshot { table, boot: crate::binfmt::boot::Boot::from_rules(boot_rules, true), ..Snapshot::default() }
+    Snapshot { table, boot: Boot::from_rules(boot_rules), ..Snapshot::default() }
 }
 
 fn line(name: &str, system: &str, flags: &str) -> String {
@@ -89,12 +94,14 @@ fn reports_two_entries_with_the_same_rule() {
 #[test]
 fn reports_a_missing_feature_with_the_repair_of_its_cause() {
     let repair = |text: &str, features: Option<&[&str]>| {
-        let nix = NixSnapshot {
-            settings: Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned())),
-            answered: Some(vec!["armv7l-linux".into(), "i686-linux".into()]),
+        let config = NixConfig {
+            extra_platforms: vec!["armv7l-linux".into(), "i686-linux".into()],
             features: features.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-            ..NixSnapshot::default()
+            ..NixConfig::default()
         };
+        let settings = Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned()));
+        let machine = NixView { settings, effective: Some(config), ..NixView::default() };
+        let nix = NixSnapshot { machine, ..NixSnapshot::default() };
         let snapshot = Snapshot { nix: Some(nix), ..snapshot_of(&[line("qemu-arm", "arm", "PF")]) };
         let found = run_checks(&snapshot).into_iter().find(|finding| finding.id == "nix-lacks-feature");
         found.map_or_else(|| "none".to_owned(), |finding| finding.occurrence.repair.join("; "))

@@ -222,6 +222,10 @@ impl Elf {
         self.bits == Some(32) && [22, 62, 183].contains(&self.e_machine)
     }
 
+    pub(super) fn is_x32(&self) -> bool {
+        self.bits == Some(32) && self.e_machine == 62
+    }
+
     /// Whether the program makes the system calls of another system than Linux.
     pub fn is_for_other_os(&self) -> bool {
         self.os.is_some_and(|os| !os.has_linux_calls())

@@ -212,7 +212,14 @@ impl ExecveWalk<'_> {
             );
         }
         let abi = elf.abi.as_ref().filter(|_| elf.is_narrow_abi()).map(|abi| format!("{abi} ")).unwrap_or_default();
-        let guest = if elf.system.is_none() { "; QEMU's user mode has no guest for it" } else { "" };
+        let guest = match elf.system {
+            Some(_) => "",
+            // arch/x86/Kconfig; Debian's kernels have it, and switch it off (`syscall.x32`).
+            None if elf.is_x32() && machine == "x86_64" => {
+                "; kernels with CONFIG_X86_X32_ABI do, and QEMU's user mode has no guest for it"
+            }
+            None => "; QEMU's user mode has no guest for it",
+        };
         let flaw = if elf.is_cut_off() {
             format!("; it {}", flaw::cut_off_text(elf))
         } else if elf.is_library() {

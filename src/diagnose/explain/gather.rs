@@ -71,6 +71,12 @@ impl MachineFacts {
         })
     }
 
+    /// Whether every ELF loader of the kernel is among the known ones. For other machines, those for 32-bit programs are
+    /// not: PowerPC, MIPS, SPARC, S/390 and RISC-V may have one.
+    pub fn knows_all_loaders(&self) -> bool {
+        ["x86_64", "aarch64"].contains(&self.name.as_str())
+    }
+
     /// Creates the facts of a machine of this name with this table and every loader that such machines can have.
     pub fn with_all_loaders(name: &str, table: Table) -> Self {
         let loaders = loader::loaders_of(name, |_| LoaderSupport::Yes);

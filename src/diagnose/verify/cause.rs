@@ -136,7 +136,7 @@ impl VerifyContext<'_> {
 
     fn repair_commands(&self, result: &ProbeResult) -> Vec<String> {
         match result {
-            ProbeResult::NotRun(_) if self.repairs.shell.is_root => Vec::new(),
+            ProbeResult::NotRun(_) if self.repairs.shell.is_process_root() => Vec::new(),
             ProbeResult::NotRun(_) => {
                 vec![self.repairs.shell.tool_command(format_args!("test {}", self.arch.target))]
             }

@@ -182,6 +182,11 @@ fn programs_without_a_guest_are_named() {
     for system in ["microblaze", "microblazeel", "s390x"] {
         register_rule(system, system, &outside("qemu-guest", native()), "");
     }
+    let x32 = explain(&[outside("x32", &head(1, 1, [62, 0])).to_str().unwrap()]).omits("binfmt-nix");
+    // A kernel that has x32 misses its program headers.
+    if cfg!(target_arch = "x86_64") && !x32.out.contains("it is for this machine") {
+        x32.prints("does not run x32 x86-64 files").prints("CONFIG_X86_X32_ABI");
+    }
     for (name, bytes) in strangers {
         let done = explain(&[outside("stranger", &bytes).to_str().unwrap()]).exits(3);
         let text = format!("does not run {name} files, and no entry takes it; QEMU's user mode has no guest for it");

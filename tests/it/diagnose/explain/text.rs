@@ -62,6 +62,7 @@ fn the_text_report_explains_each_step() {
     explain(&["/scratch"]).exits(3).prints("execve fails with EACCES").prints("it is not a regular file");
     explain(&[]).exits(2);
     explain(&["--pid", "1", "/bin/sh"]).exits(2);
+    explain(&["--root", "/scratch", "--pid", "1"]).exits(2).says("--root");
 }
 
 #[sandboxed]
