@@ -157,7 +157,7 @@ fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
     if let Some((user, why)) = own.filter(|(_, why)| Some(*why) != nix.machine.unasked.as_ref()) {
         gaps.push(format!("the effective settings of {}: {why}", user.name));
     }
-    if nix.has_daemon && !snapshot.shell.is_root {
+    if nix.has_daemon && !snapshot.shell.is_process_root() {
         gaps.push("whether the nix-daemon has read its settings: only root can see that".to_owned());
     }
     gaps

@@ -70,9 +70,10 @@ fn is_conflict(error: &Error) -> bool {
 
 pub(super) fn table_disabled_error(facts: &Facts) -> Error {
     let status = facts.real_path(&table::entry_path("status"));
+    let commands = facts.shell.switch_on_commands(&facts.table, &facts.harmful_entries);
     Error::Conflict {
         what: format!("binfmt_misc is switched off for all entries: {} contains \"disabled\"", status.as_text()),
-        hint: format!("to switch it on, run: echo 1 > {}", shell_quote(&status.as_text())),
+        hint: format!("to switch it on, run: {}", commands.join(" && ")),
     }
 }
 
@@ -127,6 +128,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     let is_up_to_date = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule))
         && matches!(conflict, Conflict::None)
         && choice.provision == Provision::Keep
+        && !facts.stale_systems.contains(arch.target)
         && is_proven;
     if !is_up_to_date && !matches!(facts.table, Table::Offline) {
         let replaces = own_entry.map(|entry| entry.rule.clone());
