@@ -20,13 +20,14 @@ use crate::diagnose::verify::running_binary;
 use crate::diagnose::verify::running_binary::{DiskBinary, RunningBinary};
 use crate::host::Host;
 use crate::nix::config_show::NixConfig;
+use crate::nix::daemon::OutdatedDaemon;
 use crate::nix::{ConfState, conf};
 use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::{Artifact, NixBuild, Record, System};
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, command};
 use crate::sha256::Sha256;
 
 /// The state of the machine's foreign systems.
@@ -43,6 +44,8 @@ pub struct StatusReport {
     pub unfinished: bool,
     /// The process that runs `register --watch`, as it describes itself; null if none was found.
     pub holder: Option<String>,
+    /// The nix-daemon that `register` could not restart, and that still has its old settings; null if there is none.
+    pub outdated_daemon: Option<OutdatedDaemon>,
 }
 
 /// The state of one system.
@@ -110,6 +113,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
         systems,
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
         holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),
+        outdated_daemon: facts.receipt.running_outdated_daemon().cloned(),
     }
 }
 
@@ -244,8 +248,8 @@ fn try_system(context: &VerifyContext) -> SystemTrial {
 fn missing_text(arch: &Arch) -> String {
     let system = arch.target;
     format!(
-        "the entry was removed, so nothing runs its programs; binfmt-nix register {system} adds it again, unregister \
-         {system} removes the rest"
+        "the entry was removed, so nothing runs its programs; to add it again: {}; unregister {system} removes the rest",
+        command::tool_as_root(format_args!("register {system}"))
     )
 }
 
@@ -259,7 +263,8 @@ fn has_artifacts_of(facts: &Facts, arch: &Arch) -> bool {
 fn interrupted_text(arch: &Arch) -> String {
     let system = arch.target;
     format!(
-        "its registration was interrupted; binfmt-nix register {system} completes it, unregister {system} undoes it"
+        "its registration was interrupted; to complete it: {}; unregister {system} undoes it",
+        command::tool_as_root(format_args!("register {system}"))
     )
 }
 
@@ -275,8 +280,10 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &Syst
     let features = conf::required_features(arch.nix_systems);
     let mut wanted = arch.nix_systems.iter().chain(&features);
     let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
-    (registered.nix && !is_configured)
-        .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
+    (registered.nix && !is_configured).then(|| {
+        let line = command::tool_as_root(format_args!("register {}", arch.target));
+        format!("Nix is not configured for {}; run: {line}", arch.target)
+    })
 }
 
 impl fmt::Display for Health {

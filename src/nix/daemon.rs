@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::host::{Host, procfs};
+use crate::nix::config_show;
+use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// The result of a restart of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +16,49 @@ pub enum DaemonRestart {
     /// The daemon was restarted with this command.
     Done(String),
     /// The daemon runs and has to be restarted manually, for this reason.
-    ByHand(String),
+    ByHand {
+        /// The process of the daemon; `None` if it was not found.
+        daemon: Option<OutdatedDaemon>,
+        /// The reason.
+        why: String,
+    },
+}
+
+/// A daemon that was not restarted after a change of its settings. Every user can see whether it still runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OutdatedDaemon {
+    /// The process id.
+    pub pid: u32,
+    /// The start of the process, in clock ticks after the boot.
+    started: u64,
+    /// The id of the boot.
+    boot: String,
+    /// The command that restarts the daemon, as root.
+    pub restart: String,
+}
+
+impl OutdatedDaemon {
+    fn identify(host: &Host, pid: u32) -> Option<Self> {
+        let started = procfs::start_ticks(pid)?;
+        Some(Self { pid, started, boot: procfs::boot_id(), restart: restart_command(host, pid) })
+    }
+
+    /// Whether the process still runs, so that it was not restarted.
+    pub fn is_running(&self) -> bool {
+        procfs::start_ticks(self.pid) == Some(self.started) && procfs::boot_id() == self.boot
+    }
+
+    /// Returns what the user should know about the daemon, and the command.
+    pub fn describe(&self) -> String {
+        format!(
+            "nix-daemon (process {}) reads its settings only when it starts, and was not restarted since they were \
+             changed; to restart it: {}",
+            self.pid,
+            command::as_root(&self.restart)
+        )
+    }
 }
 
 /// Restarts a running nix-daemon through the machine's init system.
@@ -33,19 +79,56 @@ pub fn restart_daemon(host: &Host) -> DaemonRestart {
     if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
         return run_restart_command(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
     }
-    let mut why = format!("nix-daemon (process {pid}) reads its settings only when it starts; restart it");
+    let daemon = OutdatedDaemon::identify(host, pid);
+    let mut why = daemon.as_ref().map_or_else(|| "the nix-daemon was not restarted".into(), OutdatedDaemon::describe);
     if let Some(Err(error)) = answer {
         why = format!("{why} ({SYSTEMCTL} was not started: {error})");
     }
-    DaemonRestart::ByHand(why)
+    DaemonRestart::ByHand { daemon, why }
 }
 
 fn run_restart_command(host: &Host, program: &str, args: &[&str]) -> DaemonRestart {
     let line = format!("{program} {}", args.join(" "));
     match host.run_trusted_program(program, args) {
         Ok(output) if output.status.success() => DaemonRestart::Done(line),
-        Ok(output) => DaemonRestart::ByHand(format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
-        Err(e) => DaemonRestart::ByHand(format!("{line} failed: {e}; restart the nix-daemon")),
+        Ok(output) => by_hand(host, &format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
+        Err(error) => by_hand(host, &format!("{line} failed: {error}")),
+    }
+}
+
+fn by_hand(host: &Host, failure: &str) -> DaemonRestart {
+    let daemon = find_daemon(host).and_then(|pid| OutdatedDaemon::identify(host, pid));
+    let why = daemon.as_ref().map_or_else(|| "restart the nix-daemon".into(), OutdatedDaemon::describe);
+    DaemonRestart::ByHand { daemon, why: format!("{failure}; {why}") }
+}
+
+/// The systemd units that run a daemon.
+const UNITS: [&str; 2] = ["nix-daemon.service", "determinate-nixd.service"];
+
+/// Returns the command that restarts the daemon, for root: by the service that it belongs to, or else by its own
+/// command line.
+pub fn restart_command(host: &Host, pid: u32) -> String {
+    let cgroups = procfs::read_proc_file(pid, "cgroup").unwrap_or_default();
+    let cgroups = String::from_utf8_lossy(&cgroups);
+    let unit = cgroups.lines().filter_map(|line| line.rsplit('/').next()).find(|name| UNITS.contains(name));
+    if let Some(unit) = unit.filter(|_| host.exists(Path::new("/run/systemd/system"))) {
+        return format!("systemctl restart {unit}");
+    }
+    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
+        return "rc-service nix-daemon restart".into();
+    }
+    match procfs::command_line(pid).as_slice() {
+        _ if pid == 1 => "# restart this container: its first process is the nix-daemon".into(),
+        [] => format!("# end process {pid}, and start the nix-daemon again"),
+        [program, args @ ..] => {
+            let own = config_show::find_nix(host).map(|nix| nix.with_file_name(program));
+            let own = own.filter(|path| !program.contains('/') && host.exists(path));
+            let program = own.map_or_else(|| program.clone(), |path| path.as_text());
+            let words: Vec<_> = std::iter::once(&program).chain(args).map(|word| shell_quote(word)).collect();
+            // A session of its own, so that the end of the terminal does not end it.
+            let script = format!("kill {pid}; setsid {} < /dev/null > /dev/null 2>&1 &", words.join(" "));
+            format!("sh -c {}", shell_quote(&script))
+        }
     }
 }
 

@@ -102,7 +102,7 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
         known.ok_or_else(|| Error::Usage(format!("unknown isolation {isolation:?} for internal {ENTER_ISOLATION}")))?;
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
     let explained =
-        |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
+        |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host), system);
     match isolation {
         Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(explained)?,
         Isolation::Sandbox => {

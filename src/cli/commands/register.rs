@@ -13,6 +13,7 @@ use crate::cli::commands::{register_in_memory, source, watch};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::nix::config_show;
+use crate::nix::daemon::OutdatedDaemon;
 use crate::paths;
 use crate::qemu::download::Network;
 use crate::qemu::obtain::ResolvedSource;
@@ -25,6 +26,7 @@ use crate::register::plan::{Plan, Step, SystemPlan};
 use crate::register::report::Report;
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::register::watch::Reregister;
+use crate::sanitize::command;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
@@ -80,6 +82,9 @@ fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) 
     let lock = acquire_lock(host, ui, wait)?;
     let (facts, plan) = plan_registration(request, host, supply)?;
     let mut report = Report::from_plan(&plan);
+    if !plan.steps.contains(&Step::RestartNixDaemon) {
+        report.findings.extend(facts.receipt.running_outdated_daemon().map(OutdatedDaemon::describe));
+    }
     if !plan.steps.is_empty() || !plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan)) {
         if plan.steps.iter().any(|step| matches!(step, Step::DownloadEmulators(_))) {
             // On a full disk the record is missing, and other runs cannot say what they wait for.
@@ -175,7 +180,8 @@ fn print_report(ui: &Ui, plan: &Plan, report: &Report) -> ExitCode {
     if report.changed {
         let changed = plan.systems.iter().filter(|system_plan| !system_plan.already || plan.systems.len() == 1);
         let names: Vec<_> = changed.map(|system_plan| system_plan.arch.target).collect();
-        ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
+        let line = command::tool_as_root(format_args!("unregister {}", names.join(" ")));
+        ui.print_result(&format!("undo with: {line}"));
     }
     nix_proof::print_builds(ui, &report.nix_builds);
     finish(ui, report)

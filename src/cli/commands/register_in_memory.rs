@@ -30,6 +30,7 @@ use crate::register::plan::in_memory::InMemoryPlan as Plan;
 use crate::register::report::{Report, StepReport, SystemReport};
 use crate::register::request::RegisterRequest;
 use crate::register::watch::Reregister;
+use crate::sanitize::command;
 use crate::ui::Ui;
 
 pub(super) fn run(
@@ -196,7 +197,8 @@ fn print_report(ui: &Ui, report: &Report, done: bool) -> ExitCode {
     }
     if report.changed {
         let names: Vec<_> = report.systems.iter().filter(|line| !line.already).map(|line| line.system).collect();
-        ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
+        let line = command::tool_as_root(format_args!("unregister {}", names.join(" ")));
+        ui.print_result(&format!("undo with: {line}"));
     }
     finish(ui, report)
 }

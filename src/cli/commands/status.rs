@@ -14,6 +14,7 @@ use crate::nix::config_show;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::register::receipt::NixBuild;
+use crate::sanitize::command;
 use crate::ui::Ui;
 use crate::ui::table::TextTable;
 
@@ -30,7 +31,8 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
-            "the machine's own table cannot be seen here: {why}; status --check SYSTEM tests what runs here"
+            "the machine's own table cannot be seen here: {why}; {} tests what runs here",
+            command::tool("status --check SYSTEM")
         ));
     }
     Ok(ExitCode::Ok)
@@ -55,12 +57,17 @@ fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
 
 fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
     if status.systems.is_empty() {
-        ui.print_result(&"no other system is registered; to register one: binfmt-nix register SYSTEM");
+        let line = command::tool_as_root("register SYSTEM");
+        ui.print_result(&format!("no other system is registered; to register one: {line}"));
     } else {
         print_systems(ui, status, verbose);
     }
     if status.unfinished {
-        ui.print_note(UNFINISHED);
+        let line = command::tool_as_root("unregister all");
+        ui.print_note(&format!("{UNFINISHED}, or run {line}, which reports what it keeps"));
+    }
+    if let Some(daemon) = &status.outdated_daemon {
+        ui.print_warning(&daemon.describe());
     }
     match &status.holder {
         Some(holder) => {
@@ -76,8 +83,7 @@ fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
 }
 
 /// Note for [`StatusReport::unfinished`].
-const UNFINISHED: &str = "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its \
-                          command to complete it, or run binfmt-nix unregister all, which reports what it keeps";
+const UNFINISHED: &str = "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to complete it";
 
 /// Prints a table with one line for each system that fits into 80 columns; paths and digests follow below it.
 fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {

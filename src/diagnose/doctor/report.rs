@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
 use crate::binfmt::table::Table;
-use crate::sanitize::escape_line;
+use crate::sanitize::{command, escape_line};
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
@@ -66,7 +66,11 @@ impl DoctorReport {
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
         let number = self.findings.len();
         let s = if number == 1 { "" } else { "s" };
-        let repairs = if fixable > 0 { format!("; binfmt-nix doctor --fix repairs {fixable}") } else { String::new() };
+        let repairs = if fixable > 0 {
+            format!("; {} repairs {fixable}", command::tool_as_root("doctor --fix"))
+        } else {
+            String::new()
+        };
         lines.push(format!("{number} finding{s} in {} checks{repairs}", self.checks));
         lines
     }

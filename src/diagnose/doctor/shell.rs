@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 use crate::binfmt::table;
-use crate::sanitize::AsText as _;
-use crate::sanitize::shell_quote;
+use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// The way in which commands for a machine are written.
 #[derive(Debug, Clone, Default)]
 pub struct Shell {
     /// The directory that contains the machine's tree, if it is not the running machine.
     pub root: Option<PathBuf>,
-    /// Whether the user is root already.
+    /// Whether the user's shell is root's.
     pub is_root: bool,
 }
 
@@ -27,8 +26,9 @@ impl Shell {
     /// Returns a command of this tool, with these arguments.
     pub fn tool_command(&self, words: impl Display) -> String {
         match &self.root {
-            Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.as_text())),
-            None => self.as_root(format_args!("binfmt-nix {words}")),
+            Some(root) => format!("{} --root {} {words}", command::program(), shell_quote(&root.as_text())),
+            None if self.is_root => format!("{} {words}", command::program()),
+            None => format!("sudo {} {words}", command::program_for_sudo()),
         }
     }
 

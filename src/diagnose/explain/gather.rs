@@ -18,8 +18,8 @@ use crate::binfmt::table::Table;
 use crate::error::Result;
 use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
-use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
+use crate::sanitize::{AsText as _, command};
 
 /// The facts about a machine that an explanation needs.
 #[derive(Debug)]
@@ -156,8 +156,9 @@ fn forbidden_problem(path: &Path, e: &io::Error) -> AccessProblem {
     let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
     if host::user_files::is_on_noexec_mount(path) {
         let why = "is on a file system that is mounted noexec".into();
-        let repair =
-            format!("sudo mount -o remount,exec \"$(findmnt -nro TARGET -T {shown})\"    # or copy it elsewhere");
+        let repair = command::as_root(format_args!(
+            "mount -o remount,exec \"$(findmnt -nro TARGET -T {shown})\"    # or copy it elsewhere"
+        ));
         return AccessProblem { errno, why, repair: Some(repair) };
     }
     AccessProblem { errno, why: "is not executable".into(), repair: Some(format!("chmod +x {shown}")) }

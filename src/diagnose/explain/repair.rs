@@ -4,8 +4,7 @@ use binfmt_magic::Arch;
 
 use crate::binfmt::table;
 use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, FileKind, Handler, TableState};
-use crate::sanitize::AsText as _;
-use crate::sanitize::shell_quote;
+use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// Returns the commands that make a file run, in the order in which they are needed.
 pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) -> Vec<String> {
@@ -27,10 +26,10 @@ fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
     let file = shell_quote(&explanation.file);
     // An entry for it exists, but is disabled.
     if explanation.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
-        return vec![format!("echo 1 | sudo tee {}", table::entry_path("status").as_text())];
+        return vec![command::write_word("1", &table::entry_path("status").as_text())];
     }
     if let Some(disabled) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
-        return vec![format!("echo 1 | sudo tee {}", shell_quote(&table::entry_path(&disabled.name).as_text()))];
+        return vec![command::write_word("1", &shell_quote(&table::entry_path(&disabled.name).as_text()))];
     }
     match (&step.elf, step.what) {
         // A copy without the mark runs; the emulator is needed, too.
@@ -49,8 +48,8 @@ fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
 fn register_lines(system: Option<&str>, file: &str) -> Vec<String> {
     let lines = |system| {
         [
-            format!("sudo binfmt-nix register {system}"),
-            format!("binfmt-nix run -s {system} -- {file}    # without root"),
+            command::tool_as_root(format_args!("register {system}")),
+            command::tool(format_args!("run -s {system} -- {file}    # without root")),
         ]
     };
     system.map(lines).into_iter().flatten().collect()
@@ -69,7 +68,8 @@ fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
         }
         (Handler::Entry { .. }, _) => {
             let system = step.elf.as_ref()?.system?;
-            Some(format!("sudo binfmt-nix register --force {system}    # registers an entry with flag F"))
+            let words = format_args!("register --force {system}    # registers an entry with flag F");
+            Some(command::tool_as_root(words))
         }
         (Handler::Script, Some("ENOENT")) if has_cr => {
             Some(format!("sed -i 's/\\r$//' {}    # replaces the line ends of Windows", shell_quote(&step.path)))

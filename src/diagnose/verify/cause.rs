@@ -6,10 +6,10 @@ use binfmt_magic::{Arch, Entry};
 use nix::errno::Errno;
 
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
-use crate::binfmt::table::{Table, entry_name};
+use crate::binfmt::table::{self, Table, entry_name};
 use crate::diagnose::verify::running_binary::interpreter_path;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// The facts about a system whose probe failed.
 #[derive(Debug)]
@@ -39,14 +39,13 @@ pub struct Cause {
     pub repair: Option<String>,
 }
 
-/// The cause for all systems if `status` of the table is "disabled".
-const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
-
 impl VerifyContext<'_> {
     /// Returns the cause for a program that was started directly.
     pub fn direct_cause(&self, result: &ProbeResult) -> Cause {
         if self.table.is_switched_off() {
-            return Cause { why: SWITCHED_OFF.into(), repair: Some(self.register_command()) };
+            let repair = self.register_command();
+            let why = format!("the whole table is switched off; to switch it on: {repair}");
+            return Cause { why, repair: Some(repair) };
         }
         let why = match result {
             ProbeResult::Refused(e) => self.exec_error_text(e),
@@ -122,10 +121,10 @@ impl VerifyContext<'_> {
             let name = entry_name(entry);
             return cause(
                 &format!("{name} is disabled"),
-                &format!("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/{name}"),
+                &command::write_word("1", &shell_quote(&table::entry_path(&name).as_text())),
             );
         }
-        let register = format!("sudo binfmt-nix register {}", self.arch.target);
+        let register = command::tool_as_root(format_args!("register {}", self.arch.target));
         match self.table {
             Table::NotMounted | Table::Offline => {
                 cause("nothing runs its programs: binfmt_misc is not mounted here", &register)
@@ -137,7 +136,7 @@ impl VerifyContext<'_> {
     fn repair_command(&self, result: &ProbeResult) -> Option<String> {
         match result {
             ProbeResult::NotRun(_) if self.is_root => None,
-            ProbeResult::NotRun(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
+            ProbeResult::NotRun(_) => Some(command::tool_as_root(format_args!("test {}", self.arch.target))),
             _ => Some(self.register_command()),
         }
     }
@@ -146,16 +145,15 @@ impl VerifyContext<'_> {
     fn register_command(&self) -> String {
         let system = self.arch.target;
         if self.table.is_switched_off() {
-            return "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status".into();
+            return command::write_word("1", &table::entry_path("status").as_text());
         }
         match (self.entry, self.is_ours) {
-            (None, _) => format!("sudo binfmt-nix register {system}"),
+            (None, _) => command::tool_as_root(format_args!("register {system}")),
             (Some(_), true) => {
-                format!("sudo binfmt-nix unregister {system} && sudo binfmt-nix register {system} --source download")
+                let undo = command::tool_as_root(format_args!("unregister {system}"));
+                format!("{undo} && {}", command::tool_as_root(format_args!("register {system} --source download")))
             }
-            (Some(_), false) => {
-                format!("sudo binfmt-nix register {system} --force (registers an entry that takes precedence)")
-            }
+            (Some(_), false) => command::tool_as_root(format_args!("register {system} --force")),
         }
     }
 }

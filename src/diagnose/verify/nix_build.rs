@@ -6,6 +6,7 @@ use crate::diagnose::nix_failure;
 use crate::host::Host;
 use crate::register::facts::Facts;
 use crate::register::nix_builds::NixBuilds;
+use crate::sanitize::command;
 
 /// Finds the result of the build for a system among the builds that were made.
 pub(super) fn proof_of(host: &Host, facts: &Facts, builds: &NixBuilds, target: &str) -> Proof {
@@ -27,5 +28,5 @@ pub(super) fn proof_of(host: &Host, facts: &Facts, builds: &NixBuilds, target: &
 /// Returns the first command that repairs the cause. Without one, `doctor` examines the machine.
 fn repair_command(advice: &[Advice]) -> String {
     let known = advice.iter().flat_map(|advice| &advice.repair).next();
-    known.cloned().unwrap_or_else(|| "sudo binfmt-nix doctor".into())
+    known.cloned().unwrap_or_else(|| command::tool_as_root("doctor"))
 }

@@ -21,6 +21,7 @@ use crate::qemu::binary;
 use crate::qemu::binary::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
+use crate::sanitize::command;
 
 /// Gathers all facts.
 pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
@@ -33,7 +34,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         Table::NotMounted | Table::Offline => None,
     };
     let root = || host.real_path(Path::new("/")).components().collect();
-    let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
+    let shell = Shell { root: (!host.is_live()).then(root), is_root: !command::needs_sudo() };
     let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,

@@ -13,6 +13,7 @@ use crate::nix::settings::Settings;
 use crate::nix::{ConfState, config_show, daemon};
 use crate::paths::NIX_DIR;
 use crate::register::facts::Facts;
+use crate::sanitize::command;
 
 pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     facts.nix.trace.as_ref()?;
@@ -27,7 +28,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     let daemon = daemon::find_daemon(host);
     let answer = config_show::show_config(host);
     Some(NixSnapshot {
-        restart: daemon.map(|pid| restart_command(host, pid)),
+        restart: daemon.map(|pid| command::as_root(daemon::restart_command(host, pid))),
         features: answer.as_ref().and_then(|answer| answer.features.clone()),
         answered: answer.map(|answer| answer.extra_platforms),
         conf: facts.nix.conf.clone(),
@@ -38,18 +39,6 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         missing,
         settings,
     })
-}
-
-/// Returns the command that restarts the daemon with the machine's init system, as `register` does it.
-fn restart_command(host: &Host, pid: u32) -> String {
-    let as_root = |line: &str| if host::env::effective_ids().0 == 0 { line.to_owned() } else { format!("sudo {line}") };
-    if host.exists(Path::new("/run/systemd/system")) {
-        as_root("systemctl restart nix-daemon")
-    } else if host.exists(Path::new("/run/openrc")) {
-        as_root("rc-service nix-daemon restart")
-    } else {
-        format!("# end the nix-daemon, process {pid}, and start it again")
-    }
 }
 
 /// Finds a file that was changed after the process was started.

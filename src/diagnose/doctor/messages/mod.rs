@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::{Finding, Snapshot};
 use crate::diagnose::doctor::messages::catalog::KnownMessage;
 use crate::diagnose::doctor::messages::required_system::find_required_system;
+use crate::sanitize::command;
 
 /// A message that was found in a text.
 #[derive(Debug)]
@@ -233,6 +234,11 @@ fn fill_placeholders(line: &str, snapshot: &Snapshot, arch: Option<&'static Arch
     let register = arch
         .map_or_else(|| snapshot.shell.tool_command("register SYSTEM"), |arch| snapshot.shell.register_command(arch));
     let nix = arch.and_then(|arch| arch.nix_systems.first()).copied().unwrap_or("SYSTEM");
+    let line = match (line.strip_prefix("binfmt-nix "), line.strip_prefix("sudo ")) {
+        (Some(words), _) => command::tool(words),
+        (_, Some(words)) => snapshot.shell.as_root(words),
+        _ => line.to_owned(),
+    };
     let line = line.replace("{register}", &register).replace("{nix}", nix);
     line.replace("{system}", arch.map_or("SYSTEM", |arch| arch.target))
 }
