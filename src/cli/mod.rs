@@ -164,6 +164,9 @@ pub enum Command {
     /// reports whether a process is emulated, which program runs in it, and which entry it came from; for the user's
     /// own processes this needs no root.
     ///
+    /// Files that are not programs of Linux are named: programs of other operating systems, archives, files that are
+    /// cut off. With --root, absolute paths are those below DIR.
+    ///
     /// What a security module forbids, and files that are open for writing (ETXTBSY), cannot be seen.
     Explain(ExplainArgs),
     /// Find out what is wrong and how to repair it
@@ -171,9 +174,10 @@ pub enum Command {
     /// Checks the kernel, the entries, the emulators, the boot rules and Nix. Each finding has its cause and the
     /// command that repairs it. The exit status is 3 if there is a finding.
     ///
-    /// With an error message of Nix, the kernel, docker, podman, QEMU or sudo, explains the message for this machine:
-    /// is the system registered, is Nix configured, was its daemon restarted. It also detects that a build of hundreds
-    /// of derivations is a cross build, which finds nothing in the binary cache, and says how to get the native build.
+    /// With an error message of Nix, the kernel, a shell, docker, podman, BuildKit, QEMU, debootstrap, systemd-binfmt or
+    /// another installer, explains the message for this machine: is the system registered, is Nix configured, was its
+    /// daemon restarted. It also detects that a build of hundreds of derivations is a cross build, which finds nothing
+    /// in the binary cache, and says how to get the native build.
     Doctor(DoctorArgs),
     /// Show which systems are registered, and whether they work
     ///

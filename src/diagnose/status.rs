@@ -122,7 +122,7 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let is_needed = |record: &Record| match (&record.target, &record.made) {
         (Some(target), _) => systems.contains_key(target),
-        (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(|system| system.nix),
+        (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(System::configures_nix),
         (None, _) => !systems.is_empty(),
     };
     let has_orphans = facts.records().any(|(record, state)| *state == RecordState::Unchanged && !is_needed(record));
@@ -280,7 +280,7 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &Syst
     let features = conf::required_features(arch.nix_systems);
     let mut wanted = arch.nix_systems.iter().chain(&features);
     let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
-    (registered.nix && !is_configured).then(|| {
+    (registered.configures_nix() && !is_configured).then(|| {
         let line = command::tool_as_root(format_args!("register {}", arch.target));
         format!("Nix is not configured for {}; run: {line}", arch.target)
     })

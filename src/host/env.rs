@@ -13,7 +13,7 @@ pub fn own_file_id() -> io::Result<FileId> {
 
 /// All variables of the caller's environment that this program reads. No other one is read: `var_os` has no value
 /// for it. The libraries that colour the output read those that `.github/SECURITY.md` adds.
-pub const VARIABLES: [&str; 33] = [
+pub const VARIABLES: [&str; 35] = [
     "ALL_PROXY",
     "BINFMT_NIX_MIRROR",
     "DOCKER_CONFIG",
@@ -25,6 +25,7 @@ pub const VARIABLES: [&str; 33] = [
     "NIX_CONFIG",
     "NIX_REMOTE",
     "NIX_SSL_CERT_FILE",
+    "NIX_USER_CONF_FILES",
     "NOTIFY_SOCKET",
     "NO_PROXY",
     "PATH",
@@ -40,6 +41,7 @@ pub const VARIABLES: [&str; 33] = [
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
     "XDG_CACHE_HOME",
+    "XDG_CONFIG_DIRS",
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",
     "container",

@@ -44,6 +44,7 @@ pub use process::{ProcessOutput, StoppedChild};
 pub use sd_notify::ServiceManager;
 pub use staging::{Backup, StagedFile, StagedProgram};
 pub use temp_program::TempProgram;
+pub use trust::ProgramSearchError;
 pub use user_files::OutputFile;
 pub use user_rights::UserFiles;
 pub use watch::{DirWatch, InotifyInstance, WakeReason};

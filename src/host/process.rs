@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use super::memfd::{create_scratch, read_from_start};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// PATH of execvp(3) if the variable is not set (glibc's `confstr(_CS_PATH)`).
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Time that a cancelled program may take to end.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
@@ -54,6 +57,19 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
         Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
         Err(e) => e.into(),
     }
+}
+
+/// Finds the file that [`exec_caller_command`] executes: the first executable one in the caller's PATH, unless the name
+/// has a slash.
+pub fn find_command(program: &OsStr) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(program.into());
+    }
+    let path = super::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let is_executable = |path: &PathBuf| {
+        super::regular_file::open(path).is_ok_and(|file| super::user_files::check_executable(&file).is_ok())
+    };
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(is_executable)
 }
 
 /// Replaces this process by a command that is found in the caller's PATH, with the caller's environment and these

@@ -9,9 +9,10 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// Largest text that is read. The largest real one is `modules.dep`, of about a megabyte.
@@ -20,9 +21,36 @@ pub const MAX_TEXT: u64 = 8 << 20;
 /// Largest program that is read or hashed as a whole. QEMU's largest static program has about 30 MB.
 pub const MAX_PROGRAM: u64 = 1 << 30;
 
+/// How often a walk below a root directory is repeated because a directory was renamed.
+const MAX_RENAMES: usize = 32;
+
 /// Opens a regular file for reading. Symbolic links are followed.
 pub fn open(path: &Path) -> io::Result<File> {
     reopen(&pin(CWD, path.as_os_str(), OFlags::empty())?, OFlags::RDONLY)
+}
+
+/// Opens a regular file for reading as a process finds it whose root directory is `root`: absolute symbolic links lead to
+/// files below `root`, and so does `..` (openat2(2), `RESOLVE_IN_ROOT`). Before Linux 5.6, links are followed as those of
+/// this process.
+pub fn open_in_root(root: &Path, path: &OsStr) -> io::Result<File> {
+    let root_dir = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    // The kernel gives up if a directory is renamed during the walk, and asks callers to repeat it.
+    let mut opened = Err(Errno::AGAIN);
+    for _ in 0..MAX_RENAMES {
+        opened = rustix::fs::openat2(&root_dir, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+        if !matches!(opened, Err(Errno::AGAIN)) {
+            break;
+        }
+    }
+    match opened {
+        // Seccomp filters of old container engines answer EPERM for calls that they do not know.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let below = [root.as_os_str().as_bytes(), b"/", path.as_bytes()].concat();
+            open(Path::new(OsStr::from_bytes(&below)))
+        }
+        opened => reopen(&check_regular(opened?.into())?, OFlags::RDONLY),
+    }
 }
 
 /// Opens a regular file for reading. A symbolic link as the last component is an error.
@@ -60,7 +88,10 @@ fn too_large(limit: u64) -> io::Error {
 
 /// Opens a path without opening the file, and checks that it is a regular file.
 fn pin(dir: BorrowedFd<'_>, path: &OsStr, links: OFlags) -> io::Result<File> {
-    let pinned: File = rustix::fs::openat(dir, path, OFlags::PATH | OFlags::CLOEXEC | links, Mode::empty())?.into();
+    check_regular(rustix::fs::openat(dir, path, OFlags::PATH | OFlags::CLOEXEC | links, Mode::empty())?.into())
+}
+
+fn check_regular(pinned: File) -> io::Result<File> {
     let meta = pinned.metadata()?;
     if meta.is_file() {
         Ok(pinned)
@@ -71,8 +102,13 @@ fn pin(dir: BorrowedFd<'_>, path: &OsStr, links: OFlags) -> io::Result<File> {
     }
 }
 
+/// Returns a path of an open file that leads to this file, whatever happens to its names.
+pub(super) fn path_of_open(file: &File) -> PathBuf {
+    Path::new("/proc/self/fd").join(file.as_raw_fd().to_string())
+}
+
 fn reopen(pinned: &File, mode: OFlags) -> io::Result<File> {
-    let link = Path::new("/proc/self/fd").join(pinned.as_raw_fd().to_string());
+    let link = path_of_open(pinned);
     let flags = mode | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     match rustix::fs::openat(CWD, &link, flags, Mode::empty()) {
         // A process whose file in /proc this is may have ended. Without /proc no file may seem to be missing.
@@ -107,6 +143,14 @@ mod tests {
         }
         assert_eq!(open(&path("none")).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(open_nofollow(&path("link")).unwrap_err().raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+        symlink("/file", path("absolute")).unwrap();
+        symlink("../../file", path("outside")).unwrap();
+        for name in ["file", "/file", "//link", "absolute", "/outside", "../absolute"] {
+            assert!(open_in_root(dir.path(), OsStr::new(name)).is_ok(), "{name}");
+        }
+        assert_eq!(open_in_root(dir.path(), OsStr::new("zero")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(open_in_root(dir.path(), OsStr::new("/fifo")).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(open_in_root(dir.path(), OsStr::new("/file/")).unwrap_err().kind(), ErrorKind::NotADirectory);
         assert_eq!(read_limited(&open(&path("link")).unwrap(), 4).unwrap(), b"text");
         assert_eq!(read_limited(&open(&path("file")).unwrap(), 3).unwrap_err().kind(), ErrorKind::FileTooLarge);
     }

@@ -15,10 +15,10 @@ use super::{Host, INTERNAL, env, namespaces};
 /// Runs a program of Nix for the calling user. Ends it after two minutes, or when a caught signal arrives: then the
 /// error is [`io::ErrorKind::Interrupted`].
 ///
-/// `NIX_CONFIG` and `NIX_REMOTE` can make Nix execute any code (`plugin-files` in nix.conf(5)). They are kept only for
-/// a process that has the caller's own rights: that of an ordinary user, of root in that user's namespace, or, in a
-/// process that sudo(8) started as root, a process that changes to `user` first. Root's own processes get no variable
-/// of the caller.
+/// The caller's settings of Nix can make Nix execute any code (`plugin-files` in nix.conf(5)). The variables that have
+/// them, or lead to them, are kept only for a process that has the caller's own rights: that of an ordinary user, of
+/// root in that user's namespace, or, in a process that sudo(8) started as root, a process that changes to `user` first.
+/// Root's own processes get no variable of the caller.
 pub fn run_for_caller(host: &Host, user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     let timeout = TIMEOUT.saturating_mul(4);
     let is_cancelled = || host.pending_signal().is_some();
@@ -26,7 +26,7 @@ pub fn run_for_caller(host: &Host, user: Option<&User>, program: &Path, args: &[
         let values = names.iter().filter_map(|name| Some((*name, env::var(name)?)));
         values.collect::<Vec<_>>()
     };
-    let settings = ["NIX_CONFIG", "NIX_REMOTE"];
+    let settings = ["NIX_CONFIG", "NIX_REMOTE", "NIX_USER_CONF_FILES", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"];
     if let Some(user) = user {
         let mut command = clean_command(Path::new("/proc/self/exe"));
         command.args([INTERNAL, EXEC_AS_USER]).args(user.id_arguments()).arg(program).args(args);

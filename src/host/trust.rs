@@ -1,24 +1,77 @@
 //! Checks that only root, or the user of this process, can change a file or a directory.
 
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::{Host, ProcessOutput, process};
-use crate::error::{Error, Result, TrustError};
+use crate::error::{Error, TrustError};
+use crate::sanitize::AsText as _;
+
+/// The reason why a program of the machine cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramSearchError {
+    /// `--root` names a tree, and programs are started on the running machine only.
+    #[error("--root names another machine, and only programs of this machine can be started")]
+    OtherMachine,
+    /// No file exists at the usual paths.
+    #[error("none of these paths exists: {}", list_paths(.0))]
+    Missing(Vec<PathBuf>),
+    /// A program exists, and a user other than root and the user of this process could replace it.
+    #[error("{} is not safe to start: {source}", path.as_text())]
+    Untrusted {
+        /// Path of the program.
+        path: PathBuf,
+        /// What the other user could change.
+        source: TrustError,
+    },
+    /// A file exists and cannot be opened.
+    #[error("{source}")]
+    Unusable {
+        /// What was tried, and the error of the system.
+        source: Box<Error>,
+    },
+}
+
+fn list_paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.as_text()).collect::<Vec<_>>().join(", ")
+}
 
 impl Host {
     /// Returns the first of `places` on the running machine that leads to a program which only root can replace: root
     /// owns the program, and every directory and symbolic link on its path.
     pub fn find_trusted_program(&self, places: &[&str]) -> Option<PathBuf> {
-        let mut places = places.iter().map(Path::new).filter(|_| self.is_live());
-        // The path is not resolved: Nix and busybox choose their function by the name.
-        places.find(|place| self.open_trusted_through_links(place).is_ok()).map(Path::to_owned)
+        self.search_trusted_program(places).ok()
+    }
+
+    /// Like [`Host::find_trusted_program`].
+    ///
+    /// # Errors
+    /// No program was found. The error names the first file that exists.
+    pub fn search_trusted_program<P: AsRef<Path>>(&self, places: &[P]) -> Result<PathBuf, ProgramSearchError> {
+        if !self.is_live() {
+            return Err(ProgramSearchError::OtherMachine);
+        }
+        let mut first = None;
+        for place in places.iter().map(AsRef::as_ref) {
+            let failure = match self.open_trusted_through_links(place) {
+                // The path is not resolved: Nix and busybox choose their function by the name.
+                Ok(_) => return Ok(place.to_owned()),
+                Err(Error::Io { source, .. }) if is_missing(&source) => continue,
+                Err(Error::Untrusted(source)) => ProgramSearchError::Untrusted { path: place.to_owned(), source },
+                Err(error) => ProgramSearchError::Unusable { source: Box::new(error) },
+            };
+            first = first.or(Some(failure));
+        }
+        Err(first.unwrap_or_else(|| {
+            ProgramSearchError::Missing(places.iter().map(|place| place.as_ref().to_owned()).collect())
+        }))
     }
 
     /// Runs a program of the machine, if only root can replace it (see [`Host::find_trusted_program`]).
-    pub fn run_trusted_program(&self, program: &str, args: &[&str]) -> Result<ProcessOutput> {
+    pub fn run_trusted_program(&self, program: &str, args: &[&str]) -> crate::error::Result<ProcessOutput> {
         let path = Path::new(program);
         self.open_trusted_through_links(path)?;
         process::run_program(path, args).map_err(|e| Error::io("run", path, e))
@@ -26,7 +79,7 @@ impl Host {
 
     /// Returns the reason if creating `path` is not safe: an existing directory above it, or a symbolic link on the
     /// way, can be changed by a user other than root.
-    pub fn check_creation_trust(&self, path: &Path) -> Result<Option<TrustError>> {
+    pub fn check_creation_trust(&self, path: &Path) -> crate::error::Result<Option<TrustError>> {
         let mut above = path.ancestors().skip(1);
         let Some(existing) = above.find(|dir| self.exists(dir)) else { return Ok(None) };
         match self.open_dir_checked(existing) {
@@ -34,6 +87,10 @@ impl Host {
             other => other.map(|_| None),
         }
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 pub(super) fn check_trust(path: &Path, meta: &Metadata) -> Option<TrustError> {

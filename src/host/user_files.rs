@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, statvfs};
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, fstatvfs};
 
 use super::{regular_file, staging};
 use crate::error::{Error, Result};
@@ -110,17 +110,12 @@ pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Fails if the path does not exist or cannot be examined.
-pub fn stat_path(path: &Path) -> Result<()> {
-    std::fs::metadata(path).map(drop).map_err(|e| Error::io("look at", path, e))
+/// Checks whether this process may execute an open file, by its mode and its mount (access(2)).
+pub fn check_executable(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::accessat(CWD, regular_file::path_of_open(file), Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Checks whether this process may execute the file, by its mode and its mount (access(2)).
-pub fn check_executable(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
-}
-
-/// Whether the path is on a file system that is mounted noexec.
-pub fn is_on_noexec_mount(path: &Path) -> bool {
-    statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::NOEXEC))
+/// Whether an open file is on a file system that is mounted noexec.
+pub fn is_on_noexec_mount(file: &File) -> bool {
+    fstatvfs(file).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }

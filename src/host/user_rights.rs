@@ -88,6 +88,13 @@ pub fn calling_user() -> Option<User> {
     Some(User::find(uid, number("SUDO_GID").filter(|gid| *gid != 0).unwrap_or(uid)))
 }
 
+/// Returns name and home directory of the user of this process. `HOME` is preferred, as Nix does (`getHome`).
+pub fn current_user() -> (String, PathBuf) {
+    let user = User::find(env::effective_ids().0, env::effective_ids().1);
+    let home = env::var("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    (user.name, home.unwrap_or(user.home))
+}
+
 /// Reads a file that an environment variable of the caller names.
 ///
 /// Root reads it with its own rights only if no other user can change what the path leads to. Otherwise the file is read

@@ -4,16 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::host::user_rights::{User, calling_user};
 use crate::host::{self, Host, ProcessOutput};
-use crate::nix::config_show;
+use crate::nix::program;
+use crate::nix::program::NoNixError;
 use crate::sanitize::AsText as _;
 
 /// The socket of the nix-daemon (nix-daemon(8)).
 const DAEMON_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
 const STORE: &str = "/nix/store";
-
-/// Where a user's own profile has Nix, below the home directory. The second is used with `use-xdg-base-directories`
-/// (Nix 2.36, `nix-profile.sh.in`).
-const USER_PROFILES: [&str; 2] = [".nix-profile/bin/nix", ".local/state/nix/profile/bin/nix"];
 
 /// The user that Nix runs as, and how that user reaches the store.
 #[derive(Debug)]
@@ -37,29 +34,30 @@ pub struct NixCommandError {
     pub source: std::io::Error,
 }
 
+/// Returns the ordinary user who owns the store, and who alone can build without a daemon.
+pub fn store_owner(host: &Host) -> Option<User> {
+    User::owner_of_dir(host, Path::new(STORE))
+}
+
 impl BuildUser {
     /// Chooses the user: through a daemon, the one who called sudo(8), whose builds the result is about. Without a
-    /// daemon only the owner of the store can build, and another user's files would damage it. Returns `None` if there
-    /// is no Nix that may be run as this user.
-    pub fn choose(host: &Host) -> Option<Self> {
-        if !host.is_live() {
-            return None;
-        }
+    /// daemon only the owner of the store can build, and another user's files would damage it.
+    ///
+    /// # Errors
+    /// There is no Nix that may be run as this user.
+    pub fn choose(host: &Host) -> Result<Self, NoNixError> {
         let through_daemon = host.is_listening(Path::new(DAEMON_SOCKET));
         let is_root = host::env::effective_ids().0 == 0;
         let user = match through_daemon {
             _ if !is_root => None,
             true => calling_user(),
-            false => User::owner_of_dir(host, Path::new(STORE)),
+            false => store_owner(host),
         };
         let named = user.clone().unwrap_or_else(User::current);
         // Files in a user's home are started only as that user.
-        let in_profile = || {
-            let places = USER_PROFILES.iter().map(|place| named.home.join(place));
-            places.into_iter().find(|place| (user.is_some() || !is_root) && host::user_files::path_exists(place))
-        };
-        let nix = config_show::find_nix(host).or_else(in_profile)?;
-        Some(Self { user, name: named.name, nix, through_daemon })
+        let is_ordinary = user.is_some() || !is_root;
+        let nix = if is_ordinary { program::find_nix_of_user(host, &named.home)? } else { program::find_nix(host)? };
+        Ok(Self { user, name: named.name, nix, through_daemon })
     }
 
     /// Runs a program of Nix, such as `nix-store`, as this user.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::host::{Host, procfs};
-use crate::nix::config_show;
 use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// The result of a restart of the daemon.
@@ -56,35 +56,99 @@ impl OutdatedDaemon {
             "nix-daemon (process {}) reads its settings only when it starts, and was not restarted since they were \
              changed; to restart it: {}",
             self.pid,
-            command::as_root(&self.restart)
+            command::shell_line_as_root(&self.restart)
         )
     }
 }
 
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
+const UNIT: &str = "nix-daemon.service";
+
 /// Restarts a running nix-daemon through the machine's init system.
 pub fn restart_daemon(host: &Host) -> DaemonRestart {
-    const SYSTEMCTL: &str = "/usr/bin/systemctl";
-    const UNIT: &str = "nix-daemon.service";
     if !host.is_live() {
         return DaemonRestart::NotRunning;
     }
-    let has_systemd = host.exists(Path::new("/run/systemd/system"));
-    // `try-restart` does not start a stopped unit, but does not report whether it restarted one.
-    let answer = has_systemd.then(|| host.run_trusted_program(SYSTEMCTL, &["is-active", "--quiet", UNIT]));
-    if matches!(&answer, Some(Ok(output)) if output.status.success()) {
+    let running = find_daemon(host);
+    let unit = find_unit(host);
+    if matches!(unit, Ok(Some(_))) && !running.is_some_and(|pid| is_outside_unit(&unit, pid)) {
         return run_restart_command(host, SYSTEMCTL, &["restart", UNIT]);
     }
-    // No unit runs the daemon, or systemctl was not started.
-    let Some(pid) = find_daemon(host) else { return DaemonRestart::NotRunning };
-    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
+    let Some(pid) = running else { return DaemonRestart::NotRunning };
+    if is_openrc_service(host) {
         return run_restart_command(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
     }
     let daemon = OutdatedDaemon::identify(host, pid);
     let mut why = daemon.as_ref().map_or_else(|| "the nix-daemon was not restarted".into(), OutdatedDaemon::describe);
-    if let Some(Err(error)) = answer {
-        why = format!("{why} ({SYSTEMCTL} was not started: {error})");
+    if let Err(error) = unit {
+        why = format!("{SYSTEMCTL} was not started: {error}; {why}");
     }
     DaemonRestart::ByHand { daemon, why }
+}
+
+/// Returns the command of root that restarts the daemon with this process id: the machine's init system or, for a
+/// daemon that was started by hand, the end of that process and its command line again.
+pub fn restart_command(host: &Host, pid: u32) -> String {
+    let unit = find_unit(host);
+    if matches!(unit, Ok(Some(_))) && !is_outside_unit(&unit, pid) {
+        format!("systemctl restart {UNIT}")
+    } else if is_openrc_service(host) {
+        "rc-service nix-daemon restart".to_owned()
+    } else {
+        manual_restart_command(host, pid)
+    }
+}
+
+fn is_openrc_service(host: &Host) -> bool {
+    host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon"))
+}
+
+/// The active unit of the daemon.
+#[derive(Debug)]
+struct ActiveUnit {
+    /// The main process, if systemd names one.
+    main_pid: Option<u32>,
+}
+
+/// Finds the active unit of systemd that runs the daemon.
+fn find_unit(host: &Host) -> Result<Option<ActiveUnit>> {
+    if !host.exists(Path::new("/run/systemd/system")) {
+        return Ok(None);
+    }
+    // `try-restart` does not start a stopped unit, but does not report whether it restarted one.
+    let answer = host.run_trusted_program(SYSTEMCTL, &["is-active", "--quiet", UNIT])?;
+    if !answer.status.success() {
+        return Ok(None);
+    }
+    let shown = host.run_trusted_program(SYSTEMCTL, &["show", "--property=MainPID", "--value", UNIT])?;
+    Ok(Some(ActiveUnit { main_pid: shown.stdout.trim().parse().ok().filter(|pid| *pid != 0) }))
+}
+
+/// Whether the process is certainly not that of the unit.
+fn is_outside_unit(unit: &Result<Option<ActiveUnit>>, pid: u32) -> bool {
+    matches!(unit, Ok(Some(ActiveUnit { main_pid: Some(main) })) if *main != pid)
+}
+
+/// Returns the command that ends a process and starts the same program with the same arguments.
+fn manual_restart_command(host: &Host, pid: u32) -> String {
+    let words = procfs::command_line(pid);
+    let [name, args @ ..] = words.as_slice() else { return format!("kill {pid}") };
+    let executable = procfs::open_executable(pid).map(|(_, path)| path.as_text()).unwrap_or_default();
+    let executable = Path::new(executable.strip_suffix(" (deleted)").unwrap_or(&executable));
+    // Nix chooses its function by the name: `nix-daemon` is a symbolic link to `nix`.
+    let called = executable.with_file_name(name.rsplit('/').next().unwrap_or_default());
+    let program = if Path::new(name).is_absolute() { Path::new(name) } else { &called };
+    let command_of = |first: &str| {
+        let words = std::iter::once(first).chain(args.iter().map(String::as_str));
+        words.map(shell_quote).collect::<Vec<_>>().join(" ")
+    };
+    let start = if host.exists(program) {
+        command_of(&program.as_text())
+    } else {
+        let run = format!("exec -a {} {}", shell_quote(name), command_of(&executable.as_text()));
+        format!("bash -c {}", shell_quote(&run))
+    };
+    format!("kill {pid} && setsid -f {start} < /dev/null > /dev/null 2>&1")
 }
 
 fn run_restart_command(host: &Host, program: &str, args: &[&str]) -> DaemonRestart {
@@ -100,36 +164,6 @@ fn by_hand(host: &Host, failure: &str) -> DaemonRestart {
     let daemon = find_daemon(host).and_then(|pid| OutdatedDaemon::identify(host, pid));
     let why = daemon.as_ref().map_or_else(|| "restart the nix-daemon".into(), OutdatedDaemon::describe);
     DaemonRestart::ByHand { daemon, why: format!("{failure}; {why}") }
-}
-
-/// The systemd units that run a daemon.
-const UNITS: [&str; 2] = ["nix-daemon.service", "determinate-nixd.service"];
-
-/// Returns the command that restarts the daemon, for root: by the service that it belongs to, or else by its own
-/// command line.
-pub fn restart_command(host: &Host, pid: u32) -> String {
-    let cgroups = procfs::read_proc_file(pid, "cgroup").unwrap_or_default();
-    let cgroups = String::from_utf8_lossy(&cgroups);
-    let unit = cgroups.lines().filter_map(|line| line.rsplit('/').next()).find(|name| UNITS.contains(name));
-    if let Some(unit) = unit.filter(|_| host.exists(Path::new("/run/systemd/system"))) {
-        return format!("systemctl restart {unit}");
-    }
-    if host.exists(Path::new("/run/openrc")) && host.exists(Path::new("/etc/init.d/nix-daemon")) {
-        return "rc-service nix-daemon restart".into();
-    }
-    match procfs::command_line(pid).as_slice() {
-        _ if pid == 1 => "# restart this container: its first process is the nix-daemon".into(),
-        [] => format!("# end process {pid}, and start the nix-daemon again"),
-        [program, args @ ..] => {
-            let own = config_show::find_nix(host).map(|nix| nix.with_file_name(program));
-            let own = own.filter(|path| !program.contains('/') && host.exists(path));
-            let program = own.map_or_else(|| program.clone(), |path| path.as_text());
-            let words: Vec<_> = std::iter::once(&program).chain(args).map(|word| shell_quote(word)).collect();
-            // A session of its own, so that the end of the terminal does not end it.
-            let script = format!("kill {pid}; setsid {} < /dev/null > /dev/null 2>&1 &", words.join(" "));
-            format!("sh -c {}", shell_quote(&script))
-        }
-    }
 }
 
 /// Finds the process id of this machine's daemon, not that of a container. The oldest process is the daemon: the

@@ -9,8 +9,11 @@ pub mod config_show;
 pub mod daemon;
 pub mod env;
 pub mod machines;
+pub mod program;
 pub mod settings;
+pub mod system_names;
 pub mod test_build;
+pub mod user_files;
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +53,7 @@ pub fn detect_nix(host: &Host) -> Result<Nix> {
     let trace = traces.iter().map(Path::new).find(|path| host.exists(path));
     let conf = editable_conf(host);
     let state = conf_state(host, &conf)?;
-    let answer = if matches!(state, ConfState::LeaveAlone(_)) { config_show::show_config(host) } else { None };
+    let answer = if matches!(state, ConfState::LeaveAlone(_)) { config_show::show_config(host).ok() } else { None };
     Ok(Nix { trace: trace.map(Path::to_owned), conf, state, answer })
 }
 

@@ -8,6 +8,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// The variable whose lines Nix reads after all files. Its name stands for the path of a file.
+pub const VARIABLE: &str = "NIX_CONFIG";
+
 /// The maximum number of files that are read; no real configuration has so many.
 const MAX_FILES: usize = 64;
 
@@ -29,6 +32,32 @@ pub struct SettingLine {
     pub is_truncated: bool,
 }
 
+/// A line with which Nix refuses to start at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultyLine {
+    /// The file that contains the line.
+    pub file: PathBuf,
+    /// The line number in that file, from 1.
+    pub number: usize,
+    /// The text of the line, without its comment.
+    pub text: String,
+    /// What is wrong with the line.
+    pub fault: LineFault,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineFault {
+    /// The line has a name and a value, but no blanks around its `=`.
+    NoBlanks,
+    /// The line is neither a setting nor an include.
+    NotASetting,
+    /// The line includes this file, which could not be read. `!include` would ignore that.
+    Unread(PathBuf),
+    /// The line includes a file that includes this one.
+    Recursive,
+}
+
 /// All setting lines in the order in which Nix reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -36,6 +65,8 @@ pub struct Settings {
     pub lines: Vec<SettingLine>,
     /// The files that were read.
     pub files: Vec<PathBuf>,
+    /// The lines that Nix rejects, in order. Nix reports the first one only.
+    pub faults: Vec<FaultyLine>,
 }
 
 impl Settings {
@@ -46,34 +77,76 @@ impl Settings {
         settings
     }
 
-    fn add_file(&mut self, file: &Path, open: &dyn Fn(&Path) -> Option<String>) {
-        // A file that includes itself is an error in Nix. This parser reads it once.
+    /// Reads a file, and all files that it includes, after those that were read before. Returns whether it was read.
+    pub fn add_file(&mut self, file: &Path, open: &dyn Fn(&Path) -> Option<String>) -> bool {
         if self.files.len() >= MAX_FILES || self.files.iter().any(|known| known == file) {
-            return;
+            return true;
         }
-        let Some(text) = open(file) else { return };
+        let Some(text) = open(file) else { return false };
         self.files.push(file.to_owned());
+        self.add_text(file, &text, open, &mut vec![file.to_owned()]);
+        true
+    }
+
+    /// Adds the lines of a text. `file` is its path, or the name of the variable that has the text. `above` are the files
+    /// that are being read: one of them cannot be included.
+    pub fn add_text(
+        &mut self,
+        file: &Path,
+        text: &str,
+        open: &dyn Fn(&Path) -> Option<String>,
+        above: &mut Vec<PathBuf>,
+    ) {
         for (number, text) in (1..).zip(text.lines()) {
-            if self.lines.len() >= MAX_LINES {
+            if self.lines.len().max(self.faults.len()) >= MAX_LINES {
                 return;
             }
             let (code, comment) = text.split_once('#').map_or((text, false), |(code, _)| (code, true));
             let mut words = code.split_whitespace();
-            match (words.next(), words.next(), words.next()) {
-                (Some("include" | "!include"), Some(target), None) => {
+            let fault = match (words.next(), words.next(), words.next()) {
+                (None, ..) => None,
+                (Some(verb @ ("include" | "!include")), Some(target), None) => {
                     let dir = file.parent().unwrap_or(Path::new("/"));
-                    self.add_file(&dir.join(target), open);
+                    self.include(&dir.join(target), verb == "include", open, above)
                 }
-                (Some(name), Some("="), first) => self.lines.push(SettingLine {
-                    file: file.to_owned(),
-                    number,
-                    name: name.to_owned(),
-                    words: first.into_iter().chain(words).map(str::to_owned).collect(),
-                    is_truncated: comment && !code.ends_with(char::is_whitespace),
-                }),
-                _ => {}
-            }
+                (Some("include" | "!include"), ..) => Some(LineFault::NotASetting),
+                (Some(name), Some("="), first) => {
+                    self.lines.push(SettingLine {
+                        file: file.to_owned(),
+                        number,
+                        name: name.to_owned(),
+                        words: first.into_iter().chain(words).map(str::to_owned).collect(),
+                        is_truncated: comment && !code.ends_with(char::is_whitespace),
+                    });
+                    None
+                }
+                _ => Some(fault_of(code)),
+            };
+            let faulty_line = |fault| FaultyLine { file: file.to_owned(), number, text: code.to_owned(), fault };
+            self.faults.extend(fault.map(faulty_line));
         }
+    }
+
+    fn include(
+        &mut self,
+        file: &Path,
+        must_exist: bool,
+        open: &dyn Fn(&Path) -> Option<String>,
+        above: &mut Vec<PathBuf>,
+    ) -> Option<LineFault> {
+        if above.iter().any(|known| known == file) {
+            return Some(LineFault::Recursive);
+        }
+        // A file that several files include is read once here. Nix reads it again.
+        if self.files.len() >= MAX_FILES || self.files.iter().any(|known| known == file) {
+            return None;
+        }
+        let Some(text) = open(file) else { return must_exist.then(|| LineFault::Unread(file.to_owned())) };
+        self.files.push(file.to_owned());
+        above.push(file.to_owned());
+        self.add_text(file, &text, open, above);
+        above.pop();
+        None
     }
 
     /// Returns the lines that determine the value of a list: the last line that sets it, and the lines that append to
@@ -103,9 +176,42 @@ impl Settings {
     }
 }
 
+/// Returns the fault of a line without a word `=` in the second place.
+fn fault_of(code: &str) -> LineFault {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    match code.split_once('=') {
+        Some((name, _)) if is_name(name.trim()) => LineFault::NoBlanks,
+        _ => LineFault::NotASetting,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Measured with Nix 2.8.0 and 2.34.8: these lines are rejected, and no others.
+    #[test]
+    fn lines_that_nix_rejects_are_found() {
+        let faults = |text: &str| {
+            let faults = read(text).faults.into_iter();
+            faults.map(|line| (line.number, line.text, line.fault)).collect::<Vec<_>>()
+        };
+        for text in ["", "# foo\n", "\r\n \t\n", "foo = \n", "!include /nowhere\n", "a = = b\n", "a = b # c\n"] {
+            assert_eq!(faults(text), [], "{text:?}");
+        }
+        for text in ["foo", "foo bar", "include", "include a b", "!include a b", "= b", "foo bar = baz", "a b=c"] {
+            assert_eq!(faults(text), [(1, text.to_owned(), LineFault::NotASetting)]);
+        }
+        for text in ["foo=bar", "foo =bar", "foo= bar", "foo="] {
+            assert_eq!(faults(&format!("\n{text}#x")), [(2, text.to_owned(), LineFault::NoBlanks)]);
+        }
+        let unread = LineFault::Unread("/etc/nix/x.conf".into());
+        assert_eq!(faults("a = b\ninclude x.conf\n"), [(2, "include x.conf".to_owned(), unread)]);
+        assert_eq!(faults("include nix.conf"), [(1, "include nix.conf".to_owned(), LineFault::Recursive)]);
+        let (own, twice) = ("!include nix.conf".to_owned(), "include own.conf\ninclude own.conf");
+        assert_eq!(faults(twice), [(2, own, LineFault::Recursive)], "two includes of one file are not a circle");
+    }
 
     fn read(text: &str) -> Settings {
         Settings::read_files(Path::new("/etc/nix/nix.conf"), &|path| match path.to_str() {

@@ -42,19 +42,12 @@ pub fn build_with_nix(host: &Host, systems: &[&'static Arch]) -> NixBuilds {
     let mut derivations = Vec::new();
     for arch in systems {
         match (derivation_of(arch), &user) {
-            (Ok((system, probe)), Some(_)) => derivations.push((arch.target, TestDerivation { system, probe })),
-            (Ok(_), None) if !host.is_live() => {
-                result
-                    .untried
-                    .push((arch.target, "--root names another machine, and only this machine's Nix can run".into()));
-            }
-            (Ok(_), None) => {
-                result.untried.push((arch.target, "no nix was found that only root could have installed".into()));
-            }
+            (Ok((system, probe)), Ok(_)) => derivations.push((arch.target, TestDerivation { system, probe })),
+            (Ok(_), Err(why)) => result.untried.push((arch.target, why.to_string())),
             (Err(why), _) => result.untried.push((arch.target, why.into())),
         }
     }
-    let Some(user) = user.filter(|_| !derivations.is_empty()) else { return result };
+    let Some(user) = user.ok().filter(|_| !derivations.is_empty()) else { return result };
     let wanted: Vec<_> = derivations.iter().map(|(_, derivation)| *derivation).collect();
     let finished = run_test_builds(host, &user, &wanted);
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();

@@ -102,6 +102,15 @@ pub fn as_root(line: impl Display) -> String {
     if needs_sudo() { format!("sudo {line}") } else { line.to_string() }
 }
 
+/// Returns a line that needs root. A line with operators of the shell runs in a shell of root as a whole.
+pub fn shell_line_as_root(line: &str) -> String {
+    if needs_sudo() && line.contains(['&', '|', ';', '<', '>']) {
+        format!("sudo sh -c {}", shell_quote(line))
+    } else {
+        as_root(line)
+    }
+}
+
 /// Returns the command that writes a word to a file of root. The path is quoted already.
 pub fn write_word(word: &str, path: &str) -> String {
     if needs_sudo() { format!("echo {word} | sudo tee {path}") } else { format!("echo {word} > {path}") }

@@ -11,6 +11,7 @@ the_doctor() {
     conf=/etc/nix/nix.conf
     cp "$conf" "$home/nix.conf"
     doctor_and_settings
+    doctor_and_rejected_settings
     doctor_and_paths
     doctor_and_a_daemon
     doctor_and_a_container
@@ -30,6 +31,7 @@ doctor_and_settings() {
     mkdir -p /root/.config/nix
     echo "extra-platforms = i686-linux" > /root/.config/nix/nix.conf
     check "doctor: a user file of root that overrides the settings is found" finds nix-not-told
+    check "doctor: and its line is repaired" repairs_and i686-linux aarch64-linux
     rm -r /root/.config/nix
     sed -i '/include binfmt-nix.conf/d' "$conf"
     check "doctor: without the include line Nix refuses" refuses
@@ -37,6 +39,50 @@ doctor_and_settings() {
     check "doctor: --fix restores it" exits 0 "$tool" doctor --fix
     check "doctor: then Nix builds" builds aarch64-linux arm64 aarch64
     cp "$home/nix.conf" "$conf"
+}
+
+# Settings with which real Nix starts nothing, or builds nothing. After its own repair, Nix builds.
+doctor_and_rejected_settings() {
+    local line native
+    native=$(derivation x86_64-linux amd64)
+    for line in cores=1 'cores = 1 2 3' 'foo bar' include 'include /nowhere.conf' 'sandbox = maybe' 'max-jobs = many'; do
+        sed "1i $line" "$home/nix.conf" > "$conf"
+        check "doctor: Nix rejects '$line'" rejects "$native"
+        check "doctor: and that is found, with the line and the message of Nix" finds_rejected "$line"
+        check "doctor: its repair lets Nix start" repairs_and i686-linux aarch64-linux
+    done
+    sed '1i extra-extra-platforms = ["aarch64-linux", arm64-linux]' "$home/nix.conf" > "$conf"
+    check "doctor: words that name no system are found" finds nix-platform-name
+    check "doctor: they are corrected" repairs_and aarch64-linux
+    sed '1i system = aarch64-linux' "$home/nix.conf" > "$conf"
+    check "doctor: a foreign native system is found" finds nix-foreign-system
+    check "doctor: Nix takes this machine for another one" takes_for_another "$native"
+    check "doctor: the repair lets Nix build for this machine" repairs_and i686-linux
+    sed '1i max-jobs = 0' "$home/nix.conf" > "$conf"
+    check "doctor: a Nix without jobs is found" finds nix-no-local-jobs
+    check "doctor: Nix builds nothing" builds_nothing "$(derivation aarch64-linux arm64)"
+    check "doctor: the repair lets Nix build" repairs_and aarch64-linux
+    check "doctor: and Nix builds for aarch64" builds aarch64-linux arm64 aarch64
+    cp "$home/nix.conf" "$conf"
+    below_sudo=(SUDO_UID=65534 SUDO_GID=65534 NIX_CONFIG="foo bar")
+    check "doctor: a NIX_CONFIG that Nix rejects is found for the caller" rejected_for_caller
+    check "doctor: root itself has other settings" finds ""
+}
+
+rejects() { ! exits 0 nix-build --no-out-link "$1" && says "error: "; }
+
+# Nix 2.8 and later ones have different words, and the same text of the line.
+finds_rejected() {
+    [ "$1" != 'cores = 1 2 3' ] || { finds nix-rejects-settings && says "cores"; return; }
+    finds nix-rejects-settings && says "line 1 of $conf" "${1##*/}"
+}
+
+takes_for_another() { ! exits 0 nix-build --no-out-link "$1" && says "x86_64-linux" "aarch64-linux"; }
+
+builds_nothing() { ! exits 0 nix-build --no-out-link "$1" && says "unable to start any build"; }
+
+rejected_for_caller() {
+    exits 3 env "${below_sudo[@]}" "$tool" doctor && says nix-rejects-settings "line 1 of NIX_CONFIG" "unset NIX_CONFIG"
 }
 
 doctor_and_paths() {
@@ -64,7 +110,11 @@ doctor_and_a_daemon() {
     sleep 0.5
     touch "$conf"
     check "doctor: a daemon that is older than its settings is found" finds daemon-not-restarted
-    stop_daemon
+    check "doctor: its repair restarts the daemon, which was started by hand" obey
+    check "doctor: the new daemon listens, and is fine" restarted
+    wait "$daemon" || true
+    daemon=$(pgrep -o -x nix-daemon)
+    kill "$daemon"
     start_daemon
     check "doctor: restarted, it is fine" finds ""
     mkdir -p /home/joe/.config/nix
@@ -151,4 +201,13 @@ gone_with_the_mount() {
 
 builds_in_the_open() {
     ! builds x86_64-linux amd64 x86_64
+}
+
+restarted() {
+    local _
+    for _ in {1..600}; do
+        [ "$(pgrep -o -x nix-daemon || true)" = "$daemon" ] || { listens && finds ""; return; }
+        sleep 0.05
+    done
+    return 1
 }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `BINFMT_NIX_TEST_QEMU` | directory with static `qemu-TARGET` files |
 //! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
+//! | `BINFMT_NIX_TEST_SAMPLES` | directory that `tests/fetch-samples` filled |
 //! | `BINFMT_NIX_TEST_DEB` | Debian's amd64 package of the pinned QEMU |
 //! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `users`, `registry`, `gpg`, `dpkg`: the requirements
 //! that must not be skipped |

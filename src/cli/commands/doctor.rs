@@ -5,6 +5,7 @@ use binfmt_magic::Arch;
 use super::{acquire_lock, check_permission};
 use crate::cli;
 use crate::diagnose::doctor;
+use crate::diagnose::doctor::messages::Advice;
 use crate::diagnose::doctor::report::DoctorReport;
 use crate::diagnose::doctor::{Finding, Fix, Snapshot, gather, messages};
 use crate::error::{Error, ExitCode, Result};
@@ -20,6 +21,7 @@ use crate::register::apply::Apply;
 use crate::register::facts::Facts;
 use crate::register::plan;
 use crate::register::plan::{Plan, Step};
+use crate::register::receipt::NixUse;
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::ui::Ui;
 
@@ -51,15 +53,13 @@ const MAX_MESSAGE: u64 = 1 << 20;
 /// Explains an error message. A known message counts as a finding, so its exit status differs from that of an unknown
 /// one.
 fn explain_message(ui: &Ui, snapshot: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {
-    let meanings: Vec<_> = messages::find_messages(text)
-        .iter()
-        .map(|found| messages::explain_message(found, snapshot, &findings))
-        .collect();
-    let report = if meanings.is_empty() {
-        ui.print_note("binfmt-nix does not know this message; these are its own findings:");
-        DoctorReport::new(snapshot, findings)
-    } else {
+    let reading = messages::Reading::of(text);
+    let meanings = reading.explain(snapshot, &findings);
+    let report = if meanings.iter().any(Advice::is_known) {
         DoctorReport::from_messages(snapshot, meanings)
+    } else {
+        ui.print_note("this is not a message that binfmt-nix knows; it checked the machine instead");
+        DoctorReport { meanings, ..DoctorReport::new(snapshot, findings) }
     };
     print_report(ui, &report)
 }
@@ -155,7 +155,11 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
         source: Source::Auto,
         network,
         credentials: flags.is_some_and(|flags| flags.credentials),
-        nix: if known.is_some_and(|system| system.nix) { NixChoice::Yes } else { NixChoice::No },
+        nix: match known.map(|system| system.nix) {
+            Some(NixUse::Configured) => NixChoice::Yes,
+            Some(NixUse::Absent) => NixChoice::Auto,
+            Some(NixUse::Declined) | None => NixChoice::No,
+        },
         persist: boot_flags.is_some(),
         // The entry has its second name only if it was registered with --force.
         force: known.is_some_and(|system| system.entry == second),

@@ -5,30 +5,35 @@ use std::path::Path;
 
 use crate::cli::ExplainArgs;
 use crate::cli::commands::explain_text::{
-    elf_lines, entry_text, file_kind_text, flag_lines, interpreter_lines, linking_text, origin_lines, table_state_text,
-    verdict_text,
+    elf_lines, entry_text, flag_lines, interpreter_lines, linking_text, origin_lines, table_state_text, verdict_text,
 };
 use crate::diagnose::explain;
 use crate::diagnose::explain::process::{ProcessKind, ProcessReport};
 use crate::diagnose::explain::{ExecStep, ExecVerdict, Explanation, Handler, MachineFacts};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
+use crate::sanitize::secrets::hide_secrets_of_word;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &ExplainArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     match (&args.file, args.pid) {
         (Some(file), _) => explain_path(file, host, ui),
+        (None, Some(_)) if !host.is_live() => {
+            Err(Error::Usage("--pid names a process of this machine, so it cannot be combined with --root".into()))
+        }
         (None, Some(pid)) => explain_process(pid, host, ui),
         (None, None) => Err(Error::Usage("explain needs a FILE or --pid".into())),
     }
 }
 
 fn explain_path(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    // A missing file is an error, not a finding.
-    crate::host::user_files::stat_path(file)?;
     let machine = MachineFacts::gather(host)?;
     let mut explanation = explain::explain_file(host, &machine, file);
     explain::probe_interpreters(host, &machine, &mut explanation);
+    if explanation.steps.is_empty() {
+        // What does not exist may be a URL with a password.
+        explanation.file = hide_secrets_of_word(&explanation.file);
+    }
     if ui.is_json() {
         ui.print_json(&explanation);
     } else {
@@ -38,6 +43,9 @@ fn explain_path(file: &Path, host: &Host, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn print_explanation(ui: &Ui, explanation: &Explanation) {
+    if explanation.steps.is_empty() {
+        ui.print_result(&explanation.file);
+    }
     for (place, step) in explanation.steps.iter().enumerate() {
         print_step(ui, step);
         if place == 0 {
@@ -68,7 +76,7 @@ fn print_step(ui: &Ui, step: &ExecStep) {
                 print_line(ui, &format!("with the argument {argument:?}"));
             }
         }
-        (None, None) => print_line(ui, file_kind_text(step.what)),
+        (None, None) => print_line(ui, &step.content_text()),
     }
 }
 
@@ -110,7 +118,7 @@ fn print_repairs(ui: &Ui, explanation: &Explanation) {
         let nothing = match explanation.verdict {
             ExecVerdict::Native => "nothing needs to be registered for this file",
             ExecVerdict::Emulated => "nothing needs to be done; binfmt-nix status shows whether its emulator works",
-            ExecVerdict::Refused | ExecVerdict::LoaderMissing | ExecVerdict::Unknown => return,
+            _ => return,
         };
         return print_line(ui, nothing);
     }

@@ -1,15 +1,17 @@
 //! Texts for the results of `explain`.
 
 use crate::diagnose::explain::process::{CurrentEmulator, ProcessKind, ProcessOrigin};
-use crate::diagnose::explain::{
-    Elf, EntryMismatch, EntryReport, ExecVerdict, FileKind, InterpreterReport, Linking, TableState,
-};
+use crate::diagnose::explain::{Elf, EntryMismatch, EntryReport, ExecVerdict, InterpreterReport, Linking, TableState};
 
 pub(super) fn verdict_text(verdict: ExecVerdict) -> &'static str {
     match verdict {
         ExecVerdict::Native => "runs natively",
         ExecVerdict::Emulated => "runs by emulation",
-        ExecVerdict::LoaderMissing => "does not run",
+        ExecVerdict::LoaderMissing
+        | ExecVerdict::OtherOs
+        | ExecVerdict::CutOff
+        | ExecVerdict::Library
+        | ExecVerdict::CarriageReturn => "does not run",
         ExecVerdict::Refused => "does not start",
         ExecVerdict::Unknown => "cannot be determined",
     }
@@ -22,16 +24,6 @@ pub(super) fn process_kind_text(kind: ProcessKind) -> &'static str {
         ProcessKind::Emulated => "emulated",
         ProcessKind::ByHand => "an emulator, started by hand",
         ProcessKind::Unknown => "cannot be determined",
-    }
-}
-
-pub(super) fn file_kind_text(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Elf => "an ELF file",
-        FileKind::Script => "a script whose first line the kernel cannot use",
-        FileKind::Empty => "an empty file",
-        FileKind::Text => "a text that does not begin with #!",
-        FileKind::Data => "data: neither an ELF file nor a script",
     }
 }
 
@@ -51,7 +43,11 @@ pub(super) fn elf_lines(elf: &Elf) -> [String; 2] {
     let bits = elf.bits.map_or_else(|| "without a class".into(), |bits| format!("{bits}-bit"));
     let endian = elf.endian.map_or_else(|| "without a byte order".into(), |endian| format!("{endian}-endian"));
     let abi = elf.abi.as_ref().map(|abi| format!(", {abi}")).unwrap_or_default();
-    let os = if elf.os_abi == "Linux" { String::new() } else { format!(", of {}", elf.os_abi) };
+    let os = match elf.os {
+        Some(os) => format!(", of {}", os.name()),
+        None if elf.os_abi == "Linux" => String::new(),
+        None => format!(", of {}", elf.os_abi),
+    };
     let system = elf.system.map(|system| format!("; the system is {system}")).unwrap_or_default();
     let what = format!("for {}{abi}{os}{system}", elf.machine);
     [format!("ELF, {bits}, {endian}, {}", elf_kind_text(elf)), what]

@@ -15,6 +15,7 @@ pub mod nix_proof;
 pub mod register;
 pub mod register_in_memory;
 pub mod run;
+pub mod run_format;
 pub mod source;
 pub mod status;
 pub mod test;

@@ -25,7 +25,7 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     let uri = builder_uri(name)?;
     let facts = Facts::gather(host, &[], None)?;
     let native = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine);
-    let config = config_show::show_config(host);
+    let config = config_show::show_config(host).ok();
     let context = BuilderContext { host, ui, facts: &facts, native: &native, nix_config: config.as_ref() };
     let native_systems = context.native_systems();
     let emulated = if named.is_empty() { context.registered_systems() } else { context.requested_systems(named)? };

@@ -83,8 +83,9 @@ pub(super) fn plan_build(host: &Host, plan: &Plan, report: &mut Report) {
 /// Selects the systems that Nix has a name for and is configured for, and whose last build did not succeed.
 fn select_unproven<'a>(systems: impl Iterator<Item = (&'static Arch, &'a System)>) -> Vec<&'static Arch> {
     let is_built = |system: &System| system.nix_build.as_ref().is_some_and(NixBuild::is_built);
-    let is_wanted =
-        |(arch, system): &(&'static Arch, &System)| nix_builds::can_build(arch) && system.nix && !is_built(system);
+    let is_wanted = |(arch, system): &(&'static Arch, &System)| {
+        nix_builds::can_build(arch) && system.configures_nix() && !is_built(system)
+    };
     systems.filter(is_wanted).map(|(arch, _)| arch).collect()
 }
 
@@ -106,7 +107,7 @@ pub(super) fn print_builds(ui: &Ui, builds: &[SystemBuild]) {
 }
 
 fn describe_step(host: &Host, systems: &[&'static Arch]) -> Option<StepReport> {
-    let user = BuildUser::choose(host)?;
+    let user = BuildUser::choose(host).ok()?;
     let names: Vec<&str> = systems.iter().filter_map(|arch| arch.nix_systems.first()).copied().collect();
     let what = match names.as_slice() {
         [] => return None,

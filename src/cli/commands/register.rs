@@ -23,6 +23,7 @@ use crate::register::apply::{Apply, ApplyResult};
 use crate::register::facts::Facts;
 use crate::register::plan;
 use crate::register::plan::{Plan, Step, SystemPlan};
+use crate::register::receipt::System;
 use crate::register::report::Report;
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::register::watch::Reregister;
@@ -158,16 +159,19 @@ fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, report: &mut
     if !restarts_daemon || !host.is_live() {
         return;
     }
-    let registered =
-        |system_plan: &&SystemPlan| result.receipt.systems.get(system_plan.arch.target).is_some_and(|s| s.nix);
+    let registered = |system_plan: &&SystemPlan| {
+        result.receipt.systems.get(system_plan.arch.target).is_some_and(System::configures_nix)
+    };
     let systems: Vec<&str> =
         plan.systems.iter().filter(registered).flat_map(|system_plan| system_plan.arch.nix_systems).copied().collect();
     match config_show::show_config(host) {
-        Some(config) => report.record_nix_config(&systems, config),
-        None => report.notes.push(
-            "Nix was configured, but its settings could not be verified: no nix was found that root can run safely"
-                .into(),
-        ),
+        Ok(config) => report.record_nix_config(&systems, config),
+        Err(error) if error.rejection().is_some() => report.findings.push(format!(
+            "Nix was configured, but it builds nothing: {error}; for the line and its repair, run: binfmt-nix doctor"
+        )),
+        Err(error) => {
+            report.notes.push(format!("Nix was configured, but its settings could not be verified: {error}"));
+        }
     }
 }
 

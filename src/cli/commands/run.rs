@@ -16,7 +16,7 @@ use crate::binfmt::userns::id_map;
 use crate::binfmt::userns::id_map::IdMapping;
 use crate::binfmt::userns::{inherit, limits};
 use crate::cli;
-use crate::cli::commands::source;
+use crate::cli::commands::{run_format, source};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::nix::env;
@@ -57,6 +57,7 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     if args.verbose {
         print_inherited(ui, older.len(), &lost);
     }
+    run_format::check_format(host, &program, args)?;
     let source = host::process::exec_caller_command(&program, &words, &variables);
     Err(Error::Command { command: program.as_text(), source })
 }

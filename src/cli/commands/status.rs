@@ -23,7 +23,7 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
         return print_check(name, host, ui);
     }
     let facts = Facts::gather(host, &[], None)?;
-    let status = status::gather_status(host, &facts, config_show::show_config(host).as_ref());
+    let status = status::gather_status(host, &facts, config_show::show_config(host).ok().as_ref());
     if ui.is_json() {
         ui.print_json(&status);
     } else {

@@ -269,7 +269,10 @@ pub(super) const PAGES: [Page; 12] = [
     },
     Page {
         name: "binfmt-nix-explain",
-        exit: &[("0", "The file would run; or the process was explained."), ("3", "The file would not run.")],
+        exit: &[
+            ("0", "The file would run; or the process was explained."),
+            ("3", "The file would not run, or does not exist."),
+        ],
         environment: &[("QEMU_LD_PREFIX", "Where QEMU looks for a loader, instead of its default directories.")],
         examples: &[
             ("Why does this program not run?", &["binfmt-nix explain ./hello"]),
@@ -281,6 +284,13 @@ pub(super) const PAGES: [Page; 12] = [
     Page {
         name: "binfmt-nix-doctor",
         exit: &[("3", "There is a finding, or the message is known.")],
+        environment: &[
+            (
+                "NIX_CONFIG, NIX_USER_CONF_FILES, XDG_CONFIG_HOME, XDG_CONFIG_DIRS",
+                "Lead to the caller's own settings of Nix. Nix is run, and files are read, with the caller's rights only.",
+            ),
+            ("SUDO_UID, SUDO_GID", "Set by sudo: the user whose settings of Nix are examined, too."),
+        ],
         examples: &[
             (
                 "Check everything, and repair what can be repaired safely:",
@@ -308,7 +318,10 @@ pub(super) const PAGES: [Page; 12] = [
         name: "binfmt-nix-test",
         exit: &[("3", "Something was not proven.")],
         environment: &[
-            ("NIX_CONFIG, NIX_REMOTE", "Passed to Nix by --nix, unless Nix runs as root."),
+            (
+                "NIX_CONFIG, NIX_REMOTE, NIX_USER_CONF_FILES, XDG_CONFIG_HOME, XDG_CONFIG_DIRS",
+                "Passed to Nix by --nix, unless Nix runs as root.",
+            ),
             ("SUDO_UID, SUDO_GID", "Set by sudo: --nix runs Nix as this user."),
         ],
         examples: &[

@@ -17,8 +17,10 @@ pub mod interpreters;
 pub mod messages;
 pub mod nix;
 pub mod nix_daemon;
+mod nix_edit;
 pub mod nix_features;
 pub mod nix_sandbox;
+pub mod nix_settings;
 pub mod report;
 pub mod rules;
 pub mod shell;
@@ -136,6 +138,7 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
         interpreters::CHECKS,
         containers::CHECKS,
         boot::CHECKS,
+        nix_settings::CHECKS,
         nix::CHECKS,
         nix_features::CHECKS,
         nix_sandbox::CHECKS,

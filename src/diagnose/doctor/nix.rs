@@ -3,15 +3,18 @@
 
 use binfmt_magic::Arch;
 
+use super::nix_edit::{ExaminedSettings, check_views};
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
-use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::diagnose::doctor::snapshot::{NixSnapshot, NixView};
 use crate::nix::settings::SettingLine;
+use crate::register::receipt::NixUse;
 use crate::sanitize::AsText as _;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: check_lost_i686 },
+    Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: |snapshot| check_views(snapshot, check_lost_i686) },
     Check { id: "nix-promises-too-much", urgency: Urgency::Broken, run: check_without_emulator },
     Check { id: "nix-not-told", urgency: Urgency::Broken, run: check_not_configured },
+    Check { id: "nix-caller-overrides", urgency: Urgency::Broken, run: check_caller_overrides },
     Check { id: "no-aarch32", urgency: Urgency::Broken, run: check_no_aarch32 },
 ];
 
@@ -19,53 +22,50 @@ pub(super) const PLATFORMS: &[&str] = &["extra-platforms"];
 const I686: &str = "i686-linux";
 
 impl Snapshot {
-    /// Returns the effective `extra-platforms`, as Nix reports it, or by its files.
+    /// Returns the effective `extra-platforms` of the machine, as Nix reports it, or by its files.
     pub(super) fn extra_platforms(&self, nix: &NixSnapshot) -> Vec<String> {
+        self.platforms_of(&nix.machine)
+    }
+
+    fn platforms_of(&self, view: &NixView) -> Vec<String> {
+        let effective = view.effective.as_ref().map(|config| config.extra_platforms.clone());
+        effective.unwrap_or_else(|| self.platforms_in_files(view))
+    }
+
+    fn platforms_in_files(&self, view: &NixView) -> Vec<String> {
         let default: &[&str] = if self.machine == "x86_64" { &[I686] } else { &[] };
-        nix.answered.clone().unwrap_or_else(|| nix.settings.effective_list(PLATFORMS, default))
+        view.settings.effective_list(PLATFORMS, default)
     }
 }
 
 /// `extra-platforms` is the setting's real name, so `extra-platforms = aarch64-linux` replaces the default, and Wine,
 /// Steam and everything else that needs i686-linux is refused (NixOS/nix#6604, open since 2022; nixpkgs#86506,
 /// #168192). The appending name is `extra-extra-platforms` (Nix and Lix, `Config::set`).
-fn check_lost_i686(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = snapshot.nix.as_ref().filter(|_| snapshot.machine == "x86_64" && snapshot.natives.contains("i386"))
-    else {
-        return Vec::new();
-    };
-    if snapshot.extra_platforms(nix).iter().any(|platform| platform == I686) {
+fn check_lost_i686(settings: ExaminedSettings) -> Vec<Occurrence> {
+    let snapshot = settings.snapshot;
+    let is_needed = snapshot.machine == "x86_64" && snapshot.natives.contains("i386") && settings.decides_builds();
+    if !is_needed || snapshot.platforms_of(settings.view).iter().any(|platform| platform == I686) {
         return Vec::new();
     }
-    let Some(line) = replacing_line(nix) else { return Vec::new() };
+    let Some(line) = replacing_line(settings.view) else { return Vec::new() };
     let what = format!("line {} of {} removes {I686} from Nix's platforms", line.number, line.file.as_text());
     let why = "extra-platforms is the setting itself: it replaces Nix's default, which contains i686-linux; \
                extra-extra-platforms appends";
     let occurrence = Occurrence { systems: vec!["i386"], ..Occurrence::general(what, why) };
-    vec![with_append_fix(snapshot, nix, line, occurrence)]
+    vec![with_append_fix(&settings, line, occurrence)]
 }
 
 /// Returns the last line that replaces the platforms.
-fn replacing_line(nix: &NixSnapshot) -> Option<&SettingLine> {
-    let (replaces, lines) = nix.settings.effective_lines(PLATFORMS);
+fn replacing_line(view: &NixView) -> Option<&SettingLine> {
+    let (replaces, lines) = view.settings.effective_lines(PLATFORMS);
     lines.into_iter().next().filter(|_| replaces)
 }
 
 /// Adds the command that turns the line into an appending one, if the file can be edited.
-fn with_append_fix(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
-    if nix.left_alone {
-        return occurrence.with_repair(format!(
-            "# {} is generated: write extra-extra-platforms = {} in its source",
-            line.file.as_text(),
-            line.words.join(" ")
-        ));
-    }
-    let edit = format!(
-        "sed -i '{}s/extra-platforms/extra-extra-platforms/' {}",
-        line.number,
-        snapshot.shell.quote_path(&line.file)
-    );
-    nix.with_restart(occurrence.with_repair(snapshot.shell.as_root(edit)))
+fn with_append_fix(settings: &ExaminedSettings, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
+    let script = "s/extra-platforms/extra-extra-platforms/";
+    let by_hand = format!("write extra-extra-platforms = {}", line.words.join(" "));
+    settings.with_edit(occurrence, (&line.file, line.number), script, &by_hand)
 }
 
 impl NixSnapshot {
@@ -86,7 +86,7 @@ fn check_without_emulator(snapshot: &Snapshot) -> Vec<Occurrence> {
             arch.nix_systems.iter().copied().filter(|system| platforms.iter().any(|p| p == system)).collect();
         let first_system = unsupported.first().filter(|_| snapshot.matching_entry(arch).is_none())?;
         // i686-linux is in the default on every x86_64 machine; without IA-32 in the kernel only a 32-bit build fails.
-        let by_default = *first_system == I686 && replacing_line(nix).is_none();
+        let by_default = *first_system == I686 && replacing_line(&nix.machine).is_none();
         if by_default || snapshot.registered.contains_key(arch.target) {
             return None;
         }
@@ -107,12 +107,23 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
         let known = snapshot.registered.get(arch.target);
         let missing: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| !platforms.iter().any(|p| p == system)).collect();
-        if missing.len() < arch.nix_systems.len().max(1) || known.is_some_and(|system| !system.nix) {
+        // Nix cannot refuse a build while it does not start at all.
+        let is_unknown = nix.machine.rejection.is_some();
+        if missing.len() < arch.nix_systems.len().max(1)
+            || known.is_some_and(|system| system.nix == NixUse::Declined)
+            || is_unknown
+        {
             return None;
         }
         let what = format!("{} programs run, but Nix refuses builds for {}", arch.target, missing.join(" "));
-        let why = "Nix builds only for the systems in extra-platforms, and never reads the kernel's table";
-        if nix.answered.is_some() && is_configured_in_files(snapshot, nix, &missing) {
+        let why = match known {
+            Some(system) if system.nix == NixUse::Absent => {
+                "Nix was not installed when the system was registered, so it is not configured: it builds only for the \
+                 systems in extra-platforms, and never reads the kernel's table"
+            }
+            _ => "Nix builds only for the systems in extra-platforms, and never reads the kernel's table",
+        };
+        if nix.machine.effective.is_some() && is_configured_in_files(snapshot, nix, &missing) {
             let why = "the files in /etc/nix list the system, but root's own nix.conf, which is read later, or \
                        NIX_CONFIG replaces extra-platforms; extra-extra-platforms there would append";
             return Some(
@@ -122,9 +133,9 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
         }
         let occurrence = Occurrence::for_system(arch, what, why);
         let names_missing = |line: &&SettingLine| line.words.iter().any(|word| missing.contains(&word.as_str()));
-        let was_configured = nix.settings.lines.iter().any(|line| names_missing(&line));
-        Some(match replacing_line(nix).filter(|_| was_configured) {
-            Some(line) => with_append_fix(snapshot, nix, line, occurrence),
+        let was_configured = nix.machine.settings.lines.iter().any(|line| names_missing(&line));
+        Some(match replacing_line(&nix.machine).filter(|_| was_configured) {
+            Some(line) => with_append_fix(&ExaminedSettings::of_machine(snapshot, nix), line, occurrence),
             None if known.is_some() => {
                 let fix = (!nix.left_alone).then(|| Fix::Register(vec![arch.target]));
                 Occurrence { fix, ..occurrence }.with_repair(snapshot.shell.register_command(arch))
@@ -141,8 +152,31 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// Whether the files in /etc/nix name these systems, regardless of other settings.
 fn is_configured_in_files(snapshot: &Snapshot, nix: &NixSnapshot, systems: &[&str]) -> bool {
-    let from_files = snapshot.extra_platforms(&NixSnapshot { answered: None, ..nix.clone() });
+    let from_files = snapshot.platforms_in_files(&nix.machine);
     systems.iter().all(|system| from_files.iter().any(|platform| platform == system))
+}
+
+/// Nix is configured for a system, but the calling user's own files or `NIX_CONFIG`, which are read later, replace
+/// `extra-platforms`. That counts where no daemon builds, or if the daemon trusts the user.
+fn check_caller_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let user = snapshot.nix.as_ref().and_then(|nix| Some((nix, nix.caller.as_ref().filter(|user| user.decides)?)));
+    let Some((nix, user)) = user.filter(|(_, user)| user.view.effective.is_some()) else { return Vec::new() };
+    let (machine, own) = (snapshot.extra_platforms(nix), snapshot.platforms_of(&user.view));
+    let settings = ExaminedSettings::of_caller(snapshot, nix, user);
+    let occurrences = snapshot.emulated_systems().filter_map(|(arch, _)| {
+        let is_lost = |system: &&str| machine.iter().any(|p| p == system) && !own.iter().any(|p| p == system);
+        let lost: Vec<&str> = arch.nix_systems.iter().copied().filter(is_lost).collect();
+        let first = lost.first()?;
+        let what = format!("the settings of {} remove {} from Nix's platforms", user.name, lost.join(" "));
+        let why = "a user's own nix.conf and NIX_CONFIG are read after the files in /etc/nix, and extra-platforms there \
+                   replaces what those set; extra-extra-platforms appends";
+        let occurrence = Occurrence::for_system(arch, what, why);
+        Some(match replacing_line(&user.view) {
+            Some(line) => with_append_fix(&settings, line, occurrence),
+            None => occurrence.with_repair(format!("nix config show extra-platforms   # has to list {first}")),
+        })
+    });
+    occurrences.collect()
 }
 
 /// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
@@ -177,10 +211,13 @@ fn check_no_aarch32(snapshot: &Snapshot) -> Vec<Occurrence> {
 mod tests {
     use super::*;
     use crate::diagnose::doctor::run_checks;
+    use crate::nix::config_show::NixConfig;
 
     #[test]
     fn reports_armv7l_on_arm64_without_a_32_bit_mode() {
-        let nix = NixSnapshot { answered: Some(vec!["armv7l-linux".into()]), ..NixSnapshot::default() };
+        let config = NixConfig { extra_platforms: vec!["armv7l-linux".into()], ..NixConfig::default() };
+        let machine = NixView { effective: Some(config), ..NixView::default() };
+        let nix = NixSnapshot { machine, ..NixSnapshot::default() };
         let mut snapshot = Snapshot { machine: "aarch64".into(), nix: Some(nix), ..Snapshot::default() };
         let ids = |snapshot: &Snapshot| run_checks(snapshot).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
         assert!(ids(&snapshot).contains(&"no-aarch32"));

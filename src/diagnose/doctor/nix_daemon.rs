@@ -33,8 +33,10 @@ fn check_not_trusted(snapshot: &Snapshot) -> Vec<Occurrence> {
         let what = format!("{} sets {setting}, and Nix ignores that setting of {user}", file.as_text());
         let why = "the daemon accepts this setting only from root and from trusted-users, and ignores it with a \
                    warning. What root registers applies to all users";
-        let line = snapshot.shell.tool_command("register SYSTEM");
-        Occurrence::general(what, why).with_repair(format!("{line}   # or put the line into {}", nix.conf.as_text()))
+        // For everyone: what `register` writes, or the user's own line in the file of the machine.
+        let conf = nix.conf.as_text();
+        Occurrence::general(what, why)
+            .with_repair(format!("# remove the line there, and register the system, or put the line into {conf}"))
     });
     occurrences.collect()
 }

@@ -1,14 +1,15 @@
 //! Checks of Nix's sandbox: its paths, and whether it is used at all.
 
+use super::nix_edit::{ExaminedSettings, check_views, describe_place};
 use super::{Check, Occurrence, Snapshot, Urgency};
-use crate::diagnose::doctor::snapshot::NixSnapshot;
-use crate::nix::settings::SettingLine;
-use crate::sanitize::AsText as _;
-use crate::sanitize::shell_quote;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "sandbox-path-cut", urgency: Urgency::Broken, run: check_cut_path },
-    Check { id: "sandbox-path-missing", urgency: Urgency::Broken, run: check_missing_path },
+    Check { id: "sandbox-path-cut", urgency: Urgency::Broken, run: |snapshot| check_views(snapshot, check_cut_path) },
+    Check {
+        id: "sandbox-path-missing",
+        urgency: Urgency::Broken,
+        run: |snapshot| check_views(snapshot, check_missing_path),
+    },
     Check { id: "sandbox-silently-off", urgency: Urgency::Risk, run: check_silently_off },
     Check { id: "nix-inside-emulation", urgency: Urgency::Broken, run: check_inside_emulation },
 ];
@@ -25,11 +26,13 @@ pub(crate) fn parse_sandbox_path(word: &str) -> (&str, bool) {
 
 /// A path contains `#`, which starts a comment anywhere, or a blank, which ends a word, even inside quotes (2.36,
 /// `libutil/configuration.cc`). Such a path cannot be written in nix.conf, and Nix uses the remaining piece as a path.
-fn check_cut_path(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = &snapshot.nix else { return Vec::new() };
+fn check_cut_path(settings: ExaminedSettings) -> Vec<Occurrence> {
+    if !settings.decides_builds() {
+        return Vec::new();
+    }
     let has_special = |word: &&String| !word.starts_with('/') || word.contains(['"', '\'', '\\']);
-    let occurrences = nix.settings.effective_lines(PATHS).1.into_iter().filter_map(|line| {
-        let position = format!("line {} of {}", line.number, line.file.as_text());
+    let occurrences = settings.view.settings.effective_lines(PATHS).1.into_iter().filter_map(|line| {
+        let position = describe_place(&line.file, line.number);
         let what = if line.is_truncated {
             format!("a path in {position} ends at its #")
         } else {
@@ -37,49 +40,60 @@ fn check_cut_path(snapshot: &Snapshot) -> Vec<Occurrence> {
         };
         let why = "in Nix's configuration # starts a comment anywhere and blanks end a word, even inside quotes: such a \
                    path cannot be written there. With flag F the sandbox needs no path at all";
-        Some(with_drop_line(snapshot, nix, line, Occurrence::general(what, why)))
+        Some(settings.with_line_removed(Occurrence::general(what, why), &line.file, line.number))
     });
     occurrences.collect()
 }
 
-fn with_drop_line(snapshot: &Snapshot, nix: &NixSnapshot, line: &SettingLine, occurrence: Occurrence) -> Occurrence {
-    if nix.left_alone {
-        return occurrence
-            .with_repair(format!("# {} is generated: remove the path from its source", line.file.as_text()));
-    }
-    let edit = format!("sed -i '{}s/^/#/' {}", line.number, snapshot.shell.quote_path(&line.file));
-    nix.with_restart(occurrence.with_repair(snapshot.shell.as_root(edit)))
-}
-
 /// A path without `?` that does not exist fails every build, of every system: "getting attributes of path … No such
 /// file or directory" (2.36, `linux-derivation-builder`).
-fn check_missing_path(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = &snapshot.nix else { return Vec::new() };
-    let mut occurrences = Vec::new();
-    for line in nix.settings.effective_lines(PATHS).1 {
-        let absent = line.words.iter().filter(|word| {
-            let (source, optional) = parse_sandbox_path(word);
-            !optional && nix.missing.contains(source)
-        });
-        for word in absent {
-            let what = format!(
-                "{word}, which line {} of {} adds to the sandbox, does not exist",
-                line.number,
-                line.file.as_text()
-            );
-            let why = "every build for every system fails because of it; a path with a ? at its end may be missing";
-            let occurrence = Occurrence::general(what, why);
+fn check_missing_path(settings: ExaminedSettings) -> Vec<Occurrence> {
+    if !settings.decides_builds() {
+        return Vec::new();
+    }
+    let why = "every build for every system fails because of it; a path with a ? at its end may be missing";
+    let is_absent = |word: &&String| {
+        let (source, optional) = parse_sandbox_path(word);
+        !optional && settings.nix.missing.contains(source)
+    };
+    let (mut occurrences, mut explained) = (Vec::new(), Vec::new());
+    for line in settings.view.settings.effective_lines(PATHS).1 {
+        for word in line.words.iter().filter(is_absent) {
+            let place = describe_place(&line.file, line.number);
+            let what = format!("{word}, which {place} adds to the sandbox, does not exist");
             // Characters that are special to sed become `.`, any character.
-            let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|'], ".");
-            let script = format!("{}s|{old}|{word}?|", line.number);
-            let edit = format!("sed -i {} {}", shell_quote(&script), snapshot.shell.quote_path(&line.file));
-            let manual_hint = format!("# write {word}? instead, in the source of {}", line.file.as_text());
-            let has_special = word.contains(['&', '|', '\\']);
-            let line = if nix.left_alone || has_special { manual_hint } else { snapshot.shell.as_root(edit) };
-            occurrences.push(nix.with_restart(occurrence.with_repair(line)));
+            let old = word.replace(['.', '*', '[', ']', '^', '$', '\\', '|', '&'], ".");
+            // `&` is what was found, which has the special characters.
+            let script = format!("s|{old}|&?|");
+            let by_hand = format!("write {word}?");
+            let at = (line.file.as_path(), line.number);
+            occurrences.push(settings.with_edit(Occurrence::general(what, why), at, &script, &by_hand));
+            explained.push(word);
         }
     }
+    // The default has /bin/sh from a file of the distribution (Nix's SANDBOX_SHELL).
+    let effective = settings.view.effective.iter().flat_map(|config| &config.sandbox_paths);
+    let rest: Vec<&str> =
+        effective.filter(is_absent).filter(|word| !explained.contains(word)).map(String::as_str).collect();
+    if !rest.is_empty() {
+        let what =
+            format!("{}, which Nix adds to the sandbox without a line in /etc/nix, does not exist", rest.join(" "));
+        occurrences.push(with_optional_default(&settings, Occurrence::general(what, why), &rest));
+    }
     occurrences
+}
+
+/// Adds the command that replaces the default of the setting. It has to be the first line, so that later lines append to
+/// it.
+fn with_optional_default(settings: &ExaminedSettings, occurrence: Occurrence, words: &[&str]) -> Occurrence {
+    let shell = &settings.snapshot.shell;
+    let conf = shell.quote_path(&settings.nix.conf);
+    let line = format!("sandbox-paths = {}?", words.join("? "));
+    let has_lines = settings.view.settings.lines.iter().any(|line| line.file == settings.nix.conf);
+    let command =
+        if has_lines { format!("sed -i '1i {line}' {conf}") } else { format!("sh -c 'echo {line} >> {conf}'") };
+    let occurrence = occurrence.with_repair(shell.as_root(command));
+    settings.nix.with_restart(occurrence)
 }
 
 /// `sandbox = true` with `sandbox-fallback` (the default): if the kernel refuses namespaces, Nix builds without a
@@ -87,8 +101,8 @@ fn check_missing_path(snapshot: &Snapshot) -> Vec<Occurrence> {
 /// prerequisite namespaces are not available").
 fn check_silently_off(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
-    let wanted = nix.settings.last_word(SANDBOX).is_none_or(|value| value == "true" || value == "relaxed");
-    let falls_back = nix.settings.last_word(&["sandbox-fallback"]).is_none_or(|value| value == "true");
+    let wanted = nix.machine.settings.last_word(SANDBOX).is_none_or(|value| value == "true" || value == "relaxed");
+    let falls_back = nix.machine.settings.last_word(&["sandbox-fallback"]).is_none_or(|value| value == "true");
     let is_disabled = wanted && falls_back && snapshot.environment.namespaces == Some(false);
     let occurrence = || {
         let line = if snapshot.environment.container.is_some() {
@@ -114,7 +128,7 @@ fn check_silently_off(snapshot: &Snapshot) -> Vec<Occurrence> {
 /// nix-installer#324). Tested on facts, and by hand with this tool built for arm64, run by QEMU.
 fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
-    let filters = nix.settings.last_word(&["filter-syscalls"]).is_none_or(|value| value == "true");
+    let filters = nix.machine.settings.last_word(&["filter-syscalls"]).is_none_or(|value| value == "true");
     let occurrence = || {
         let dir = snapshot.shell.quote_path(crate::paths::NIX_DIR.as_ref());
         let conf = snapshot.shell.quote_path(&nix.conf);
@@ -132,7 +146,7 @@ fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
 mod tests {
     use super::*;
     use crate::diagnose::doctor::run_checks;
-    use crate::diagnose::doctor::snapshot::Environment;
+    use crate::diagnose::doctor::snapshot::{Environment, NixSnapshot};
 
     #[test]
     fn parses_a_path_and_whether_it_may_be_missing() {

@@ -17,6 +17,8 @@ pub struct DoctorReport {
     pub checks: usize,
     /// The parts of the machine that were examined, in one line.
     pub looked_at: String,
+    /// What could not be examined, each with the reason. A finding about it is possible.
+    pub not_examined: Vec<String>,
     /// The findings, the most urgent first; if there is any, the exit status is 3.
     pub findings: Vec<Finding>,
     /// The checks that found something before `--fix` and find nothing now.
@@ -32,6 +34,7 @@ impl DoctorReport {
             version: 1,
             checks: super::all_checks().count(),
             looked_at: describe_scope(snapshot),
+            not_examined: describe_gaps(snapshot),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -45,18 +48,21 @@ impl DoctorReport {
 
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty() && self.meanings.is_empty()
+        self.findings.is_empty() && self.meanings.iter().all(Advice::needs_nothing)
     }
 
     /// Returns the report as lines for people.
     pub fn to_lines(&self) -> Vec<String> {
-        if !self.meanings.is_empty() {
-            let texts: Vec<_> = self.meanings.iter().map(Advice::to_lines).collect();
-            return texts.join(&String::new());
+        let texts: Vec<_> = self.meanings.iter().map(Advice::to_lines).collect();
+        let mut lines = texts.join(&String::new());
+        if self.meanings.iter().any(Advice::is_known) {
+            return lines;
         }
-        let mut lines: Vec<String> = self.fixed.iter().map(|id| format!("repaired: {id}")).collect();
+        lines.extend(self.fixed.iter().map(|id| format!("repaired: {id}")));
+        let gaps = self.not_examined.iter().flat_map(|gap| wrap_text(&format!("not examined: {gap}"), 2));
         if self.findings.is_empty() {
             lines.extend(wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
+            lines.extend(gaps);
             return lines;
         }
         for finding in &self.findings {
@@ -71,6 +77,7 @@ impl DoctorReport {
         } else {
             String::new()
         };
+        lines.extend(gaps);
         lines.push(format!("{number} finding{s} in {} checks{repairs}", self.checks));
         lines
     }
@@ -78,7 +85,8 @@ impl DoctorReport {
 
 impl Advice {
     fn to_lines(&self) -> Vec<String> {
-        let mut lines = wrap_text(&format!("{}, by {}: {}", self.id, self.by, self.means), 2);
+        let by = if self.by.is_empty() { String::new() } else { format!(", by {}", self.by) };
+        let mut lines = wrap_text(&format!("{}{by}: {}", self.id, self.means), 2);
         for line in &self.here {
             lines.extend(indent_lines(wrap_text(&format!("here: {line}"), 6), 2));
         }
@@ -128,17 +136,36 @@ fn describe_scope(snapshot: &Snapshot) -> String {
         parts.push(format!("a program of {}", count(systems, "system", "systems")));
     }
     parts.push(count(snapshot.boot.rules().len(), "boot rule", "boot rules"));
-    parts.push(
-        match &snapshot.nix {
-            Some(nix) if nix.has_daemon && !snapshot.shell.is_root => {
-                "Nix's settings (only root can see whether its daemon has read them)"
-            }
-            Some(_) => "Nix's settings",
-            None => "no Nix",
-        }
-        .to_owned(),
-    );
+    parts.push(match &snapshot.nix {
+        None => "no Nix".to_owned(),
+        Some(nix) if nix.machine.effective.is_none() => "the files with Nix's settings".to_owned(),
+        Some(nix) => match &nix.caller {
+            Some(user) if user.view.effective.is_some() => format!("Nix's settings, and those of {}", user.name),
+            _ => "Nix's settings".to_owned(),
+        },
+    });
     format!("examined {}", parts.join(", "))
+}
+
+/// Describes what the checks could not see, and why.
+fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
+    let Some(nix) = &snapshot.nix else { return Vec::new() };
+    let mut gaps = Vec::new();
+    // A tree below --root has no process.
+    if snapshot.shell.root.is_some() {
+        return gaps;
+    }
+    if let Some(why) = &nix.machine.unasked {
+        gaps.push(format!("the effective settings of Nix: {why}"));
+    }
+    let own = nix.caller.as_ref().and_then(|user| Some((user, user.view.unasked.as_ref()?)));
+    if let Some((user, why)) = own.filter(|(_, why)| Some(*why) != nix.machine.unasked.as_ref()) {
+        gaps.push(format!("the effective settings of {}: {why}", user.name));
+    }
+    if nix.has_daemon && !snapshot.environment.root_process {
+        gaps.push("whether the nix-daemon has read its settings: only root can see that".to_owned());
+    }
+    gaps
 }
 
 /// Returns a number with its noun.

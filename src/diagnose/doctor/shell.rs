@@ -23,6 +23,11 @@ impl Shell {
         if self.is_root { line.to_string() } else { format!("sudo {line}") }
     }
 
+    /// Returns a command that an ordinary user has to run. Root would change the owner of what it writes.
+    pub fn as_user(&self, name: &str, line: impl Display) -> String {
+        if self.is_root { format!("sudo -u {} {line}", shell_quote(name)) } else { line.to_string() }
+    }
+
     /// Returns a command of this tool, with these arguments.
     pub fn tool_command(&self, words: impl Display) -> String {
         match &self.root {

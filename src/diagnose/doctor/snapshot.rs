@@ -10,6 +10,7 @@ use binfmt_magic::{Arch, Entry};
 use super::shell::Shell;
 use crate::binfmt::boot::Boot;
 use crate::binfmt::table::{Table, entry_name};
+use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
 use crate::qemu::binary::QemuVersion;
 use crate::register::receipt::System;
@@ -54,6 +55,8 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
 pub struct Environment {
+    /// Whether this process is root, in its user namespace.
+    pub root_process: bool,
     /// Whether this is not the machine's own user namespace.
     pub user_namespace: bool,
     /// The kind of the container, if this is one.
@@ -107,12 +110,12 @@ pub enum TrialRun {
 /// The configuration of Nix.
 #[derive(Debug, Clone, Default)]
 pub struct NixSnapshot {
-    /// The settings in its files.
-    pub settings: Settings,
-    /// The value of `extra-platforms` as Nix itself reports it; `None` if Nix could not be run.
-    pub answered: Option<Vec<String>>,
-    /// The value of `system-features` as Nix itself reports it; `None` if Nix could not be run.
-    pub features: Option<Vec<String>>,
+    /// The settings of the machine, and of root if this process is root's.
+    pub machine: NixView,
+    /// The settings of the ordinary user who runs the doctor, also below sudo.
+    pub caller: Option<CallerNix>,
+    /// Whether other machines can build for this one.
+    pub has_builders: bool,
     /// The nix.conf that users edit.
     pub conf: PathBuf,
     /// Whether this tool must not change nix.conf.
@@ -128,6 +131,30 @@ pub struct NixSnapshot {
     pub untrusted: Vec<(String, PathBuf, String)>,
     /// The sources of sandbox paths that do not exist.
     pub missing: BTreeSet<String>,
+}
+
+/// The settings of Nix as one user has them.
+#[derive(Debug, Clone, Default)]
+pub struct NixView {
+    /// The lines of the files.
+    pub settings: Settings,
+    /// The effective settings as Nix itself prints them; `None` if it did not.
+    pub effective: Option<NixConfig>,
+    /// The message of Nix if it rejects the settings.
+    pub rejection: Option<String>,
+    /// The reason why Nix was not run.
+    pub unasked: Option<String>,
+}
+
+/// The settings of Nix of the calling user.
+#[derive(Debug, Clone, Default)]
+pub struct CallerNix {
+    /// The name of the user.
+    pub name: String,
+    /// The settings.
+    pub view: NixView,
+    /// Whether the settings about emulation and the sandbox count: the daemon trusts the user, or no daemon builds.
+    pub decides: bool,
 }
 
 impl Default for Snapshot {

@@ -6,7 +6,8 @@ use binfmt_magic::{Arch, Entry, Rule};
 
 use super::{Snapshot, all_checks, run_checks};
 use crate::binfmt::table::Table;
-use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, TrialRun};
+use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, NixView, TrialRun};
+use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
 
 #[test]
@@ -89,12 +90,14 @@ fn reports_two_entries_with_the_same_rule() {
 #[test]
 fn reports_a_missing_feature_with_the_repair_of_its_cause() {
     let repair = |text: &str, features: Option<&[&str]>| {
-        let nix = NixSnapshot {
-            settings: Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned())),
-            answered: Some(vec!["armv7l-linux".into(), "i686-linux".into()]),
+        let config = NixConfig {
+            extra_platforms: vec!["armv7l-linux".into(), "i686-linux".into()],
             features: features.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-            ..NixSnapshot::default()
+            ..NixConfig::default()
         };
+        let settings = Settings::read_files(Path::new("/etc/nix/nix.conf"), &|_| Some(text.to_owned()));
+        let machine = NixView { settings, effective: Some(config), ..NixView::default() };
+        let nix = NixSnapshot { machine, ..NixSnapshot::default() };
         let snapshot = Snapshot { nix: Some(nix), ..snapshot_of(&[line("qemu-arm", "arm", "PF")]) };
         let found = run_checks(&snapshot).into_iter().find(|finding| finding.id == "nix-lacks-feature");
         found.map_or_else(|| "none".to_owned(), |finding| finding.occurrence.repair.join("; "))
@@ -127,7 +130,8 @@ fn every_finding_has_a_cause_and_a_command() {
     let mut snapshot =
         snapshot_of(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
     snapshot.natives.insert("x86_64");
-    snapshot.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
+    snapshot.environment =
+        Environment { wsl: true, user_namespace: true, root_process: true, ..Environment::default() };
     snapshot.shell.is_root = true;
     let findings = run_checks(&snapshot);
     assert!(findings.len() > 4, "{findings:#?}");

@@ -5,15 +5,20 @@ use binfmt_magic::{Arch, Bits, Endian};
 use nix::errno::Errno;
 use serde::Serialize;
 
+use super::target_os::{OsEvidence, TargetOs};
 use super::{FileLookup, Linking, OpenedFile};
 use crate::sanitize::text_of_bytes;
 
 pub(super) const ET_EXEC: u16 = 2;
 pub(super) const ET_DYN: u16 = 3;
+const PT_LOAD: u64 = 1;
 const PT_INTERP: u64 = 3;
+const PT_NOTE: u64 = 4;
 /// The maximum size of the program headers (measured on 6.18; older kernels accept one page).
 const MAX_HEADERS: usize = 65536;
 const PATH_MAX: u64 = 4096;
+/// The maximum number of note segments that are read, and of bytes of each.
+const MAX_NOTES: (usize, u64) = (16, 1024);
 
 /// An ELF header in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,10 +41,18 @@ pub struct Elf {
     pub abi: Option<String>,
     /// Whether bytes 8 to 10 mark the file as an AppImage, which ordinary rules do not match.
     pub is_appimage: bool,
-    /// QEMU's name of the system that the program is for.
+    /// The operating system that the program is for, if its OS ABI, a note or its loader names another one than Linux.
+    pub os: Option<TargetOs>,
+    /// QEMU's name of the system that the program is for; null if there is none with Linux's system calls.
     pub system: Option<&'static str>,
     /// Whether the program needs a loader; null if unknown.
     pub linking: Option<Linking>,
+    /// The size of the file, in bytes.
+    pub size: u64,
+    /// The size that the file has at least, by its headers; null if they cannot be read.
+    pub needed_size: Option<u64>,
+    /// Whether the header names the address at which the program starts; most libraries have none.
+    pub has_entry_point: bool,
 }
 
 /// The header fields that the kernel reads.
@@ -50,6 +63,7 @@ pub(super) struct ElfHeader {
     pub(super) e_type: u16,
     pub(super) machine: u16,
     pub(super) flags: u32,
+    entry: u64,
     offset: u64,
     entry_size: usize,
     count: usize,
@@ -61,6 +75,15 @@ pub(super) struct ProgramHeaders {
     bytes: Vec<u8>,
     bits: Bits,
     endian: Endian,
+}
+
+/// One program header.
+#[derive(Debug)]
+struct Segment {
+    kind: u64,
+    offset: u64,
+    size: u64,
+    align: u64,
 }
 
 /// The position of the loader's path in a file.
@@ -86,6 +109,7 @@ impl ElfHeader {
             e_type: half(16, 16),
             machine: half(18, 18),
             flags: u32::try_from(field(48, 36, 4)).unwrap_or_default(),
+            entry: field(24, 24, 8),
             offset: field(32, 28, 8),
             entry_size: half(54, 42).into(),
             count: half(56, 44).into(),
@@ -99,25 +123,52 @@ impl ElfHeader {
 
     /// Returns the program headers, if there are any and all of them can be read (`load_elf_phdrs`).
     pub(super) fn program_headers(&self, read: &ReadAt) -> Option<ProgramHeaders> {
-        let size = self.entry_size.saturating_mul(self.count);
-        if self.entry_size != program_header_size(self.bits) || size == 0 || size > MAX_HEADERS {
-            return None;
-        }
+        let size = self.program_headers_size()?;
         let bytes = read(self.offset, size);
         (bytes.len() == size).then_some(ProgramHeaders { bytes, bits: self.bits, endian: self.endian })
+    }
+
+    fn program_headers_size(&self) -> Option<usize> {
+        let size = self.entry_size.saturating_mul(self.count);
+        (self.entry_size == program_header_size(self.bits) && (1..=MAX_HEADERS).contains(&size)).then_some(size)
+    }
+
+    /// Returns the size that a file with this header has at least: to the end of the header, of its program headers,
+    /// and of what they load.
+    fn needed_size(&self, read: &ReadAt) -> u64 {
+        let headers = self.program_headers_size().map(|size| self.offset.saturating_add(size as u64));
+        let programs = self.program_headers(read);
+        let ends = programs.iter().flat_map(ProgramHeaders::segments).filter_map(|segment| {
+            let is_read = [PT_LOAD, PT_INTERP].contains(&segment.kind) && segment.size > 0;
+            is_read.then(|| segment.offset.saturating_add(segment.size))
+        });
+        ends.chain(headers).fold(Self::size_of(self.bits) as u64, u64::max)
     }
 }
 
 impl ProgramHeaders {
-    /// Returns the position of the loader's path: that of the first `PT_INTERP`.
-    pub(super) fn loader_range(&self) -> Option<LoaderPathRange> {
-        self.bytes.chunks(program_header_size(self.bits)).find_map(|program| {
+    fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.bytes.chunks(program_header_size(self.bits)).map(|program| {
             let field = |wide, narrow, size: usize| match self.bits {
                 Bits::B64 => read_number(program, wide, size, self.endian),
                 Bits::B32 => read_number(program, narrow, 4, self.endian),
             };
-            (field(0, 0, 4) == PT_INTERP).then(|| LoaderPathRange { offset: field(8, 4, 8), size: field(32, 16, 8) })
+            Segment { kind: field(0, 0, 4), offset: field(8, 4, 8), size: field(32, 16, 8), align: field(48, 28, 8) }
         })
+    }
+
+    /// Returns the position of the loader's path: that of the first `PT_INTERP`.
+    pub(super) fn loader_range(&self) -> Option<LoaderPathRange> {
+        let interp = self.segments().find(|segment| segment.kind == PT_INTERP)?;
+        Some(LoaderPathRange { offset: interp.offset, size: interp.size })
+    }
+
+    /// Reads the notes, each segment with its alignment.
+    fn notes(&self, read: &ReadAt) -> Vec<(Vec<u8>, u64)> {
+        let (count, size) = MAX_NOTES;
+        let notes = self.segments().filter(|segment| segment.kind == PT_NOTE).take(count);
+        let bytes = |note: &Segment| read(note.offset, usize::try_from(note.size.min(size)).unwrap_or_default());
+        notes.map(|note| (bytes(&note), note.align)).collect()
     }
 }
 
@@ -149,11 +200,45 @@ fn read_number(bytes: &[u8], at: usize, size: usize, endian: Endian) -> u64 {
     if endian == Endian::Big { digits.fold(0, value) } else { digits.rev().fold(0, value) }
 }
 
+impl Elf {
+    /// Whether the file ends before what its headers describe.
+    pub fn is_cut_off(&self) -> bool {
+        self.needed_size.is_some_and(|needed| needed > self.size)
+    }
+
+    /// Whether the file has no entry point and no loader: a library, not a program.
+    pub fn is_library(&self) -> bool {
+        self.kind == "shared" && !self.has_entry_point && !matches!(self.linking, Some(Linking::Dynamic { .. }))
+    }
+
+    /// Whether an emulator, or another machine, may run the file.
+    pub fn may_run_elsewhere(&self) -> bool {
+        !self.is_cut_off() && !self.is_library()
+    }
+
+    /// Whether the ABI is one with 32-bit pointers on a 64-bit processor, or 31-bit S/390: a machine that runs the other
+    /// programs of the processor may not run these.
+    pub(super) fn is_narrow_abi(&self) -> bool {
+        self.bits == Some(32) && [22, 62, 183].contains(&self.e_machine)
+    }
+
+    pub(super) fn is_x32(&self) -> bool {
+        self.bits == Some(32) && self.e_machine == 62
+    }
+
+    /// Whether the program makes the system calls of another system than Linux.
+    pub fn is_for_other_os(&self) -> bool {
+        self.os.is_some_and(|os| !os.has_linux_calls())
+    }
+}
+
 /// Describes a file by its own header; `None` if it is not an ELF file.
 pub(super) fn describe_elf(file: &OpenedFile, lookup: &FileLookup) -> Option<Elf> {
     let head = file.head.as_slice();
     let (bits, endian) = parse_ident(head)?;
     let header = ElfHeader::parse(head, bits.unwrap_or(Bits::B64), endian.unwrap_or(Endian::Little));
+    let is_readable = bits.is_some() && endian.is_some();
+    let os = is_readable.then(|| find_os(&header, file)).flatten();
     Some(Elf {
         bits: bits.map(|bits| if bits == Bits::B64 { 64 } else { 32 }),
         endian: endian.map(|endian| if endian == Endian::Big { "big" } else { "little" }),
@@ -163,9 +248,25 @@ pub(super) fn describe_elf(file: &OpenedFile, lookup: &FileLookup) -> Option<Elf
         e_machine: header.machine,
         abi: elf_names::abi_name(header.machine, bits, header.flags),
         is_appimage: head.get(8..).is_some_and(has_appimage_mark),
-        system: find_system(head),
+        os,
+        system: find_system(head).filter(|_| os.is_none_or(TargetOs::has_linux_calls)),
         linking: detect_linking(file, lookup),
+        size: file.size,
+        needed_size: is_readable.then(|| header.needed_size(&*file.read)),
+        has_entry_point: header.entry != 0,
     })
+}
+
+fn find_os(header: &ElfHeader, file: &OpenedFile) -> Option<TargetOs> {
+    let programs = header.program_headers(&*file.read);
+    let loader = programs.as_ref().and_then(ProgramHeaders::loader_range);
+    let loader = loader.and_then(|range| range.read_path(&*file.read).ok());
+    let evidence = OsEvidence {
+        os_abi: file.head.get(7).copied().unwrap_or(0),
+        loader: loader.as_deref(),
+        notes: programs.map(|programs| programs.notes(&*file.read)).unwrap_or_default(),
+    };
+    TargetOs::find(&evidence, header.endian)
 }
 
 /// Whether the bytes are "AI" and the type of the image, 1 or 2 (AppImage's specification, "image format").

@@ -5,11 +5,11 @@ use nix::errno::Errno;
 
 use super::loader::{self, LoadResult};
 use super::script::InvalidScriptLine;
-use super::{MachineFacts, ScriptLine, elf, entries, repair, script};
+use super::{Elf, FileKind, MachineFacts, ScriptLine, elf, entries, file_kind, flaw, repair, script};
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::explain::report::{
-    AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
-    OpenedFile, TableState,
+    AccessProblem, ExecStep, ExecVerdict, Explanation, FileLookup, Handler, InterpreterReport, Linking, OpenedFile,
+    TableState,
 };
 use crate::sanitize::text_of_bytes;
 
@@ -88,7 +88,8 @@ impl ExecveWalk<'_> {
         let line = script::parse_if_script(&file.head);
         let step = ExecStep {
             path: text_of_bytes(path),
-            what: file_kind(&file.head),
+            what: FileKind::of(file),
+            processors: file_kind::processors_of(file),
             elf: elf::describe_elf(file, self.lookup),
             script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
             entries: entries::compare_entries(&self.machine.table, path, &file.head),
@@ -131,7 +132,14 @@ impl ExecveWalk<'_> {
     fn handle_as_elf(&self, file: &OpenedFile, step: ExecStep) -> (ExecStep, NextFile) {
         let (taken_by, end) = match loader::try_loaders(&self.machine.loaders, file, self.lookup) {
             LoadResult::Runs => (Handler::Elf, WalkEnd::Runs),
-            LoadResult::Fails(errno, why) => (Handler::Elf, WalkEnd::Fails(errno, why)),
+            LoadResult::Fails(errno, why) => {
+                let more = match &step.elf {
+                    Some(Elf { os: Some(os), .. }) => format!("; it is a program of {}", os.name()),
+                    Some(elf) if elf.is_cut_off() => format!("; it {}", flaw::cut_off_text(elf)),
+                    _ => String::new(),
+                };
+                (Handler::Elf, WalkEnd::Fails(errno, format!("{why}{more}")))
+            }
             LoadResult::Unknown(why) => {
                 let why = format!("cannot find out whether this machine runs such programs natively: {why}");
                 (Handler::Unhandled, WalkEnd::Unknown(why))
@@ -178,21 +186,48 @@ impl ExecveWalk<'_> {
 
     /// Describes why neither an entry nor a loader takes a file.
     fn unhandled_reason(&self, wrong: Option<&'static str>, step: &ExecStep) -> String {
-        if let Some(wrong) = wrong {
-            return wrong.into();
-        }
         let no_entry = if self.machine.table.entries().is_empty() { "there is no entry" } else { "no entry takes it" };
-        match (&step.elf, step.what) {
-            (Some(elf), _) if elf.is_appimage => {
-                format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, and rules require 0 there")
+        match (&step.elf, wrong) {
+            (Some(elf), Some(_)) if elf.is_cut_off() => {
+                format!("it is for this machine, but {}", flaw::cut_off_text(elf))
             }
-            (Some(elf), _) => {
-                format!("this {} machine does not run {} files, and {no_entry}", self.machine.name, elf.machine)
-            }
-            (None, FileKind::Empty) => "it is empty".into(),
-            (None, FileKind::Text) => "it is text that does not begin with #!".into(),
-            (None, _) => format!("it is neither an ELF file nor a script, and {no_entry}"),
+            (_, Some(wrong)) => wrong.into(),
+            (Some(elf), None) => self.foreign_reason(elf, no_entry),
+            (None, None) if step.what.may_have_entry() => format!("it is {}, and {no_entry}", step.content_text()),
+            (None, None) => format!("it is {}", step.content_text()),
         }
+    }
+
+    /// Describes why no loader takes an ELF file of another machine or system.
+    fn foreign_reason(&self, elf: &Elf, no_entry: &str) -> String {
+        let machine = &self.machine.name;
+        if elf.is_appimage {
+            return format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, and rules require 0 there");
+        }
+        if let Some(os) = elf.os.filter(|_| elf.is_for_other_os()) {
+            return format!(
+                "it is a program of {} for {}, which Linux does not run, and {no_entry}",
+                os.name(),
+                elf.machine
+            );
+        }
+        let abi = elf.abi.as_ref().filter(|_| elf.is_narrow_abi()).map(|abi| format!("{abi} ")).unwrap_or_default();
+        let guest = match elf.system {
+            Some(_) => "",
+            // arch/x86/Kconfig; Debian's kernels have it, and switch it off (`syscall.x32`).
+            None if elf.is_x32() && machine == "x86_64" => {
+                "; kernels with CONFIG_X86_X32_ABI do, and QEMU's user mode has no guest for it"
+            }
+            None => "; QEMU's user mode has no guest for it",
+        };
+        let flaw = if elf.is_cut_off() {
+            format!("; it {}", flaw::cut_off_text(elf))
+        } else if elf.is_library() {
+            format!("; it {}", flaw::LIBRARY)
+        } else {
+            String::new()
+        };
+        format!("this {machine} machine does not run {abi}{} files, and {no_entry}{guest}{flaw}", elf.machine)
     }
 
     fn finish(self, file: &[u8], end: WalkEnd, obstacle: Option<&AccessProblem>) -> Explanation {
@@ -224,6 +259,9 @@ impl ExecveWalk<'_> {
 
     /// Returns the verdict about a chain whose last file runs.
     fn runs_verdict(&self) -> (ExecVerdict, Option<Errno>, String) {
+        if let Some((verdict, why)) = flaw::find_flaw(&self.steps) {
+            return (verdict, None, why);
+        }
         let is_by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
         let Some(step) = self.steps.iter().rev().find(is_by_entry) else {
             let why = match self.steps.split_last() {
@@ -236,14 +274,22 @@ impl ExecveWalk<'_> {
         let name = if let Handler::Entry { name } = &step.taken_by { name } else { "" };
         if let Some(Linking::Dynamic { loader, present: false }) =
             step.elf.as_ref().and_then(|elf| elf.linking.as_ref())
-            && interpreter.contains("qemu")
+            && starts_qemu(step)
             && !self.machine.prefixes.iter().any(|prefix| (self.lookup)(format!("{prefix}{loader}").as_bytes()).is_ok())
         {
-            let why = format!("{interpreter} starts, but does not find the program's loader {loader}");
+            let os =
+                step.elf.as_ref().and_then(|elf| elf.os).map(|os| format!(" of {}", os.name())).unwrap_or_default();
+            let why = format!("{interpreter} starts, but does not find the program's loader {loader}{os}");
             return (ExecVerdict::LoaderMissing, None, why);
         }
         (ExecVerdict::Emulated, None, format!("entry {name} runs it with {interpreter}"))
     }
+}
+
+/// Whether an entry starts QEMU's user mode for the file; its name is the only fact available.
+pub(super) fn starts_qemu(step: &ExecStep) -> bool {
+    let is_qemu = |interpreter: &InterpreterReport| interpreter.path.contains("qemu");
+    matches!(step.taken_by, Handler::Entry { .. }) && step.interpreter.as_ref().is_some_and(is_qemu)
 }
 
 fn failed_end(path: &[u8], obstacle: &AccessProblem) -> WalkEnd {
@@ -257,15 +303,5 @@ fn table_state(table: &Table) -> TableState {
         Table::Mounted { enabled: false, .. } => TableState::SwitchedOff,
         Table::NotMounted => TableState::NotMounted,
         Table::Offline => TableState::Offline,
-    }
-}
-
-fn file_kind(head: &[u8]) -> FileKind {
-    match head {
-        [] => FileKind::Empty,
-        [b'#', b'!', ..] => FileKind::Script,
-        [0x7f, b'E', b'L', b'F', ..] => FileKind::Elf,
-        _ if head.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace()) => FileKind::Text,
-        _ => FileKind::Data,
     }
 }

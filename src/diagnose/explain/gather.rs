@@ -1,6 +1,7 @@
 //! Gathers the facts for an explanation: the machine, read once, and its files.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -47,6 +48,12 @@ impl MachineFacts {
         Ok(Self { name, loaders, table, in_user_namespace, prefixes })
     }
 
+    /// Whether every ELF loader of the kernel is among the known ones. For other machines, those for 32-bit programs are
+    /// not: PowerPC, MIPS, SPARC, S/390 and RISC-V may have one.
+    pub fn knows_all_loaders(&self) -> bool {
+        ["x86_64", "aarch64"].contains(&self.name.as_str())
+    }
+
     /// Creates the facts of a machine of this name with this table and every loader that such machines can have.
     pub fn with_all_loaders(name: &str, table: Table) -> Self {
         let loaders = loader::loaders_of(name, |_| LoaderSupport::Yes);
@@ -61,26 +68,23 @@ fn default_prefixes() -> Vec<String> {
     Arch::ALL.iter().flat_map(prefixes_of).collect()
 }
 
-/// Explains a file as it is named on this machine; looks for interpreters below the root directory of `host`.
+/// Explains a file as it is named on this machine. Absolute paths, of the file and of interpreters, are those below the root
+/// directory of `host`.
 pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explanation {
     let named = file.as_os_str().as_bytes();
     let lookup = |path: &[u8]| {
-        let given = Path::new(OsStr::from_bytes(path));
-        if path == named {
-            return open_for_exec(given);
-        }
+        let is_named = path == named;
         // The kernel resolves an empty name to the working directory; only execve(2)'s own argument must not be empty.
-        let given = if path.is_empty() { Path::new(".") } else { given };
+        let given = if path.is_empty() && !is_named { Path::new(".") } else { Path::new(OsStr::from_bytes(path)) };
         // These files belong to the process that registered them.
-        if is_in_memory_path(path) {
+        if is_in_memory_path(path) && !is_named {
             return Err(AccessProblem { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
         }
         if host.is_live() || given.is_relative() {
-            return open_for_exec(given);
+            return open_for_exec(host::regular_file::open(given), given);
         }
-        // Joining paths would drop a trailing slash, which makes a file not found.
-        let below = [host.real_path(Path::new("/")).as_os_str().as_bytes(), path].concat();
-        open_for_exec(Path::new(OsStr::from_bytes(&below)))
+        let opened = host::regular_file::open_in_root(&host.real_path(Path::new("/")), given.as_os_str());
+        open_for_exec(opened, &host.real_path(given))
     };
     explain_exec(named, machine, &lookup)
 }
@@ -117,20 +121,22 @@ fn write_bytes(bytes: &mut [u8], at: usize, to: &[u8]) {
     bytes.iter_mut().skip(at).zip(to).for_each(|(place, byte)| *place = *byte);
 }
 
-/// Opens a file as `do_open_execat` does: a regular file that may be executed, on a mount that allows it.
-fn open_for_exec(path: &Path) -> std::result::Result<OpenedFile, AccessProblem> {
-    let file = host::regular_file::open(path).map_err(|e| access_problem(&e))?;
+/// Examines a file as `do_open_execat` does: a regular file that may be executed, on a mount that allows it. `path` is its
+/// path for messages.
+fn open_for_exec(file: io::Result<File>, path: &Path) -> std::result::Result<OpenedFile, AccessProblem> {
+    let file = file.map_err(|e| access_problem(&e))?;
     let mut head = vec![0; WINDOW];
     let read = file.read_at(&mut head, 0).unwrap_or_default();
     head.truncate(read);
-    let obstacle = host::user_files::check_executable(path).err().map(|e| forbidden_problem(path, &e));
+    let size = file.metadata().map_or(head.len() as u64, |meta| meta.len());
+    let obstacle = host::user_files::check_executable(&file).err().map(|e| forbidden_problem(&file, path, &e));
     let read = move |offset, size| {
         let mut bytes = vec![0; size];
         let read = file.read_at(&mut bytes, offset).unwrap_or_default();
         bytes.truncate(read);
         bytes
     };
-    Ok(OpenedFile { head, obstacle, read: Box::new(read) })
+    Ok(OpenedFile { head, size, obstacle, read: Box::new(read) })
 }
 
 fn access_problem(e: &io::Error) -> AccessProblem {
@@ -151,10 +157,10 @@ fn access_problem(e: &io::Error) -> AccessProblem {
     AccessProblem { errno: e.raw_os_error().map(Errno::from_raw), why, repair: None }
 }
 
-fn forbidden_problem(path: &Path, e: &io::Error) -> AccessProblem {
+fn forbidden_problem(file: &File, path: &Path, e: &io::Error) -> AccessProblem {
     let shown = shell_quote(&path.as_text());
     let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
-    if host::user_files::is_on_noexec_mount(path) {
+    if host::user_files::is_on_noexec_mount(file) {
         let why = "is on a file system that is mounted noexec".into();
         let repair = command::as_root(format_args!(
             "mount -o remount,exec \"$(findmnt -nro TARGET -T {shown})\"    # or copy it elsewhere"

@@ -14,6 +14,8 @@ pub mod elf;
 pub mod elf_names;
 pub mod entries;
 pub mod execve;
+pub mod file_kind;
+pub mod flaw;
 pub mod gather;
 pub mod loader;
 pub mod probe;
@@ -22,16 +24,19 @@ pub mod process_gather;
 pub mod repair;
 pub mod report;
 pub mod script;
+pub mod target_os;
 
 pub use elf::Elf;
 pub use entries::{EntryMismatch, EntryReport};
 pub use execve::explain_exec;
+pub use file_kind::FileKind;
 pub use gather::{MachineFacts, explain_file};
 pub use loader::{Loader, LoaderSupport};
 pub use probe::probe_interpreters;
 pub use process_gather::explain_process as of_process;
 pub use report::{
-    AccessProblem, ExecStep, ExecVerdict, Explanation, FileKind, FileLookup, Handler, InterpreterReport, Linking,
-    OpenedFile, TableState,
+    AccessProblem, ExecStep, ExecVerdict, Explanation, FileLookup, Handler, InterpreterReport, Linking, OpenedFile,
+    TableState,
 };
 pub use script::{InvalidScriptLine, ScriptLine};
+pub use target_os::TargetOs;

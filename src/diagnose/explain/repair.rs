@@ -3,14 +3,24 @@
 use binfmt_magic::Arch;
 
 use crate::binfmt::table;
-use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, FileKind, Handler, TableState};
+use crate::diagnose::explain::FileKind;
+use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, Handler, TableState};
 use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// Returns the commands that make a file run, in the order in which they are needed.
 pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) -> Vec<String> {
     let mut lines: Vec<String> = obstacle.into_iter().collect();
     match explanation.verdict {
-        ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Unknown => {}
+        ExecVerdict::Native
+        | ExecVerdict::Emulated
+        | ExecVerdict::Unknown
+        | ExecVerdict::OtherOs
+        | ExecVerdict::CutOff
+        | ExecVerdict::Library => {}
+        ExecVerdict::CarriageReturn => {
+            let script = explanation.steps.iter().find(|step| step.taken_by == Handler::Script);
+            lines.extend(script.map(repair_line_ends));
+        }
         ExecVerdict::LoaderMissing => lines.extend(repair_loader(explanation)),
         ExecVerdict::Refused => match explanation.steps.last() {
             Some(last) if last.taken_by == Handler::Unhandled => lines.extend(repair_unhandled(explanation, last)),
@@ -37,9 +47,16 @@ fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
             let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc    # on a copy");
             [vec![unmark], register_lines(elf.system, &file)].concat()
         }
+        (Some(elf), _) if !elf.may_run_elsewhere() => Vec::new(),
         (Some(elf), _) => register_lines(elf.system, &file),
         (None, FileKind::Text) if explanation.steps.len() == 1 => {
             vec![format!("sh {file}    # if it is a shell script")]
+        }
+        (None, FileKind::MarkedScript) => {
+            vec![format!("sed -i '1s/^\\xef\\xbb\\xbf//' {}    # removes the mark", shell_quote(&step.path))]
+        }
+        (None, FileKind::IndentedScript) => {
+            vec![format!("sed -i -z 's/^[[:space:]]*//' {}    # removes what precedes #!", shell_quote(&step.path))]
         }
         _ => Vec::new(),
     }
@@ -71,18 +88,22 @@ fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
             let words = format_args!("register --force {system}    # registers an entry with flag F");
             Some(command::tool_as_root(words))
         }
-        (Handler::Script, Some("ENOENT")) if has_cr => {
-            Some(format!("sed -i 's/\\r$//' {}    # replaces the line ends of Windows", shell_quote(&step.path)))
-        }
+        (Handler::Script, Some("ENOENT")) if has_cr => Some(repair_line_ends(step)),
         (Handler::Script, Some("EACCES")) => Some(format!("chmod +x {}", shell_quote(&interpreter.path))),
         _ => None,
     }
 }
 
+fn repair_line_ends(step: &ExecStep) -> String {
+    format!("sed -i 's/\\r$//' {}    # replaces the line ends of Windows", shell_quote(&step.path))
+}
+
 /// Returns the command for a program whose own loader the emulator would not find.
 fn repair_loader(explanation: &Explanation) -> Option<String> {
     let step = explanation.steps.iter().rev().find(|step| matches!(step.taken_by, Handler::Entry { .. }))?;
-    let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
+    // A root directory of Android is not one of a Linux distribution.
+    let elf = step.elf.as_ref().filter(|elf| elf.os.is_none())?;
+    let arch = Arch::by_target(elf.system?)?;
     let nix = arch.nix_systems.first()?;
     Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", shell_quote(&explanation.file)))
 }

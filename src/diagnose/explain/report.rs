@@ -8,7 +8,7 @@ use std::fmt;
 use nix::errno::Errno;
 use serde::Serialize;
 
-use super::{Elf, EntryReport, ScriptLine};
+use super::{Elf, EntryReport, FileKind, ScriptLine};
 
 /// The result of executing a file.
 #[derive(Debug, Serialize)]
@@ -49,6 +49,14 @@ pub enum ExecVerdict {
     Emulated,
     /// An entry starts an emulator, but the program's loader is missing.
     LoaderMissing,
+    /// A program is started, but it makes the system calls of another operating system than Linux.
+    OtherOs,
+    /// A program is started, but its file ends before what its headers describe.
+    CutOff,
+    /// A library is started, which has no entry point.
+    Library,
+    /// A script's interpreter is started with an argument that ends in a carriage return.
+    CarriageReturn,
     /// execve(2) fails.
     Refused,
     /// The result depends on a fact that is not visible here.
@@ -80,6 +88,8 @@ pub struct ExecStep {
     pub path: String,
     /// The kind of the file.
     pub what: FileKind,
+    /// The processors for which a program of another operating system is made; null for other files.
+    pub processors: Option<String>,
     /// The ELF header in words; null for other files.
     pub elf: Option<Elf>,
     /// The first line of a script; null for other files.
@@ -92,21 +102,12 @@ pub struct ExecStep {
     pub interpreter: Option<InterpreterReport>,
 }
 
-/// The kind of a file, by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum FileKind {
-    /// A file that begins with `\x7fELF`.
-    Elf,
-    /// A file that begins with `#!`.
-    Script,
-    /// An empty file.
-    Empty,
-    /// A file without NUL and control characters.
-    Text,
-    /// Any other file.
-    Data,
+impl ExecStep {
+    /// Describes the content of the file, as words that follow "it is".
+    pub fn content_text(&self) -> String {
+        let processors = self.processors.as_ref().map(|names| format!(" for {names}")).unwrap_or_default();
+        format!("{}{processors}", self.what.description())
+    }
 }
 
 /// The part of the kernel that takes a file.
@@ -172,6 +173,8 @@ pub enum Linking {
 pub struct OpenedFile {
     /// The first 256 bytes, or all bytes of a shorter file.
     pub head: Vec<u8>,
+    /// The size of the file in bytes.
+    pub size: u64,
     /// The reason why the file cannot be executed although it can be read: its mode, or its mount.
     pub obstacle: Option<AccessProblem>,
     /// A function that reads bytes at an offset; it returns fewer if the file ends.

@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::nix::conf;
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
-use crate::register::receipt::{Artifact, Receipt, Record, Stage, System};
+use crate::register::receipt::{Artifact, NixUse, Receipt, Record, Stage, System};
 use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
 
@@ -25,6 +25,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     let mut receipt = Receipt::default();
     let own_conf = read_regular_file(host, Path::new(NIX_OWN_CONF))?.filter(|text| conf::is_own_file(text));
     let configured = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let is_configured = |arch: &Arch| configured.split_whitespace().any(|word| arch.nix_systems.contains(&word));
     for arch in Arch::ALL {
         let found = find_artifacts(host, arch, table)?;
         if found.is_empty() {
@@ -36,7 +37,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             qemu: String::new(),
             source: "found in place".into(),
             adopted: false,
-            nix: configured.split_whitespace().any(|word| arch.nix_systems.contains(&word)),
+            nix: if is_configured(arch) { NixUse::Configured } else { NixUse::Absent },
             proven: false,
             nix_build: None,
         };

@@ -13,7 +13,7 @@ use crate::nix::conf::{self, NixGuest};
 use crate::paths::NIX_OWN_CONF;
 use crate::register::facts::Facts;
 use crate::register::plan::step_groups::StepGroups;
-use crate::register::receipt::System;
+use crate::register::receipt::{NixUse, System};
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::sanitize::AsText as _;
 
@@ -23,6 +23,15 @@ pub(super) fn needs_nix_config(request: &RegisterRequest, facts: &Facts) -> bool
         NixChoice::Auto => facts.nix.trace.is_some(),
         NixChoice::Yes => true,
         NixChoice::No => false,
+    }
+}
+
+/// Decides whether Nix is configured for a system. A system for which it was configured before stays configured.
+pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, known: Option<&System>) -> NixUse {
+    match request.nix {
+        _ if needs_nix_config(request, facts) || known.is_some_and(System::configures_nix) => NixUse::Configured,
+        NixChoice::No => NixUse::Declined,
+        NixChoice::Auto | NixChoice::Yes => NixUse::Absent,
     }
 }
 
@@ -86,7 +95,7 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String
 
 /// Lists the guests among `systems` that Nix is configured for.
 pub(super) fn list_guests(systems: &BTreeMap<String, System>) -> Vec<NixGuest<'_>> {
-    let configured = systems.iter().filter(|(_, system)| system.nix);
+    let configured = systems.iter().filter(|(_, system)| system.configures_nix());
     configured
         .filter_map(|(target, system)| {
             let arch = Arch::by_target(target)?;

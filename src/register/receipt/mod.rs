@@ -57,12 +57,25 @@ pub struct System {
     /// Whether the entry belongs to another tool. If so, binfmt-nix only configured Nix.
     pub adopted: bool,
     /// Whether Nix was to be configured for the system.
-    pub nix: bool,
+    pub nix: NixUse,
     /// Whether a program of the system ran through the entry when it was registered.
     pub proven: bool,
     /// Last build by Nix for the system since it was registered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub nix_build: Option<NixBuild>,
+}
+
+/// Whether Nix was to be configured for a system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum NixUse {
+    /// Nix was to be configured.
+    Configured,
+    /// The user asked for no configuration of Nix (`--no-nix`).
+    Declined,
+    /// Nix was not found when the system was registered.
+    Absent,
 }
 
 /// Record of one artifact.
@@ -173,6 +186,13 @@ impl Artifact {
             | Self::Include { path, .. } => Some(path),
             Self::Mount { .. } | Self::Entry { .. } => None,
         }
+    }
+}
+
+impl System {
+    /// Whether Nix was to be configured for the system.
+    pub fn configures_nix(&self) -> bool {
+        self.nix == NixUse::Configured
     }
 }
 

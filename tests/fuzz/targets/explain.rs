@@ -44,11 +44,12 @@ fn parts(input: &[u8]) -> Vec<&[u8]> {
 fn looked(bytes: &[u8]) -> OpenedFile {
     let bytes = bytes.to_vec();
     let head = bytes.iter().copied().take(256).collect();
+    let size = bytes.len() as u64;
     let read = move |at: u64, size: usize| {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         bytes.iter().skip(at).take(size).copied().collect()
     };
-    OpenedFile { head, obstacle: None, read: Box::new(read) }
+    OpenedFile { head, size, obstacle: None, read: Box::new(read) }
 }
 
 fn missing() -> AccessProblem {

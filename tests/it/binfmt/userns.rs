@@ -11,9 +11,10 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::emulators::busybox;
+use crate::support::emulators::{busybox, outside};
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::SCRATCH;
+use crate::support::table::probe;
 use crate::support::{qemu, skip};
 
 /// User id of joe, the ordinary user of these tests, with a home directory.
@@ -151,6 +152,39 @@ fn the_exit_status_of_the_command_is_kept() {
 fn a_command_that_cannot_start_exits_126_or_127() {
     done(&mut running("aarch64", &["no-such-command"])).exits(127).says("cannot run no-such-command: No such file");
     done(&mut running("aarch64", &["/etc/passwd"])).exits(126).says("cannot run /etc/passwd: Permission denied");
+}
+
+/// execvp(3) passes what the kernel rejects to `sh`. Only text is a script of it.
+#[sandboxed]
+fn a_program_of_another_system_is_not_read_as_a_script() {
+    let program = probe("riscv64");
+    let program = program.to_str().unwrap();
+    let refused = done(&mut running("aarch64", &[program])).exits(126);
+    refused.says(&format!("cannot run {program}: ")).says("does not run RISC-V files").says("-s riscv64 is missing");
+    let script = outside("script", format!("#!{program}\n").as_bytes());
+    done(&mut running("aarch64", &[script.to_str().unwrap()])).exits(126).says("-s riscv64 is missing");
+    let page = outside("page", b"<html>\n");
+    done(&mut running("aarch64", &[page.to_str().unwrap()])).exits(126).says("it is a web page").omits("-s ");
+    let cut = outside("cut", &fs::read(TOOL).unwrap()[..60]);
+    done(&mut running("aarch64", &[cut.to_str().unwrap()])).exits(126).says("is cut off");
+    let text = outside("text", b"echo \"$1\"\n");
+    prints(&mut running("aarch64", &[text.to_str().unwrap(), "as sh"]), "as sh\n");
+}
+
+/// The command of the hint runs the program.
+#[sandboxed]
+fn the_missing_system_is_added_by_the_proposed_command() {
+    let emulators = Path::new(SCRATCH).join("emulators");
+    fs::create_dir(&emulators).unwrap();
+    for system in ["aarch64", "riscv64"] {
+        fs::copy(qemu(system), emulators.join(format!("qemu-{system}"))).unwrap();
+    }
+    let program = probe("riscv64");
+    let args = ["run", "-s", "aarch64", "--from", emulators.to_str().unwrap(), "--", program.to_str().unwrap()];
+    let refused = run_as_root(&args).exits(126);
+    let line = refused.err.split_once("-s riscv64 is missing: ").expect("the hint has a command").1;
+    let run = Command::new("sh").args(["-c", line]).output().unwrap();
+    assert_eq!(Done::from(run).exits(0).out, &program.to_str().unwrap()[..16]);
 }
 
 #[sandboxed]

@@ -54,7 +54,7 @@ fn every_error_is_one_document() {
     let cases: [(&[&str], i32, &str, &str); 7] = [
         (&["register", "x86_64"], 2, "without an emulator", "nothing needs to be registered"),
         (&["nix-conf", "aarch46"], 2, "aarch46", "binfmt-nix list"),
-        (&["explain", "/missing"], 1, "cannot look at /missing", ""),
+        (&["explain", "--pid", "1"], 2, "cannot be combined with --root", ""),
         (&["register", "aarch64", "--qemu", "/bin/sh"], 1, "/bin/sh", "--source"),
         // The parser of arguments prints these.
         (&["--nonsense"], 2, "--nonsense", "--help"),

@@ -132,7 +132,8 @@ fn below_sudo_nix_runs_as_the_caller() {
         assert!(run.contains("HOME=/scratch/home of joe\n"), "{run}");
         // These are the variables that joe's own shell passes to Nix.
         assert!(run.contains("NIX_CONFIG=plugin-files") && run.contains("NIX_REMOTE=unix:"), "{run}");
-        assert!(!run.contains("NIX_CONF_DIR") && !run.contains("XDG_CONFIG"), "{run}");
+        assert!(run.contains("NIX_USER_CONF_FILES=") && run.contains("XDG_CONFIG_HOME="), "{run}");
+        assert!(!run.contains("NIX_CONF_DIR") && !run.contains("LD_PRELOAD"), "{run}");
     }
     // passwd(5) does not list this user.
     let (done, runs) = test_nix(as_root(), &[("SUDO_UID", "4711"), ("SUDO_GID", "4712")]);

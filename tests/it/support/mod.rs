@@ -24,6 +24,7 @@ pub(crate) mod runs;
 pub(crate) mod sandbox;
 pub(crate) mod schema;
 pub(crate) mod server;
+pub(crate) mod settings_nix;
 pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod texts;

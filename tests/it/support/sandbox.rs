@@ -22,7 +22,7 @@ use super::fault_table;
 use super::harness::{Outcome, Skip, skip};
 
 /// Variable with the role of a process that is not the harness: `test`, `chroot`, `stranger`, `blocker`,
-/// `idle` or `emulator`.
+/// `idle`, `service` or `emulator`.
 const ROLE: &str = "BINFMT_NIX_TEST_ROLE";
 /// Variable with the directory on which the new root is mounted.
 const MOUNT: &str = "BINFMT_NIX_TEST_MOUNT";
@@ -132,6 +132,11 @@ pub(crate) fn run_role(find: impl Fn(&str) -> Option<fn()>) -> Option<i32> {
             Ok(_) => return Some(0),
             Err(error) => error,
         },
+        // The same without standard input, as a daemon.
+        ("service", _) => {
+            std::thread::sleep(std::time::Duration::from_secs(600));
+            return Some(0);
+        }
         // Starts the real emulator.
         ("emulator", [program, arg0]) => {
             Command::new(Path::new(SCRATCH).join("emulator")).arg("-0").arg(arg0).arg(program).exec()

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use crate::binfmt::container::{process_start_time, to_milliseconds};
 use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
-use crate::diagnose::doctor::snapshot::NixSnapshot;
+use crate::diagnose::doctor::snapshot::{CallerNix, NixSnapshot, NixView};
+use crate::host::user_rights::calling_user;
 use crate::host::{self, Host, UserFiles};
-use crate::nix::settings::Settings;
-use crate::nix::{ConfState, config_show, daemon};
+use crate::nix::build_user::store_owner;
+use crate::nix::config_show::{ConfigError, NixConfig, show_config, show_config_of_caller};
+use crate::nix::settings::{LineFault, Settings, VARIABLE};
+use crate::nix::{ConfState, daemon, user_files};
 use crate::paths::NIX_DIR;
 use crate::register::facts::Facts;
 use crate::sanitize::command;
@@ -18,27 +21,88 @@ use crate::sanitize::command;
 pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     facts.nix.trace.as_ref()?;
     let settings = Settings::read_files(&Path::new(NIX_DIR).join("nix.conf"), &|path| host.read_lossy(path));
-    let words = settings.effective_lines(PATHS).1.into_iter().flat_map(|line| &line.words);
-    let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
-    let missing: BTreeSet<String> =
-        sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect();
     let has_daemon = host
         .lstat(Path::new("/nix/store"))
         .is_ok_and(|store| store.is_some_and(|meta| host::trust::is_machine_root(meta.uid())));
     let daemon = daemon::find_daemon(host);
-    let answer = config_show::show_config(host);
+    let caller = if host.is_live() { gather_caller(host, &settings, has_daemon) } else { None };
+    let machine = gather_machine(host, &settings);
+    let has_builders = settings.last_word(&["builders"]).is_some() || host.exists(&Path::new(NIX_DIR).join("machines"));
     Some(NixSnapshot {
-        restart: daemon.map(|pid| command::as_root(daemon::restart_command(host, pid))),
-        features: answer.as_ref().and_then(|answer| answer.features.clone()),
-        answered: answer.map(|answer| answer.extra_platforms),
+        restart: daemon.map(|pid| command::shell_line_as_root(&daemon::restart_command(host, pid))),
         conf: facts.nix.conf.clone(),
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
         daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),
         untrusted: if has_daemon { find_untrusted_users(host, &settings) } else { Vec::new() },
+        missing: find_missing_sources(host, [Some(&machine), caller.as_ref().map(|caller| &caller.view)]),
+        has_builders,
         has_daemon,
-        missing,
-        settings,
+        caller,
+        machine,
     })
+}
+
+/// Gathers the settings of root's own shell and of the daemon. Root's Nix also reads root's own file.
+fn gather_machine(host: &Host, settings: &Settings) -> NixView {
+    let mut settings = settings.clone();
+    if host.is_live() && host::env::effective_ids().0 == 0 {
+        settings.add_file(Path::new("/root/.config/nix/nix.conf"), &|path| host.read_lossy(path));
+    }
+    view_of(host, settings, show_config(host))
+}
+
+/// Gathers the settings of the ordinary user who runs this process, or who started it by sudo(8). Nix runs, and files
+/// are read, with that user's rights.
+fn gather_caller(host: &Host, machine: &Settings, has_daemon: bool) -> Option<CallerNix> {
+    let user = if host::env::effective_ids().0 != 0 {
+        None
+    } else {
+        // Without a daemon, the owner of the store builds.
+        Some(calling_user().or_else(|| store_owner(host).filter(|_| !has_daemon))?)
+    };
+    let (name, home) = match &user {
+        Some(user) => (user.name.clone(), user.home.clone()),
+        None => host::user_rights::current_user(),
+    };
+    let mut settings = machine.clone();
+    let (files, known) = (user_files::config_files(&home), settings.clone());
+    let read = move |readable: &UserFiles| {
+        let mut settings = known;
+        for file in files {
+            settings.add_file(&file, &|path| readable.read(path));
+        }
+        settings
+    };
+    if let Ok(with_own) = host.read_files_of_owner(&home, host::process::later(USERS_TIMEOUT), read) {
+        settings = with_own;
+    }
+    if let Some(lines) = host::env::var(VARIABLE) {
+        settings.add_text(Path::new(VARIABLE), &lines, &|_| None, &mut Vec::new());
+    }
+    let decides = !has_daemon || is_trusted(host, machine, &name);
+    Some(CallerNix { view: view_of(host, settings, show_config_of_caller(host, user.as_ref(), &home)), name, decides })
+}
+
+fn view_of(host: &Host, mut settings: Settings, answer: Result<NixConfig, ConfigError>) -> NixView {
+    // Nix ignores an included file that exists and that it may not read.
+    settings.faults.retain(|line| !matches!(&line.fault, LineFault::Unread(path) if host.exists(path)));
+    let (effective, rejection, unasked) = match answer {
+        Ok(config) => (Some(config), None, None),
+        Err(error) => match error.rejection() {
+            Some(message) => (None, Some(message.to_owned()), None),
+            None => (None, None, Some(error.to_string())),
+        },
+    };
+    NixView { settings, effective, rejection, unasked }
+}
+
+fn find_missing_sources<'a>(host: &Host, views: impl IntoIterator<Item = Option<&'a NixView>>) -> BTreeSet<String> {
+    let words = views.into_iter().flatten().flat_map(|view| {
+        let lines = view.settings.effective_lines(PATHS).1.into_iter().flat_map(|line| &line.words);
+        lines.chain(view.effective.iter().flat_map(|config| &config.sandbox_paths))
+    });
+    let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
+    sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect()
 }
 
 /// Finds a file that was changed after the process was started.
@@ -61,16 +125,8 @@ const USERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Finds the settings in users' own nix.conf files that the daemon ignores. Each file is read with the rights of the
 /// user, who may include any file and exchange each of them at any time. Files that cannot be read so are ignored.
 fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBuf, String)> {
-    let trusted = settings.effective_list(&["trusted-users"], &["root"]);
-    let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
-    let is_trusted = |user: &str| {
-        trusted.iter().any(|word| match word.strip_prefix('@') {
-            Some(group) => is_group_member(&groups, group, user),
-            None => word == "*" || word == user,
-        })
-    };
     let users = host.list_dir(Path::new("/home")).unwrap_or_default();
-    let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(user));
+    let users = users.iter().filter_map(|user| user.to_str()).filter(|user| !is_trusted(host, settings, user));
     let deadline = host::process::later(USERS_TIMEOUT);
     let ignored = users.filter_map(|user| {
         let home = Path::new("/home").join(user);
@@ -81,6 +137,15 @@ fn find_untrusted_users(host: &Host, settings: &Settings) -> Vec<(String, PathBu
         Some((user.to_owned(), line.file, line.name))
     });
     ignored.collect()
+}
+
+/// Whether the daemon trusts a user (`trusted-users`).
+fn is_trusted(host: &Host, settings: &Settings, user: &str) -> bool {
+    let groups = host.read_lossy(Path::new("/etc/group")).unwrap_or_default();
+    settings.effective_list(&["trusted-users"], &["root"]).iter().any(|word| match word.strip_prefix('@') {
+        Some(group) => is_group_member(&groups, group, user),
+        None => word == "*" || word == user,
+    })
 }
 
 /// Whether a user is in a group, by the lines of group(5): `name:password:number:user,user`. Does not consider the

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,6 +43,14 @@ fn shell_says(program: &Path) -> String {
     let output = command.args(["-c", &program.display().to_string()]).env_clear().output().unwrap();
     assert!(!output.status.success(), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
+}
+
+/// Returns what a failing command of bash says.
+fn shell_says_of(command: &str) -> String {
+    let output =
+        Command::new("/bin/bash").args(["-c", command]).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn current_state(meaning: &Value) -> String {
@@ -140,7 +149,7 @@ fn a_cross_build_is_explained() {
 fn a_message_is_read_from_the_command_line() {
     let tree = Tree::new();
     let done = tree.run(&["doctor", "exec", "/bin/sh:", "exec format error"]).exits(3);
-    done.prints("container-exec-format, by docker").prints("binfmt-nix --root /tree register SYSTEM");
+    done.prints("container-exec-format, by docker").prints("binfmt-nix --root /tree explain /bin/sh");
     tree.run(&["doctor", REFUSED]).exits(3).prints("    binfmt-nix --root /tree register aarch64");
     tree.run(&["doctor", "--fix", REFUSED]).exits(2);
 }
@@ -148,13 +157,150 @@ fn a_message_is_read_from_the_command_line() {
 #[sandboxed]
 fn an_unknown_message_leads_to_the_usual_checks() {
     let tree = Tree::new();
-    tree.run(&["doctor", "all is well"])
-        .exits(0)
-        .says("binfmt-nix does not know this message")
-        .prints("nothing is wrong");
+    let unknown = "not a message that binfmt-nix knows";
+    tree.run(&["doctor", "all is well"]).exits(0).says(unknown).prints("nothing is wrong: examined");
+    tree.run(&["doctor", "all is well on s390x-linux"]).exits(3).says(unknown).prints("nothing runs them");
+    tree.run(&["doctor", "all is well on x86_64-linux"]).exits(0).says(unknown).prints("natively");
     let tree = tree.mounted();
     tree.write_kernel("status", "0");
-    tree.run(&["doctor", "all is well"]).exits(3).prints("switched-off");
+    tree.run(&["doctor", "all is well"]).exits(3).says(unknown).prints("switched-off");
+}
+
+/// A text that is not known, about a system that works.
+#[sandboxed]
+fn an_unknown_message_about_a_system_gets_its_state() {
+    let tree = registered_tree();
+    tree.run(&["doctor", "all is well on aarch64-linux"]).exits(0).prints("takes aarch64 programs, and one ran");
+    tree.write_kernel("status", "0");
+    tree.run(&["doctor", "all is well on aarch64-linux"]).exits(3).prints("the table is switched off");
+}
+
+/// Every tenth report of the table, through the program, where nothing is registered.
+#[sandboxed]
+fn reports_of_the_table_are_explained() {
+    let _tree = Tree::new();
+    let mut explained = 0;
+    for record in RECORDS.iter().flat_map(|file| file.split("\nsource: ").skip(1)).step_by(10) {
+        let lines = record.lines().filter_map(|line| line.strip_prefix('|'));
+        let text = lines.collect::<Vec<_>>().join("\n").replace("\\e", "\x1b");
+        let named = record.lines().filter_map(|line| line.strip_prefix("nothing: ")?.split(' ').next());
+        let known: Vec<&str> = named.filter(|id| !["-", "unknown"].contains(id)).collect();
+        let said = explain_text(&text).json();
+        let found = said["meanings"].as_array().unwrap().iter().filter(|meaning| meaning["id"] != "unknown");
+        let ids: Vec<&str> = found.map(|meaning| meaning["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, known, "{record}");
+        explained += 1;
+    }
+    assert!(explained >= 15, "{explained}");
+}
+
+const RECORDS: [&str; 3] = [
+    include_str!("../../../recorded/messages/nix.txt"),
+    include_str!("../../../recorded/messages/others.txt"),
+    include_str!("../../../recorded/messages/languages.txt"),
+];
+
+/// A proposed command can be pasted: this tool accepts it, or it begins with a known program; a word for the reader to
+/// replace is in a comment only.
+#[sandboxed]
+fn every_proposed_command_of_the_table_can_be_pasted() {
+    const PROGRAMS: &[&str] = &[
+        "apt-get",
+        "docker",
+        "echo",
+        "env",
+        "fuser",
+        "grep",
+        "ls",
+        "nix",
+        "nix-build",
+        "nix-store",
+        "sed",
+        "systemctl",
+        "ulimit",
+        "update-binfmts",
+    ];
+    let lines = RECORDS.iter().flat_map(|file| file.lines()).filter_map(|line| line.strip_prefix("    "));
+    let mut commands = 0;
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let code = line.split(" #").next().unwrap();
+        let words: Vec<&str> = code.split_whitespace().skip_while(|word| *word == "sudo").collect();
+        assert!(!words.iter().any(|word| ["SYSTEM", "FILE", "NAME", "LINE", "DERIVATION"].contains(word)), "{line}");
+        if words[0] == "binfmt-nix" {
+            let command = <binfmt_nix::cli::Cli as clap::CommandFactory>::command();
+            let parsed = command.try_get_matches_from(words.iter().map(|word| word.trim_matches('\'')));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        } else {
+            assert!(PROGRAMS.contains(&words[0]), "{line}");
+        }
+        commands += 1;
+    }
+    assert!(commands > 300, "{commands} commands");
+}
+
+/// The errors of write(2) on the kernel's register file, through a shell.
+#[sandboxed]
+fn errors_of_a_registration_are_explained() {
+    let tree = Tree::without_nix().mounted().program("plain", "").mode("plain", 0o644);
+    tree.enter(":x:M::abcd::/bin/sh:");
+    let plain = tree.path("plain");
+    let lines = [
+        (":x:M::abcd::/bin/sh:".to_owned(), "register-exists"),
+        (":y:M:abcd:/bin/sh:".to_owned(), "register-invalid"),
+        (":y:M::abcd::/nowhere:F".to_owned(), "register-no-interpreter"),
+        (format!(":y:M::abcd::{}:F", plain.display()), "register-denied"),
+    ];
+    let register = tree.path("proc/sys/fs/binfmt_misc/register");
+    for (line, id) in lines {
+        let said = shell_says_of(&format!("echo '{line}' > {}", register.display()));
+        first_meaning(&said, id);
+    }
+}
+
+/// A file system that only an entry with flag F holds: neither lsof nor fuser names it.
+#[sandboxed]
+fn an_entry_that_holds_a_mount_is_named() {
+    let tree = Tree::without_nix().mounted();
+    let place = Path::new(SCRATCH).join("held");
+    fs::create_dir_all(&place).unwrap();
+    let mount = format!("mount -t tmpfs tmpfs {0} && cp /bin/true {0}/qemu", place.display());
+    assert!(Command::new("/bin/sh").args(["-c", &mount]).status().unwrap().success());
+    tree.enter(&line("held", "aarch64", &place.join("qemu"), "F"));
+    let said = shell_says_of(&format!("umount {}", place.display()));
+    let meaning = first_meaning(&said, "interpreter-holds-mount");
+    assert!(current_state(&meaning).contains("the entry held (flag F) holds"), "{meaning:#}");
+    // The test runs in another root directory than the entries, so the path of the table differs.
+    let commands: Vec<&str> = meaning["repair"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(commands.iter().any(|line| line.starts_with("echo -1 > ") && line.ends_with("/held")), "{commands:?}");
+    tree.write_kernel("held", "-1");
+    assert!(Command::new("/bin/umount").arg(&place).status().unwrap().success());
+}
+
+/// execvp(3) hands a program that the kernel does not know to /bin/sh, which reads it as a script.
+#[sandboxed]
+fn a_program_that_a_shell_reads_as_text_is_explained() {
+    let _tree = Tree::new();
+    let program = Path::new(SCRATCH).join("hello");
+    fs::write(&program, [&fs::read(probe("aarch64")).unwrap()[..20], b"\n(\n"].concat()).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = shell_says_of(&format!("env {}", program.display()));
+    let meaning = first_meaning(&said, "elf-read-as-text");
+    assert!(meaning["repair"].to_string().contains(" explain "), "{said}: {meaning:#}");
+}
+
+/// Nix lacks the feature that nixpkgs requires of builders for armv7l: `register` adds it.
+#[sandboxed]
+fn a_missing_feature_leads_to_register() {
+    let tree = Tree::new();
+    let said = "error: a 'armv7l-linux' with features {gccarch-armv7-a} is required to build '/nix/store/x.drv', but I am \
+                a 'x86_64-linux' with features {benchmark, big-parallel}";
+    let before = explain_text(said).exits(3).json();
+    let ids: Vec<&str> = before["meanings"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["nix-wrong-platform", "nix-missing-features"]);
+    run_repair(&tree, &before["meanings"][1], Some("arm"));
+    let after = first_meaning(said, "nix-missing-features");
+    assert!(current_state(&after).contains("try it again"), "{after:#}");
+    assert_eq!(after["repair"], serde_json::json!([]));
 }
 
 /// Only the end of the log is kept in memory.

@@ -57,12 +57,17 @@ fn a_platform_without_an_emulator_is_found_and_repaired() {
 
 /// Blogs and CI recipes consist of this one line.
 #[sandboxed]
-fn the_common_one_line_recipe_has_two_findings() {
+fn the_common_one_line_recipe_has_three_findings() {
     needs_ia32();
     let tree = Tree::new().mounted().nix_conf("extra-platforms = aarch64-linux arm-linux\n");
-    let found = finds(&tree, &["nix-promises-too-much", "nix-lost-i686"]);
+    let found = finds(&tree, &["nix-platform-name", "nix-promises-too-much", "nix-lost-i686"]);
     run_repair(&tree, finding(&found, "nix-promises-too-much"), Some("aarch64"));
-    finds(&tree, &["nix-lost-i686"]);
+    let found = finds(&tree, &["nix-platform-name", "nix-lost-i686"]);
+    run_repair(&tree, finding(&found, "nix-lost-i686"), None);
+    let found = finds(&tree, &["nix-platform-name"]);
+    // Its name of arm is not Nix's.
+    run_repair(&tree, finding(&found, "nix-platform-name"), None);
+    finds(&tree, &["nix-promises-too-much"]);
 }
 
 #[sandboxed]

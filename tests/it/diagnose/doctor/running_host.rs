@@ -1,12 +1,15 @@
 //! `doctor` on a running machine, which the sandbox of the test is: its own table, the daemon of Nix, namespaces.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::binfmt::userns::{bind, memory};
@@ -116,11 +119,51 @@ fn a_nix_daemon_with_old_settings_is_found() {
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
     let found = finds(&["daemon-not-restarted"]);
     assert!(finding(&found, "daemon-not-restarted")["what"].as_str().unwrap().contains(&running.id().to_string()));
-    // No service manager can restart the daemon. The tool reports this, and the finding remains.
-    doctor(&["--fix"]).exits(3).says("restart it").prints("daemon-not-restarted");
+    // No service manager can restart the daemon. The tool reports the command, and the finding remains.
+    doctor(&["--fix"]).exits(3).says("restart it: kill ").prints("daemon-not-restarted");
+    let repair = finding(&found, "daemon-not-restarted")["repair"][0].as_str().unwrap().to_owned();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-ec", &repair]).env("BINFMT_NIX_TEST_ROLE", "service");
+    assert!(shell.status().unwrap().success(), "{repair}");
+    running.wait().unwrap();
+    let find = || {
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        let words = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let program = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let is_daemon =
+            |pid: &i32| words(pid) == b"nix-daemon\0--daemon\0" && program(pid).starts_with("/run/programs");
+        pids.into_iter().find(is_daemon)
+    };
+    crate::support::watcher::until("the daemon runs again", || find().is_some());
+    finds(&[]);
+    kill(Pid::from_raw(find().unwrap()), Signal::SIGKILL).unwrap();
+}
+
+/// systemd has an active unit whose process is another one: a restart of the unit would not restart the daemon.
+#[sandboxed]
+fn a_nix_daemon_started_by_hand_beside_a_unit_is_found() {
+    live();
+    if !Path::new("/bin/bash").exists() {
+        skip("bash", "there is no /bin/bash");
+    }
+    fs::copy("/bin/bash", "/run/sh").unwrap();
+    memory(Path::new("/usr/bin"));
+    fs::create_dir_all("/run/systemd/system").unwrap();
+    fs::write("/etc/nix/nix.conf", "").unwrap();
+    let mut running = start_daemon("nix", &["/nix/bin/nix", "daemon"]);
+    std::thread::sleep(Duration::from_millis(500));
+    fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
+    for (main_pid, repair) in [(running.id(), "systemctl restart nix-daemon.service"), (1, "kill "), (0, "systemctl ")]
+    {
+        let script = format!("#!/run/sh\n[ $1 != show ] || echo {main_pid}\n");
+        fs::write("/usr/bin/systemctl", script).unwrap();
+        fs::set_permissions("/usr/bin/systemctl", fs::Permissions::from_mode(0o755)).unwrap();
+        let found = doctor(&["--json"]).exits(3).json();
+        let line = finding(&found, "daemon-not-restarted")["repair"][0].as_str().unwrap();
+        assert!(line.starts_with(repair), "{main_pid}: {line}");
+    }
     running.kill().unwrap();
     running.wait().unwrap();
-    finds(&[]);
 }
 
 /// The limit belongs to the user namespace of the test.

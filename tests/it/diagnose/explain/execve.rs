@@ -3,6 +3,7 @@
 mod corpus;
 mod files;
 pub(crate) mod judge;
+mod samples;
 mod scripts;
 mod sets;
 
@@ -40,6 +41,22 @@ fn explain_predicts_files_that_cannot_be_executed() {
 #[sandboxed]
 fn explain_predicts_interpreters_held_by_flag_f() {
     files::held();
+}
+
+#[sandboxed]
+fn explain_predicts_programs_of_other_projects() {
+    let what = "programs of npm and Debian, for many systems, with and without entries, treated as `explain` predicts";
+    fault_table::at_least(what, 100, samples::samples());
+}
+
+#[sandboxed]
+fn explain_predicts_programs_that_are_cut_off() {
+    fault_table::at_least("programs that were cut off, treated as `explain` predicts", 40, samples::cut_off());
+}
+
+#[sandboxed]
+fn programs_that_explain_calls_flawed_fail_in_qemu() {
+    samples::flawed_in_qemu();
 }
 
 /// Number of files of the corpus that each set of entries is tried with, in addition to those of every guest.

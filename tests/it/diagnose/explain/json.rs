@@ -6,13 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::diagnose::explain::execve::judge::{TABLE, enter, mount_table, native, unmount_table, write};
+use crate::diagnose::explain::kinds::{flawed, kinds};
 use crate::diagnose::explain::text::{dynamic, explain, register_rule};
 use crate::support::emulators::outside;
 use crate::support::table::probe;
 
 /// Collects every field and every value of an enumeration at any depth of the document.
 fn names(value: &Value, place: &str, found: &mut BTreeSet<String>) {
-    const WORDS: [&str; 7] = ["verdict", "table", "what", "by", "in", "kind", "endian"];
+    const WORDS: [&str; 8] = ["verdict", "table", "what", "by", "in", "kind", "endian", "os"];
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
@@ -67,8 +68,13 @@ fn json_fields_and_values_are_the_documented_ones() {
     document(&[probe("riscv64").to_str().unwrap()], 3, &mut found);
     outside("script.txt", b"#!/bin/sh -e\n");
     document(&["/scratch/script.txt"], 0, &mut found);
-    for (name, bytes) in [("empty", &b""[..]), ("text", b"x\n"), ("data", b"\0\x01")] {
-        document(&[outside(name, bytes).to_str().unwrap()], 3, &mut found);
+    for (kind, bytes) in kinds() {
+        let value = document(&[outside("kind", &bytes).to_str().unwrap()], 3, &mut found);
+        assert_eq!(value["steps"][0]["what"], kind);
+    }
+    for (verdict, bytes) in flawed() {
+        let value = document(&[outside("flawed", &bytes).to_str().unwrap()], 3, &mut found);
+        assert_eq!((&value["verdict"], &value["errno"]), (&verdict.into(), &Value::Null));
     }
     register_rule("riscv", "riscv64", &outside("qemu-riscv64", native()), "F");
     document(&[outside("dynamic", &dynamic()).to_str().unwrap()], 3, &mut found);

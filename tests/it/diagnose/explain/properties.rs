@@ -32,10 +32,31 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
         head.truncate(end.index(head.len() * 3));
         head
     });
+    // Programs with up to four segments of the kinds that are read, whose ranges may lie outside of the file.
+    let segments = vec((select(vec![1_u32, 3, 4, 6]), 0..400_u64, 0..300_u64, select(vec![1_u64, 4, 8])), 0..4);
+    let notes = vec(select(vec![&b"NetBSD\0\0"[..], b"GNU\0", b"\x04\0\0\0", b"\x08\0\0\0", b"\x01\0\0\0"]), 0..40);
+    let linked =
+        (any::<Index>(), segments, notes).prop_map(|(row, segments, notes)| linked(row, &segments, &notes.concat()));
     let blank = || prop::string::string_regex("[ \t]{0,260}").unwrap();
     let script = (blank(), paths(), blank(), vec(any::<u8>(), 0..20))
         .prop_map(|(before, path, after, rest)| [b"#!", before.as_bytes(), &path, after.as_bytes(), &rest].concat());
-    prop_oneof![3 => damaged, 2 => script, 1 => vec(any::<u8>(), 0..300)]
+    prop_oneof![3 => damaged, 2 => linked, 2 => script, 1 => vec(any::<u8>(), 0..300)]
+}
+
+/// A little-endian program of 64 bits with these segments (kind, offset, size, alignment) and these bytes behind them.
+fn linked(row: Index, segments: &[(u32, u64, u64, u64)], rest: &[u8]) -> Vec<u8> {
+    let rows: Vec<_> = ["x86_64", "aarch64", "riscv64"].into_iter().filter_map(Arch::by_target).collect();
+    let mut bytes = rows[row.index(rows.len())].probe().unwrap()[..64].to_vec();
+    bytes[56..58].copy_from_slice(&u16::try_from(segments.len()).unwrap().to_le_bytes());
+    for (kind, offset, size, align) in segments {
+        let mut header = [0; 56];
+        header[..4].copy_from_slice(&kind.to_le_bytes());
+        for (at, value) in [(8, offset), (32, size), (48, align)] {
+            header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend(header);
+    }
+    [&bytes, rest].concat()
 }
 
 fn open_results() -> impl Strategy<Value = Result<(Vec<u8>, bool), Option<Errno>>> {
@@ -75,17 +96,24 @@ fn open_result(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedF
     let obstacle = |errno| AccessProblem { errno, why: "is odd".into(), repair: Some("do".into()) };
     let (bytes, forbidden) = found.clone().map_err(obstacle)?;
     let head = bytes.iter().copied().take(256).collect();
+    let size = bytes.len() as u64;
     let read = move |at: u64, size: usize| {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         bytes.iter().skip(at).take(size).copied().collect()
     };
-    Ok(OpenedFile { head, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
+    Ok(OpenedFile { head, size, obstacle: forbidden.then(|| obstacle(Some(Errno::EACCES))), read: Box::new(read) })
 }
 
 fn check_consistency(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {
     prop_assert_eq!(said.runs, matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated));
     prop_assert_eq!(said.errno.is_some(), said.verdict == ExecVerdict::Refused);
     prop_assert!(said.steps.len() <= 6 && !said.why.is_empty());
+    let elves: Vec<_> = said.steps.iter().filter_map(|step| step.elf.as_ref()).collect();
+    prop_assert!(said.verdict != ExecVerdict::CutOff || elves.iter().any(|elf| elf.is_cut_off()));
+    prop_assert!(said.verdict != ExecVerdict::Library || elves.iter().any(|elf| elf.is_library()));
+    prop_assert!(said.verdict != ExecVerdict::OtherOs || elves.iter().any(|elf| elf.is_for_other_os()));
+    prop_assert!(!said.runs || elves.iter().all(|elf| !elf.is_cut_off()));
+    prop_assert!(elves.iter().all(|elf| !elf.is_for_other_os() || elf.system.is_none()));
     for step in &said.steps {
         prop_assert_eq!(step.entries.len(), table.entries().len());
         let taken: Vec<_> = step.entries.iter().filter(|entry| entry.taken).collect();

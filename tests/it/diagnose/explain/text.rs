@@ -57,9 +57,12 @@ fn the_text_report_explains_each_step() {
     explain(&[program.to_str().unwrap()])
         .exits(0)
         .prints("the kernel uses the file from registration; the path names another now");
-    explain(&["/scratch/nothing"]).exits(1).says("cannot look at /scratch/nothing: No such file");
+    let missing = explain(&["/scratch/nothing"]).exits(3).prints("does not start: execve fails with ENOENT");
+    missing.prints("/scratch/nothing\n").prints("it does not exist").omits("to make it run");
+    explain(&["/scratch"]).exits(3).prints("execve fails with EACCES").prints("it is not a regular file");
     explain(&[]).exits(2);
     explain(&["--pid", "1", "/bin/sh"]).exits(2);
+    explain(&["--root", "/scratch", "--pid", "1"]).exits(2).says("--root");
 }
 
 #[sandboxed]
@@ -121,16 +124,28 @@ pub(crate) fn dynamic() -> Vec<u8> {
     [&bytes, &header[..], path].concat()
 }
 
-/// Interpreters and the table are read below `--root`.
+/// The file, interpreters and the table are read below `--root`, as a process finds them whose root directory it is.
 #[sandboxed]
-fn root_option_selects_interpreters_and_table() {
+fn root_option_selects_files_and_table() {
     let tree = Tree::new().mounted().program("emulators/arm", native());
     tree.enter(&line("arm", "arm", Path::new("/emulators/arm"), ""));
-    let program = probe("arm");
-    tree.run(&["explain", program.to_str().unwrap()]).exits(0).prints("entry arm runs it with /emulators/arm");
-    explain(&[program.to_str().unwrap()]).exits(3);
+    let (program, bytes) = (probe("arm"), fs::read(probe("arm")).unwrap());
+    let program = program.to_str().unwrap();
+    let tree = tree.program("opt/arm", &bytes).program("opt/plain", b"#!/opt/sh x\n").program("opt/real-sh", native());
+    for (link, target) in [("opt/link", "/opt/arm"), ("opt/out", "../../../opt/arm"), ("opt/sh", "/opt/real-sh")] {
+        std::os::unix::fs::symlink(target, tree.path(link)).unwrap();
+    }
+    for file in ["/opt/arm", "/opt/link", "/opt/out"] {
+        tree.run(&["explain", file]).exits(0).prints("entry arm runs it with /emulators/arm");
+        explain(&[file]).exits(3).prints("it does not exist");
+    }
+    tree.run(&["explain", "/opt/plain"]).exits(0).prints("the kernel runs /opt/sh natively");
+    // A path outside of the tree does not exist in it. A relative path is that of the working directory.
+    tree.run(&["explain", program]).exits(3).prints("execve fails with ENOENT");
+    let relative = format!("../..{program}");
+    tree.run(&["explain", &relative]).exits(0).prints("entry arm runs it with /emulators/arm");
     tree.remove("emulators/arm");
-    tree.run(&["explain", program.to_str().unwrap()]).exits(3).prints("/emulators/arm does not exist");
+    tree.run(&["explain", "/opt/arm"]).exits(3).prints("/emulators/arm does not exist");
 }
 
 /// As in a container: the table is active, and another file system is mounted over it.

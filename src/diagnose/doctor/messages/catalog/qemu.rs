@@ -1,86 +1,94 @@
-//! Messages of QEMU and of the programs that it runs.
+//! Messages of QEMU itself.
 
-use super::KnownMessage;
+use super::{EMULATOR, KnownMessage, Remedy};
 
 pub(super) const KNOWN: &[KnownMessage] = &[
     KnownMessage {
         id: "qemu-no-loader",
         printed_by: "QEMU",
-        wordings: &[
-            &["qemu-", "could not open '", "no such file or directory"],
-            &["could not open '/lib", "no such file or directory"],
-        ],
+        patterns: &["qemu-…could not open '<file>': no such file or directory", "could not open '/lib…no such file"],
         meaning: "emulation works, but the program is dynamically linked, and this system does not have its loader and \
-                libraries. In a chroot, in a container, or built by Nix, the program has its own",
-        checks: &[],
-        fallback: &[
+                  libraries. In a chroot, in a container, or built by Nix, the program has its own",
+        remedy: Remedy::Lines(&[
             "# static programs run unchanged; for others, give QEMU a tree of that system:",
-            "QEMU_LD_PREFIX=/path/to/its/root ./program",
-        ],
-        next_steps: &[],
+            "# QEMU_LD_PREFIX=/path/to/its/root ./program",
+        ]),
         covers: &["no-such-file"],
+        ..KnownMessage::EMPTY
+    },
+    KnownMessage {
+        id: "qemu-internal",
+        printed_by: "QEMU",
+        // `accel/tcg/cpu-exec.c` (NixOS/nix#9074), `translate-all.c` (golang/go#24656, tolstoyevsky/pieman#36),
+        // `linux-user/signal.c` since 8.1 (build2#470), `tcg/tcg.c`, glib's g_assert.
+        patterns: &[
+            "assertion failed: (cpu == current_cpu)",
+            "accel/tcg/…assertion failed",
+            "plugins/core.c:…assertion failed",
+            "translate-all.c:…assertion",
+            "assertion failed:…translate-all.c",
+            "qemu internal sigsegv",
+            "qemu internal sigbus",
+            "qemu internal sigill",
+            "tcg fatal error",
+            "accel/tcg/…code should not be reached",
+            "tcg/tcg.c:…code should not be reached",
+        ],
+        meaning: "QEMU itself failed, not the emulated program: an assertion, or a fault in its translator. Such faults belong \
+                  to a release of QEMU, and often to programs with many threads",
+        checks: EMULATOR,
+        remedy: Remedy::NewerQemu,
+        covers: &["qemu-crash"],
+        ..KnownMessage::EMPTY
     },
     KnownMessage {
         id: "qemu-crash",
         printed_by: "QEMU",
-        wordings: &[&["uncaught target signal"]],
-        meaning: "the emulated program crashed. It may have a bug of its own; old releases of QEMU crash under today's kernels, \
-                and some newer ones with Ubuntu 22.04's libc-bin (tonistiigi/binfmt#215, #240)",
-        checks: &["qemu-known-bad", "interpreter-noexec", "interpreter-stale", "does-not-run"],
-        fallback: &["# another release of QEMU may run it:", "{register} --qemu-version latest"],
-        next_steps: &[],
-        covers: &[],
+        // docker/buildx#1170, golang/go#15050 (unhandled CPU exception).
+        patterns: &["uncaught target signal", "qemu: unhandled cpu exception"],
+        meaning: "the emulated program crashed. It may have a bug of its own; old releases of QEMU crash under today's \
+                  kernels, and some newer ones with Ubuntu 22.04's libc-bin (tonistiigi/binfmt#215, #240)",
+        checks: EMULATOR,
+        remedy: Remedy::NewerQemu,
+        ..KnownMessage::EMPTY
     },
     KnownMessage {
         id: "qemu-address-space",
         printed_by: "QEMU",
-        wordings: &[&["unable to reserve", "address space"], &["unable to find a guest_base"]],
-        meaning: "QEMU reserves the guest's whole address space at once, and the limit is too low: ulimit -v, a container's limit, \
-                or vm.mmap_min_addr for guests that begin at address 0",
+        patterns: &["unable to reserve…address space", "unable to find a guest_base"],
+        meaning: "QEMU reserves the guest's whole address space at once, and the limit is too low: ulimit -v, a container's \
+                  limit, or vm.mmap_min_addr for guests that begin at address 0",
         checks: &["qemu-known-bad"],
-        fallback: &["ulimit -v unlimited", "# or, for one program: QEMU_RESERVED_VA=0x40000000"],
-        next_steps: &[],
-        covers: &[],
+        remedy: Remedy::Lines(&["ulimit -v unlimited", "# or, for one program: QEMU_RESERVED_VA=0x40000000"]),
+        ..KnownMessage::EMPTY
     },
     KnownMessage {
         id: "qemu-unsupported",
         printed_by: "QEMU",
-        wordings: &[
-            &["unsupported syscall"],
-            &["qemu", "unsupported ioctl"],
-            &["qemu", "function not implemented"],
-            &["invalid note in pt_gnu_property"],
+        patterns: &[
+            "unsupported syscall",
+            "unsupported ioctl: cmd",
+            "qemu…function not implemented",
+            "invalid note in pt_gnu_property",
         ],
         meaning: "the program uses a kernel feature that this release of QEMU does not emulate; most programs continue \
-                without it",
+                  without it",
         checks: &["qemu-known-bad", "interpreter-stale"],
-        fallback: &["# a newer QEMU may support it:", "{register} --qemu-version latest"],
-        next_steps: &[],
-        covers: &[],
+        remedy: Remedy::NewerQemu,
+        ..KnownMessage::EMPTY
     },
     KnownMessage {
-        id: "argv0-lost",
-        printed_by: "busybox and others",
-        wordings: &[&["applet not found"]],
-        meaning: "the program reads the name that it was started with, but got another one: flag P is missing, or this QEMU \
-                does not support it",
-        checks: &["argv0-lost", "argv0-not-understood"],
-        fallback: &["{register} --force"],
-        next_steps: &[],
-        covers: &[],
-    },
-    KnownMessage {
-        id: "sudo-without-rights",
-        printed_by: "sudo",
-        wordings: &[&["effective uid is not 0"], &["must be owned by uid 0 and have the setuid bit set"]],
-        meaning: "a foreign setuid program was started without its rights, which need flag C. Inside `binfmt-nix run`, and \
-                with no_new_privs, it never gets them",
-        checks: &["credentials-missing"],
-        fallback: &[
-            "# with C, every user who may start it can write files as root; if you accept that:",
-            "{register} --credentials",
+        id: "qemu-wrong-program",
+        printed_by: "QEMU",
+        // `linux-user/elfload.c`.
+        patterns: &[
+            "error while loading <file>: invalid elf image for this architecture",
+            "invalid elf image for this architecture",
         ],
-        next_steps: &[],
-        covers: &[],
+        meaning: "a QEMU got a program of another system: it was started by hand with the wrong emulator, or an entry takes \
+                  programs that are not its own",
+        checks: &["overlap", "shadowed", "native-registered"],
+        remedy: Remedy::Lines(&["binfmt-nix explain {file}"]),
+        ..KnownMessage::EMPTY
     },
 ];

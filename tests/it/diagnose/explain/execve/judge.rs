@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,8 +36,8 @@ pub(super) struct Judge {
     pub(super) refused: BTreeMap<String, usize>,
 }
 
-/// Result of execve(2): the `argv[0]` of the program that ran, or the errno.
-type Did = Result<String, i32>;
+/// Result of execve(2): what the program that ran printed, and the signal that ended it; or the errno.
+type Did = Result<(String, Option<i32>), i32>;
 
 impl Judge {
     pub(super) fn new() -> Self {
@@ -63,7 +63,7 @@ impl Judge {
         let shown = || format!("{}: {did:?}, but {said:#?}", file.display());
         assert_ne!(said.verdict, ExecVerdict::Unknown, "{}", shown());
         match &did {
-            Ok(name) => {
+            Ok((name, _)) => {
                 assert_eq!(said.errno, None, "{}", shown());
                 let last = said.steps.iter().rev().find_map(|step| step.interpreter.as_ref());
                 let expected = last.map_or(DIRECT, |interpreter| interpreter.path.as_str());
@@ -81,6 +81,21 @@ impl Judge {
         self.agreed += 1;
         said
     }
+
+    /// Checks that `explain` and the kernel agree on a file of another project: with which errno it is refused, or
+    /// whether it is started and then ends by a fault of the processor. Returns that signal, too.
+    #[track_caller]
+    pub(super) fn assert_agrees_on_real_file(&mut self, file: &Path) -> (Explanation, Option<i32>) {
+        let said = self.says(file);
+        let did = execute(file);
+        let shown = || format!("{}: {did:?}, but {said:#?}", file.display());
+        let errno = did.as_ref().err().map(|errno| format!("{:?}", nix::errno::Errno::from_raw(*errno)));
+        assert_eq!(said.errno, errno, "{}", shown());
+        assert_eq!(errno.is_some(), said.verdict == ExecVerdict::Refused, "{}", shown());
+        self.agreed += 1;
+        let signal = did.as_ref().ok().and_then(|(_, signal)| *signal);
+        (said, signal)
+    }
 }
 
 /// Cuts a name like the probe does: at 16 bytes, and at a NUL.
@@ -97,15 +112,18 @@ fn execute(file: &Path) -> Did {
         Err(e) => return Err(e.raw_os_error().unwrap()),
     };
     let deadline = Instant::now() + Duration::from_secs(300);
-    while child.try_wait().unwrap().is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
         if Instant::now() > deadline {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_micros(50));
-    }
+    };
     let mut name = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut name).unwrap();
-    Ok(String::from_utf8_lossy(&name).into_owned())
+    Ok((String::from_utf8_lossy(&name).into_owned(), status.signal()))
 }
 
 /// Mounts the table at its usual path.

@@ -1,0 +1,54 @@
+//! Finds the programs of Nix that may be started.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::{self, Host, ProgramSearchError};
+
+/// The reason why no program of Nix can be started.
+#[derive(Debug, thiserror::Error)]
+pub enum NoNixError {
+    /// `--root` names a tree.
+    #[error("--root names another machine, and only the Nix of this machine can be run")]
+    OtherMachine,
+    /// No Nix is at the usual places, or another user could replace it.
+    #[error("no nix was found that can be run safely: {0}")]
+    NotFound(ProgramSearchError),
+}
+
+impl From<ProgramSearchError> for NoNixError {
+    fn from(error: ProgramSearchError) -> Self {
+        match error {
+            ProgramSearchError::OtherMachine => Self::OtherMachine,
+            error => Self::NotFound(error),
+        }
+    }
+}
+
+/// Where a machine has Nix.
+const PLACES: [&str; 5] = [
+    "/nix/var/nix/profiles/default/bin/nix",
+    "/root/.nix-profile/bin/nix",
+    "/run/current-system/sw/bin/nix",
+    "/usr/bin/nix",
+    "/usr/local/bin/nix",
+];
+
+/// Where a user's own profile has Nix, below the home directory. The second is used with `use-xdg-base-directories`
+/// (Nix 2.36, `nix-profile.sh.in`).
+const USER_PROFILES: [&str; 2] = [".nix-profile/bin/nix", ".local/state/nix/profile/bin/nix"];
+
+/// Finds a Nix that only root could have installed.
+pub(super) fn find_nix(host: &Host) -> Result<PathBuf, NoNixError> {
+    // Other users cannot enter root's home.
+    let is_visible = |place: &&str| host::env::effective_ids().0 == 0 || !place.starts_with("/root/");
+    Ok(host.search_trusted_program(&PLACES.into_iter().filter(is_visible).collect::<Vec<_>>())?)
+}
+
+/// Finds a Nix for a process with the rights of an ordinary user, who may have installed one as well.
+pub(super) fn find_nix_of_user(host: &Host, home: &Path) -> Result<PathBuf, NoNixError> {
+    let in_profile = || {
+        let mut places = USER_PROFILES.iter().map(|place| home.join(place));
+        places.find(|place| host.is_live() && host::user_files::path_exists(place))
+    };
+    find_nix(host).or_else(|error| in_profile().ok_or(error))
+}
